@@ -1,0 +1,200 @@
+"""A bundle: everything that turns a customer's vector into a score, in a folder of ONNX and JSON.
+
+::
+
+    network.onnx       vector (float32, rows x columns) -> logit (float32, rows x 1); transforms inside
+    segmenter.json     `features.segments.Segmenter`
+    calibration.json   `Calibration`
+    manifest.json      `Manifest`
+
+`offline` writes bundles and `stream` reads them; they meet nowhere else.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple, TypeVar
+
+import msgspec
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from features.exceptions import BundleError, SchemaMismatch
+from features.labels import LabelStart
+from features.segments import Segmenter
+from features.vector import WIDTH, Vectors, schema_hash
+
+BANDS: Final[tuple[Literal["low", "medium", "high"], ...]] = ("low", "medium", "high")
+NETWORK, SEGMENTER, CALIBRATION, MANIFEST = "network.onnx", "segmenter.json", "calibration.json", "manifest.json"
+
+# Rows are scored in blocks of exactly this many (the last one padded): the same row then goes through the same
+# kernels whatever the batch, so a repeated score equals the first to the bit.
+_BLOCK: Final = 128
+
+
+class Calibration(msgspec.Struct, frozen=True, kw_only=True):
+    """Platt scaling: calibrated logit = ``slope`` x logit + ``intercept`` [Platt 1999].
+
+    Fitted on a slice of time that neither the network nor the test has seen.
+    """
+
+    slope: float
+    intercept: float
+    examples: int
+    method: Literal["platt"] = "platt"
+
+    def probabilities(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the calibrated probability of every logit."""
+        return 1.0 / (1.0 + np.exp(-(self.slope * logits + self.intercept)))
+
+
+class DataFingerprint(msgspec.Struct, frozen=True, kw_only=True):
+    """Which log a bundle was trained on."""
+
+    source: str
+    sha256: str
+    events: int
+    customers: int
+    first_event: str
+    last_event: str
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a bundle is, what it was trained on, and how good it was.
+
+    Attributes
+    ----------
+    version
+        Names the bundle in every score; made from the data's and the network's hashes.
+    features_version
+        `features.vector.schema_hash` at training time; a program with another one refuses the bundle.
+    horizon_seconds, label_start, timezone, currency
+        What the probability means, and how money and local time are read.
+    example_types
+        Event types that make examples and count in metrics.
+    band_thresholds
+        Lowest probability of the bands ``medium`` and ``high`` (top 20 % and top 5 % of the reference data).
+    metrics
+        By model (network, rule, logistic, lightgbm; on simulated data also best_possible).
+    """
+
+    version: str
+    features_version: str
+    horizon_seconds: float
+    label_start: LabelStart
+    timezone: str
+    currency: str
+    example_types: list[str]
+    band_thresholds: dict[Literal["medium", "high"], float]
+    data: DataFingerprint
+    split: dict[str, Any]
+    metrics: dict[str, dict[str, Any]]
+    created_at: str
+
+
+class BundleScores(NamedTuple):
+    """What a bundle says about each row of a batch."""
+
+    segment: NDArray[np.int64]  # segment id
+    logit: NDArray[np.float64]  # of the network, before calibration
+    probability: NDArray[np.float64]  # calibrated
+    band: NDArray[np.uint8]  # index into `BANDS`
+
+
+_Part = TypeVar("_Part")
+
+
+class Bundle:
+    """A bundle in memory, ready to score.
+
+    Raises
+    ------
+    BundleError
+        A file is missing or damaged.
+    SchemaMismatch
+        The bundle was trained on other columns than this program's.
+    """
+
+    def __init__(
+        self, manifest: Manifest, segmenter: Segmenter, calibration: Calibration, network: bytes
+    ) -> None:
+        self.manifest = manifest
+        self.segmenter = segmenter
+        self.calibration = calibration
+        if manifest.features_version != schema_hash():
+            raise SchemaMismatch(
+                f"the bundle was trained on features {manifest.features_version}, this program computes "
+                f"{schema_hash()}: train again with `intent train`"
+            )
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1  # one worker per core; threads would also change sums
+        options.log_severity_level = 3
+        try:
+            self._session = ort.InferenceSession(network, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime raises its own classes, which share no base
+            raise BundleError(f"{NETWORK} cannot be loaded: {error}") from None
+        inputs = self._session.get_inputs()
+        if len(inputs) != 1 or inputs[0].shape[-1] != WIDTH:
+            raise SchemaMismatch(f"{NETWORK} does not take one input of {WIDTH} columns: train again")
+        self._input = inputs[0].name
+        thresholds = manifest.band_thresholds
+        self._thresholds = np.array([thresholds["medium"], thresholds["high"]])
+
+    @classmethod
+    def load(cls, directory: str | Path) -> Bundle:
+        """Read a bundle from its folder."""
+        folder = Path(directory)
+        if not (folder / MANIFEST).is_file():
+            raise BundleError(f"there is no bundle in {folder}: make one with `intent train LOG -o {folder}`")
+        manifest = _read(folder / MANIFEST, Manifest)
+        return cls(
+            manifest,
+            _read(folder / SEGMENTER, Segmenter),
+            _read(folder / CALIBRATION, Calibration),
+            _bytes(folder / NETWORK),
+        )
+
+    def logits(self, vectors: Vectors) -> NDArray[np.float64]:
+        """Return the network's logit of every row; the segment column must be filled."""
+        rows = len(vectors)
+        out = np.empty(rows, np.float64)
+        block = np.zeros((_BLOCK, WIDTH), np.float32)
+        for start in range(0, rows, _BLOCK):
+            part = vectors[start : start + _BLOCK]
+            block[: len(part)] = part
+            (logit,) = self._session.run(None, {self._input: block})
+            out[start : start + len(part)] = logit[: len(part), 0]
+        return out
+
+    def score(self, vectors: Vectors) -> BundleScores:
+        """Score every row; writes the segment to the rows' segment column."""
+        segment = self.segmenter.assign(vectors)
+        logit = self.logits(vectors)
+        probability = self.calibration.probabilities(logit)
+        band = np.searchsorted(self._thresholds, probability, side="right").astype(np.uint8)
+        return BundleScores(segment, logit, probability, band)
+
+
+def save(directory: str | Path, manifest: Manifest, segmenter: Segmenter, calibration: Calibration, network: bytes) -> None:
+    """Write a bundle to a folder; the manifest comes last, so that a folder with a manifest is whole."""
+    folder = Path(directory)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MANIFEST).unlink(missing_ok=True)
+    (folder / NETWORK).write_bytes(network)
+    for name, part in ((SEGMENTER, segmenter), (CALIBRATION, calibration), (MANIFEST, manifest)):
+        (folder / name).write_bytes(msgspec.json.format(msgspec.json.encode(part), indent=2) + b"\n")
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"the bundle's {path.name} cannot be read: {error.strerror}; train again") from None
+
+
+def _read(path: Path, kind: type[_Part]) -> _Part:
+    try:
+        return msgspec.json.decode(_bytes(path), type=kind)
+    except msgspec.DecodeError as error:
+        raise BundleError(f"the bundle's {path.name} is damaged: {error}; train again") from None

@@ -1,0 +1,205 @@
+"""Events as columns: what the fold reads, the same whether events come from records or from a log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import chain
+from typing import Final
+
+import numba as nb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from xxhash import xxh3_64_intdigest
+
+from features.events import CHANNEL_CODES, CHANNELS, EVENT_TYPES, NO_CHANNEL, TYPE_CODES, Event, epoch_ms
+
+#: Type code of a row that is not an event but the request to erase its customer.
+ERASE: Final = 255
+
+
+@dataclass(frozen=True, slots=True)
+class EventColumns:
+    """A batch of events, one array element each, in order of arrival.
+
+    Attributes
+    ----------
+    customers, event_ids
+        The identifiers.
+    time
+        Event time, epoch ms.
+    type, channel
+        Codes of `EVENT_TYPES` (or `ERASE`) and `CHANNELS` (or `NO_CHANNEL`).
+    money
+        Value of the event in the shop's currency; 0 where it has none or is in another currency.
+    quantity
+        Pieces.
+    event_hash, item_hash
+        64-bit hashes of the identifiers, never 0 for an event; 0 = no item.
+    foreign
+        Whether money in another currency was left out.
+    """
+
+    customers: Sequence[str]
+    event_ids: Sequence[str]
+    time: NDArray[np.int64]
+    type: NDArray[np.uint8]
+    channel: NDArray[np.uint8]
+    money: NDArray[np.float64]
+    quantity: NDArray[np.float64]
+    event_hash: NDArray[np.uint64]
+    item_hash: NDArray[np.uint64]
+    foreign: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    def take(self, rows: NDArray[np.intp]) -> EventColumns:
+        """Return the rows at these positions."""
+        picked = rows.tolist()
+        return EventColumns(
+            [self.customers[i] for i in picked],
+            [self.event_ids[i] for i in picked],
+            *(getattr(self, f.name)[rows] for f in fields(self)[2:]),
+        )
+
+    def with_erasures(self, at: Sequence[int], customers: Sequence[str]) -> EventColumns:
+        """Return the columns with a row of type `ERASE` inserted before each position ``at`` (ascending)."""
+        names, ids = list(self.customers), list(self.event_ids)
+        for position, customer in zip(reversed(at), reversed(customers), strict=True):
+            names.insert(position, customer)
+            ids.insert(position, "")
+        arrays = {f.name: np.insert(getattr(self, f.name), at, 0) for f in fields(self)[2:]}
+        erased = np.asarray(at) + np.arange(len(at))
+        arrays["type"][erased] = ERASE
+        return replace(self, customers=names, event_ids=ids, **arrays)
+
+
+def from_events(events: Sequence[Event], currency: str) -> EventColumns:
+    """Return the columns of decoded events; ``currency`` is the shop's."""
+    lines = [e.items for e in events]
+    with_lines = [items for items in lines if items]
+    return _columns(
+        customers=[e.customer_id for e in events],
+        event_ids=[e.event_id for e in events],
+        time=np.array([epoch_ms(e.event_time) for e in events], np.int64),
+        type_=np.array([TYPE_CODES[e.type] for e in events], np.uint8),
+        channel=np.array([NO_CHANNEL if e.channel is None else CHANNEL_CODES[e.channel] for e in events], np.uint8),
+        price=np.array([e.price for e in events], np.float64),  # None becomes NaN
+        quantity=np.array([e.quantity for e in events], np.float64),
+        value=np.array([e.value for e in events], np.float64),
+        foreign=np.array([e.currency is not None and e.currency != currency for e in events], np.bool_),
+        line_counts=np.fromiter((len(items) if items else 0 for items in lines), np.int64, len(lines)),
+        line_price=np.array([i.price for i in chain.from_iterable(with_lines)], np.float64),
+        line_quantity=np.array([i.quantity for i in chain.from_iterable(with_lines)], np.float64),
+        item_hash=_hashes(
+            [e.item_id or (items[0].item_id if items else "") for e, items in zip(events, lines, strict=True)]
+        ),
+    )
+
+
+def from_table(table: pa.Table, currency: str) -> EventColumns:
+    """Return the columns of rows of an event log (`features.log`)."""
+    rows = len(table)
+    lines = table["items"].combine_chunks()
+    line_counts = pc.fill_null(pc.list_value_length(lines), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    flat = lines.flatten()
+    first_item = pa.nulls(rows, pa.string())
+    if len(flat):
+        at = np.cumsum(line_counts) - line_counts
+        picks = pa.array(np.where(line_counts > 0, at, -1), mask=line_counts == 0)
+        first_item = flat.field("item_id").take(picks)
+    item = pc.coalesce(table["item_id"].combine_chunks(), first_item, "").dictionary_encode()
+    item_hash = _hashes(item.dictionary.to_pylist())[item.indices.to_numpy()] if rows else np.zeros(0, np.uint64)
+    other = pc.fill_null(pc.not_equal(table["currency"], currency), False)
+    return _columns(
+        customers=table["customer_id"].to_pylist(),
+        event_ids=table["event_id"].to_pylist(),
+        time=table["event_time"].cast(pa.int64()).to_numpy(),
+        type_=_codes(table["type"], EVENT_TYPES, ERASE),
+        channel=_codes(table["channel"], CHANNELS, NO_CHANNEL),
+        price=_floats(table["price"]),
+        quantity=_floats(table["quantity"]),
+        value=_floats(table["value"]),
+        foreign=other.to_numpy().astype(np.bool_),
+        line_counts=line_counts,
+        line_price=_floats(flat.field("price")),
+        line_quantity=_floats(flat.field("quantity")),
+        item_hash=item_hash,
+    )
+
+
+def _columns(
+    *,
+    customers: Sequence[str],
+    event_ids: Sequence[str],
+    time: NDArray[np.int64],
+    type_: NDArray[np.uint8],
+    channel: NDArray[np.uint8],
+    price: NDArray[np.float64],
+    quantity: NDArray[np.float64],
+    value: NDArray[np.float64],
+    foreign: NDArray[np.bool_],
+    line_counts: NDArray[np.int64],
+    line_price: NDArray[np.float64],
+    line_quantity: NDArray[np.float64],
+    item_hash: NDArray[np.uint64],
+) -> EventColumns:
+    money, pieces = _total(price, quantity, value, line_counts, line_price, line_quantity)
+    money[foreign] = 0.0
+    event_hash = np.maximum(_hashes(event_ids), np.uint64(1))
+    return EventColumns(
+        customers, event_ids, time, type_, channel, money, pieces, event_hash, item_hash, foreign
+    )
+
+
+@nb.njit(cache=True, nogil=True)
+def _total(
+    price: NDArray[np.float64],
+    quantity: NDArray[np.float64],
+    value: NDArray[np.float64],
+    line_counts: NDArray[np.int64],
+    line_price: NDArray[np.float64],
+    line_quantity: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # pragma: no cover
+    """Money: the value, else the sum of the lines, else price times quantity. A missing quantity is 1."""
+    money, pieces = np.zeros(len(price)), np.ones(len(price))
+    line = 0
+    for i in range(len(price)):
+        amount = number = 0.0
+        for _ in range(line_counts[i]):
+            count = 1.0 if np.isnan(line_quantity[line]) else line_quantity[line]
+            number += count
+            amount += 0.0 if np.isnan(line_price[line]) else line_price[line] * count
+            line += 1
+        if line_counts[i] == 0:
+            number = 1.0
+        if not np.isnan(quantity[i]):
+            number = quantity[i]
+        if line_counts[i] == 0 and not np.isnan(price[i]):
+            amount = price[i] * number
+        money[i] = amount if np.isnan(value[i]) else value[i]
+        pieces[i] = number
+    return money, pieces
+
+
+def _hashes(texts: Iterable[str]) -> NDArray[np.uint64]:
+    """Return xxh3 of every text, 0 for an empty one."""
+    texts = texts if isinstance(texts, list) else list(texts)
+    hashes = np.fromiter(map(xxh3_64_intdigest, map(str.encode, texts)), np.uint64, len(texts))
+    hashes[hashes == _EMPTY_HASH] = 0
+    return hashes
+
+
+_EMPTY_HASH: Final = np.uint64(xxh3_64_intdigest(b""))
+
+
+def _codes(values: pa.ChunkedArray, names: Sequence[str], other: int) -> NDArray[np.uint8]:
+    index = pc.index_in(values, pa.array(names))
+    return pc.fill_null(index, other).to_numpy().astype(np.uint8)
+
+
+def _floats(values: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:
+    return pc.fill_null(values.cast(pa.float64()), float("nan")).to_numpy(zero_copy_only=False)

@@ -1,0 +1,54 @@
+"""Errors that a user can cause, or can mend.
+
+::
+
+    IntentError
+    ├── SchemaMismatch      a state, bundle or log was written with another layout
+    ├── LogError            an event log cannot be read or breaks the event contract
+    ├── StoreError
+    │   ├── StoreConflict   the partition's record is not the one that was expected
+    │   └── StoreUnavailable  the store did not answer
+    └── BundleError         a bundle is missing, incomplete or damaged
+
+Every message says what was wrong, with which value, and what to do; the command line prints it as one line.
+"""
+
+
+class IntentError(Exception):
+    """Base of all errors that end a command with one line and ``exit_code``."""
+
+    exit_code = 1
+
+
+class SchemaMismatch(IntentError):
+    """Something was written with another layout of the features than this program's."""
+
+
+class LogError(IntentError):
+    """An event log cannot be read, or a row of it breaks the event contract."""
+
+
+class BundleError(IntentError):
+    """A bundle is missing, incomplete or damaged."""
+
+
+class StoreError(IntentError):
+    """The customer store failed."""
+
+
+class StoreConflict(StoreError):
+    """The stored partition record differs from the expected one, so nothing was saved.
+
+    Attributes
+    ----------
+    found
+        The record that is stored now, ``None`` where there is none.
+    """
+
+    def __init__(self, message: str, found: object = None) -> None:
+        super().__init__(message)
+        self.found = found
+
+
+class StoreUnavailable(StoreError):
+    """The store did not answer; whether the last save took effect is unknown."""

@@ -1,0 +1,271 @@
+"""The fold: how an event changes what is known about its customer. It exists once, here.
+
+Events are folded in the order in which they arrive. An event later than the customer's latest one is *in order*; an
+earlier one is *late* (the watermark bounds by how much). A late event changes lifetime counts, decayed counters and
+the rings of purchases and event ids, so that those agree in whatever order events arrive; it never changes session,
+cart, gaps and the ring of items.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+import numba as nb
+import numpy as np
+from numpy.typing import NDArray
+
+from features.calendar import Zone, zone
+from features.columns import ERASE, EventColumns
+from features.events import NO_CHANNEL, PURCHASE, REFUND, TYPE_CODES
+from features.state import (
+    DAY_MS,
+    EVENT_ID_RING,
+    HALF_LIVES_MS,
+    ITEM_RING,
+    MONEY_ROW,
+    PURCHASE_RING,
+    RECENT_TIMES,
+    SESSION_GAP_MS,
+    STATE_VERSION,
+    States,
+)
+from features.vector import WIDTH, Vectors, fill_row
+
+_ADD: Final = TYPE_CODES["add_to_cart"]
+_REMOVE: Final = TYPE_CODES["remove_from_cart"]
+_HALF_LIVES: Final = np.array(HALF_LIVES_MS, np.float64)
+_GAP_WEIGHT: Final = 0.3  # of the newest gap in the smoothed one
+
+
+class Status(IntEnum):
+    """What became of an event in the fold."""
+
+    FOLDED = 0
+    DUPLICATE = 1
+    ERASED = 2
+
+
+class Folded(NamedTuple):
+    """What `fold` says about each event of a batch.
+
+    ``as_of`` (epoch ms) and ``vectors`` (one row per event, as of that moment) have a meaning only where ``status``
+    is `Status.FOLDED`.
+    """
+
+    status: NDArray[np.uint8]
+    as_of: NDArray[np.int64]
+    vectors: Vectors
+
+
+def fold(
+    states: States,
+    slots: NDArray[np.int64],
+    columns: EventColumns,
+    *,
+    zone: Zone = zone("UTC"),  # noqa: B008  (a constant table)
+    ttl_ms: int = 400 * DAY_MS,
+) -> Folded:
+    """Fold a batch of events into the states of their customers, in place, and return each event's model input.
+
+    Parameters
+    ----------
+    states
+        The customers' states.
+    slots
+        For each event the position of its customer in ``states``.
+    columns
+        The events, in order of arrival; a row of type `ERASE` empties the state.
+    zone
+        The shop's time zone, for time of day and week.
+    ttl_ms
+        A state silent for longer counts as empty.
+    """
+    count = len(slots)
+    folded = Folded(np.zeros(count, np.uint8), np.zeros(count, np.int64), np.zeros((count, WIDTH), np.float32))
+    _fold(
+        states,
+        slots,
+        columns.time,
+        columns.type,
+        columns.channel,
+        columns.money,
+        columns.quantity,
+        columns.event_hash,
+        columns.item_hash,
+        ttl_ms,
+        zone.changes_ms,
+        zone.offsets_ms,
+        folded.status,
+        folded.as_of,
+        folded.vectors,
+    )
+    return folded
+
+
+@nb.njit(cache=True, nogil=True)
+def _fold(
+    states: States,
+    slots: NDArray[np.int64],
+    time: NDArray[np.int64],
+    type_: NDArray[np.uint8],
+    channel: NDArray[np.uint8],
+    money: NDArray[np.float64],
+    quantity: NDArray[np.float64],
+    event_hash: NDArray[np.uint64],
+    item_hash: NDArray[np.uint64],
+    ttl_ms: int,
+    changes_ms: NDArray[np.int64],
+    offsets_ms: NDArray[np.int64],
+    status: NDArray[np.uint8],
+    as_of: NDArray[np.int64],
+    out: Vectors,
+) -> None:  # pragma: no cover
+    for i in range(len(slots)):
+        s = states[slots[i]]
+        if type_[i] == ERASE:
+            _clear(s)
+            status[i] = 2
+            continue
+        if s.events > 0 and time[i] - s.last_time > ttl_ms:
+            _clear(s)
+        if _seen(s, event_hash[i]):
+            status[i] = 1
+            continue
+        if s.events == 0:
+            s.version = STATE_VERSION
+            s.first_time = time[i]
+        late = s.events > 0 and time[i] < s.last_time
+        if not late:
+            _advance(s, time[i])
+        _count(s, time[i], type_[i], channel[i], money[i], event_hash[i])
+        if not late:
+            _follow(s, time[i], type_[i], money[i], quantity[i], item_hash[i])
+        as_of[i] = s.last_time
+        fill_row(s, changes_ms, offsets_ms, out[i])
+
+
+@nb.njit(cache=True, nogil=True)
+def _seen(s: np.void, event_hash: int) -> bool:  # pragma: no cover
+    for i in range(EVENT_ID_RING):
+        if s.event_ids[i] == event_hash:
+            return True
+    return False
+
+
+@nb.njit(cache=True, nogil=True)
+def _advance(s: np.void, time: int) -> None:  # pragma: no cover
+    """Move "as of" forward: let the counters decay."""
+    passed = time - s.last_time
+    if s.events > 0 and passed > 0:
+        for h in range(len(_HALF_LIVES)):
+            keep = 2.0 ** (-passed / _HALF_LIVES[h])
+            for row in range(MONEY_ROW + 1):
+                s.decayed[row, h] *= keep
+
+
+@nb.njit(cache=True, nogil=True)
+def _count(
+    s: np.void, time: int, type_: int, channel: int, money: float, event_hash: int
+) -> None:  # pragma: no cover
+    """What holds for every event, in order or late. Before `_follow`, ``last_time`` is still the previous one."""
+    behind = max(s.last_time - time, 0) if s.events > 0 else 0
+    for h in range(len(_HALF_LIVES)):
+        weight = 2.0 ** (-behind / _HALF_LIVES[h])
+        s.decayed[type_, h] += weight
+        if type_ == PURCHASE:
+            s.decayed[MONEY_ROW, h] += weight * money
+    s.events += np.uint32(1)
+    s.first_time = min(s.first_time, time)
+    s.type_counts[type_] += np.uint32(1)
+    s.type_times[type_] = max(s.type_times[type_], time)
+    if channel != NO_CHANNEL:
+        s.channel_counts[channel] += np.uint32(1)
+    if type_ == PURCHASE:
+        s.spend += money
+        _insert_purchase(s, time)
+    elif type_ == REFUND:
+        s.refunded += money
+    s.event_ids[s.ring_at] = event_hash
+    s.ring_at = np.uint16((s.ring_at + 1) % EVENT_ID_RING)
+
+
+@nb.njit(cache=True, nogil=True)
+def _insert_purchase(s: np.void, time: int) -> None:  # pragma: no cover
+    """Keep the latest purchase times, latest first, whatever the order of arrival."""
+    for i in range(PURCHASE_RING):
+        if time > s.purchase_times[i]:
+            for j in range(PURCHASE_RING - 1, i, -1):
+                s.purchase_times[j] = s.purchase_times[j - 1]
+            s.purchase_times[i] = time
+            return
+
+
+@nb.njit(cache=True, nogil=True)
+def _follow(
+    s: np.void, time: int, type_: int, money: float, quantity: float, item_hash: int
+) -> None:  # pragma: no cover
+    """What only an event in order changes: session, gaps, items and cart."""
+    if s.sessions == 0 or time - s.last_time > SESSION_GAP_MS:
+        s.previous_session_end = s.last_time
+        s.sessions += np.uint32(1)
+        s.session_start = time
+        s.session_events = np.uint32(0)
+        s.session_counts[:] = np.uint32(0)
+        s.session_items = np.uint64(0)
+        s.log_gap = 0.0
+    else:
+        gap = np.log1p((time - s.last_time) / 1000.0)
+        weight = 1.0 if s.session_events == 1 else _GAP_WEIGHT
+        s.log_gap += weight * (gap - s.log_gap)
+    s.session_events += np.uint32(1)
+    s.session_counts[type_] += np.uint32(1)
+    for i in range(RECENT_TIMES - 1, 0, -1):
+        s.recent_times[i] = s.recent_times[i - 1]
+    s.recent_times[0] = time
+    s.last_time = time
+
+    if item_hash != 0:
+        s.session_items |= np.uint64(1) << (np.uint64(item_hash) & np.uint64(63))
+        s.items[s.item_at] = item_hash
+        s.item_at = np.uint16((s.item_at + 1) % ITEM_RING)
+
+    if type_ == _ADD:
+        s.cart_value += money
+        s.cart_quantity += quantity
+    elif type_ == _REMOVE:
+        s.cart_value = max(s.cart_value - money, 0.0)
+        s.cart_quantity = max(s.cart_quantity - quantity, 0.0)
+    elif type_ == PURCHASE:
+        s.cart_value = 0.0
+        s.cart_quantity = 0.0
+
+
+@nb.njit(cache=True, nogil=True)
+def _clear(s: np.void) -> None:  # pragma: no cover
+    """Make the state empty: all zeros."""
+    s.version = np.uint16(0)
+    s.ring_at = np.uint16(0)
+    s.item_at = np.uint16(0)
+    s.events = np.uint32(0)
+    s.sessions = np.uint32(0)
+    s.first_time = 0
+    s.last_time = 0
+    s.type_counts[:] = np.uint32(0)
+    s.type_times[:] = 0
+    s.spend = 0.0
+    s.refunded = 0.0
+    s.decayed[:] = 0.0
+    s.purchase_times[:] = 0
+    s.items[:] = np.uint64(0)
+    s.event_ids[:] = np.uint64(0)
+    s.channel_counts[:] = np.uint32(0)
+    s.session_events = np.uint32(0)
+    s.session_start = 0
+    s.previous_session_end = 0
+    s.session_counts[:] = np.uint32(0)
+    s.session_items = np.uint64(0)
+    s.cart_value = 0.0
+    s.cart_quantity = 0.0
+    s.recent_times[:] = 0
+    s.log_gap = 0.0

@@ -1,0 +1,190 @@
+"""The event log: the same fields as events have, plus where and when they arrived, as Parquet.
+
+`intent archive` writes it from the topic, loaders write it from files, the simulator writes it directly. Rows are in
+order of arrival. Offline jobs and `intent replay` read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from features.events import CHANNELS, EVENT_TYPES, MAX_ID, MAX_MONEY, MAX_QUANTITY, MAX_TEXT, MAX_TIME_MS
+from features.exceptions import LogError
+
+_TIME = pa.timestamp("ms", tz="UTC")
+_ITEM = pa.struct(
+    [
+        ("item_id", pa.string()),
+        ("category", pa.string()),
+        ("price", pa.float64()),
+        ("quantity", pa.int64()),
+    ]
+)
+
+LOG_SCHEMA: Final = pa.schema(
+    [
+        ("event_id", pa.string()),
+        ("type", pa.string()),
+        ("customer_id", pa.string()),
+        ("event_time", _TIME),
+        ("item_id", pa.string()),
+        ("category", pa.string()),
+        ("price", pa.float64()),
+        ("quantity", pa.int64()),
+        ("items", pa.list_(_ITEM)),
+        ("value", pa.float64()),
+        ("currency", pa.string()),
+        ("order_id", pa.string()),
+        ("session_id", pa.string()),
+        ("channel", pa.string()),
+        ("device", pa.string()),
+        ("country", pa.string()),
+        ("partition", pa.int32()),
+        ("offset", pa.int64()),
+        ("arrived_at", _TIME),
+    ]
+)
+
+#: Type of a row that stands for an event of an erased customer: nothing but its times and coordinates is left.
+ERASED: Final = "erased"
+
+_REQUIRED = ("event_id", "type", "customer_id", "event_time", "arrived_at")
+_ROW_GROUP = 250_000
+
+
+def conform(table: pa.Table) -> pa.Table:
+    """Return the table with exactly the columns of `LOG_SCHEMA`, in order, missing optional ones as nulls.
+
+    Raises
+    ------
+    LogError
+        A required column is missing, or one has a type that cannot be converted.
+    """
+    arrays = []
+    for field in LOG_SCHEMA:
+        if field.name in table.column_names:
+            try:
+                arrays.append(table[field.name].cast(field.type))
+            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+                raise LogError(f"column {field.name!r} cannot be read as {field.type}: {error}") from None
+        elif field.name == "arrived_at" and "event_time" in table.column_names:
+            arrays.append(table["event_time"].cast(_TIME))
+        elif field.name in _REQUIRED:
+            raise LogError(f"the log has no column {field.name!r}; its columns are {', '.join(table.column_names)}")
+        else:
+            arrays.append(pa.nulls(len(table), field.type))
+    return pa.table(arrays, schema=LOG_SCHEMA.with_metadata(table.schema.metadata))
+
+
+def validate(table: pa.Table) -> None:
+    """Check every row against the event contract.
+
+    Raises
+    ------
+    LogError
+        Names the first row and column that breaks it, with the value.
+    """
+    erased = pc.fill_null(pc.equal(table["type"], ERASED), False)
+    alive = pc.invert(erased)
+    for name in _REQUIRED:
+        missing = pc.is_null(table[name])
+        _refuse(table, name, missing if name in ("type", "event_time", "arrived_at") else pc.and_(missing, alive))
+    _refuse(table, "type", pc.invert(pc.is_in(table["type"], pa.array([*EVENT_TYPES, ERASED]))))
+    times = table["event_time"].cast(pa.int64())
+    _refuse(table, "event_time", pc.or_(pc.less(times, 1), pc.greater(times, MAX_TIME_MS)))
+    for name in ("event_id", "customer_id", "item_id", "order_id", "session_id"):
+        length = pc.utf8_length(table[name])
+        _refuse(table, name, pc.or_(pc.less(length, 1), pc.greater(length, MAX_ID)))
+    for name in ("category", "device", "country"):
+        _refuse(table, name, pc.greater(pc.utf8_length(table[name]), MAX_TEXT))
+    for name, limit in (("price", MAX_MONEY), ("value", MAX_MONEY), ("quantity", MAX_QUANTITY)):
+        _refuse(table, name, pc.invert(pc.and_(pc.greater_equal(table[name], 0), pc.less_equal(table[name], limit))))
+    known = pc.or_kleene(pc.is_null(table["channel"]), pc.is_in(table["channel"], pa.array(CHANNELS)))
+    _refuse(table, "channel", pc.invert(known))
+
+
+def _refuse(table: pa.Table, column: str, wrong: pa.ChunkedArray) -> None:
+    row = pc.index(pc.fill_null(wrong, False), True).as_py()
+    if row >= 0:
+        raise LogError(f"row {row} of the log: {column} = {table[column][row].as_py()!r} breaks the event contract")
+
+
+def write_log(
+    path: str | Path, tables: pa.Table | Iterable[pa.Table], *, metadata: Mapping[str, str] | None = None
+) -> int:
+    """Write a log; ``metadata`` keys get the prefix ``intent.``. Return the number of rows."""
+    schema = LOG_SCHEMA.with_metadata({f"intent.{key}": value for key, value in (metadata or {}).items()})
+    rows = 0
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    with pq.ParquetWriter(partial, schema, compression="zstd") as writer:
+        for table in [tables] if isinstance(tables, pa.Table) else tables:
+            part = conform(table).replace_schema_metadata(schema.metadata)
+            validate(part)
+            writer.write_table(part, row_group_size=_ROW_GROUP)
+            rows += len(part)
+    partial.replace(path)
+    return rows
+
+
+def _open(path: str | Path) -> pq.ParquetFile:
+    if not Path(path).is_file():
+        raise LogError(f"there is no log at {path}: make one with `intent simulate` or `intent convert`")
+    try:
+        return pq.ParquetFile(path)
+    except pa.ArrowInvalid as error:
+        raise LogError(f"{path} is not a Parquet file: {error}") from None
+
+
+def read_log(path: str | Path) -> pa.Table:
+    """Read a whole log and check it.
+
+    Raises
+    ------
+    LogError
+        There is no log, it is not Parquet, or a row breaks the event contract.
+    """
+    with _open(path) as file:
+        table = conform(file.read())
+    try:
+        validate(table)
+    except LogError as error:
+        raise LogError(f"{path}: {error}") from None
+    return table
+
+
+def iterate_log(path: str | Path, rows: int = _ROW_GROUP) -> Iterator[pa.Table]:
+    """Read a log piece by piece, ``rows`` at a time, checking each piece."""
+    with _open(path) as file:
+        for batch in file.iter_batches(batch_size=rows):
+            table = conform(pa.Table.from_batches([batch]))
+            validate(table)
+            yield table
+
+
+def log_rows(path: str | Path) -> int:
+    """Return how many rows the log has."""
+    with _open(path) as file:
+        return int(file.metadata.num_rows)
+
+
+def log_metadata(path: str | Path) -> dict[str, str]:
+    """Return the log's ``intent.*`` metadata, prefix removed."""
+    with _open(path) as file:
+        raw = file.schema_arrow.metadata or {}
+    return {k.decode()[7:]: v.decode() for k, v in raw.items() if k.startswith(b"intent.")}
+
+
+def concat_logs(tables: Sequence[pa.Table]) -> pa.Table:
+    """Join logs and order them by arrival (stable)."""
+    table = pa.concat_tables([conform(t) for t in tables])
+    order = np.argsort(table["arrived_at"].cast(pa.int64()).to_numpy(), kind="stable")
+    return table.take(order)

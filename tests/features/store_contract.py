@@ -1,0 +1,206 @@
+"""What every customer store has to do: `MemoryStore` here, `RedisStore` in the integration tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from threading import Barrier, Thread
+
+import numpy as np
+import pytest
+
+from features import state
+from features.exceptions import StoreConflict
+from features.state import STATE_VERSION, States
+from features.store import NO_WATERMARK, CustomerStore, PartitionRecord
+
+
+def record(epoch: int = 1, offset: int = 0, token: bytes | None = None) -> PartitionRecord:
+    return PartitionRecord(epoch, token or os.urandom(16), offset, NO_WATERMARK, 12)
+
+
+def states(*counts: int, last_time: int = 1_000) -> States:
+    rows = state.empty(len(counts))
+    rows["version"] = STATE_VERSION
+    rows["events"] = counts
+    rows["last_time"] = last_time
+    rows["event_ids"][:, 0] = counts  # anything that tells one row from another
+    return rows
+
+
+def claimed(store: CustomerStore, partition: int = 3, offset: int = 0) -> PartitionRecord:
+    mine = record(offset=offset)
+    store.claim(partition, store.record(partition), mine)
+    return mine
+
+
+class StoreContract:
+    """Derive from it and give the fixture ``store``: an empty store."""
+
+    def test_an_unclaimed_partition_has_no_record(self, store: CustomerStore) -> None:
+        assert store.record(3) is None
+
+    @pytest.mark.parametrize("watermark", [NO_WATERMARK, -1, 0, 2**62])
+    def test_a_record_comes_back_as_it_was_written(self, store: CustomerStore, watermark: int) -> None:
+        mine = PartitionRecord(2**40, os.urandom(16), 2**50, watermark, 4_000)
+        store.claim(3, None, mine)
+        assert store.record(3) == mine
+
+    @pytest.mark.parametrize("found", [None, record()])
+    def test_a_claim_on_what_is_no_longer_there_changes_nothing(
+        self, store: CustomerStore, found: PartitionRecord | None
+    ) -> None:
+        mine = claimed(store)
+        with pytest.raises(StoreConflict) as conflict:
+            store.claim(3, found, record(2))
+        assert conflict.value.found == mine
+        assert store.record(3) == mine
+
+    def test_of_two_claims_at_once_one_succeeds(self, store: CustomerStore) -> None:
+        found = claimed(store)
+        claims = [record(2), record(2)]
+        conflicts: list[PartitionRecord] = []
+        start = Barrier(2)
+
+        def claim(mine: PartitionRecord) -> None:
+            start.wait()
+            try:
+                store.claim(3, found, mine)
+            except StoreConflict:
+                conflicts.append(mine)
+
+        threads = [Thread(target=claim, args=(mine,)) for mine in claims]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(conflicts) == 1
+        assert store.record(3) in set(claims) - set(conflicts)
+
+    @pytest.mark.parametrize(
+        "customers", [[], ["ada"], ["", "a:b", "{x}", "*?[", "Zoë", "客", "\u0000", " a b\n"]]
+    )
+    def test_states_come_back_bit_for_bit_in_the_order_asked(
+        self, store: CustomerStore, customers: Sequence[str]
+    ) -> None:
+        mine = claimed(store)
+        rows = states(*range(1, len(customers) + 1))
+        store.save(3, mine, mine._replace(next_offset=9, watermark=70), customers, rows)
+        backwards = store.load(3, customers[::-1])
+        assert backwards.tobytes() == rows[::-1].tobytes()
+        assert store.record(3) == mine._replace(next_offset=9, watermark=70)
+
+    def test_an_unknown_customer_has_an_empty_state_that_may_be_changed(self, store: CustomerStore) -> None:
+        rows = store.load(3, ["nobody"])
+        assert rows.tobytes() == state.empty(1).tobytes()
+        rows["events"] += 1
+        assert store.load(3, ["nobody"])["events"][0] == 0
+        assert store.peek(3, "nobody") is None
+
+    def test_a_save_under_another_record_changes_nothing(self, store: CustomerStore) -> None:
+        mine = claimed(store)
+        theirs = record(2)
+        store.claim(3, mine, theirs)
+        with pytest.raises(StoreConflict) as conflict:
+            store.save(3, mine, mine._replace(next_offset=5), ["ada"], states(1))
+        assert conflict.value.found == theirs
+        assert store.record(3) == theirs
+        assert store.load(3, ["ada"])["events"][0] == 0
+
+    @pytest.mark.parametrize(
+        "field", [{"epoch": 2}, {"next_offset": 1}, {"watermark": 0}, {"partitions": 4}, {"token": bytes(16)}]
+    )
+    def test_the_guard_compares_every_field(self, store: CustomerStore, field: dict[str, object]) -> None:
+        mine = claimed(store)
+        with pytest.raises(StoreConflict):
+            store.save(3, mine._replace(**field), mine._replace(next_offset=5), ["ada"], states(1))
+        assert store.load(3, ["ada"])["events"][0] == 0
+
+    def test_a_load_under_another_record_is_refused(self, store: CustomerStore) -> None:
+        mine = claimed(store)
+        store.save(3, mine, mine, ["ada"], states(1))
+        assert store.load(3, ["ada"], mine)["events"][0] == 1
+        theirs = record(2)
+        store.claim(3, mine, theirs)
+        with pytest.raises(StoreConflict) as conflict:
+            store.load(3, ["ada"], mine)
+        assert conflict.value.found == theirs
+        assert store.load(3, ["ada"])["events"][0] == 1
+
+    def test_a_save_without_a_claim_changes_nothing(self, store: CustomerStore) -> None:
+        with pytest.raises(StoreConflict) as conflict:
+            store.save(3, record(), record(offset=5), ["ada"], states(1))
+        assert conflict.value.found is None
+        assert store.record(3) is None
+
+    def test_a_repeated_save_is_refused(self, store: CustomerStore) -> None:
+        mine = claimed(store)
+        new = mine._replace(next_offset=5)
+        store.save(3, mine, new, ["ada"], states(1))
+        with pytest.raises(StoreConflict) as conflict:
+            store.save(3, mine, new, ["ada"], states(2))
+        assert conflict.value.found == new
+        assert store.load(3, ["ada"])["events"][0] == 1
+
+    def test_an_empty_state_is_deleted(self, store: CustomerStore) -> None:
+        mine = claimed(store)
+        store.save(3, mine, mine, ["ada", "grace"], states(1, 2))
+        store.save(3, mine, mine, ["ada"], state.empty(1))
+        assert store.peek(3, "ada") is None
+        grace = store.peek(3, "grace")
+        assert grace is not None
+        assert grace["events"][0] == 2
+
+    def test_only_the_record_changes_where_no_state_does(self, store: CustomerStore) -> None:
+        mine = claimed(store)
+        store.save(3, mine, mine._replace(next_offset=5), (), state.empty(0))
+        assert store.record(3) == mine._replace(next_offset=5)
+
+    def test_partitions_are_apart(self, store: CustomerStore) -> None:
+        mine, other = claimed(store, 3), claimed(store, 33)
+        store.save(3, mine, mine._replace(next_offset=5), ["ada"], states(1))
+        assert store.load(33, ["ada"])["events"][0] == 0
+        assert store.record(33) == other
+
+    def test_a_sweep_deletes_what_is_older_and_nothing_else(self, store: CustomerStore) -> None:
+        mine, other = claimed(store, 3), claimed(store, 33)
+        customers = [f"c{number}" for number in range(300)]
+        rows = states(*range(1, 301))
+        rows["last_time"] = np.arange(300)
+        store.save(3, mine, mine, customers, rows)
+        store.save(33, other, other, customers, rows)
+        cursor, deleted, steps = 0, 0, 0
+        while steps == 0 or cursor:
+            cursor, gone = store.sweep(3, mine, before=100, cursor=cursor, count=50)
+            deleted += gone
+            steps += 1
+        assert deleted == 100
+        assert steps > 1
+        assert np.flatnonzero(store.load(3, customers)["events"] == 0).tolist() == list(range(100))
+        assert (store.load(33, customers)["events"] > 0).all()
+
+    def test_a_sweep_under_another_record_deletes_nothing(self, store: CustomerStore) -> None:
+        mine = claimed(store)
+        store.save(3, mine, mine, ["ada"], states(1))
+        with pytest.raises(StoreConflict):
+            cursor = 0
+            while True:
+                cursor, _ = store.sweep(3, record(), before=5_000, cursor=cursor, count=50)
+        assert store.peek(3, "ada") is not None
+
+    def test_threads_on_different_partitions_do_not_disturb_each_other(self, store: CustomerStore) -> None:
+        def work(partition: int) -> None:
+            mine = claimed(store, partition)
+            for offset in range(1, 30):
+                rows = store.load(partition, ["ada"])
+                rows["version"], rows["events"] = STATE_VERSION, rows["events"] + 1
+                new = mine._replace(next_offset=offset)
+                store.save(partition, mine, new, ["ada"], rows)
+                mine = new
+
+        threads = [Thread(target=work, args=(partition,)) for partition in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert [int(store.load(p, ["ada"])["events"][0]) for p in range(4)] == [29] * 4

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from features.exceptions import LogError
+from features.log import LOG_SCHEMA, conform, iterate_log, log_metadata, log_rows, read_log, write_log
+
+ROWS = {
+    "event_id": ["a", "b"],
+    "type": ["view_item", "purchase"],
+    "customer_id": ["anna", "bert"],
+    "event_time": [1_709_510_400_000, 1_709_510_401_000],
+    "price": [1.5, None],
+}
+
+
+def test_a_log_survives_the_round_trip(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "log.parquet"
+    assert write_log(path, pa.table(ROWS), metadata={"source": "test"}) == 2
+    table = read_log(path)
+    assert table.schema.remove_metadata() == LOG_SCHEMA
+    assert table["price"].to_pylist() == [1.5, None]
+    assert table["arrived_at"] == table["event_time"]
+    assert log_metadata(path) == {"source": "test"}
+    assert log_rows(path) == 2
+    assert [len(part) for part in iterate_log(path, rows=1)] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("type", "click"),
+        ("type", None),
+        ("customer_id", None),
+        ("customer_id", ""),
+        ("event_id", "x" * 129),
+        ("event_time", -5),
+        ("event_time", None),
+        ("price", -1.0),
+        ("price", float("nan")),
+        ("price", 2e9),
+    ],
+)
+def test_a_bad_row_is_named_with_column_and_value(tmp_path: Path, column: str, value: object) -> None:
+    rows = {**ROWS, column: [ROWS[column][0], value]}
+    pq.write_table(pa.table(rows), tmp_path / "log.parquet")
+    with pytest.raises(LogError, match=rf"row 1 of the log: {column}"):
+        read_log(tmp_path / "log.parquet")
+
+
+def test_a_missing_column_is_named() -> None:
+    with pytest.raises(LogError, match="no column 'type'"):
+        conform(pa.table({"event_id": ["a"]}))
+
+
+def test_a_missing_or_damaged_file_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(LogError, match="no log at"):
+        read_log(tmp_path / "nothing")
+    (tmp_path / "text").write_text("hello")
+    with pytest.raises(LogError, match="not a Parquet file"):
+        read_log(tmp_path / "text")
+
+
+def test_a_log_that_failed_half_way_leaves_no_file(tmp_path: Path) -> None:
+    bad = pa.table({**ROWS, "price": [1.0, -1.0]})
+    with pytest.raises(LogError):
+        write_log(tmp_path / "log.parquet", [pa.table(ROWS), bad])
+    assert not (tmp_path / "log.parquet").exists()
