@@ -1,0 +1,280 @@
+"""Any CSV or Parquet file with one row per event or order line, by naming its columns.
+
+How the source is understood:
+
+- Types named in the mapping become the event type given for them, types that are event types already pass,
+  all others are dropped and counted by name. The type ``*`` stands for every type not named, and for files
+  without such a column.
+- Rows of purchases with the same order, customer and currency become one purchase, dated by the last row;
+  rows of refunds only if they have the same time too. A row without quantity is one piece.
+- The value of an order is `value` where the rows have it: once, if the rows of most orders agree on it (the
+  total of the order, repeated), otherwise summed (amounts of lines). Else it is the sum of price times
+  quantity.
+- Refunds with negative price, value or quantity are turned to positive.
+- Without `event_id`, ids are made of the file's name and the row's number. Rows alike are then all kept:
+  nothing tells a repetition of the log from an event that happened twice. With `event_id`, the first row of
+  an id counts.
+- A row with a bad value is dropped: no customer, no time, a number that is none or beyond the limits of an
+  event, a text that is too long. Only an unknown channel is left out and the row kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from features.events import (
+    CHANNELS,
+    EVENT_TYPES,
+    MAX_ID,
+    MAX_MONEY,
+    MAX_QUANTITY,
+    MAX_TEXT,
+    REFUND,
+    TYPE_CODES,
+)
+from offline.datasets.conversion import DatasetError, Sieve, Tally
+from offline.datasets.dataset import Dataset, check_id_sources, finish, id_source, join
+from offline.datasets.order_lines import merge_orders, without_repetitions
+from offline.datasets.reading import Block, OnProgress, column_names, find_files, read_blocks
+from offline.datasets.values import (
+    as_dictionary,
+    as_numbers,
+    as_text,
+    as_times,
+    coded,
+    constant,
+    mask,
+    too_long,
+    unfit_time,
+    zone,
+)
+
+#: Fields of an event that a column can be mapped to, and for texts how long they may be.
+TEXT_LIMITS: Final[Mapping[str, int]] = {
+    "event_id": MAX_ID,
+    "item_id": MAX_ID,
+    "order_id": MAX_ID,
+    "session_id": MAX_ID,
+    "category": MAX_TEXT,
+    "device": MAX_TEXT,
+    "country": MAX_TEXT,
+    "currency": 3,
+    "channel": MAX_TEXT,
+}
+FIELDS: Final = ("customer_id", "event_time", "type", *TEXT_LIMITS, "price", "quantity", "value")
+#: In the mapping of types: every type that is not named.
+ANY: Final = "*"
+
+_REQUIRED = ("customer_id", "event_time")
+_CURRENCY = r"^[A-Z]{3}$"
+_UNKNOWN_TYPES = 20  # reasons that name an unknown type; the rest is counted together
+
+
+def load_columns(  # noqa: PLR0913  (keyword-only options of one command)
+    path: Path,
+    *,
+    columns: Mapping[str, str],
+    types: Mapping[str, str] | None = None,
+    timezone: str = "UTC",
+    time_format: str | None = None,
+    encoding: str = "utf8",
+    strict: bool = False,
+    on_progress: OnProgress | None = None,
+) -> Dataset:
+    """Convert a CSV or Parquet file, or all files of a folder, by a mapping of columns.
+
+    Parameters
+    ----------
+    path
+        A file (CSV, gzipped CSV or Parquet), or a folder of such files with the same columns.
+    columns
+        Name of the column for each field of `FIELDS` that the source has; `customer_id`, `event_time` and,
+        unless `types` has a ``*``, `type` are needed.
+    types
+        Event type for each of the source's types.
+    timezone
+        IANA name of the zone of times that name none.
+    time_format
+        Form of times that are neither ISO 8601 nor an epoch, as of `datetime.strptime`.
+    encoding
+        Of CSV files.
+    strict
+        Whether the first bad value ends the conversion.
+    on_progress
+        Called with bytes read and bytes in all.
+
+    Raises
+    ------
+    DatasetError
+        If the mapping is wrong, a file cannot be read or lacks a column, or, if `strict`, at the first bad
+        value.
+    """
+    files = find_files(Path(path))
+    check_id_sources(files)
+    _check_mapping(columns, files[0], encoding)
+    source = _Source(
+        dict(columns),
+        _type_codes(columns, types or {}),
+        zone(timezone),
+        [time_format] if time_format else [],
+        Tally(strict),
+        Tally(),
+    )
+    drafts, rows = [], 0
+    wanted = list(columns.values())
+    blocks = read_blocks(files, wanted, broken=source.dropped, encoding=encoding, on_progress=on_progress)
+    for block in blocks:
+        drafts.append(_draft(block, rows, source))
+        rows += block.data.num_rows
+    log = without_repetitions(join(drafts), source.dropped)
+    del drafts
+    log, merged = merge_orders(log, source.dropped, source.notes)
+    return finish("csv", files, rows, log, merged=merged, dropped=source.dropped, notes=source.notes)
+
+
+@dataclass
+class _Source:
+    """What was said about the source, and the account."""
+
+    columns: dict[str, str]
+    types: dict[str, int]
+    zone: ZoneInfo
+    formats: list[str]
+    dropped: Tally
+    notes: Tally
+    unknown_types: set[str] = field(default_factory=set)
+
+
+def _type_codes(columns: Mapping[str, str], types: Mapping[str, str]) -> dict[str, int]:
+    for name, event in types.items():
+        if event not in TYPE_CODES:
+            raise DatasetError(
+                f"{name}={event}: there is no event type {event!r}; choose from {', '.join(EVENT_TYPES)}"
+            )
+    if "type" not in columns and ANY not in types:
+        raise DatasetError(
+            "no column is named for the type of events; add type=COLUMN, or say "
+            "what all rows are: --types '*=purchase'"
+        )
+    return TYPE_CODES | {name: TYPE_CODES[event] for name, event in types.items()}
+
+
+def _check_mapping(columns: Mapping[str, str], file: Path, encoding: str) -> None:
+    there = ", ".join(column_names(file, encoding))
+    if unknown := [name for name in columns if name not in FIELDS]:
+        raise DatasetError(
+            f"events have no field {unknown[0]!r}; columns can be named for {', '.join(FIELDS)}"
+        )
+    if missing := [name for name in _REQUIRED if name not in columns]:
+        raise DatasetError(
+            f"no column is named for {', '.join(missing)}; the columns of {file.name} are {there}"
+        )
+
+
+def _draft(block: Block, before: int, source: _Source) -> pa.Table:
+    raw = {name: block.data.column(column) for name, column in source.columns.items()}
+    rows = block.data.num_rows
+    sieve = Sieve(rows, source.dropped, block.file.name, block.first_row)
+    types = _types(raw.get("type"), rows, sieve, source)
+    customer = as_text(raw["customer_id"])
+    column = source.columns["customer_id"]
+    sieve.reject(mask(pc.is_null(customer)), "no customer", column, raw["customer_id"])
+    sieve.reject(
+        too_long(customer, MAX_ID), f"text of more than {MAX_ID} characters", column, raw["customer_id"]
+    )
+    times = as_times(raw["event_time"], source.zone, source.formats)
+    sieve.reject(unfit_time(times), "unreadable time", source.columns["event_time"], raw["event_time"])
+
+    draft: dict[str, object] = {
+        "row": np.arange(before, before + rows, dtype=np.int64),
+        "source": constant(id_source(block.file), rows),
+        "number": np.arange(block.first_row, block.first_row + rows, dtype=np.int64),
+        "type": types,
+        "event_time": times.ms,
+        "customer_id": as_dictionary(customer),
+    }
+    for name in TEXT_LIMITS:
+        if name in raw:
+            draft[name] = as_dictionary(_text(name, raw[name], sieve, source))
+    draft |= _numbers(raw, types == REFUND, sieve, source)
+    skipped, twice = times.skipped & sieve.keep, times.twice & sieve.keep
+    source.notes.add(
+        "time that the clock left out in spring: read as the moment it jumped to", int(skipped.sum())
+    )
+    source.notes.add("time that the clock showed twice in autumn: read as the first", int(twice.sum()))
+    return pa.table(draft).filter(pa.array(sieve.keep))
+
+
+def _types(raw: pa.Array | None, rows: int, sieve: Sieve, source: _Source) -> NDArray[np.int8]:
+    other = source.types.get(ANY, -1)
+    if raw is None:
+        return np.full(rows, other, dtype=np.int8)
+    names = as_text(raw)
+    types = coded(names, source.types)
+    types[types < 0] = other
+    missing = mask(pc.is_null(names)) & (types < 0)
+    sieve.reject(missing, "no type", source.columns["type"], raw)
+    unknown = types < 0
+    for name in pc.unique(names.filter(pa.array(unknown & ~missing))).to_pylist():
+        if len(source.unknown_types) >= _UNKNOWN_TYPES and name not in source.unknown_types:
+            break
+        source.unknown_types.add(name)
+        sieve.drop(mask(pc.equal(names, name)) & unknown, f"type {name!r} is not in the mapping")
+    sieve.drop(unknown, "further types that are not in the mapping")
+    return types
+
+
+def _text(name: str, raw: pa.Array, sieve: Sieve, source: _Source) -> pa.Array:
+    text, column = as_text(raw), source.columns[name]
+    if name == "currency":
+        text = pc.utf8_upper(text)
+        wrong = ~mask(pc.match_substring_regex(text, _CURRENCY)) & ~mask(pc.is_null(text))
+        sieve.reject(wrong, "currency is no code of three letters", column, raw)
+    elif name == "channel":
+        text = pc.utf8_lower(text)
+        known = pc.is_in(text, value_set=pa.array(CHANNELS, text.type))
+        wrong = ~mask(known) & ~mask(pc.is_null(text)) & sieve.keep
+        example = f"{column}: {text[int(np.argmax(wrong))].as_py()!r}" if wrong.any() else None
+        source.notes.add(f"channel is none of {', '.join(CHANNELS)}: left out", int(wrong.sum()), example)
+        text = pc.if_else(known, text, pa.scalar(None, text.type))
+    else:
+        limit = TEXT_LIMITS[name]
+        sieve.reject(too_long(text, limit), f"text of more than {limit} characters", column, raw)
+    return text
+
+
+def _numbers(
+    raw: Mapping[str, pa.Array], refund: NDArray[np.bool_], sieve: Sieve, source: _Source
+) -> dict[str, pa.Array]:
+    columns = {}
+    for name, limit in (("price", MAX_MONEY), ("value", MAX_MONEY), ("quantity", MAX_QUANTITY)):
+        if name not in raw:
+            continue
+        numbers, bad = as_numbers(raw[name])
+        column = source.columns[name]
+        sieve.reject(bad, f"{name} is no number", column, raw[name])
+        turned = refund & (numbers < 0)
+        source.notes.add(
+            f"refund with a {name} below 0: turned to positive", int((turned & sieve.keep).sum())
+        )
+        numbers = np.where(turned, -numbers, numbers)
+        sieve.reject(numbers < 0, f"{name} below 0", column, raw[name])
+        sieve.reject(numbers > limit, f"{name} above {limit:,.0f}", column, raw[name])
+        if name == "quantity":
+            sieve.reject(
+                ~np.isnan(numbers) & (numbers % 1 != 0), "quantity is no whole number", column, raw[name]
+            )
+            whole = np.where(sieve.keep, np.nan_to_num(numbers), 0).astype(np.int64)
+            columns[name] = pa.array(whole, mask=np.isnan(numbers))
+        else:
+            columns[name] = pa.array(numbers, mask=np.isnan(numbers))
+    return columns

@@ -1,0 +1,261 @@
+"""UCI Online Retail: the invoice lines of a British gift shop, 2010-12 to 2011-12.
+
+Chen, D. (2015). Online Retail. UCI Machine Learning Repository, doi 10.24432/C5BW33 (CC BY 4.0). The
+successor, Online Retail II (2009-12 to 2011-12, doi 10.24432/C5CG6D), has the same lines under other column
+names and is read as well.
+
+How the source is understood:
+
+- One ``purchase`` per invoice: value and quantity are the sums of its lines, postage and the like included,
+  because the customer pays them; ``items`` lists the products only.
+- An invoice ``C...`` is a cancellation or a discount: one ``refund`` with positive value and quantities. It
+  does not say which invoice it belongs to, so its `order_id` is its own number.
+- An invoice ``A...`` adjusts bad debt and is nobody's order: dropped.
+- **Exact duplicate lines are kept.** They are not copies of records: they stand apart within their invoice
+  (17 lines on average), 71 % of them with quantity 1, and nearly as many lines (4,857 beside 5,192 in orders)
+  repeat a product of their invoice with another quantity or price: the product was booked twice. The
+  documented 397,924 lines include them. What is dropped is an invoice that comes again as a whole, elsewhere
+  in the file (the two sheets of Online Retail II overlap).
+- Times are minutes of the clock in London. An invoice whose lines have two minutes is dated by the later one.
+"""
+
+from __future__ import annotations
+
+import codecs
+import importlib.util
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from features.events import MAX_ID, MAX_MONEY, MAX_QUANTITY, MAX_TEXT, PURCHASE, REFUND
+from offline.datasets.conversion import DatasetError, Sieve, Tally
+from offline.datasets.dataset import Dataset, codes, finish, join, plain, repeated
+from offline.datasets.orders import merge, with_ids
+from offline.datasets.reading import OnProgress, check_columns, column_names, find_files, read_blocks
+from offline.datasets.values import (
+    as_dictionary,
+    as_numbers,
+    as_text,
+    as_times,
+    constant,
+    mask,
+    too_long,
+    unfit_time,
+    without_point_zero,
+    zone,
+)
+
+#: Stock codes that are no products: postage, carriage, manual entries, discounts, samples, fees, commission,
+#: bad debt.
+NOT_PRODUCTS = frozenset(
+    {"POST", "DOT", "C2", "C3", "M", "D", "S", "B", "CRUK", "AMAZONFEE", "BANK CHARGES"}
+    | {"ADJUST", "ADJUST2", "TEST001", "TEST002"}
+)
+
+_EXCEL = (".xlsx",)
+# The names in Online Retail, and in Online Retail II.
+_COLUMNS = {
+    "InvoiceNo": "Invoice",
+    "StockCode": "StockCode",
+    "Quantity": "Quantity",
+    "InvoiceDate": "InvoiceDate",
+    "UnitPrice": "Price",
+    "CustomerID": "Customer ID",
+    "Country": "Country",
+}
+# CSV copies of the workbook write month first, with or without the century.
+_FORMATS = ("%m/%d/%Y %H:%M", "%m/%d/%y %H:%M")
+
+
+def load_online_retail(path: Path, *, on_progress: OnProgress | None = None) -> Dataset:
+    """Convert Online Retail to one event per invoice.
+
+    Parameters
+    ----------
+    path
+        The workbook (.xlsx, needs openpyxl), or a CSV or Parquet copy of it.
+    on_progress
+        Called with bytes read and bytes in all.
+
+    Raises
+    ------
+    DatasetError
+        If the file cannot be read or lacks a column.
+    """
+    files = find_files(Path(path), *_EXCEL)
+    if len(files) > 1:
+        raise DatasetError(f"Online Retail is one file, but {path} has {len(files)} data files; name the one")
+    dropped, notes = Tally(), Tally()
+    table = _read(files[0], dropped, on_progress)
+    lines = _lines(table, files[0].name, dropped, notes)
+
+    invoice, customer = codes(lines["order_id"]), codes(lines["customer_id"])
+    order = invoice * (int(customer.max(initial=0)) + 1) + customer
+    product = ~np.isin(_texts(lines["item_id"]), list(NOT_PRODUCTS))
+    notes.add(
+        "line that is no product (postage, fee, discount, ...): counted in value and quantity, not listed",
+        int((~product).sum()),
+    )
+    _note_repetitions(lines, order, notes)
+    result = merge(lines, order, dropped=dropped, notes=notes, listed=product)
+    orders = with_ids(result.orders, "online-retail")
+    notes.add("order of value 0: kept, the goods were free", int(mask(pc.equal(orders["value"], 0)).sum()))
+    return finish(
+        "online-retail", files, table.num_rows, orders, merged=result.merged, dropped=dropped, notes=notes
+    )
+
+
+def _read(file: Path, dropped: Tally, on_progress: OnProgress | None) -> pa.Table:
+    """Return the columns of interest under the names of Online Retail."""
+    if file.name.lower().endswith(_EXCEL):
+        table = _read_excel(file)
+        names = _names(file, table.column_names)
+        table = table.select(list(names))
+    else:
+        encoding = "utf8" if _is_utf8(file) else "latin1"
+        names = _names(file, column_names(file, encoding))
+        blocks = read_blocks([file], list(names), broken=dropped, encoding=encoding, on_progress=on_progress)
+        batches = [block.data for block in blocks]
+        table = pa.Table.from_batches(batches)
+    return table.rename_columns([names[name] for name in table.column_names]).combine_chunks()
+
+
+def _names(file: Path, there: list[str]) -> dict[str, str]:
+    second = [name for name in _COLUMNS if name not in there and _COLUMNS[name] in there]
+    names = {(_COLUMNS[name] if name in second else name): name for name in _COLUMNS}
+    check_columns(file, list(names), there)
+    return names
+
+
+def _is_utf8(file: Path) -> bool:
+    """Tell whether a file may be read as UTF-8; older CSV copies are Latin-1, for the pound signs in them."""
+    if not file.name.lower().endswith((".csv", ".tsv", ".txt")):
+        return True
+    decoder = codecs.getincrementaldecoder("utf8")()
+    with file.open("rb") as stream:
+        try:
+            while block := stream.read(1 << 20):
+                decoder.decode(block)
+        except UnicodeDecodeError:
+            return False
+    return True
+
+
+def _read_excel(file: Path) -> pa.Table:
+    if importlib.util.find_spec("openpyxl") is None:
+        raise DatasetError(
+            f"reading {file.name} needs openpyxl: pip install openpyxl, or convert the file to CSV"
+        )
+    try:
+        sheets = pd.read_excel(file, sheet_name=None, dtype=object)
+    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
+        raise DatasetError(f"cannot read {file.name} as a workbook: {error}") from error
+    frame = pd.concat(sheets.values(), ignore_index=True)
+    return pa.table(
+        {
+            str(name): pa.array([None if pd.isna(v) else str(v) for v in frame[name]], pa.string())
+            for name in frame
+        }
+    )
+
+
+def _lines(table: pa.Table, file: str, dropped: Tally, notes: Tally) -> pa.Table:
+    """Return the lines of orders and cancellations that name a customer, as a draft."""
+    rows = table.num_rows
+    raw = {name: _single(table[name]) for name in table.column_names}
+    invoice = pc.utf8_upper(without_point_zero(as_text(raw["InvoiceNo"])))
+    customer = without_point_zero(as_text(raw["CustomerID"]))
+    stock, country = as_text(raw["StockCode"]), as_text(raw["Country"])
+    quantity, bad_quantity = as_numbers(raw["Quantity"])
+    price, bad_price = as_numbers(raw["UnitPrice"])
+    times = as_times(raw["InvoiceDate"], zone("Europe/London"), _FORMATS)
+    order = mask(pc.match_substring_regex(invoice, r"^\d+$"))
+    cancelled = mask(pc.match_substring_regex(invoice, r"^C\d+$"))
+
+    sieve = Sieve(rows, dropped, file, 1)
+    sieve.drop(mask(pc.starts_with(invoice, "A")), "adjustment of bad debt (invoice A...)")
+    sieve.drop(mask(pc.is_null(customer)), "no customer")
+    sieve.reject(~(order | cancelled), "invoice number of an unknown form", "InvoiceNo", raw["InvoiceNo"])
+    sieve.drop(
+        _again(invoice, stock, quantity, price, times.ms), "line of an invoice that comes again as a whole"
+    )
+    sieve.reject(unfit_time(times), "unreadable time", "InvoiceDate", raw["InvoiceDate"])
+    unfit = bad_quantity | np.isnan(quantity) | (np.abs(quantity) > MAX_QUANTITY) | (quantity % 1 != 0)
+    sieve.reject(unfit, "quantity is no whole number within the limits", "Quantity", raw["Quantity"])
+    sieve.drop(order & (quantity <= 0), "order line with a quantity of 0 or less")
+    sieve.drop(cancelled & (quantity >= 0), "cancellation line with a quantity of 0 or more")
+    unfit = bad_price | np.isnan(price) | (price < 0) | (price > MAX_MONEY)
+    sieve.reject(unfit, "price is below 0, missing or no number", "UnitPrice", raw["UnitPrice"])
+    for name, text, limit in (
+        ("InvoiceNo", invoice, MAX_ID // 2),
+        ("CustomerID", customer, MAX_ID // 4),
+        ("StockCode", stock, MAX_ID),
+        ("Country", country, MAX_TEXT),
+    ):
+        sieve.reject(too_long(text, limit), f"text of more than {limit} characters", name, raw[name])
+
+    keep = sieve.keep
+    notes.add(
+        "time that the clock left out in spring: read as the moment it jumped to",
+        (times.skipped & keep).sum(),
+    )
+    notes.add("time that the clock showed twice in autumn: read as the first", (times.twice & keep).sum())
+    notes.add("line at price 0: kept", int((keep & (price == 0)).sum()))
+    draft = pa.table(
+        {
+            "row": np.arange(rows, dtype=np.int64),
+            "type": np.where(order, PURCHASE, REFUND).astype(np.int8),
+            "event_time": times.ms,
+            "customer_id": as_dictionary(customer),
+            "item_id": as_dictionary(stock),
+            "price": pa.array(price),
+            "quantity": pa.array(np.abs(np.nan_to_num(quantity)).clip(0, MAX_QUANTITY).astype(np.int64)),
+            "currency": constant("GBP", rows),
+            "order_id": as_dictionary(invoice),
+            "country": as_dictionary(country),
+        }
+    )
+    return join([draft.filter(pa.array(keep))])
+
+
+def _again(
+    invoice: pa.Array,
+    stock: pa.Array,
+    quantity: NDArray[np.float64],
+    price: NDArray[np.float64],
+    time: NDArray[np.int64],
+) -> NDArray[np.bool_]:
+    """Mark the lines of an invoice that stands in the file once more, elsewhere and with the same lines."""
+    frame = pd.DataFrame({"invoice": _numbered(invoice), "stock": _numbered(stock)})
+    frame["quantity"], frame["price"], frame["time"] = quantity, price, time
+    prints = pd.util.hash_pandas_object(frame, index=False)
+    block = (frame["invoice"] != frame["invoice"].shift()).cumsum()
+    blocks = pd.DataFrame({"invoice": frame["invoice"], "print": prints}).groupby(block)
+    found = blocks.agg(invoice=("invoice", "first"), print=("print", "sum"), lines=("print", "size"))
+    return np.asarray(found.duplicated().reindex(block), dtype=bool)
+
+
+def _note_repetitions(lines: pa.Table, order: NDArray[np.int64], notes: Tally) -> None:
+    columns = (lines["price"].to_numpy(), lines["quantity"].to_numpy(), lines["event_time"].to_numpy())
+    again = repeated(*columns, codes(lines["item_id"]), order)
+    notes.add(
+        "line equal to another of its invoice in product, quantity and price: kept, it was booked twice",
+        int(again.sum()),
+    )
+
+
+def _single(column: pa.ChunkedArray) -> pa.Array:
+    return pa.concat_arrays(column.chunks) if column.num_chunks != 1 else column.chunk(0)
+
+
+def _texts(column: pa.ChunkedArray) -> NDArray[np.object_]:
+    return np.asarray(plain(column).to_numpy(zero_copy_only=False), dtype=object)
+
+
+def _numbered(text: pa.Array) -> NDArray[np.int64]:
+    return codes(pa.chunked_array([as_dictionary(text)]))

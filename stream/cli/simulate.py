@@ -1,0 +1,163 @@
+"""`intent simulate`: an event log for which the best possible prediction is known exactly."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import pyarrow as pa
+
+    from offline.shop import ShopParameters
+
+_ROWS_A_PIECE = 250_000
+
+
+class SaleName(StrEnum):
+    """Sales that change how customers behave (`offline.shop.SALES`)."""
+
+    S9 = "s9"
+    S10 = "s10"
+
+
+Customers = Annotated[
+    int, typer.Option(min=1, help="How many customers arrive; each has about 15 events in 14 days.")
+]
+Days = Annotated[int, typer.Option(min=1, help="Length of the log.")]
+Seed = Annotated[
+    int, typer.Option(min=0, help="Equal seeds give equal logs; logs of two seeds share no customer.")
+]
+Output = Annotated[
+    Path, typer.Option("--output", "-o", metavar="LOG", help="The event log to write (Parquet).")
+]
+OracleFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--oracle",
+        metavar="FILE",
+        help="Also write the exact probability of a purchase within the horizon after each event (Parquet).",
+    ),
+]
+Horizon = Annotated[str, typer.Option(help="Horizon of the probabilities: 30m, 12h, PT30M.")]
+SaleChoice = Annotated[
+    SaleName | None,
+    typer.Option(
+        "--sale",
+        help="A sale from day 8 to day 13: s10 multiplies buying and deciding, s9 adds carts without intent.",
+    ),
+]
+ParameterFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--parameters",
+        metavar="FILE",
+        help="JSON that replaces any part of the shop: objects merge, null removes, all else replaces.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add `simulate`."""
+    app.command()(simulate)
+
+
+def simulate(  # noqa: PLR0917  (options of a command)
+    output: Output,
+    customers: Customers = 100_000,
+    days: Days = 14,
+    seed: Seed = 1,
+    oracle: OracleFile = None,
+    horizon: Horizon = "30m",
+    sale: SaleChoice = None,
+    parameters: ParameterFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Simulate a shop's customers and write their events as a log.
+
+    Customers are Markovian arrival processes with a hidden persona and state, so the exact probability of a
+    purchase, the best score possible at all, is known for every event.
+
+    **Examples**
+
+        intent simulate --customers 20000 --days 7 --seed 3 -o log.parquet
+
+        intent simulate -o log.parquet --oracle exact.parquet --horizon 30m
+
+        intent simulate --days 18 --sale s10 -o sale.parquet --json
+    """
+    from features.labels import POSITIVE, UNKNOWN
+    from features.log import write_log
+    from offline.oracle import exact_probability, realised_labels, soft_auc, write_oracle
+    from offline.simulator import Simulation
+    from offline.simulator import simulate as simulated
+    from stream.cli.console import progress
+    from stream.settings import parse_duration
+
+    horizon_ms = round(parse_duration(horizon).total_seconds() * 1000)
+    shop = _shop(parameters, sale, days)
+    with progress("Simulating") as on_progress:
+        log = simulated(shop, customers, days, seed, on_progress=on_progress)
+    with progress("Writing") as on_progress:
+        write_log(output, _pieces(log, on_progress), metadata=Simulation.of(log).metadata())
+    labels = realised_labels(log, horizon_ms)
+    known = labels != UNKNOWN
+    summary: dict[str, object] = {
+        "log": str(output),
+        "events": len(log),
+        "customers": customers,
+        "purchases": len(log["order_id"]) - log["order_id"].null_count,
+        "horizon_seconds": horizon_ms / 1000,
+        "prevalence": float((labels[known] == POSITIVE).mean()) if known.any() else None,
+        "oracle": None,
+        "best_possible_auc": None,
+    }
+    if oracle is not None:
+        exact = exact_probability(log, horizon_ms)
+        write_oracle(oracle, log, exact, horizon_ms)
+        summary["oracle"] = str(oracle)
+        summary["best_possible_auc"] = soft_auc(exact[known], exact[known]) if known.any() else None
+    _show(summary, as_json)
+
+
+def _shop(file: Path | None, sale: SaleName | None, days: int) -> ShopParameters:
+    from msgspec.structs import replace
+
+    from offline.shop import SALES, ShopParameters
+
+    shop = ShopParameters.default() if file is None else ShopParameters.load(file)
+    if sale is None:
+        return shop
+    begins = SALES[sale].from_day
+    if days <= begins:
+        raise typer.BadParameter(
+            f"the sale begins on day {begins:g}, this log has {days} days: try --days 18"
+        )
+    return replace(shop, sale=SALES[sale])
+
+
+def _pieces(log: pa.Table, on_progress: Callable[[int, int], None]) -> Iterator[pa.Table]:
+    for row in range(0, len(log), _ROWS_A_PIECE):
+        yield log.slice(row, _ROWS_A_PIECE)
+        on_progress(min(row + _ROWS_A_PIECE, len(log)), len(log))
+
+
+def _show(summary: dict[str, object], as_json: bool) -> None:
+    from stream.cli.console import print_json
+
+    if as_json:
+        print_json(summary)
+        return
+    prevalence, best = summary["prevalence"], summary["best_possible_auc"]
+    typer.echo(f"{summary['events']:,} events of {summary['customers']:,} customers: {summary['log']}")
+    if prevalence is None:
+        typer.echo("No event's horizon ends within the log, so it has no prevalence.")
+    else:
+        typer.echo(f"{prevalence:.2%} of events lead to a purchase within the horizon (prevalence)")
+    if best is not None:
+        typer.echo(f"{best:.4f} is the best possible AUC; exact probabilities: {summary['oracle']}")

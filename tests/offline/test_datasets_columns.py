@@ -1,0 +1,383 @@
+"""Any file by a mapping of columns: types, times, orders, ids, bad values."""
+
+import datetime as dt
+import random
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from features.events import EVENT_TYPES, MAX_BYTES, Event, decode_many
+from features.log import validate
+from offline.datasets import Dataset, DatasetError, load_columns
+
+COLUMNS = {"customer_id": "user", "event_time": "ts", "type": "event"}
+TYPES = {"cart": "add_to_cart", "paid": "purchase"}
+
+
+def convert(tmp_path: Path, text: str, more: dict[str, str] | None = None, **options: Any) -> Dataset:
+    path = tmp_path / "shop.csv"
+    path.write_text(text)
+    dataset = load_columns(path, columns=COLUMNS | (more or {}), **({"types": TYPES} | options))
+    report = dataset.report
+    assert report.rows == report.events + report.merged + sum(count.rows for count in report.dropped)
+    validate(dataset.log())
+    return dataset
+
+
+def dropped(dataset: Dataset) -> dict[str, int]:
+    return {count.reason: count.rows for count in dataset.report.dropped}
+
+
+def notes(dataset: Dataset) -> dict[str, int]:
+    return {count.reason: count.rows for count in dataset.report.notes}
+
+
+def test_types_are_mapped_or_pass_and_others_are_dropped_by_name(tmp_path: Path) -> None:
+    dataset = convert(tmp_path, "user,ts,event\n1,1,cart\n1,2,search\n1,3,scroll\n1,4,scroll\n1,5,\n")
+    assert dataset.report.by_type == {"search": 1, "add_to_cart": 1}
+    assert dropped(dataset) == {"no type": 1, "type 'scroll' is not in the mapping": 2}
+
+
+def test_many_unknown_types_are_counted_together(tmp_path: Path) -> None:
+    rows = "".join(f"1,{i},kind{i}\n" for i in range(1, 51))
+    counts = dropped(convert(tmp_path, "user,ts,event\n1,1,cart\n" + rows))
+    assert counts["further types that are not in the mapping"] == 30
+    assert len(counts) == 21
+
+
+def test_a_star_stands_for_every_other_type_and_for_a_file_without_types(tmp_path: Path) -> None:
+    path = tmp_path / "orders.csv"
+    path.write_text("user,ts,event\n1,1,cart\n1,2,anything\n1,3,\n")
+    types = TYPES | {"*": "view_item"}
+    assert load_columns(path, columns=COLUMNS, types=types).report.by_type == {
+        "view_item": 2,
+        "add_to_cart": 1,
+    }
+    columns = {"customer_id": "user", "event_time": "ts"}
+    assert load_columns(path, columns=columns, types={"*": "purchase"}).report.by_type == {"purchase": 3}
+
+
+@pytest.mark.parametrize(
+    ("text", "utc"),
+    [
+        ("2019-10-01 00:00:02 UTC", "2019-10-01T00:00:02+00:00"),
+        ("2019-10-01T00:00:02Z", "2019-10-01T00:00:02+00:00"),
+        ("2019-10-01T02:00:02.5+02:00", "2019-10-01T00:00:02.500000+00:00"),
+        ("2019-10-01 02:00:02 +0200", "2019-10-01T00:00:02+00:00"),
+        ("2019-10-01 02:00:02+02", "2019-10-01T00:00:02+00:00"),
+        ("2019-10-01 02:00:02", "2019-10-01T00:00:02+00:00"),
+        ("2019-10-01", "2019-09-30T22:00:00+00:00"),
+        ("1569888002", "2019-10-01T00:00:02+00:00"),
+        ("1569888002.5", "2019-10-01T00:00:02.500000+00:00"),
+        ("1569888002000", "2019-10-01T00:00:02+00:00"),
+        ("1569888002000000", "2019-10-01T00:00:02+00:00"),
+        ("1569888002000000000", "2019-10-01T00:00:02+00:00"),
+        ("2019-03-31 02:30", "2019-03-31T01:00:00+00:00"),
+        ("2019-10-27 02:30", "2019-10-27T00:30:00+00:00"),
+        ("  2019-10-01 02:00:02  ", "2019-10-01T00:00:02+00:00"),
+    ],
+)
+@pytest.mark.parametrize("alone", [True, False])
+def test_times_are_read_with_and_without_a_zone(tmp_path: Path, text: str, utc: str, alone: bool) -> None:
+    # Beside a time of another form, a block goes the slower way; the result must be the same.
+    other = "" if alone else "2,2019-10-01T00:00:00.1234567+01:00,cart\n2,nonsense,cart\n2,2019-1-1,cart\n"
+    log = convert(tmp_path, f"user,ts,event\n1,{text},cart\n" + other, timezone="Europe/Berlin").log()
+    [time] = [row["event_time"] for row in log.to_pylist() if row["customer_id"] == "1"]
+    assert time == dt.datetime.fromisoformat(utc)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "soon", "-5", "0", "2019-13-01", "1e400", "2019-02-30 10:00", "1960-01-01", "0001-01-01", "9" * 22],
+)
+def test_what_is_no_time_is_dropped_with_its_place(tmp_path: Path, text: str) -> None:
+    dataset = convert(tmp_path, f"user,ts,event\n1,5,cart\n1,{text},cart\n")
+    [count] = dataset.report.dropped
+    assert (count.reason, count.rows) == ("unreadable time", 1)
+    assert (
+        count.example == f"shop.csv, row 2, column 'ts': {text!r}"
+        if text
+        else "shop.csv, row 2, column 'ts': empty"
+    )
+
+
+def test_another_form_of_time_can_be_named(tmp_path: Path) -> None:
+    dataset = convert(tmp_path, "user,ts,event\n1,31.12.2020 23:59,cart\n", time_format="%d.%m.%Y %H:%M")
+    assert dataset.report.first_time == dt.datetime(2020, 12, 31, 23, 59, tzinfo=dt.UTC)
+
+
+ORDER = "user,ts,event,order,sku,price,qty,total,cur\n"
+ORDER_COLUMNS = {
+    "order_id": "order",
+    "item_id": "sku",
+    "price": "price",
+    "quantity": "qty",
+    "value": "total",
+    "currency": "cur",
+}
+
+
+def test_the_rows_of_an_order_become_one_purchase(tmp_path: Path) -> None:
+    dataset = convert(
+        tmp_path,
+        ORDER
+        + "1,10,paid,o1,a,2.5,2,,eur\n2,11,paid,o1,c,1,1,,eur\n1,12,paid,o1,b,1.1,,,EUR\n1,9,paid,,d,3,2,,\n",
+        ORDER_COLUMNS,
+    )
+    single, other, order = dataset.log().to_pylist()
+    assert (order["value"], order["quantity"], order["currency"]) == (6.1, 3, "EUR")
+    assert [(item["item_id"], item["quantity"]) for item in order["items"]] == [("a", 2), ("b", 1)]
+    assert order["event_id"] == "shop-1"
+    assert (other["order_id"], other["customer_id"], other["value"]) == ("o1", "2", 1.0)
+    assert (single["value"], single["item_id"], single["items"]) == (6.0, "d", None)
+    assert dataset.report.merged == 1
+
+
+def test_a_repeated_total_counts_once(tmp_path: Path) -> None:
+    rows = "1,10,paid,o1,a,2,1,9.5,\n1,10,paid,o1,b,3,1,9.5,\n1,20,paid,o2,a,2,1,7,\n1,20,paid,o2,b,3,1,,\n"
+    dataset = convert(tmp_path, ORDER + rows, ORDER_COLUMNS)
+    assert dataset.log()["value"].to_pylist() == [9.5, 7.0]
+    assert notes(dataset)["order whose rows repeat its value: counted once"] == 1
+
+
+def test_amounts_of_lines_are_summed(tmp_path: Path) -> None:
+    rows = "1,10,paid,o1,a,,,2.5,\n1,10,paid,o1,b,,,3,\n1,20,paid,o2,a,,,2,\n1,20,paid,o2,b,,,4,\n"
+    dataset = convert(tmp_path, ORDER + rows, ORDER_COLUMNS)
+    assert dataset.log()["value"].to_pylist() == [5.5, 6.0]
+
+
+def test_refunds_become_positive_and_merge_only_at_the_same_time(tmp_path: Path) -> None:
+    rows = "1,10,refund,o1,a,-2,-1,,\n1,10,refund,o1,b,3,1,,\n1,20,refund,o1,c,1,1,,\n"
+    dataset = convert(tmp_path, ORDER + rows, ORDER_COLUMNS)
+    assert dataset.log()["value"].to_pylist() == [5.0, 1.0]
+    assert notes(dataset)["refund with a price below 0: turned to positive"] == 1
+
+
+def test_an_order_beyond_the_limits_of_an_event_is_dropped(tmp_path: Path) -> None:
+    rows = "1,10,paid,o1,a,900000000,1,,\n1,10,paid,o1,b,900000000,1,,\n"
+    rows += "1,20,paid,o2,c,1,1,,\n1,9,paid,,d,1e9,2,,\n"
+    dataset = convert(tmp_path, ORDER + rows, ORDER_COLUMNS)
+    assert dataset.report.events == 1
+    assert sorted(dropped(dataset).values()) == [1, 2]
+
+
+def test_a_large_order_of_long_texts_stays_within_an_event(tmp_path: Path) -> None:
+    text = "ä" * 120
+    rows = "".join(f"1,10,paid,o1,{text}{i},{i + 1},1,{'ö' * 250}\n" for i in range(150))
+    dataset = convert(
+        tmp_path,
+        "user,ts,event,order,sku,price,qty,cat\n" + rows,
+        {"order_id": "order", "item_id": "sku", "price": "price", "quantity": "qty", "category": "cat"},
+    )
+    [event] = dataset.log().to_pylist()
+    assert event["quantity"] == 150
+    assert 0 < len(event["items"]) < 100
+    value = event_json(event)
+    assert len(value) <= MAX_BYTES
+    assert not decode_many([value]).rejections
+
+
+def event_json(row: dict[str, Any]) -> bytes:
+    import msgspec
+
+    fields = {k: v for k, v in row.items() if k in Event.__struct_fields__ and v is not None}
+    return msgspec.json.encode(fields)
+
+
+def test_bad_values_are_dropped_with_their_place(tmp_path: Path) -> None:
+    rows = [
+        ",10,cart,,,,,,",
+        "1,10,cart,,,free,,,",
+        "1,10,cart,,,-1,,,",
+        "1,10,cart,,,1e10,,,",
+        "1,10,cart,,,,1.5,,",
+        "1,10,cart,,,,2000000,,",
+        "1,10,cart,,,,,inf,",
+        "1,10,cart,,,,,,euro",
+        f"1,10,cart,,{'x' * 129},,,,",
+        f"{'u' * 129},10,cart,,,,,,",
+        "1,10,cart,,,1,1,1,EUR",
+    ]
+    dataset = convert(tmp_path, ORDER + "\n".join(rows) + "\n", ORDER_COLUMNS)
+    assert dropped(dataset) == {
+        "no customer": 1,
+        "text of more than 128 characters": 2,
+        "currency is no code of three letters": 1,
+        "price is no number": 1,
+        "price below 0": 1,
+        "price above 1,000,000,000": 1,
+        "value is no number": 1,
+        "quantity above 1,000,000": 1,
+        "quantity is no whole number": 1,
+    }
+    places = {count.reason: count.example for count in dataset.report.dropped}
+    assert places["price is no number"] == "shop.csv, row 2, column 'price': 'free'"
+
+
+def test_strict_stops_at_the_first_bad_value_but_not_at_an_unknown_type(tmp_path: Path) -> None:
+    text = "user,ts,event\n1,5,scroll\n1,soon,cart\n"
+    with pytest.raises(DatasetError, match=r"unreadable time: shop.csv, row 2, column 'ts': 'soon'"):
+        convert(tmp_path, text, strict=True)
+    assert convert(tmp_path, text.replace("soon", "6"), strict=True).report.events == 1
+
+
+def test_an_unknown_channel_is_left_out(tmp_path: Path) -> None:
+    dataset = convert(tmp_path, "user,ts,event,ch\n1,1,cart,Web\n1,2,cart,desktop\n", {"channel": "ch"})
+    assert dataset.log()["channel"].to_pylist() == ["web", None]
+    assert notes(dataset) == {"channel is none of web, app, store: left out": 1}
+
+
+def test_the_first_row_of_an_event_id_counts(tmp_path: Path) -> None:
+    dataset = convert(
+        tmp_path, "user,ts,event,id\n1,5,cart,x\n1,4,cart,x\n1,6,cart,\n1,7,cart,\n", {"event_id": "id"}
+    )
+    assert dataset.log()["event_id"].to_pylist() == ["x", "shop-3", "shop-4"]
+    assert dropped(dataset) == {"repeated event_id": 1}
+
+
+def test_lines_of_one_order_may_share_an_event_id(tmp_path: Path) -> None:
+    text = "user,ts,event,id,order,sku,price\n" + "1,5,paid,x,o,a,1\n1,5,paid,x,o,b,2\n1,5,paid,x,o,a,1\n"
+    more = {"event_id": "id", "order_id": "order", "item_id": "sku", "price": "price"}
+    dataset = convert(tmp_path, text, more)
+    assert (dataset.log()["event_id"].to_pylist(), dataset.log()["value"].to_pylist()) == (["x"], [3.0])
+    assert dropped(dataset) == {"repeated event_id": 1}
+
+
+def test_a_given_id_that_looks_like_a_made_one_does_not_clash(tmp_path: Path) -> None:
+    dataset = convert(tmp_path, "user,ts,event,id\n1,5,cart,shop-2\n1,6,cart,\n", {"event_id": "id"})
+    assert dataset.log()["event_id"].to_pylist() == ["shop-2"]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_the_separator_is_found_out_and_a_byte_order_mark_passed_over(tmp_path: Path, separator: str) -> None:
+    text = "\ufeffuser,ts,event\n1,5,cart\n".replace(",", separator)
+    assert convert(tmp_path, text).report.customers == 1
+
+
+def test_a_file_in_another_encoding_says_so_and_can_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "shop.csv"
+    path.write_bytes("user,ts,event\nJürgen,5,cart\n".encode("latin1"))
+    with pytest.raises(DatasetError, match="encoding"):
+        load_columns(path, columns=COLUMNS, types=TYPES)
+    log = load_columns(path, columns=COLUMNS, types=TYPES, encoding="latin1").log()
+    assert log["customer_id"].to_pylist() == ["Jürgen"]
+
+
+def test_quoted_fields_may_hold_separators_and_line_ends(tmp_path: Path) -> None:
+    text = 'user,ts,event,cat\n"a,b",5,cart,"two\nlines"\n'
+    [event] = convert(tmp_path, text, {"category": "cat"}).log().to_pylist()
+    assert (event["customer_id"], event["category"]) == ("a,b", "two\nlines")
+
+
+@pytest.mark.parametrize(
+    ("columns", "types", "message"),
+    [
+        (
+            COLUMNS | {"price": "cost"},
+            TYPES,
+            "shop.csv has no column 'cost'; its columns are user, ts, event",
+        ),
+        (COLUMNS | {"colour": "user"}, TYPES, "events have no field 'colour'"),
+        (
+            {"customer_id": "user", "type": "event"},
+            TYPES,
+            "no column is named for event_time; the columns of",
+        ),
+        ({"customer_id": "user", "event_time": "ts"}, TYPES, "no column is named for the type of events"),
+        (COLUMNS, {"cart": "add_to_basket"}, "there is no event type 'add_to_basket'; choose from view_item"),
+    ],
+)
+def test_a_wrong_mapping_is_one_clear_line(
+    tmp_path: Path, columns: dict[str, str], types: dict[str, str], message: str
+) -> None:
+    (tmp_path / "shop.csv").write_text("user,ts,event\n1,5,cart\n")
+    with pytest.raises(DatasetError) as refusal:
+        load_columns(tmp_path / "shop.csv", columns=columns, types=types)
+    assert message in str(refusal.value)
+
+
+def test_an_unknown_time_zone_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="unknown time zone 'Mars/Phobos'"):
+        convert(tmp_path, "user,ts,event\n1,5,cart\n", timezone="Mars/Phobos")
+
+
+@pytest.mark.parametrize("kind", ["s", "ms", "us", "ns"])
+@pytest.mark.parametrize("zone", [None, "UTC", "America/New_York"])
+def test_timestamps_of_parquet_keep_their_moment(tmp_path: Path, kind: str, zone: str | None) -> None:
+    moment = dt.datetime(2020, 7, 1, 12, 0, 3, tzinfo=dt.UTC)
+    time = pa.array([moment if zone else moment.replace(tzinfo=None)], pa.timestamp(kind, zone))
+    pq.write_table(pa.table({"user": [7], "ts": time, "event": ["cart"]}), tmp_path / "shop.parquet")
+    log = load_columns(tmp_path / "shop.parquet", columns=COLUMNS, types=TYPES).log()
+    assert log["event_time"].to_pylist() == [moment]
+    assert log["customer_id"].to_pylist() == ["7"]
+
+
+rows = st.lists(
+    st.tuples(
+        st.integers(1, 4),  # customer
+        st.integers(1, 6),  # second
+        st.sampled_from([*EVENT_TYPES, "cart", "paid", "scroll"]),
+        st.sampled_from(["", "o1", "o2"]),
+        st.sampled_from(["", "a", "b"]),
+        st.sampled_from(["", "0", "1.25", "3", "-1", "x"]),
+        st.sampled_from(["", "0", "1", "4"]),
+    ),
+    min_size=1,
+    max_size=30,
+)
+HEAD = "user,ts,event,order,sku,price,qty\n"
+MORE = {"order_id": "order", "item_id": "sku", "price": "price", "quantity": "qty"}
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows)
+def test_every_row_is_accounted_for_and_every_event_is_one_the_stream_accepts(
+    tmp_path: Path, table: list[tuple[Any, ...]]
+) -> None:
+    # One row that is surely good, so that there is an event.
+    text = HEAD + "9,9,search,,,,\n" + "".join(",".join(map(str, row)) + "\n" for row in table)
+    dataset = convert(tmp_path, text, MORE)
+    log = dataset.log()
+    times = log["event_time"].cast(pa.int64()).to_numpy()
+    assert (np.diff(times) >= 0).all()
+    assert max(Counter(log["event_id"].to_pylist()).values()) == 1
+    assert log == convert(tmp_path, text, MORE).log()
+    for row in log.to_pylist():
+        event = {k: v for k, v in row.items() if k in Event.__struct_fields__ and v is not None}
+        event["event_time"] = int(row["event_time"].timestamp() * 1000)
+        assert not decode_many([event_json(event)]).rejections
+
+    good = [
+        row
+        for row in table
+        if row[2] != "scroll" and row[5] != "x" and not (row[5] == "-1" and row[2] != "refund")
+    ]
+    bought = [row for row in good if row[2] in ("paid", "purchase")]
+    orders = {(row[0], row[3]) for row in bought if row[3]}
+    assert dataset.report.by_type.get("purchase", 0) == len(orders) + sum(not row[3] for row in bought)
+    spent = sum(float(row[5]) * int(row[6] or 1) for row in bought if row[5])
+    sums = [row["value"] or 0 for row in log.to_pylist() if row["type"] == "purchase"]
+    assert sum(sums) == pytest.approx(spent)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_many_blocks_give_the_log_of_one(tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(seed)
+    kinds = ["cart", "paid", "scroll", "view_item"]
+    lines = [
+        f"{rng.randrange(50)},{rng.randrange(1, 900)},{rng.choice(kinds)},o{i % 31},s{i},{i / 100},1\n"
+        for i in range(2000)
+    ]
+    expected = convert(tmp_path, HEAD + "".join(lines), MORE)
+    monkeypatch.setattr("offline.datasets.reading._BLOCK_BYTES", 512)
+    small = convert(tmp_path, HEAD + "".join(lines), MORE)
+    assert small.log() == expected.log()
+    assert small.report == expected.report
+    assert sum(batch.num_rows for batch in small.batches(7)) == small.report.events

@@ -1,0 +1,111 @@
+"""`intent convert` from the outside."""
+
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from features.log import read_log
+from stream.cli.convert import pairs, register
+
+runner = CliRunner()
+SHOP = "user,ts,event,amount\nu1,1569888002,cart,3.5\nu1,2019-10-01 02:00:03,paid,7\nu2,1569888009,scroll,\n"
+OPTIONS = [
+    "--columns",
+    "customer_id=user,event_time=ts,type=event,price=amount",
+    "--types",
+    "cart=add_to_cart,paid=purchase",
+]
+
+
+@pytest.fixture
+def app() -> typer.Typer:
+    app = typer.Typer()
+    register(app)
+    app.command("other")(lambda: None)
+    return app
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    path = tmp_path / "shop.csv"
+    path.write_text(SHOP)
+    return path
+
+
+def test_a_file_becomes_a_log_and_the_account_is_json(app: typer.Typer, shop: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log.parquet"
+    arguments = [
+        "convert",
+        "csv",
+        str(shop),
+        "-o",
+        str(log),
+        *OPTIONS,
+        "--timezone",
+        "Europe/Berlin",
+        "--json",
+    ]
+    result = runner.invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    account = json.loads(result.stdout)
+    assert account["by_type"] == {"add_to_cart": 1, "purchase": 1}
+    assert account["dropped"] == [
+        {"reason": "type 'scroll' is not in the mapping", "rows": 1, "example": None}
+    ]
+    assert read_log(log)["value"].to_pylist() == [None, 7.0]
+
+
+def test_the_account_is_a_table_for_people(app: typer.Typer, shop: Path, tmp_path: Path) -> None:
+    result = runner.invoke(app, ["convert", "csv", str(shop), "-o", str(tmp_path / "log.parquet"), *OPTIONS])
+    assert result.exit_code == 0, result.output
+    for text in ("rows read", "add_to_cart", "is not in the mapping", "log.parquet"):
+        assert text in result.stdout
+
+
+@pytest.mark.parametrize("command", ["online-retail", "retailrocket", "rees46", "csv"])
+def test_every_subcommand_shows_an_example(app: typer.Typer, command: str) -> None:
+    result = runner.invoke(app, ["convert", command, "--help"])
+    assert result.exit_code == 0
+    assert f"intent convert {command}" in result.stdout
+
+
+def test_every_public_source_can_be_converted(app: typer.Typer, tmp_path: Path) -> None:
+    sources = {
+        "online-retail": "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
+        "536365,71053,L,1,2010-12-01 08:26,3.39,17850,France\n",
+        "retailrocket": "timestamp,visitorid,event,itemid,transactionid\n1433221332117,1,view,2,\n",
+        "rees46": "event_time,event_type,product_id,category_id,category_code,price,user_id,user_session\n"
+        "2019-10-01 00:00:00 UTC,view,11,501,,35.79,1,s-1\n",
+    }
+    for name, text in sources.items():
+        path, log = tmp_path / f"{name}.csv", tmp_path / f"{name}.parquet"
+        path.write_text(text)
+        result = runner.invoke(app, ["convert", name, str(path), "-o", str(log), "--json"])
+        assert result.exit_code == 0, result.output
+        assert json.loads(result.stdout)["source"] == name
+        assert len(read_log(log)) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("customer_id", "is not of the form"),
+        ("customer_id=", "is not of the form"),
+        ("", "is not of the form"),
+        ("a=b,a=c", "given twice"),
+    ],
+)
+def test_a_mapping_that_is_none_is_misuse(app: typer.Typer, shop: Path, text: str, message: str) -> None:
+    arguments = ["convert", "csv", str(shop), "-o", str(shop.with_suffix(".parquet")), "--columns", text]
+    result = runner.invoke(app, arguments)
+    assert result.exit_code == 2
+    assert message in result.output
+    assert not shop.with_suffix(".parquet").exists()
+
+
+def test_a_pair_is_divided_at_the_first_sign_or_the_last() -> None:
+    assert pairs(["price=a=b", "type=t"], "--columns", "") == {"price": "a=b", "type": "t"}
+    assert pairs(["a=b=search"], "--types", "", last=True) == {"a=b": "search"}
