@@ -1,0 +1,235 @@
+"""What each step of our worker costs, in microseconds per event.
+
+The production functions are called one by one, in this process, on batches as the worker gets them from the topic,
+against the real broker and the real Redis. Two figures for each step: how long it takes, and how much of that is
+work of this process. In the worker the rest (the broker and Redis at work) overlaps with other partitions' steps; the
+work does not, since one Python process does one thing at a time. So the work's sum bounds the worker's rate.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from typing import Final, NamedTuple
+
+import numpy as np
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+
+from benchmarks.peers.job import Task
+from benchmarks.throughput import DEAD_LETTERS, SCORES, worker_environment
+from benchmarks.workload import PARTITIONS, make_topics
+from features.bundle import Bundle
+from features.calendar import zone
+from features.columns import from_events
+from features.events import decode_many
+from features.fold import fold
+from features.state import States
+from features.store import NO_WATERMARK, TOKEN_BYTES, PartitionRecord, RedisStore
+from stream.batches import RecordBatch
+from stream.cache import StateCache
+from stream.decisions import actions, held_out
+from stream.engine import Engine, Scored, slots_of
+from stream.intake import read_batch
+from stream.metrics import ScorerMetrics
+from stream.publisher import Publisher
+from stream.scores import encode_scores
+from stream.settings import Settings, load_settings
+
+#: Steps, as they follow each other. "checks" is the rest of `read_batch`: keys, partitions, arrivals, watermark.
+STEPS: Final = {
+    "read": "read: fetch and parse records",
+    "decode": "decode JSON",
+    "columns": "events to columns",
+    "checks": "keys, partitions, arrival, watermark",
+    "slots": "customers to slots",
+    "load_cold": "load, nobody cached (MGET)",
+    "load_cached": "load, all cached",
+    "fold": "fold and vectors",
+    "network": "segment, network, calibration",
+    "decide": "band to action, holdout",
+    "encode": "encode scores",
+    "produce": "produce and await the broker",
+    "count": "count for Prometheus",
+    "save": "save (WATCH, MULTI, MSET, EXEC)",
+    "cache": "keep states in the cache",
+}
+
+_FETCH_BYTES: Final = 1 << 20
+
+
+class Cost(NamedTuple):
+    """Microseconds per event: the time that a step takes, and this process's work in it."""
+
+    elapsed: float
+    work: float
+
+
+class Stopwatch:
+    """Adds up what steps cost."""
+
+    def __init__(self) -> None:
+        self._elapsed: defaultdict[str, float] = defaultdict(float)
+        self._work: defaultdict[str, float] = defaultdict(float)
+
+    @contextmanager
+    def __call__(self, step: str) -> Iterator[None]:
+        """Time a block."""
+        elapsed, work = time.perf_counter(), time.thread_time()
+        yield
+        self._work[step] += time.thread_time() - work
+        self._elapsed[step] += time.perf_counter() - elapsed
+
+    def costs(self, events: int) -> dict[str, Cost]:
+        """Return the cost per event of every step."""
+        per_event = 1e6 / events
+        self._share_checks()
+        return {step: Cost(self._elapsed[step] * per_event, self._work[step] * per_event) for step in STEPS}
+
+    def _share_checks(self) -> None:
+        for clock in (self._elapsed, self._work):
+            clock["checks"] = max(clock["intake"] - clock["decode"] - clock["columns"], 0.0)
+
+
+class Steps(NamedTuple):
+    """Costs by step, and the means that they hang on: events and distinct customers in a batch."""
+
+    costs: dict[str, Cost]
+    events: int
+    batch_events: float
+    batch_customers: float
+
+    @property
+    def work(self) -> float:
+        """Microseconds of work per event when every customer is cached."""
+        return sum(cost.work for step, cost in self.costs.items() if step != "load_cold")
+
+
+async def measure(task: Task, events: int) -> Steps:
+    """Measure all steps on up to ``events`` events of the preloaded topic, after some that warm up."""
+    await make_topics(task.kafka, SCORES, DEAD_LETTERS)
+    environment = worker_environment(task, "bench.")
+    settings = load_settings(
+        **{name.removeprefix("INTENT_").lower(): value for name, value in environment.items()}
+    )
+    bundle = Bundle.load(settings.bundle)
+    engine = Engine(bundle, settings.lateness_ms, settings.state_ttl_ms, settings.holdout)
+    publisher = Publisher(
+        settings.kafka, scores=settings.scores_topic, dead_letters=settings.dead_letters_topic
+    )
+    metrics = ScorerMetrics(bundle.manifest.version)
+    async with publisher:
+        for limit, prefix in ((events // 10, "warm-up"), (events, "measured")):
+            watch = Stopwatch()
+            batches = await _batches(settings, limit, watch)
+            with closing(RedisStore(settings.redis_url, f"{settings.redis_prefix}-{prefix}")) as store:
+                walk = _Walk(engine, publisher, metrics, store, watch, settings.cache_customers)
+                for batch in batches:
+                    await walk.take(batch)
+    total = sum(len(batch.records) for batch in batches)
+    return Steps(watch.costs(total), total, total / len(batches), walk.customers / len(batches))
+
+
+async def _batches(settings: Settings, limit: int, watch: Stopwatch) -> list[RecordBatch]:
+    """Return about ``limit`` events, evenly from all partitions, in batches as the worker gets them."""
+    batches = []
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka, auto_offset_reset="earliest", max_partition_fetch_bytes=_FETCH_BYTES
+    )
+    await consumer.start()
+    try:
+        for partition in range(PARTITIONS):
+            tp = TopicPartition(settings.events_topic, partition)
+            consumer.assign([tp])
+            end = min((await consumer.end_offsets([tp]))[tp], limit // PARTITIONS)
+            records: list[ConsumerRecord] = []
+            while len(records) < end:
+                with watch("read"):
+                    fetched = await consumer.getmany(tp, timeout_ms=1000, max_records=end - len(records))
+                records += fetched.get(tp, [])
+                gc.freeze()  # the worker holds no more than it works on; a heap of records would slow all steps
+            for start in range(0, end, settings.batch_max):
+                part = records[start : start + settings.batch_max]
+                batches.append(RecordBatch(partition, part, part[0].offset, part[-1].offset + 1))
+    finally:
+        await consumer.stop()
+        gc.freeze()
+    return batches
+
+
+class _Walk:
+    """Takes batches through all steps, as `stream.scorer` and `stream.owner` do."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        publisher: Publisher,
+        metrics: ScorerMetrics,
+        store: RedisStore,
+        watch: Stopwatch,
+        cache_customers: int,
+    ) -> None:
+        self.customers = 0
+        self._engine, self._publisher, self._metrics = engine, publisher, metrics
+        self._store, self._watch = store, watch
+        self._caches = [StateCache(cache_customers // PARTITIONS) for _ in range(PARTITIONS)]
+        self._records: dict[int, PartitionRecord] = {}
+
+    async def take(self, batch: RecordBatch) -> None:
+        watch, engine, bundle = self._watch, self._engine, self._engine.bundle
+        record, cache = self._record(batch.partition), self._caches[batch.partition]
+        with watch("decode"):
+            decoded = decode_many([event.value for event in batch.records])
+        with watch("columns"):
+            from_events(decoded.events, bundle.manifest.currency)
+        with watch("intake"):
+            intake = read_batch(batch, engine, partitions=PARTITIONS, watermark=record.watermark)
+        columns = intake.columns
+        with watch("slots"):
+            customers, slots = slots_of(columns.customers)
+        self.customers += len(customers)
+        states = self._load(batch.partition, cache, customers)
+        with watch("fold"):
+            folded = fold(
+                states, slots, columns, zone=zone(bundle.manifest.timezone), ttl_ms=engine.ttl_ms
+            )
+        with watch("network"):
+            said = bundle.score(folded.vectors)
+        with watch("decide"):
+            holdout = held_out(customers, engine.holdout)[slots]
+            action = actions(said.band, folded.vectors, holdout)
+        scored = Scored(
+            np.arange(len(slots)), folded.as_of, said.segment, said.probability, said.probability,
+            said.band, action, holdout, 0,
+        )  # fmt: skip
+        with watch("encode"):
+            scores = encode_scores(bundle, columns, scored, time.time_ns() // 1_000_000)
+        with watch("produce"):
+            await self._publisher.publish(batch.partition, scores, [])
+        with watch("count"):
+            self._metrics.count(batch, intake, scored, 0.0)
+        saved = record._replace(next_offset=batch.stop, watermark=intake.watermark)
+        with watch("save"):
+            self._store.save(batch.partition, record, saved, customers, states)
+        self._records[batch.partition] = saved
+        with watch("cache"):
+            cache.put(customers, states)
+        with watch("load_cached"):
+            cache.get(customers)
+        with watch("load_cold"):
+            self._store.load(batch.partition, customers)
+
+    def _load(self, partition: int, cache: StateCache, customers: Sequence[str]) -> States:
+        states, missing = cache.get(customers)
+        if len(missing):
+            states[missing] = self._store.load(partition, [customers[at] for at in missing.tolist()])
+        return states
+
+    def _record(self, partition: int) -> PartitionRecord:
+        if partition not in self._records:
+            mine = PartitionRecord(1, bytes(TOKEN_BYTES), 0, NO_WATERMARK, PARTITIONS)
+            self._store.claim(partition, None, mine)
+            self._records[partition] = mine
+        return self._records[partition]

@@ -1,0 +1,261 @@
+"""Events per second of each contender over the same preloaded topic.
+
+A contender is a process of its own. It is timed by the broker: every record in its topic of scores carries the time
+at which the broker appended it, so the rate is the number of scores after the first append, divided by the time from
+the first append to the last. Starting, importing and joining the group are not in it, and nothing that watches the
+process slows it down but a question for the end of the topic four times a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import redis
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from benchmarks.peers.job import Task
+from benchmarks.workload import PARTITIONS, make_topics
+
+EVENTS: Final = "bench.events"
+SCORES: Final = "bench.scores"
+DEAD_LETTERS: Final = "bench.dead-letters"
+
+# Until the first score: imports, the compiler's cache, joining the group. TensorFlow is in none of the contenders.
+_START_SECONDS: Final = 120.0
+# Nothing new for this long although the topic is not exhausted: the contender hangs.
+_SILENT_SECONDS: Final = 30.0
+_STOP_SECONDS: Final = 15.0
+_LOOK_SECONDS: Final = 0.25
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A program that scores the events of a topic.
+
+    Attributes
+    ----------
+    name, title
+        For JSON, for people.
+    command
+        What starts it.
+    seconds
+        It is ended this long after its first score, unless it has scored everything by then.
+    """
+
+    name: str
+    title: str
+    command: Sequence[str]
+    seconds: float
+
+
+class Run(NamedTuple):
+    """One run of a contender: its rate (events/s), and how many events and seconds that was measured over."""
+
+    rate: float
+    events: int
+    seconds: float
+
+
+class ContenderFailed(RuntimeError):
+    """A contender ended, or went silent, before it had scored enough."""
+
+
+_WORKER: Final = (sys.executable, "-c", "from stream.cli import main; main()", "worker")
+
+
+def _peer(module: str) -> Sequence[str]:
+    return (sys.executable, "-m", f"benchmarks.peers.{module}")
+
+
+def contenders(seconds: float) -> dict[str, Contender]:
+    """Return all contenders; those that take minutes for the whole topic are ended after ``seconds``."""
+    whole = 300.0
+    listed = (
+        Contender("ours", "intent worker", _WORKER, whole),
+        Contender("plain", "consume and produce, no work", _peer("plain"), whole),
+        Contender("faust", "Faust, idiomatic, 32 at once", _peer("faust_idiomatic"), seconds),
+        Contender("quix", "Quix Streams, RocksDB", _peer("quix"), seconds),
+        Contender("bytewax", "Bytewax, in memory", _peer("bytewax"), seconds),
+    )
+    return {contender.name: contender for contender in listed}
+
+
+def worker_environment(task: Task, prefix: str) -> dict[str, str]:
+    """Return the worker's settings for a run with topics that start with ``prefix``, and states of its own."""
+    return {
+        "INTENT_KAFKA": task.kafka,
+        "INTENT_REDIS": task.redis,
+        "INTENT_TOPIC_PREFIX": prefix,
+        "INTENT_REDIS_PREFIX": f"bench-{task.run}",
+        "INTENT_GROUP": f"bench-ours-{task.run}",
+        "INTENT_BUNDLE": str(task.bundle),
+        "INTENT_HTTP_PORT": "0",
+    }
+
+
+class Program:
+    """A contender's process, with a log, ended at the end of the ``with`` block.
+
+    Parameters
+    ----------
+    command
+        What starts it.
+    environment
+        Added to this process's own.
+    log
+        Where its output goes.
+    """
+
+    def __init__(self, command: Sequence[str], environment: dict[str, str], log: Path) -> None:
+        self._command, self._log = command, log
+        root = str(Path(__file__).resolve().parent.parent)
+        path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+        self._environment = os.environ | {"PYTHONPATH": path} | environment
+
+    def __enter__(self) -> Program:
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                self._command,
+                env=self._environment,
+                cwd=self._log.parent,  # no .env of the project's
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+    def check(self) -> None:
+        """Raise `ContenderFailed` if the process has ended."""
+        if self._process.poll() is not None:
+            raise self.failure(f"ended with exit code {self._process.returncode}")
+
+    def failure(self, what: str) -> ContenderFailed:
+        """Return the error with the end of the log."""
+        tail = " | ".join(self._log.read_text(errors="replace").strip().splitlines()[-4:])[-800:]
+        return ContenderFailed(f"{' '.join(self._command[1:4])} {what}: {tail or 'its log is empty'}")
+
+
+async def run(contender: Contender, task: Task, events: int) -> Run:
+    """Let a contender score the preloaded topic, and return its rate.
+
+    Parameters
+    ----------
+    events
+        How many records the topic holds.
+    """
+    await make_topics(task.kafka, SCORES, DEAD_LETTERS)
+    redis.Redis.from_url(task.redis).flushall()
+    environment = worker_environment(task, "bench.") if contender.name == "ours" else task.environment()
+    log = task.folder / f"{contender.name}-{task.run}.log"
+    scores = [TopicPartition(SCORES, partition) for partition in range(PARTITIONS)]
+    consumer = AIOKafkaConsumer(bootstrap_servers=task.kafka, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        with Program(contender.command, environment, log) as program:
+            await _until_scored(program, consumer, scores, events, contender.seconds)
+        return _rate(await _append_times(consumer, scores))
+    finally:
+        await consumer.stop()
+
+
+async def _until_scored(
+    program: Program, consumer: AIOKafkaConsumer, scores: list[TopicPartition], events: int, seconds: float
+) -> None:
+    began = changed = time.monotonic()
+    first, seen = 0.0, 0
+    while seen < events and not (first and time.monotonic() - first > seconds):
+        await asyncio.sleep(_LOOK_SECONDS)
+        program.check()
+        now, count = time.monotonic(), sum((await consumer.end_offsets(scores)).values())
+        if count > seen:
+            first, seen, changed = first or now, count, now
+        elif first and now - changed > _SILENT_SECONDS:
+            raise program.failure(f"stands still after {seen} of {events} events")
+        elif not first and now - began > _START_SECONDS:
+            raise program.failure(f"scored nothing within {_START_SECONDS:.0f} s")
+
+
+async def _append_times(consumer: AIOKafkaConsumer, scores: list[TopicPartition]) -> np.ndarray:
+    """Return the time (epoch ms) at which the broker appended each record."""
+    consumer.assign(scores)
+    ends = await consumer.end_offsets(scores)
+    times: list[int] = []
+    while any([await consumer.position(tp) < end for tp, end in ends.items()]):
+        for records in (await consumer.getmany(timeout_ms=1000)).values():
+            times += [record.timestamp for record in records]
+    return np.array(times)
+
+
+def _rate(times: np.ndarray) -> Run:
+    first, last = int(times.min()), int(times.max())
+    after, seconds = int(np.count_nonzero(times > first)), (last - first) / 1000
+    return Run(after / seconds, len(times), seconds)
+
+
+class Result(NamedTuple):
+    """All runs of a contender; `rate` is their median."""
+
+    contender: Contender
+    runs: list[Run]
+
+    @property
+    def rate(self) -> float:
+        """Median events/s."""
+        return statistics.median(run.rate for run in self.runs)
+
+
+async def compare(
+    task: Task,
+    events: int,
+    *,
+    seconds: float,
+    rounds: int,
+    names: Sequence[str],
+    on_progress: Callable[[str, Run | None], None],
+) -> dict[str, Result]:
+    """Run the contenders: peers once, ours and plain ``rounds`` times in turns.
+
+    The machine is never equally fast for long, so ours and plain are compared pair by pair.
+
+    Parameters
+    ----------
+    names
+        The contenders to run.
+    on_progress
+        Called with a title before a run, and with its result after it.
+    """
+    known = contenders(seconds)
+    results = {name: Result(known[name], []) for name in names}
+    again = [name for name in ("ours", "plain") if name in names]
+    warm_up = [name for name in ("plain", "ours") if name in names]
+    order = [(name, False) for name in warm_up]
+    order += [(name, True) for _ in range(rounds) for name in again]
+    order += [(name, True) for name in names if name not in again]
+    for number, (name, counts) in enumerate(order):
+        contender = known[name]
+        on_progress(contender.title if counts else f"{contender.title} (warming up)", None)
+        result = await run(contender, task._replace(run=f"{task.run}-{number}"), events)
+        if counts:
+            results[name].runs.append(result)
+            on_progress(contender.title, result)
+    return results

@@ -1,0 +1,193 @@
+"""What all contenders share: the log, the topics that hold it, and the network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionError
+
+from features import bundle
+from features.events import Event, encode
+from features.partition import partitions_of
+from features.segments import Segment, Segmenter
+from features.vector import WIDTH, schema_hash
+from offline.shop import ShopParameters
+from offline.simulator import simulate
+
+PARTITIONS: Final = 12
+HIDDEN: Final = (128, 64)
+
+_SEED: Final = 7
+_BATCH_BYTES: Final = 1_000_000
+_START_DAYS: Final = 60
+
+
+class Records:
+    """The records of a log in order of arrival: keys, JSON values, and the partition of each.
+
+    Parameters
+    ----------
+    keys, values
+        Customer ids, and events as JSON.
+    """
+
+    def __init__(self, keys: list[bytes], values: list[bytes]) -> None:
+        self.keys = keys
+        self.values = values
+        self.partitions = partitions_of(keys, PARTITIONS)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @property
+    def mean_bytes(self) -> float:
+        """Mean length of a value."""
+        return sum(map(len, self.values)) / len(self.values)
+
+
+def simulated(events: int, customers: int, *, even: bool = False) -> Records:
+    """Return the first ``events`` events that ``customers`` simulated customers emit.
+
+    Parameters
+    ----------
+    even
+        Deal the events out to the customers at random. A batch then holds about as many customers as it has
+        events, which is the worst for a store; real customers come in sessions.
+    """
+    log = _log(events, customers)
+    if even:
+        dealt = np.random.default_rng(_SEED).integers(0, customers, len(log))
+        at = log.schema.get_field_index("customer_id")
+        log = log.set_column(at, log.schema.field(at), pa.array([f"c{number}" for number in dealt.tolist()]))
+    log = log.drop_columns(["partition", "offset", "arrived_at"])
+    at = log.schema.get_field_index("event_time")
+    log = log.set_column(at, "event_time", log["event_time"].cast(pa.int64()))
+    names = log.column_names
+    rows = zip(*(column.to_pylist() for column in log.columns), strict=True)
+    return Records(
+        [customer.encode() for customer in log["customer_id"].to_pylist()],
+        [encode(Event(**dict(zip(names, row, strict=True)))) for row in rows],
+    )
+
+
+def _log(events: int, customers: int) -> pa.Table:
+    parameters, days = ShopParameters.default(), _START_DAYS
+    while True:
+        log = simulate(parameters, customers, days, _SEED)
+        if len(log) >= events:
+            return log.slice(0, events)
+        days *= 2
+
+
+def write_bundle(folder: Path) -> None:
+    """Write a bundle whose network has the architecture of a trained one, and random weights."""
+    columns = ["events", "purchases", "spend", "since_purchase"]
+    levels = {"visitors": -1.0, "browsers": -0.3, "buyers": 0.3, "loyal": 1.0}
+    segments = [
+        Segment(id=rank, name=name, description="", share=0.25, centroid=[level] * len(columns), profile={})
+        for rank, (name, level) in enumerate(levels.items())
+    ]
+    manifest = bundle.Manifest(
+        version="benchmark",
+        features_version=schema_hash(),
+        horizon_seconds=1800,
+        label_start="0",
+        timezone="UTC",
+        currency="EUR",
+        example_types=["view_item"],
+        band_thresholds={"medium": 0.5, "high": 0.6},
+        data=bundle.DataFingerprint(
+            source="none", sha256="", events=0, customers=0, first_event="", last_event=""
+        ),
+        split={},
+        metrics={},
+        created_at="",
+    )
+    segmenter = Segmenter(
+        columns=columns, center=[2.0, 0.3, 1.0, 14.0], scale=[1.0] * len(columns), segments=segments
+    )
+    bundle.save(folder, manifest, segmenter, bundle.Calibration(slope=1, intercept=0, examples=0), _network())
+
+
+def _network() -> bytes:
+    """Return ``log(1 + relu(vector))`` and three dense layers, as ONNX."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng = np.random.default_rng(_SEED)
+    sizes = (WIDTH, *HIDDEN, 1)
+    weights = [numpy_helper.from_array(np.float32(1), "one")]
+    nodes = [
+        helper.make_node("Relu", ["vector"], ["positive"]),
+        helper.make_node("Add", ["positive", "one"], ["shifted"]),
+        helper.make_node("Log", ["shifted"], ["layer0"]),
+    ]
+    for layer, (width, units) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        drawn = (rng.normal(size=(width, units)) * 0.3 / np.sqrt(width)).astype(np.float32)
+        weights += [
+            numpy_helper.from_array(drawn, f"weights{layer}"),
+            numpy_helper.from_array(np.zeros(units, np.float32), f"bias{layer}"),
+        ]
+        last = layer == len(sizes) - 2
+        dense = "logit" if last else f"dense{layer}"
+        nodes.append(
+            helper.make_node("Gemm", [f"layer{layer}", f"weights{layer}", f"bias{layer}"], [dense])
+        )
+        if not last:
+            nodes.append(helper.make_node("Relu", [dense], [f"layer{layer + 1}"]))
+    graph = helper.make_graph(
+        nodes,
+        "network",
+        [helper.make_tensor_value_info("vector", TensorProto.FLOAT, ["rows", WIDTH])],
+        [helper.make_tensor_value_info("logit", TensorProto.FLOAT, ["rows", 1])],
+        weights,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    return bytes(model.SerializeToString())
+
+
+async def make_topics(kafka: str, *names: str) -> None:
+    """Create topics of `PARTITIONS` partitions, emptying those that exist."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    # The broker's clock in every record: contenders are timed by it. Deleted files go at once: a run writes 300 MB.
+    configs = {"message.timestamp.type": "LogAppendTime", "file.delete.delay.ms": "1000"}
+    try:
+        for name in names:
+            response = await admin.delete_topics([name])
+            code = response.topic_error_codes[0][1]
+            if code not in (0, UnknownTopicOrPartitionError.errno):
+                raise RuntimeError(f"Kafka does not delete the topic {name}: error {code}")
+        waiting = {name: NewTopic(name, PARTITIONS, 1, topic_configs=configs) for name in names}
+        while waiting:  # a topic that is being deleted still exists for a moment
+            response = await admin.create_topics(list(waiting.values()))
+            for name, code, *message in response.topic_errors:
+                if code == 0:
+                    del waiting[name]
+                elif code != TopicAlreadyExistsError.errno:
+                    raise RuntimeError(f"Kafka does not create the topic {name}: error {code} {message}")
+    finally:
+        await admin.close()
+
+
+async def fill_topic(kafka: str, topic: str, records: Records) -> None:
+    """Write the records to their partitions, in order."""
+    producer = AIOKafkaProducer(bootstrap_servers=kafka, max_batch_size=_BATCH_BYTES, acks="all")
+    await producer.start()
+    try:
+        for partition in range(PARTITIONS):
+            builder = producer.create_batch()
+            for row in np.flatnonzero(records.partitions == partition).tolist():
+                key, value = records.keys[row], records.values[row]
+                if builder.append(timestamp=None, key=key, value=value) is None:
+                    await producer.send_batch(builder, topic, partition=partition)
+                    builder = producer.create_batch()
+                    builder.append(timestamp=None, key=key, value=value)
+            await producer.send_batch(builder, topic, partition=partition)
+        await producer.flush()
+    finally:
+        await producer.stop()

@@ -1,0 +1,104 @@
+"""The hottest states, kept by the owner of a partition.
+
+Nobody but the owner writes a state, so what it saved last is what is stored, for as long as it owns the
+partition. The cache takes states only after their save has succeeded; whoever doubts that drops it whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.state import STATE, States
+
+
+class StateCache:
+    """States of up to ``capacity`` customers in one array; the clock algorithm decides who stays.
+
+    A newcomer goes at the clock's next round unless it is asked for again, so customers who come once don't
+    push out those who come often.
+
+    Parameters
+    ----------
+    capacity
+        Customers at most; 0 turns the cache off.
+
+    Examples
+    --------
+    >>> cache = StateCache(2)
+    >>> states = np.zeros(1, STATE)
+    >>> states["events"] = 7
+    >>> cache.put(["ada"], states)
+    >>> found, missing = cache.get(["ada", "grace"])
+    >>> found["events"].tolist(), missing.tolist()
+    ([7, 0], [1])
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self._states = np.zeros(capacity, STATE)
+        self._slots: dict[str, int] = {}
+        self._customers: list[str] = []
+        self._asked = np.zeros(capacity, np.uint8)  # since the hand's last visit
+        self._asked_one = self._asked.data  # the same bytes; quicker one by one
+        self._hand = 0
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def get(self, customers: Sequence[str]) -> tuple[States, NDArray[np.intp]]:
+        """Return one state per customer (empty where unknown), and the positions of those unknown."""
+        find = self._slots.get
+        slots = np.fromiter((find(customer, -1) for customer in customers), np.intp, len(customers))
+        known = slots >= 0
+        states = np.zeros(len(customers), STATE)
+        held = slots[known]
+        states[known] = self._states[held]
+        self._asked[held] = 1
+        return states, np.flatnonzero(~known)
+
+    def put(self, customers: Sequence[str], states: States) -> None:
+        """Keep states that have been saved. ``customers`` are distinct."""
+        find = self._slots.get
+        slots = [find(customer, -1) for customer in customers]
+        room = self.capacity
+        for at, slot in enumerate(slots):
+            if slot < 0 and room:
+                slots[at] = self._room(customers[at])
+                room -= 1
+        if len(slots) > self.capacity or len(set(slots)) < len(
+            slots
+        ):  # the hand came round: some lost their slot
+            kept = [
+                at for at, slot in enumerate(slots) if slot >= 0 and self._customers[slot] == customers[at]
+            ]
+            slots, states = [slots[at] for at in kept], states[kept]
+        self._states[slots] = states
+
+    def drop(self) -> None:
+        """Forget everything."""
+        self._slots.clear()
+        self._customers.clear()
+        self._asked[:] = 0
+        self._hand = 0
+
+    def _room(self, customer: str) -> int:
+        slot = len(self._customers)
+        if slot < self.capacity:
+            self._customers.append(customer)
+        else:
+            slot = self._victim()
+            del self._slots[self._customers[slot]]
+            self._customers[slot] = customer
+        self._slots[customer] = slot
+        return slot
+
+    def _victim(self) -> int:
+        asked, hand = self._asked_one, self._hand
+        while asked[hand]:
+            asked[hand] = 0
+            hand = (hand + 1) % self.capacity
+        self._hand = (hand + 1) % self.capacity
+        return hand

@@ -1,0 +1,170 @@
+"""`intent customer`: what is known about one customer, and forgetting it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from features.state import States
+    from features.store import CustomerStore
+    from stream.settings import Settings
+
+# A worker that runs erases within a second; without one nothing happens for ever.
+_WAIT_SECONDS = 30.0
+_LOOK_SECONDS = 0.1
+
+Customer = Annotated[str, typer.Argument(metavar="ID", help="The customer's id.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Wait = Annotated[
+    bool, typer.Option("--wait", help="Wait until the worker has erased the state (30 s at most).")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add `customer` and its subcommands."""
+    customer = typer.Typer(
+        no_args_is_help=True,
+        rich_markup_mode="markdown",
+        help="What is known about one customer, and forgetting it.",
+    )
+    customer.command("show")(show)
+    customer.command("erase")(erase)
+    app.add_typer(customer, name="customer")
+
+
+def show(customer_id: Customer, as_json: AsJson = False) -> None:
+    """Show a customer's state, and the models' input and score as of the customer's last event.
+
+    **Examples**
+
+    - `intent customer show c-17`
+    - `intent customer show c-17 --json | jq .vector.cart_value`
+    """
+    from features.exceptions import IntentError
+    from features.store import RedisStore
+    from stream.cli.console import print_json
+    from stream.settings import load_settings
+
+    settings = load_settings()
+    store = RedisStore(settings.redis_url, settings.redis_prefix)
+    try:
+        partition = partition_of(settings, store, customer_id)
+        states = store.peek(partition, customer_id)
+    finally:
+        store.close()
+    if states is None:
+        raise IntentError(f"nothing is known about customer {customer_id!r} (partition {partition})")
+    known = described(settings, customer_id, partition, states)
+    print_json(known) if as_json else _print(known)
+
+
+def erase(customer_id: Customer, wait: Wait = False, as_json: AsJson = False) -> None:
+    """Ask the worker to forget a customer: the state, and the last score in the scored topic.
+
+    Events of the customer stay in Kafka until they expire; `intent archive` leaves them out.
+
+    **Examples**
+
+    - `intent customer erase c-17 --wait`
+    """
+    import time
+
+    from features.store import RedisStore
+    from stream.cli.console import print_json
+    from stream.emit import EventEmitter
+    from stream.exceptions import BrokerError
+    from stream.settings import load_settings
+
+    settings = load_settings()
+    with EventEmitter(settings) as emitter:
+        partition, offset = emitter.erase(customer_id)
+    if wait:
+        store = RedisStore(settings.redis_url, settings.redis_prefix)
+        try:
+            deadline = time.monotonic() + _WAIT_SECONDS
+            while not is_past(store, partition, offset):
+                if time.monotonic() > deadline:
+                    raise BrokerError(
+                        f"no worker has read partition {partition} up to offset {offset} within {_WAIT_SECONDS:.0f} s: "
+                        "the request stands, start `intent worker`"
+                    )
+                time.sleep(_LOOK_SECONDS)
+        finally:
+            store.close()
+    if as_json:
+        print_json({"customer_id": customer_id, "partition": partition, "offset": offset, "erased": wait})
+    else:
+        state = "is erased" if wait else "will be erased by the worker"
+        typer.echo(f"customer {customer_id} {state} (partition {partition}, offset {offset})")
+
+
+def partition_of(settings: Settings, store: CustomerStore, customer_id: str) -> int:
+    """Return the partition that a customer's state is in, by the partition count that the worker has written down."""
+    from features.partition import partitions_of
+
+    record = store.record(0)
+    return int(
+        partitions_of([customer_id.encode()], settings.partitions if record is None else record.partitions)[0]
+    )
+
+
+def is_past(store: CustomerStore, partition: int, offset: int) -> bool:
+    """Return whether the states hold the record at ``offset``."""
+    record = store.record(partition)
+    return record is not None and record.next_offset > offset
+
+
+def described(settings: Settings, customer_id: str, partition: int, states: States) -> dict[str, Any]:
+    """Return what a state says, the vector by column, and the score where there is a bundle."""
+    from features.bundle import MANIFEST, Bundle
+    from features.calendar import zone
+    from features.state import view
+    from features.vector import COLUMN_NAMES, vectors
+
+    bundle = Bundle.load(settings.bundle) if (settings.bundle / MANIFEST).is_file() else None
+    timezone = bundle.manifest.timezone if bundle is not None else settings.timezone or "UTC"
+    rows = vectors(states, zone(timezone))
+    known: dict[str, Any] = {"customer_id": customer_id, "partition": partition, "score": None}
+    if bundle is not None:
+        from features.bundle import BANDS
+
+        said = bundle.score(rows)
+        segment = bundle.segmenter.segments[int(said.segment[0])]
+        known["score"] = {
+            "purchase_intent": float(said.probability[0]),
+            "horizon_seconds": bundle.manifest.horizon_seconds,
+            "band": BANDS[int(said.band[0])],
+            "segment": {"id": segment.id, "name": segment.name},
+            "model_version": bundle.manifest.version,
+        }
+    known["state"] = view(states[0])
+    known["vector"] = {name: float(value) for name, value in zip(COLUMN_NAMES, rows[0], strict=True)}
+    return known
+
+
+def _print(known: dict[str, Any]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from features.vector import COLUMNS
+    from stream.cli.console import output
+
+    console = output()
+    console.print(Text(f"customer {known['customer_id']} (partition {known['partition']})", style="bold"))
+    if known["score"] is not None:
+        score = known["score"]
+        console.print(
+            Text(
+                f"{score['purchase_intent']:.1%} within {score['horizon_seconds'] / 60:,.0f} minutes of the last event, "
+                f"band {score['band']}, segment {score['segment']['name']} (model {score['model_version']})"
+            )
+        )
+    console.print_json(data=known["state"])
+    table = Table(title="The models' input")
+    for name in ("column", "value", "unit", "meaning"):
+        table.add_column(name, justify="right" if name == "value" else "left")
+    for column in COLUMNS:
+        table.add_row(column.name, f"{known['vector'][column.name]:,.4g}", column.unit, column.meaning)
+    console.print(table)

@@ -1,0 +1,136 @@
+"""`intent dead-letters`: what was refused, and sending it again."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from stream.dead_letters import DeadLetter
+
+_SHOWN = 20
+_VALUE_CHARACTERS = 60
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per letter.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Only the latest letters of those; a table shows 20.")]
+Reason = Annotated[
+    str | None,
+    typer.Option("--reason", help="Only letters with this reason, such as late or wrong_partition."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add `dead-letters` and its subcommands."""
+    letters = typer.Typer(
+        no_args_is_help=True,
+        rich_markup_mode="markdown",
+        help="Records that were refused: list them, send them again.",
+    )
+    letters.command("list")(list_letters)
+    letters.command("replay")(replay)
+    app.add_typer(letters, name="dead-letters")
+
+
+def list_letters(as_json: AsJson = False, limit: Limit = None, reason: Reason = None) -> None:
+    """List the records that were refused, with the reason and where they stood; the latest last.
+
+    **Examples**
+
+    - `intent dead-letters list`
+    - `intent dead-letters list --reason late --json`
+    """
+    import asyncio
+
+    from stream.cli.console import print_json
+    from stream.dead_letters import read_letters
+    from stream.settings import load_settings
+
+    settings, reason = load_settings(), _known(reason)
+    counts: Counter[str] = Counter()
+    latest: deque[DeadLetter] = deque(maxlen=limit or (None if as_json else _SHOWN))
+    at_once = as_json and limit is None
+
+    async def read() -> None:
+        async for letter in read_letters(settings, reason):
+            counts[letter.reason] += 1
+            if at_once:
+                print_json(letter.as_dict())
+            else:
+                latest.append(letter)
+
+    asyncio.run(read())
+    if at_once:
+        return
+    if as_json:
+        for letter in latest:
+            print_json(letter.as_dict())
+    else:
+        _show(latest, counts)
+
+
+def replay(
+    reason: Reason = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
+) -> None:
+    """Send dead letters to the events topic again, each once, as events that arrive now.
+
+    Mend the cause first: a letter that is refused again comes back as a new one, which the next run sends once more.
+
+    **Examples**
+
+    - `intent dead-letters replay --reason wrong_partition`
+    """
+    from stream.cli.console import print_json, progress
+    from stream.resend import resend
+    from stream.settings import load_settings
+
+    settings, reason = load_settings(), _known(reason)
+    with progress("Sending again") as on_progress:
+        report = resend(settings, reason=reason, on_progress=on_progress)
+    if as_json:
+        print_json(asdict(report))
+        return
+    typer.echo(f"{sum(report.sent.values())} dead letters sent again, {report.already} had been before")
+    for name, count in report.sent.items():
+        typer.echo(f"{name}: {count}")
+
+
+def _known(reason: str | None) -> str | None:
+    from features.events import Reason as Known
+    from features.exceptions import IntentError
+
+    if reason is not None and reason not in set(Known):
+        raise IntentError(f"there is no reason {reason!r}: it is one of {', '.join(Known)}")
+    return reason
+
+
+def _show(letters: Iterable[DeadLetter], counts: Counter[str]) -> None:
+    from datetime import UTC, datetime
+
+    from rich.table import Table
+    from rich.text import Text
+
+    from stream.cli.console import output
+
+    caption = ", ".join(f"{name}: {count}" for name, count in sorted(counts.items())) or "no dead letters"
+    table = Table(title="Dead letters", caption=caption)
+    for name in ("arrived", "reason", "detail", "at", "key", "value"):
+        table.add_column(name, overflow="fold")
+    for letter in letters:
+        plain = letter.as_dict()
+        value = plain["value"] or ""
+        cells = (
+            datetime.fromtimestamp(letter.arrived_at / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S"),
+            letter.reason,
+            letter.detail,
+            f"{letter.topic}[{letter.partition}] {letter.offset}",
+            plain["key"] or "",
+            value if len(value) <= _VALUE_CHARACTERS else value[:_VALUE_CHARACTERS] + "...",
+        )
+        table.add_row(*map(Text, cells))
+    output().print(table)

@@ -1,0 +1,64 @@
+"""`intent emit`: JSON lines into Kafka."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from stream.emit import RefusedLine
+
+File = Annotated[
+    Path,
+    typer.Argument(
+        metavar="[FILE|-]",
+        exists=True,
+        dir_okay=False,
+        allow_dash=True,
+        help="Events, one JSON object per line; - is standard input.",
+    ),
+]
+SkipInvalid = Annotated[
+    bool,
+    typer.Option("--skip-invalid", help="Go on after a line that is no event, instead of stopping there."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the counts as one JSON object.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add `emit`."""
+    app.command()(emit)
+
+
+def emit(file: File = Path("-"), skip_invalid: SkipInvalid = False, as_json: AsJson = False) -> None:
+    """Send events to Kafka, each checked before it is sent.
+
+    The exit code is 1 where a line was refused.
+
+    **Examples**
+
+    - `intent emit events.jsonl`
+    - `tail -f shop.log | intent emit --skip-invalid`
+    - `echo '{"event_id":"e1","type":"view_item","customer_id":"c1","event_time":"2026-03-01T12:00:00Z"}' | intent emit`
+    """
+    from stream.cli.console import errors, print_json
+    from stream.emit import EventEmitter, emit_lines
+    from stream.settings import load_settings
+
+    remarks = errors()
+
+    def refused(line: RefusedLine) -> None:
+        remarks.print(f"line {line.number}: {line.reason}: {line.detail}", markup=False, soft_wrap=True)
+
+    with EventEmitter(load_settings()) as emitter, typer.open_file(str(file), "rb") as lines:
+        report = emit_lines(emitter, lines, skip_invalid=skip_invalid, on_refused=refused)
+    if as_json:
+        print_json({"emitted": report.emitted, "refused": report.refused})
+    else:
+        rest = f", {report.refused} refused" if report.refused else ""
+        stopped = " (stopped there; --skip-invalid goes on)" if report.refused and not skip_invalid else ""
+        typer.echo(f"{report.emitted} events emitted to {emitter.topic}{rest}{stopped}")
+    if report.refused:
+        raise typer.Exit(1)

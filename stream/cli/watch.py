@@ -1,0 +1,166 @@
+"""`intent watch`: scores as they come."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from stream.scores import Score
+    from stream.watch import ScoreWatcher
+
+# Customers that the table remembers, and shows. The former bounds memory.
+_REMEMBERED = 10_000
+_SHOWN = 20
+_PER_SECOND = 4
+
+
+class BandName(StrEnum):
+    """Bands of the probability."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+Bands = Annotated[list[BandName] | None, typer.Option("--band", help="Only this band; may be repeated.")]
+Segment = Annotated[str | None, typer.Option(help="Only this segment: its name or its number.")]
+AsJson = Annotated[
+    bool,
+    typer.Option(
+        "--json", help="Print one JSON object per score; the default where the output is no terminal."
+    ),
+]
+FromBeginning = Annotated[
+    bool, typer.Option("--from-beginning", help="Begin with the oldest score, not the next.")
+]
+Limit = Annotated[int | None, typer.Option(min=1, help="End after so many scores.")]
+Group = Annotated[
+    str | None,
+    typer.Option(help="Consumer group: its members share the scores, and go on where the group stopped."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add `watch`."""
+    app.command()(watch)
+
+
+def watch(  # noqa: PLR0917  (options of a command)
+    band: Bands = None,
+    segment: Segment = None,
+    as_json: AsJson = False,
+    from_beginning: FromBeginning = False,
+    limit: Limit = None,
+    group: Group = None,
+) -> None:
+    """Watch scores: a table of the hottest customers on a terminal, JSON lines in a pipe.
+
+    An erased customer leaves the table; in a pipe it is a line `{"customer_id": ..., "erased": true}`.
+
+    **Examples**
+
+    - `intent watch --band high`
+    - `intent watch --segment loyal --json | jq .customer_id`
+    - `intent watch --group crm --band high --json` — goes on where it was stopped
+    """
+    from stream.settings import load_settings
+    from stream.watch import ScoreWatcher
+
+    table = not as_json and sys.stdout.isatty()
+    board = _Board()
+    watcher = ScoreWatcher(
+        load_settings(),
+        bands=[str(name) for name in band or ()],
+        segment=segment,
+        group=group,
+        from_beginning=from_beginning,
+        limit=limit,
+        on_erased=board.erase if table else _print_erased,
+    )
+    try:
+        with watcher:
+            _show(watcher, board) if table else _print(watcher)
+    except KeyboardInterrupt:
+        pass  # the way to end it
+
+
+def _print(watcher: ScoreWatcher) -> None:
+    from stream.scores import encode_score
+
+    for score in watcher:
+        print(encode_score(score).decode(), flush=True)
+
+
+def _print_erased(customer: str) -> None:
+    from stream.cli.console import print_json
+
+    print_json({"customer_id": customer, "erased": True})
+
+
+def _show(watcher: ScoreWatcher, board: _Board) -> None:
+    from rich.live import Live
+
+    from stream.cli.console import output
+
+    with Live(get_renderable=board.table, console=output(), refresh_per_second=_PER_SECOND):
+        for score in watcher:
+            board.add(score)
+
+
+class _Board:
+    """The latest score of each of the customers that were seen last, hottest first."""
+
+    def __init__(self) -> None:
+        self._latest: dict[str, Score] = {}
+        self._seen = 0
+
+    def add(self, score: Score) -> None:
+        self._seen += 1
+        self._latest.pop(score.customer_id, None)
+        self._latest[score.customer_id] = score
+        if len(self._latest) > _REMEMBERED:
+            del self._latest[next(iter(self._latest))]
+
+    def erase(self, customer: str) -> None:
+        self._latest.pop(customer, None)
+
+    def table(self) -> Table:
+        from rich.table import Table
+        from rich.text import Text
+
+        shown = Table(title="Purchase intent", caption=f"{self._seen} scores; Ctrl-C ends")
+        for name, justify in (
+            ("customer", "left"),
+            ("intent", "right"),
+            ("band", "left"),
+            ("segment", "left"),
+        ):
+            shown.add_column(name, justify=justify)  # type: ignore[arg-type]
+        for name in ("action", "as of"):
+            shown.add_column(name)
+        # A copy: this runs in the screen's own thread.
+        for score in sorted(list(self._latest.values()), key=lambda s: s.purchase_intent, reverse=True)[
+            :_SHOWN
+        ]:
+            cells = (
+                score.customer_id,
+                f"{score.purchase_intent:.1%}",
+                score.band,
+                score.segment.name,
+                "held out" if score.holdout else score.action,
+                _time(score.as_of),
+            )
+            shown.add_row(*map(Text, cells), style="bold" if score.band == "high" else None)
+        return shown
+
+
+def _time(ms: int) -> str:
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")

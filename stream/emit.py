@@ -1,0 +1,288 @@
+"""The shop's client: typed events into Kafka, each on its customer's partition, none lost without a word.
+
+::
+
+    with EventEmitter() as shop:
+        shop.emit(type="view_item", customer_id="c-17", item_id="sku-4", price=19.9)
+"""
+
+from __future__ import annotations
+
+import atexit
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, Self
+
+import msgspec
+from kafka import KafkaProducer
+from kafka.errors import KafkaError, KafkaTimeoutError
+
+from features.events import MAX_ID, Event, Reason, RejectedEvent, decode, encode
+from stream.exceptions import BrokerError, BrokerUnavailable, TopicMismatch
+from stream.settings import Settings, load_settings
+
+# How long the broker and the topic may take to be found, at the start.
+_CONNECT_MS: Final = 10_000
+# One request; the producer repeats it until an event's delivery time is over.
+_REQUEST_MS: Final = 10_000
+# An event that the broker has not acknowledged by then has failed. Bounds `flush` and the end of the program, too.
+DELIVERY_SECONDS: Final = 30.0
+# `flush` waits a little longer than the delivery of the last event, whose outcome it then knows.
+_FLUSH_SECONDS: Final = DELIVERY_SECONDS + 5.0
+# A batch waits this long for company; a view of a product need not reach the broker sooner.
+_LINGER_MS: Final = 5
+_BATCH_BYTES: Final = 128 * 1024
+# Events on their way. kafka-python's own buffer has no bound; here, `emit` waits where the broker is slower than the shop.
+_PENDING_BYTES: Final = 32 * 1024 * 1024
+# A message names this many of the failed events; the exception has all.
+_NAMED: Final = 5
+
+
+class DeliveryError(BrokerError):
+    """Events were handed over, and Kafka did not take them.
+
+    Attributes
+    ----------
+    event_ids
+        The events that failed since the last time that this was raised; ``erase:<customer>`` for a request to erase.
+    """
+
+    def __init__(self, event_ids: list[str], reason: str) -> None:
+        named = ", ".join(event_ids[:_NAMED]) + (", ..." if len(event_ids) > _NAMED else "")
+        super().__init__(f"Kafka did not take {len(event_ids)} events ({named}): {reason}; emit them again")
+        self.event_ids = event_ids
+
+
+class EventEmitter:
+    """Sends events to the events topic: idempotent, acknowledged by all replicas, keyed by customer.
+
+    Events go out in the background, up to a few milliseconds later. A failed delivery is raised by the next `emit`, by
+    `flush` or by `close`, whichever comes first. May be shared by threads. What is still on its way is flushed at the
+    end of the ``with`` block and, without one, at the end of the program.
+
+    Parameters
+    ----------
+    settings
+        Where Kafka is and what the topics are called; from the environment where none are given.
+    clock
+        Returns epoch milliseconds: the time of an event that is emitted by fields and names none.
+
+    Raises
+    ------
+    BrokerUnavailable
+        No broker answers.
+    TopicMismatch
+        There is no events topic.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        settings = settings or load_settings()
+        self.topic = settings.events_topic
+        self._clock = clock
+        self._failed: list[str] = []
+        self._reason = ""
+        self._pending = 0
+        self._room = threading.Condition()
+        self._closed = False
+        try:
+            self._producer = KafkaProducer(
+                bootstrap_servers=settings.kafka,
+                client_id="intent-emitter",
+                acks="all",
+                enable_idempotence=True,
+                linger_ms=_LINGER_MS,
+                batch_size=_BATCH_BYTES,
+                max_block_ms=_CONNECT_MS,
+                bootstrap_timeout_ms=_CONNECT_MS,
+                request_timeout_ms=_REQUEST_MS,
+                delivery_timeout_ms=int(DELIVERY_SECONDS * 1000),
+                allow_auto_create_topics=False,
+                **settings.kafka_python_security(),
+            )
+        except KafkaError as error:
+            raise BrokerUnavailable(
+                f"no Kafka broker answers at {settings.kafka}: start one, or set INTENT_KAFKA"
+            ) from error
+        try:
+            self.partitions = len(self._producer.partitions_for(self.topic))
+        except KafkaError as error:
+            self._producer.close(timeout=1)
+            raise TopicMismatch(
+                f"Kafka has no topic {self.topic}: create it with `intent topics create`"
+            ) from error
+        atexit.register(self.close)
+
+    def emit(self, event: Event | None = None, /, **fields: Any) -> Event:
+        """Send an event, given whole or by its fields; return it.
+
+        By fields, ``event_id`` is a random one and ``event_time`` now where they are left out.
+
+        Raises
+        ------
+        RejectedEvent
+            The event breaks the schema; nothing was sent.
+        DeliveryError
+            Events that were emitted before have failed.
+        """
+        if event is None:
+            event = self._made(fields)
+        elif fields:
+            raise TypeError("emit takes an event or its fields, not both")
+        value = _encoded(event)
+        decode(value)
+        self._send(event.event_id, event.customer_id.encode(), value)
+        return event
+
+    def erase(self, customer_id: str) -> tuple[int, int]:
+        """Ask for a customer to be erased, and wait for the broker; return the request's partition and offset."""
+        if not 0 < len(customer_id) <= MAX_ID:
+            raise RejectedEvent(
+                Reason.INVALID_FIELD, f"a customer id has 1 to {MAX_ID} characters: {customer_id!r}"
+            )
+        future = self._send(f"erase:{customer_id}", customer_id.encode(), None)
+        self.flush()
+        written = future.get(timeout=0)
+        return written.partition, written.offset
+
+    def flush(self) -> None:
+        """Wait until Kafka has taken all that was emitted.
+
+        Raises
+        ------
+        DeliveryError
+            It did not take some of it.
+        """
+        try:
+            self._producer.flush(timeout=_FLUSH_SECONDS)
+        except KafkaTimeoutError as error:
+            self._raise_failures()
+            raise BrokerUnavailable(
+                f"Kafka has not answered for {_FLUSH_SECONDS:.0f} s: some of the last events may be lost, emit them again"
+            ) from error
+        self._raise_failures()
+
+    def close(self) -> None:
+        """Flush, and end; further calls do nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        atexit.unregister(self.close)
+        try:
+            self.flush()
+        finally:
+            self._producer.close(timeout=1)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _made(self, fields: dict[str, Any]) -> Event:
+        unknown = fields.keys() - set(Event.__struct_fields__)
+        if unknown:
+            raise TypeError(f"an event has no field {min(unknown)!r}")
+        return decode(_encoded({"event_id": uuid.uuid4().hex, "event_time": self._clock()} | fields))
+
+    def _send(self, event_id: str, key: bytes, value: bytes | None) -> Any:
+        self._raise_failures()
+        size = len(key) + len(value or b"")
+        with self._room:
+            self._room.wait_for(lambda: self._pending < _PENDING_BYTES)
+            self._pending += size
+        try:
+            future = self._producer.send(self.topic, value=value, key=key)
+        except KafkaError as error:
+            self._settle(size)
+            raise DeliveryError([event_id], str(error)) from error
+        except BaseException:
+            self._settle(size)
+            raise
+        future.add_callback(lambda _: self._settle(size))
+        future.add_errback(lambda error: self._settle(size, event_id, error))
+        return future
+
+    def _settle(self, size: int, failed: str | None = None, error: BaseException | None = None) -> None:
+        """Take note that an event is no longer on its way. Runs in the producer's thread."""
+        with self._room:
+            self._pending -= size
+            if failed is not None:
+                self._failed.append(failed)
+                self._reason = str(error) or type(error).__name__
+            self._room.notify_all()
+
+    def _raise_failures(self) -> None:
+        with self._room:
+            failed, self._failed = self._failed, []
+        if failed:
+            raise DeliveryError(failed, self._reason)
+
+
+def _encoded(event: Event | dict[str, Any]) -> bytes:
+    try:
+        return encode(event) if isinstance(event, Event) else msgspec.json.encode(event)
+    except UnicodeEncodeError as error:
+        raise RejectedEvent(Reason.INVALID_FIELD, f"a text that UTF-8 cannot hold: {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedLine:
+    """A line that is no event: its number (from 1), the reason, and a sentence for people."""
+
+    number: int
+    reason: Reason
+    detail: str
+
+
+@dataclass(slots=True)
+class Emitted:
+    """What became of the lines: how many were emitted, and how many refused."""
+
+    emitted: int = 0
+    refused: int = 0
+
+
+def emit_lines(
+    emitter: EventEmitter,
+    lines: Iterable[bytes],
+    *,
+    skip_invalid: bool = False,
+    on_refused: Callable[[RefusedLine], None] | None = None,
+) -> Emitted:
+    """Emit JSON lines, each checked before it is sent; empty ones are passed over.
+
+    Parameters
+    ----------
+    skip_invalid
+        Go on after a line that is no event, instead of stopping there.
+    on_refused
+        Called with every such line.
+    """
+    report = Emitted()
+    for number, line in enumerate(lines, 1):
+        text = line.strip()
+        if not text:
+            continue
+        try:
+            emitter.emit(decode(text))
+        except RejectedEvent as error:
+            report.refused += 1
+            if on_refused is not None:
+                on_refused(RefusedLine(number, error.reason, error.detail))
+            if not skip_invalid:
+                break
+            continue
+        report.emitted += 1
+    emitter.flush()
+    return report

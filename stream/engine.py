@@ -1,0 +1,100 @@
+"""From events to scores, without Kafka and Redis: what the worker and `intent score` both run.
+
+::
+
+    columns, arrivals ──► admit (watermark) ──► states of the customers ──► fold ──► segment, network, band ──► action
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.bundle import Bundle
+from features.calendar import zone
+from features.columns import EventColumns
+from features.fold import Status, fold
+from features.state import States
+from features.watermark import Judged, judge
+from stream.decisions import actions, held_out
+
+
+class Scored(NamedTuple):
+    """The scored events of a batch: ``rows`` are positions in the batch, the rest is aligned with ``rows``."""
+
+    rows: NDArray[np.intp]
+    as_of: NDArray[np.int64]
+    segment: NDArray[np.int64]
+    network: NDArray[np.float64]  # calibrated probability of the network
+    probability: NDArray[np.float64]  # the published one
+    band: NDArray[np.uint8]
+    action: NDArray[np.uint8]
+    holdout: NDArray[np.bool_]
+    duplicates: int
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Scores batches of events with one bundle.
+
+    Parameters
+    ----------
+    bundle
+        The models; also says in which time zone and currency events are read.
+    lateness_ms, ttl_ms
+        How late an event may be, and how long a silent state lives (event time).
+    holdout
+        Share of customers (0 to 1) that get no action.
+    """
+
+    bundle: Bundle
+    lateness_ms: int
+    ttl_ms: int
+    holdout: float
+
+    def admit(self, times: NDArray[np.int64], arrivals: NDArray[np.int64], watermark: int) -> Judged:
+        """Judge a partition's next events against its watermark."""
+        return judge(times, arrivals, watermark, self.lateness_ms)
+
+    def score(self, columns: EventColumns, customers: list[str], slots: NDArray[np.int64], states: States) -> Scored:
+        """Fold admitted events into ``states``, in place, and score them.
+
+        Parameters
+        ----------
+        columns
+            Events in order of arrival.
+        customers
+            Distinct customers; ``states[k]`` is the state of ``customers[k]``.
+        slots
+            For each event the position of its customer.
+        """
+        folded = fold(
+            states, slots, columns, zone=zone(self.bundle.manifest.timezone), ttl_ms=self.ttl_ms
+        )
+        rows = np.flatnonzero(folded.status == Status.FOLDED)
+        vectors = folded.vectors if len(rows) == len(slots) else folded.vectors[rows]
+        said = self.bundle.score(vectors)
+        holdout = held_out(customers, self.holdout)[slots[rows]]
+        return Scored(
+            rows,
+            folded.as_of[rows],
+            said.segment,
+            said.probability,
+            said.probability,
+            said.band,
+            actions(said.band, vectors, holdout),
+            holdout,
+            int(np.count_nonzero(folded.status == Status.DUPLICATE)),
+        )
+
+
+def slots_of(customers: list[str]) -> tuple[list[str], NDArray[np.int64]]:
+    """Return the distinct customers in order of appearance, and for each event the position of its customer."""
+    positions: dict[str, int] = {}
+    slots = np.fromiter(
+        (positions.setdefault(customer, len(positions)) for customer in customers), np.int64, len(customers)
+    )
+    return list(positions), slots

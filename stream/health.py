@@ -1,0 +1,77 @@
+"""``/healthz``, ``/readyz`` and ``/metrics`` of a worker, on a port of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+
+import uvicorn
+from fastapi import FastAPI, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from stream.exceptions import ServiceError
+from stream.ownership import Ownership
+
+# Bounds the wait for requests under way when the worker stops; part of the ten seconds that `docker stop` grants.
+_CLOSE_SECONDS = 1
+
+
+def health_app(ownership: Ownership, registry: CollectorRegistry) -> FastAPI:
+    """Return the service.
+
+    ``/healthz`` answers as long as the event loop turns; ``/readyz`` is 503 with the reason until every assigned
+    partition gets on; ``/metrics`` is Prometheus text.
+    """
+    app = FastAPI(title="purchase-intent worker", docs_url=None, redoc_url=None)
+
+    @app.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/readyz")
+    async def readyz(response: Response) -> dict[str, str]:
+        if ownership.ready:
+            return {"status": "ready"}
+        response.status_code = 503
+        return {"status": "not ready", "reason": ownership.trouble}
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    return app
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to the worker."""
+        yield
+
+
+@contextlib.asynccontextmanager
+async def serve_health(app: FastAPI, host: str, port: int) -> AsyncIterator[int]:
+    """Serve ``app`` in this event loop; yields the port (0 asks for a free one).
+
+    Raises
+    ------
+    ServiceError
+        The port is taken.
+    """
+    config = uvicorn.Config(
+        app, host=host, port=port, log_level="warning", access_log=False,
+        timeout_graceful_shutdown=_CLOSE_SECONDS, lifespan="off",
+    )  # fmt: skip
+    server = _Server(config)
+    try:
+        listener = config.bind_socket()
+    except SystemExit:
+        raise ServiceError(f"cannot listen on {host}:{port}: set INTENT_HTTP_PORT to a free port") from None
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        server.should_exit = True
+        await serving
+        listener.close()

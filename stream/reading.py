@@ -1,0 +1,203 @@
+"""Read a topic from a beginning to the end that it has now, without a consumer group."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Final, Self, cast
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, OffsetOutOfRangeError
+
+from features.events import MAX_BYTES
+from stream.exceptions import BrokerError, BrokerUnavailable, TopicMismatch
+from stream.settings import Settings
+
+# Bounds the wait for a broker's answer, so that a wrong address is an error within seconds.
+ANSWER_SECONDS: Final = 10.0
+
+# Records handed over at a time; with what the broker sends ahead of them this bounds memory.
+_BATCH_RECORDS: Final = 20_000
+_FETCH_BYTES: Final = max(1 << 20, 16 * MAX_BYTES)
+
+# How long one look for records may take. The end is known, so this only paces looking again.
+_POLL_MS: Final = 500
+
+# Records below the end come as fast as the broker can send them; a silence this long means that it does not.
+_SILENCE_SECONDS: Final = 60.0
+
+
+@contextmanager
+def broker_errors(settings: Settings) -> Iterator[None]:
+    """Turn aiokafka's errors into one line that says what to do."""
+    try:
+        yield
+    except (KafkaConnectionError, TimeoutError, KafkaTimeoutError) as error:
+        raise BrokerUnavailable(
+            f"no Kafka broker answers at {settings.kafka}: start one, or set INTENT_KAFKA"
+        ) from error
+    except KafkaError as error:
+        raise BrokerError(f"Kafka at {settings.kafka} refused: {error}") from error
+
+
+class TopicReader:
+    """Reads all partitions of a topic up to their present ends; committed records only.
+
+    Parameters
+    ----------
+    settings
+        Where Kafka is.
+    topic
+        What to read.
+
+    Attributes
+    ----------
+    partitions
+        How many partitions the topic has.
+    begins, ends
+        By partition: the first offset, and the offset after the last record, when the reader was opened.
+    """
+
+    def __init__(self, settings: Settings, topic: str) -> None:
+        self.topic = topic
+        self.partitions = 0
+        self.begins: dict[int, int] = {}
+        self.ends: dict[int, int] = {}
+        self._settings = settings
+        self._consumer: AIOKafkaConsumer | None = None
+
+    async def __aenter__(self) -> Self:
+        numbers = range(await partition_count(self._settings, self.topic))
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._settings.kafka,
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            isolation_level="read_committed",
+            max_partition_fetch_bytes=_FETCH_BYTES,
+            request_timeout_ms=int(ANSWER_SECONDS * 1000),
+            **self._settings.aiokafka_security(),
+        )
+        self._consumer = consumer
+        try:
+            with broker_errors(self._settings):
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    await consumer.start()
+                    consumer.assign(self._all(numbers))
+                    begins = await consumer.beginning_offsets(self._all(numbers))
+                    ends = await consumer.end_offsets(self._all(numbers))
+        except BaseException:
+            await consumer.stop()
+            raise
+        self.partitions = len(numbers)
+        self.begins = {tp.partition: offset for tp, offset in begins.items()}
+        self.ends = {tp.partition: offset for tp, offset in ends.items()}
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._reading().stop()
+
+    async def since(self, timestamp_ms: int) -> dict[int, int]:
+        """Return by partition the offset of the first record with this timestamp or a later one (or the end)."""
+        with broker_errors(self._settings):
+            found = await self._reading().offsets_for_times(dict.fromkeys(self._all(self.ends), timestamp_ms))
+        return {
+            tp.partition: self.ends[tp.partition] if at is None else cast(int, at.offset)
+            for tp, at in found.items()
+        }
+
+    async def read(
+        self,
+        starts: Mapping[int, int] | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> AsyncIterator[tuple[int, list[ConsumerRecord]]]:
+        """Yield a partition and its next records, in offset order, until every partition is at its end.
+
+        Parameters
+        ----------
+        starts
+            Offset to begin with by partition; the first one where none is given.
+        on_progress
+            Called with offsets passed and offsets in all.
+        """
+        consumer = self._reading()
+        begins = {
+            p: min(max((starts or {}).get(p, begin), begin), self.ends[p]) for p, begin in self.begins.items()
+        }
+        total = sum(self.ends[p] - begin for p, begin in begins.items())
+        left = {p for p, begin in begins.items() if begin < self.ends[p]}
+        for number, begin in begins.items():
+            consumer.seek(TopicPartition(self.topic, number), begin)
+        consumer.pause(*self._all(begins.keys() - left))
+        loop = asyncio.get_running_loop()
+        passed, news = 0, loop.time()
+        while left:
+            with broker_errors(self._settings), self._whole():
+                fetched = await consumer.getmany(
+                    *self._all(left), timeout_ms=_POLL_MS, max_records=_BATCH_RECORDS
+                )
+                positions = {p: await consumer.position(TopicPartition(self.topic, p)) for p in left}
+            for tp, records in fetched.items():
+                if records[-1].offset >= self.ends[tp.partition]:  # came since the reader was opened
+                    records = [record for record in records if record.offset < self.ends[tp.partition]]
+                if records:
+                    yield tp.partition, records
+            # Holes (markers, aborted transactions, compaction) have no records: only positions tell that all is read.
+            done = {p for p, position in positions.items() if position >= self.ends[p]}
+            consumer.pause(*self._all(done))
+            left -= done
+            before, passed = passed, total - sum(self.ends[p] - max(positions[p], begins[p]) for p in left)
+            if on_progress is not None and passed > before:
+                on_progress(passed, total)
+            if passed > before:
+                news = loop.time()
+            elif loop.time() - news > _SILENCE_SECONDS:
+                raise BrokerUnavailable(
+                    f"Kafka at {self._settings.kafka} has sent nothing of {self.topic} for {_SILENCE_SECONDS:.0f} s"
+                )
+
+    def _all(self, numbers: Iterable[int]) -> list[TopicPartition]:
+        return [TopicPartition(self.topic, number) for number in numbers]
+
+    def _reading(self) -> AIOKafkaConsumer:
+        if self._consumer is None:
+            raise RuntimeError("the reader is not open: use it as an async context manager")
+        return self._consumer
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        try:
+            yield
+        except OffsetOutOfRangeError as error:
+            raise BrokerError(
+                f"records of {self.topic} expired while they were read ({error}): run the command again"
+            ) from error
+
+
+async def partition_count(settings: Settings, topic: str) -> int:
+    """Return how many partitions ``topic`` has.
+
+    Raises
+    ------
+    BrokerUnavailable
+        No broker answers.
+    TopicMismatch
+        There is no such topic.
+    """
+    client = AIOKafkaClient(bootstrap_servers=settings.kafka, **settings.aiokafka_security())
+    try:
+        with broker_errors(settings):
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await client.bootstrap()
+                cluster = await client.fetch_all_metadata()
+    finally:
+        await client.close()
+    partitions = cluster.partitions_for_topic(topic)
+    if not partitions:
+        raise TopicMismatch(f"Kafka has no topic {topic}: create it with `intent topics create`")
+    return len(partitions)

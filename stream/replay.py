@@ -1,0 +1,357 @@
+"""Replay: a log into Kafka, as fast as the broker takes it or paced by event time.
+
+Every event goes to its customer's partition, in the log's order, with its arrival in a header, so that the worker
+judges it as it would have then. The producer is idempotent: what it repeats is written once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Protocol
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from numpy.typing import NDArray
+
+from features.events import Event, Item
+from features.exceptions import IntentError, LogError
+from features.log import ERASED, conform, iterate_log, log_metadata, log_rows
+from features.partition import partitions_of
+from stream.exceptions import BrokerError, BrokerUnavailable
+from stream.intake import ARRIVED_AT
+from stream.reading import ANSWER_SECONDS, broker_errors, partition_count
+from stream.settings import Settings
+
+# Events encoded at a time. Bounds memory (about 1 kB an event), and how long a paced replay looks ahead.
+_CHUNK: Final = 20_000
+
+# A produced batch; the broker takes 1 MiB (`message.max.bytes`), the largest event 64 KiB.
+_BATCH_BYTES: Final = 500_000
+
+# Batches on their way. With their size this bounds memory, and it keeps all partitions busy.
+_IN_FLIGHT: Final = 24
+
+# A paced replay sends what is due this often: about the pause within which a shop's events would come anyway.
+_TICK_SECONDS: Final = 0.02
+
+_encode = msgspec.json.Encoder().encode
+
+_SPEED: Final = re.compile(r"(\d+(?:\.\d+)?)x")
+
+
+class Clock(Protocol):
+    """Time for a paced replay; `WallClock`, or one that tests advance."""
+
+    def now(self) -> float:
+        """Return seconds since any fixed moment."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+
+class WallClock:
+    """The real clock."""
+
+    def now(self) -> float:
+        """See `Clock.now`."""
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """See `Clock.sleep`."""
+        await asyncio.sleep(seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayReport:
+    """What a replay did.
+
+    Attributes
+    ----------
+    events
+        Events sent and acknowledged.
+    erased
+        Rows of erased customers, of which nothing is left to send.
+    seconds, events_per_second
+        How long it took, from the first event to the last acknowledgement.
+    partitions
+        Events by partition.
+    """
+
+    events: int
+    erased: int
+    seconds: float
+    partitions: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def events_per_second(self) -> float:
+        """Events by seconds."""
+        return self.events / self.seconds if self.seconds > 0 else 0.0
+
+
+class Encoded(NamedTuple):
+    """Rows of a log as records, in the log's order."""
+
+    keys: list[bytes]
+    values: list[bytes]
+    arrivals: list[bytes]
+    partition: NDArray[np.int32]
+    due_ms: NDArray[np.int64]  # event time
+
+
+def parse_speed(text: str) -> float | None:
+    """Return how many seconds of event time pass in a second; ``None`` stands for no pacing at all.
+
+    Examples
+    --------
+    >>> parse_speed("max"), parse_speed("real"), parse_speed("60x")
+    (None, 1.0, 60.0)
+    """
+    if text in ("max", "real"):
+        return None if text == "max" else 1.0
+    match = _SPEED.fullmatch(text)
+    if match is None or float(match[1]) <= 0:
+        raise IntentError(f"the speed {text!r} is none: use max, real, or a multiple such as 60x")
+    return float(match[1])
+
+
+def replay(
+    settings: Settings,
+    log: str | Path | pa.Table,
+    *,
+    speed: str = "max",
+    clock: Clock | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> ReplayReport:
+    """Send a log's events to the events topic.
+
+    Parameters
+    ----------
+    log
+        A file, or a table in the log's schema; rows in order of arrival.
+    speed
+        ``max``, ``real``, or a multiple of real time such as ``60x``.
+    clock
+        Paces the replay.
+    on_progress
+        Called with rows sent and rows in all.
+
+    Raises
+    ------
+    LogError
+        The log is none, or it names other partitions for its customers than the topic has.
+    BrokerError
+        Kafka does not answer, or did not take an event.
+    """
+    return asyncio.run(replay_async(settings, log, speed=speed, clock=clock, on_progress=on_progress))
+
+
+async def replay_async(
+    settings: Settings,
+    log: str | Path | pa.Table,
+    *,
+    speed: str = "max",
+    clock: Clock | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> ReplayReport:
+    """See `replay`; within a running event loop."""
+    factor = parse_speed(speed)
+    metadata, rows, tables = _opened(log)
+    async with _Sender(settings) as sender:
+        check_named = metadata.get("partitions") == str(sender.partitions)
+        pace = None if factor is None else _Pace(factor, clock or WallClock())
+        erased = done = 0
+        for table in tables:
+            alive = table.filter(pc.not_equal(table["type"], ERASED))
+            erased += len(table) - len(alive)
+            encoded = encode_rows(alive, sender.partitions)
+            if check_named:
+                _check_partitions(alive, encoded.partition, done)
+            if pace is None:
+                await sender.send(encoded, 0, len(alive))
+            else:
+                await pace.send(sender, encoded)
+            done += len(table)
+            if on_progress is not None:
+                on_progress(done, rows)
+        await sender.finish()
+    return ReplayReport(sum(sender.sent.values()), erased, sender.seconds, dict(sorted(sender.sent.items())))
+
+
+def encode_rows(table: pa.Table, partitions: int) -> Encoded:
+    """Return the rows of a log (none of them erased) as records for a topic of ``partitions``.
+
+    The value is the event as JSON: numbers keep every bit, the event time is epoch milliseconds.
+    """
+    # A struct of the given fields alone, filled by position, takes a third of the time that `Event(**fields)` takes.
+    given = [name for name in Event.__struct_fields__ if table[name].null_count < len(table)]
+    row = msgspec.defstruct("Row", [(name, Any, None) for name in given], gc=False, omit_defaults=True)
+    values = list(map(_encode, map(row, *(_values(table[name].combine_chunks()) for name in given))))
+    customers = table["customer_id"].combine_chunks().dictionary_encode()
+    names = [name.encode() for name in customers.dictionary.to_pylist()]
+    codes = customers.indices.to_numpy()
+    return Encoded(
+        [names[code] for code in codes.tolist()],
+        values,
+        [b"%d" % ms for ms in table["arrived_at"].cast(pa.int64()).to_pylist()],
+        partitions_of(names, partitions)[codes] if len(table) else np.zeros(0, np.int32),
+        table["event_time"].cast(pa.int64()).to_numpy(),
+    )
+
+
+def _values(column: pa.Array) -> list[Any]:
+    """Return a column's values as the fields of an event take them."""
+    if pa.types.is_list(column.type):
+        return [items and [Item(**item) for item in items] for items in column.to_pylist()]
+    if pa.types.is_string(column.type):  # few distinct texts: quicker by way of their dictionary
+        encoded = column.dictionary_encode()
+        texts = np.array([*encoded.dictionary.to_pylist(), None], object)
+        return texts[pc.fill_null(encoded.indices, -1).to_numpy()].tolist()  # type: ignore[no-any-return]
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.int64())
+    values = pc.fill_null(column, 0).to_numpy()
+    if column.null_count == 0:
+        return values.tolist()  # type: ignore[no-any-return]
+    values = values.astype(object)
+    values[column.is_null().to_numpy(zero_copy_only=False)] = None
+    return values.tolist()  # type: ignore[no-any-return]
+
+
+def _opened(log: str | Path | pa.Table) -> tuple[dict[str, str], int, Iterator[pa.Table]]:
+    """Return the log's metadata, how many rows it has, and the rows, piece by piece."""
+    if not isinstance(log, pa.Table):
+        return log_metadata(log), log_rows(log), iterate_log(log, _CHUNK)
+    raw = log.schema.metadata or {}
+    metadata = {
+        k.decode().removeprefix("intent."): v.decode() for k, v in raw.items() if k.startswith(b"intent.")
+    }
+    table = conform(log)
+    return metadata, len(table), (table.slice(start, _CHUNK) for start in range(0, len(table), _CHUNK))
+
+
+def _check_partitions(table: pa.Table, belongs: NDArray[np.int32], before: int) -> None:
+    named = pc.fill_null(table["partition"], -1).to_numpy()
+    wrong = np.flatnonzero((named != belongs) & (named >= 0))
+    if len(wrong):
+        row = int(wrong[0])
+        raise LogError(
+            f"about row {before + row} the log has customer {table['customer_id'][row].as_py()!r} on partition "
+            f"{named[row]}, which belongs to {belongs[row]} by murmur2: make the log again with `intent archive`"
+        )
+
+
+class _Sender:
+    """An idempotent producer of whole batches, one partition after the other in the order of the log."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.partitions = 0
+        self.sent: dict[int, int] = {}
+        self.seconds = 0.0
+        self._settings = settings
+        self._topic = settings.events_topic
+        self._flying: set[asyncio.Future[Any]] = set()
+        self._producer: AIOKafkaProducer | None = None
+        self._began = 0.0
+
+    async def __aenter__(self) -> _Sender:
+        self.partitions = await partition_count(self._settings, self._topic)
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=self._settings.kafka,
+            client_id="intent-replay",
+            acks="all",
+            enable_idempotence=True,
+            max_batch_size=_BATCH_BYTES,
+            max_request_size=2 * _BATCH_BYTES,
+            **self._settings.aiokafka_security(),
+        )
+        with broker_errors(self._settings):
+            await self._producer.start()
+        self._began = time.perf_counter()
+        return self
+
+    async def __aexit__(self, kind: object, error: object, trace: object) -> None:
+        assert self._producer is not None
+        await self._producer.stop()
+
+    async def send(self, encoded: Encoded, start: int, stop: int) -> None:
+        """Send the rows from ``start`` to ``stop``, and wait only where too much is on its way."""
+        assert self._producer is not None
+        part = encoded.partition[start:stop]
+        order = np.argsort(part, kind="stable")
+        numbers, begins = np.unique(part[order], return_index=True)
+        bounds = [*begins.tolist(), len(order)]
+        for number, low, high in zip(numbers.tolist(), bounds, bounds[1:], strict=False):
+            rows = (order[low:high] + start).tolist()
+            builder = self._producer.create_batch()
+            for row in rows:
+                headers = [(ARRIVED_AT, encoded.arrivals[row])]
+                while (
+                    builder.append(
+                        timestamp=None, key=encoded.keys[row], value=encoded.values[row], headers=headers
+                    )
+                    is None
+                ):
+                    await self._launch(builder, number)
+                    builder = self._producer.create_batch()
+            await self._launch(builder, number)
+            self.sent[number] = self.sent.get(number, 0) + len(rows)
+
+    async def finish(self) -> None:
+        """Wait for all acknowledgements."""
+        while self._flying:
+            await self._land()
+        self.seconds = time.perf_counter() - self._began
+
+    async def _launch(self, builder: Any, number: int) -> None:
+        assert self._producer is not None
+        while len(self._flying) >= _IN_FLIGHT:
+            await self._land()
+        with broker_errors(self._settings):
+            self._flying.add(await self._producer.send_batch(builder, self._topic, partition=number))
+
+    async def _land(self) -> None:
+        done, self._flying = await asyncio.wait(self._flying, return_when=asyncio.FIRST_COMPLETED)
+        with broker_errors(self._settings):
+            for future in done:
+                future.result()
+
+
+class _Pace:
+    """Sends events when they are due: event time since the log's first event, divided by ``factor``."""
+
+    def __init__(self, factor: float, clock: Clock) -> None:
+        self._factor = factor
+        self._clock = clock
+        self._first_ms: int | None = None
+        self._latest_ms = 0
+        self._began = 0.0
+
+    async def send(self, sender: _Sender, encoded: Encoded) -> None:
+        if not len(encoded.due_ms):
+            return
+        if self._first_ms is None:
+            self._first_ms = self._latest_ms = int(encoded.due_ms[0])
+            self._began = self._clock.now()
+        # A late event is due when it arrives: with the events that it comes after.
+        due = np.maximum(np.maximum.accumulate(encoded.due_ms), self._latest_ms)
+        self._latest_ms = int(due[-1])
+        seconds = (due - self._first_ms) / 1000 / self._factor
+        sent = 0
+        while sent < len(seconds):
+            passed = self._clock.now() - self._began
+            ready = int(np.searchsorted(seconds, passed, side="right"))
+            if ready > sent:
+                await sender.send(encoded, sent, ready)
+                sent = ready
+            else:
+                await self._clock.sleep(max(float(seconds[sent]) - passed, _TICK_SECONDS))

@@ -1,0 +1,196 @@
+"""Send dead letters to the events topic again, each once.
+
+What has been sent again is remembered by consumer groups, one per reason, whose offsets are committed in the same
+transaction as the records: a run that breaks off repeats nothing and loses nothing, and letters of one reason can be
+sent before those of another.
+
+**A letter that is refused again comes back** as a new dead letter, which the next run sends once more. One run never
+meets its own returns: it ends where the topic ended when it began. So mend the cause first, and name the reason that
+was mended: an event that is no JSON will never be one, and a late one only gets later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final, cast
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import ProducerFenced
+from aiokafka.structs import OffsetAndMetadata
+
+from features.events import Reason
+from features.partition import partitions_of
+from stream.dead_letters import DeadLetter, parse
+from stream.exceptions import BrokerError
+from stream.intake import ARRIVED_AT
+from stream.reading import TopicReader, broker_errors
+from stream.settings import Settings
+
+# One transaction; the broker ends one that takes longer than a minute.
+_TRANSACTION_MS: Final = 60_000
+# A record of the events topic with its headers (see `stream.topics`).
+_REQUEST_BYTES: Final = 4 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class ResendReport:
+    """What became of the dead letters.
+
+    Attributes
+    ----------
+    sent
+        Letters sent again, by reason.
+    already
+        Letters that earlier runs have sent.
+    foreign
+        Records that are no dead letters.
+    """
+
+    sent: dict[str, int] = field(default_factory=dict)
+    already: int = 0
+    foreign: int = 0
+
+
+def resend(
+    settings: Settings,
+    *,
+    reason: str | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> ResendReport:
+    """Send dead letters that have not been sent again yet; they arrive now.
+
+    The key and value are the original bytes and the headers the original ones, save the arrival; the partition is the
+    key's own, which heals a wrong one.
+
+    Parameters
+    ----------
+    reason
+        Only letters with this reason; by default all.
+
+    Raises
+    ------
+    BrokerError
+        Kafka does not answer, or another run has taken over.
+    """
+    return asyncio.run(_resend(settings, reason, on_progress))
+
+
+async def _resend(
+    settings: Settings, reason: str | None, on_progress: Callable[[int, int], None] | None
+) -> ResendReport:
+    report, sent = ResendReport(), Counter[str]()
+    reasons = [reason] if reason is not None else [str(known) for known in Reason]
+    async with _Again(settings) as again, TopicReader(settings, settings.dead_letters_topic) as reader:
+        passed = {known: await again.passed(known, reader.begins) for known in reasons}
+        starts = {number: min(offsets[number] for offsets in passed.values()) for number in reader.begins}
+        async for partition, records in reader.read(starts, on_progress):
+            letters: list[DeadLetter] = []
+            for record in records:
+                letter = parse(record)
+                if letter is None:
+                    report.foreign += 1
+                elif letter.reason in passed and record.offset < passed[letter.reason][partition]:
+                    report.already += 1
+                elif letter.reason in passed:
+                    letters.append(letter)
+            await again.send(partition, letters, records[-1].offset + 1, reasons)
+            sent.update(letter.reason for letter in letters)
+    report.sent = dict(sorted(sent.items()))
+    return report
+
+
+class _Again:
+    """A transactional producer: records to the events topic, and the offsets of the groups that remember them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._topic = settings.dead_letters_topic
+        self._partitions = 0
+        self._producer: AIOKafkaProducer | None = None
+        self._passed: dict[tuple[str, int], int] = {}
+
+    async def __aenter__(self) -> _Again:
+        async with TopicReader(self._settings, self._settings.events_topic) as events:
+            self._partitions = events.partitions
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=self._settings.kafka,
+            client_id="intent-resend",
+            # One run at a time: a second one fences the first, whose open transaction is void.
+            transactional_id=f"{self._settings.dead_letters_topic}-resend",
+            transaction_timeout_ms=_TRANSACTION_MS,
+            max_request_size=_REQUEST_BYTES,
+            **self._settings.aiokafka_security(),
+        )
+        with self._errors():
+            await self._producer.start()
+        return self
+
+    async def __aexit__(self, kind: object, error: object, trace: object) -> None:
+        await self._sending().stop()
+
+    async def passed(self, reason: str, begins: dict[int, int]) -> dict[int, int]:
+        """Return by partition the offset before which all letters with this reason have been sent."""
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._settings.kafka,
+            group_id=self._group(reason),
+            enable_auto_commit=False,
+            **self._settings.aiokafka_security(),
+        )
+        with self._errors():
+            try:
+                await consumer.start()
+                found = {}
+                for number, begin in begins.items():
+                    committed = await consumer.committed(TopicPartition(self._topic, number))
+                    found[number] = self._passed[reason, number] = max(committed or 0, begin)
+            finally:
+                await consumer.stop()
+        return found
+
+    async def send(self, partition: int, letters: list[DeadLetter], stop: int, reasons: list[str]) -> None:
+        """Send letters of one partition, and remember for ``reasons`` that all before ``stop`` are done."""
+        moved = [reason for reason in reasons if self._passed[reason, partition] < stop]
+        if not moved:
+            return
+        producer = self._sending()
+        with self._errors():
+            async with producer.transaction():
+                for letter in letters:
+                    await producer.send(
+                        self._settings.events_topic,
+                        key=letter.key,
+                        value=letter.value,
+                        partition=self._partition(letter),
+                        headers=[
+                            (name, value) for name, value in letter.original_headers if name != ARRIVED_AT
+                        ],
+                    )
+                offsets = {TopicPartition(self._topic, partition): OffsetAndMetadata(stop, "")}
+                for reason in moved:
+                    await producer.send_offsets_to_transaction(offsets, self._group(reason))
+        for reason in moved:
+            self._passed[reason, partition] = stop
+
+    def _partition(self, letter: DeadLetter) -> int | None:
+        """Return the key's partition; where there is no key, any will do to refuse the event again."""
+        return None if letter.key is None else int(partitions_of([letter.key], self._partitions)[0])
+
+    def _group(self, reason: str) -> str:
+        return f"{self._topic}-resend-{reason}"
+
+    def _sending(self) -> AIOKafkaProducer:
+        return cast(AIOKafkaProducer, self._producer)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        with broker_errors(self._settings):
+            try:
+                yield
+            except ProducerFenced as error:
+                raise BrokerError(
+                    "another run sends dead letters again: let it end, then look what is left"
+                ) from error

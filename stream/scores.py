@@ -1,0 +1,134 @@
+"""The contract of the scored topic, and its encoding."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+import numpy as np
+
+from features.bundle import BANDS, Bundle
+from features.columns import ERASE, EventColumns
+from stream.decisions import ACTIONS
+from stream.engine import Scored
+
+Band = Literal["low", "medium", "high"]
+Action = Literal["none", "recommend_items", "offer_incentive", "remind_of_cart", "assist_checkout", "cross_sell"]
+Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class SegmentRef(msgspec.Struct, frozen=True, gc=False):
+    """The customer's segment; ids rank segments by value, 0 is the lowest."""
+
+    id: int
+    name: str
+
+
+class ReasonRef(msgspec.Struct, frozen=True, gc=False):
+    """One reason for a score: a feature, its value, and its effect on the log-odds."""
+
+    feature: str
+    value: float
+    effect: float
+
+
+class Score(msgspec.Struct, frozen=True, gc=False):
+    """The value of a record in the scored topic. Times are epoch milliseconds.
+
+    Attributes
+    ----------
+    purchase_intent
+        Calibrated probability that the customer purchases within ``horizon_seconds`` after ``as_of``.
+    as_of
+        The moment that the score refers to: the latest event of the customer that is known.
+    network_score, online_score
+        The parts of the published probability; ``online_score`` is null until there is an online model.
+    holdout
+        The customer is left alone, so that the effect of actions can be measured.
+    """
+
+    event_id: str
+    customer_id: str
+    event_time: int
+    scored_at: int
+    purchase_intent: Probability
+    horizon_seconds: float
+    as_of: int
+    network_score: Probability
+    online_score: Probability | None
+    band: Band
+    segment: SegmentRef
+    reasons: list[ReasonRef]
+    action: Action
+    holdout: bool
+    model_version: str
+    features_version: str
+
+
+_encode = msgspec.json.Encoder().encode
+decode_score = msgspec.json.Decoder(Score).decode
+
+
+def with_tombstones(
+    scores: list[tuple[str, bytes]], columns: EventColumns, scored: Scored
+) -> list[tuple[str, bytes | None]]:
+    """Return the scores with a tombstone at the place of every erasure."""
+    records: list[tuple[str, bytes | None]] = list(scores)
+    for row in np.flatnonzero(columns.type == ERASE)[::-1].tolist():
+        records.insert(int(np.searchsorted(scored.rows, row)), (columns.customers[row], None))
+    return records
+
+
+def encode_scores(
+    bundle: Bundle, columns: EventColumns, scored: Scored, scored_at: int
+) -> list[tuple[str, bytes]]:
+    """Return customer and JSON of every score of a batch, in the order of its events.
+
+    Parameters
+    ----------
+    columns, scored
+        The batch, and what the engine made of it.
+    scored_at
+        The wall clock, epoch ms.
+    """
+    manifest = bundle.manifest
+    segments = [SegmentRef(s.id, s.name) for s in bundle.segmenter.segments]
+    version, features, horizon = manifest.version, manifest.features_version, manifest.horizon_seconds
+    reasons: list[ReasonRef] = []
+    customers, ids, times = columns.customers, columns.event_ids, columns.time.tolist()
+    return [
+        (
+            customers[row],
+            _encode(
+                Score(  # positional: twice as fast as by name
+                    ids[row],
+                    customers[row],
+                    times[row],
+                    scored_at,
+                    probability,
+                    horizon,
+                    as_of,
+                    network,
+                    None,
+                    BANDS[band],
+                    segments[segment],
+                    reasons,
+                    ACTIONS[action],
+                    holdout,
+                    version,
+                    features,
+                )
+            ),
+        )
+        for row, as_of, segment, network, probability, band, action, holdout in zip(
+            scored.rows.tolist(),
+            scored.as_of.tolist(),
+            scored.segment.tolist(),
+            scored.network.tolist(),
+            scored.probability.tolist(),
+            scored.band.tolist(),
+            scored.action.tolist(),
+            scored.holdout.tolist(),
+            strict=True,
+        )
+    ]

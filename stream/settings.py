@@ -1,0 +1,222 @@
+"""Settings from the environment (``INTENT_...``) and from ``.env``."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BeforeValidator, Field, SecretStr, TypeAdapter, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from stream.exceptions import SettingsError
+
+_UNITS: Final = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_iso_duration = TypeAdapter(timedelta)
+
+
+def parse_duration(value: object) -> timedelta:
+    """Return a duration written as ``45s``, ``30m``, ``400d``, or as ISO 8601 (``PT30M``).
+
+    Raises
+    ------
+    SettingsError
+        It is neither, or not positive.
+
+    Examples
+    --------
+    >>> parse_duration("30m"), parse_duration("PT1H")
+    (datetime.timedelta(seconds=1800), datetime.timedelta(seconds=3600))
+    """
+    if isinstance(value, timedelta):
+        return value
+    text = str(value).strip()
+    match = _DURATION.fullmatch(text)
+    try:
+        found = (
+            timedelta(**{_UNITS[match[2]]: float(match[1])})
+            if match
+            else _iso_duration.validate_python(text if text.startswith("P") else "no duration")
+        )
+    except (ValidationError, OverflowError):
+        raise SettingsError(f"{text!r} is no duration: write 45s, 30m, 12h, 30d or PT30M") from None
+    if found <= timedelta():
+        raise SettingsError(f"the duration {text!r} must be positive")
+    return found
+
+
+def _checked(value: object) -> timedelta:
+    try:
+        return parse_duration(value)
+    except SettingsError as error:
+        raise ValueError(str(error)) from None
+
+
+Duration = Annotated[timedelta, BeforeValidator(_checked)]
+
+
+class Settings(BaseSettings):
+    """How a deployment differs from the next one; each field is an environment variable ``INTENT_...``."""
+
+    model_config = SettingsConfigDict(env_prefix="INTENT_", env_file=".env", extra="ignore", frozen=True)
+
+    kafka: str = Field("localhost:9092", description="brokers, host:port separated by commas")
+    redis: SecretStr = Field(
+        SecretStr("redis://localhost:6379/0"), description="URL of Redis, may hold a password"
+    )
+    services: Literal["auto", "docker", "embedded", "external"] = Field(
+        "auto", description="who starts the servers"
+    )
+
+    topic_prefix: str = Field("intent.", description="start of every topic's name")
+    redis_prefix: str = Field("intent", description="start of every key's hash tag")
+    group: str = Field("intent-scorer", description="consumer group of the workers")
+    partitions: int = Field(12, ge=1, description="partitions of the topics, when they are created")
+    replication: int = Field(1, ge=1, description="replicas of the topics, when they are created")
+
+    bundle: Path = Field(Path("bundle"), description="folder of the model bundle")
+    horizon: Duration = Field(
+        timedelta(minutes=30), description="how far the prediction looks, when training"
+    )
+    lateness: Duration = Field(timedelta(minutes=15), description="how late an event may come (event time)")
+    state_ttl: Duration = Field(
+        timedelta(days=400), description="how long a silent customer is remembered (event time)"
+    )
+    currency: str | None = Field(
+        None, min_length=3, max_length=3, description="the shop's; by default the log's"
+    )
+    timezone: str | None = Field(None, description="the shop's IANA zone; by default the log's, else UTC")
+    holdout: float = Field(0.05, ge=0, le=1, description="share of customers that get no action")
+
+    batch_max: int = Field(4000, ge=1, le=100_000, description="events that are scored at once, at most")
+    cache_customers: int = Field(
+        100_000, ge=0, description="states that a worker keeps in memory, 1.1 kB each"
+    )
+    http_host: str = Field("127.0.0.1", description="where health and metrics listen")
+    http_port: int = Field(8080, ge=0, le=65535, description="port of health and metrics; 0 takes a free one")
+
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field("PLAINTEXT")
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(None)
+    sasl_username: str | None = Field(None)
+    sasl_password: SecretStr | None = Field(None)
+    ssl_cafile: Path | None = Field(None, description="certificates to trust, in PEM")
+
+    @property
+    def events_topic(self) -> str:
+        """The topic that shops write to."""
+        return f"{self.topic_prefix}events"
+
+    @property
+    def scores_topic(self) -> str:
+        """The topic that marketing reads."""
+        return f"{self.topic_prefix}scores"
+
+    @property
+    def dead_letters_topic(self) -> str:
+        """The topic of records that were refused."""
+        return f"{self.topic_prefix}dead-letters"
+
+    @property
+    def redis_url(self) -> str:
+        """The URL of Redis, password included."""
+        return self.redis.get_secret_value()
+
+    @property
+    def lateness_ms(self) -> int:
+        """`lateness` in milliseconds."""
+        return self.lateness // timedelta(milliseconds=1)
+
+    @property
+    def state_ttl_ms(self) -> int:
+        """`state_ttl` in milliseconds."""
+        return self.state_ttl // timedelta(milliseconds=1)
+
+    def kafka_python_security(self) -> dict[str, Any]:
+        """Return the security settings as kafka-python's clients take them."""
+        if self.security_protocol == "PLAINTEXT":
+            return {}
+        options: dict[str, Any] = {"security_protocol": self.security_protocol}
+        if self.ssl_cafile is not None:
+            options["ssl_cafile"] = str(self.ssl_cafile)
+        return options | self._sasl()
+
+    def aiokafka_security(self) -> dict[str, Any]:
+        """Return the security settings as aiokafka's clients take them."""
+        if self.security_protocol == "PLAINTEXT":
+            return {}
+        options: dict[str, Any] = {"security_protocol": self.security_protocol}
+        if self.security_protocol.endswith("SSL"):
+            options["ssl_context"] = self._ssl_context()
+        return options | self._sasl()
+
+    def masked(self) -> dict[str, Any]:
+        """Return all settings as plain values, secrets masked."""
+        shown: dict[str, Any] = {}
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if name == "redis":
+                value = re.sub(r"(://[^:@/]*:)[^@]*@", r"\1***@", self.redis_url)
+            elif isinstance(value, SecretStr):
+                value = "***"
+            elif isinstance(value, timedelta):
+                value = duration_text(value)
+            shown[name] = str(value) if isinstance(value, Path) else value
+        return shown
+
+    def _sasl(self) -> dict[str, Any]:
+        if not self.security_protocol.startswith("SASL"):
+            return {}
+        if self.sasl_username is None or self.sasl_password is None:
+            raise SettingsError(
+                f"INTENT_SECURITY_PROTOCOL is {self.security_protocol}: "
+                "set INTENT_SASL_USERNAME and INTENT_SASL_PASSWORD"
+            )
+        return {
+            "sasl_mechanism": self.sasl_mechanism or "PLAIN",
+            "sasl_plain_username": self.sasl_username,
+            "sasl_plain_password": self.sasl_password.get_secret_value(),
+        }
+
+    def _ssl_context(self) -> ssl.SSLContext:
+        try:
+            return ssl.create_default_context(
+                cafile=None if self.ssl_cafile is None else str(self.ssl_cafile)
+            )
+        except OSError as error:
+            raise SettingsError(f"INTENT_SSL_CAFILE {self.ssl_cafile} cannot be read: {error}") from None
+
+
+def duration_text(duration: timedelta) -> str:
+    """Return a duration as `parse_duration` reads it.
+
+    Examples
+    --------
+    >>> duration_text(timedelta(minutes=30)), duration_text(timedelta(days=1, hours=1))
+    ('30m', '25h')
+    """
+    for unit in ("d", "h", "m", "s"):
+        number, rest = divmod(duration, timedelta(**{_UNITS[unit]: 1}))
+        if not rest:
+            return f"{number}{unit}"
+    return f"{duration // timedelta(milliseconds=1)}ms"
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Return the settings of the environment; ``overrides`` come first.
+
+    Raises
+    ------
+    SettingsError
+        Names the variable that cannot be used, and why.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = f"INTENT_{'_'.join(str(part) for part in first['loc'])}".upper()
+        raise SettingsError(
+            f"{name} = {first.get('input')!r}: {first['msg'].removeprefix('Value error, ')}"
+        ) from None

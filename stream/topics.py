@@ -1,0 +1,141 @@
+"""The topics: what each is configured like, and their creation.
+
+===============  ===========================================================================================
+events           the broker's append time is an event's arrival; kept for 30 days, from which states can be
+                 rebuilt and logs archived
+scores           the last score of every customer is kept for 7 days; all scores for a day at least
+dead-letters     takes what fills a whole record of the events topic, and the headers; kept for 30 days
+===============  ===========================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final, NamedTuple
+
+from kafka import KafkaAdminClient
+from kafka.errors import KafkaError, TopicAlreadyExistsError
+
+from stream.exceptions import BrokerError, BrokerUnavailable, TopicMismatch
+from stream.settings import Settings
+
+__all__ = ["Created", "create_topics", "topic_configs"]
+
+# How long a person waits for a broker that is not there. A broker on the way up answers within it.
+_CONNECT_SECONDS: Final = 10.0
+# Creation is acknowledged within a second; leaders of all partitions are there a moment later.
+_CREATE_SECONDS: Final = 30.0
+
+_EVENT_BYTES: Final = 1 << 20
+# A record of the events topic as it was, and headers of a few hundred bytes.
+_DEAD_LETTER_BYTES: Final = 4 << 20
+
+
+class Created(NamedTuple):
+    """What `create_topics` did with one topic."""
+
+    topic: str
+    partitions: int
+    created: bool  # False: it was there already
+
+
+def _ms(**duration: float) -> str:
+    return str(timedelta(**duration) // timedelta(milliseconds=1))
+
+
+def topic_configs(settings: Settings) -> dict[str, dict[str, str]]:
+    """Return the configuration of each topic, by its name."""
+    return {
+        settings.events_topic: {
+            "cleanup.policy": "delete",
+            "message.timestamp.type": "LogAppendTime",
+            "max.message.bytes": str(_EVENT_BYTES),
+            "retention.ms": _ms(days=30),
+        },
+        settings.scores_topic: {
+            "cleanup.policy": "compact,delete",
+            "min.compaction.lag.ms": _ms(days=1),
+            "retention.ms": _ms(days=7),
+        },
+        settings.dead_letters_topic: {
+            "cleanup.policy": "delete",
+            "max.message.bytes": str(_DEAD_LETTER_BYTES),
+            "retention.ms": _ms(days=30),
+        },
+    }
+
+
+def create_topics(settings: Settings) -> list[Created]:
+    """Create the topics that are not there, and check those that are.
+
+    Raises
+    ------
+    BrokerUnavailable
+        No broker answers.
+    BrokerError
+        The broker refuses a topic, for example because it has fewer nodes than replicas are wanted.
+    TopicMismatch
+        A topic is there with another partition count, or the events topic without the broker's append time.
+    """
+    configs = topic_configs(settings)
+    try:
+        with KafkaAdminClient(
+            bootstrap_servers=settings.kafka,
+            client_id="intent-topics",
+            bootstrap_timeout_ms=int(_CONNECT_SECONDS * 1000),
+            **settings.kafka_python_security(),
+        ) as admin:
+            missing = sorted(configs.keys() - set(admin.list_topics()))
+            for name in missing:
+                _create(admin, name, settings, configs[name])
+            described = admin.describe_topics(list(configs))
+            partitions = {topic["name"]: len(topic["partitions"]) for topic in described}
+            _check(admin, settings, partitions)
+    except KafkaError as error:
+        if (getattr(error, "errno", None) or -1) > 0:  # an answer of the broker's
+            raise BrokerError(
+                f"Kafka at {settings.kafka} refused to show or create topics: {error}"
+            ) from error
+        raise BrokerUnavailable(
+            f"no Kafka broker answers at {settings.kafka}: start one, or set INTENT_KAFKA"
+        ) from error
+    return [Created(name, partitions[name], name in missing) for name in configs]
+
+
+def _create(admin: Any, name: str, settings: Settings, configs: Mapping[str, str]) -> None:
+    topic = {
+        "num_partitions": settings.partitions,
+        "replication_factor": settings.replication,
+        "configs": dict(configs),
+    }
+    answer = admin.create_topics({name: topic}, timeout_ms=int(_CREATE_SECONDS * 1000), raise_errors=False)
+    failed = answer["topics"][0]
+    # Somebody else may have made it at the same moment; it is checked like all others.
+    if failed["error_code"] not in (0, TopicAlreadyExistsError.errno):
+        raise BrokerError(f"Kafka at {settings.kafka} refused the topic {name}: {failed['error_message']}")
+    admin.wait_for_topics([name], timeout_ms=int(_CREATE_SECONDS * 1000))
+
+
+def _check(admin: Any, settings: Settings, partitions: Mapping[str, int]) -> None:
+    others = {name: count for name, count in partitions.items() if count != settings.partitions}
+    if others:
+        found = ", ".join(f"{name} has {count}" for name, count in sorted(others.items()))
+        raise TopicMismatch(
+            f"{found} partitions, but INTENT_PARTITIONS is {settings.partitions}: set it to what is "
+            "there, or take another INTENT_TOPIC_PREFIX"
+        )
+    kind = _config(admin, settings.events_topic, "message.timestamp.type")
+    if kind != "LogAppendTime":
+        raise TopicMismatch(
+            f"{settings.events_topic} has message.timestamp.type={kind}: set it to LogAppendTime, because "
+            "the broker's time is the arrival of an event"
+        )
+
+
+def _config(admin: Any, topic: str, name: str) -> str:
+    from kafka.admin import ConfigResource, ConfigResourceType
+
+    resource = ConfigResource(ConfigResourceType.TOPIC, topic)
+    described = admin.describe_configs([resource], config_filter="all")
+    return str(described["topic"][topic][name]["value"])

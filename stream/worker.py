@@ -1,0 +1,111 @@
+"""The worker: a Faust app that scores events, from start to a clean stop.
+
+It refuses to start, with one line, on a bundle of other features, on a broker or a Redis that does not answer, and
+on topics whose partition counts differ.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from contextlib import AsyncExitStack
+
+from features.bundle import Bundle
+from features.store import RedisStore
+from stream.engine import Engine
+from stream.exceptions import SettingsError, TopicMismatch
+from stream.health import health_app, serve_health
+from stream.metrics import ScorerMetrics
+from stream.ownership import Ownership
+from stream.publisher import Publisher
+from stream.scorer import Scorer
+from stream.settings import Settings
+from stream.transport import BatchedApp, check_broker, serve
+
+logger = logging.getLogger(__name__)
+
+
+def engine_of(settings: Settings, bundle: Bundle) -> Engine:
+    """Return the engine that scores with ``bundle`` as the settings say.
+
+    Raises
+    ------
+    SettingsError
+        The settings name another currency or time zone than the bundle was trained for.
+    """
+    for name in ("currency", "timezone"):
+        wanted, trained = getattr(settings, name), getattr(bundle.manifest, name)
+        if wanted is not None and wanted != trained:
+            raise SettingsError(
+                f"INTENT_{name.upper()} is {wanted}, but the bundle was trained for {trained}: "
+                "unset it, or train again"
+            )
+    return Engine(
+        bundle, lateness_ms=settings.lateness_ms, ttl_ms=settings.state_ttl_ms, holdout=settings.holdout
+    )
+
+
+async def work(settings: Settings, *, rebuild: bool = False, stop: asyncio.Event | None = None) -> None:
+    """Score events until ``stop`` is set, or SIGTERM or SIGINT comes.
+
+    Parameters
+    ----------
+    rebuild
+        Build the states anew from the topic where Redis has lost them, instead of refusing.
+
+    Raises
+    ------
+    IntentError
+        The worker cannot start, or cannot go on.
+    """
+    bundle = Bundle.load(settings.bundle)
+    engine = engine_of(settings, bundle)
+    stop = stop or asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    store = RedisStore(settings.redis_url, settings.redis_prefix)
+    partitions = await _check(settings, store)
+
+    async with AsyncExitStack() as stack:
+        stack.callback(store.close)
+        publisher = await stack.enter_async_context(
+            Publisher(
+                settings.kafka,
+                scores=settings.scores_topic,
+                dead_letters=settings.dead_letters_topic,
+                security=settings.aiokafka_security(),
+            )
+        )
+        metrics = ScorerMetrics(bundle.manifest.version)
+        scorer = Scorer(engine, publisher, metrics, settings.events_topic, partitions)
+        ownership = Ownership(
+            store,
+            scorer,
+            topic=settings.events_topic,
+            batch_max=settings.batch_max,
+            cache_customers=settings.cache_customers,
+            state_ttl_ms=settings.state_ttl_ms,
+            rebuild=rebuild,
+        )
+        metrics.observe(ownership)
+        app = BatchedApp(settings.kafka, settings.group, settings.events_topic, ownership)
+        port = await stack.enter_async_context(
+            serve_health(health_app(ownership, metrics.registry), settings.http_host, settings.http_port)
+        )
+        logger.info("model %s; health and metrics on port %s", bundle.manifest.version, port)
+        await serve(app, stop)
+
+
+async def _check(settings: Settings, store: RedisStore) -> int:
+    await asyncio.to_thread(store.ping)
+    counts = {
+        topic: await check_broker(settings.kafka, topic)
+        for topic in (settings.events_topic, settings.scores_topic, settings.dead_letters_topic)
+    }
+    if len(set(counts.values())) > 1:
+        raise TopicMismatch(
+            "events, scores and dead letters must have as many partitions as each other, but "
+            + ", ".join(f"{topic} has {count}" for topic, count in counts.items())
+        )
+    return counts[settings.events_topic]

@@ -1,0 +1,34 @@
+"""What every test gets: no settings from outside, and a seed that a failure shows."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+# Named by whoever runs the tests; everything else that starts with INTENT_ must not change what they find.
+CHOICES = {name: os.environ.get(name) for name in ("INTENT_KAFKA", "INTENT_REDIS", "INTENT_SERVICES")}
+SEED = int(os.environ.get("INTENT_TEST_SEED") or random.SystemRandom().randrange(2**32))
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    for name in list(os.environ):
+        if name.startswith("INTENT_") and name != "INTENT_KAFKA_JARS":
+            monkeypatch.delenv(name)
+    if Path(".env").exists():
+        monkeypatch.chdir(tmp_path_factory.mktemp("without-env-file"))
+
+
+@pytest.fixture
+def seed() -> int:
+    """Another number at every run; ``INTENT_TEST_SEED`` repeats one."""
+    return SEED
+
+
+def pytest_report_header() -> list[str]:
+    return [f"seed of random tests: {SEED} (INTENT_TEST_SEED={SEED} repeats them)"]

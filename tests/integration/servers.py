@@ -1,0 +1,106 @@
+"""Kafka and Redis for the integration tests: running ones, in containers, or embedded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import NamedTuple
+
+from stream.server_process import free_port
+from stream.services import KAFKA_VERSION, EmbeddedServices
+
+KAFKA_IMAGE = f"apache/kafka:{KAFKA_VERSION}"
+REDIS_IMAGE = "redis:7.2"
+WAYS = ("external", "docker", "embedded")
+
+
+class Services(NamedTuple):
+    """Servers that answer."""
+
+    way: str
+    kafka: str
+    redis: str
+
+
+def choose(choices: Mapping[str, str | None]) -> str:
+    """Return which way is taken: the one that is forced, otherwise the first that is there."""
+    forced = choices["INTENT_SERVICES"] or "auto"
+    named = bool(choices["INTENT_KAFKA"] and choices["INTENT_REDIS"])
+    if forced == "external" and not named:
+        raise ValueError("INTENT_SERVICES=external needs INTENT_KAFKA and INTENT_REDIS")
+    if forced in WAYS:
+        return forced
+    if forced != "auto":
+        raise ValueError(f"INTENT_SERVICES={forced}: take one of auto, {', '.join(WAYS)}")
+    if named:
+        return "external"
+    return "docker" if docker_answers() else "embedded"
+
+
+def docker_answers() -> bool:
+    """Whether there is a Docker engine."""
+    import docker
+    from docker.errors import DockerException
+
+    try:
+        client = docker.from_env(timeout=5)
+    except DockerException:
+        return False
+    try:
+        return bool(client.ping())
+    except (DockerException, OSError):
+        return False
+    finally:
+        client.close()
+
+
+@contextmanager
+def running(way: str, choices: Mapping[str, str | None]) -> Iterator[Services]:
+    """Start the servers, or take those that run."""
+    if way == "external":
+        yield Services(way, str(choices["INTENT_KAFKA"]), str(choices["INTENT_REDIS"]))
+    elif way == "docker":
+        with containers() as services:
+            yield services
+    else:
+        with EmbeddedServices() as embedded:
+            yield Services(way, embedded.kafka, embedded.redis)
+
+
+@contextmanager
+def containers() -> Iterator[Services]:
+    """Start both servers in containers."""
+    from testcontainers.community.redis import RedisContainer
+    from testcontainers.core.container import DockerContainer
+    from testcontainers.core.wait_strategies import PortWaitStrategy
+
+    # The broker tells clients its own address, so the port on the host is chosen before it starts.
+    port = free_port()
+    kafka = DockerContainer(KAFKA_IMAGE).with_bind_ports(9092, port)
+    host = kafka.get_docker_client().host()
+    environment = {
+        "KAFKA_NODE_ID": "1",
+        "KAFKA_PROCESS_ROLES": "broker,controller",
+        "KAFKA_CONTROLLER_QUORUM_VOTERS": "1@localhost:9093",
+        "KAFKA_CONTROLLER_LISTENER_NAMES": "CONTROLLER",
+        "KAFKA_LISTENERS": "PLAINTEXT://:9092,CONTROLLER://:9093",
+        "KAFKA_ADVERTISED_LISTENERS": f"PLAINTEXT://{host}:{port}",
+        "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "KAFKA_AUTO_CREATE_TOPICS_ENABLE": "false",
+        "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
+        "KAFKA_OFFSETS_TOPIC_NUM_PARTITIONS": "1",
+        "KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR": "1",
+        "KAFKA_TRANSACTION_STATE_LOG_NUM_PARTITIONS": "1",
+        "KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR": "1",
+        "KAFKA_TRANSACTION_STATE_LOG_MIN_ISR": "1",
+        "KAFKA_HEAP_OPTS": "-Xmx512m",
+    }
+    for name, value in environment.items():
+        kafka.with_env(name, value)
+    kafka.waiting_for(PortWaitStrategy(9092).with_startup_timeout(90))
+    redis = RedisContainer(REDIS_IMAGE)
+    with ExitStack() as stack:
+        stack.enter_context(kafka)
+        stack.enter_context(redis)
+        url = f"redis://{redis.get_container_host_ip()}:{redis.get_exposed_port(6379)}/0"
+        yield Services("docker", f"{host}:{port}", url)

@@ -1,0 +1,210 @@
+"""A log in memory, a job that counts, and a store that fails as it is told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from threading import RLock
+
+import numpy as np
+from aiokafka import ConsumerRecord
+
+from features import state
+from features.exceptions import StoreConflict, StoreUnavailable
+from features.state import STATE_VERSION, States
+from features.store import MemoryStore, PartitionRecord
+from stream.batches import RecordBatch
+from stream.ownership import Bounds, Claim, Folded, Ownership
+
+
+def record(partition: int, offset: int, key: str = "ada") -> ConsumerRecord[bytes, bytes]:
+    return ConsumerRecord(
+        "events", partition, offset, offset, 0, key.encode(), b"%d" % offset, None, len(key), 1, ()
+    )
+
+
+class FakeLog:
+    """Partitions of records in memory, fetched in batches of three."""
+
+    def __init__(self, records: dict[int, list[ConsumerRecord[bytes, bytes]]]) -> None:
+        self.records = records
+        self.positions: dict[int, int] = {}
+        self.commits: dict[int, int] = {}
+        self.earliest = 0
+        self.partitions = len(records)
+        self.lose: set[int] = set()  # offsets at which a fetched batch never arrives, once
+        self.seeks: list[int] = []
+        self.rejoined = asyncio.Event()
+        self._news = asyncio.Event()
+
+    async def bounds(self, partition: int) -> Bounds:
+        return Bounds(self.earliest, self._end(partition), self.partitions)
+
+    async def committed(self, partition: int) -> int | None:
+        return self.commits.get(partition)
+
+    async def seek(self, partition: int, offset: int) -> None:
+        self.seeks.append(offset)
+        self.positions[partition] = offset
+        self._news.set()
+
+    def position(self, partition: int) -> int | None:
+        return self.positions.get(partition)
+
+    def end(self, partition: int) -> int | None:
+        return self._end(partition)
+
+    def wake(self) -> None:
+        self._news.set()
+
+    def rejoin(self) -> None:
+        self.rejoined.set()
+
+    async def feed(self, ownership: Ownership) -> None:
+        """Hand over what the owners want, for ever."""
+        while True:
+            self._news.clear()
+            for partition, records in self.records.items():
+                while ownership.wants(partition) and self.positions[partition] < self._end(partition):
+                    start = self.positions[partition]
+                    fetched = [one for one in records if one.offset >= start][:3]
+                    stop = self.positions[partition] = fetched[-1].offset + 1
+                    if start in self.lose:
+                        self.lose.remove(start)
+                    else:
+                        ownership.offer(RecordBatch(partition, fetched, start, stop))
+            await self._news.wait()
+
+    def _end(self, partition: int) -> int:
+        return self.records[partition][-1].offset + 1 if self.records[partition] else 0
+
+
+class Counting:
+    """Counts events per customer, with a hash of the offsets in the order in which they were folded."""
+
+    def __init__(self) -> None:
+        self.processed: list[tuple[int, int]] = []
+        self.failures: list[Exception] = []
+
+    async def run(self, batch: RecordBatch, claim: Claim) -> Folded:
+        customers = list(dict.fromkeys(record.key.decode() for record in batch.records))
+        states = await claim.load(customers)
+        if self.failures:
+            raise self.failures.pop(0)
+        self.processed += [(batch.partition, record.offset) for record in batch.records]
+        fold(states, customers, batch)
+        return Folded(customers, states, max(claim.watermark, batch.records[-1].timestamp))
+
+
+def fold(states: States, customers: Sequence[str], batch: RecordBatch) -> None:
+    rows = {customer: at for at, customer in enumerate(customers)}
+    for one in batch.records:
+        row = rows[one.key.decode()]
+        states["version"][row] = STATE_VERSION
+        states["events"][row] += 1
+        states["last_time"][row] = one.timestamp
+        states["event_ids"][row, 0] = chained(int(states["event_ids"][row, 0]), one.offset)
+
+
+def chained(former: int, offset: int) -> int:
+    """Return a hash that depends on the order in which offsets were folded."""
+    return (former * 1_000_003 + offset + 1) % 2**64
+
+
+def truth(records: Sequence[ConsumerRecord[bytes, bytes]]) -> dict[str, tuple[int, int]]:
+    """Return each customer's count and hash as one pass in order gives them."""
+    counts: Counter[str] = Counter()
+    hashes: dict[str, int] = {}
+    for one in records:
+        key = one.key.decode()
+        counts[key] += 1
+        hashes[key] = chained(hashes.get(key, 0), one.offset)
+    return {key: (count, hashes[key]) for key, count in counts.items()}
+
+
+File = tuple[dict[int, bytes], dict[int, dict[str, bytes]]]
+
+
+def _copy(file: File) -> File:
+    return dict(file[0]), {partition: dict(held) for partition, held in file[1].items()}
+
+
+class ScriptedStore(MemoryStore):
+    """A store whose saves turn out as the script says; when the script is over they succeed.
+
+    ``save``: it succeeds. ``no answer``: it succeeds, but the answer is lost. ``not reached``: it does not
+    reach the store. ``void``: the connection broke between WATCH and EXEC. ``fell back``: the store restarts
+    from a file two saves old. ``fenced``: another worker claims the partition first. ``wiped``: the store
+    restarts empty.
+    """
+
+    def __init__(self, script: Sequence[str] = ()) -> None:
+        super().__init__()
+        self.script = list(script)
+        self.away = 0  # calls that find the store unreachable
+        self._files: list[File] = []
+        self._one_by_one = RLock()
+
+    def record(self, partition: int) -> PartitionRecord | None:
+        self._reach()
+        return super().record(partition)
+
+    def load(
+        self, partition: int, customers: Sequence[str], expected: PartitionRecord | None = None
+    ) -> States:
+        self._reach()
+        return super().load(partition, customers, expected)
+
+    def save(
+        self,
+        partition: int,
+        expected: PartitionRecord,
+        new: PartitionRecord,
+        customers: Sequence[str],
+        states: States,
+    ) -> None:
+        self._reach()
+        with self._one_by_one:  # a file holds one moment of all partitions
+            step = self.script.pop(0) if self.script else "save"
+            if step == "not reached":
+                self.away = 3
+                self._reach()
+            if step == "void":
+                raise StoreConflict("the connection broke")
+            if step == "fell back":
+                self._restore(self._files[-2:][0])
+            if step == "wiped":
+                self._restore(({}, {}))
+            if step == "fenced":
+                found = super().record(partition)
+                assert found is not None
+                theirs = found._replace(epoch=found.epoch + 1, token=b"another" + bytes(9))
+                self.claim(partition, found, theirs)
+            super().save(partition, expected, new, customers, states)
+            self._files.append(_copy((self._records, self._states)))
+        if step == "no answer":
+            raise StoreUnavailable("no answer")
+
+    def claim(self, partition: int, found: PartitionRecord | None, new: PartitionRecord) -> None:
+        self._reach()
+        with self._one_by_one:
+            super().claim(partition, found, new)
+
+    def _restore(self, file: File) -> None:
+        with self._lock:
+            self._records, self._states = _copy(file)
+
+    def _reach(self) -> None:
+        if self.away:
+            self.away -= 1
+            raise StoreUnavailable("nobody there")
+
+    def counted(self, partition: int) -> dict[str, tuple[int, int]]:
+        """Return each customer's count and hash."""
+        customers = self.customers(partition)
+        rows = MemoryStore.load(self, partition, customers) if customers else state.empty(0)
+        return {
+            customer: (int(row["events"]), int(np.uint64(row["event_ids"][0])))
+            for customer, row in zip(customers, rows, strict=True)
+        }
