@@ -1,8 +1,9 @@
 """Archive: the events topic into a log, so that a shop trains on its own events.
 
-Two passes bound the memory. The first reads the topic and writes each partition's events to a file of its own; only
-then is it known which customers were erased, and when. The second merges these files by arrival, and leaves of what an
-erased customer did before nothing but its times and coordinates, which the watermark needs.
+Two passes bound the memory. The first reads the topic and writes each partition's events to a file of its
+own; only then is it known which customers were erased, and when. The second merges these files by arrival,
+and leaves of what an erased customer did before nothing but its times and coordinates, which the watermark
+needs.
 """
 
 from __future__ import annotations
@@ -104,8 +105,8 @@ def archive(
 
 
 @dataclass(slots=True)
-class _Taken:
-    """The first pass: a file of events for each partition that has any, and who was erased at which offset."""
+class Taken:
+    """The first pass: each partition's file of events, and who was erased at which offset."""
 
     files: dict[int, Path] = field(default_factory=dict)
     erased: dict[int, dict[str, int]] = field(default_factory=dict)
@@ -119,8 +120,8 @@ async def _take(
     folder: Path,
     since_ms: int | None,
     on_progress: Callable[[int, int], None] | None,
-) -> _Taken:
-    taken = _Taken()
+) -> Taken:
+    taken = Taken()
     writers: dict[int, pa.ipc.RecordBatchFileWriter] = {}
     with ExitStack() as stack:
         async with TopicReader(settings, settings.events_topic) as reader:
@@ -128,7 +129,7 @@ async def _take(
             # A replayed event arrived before it was appended, so none that is wanted lies before this offset.
             starts = None if since_ms is None else await reader.since(since_ms)
             async for partition, records in reader.read(starts, on_progress):
-                table = _events(taken, partition, records, since_ms)
+                table = take_events(taken, partition, records, since_ms)
                 if not len(table):
                     continue
                 if partition not in writers:
@@ -143,8 +144,8 @@ async def _take(
     return taken
 
 
-def _events(
-    taken: _Taken, partition: int, records: Sequence[ConsumerRecord], since_ms: int | None
+def take_events(
+    taken: Taken, partition: int, records: Sequence[ConsumerRecord], since_ms: int | None
 ) -> pa.Table:
     """Return the events among a partition's records as rows of the log, and take note of the others."""
     keys = [record.key for record in records]
@@ -193,13 +194,11 @@ def _line(item: Item) -> tuple[str, str | None, float | None, int | None]:
     return item.item_id, item.category, item.price, item.quantity
 
 
-def _merged(taken: _Taken, report: ArchiveReport) -> Iterator[pa.Table]:
+def _merged(taken: Taken, report: ArchiveReport) -> Iterator[pa.Table]:
     """Yield all partitions' rows in order of arrival, many at a time, and count them."""
     waiting: list[pa.Table] = []
     rows = 0
-    for table in _merge(
-        [_Run(path, taken.erased[partition]) for partition, path in sorted(taken.files.items())]
-    ):
+    for table in merge(runs_of(taken)):
         gone = pc.sum(pc.equal(table["type"], ERASED)).as_py() or 0
         report.erased += gone
         report.events += len(table) - gone
@@ -212,7 +211,12 @@ def _merged(taken: _Taken, report: ArchiveReport) -> Iterator[pa.Table]:
         yield pa.concat_tables(waiting).combine_chunks()
 
 
-def _merge(runs: Sequence[_Run]) -> Iterator[pa.Table]:
+def runs_of(taken: Taken) -> list[Run]:
+    """Return the partitions' rows, ready to be merged."""
+    return [Run(path, taken.erased[partition]) for partition, path in sorted(taken.files.items())]
+
+
+def merge(runs: Sequence[Run]) -> Iterator[pa.Table]:
     """Merge runs by arrival: in each round, all that lies below what any run may still bring."""
     live = [run for run in runs if run.advance()]
     while live:
@@ -220,12 +224,13 @@ def _merge(runs: Sequence[_Run]) -> Iterator[pa.Table]:
         parts = [run.take(limit) for run in live]
         keys = np.concatenate([keys for keys, _ in parts])
         table = pa.concat_tables([table for _, table in parts])
-        # Stable: rows of one partition keep their order, and of equal arrivals the lower partition comes first.
+        # Stable: rows of one partition keep their order, and of equal arrivals the lower partition comes
+        # first.
         yield table.take(np.argsort(keys, kind="stable"))
         live = [run for run in live if run.left or run.advance()]
 
 
-class _Run:
+class Run:
     """One partition's rows, read batch by batch, with the arrival by which they are merged.
 
     Attributes

@@ -1,6 +1,7 @@
 """Dead letters: records that could not be folded, kept with their original bytes, listed, and sent again.
 
-The record in the dead-letter topic has the original key and value. Its headers, all of them text, say the rest:
+The record in the dead-letter topic has the original key and value. Its headers, all of them text, say the
+rest:
 
 ============== ===========================================================================
 ``reason``     a `features.events.Reason`
@@ -77,7 +78,7 @@ class DeadLetter(NamedTuple):
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the letter as plain values; bytes that are not UTF-8 are escaped (``\\xff``)."""
+        """Return the letter as plain values; bytes that are not UTF-8 are escaped."""
         return {
             "reason": self.reason,
             "detail": self.detail,
@@ -136,7 +137,7 @@ def dead_letter_headers(
 
 
 def parse(record: ConsumerRecord) -> DeadLetter | None:
-    """Return the letter that a record of the dead-letter topic holds, ``None`` if its headers are not those of one."""
+    """Return the letter that a record holds, ``None`` if its headers are not those of a dead letter."""
     named = {
         name: value for name, value in record.headers if not name.startswith(ORIGINAL) and value is not None
     }

@@ -29,14 +29,16 @@ from stream.settings import Settings, load_settings
 _CONNECT_MS: Final = 10_000
 # One request; the producer repeats it until an event's delivery time is over.
 _REQUEST_MS: Final = 10_000
-# An event that the broker has not acknowledged by then has failed. Bounds `flush` and the end of the program, too.
+# An event that the broker has not acknowledged by then has failed. Bounds `flush` and the end of the program,
+# too.
 DELIVERY_SECONDS: Final = 30.0
 # `flush` waits a little longer than the delivery of the last event, whose outcome it then knows.
 _FLUSH_SECONDS: Final = DELIVERY_SECONDS + 5.0
 # A batch waits this long for company; a view of a product need not reach the broker sooner.
 _LINGER_MS: Final = 5
 _BATCH_BYTES: Final = 128 * 1024
-# Events on their way. kafka-python's own buffer has no bound; here, `emit` waits where the broker is slower than the shop.
+# Events on their way. kafka-python's own buffer has no bound; here, `emit` waits where the broker is slower
+# than the shop.
 _PENDING_BYTES: Final = 32 * 1024 * 1024
 # A message names this many of the failed events; the exception has all.
 _NAMED: Final = 5
@@ -48,7 +50,8 @@ class DeliveryError(BrokerError):
     Attributes
     ----------
     event_ids
-        The events that failed since the last time that this was raised; ``erase:<customer>`` for a request to erase.
+        The events that failed since the last time that this was raised; ``erase:<customer>`` for a request to
+        erase.
     """
 
     def __init__(self, event_ids: list[str], reason: str) -> None:
@@ -60,9 +63,9 @@ class DeliveryError(BrokerError):
 class EventEmitter:
     """Sends events to the events topic: idempotent, acknowledged by all replicas, keyed by customer.
 
-    Events go out in the background, up to a few milliseconds later. A failed delivery is raised by the next `emit`, by
-    `flush` or by `close`, whichever comes first. May be shared by threads. What is still on its way is flushed at the
-    end of the ``with`` block and, without one, at the end of the program.
+    Events go out in the background, up to a few milliseconds later. A failed delivery is raised by the next
+    `emit`, by `flush` or by `close`, whichever comes first. May be shared by threads. What is still on its
+    way is flushed at the end of the ``with`` block and, without one, at the end of the program.
 
     Parameters
     ----------
@@ -143,7 +146,7 @@ class EventEmitter:
         return event
 
     def erase(self, customer_id: str) -> tuple[int, int]:
-        """Ask for a customer to be erased, and wait for the broker; return the request's partition and offset."""
+        """Ask for a customer to be erased; return the request's partition and offset once it is in Kafka."""
         if not 0 < len(customer_id) <= MAX_ID:
             raise RejectedEvent(
                 Reason.INVALID_FIELD, f"a customer id has 1 to {MAX_ID} characters: {customer_id!r}"
@@ -166,7 +169,7 @@ class EventEmitter:
         except KafkaTimeoutError as error:
             self._raise_failures()
             raise BrokerUnavailable(
-                f"Kafka has not answered for {_FLUSH_SECONDS:.0f} s: some of the last events may be lost, emit them again"
+                f"Kafka has not answered for {_FLUSH_SECONDS:.0f} s: the last events may be lost"
             ) from error
         self._raise_failures()
 

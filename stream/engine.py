@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from features.bundle import Bundle
 from features.calendar import zone
-from features.columns import EventColumns
+from features.columns import EventColumns, from_events
+from features.events import Event
 from features.fold import Status, fold
-from features.state import States
-from features.watermark import Judged, judge
+from features.partition import partitions_of
+from features.state import States, empty
+from features.watermark import BEGINNING, Judged, judge
 from stream.decisions import actions, held_out
 
 
@@ -89,6 +91,15 @@ class Engine:
             holdout,
             int(np.count_nonzero(folded.status == Status.DUPLICATE)),
         )
+
+
+    def warm_up(self) -> None:
+        """Compile what is compiled at first use (seconds, once per machine), before events wait for it."""
+        event = Event(event_id="e", type="view_item", customer_id="c", event_time=1)
+        columns = from_events([event], self.bundle.manifest.currency)
+        partitions_of([b"c"], 1)
+        self.admit(columns.time, columns.time, BEGINNING)
+        self.score(columns, ["c"], np.zeros(1, np.int64), empty(1))
 
 
 def slots_of(customers: list[str]) -> tuple[list[str], NDArray[np.int64]]:

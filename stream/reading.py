@@ -103,7 +103,7 @@ class TopicReader:
         await self._reading().stop()
 
     async def since(self, timestamp_ms: int) -> dict[int, int]:
-        """Return by partition the offset of the first record with this timestamp or a later one (or the end)."""
+        """Return by partition the offset of the first record of this time or later (or the end)."""
         with broker_errors(self._settings):
             found = await self._reading().offsets_for_times(dict.fromkeys(self._all(self.ends), timestamp_ms))
         return {
@@ -143,11 +143,11 @@ class TopicReader:
                 )
                 positions = {p: await consumer.position(TopicPartition(self.topic, p)) for p in left}
             for tp, records in fetched.items():
-                if records[-1].offset >= self.ends[tp.partition]:  # came since the reader was opened
-                    records = [record for record in records if record.offset < self.ends[tp.partition]]
-                if records:
-                    yield tp.partition, records
-            # Holes (markers, aborted transactions, compaction) have no records: only positions tell that all is read.
+                end = self.ends[tp.partition]
+                if records[0].offset < end:  # what lies at or above it came since the reader was opened
+                    yield tp.partition, [record for record in records if record.offset < end]
+            # Holes (markers, aborted transactions, compaction) have no records: only positions tell that all
+            # is read.
             done = {p for p, position in positions.items() if position >= self.ends[p]}
             consumer.pause(*self._all(done))
             left -= done
@@ -158,7 +158,7 @@ class TopicReader:
                 news = loop.time()
             elif loop.time() - news > _SILENCE_SECONDS:
                 raise BrokerUnavailable(
-                    f"Kafka at {self._settings.kafka} has sent nothing of {self.topic} for {_SILENCE_SECONDS:.0f} s"
+                    f"Kafka at {self._settings.kafka} has stopped sending {self.topic}: try again"
                 )
 
     def _all(self, numbers: Iterable[int]) -> list[TopicPartition]:

@@ -1,7 +1,7 @@
 """Replay: a log into Kafka, as fast as the broker takes it or paced by event time.
 
-Every event goes to its customer's partition, in the log's order, with its arrival in a header, so that the worker
-judges it as it would have then. The producer is idempotent: what it repeats is written once.
+Every event goes to its customer's partition, in the log's order, with its arrival in a header, so that the
+worker judges it as it would have then. The producer is idempotent: what it repeats is written once.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
@@ -19,16 +19,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
 from numpy.typing import NDArray
 
 from features.events import Event, Item
 from features.exceptions import IntentError, LogError
 from features.log import ERASED, conform, iterate_log, log_metadata, log_rows
 from features.partition import partitions_of
-from stream.exceptions import BrokerError, BrokerUnavailable
 from stream.intake import ARRIVED_AT
-from stream.reading import ANSWER_SECONDS, broker_errors, partition_count
+from stream.reading import broker_errors, partition_count
 from stream.settings import Settings
 
 # Events encoded at a time. Bounds memory (about 1 kB an event), and how long a paced replay looks ahead.
@@ -57,6 +55,14 @@ class Clock(Protocol):
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
+        ...
+
+
+class Sender(Protocol):
+    """Takes records."""
+
+    async def send(self, encoded: Encoded, start: int, stop: int) -> None:
+        """Send the rows from ``start`` to ``stop``."""
         ...
 
 
@@ -169,14 +175,14 @@ async def replay_async(
     metadata, rows, tables = _opened(log)
     async with _Sender(settings) as sender:
         check_named = metadata.get("partitions") == str(sender.partitions)
-        pace = None if factor is None else _Pace(factor, clock or WallClock())
+        pace = None if factor is None else Pace(factor, clock or WallClock())
         erased = done = 0
         for table in tables:
             alive = table.filter(pc.not_equal(table["type"], ERASED))
             erased += len(table) - len(alive)
             encoded = encode_rows(alive, sender.partitions)
             if check_named:
-                _check_partitions(alive, encoded.partition, done)
+                check_partitions(alive, encoded.partition, done)
             if pace is None:
                 await sender.send(encoded, 0, len(alive))
             else:
@@ -193,7 +199,10 @@ def encode_rows(table: pa.Table, partitions: int) -> Encoded:
 
     The value is the event as JSON: numbers keep every bit, the event time is epoch milliseconds.
     """
-    # A struct of the given fields alone, filled by position, takes a third of the time that `Event(**fields)` takes.
+    if not len(table):
+        return Encoded([], [], [], np.zeros(0, np.int32), np.zeros(0, np.int64))
+    # A struct of the given fields alone, filled by position, takes a third of the time that `Event(**fields)`
+    # takes.
     given = [name for name in Event.__struct_fields__ if table[name].null_count < len(table)]
     row = msgspec.defstruct("Row", [(name, Any, None) for name in given], gc=False, omit_defaults=True)
     values = list(map(_encode, map(row, *(_values(table[name].combine_chunks()) for name in given))))
@@ -204,7 +213,7 @@ def encode_rows(table: pa.Table, partitions: int) -> Encoded:
         [names[code] for code in codes.tolist()],
         values,
         [b"%d" % ms for ms in table["arrived_at"].cast(pa.int64()).to_pylist()],
-        partitions_of(names, partitions)[codes] if len(table) else np.zeros(0, np.int32),
+        partitions_of(names, partitions)[codes],
         table["event_time"].cast(pa.int64()).to_numpy(),
     )
 
@@ -239,14 +248,15 @@ def _opened(log: str | Path | pa.Table) -> tuple[dict[str, str], int, Iterator[p
     return metadata, len(table), (table.slice(start, _CHUNK) for start in range(0, len(table), _CHUNK))
 
 
-def _check_partitions(table: pa.Table, belongs: NDArray[np.int32], before: int) -> None:
+def check_partitions(table: pa.Table, belongs: NDArray[np.int32], before: int) -> None:
+    """Raise `LogError` where a row names another partition than its customer's; ``before`` rows preceded."""
     named = pc.fill_null(table["partition"], -1).to_numpy()
     wrong = np.flatnonzero((named != belongs) & (named >= 0))
     if len(wrong):
         row = int(wrong[0])
         raise LogError(
-            f"about row {before + row} the log has customer {table['customer_id'][row].as_py()!r} on partition "
-            f"{named[row]}, which belongs to {belongs[row]} by murmur2: make the log again with `intent archive`"
+            f"near row {before + row} customer {table['customer_id'][row].as_py()!r} is on partition "
+            f"{named[row]} and belongs to {belongs[row]} by murmur2: make the log again with `intent archive`"
         )
 
 
@@ -326,7 +336,7 @@ class _Sender:
                 future.result()
 
 
-class _Pace:
+class Pace:
     """Sends events when they are due: event time since the log's first event, divided by ``factor``."""
 
     def __init__(self, factor: float, clock: Clock) -> None:
@@ -336,7 +346,8 @@ class _Pace:
         self._latest_ms = 0
         self._began = 0.0
 
-    async def send(self, sender: _Sender, encoded: Encoded) -> None:
+    async def send(self, sender: Sender, encoded: Encoded) -> None:
+        """Send the next rows, each no earlier than it is due."""
         if not len(encoded.due_ms):
             return
         if self._first_ms is None:

@@ -1,12 +1,12 @@
 """Send dead letters to the events topic again, each once.
 
-What has been sent again is remembered by consumer groups, one per reason, whose offsets are committed in the same
-transaction as the records: a run that breaks off repeats nothing and loses nothing, and letters of one reason can be
-sent before those of another.
+What has been sent again is remembered by consumer groups, one per reason, whose offsets are committed in the
+same transaction as the records: a run that breaks off repeats nothing and loses nothing, and letters of one
+reason can be sent before those of another.
 
-**A letter that is refused again comes back** as a new dead letter, which the next run sends once more. One run never
-meets its own returns: it ends where the topic ended when it began. So mend the cause first, and name the reason that
-was mended: an event that is no JSON will never be one, and a late one only gets later.
+**A letter that is refused again comes back** as a new dead letter, which the next run sends once more. One
+run never meets its own returns: it ends where the topic ended when it began. So mend the cause first, and
+name the reason that was mended: an event that is no JSON will never be one, and a late one only gets later.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def resend(
 ) -> ResendReport:
     """Send dead letters that have not been sent again yet; they arrive now.
 
-    The key and value are the original bytes and the headers the original ones, save the arrival; the partition is the
-    key's own, which heals a wrong one.
+    The key and value are the original bytes and the headers the original ones, save the arrival; the
+    partition is the key's own, which heals a wrong one.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ async def _resend(
 
 
 class _Again:
-    """A transactional producer: records to the events topic, and the offsets of the groups that remember them."""
+    """A transactional producer of records, and of the offsets of the groups that remember them."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

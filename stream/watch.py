@@ -57,8 +57,8 @@ class ScoreWatcher:
     segment
         Only scores of customers in this segment: its name, or its id.
     group
-        Consumer group: its members share the partitions, and go on where the group stopped. Without one, every watcher
-        sees all scores and nothing is remembered.
+        Consumer group: its members share the partitions, and go on where the group stopped. Without one,
+        every watcher sees all scores and nothing is remembered.
     from_beginning
         Begin with the oldest score instead of the next one, where the group has not been anywhere yet.
     limit
@@ -235,7 +235,7 @@ class ScoreWatcher:
                 self._consumer.seek(position, records[0].offset)
         assigned = self._consumer.assignment()
         if self._group is not None and not assigned:
-            return self._consumer.group_metadata().state == MemberState.STABLE
+            return bool(self._consumer.group_metadata().state == MemberState.STABLE)
         return all(self._consumer.position(p, timeout_ms=_POLL_MS) is not None for p in assigned)
 
 

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import signal
 from contextlib import AsyncExitStack
+from tempfile import TemporaryDirectory
 
 from features.bundle import Bundle
 from features.store import RedisStore
@@ -66,6 +67,7 @@ async def work(settings: Settings, *, rebuild: bool = False, stop: asyncio.Event
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     store = RedisStore(settings.redis_url, settings.redis_prefix)
     partitions = await _check(settings, store)
+    engine.warm_up()
 
     async with AsyncExitStack() as stack:
         stack.callback(store.close)
@@ -89,7 +91,8 @@ async def work(settings: Settings, *, rebuild: bool = False, stop: asyncio.Event
             rebuild=rebuild,
         )
         metrics.observe(ownership)
-        app = BatchedApp(settings.kafka, settings.group, settings.events_topic, ownership)
+        scratch = stack.enter_context(TemporaryDirectory(prefix="intent-"))  # Faust wants a folder; it stays empty
+        app = BatchedApp(settings.kafka, settings.group, settings.events_topic, ownership, datadir=scratch)
         port = await stack.enter_async_context(
             serve_health(health_app(ownership, metrics.registry), settings.http_host, settings.http_port)
         )

@@ -31,4 +31,9 @@ def seed() -> int:
 
 
 def pytest_report_header() -> list[str]:
-    return [f"seed of random tests: {SEED} (INTENT_TEST_SEED={SEED} repeats them)"]
+    from tests.integration.servers import choose
+
+    return [
+        f"Kafka and Redis of the integration tests: {choose(CHOICES)} (INTENT_SERVICES chooses)",
+        f"seed of random tests: {SEED} (INTENT_TEST_SEED={SEED} repeats them)",
+    ]

@@ -29,8 +29,8 @@ def register(app: typer.Typer) -> None:
 def archive(output: Output, since: Since = None, as_json: AsJson = False) -> None:
     """Write the events that Kafka holds to a log, to train on and to replay.
 
-    Of what a customer did before being erased, only times are left. Without `--since`, `intent score` on the log gives
-    the states that the worker has, as long as the topic still holds its first event.
+    Of what a customer did before being erased, only times are left. Without `--since`, `intent score` on the
+    log gives the states that the worker has, as long as the topic still holds its first event.
 
     **Examples**
 
@@ -57,7 +57,7 @@ def archive(output: Output, since: Since = None, as_json: AsJson = False) -> Non
 
 
 def _moment(text: str) -> int:
-    """Return a moment as epoch milliseconds: RFC 3339 (UTC where no zone is given), or a duration before now."""
+    """Return a moment as epoch milliseconds: RFC 3339 (UTC without a zone), or a duration before now."""
     import time
     from datetime import UTC, datetime, timedelta
 
@@ -71,6 +71,6 @@ def _moment(text: str) -> int:
             return time.time_ns() // 1_000_000 - parse_duration(text) // timedelta(milliseconds=1)
         except IntentError:
             raise IntentError(
-                f"--since {text!r} is no time: write 2026-03-01, 2026-03-01T12:00:00Z, or a duration such as 7d"
+                f"--since {text!r} is no time: write 2026-03-01T12:00:00Z, 2026-03-01 or 7d"
             ) from None
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)

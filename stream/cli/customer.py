@@ -87,7 +87,7 @@ def erase(customer_id: Customer, wait: Wait = False, as_json: AsJson = False) ->
             while not is_past(store, partition, offset):
                 if time.monotonic() > deadline:
                     raise BrokerError(
-                        f"no worker has read partition {partition} up to offset {offset} within {_WAIT_SECONDS:.0f} s: "
+                        f"no worker came to offset {offset} of partition {partition} in time: "
                         "the request stands, start `intent worker`"
                     )
                 time.sleep(_LOOK_SECONDS)
@@ -101,7 +101,7 @@ def erase(customer_id: Customer, wait: Wait = False, as_json: AsJson = False) ->
 
 
 def partition_of(settings: Settings, store: CustomerStore, customer_id: str) -> int:
-    """Return the partition that a customer's state is in, by the partition count that the worker has written down."""
+    """Return the partition of a customer's state, by the partition count that the worker wrote down."""
     from features.partition import partitions_of
 
     record = store.record(0)
@@ -155,9 +155,10 @@ def _print(known: dict[str, Any]) -> None:
     console.print(Text(f"customer {known['customer_id']} (partition {known['partition']})", style="bold"))
     if known["score"] is not None:
         score = known["score"]
+        minutes = score["horizon_seconds"] / 60
         console.print(
             Text(
-                f"{score['purchase_intent']:.1%} within {score['horizon_seconds'] / 60:,.0f} minutes of the last event, "
+                f"{score['purchase_intent']:.1%} within {minutes:,.0f} minutes of the last event, "
                 f"band {score['band']}, segment {score['segment']['name']} (model {score['model_version']})"
             )
         )

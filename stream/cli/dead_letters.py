@@ -17,7 +17,9 @@ _SHOWN = 20
 _VALUE_CHARACTERS = 60
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per letter.")]
-Limit = Annotated[int | None, typer.Option(min=1, help="Only the latest letters of those; a table shows 20.")]
+Limit = Annotated[
+    int | None, typer.Option(min=1, help="Only the latest so many; by default a table shows 20.")
+]
 Reason = Annotated[
     str | None,
     typer.Option("--reason", help="Only letters with this reason, such as late or wrong_partition."),
@@ -79,7 +81,8 @@ def replay(
 ) -> None:
     """Send dead letters to the events topic again, each once, as events that arrive now.
 
-    Mend the cause first: a letter that is refused again comes back as a new one, which the next run sends once more.
+    Mend the cause first: a letter that is refused again comes back as a new one, which the next run sends
+    once more.
 
     **Examples**
 

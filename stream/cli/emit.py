@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from contextlib import AbstractContextManager
+
     from stream.emit import RefusedLine
 
 File = Annotated[
@@ -41,7 +44,7 @@ def emit(file: File = Path("-"), skip_invalid: SkipInvalid = False, as_json: AsJ
 
     - `intent emit events.jsonl`
     - `tail -f shop.log | intent emit --skip-invalid`
-    - `echo '{"event_id":"e1","type":"view_item","customer_id":"c1","event_time":"2026-03-01T12:00:00Z"}' | intent emit`
+    - `echo '{"event_id":"e1","type":"search","customer_id":"c1","event_time":1772366400000}' | intent emit`
     """
     from stream.cli.console import errors, print_json
     from stream.emit import EventEmitter, emit_lines
@@ -52,7 +55,7 @@ def emit(file: File = Path("-"), skip_invalid: SkipInvalid = False, as_json: AsJ
     def refused(line: RefusedLine) -> None:
         remarks.print(f"line {line.number}: {line.reason}: {line.detail}", markup=False, soft_wrap=True)
 
-    with EventEmitter(load_settings()) as emitter, typer.open_file(str(file), "rb") as lines:
+    with EventEmitter(load_settings()) as emitter, _lines(file) as lines:
         report = emit_lines(emitter, lines, skip_invalid=skip_invalid, on_refused=refused)
     if as_json:
         print_json({"emitted": report.emitted, "refused": report.refused})
@@ -62,3 +65,10 @@ def emit(file: File = Path("-"), skip_invalid: SkipInvalid = False, as_json: AsJ
         typer.echo(f"{report.emitted} events emitted to {emitter.topic}{rest}{stopped}")
     if report.refused:
         raise typer.Exit(1)
+
+
+def _lines(file: Path) -> AbstractContextManager[Iterable[bytes]]:
+    import contextlib
+    import sys
+
+    return contextlib.nullcontext(sys.stdin.buffer) if str(file) == "-" else file.open("rb")

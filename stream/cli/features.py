@@ -13,8 +13,8 @@ _PAGE = """# Features
 
 Made by `intent features --markdown` from `features.vector.COLUMNS`; version `{version}`.
 
-A customer's vector has {width} columns, as of the customer's latest event. Models look at a column on a logarithmic
-scale where it says *log*.
+A customer's vector has {width} columns, as of the customer's latest event. Models look at a column on a
+logarithmic scale where it says *log*.
 
 | # | column | unit | scale | meaning |
 |--:|---|---|---|---|

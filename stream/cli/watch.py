@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -73,7 +74,7 @@ def watch(  # noqa: PLR0917  (options of a command)
     from stream.watch import ScoreWatcher
 
     table = not as_json and sys.stdout.isatty()
-    board = _Board()
+    board = Board()
     watcher = ScoreWatcher(
         load_settings(),
         bands=[str(name) for name in band or ()],
@@ -88,13 +89,16 @@ def watch(  # noqa: PLR0917  (options of a command)
             _show(watcher, board) if table else _print(watcher)
     except KeyboardInterrupt:
         pass  # the way to end it
+    except BrokenPipeError:
+        # The reader has what it wanted (`intent watch | head`). Nothing can be flushed to it any more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _print(watcher: ScoreWatcher) -> None:
-    from stream.scores import encode_score
+    import msgspec
 
     for score in watcher:
-        print(encode_score(score).decode(), flush=True)
+        print(msgspec.json.encode(score).decode(), flush=True)
 
 
 def _print_erased(customer: str) -> None:
@@ -103,7 +107,7 @@ def _print_erased(customer: str) -> None:
     print_json({"customer_id": customer, "erased": True})
 
 
-def _show(watcher: ScoreWatcher, board: _Board) -> None:
+def _show(watcher: ScoreWatcher, board: Board) -> None:
     from rich.live import Live
 
     from stream.cli.console import output
@@ -113,24 +117,34 @@ def _show(watcher: ScoreWatcher, board: _Board) -> None:
             board.add(score)
 
 
-class _Board:
-    """The latest score of each of the customers that were seen last, hottest first."""
+class Board:
+    """The latest score of each of the customers that were seen last, hottest first.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    remembered
+        Customers at most.
+    """
+
+    def __init__(self, remembered: int = _REMEMBERED) -> None:
+        self._remembered = remembered
         self._latest: dict[str, Score] = {}
         self._seen = 0
 
     def add(self, score: Score) -> None:
+        """Take a score."""
         self._seen += 1
         self._latest.pop(score.customer_id, None)
         self._latest[score.customer_id] = score
-        if len(self._latest) > _REMEMBERED:
+        if len(self._latest) > self._remembered:
             del self._latest[next(iter(self._latest))]
 
     def erase(self, customer: str) -> None:
+        """Forget a customer."""
         self._latest.pop(customer, None)
 
     def table(self) -> Table:
+        """Return what is shown."""
         from rich.table import Table
         from rich.text import Text
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
+import pytest
+
 from stream.server_process import free_port
 from stream.services import KAFKA_VERSION, EmbeddedServices
 
@@ -27,11 +29,11 @@ def choose(choices: Mapping[str, str | None]) -> str:
     forced = choices["INTENT_SERVICES"] or "auto"
     named = bool(choices["INTENT_KAFKA"] and choices["INTENT_REDIS"])
     if forced == "external" and not named:
-        raise ValueError("INTENT_SERVICES=external needs INTENT_KAFKA and INTENT_REDIS")
+        raise pytest.UsageError("INTENT_SERVICES=external needs INTENT_KAFKA and INTENT_REDIS")
     if forced in WAYS:
         return forced
     if forced != "auto":
-        raise ValueError(f"INTENT_SERVICES={forced}: take one of auto, {', '.join(WAYS)}")
+        raise pytest.UsageError(f"INTENT_SERVICES={forced}: take one of auto, {', '.join(WAYS)}")
     if named:
         return "external"
     return "docker" if docker_answers() else "embedded"

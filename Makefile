@@ -1,0 +1,53 @@
+# Every target sets up .venv by itself, from Python 3.11 to 3.13 and make alone, and is quick the second time.
+#   make demo ARGS="--customers 500 --json"   passes options on to the command
+#   make test PYTHON=python3.12               takes another Python for a new .venv
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench bench-network clean
+.DELETE_ON_ERROR:
+
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo '  Options of the command go into ARGS="...".'
+
+demo: $(VENV)/demo.stamp ## Simulate, train, stream through real Kafka and Redis, show who is about to buy
+	$(BIN)/intent demo $(ARGS)
+
+test: $(VENV)/dev.stamp ## Run all tests (Kafka and Redis: INTENT_SERVICES=auto|docker|embedded|external)
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/dev.stamp ## Lint, format, types, and documents that are generated from the code
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/intent features --markdown | diff -u docs/features.md - || \
+		{ echo 'docs/features.md is out of date: intent features --markdown > docs/features.md' >&2; exit 1; }
+
+bench: $(VENV)/bench.stamp ## Throughput and latency, side by side with idiomatic Faust, Quix Streams and Bytewax
+	$(BIN)/python -m benchmarks.throughput $(ARGS)
+
+bench-network: $(VENV)/bench.stamp ## How much of the best possible score the network reaches (minutes)
+	$(BIN)/python -m benchmarks.network $(ARGS)
+
+clean: ## Remove .venv and what the tools left
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# One stamp for each set of extras; a larger set holds a smaller one.
+$(VENV)/demo.stamp: EXTRAS := train,embedded
+$(VENV)/dev.stamp: EXTRAS := dev
+$(VENV)/bench.stamp: EXTRAS := bench
+$(VENV)/%.stamp: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	@touch $@
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+		{ echo "$$($(PYTHON) --version) does not fit: name a Python 3.11, 3.12 or 3.13 by make PYTHON=..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }

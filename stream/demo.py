@@ -1,0 +1,183 @@
+"""A whole deployment on this machine, for as long as one log takes: servers, topics, a worker, a replay."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from stream.exceptions import ServiceError
+from stream.reading import TopicReader
+from stream.replay import replay
+from stream.scores import Score, decode_score
+from stream.server_process import free_port
+from stream.services import EmbeddedServices
+from stream.settings import Settings, load_settings
+from stream.topics import create_topics
+
+#: Partitions of the demo's topics; one worker takes them all.
+PARTITIONS: Final = 4
+
+# A worker is ready within seconds; its first start on a machine compiles the fold, which takes up to a minute.
+_READY_SECONDS: Final = 180.0
+
+# The worker's counters move while it works; a silence this long means that it hangs.
+_SILENCE_SECONDS: Final = 60.0
+
+_POLL_SECONDS: Final = 0.1
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class DemoRun:
+    """What came out of a replay through Kafka, Faust and Redis.
+
+    Attributes
+    ----------
+    scores
+        Every record of the scored topic, partition by partition.
+    events, duplicates, dead_letters
+        Records in the events topic, repetitions the worker dropped, records in the dead-letter topic.
+    events_per_second
+        From the replay's start to the last score.
+    """
+
+    scores: list[Score]
+    events: int
+    duplicates: int
+    dead_letters: int
+    events_per_second: float
+
+
+def run(
+    log: Path, bundle: Path, *, on_services: Progress | None = None, on_progress: Progress | None = None
+) -> DemoRun:
+    """Replay a log through an embedded deployment and collect what it says.
+
+    Parameters
+    ----------
+    on_services
+        Progress of fetching the broker, the first time.
+    on_progress
+        Called with events done by the worker and events in all.
+
+    Raises
+    ------
+    ServiceError
+        A server or the worker does not start, or gets stuck.
+    """
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="intent-demo-")))
+        services = EmbeddedServices(folder / "servers")
+        services.start(on_services)
+        stack.callback(services.stop)
+        settings = load_settings(
+            kafka=services.kafka, redis=services.redis, bundle=bundle, partitions=PARTITIONS, http_port=free_port()
+        )
+        create_topics(settings)
+        worker = stack.enter_context(_worker(settings, folder / "worker.log"))
+        began = time.monotonic()
+        report = replay(settings, log)
+        counters = _finish(worker, settings, report.events, on_progress)
+        seconds = time.monotonic() - began
+        scores, dead_letters = asyncio.run(_collect(settings))
+        return DemoRun(
+            scores, report.events, int(counters["intent_duplicates_total"]), dead_letters, report.events / seconds
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def check(self) -> None:
+        if self.process.poll() is not None:
+            lines = self.log.read_text(errors="replace").strip().splitlines()
+            raise ServiceError(f"the worker has ended: {lines[-1] if lines else 'it said nothing'}")
+
+
+@contextmanager
+def _worker(settings: Settings, log: Path) -> Iterator[_Worker]:
+    """Start ``intent worker`` and wait until it is ready."""
+    named = {
+        "kafka": settings.kafka,
+        "redis": settings.redis_url,
+        "bundle": str(settings.bundle.absolute()),
+        "http_port": str(settings.http_port),
+    }
+    environment = {**os.environ, **{f"INTENT_{name.upper()}": value for name, value in named.items()}}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-c", "from stream.cli import main; main()", "worker"],
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    worker = _Worker(process, log)
+    try:
+        deadline = time.monotonic() + _READY_SECONDS
+        while _get(settings, "readyz") is None:
+            worker.check()
+            if time.monotonic() > deadline:
+                raise ServiceError(f"the worker was not ready after {_READY_SECONDS:.0f} s")
+            time.sleep(_POLL_SECONDS)
+        yield worker
+    finally:
+        process.terminate()
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _finish(worker: _Worker, settings: Settings, events: int, on_progress: Progress | None) -> dict[str, float]:
+    """Wait until the worker has done ``events`` records; return its counters."""
+    done, moved = -1.0, time.monotonic()
+    while True:
+        worker.check()
+        counters = _counters(_get(settings, "metrics") or "")
+        now = counters.get("intent_events_total", 0.0)
+        if on_progress is not None:
+            on_progress(int(now), events)
+        if now >= events:
+            return counters
+        if now > done:
+            done, moved = now, time.monotonic()
+        elif time.monotonic() - moved > _SILENCE_SECONDS:
+            raise ServiceError(f"the worker got stuck after {done:.0f} of {events} events")
+        time.sleep(_POLL_SECONDS)
+
+
+async def _collect(settings: Settings) -> tuple[list[Score], int]:
+    scores: list[Score] = []
+    async with TopicReader(settings, settings.scores_topic) as reader:
+        async for _, records in reader.read():
+            scores += [decode_score(record.value) for record in records if record.value is not None]
+    async with TopicReader(settings, settings.dead_letters_topic) as reader:
+        return scores, sum(reader.ends.values())
+
+
+def _get(settings: Settings, path: str) -> str | None:
+    """Return what the worker's health service says, ``None`` while it is not there or not ready."""
+    try:
+        with urllib.request.urlopen(f"http://{settings.http_host}:{settings.http_port}/{path}", timeout=5) as answer:
+            return str(answer.read().decode())
+    except OSError:  # also urllib.error.URLError
+        return None
+
+
+def _counters(metrics: str) -> dict[str, float]:
+    rows = (line.rsplit(" ", 1) for line in metrics.splitlines() if line and not line.startswith("#"))
+    return {name: float(value) for name, value in rows}

@@ -1,0 +1,125 @@
+"""What a run left in Kafka and Redis, read by plain clients, and held against the scoring of the log."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pytest
+import redis
+from kafka import KafkaConsumer, TopicPartition
+
+from features.bundle import Bundle
+from features.partition import partitions_of
+from features.state import to_bytes
+from stream.engine import Engine
+from stream.score_log import ScoredLog, score_log
+from stream.settings import Settings
+from stream.worker import engine_of
+
+#: How far a published probability may be from that of the log's scoring.
+TOLERANCE = 1e-6
+
+
+class Record(NamedTuple):
+    """A record as it stands in a topic."""
+
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+def read_topic(settings: Settings, topic: str) -> list[Record]:
+    """Return all records that a topic holds, those of a partition in order."""
+    partitions = [TopicPartition(topic, number) for number in range(settings.partitions)]
+    consumer = KafkaConsumer(
+        bootstrap_servers=settings.kafka,
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        max_poll_records=10_000,
+    )
+    found: list[Record] = []
+    try:
+        consumer.assign(partitions)
+        consumer.seek_to_beginning(*partitions)
+        ends = consumer.end_offsets(partitions)
+        while any(consumer.position(tp) < end for tp, end in ends.items()):
+            for records in consumer.poll(timeout_ms=500).values():
+                found += [Record(r.partition, r.offset, r.key, r.value, r.headers) for r in records]
+    finally:
+        consumer.close()
+    return sorted(found, key=lambda record: (record.partition, record.offset))
+
+
+def stored_states(settings: Settings) -> dict[str, bytes]:
+    """Return every customer's state as it lies in Redis; each must lie under its own partition."""
+    found: dict[str, bytes] = {}
+    with redis.Redis.from_url(settings.redis_url) as client:
+        for number in range(settings.partitions):
+            start = f"{{{settings.redis_prefix}.{number}}}:c:".encode()
+            keys = list(client.scan_iter(match=start + b"*", count=5_000))
+            names = [key[len(start) :] for key in keys]
+            assert set(partitions_of(names, settings.partitions).tolist()) <= {number}
+            values = client.mget(keys) if keys else []
+            found |= {name.decode(): value for name, value in zip(names, values, strict=True)}
+    return found
+
+
+def engine_for(settings: Settings) -> Engine:
+    """Return the engine that a worker with these settings has."""
+    return engine_of(settings, Bundle.load(settings.bundle))
+
+
+def expected(settings: Settings, log: pa.Table) -> ScoredLog:
+    """Return what scoring the log in one process gives."""
+    return score_log(log, engine_for(settings), partitions=settings.partitions)
+
+
+def assert_same_states(settings: Settings, truth: ScoredLog) -> None:
+    """Every customer's state in Redis is that of the log's scoring, bit for bit, and there are no others."""
+    stored = stored_states(settings)
+    wanted = dict(zip(truth.customers, to_bytes(truth.states), strict=True))
+    assert stored.keys() == wanted.keys()
+    different = [customer for customer, state in wanted.items() if stored[customer] != state]
+    assert not different, f"{len(different)} of {len(wanted)} states differ, for example {different[:5]}"
+
+
+def scores_by_event(records: Iterable[Record]) -> dict[str, list[dict[str, Any]]]:
+    """Return all scores of every event, first ones first; tombstones are passed over."""
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for record in records:
+        if record.value is not None:
+            score = json.loads(record.value)
+            assert record.key == score["customer_id"].encode()
+            found[score["event_id"]].append(score)
+    return dict(found)
+
+
+def assert_same_scores(scores: Mapping[str, Sequence[dict[str, Any]]], truth: ScoredLog) -> None:
+    """The scored events are those of the log's scoring, and every score of each agrees with it."""
+    rows = {row["event_id"]: row for row in truth.scores.to_pylist()}
+    assert scores.keys() == rows.keys()
+    for event_id, published in scores.items():
+        row = rows[event_id]
+        for score in published:
+            for name in ("purchase_intent", "network_score"):
+                assert score[name] == pytest.approx(row[name], abs=TOLERANCE, rel=0), event_id
+            assert score["as_of"] == int(row["as_of"].timestamp() * 1000 + 0.5), event_id
+            for name in ("customer_id", "segment", "band", "action", "holdout", "model_version"):
+                assert score[name] == row[name], (event_id, name)
+
+
+def assert_repeats_agree(scores: Mapping[str, Sequence[dict[str, Any]]]) -> int:
+    """A score that was published again equals the first one, ``scored_at`` aside; return how many were."""
+    repeated = 0
+    for published in scores.values():
+        first, *others = ({**score, "scored_at": 0} for score in published)
+        for other in others:
+            assert other == first
+            repeated += 1
+    return repeated

@@ -1,0 +1,222 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import msgspec
+import pytest
+from kafka import KafkaAdminClient
+from kafka.admin import ConfigResource, ConfigResourceType
+from typer.testing import CliRunner
+
+from features.events import Event, Item, RejectedEvent, decode, encode
+from features.partition import partitions_of
+from stream.cli import create_app
+from stream.emit import DeliveryError, EventEmitter
+from stream.exceptions import TopicMismatch
+from stream.scores import Score
+from stream.settings import Settings
+from stream.watch import ScoreWatcher
+from tests.integration.topics import Record, environment, held, write
+from tests.stream.test_watch import score
+
+NOON = 1_772_366_400_000
+
+
+def event(number: int, customer: str = "ada") -> Event:
+    return Event(event_id=f"e{number}", type="search", customer_id=customer, event_time=NOON + number)
+
+
+def write_scores(settings: Settings, scores: Sequence[Score]) -> None:
+    records = [Record(s.customer_id.encode(), msgspec.json.encode(s), partition=0) for s in scores]
+    write(settings, settings.scores_topic, records)
+
+
+def test_events_go_to_their_customers_partition_in_order(topics: Settings) -> None:
+    customers = [f"Kundin {number} ä" for number in range(20)]
+    sent = [event(number, customers[number % 20]) for number in range(200)]
+    with EventEmitter(topics) as shop:
+        for one in sent:
+            shop.emit(one)
+    records = held(topics, topics.events_topic)
+    assert sorted(record.value for record in records) == sorted(map(encode, sent))
+    keys = [record.key for record in records]
+    assert keys == [decode(record.value).customer_id.encode() for record in records]
+    assert [record.partition for record in records] == partitions_of(keys, topics.partitions).tolist()
+    for customer in customers:
+        own = [decode(record.value).event_id for record in records if record.key == customer.encode()]
+        assert own == [one.event_id for one in sent if one.customer_id == customer]
+
+
+def test_an_event_given_by_fields_gets_an_id_and_the_present_time(topics: Settings) -> None:
+    with EventEmitter(topics, clock=lambda: NOON) as shop:
+        made = shop.emit(
+            type="purchase", customer_id="ada", value=9.5, items=[{"item_id": "i", "quantity": 2}]
+        )
+        with pytest.raises(TypeError, match="no field 'itemid'"):
+            shop.emit(type="search", customer_id="ada", itemid="i")
+        with pytest.raises(RejectedEvent, match="price"):
+            shop.emit(type="view_item", customer_id="ada", price=-1)
+        with pytest.raises(RejectedEvent, match="price"):
+            shop.emit(msgspec.structs.replace(event(1), price=-1.0))
+    assert made.event_time == NOON
+    assert made.items == [Item("i", quantity=2)]
+    assert [decode(record.value) for record in held(topics, topics.events_topic)] == [made]
+
+
+def test_a_request_to_erase_is_a_null_value_in_the_customers_partition(topics: Settings) -> None:
+    with EventEmitter(topics) as shop:
+        shop.emit(event(1))
+        partition, offset = shop.erase("ada")
+    last = held(topics, topics.events_topic)[-1]
+    assert (last.key, last.value, last.partition, last.offset) == (b"ada", None, partition, offset)
+
+
+def test_events_that_kafka_does_not_take_are_named(topics: Settings) -> None:
+    admin = KafkaAdminClient(bootstrap_servers=topics.kafka)
+    resource = ConfigResource(ConfigResourceType.TOPIC, topics.events_topic, {"max.message.bytes": "500"})
+    admin.alter_configs([resource])
+    admin.close()
+    shop = EventEmitter(topics)
+    shop.emit(event(1))
+    shop.flush()
+    shop.emit(msgspec.structs.replace(event(2), device="x" * 250, country="x" * 250))
+    with pytest.raises(DeliveryError, match="did not take 1 events .e2.") as failed:
+        shop.close()
+    assert failed.value.event_ids == ["e2"]
+    assert [decode(record.value).event_id for record in held(topics, topics.events_topic)] == ["e1"]
+
+
+def test_what_is_on_its_way_is_sent_before_the_program_ends(topics: Settings) -> None:
+    program = (
+        "from stream.emit import EventEmitter\n"
+        "shop = EventEmitter()\n"
+        "for n in range(50): shop.emit(event_id=f'e{n}', type='search', customer_id='ada')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | environment(topics),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(held(topics, topics.events_topic)) == 50
+
+
+def test_a_missing_topic_is_one_clear_error(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream.emit._CONNECT_MS", 1000)
+    with pytest.raises(TopicMismatch, match=f"no topic {settings.events_topic}: .*intent topics create"):
+        EventEmitter(settings)
+    with pytest.raises(TopicMismatch, match=f"no topic {settings.scores_topic}: .*intent topics create"):
+        ScoreWatcher(settings)
+
+
+def test_the_command_sends_good_lines_and_refuses_bad_ones(topics: Settings) -> None:
+    lines = b"\n".join([encode(event(1)), b"{", encode(event(2))])
+    told = CliRunner(env=environment(topics)).invoke(
+        create_app(), ["emit", "-", "--skip-invalid", "--json"], input=lines, catch_exceptions=False
+    )
+    assert told.exit_code == 1
+    assert json.loads(told.stdout) == {"emitted": 2, "refused": 1}
+    assert told.stderr.startswith("line 2: not_json: ")
+    assert [decode(record.value) for record in held(topics, topics.events_topic)] == [event(1), event(2)]
+
+
+def test_a_watcher_filters_by_band_and_segment(topics: Settings) -> None:
+    write_scores(topics, [score("ada", band="high"), score("bob", band="low"), score("eve", band="medium")])
+    for bands, segment, customers in (
+        ((), None, ["ada", "bob", "eve"]),
+        (("high", "medium"), None, ["ada", "eve"]),
+        (("high",), "loyal [b]", ["ada"]),
+        (("high",), 1, ["ada"]),
+        ((), "visitors", []),
+    ):
+        found = []
+        with ScoreWatcher(
+            topics, bands=bands, segment=segment, from_beginning=True, limit=len(customers)
+        ) as watcher:
+            if customers:
+                found = [one.customer_id for one in watcher]
+        assert found == customers
+
+
+def test_a_watcher_sees_what_comes_after_its_start_and_nothing_before(topics: Settings) -> None:
+    write_scores(topics, [score("before")])
+    with (
+        ScoreWatcher(topics, limit=1) as first,
+        ScoreWatcher(topics, limit=1, group=f"{topics.group}-w") as second,
+    ):
+        write_scores(topics, [score("after")])
+        assert [one.customer_id for one in first] == ["after"]
+        assert [one.customer_id for one in second] == ["after"]
+
+
+def test_a_group_goes_on_where_it_stopped(topics: Settings) -> None:
+    write_scores(topics, [score(f"c{number}") for number in range(5)])
+    found = []
+    for limit in (2, 1, 2):
+        with ScoreWatcher(topics, group=f"{topics.group}-w", from_beginning=True, limit=limit) as watcher:
+            found.append([one.customer_id for one in watcher])
+    assert found == [["c0", "c1"], ["c2"], ["c3", "c4"]]
+
+
+def test_what_was_being_looked_at_when_a_group_broke_off_comes_again(topics: Settings) -> None:
+    write_scores(topics, [score(f"c{number}") for number in range(3)])
+    with ScoreWatcher(topics, group=f"{topics.group}-w", from_beginning=True) as watcher:
+        for one in watcher:
+            if one.customer_id == "c1":
+                break
+    with ScoreWatcher(topics, group=f"{topics.group}-w", from_beginning=True, limit=2) as watcher:
+        assert [one.customer_id for one in watcher] == ["c1", "c2"]
+
+
+def test_tombstones_and_records_that_are_no_scores_are_passed_over(topics: Settings) -> None:
+    write_scores(topics, [score("ada")])
+    write(topics, topics.scores_topic, [Record(b"ada", None, 0), Record(b"bob", b"?", 0)])
+    write_scores(topics, [score("eve")])
+    erased: list[str] = []
+    with ScoreWatcher(topics, from_beginning=True, limit=2, on_erased=erased.append) as watcher:
+        assert [one.customer_id for one in watcher] == ["ada", "eve"]
+        assert watcher.unreadable == 1
+    assert erased == ["ada"]
+
+
+def test_the_command_prints_json_lines_where_there_is_no_terminal(topics: Settings) -> None:
+    write_scores(topics, [score("ada", band="high"), score("bob")])
+    write(topics, topics.scores_topic, [Record(b"bob", None, 0)])
+    write_scores(topics, [score("eve", band="high")])
+    told = CliRunner(env=environment(topics)).invoke(
+        create_app(), ["watch", "--band", "high", "--from-beginning", "--limit", "2"], catch_exceptions=False
+    )
+    assert told.exit_code == 0
+    lines = [json.loads(line) for line in told.stdout.splitlines()]
+    assert [line["customer_id"] for line in lines] == ["ada", "bob", "eve"]
+    assert lines[1] == {"customer_id": "bob", "erased": True}
+    assert lines[0]["segment"] == {"id": 1, "name": "loyal [b]"}
+
+
+@pytest.mark.parametrize("end", ["interrupt", "closed pipe"])
+def test_the_command_ends_cleanly(topics: Settings, end: str) -> None:
+    write_scores(topics, [score("ada")])
+    with subprocess.Popen(
+        [sys.executable, "-c", "from stream.cli import main; main()", "watch", "--from-beginning"],
+        env=os.environ | environment(topics),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        assert json.loads(running.stdout.readline())["customer_id"] == "ada"
+        if end == "interrupt":
+            running.send_signal(signal.SIGINT)
+        else:
+            running.stdout.close()
+            write_scores(topics, [score("bob")])
+        remarks = running.stderr.read()
+        assert (running.wait(timeout=20), remarks) == (0, "")

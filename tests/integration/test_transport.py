@@ -1,0 +1,167 @@
+"""The transport on a real broker: what lies in the log reaches the job, whole, raw and in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from kafka import KafkaProducer
+from kafka.admin import KafkaAdminClient
+from kafka.structs import TopicPartition
+
+from features import state
+from features.store import NO_WATERMARK, MemoryStore, PartitionRecord
+from stream.batches import RecordBatch
+from stream.ownership import Claim, Folded, OffsetOutsideLog, Ownership
+from stream.settings import Settings
+from stream.transport import BatchedApp, serve
+
+EXPECTED = list(range(400))
+
+
+class Collecting:
+    """Keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.batches: list[RecordBatch] = []
+
+    async def run(self, batch: RecordBatch, claim: Claim) -> Folded:
+        self.batches.append(batch)
+        return Folded((), state.empty(0), 0)
+
+    def values(self, partition: int = 0) -> list[bytes | None]:
+        return [one.value for batch in self.batches if batch.partition == partition for one in batch.records]
+
+
+def consume(
+    settings: Settings,
+    until: Callable[[Ownership, Collecting], bool],
+    store: MemoryStore | None = None,
+    meanwhile: Callable[[], None] | None = None,
+    batch_max: int = 50,
+) -> tuple[Ownership, Collecting]:
+    """Run a worker in this process until the fact holds."""
+
+    async def main() -> tuple[Ownership, Collecting]:
+        job = Collecting()
+        ownership = Ownership(store or MemoryStore(), job, topic=settings.events_topic, batch_max=batch_max)
+        stop = asyncio.Event()
+        app = BatchedApp(settings.kafka, settings.group, settings.events_topic, ownership)
+        worker = asyncio.create_task(serve(app, stop))
+        async with asyncio.timeout(30):
+            while not worker.done() and not ownership.ready:
+                await asyncio.sleep(0.01)
+            if meanwhile:
+                await asyncio.to_thread(meanwhile)
+            while not worker.done() and not until(ownership, job):
+                await asyncio.sleep(0.01)
+        stop.set()
+        await worker
+        return ownership, job
+
+    return asyncio.run(main())
+
+
+def producer(settings: Settings, **options: object) -> KafkaProducer:
+    return KafkaProducer(bootstrap_servers=settings.kafka, linger_ms=5, **options)
+
+
+def all_read(ownership: Ownership, job: Collecting) -> bool:
+    return sum(ownership.lag().values()) == 0 and len(ownership.lag()) == 3
+
+
+def test_aborted_transactions_are_left_out_and_their_holes_are_passed(topics: Settings) -> None:
+    shop = producer(topics, transactional_id=topics.group)
+    shop.init_transactions()
+    for start in range(0, 400, 20):
+        shop.begin_transaction()
+        for number in range(start, start + 20):
+            shop.send(topics.events_topic, value=b"%d" % number, partition=0)
+        shop.flush()  # or an abort would leave nothing in the log
+        if start % 60 == 0:
+            shop.abort_transaction()
+        else:
+            shop.commit_transaction()
+    shop.begin_transaction()
+    shop.send(topics.events_topic, value=b"last, aborted", partition=0)
+    shop.flush()
+    shop.abort_transaction()
+    shop.close()
+    ownership, job = consume(topics, all_read)
+    assert [int(value or b"") for value in job.values()] == [
+        number for number in range(400) if number // 20 * 20 % 60 != 0
+    ]
+    starts = [batch.start for batch in job.batches]
+    stops = [batch.stop for batch in job.batches]
+    assert all(stop <= start for stop, start in zip(stops, starts[1:], strict=False))
+    assert ownership.progress()[0] == 400 + 20 + 2, "markers and aborted records are part of the log"
+
+
+def test_bytes_that_nobody_can_decode_reach_the_job_as_they_are(topics: Settings) -> None:
+    odd = [b"", b"\xff\xfe", b"{", b"\x00" * 60_000, None, b"null", b"1"]
+    shop = producer(topics)
+    for value in odd:
+        shop.send(topics.events_topic, key=b"\xff", value=value, partition=0, headers=[("h", b"\xff")])
+    shop.close()
+    _, job = consume(topics, lambda ownership, job: len(job.values()) == len(odd))
+    assert job.values() == odd
+    assert {(one.key, one.headers) for batch in job.batches for one in batch.records} == {
+        (b"\xff", (("h", b"\xff"),))
+    }
+
+
+@pytest.mark.parametrize("compression", [None, "gzip", "lz4", "snappy", "zstd"])
+def test_every_compression_is_read(topics: Settings, compression: str | None) -> None:
+    async def emit() -> None:
+        async with AIOKafkaProducer(bootstrap_servers=topics.kafka, compression_type=compression) as shop:
+            sent = [await shop.send(topics.events_topic, b"%d" % number, partition=0) for number in EXPECTED]
+            await asyncio.gather(*sent)
+
+    asyncio.run(emit())
+    _, job = consume(topics, lambda ownership, job: len(job.values()) == len(EXPECTED))
+    assert [int(value or b"") for value in job.values()] == EXPECTED
+    assert max(len(batch.records) for batch in job.batches) <= 50
+
+
+def test_events_that_come_one_by_one_on_a_running_worker_are_read_at_once(topics: Settings) -> None:
+    shop = producer(topics)
+
+    def emit() -> None:
+        for number in range(30):
+            shop.send(topics.events_topic, value=b"%d" % number, partition=number % 3).get(10)
+
+    _, job = consume(
+        topics, lambda ownership, job: sum(map(len, map(job.values, range(3)))) == 30, meanwhile=emit
+    )
+    shop.close()
+    assert job.values(1) == [b"%d" % number for number in range(1, 30, 3)]
+
+
+def test_reading_starts_at_the_earliest_offset_that_is_left(topics: Settings) -> None:
+    shop = producer(topics)
+    for number in range(100):
+        shop.send(topics.events_topic, value=b"%d" % number, partition=0)
+    shop.close()
+    delete_before(topics, 40)
+    _, job = consume(topics, lambda ownership, job: len(job.values()) == 60)
+    assert [int(value or b"") for value in job.values()] == list(range(40, 100))
+
+
+def test_events_that_expired_before_they_were_read_are_refused(topics: Settings) -> None:
+    shop = producer(topics)
+    for number in range(100):
+        shop.send(topics.events_topic, value=b"%d" % number, partition=0)
+    shop.close()
+    delete_before(topics, 40)
+    store = MemoryStore()
+    store.claim(0, None, PartitionRecord(1, bytes(16), 39, NO_WATERMARK, 3))
+    with pytest.raises(OffsetOutsideLog, match="go on at 39"):
+        consume(topics, lambda ownership, job: False, store)
+
+
+def delete_before(settings: Settings, offset: int) -> None:
+    client = KafkaAdminClient(bootstrap_servers=settings.kafka)
+    client.delete_records({TopicPartition(settings.events_topic, 0): offset})
+    client.close()

@@ -1,0 +1,204 @@
+"""Workers as processes of their own, started as people start them, and never left behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import httpx
+from kafka import KafkaConsumer, TopicPartition
+
+from features.exceptions import StoreError
+from features.store import PartitionRecord, RedisStore
+from stream.server_process import free_port
+from stream.settings import Settings
+
+ROOT: Final = Path(__file__).parents[2]
+
+# Bounds every wait. A worker starts in 3 s, and takes the partitions of a killed one over after 10 s more; two
+# busy cores make a multiple of that.
+PATIENCE: Final = 60.0
+
+_SAMPLE: Final = re.compile(r"^(\w+(?:\{[^}]*\})?) (\S+)$", re.MULTILINE)
+
+
+def until(fact: Callable[[], object], what: str, *, seconds: float = PATIENCE, pause: float = 0.02) -> None:
+    """Wait until ``fact`` holds."""
+    deadline = time.monotonic() + seconds
+    while not fact():
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
+        time.sleep(pause)
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """Return the environment in which a command finds these settings, and no others."""
+    values = settings.masked() | {"redis": settings.redis_url}
+    others = {name: value for name, value in os.environ.items() if not name.startswith("INTENT_")}
+    named = {f"INTENT_{name.upper()}": str(value) for name, value in values.items() if value is not None}
+    return others | named | {"PYTHONPATH": str(ROOT)}
+
+
+def intent(*arguments: str) -> list[str]:
+    """Return the command line ``intent ...``, whether it is installed or not."""
+    return [sys.executable, "-c", "from stream.cli import main; main()", *arguments]
+
+
+class Worker:
+    """``intent worker``, its health port and its log.
+
+    Parameters
+    ----------
+    settings
+        Where everything is; port 0 is replaced by a free one.
+    log
+        The file that takes all that the worker prints.
+    arguments
+        Further ones of the command line.
+    """
+
+    def __init__(self, settings: Settings, log: Path, *arguments: str) -> None:
+        self.port = settings.http_port or free_port()
+        self.log = log
+        with log.open("wb") as file:
+            self.process = subprocess.Popen(
+                intent("worker", *arguments),
+                cwd=log.parent,
+                env=environment(settings.model_copy(update={"http_port": self.port})),
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+            )
+        self._client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=10.0)
+
+    @property
+    def running(self) -> bool:
+        return self.process.poll() is None
+
+    def status(self, path: str) -> int:
+        """Return the HTTP status, 0 where nobody listens yet."""
+        try:
+            return self._client.get(path).status_code
+        except httpx.TransportError:
+            return 0
+
+    def get(self, path: str) -> httpx.Response:
+        return self._client.get(path)
+
+    def metrics(self) -> dict[str, float]:
+        """Return every sample of ``/metrics`` by its name, labels included."""
+        return {name: float(value) for name, value in _SAMPLE.findall(self.get("/metrics").text)}
+
+    def wait_ready(self) -> None:
+        until(lambda: self.check() and self.status("/readyz") == httpx.codes.OK, "the worker is ready")
+
+    def check(self) -> bool:
+        """Fail with the end of the log if the worker has ended by itself."""
+        assert self.running, f"the worker ended with {self.process.returncode}: {self.tail()}"
+        return True
+
+    def send(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self.send(signal.SIGKILL)
+        self.wait()
+
+    def stop(self) -> tuple[int, float]:
+        """Ask it to end; return the exit code and how many seconds it took."""
+        began = time.monotonic()
+        self.send(signal.SIGTERM)
+        return self.wait(), time.monotonic() - began
+
+    def wait(self, seconds: float = PATIENCE) -> int:
+        """Return the exit code."""
+        code = self.process.wait(seconds)
+        self._client.close()
+        return code
+
+    def lines(self) -> list[str]:
+        """Return what it has printed."""
+        return self.log.read_text(errors="replace").splitlines()
+
+    def tail(self) -> str:
+        return "\n".join(self.lines()[-30:])
+
+
+class Fleet:
+    """All workers of a test, and how far they have come together.
+
+    Use it as a context manager: what still runs at the end is killed.
+    """
+
+    def __init__(self, settings: Settings, directory: Path) -> None:
+        self.settings = settings
+        self.workers: list[Worker] = []
+        self._directory = directory
+        self._store = RedisStore(settings.redis_url, settings.redis_prefix)
+        self._consumer = KafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for worker in self.workers:
+            if worker.running:
+                worker.kill()
+            if error is not None:
+                print(f"--- {worker.log.name} (exit code {worker.process.returncode})\n{worker.tail()}")
+        self._store.close()
+        self._consumer.close()
+
+    def start(self, *arguments: str, settings: Settings | None = None) -> Worker:
+        """Start one more worker."""
+        log = self._directory / f"worker{len(self.workers)}.log"
+        worker = Worker(settings or self.settings, log, *arguments)
+        self.workers.append(worker)
+        return worker
+
+    def ready(self, *arguments: str, settings: Settings | None = None) -> Worker:
+        """Start one more worker and wait until it is ready."""
+        worker = self.start(*arguments, settings=settings)
+        worker.wait_ready()
+        return worker
+
+    def ends(self, topic: str) -> dict[int, int]:
+        """Return the offset after the last record of every partition."""
+        partitions = [TopicPartition(topic, number) for number in range(self.settings.partitions)]
+        found: Mapping[TopicPartition, int] = self._consumer.end_offsets(partitions)
+        return {tp.partition: offset for tp, offset in found.items()}
+
+    def records(self) -> dict[int, PartitionRecord]:
+        """Return the stored record of every partition that has one; none while Redis is away."""
+        try:
+            found = {number: self._store.record(number) for number in range(self.settings.partitions)}
+        except StoreError:
+            return {}
+        return {number: record for number, record in found.items() if record is not None}
+
+    def saved(self) -> int:
+        """Return how many events the stored states contain."""
+        return sum(record.next_offset for record in self.records().values())
+
+    def finish(self, *workers: Worker) -> None:
+        """Wait until the states contain all events that the topic holds; ``workers`` must live until then."""
+        ends = self.ends(self.settings.events_topic)
+
+        def done() -> bool:
+            found = self.records()
+            return all(
+                end == 0 or (number in found and found[number].next_offset == end)
+                for number, end in ends.items()
+            )
+
+        until(lambda: done() or any(not worker.check() for worker in workers), "all events are scored")

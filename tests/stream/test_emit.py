@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import gc
+
+import pytest
+
+from features.events import Event, Reason
+from stream.emit import DeliveryError, EventEmitter, RefusedLine, emit_lines
+from stream.exceptions import BrokerUnavailable
+from stream.settings import Settings
+
+GOOD = b'{"event_id":"e%d","type":"search","customer_id":"c","event_time":1772366400000}\n'
+LINES = [GOOD % 1, b"\n", b"not json\n", GOOD % 2, b'{"event_id":"e3"}\n', GOOD % 4]
+
+
+class Recorded(EventEmitter):
+    """An emitter that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+
+    def emit(self, event: Event | None = None, /, **fields: object) -> Event:
+        assert event is not None
+        self.ids.append(event.event_id)
+        return event
+
+    def flush(self) -> None:
+        self.ids.append("flushed")
+
+
+def test_a_bad_line_stops_the_emission_after_what_came_before() -> None:
+    emitter, refused = Recorded(), list[RefusedLine]()
+    report = emit_lines(emitter, LINES, on_refused=refused.append)
+    assert emitter.ids == ["e1", "flushed"]
+    assert (report.emitted, report.refused) == (1, 1)
+    assert [(line.number, line.reason) for line in refused] == [(3, Reason.NOT_JSON)]
+
+
+def test_bad_lines_are_named_by_number_and_reason_and_passed_over() -> None:
+    emitter, refused = Recorded(), list[RefusedLine]()
+    report = emit_lines(emitter, LINES, skip_invalid=True, on_refused=refused.append)
+    assert emitter.ids == ["e1", "e2", "e4", "flushed"]
+    assert (report.emitted, report.refused) == (3, 2)
+    assert [(line.number, line.reason) for line in refused] == [
+        (3, Reason.NOT_JSON),
+        (5, Reason.MISSING_FIELD),
+    ]
+    assert "customer_id" in refused[1].detail or "type" in refused[1].detail
+
+
+def test_a_delivery_error_has_all_events_and_names_some() -> None:
+    error = DeliveryError([f"e{number}" for number in range(9)], "timed out")
+    assert len(error.event_ids) == 9
+    assert str(error).startswith("Kafka did not take 9 events (e0, e1, e2, e3, e4, ...): timed out")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_address_where_no_broker_listens_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream.emit._CONNECT_MS", 300)
+
+    def connect() -> str:
+        try:
+            EventEmitter(Settings(_env_file=None, kafka="127.0.0.1:1"))
+        except BrokerUnavailable as error:
+            return str(error)
+        return ""
+
+    assert connect() == "no Kafka broker answers at 127.0.0.1:1: start one, or set INTENT_KAFKA"
+    gc.collect()  # kafka-python leaves two sockets of a producer that never was to the collector
