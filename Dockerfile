@@ -1,10 +1,10 @@
 # Stages:  worker  what serves scores, without TensorFlow (the default)
 #          train   the worker, and what trains a bundle
-# Behind a proxy or a mirror:  docker build --build-arg PIP_INDEX_URL=... --build-arg PIP_CERT=... .
+# Behind a proxy or a mirror:  docker build --build-arg PIP_INDEX_URL=... .
 ARG PYTHON_IMAGE=python:3.11-slim
 
 FROM ${PYTHON_IMAGE} AS base
-ARG PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_TRUSTED_HOST PIP_CERT HTTP_PROXY HTTPS_PROXY NO_PROXY
+ARG PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_TRUSTED_HOST
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore \
     PYTHONUNBUFFERED=1 NUMBA_CACHE_DIR=/var/cache/intent
 RUN useradd --system --create-home --uid 10001 intent \

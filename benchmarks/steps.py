@@ -1,9 +1,10 @@
 """What each step of our worker costs, in microseconds per event.
 
-The production functions are called one by one, in this process, on batches as the worker gets them from the topic,
-against the real broker and the real Redis. Two figures for each step: how long it takes, and how much of that is
-work of this process. In the worker the rest (the broker and Redis at work) overlaps with other partitions' steps; the
-work does not, since one Python process does one thing at a time. So the work's sum bounds the worker's rate.
+The production functions are called one by one, in this process, on batches as the worker gets them from the
+topic, against the real broker and the real Redis. Two figures for each step: how long it takes, and how much
+of that is work of this process. In the worker the rest (the broker and Redis at work) overlaps with other
+partitions' steps; the work does not, since one Python process does one thing at a time. So the work's sum
+bounds the worker's rate.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ from stream.publisher import Publisher
 from stream.scores import encode_scores
 from stream.settings import Settings, load_settings
 
-#: Steps, as they follow each other. "checks" is the rest of `read_batch`: keys, partitions, arrivals, watermark.
+#: Steps, as they follow each other. "checks" is the rest of `read_batch`: keys, partitions, arrivals,
+#: watermark.
 STEPS: Final = {
     "read": "read: fetch and parse records",
     "decode": "decode JSON",
@@ -125,7 +127,10 @@ async def measure(task: Task, events: int) -> Steps:
             watch = Stopwatch()
             batches = await _batches(settings, limit, watch)
             with closing(RedisStore(settings.redis_url, f"{settings.redis_prefix}-{prefix}")) as store:
-                walk = _Walk(engine, publisher, metrics, store, watch, settings.cache_customers)
+                walk = _Walk(
+                    engine=engine, publisher=publisher, metrics=metrics, store=store, watch=watch,
+                    cache_customers=settings.cache_customers,
+                )  # fmt: skip
                 for batch in batches:
                     await walk.take(batch)
     total = sum(len(batch.records) for batch in batches)
@@ -149,7 +154,7 @@ async def _batches(settings: Settings, limit: int, watch: Stopwatch) -> list[Rec
                 with watch("read"):
                     fetched = await consumer.getmany(tp, timeout_ms=1000, max_records=end - len(records))
                 records += fetched.get(tp, [])
-                gc.freeze()  # the worker holds no more than it works on; a heap of records would slow all steps
+                gc.freeze()  # the worker holds only what it works on; a heap of records slows all steps
             for start in range(0, end, settings.batch_max):
                 part = records[start : start + settings.batch_max]
                 batches.append(RecordBatch(partition, part, part[0].offset, part[-1].offset + 1))
@@ -164,6 +169,7 @@ class _Walk:
 
     def __init__(
         self,
+        *,
         engine: Engine,
         publisher: Publisher,
         metrics: ScorerMetrics,
@@ -192,9 +198,7 @@ class _Walk:
         self.customers += len(customers)
         states = self._load(batch.partition, cache, customers)
         with watch("fold"):
-            folded = fold(
-                states, slots, columns, zone=zone(bundle.manifest.timezone), ttl_ms=engine.ttl_ms
-            )
+            folded = fold(states, slots, columns, zone=zone(bundle.manifest.timezone), ttl_ms=engine.ttl_ms)
         with watch("network"):
             said = bundle.score(folded.vectors)
         with watch("decide"):

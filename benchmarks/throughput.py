@@ -1,9 +1,9 @@
 """Events per second of each contender over the same preloaded topic.
 
-A contender is a process of its own. It is timed by the broker: every record in its topic of scores carries the time
-at which the broker appended it, so the rate is the number of scores after the first append, divided by the time from
-the first append to the last. Starting, importing and joining the group are not in it, and nothing that watches the
-process slows it down but a question for the end of the topic four times a second.
+A contender is a process of its own. It is timed by the broker: every record in its topic of scores carries
+the time at which the broker appended it, so the rate is the number of scores after the first append, divided
+by the time from the first append to the last. Starting, importing and joining the group are not in it, and
+nothing that watches the process slows it down but a question for the end of the topic four times a second.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ EVENTS: Final = "bench.events"
 SCORES: Final = "bench.scores"
 DEAD_LETTERS: Final = "bench.dead-letters"
 
-# Until the first score: imports, the compiler's cache, joining the group. TensorFlow is in none of the contenders.
+# Until the first score: imports, the compiler's cache, joining the group. TensorFlow is in none of the
+# contenders.
 _START_SECONDS: Final = 120.0
 # Nothing new for this long although the topic is not exhausted: the contender hangs.
 _SILENT_SECONDS: Final = 30.0
@@ -71,7 +72,7 @@ class ContenderFailed(RuntimeError):
     """A contender ended, or went silent, before it had scored enough."""
 
 
-_WORKER: Final = (sys.executable, "-c", "from stream.cli import main; main()", "worker")
+WORKER: Final = (sys.executable, "-c", "from stream.cli import main; main()", "worker")
 
 
 def _peer(module: str) -> Sequence[str]:
@@ -82,7 +83,7 @@ def contenders(seconds: float) -> dict[str, Contender]:
     """Return all contenders; those that take minutes for the whole topic are ended after ``seconds``."""
     whole = 300.0
     listed = (
-        Contender("ours", "intent worker", _WORKER, whole),
+        Contender("ours", "intent worker", WORKER, whole),
         Contender("plain", "consume and produce, no work", _peer("plain"), whole),
         Contender("faust", "Faust, idiomatic, 32 at once", _peer("faust_idiomatic"), seconds),
         Contender("quix", "Quix Streams, RocksDB", _peer("quix"), seconds),
@@ -92,7 +93,7 @@ def contenders(seconds: float) -> dict[str, Contender]:
 
 
 def worker_environment(task: Task, prefix: str) -> dict[str, str]:
-    """Return the worker's settings for a run with topics that start with ``prefix``, and states of its own."""
+    """Return the worker's settings for a run with topics that start with ``prefix`` and states of its own."""
     return {
         "INTENT_KAFKA": task.kafka,
         "INTENT_REDIS": task.redis,

@@ -134,9 +134,7 @@ def _network() -> bytes:
         ]
         last = layer == len(sizes) - 2
         dense = "logit" if last else f"dense{layer}"
-        nodes.append(
-            helper.make_node("Gemm", [f"layer{layer}", f"weights{layer}", f"bias{layer}"], [dense])
-        )
+        nodes.append(helper.make_node("Gemm", [f"layer{layer}", f"weights{layer}", f"bias{layer}"], [dense]))
         if not last:
             nodes.append(helper.make_node("Relu", [dense], [f"layer{layer + 1}"]))
     graph = helper.make_graph(
@@ -154,7 +152,8 @@ async def make_topics(kafka: str, *names: str) -> None:
     """Create topics of `PARTITIONS` partitions, emptying those that exist."""
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
     await admin.start()
-    # The broker's clock in every record: contenders are timed by it. Deleted files go at once: a run writes 300 MB.
+    # The broker's clock in every record: contenders are timed by it. Deleted files go at once: a run writes
+    # 300 MB.
     configs = {"message.timestamp.type": "LogAppendTime", "file.delete.delay.ms": "1000"}
     try:
         for name in names:

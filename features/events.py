@@ -180,8 +180,8 @@ def decode(value: bytes) -> Event:
         raise RejectedEvent(_reason(str(error)), str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RejectedEvent(Reason.NOT_JSON, f"not JSON: {error}") from None
-    if type(event.event_time) is not int and epoch_ms(event.event_time) < 1:
-        raise RejectedEvent(Reason.INVALID_FIELD, "the event time must lie after 1970-01-01T00:00:00Z - at `$.event_time`")
+    if not 0 < epoch_ms(event.event_time) <= MAX_TIME_MS:
+        raise RejectedEvent(Reason.INVALID_FIELD, "the event time must lie in 1970 to 9999 (UTC) - at `$.event_time`")
     return event
 
 

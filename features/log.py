@@ -113,7 +113,9 @@ def validate(table: pa.Table) -> None:
 def _refuse(table: pa.Table, column: str, wrong: pa.ChunkedArray) -> None:
     row = pc.index(pc.fill_null(wrong, False), True).as_py()
     if row >= 0:
-        raise LogError(f"row {row} of the log: {column} = {table[column][row].as_py()!r} breaks the event contract")
+        value = table[column][row]
+        shown = value.value if pa.types.is_timestamp(value.type) else value.as_py()  # a time may fit no datetime
+        raise LogError(f"row {row} of the log: {column} = {shown!r} breaks the event contract")
 
 
 def write_log(
@@ -125,13 +127,16 @@ def write_log(
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    with pq.ParquetWriter(partial, schema, compression="zstd") as writer:
-        for table in [tables] if isinstance(tables, pa.Table) else tables:
-            part = conform(table).replace_schema_metadata(schema.metadata)
-            validate(part)
-            writer.write_table(part, row_group_size=_ROW_GROUP)
-            rows += len(part)
-    partial.replace(path)
+    try:
+        with pq.ParquetWriter(partial, schema, compression="zstd") as writer:
+            for table in [tables] if isinstance(tables, pa.Table) else tables:
+                part = conform(table).replace_schema_metadata(schema.metadata)
+                validate(part)
+                writer.write_table(part, row_group_size=_ROW_GROUP)
+                rows += len(part)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
     return rows
 
 

@@ -100,8 +100,8 @@ class CustomerStore(Protocol):
         """Return one state per customer, an empty one for a customer that has none.
 
         A writer gives the record that it ``expected``, read in one with the states: the guard of `save` alone
-        would not see a store that fell back and came forward again in between, and would let a worker that has
-        lost the partition score with its successor's states.
+        would not see a store that fell back and came forward again in between, and would let a worker that
+        has lost the partition score with its successor's states.
 
         Raises
         ------

@@ -30,6 +30,15 @@ from offline.exceptions import TrainingError
 #: Shares of the usable time that go to training, calibration and test.
 SPLIT_SHARES: Final = (0.7, 0.1, 0.2)
 
+#: What the network learns beside the label: one of these types within this part of the horizon.
+SIDE_TARGETS: Final = (
+    (("purchase",), 1 / 3),
+    (("begin_checkout",), 1.0),
+    (("add_to_cart",), 1.0),
+    (EVENT_TYPES, 1 / 6),
+    (EVENT_TYPES, 1.0),
+)
+
 # Rows folded at a time; bounds what a chunk's columns take beside the vectors (about 500 bytes a row).
 _CHUNK: Final = 200_000
 
@@ -68,6 +77,8 @@ class Examples:
         Number of the event's customer.
     labels
         `features.labels` POSITIVE, NEGATIVE or UNKNOWN.
+    event_time, kinds
+        The event's own time (epoch ms) and type code.
     counted
         Whether the event is of a type that makes examples. The others are folded, and that is all.
     types
@@ -81,6 +92,8 @@ class Examples:
     as_of: NDArray[np.int64]
     customers: NDArray[np.int64]
     labels: NDArray[np.int8]
+    event_time: NDArray[np.int64]
+    kinds: NDArray[np.uint8]
     counted: NDArray[np.bool_]
     types: tuple[str, ...]
     refused: int
@@ -173,6 +186,7 @@ def build_examples(
     kinds = np.empty(room, np.uint8)
     labels = np.empty(room, np.int8)
     filled = done = refused = repeated = 0
+    event_time = log["event_time"].cast(pa.int64()).to_numpy()
     local = zone(context.timezone)
     states = empty(count)
     for partition in _partitions(log):
@@ -180,9 +194,8 @@ def build_examples(
         for start in range(0, len(partition), _CHUNK):
             at = partition[start : start + _CHUNK]
             chunk = log.take(at)
-            times = chunk["event_time"].cast(pa.int64()).to_numpy()
             arrivals = chunk["arrived_at"].cast(pa.int64()).to_numpy()
-            verdicts, watermark = judge(times, arrivals, watermark, context.lateness_ms)
+            verdicts, watermark = judge(event_time[at], arrivals, watermark, context.lateness_ms)
             accepted = (verdicts == ACCEPTED) & ~erased[at]
             refused += int(np.count_nonzero(~accepted & ~erased[at]))
             kept = np.flatnonzero(accepted)
@@ -198,11 +211,10 @@ def build_examples(
             if on_progress is not None:
                 on_progress(done, len(log))
         own = slice(first, filled)
-        event_time = log["event_time"].cast(pa.int64()).to_numpy()[rows[own]]
         labels[own] = horizon_labels(
             customers[rows[own]],
             as_of[own],
-            np.where(kinds[own] == PURCHASE, event_time, -1),
+            np.where(kinds[own] == PURCHASE, event_time[rows[own]], -1),
             horizon_ms=context.horizon_ms,
             start=context.label_start,
             zone=local,
@@ -214,11 +226,36 @@ def build_examples(
         as_of[:filled],
         customers[rows[:filled]],
         labels[:filled],
+        event_time[rows[:filled]],
+        kinds[:filled],
         np.isin(kinds[:filled], [TYPE_CODES[name] for name in types]),
         types,
         refused,
         repeated,
     )
+
+
+def side_targets(examples: Examples, rows: NDArray[np.int64], context: Context) -> NDArray[np.uint8]:
+    """Return what else happens within the horizon after the given examples, shape ``(rows, side targets)``.
+
+    The network learns them beside the label. None looks further than the label does, so an embargo that holds for
+    labels holds for them; targets that are always or never met, or always equal the label, are left out.
+    """
+    columns = []
+    for names, part in SIDE_TARGETS:
+        wanted = np.isin(examples.kinds, [TYPE_CODES[name] for name in names])
+        met = horizon_labels(
+            examples.customers,
+            examples.as_of,
+            np.where(wanted, examples.event_time, -1),
+            horizon_ms=int(context.horizon_ms * part),
+            start=context.label_start,
+            zone=zone(context.timezone),
+            end=np.iinfo(np.int64).max,
+        )[rows]
+        if met.any() and not met.all() and (met != examples.labels[rows]).any():
+            columns.append(met.astype(np.uint8))
+    return np.column_stack(columns) if columns else np.zeros((len(rows), 0), np.uint8)
 
 
 def example_types(log: pa.Table) -> tuple[str, ...]:

@@ -153,7 +153,7 @@ def take_events(
     taken.refused.update(str(rejection.reason) for rejection in decoded.rejections)
     events = dict(zip(decoded.indices, decoded.events, strict=True))
     erasures = [at for at, record in enumerate(records) if record.value is None]
-    faults = intake._key_faults(keys, events, erasures, partition, taken.partitions)
+    faults = intake.key_faults(keys, events, erasures, partition, taken.partitions)
     taken.refused.update(str(fault.reason) for fault in faults.values())
     for at in faults:
         events.pop(at, None)

@@ -35,6 +35,11 @@ FETCH_BYTES: Final = 1 << 20
 # How long one request for records may sleep in the fetching thread before it looks round.
 POLL_SECONDS: Final = 0.5
 
+# aiokafka repeats a commit for as long as no coordinator answers, and a stop waits for the last commit:
+# without a limit, a worker whose broker is gone would not end. Together with RELEASE_SECONDS it stays under
+# STOP_SECONDS.
+COMMIT_TIMEOUT_SECONDS: Final = 2.0
+
 # After an error of the broker.
 ERROR_PAUSE_SECONDS: Final = 0.2
 
@@ -167,10 +172,11 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
         """Commit to Kafka. The truth is in the store, so a failure is only worth a warning."""
         consumer = self._ensure_consumer()
         try:
-            await consumer.commit(
-                {TopicPartition(*tp): OffsetAndMetadata(at, "") for tp, at in offsets.items()}
-            )
-        except KafkaError as error:
+            async with asyncio.timeout(COMMIT_TIMEOUT_SECONDS):
+                await consumer.commit(
+                    {TopicPartition(*tp): OffsetAndMetadata(at, "") for tp, at in offsets.items()}
+                )
+        except (KafkaError, TimeoutError) as error:
             logger.warning("committing to Kafka: %r", error)
             return False
         return True

@@ -63,7 +63,7 @@ def read_batch(batch: RecordBatch, engine: Engine, *, partitions: int, watermark
     erasures = [i for i, record in enumerate(records) if record.value is None]
 
     if erasures or not _keys_fit(keys, events, at, batch.partition, partitions):
-        faults = _key_faults(keys, dict(zip(at, events, strict=True)), erasures, batch.partition, partitions)
+        faults = key_faults(keys, dict(zip(at, events, strict=True)), erasures, batch.partition, partitions)
         rejections += faults.values()
         events = [event for i, event in zip(at, events, strict=True) if i not in faults]
         at, erasures = [i for i in at if i not in faults], [i for i in erasures if i not in faults]
@@ -100,7 +100,7 @@ def _keys_fit(
     return bool((partitions_of(own, partitions) == partition).all())
 
 
-def _key_faults(
+def key_faults(
     keys: Sequence[bytes | None],
     events: Mapping[int, Event],
     erasures: Sequence[int],

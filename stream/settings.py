@@ -15,6 +15,8 @@ from stream.exceptions import SettingsError
 
 _UNITS: Final = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+# In a URL: between the name and the host, or as a parameter.
+_PASSWORD: Final = re.compile(r"(?<=:)(?<!://)[^:@/]+(?=@)|(?<=[?&]password=)[^&]+")
 _iso_duration = TypeAdapter(timedelta)
 
 
@@ -158,7 +160,7 @@ class Settings(BaseSettings):
         for name in type(self).model_fields:
             value = getattr(self, name)
             if name == "redis":
-                value = re.sub(r"(://[^:@/]*:)[^@]*@", r"\1***@", self.redis_url)
+                value = _PASSWORD.sub("***", self.redis_url)
             elif isinstance(value, SecretStr):
                 value = "***"
             elif isinstance(value, timedelta):

@@ -47,7 +47,7 @@ HEARTBEAT_SECONDS: Final = 1.0
 COMMIT_SECONDS: Final = 1.0
 
 # Covers a release, the last commit and leaving the group; stays under the 10 s that `docker stop` grants.
-STOP_SECONDS: Final = RELEASE_SECONDS + 4.0
+STOP_SECONDS: Final = RELEASE_SECONDS + 3.0
 
 BROKER_SECONDS: Final = 10.0
 

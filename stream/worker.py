@@ -92,7 +92,14 @@ async def work(settings: Settings, *, rebuild: bool = False, stop: asyncio.Event
         )
         metrics.observe(ownership)
         scratch = stack.enter_context(TemporaryDirectory(prefix="intent-"))  # Faust wants a folder; it stays empty
-        app = BatchedApp(settings.kafka, settings.group, settings.events_topic, ownership, datadir=scratch)
+        app = BatchedApp(
+            settings.kafka,
+            settings.group,
+            settings.events_topic,
+            ownership,
+            security=settings.aiokafka_security(),
+            datadir=scratch,
+        )
         port = await stack.enter_async_context(
             serve_health(health_app(ownership, metrics.registry), settings.http_host, settings.http_port)
         )
@@ -103,7 +110,7 @@ async def work(settings: Settings, *, rebuild: bool = False, stop: asyncio.Event
 async def _check(settings: Settings, store: RedisStore) -> int:
     await asyncio.to_thread(store.ping)
     counts = {
-        topic: await check_broker(settings.kafka, topic)
+        topic: await check_broker(settings.kafka, topic, settings.aiokafka_security())
         for topic in (settings.events_topic, settings.scores_topic, settings.dead_letters_topic)
     }
     if len(set(counts.values())) > 1:

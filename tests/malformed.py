@@ -74,6 +74,7 @@ MALFORMED = [
     Malformed("time on the 30th of February", _event(event_time='"2024-02-30T00:00:00Z"'), "invalid_field"),
     Malformed("time before 1970", _event(event_time='"1969-12-31T23:59:59Z"'), "invalid_field"),
     Malformed("time beyond the year 9999", _event(event_time="253402300800000"), "invalid_field"),
+    Malformed("time in the year 10000, by its zone", _event(event_time='"9999-12-31T23:59:59-12:00"'), "invalid_field"),
     Malformed("negative price", _event(price="-0.01"), "negative"),
     Malformed("negative value", _event(value="-5"), "negative"),
     Malformed("negative quantity", _event(quantity="-1"), "negative"),

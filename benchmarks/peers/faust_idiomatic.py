@@ -1,7 +1,6 @@
-"""The job in Faust as its documentation shows it: an agent, one event after another, features in a Redis hash.
+"""The job in Faust as its documentation shows it: an agent takes events one by one, features in a Redis hash.
 
-32 events are under way at the same time (``concurrency``), which is 1.5 times as fast as one: while one waits for
-Redis, others go on.
+32 events are under way at the same time (``concurrency``): while one waits for Redis, others go on.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def fold(state: State, event: Mapping[str, Any]) -> State:
         changed = {"session_start": now, "session_events": 1, "sessions": state.get("sessions", 0) + 1}
     else:
         changed = {"session_events": state["session_events"] + 1}
-    passed = now - state.get(f"time_{kind}", now)
+    passed = max(now - state.get(f"time_{kind}", now), 0)
     changed["events"] = state.get("events", 0) + 1
     changed["last_time"] = now
     changed[f"count_{kind}"] = state.get(f"count_{kind}", 0) + 1
@@ -97,7 +97,11 @@ class Network:
             known("spend", 0.0),
         ]
         for kind in EVENT_TYPES:
-            inputs += (now - known(f"time_{kind}", 0), known(f"count_{kind}", 0), known(f"recent_{kind}", 0.0))
+            inputs += (
+                now - known(f"time_{kind}", 0),
+                known(f"count_{kind}", 0),
+                known(f"recent_{kind}", 0.0),
+            )
         vector[0, : len(inputs)] = inputs
         (logit,) = self._run(None, {"vector": vector})
         probability = 1.0 / (1.0 + math.exp(-float(logit[0, 0])))

@@ -1,7 +1,7 @@
-"""No job at all: consume every event, produce a record of a score's size with its key, await the acknowledgements.
+"""No job at all: consume every event, produce a record of a score's size, await the acknowledgements.
 
-What Kafka, aiokafka and Python's loops over records cost by themselves: nothing that reads, scores and writes in
-one Python process can be faster.
+What Kafka, aiokafka and Python's loops over records cost by themselves: nothing that reads, scores and writes
+in one Python process can be faster.
 """
 
 from __future__ import annotations

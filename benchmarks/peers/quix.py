@@ -1,4 +1,4 @@
-"""The job in Quix Streams: a stateful function per event, states in RocksDB, restored from a changelog topic."""
+"""The job in Quix Streams: a stateful function per event, states in RocksDB, kept in a changelog topic."""
 
 from __future__ import annotations
 

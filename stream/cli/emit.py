@@ -17,9 +17,6 @@ File = Annotated[
     Path,
     typer.Argument(
         metavar="[FILE|-]",
-        exists=True,
-        dir_okay=False,
-        allow_dash=True,
         help="Events, one JSON object per line; - is standard input.",
     ),
 ]
@@ -55,7 +52,7 @@ def emit(file: File = Path("-"), skip_invalid: SkipInvalid = False, as_json: AsJ
     def refused(line: RefusedLine) -> None:
         remarks.print(f"line {line.number}: {line.reason}: {line.detail}", markup=False, soft_wrap=True)
 
-    with EventEmitter(load_settings()) as emitter, _lines(file) as lines:
+    with _lines(file) as lines, EventEmitter(load_settings()) as emitter:
         report = emit_lines(emitter, lines, skip_invalid=skip_invalid, on_refused=refused)
     if as_json:
         print_json({"emitted": report.emitted, "refused": report.refused})
@@ -71,4 +68,11 @@ def _lines(file: Path) -> AbstractContextManager[Iterable[bytes]]:
     import contextlib
     import sys
 
-    return contextlib.nullcontext(sys.stdin.buffer) if str(file) == "-" else file.open("rb")
+    from features.exceptions import IntentError
+
+    if str(file) == "-":
+        return contextlib.nullcontext(sys.stdin.buffer)
+    try:
+        return file.open("rb")
+    except OSError as error:
+        raise IntentError(f"{file} cannot be read: {error.strerror}") from None

@@ -135,7 +135,8 @@ class Worker:
 class Fleet:
     """All workers of a test, and how far they have come together.
 
-    Use it as a context manager: what still runs at the end is killed.
+    Use it as a context manager: what still runs at the end is killed, and the logs are printed, which pytest
+    shows if the test has failed.
     """
 
     def __init__(self, settings: Settings, directory: Path) -> None:
@@ -154,8 +155,7 @@ class Fleet:
         for worker in self.workers:
             if worker.running:
                 worker.kill()
-            if error is not None:
-                print(f"--- {worker.log.name} (exit code {worker.process.returncode})\n{worker.tail()}")
+            print(f"--- {worker.log.name} (exit code {worker.process.returncode})\n{worker.tail()}")
         self._store.close()
         self._consumer.close()
 

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
-import gc
+import os
+import subprocess
+import sys
 
 import pytest
+from typer.testing import CliRunner
 
 from features.events import Event, Reason
+from features.exceptions import IntentError
+from stream.cli import create_app
 from stream.emit import DeliveryError, EventEmitter, RefusedLine, emit_lines
-from stream.exceptions import BrokerUnavailable
-from stream.settings import Settings
 
 GOOD = b'{"event_id":"e%d","type":"search","customer_id":"c","event_time":1772366400000}\n'
 LINES = [GOOD % 1, b"\n", b"not json\n", GOOD % 2, b'{"event_id":"e3"}\n', GOOD % 4]
@@ -54,16 +57,20 @@ def test_a_delivery_error_has_all_events_and_names_some() -> None:
     assert str(error).startswith("Kafka did not take 9 events (e0, e1, e2, e3, e4, ...): timed out")
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_an_address_where_no_broker_listens_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stream.emit._CONNECT_MS", 300)
+def test_an_address_where_no_broker_listens_is_one_clear_line() -> None:
+    program = "import stream.emit; stream.emit._CONNECT_MS = 300; from stream.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "emit"],
+        env=os.environ | {"INTENT_KAFKA": "127.0.0.1:1"},
+        input="",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    line = "intent: no Kafka broker answers at 127.0.0.1:1: start one, or set INTENT_KAFKA\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", line)
 
-    def connect() -> str:
-        try:
-            EventEmitter(Settings(_env_file=None, kafka="127.0.0.1:1"))
-        except BrokerUnavailable as error:
-            return str(error)
-        return ""
 
-    assert connect() == "no Kafka broker answers at 127.0.0.1:1: start one, or set INTENT_KAFKA"
-    gc.collect()  # kafka-python leaves two sockets of a producer that never was to the collector
+def test_a_file_that_is_not_there_is_one_clear_error() -> None:
+    with pytest.raises(IntentError, match="nowhere.jsonl cannot be read: No such file"):
+        CliRunner().invoke(create_app(), ["emit", "nowhere.jsonl"], catch_exceptions=False)

@@ -1,0 +1,224 @@
+"""``python -m benchmarks``: throughput, cost per step, and latency, as tables or as one JSON object."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import secrets
+import statistics
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import latency, steps, throughput
+from benchmarks.peers.job import Task
+from benchmarks.throughput import EVENTS, SCORES, Result, Run
+from benchmarks.workload import Records, fill_topic, make_topics, simulated, write_bundle
+from stream.services import EmbeddedServices
+
+#: What we want to reach: our rate as a multiple of a contender's; and milliseconds.
+RATE_GOALS = {"faust": 80.0, "bytewax": 6.0, "plain": 0.5}
+LATENCY_GOALS_MS = {"p50": 10.0, "p99": 30.0}
+
+_STEP_EVENTS = 200_000
+
+_console = Console(stderr=True)
+
+
+class Measured(NamedTuple):
+    """All that a run found."""
+
+    results: dict[str, Result]
+    costs: steps.Steps | None
+    delay: latency.Latency | None
+
+    def ratios(self) -> dict[str, float]:
+        """Return our rate as a multiple of each contender's; that of plain is the median over the pairs."""
+        ours = self.results.get("ours")
+        if ours is None:
+            return {}
+        ratios = {name: ours.rate / result.rate for name, result in self.results.items() if name != "ours"}
+        if "plain" in ratios:
+            ratios["plain"] = statistics.median(self.pairs())
+        return ratios
+
+    def pairs(self) -> list[float]:
+        """Return our rate by that of plain, for each pair of runs that followed each other."""
+        ours, plain = (self.results[name].runs for name in ("ours", "plain"))
+        return [one.rate / other.rate for one, other in zip(ours, plain, strict=True)]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, rounded; what was not measured is ``None``."""
+        names = ("ours", "faust", "quix", "bytewax", "plain")
+        found: dict[str, Any] = {name: None for name in names}
+        found |= {name: round(result.rate) for name, result in self.results.items()}
+        found["ratios"] = {name: round(ratio, 3) for name, ratio in self.ratios().items()}
+        found["events"] = {name: result.runs[-1].events for name, result in self.results.items()}
+        found["runs"] = {name: [round(run.rate) for run in self.results[name].runs] for name in self.results}
+        found["steps_us"] = found["steps_work_us"] = found["latency_ms"] = None
+        if self.costs is not None:
+            found["steps_us"] = {step: round(cost.elapsed, 3) for step, cost in self.costs.costs.items()}
+            found["steps_work_us"] = {step: round(cost.work, 3) for step, cost in self.costs.costs.items()}
+        if self.delay is not None:
+            found["latency_ms"] = {
+                name: round(getattr(self.delay, name), 2) for name in ("p50", "p90", "p99")
+            }
+        return found
+
+
+def main(
+    *,
+    events: Annotated[int, typer.Option(min=1000, help="Events in the topic.")] = 600_000,
+    customers: Annotated[int, typer.Option(min=1, help="Customers that emit them.")] = 20_000,
+    even: Annotated[bool, typer.Option(help="Deal events to customers at random: no sessions.")] = False,
+    seconds: Annotated[float, typer.Option(help="For how long slow peers are measured.")] = 12.0,
+    rounds: Annotated[int, typer.Option(min=1, help="Runs of our worker and of plain, in turns.")] = 3,
+    only: Annotated[
+        str, typer.Option(help="What to measure, by commas: contenders, 'steps' and 'latency'.")
+    ] = "ours,plain,faust,quix,bytewax,steps,latency",
+    rate: Annotated[int, typer.Option(min=1, help="Events/s while latency is measured.")] = 5000,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+) -> None:
+    """Compare our worker with its peers on one real Kafka and Redis: throughput, cost per step, latency."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # new topics have no leader for a moment
+    wanted = only.split(",")
+    if unknown := set(wanted) - {*throughput.contenders(seconds), "steps", "latency"}:
+        raise typer.BadParameter(
+            f"{sorted(unknown)[0]!r} is nothing that can be measured", param_hint="--only"
+        )
+    with _console.status("simulating a log"):
+        records = simulated(events, customers, even=even)
+    with tempfile.TemporaryDirectory(prefix="intent-bench-") as folder:
+        with _console.status("starting Kafka and Redis"):
+            services = EmbeddedServices().start()
+        try:
+            task = Task(
+                services.kafka, services.redis, EVENTS, SCORES,
+                Path(folder, "bundle"), Path(folder), secrets.token_hex(4),
+            )  # fmt: skip
+            measured = asyncio.run(_measure(task, records, wanted, seconds=seconds, rounds=rounds, rate=rate))
+        finally:
+            services.stop()
+    if as_json:
+        print(json.dumps(measured.as_dict()))
+    else:
+        _print(measured, records, customers, even)
+
+
+async def _measure(
+    task: Task, records: Records, wanted: list[str], *, seconds: float, rounds: int, rate: int
+) -> Measured:
+    write_bundle(task.bundle)
+    await make_topics(task.kafka, EVENTS)
+    await fill_topic(task.kafka, EVENTS, records)
+    names = [name for name in throughput.contenders(seconds) if name in wanted]
+    results, costs, delay = {}, None, None
+    if names:
+        results = await throughput.compare(
+            task, len(records), seconds=seconds, rounds=rounds, names=names, on_progress=_say
+        )
+    if "steps" in wanted:
+        _console.print("[dim]cost per step")
+        costs = await steps.measure(task, min(_STEP_EVENTS, len(records)))
+    if "latency" in wanted:
+        _console.print(f"[dim]latency at {rate} events/s")
+        delay = await latency.measure(task._replace(run=f"{task.run}-live"), rate=rate, seconds=15.0)
+    return Measured(results, costs, delay)
+
+
+def _say(title: str, run: Run | None) -> None:
+    if run is None:
+        _console.print(f"[dim]{title}")
+    else:
+        _console.print(f"  {run.rate:,.0f} events/s ({run.events:,} events in {run.seconds:.1f} s)")
+
+
+def _print(measured: Measured, records: Records, customers: int, even: bool) -> None:
+    console = Console()
+    shape = "dealt at random" if even else "in sessions"
+    console.print(
+        f"{len(records):,} events of {records.mean_bytes:.0f} bytes, {customers:,} customers, {shape}"
+    )
+    if measured.results:
+        console.print(_rates(measured))
+    if measured.costs is not None:
+        console.print(_costs(measured.costs))
+        for line in _verdict(measured):
+            console.print(line)
+    if measured.delay is not None:
+        console.print(_delays(measured.delay))
+
+
+def _rates(measured: Measured) -> Table:
+    table = Table(title="Throughput")
+    for name in ("", "events/s", "runs", "events", "ours is", "goal"):
+        table.add_column(name, justify="left" if name == "" else "right")
+    ratios = measured.ratios()
+    for name, result in measured.results.items():
+        runs = " ".join(f"{run.rate / 1000:.1f}k" for run in result.runs)
+        ratio = f"{ratios[name]:.2f} x" if name in ratios else ""
+        goal = RATE_GOALS.get(name)
+        table.add_row(
+            result.contender.title, f"{result.rate:,.0f}", runs, f"{result.runs[-1].events:,}", ratio,
+            "" if goal is None else f"{goal:g} x",
+        )  # fmt: skip
+    if "plain" in ratios:
+        table.caption = "ours by plain, pair by pair: " + ", ".join(
+            f"{pair:.2f}" for pair in measured.pairs()
+        )
+    return table
+
+
+def _costs(found: steps.Steps) -> Table:
+    table = Table(
+        title="Our cost per step, microseconds per event",
+        caption=f"batches of {found.batch_events:.0f} events and {found.batch_customers:.0f} customers, "
+        f"{found.events:,} events; the sum takes the cached load",
+    )
+    for name in ("step", "takes", "of it our work"):
+        table.add_column(name, justify="left" if name == "step" else "right")
+    for step, cost in found.costs.items():
+        table.add_row(steps.STEPS[step], f"{cost.elapsed:.2f}", f"{cost.work:.2f}")
+    table.add_section()
+    elapsed = sum(cost.elapsed for step, cost in found.costs.items() if step != "load_cold")
+    table.add_row("sum", f"{elapsed:.2f}", f"{found.work:.2f}")
+    return table
+
+
+def _verdict(measured: Measured) -> list[str]:
+    """Say what was missed, and which steps hold it."""
+    assert measured.costs is not None
+    missed = [name for name, goal in RATE_GOALS.items() if measured.ratios().get(name, goal) < goal]
+    if not missed:
+        return []
+    ranked = sorted(measured.costs.costs.items(), key=lambda item: -item[1].work)
+    leading = ", ".join(f"{step} {cost.work:.2f}" for step, cost in ranked[:4])
+    return [
+        f"Goal missed against: {', '.join(missed)}.",
+        f"One process works {measured.costs.work:.1f} us for an event, so it cannot score more than "
+        f"{1e6 / measured.costs.work:,.0f} a second; most of it is {leading}.",
+    ]
+
+
+def _delays(found: latency.Latency) -> Table:
+    table = Table(
+        title=f"From event to score at {found.rate:,.0f} events/s, milliseconds",
+        caption="from the producer's clock at the send to the score in a consumer's hands, "
+        f"{found.events:,} events",
+    )
+    for name in ("p50", "p90", "p99"):
+        table.add_column(name, justify="right")
+    table.add_row(*(f"{getattr(found, name):.1f}" for name in ("p50", "p90", "p99")))
+    table.add_row(
+        *(f"goal {LATENCY_GOALS_MS[n]:g}" if n in LATENCY_GOALS_MS else "" for n in ("p50", "p90", "p99"))
+    )
+    return table
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,166 @@
+"""Time from event to score, at a steady rate.
+
+Three processes beside the servers: the worker; a shop that emits events at the rate, each as soon as it
+happens (no lingering), its own clock in the event's id; and this one, which reads the topic of scores and
+looks at the same clock (monotonic, one for all processes of a machine) when a score is in its hands. So a
+latency holds all of it: producer, broker, worker with its save of the batch before, broker, consumer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import numpy as np
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupCoordinatorNotAvailableError
+
+from benchmarks.peers.job import Task
+from benchmarks.throughput import WORKER, ContenderFailed, Program, worker_environment
+from benchmarks.workload import PARTITIONS, make_topics
+
+PREFIX: Final = "live."
+
+# The first seconds are not measured: the group is joined, the network and the fold run for the first time.
+_WARM_SECONDS: Final = 5.0
+_START_SECONDS: Final = 90.0
+# The shop wakes up this often and emits what is due.
+_TICK_SECONDS: Final = 0.001
+_CUSTOMERS: Final = 20_000
+_MARK: Final = b'"event_id":"'
+
+
+class Latency(NamedTuple):
+    """Milliseconds from event to score; the rate (events/s) at which they were emitted, and their number."""
+
+    p50: float
+    p90: float
+    p99: float
+    rate: float
+    events: int
+
+
+async def measure(
+    task: Task, *, rate: int, seconds: float, on_progress: Callable[[int, int], None] | None = None
+) -> Latency:
+    """Emit ``rate`` events/s for ``seconds`` to a running worker, and measure when their scores arrive."""
+    topics = [PREFIX + name for name in ("events", "scores", "dead-letters")]
+    await make_topics(task.kafka, *topics)
+    shop = {
+        "BENCH_RATE": str(rate),
+        "BENCH_SECONDS": str(_WARM_SECONDS + seconds),
+        "BENCH_TOPIC": topics[0],
+        "BENCH_KAFKA": task.kafka,
+    }
+    with Program(WORKER, worker_environment(task, PREFIX), task.folder / "latency-worker.log") as worker:
+        await _until_ready(task, worker)
+        command = (sys.executable, "-m", "benchmarks.latency")
+        with Program(command, shop, task.folder / "latency-shop.log") as emitter:
+            sent, received = _listen(
+                task.kafka, topics[1], emitter, int(rate * (_WARM_SECONDS + seconds)), on_progress
+            )
+    counts = sent > sent.min() + _WARM_SECONDS * 1e9
+    sent, received = sent[counts], received[counts]
+    p50, p90, p99 = np.percentile((received - sent) / 1e6, [50, 90, 99]).tolist()
+    return Latency(p50, p90, p99, (len(sent) - 1) / (int(sent.max() - sent.min()) / 1e9), len(sent))
+
+
+async def _until_ready(task: Task, worker: Program) -> None:
+    """Wait until the worker's group has its partitions."""
+    group = worker_environment(task, PREFIX)["INTENT_GROUP"]
+    admin = AIOKafkaAdminClient(bootstrap_servers=task.kafka)
+    await admin.start()
+    deadline = time.monotonic() + _START_SECONDS
+    try:
+        while True:
+            worker.check()
+            with contextlib.suppress(GroupCoordinatorNotAvailableError):  # the first group of a new broker
+                (response,) = await admin.describe_consumer_groups([group])
+                if response.groups[0][2] == "Stable":
+                    return
+            if time.monotonic() > deadline:
+                raise worker.failure(f"did not join its group within {_START_SECONDS:.0f} s")
+            await asyncio.sleep(0.2)
+    finally:
+        await admin.close()
+
+
+def _listen(
+    kafka: str,
+    topic: str,
+    shop: Program,
+    expected: int,
+    on_progress: Callable[[int, int], None] | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return when each score's event was sent and when it was received, ns of the monotonic clock."""
+    from confluent_kafka import Consumer, TopicPartition
+
+    # librdkafka fetches in threads of its own, so this process takes little from the others.
+    consumer = Consumer({"bootstrap.servers": kafka, "group.id": "bench-latency", "fetch.wait.max.ms": 100})
+    consumer.assign([TopicPartition(topic, partition, 0) for partition in range(PARTITIONS)])
+    sent, received = [], []
+    silent_since = time.monotonic()
+    try:
+        while len(sent) < expected:
+            message = consumer.poll(0.5)
+            now = time.monotonic_ns()
+            if message is None:
+                if time.monotonic() - silent_since > _START_SECONDS:
+                    raise shop.failure(f"{len(sent)} of {expected} events were scored, and no more come")
+                continue
+            if message.error() is not None:
+                raise ContenderFailed(f"reading the scores: {message.error()}")
+            silent_since = time.monotonic()
+            value = message.value()
+            start = value.index(_MARK) + len(_MARK)
+            sent.append(int(value[start : value.index(b"-", start)]))
+            received.append(now)
+            if on_progress is not None and len(sent) % 5000 == 0:
+                on_progress(len(sent), expected)
+    finally:
+        consumer.close()
+    return np.array(sent), np.array(received)
+
+
+def emit(kafka: str, topic: str, rate: int, seconds: float) -> None:
+    """Emit ``rate`` events/s, evenly, for ``seconds``."""
+    from confluent_kafka import Producer
+
+    producer = Producer(
+        {"bootstrap.servers": kafka, "linger.ms": 0, "acks": "all", "partitioner": "murmur2_random"}
+    )
+    rng = np.random.default_rng(7)
+    customers = rng.integers(0, _CUSTOMERS, int(rate * seconds)).tolist()
+    template = (
+        '{"event_id":"%d-%d","type":"view_item","customer_id":"%s","event_time":%d,"item_id":"item-%d",'
+        '"category":"category-%d","price":19.81,"currency":"EUR","session_id":"v-%d","channel":"app",'
+        '"device":"tablet","country":"DE"}'
+    )
+    began = time.monotonic()
+    for number, customer in enumerate(customers):
+        due = began + number / rate
+        while (early := due - time.monotonic()) > 0:
+            producer.poll(0)
+            time.sleep(max(early, _TICK_SECONDS))
+        key = f"c{customer}"
+        now = time.monotonic_ns()
+        event = template % (
+            now, number, key, time.time_ns() // 1_000_000, number % 2000, number % 40, customer,
+        )  # fmt: skip
+        producer.produce(topic, event.encode(), key)
+    if producer.flush(10):
+        raise SystemExit("the broker did not acknowledge all events")
+
+
+if __name__ == "__main__":
+    emit(
+        os.environ["BENCH_KAFKA"],
+        os.environ["BENCH_TOPIC"],
+        int(os.environ["BENCH_RATE"]),
+        float(os.environ["BENCH_SECONDS"]),
+    )

@@ -1,0 +1,188 @@
+"""`intent train`: from an event log to a bundle."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from features.bundle import Bundle, Calibration, DataFingerprint, Manifest, save
+from features.labels import LabelStart, default_label_start
+from features.log import ERASED, log_metadata, read_log
+from features.state import DAY_MS, MINUTE_MS
+from features.vector import Vectors, schema_hash
+from offline.calibration import HIGH_SHARE, MEDIUM_SHARE, band_thresholds
+from offline.examples import Context, Examples, Split, build_examples, split_by_time
+from offline.models import Judged, Models, Progress, fit_models, judge_models, silent
+from offline.network import NetworkSettings, export, tensorflow
+from offline.oracle import exact_probability
+from offline.segmentation import fit_segmenter
+
+_PARITY_ROWS = 2_000
+
+
+class TrainingSettings(NamedTuple):
+    """What `train` may be told.
+
+    Attributes
+    ----------
+    horizon_ms
+        How far the prediction looks.
+    label_start
+        From when on a purchase counts; by default what fits the horizon (`features.labels`).
+    timezone, currency
+        The shop's; by default the log's (its metadata, else its most frequent currency), else UTC and EUR.
+    lateness_ms, ttl_ms
+        How late an event may be, and how long a silent state lives; as in the stream's settings.
+    network
+        By default what fits the number of examples; ``epochs`` replaces the epochs of that default.
+    baselines
+        Whether the rule, logistic regression and LightGBM are trained beside the network.
+    """
+
+    horizon_ms: int = 30 * MINUTE_MS
+    label_start: LabelStart | None = None
+    timezone: str | None = None
+    currency: str | None = None
+    lateness_ms: int = 15 * MINUTE_MS
+    ttl_ms: int = 400 * DAY_MS
+    network: NetworkSettings | None = None
+    epochs: float | None = None
+    baselines: bool = True
+    seed: int = 0
+
+
+def train(
+    path: str | Path,
+    directory: str | Path,
+    settings: TrainingSettings = TrainingSettings(),  # noqa: B008  (immutable)
+    *,
+    progress: Progress = silent,
+    now: dt.datetime | None = None,
+) -> Bundle:
+    """Train on an event log, write the bundle to a folder and return it.
+
+    Equal logs and settings give equal bundles, but for ``created_at``.
+
+    Parameters
+    ----------
+    path
+        The log (`features.log`).
+    directory
+        Where the bundle goes.
+    now
+        Stands in the manifest as ``created_at``; by default the time of the clock.
+
+    Raises
+    ------
+    TrainingError
+        The log is too short for the horizon, has too few purchases, or TensorFlow is not installed.
+    """
+    tensorflow()
+    with progress("Reading the log"):
+        log = read_log(path)
+        data = fingerprint(path, log)
+    context = context_of(log, log_metadata(path), settings)
+    with progress("Folding events") as on_progress:
+        examples = build_examples(log, context, on_progress=on_progress)
+    split = split_by_time(examples, context.horizon_ms)
+    slices = split.slices(examples)
+    with progress("Finding segments"):
+        segmenter = fit_segmenter(latest_vectors(examples, split), seed=settings.seed)
+        segmenter.assign(examples.vectors)
+    models = fit_models(
+        examples, slices.train, context, settings.network, epochs=settings.epochs,
+        baselines=settings.baselines, seed=settings.seed, progress=progress,
+    )  # fmt: skip
+    judged = judge_models(
+        models, (examples, slices.calibration), (examples, slices.test),
+        seen=examples.customers[slices.train],
+        exact=exact_of(log, context, examples.rows[slices.test]),
+        seed=settings.seed, progress=progress,
+    )  # fmt: skip
+    with progress("Exporting"):
+        network = export(models.network, examples.vectors[slices.test[:_PARITY_ROWS]])
+    calibration = judged["network"].calibration
+    manifest = Manifest(
+        version=f"{data.sha256[:8]}-{hashlib.sha256(network + msgspec.json.encode((segmenter, calibration))).hexdigest()[:8]}",
+        features_version=schema_hash(),
+        horizon_seconds=context.horizon_ms / 1000,
+        label_start=context.label_start,
+        timezone=context.timezone,
+        currency=context.currency,
+        example_types=list(examples.types),
+        band_thresholds=band_thresholds(judged["network"].reference),
+        data=data,
+        split=describe(split, models, calibration, judged),
+        metrics={name: model.metrics for name, model in judged.items()},
+        created_at=(now or dt.datetime.now(dt.UTC)).astimezone(dt.UTC).isoformat(timespec="seconds"),
+    )
+    save(directory, manifest, segmenter, calibration, network)
+    return Bundle(manifest, segmenter, calibration, network)
+
+
+def context_of(log: pa.Table, metadata: Mapping[str, str], settings: TrainingSettings) -> Context:
+    """Return how events are read: by the settings, else by the log."""
+    counts = pc.value_counts(log["currency"].combine_chunks().drop_null()).to_pylist()
+    usual = max(counts, key=lambda c: (c["counts"], c["values"]))["values"] if counts else "EUR"
+    return Context(
+        settings.horizon_ms,
+        settings.label_start or default_label_start(settings.horizon_ms),
+        settings.timezone or metadata.get("timezone") or "UTC",
+        settings.currency or metadata.get("currency") or usual,
+        settings.lateness_ms,
+        settings.ttl_ms,
+    )
+
+
+def latest_vectors(examples: Examples, split: Split) -> Vectors:
+    """Return every customer's vector at the end of the training period, in order of the customers' numbers."""
+    rows = np.flatnonzero(examples.as_of < split.calibration - split.horizon_ms)
+    latest = np.full(int(examples.customers.max(initial=0)) + 1, -1)
+    latest[examples.customers[rows]] = rows  # of several, the last one stays
+    return examples.vectors[latest[latest >= 0]]
+
+
+def exact_of(log: pa.Table, context: Context, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
+    """Return the exact probability of the given rows of a simulated log, None for any other log or label start."""
+    if b"intent.simulator" not in (log.schema.metadata or {}) or context.label_start != "0":
+        return None
+    return exact_probability(log, context.horizon_ms)[rows]
+
+
+def fingerprint(path: str | Path, log: pa.Table) -> DataFingerprint:
+    """Return which log this is: its source, the hash of the file, its size and its time."""
+    with Path(path).open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    time = pc.min_max(log["event_time"]).as_py()
+    return DataFingerprint(
+        source=log_metadata(path).get("source", Path(path).name),
+        sha256=digest,
+        events=pc.sum(pc.not_equal(log["type"], ERASED)).as_py() or 0,
+        customers=pc.count_distinct(log["customer_id"]).as_py(),
+        first_event="" if time["min"] is None else time["min"].isoformat(),
+        last_event="" if time["max"] is None else time["max"].isoformat(),
+    )
+
+
+def describe(
+    split: Split, models: Models, calibration: Calibration, judged: Mapping[str, Judged]
+) -> dict[str, object]:
+    """Return how the data was divided and what each part was used for, for the manifest."""
+    return split.describe() | {
+        "network": {k: v for k, v in models.settings._asdict().items()},
+        "calibrated_on": f"the calibration slice, {calibration.examples} examples",
+        "bands_from": (
+            f"the calibration slice: high is its top {HIGH_SHARE:.0%}, medium the next {MEDIUM_SHARE - HIGH_SHARE:.0%}"
+        ),
+        "measured_on": f"the test slice, {len(judged['network'].tested)} examples; unseen: customers not in training",
+        "intervals": "95 %, bootstrap over customers",
+    }

@@ -1,0 +1,189 @@
+"""`intent demo`: the whole system on this machine, once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from offline.streamed import StreamQuality
+    from stream.demo import DemoRun
+
+# The log to train on: as large as a minute of training allows on two cores.
+_TRAINING_CUSTOMERS = 60_000
+_HOTTEST = 12
+
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="LOG", help="Train on this log's beginning and stream it, instead of simulating."),
+]
+Horizon = Annotated[
+    str | None, typer.Option(help="How far the prediction looks: 30m, 12h, 30d. Default: INTENT_HORIZON, 30m.")
+]
+Customers = Annotated[int, typer.Option(min=100, help="Simulated customers that are streamed.")]
+Days = Annotated[int, typer.Option(min=2, help="Days that are simulated.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of the simulation and of the training.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("demo")(demo)
+
+
+def demo(
+    data: Data = None,
+    horizon: Horizon = None,
+    customers: Customers = 10_000,
+    days: Days = 14,
+    seed: Seed = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Simulate or read a log, train, stream it through a real Kafka and a real Redis, show who is about to buy.
+
+    Needs neither Java nor Docker. Simulated customers come from a shop whose best possible score is known exactly,
+    so the summary says how much of it was reached; the network is trained on other customers than those streamed.
+    Quality is judged on what was streamed after the training period and its embargo.
+
+    **Examples**
+
+    - `intent demo`
+    - `intent demo --customers 2000 --json`
+    - `intent demo --data online-retail.parquet --horizon 30d`
+    """
+    from tempfile import TemporaryDirectory
+
+    from features.bundle import Bundle
+    from stream.cli.console import print_json, progress
+    from stream.demo import run
+
+    with TemporaryDirectory(prefix="intent-demo-") as name:
+        folder = Path(name)
+        if data is None:
+            training, log = _simulated(folder, customers, days, seed)
+        else:
+            training = log = data
+        _train(training, folder / "bundle", horizon, seed)
+        manifest = Bundle.load(folder / "bundle").manifest
+        with progress("Streaming") as on_progress:
+            streamed = run(log, folder / "bundle", on_progress=on_progress)
+        summary = _summary(streamed, _judge(log, streamed, folder / "bundle"), manifest.version)
+    if as_json:
+        print_json(summary)
+    else:
+        _show(streamed, summary, manifest.horizon_seconds)
+
+
+def _simulated(folder: Path, customers: int, days: int, seed: int) -> tuple[Path, Path]:
+    from features.log import write_log
+    from offline.shop import ShopParameters
+    from offline.simulator import Simulation, simulate
+    from stream.cli.console import progress
+
+    paths = folder / "training.parquet", folder / "log.parquet"
+    for path, count, number in zip(paths, (_TRAINING_CUSTOMERS, customers), (seed + 1, seed), strict=True):
+        with progress(f"Simulating {count:,} customers") as on_progress:
+            table = simulate(ShopParameters.default(), count, days, number, on_progress=on_progress)
+            write_log(path, table, metadata=Simulation.of(table).metadata())
+    return paths
+
+
+def _train(log: Path, bundle: Path, horizon: str | None, seed: int) -> None:
+    from datetime import timedelta
+
+    from offline.training import TrainingSettings, train
+    from stream.cli.console import progress
+    from stream.settings import load_settings, parse_duration
+
+    settings = load_settings()
+    millisecond = timedelta(milliseconds=1)
+    wanted = TrainingSettings(
+        horizon_ms=(settings.horizon if horizon is None else parse_duration(horizon)) // millisecond,
+        timezone=settings.timezone,
+        currency=settings.currency,
+        lateness_ms=settings.lateness_ms,
+        ttl_ms=settings.state_ttl_ms,
+        baselines=False,
+        seed=seed,
+    )
+    train(log, bundle, wanted, progress=progress)
+
+
+def _judge(log: Path, streamed: DemoRun, bundle: Path) -> StreamQuality:
+    import numpy as np
+
+    from features.bundle import Bundle
+    from features.log import read_log
+    from offline.streamed import stream_quality
+    from stream.settings import load_settings
+
+    scores = streamed.scores
+    return stream_quality(
+        read_log(log),
+        [score.event_id for score in scores],
+        np.array([score.as_of for score in scores], np.int64),
+        np.array([score.purchase_intent for score in scores], np.float64),
+        Bundle.load(bundle).manifest,
+        lateness_ms=load_settings().lateness_ms,
+    )
+
+
+def _summary(streamed: DemoRun, quality: StreamQuality, version: str) -> dict[str, Any]:
+    return {
+        "events": streamed.events,
+        "scored": len(streamed.scores),
+        "duplicates": streamed.duplicates,
+        "dead_letters": streamed.dead_letters,
+        "customers": len({score.customer_id for score in streamed.scores}),
+        "events_per_second": round(streamed.events_per_second, 1),
+        "auc": quality.auc,
+        "best_possible_auc": quality.best_possible_auc,
+        "share": quality.share,
+        "model_version": version,
+    }
+
+
+def _show(streamed: DemoRun, summary: dict[str, Any], horizon_seconds: float) -> None:
+    from datetime import timedelta
+
+    from rich.table import Table
+
+    from stream.cli.console import output
+    from stream.settings import duration_text
+
+    horizon = duration_text(timedelta(seconds=horizon_seconds))
+    latest = {}
+    for score in streamed.scores:
+        if score.customer_id not in latest or score.as_of >= latest[score.customer_id].as_of:
+            latest[score.customer_id] = score
+    table = Table(title=f"The hottest customers: who is about to buy within {horizon}")
+    for name, justify in (("customer", "left"), ("intent", "right"), ("band", "left"), ("segment", "left"),
+                          ("next action", "left"), ("as of (UTC)", "left")):  # fmt: skip
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for score in sorted(latest.values(), key=lambda s: -s.purchase_intent)[:_HOTTEST]:
+        action = "held out" if score.holdout else score.action.replace("_", " ")
+        table.add_row(score.customer_id, f"{score.purchase_intent:.1%}", score.band, score.segment.name, action,
+                      _minute(score.as_of))  # fmt: skip
+    console = output()
+    console.print(table)
+    rows = Table(title="Summary", show_header=False)
+    for name, value in summary.items():
+        rows.add_row(name.replace("_", " "), _text(value))
+    console.print(rows)
+    console.print("Next: [bold]intent services[/], [bold]intent train[/] on your own log, [bold]intent worker[/].")
+
+
+def _minute(ms: int) -> str:
+    from datetime import UTC, datetime
+
+    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M}"
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.4g}" if isinstance(value, float) and value <= 1 else f"{value:,.0f}" if isinstance(value, float) else (
+        f"{value:,}" if isinstance(value, int) else str(value)
+    )

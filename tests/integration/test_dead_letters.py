@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from aiokafka import ConsumerRecord
+from typer.testing import CliRunner
+
+from features.events import Reason, Rejection
+from features.partition import partitions_of
+from stream.cli import create_app
+from stream.dead_letters import dead_letter
+from stream.resend import resend
+from stream.settings import Settings
+from tests.integration.topics import Record, environment, held, write
+
+
+def write_letter(
+    settings: Settings,
+    number: int,
+    reason: Reason,
+    key: bytes | None = b"ada",
+    headers: tuple[tuple[str, bytes], ...] = (),
+) -> bytes:
+    """Write a dead letter as the worker does; return its original value."""
+    value = b"value %d \xff" % number
+    partition = number % settings.partitions
+    record = ConsumerRecord(
+        settings.events_topic, partition, number, 1_772_366_400_000, 1, key, value, None, 0, 0, headers
+    )
+    letter = dead_letter(record, settings.events_topic, Rejection(0, reason, f"detail {number}"))
+    write(
+        settings, settings.dead_letters_topic, [Record(letter.key, letter.value, partition, letter.headers)]
+    )
+    return value
+
+
+def values(settings: Settings) -> list[bytes]:
+    return sorted(record.value for record in held(settings, settings.events_topic))
+
+
+def command(settings: Settings, *arguments: str) -> str:
+    told = CliRunner(env=environment(settings)).invoke(
+        create_app(), ["dead-letters", *arguments], catch_exceptions=False
+    )
+    assert told.exit_code == 0
+    return told.stdout
+
+
+def test_letters_are_listed_with_reason_coordinates_and_bytes(topics: Settings) -> None:
+    for number, reason in enumerate((Reason.LATE, Reason.NOT_JSON, Reason.LATE, Reason.FUTURE)):
+        write_letter(topics, number, reason)
+    write(topics, topics.dead_letters_topic, [Record(b"x", b"no letter", 0)])
+    lines = [json.loads(line) for line in command(topics, "list", "--json").splitlines()]
+    assert sorted(line["offset"] for line in lines) == [0, 1, 2, 3]
+    late = [json.loads(line) for line in command(topics, "list", "--json", "--reason", "late").splitlines()]
+    assert {line["detail"] for line in late} == {"detail 0", "detail 2"}
+    assert len(command(topics, "list", "--json", "--limit", "2").splitlines()) == 2
+    one = next(line for line in lines if line["reason"] == "not_json")
+    assert one["topic"] == topics.events_topic
+    assert (one["partition"], one["key"], one["value"]) == (1, "ada", "value 1 \\xff")
+    table = command(topics, "list")
+    assert "late: 2" in table
+
+
+def test_the_original_record_is_sent_to_its_keys_partition_and_arrives_now(topics: Settings) -> None:
+    own = (("trace", b"\x01"), ("arrived_at", b"5"))
+    value = write_letter(topics, 1, Reason.WRONG_PARTITION, b"bob", own)
+    assert resend(topics).sent == {"wrong_partition": 1}
+    (record,) = held(topics, topics.events_topic)
+    assert (record.key, record.value, record.headers) == (b"bob", value, (("trace", b"\x01"),))
+    assert record.partition == partitions_of([b"bob"], topics.partitions)[0]
+
+
+def test_a_letter_is_sent_again_once_however_often_it_is_asked_for(topics: Settings) -> None:
+    reasons = (Reason.LATE, Reason.FUTURE, Reason.LATE, Reason.NOT_JSON, Reason.FUTURE)
+    written = [write_letter(topics, number, reason) for number, reason in enumerate(reasons)]
+    assert resend(topics, reason="late").sent == {"late": 2}
+    assert values(topics) == sorted([written[0], written[2]])
+    assert resend(topics, reason="late").sent == {}
+    rest = resend(topics)
+    assert (rest.sent, rest.already) == ({"future": 2, "not_json": 1}, 2)
+    assert values(topics) == sorted(written)
+    assert resend(topics).sent == {}
+    written.append(write_letter(topics, 7, Reason.LATE))
+    assert json.loads(command(topics, "replay", "--json"))["sent"] == {"late": 1}
+    assert values(topics) == sorted(written)
+
+
+@pytest.mark.parametrize("fails_at", [0, 1, 2, 3])
+def test_a_run_that_breaks_off_repeats_and_loses_nothing(
+    topics: Settings, monkeypatch: pytest.MonkeyPatch, fails_at: int
+) -> None:
+    written = [write_letter(topics, number, Reason.LATE) for number in range(6)]
+    looked = 0
+
+    def broken(keys: list[bytes], partitions: int) -> object:
+        nonlocal looked
+        looked += 1
+        if looked > fails_at:
+            raise RuntimeError("killed")
+        return partitions_of(keys, partitions)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("stream.resend.partitions_of", broken)
+        with pytest.raises(RuntimeError, match="killed"):
+            resend(topics)
+    before = len(values(topics))
+    assert before <= fails_at
+    assert resend(topics).sent == {"late": 6 - before}
+    assert values(topics) == sorted(written)
+
+
+def test_a_record_without_a_key_is_sent_again_without_one(topics: Settings) -> None:
+    write_letter(topics, 1, Reason.MISSING_KEY, None)
+    write(topics, topics.dead_letters_topic, [Record(b"x", b"no letter", 0)])
+    report = resend(topics)
+    assert (report.sent, report.foreign) == ({"missing_key": 1}, 1)
+    (record,) = held(topics, topics.events_topic)
+    assert record.key is None

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import json
+import ssl
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from features.exceptions import IntentError
+from stream.cli import create_app
+from stream.exceptions import SettingsError
+from stream.settings import Settings, duration_text, load_settings, parse_duration
+
+PASSWORD = "correct-horse"
+
+
+@pytest.mark.parametrize(
+    ("text", "milliseconds"),
+    [
+        ("250ms", 250),
+        ("45s", 45_000),
+        ("30m", 1_800_000),
+        ("1.5h", 5_400_000),
+        ("400d", 400 * 86_400_000),
+        ("PT30M", 1_800_000),
+        ("P1DT1H", 25 * 3_600_000),
+        (" 15m ", 900_000),
+    ],
+)
+def test_durations_are_read_in_both_forms(text: str, milliseconds: int) -> None:
+    assert parse_duration(text) == timedelta(milliseconds=milliseconds)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "30", "m", "30 m", "-5m", "0s", "PT", "P0D", "1e3s", "30M", "9" * 30 + "d"]
+)
+def test_other_durations_are_refused_in_one_line(text: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        parse_duration(text)
+    assert repr(text.strip()) in str(refused.value) or repr(text) in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["250ms", "45s", "90m", "36h", "400d"])
+def test_a_duration_is_written_as_it_is_read(text: str) -> None:
+    assert duration_text(parse_duration(text)) == text
+
+
+def test_defaults_are_those_of_one_machine() -> None:
+    settings = load_settings()
+    assert (settings.kafka, settings.redis_url) == ("localhost:9092", "redis://localhost:6379/0")
+    assert (settings.lateness_ms, settings.state_ttl_ms) == (900_000, 400 * 86_400_000)
+    assert settings.events_topic == "intent.events"
+    assert settings.scores_topic == "intent.scores"
+    assert settings.dead_letters_topic == "intent.dead-letters"
+
+
+def test_the_environment_comes_before_the_file_and_both_before_defaults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text("INTENT_GROUP=file\nINTENT_HORIZON=2h\nOTHER=1\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("INTENT_GROUP", "environment")
+    settings = load_settings()
+    assert (settings.group, settings.horizon, settings.partitions) == ("environment", timedelta(hours=2), 12)
+
+
+def test_arguments_come_before_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INTENT_KAFKA", "environment:1")
+    assert load_settings(kafka="argument:1").kafka == "argument:1"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("INTENT_PARTITIONS", "many", "valid integer"),
+        ("INTENT_PARTITIONS", "0", "greater than or equal to 1"),
+        ("INTENT_HOLDOUT", "1.5", "less than or equal to 1"),
+        ("INTENT_LATENESS", "soon", "write 45s, 30m"),
+        ("INTENT_SERVICES", "cloud", "'embedded'"),
+        ("INTENT_HTTP_PORT", "70000", "65535"),
+        ("INTENT_SECURITY_PROTOCOL", "TLS", "'SASL_SSL'"),
+    ],
+)
+def test_a_bad_value_is_named_with_its_variable(
+    name: str, value: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    message = str(refused.value)
+    assert message.startswith(f"{name} = {value!r}: ")
+    assert reason in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        (f"redis://:{PASSWORD}@r:6379/0", "redis://:***@r:6379/0"),
+        (f"rediss://shop:{PASSWORD}@r/1", "rediss://shop:***@r/1"),
+        (f"redis://r:6379/0?password={PASSWORD}", "redis://r:6379/0?password=***"),
+        (f"redis://r:6379/0?db=1&password={PASSWORD}&x=1", "redis://r:6379/0?db=1&password=***&x=1"),
+        ("redis://r:6379/0", "redis://r:6379/0"),
+        ("redis://shop@r:6379/0", "redis://shop@r:6379/0"),
+    ],
+)
+def test_the_password_of_redis_is_masked(url: str, shown: str) -> None:
+    settings = load_settings(redis=url)
+    assert settings.redis_url == url
+    assert settings.masked()["redis"] == shown
+    assert PASSWORD not in repr(settings)
+
+
+def test_the_password_of_kafka_is_masked() -> None:
+    settings = load_settings(sasl_username="shop", sasl_password=PASSWORD)
+    assert settings.masked()["sasl_password"] == "***"
+    assert PASSWORD not in repr(settings)
+
+
+def test_masked_settings_are_plain_json_and_hold_every_field() -> None:
+    masked = json.loads(json.dumps(load_settings().masked()))
+    assert masked.keys() == Settings.model_fields.keys()
+    assert masked["lateness"] == "15m"
+
+
+def test_kafka_without_security_needs_no_options() -> None:
+    settings = load_settings()
+    assert settings.aiokafka_security() == settings.kafka_python_security() == {}
+
+
+@pytest.mark.parametrize("mechanism", [None, "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])
+def test_sasl_reaches_both_clients(mechanism: str | None) -> None:
+    settings = load_settings(
+        security_protocol="SASL_PLAINTEXT",
+        sasl_mechanism=mechanism,
+        sasl_username="shop",
+        sasl_password=PASSWORD,
+    )
+    expected = {
+        "security_protocol": "SASL_PLAINTEXT",
+        "sasl_mechanism": mechanism or "PLAIN",
+        "sasl_plain_username": "shop",
+        "sasl_plain_password": PASSWORD,
+    }
+    assert settings.aiokafka_security() == expected
+    assert settings.kafka_python_security() == expected
+
+
+def test_aiokafka_gets_a_context_that_checks_the_broker() -> None:
+    options = load_settings(security_protocol="SSL").aiokafka_security()
+    assert options["ssl_context"].verify_mode == ssl.CERT_REQUIRED
+    assert options["ssl_context"].check_hostname
+
+
+def test_sasl_without_a_password_says_what_to_set() -> None:
+    settings = load_settings(security_protocol="SASL_SSL", sasl_username="shop")
+    with pytest.raises(SettingsError, match="set INTENT_SASL_USERNAME and INTENT_SASL_PASSWORD"):
+        settings.kafka_python_security()
+
+
+def test_a_missing_certificate_is_named(tmp_path: Path) -> None:
+    settings = load_settings(security_protocol="SSL", ssl_cafile=tmp_path / "ca.pem")
+    with pytest.raises(SettingsError, match=f"INTENT_SSL_CAFILE {tmp_path / 'ca.pem'} cannot be read"):
+        settings.aiokafka_security()
+
+
+def test_the_command_prints_what_is_set_and_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INTENT_REDIS", f"redis://:{PASSWORD}@cache:6379/0")
+    app, runner = create_app(), CliRunner()
+    as_json = json.loads(runner.invoke(app, ["settings", "--json"]).stdout)
+    assert as_json["redis"] == "redis://:***@cache:6379/0"
+    table = runner.invoke(app, ["settings"])
+    assert table.exit_code == 0
+    assert "INTENT_STATE_TTL" in table.stdout
+    assert PASSWORD not in table.stdout
+
+
+def test_every_error_of_settings_ends_a_command_with_code_1() -> None:
+    assert issubclass(SettingsError, IntentError)
+    assert SettingsError.exit_code == 1
