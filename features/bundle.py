@@ -26,7 +26,12 @@ from features.segments import Segmenter
 from features.vector import WIDTH, Vectors, schema_hash
 
 BANDS: Final[tuple[Literal["low", "medium", "high"], ...]] = ("low", "medium", "high")
-NETWORK, SEGMENTER, CALIBRATION, MANIFEST = "network.onnx", "segmenter.json", "calibration.json", "manifest.json"
+NETWORK, SEGMENTER, CALIBRATION, MANIFEST = (
+    "network.onnx",
+    "segmenter.json",
+    "calibration.json",
+    "manifest.json",
+)
 
 # Rows are scored in blocks of exactly this many (the last one padded): the same row then goes through the same
 # kernels whatever the batch, so a repeated score equals the first to the bit.
@@ -176,7 +181,9 @@ class Bundle:
         return BundleScores(segment, logit, probability, band)
 
 
-def save(directory: str | Path, manifest: Manifest, segmenter: Segmenter, calibration: Calibration, network: bytes) -> None:
+def save(
+    directory: str | Path, manifest: Manifest, segmenter: Segmenter, calibration: Calibration, network: bytes
+) -> None:
     """Write a bundle to a folder; the manifest comes last, so that a folder with a manifest is whole."""
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)

@@ -16,6 +16,7 @@ from features.state import DAY_MS, HOUR_MS
 
 # The table covers these years; before and after, the nearest offset holds.
 _FIRST_YEAR, _LAST_YEAR = 1970, 2100
+_SECOND_MS = 1000
 _STEP_MS = 7 * DAY_MS  # no zone changes its offset twice within a week
 
 
@@ -47,13 +48,13 @@ def zone(name: str) -> Zone:
     start = int(dt.datetime(_FIRST_YEAR, 1, 1, tzinfo=dt.UTC).timestamp()) * 1000
     end = int(dt.datetime(_LAST_YEAR, 1, 1, tzinfo=dt.UTC).timestamp()) * 1000
     changes, offsets = [start], [offset(start)]
-    for low in range(start, end, _STEP_MS):
-        high = low + _STEP_MS
+    for week in range(start, end, _STEP_MS):
+        low, high = week, week + _STEP_MS
         new = offset(high)
         if new == offsets[-1]:
             continue
-        while high - low > 1000:  # changes fall on whole seconds
-            middle = (low + high) // 2 // 1000 * 1000
+        while high - low > _SECOND_MS:  # changes fall on whole seconds
+            middle = (low + high) // 2 // _SECOND_MS * _SECOND_MS
             low, high = (middle, high) if offset(middle) == offsets[-1] else (low, middle)
         changes.append(high)
         offsets.append(new)
@@ -63,8 +64,8 @@ def zone(name: str) -> Zone:
 @nb.njit(cache=True, nogil=True)
 def utc_offset(time_ms: int, changes_ms: NDArray[np.int64], offsets_ms: NDArray[np.int64]) -> int:
     """Return the UTC offset (ms) that holds at ``time_ms``."""
-    at = np.searchsorted(changes_ms, time_ms, side="right") - 1
-    return offsets_ms[max(at, 0)]  # type: ignore[no-any-return]
+    at = int(np.searchsorted(changes_ms, time_ms, side="right")) - 1
+    return int(offsets_ms[max(at, 0)])
 
 
 @nb.njit(cache=True, nogil=True)
@@ -74,4 +75,4 @@ def next_day(time_ms: int, changes_ms: NDArray[np.int64], offsets_ms: NDArray[np
     midnight = (local // DAY_MS + 1) * DAY_MS
     guess = midnight - utc_offset(midnight, changes_ms, offsets_ms)
     # The offset right before midnight decides; one more step settles a change in between.
-    return midnight - utc_offset(guess - HOUR_MS, changes_ms, offsets_ms)  # type: ignore[no-any-return]
+    return midnight - utc_offset(guess - HOUR_MS, changes_ms, offsets_ms)

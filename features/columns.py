@@ -86,7 +86,9 @@ def from_events(events: Sequence[Event], currency: str) -> EventColumns:
         event_ids=[e.event_id for e in events],
         time=np.array([epoch_ms(e.event_time) for e in events], np.int64),
         type_=np.array([TYPE_CODES[e.type] for e in events], np.uint8),
-        channel=np.array([NO_CHANNEL if e.channel is None else CHANNEL_CODES[e.channel] for e in events], np.uint8),
+        channel=np.array(
+            [NO_CHANNEL if e.channel is None else CHANNEL_CODES[e.channel] for e in events], np.uint8
+        ),
         price=np.array([e.price for e in events], np.float64),  # None becomes NaN
         quantity=np.array([e.quantity for e in events], np.float64),
         value=np.array([e.value for e in events], np.float64),
@@ -112,7 +114,9 @@ def from_table(table: pa.Table, currency: str) -> EventColumns:
         picks = pa.array(np.where(line_counts > 0, at, -1), mask=line_counts == 0)
         first_item = flat.field("item_id").take(picks)
     item = pc.coalesce(table["item_id"].combine_chunks(), first_item, "").dictionary_encode()
-    item_hash = _hashes(item.dictionary.to_pylist())[item.indices.to_numpy()] if rows else np.zeros(0, np.uint64)
+    item_hash = (
+        _hashes(item.dictionary.to_pylist())[item.indices.to_numpy()] if rows else np.zeros(0, np.uint64)
+    )
     other = pc.fill_null(pc.not_equal(table["currency"], currency), False)
     return _columns(
         customers=table["customer_id"].to_pylist(),
@@ -198,8 +202,9 @@ _EMPTY_HASH: Final = np.uint64(xxh3_64_intdigest(b""))
 
 def _codes(values: pa.ChunkedArray, names: Sequence[str], other: int) -> NDArray[np.uint8]:
     index = pc.index_in(values, pa.array(names))
-    return pc.fill_null(index, other).to_numpy().astype(np.uint8)
+    return np.asarray(pc.fill_null(index, other).to_numpy(), np.uint8)
 
 
 def _floats(values: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:
-    return pc.fill_null(values.cast(pa.float64()), float("nan")).to_numpy(zero_copy_only=False)
+    filled = pc.fill_null(values.cast(pa.float64()), float("nan"))
+    return np.asarray(filled.to_numpy(zero_copy_only=False), np.float64)

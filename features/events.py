@@ -57,9 +57,7 @@ Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID)]
 Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 Money = Annotated[float, msgspec.Meta(ge=0, le=MAX_MONEY)]
 Quantity = Annotated[int, msgspec.Meta(ge=0, le=MAX_QUANTITY)]
-EventTime = (
-    Annotated[int, msgspec.Meta(ge=1, le=MAX_TIME_MS)] | Annotated[dt.datetime, msgspec.Meta(tz=True)]
-)
+EventTime = Annotated[int, msgspec.Meta(ge=1, le=MAX_TIME_MS)] | Annotated[dt.datetime, msgspec.Meta(tz=True)]
 
 
 class Item(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -181,7 +179,9 @@ def decode(value: bytes) -> Event:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RejectedEvent(Reason.NOT_JSON, f"not JSON: {error}") from None
     if not 0 < epoch_ms(event.event_time) <= MAX_TIME_MS:
-        raise RejectedEvent(Reason.INVALID_FIELD, "the event time must lie in 1970 to 9999 (UTC) - at `$.event_time`")
+        raise RejectedEvent(
+            Reason.INVALID_FIELD, "the event time must lie in 1970 to 9999 (UTC) - at `$.event_time`"
+        )
     return event
 
 

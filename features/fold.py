@@ -28,6 +28,7 @@ from features.state import (
     RECENT_TIMES,
     SESSION_GAP_MS,
     STATE_VERSION,
+    State,
     States,
 )
 from features.vector import WIDTH, Vectors, fill_row
@@ -82,7 +83,9 @@ def fold(
         A state silent for longer counts as empty.
     """
     count = len(slots)
-    folded = Folded(np.zeros(count, np.uint8), np.zeros(count, np.int64), np.zeros((count, WIDTH), np.float32))
+    folded = Folded(
+        np.zeros(count, np.uint8), np.zeros(count, np.int64), np.zeros((count, WIDTH), np.float32)
+    )
     _fold(
         states,
         slots,
@@ -146,15 +149,15 @@ def _fold(
 
 
 @nb.njit(cache=True, nogil=True)
-def _seen(s: np.void, event_hash: int) -> bool:  # pragma: no cover
-    for i in range(EVENT_ID_RING):
+def _seen(s: State, event_hash: int) -> bool:  # pragma: no cover
+    for i in range(EVENT_ID_RING):  # noqa: SIM110  (numba has no any() over a generator)
         if s.event_ids[i] == event_hash:
             return True
     return False
 
 
 @nb.njit(cache=True, nogil=True)
-def _advance(s: np.void, time: int) -> None:  # pragma: no cover
+def _advance(s: State, time: int) -> None:  # pragma: no cover
     """Move "as of" forward: let the counters decay."""
     passed = time - s.last_time
     if s.events > 0 and passed > 0:
@@ -166,9 +169,9 @@ def _advance(s: np.void, time: int) -> None:  # pragma: no cover
 
 @nb.njit(cache=True, nogil=True)
 def _count(
-    s: np.void, time: int, type_: int, channel: int, money: float, event_hash: int
+    s: State, time: int, type_: int, channel: int, money: float, event_hash: int
 ) -> None:  # pragma: no cover
-    """What holds for every event, in order or late. Before `_follow`, ``last_time`` is still the previous one."""
+    """Change what holds for late events too; ``last_time`` is still that of the event before."""
     behind = max(s.last_time - time, 0) if s.events > 0 else 0
     for h in range(len(_HALF_LIVES)):
         weight = 2.0 ** (-behind / _HALF_LIVES[h])
@@ -191,7 +194,7 @@ def _count(
 
 
 @nb.njit(cache=True, nogil=True)
-def _insert_purchase(s: np.void, time: int) -> None:  # pragma: no cover
+def _insert_purchase(s: State, time: int) -> None:  # pragma: no cover
     """Keep the latest purchase times, latest first, whatever the order of arrival."""
     for i in range(PURCHASE_RING):
         if time > s.purchase_times[i]:
@@ -203,9 +206,9 @@ def _insert_purchase(s: np.void, time: int) -> None:  # pragma: no cover
 
 @nb.njit(cache=True, nogil=True)
 def _follow(
-    s: np.void, time: int, type_: int, money: float, quantity: float, item_hash: int
+    s: State, time: int, type_: int, money: float, quantity: float, item_hash: int
 ) -> None:  # pragma: no cover
-    """What only an event in order changes: session, gaps, items and cart."""
+    """Change what only an event in order changes: session, gaps, items and cart."""
     if s.sessions == 0 or time - s.last_time > SESSION_GAP_MS:
         s.previous_session_end = s.last_time
         s.sessions += np.uint32(1)
@@ -242,7 +245,7 @@ def _follow(
 
 
 @nb.njit(cache=True, nogil=True)
-def _clear(s: np.void) -> None:  # pragma: no cover
+def _clear(s: State) -> None:  # pragma: no cover
     """Make the state empty: all zeros."""
     s.version = np.uint16(0)
     s.ring_at = np.uint16(0)

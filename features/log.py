@@ -77,7 +77,9 @@ def conform(table: pa.Table) -> pa.Table:
         elif field.name == "arrived_at" and "event_time" in table.column_names:
             arrays.append(table["event_time"].cast(_TIME))
         elif field.name in _REQUIRED:
-            raise LogError(f"the log has no column {field.name!r}; its columns are {', '.join(table.column_names)}")
+            raise LogError(
+                f"the log has no column {field.name!r}; its columns are {', '.join(table.column_names)}"
+            )
         else:
             arrays.append(pa.nulls(len(table), field.type))
     return pa.table(arrays, schema=LOG_SCHEMA.with_metadata(table.schema.metadata))
@@ -95,7 +97,9 @@ def validate(table: pa.Table) -> None:
     alive = pc.invert(erased)
     for name in _REQUIRED:
         missing = pc.is_null(table[name])
-        _refuse(table, name, missing if name in ("type", "event_time", "arrived_at") else pc.and_(missing, alive))
+        _refuse(
+            table, name, missing if name in ("type", "event_time", "arrived_at") else pc.and_(missing, alive)
+        )
     _refuse(table, "type", pc.invert(pc.is_in(table["type"], pa.array([*EVENT_TYPES, ERASED]))))
     times = table["event_time"].cast(pa.int64())
     _refuse(table, "event_time", pc.or_(pc.less(times, 1), pc.greater(times, MAX_TIME_MS)))
@@ -105,7 +109,11 @@ def validate(table: pa.Table) -> None:
     for name in ("category", "device", "country"):
         _refuse(table, name, pc.greater(pc.utf8_length(table[name]), MAX_TEXT))
     for name, limit in (("price", MAX_MONEY), ("value", MAX_MONEY), ("quantity", MAX_QUANTITY)):
-        _refuse(table, name, pc.invert(pc.and_(pc.greater_equal(table[name], 0), pc.less_equal(table[name], limit))))
+        _refuse(
+            table,
+            name,
+            pc.invert(pc.and_(pc.greater_equal(table[name], 0), pc.less_equal(table[name], limit))),
+        )
     known = pc.or_kleene(pc.is_null(table["channel"]), pc.is_in(table["channel"], pa.array(CHANNELS)))
     _refuse(table, "channel", pc.invert(known))
 
@@ -114,7 +122,9 @@ def _refuse(table: pa.Table, column: str, wrong: pa.ChunkedArray) -> None:
     row = pc.index(pc.fill_null(wrong, False), True).as_py()
     if row >= 0:
         value = table[column][row]
-        shown = value.value if pa.types.is_timestamp(value.type) else value.as_py()  # a time may fit no datetime
+        shown = (
+            value.value if pa.types.is_timestamp(value.type) else value.as_py()
+        )  # a time may fit no datetime
         raise LogError(f"row {row} of the log: {column} = {shown!r} breaks the event contract")
 
 

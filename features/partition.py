@@ -27,9 +27,9 @@ def _murmur2(data: NDArray[np.uint8], start: int, length: int) -> np.uint32:
         k = (k * mix) & mask
         h = ((h * mix) & mask) ^ k
     rest, at = length % 4, start + 4 * words
-    if rest == 3:
+    if rest == 3:  # noqa: PLR2004
         h ^= np.uint64(data[at + 2]) << np.uint64(16)
-    if rest >= 2:
+    if rest >= 2:  # noqa: PLR2004
         h ^= np.uint64(data[at + 1]) << np.uint64(8)
     if rest >= 1:
         h ^= np.uint64(data[at])
@@ -62,4 +62,4 @@ def partitions_of(keys: Sequence[bytes], count: int) -> NDArray[np.int32]:
     [340, 166]
     """
     data = np.frombuffer(b"".join(keys), np.uint8)
-    return _partitions(data, np.fromiter(map(len, keys), np.int64, len(keys)), count)  # type: ignore[no-any-return]
+    return _partitions(data, np.fromiter(map(len, keys), np.int64, len(keys)), count)

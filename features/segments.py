@@ -50,10 +50,16 @@ class Segmenter(Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         unknown = [name for name in self.columns if name not in COLUMN_NAMES]
         if unknown:
-            raise BundleError(f"the segmenter looks at {unknown[0]!r}, which is no column of the model's input")
+            raise BundleError(
+                f"the segmenter looks at {unknown[0]!r}, which is no column of the model's input"
+            )
         width = len(self.columns)
         lengths = {len(self.center), len(self.scale), *(len(s.centroid) for s in self.segments)}
-        if not self.segments or lengths != {width} or [s.id for s in self.segments] != list(range(len(self.segments))):
+        if (
+            not self.segments
+            or lengths != {width}
+            or [s.id for s in self.segments] != list(range(len(self.segments)))
+        ):
             raise BundleError("the segmenter is damaged: its arrays differ in length; train again")
 
     def assign(self, vectors: Vectors) -> NDArray[np.int64]:

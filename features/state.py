@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +78,9 @@ STATE: Final = np.dtype(
 )
 
 States = NDArray[np.void]
+
+#: One element of `States` in numba code, where fields are attributes; type checkers don't know them.
+State: TypeAlias = Any
 
 
 def empty(count: int) -> States:

@@ -23,6 +23,7 @@ from features.state import (
     MONEY_ROW,
     PURCHASE_RING,
     RECENT_TIMES,
+    State,
     States,
     layout_hash,
 )
@@ -59,7 +60,10 @@ _ROWS = {**TYPE_CODES, "spend": MONEY_ROW}
 _DECAYED_AT = np.array([(_ROWS[n], HALF_LIFE_NAMES.index(h)) for n, h in DECAYED_INPUTS], np.int64)
 
 COLUMNS: Final[tuple[Column, ...]] = (
-    *(Column(f"since_{name}", "s", f"time since the latest {name}; 400 days = never") for name in EVENT_TYPES),
+    *(
+        Column(f"since_{name}", "s", f"time since the latest {name}; 400 days = never")
+        for name in EVENT_TYPES
+    ),
     Column("session_age", "s", "time since the session's first event"),
     Column("session_events", "count", "events in the session"),
     *(Column(f"session_{name}", "count", f"{name} events in the session") for name in SESSION_TYPES),
@@ -69,7 +73,11 @@ COLUMNS: Final[tuple[Column, ...]] = (
     Column("session_gap", "s", "pause before this session; 400 days = first session"),
     Column("item_repeats", "count", "how often the latest item stands among the last 8 items"),
     *(
-        Column(f"{name}_{half}", "money" if name == "spend" else "count", f"{name}, decayed with half-life {half}")
+        Column(
+            f"{name}_{half}",
+            "money" if name == "spend" else "count",
+            f"{name}, decayed with half-life {half}",
+        )
         for name, half in DECAYED_INPUTS
     ),
     Column("cart_value", "money", "value in the cart"),
@@ -81,13 +89,18 @@ COLUMNS: Final[tuple[Column, ...]] = (
     Column("spend", "money", "money spent in the customer's lifetime"),
     Column("order_value", "money", "mean value of a purchase"),
     Column("purchase_gap", "s", "time between the last two purchases; 400 days = fewer than two"),
-    Column("purchase_gap_mean", "s", "mean time between the last purchases (up to 8); 400 days = fewer than two"),
+    Column(
+        "purchase_gap_mean", "s", "mean time between the last purchases (up to 8); 400 days = fewer than two"
+    ),
     Column("purchase_overdue", "ratio", "time since the last purchase by the mean time between purchases"),
     Column("hour_sin", "1", "time of day in the shop's zone, sine of the daily angle", "linear"),
     Column("hour_cos", "1", "time of day in the shop's zone, cosine of the daily angle", "linear"),
     Column("weekday_sin", "1", "time of week in the shop's zone, sine of the weekly angle", "linear"),
     Column("weekday_cos", "1", "time of week in the shop's zone, cosine of the weekly angle", "linear"),
-    *(Column(f"channel_{name}", "share", f"share of events in channel {name}", "linear") for name in CHANNELS),
+    *(
+        Column(f"channel_{name}", "share", f"share of events in channel {name}", "linear")
+        for name in CHANNELS
+    ),
     Column("segment", "rank", "the customer's segment, ranked by value from 0 (lowest)", "linear"),
 )
 COLUMN_NAMES: Final = tuple(column.name for column in COLUMNS)
@@ -145,8 +158,8 @@ def _distinct(bits: int) -> float:  # pragma: no cover
 
 
 @nb.njit(cache=True, nogil=True)
-def fill_row(
-    s: np.void, changes_ms: NDArray[np.int64], offsets_ms: NDArray[np.int64], out: Vectors
+def fill_row(  # noqa: PLR0915  (one statement a column)
+    s: State, changes_ms: NDArray[np.int64], offsets_ms: NDArray[np.int64], out: Vectors
 ) -> None:  # pragma: no cover
     """Write the model input of state ``s`` to ``out`` (one row, in the order of `COLUMNS`)."""
     now = s.last_time
@@ -169,7 +182,9 @@ def fill_row(
         out[k] = NEVER_S if older == 0 else _seconds(newer - older)
         k += 1
     out[k] = math.expm1(s.log_gap)
-    out[k + 1] = NEVER_S if s.previous_session_end == 0 else _seconds(s.session_start - s.previous_session_end)
+    out[k + 1] = (
+        NEVER_S if s.previous_session_end == 0 else _seconds(s.session_start - s.previous_session_end)
+    )
     k += 2
 
     latest = s.items[(s.item_at + ITEM_RING - 1) % ITEM_RING]

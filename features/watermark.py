@@ -24,9 +24,7 @@ class Judged(NamedTuple):
     watermark: int
 
 
-def judge(
-    times: NDArray[np.int64], arrivals: NDArray[np.int64], watermark: int, lateness_ms: int
-) -> Judged:
+def judge(times: NDArray[np.int64], arrivals: NDArray[np.int64], watermark: int, lateness_ms: int) -> Judged:
     """Judge events one by one, in offset order, against the watermark that the accepted ones before them left.
 
     Parameters

@@ -13,7 +13,9 @@ from features.vector import COLUMN_NAMES, Vectors
 from offline.exceptions import MissingExtra
 
 #: The rule in words, for the manifest.
-BROWSING_RULE: Final = "the more recent the latest cart or checkout, the likelier; a checkout counts four times as recent"
+BROWSING_RULE: Final = (
+    "the more recent the latest cart or checkout, the likelier; a checkout counts as four times as recent"
+)
 ORDERS_RULE: Final = "the more purchases, and the shorter the mean time between them, the likelier"
 
 _CHECKOUT_FACTOR: Final = 4.0
@@ -46,7 +48,8 @@ def fit_logistic(scaled: Vectors, labels: NDArray[np.int8]) -> Callable[[Vectors
 
     model = LogisticRegression(C=1.0, solver="newton-cholesky", max_iter=50)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # where columns are collinear scikit-learn changes to L-BFGS, and says so
+        # Where columns are collinear scikit-learn changes to L-BFGS, and says so.
+        warnings.simplefilter("ignore")
         model.fit(scaled, labels)
     return lambda rows: np.asarray(model.decision_function(rows), np.float64)
 

@@ -1,7 +1,7 @@
 """How large a network and how many epochs the training data can bear.
 
-With many examples the settings tuned on the simulated shop are used as they are. With few, sizes and epochs are
-compared on training customers that are held out for it; calibration and test slices play no part.
+With many examples the settings tuned on the simulated shop are used as they are. With few, sizes and epochs
+are compared on training customers that are held out for it; calibration and test slices play no part.
 """
 
 from __future__ import annotations

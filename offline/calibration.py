@@ -1,4 +1,4 @@
-"""Honest probabilities: Platt scaling on a slice of time that the model has not seen, and the bands' thresholds."""
+"""Honest probabilities: Platt scaling on a slice of time that the model has not seen, and bands."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ MEDIUM_SHARE: Final = 0.20
 # A ridge this small decides only where the classes are separable and the slope would grow without end.
 _RIDGE: Final = 1e-6
 _STEPS: Final = 100
+_LEAST_STEP: Final = 1e-12
 
 
 def platt(logits: NDArray[np.float64], labels: NDArray[np.int8]) -> Calibration:
@@ -44,9 +45,9 @@ def platt(logits: NDArray[np.float64], labels: NDArray[np.int8]) -> Calibration:
     for _ in range(_STEPS):
         p = 1 / (1 + np.exp(-(design @ beta)))
         gradient = design.T @ (p - labels) + ridge * beta
-        curvature = (design * (p * (1 - p))[:, None]).T @ design + np.diag(ridge + 1e-12)
+        curvature = (design * (p * (1 - p))[:, None]).T @ design + np.diag(ridge + _LEAST_STEP)
         step = np.linalg.solve(curvature, gradient)
-        while (new := _loss(design, labels, beta - step, ridge)) > loss and np.abs(step).max() > 1e-12:
+        while (new := _loss(design, labels, beta - step, ridge)) > loss and np.abs(step).max() > _LEAST_STEP:
             step /= 2
         beta, gain, loss = beta - step, loss - new, new
         if gain <= 1e-10 * max(loss, 1.0):

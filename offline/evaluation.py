@@ -1,8 +1,8 @@
 """How good probabilities are: ranking, sharpness, calibration, each with a confidence interval.
 
-Events of one customer resemble each other, so intervals come from a bootstrap over customers, not over events [Field
-and Welsh 2007, doi 10.1111/j.1467-9868.2007.00593.x]. Accuracy is not among the measures: with a prevalence of a few
-per cent it says nothing.
+Events of one customer resemble each other, so intervals come from a bootstrap over customers, not over events
+[Field and Welsh 2007, doi 10.1111/j.1467-9868.2007.00593.x]. Accuracy is not among the measures: with a
+prevalence of a few per cent it says nothing.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ def measure(
     Returns
     -------
     dict
-        ``examples``, ``customers``, ``prevalence``, the measures of `MEASURES` (``pr_auc`` goes with ``prevalence``,
-        which a worthless model reaches), and ``ci``: the interval of each. A measure that needs both classes is
-        None where there is only one.
+        ``examples``, ``customers``, ``prevalence``, the measures of `MEASURES` (``pr_auc`` goes with
+        ``prevalence``, which a worthless model reaches), and ``ci``: the interval of each. A measure that
+        needs both classes is None where there is only one.
     """
     order = np.argsort(-probabilities, kind="stable")
     p = np.clip(probabilities[order].astype(np.float64), _FLOOR, 1 - _FLOOR)
@@ -92,7 +92,7 @@ def measure_exact(p_star: NDArray[np.float64], probabilities: NDArray[np.float64
 
 
 @nb.njit(cache=True, nogil=True)
-def _measures(
+def _measures(  # noqa: PLR0917  (numba takes no keywords)
     y: NDArray[np.float64],
     p: NDArray[np.float64],
     last: NDArray[np.bool_],
@@ -102,8 +102,8 @@ def _measures(
 ) -> NDArray[np.float64]:  # pragma: no cover
     """Compute all measures in one pass over examples in descending order of probability.
 
-    ``last`` marks the last example of each group of equal probabilities; ``weights`` count how often each customer
-    was drawn.
+    ``last`` marks the last example of each group of equal probabilities; ``weights`` count how often each
+    customer was drawn.
     """
     positives = negatives = 0.0
     for i in range(len(y)):

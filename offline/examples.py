@@ -1,8 +1,9 @@
 """From an event log to examples: what the scorer would have known at every event, and what happened then.
 
-The log is folded partition by partition exactly as the stream does it (`features.watermark`, `features.fold`), so a
-row of `Examples.vectors` is the row that the scorer would have fed to the network. Labels are those that a live system
-would have: known only once the partition's watermark has passed the horizon.
+The log is folded partition by partition exactly as the stream does it (`features.watermark`,
+`features.fold`), so a row of `Examples.vectors` is the row that the scorer would have fed to the network.
+Labels are those that a live system would have: known only once the partition's watermark has passed the
+horizon.
 """
 
 from __future__ import annotations
@@ -48,8 +49,9 @@ _NOT_BROWSING: Final = ("purchase", "refund")
 class Context(NamedTuple):
     """How events are read and what is predicted; the same fields stand in the manifest.
 
-    ``horizon_ms`` and ``label_start`` say what makes an example positive, ``timezone`` and ``currency`` how local time
-    and money are read, ``lateness_ms`` and ``ttl_ms`` how late an event may be and how long a silent state lives.
+    ``horizon_ms`` and ``label_start`` say what makes an example positive, ``timezone`` and ``currency`` how
+    local time and money are read, ``lateness_ms`` and ``ttl_ms`` how late an event may be and how long a
+    silent state lives.
     """
 
     horizon_ms: int
@@ -69,8 +71,8 @@ class Examples:
     rows
         Position of the event in the log.
     vectors
-        Model input as of the event, float32, shape ``(events, WIDTH)``; the segment column is 0 until a segmenter
-        fills it.
+        Model input as of the event, float32, shape ``(events, WIDTH)``; the segment column is 0 until a
+        segmenter fills it.
     as_of
         Moment that the vector refers to, epoch ms.
     customers
@@ -120,7 +122,8 @@ class Slices(NamedTuple):
 class Split:
     """Where the time of a log is cut: training, calibration and test, one embargo apart.
 
-    An example belongs to a slice if it lies in it with its whole horizon, so no label looks into a later slice.
+    An example belongs to a slice if it lies in it with its whole horizon, so no label looks into a later
+    slice.
 
     Attributes
     ----------
@@ -171,8 +174,8 @@ def build_examples(
     Parameters
     ----------
     log
-        An event log (`features.log.read_log`), rows in order of arrival. Where it doesn't name partitions it is taken
-        as one.
+        An event log (`features.log.read_log`), rows in order of arrival. Where it doesn't name partitions it
+        is taken as one.
     on_progress
         Called with rows done and in all.
     """
@@ -238,8 +241,8 @@ def build_examples(
 def side_targets(examples: Examples, rows: NDArray[np.int64], context: Context) -> NDArray[np.uint8]:
     """Return what else happens within the horizon after the given examples, shape ``(rows, side targets)``.
 
-    The network learns them beside the label. None looks further than the label does, so an embargo that holds for
-    labels holds for them; targets that are always or never met, or always equal the label, are left out.
+    The network learns them beside the label. None looks further than the label does, so an embargo that holds
+    for labels holds for them; targets that are always or never met, or always equal the label, are left out.
     """
     columns = []
     for names, part in SIDE_TARGETS:
@@ -259,7 +262,7 @@ def side_targets(examples: Examples, rows: NDArray[np.int64], context: Context) 
 
 
 def example_types(log: pa.Table) -> tuple[str, ...]:
-    """Return the event types that make examples: all but purchases and refunds, or purchases if there is no other."""
+    """Return the types that make examples: all but purchases and refunds, or purchases if there is no other."""
     found = set(pc.unique(log["type"]).to_pylist())
     browsing = tuple(name for name in EVENT_TYPES if name not in _NOT_BROWSING)
     return browsing if found.intersection(browsing) else ("purchase",)
@@ -271,7 +274,8 @@ def split_by_time(examples: Examples, horizon_ms: int, shares: Sequence[float] =
     Raises
     ------
     TrainingError
-        No label is known, or the log is too short for two embargoes, or a slice has no positive or negative example.
+        No label is known, or the log is too short for two embargoes, or a slice has no positive or negative
+        example.
     """
     usable = np.flatnonzero(examples.usable)
     if not len(usable):
@@ -308,8 +312,8 @@ def require_both_classes(examples: Examples, slices: Slices, *, least: int = 10)
         rarer, kind = min((positive, "positive"), (len(rows) - positive, "negative"))
         if rarer < least:
             raise TrainingError(
-                f"the {name} slice of the log has {rarer} {kind} examples among {len(rows)}, at least {least} are "
-                "needed: use a longer log or another --horizon"
+                f"the {name} slice of the log has {rarer} {kind} examples among {len(rows)}, at least "
+                f"{least} are needed: use a longer log or another --horizon"
             )
 
 

@@ -20,4 +20,4 @@ class MissingExtra(TrainingError):
     """A package that only training needs is not installed."""
 
     def __init__(self, package: str) -> None:
-        super().__init__(f"training needs {package}, which is not installed: pip install 'purchase-intent[train]'")
+        super().__init__(f"{package} is not installed: pip install 'purchase-intent[train]'")

@@ -1,4 +1,4 @@
-"""The network and what it is compared with: trained on the same examples, calibrated and measured on the same slices."""
+"""The network and what it is compared with: the same examples to train on, the same slices to be judged on."""
 
 from __future__ import annotations
 

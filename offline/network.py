@@ -1,9 +1,9 @@
 """The network: a multilayer perceptron on standardised columns, trained with Keras, exported to ONNX.
 
-Transforms (logarithm, standardisation, clipping; `offline.scaling`) are inside the exported network, so the stream
-feeds it plain vectors. Besides the label the hidden layers also learn side targets (`offline.examples`), what else
-happens within the horizon: they hold far more information per example than the rare label does, and they are cut off
-before the export [Caruana 1997, doi 10.1023/A:1007379606734].
+Transforms (logarithm, standardisation, clipping; `offline.scaling`) are inside the exported network, so the
+stream feeds it plain vectors. Besides the label the hidden layers also learn side targets
+(`offline.examples`), what else happens within the horizon: they hold far more information per example than
+the rare label does, and they are cut off before the export [Caruana 1997, doi 10.1023/A:1007379606734].
 
 TensorFlow is imported inside functions only: it costs seconds and 600 MB, and serving doesn't need it.
 """
@@ -76,24 +76,26 @@ class Network:
     def logits(self, vectors: Vectors) -> NDArray[np.float64]:
         """Return the logit of every row of vectors."""
         pieces = range(0, len(vectors), _PREDICTED)
-        parts = [self.scaled_logits(self.scaling.apply(vectors[start : start + _PREDICTED])) for start in pieces]
+        parts = [
+            self.scaled_logits(self.scaling.apply(vectors[start : start + _PREDICTED])) for start in pieces
+        ]
         return np.concatenate(parts) if parts else np.zeros(0)
 
     def scaled_logits(self, scaled: Vectors) -> NDArray[np.float64]:
         """Return the logit of every row of standardised columns."""
         pieces = range(0, len(scaled), _PREDICTED)
-        parts = [self._core(scaled[start : start + _PREDICTED], training=False).numpy()[:, 0] for start in pieces]
+        parts = [
+            self._core(scaled[start : start + _PREDICTED], training=False).numpy()[:, 0] for start in pieces
+        ]
         return np.concatenate(parts).astype(np.float64) if parts else np.zeros(0)
 
     def to_onnx(self) -> bytes:
-        """Return the network with its transforms as ONNX: float32 ``(rows, WIDTH)`` to logits ``(rows, 1)``."""
+        """Return network and transforms as ONNX: float32 ``(rows, WIDTH)`` to logits ``(rows, 1)``."""
         tf, keras = tensorflow(), _keras()
         ops = keras.ops
         inputs = keras.Input((WIDTH,), dtype="float32", name="vectors")
-        logs = ops.log1p(ops.maximum(inputs, 0.0))
-        mask = ON_LOG_SCALE.astype(np.float32)
-        plain = inputs * (1 - mask)  # a column is on one scale only, the other is multiplied by 0
-        scaled = (logs * mask + plain - self.scaling.center) / self.scaling.scale
+        logs = ops.log(1.0 + ops.maximum(inputs, 0.0))  # log1p has no ONNX operator
+        scaled = (ops.where(ON_LOG_SCALE, logs, inputs) - self.scaling.center) / self.scaling.scale
         model = keras.Model(inputs, self._core(ops.clip(scaled, -CLIP, CLIP)), name="purchase_intent")
         model(tf.zeros((1, WIDTH)))  # a model that was never called exports no signature
         with tempfile.TemporaryDirectory() as folder, _quiet():
@@ -117,7 +119,8 @@ def fit_network(
     scaled
         Standardised columns (`Scaling.apply`), shape ``(examples, WIDTH)``.
     targets
-        The label in the first column, side targets in the others, 0 or 1, shape ``(examples, 1 + side targets)``.
+        The label in the first column, side targets in the others, 0 or 1, shape ``(examples, 1 + side
+        targets)``.
     on_progress
         Called with steps done and in all.
     """

@@ -1,4 +1,4 @@
-"""The scale on which models look at columns: logarithm where `features.vector.COLUMNS` says so, then standardised."""
+"""The scale on which models see columns: logarithm where `features.vector` says so, then standardised."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ CLIP: Final = 8.0
 #: Which columns are looked at on the log scale.
 ON_LOG_SCALE: Final = np.array([column.transform == "log" for column in COLUMNS])
 
+_CONSTANT: Final = 1e-4  # a column that deviates less is taken as constant
 _ROWS: Final = 200_000  # transformed at a time; bounds the temporary copies
 
 
@@ -38,7 +39,9 @@ class Scaling:
             squares += np.square(part).sum(axis=0)
         mean = total / len(vectors)
         deviation = np.sqrt(np.maximum(squares / len(vectors) - mean**2, 0.0))
-        return cls(mean.astype(np.float32), np.where(deviation > 1e-4, deviation, 1.0).astype(np.float32))
+        return cls(
+            mean.astype(np.float32), np.where(deviation > _CONSTANT, deviation, 1.0).astype(np.float32)
+        )
 
     def apply(self, vectors: Vectors) -> Vectors:
         """Return the standardised, clipped columns, shape ``(rows, WIDTH)``."""

@@ -1,7 +1,7 @@
 """Find segments of customers: K-means on standardised log features, named so that marketing can use them.
 
-The number of segments is chosen by the mean silhouette [Rousseeuw 1987, doi 10.1016/0377-0427(87)90125-7], but a
-division that cuts off a handful of customers never wins, however well it separates them.
+The number of segments is chosen by the mean silhouette [Rousseeuw 1987, doi 10.1016/0377-0427(87)90125-7],
+but a division that cuts off a handful of customers never wins, however well it separates them.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ _FITTED: Final = 50_000  # customers that K-means sees
 _JUDGED: Final = 5_000  # customers in the silhouette, which costs their square
 _STARTS: Final = 5
 _LEAST_CUSTOMERS: Final = 20
+_CONSTANT: Final = 1e-6  # a column that deviates less on the log scale tells nobody apart
 _DAY_S: Final = 86_400.0
 
 # Facts about a segment's members, and the bounds between words for them.
@@ -54,13 +55,15 @@ class Facts(NamedTuple):
 
     @property
     def value(self) -> tuple[float, float, float, float]:
-        """What segments are ranked by: money, then purchases, then signs of interest (rounded: traces don't rank)."""
+        """What segments are ranked by: money, purchases, carts, events (rounded: traces don't rank)."""
         return round(self.spend), round(self.purchases, 1), round(self.carts, 1), self.events
 
     @classmethod
     def of(cls, vectors: Vectors) -> Facts:
         """Return the facts of the members' vectors."""
-        mean = {name: float(column(vectors, name).mean()) for name in ("purchases", "spend", "sessions", "events")}
+        mean = {
+            name: float(column(vectors, name).mean()) for name in ("purchases", "spend", "sessions", "events")
+        }
         return cls(
             buyers=float((column(vectors, "purchases") > 0).mean()),
             carts=float(column(vectors, "add_to_cart_7d").mean()),
@@ -69,7 +72,7 @@ class Facts(NamedTuple):
         )
 
 
-class _Archetype(NamedTuple):
+class _Name(NamedTuple):
     """A name, whether it is true of a segment, and how well it fits relative to other true ones."""
 
     name: str
@@ -96,9 +99,11 @@ def fit_segmenter(vectors: Vectors, *, seed: int = 0) -> Segmenter:
     TrainingError
         There are too few customers, or all are alike.
     """
-    logs = np.column_stack([np.log1p(np.maximum(column(vectors, n).astype(np.float64), 0)) for n in SEGMENT_COLUMNS])
+    logs = np.column_stack(
+        [np.log1p(np.maximum(column(vectors, n).astype(np.float64), 0)) for n in SEGMENT_COLUMNS]
+    )
     scale = logs.std(axis=0)
-    varying = scale > 1e-6
+    varying = scale > _CONSTANT
     if len(vectors) < _LEAST_CUSTOMERS or not varying.any():
         raise TrainingError(
             f"the training period has {len(vectors)} customers, all much alike: segments need at least "
@@ -132,12 +137,16 @@ def fit_segmenter(vectors: Vectors, *, seed: int = 0) -> Segmenter:
 
 
 def choose_centroids(
-    points: NDArray[np.float64], *, counts: tuple[int, ...] = COUNTS, least_share: float = LEAST_SHARE, seed: int = 0
+    points: NDArray[np.float64],
+    *,
+    counts: tuple[int, ...] = COUNTS,
+    least_share: float = LEAST_SHARE,
+    seed: int = 0,
 ) -> tuple[NDArray[np.float64], dict[int, float]]:
     """Return the centroids of the best division, and the mean silhouette of every number of segments tried.
 
-    A division with a segment below ``least_share`` loses to any without; if all have one, its small segments are
-    merged into their neighbours.
+    A division with a segment below ``least_share`` loses to any without; if all have one, its small segments
+    are merged into their neighbours.
     """
     rng = np.random.default_rng(seed)
     fitted = points if len(points) <= _FITTED else points[rng.choice(len(points), _FITTED, replace=False)]
@@ -162,8 +171,8 @@ def choose_centroids(
 def name_segments(facts: list[Facts]) -> list[tuple[str, str]]:
     """Return a unique name and a one-line description for each segment.
 
-    Names that are not true of a segment are never given to it; among the true ones the assignment that fits best over
-    all segments wins, and whoever is left over is called by its rank.
+    Names that are not true of a segment are never given to it; among the true ones the assignment that fits
+    best over all segments wins, and whoever is left over is called by its rank.
     """
     options = [_archetypes(fact, facts) for fact in facts]
     cost = np.array([[-a.fit if a.holds else 1e3 for a in row] for row in options])
@@ -171,11 +180,14 @@ def name_segments(facts: list[Facts]) -> list[tuple[str, str]]:
     for k, j in zip(*linear_sum_assignment(cost), strict=True):
         archetype = options[k][j]
         name = archetype.name if archetype.holds else f"Value group {k + 1} of {len(facts)}"
-        named[k] = (name, f"{archetype.text if archetype.holds else 'Members are alike in value'}; {_numbers(facts[k])}")
+        named[k] = (
+            name,
+            f"{archetype.text if archetype.holds else 'Members are alike in value'}; {_numbers(facts[k])}",
+        )
     return named
 
 
-def _archetypes(f: Facts, everyone: list[Facts]) -> list[_Archetype]:
+def _archetypes(f: Facts, everyone: list[Facts]) -> list[_Name]:
     """Return all names with their fit to one segment; fits compare logarithms of means."""
     buyers = f.buyers >= _BUYERS_SHARE
     richest = np.log1p(f.spend) - np.log1p(max(e.spend for e in everyone))
@@ -183,25 +195,26 @@ def _archetypes(f: Facts, everyone: list[Facts]) -> list[_Archetype]:
     sessions, purchases, carts = np.log1p(f.sessions), np.log1p(f.purchases), np.log1p(f.carts)
     returning = f.sessions >= _RETURNING_SESSIONS
     return [
-        _Archetype("Champions", "Buy most often and spend most", buyers and f.purchases >= _REGULAR_PURCHASES,
+        _Name("Champions", "Buy most often and spend most", buyers and f.purchases >= _REGULAR_PURCHASES,
                    2 * purchases + 4 * richest),
-        _Archetype("Loyal customers", "Buy again and again", buyers and f.purchases >= _REPEAT_PURCHASES,
+        _Name("Loyal customers", "Buy again and again", buyers and f.purchases >= _REPEAT_PURCHASES,
                    purchases + sessions / 2),
-        _Archetype("Repeat buyers", "Have bought more than once", buyers and f.purchases >= _REPEAT_PURCHASES,
+        _Name("Repeat buyers", "Have bought more than once", buyers and f.purchases >= _REPEAT_PURCHASES,
                    1.5 - abs(purchases - np.log1p(2))),
-        _Archetype("First-time buyers", "Have bought once", buyers and f.purchases < _REPEAT_PURCHASES,
+        _Name("First-time buyers", "Have bought once", buyers and f.purchases < _REPEAT_PURCHASES,
                    1.5 - sessions / 2),
-        _Archetype("Returning buyers", "Bought, and keep coming back", buyers and returning, sessions / 2 + 0.5),
-        _Archetype("Cart builders", "Fill carts but have not bought", not buyers and f.carts >= _CARTS, 1 + carts),
-        _Archetype("Returning browsers", "Come back to look, have not bought", not buyers and returning,
+        _Name("Returning buyers", "Bought, and keep coming back", buyers and returning, sessions / 2 + 0.5),
+        _Name("Cart builders", "Fill carts, have not bought", not buyers and f.carts >= _CARTS, 1 + carts),
+        _Name("Returning browsers", "Come back to look, have not bought", not buyers and returning,
                    sessions + 0.5 - carts / 2),
-        _Archetype("Regular visitors", "Visit often, have not bought", not buyers and returning, sessions - carts / 2),
-        _Archetype("Engaged visitors", "Look around at length in one visit, have not bought",
+        _Name("Regular visitors", "Visit often, have not bought", not buyers and returning,
+              sessions - carts / 2),
+        _Name("Engaged visitors", "Look around at length in one visit, have not bought",
                    not buyers and not returning and f.events >= _ENGAGED_EVENTS, per_session),
-        _Archetype("One-time visitors", "Came once, have not bought", not buyers and not returning, 1.0),
-        _Archetype("Window shoppers", "Look around for a while, have not bought", not buyers,
+        _Name("One-time visitors", "Came once, have not bought", not buyers and not returning, 1.0),
+        _Name("Window shoppers", "Look around for a while, have not bought", not buyers,
                    1.5 - abs(per_session - np.log(8)) / 2 - abs(sessions - np.log(2))),
-        _Archetype("Passers-by", "Leave after a few clicks, have not bought",
+        _Name("Passers-by", "Leave after a few clicks, have not bought",
                    not buyers and not returning and f.events < _FEW_EVENTS, 3 - per_session),
     ]  # fmt: skip
 
@@ -211,7 +224,9 @@ def _numbers(f: Facts) -> str:
     parts = [f"on average {f.sessions:.1f} visits", f"{f.purchases:.1f} purchases"]
     if f.spend >= 1:
         parts.append(f"{f.spend:,.0f} spent")
-    parts.append(f"known for {f.tenure / _DAY_S:.0f} days" if f.tenure >= _DAY_S else "known for less than a day")
+    parts.append(
+        f"known for {f.tenure / _DAY_S:.0f} days" if f.tenure >= _DAY_S else "known for less than a day"
+    )
     return ", ".join(parts)
 
 

@@ -85,7 +85,10 @@ def stream_quality(
     if not ((labels == POSITIVE).any() and (labels == NEGATIVE).any()):
         return StreamQuality(len(labels), None, None, None)
     auc = float(roc_auc_score(labels, probability))
-    if b"intent.simulator" not in (log.schema.metadata or {}) or pc.any(pc.equal(log["type"], ERASED)).as_py():
+    if (
+        b"intent.simulator" not in (log.schema.metadata or {})
+        or pc.any(pc.equal(log["type"], ERASED)).as_py()
+    ):
         return StreamQuality(len(labels), auc, None, None)
     best = exact_probability(log, horizon_ms)[rows][judged]
     return StreamQuality(len(labels), auc, float(roc_auc_score(labels, best)), share(best, probability))

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from features.bundle import Bundle, Calibration, DataFingerprint, Manifest, save
 from features.labels import LabelStart, default_label_start
 from features.log import ERASED, log_metadata, read_log
+from features.segments import Segmenter
 from features.state import DAY_MS, MINUTE_MS
 from features.vector import Vectors, schema_hash
 from offline.calibration import HIGH_SHARE, MEDIUM_SHARE, band_thresholds
@@ -112,7 +113,7 @@ def train(
         network = export(models.network, examples.vectors[slices.test[:_PARITY_ROWS]])
     calibration = judged["network"].calibration
     manifest = Manifest(
-        version=f"{data.sha256[:8]}-{hashlib.sha256(network + msgspec.json.encode((segmenter, calibration))).hexdigest()[:8]}",
+        version=version_of(data, network, segmenter, calibration),
         features_version=schema_hash(),
         horizon_seconds=context.horizon_ms / 1000,
         label_start=context.label_start,
@@ -144,7 +145,7 @@ def context_of(log: pa.Table, metadata: Mapping[str, str], settings: TrainingSet
 
 
 def latest_vectors(examples: Examples, split: Split) -> Vectors:
-    """Return every customer's vector at the end of the training period, in order of the customers' numbers."""
+    """Return every customer's vector at the end of the training period, in order of their numbers."""
     rows = np.flatnonzero(examples.as_of < split.calibration - split.horizon_ms)
     latest = np.full(int(examples.customers.max(initial=0)) + 1, -1)
     latest[examples.customers[rows]] = rows  # of several, the last one stays
@@ -152,7 +153,7 @@ def latest_vectors(examples: Examples, split: Split) -> Vectors:
 
 
 def exact_of(log: pa.Table, context: Context, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
-    """Return the exact probability of the given rows of a simulated log, None for any other log or label start."""
+    """Return the exact probability of the given rows of a simulated log, None where there is none."""
     if b"intent.simulator" not in (log.schema.metadata or {}) or context.label_start != "0":
         return None
     return exact_probability(log, context.horizon_ms)[rows]
@@ -173,6 +174,12 @@ def fingerprint(path: str | Path, log: pa.Table) -> DataFingerprint:
     )
 
 
+def version_of(data: DataFingerprint, network: bytes, segmenter: Segmenter, calibration: Calibration) -> str:
+    """Return the name of a bundle: a hash of the data and one of all that makes its scores."""
+    parts = hashlib.sha256(network + msgspec.json.encode((segmenter, calibration)))
+    return f"{data.sha256[:8]}-{parts.hexdigest()[:8]}"
+
+
 def describe(
     split: Split, models: Models, calibration: Calibration, judged: Mapping[str, Judged]
 ) -> dict[str, object]:
@@ -181,8 +188,10 @@ def describe(
         "network": {k: v for k, v in models.settings._asdict().items()},
         "calibrated_on": f"the calibration slice, {calibration.examples} examples",
         "bands_from": (
-            f"the calibration slice: high is its top {HIGH_SHARE:.0%}, medium the next {MEDIUM_SHARE - HIGH_SHARE:.0%}"
+            f"the calibration slice: high is its top {HIGH_SHARE:.0%}, "
+            f"medium the next {MEDIUM_SHARE - HIGH_SHARE:.0%}"
         ),
-        "measured_on": f"the test slice, {len(judged['network'].tested)} examples; unseen: customers not in training",
+        "measured_on": f"the test slice, {len(judged['network'].tested)} examples; "
+        "unseen: its customers that are not in training",
         "intervals": "95 %, bootstrap over customers",
     }

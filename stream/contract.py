@@ -25,7 +25,10 @@ def asyncapi() -> dict[str, Any]:
         "description": "Epoch milliseconds, or RFC 3339 text with a zone.",
         "anyOf": schemas["Event"]["properties"]["event_time"]["anyOf"],
     }
-    key = {"type": "string", "description": "The customer id, in UTF-8; the partition is Kafka's murmur2 of it."}
+    key = {
+        "type": "string",
+        "description": "The customer id, in UTF-8; the partition is Kafka's murmur2 of it.",
+    }
 
     def message(title: str, payload: dict[str, Any] | bool, **more: Any) -> dict[str, Any]:
         return {"title": title, "contentType": "application/json", "payload": payload,

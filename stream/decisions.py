@@ -13,7 +13,14 @@ from xxhash import xxh3_64_intdigest
 
 from features.vector import COLUMN_NAMES, Vectors
 
-ACTIONS: Final = ("none", "recommend_items", "offer_incentive", "remind_of_cart", "assist_checkout", "cross_sell")
+ACTIONS: Final = (
+    "none",
+    "recommend_items",
+    "offer_incentive",
+    "remind_of_cart",
+    "assist_checkout",
+    "cross_sell",
+)
 _NONE, _RECOMMEND, _INCENTIVE, _REMIND, _ASSIST, _CROSS_SELL = range(len(ACTIONS))
 
 #: Action by band (low, medium, high) without and with something in the cart. Who is likely to buy anyway is helped,
@@ -38,4 +45,6 @@ def actions(band: NDArray[np.uint8], vectors: Vectors, holdout: NDArray[np.bool_
 def held_out(customers: list[str], share: float) -> NDArray[np.bool_]:
     """Return whether each customer belongs to the ``share`` (0 to 1) that marketing leaves alone, always the same."""
     limit = int(share * 2**64)
-    return np.fromiter((xxh3_64_intdigest(_SALT + c.encode()) < limit for c in customers), np.bool_, len(customers))
+    return np.fromiter(
+        (xxh3_64_intdigest(_SALT + c.encode()) < limit for c in customers), np.bool_, len(customers)
+    )

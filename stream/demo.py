@@ -82,7 +82,11 @@ def run(
         services.start(on_services)
         stack.callback(services.stop)
         settings = load_settings(
-            kafka=services.kafka, redis=services.redis, bundle=bundle, partitions=PARTITIONS, http_port=free_port()
+            kafka=services.kafka,
+            redis=services.redis,
+            bundle=bundle,
+            partitions=PARTITIONS,
+            http_port=free_port(),
         )
         create_topics(settings)
         worker = stack.enter_context(_worker(settings, folder / "worker.log"))
@@ -92,7 +96,11 @@ def run(
         seconds = time.monotonic() - began
         scores, dead_letters = asyncio.run(_collect(settings))
         return DemoRun(
-            scores, report.events, int(counters["intent_duplicates_total"]), dead_letters, report.events / seconds
+            scores,
+            report.events,
+            int(counters["intent_duplicates_total"]),
+            dead_letters,
+            report.events / seconds,
         )
 
 
@@ -142,7 +150,9 @@ def _worker(settings: Settings, log: Path) -> Iterator[_Worker]:
             process.wait()
 
 
-def _finish(worker: _Worker, settings: Settings, events: int, on_progress: Progress | None) -> dict[str, float]:
+def _finish(
+    worker: _Worker, settings: Settings, events: int, on_progress: Progress | None
+) -> dict[str, float]:
     """Wait until the worker has done ``events`` records; return its counters."""
     done, moved = -1.0, time.monotonic()
     while True:
@@ -172,7 +182,9 @@ async def _collect(settings: Settings) -> tuple[list[Score], int]:
 def _get(settings: Settings, path: str) -> str | None:
     """Return what the worker's health service says, ``None`` while it is not there or not ready."""
     try:
-        with urllib.request.urlopen(f"http://{settings.http_host}:{settings.http_port}/{path}", timeout=5) as answer:
+        with urllib.request.urlopen(
+            f"http://{settings.http_host}:{settings.http_port}/{path}", timeout=5
+        ) as answer:
             return str(answer.read().decode())
     except OSError:  # also urllib.error.URLError
         return None

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -61,7 +62,9 @@ class Engine:
         """Judge a partition's next events against its watermark."""
         return judge(times, arrivals, watermark, self.lateness_ms)
 
-    def score(self, columns: EventColumns, customers: list[str], slots: NDArray[np.int64], states: States) -> Scored:
+    def score(
+        self, columns: EventColumns, customers: list[str], slots: NDArray[np.int64], states: States
+    ) -> Scored:
         """Fold admitted events into ``states``, in place, and score them.
 
         Parameters
@@ -73,9 +76,7 @@ class Engine:
         slots
             For each event the position of its customer.
         """
-        folded = fold(
-            states, slots, columns, zone=zone(self.bundle.manifest.timezone), ttl_ms=self.ttl_ms
-        )
+        folded = fold(states, slots, columns, zone=zone(self.bundle.manifest.timezone), ttl_ms=self.ttl_ms)
         rows = np.flatnonzero(folded.status == Status.FOLDED)
         vectors = folded.vectors if len(rows) == len(slots) else folded.vectors[rows]
         said = self.bundle.score(vectors)
@@ -92,7 +93,6 @@ class Engine:
             int(np.count_nonzero(folded.status == Status.DUPLICATE)),
         )
 
-
     def warm_up(self) -> None:
         """Compile what is compiled at first use (seconds, once per machine), before events wait for it."""
         event = Event(event_id="e", type="view_item", customer_id="c", event_time=1)
@@ -102,7 +102,7 @@ class Engine:
         self.score(columns, ["c"], np.zeros(1, np.int64), empty(1))
 
 
-def slots_of(customers: list[str]) -> tuple[list[str], NDArray[np.int64]]:
+def slots_of(customers: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
     """Return the distinct customers in order of appearance, and for each event the position of its customer."""
     positions: dict[str, int] = {}
     slots = np.fromiter(

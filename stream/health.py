@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Iterator
 
 import uvicorn
@@ -65,9 +66,13 @@ async def serve_health(app: FastAPI, host: str, port: int) -> AsyncIterator[int]
     )  # fmt: skip
     server = _Server(config)
     try:
-        listener = config.bind_socket()
-    except SystemExit:
-        raise ServiceError(f"cannot listen on {host}:{port}: set INTENT_HTTP_PORT to a free port") from None
+        listener = socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
+        )
+    except OSError as error:
+        raise ServiceError(
+            f"cannot listen on {host}:{port} ({error.strerror}): set INTENT_HTTP_PORT to a free port"
+        ) from None
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         yield listener.getsockname()[1]

@@ -117,7 +117,10 @@ def key_faults(
         elif event is not None and event.customer_id.encode() != key:
             fault = Reason.KEY_MISMATCH, f"the key is {key!r}, but customer_id is {event.customer_id!r}"
         elif event is None and not _is_identifier(key):
-            fault = Reason.KEY_MISMATCH, f"a null value asks to erase the customer {key!r}, which is no customer id"
+            fault = (
+                Reason.KEY_MISMATCH,
+                f"a null value asks to erase the customer {key!r}, which is no customer id",
+            )
         elif belongs[i] != partition:
             fault = (
                 Reason.WRONG_PARTITION,
@@ -146,6 +149,9 @@ def _untimely(
             fault = Reason.LATE, f"event time {times[row]} is older than the partition's watermark"
         else:
             ahead = (times[row] - arrivals[row]) / 1000
-            fault = Reason.FUTURE, f"event time is {ahead:.0f} s after the arrival, {MAX_AHEAD_MS // 1000} s are allowed"
+            fault = (
+                Reason.FUTURE,
+                f"event time is {ahead:.0f} s after the arrival, {MAX_AHEAD_MS // 1000} s are allowed",
+            )
         rejections.append(Rejection(at[row], *fault))
     return rejections

@@ -32,20 +32,28 @@ class ScorerMetrics:
         self._scored = self._counter("intent_scored", "Events scored")
         self._duplicates = self._counter("intent_duplicates", "Repeated events dropped")
         self._erased = self._counter("intent_erased", "Requests to erase a customer carried out")
-        self._foreign = self._counter("intent_foreign_currency", "Events whose money was left out for its currency")
+        self._foreign = self._counter(
+            "intent_foreign_currency", "Events whose money was left out for its currency"
+        )
         self._dead_letters = Counter(
             "intent_dead_letters", "Records refused, by reason", ["reason"], registry=self.registry
         )
-        self._bands = Counter("intent_scored_by_band", "Events scored, by band", ["band"], registry=self.registry)
+        self._bands = Counter(
+            "intent_scored_by_band", "Events scored, by band", ["band"], registry=self.registry
+        )
         self._seconds = Histogram(
             "intent_batch_seconds", "From a batch's first record to its last acknowledgement",
             registry=self.registry, buckets=_SECONDS,
         )  # fmt: skip
-        self._sizes = Histogram("intent_batch_events", "Records in a batch", registry=self.registry, buckets=_SIZES)
+        self._sizes = Histogram(
+            "intent_batch_events", "Records in a batch", registry=self.registry, buckets=_SIZES
+        )
         self._watermark = Gauge(
             "intent_watermark_seconds", "Watermark, epoch seconds", ["partition"], registry=self.registry
         )
-        Gauge("intent_model", "The bundle in use", ["version"], registry=self.registry).labels(model_version).set(1)
+        Gauge("intent_model", "The bundle in use", ["version"], registry=self.registry).labels(
+            model_version
+        ).set(1)
 
     def observe(self, ownership: Ownership) -> None:
         """Also export lag and readiness, asked for when metrics are collected."""
@@ -60,7 +68,9 @@ class ScorerMetrics:
         self._foreign.inc(int(np.count_nonzero(intake.columns.foreign)))
         for reason, number in Tally(rejection.reason for rejection in intake.rejections).items():
             self._dead_letters.labels(reason.value).inc(number)
-        for band, number in zip(("low", "medium", "high"), np.bincount(scored.band, minlength=3), strict=True):
+        for band, number in zip(
+            ("low", "medium", "high"), np.bincount(scored.band, minlength=3), strict=True
+        ):
             self._bands.labels(band).inc(int(number))
         self._seconds.observe(seconds)
         self._sizes.observe(len(batch.records))
@@ -80,4 +90,6 @@ class _OwnershipCollector(Collector):
         for partition, number in self._ownership.lag().items():
             lag.add_metric([str(partition)], number)
         yield lag
-        yield GaugeMetricFamily("intent_ready", "Whether the worker is ready", value=int(self._ownership.ready))
+        yield GaugeMetricFamily(
+            "intent_ready", "Whether the worker is ready", value=int(self._ownership.ready)
+        )

@@ -38,7 +38,9 @@ class Publisher:
         Further settings of aiokafka's clients.
     """
 
-    def __init__(self, brokers: str, *, scores: str, dead_letters: str, security: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, brokers: str, *, scores: str, dead_letters: str, security: dict[str, Any] | None = None
+    ) -> None:
         self._scores = scores
         self._dead_letters = dead_letters
         self._producer = AIOKafkaProducer(
@@ -78,7 +80,9 @@ class Publisher:
         )
         await asyncio.gather(*acknowledgements)
 
-    async def _send(self, topic: str, partition: int, records: Iterable[_Record]) -> list[asyncio.Future[Any]]:
+    async def _send(
+        self, topic: str, partition: int, records: Iterable[_Record]
+    ) -> list[asyncio.Future[Any]]:
         sent: list[asyncio.Future[Any]] = []
         builder: BatchBuilder | None = None
         for key, value, headers in records:

@@ -10,8 +10,8 @@ from stream.batches import RecordBatch
 from stream.dead_letters import dead_letter
 from stream.engine import Engine, slots_of
 from stream.intake import read_batch
-from stream.metrics import ScorerMetrics
 from stream.job import Claim, Folded
+from stream.metrics import ScorerMetrics
 from stream.publisher import Publisher
 from stream.scores import encode_scores, with_tombstones
 
@@ -56,6 +56,8 @@ class Scorer:
         scored = self.engine.score(intake.columns, customers, slots, states)
         scores = encode_scores(self.engine.bundle, intake.columns, scored, self.clock())
         letters = [dead_letter(batch.records[r.index], self.topic, r) for r in intake.rejections]
-        await self.publisher.publish(batch.partition, with_tombstones(scores, intake.columns, scored), letters)
+        await self.publisher.publish(
+            batch.partition, with_tombstones(scores, intake.columns, scored), letters
+        )
         self.metrics.count(batch, intake, scored, time.perf_counter() - began)
         return Folded(customers, states, intake.watermark)

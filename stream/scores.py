@@ -13,7 +13,9 @@ from stream.decisions import ACTIONS
 from stream.engine import Scored
 
 Band = Literal["low", "medium", "high"]
-Action = Literal["none", "recommend_items", "offer_incentive", "remind_of_cart", "assist_checkout", "cross_sell"]
+Action = Literal[
+    "none", "recommend_items", "offer_incentive", "remind_of_cart", "assist_checkout", "cross_sell"
+]
 Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 

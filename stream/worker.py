@@ -91,7 +91,9 @@ async def work(settings: Settings, *, rebuild: bool = False, stop: asyncio.Event
             rebuild=rebuild,
         )
         metrics.observe(ownership)
-        scratch = stack.enter_context(TemporaryDirectory(prefix="intent-"))  # Faust wants a folder; it stays empty
+        scratch = stack.enter_context(
+            TemporaryDirectory(prefix="intent-")
+        )  # Faust wants a folder; it stays empty
         app = BatchedApp(
             settings.kafka,
             settings.group,
@@ -109,10 +111,15 @@ async def work(settings: Settings, *, rebuild: bool = False, stop: asyncio.Event
 
 async def _check(settings: Settings, store: RedisStore) -> int:
     await asyncio.to_thread(store.ping)
-    counts = {
-        topic: await check_broker(settings.kafka, topic, settings.aiokafka_security())
-        for topic in (settings.events_topic, settings.scores_topic, settings.dead_letters_topic)
-    }
+    topics = (settings.events_topic, settings.scores_topic, settings.dead_letters_topic)
+    client = logging.getLogger("aiokafka")
+    client.disabled, logged = True, client.disabled  # a refusal says what is wrong, in one line
+    try:
+        counts = {
+            topic: await check_broker(settings.kafka, topic, settings.aiokafka_security()) for topic in topics
+        }
+    finally:
+        client.disabled = logged
     if len(set(counts.values())) > 1:
         raise TopicMismatch(
             "events, scores and dead letters must have as many partitions as each other, but "

@@ -23,9 +23,7 @@ class Malformed(NamedTuple):
 
 def good(number: int, time: int = NOW, customer: str = "anna") -> bytes:
     """Return the value of an event that can be folded."""
-    return (
-        f'{{"event_id":"good-{number}","type":"view_item","customer_id":"{customer}","event_time":{time}}}'.encode()
-    )
+    return f'{{"event_id":"good-{number}","type":"view_item","customer_id":"{customer}","event_time":{time}}}'.encode()
 
 
 def _event(**fields: str) -> bytes:
@@ -74,7 +72,11 @@ MALFORMED = [
     Malformed("time on the 30th of February", _event(event_time='"2024-02-30T00:00:00Z"'), "invalid_field"),
     Malformed("time before 1970", _event(event_time='"1969-12-31T23:59:59Z"'), "invalid_field"),
     Malformed("time beyond the year 9999", _event(event_time="253402300800000"), "invalid_field"),
-    Malformed("time in the year 10000, by its zone", _event(event_time='"9999-12-31T23:59:59-12:00"'), "invalid_field"),
+    Malformed(
+        "time in the year 10000, by its zone",
+        _event(event_time='"9999-12-31T23:59:59-12:00"'),
+        "invalid_field",
+    ),
     Malformed("negative price", _event(price="-0.01"), "negative"),
     Malformed("negative value", _event(value="-5"), "negative"),
     Malformed("negative quantity", _event(quantity="-1"), "negative"),
@@ -94,6 +96,8 @@ MALFORMED = [
     Malformed("empty key", _event(), "missing_key", key=b""),
     Malformed("another customer's key", _event(customer_id='"bert"'), "key_mismatch"),
     Malformed("key differs by a space", _event(), "key_mismatch", key=b"anna "),
-    Malformed("more than five minutes ahead of its arrival", _event(), "future", arrived_at=NOW - 5 * 60_000 - 1),
+    Malformed(
+        "more than five minutes ahead of its arrival", _event(), "future", arrived_at=NOW - 5 * 60_000 - 1
+    ),
     Malformed("older than the watermark", _event(event_time=str(NOW - 15 * 60_000 - 1)), "late"),
 ]

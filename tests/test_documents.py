@@ -20,7 +20,9 @@ ROOT = Path(__file__).parent.parent
 
 def test_the_published_contract_is_that_of_the_code() -> None:
     published = json.loads((ROOT / "docs" / "asyncapi.json").read_text())
-    assert published == json.loads(json.dumps(asyncapi())), "run: python -m stream.contract > docs/asyncapi.json"
+    assert published == json.loads(json.dumps(asyncapi())), (
+        "run: python -m stream.contract > docs/asyncapi.json"
+    )
 
 
 def test_every_reference_of_the_contract_leads_somewhere() -> None:
@@ -42,7 +44,9 @@ def test_the_contract_names_every_field_and_type() -> None:
 def test_the_table_of_features_is_that_of_the_code() -> None:
     from stream.cli.features import page
 
-    assert (ROOT / "docs" / "features.md").read_text() == page(), "run: intent features --markdown > docs/features.md"
+    assert (ROOT / "docs" / "features.md").read_text() == page(), (
+        "run: intent features --markdown > docs/features.md"
+    )
 
 
 def test_the_readme_names_no_command_or_setting_that_is_not_there() -> None:

@@ -10,6 +10,7 @@ import typer
 if TYPE_CHECKING:
     from offline.streamed import StreamQuality
     from stream.demo import DemoRun
+    from stream.scores import Score
 
 # The log to train on: as large as a minute of training allows on two cores.
 _TRAINING_CUSTOMERS = 60_000
@@ -17,10 +18,13 @@ _HOTTEST = 12
 
 Data = Annotated[
     Path | None,
-    typer.Option("--data", metavar="LOG", help="Train on this log's beginning and stream it, instead of simulating."),
+    typer.Option(
+        "--data", metavar="LOG", help="Train on this log's beginning and stream it, instead of simulating."
+    ),
 ]
 Horizon = Annotated[
-    str | None, typer.Option(help="How far the prediction looks: 30m, 12h, 30d. Default: INTENT_HORIZON, 30m.")
+    str | None,
+    typer.Option(help="How far the prediction looks: 30m, 12h, 30d. Default: INTENT_HORIZON, 30m."),
 ]
 Customers = Annotated[int, typer.Option(min=100, help="Simulated customers that are streamed.")]
 Days = Annotated[int, typer.Option(min=2, help="Days that are simulated.")]
@@ -154,7 +158,7 @@ def _show(streamed: DemoRun, summary: dict[str, Any], horizon_seconds: float) ->
     from stream.settings import duration_text
 
     horizon = duration_text(timedelta(seconds=horizon_seconds))
-    latest = {}
+    latest: dict[str, Score] = {}
     for score in streamed.scores:
         if score.customer_id not in latest or score.as_of >= latest[score.customer_id].as_of:
             latest[score.customer_id] = score
@@ -172,7 +176,9 @@ def _show(streamed: DemoRun, summary: dict[str, Any], horizon_seconds: float) ->
     for name, value in summary.items():
         rows.add_row(name.replace("_", " "), _text(value))
     console.print(rows)
-    console.print("Next: [bold]intent services[/], [bold]intent train[/] on your own log, [bold]intent worker[/].")
+    console.print(
+        "Next: [bold]intent services[/], [bold]intent train[/] on your own log, [bold]intent worker[/]."
+    )
 
 
 def _minute(ms: int) -> str:
@@ -184,6 +190,10 @@ def _minute(ms: int) -> str:
 def _text(value: Any) -> str:
     if value is None:
         return "-"
-    return f"{value:,.4g}" if isinstance(value, float) and value <= 1 else f"{value:,.0f}" if isinstance(value, float) else (
-        f"{value:,}" if isinstance(value, int) else str(value)
+    return (
+        f"{value:,.4g}"
+        if isinstance(value, float) and value <= 1
+        else f"{value:,.0f}"
+        if isinstance(value, float)
+        else (f"{value:,}" if isinstance(value, int) else str(value))
     )

@@ -8,13 +8,18 @@ from typing import Annotated
 import typer
 
 BundleFolder = Annotated[
-    Path | None, typer.Option("--bundle", metavar="DIR", help="The bundle to score with. Default: INTENT_BUNDLE.")
+    Path | None,
+    typer.Option("--bundle", metavar="DIR", help="The bundle to score with. Default: INTENT_BUNDLE."),
 ]
 Rebuild = Annotated[
     bool,
-    typer.Option(help="Where Redis has lost its records, build the states again from the topic's first event on."),
+    typer.Option(
+        help="Where Redis has lost its records, build the states again from the topic's first event on."
+    ),
 ]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Also log what Faust and the Kafka client do.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Also log what Faust and the Kafka client do.")
+]
 
 
 def register(app: typer.Typer) -> None:

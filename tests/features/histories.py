@@ -16,7 +16,9 @@ MONDAY = 1_709_510_400_000
 SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000
 
 
-def event(number: int, time: int, type_: str = "view_item", customer: str = "anna", **fields: object) -> Event:
+def event(
+    number: int, time: int, type_: str = "view_item", customer: str = "anna", **fields: object
+) -> Event:
     """Return an event; ``time`` counts from `MONDAY` in ms."""
     return Event(event_id=f"e{number}", type=type_, customer_id=customer, event_time=MONDAY + time, **fields)  # type: ignore[arg-type]
 

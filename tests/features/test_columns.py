@@ -13,7 +13,9 @@ from tests.features.histories import event
 
 EVENTS = [
     event(1, 0, "view_item", item_id="a", price=1.25, channel="web"),
-    event(2, 1, "purchase", customer="Bärbel", items=[Item("b", price=0.1, quantity=3), Item("c", price=0.2)]),
+    event(
+        2, 1, "purchase", customer="Bärbel", items=[Item("b", price=0.1, quantity=3), Item("c", price=0.2)]
+    ),
     event(3, 2, "purchase", value=9.99, currency="USD", channel="store", items=[]),
     event(4, 3, "refund", customer="x" * 128, value=3.0, quantity=0, currency="EUR"),
     event(5, 4, "purchase", items=[Item("d")], price=4.0, quantity=7, channel="app"),
@@ -22,9 +24,31 @@ EVENTS = [
 
 def _table() -> pa.Table:
     rows = [msgspec.to_builtins(e) for e in EVENTS]
-    names = {name: [row.get(name) for row in rows] for name in ("event_id", "type", "customer_id", "event_time", "item_id",
-                                                                "price", "quantity", "value", "currency", "channel")}
-    item = pa.list_(pa.struct([("item_id", pa.string()), ("category", pa.string()), ("price", pa.float64()), ("quantity", pa.int64())]))
+    names = {
+        name: [row.get(name) for row in rows]
+        for name in (
+            "event_id",
+            "type",
+            "customer_id",
+            "event_time",
+            "item_id",
+            "price",
+            "quantity",
+            "value",
+            "currency",
+            "channel",
+        )
+    }
+    item = pa.list_(
+        pa.struct(
+            [
+                ("item_id", pa.string()),
+                ("category", pa.string()),
+                ("price", pa.float64()),
+                ("quantity", pa.int64()),
+            ]
+        )
+    )
     return conform(pa.table({**names, "items": pa.array([row.get("items") for row in rows], item)}))
 
 

@@ -45,7 +45,9 @@ def test_the_cart_fills_empties_and_is_gone_after_a_purchase() -> None:
 
 
 def test_a_cart_never_becomes_negative() -> None:
-    states, _ = folded([event(1, 0, "add_to_cart", price=1.0), event(2, 1, "remove_from_cart", price=9.0, quantity=5)])
+    states, _ = folded(
+        [event(1, 0, "add_to_cart", price=1.0), event(2, 1, "remove_from_cart", price=9.0, quantity=5)]
+    )
     assert (states["cart_value"][0], states["cart_quantity"][0]) == (0.0, 0.0)
 
 
@@ -94,7 +96,15 @@ def test_counters_agree_whatever_the_order_within_the_lateness(seed: int) -> Non
     late = fold(two, slots[shuffled], columns.take(shuffled))
     assert (np.diff(columns.time[shuffled]) < 0).sum() > 500, f"seed {seed} shuffles nothing"
     np.testing.assert_allclose(two["decayed"], one["decayed"], rtol=1e-9, atol=1e-12)
-    for name in ("events", "type_counts", "type_times", "first_time", "last_time", "purchase_times", "channel_counts"):
+    for name in (
+        "events",
+        "type_counts",
+        "type_times",
+        "first_time",
+        "last_time",
+        "purchase_times",
+        "channel_counts",
+    ):
         np.testing.assert_array_equal(two[name], one[name], err_msg=name)
     np.testing.assert_allclose(two["spend"], one["spend"], rtol=1e-12)
     assert (late.as_of >= columns.time[shuffled]).all()
@@ -103,8 +113,18 @@ def test_counters_agree_whatever_the_order_within_the_lateness(seed: int) -> Non
 def test_a_late_event_never_changes_session_cart_gaps_and_items() -> None:
     history = [event(1, 0, item_id="a"), event(2, 10 * MINUTE, "add_to_cart", price=5.0, item_id="b")]
     before, _ = folded(history)
-    after, out = folded([*history, event(3, 5 * MINUTE, "remove_from_cart", price=5.0, item_id="c", quantity=1)])
-    for name in ("session_events", "session_counts", "session_items", "cart_value", "recent_times", "items", "log_gap"):
+    after, out = folded(
+        [*history, event(3, 5 * MINUTE, "remove_from_cart", price=5.0, item_id="c", quantity=1)]
+    )
+    for name in (
+        "session_events",
+        "session_counts",
+        "session_items",
+        "cart_value",
+        "recent_times",
+        "items",
+        "log_gap",
+    ):
         np.testing.assert_array_equal(after[name], before[name], err_msg=name)
     assert after["events"].tolist() == [3]
     assert out.as_of[-1] == MONDAY + 10 * MINUTE, "a late event is scored as of the latest one"

@@ -13,7 +13,14 @@ MINUTE, DAY = 60_000, 86_400_000
 UTC = zone("UTC")
 
 
-def labels(customers: list[int], times: list[int], bought: list[bool], start: str = "0", end: int = 10**15, **kw: object) -> list[int]:
+def labels(
+    customers: list[int],
+    times: list[int],
+    bought: list[bool],
+    start: str = "0",
+    end: int = 10**15,
+    **kw: object,
+) -> list[int]:
     time = np.array(times, np.int64)
     options = {"horizon_ms": 30 * MINUTE, "zone": UTC, **kw}
     purchases = np.where(bought, time, -1)
@@ -21,7 +28,11 @@ def labels(customers: list[int], times: list[int], bought: list[bool], start: st
 
 
 def test_the_horizon_is_open_at_the_start_and_closed_at_the_end() -> None:
-    assert labels([1, 1, 1], [0, 30 * MINUTE, 31 * MINUTE], [False, True, False]) == [POSITIVE, NEGATIVE, NEGATIVE]
+    assert labels([1, 1, 1], [0, 30 * MINUTE, 31 * MINUTE], [False, True, False]) == [
+        POSITIVE,
+        NEGATIVE,
+        NEGATIVE,
+    ]
     assert labels([1, 1], [0, 30 * MINUTE + 1], [False, True]) == [NEGATIVE, NEGATIVE]
 
 
@@ -62,15 +73,24 @@ def test_labels_equal_those_of_the_rule_read_aloud(seed: int, start: str) -> Non
     as_of = times.copy()
     bought = rng.random(n) < 0.1
     end = int(times[-1])
-    got = horizon_labels(customers, as_of, np.where(bought, times, -1), horizon_ms=horizon, start=start, zone=UTC, end=end)  # type: ignore[arg-type]
+    got = horizon_labels(
+        customers, as_of, np.where(bought, times, -1), horizon_ms=horizon, start=start, zone=UTC, end=end
+    )  # type: ignore[arg-type]
     for i in range(n):
         if as_of[i] + horizon > end:
             expected = UNKNOWN
         else:
             first = as_of[i] + 1 if start == "0" else (as_of[i] // DAY + 1) * DAY
-            expected = int(any(bought[j] and customers[j] == customers[i] and j != i
-                               and (first <= times[j] or (start == "0" and times[j] == as_of[i] and j > i))
-                               and times[j] <= as_of[i] + horizon for j in range(n)))
+            expected = int(
+                any(
+                    bought[j]
+                    and customers[j] == customers[i]
+                    and j != i
+                    and (first <= times[j] or (start == "0" and times[j] == as_of[i] and j > i))
+                    and times[j] <= as_of[i] + horizon
+                    for j in range(n)
+                )
+            )
         assert got[i] == expected, f"seed {seed}, event {i}"
 
 
@@ -86,7 +106,9 @@ def test_the_next_day_agrees_with_the_time_zone_database(name: str) -> None:
     for hour in range(0, 24 * 366 * 2, 7):
         now = dt.datetime(2010, 12, 1, tzinfo=dt.UTC) + dt.timedelta(hours=hour)
         local = now.astimezone(info)
-        got = dt.datetime.fromtimestamp(next_day(int(now.timestamp() * 1000), *table) / 1000, dt.UTC).astimezone(info)
+        got = dt.datetime.fromtimestamp(
+            next_day(int(now.timestamp() * 1000), *table) / 1000, dt.UTC
+        ).astimezone(info)
         assert got.date() > local.date(), now
         just_before = dt.datetime.fromtimestamp(got.timestamp() - 1, dt.UTC).astimezone(info)
         assert just_before.date() == local.date(), now

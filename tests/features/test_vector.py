@@ -90,7 +90,9 @@ def test_every_column_but_the_segment_varies_with_the_history() -> None:
 
 def test_local_time_is_the_shops() -> None:
     states, _ = folded([event(1, 0)])
-    utc, tokyo = (vectors(states, zone(name))[0, COLUMN_NAMES.index("hour_cos")] for name in ("UTC", "Asia/Tokyo"))
+    utc, tokyo = (
+        vectors(states, zone(name))[0, COLUMN_NAMES.index("hour_cos")] for name in ("UTC", "Asia/Tokyo")
+    )
     assert utc == pytest.approx(1.0)
     assert tokyo == pytest.approx(math.cos(2 * math.pi * 9 / 24), abs=1e-6)
 

@@ -140,7 +140,7 @@ class Stage:
 def stage(topics: Settings, tmp_path: Path, seed: int) -> Iterator[Stage]:
     save_bundle(topics.bundle)
     # Some events come later than allowed, and some come twice.
-    log, _ = repeated(shuffled(simulated(3_000, 1, seed), topics.lateness_ms * 3 // 2, seed), 0.05, seed)
+    log, _ = repeated(shuffled(simulated(2_000, 1, seed), topics.lateness_ms * 3 // 2, seed), 0.05, seed)
     with RedisServer(tmp_path / "redis") as server:
         settings = topics.model_copy(update={"redis": SecretStr(server.url)})
         with Fleet(settings, tmp_path) as fleet:

@@ -143,6 +143,7 @@ class Fleet:
         self.settings = settings
         self.workers: list[Worker] = []
         self._directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
         self._store = RedisStore(settings.redis_url, settings.redis_prefix)
         self._consumer = KafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False)
 

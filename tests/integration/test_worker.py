@@ -1,0 +1,386 @@
+"""`intent worker`: what it refuses, what it says about itself, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pyarrow as pa
+import pytest
+import redis
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.errors import KafkaError
+from pydantic import SecretStr
+
+from features.events import Event, encode
+from features.state import from_bytes
+from stream.embedded import RedisServer
+from stream.replay import replay
+from stream.server_process import free_port
+from stream.settings import Settings
+from stream.topics import create_topics
+from tests.bundles import save_bundle
+from tests.integration.outcome import (
+    assert_repeats_agree,
+    assert_same_scores,
+    assert_same_states,
+    expected,
+    read_topic,
+    scores_by_event,
+    stored_states,
+)
+from tests.integration.shop_logs import simulated
+from tests.integration.workers import Fleet, Worker, until
+
+NOW = 1_709_510_400_000  # 2024-03-04 00:00 UTC
+
+
+@pytest.fixture
+def fleet(topics: Settings, tmp_path: Path) -> Iterator[Fleet]:
+    save_bundle(topics.bundle)
+    with Fleet(topics, tmp_path) as fleet:
+        yield fleet
+
+
+def refusal(worker: Worker) -> str:
+    """Return the one line with which a worker ended, exit code 1; log lines may come before it."""
+    assert worker.wait() == 1, worker.tail()
+    lines = worker.lines()
+    assert [line for line in lines if line.startswith("intent: ")] == lines[-1:], worker.tail()
+    assert "Traceback" not in worker.tail()
+    return lines[-1]
+
+
+def emit(settings: Settings, *events: Event) -> None:
+    """Produce events; they arrive when they happen."""
+    producer = KafkaProducer(bootstrap_servers=settings.kafka)
+    for event in events:
+        assert isinstance(event.event_time, int)
+        producer.send(
+            settings.events_topic,
+            key=event.customer_id.encode(),
+            value=encode(event),
+            headers=[("arrived_at", b"%d" % event.event_time)],
+        )
+    producer.close()
+
+
+def view(number: int, customer: str = "anna", **fields: Any) -> Event:
+    defaults = {"type": "view_item", "event_time": NOW + number * 1000}
+    return Event(event_id=f"e{number}", customer_id=customer, **defaults | fields)
+
+
+# What it refuses before it has begun
+
+
+def _no_bundle(settings: Settings, folder: Path) -> tuple[dict[str, Any], list[str]]:
+    return {"bundle": folder / "nowhere"}, [str(folder / "nowhere"), "`intent train"]
+
+
+def _other_features(settings: Settings, folder: Path) -> tuple[dict[str, Any], list[str]]:
+    bundle = save_bundle(folder / "old", features_version="0123456789abcdef")
+    return {"bundle": bundle}, ["0123456789abcdef", "`intent train`"]
+
+
+def _damaged_bundle(settings: Settings, folder: Path) -> tuple[dict[str, Any], list[str]]:
+    bundle = save_bundle(folder / "damaged")
+    (bundle / "network.onnx").write_bytes(b"no network")
+    return {"bundle": bundle}, ["network.onnx"]
+
+
+def _other_currency(settings: Settings, folder: Path) -> tuple[dict[str, Any], list[str]]:
+    return {"currency": "USD"}, ["INTENT_CURRENCY is USD", "trained for EUR"]
+
+
+def _no_broker(settings: Settings, folder: Path) -> tuple[dict[str, Any], list[str]]:
+    kafka = f"127.0.0.1:{free_port()}"
+    return {"kafka": kafka}, [kafka, "INTENT_KAFKA"]
+
+
+def _no_redis(settings: Settings, folder: Path) -> tuple[dict[str, Any], list[str]]:
+    port = free_port()
+    return {"redis": SecretStr(f"redis://:secret@127.0.0.1:{port}/0")}, [f"127.0.0.1:{port}", "INTENT_REDIS"]
+
+
+def _no_topics(settings: Settings, folder: Path) -> tuple[dict[str, Any], list[str]]:
+    return {"topic_prefix": "nobody-made."}, ["nobody-made.events", "`intent topics create`"]
+
+
+def _uneven_topics(settings: Settings, folder: Path) -> tuple[dict[str, Any], list[str]]:
+    _more_partitions(settings, settings.scores_topic)
+    return {}, [f"{settings.events_topic} has 3", f"{settings.scores_topic} has 4"]
+
+
+def _no_number(settings: Settings, folder: Path) -> tuple[dict[str, Any], list[str]]:
+    return {"batch_max": 0}, ["INTENT_BATCH_MAX", "'0'"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        _no_bundle,
+        _other_features,
+        _damaged_bundle,
+        _other_currency,
+        _no_broker,
+        _no_redis,
+        _no_topics,
+        _uneven_topics,
+        _no_number,
+    ],
+)
+def test_a_worker_that_cannot_start_says_why_in_one_line(
+    fleet: Fleet, tmp_path: Path, wrong: Callable[[Settings, Path], tuple[dict[str, Any], list[str]]]
+) -> None:
+    changes, said = wrong(fleet.settings, tmp_path)
+    worker = fleet.start(settings=fleet.settings.model_copy(update=changes))
+    line = refusal(worker)
+    assert worker.lines() == [line]
+    for words in said:
+        assert words in line
+    assert "secret" not in line
+
+
+def test_a_taken_port_is_named_in_one_line(fleet: Fleet) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        worker = fleet.start(settings=fleet.settings.model_copy(update={"http_port": port}))
+        line = refusal(worker)
+        assert worker.lines() == [line]
+        assert f"127.0.0.1:{port}" in line
+        assert "INTENT_HTTP_PORT" in line
+
+
+# What it refuses when states and topic don't fit
+
+
+def run_once(fleet: Fleet, log: pa.Table) -> None:
+    """Score a log with a worker that then ends, so that Kafka has its commit."""
+    worker = fleet.start()
+    replay(fleet.settings, log)
+    fleet.finish(worker)
+    assert worker.stop()[0] == 0
+    committed = KafkaConsumer(bootstrap_servers=fleet.settings.kafka, group_id=fleet.settings.group)
+    for partition, end in fleet.ends(fleet.settings.events_topic).items():
+        assert committed.committed(TopicPartition(fleet.settings.events_topic, partition)) == end
+    committed.close()
+
+
+def forget(settings: Settings) -> None:
+    """Delete what Redis holds of this test."""
+    with redis.Redis.from_url(settings.redis_url) as client:
+        keys = list(client.scan_iter(match=f"{{{settings.redis_prefix}.*", count=5_000))
+        assert client.delete(*keys) == len(keys) > 0
+
+
+def _more_partitions(settings: Settings, *topics: str) -> None:
+    with KafkaAdminClient(bootstrap_servers=settings.kafka) as admin:
+        admin.create_partitions(dict.fromkeys(topics, settings.partitions + 1))
+        until(
+            lambda: all(len(topic["partitions"]) == 4 for topic in admin.describe_topics(list(topics))),
+            "there are more partitions",
+        )
+
+
+def _recreate(settings: Settings) -> None:
+    topic = settings.events_topic
+    with KafkaAdminClient(bootstrap_servers=settings.kafka) as admin:
+        admin.delete_topics([topic])
+        until(lambda: topic not in admin.list_topics(), "the topic is gone")
+    until(lambda: _created(settings), "the topic is there again")
+
+
+def _created(settings: Settings) -> bool:
+    try:
+        create_topics(settings)
+    except KafkaError:  # the broker is still deleting the former one
+        return False
+    return True
+
+
+def test_lost_states_are_refused_and_rebuilt_by_the_command_that_is_named(fleet: Fleet, seed: int) -> None:
+    log = simulated(300, 1, seed)
+    run_once(fleet, log)
+    forget(fleet.settings)
+    line = refusal(fleet.start())
+    assert "`intent worker --rebuild`" in line
+    assert fleet.settings.events_topic in line
+    assert not stored_states(fleet.settings), "a refusal writes nothing"
+
+    rebuilding = fleet.start("--rebuild")
+    fleet.finish(rebuilding)
+    assert rebuilding.stop()[0] == 0
+    truth = expected(fleet.settings, log)
+    assert_same_states(fleet.settings, truth)
+    scores = scores_by_event(read_topic(fleet.settings, fleet.settings.scores_topic))
+    assert_same_scores(scores, truth)
+    assert assert_repeats_agree(scores) == len(log), "every event was scored again, and alike"
+
+    again = fleet.ready()
+    assert again.stop()[0] == 0, "afterwards it starts as usual"
+
+
+def test_another_partition_count_is_refused(fleet: Fleet) -> None:
+    run_once(fleet, simulated(50, 1, 1))
+    settings = fleet.settings
+    _more_partitions(
+        settings, settings.events_topic, settings.scores_topic, settings.dead_letters_topic
+    )
+    line = refusal(fleet.start())
+    assert "4 partitions, but had 3" in line
+    assert "INTENT_REDIS_PREFIX" in line
+
+
+def test_a_recreated_topic_is_refused_until_the_states_start_anew(fleet: Fleet, tmp_path: Path) -> None:
+    run_once(fleet, simulated(100, 1, 1))
+    _recreate(fleet.settings)
+    line = refusal(fleet.start())
+    assert "the topic was made anew" in line
+    assert "INTENT_REDIS_PREFIX" in line
+    assert "`intent worker --rebuild`" in line
+
+    log = simulated(80, 1, 2)
+    anew = fleet.settings.model_copy(update={"redis_prefix": f"{fleet.settings.redis_prefix}-anew"})
+    with Fleet(anew, tmp_path / "anew") as other:
+        replay(anew, log)
+        worker = other.start("--rebuild")
+        other.finish(worker)
+        assert worker.stop()[0] == 0
+    assert_same_states(anew, expected(anew, log))
+
+
+def test_events_that_expired_unread_are_refused(fleet: Fleet) -> None:
+    run_once(fleet, simulated(50, 1, 1))
+    settings = fleet.settings
+    replay(settings, simulated(50, 1, 2))
+    ends = {TopicPartition(settings.events_topic, p): end for p, end in fleet.ends(settings.events_topic).items()}
+    with KafkaAdminClient(bootstrap_servers=settings.kafka) as admin:
+        admin.delete_records(ends)
+    line = refusal(fleet.start())
+    assert "expired unread" in line
+    assert "`intent worker --rebuild`" in line
+
+
+# What it says about itself
+
+
+def test_a_worker_is_ready_only_when_it_owns_its_partitions(fleet: Fleet) -> None:
+    worker = fleet.start()
+    seen: list[int] = []
+
+    def ready() -> bool:
+        seen.append(worker.status("/readyz"))
+        return worker.check() and seen[-1] == httpx.codes.OK
+
+    until(ready, "the worker is ready", pause=0.002)
+    answers = [status for status in seen if status]
+    assert answers[0] == httpx.codes.SERVICE_UNAVAILABLE
+    assert set(answers) == {200, 503}
+    assert worker.get("/readyz").json() == {"status": "ready"}
+    assert worker.get("/healthz").json() == {"status": "ok"}
+    assert set(fleet.records()) == {0, 1, 2}
+    assert worker.status("/nowhere") == httpx.codes.NOT_FOUND
+
+
+def test_a_worker_without_redis_waits_and_says_so(topics: Settings, tmp_path: Path) -> None:
+    save_bundle(topics.bundle)
+    with RedisServer(tmp_path / "redis", appendonly=True, appendfsync="always") as server:
+        settings = topics.model_copy(update={"redis": SecretStr(server.url)})
+        with Fleet(settings, tmp_path) as fleet:
+            worker = fleet.ready()
+            server.kill()
+            log = simulated(60, 1, 1)
+            replay(settings, log)
+            until(lambda: worker.check() and worker.status("/readyz") == 503, "the worker is not ready")
+            assert f"127.0.0.1:{server.port}" in worker.get("/readyz").json()["reason"]
+            assert worker.status("/healthz") == 200
+            assert worker.metrics()["intent_ready"] == 0
+            server.start()
+            fleet.finish(worker)
+            until(lambda: worker.status("/readyz") == 200, "the worker is ready again")
+            assert worker.stop()[0] == 0
+            assert_same_states(settings, expected(settings, log))
+
+
+def test_the_metrics_equal_what_happened(fleet: Fleet) -> None:
+    settings = fleet.settings
+    worker = fleet.ready()
+    emit(settings, *(view(number) for number in range(5)))
+    emit(settings, view(2), view(6, type="purchase", value=10.0, currency="USD"))
+    emit(settings, view(7, type="purchase", value=7.5, currency="EUR"))
+    emit(settings, view(-3600, "anna"), view(-3601, "anna"))  # older than the watermark
+    producer = KafkaProducer(bootstrap_servers=settings.kafka)
+    producer.send(settings.events_topic, key=b"anna", value=b"no event")
+    producer.send(settings.events_topic, key=b"bert", value=None)
+    producer.close()
+    fleet.finish(worker)
+    metrics = worker.metrics()
+    assert metrics["intent_events_total"] == metrics["intent_batch_events_sum"] == 12
+    assert metrics["intent_scored_total"] == 7
+    assert metrics["intent_duplicates_total"] == 1
+    assert metrics["intent_erased_total"] == 1
+    assert metrics["intent_foreign_currency_total"] == 1
+    assert metrics['intent_dead_letters_total{reason="late"}'] == 2
+    assert metrics['intent_dead_letters_total{reason="not_json"}'] == 1
+    assert sum(n for name, n in metrics.items() if name.startswith("intent_scored_by_band_total")) == 7
+    assert metrics["intent_batch_seconds_count"] == metrics["intent_batch_events_count"] > 0
+    watermarks = {n for name, n in metrics.items() if name.startswith("intent_watermark_seconds")}
+    assert NOW / 1000 + 7 - 15 * 60 in watermarks
+    assert metrics['intent_model{version="random-5"}'] == metrics["intent_ready"] == 1
+    assert [metrics[f'intent_lag_events{{partition="{p}"}}'] for p in range(3)] == [0, 0, 0]
+    [state] = from_bytes([stored_states(settings)["anna"]])
+    assert state["spend"] == 7.5, "money in another currency is left out"
+    assert state["type_counts"].tolist() == [5, 0, 0, 0, 0, 0, 2, 0]
+
+
+# How it ends
+
+
+def test_a_worker_that_is_stopped_under_load_loses_nothing(fleet: Fleet, seed: int) -> None:
+    log = simulated(3_000, 1, seed)
+    small = fleet.settings.model_copy(update={"batch_max": 100})
+    replay(fleet.settings, log)
+    worker = fleet.start(settings=small)
+    until(lambda: worker.check() and fleet.saved() > len(log) // 20, "some events are scored", pause=0.002)
+    code, seconds = worker.stop()
+    assert code == 0
+    assert seconds < 10.0
+    done = fleet.saved()
+    assert done < len(log), "it had finished before it was stopped"
+    scores = scores_by_event(read_topic(fleet.settings, fleet.settings.scores_topic))
+    assert len(scores) == done
+    assert "Traceback" not in worker.tail()
+
+    following = fleet.start()
+    fleet.finish(following)
+    assert following.stop()[0] == 0
+    truth = expected(fleet.settings, log)
+    assert_same_states(fleet.settings, truth)
+    scores = scores_by_event(read_topic(fleet.settings, fleet.settings.scores_topic))
+    assert_same_scores(scores, truth)
+    assert assert_repeats_agree(scores) == 0, "a stop in order repeats nothing"
+
+
+def test_a_score_says_all_that_marketing_needs(fleet: Fleet) -> None:
+    worker = fleet.start()
+    emit(fleet.settings, view(1, channel="web"), view(0, event_time=NOW))
+    fleet.finish(worker)
+    assert worker.stop()[0] == 0
+    records = [record for record in read_topic(fleet.settings, fleet.settings.scores_topic) if record.value]
+    first, second = (json.loads(record.value or b"") for record in records)
+    assert set(first) == {
+        "event_id", "customer_id", "event_time", "scored_at", "purchase_intent", "horizon_seconds", "as_of",
+        "network_score", "online_score", "band", "segment", "reasons", "action", "holdout", "model_version",
+        "features_version",
+    }  # fmt: skip
+    assert (first["event_id"], first["event_time"], first["as_of"]) == ("e1", NOW + 1000, NOW + 1000)
+    assert (second["event_id"], second["event_time"]) == ("e0", NOW)
+    assert second["as_of"] == NOW + 1000, "a late event is scored as of the latest one"
+    assert 0 < first["purchase_intent"] < 1
+    assert first["online_score"] is None
+    assert first["scored_at"] > NOW
+    assert (first["horizon_seconds"], first["model_version"]) == (1800.0, "random-5")
