@@ -29,7 +29,7 @@ check: $(VENV)/dev.stamp ## Lint, format, types, and documents that are generate
 	$(BIN)/python -m pytest -q tests/test_documents.py
 
 bench: $(VENV)/bench.stamp ## Throughput and latency, side by side with idiomatic Faust, Quix Streams and Bytewax
-	$(BIN)/python -m benchmarks.throughput $(ARGS)
+	$(BIN)/python -m benchmarks $(ARGS)
 
 bench-network: $(VENV)/bench.stamp ## How much of the best possible score the network reaches (minutes)
 	$(BIN)/python -m benchmarks.network $(ARGS)

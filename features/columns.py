@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import chain
@@ -84,22 +85,35 @@ def from_events(events: Sequence[Event], currency: str) -> EventColumns:
     return _columns(
         customers=[e.customer_id for e in events],
         event_ids=[e.event_id for e in events],
-        time=np.array([epoch_ms(e.event_time) for e in events], np.int64),
-        type_=np.array([TYPE_CODES[e.type] for e in events], np.uint8),
-        channel=np.array(
-            [NO_CHANNEL if e.channel is None else CHANNEL_CODES[e.channel] for e in events], np.uint8
-        ),
+        time=_times([e.event_time for e in events]),
+        type_=np.frombuffer(bytes([TYPE_CODES[e.type] for e in events]), np.uint8),
+        channel=np.frombuffer(bytes([_CHANNELS[e.channel] for e in events]), np.uint8),
         price=np.array([e.price for e in events], np.float64),  # None becomes NaN
         quantity=np.array([e.quantity for e in events], np.float64),
         value=np.array([e.value for e in events], np.float64),
-        foreign=np.array([e.currency is not None and e.currency != currency for e in events], np.bool_),
-        line_counts=np.fromiter((len(items) if items else 0 for items in lines), np.int64, len(lines)),
+        foreign=_foreign([e.currency for e in events], currency),
+        line_counts=np.array([len(items) if items else 0 for items in lines], np.int64),
         line_price=np.array([i.price for i in chain.from_iterable(with_lines)], np.float64),
         line_quantity=np.array([i.quantity for i in chain.from_iterable(with_lines)], np.float64),
         item_hash=_hashes(
             [e.item_id or (items[0].item_id if items else "") for e, items in zip(events, lines, strict=True)]
         ),
     )
+
+
+_CHANNELS: Final[dict[str | None, int]] = {**CHANNEL_CODES, None: NO_CHANNEL}
+
+
+def _times(times: list[int | dt.datetime]) -> NDArray[np.int64]:
+    if dt.datetime in set(map(type, times)):
+        times = [epoch_ms(time) for time in times]
+    return np.array(times, np.int64)
+
+
+def _foreign(currencies: list[str | None], own: str) -> NDArray[np.bool_]:
+    if set(currencies) <= {None, own}:
+        return np.zeros(len(currencies), np.bool_)
+    return np.array([currency not in (None, own) for currency in currencies], np.bool_)
 
 
 def from_table(table: pa.Table, currency: str) -> EventColumns:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from features.vector import COLUMN_NAMES, Vectors
 from offline.exceptions import MissingExtra
+from offline.openmp import provide_openmp
 
 #: The rule in words, for the manifest.
 BROWSING_RULE: Final = (
@@ -64,6 +65,7 @@ def fit_lightgbm(
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Callable[[Vectors], NDArray[np.float64]]:
     """Train LightGBM on plain vectors (trees don't mind the scale); return its logits of other rows."""
+    provide_openmp()
     try:
         import lightgbm
     except ImportError:

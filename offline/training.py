@@ -149,7 +149,7 @@ def latest_vectors(examples: Examples, split: Split) -> Vectors:
     rows = np.flatnonzero(examples.as_of < split.calibration - split.horizon_ms)
     latest = np.full(int(examples.customers.max(initial=0)) + 1, -1)
     latest[examples.customers[rows]] = rows  # of several, the last one stays
-    return examples.vectors[latest[latest >= 0]]
+    return np.ascontiguousarray(examples.vectors[latest[latest >= 0]])
 
 
 def exact_of(log: pa.Table, context: Context, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:

@@ -6,11 +6,19 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Sequence
 from operator import attrgetter
-from typing import NamedTuple
-
-from aiokafka import ConsumerRecord
+from typing import NamedTuple, Protocol
 
 _offset = attrgetter("offset")
+
+
+class Record(Protocol):
+    """A record as aiokafka parses it: raw bytes, and nothing that its batch knows already."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
 
 
 class RecordBatch(NamedTuple):
@@ -32,7 +40,7 @@ class RecordBatch(NamedTuple):
     """
 
     partition: int
-    records: Sequence[ConsumerRecord]
+    records: Sequence[Record]
     start: int
     stop: int
 

@@ -22,6 +22,7 @@ from typing import Any, Final, NamedTuple
 from aiokafka import ConsumerRecord
 
 from features.events import Rejection
+from stream.batches import Record
 from stream.intake import arrival
 from stream.reading import TopicReader
 from stream.settings import Settings
@@ -92,7 +93,7 @@ class DeadLetter(NamedTuple):
         }
 
 
-def dead_letter(record: ConsumerRecord, topic: str, rejection: Rejection) -> DeadLetter:
+def dead_letter(record: Record, topic: str, partition: int, rejection: Rejection) -> DeadLetter:
     """Return the dead letter of a record that was rejected."""
     return DeadLetter(
         record.key,
@@ -100,7 +101,7 @@ def dead_letter(record: ConsumerRecord, topic: str, rejection: Rejection) -> Dea
         str(rejection.reason),
         rejection.detail,
         topic,
-        record.partition,
+        partition,
         record.offset,
         arrival(record),
         record.headers,

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from typing import Final, cast
 
 import numpy as np
-from aiokafka import ConsumerRecord
 from numpy.typing import NDArray
 
 from features.columns import EventColumns, from_events
 from features.events import MAX_ID, Event, Reason, Rejection, decode_many
 from features.partition import partitions_of
 from features.watermark import ACCEPTED, LATE, MAX_AHEAD_MS
-from stream.batches import RecordBatch
+from stream.batches import Record, RecordBatch
 from stream.engine import Engine
 
 #: Header in which a replayed record carries its arrival (epoch ms, decimal); it then counts instead of the broker's.
@@ -58,9 +57,10 @@ def read_batch(batch: RecordBatch, engine: Engine, *, partitions: int, watermark
     """
     records = batch.records
     keys = [record.key for record in records]
-    decoded = decode_many([record.value for record in records])
+    values = [record.value for record in records]
+    decoded = decode_many(values)
     rejections, events, at = decoded.rejections, decoded.events, decoded.indices
-    erasures = [i for i, record in enumerate(records) if record.value is None]
+    erasures = [i for i, value in enumerate(values) if value is None] if None in values else []
 
     if erasures or not _keys_fit(keys, events, at, batch.partition, partitions):
         faults = key_faults(keys, dict(zip(at, events, strict=True)), erasures, batch.partition, partitions)
@@ -69,7 +69,7 @@ def read_batch(batch: RecordBatch, engine: Engine, *, partitions: int, watermark
         at, erasures = [i for i in at if i not in faults], [i for i in erasures if i not in faults]
 
     columns = from_events(events, engine.bundle.manifest.currency)
-    arrivals = np.fromiter((arrival(records[i]) for i in at), np.int64, len(at))
+    arrivals = _arrivals(records if len(at) == len(records) else [records[i] for i in at])
     verdicts, watermark = engine.admit(columns.time, arrivals, watermark)
     if verdicts.any():
         rejections += _untimely(verdicts, columns.time, arrivals, at)
@@ -82,7 +82,13 @@ def read_batch(batch: RecordBatch, engine: Engine, *, partitions: int, watermark
     return Intake(columns, watermark, rejections)
 
 
-def arrival(record: ConsumerRecord) -> int:
+def _arrivals(records: Sequence[Record]) -> NDArray[np.int64]:
+    if any(record.headers for record in records):
+        return np.array([arrival(record) for record in records], np.int64)
+    return np.array([record.timestamp for record in records], np.int64)
+
+
+def arrival(record: Record) -> int:
     """Return when a record arrived, epoch ms: what a replay says, else the broker's append time."""
     for name, value in record.headers:
         if name == ARRIVED_AT and value is not None and value.isdigit() and len(value) < _TIME_DIGITS:
@@ -94,9 +100,9 @@ def _keys_fit(
     keys: Sequence[bytes | None], events: Sequence[Event], at: Sequence[int], partition: int, partitions: int
 ) -> bool:
     """Whether, as nearly always, every key is its event's customer and belongs to the partition."""
-    if [event.customer_id.encode() for event in events] != [keys[i] for i in at]:
+    own = cast("list[bytes]", keys if len(at) == len(keys) else [keys[i] for i in at])
+    if [event.customer_id.encode() for event in events] != own:
         return False
-    own = cast("list[bytes]", [keys[i] for i in at])
     return bool((partitions_of(own, partitions) == partition).all())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any, Final
@@ -85,11 +86,13 @@ class Publisher:
     ) -> list[asyncio.Future[Any]]:
         sent: list[asyncio.Future[Any]] = []
         builder: BatchBuilder | None = None
+        now = time.time_ns() // 1_000_000
         for key, value, headers in records:
             while True:
                 if builder is None:
                     builder = self._producer.create_batch()
-                if builder.append(timestamp=None, key=key, value=value, headers=headers) is not None:
+                    append = builder.append
+                if append(timestamp=now, key=key, value=value, headers=headers) is not None:
                     break
                 sent.append(await self._producer.send_batch(builder, topic, partition=partition))
                 builder = None

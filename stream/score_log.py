@@ -66,7 +66,9 @@ def score_log(
         Partition count of the topic; by default the partitions that the log itself names.
     """
     partition = _partitions(table, partitions)
-    pieces: list[pa.Table] = []
+    nothing = from_table(table.slice(0, 0), engine.bundle.manifest.currency)
+    unscored = engine.score(nothing, [], np.zeros(0, np.int64), empty(0))
+    pieces = [_table(engine, nothing, unscored, unscored.rows)]  # an empty log's scores have their fields too
     customers: list[str] = []
     states: list[States] = []
     watermarks: dict[int, int] = {}
@@ -96,7 +98,7 @@ def score_log(
         alive = own["events"] > 0
         customers += [c for c, a in zip(known, alive.tolist(), strict=True) if a]
         states.append(own[alive])
-    scores = pa.concat_tables(pieces).sort_by("row").drop_columns(["row"]) if pieces else pa.table({})
+    scores = pa.concat_tables(pieces).sort_by("row").drop_columns(["row"])
     return ScoredLog(
         scores,
         customers,

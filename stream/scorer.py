@@ -55,7 +55,9 @@ class Scorer:
         states = await claim.load(customers)
         scored = self.engine.score(intake.columns, customers, slots, states)
         scores = encode_scores(self.engine.bundle, intake.columns, scored, self.clock())
-        letters = [dead_letter(batch.records[r.index], self.topic, r) for r in intake.rejections]
+        letters = [
+            dead_letter(batch.records[r.index], self.topic, batch.partition, r) for r in intake.rejections
+        ]
         await self.publisher.publish(
             batch.partition, with_tombstones(scores, intake.columns, scored), letters
         )

@@ -27,7 +27,7 @@ def random_network(seed: int = 5) -> bytes:
         helper.make_node("Add", ["positive", "one"], ["shifted"]),
         helper.make_node("Log", ["shifted"], ["layer0"]),
     ]
-    constants = [numpy_helper.from_array(np.float32(1), "one")]
+    constants = [numpy_helper.from_array(np.array(1, np.float32), "one")]
     for at, (width, following) in enumerate(zip(sizes, sizes[1:], strict=False)):
         weights = chance.normal(size=(width, following), scale=0.6 / np.sqrt(width))
         constants.append(numpy_helper.from_array(weights.astype(np.float32), f"weights{at}"))

@@ -7,9 +7,14 @@ import random
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # Named by whoever runs the tests; everything else that starts with INTENT_ must not change what they find.
 CHOICES = {name: os.environ.get(name) for name in ("INTENT_KAFKA", "INTENT_REDIS", "INTENT_SERVICES")}
+# numba compiles within the first example of a test; how long an example takes is not what is tested.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
+
 SEED = int(os.environ.get("INTENT_TEST_SEED") or random.SystemRandom().randrange(2**32))
 
 

@@ -8,7 +8,6 @@ inside the command's function.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 import signal
 import sys
@@ -65,9 +64,7 @@ def create_app() -> typer.Typer:
     )
     app.callback()(_options)
     for name in _COMMANDS:
-        module = f"stream.cli.{name}"
-        if importlib.util.find_spec(module) is not None:
-            importlib.import_module(module).register(app)
+        importlib.import_module(f"stream.cli.{name}").register(app)
     return app
 
 

@@ -22,7 +22,8 @@ def simulated(customers: int, days: int, seed: int) -> pa.Table:
 
 def ms(log: pa.Table, name: str) -> NDArray[np.int64]:
     """Return a column of times as epoch milliseconds."""
-    return log[name].cast(pa.int64()).to_numpy()
+    times: NDArray[np.int64] = log[name].cast(pa.int64()).to_numpy()
+    return times
 
 
 def arriving(log: pa.Table, arrivals: NDArray[np.int64]) -> pa.Table:

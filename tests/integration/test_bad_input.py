@@ -70,9 +70,7 @@ class Shop:
         headers = [("arrived_at", b"%d" % arrived_at), ("trace", b"\xff\x00")]
         if key is None and value is None:  # kafka-python sends no such thing
             return asyncio.run(self._send_nothing(partition, headers))
-        future = self._producer.send(
-            self._topic, key=key, value=value, partition=partition, headers=headers
-        )
+        future = self._producer.send(self._topic, key=key, value=value, partition=partition, headers=headers)
         return int(future.get(timeout=30).offset)
 
     async def _send_nothing(self, partition: int, headers: list[tuple[str, bytes]]) -> int:

@@ -70,7 +70,7 @@ def emit(settings: Settings, *events: Event) -> None:
 
 
 def view(number: int, customer: str = "anna", **fields: Any) -> Event:
-    defaults = {"type": "view_item", "event_time": NOW + number * 1000}
+    defaults: dict[str, Any] = {"type": "view_item", "event_time": NOW + number * 1000}
     return Event(event_id=f"e{number}", customer_id=customer, **defaults | fields)
 
 
@@ -227,9 +227,7 @@ def test_lost_states_are_refused_and_rebuilt_by_the_command_that_is_named(fleet:
 def test_another_partition_count_is_refused(fleet: Fleet) -> None:
     run_once(fleet, simulated(50, 1, 1))
     settings = fleet.settings
-    _more_partitions(
-        settings, settings.events_topic, settings.scores_topic, settings.dead_letters_topic
-    )
+    _more_partitions(settings, settings.events_topic, settings.scores_topic, settings.dead_letters_topic)
     line = refusal(fleet.start())
     assert "4 partitions, but had 3" in line
     assert "INTENT_REDIS_PREFIX" in line
@@ -257,7 +255,9 @@ def test_events_that_expired_unread_are_refused(fleet: Fleet) -> None:
     run_once(fleet, simulated(50, 1, 1))
     settings = fleet.settings
     replay(settings, simulated(50, 1, 2))
-    ends = {TopicPartition(settings.events_topic, p): end for p, end in fleet.ends(settings.events_topic).items()}
+    ends = {
+        TopicPartition(settings.events_topic, p): end for p, end in fleet.ends(settings.events_topic).items()
+    }
     with KafkaAdminClient(bootstrap_servers=settings.kafka) as admin:
         admin.delete_records(ends)
     line = refusal(fleet.start())

@@ -14,7 +14,7 @@ def _record(
 
 def test_a_letter_is_read_as_it_was_written() -> None:
     own = [("trace", b"\xff\x00"), ("reason", b"mine"), ("original.x", b"")]
-    letter = dead_letter(_record(own), "events", Rejection(0, Reason.NOT_JSON, "no JSON: 'ü'"))
+    letter = dead_letter(_record(own), "events", 3, Rejection(0, Reason.NOT_JSON, "no JSON: 'ü'"))
     read = parse(_record(letter.headers))
     assert read == letter._replace(original_headers=tuple(own))
     assert (read.reason, read.partition, read.offset) == ("not_json", 3, 17)
@@ -23,7 +23,7 @@ def test_a_letter_is_read_as_it_was_written() -> None:
 
 def test_the_arrival_that_a_replay_names_is_the_letters_arrival() -> None:
     record = _record([("arrived_at", b"5")])
-    assert dead_letter(record, "events", Rejection(0, Reason.LATE, "")).arrived_at == 5
+    assert dead_letter(record, "events", 3, Rejection(0, Reason.LATE, "")).arrived_at == 5
 
 
 def test_headers_are_text_whatever_the_detail_quotes() -> None:
@@ -43,6 +43,6 @@ def test_a_record_without_the_headers_is_no_letter() -> None:
 
 
 def test_bytes_that_are_no_text_can_be_shown() -> None:
-    letter = dead_letter(_record([], b"\xff", None), "events", Rejection(0, Reason.NOT_JSON, ""))
+    letter = dead_letter(_record([], b"\xff", None), "events", 3, Rejection(0, Reason.NOT_JSON, ""))
     assert letter.as_dict()["key"] == "\\xff"
     assert letter.as_dict()["value"] is None

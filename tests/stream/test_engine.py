@@ -88,7 +88,9 @@ def test_held_out_customers_get_no_action(engine: Engine) -> None:
     assert scored.holdout.any()
     assert not scored.action[scored.holdout].any()
     assert scored.action[~scored.holdout].any()
-    by_customer = {(int(slot), bool(held)) for slot, held in zip(SLOTS[scored.rows], scored.holdout, strict=True)}
+    by_customer = {
+        (int(slot), bool(held)) for slot, held in zip(SLOTS[scored.rows], scored.holdout, strict=True)
+    }
     assert len(by_customer) == len(set(SLOTS.tolist())), "a customer is held out always or never"
 
 
@@ -108,4 +110,3 @@ def test_a_warm_up_changes_nothing(engine: Engine) -> None:
     before = score(engine, [])[0].tobytes()
     engine.warm_up()
     assert score(engine, [])[0].tobytes() == before
-

@@ -78,7 +78,9 @@ def test_a_key_on_another_partition_is_rejected_with_the_setting_to_change(engin
 
 
 def test_a_null_value_erases_at_its_place_among_the_events(engine: Engine) -> None:
-    intake = read(engine, record(0, None), record(1, good(1)), record(2, b"{"), record(3, None), record(4, good(2)))
+    intake = read(
+        engine, record(0, None), record(1, good(1)), record(2, b"{"), record(3, None), record(4, good(2))
+    )
     assert [kind == ERASE for kind in intake.columns.type.tolist()] == [True, False, True, False]
     assert intake.columns.customers == ["anna"] * 4
     assert reasons(intake) == [(2, Reason.NOT_JSON)]
@@ -100,7 +102,9 @@ def test_an_erasure_after_a_late_event_keeps_its_place(engine: Engine) -> None:
         (b"x" * 129, Reason.KEY_MISMATCH),
     ],
 )
-def test_a_null_value_without_a_customer_is_rejected(engine: Engine, key: bytes | None, reason: Reason) -> None:
+def test_a_null_value_without_a_customer_is_rejected(
+    engine: Engine, key: bytes | None, reason: Reason
+) -> None:
     intake = read(engine, record(0, None, key), record(1, good(1)))
     assert reasons(intake) == [(0, reason)]
     assert intake.columns.event_ids == ["good-1"]

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import pytest
 
 from features.bundle import Bundle
@@ -83,7 +82,12 @@ class Bench:
         self.metrics = ScorerMetrics("test")
         engine = Engine(bundle, lateness_ms=LATENESS, ttl_ms=400 * DAY_MS, holdout=0.0)
         self.scorer = Scorer(
-            engine, cast(Publisher, self.printer), self.metrics, "events", PARTITIONS, clock=lambda: self.clock
+            engine,
+            cast(Publisher, self.printer),
+            self.metrics,
+            "events",
+            PARTITIONS,
+            clock=lambda: self.clock,
         )
 
     def run(self, records: RecordBatch) -> Folded:
@@ -135,7 +139,9 @@ def test_a_batch_that_is_run_again_gives_the_same_scores_and_states(bench: Bench
     later = [decode_score(value) for _, value in bench.printer.scores if value]
     former = [decode_score(value) for _, value in scores if value]
     assert {score.scored_at for score in later} == {1_001}
-    assert [(s.event_id, s.purchase_intent) for s in later] == [(s.event_id, s.purchase_intent) for s in former]
+    assert [(s.event_id, s.purchase_intent) for s in later] == [
+        (s.event_id, s.purchase_intent) for s in former
+    ]
 
 
 def test_two_batches_give_the_states_and_scores_of_one(bench: Bench, bundle: Bundle) -> None:
@@ -153,7 +159,9 @@ def test_two_batches_give_the_states_and_scores_of_one(bench: Bench, bundle: Bun
 
 def test_bad_records_become_letters_with_their_coordinates(bench: Bench) -> None:
     headers = [("arrived_at", b"%d" % NOW), ("trace", b"7")]
-    folded = bench.run(batch(record(3, good(1)), record(5, b"\xff", b"bert", headers=headers), record(9, good(2))))
+    folded = bench.run(
+        batch(record(3, good(1)), record(5, b"\xff", b"bert", headers=headers), record(9, good(2)))
+    )
     [letter] = bench.printer.letters
     assert (letter.key, letter.value, letter.reason) == (b"bert", b"\xff", "not_json")
     assert (letter.topic, letter.offset, letter.arrived_at) == ("events", 5, NOW)
@@ -183,4 +191,4 @@ def test_the_watermark_before_the_batch_is_the_claims(bench: Bench) -> None:
     folded = bench.run(GOOD)
     assert [letter.reason for letter in bench.printer.letters] == ["late", "late"]
     assert (bench.events(), folded.watermark) == (["good-2", "good-3"], NOW + 2)
-    assert np.asarray(folded.states["events"]).tolist() == [2]
+    assert folded.states["events"].tolist() == [2]

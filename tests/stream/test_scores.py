@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import pytest
 
 from features.bundle import BANDS, Bundle
@@ -88,7 +87,9 @@ def test_a_score_that_breaks_the_contract_is_not_read(engine: Engine) -> None:
 def test_tombstones_stand_where_the_erasures_stood(engine: Engine) -> None:
     events = [event(n, n * SECOND, customer=c) for n, c in enumerate(("anna", "bert", "anna", "anna"))]
     repeated = events[3]
-    columns = from_events([*events, repeated], "EUR").with_erasures([0, 1, 3, 5], ["bert", "anna", "bert", "anna"])
+    columns = from_events([*events, repeated], "EUR").with_erasures(
+        [0, 1, 3, 5], ["bert", "anna", "bert", "anna"]
+    )
     said = scored(engine, columns)
     records = with_tombstones(encode_scores(engine.bundle, columns, said, CLOCK), columns, said)
     story = [(customer, value and decode_score(value).event_id) for customer, value in records]
@@ -107,4 +108,3 @@ def test_without_erasures_there_are_no_tombstones(engine: Engine) -> None:
 def test_a_batch_without_scores_has_no_records(engine: Engine) -> None:
     columns = from_events([], "EUR")
     assert encode_scores(engine.bundle, columns, scored(engine, columns), CLOCK) == []
-    assert np.asarray(columns.type).size == 0
