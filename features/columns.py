@@ -101,7 +101,7 @@ def from_events(events: Sequence[Event], currency: str) -> EventColumns:
     )
 
 
-_CHANNELS: Final[dict[str | None, int]] = {**CHANNEL_CODES, None: NO_CHANNEL}
+_CHANNELS: Final[dict[str | None, int]] = {None: NO_CHANNEL} | dict(CHANNEL_CODES.items())
 
 
 def _times(times: list[int | dt.datetime]) -> NDArray[np.int64]:

@@ -12,9 +12,9 @@ import struct
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain, compress
 from typing import Any, Final, NamedTuple, Protocol, cast
 
-import numpy as np
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -297,8 +297,7 @@ class RedisStore:
 
     def claim(self, partition: int, found: PartitionRecord | None, new: PartitionRecord) -> None:
         """See `CustomerStore.claim`."""
-        with self._transaction(partition, found) as pipe:
-            pipe.set(self._record_key(partition), new.to_bytes())
+        self._commit(partition, found, [("SET", self._record_key(partition), new.to_bytes())])
 
     def load(
         self, partition: int, customers: Sequence[str], expected: PartitionRecord | None = None
@@ -321,17 +320,14 @@ class RedisStore:
     ) -> None:
         """See `CustomerStore.save`."""
         keys, values = self._keys(partition, customers), state.to_bytes(states)
-        erased: list[bytes] = []
-        kept = dict(zip(keys, values, strict=True))
-        for at in np.flatnonzero(states["events"] == 0):
-            erased.append(keys[at])
-            del kept[keys[at]]
-        with self._transaction(partition, expected) as pipe:
-            if kept:
-                pipe.mset(kept)
-            if erased:
-                pipe.delete(*erased)
-            pipe.set(self._record_key(partition), new.to_bytes())
+        commands: list[tuple[Any, ...]] = [("SET", self._record_key(partition), new.to_bytes())]
+        alive = states["events"] > 0
+        if not alive.all():
+            commands.append(("DEL", *compress(keys, ~alive)))
+            keys, values = list(compress(keys, alive)), list(compress(values, alive))
+        if keys:
+            commands.append(("MSET", *chain.from_iterable(zip(keys, values, strict=True))))
+        self._commit(partition, expected, commands)
 
     def sweep(
         self, partition: int, expected: PartitionRecord, before: int, cursor: int, count: int
@@ -346,8 +342,7 @@ class RedisStore:
         states = state.from_bytes([value for _, value in held])
         expired = [key for (key, _), time in zip(held, states["last_time"], strict=True) if time < before]
         if expired:
-            with self._transaction(partition, expected) as pipe:
-                pipe.delete(*expired)
+            self._commit(partition, expected, [("DEL", *expired)])
         return following, len(expired)
 
     def peek(self, partition: int, customer: str) -> States | None:
@@ -365,22 +360,36 @@ class RedisStore:
         start = f"{self._tag(partition)}:c:"
         return [(start + customer).encode() for customer in customers]
 
-    @contextmanager
-    def _transaction(self, partition: int, expected: PartitionRecord | None) -> Iterator[Any]:
-        with self._answers(), self._redis.pipeline(transaction=True) as untyped:
-            pipe: Any = untyped
-            pipe.watch(self._record_key(partition))
-            check_guard(partition, cast("bytes | None", pipe.get(self._record_key(partition))), expected)
-            pipe.multi()
-            yield pipe
-            pipe.execute()
+    def _commit(
+        self, partition: int, expected: PartitionRecord | None, commands: Sequence[tuple[Any, ...]]
+    ) -> None:
+        """Run ``commands`` in a transaction that is void unless the record is ``expected``: two round trips.
+
+        redis-py's own pipeline takes three, and each of them makes this thread wait for the interpreter.
+        """
+        key = self._record_key(partition)
+        with self._answers():
+            connection: Any = self._redis.connection_pool.get_connection()
+            try:
+                connection.send_packed_command(connection.pack_commands([("WATCH", key), ("GET", key)]))
+                connection.read_response()
+                check_guard(partition, cast("bytes | None", connection.read_response()), expected)
+                connection.send_packed_command(connection.pack_commands([("MULTI",), *commands, ("EXEC",)]))
+                for _ in range(len(commands) + 1):
+                    connection.read_response()
+                if connection.read_response() is None:
+                    raise redis.WatchError("the record changed between WATCH and EXEC")
+            except BaseException:
+                connection.disconnect()  # also ends WATCH, and drops answers that were not read
+                raise
+            finally:
+                self._redis.connection_pool.release(connection)
 
     @contextmanager
     def _answers(self) -> Iterator[None]:
         try:
             yield
         except redis.WatchError as error:
-            # Also what the client makes of a connection that broke between WATCH and EXEC.
             raise StoreConflict(f"the transaction was void ({error}): read the partition's record") from error
         except redis.RedisError as error:
             raise StoreUnavailable(

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from features.bundle import Manifest, Segmenter
+    from features.bundle import Manifest
+    from features.segments import Segmenter
 
 #: Models in the order of the table, with the names that people read.
 _MODELS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,8 +26,8 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
     return Engine(random_bundle(folder), lateness_ms=LATENESS, ttl_ms=400 * 86_400_000, holdout=0.0)
 
 
-def read(engine: Engine, *records: object, watermark: int = BEGINNING) -> Intake:
-    return read_batch(batch(*records), engine, partitions=PARTITIONS, watermark=watermark)  # type: ignore[arg-type]
+def read(engine: Engine, *records: Any, watermark: int = BEGINNING) -> Intake:
+    return read_batch(batch(*records), engine, partitions=PARTITIONS, watermark=watermark)
 
 
 def reasons(intake: Intake) -> list[tuple[int, str]]:

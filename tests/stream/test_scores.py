@@ -58,7 +58,7 @@ def test_a_score_carries_what_the_engine_said(engine: Engine) -> None:
             band=BANDS[said.band[at]],
             segment=score.segment,
             reasons=[],
-            action=ACTIONS[said.action[at]],  # type: ignore[arg-type]
+            action=ACTIONS[said.action[at]],
             holdout=bool(said.holdout[at]),
             model_version="random-5",
             features_version=schema_hash(),
