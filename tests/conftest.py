@@ -23,7 +23,7 @@ def _no_settings_from_outside(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     for name in list(os.environ):
-        if name.startswith("INTENT_") and name != "INTENT_KAFKA_JARS":
+        if name.startswith("INTENT_") and name not in ("INTENT_KAFKA_JARS", "INTENT_DATA_DIR"):
             monkeypatch.delenv(name)
     if Path(".env").exists():
         monkeypatch.chdir(tmp_path_factory.mktemp("without-env-file"))
