@@ -27,8 +27,9 @@ from features.calendar import zone
 from features.columns import from_events
 from features.events import decode_many
 from features.fold import fold
+from features.redis_store import RedisStore
 from features.state import States
-from features.store import NO_WATERMARK, TOKEN_BYTES, PartitionRecord, RedisStore
+from features.store import NO_WATERMARK, TOKEN_BYTES, PartitionRecord
 from stream.batches import RecordBatch
 from stream.cache import StateCache
 from stream.decisions import actions, held_out

@@ -158,6 +158,34 @@ def _distinct(bits: int) -> float:  # pragma: no cover
 
 
 @nb.njit(cache=True, nogil=True)
+def _repeats(s: State) -> int:  # pragma: no cover
+    latest = s.items[(s.item_at + ITEM_RING - 1) % ITEM_RING]
+    repeats = 0
+    for i in range(ITEM_RING):
+        if latest != 0 and s.items[i] == latest:
+            repeats += 1
+    return repeats
+
+
+@nb.njit(cache=True, nogil=True)
+def _purchase_gaps(s: State, out: Vectors) -> None:  # pragma: no cover
+    """Write the last gap, the mean gap, and how overdue the next purchase is by it."""
+    known = 0
+    for i in range(PURCHASE_RING):
+        if s.purchase_times[i] != 0:
+            known += 1
+    gap = mean = NEVER_S
+    overdue = 0.0
+    if known > 1:
+        gap = _seconds(s.purchase_times[0] - s.purchase_times[1])
+        mean = _seconds((s.purchase_times[0] - s.purchase_times[known - 1]) // (known - 1))
+        overdue = _since(s.last_time, s.purchase_times[0]) / max(mean, 60.0)
+    out[0] = gap
+    out[1] = mean
+    out[2] = overdue
+
+
+@nb.njit(cache=True, nogil=True)
 def fill_row(  # noqa: PLR0915  (one statement a column)
     s: State, changes_ms: NDArray[np.int64], offsets_ms: NDArray[np.int64], out: Vectors
 ) -> None:  # pragma: no cover
@@ -187,12 +215,7 @@ def fill_row(  # noqa: PLR0915  (one statement a column)
     )
     k += 2
 
-    latest = s.items[(s.item_at + ITEM_RING - 1) % ITEM_RING]
-    repeats = 0
-    for i in range(ITEM_RING):
-        if latest != 0 and s.items[i] == latest:
-            repeats += 1
-    out[k] = repeats
+    out[k] = _repeats(s)
     k += 1
 
     for i in range(len(_DECAYED_AT)):
@@ -210,19 +233,7 @@ def fill_row(  # noqa: PLR0915  (one statement a column)
     out[k + 7] = s.spend / purchases if purchases > 0 else 0.0
     k += 8
 
-    known = 0
-    for i in range(PURCHASE_RING):
-        if s.purchase_times[i] != 0:
-            known += 1
-    gap = mean = NEVER_S
-    overdue = 0.0
-    if known > 1:
-        gap = _seconds(s.purchase_times[0] - s.purchase_times[1])
-        mean = _seconds((s.purchase_times[0] - s.purchase_times[known - 1]) // (known - 1))
-        overdue = _since(now, s.purchase_times[0]) / max(mean, 60.0)
-    out[k] = gap
-    out[k + 1] = mean
-    out[k + 2] = overdue
+    _purchase_gaps(s, out[k : k + 3])
     k += 3
 
     local = now + utc_offset(now, changes_ms, offsets_ms)

@@ -32,6 +32,7 @@ def choose_settings(
     customers: NDArray[np.int64],
     scaling: Scaling,
     *,
+    epochs: float | None = None,
     seed: int = 0,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> NetworkSettings:
@@ -43,12 +44,15 @@ def choose_settings(
         As `offline.network.fit_network` takes them.
     customers
         Number of each example's customer.
+    epochs
+        Where given, only sizes are compared.
     """
     default = NetworkSettings(seed=seed)
+    tried = _EPOCHS if epochs is None else (epochs,)
     if len(scaled) >= PLENTY:
-        return default
+        return default if epochs is None else default._replace(epochs=epochs)
     batch = int(np.clip(2 ** round(np.log2(max(len(scaled) / _STEPS_AN_EPOCH, 1))), *_BATCHES))
-    options = [default._replace(hidden=h, epochs=e, batch=batch) for h in _SIZES for e in _EPOCHS]
+    options = [default._replace(hidden=h, epochs=e, batch=batch) for h in _SIZES for e in tried]
     known = np.unique(customers)
     held = np.random.default_rng(seed).permutation(known)[: int(len(known) * _HELD_OUT)]
     out = np.isin(customers, held)

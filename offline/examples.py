@@ -33,11 +33,11 @@ SPLIT_SHARES: Final = (0.7, 0.1, 0.2)
 
 #: What the network learns beside the label: one of these types within this part of the horizon.
 SIDE_TARGETS: Final = (
-    (("purchase",), 1 / 3),
-    (("begin_checkout",), 1.0),
-    (("add_to_cart",), 1.0),
-    (EVENT_TYPES, 1 / 6),
-    (EVENT_TYPES, 1.0),
+    *((("purchase",), part) for part in (1 / 10, 1 / 3)),
+    *((("begin_checkout",), part) for part in (1 / 3, 1.0)),
+    *((("add_to_cart",), part) for part in (1 / 10, 1 / 3, 1.0)),
+    (("remove_from_cart",), 1.0),
+    *((EVENT_TYPES, part) for part in (1 / 30, 1 / 6, 1.0)),
 )
 
 # Rows folded at a time; bounds what a chunk's columns take beside the vectors (about 500 bytes a row).

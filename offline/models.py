@@ -82,9 +82,15 @@ def fit_models(
     if settings is None:
         with progress("Choosing the network's size and epochs") as on_progress:
             settings = choose_settings(
-                scaled, targets, examples.customers[rows], scaling, seed=seed, on_progress=on_progress
+                scaled,
+                targets,
+                examples.customers[rows],
+                scaling,
+                epochs=epochs,
+                seed=seed,
+                on_progress=on_progress,
             )
-    if epochs is not None:
+    elif epochs is not None:
         settings = settings._replace(epochs=epochs)
     with progress("Training the network") as on_progress:
         network = fit_network(scaled, targets, scaling, settings, on_progress=on_progress)

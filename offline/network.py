@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from features.vector import WIDTH, Vectors
 from offline.exceptions import MissingExtra, TrainingError
-from offline.scaling import CLIP, ON_LOG_SCALE, Scaling
+from offline.scaling import CLIP, LARGEST, ON_LOG_SCALE, Scaling
 
 #: Largest difference between Keras's and ONNX Runtime's logits that an export may show.
 PARITY: Final = 1e-4
@@ -49,20 +49,20 @@ class NetworkSettings(NamedTuple):
         Passes over the data; the learning rate falls to 0 on a cosine over them.
     batch
         Examples per step.
+    l2
+        Penalty on half the squared weights of the hidden layers, in the loss: decay that doesn't shrink with the
+        learning rate.
     side_weight
         Weight of each side target's loss beside the label's, which has 1.
-    noise
-        Standard deviation of the noise added to the standardised inputs while training.
     """
 
     hidden: tuple[int, ...] = (128, 64)
     activation: str = "silu"
     epochs: float = 4.0
-    batch: int = 2048
+    batch: int = 1024
     learning_rate: float = 2e-3
-    weight_decay: float = 1e-4
-    side_weight: float = 0.3
-    noise: float = 0.0
+    l2: float = 1e-4
+    side_weight: float = 1.0
     seed: int = 0
 
 
@@ -94,14 +94,17 @@ class Network:
         tf, keras = tensorflow(), _keras()
         ops = keras.ops
         inputs = keras.Input((WIDTH,), dtype="float32", name="vectors")
-        logs = ops.log(1.0 + ops.maximum(inputs, 0.0))  # log1p has no ONNX operator
-        scaled = (ops.where(ON_LOG_SCALE, logs, inputs) - self.scaling.center) / self.scaling.scale
+        bounded = ops.clip(
+            inputs, -LARGEST, LARGEST
+        )  # `where` is exported as products: infinity would be NaN
+        logs = ops.log(1.0 + ops.maximum(bounded, 0.0))  # log1p has no ONNX operator
+        scaled = (ops.where(ON_LOG_SCALE, logs, bounded) - self.scaling.center) / self.scaling.scale
         model = keras.Model(inputs, self._core(ops.clip(scaled, -CLIP, CLIP)), name="purchase_intent")
         model(tf.zeros((1, WIDTH)))  # a model that was never called exports no signature
         with tempfile.TemporaryDirectory() as folder, _quiet():
             path = Path(folder) / "network.onnx"
             model.export(str(path), format="onnx", verbose=False, opset_version=_OPSET)
-            return path.read_bytes()
+            return _renamed(path.read_bytes())
 
 
 def fit_network(
@@ -136,7 +139,7 @@ def fit_network(
         warmup_target=settings.learning_rate,
         warmup_steps=warm_up,
     )
-    optimizer = keras.optimizers.AdamW(rate, weight_decay=settings.weight_decay)
+    optimizer = keras.optimizers.Adam(rate)
     variables = heads.trainable_variables
     optimizer.build(variables)
     weights = tf.constant([1.0] + [settings.side_weight] * (targets.shape[1] - 1))
@@ -149,7 +152,7 @@ def fit_network(
                 losses = tf.nn.sigmoid_cross_entropy_with_logits(
                     labels=tf.cast(y, tf.float32), logits=heads(x, training=True)
                 )
-                loss = tf.reduce_sum(tf.reduce_mean(losses, 0) * weights)
+                loss = tf.reduce_sum(tf.reduce_mean(losses, 0) * weights) + tf.add_n(heads.losses)
             optimizer.apply(tape.gradient(loss, variables), variables)
 
     done = 0
@@ -181,12 +184,36 @@ def export(network: Network, sample: Vectors) -> bytes:
     return exported
 
 
+def _renamed(exported: bytes) -> bytes:
+    """Return the same graph with names that don't depend on what else this process has built."""
+    import onnx
+
+    model = onnx.load_from_string(exported)
+    graph = model.graph
+    names = {graph.input[0].name: "vectors", graph.output[0].name: "logits"}
+    for value in (*graph.initializer, *(out for node in graph.node for out in node.output)):
+        name = value if isinstance(value, str) else value.name
+        names.setdefault(name, f"t{len(names)}")
+    for number, node in enumerate(graph.node):
+        node.name = f"n{number}"
+        node.input[:] = [names[name] for name in node.input]
+        node.output[:] = [names[name] for name in node.output]
+    for value in (*graph.initializer, *graph.input, *graph.output):
+        value.name = names[value.name]
+    for value in (graph.input[0], graph.output[0]):
+        value.type.tensor_type.shape.dim[0].dim_param = "rows"
+    del graph.value_info[:]
+    graph.name, graph.doc_string = "purchase_intent", ""
+    return bytes(model.SerializeToString(deterministic=True))
+
+
 def _layers(keras: Any, settings: NetworkSettings, targets: NDArray[np.uint8]) -> tuple[Any, Any]:
     """Return the network with one logit and, sharing all layers, the one with a logit per target."""
     inputs = keras.Input((WIDTH,), dtype="float32")
-    hidden = keras.layers.GaussianNoise(settings.noise)(inputs) if settings.noise else inputs
+    hidden = inputs
     for units in settings.hidden:
-        hidden = keras.layers.Dense(units, activation=settings.activation)(hidden)
+        penalty = keras.regularizers.L2(settings.l2 / 2)
+        hidden = keras.layers.Dense(units, settings.activation, kernel_regularizer=penalty)(hidden)
     rates = np.clip(targets.mean(axis=0, dtype=np.float64), 1e-4, 1 - 1e-4)
     start = np.log(rates / (1 - rates))  # each head begins at its target's prevalence
     logit = keras.layers.Dense(1, bias_initializer=keras.initializers.Constant(start[0]))(hidden)

@@ -11,6 +11,7 @@ import ctypes
 import re
 import sys
 import tempfile
+from ctypes.util import find_library
 from importlib.metadata import files
 from pathlib import Path
 
@@ -22,13 +23,8 @@ _loaded: list[ctypes.CDLL] = []
 
 def provide_openmp() -> None:
     """Make ``import lightgbm`` work; does nothing where the system has the library, or is not Linux."""
-    if _loaded or not sys.platform.startswith("linux"):
+    if _loaded or not sys.platform.startswith("linux") or find_library("gomp"):
         return
-    try:
-        _loaded.append(ctypes.CDLL(_NAME.decode()))
-        return
-    except OSError:
-        pass  # not there: the case that this function is for
     carried = [file for file in files("scikit-learn") or [] if re.search(r"libgomp-\w+\.so", file.name)]
     for file in carried:
         library = Path(str(file.locate())).read_bytes()

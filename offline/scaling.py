@@ -12,6 +12,8 @@ from features.vector import COLUMNS, Vectors
 
 #: Standardised values are clipped to plus and minus this many standard deviations.
 CLIP: Final = 8.0
+#: Larger values are taken as this; it bounds what the logarithm and the linear columns see.
+LARGEST: Final = 1e12
 #: Which columns are looked at on the log scale.
 ON_LOG_SCALE: Final = np.array([column.transform == "log" for column in COLUMNS])
 
@@ -53,4 +55,5 @@ class Scaling:
 
 
 def _transformed(vectors: Vectors) -> Vectors:
-    return np.where(ON_LOG_SCALE, np.log1p(np.maximum(vectors, 0)), vectors).astype(np.float32, copy=False)
+    bounded = np.clip(vectors, -LARGEST, LARGEST)
+    return np.where(ON_LOG_SCALE, np.log1p(np.maximum(bounded, 0)), bounded).astype(np.float32, copy=False)

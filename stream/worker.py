@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from features.bundle import Bundle
-from features.store import RedisStore
+from features.redis_store import RedisStore
 from stream.engine import Engine
 from stream.exceptions import SettingsError, TopicMismatch
 from stream.health import health_app, serve_health

@@ -113,24 +113,25 @@ def merge(  # noqa: PLR0913
         f"line of an order beyond what an event may hold (value {MAX_MONEY:,.0f}, quantity {MAX_QUANTITY:,})",
         int(line_counts[~fits].sum()),
     )
-    several = fits & (time[starts] != time[ends])
-    apart = int((time[ends] - time[starts]).max()) / 1000
+    partly = fits & value_known & ~np.logical_and.reduceat(known, starts)
+    left_out = np.add.reduceat((wanted & ~keep).astype(np.int64), starts)[fits]
+    _note(notes, (time[ends] - time[starts])[fits], int(partly.sum()), int(left_out.sum()))
+    return Merged(pa.table(columns).filter(pa.array(fits)), int((line_counts[fits] - 1).sum()))
+
+
+def _note(notes: Tally, spread: NDArray[np.int64], partly: int, left_out: int) -> None:
+    """Count what was changed: orders by the spread (ms) of their lines' times, by missing prices, items left out."""
     notes.add(
         "order whose rows have several times: dated by the last",
-        int(several.sum()),
-        f"up to {apart:,.12g} s apart",
+        int((spread != 0).sum()),
+        f"up to {int(spread.max(initial=0)) / 1000:,.12g} s apart",
     )
-    notes.add(
-        "order with rows that have no price: its value is that of the others",
-        int((fits & value_known & ~np.logical_and.reduceat(known, starts)).sum()),
-    )
-    left_out = np.add.reduceat((wanted & ~keep).astype(np.int64), starts)[fits].sum()
+    notes.add("order with rows that have no price: its value is that of the others", partly)
     notes.add(
         f"item beyond the {MAX_ITEMS} of largest value in its order (fewer where texts are long): counted in "
         "value and quantity, not listed",
-        int(left_out),
+        left_out,
     )
-    return Merged(pa.table(columns).filter(pa.array(fits)), int((line_counts[fits] - 1).sum()))
 
 
 def with_ids(orders: pa.Table, prefix: str) -> pa.Table:

@@ -43,7 +43,7 @@ def show(customer_id: Customer, as_json: AsJson = False) -> None:
     - `intent customer show c-17 --json | jq .vector.cart_value`
     """
     from features.exceptions import IntentError
-    from features.store import RedisStore
+    from features.redis_store import RedisStore
     from stream.cli.console import print_json
     from stream.settings import load_settings
 
@@ -71,7 +71,7 @@ def erase(customer_id: Customer, wait: Wait = False, as_json: AsJson = False) ->
     """
     import time
 
-    from features.store import RedisStore
+    from features.redis_store import RedisStore
     from stream.cli.console import print_json
     from stream.emit import EventEmitter
     from stream.exceptions import BrokerError

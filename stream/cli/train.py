@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 #: Models in the order of the table, with the names that people read.
 _MODELS = {
-    "rule": "rule of two lines",
-    "logistic": "logistic regression",
+    "rule": "rule",
+    "logistic": "logistic",
     "lightgbm": "LightGBM",
     "network": "network",
     "best_possible": "best possible",
@@ -121,6 +121,7 @@ def train(  # noqa: PLR0917  (options of a command)
 
 
 def _show(output: Path, manifest: Manifest, segmenter: Segmenter) -> None:
+    from rich import box
     from rich.table import Table
 
     from stream.cli.console import output as console
@@ -129,22 +130,20 @@ def _show(output: Path, manifest: Manifest, segmenter: Segmenter) -> None:
     network = manifest.metrics["network"]
     models = Table(
         title=f"Test: {network['examples']:,} events of {network['customers']:,} customers, "
-        f"prevalence {network['prevalence']:.2%}, 95 % intervals"
+        f"prevalence {network['prevalence']:.2%}",
+        box=box.SIMPLE_HEAD,
     )
-    models.add_column("model")
-    for name in (
-        "AUC",
-        "PR-AUC",
-        "log-loss",
-        "Brier",
-        "ECE",
-        *(["share of best", "log-loss share"] if exact else []),
-    ):
-        models.add_column(name, justify="right")
+    models.add_column("model", no_wrap=True)
+    for name in ("AUC", "95 % interval", "PR-AUC", "log-loss", "ECE"):
+        models.add_column(name, justify="right", no_wrap=True)
+    if exact:
+        models.add_column("share", justify="right")
+        models.add_column("log-loss share", justify="right")
+        models.caption = "share: of the best possible AUC above .5; log-loss share: of the best possible gain"
     for name, title in _MODELS.items():
         if name in manifest.metrics:
             models.add_row(title, *_row(manifest.metrics[name], exact))
-    segments = Table(title="Segments")
+    segments = Table(title="Segments", box=box.SIMPLE_HEAD)
     segments.add_column("segment")
     segments.add_column("customers", justify="right")
     segments.add_column("who they are")
@@ -157,11 +156,10 @@ def _show(output: Path, manifest: Manifest, segmenter: Segmenter) -> None:
 
 
 def _row(metrics: dict[str, Any], exact: bool) -> list[str]:
-    def shown(name: str, digits: int) -> str:
-        value, interval = metrics[name], metrics["ci"][name]
-        if value is None or interval is None:
-            return "-"
-        return f"{value:.{digits}f} ({interval[0]:.{digits}f}-{interval[1]:.{digits}f})"
+    def shown(value: float | None, digits: int = 3) -> str:
+        return "-" if value is None else f"{value:.{digits}f}"
 
-    cells = [shown("auc", 3), shown("pr_auc", 3), shown("log_loss", 4), shown("brier", 4), shown("ece", 4)]
-    return [*cells, f"{metrics['share']:.3f}", f"{metrics['log_loss_share']:.3f}"] if exact else cells
+    low, high = metrics["ci"]["auc"] or (None, None)
+    cells = [shown(metrics["auc"]), f"{shown(low)}-{shown(high)}", shown(metrics["pr_auc"])]
+    cells += [shown(metrics["log_loss"], 4), shown(metrics["ece"], 4)]
+    return [*cells, shown(metrics["share"]), shown(metrics["log_loss_share"])] if exact else cells

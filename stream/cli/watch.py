@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -85,10 +86,8 @@ def watch(  # noqa: PLR0917  (options of a command)
         on_erased=board.erase if table else _print_erased,
     )
     try:
-        with watcher:
+        with suppress(KeyboardInterrupt), watcher:  # Ctrl-C is the way to end it
             _show(watcher, board) if table else _print(watcher)
-    except KeyboardInterrupt:
-        pass  # the way to end it
     except BrokenPipeError:
         # The reader has what it wanted (`intent watch | head`). Nothing can be flushed to it any more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from features.exceptions import SchemaMismatch, StoreUnavailable
-from features.store import NO_WATERMARK, MemoryStore, PartitionRecord, RedisStore
+from features.redis_store import RedisStore
+from features.store import NO_WATERMARK, MemoryStore, PartitionRecord
 from stream.server_process import free_port
 from tests.features.store_contract import StoreContract
 

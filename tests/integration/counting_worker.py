@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 from features.exceptions import IntentError
-from features.store import RedisStore
+from features.redis_store import RedisStore
 from stream.batches import RecordBatch
 from stream.ownership import Claim, Folded, Ownership
 from stream.transport import BatchedApp, serve

@@ -28,7 +28,9 @@ def write_letter(
     record = ConsumerRecord(
         settings.events_topic, partition, number, 1_772_366_400_000, 1, key, value, None, 0, 0, headers
     )
-    letter = dead_letter(record, settings.events_topic, record.partition, Rejection(0, reason, f"detail {number}"))
+    letter = dead_letter(
+        record, settings.events_topic, record.partition, Rejection(0, reason, f"detail {number}")
+    )
     write(
         settings, settings.dead_letters_topic, [Record(letter.key, letter.value, partition, letter.headers)]
     )

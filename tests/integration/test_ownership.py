@@ -19,7 +19,7 @@ from aiokafka import ConsumerRecord
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
 
-from features.store import RedisStore
+from features.redis_store import RedisStore
 from stream.embedded import RedisServer
 from stream.settings import Settings
 from tests.features.store_contract import StoreContract

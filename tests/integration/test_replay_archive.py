@@ -186,7 +186,9 @@ def test_an_archive_leaves_out_what_is_no_event_and_counts_it(topics: Settings, 
     assert report["events"] == 1
     counts = report["refused"]
     assert counts["wrong_partition"] >= 2
-    assert counts["missing_key"] == counts["key_mismatch"] == counts["not_json"] == counts["invalid_field"] == 1
+    assert (
+        counts["missing_key"] == counts["key_mismatch"] == counts["not_json"] == counts["invalid_field"] == 1
+    )
     assert sum(counts.values()) == 6
     assert read_log(tmp_path / "log.parquet")["event_id"].to_pylist() == ["e"]
 

@@ -17,7 +17,8 @@ import httpx
 from kafka import KafkaConsumer, TopicPartition
 
 from features.exceptions import StoreError
-from features.store import PartitionRecord, RedisStore
+from features.redis_store import RedisStore
+from features.store import PartitionRecord
 from stream.server_process import free_port
 from stream.settings import Settings
 

@@ -141,7 +141,9 @@ def test_baselines_learn_what_is_there_to_learn() -> None:
     scaling = Scaling.fit(vectors)
     logistic = fit_logistic(scaling.apply(vectors[:3_000]), labels[:3_000])
     steps: list[int] = []
-    trees = fit_lightgbm(vectors[:3_000], labels[:3_000], rounds=30, on_progress=lambda done, _: steps.append(done))
+    trees = fit_lightgbm(
+        vectors[:3_000], labels[:3_000], rounds=30, on_progress=lambda done, _: steps.append(done)
+    )
     assert roc_auc_score(labels[3_000:], logistic(scaling.apply(vectors[3_000:]))) > 0.85
     assert roc_auc_score(labels[3_000:], trees(vectors[3_000:])) > 0.8
     assert steps[-1] == 30

@@ -178,7 +178,9 @@ def test_a_log_too_short_for_the_embargoes_says_how_much_is_needed() -> None:
 def test_too_few_purchases_are_named_with_their_slice(shop: Examples) -> None:
     slices = split_by_time(shop, CONTEXT.horizon_ms).slices(shop)
     bought = int((shop.labels[slices.calibration] == POSITIVE).sum())
-    with pytest.raises(TrainingError, match=rf"the calibration slice .* has {bought} positive examples among"):
+    with pytest.raises(
+        TrainingError, match=rf"the calibration slice .* has {bought} positive examples among"
+    ):
         require_both_classes(shop, slices, least=bought + 1)
 
 
@@ -196,7 +198,9 @@ def test_local_time_and_money_are_read_as_the_context_says(shop_log: pa.Table) -
 
 def test_progress_ends_with_all_rows(shop_log: pa.Table) -> None:
     seen: list[tuple[int, int]] = []
-    build_examples(shop_log.slice(0, 100), CONTEXT, on_progress=lambda done, total: seen.append((done, total)))
+    build_examples(
+        shop_log.slice(0, 100), CONTEXT, on_progress=lambda done, total: seen.append((done, total))
+    )
     assert seen[-1] == (100, 100)
 
 

@@ -15,7 +15,7 @@ from offline.exceptions import MissingExtra, TrainingError
 from offline.network import PARITY, Network, NetworkSettings, export, fit_network, tensorflow
 from offline.scaling import Scaling
 
-SMALL = NetworkSettings(hidden=(16,), epochs=8, batch=256, learning_rate=1e-2)
+SMALL = NetworkSettings(hidden=(16,), epochs=20, batch=128, learning_rate=1e-2, l2=1e-2)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def test_progress_counts_every_step(vectors: Vectors, targets: NDArray[np.uint8]
         SMALL._replace(epochs=1.5),
         on_progress=lambda done, total: seen.append((done, total)),
     )
-    steps = int(6_000 * 1.5 / 256)
+    steps = int(6_000 * 1.5 / 128)
     assert seen[-1] == (steps, steps)
 
 
@@ -137,7 +137,7 @@ def _without(package: str):  # type: ignore[no-untyped-def]
     real = __import__
 
     def imported(name: str, *args: object, **kwargs: object) -> object:
-        if name.split(".")[0] == package:
+        if name.split(".", maxsplit=1)[0] == package:
             raise ModuleNotFoundError(f"No module named {package!r}", name=package)
         return real(name, *args, **kwargs)
 

@@ -22,7 +22,9 @@ from offline.training import TrainingSettings, context_of, latest_vectors, train
 from stream.cli import create_app
 
 NOW = dt.datetime(2025, 3, 1, 12, tzinfo=dt.UTC)
-QUICK = TrainingSettings(network=NetworkSettings(hidden=(16,), epochs=2, batch=512), seed=3)
+QUICK = TrainingSettings(
+    network=NetworkSettings(hidden=(16,), epochs=3, batch=128, learning_rate=1e-2), seed=3
+)
 MODELS = {"rule", "logistic", "lightgbm", "network", "best_possible"}
 
 
@@ -127,14 +129,14 @@ def test_segments_are_learned_from_the_training_period_only(log: Path) -> None:
 
 def test_orders_weeks_apart_are_predicted_from_purchases(tmp_path: Path) -> None:
     rng = np.random.default_rng(4)
-    start = np.datetime64("2024-01-01T00:00", "ms")
+    start = 1_704_067_200_000  # 2024-01-01
     # Regular customers order about every 20 days, the others once or after half a year.
     rows = []
     for customer in range(400):
         mean = 20 if customer % 2 else 160
         at = rng.uniform(0, 100)
         while at < 365:
-            rows.append((start + np.timedelta64(int(at * 86_400_000), "ms"), f"c{customer}"))
+            rows.append((start + int(at * 86_400_000), f"c{customer}"))
             at += rng.gamma(4, mean / 4)
     rows.sort()
     times = pa.array([t for t, _ in rows], pa.timestamp("ms", tz="UTC"))
@@ -153,7 +155,11 @@ def test_orders_weeks_apart_are_predicted_from_purchases(tmp_path: Path) -> None
     bundle = train(tmp_path / "orders.parquet", tmp_path / "bundle", settings)
     manifest = bundle.manifest
     assert manifest.example_types == ["purchase"]
-    assert (manifest.label_start, manifest.timezone, manifest.currency) == ("next-day", "Europe/London", "GBP")
+    assert (manifest.label_start, manifest.timezone, manifest.currency) == (
+        "next-day",
+        "Europe/London",
+        "GBP",
+    )
     assert set(manifest.metrics) == MODELS - {"best_possible"}
     assert manifest.metrics["network"]["auc"] > 0.7
     assert manifest.metrics["rule"]["rule"].startswith("the more purchases")
@@ -163,7 +169,9 @@ def test_settings_come_before_the_log_and_the_log_before_defaults() -> None:
     currencies = pa.table({"currency": pa.array(["USD", "GBP", "GBP", None])})
     asked = TrainingSettings(timezone="Asia/Tokyo", currency="JPY")
     assert context_of(currencies, {"currency": "EUR"}, asked)[2:4] == ("Asia/Tokyo", "JPY")
-    assert context_of(currencies, {"currency": "EUR", "timezone": "Europe/Paris"}, TrainingSettings())[2:4] == (
+    assert context_of(currencies, {"currency": "EUR", "timezone": "Europe/Paris"}, TrainingSettings())[
+        2:4
+    ] == (
         "Europe/Paris",
         "EUR",
     )
