@@ -16,9 +16,10 @@ from offline.baselines import BROWSING_RULE, ORDERS_RULE, fit_lightgbm, fit_logi
 from offline.budget import choose_settings
 from offline.calibration import platt
 from offline.evaluation import measure, measure_exact
-from offline.examples import Context, Examples, side_targets
+from offline.examples import Examples
 from offline.network import Network, NetworkSettings, fit_network
 from offline.scaling import Scaling
+from offline.side_targets import side_targets
 
 OnProgress = Callable[[int, int], None]
 #: Opens a step of long work by its description and yields where to report what is done and in all.
@@ -54,7 +55,7 @@ class Judged(NamedTuple):
 def fit_models(
     examples: Examples,
     rows: NDArray[np.int64],
-    context: Context,
+    horizon_ms: int,
     settings: NetworkSettings | None = None,
     *,
     epochs: float | None = None,
@@ -78,7 +79,7 @@ def fit_models(
     vectors, labels = examples.vectors[rows], examples.labels[rows]
     scaling = Scaling.fit(vectors)
     scaled = scaling.apply(vectors)
-    targets = np.column_stack([labels.astype(np.uint8), side_targets(examples, rows, context)])
+    targets = np.column_stack([labels.astype(np.uint8), side_targets(examples, rows, horizon_ms)])
     if settings is None:
         with progress("Choosing the network's size and epochs") as on_progress:
             settings = choose_settings(

@@ -2,7 +2,7 @@
 
 Transforms (logarithm, standardisation, clipping; `offline.scaling`) are inside the exported network, so the
 stream feeds it plain vectors. Besides the label the hidden layers also learn side targets
-(`offline.examples`), what else happens within the horizon: they hold far more information per example than
+(`offline.side_targets`), what else happens within the horizon: they hold far more information per example than
 the rare label does, and they are cut off before the export [Caruana 1997, doi 10.1023/A:1007379606734].
 
 TensorFlow is imported inside functions only: it costs seconds and 600 MB, and serving doesn't need it.
@@ -60,9 +60,9 @@ class NetworkSettings(NamedTuple):
     activation: str = "silu"
     epochs: float = 4.0
     batch: int = 1024
-    learning_rate: float = 2e-3
-    l2: float = 1e-4
-    side_weight: float = 1.0
+    learning_rate: float = 3e-3
+    l2: float = 2e-4
+    side_weight: float = 2.0
     seed: int = 0
 
 

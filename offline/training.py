@@ -21,11 +21,12 @@ from features.segments import Segmenter
 from features.state import DAY_MS, MINUTE_MS
 from features.vector import Vectors, schema_hash
 from offline.calibration import HIGH_SHARE, MEDIUM_SHARE, band_thresholds
-from offline.examples import Context, Examples, Split, build_examples, split_by_time
+from offline.examples import Context, Examples, build_examples
 from offline.models import Judged, Models, Progress, fit_models, judge_models, silent
 from offline.network import NetworkSettings, export, tensorflow
 from offline.oracle import exact_probability
 from offline.segmentation import fit_segmenter
+from offline.splitting import Split, split_by_time
 
 _PARITY_ROWS = 2_000
 
@@ -100,7 +101,7 @@ def train(
         segmenter = fit_segmenter(latest_vectors(examples, split), seed=settings.seed)
         segmenter.assign(examples.vectors)
     models = fit_models(
-        examples, slices.train, context, settings.network, epochs=settings.epochs,
+        examples, slices.train, context.horizon_ms, settings.network, epochs=settings.epochs,
         baselines=settings.baselines, seed=settings.seed, progress=progress,
     )  # fmt: skip
     judged = judge_models(

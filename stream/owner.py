@@ -341,7 +341,8 @@ class PartitionOwner:
         if found.partitions != bounds.partitions:
             raise PartitionsChanged(
                 f"{topic} has {bounds.partitions} partitions, but had {found.partitions} when the states "
-                f"were written, and customers have moved between them: {start_over}"
+                f"were written, and customers have moved between them: `intent archive` the events, `intent replay` "
+                f"them into topics of a new INTENT_TOPIC_PREFIX; or, without the history of the moved, {start_over}"
             )
         if not bounds.earliest <= found.next_offset <= bounds.latest:
             raise OffsetOutsideLog(

@@ -16,13 +16,12 @@ from offline.examples import (
     Examples,
     build_examples,
     example_types,
-    require_both_classes,
-    side_targets,
-    split_by_time,
 )
 from offline.exceptions import TrainingError
 from offline.shop import ShopParameters
+from offline.side_targets import side_targets
 from offline.simulator import simulate
+from offline.splitting import require_both_classes, split_by_time
 
 MINUTE = 60_000
 DAY = 86_400_000
@@ -148,7 +147,7 @@ def test_slices_follow_each_other_in_time_and_share_nothing(shop: Examples) -> N
 
 def test_side_targets_say_what_happens_within_the_horizon(shop: Examples) -> None:
     rows = split_by_time(shop, CONTEXT.horizon_ms).slices(shop).train
-    targets = side_targets(shop, rows, CONTEXT)
+    targets = side_targets(shop, rows, CONTEXT.horizon_ms)
     carts = np.flatnonzero(shop.kinds == EVENT_TYPES.index("add_to_cart"))
     expected = [
         (

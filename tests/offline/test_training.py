@@ -13,11 +13,12 @@ from typer.testing import CliRunner
 from features.bundle import Bundle
 from features.log import write_log
 from features.vector import schema_hash
-from offline.examples import Context, build_examples, split_by_time
+from offline.examples import Context, build_examples
 from offline.exceptions import TrainingError
 from offline.network import NetworkSettings
 from offline.shop import ShopParameters
 from offline.simulator import Simulation, simulate
+from offline.splitting import split_by_time
 from offline.training import TrainingSettings, context_of, latest_vectors, train
 from stream.cli import create_app
 
