@@ -248,8 +248,8 @@ def tensorflow() -> Any:
     MissingExtra
         It is not installed.
     """
-    if "tensorflow" in sys.modules:
-        return sys.modules["tensorflow"]
+    if (imported := sys.modules.get("tensorflow")) is not None:
+        return imported
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     try:

@@ -90,8 +90,13 @@ def train(  # noqa: PLR0917  (options of a command)
 
         intent train events.parquet -o bundle --no-baselines --json
     """
-    from offline.training import TrainingSettings
-    from offline.training import train as train_bundle
+    from offline.exceptions import MissingExtra
+
+    try:
+        from offline.training import TrainingSettings
+        from offline.training import train as train_bundle
+    except ModuleNotFoundError as error:
+        raise MissingExtra(error.name or "a package") from None
     from stream.cli.console import print_json, progress
     from stream.settings import load_settings
 

@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from aiokafka import AIOKafkaProducer, ConsumerRecord
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 
 from stream.reading import TopicReader
 from stream.settings import Settings
+
+_SETTLED_SECONDS = 20.0
 
 
 class Record(NamedTuple):
@@ -25,10 +27,29 @@ def held(settings: Settings, topic: str) -> list[ConsumerRecord]:
     """Return the committed records of a topic, by partition and offset."""
 
     async def read() -> list[ConsumerRecord]:
+        await _settled(settings, topic)
         async with TopicReader(settings, topic) as reader:
             return [record async for _, records in reader.read() for record in records]
 
     return sorted(asyncio.run(read()), key=lambda record: (record.partition, record.offset))
+
+
+async def _settled(settings: Settings, topic: str) -> None:
+    """Wait until no transaction is open: a commit is answered before its marker stands in the topic."""
+    levels = ("read_committed", "read_uncommitted")
+    consumers = [
+        AIOKafkaConsumer(bootstrap_servers=settings.kafka, isolation_level=level) for level in levels
+    ]
+    try:
+        for consumer in consumers:
+            await consumer.start()
+        tps = [TopicPartition(topic, number) for number in range(settings.partitions)]
+        async with asyncio.timeout(_SETTLED_SECONDS):
+            while await consumers[0].end_offsets(tps) != await consumers[1].end_offsets(tps):
+                await asyncio.sleep(0.02)
+    finally:
+        for consumer in consumers:
+            await consumer.stop()
 
 
 def write(settings: Settings, topic: str, records: Iterable[Record]) -> None:

@@ -1,7 +1,5 @@
 """The network: deterministic, learns, and is the same in ONNX as in Keras."""
 
-import sys
-
 import numpy as np
 import onnxruntime as ort
 import pytest
@@ -11,8 +9,8 @@ from sklearn.metrics import roc_auc_score
 from features.vector import COLUMNS, WIDTH, Vectors
 from offline import budget
 from offline.budget import choose_settings
-from offline.exceptions import MissingExtra, TrainingError
-from offline.network import PARITY, Network, NetworkSettings, export, fit_network, tensorflow
+from offline.exceptions import TrainingError
+from offline.network import PARITY, Network, NetworkSettings, export, fit_network
 from offline.scaling import Scaling
 
 SMALL = NetworkSettings(hidden=(16,), epochs=20, batch=128, learning_rate=1e-2, l2=1e-2)
@@ -122,23 +120,3 @@ def test_noise_is_not_fitted_for_long(vectors: Vectors, monkeypatch: pytest.Monk
     scaling = Scaling.fit(vectors)
     chosen = choose_settings(scaling.apply(vectors[:2_000]), noise, np.arange(2_000), scaling)
     assert chosen.epochs == 1.0
-
-
-def test_without_tensorflow_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "tensorflow", None)
-    monkeypatch.delitem(sys.modules, "tensorflow")
-    monkeypatch.setitem(sys.modules, "tf2onnx", None)
-    monkeypatch.setattr("builtins.__import__", _without("tensorflow"))
-    with pytest.raises(MissingExtra, match=r"TensorFlow.*pip install 'purchase-intent\[train\]'"):
-        tensorflow()
-
-
-def _without(package: str):  # type: ignore[no-untyped-def]
-    real = __import__
-
-    def imported(name: str, *args: object, **kwargs: object) -> object:
-        if name.split(".", maxsplit=1)[0] == package:
-            raise ModuleNotFoundError(f"No module named {package!r}", name=package)
-        return real(name, *args, **kwargs)
-
-    return imported

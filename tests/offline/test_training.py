@@ -2,6 +2,8 @@
 
 import datetime as dt
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -189,6 +191,21 @@ def test_a_log_without_purchases_says_so(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="the train slice of the log has 0 positive examples"):
         train(path, tmp_path / "bundle", QUICK)
     assert not (tmp_path / "bundle").exists()
+
+
+@pytest.mark.parametrize("package", ["sklearn", "tensorflow"])
+def test_without_the_extra_the_command_ends_with_one_line(package: str, log: Path, tmp_path: Path) -> None:
+    script = f"import sys; sys.modules[{package!r}] = None; from stream.cli import main; main()"
+    ended = subprocess.run(
+        [sys.executable, "-c", script, "train", str(log), "-o", str(tmp_path / "b")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.count("\n") == 1
+    assert "pip install 'purchase-intent[train]'" in ended.stderr
 
 
 def test_the_command_prints_the_manifest_as_json(log: Path, tmp_path: Path) -> None:
