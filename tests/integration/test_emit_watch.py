@@ -200,17 +200,19 @@ def test_the_command_prints_json_lines_where_there_is_no_terminal(topics: Settin
     assert lines[0]["segment"] == {"id": 1, "name": "loyal [b]"}
 
 
+# Who starts the tests in the background ignores Ctrl-C, and children inherit that.
+_COMMAND = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from stream.cli import main; main()"
+
+
 @pytest.mark.parametrize("end", ["interrupt", "closed pipe"])
 def test_the_command_ends_cleanly(topics: Settings, end: str) -> None:
     write_scores(topics, [score("ada")])
     with subprocess.Popen(
-        [sys.executable, "-c", "from stream.cli import main; main()", "watch", "--from-beginning"],
+        [sys.executable, "-c", _COMMAND, "watch", "--from-beginning"],
         env=os.environ | environment(topics),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # Who starts the tests in the background ignores Ctrl-C, and children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as running:
         assert running.stdout is not None
         assert running.stderr is not None
