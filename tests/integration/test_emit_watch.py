@@ -201,7 +201,12 @@ def test_the_command_prints_json_lines_where_there_is_no_terminal(topics: Settin
 
 
 # Who starts the tests in the background ignores Ctrl-C, and children inherit that.
-_COMMAND = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from stream.cli import main; main()"
+_COMMAND = """\
+import signal
+from stream.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+main()
+"""
 
 
 @pytest.mark.parametrize("end", ["interrupt", "closed pipe"])
