@@ -8,3 +8,7 @@ a feature cannot mean two things.
 
 `stream` runs all this while events flow; `offline` runs it on a log.
 """
+
+from features.compiled import use_own_cache
+
+use_own_cache()

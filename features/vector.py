@@ -1,4 +1,4 @@
-"""The model's input: what a customer's state says, as about sixty named columns.
+"""The model's input: what a customer's state says, as some sixty named columns.
 
 `COLUMNS` is the one table of names, units and meanings, from which the documentation is made; `fill_row` computes
 a row in the same order. Both live here so that a change of one is a change of the other.
@@ -45,14 +45,13 @@ class Column(NamedTuple):
 
 #: Decayed counters that are model inputs: (event type or "spend", half-life).
 DECAYED_INPUTS: Final = (
-    *(("view_item", h) for h in ("1m", "3m", "10m", "30m", "3h", "1d", "30d")),
-    *(("view_item_list", h) for h in ("3m", "10m")),
-    *(("search", h) for h in ("3m", "10m", "1d")),
-    *(("add_to_cart", h) for h in ("3m", "10m", "30m", "1d", "7d")),
+    *(("view_item", h) for h in ("1m", "3m", "10m", "1d", "30d")),
+    *(("view_item_list", h) for h in ("3m", "10m", "30d")),
+    *(("search", h) for h in ("3m", "10m", "1d", "30d")),
+    *(("add_to_cart", h) for h in ("3m", "10m", "1d", "7d")),
     *(("remove_from_cart", h) for h in ("10m",)),
     *(("begin_checkout", h) for h in ("3m", "1d")),
     *(("purchase", h) for h in ("1d", "7d", "30d")),
-    *(("spend", h) for h in ("30d",)),
 )
 SESSION_TYPES: Final = EVENT_TYPES[: PURCHASE + 1]
 

@@ -1,0 +1,36 @@
+"""Where numba keeps compiled code: a folder of its own for every version of the sources.
+
+numba looks whether the file of a function has changed, but not the files of the functions that it calls, and then runs
+machine code of another layout on today's arrays. So the sources' hash is part of the folder's name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+_PACKAGES: Final = ("features", "offline")  # where numba is used
+_HASH_LENGTH: Final = 16
+
+
+def cache_folder(root: Path, base: Path) -> Path:
+    """Return the folder below ``base`` for the sources that lie in the packages below ``root``."""
+    digest = hashlib.sha256()
+    for package in _PACKAGES:
+        for source in sorted((root / package).glob("*.py")):
+            digest.update(source.name.encode() + b"\0" + source.read_bytes())
+    name = digest.hexdigest()[:_HASH_LENGTH]
+    return base if base.name == name else base / name  # a child process inherits the folder itself
+
+
+def use_own_cache() -> None:
+    """Let numba use that folder; call it before anything is compiled."""
+    given = os.environ.get("NUMBA_CACHE_DIR")
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = cache_folder(Path(__file__).parent.parent, Path(given) if given else caches / "purchase-intent")
+    os.environ["NUMBA_CACHE_DIR"] = str(folder)
+    if (numba := sys.modules.get("numba")) is not None:  # it has read the variable already
+        numba.config.CACHE_DIR = str(folder)

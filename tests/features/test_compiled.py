@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from features.compiled import cache_folder
+
+
+def test_a_change_of_any_source_is_another_folder(tmp_path: Path) -> None:
+    (tmp_path / "features").mkdir()
+    source = tmp_path / "features" / "vector.py"
+    source.write_text("WIDTH = 66")
+    before = cache_folder(tmp_path, Path("base"))
+    assert cache_folder(tmp_path, Path("base")) == before
+    assert cache_folder(tmp_path, before) == before, "a child process stays in the folder"
+    source.write_text("WIDTH = 67")
+    assert cache_folder(tmp_path, Path("base")) != before
+
+
+def test_kernels_are_compiled_into_that_folder(tmp_path: Path) -> None:
+    told = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import features.partition as p; print(p.partitions_of([b'21'], 1000).tolist())",
+        ],
+        env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout.strip() == "[340]"
+    assert list(tmp_path.glob("*/**/partition._partitions*.nbi"))
