@@ -60,7 +60,7 @@ def test_a_score_carries_what_the_engine_said(engine: Engine) -> None:
             reasons=[],
             action=ACTIONS[said.action[at]],
             holdout=bool(said.holdout[at]),
-            model_version="random-5",
+            model_version=bundle.manifest.version,
             features_version=schema_hash(),
         )
         assert (score.segment.id, score.segment.name) == (said.segment[at], SEGMENTS[said.segment[at]])
