@@ -330,7 +330,7 @@ def test_the_metrics_equal_what_happened(fleet: Fleet) -> None:
     assert metrics["intent_batch_seconds_count"] == metrics["intent_batch_events_count"] > 0
     watermarks = {n for name, n in metrics.items() if name.startswith("intent_watermark_seconds")}
     assert NOW / 1000 + 7 - 15 * 60 in watermarks
-    assert metrics['intent_model{version="random-5"}'] == metrics["intent_ready"] == 1
+    assert metrics['intent_model{version="random-6"}'] == metrics["intent_ready"] == 1
     assert [metrics[f'intent_lag_events{{partition="{p}"}}'] for p in range(3)] == [0, 0, 0]
     [state] = from_bytes([stored_states(settings)["anna"]])
     assert state["spend"] == 7.5, "money in another currency is left out"
@@ -383,4 +383,4 @@ def test_a_score_says_all_that_marketing_needs(fleet: Fleet) -> None:
     assert 0 < first["purchase_intent"] < 1
     assert first["online_score"] is None
     assert first["scored_at"] > NOW
-    assert (first["horizon_seconds"], first["model_version"]) == (1800.0, "random-5")
+    assert (first["horizon_seconds"], first["model_version"]) == (1800.0, "random-6")
