@@ -55,7 +55,7 @@ class ScoreWatcher:
     bands
         Only scores in one of these bands (``low``, ``medium``, ``high``).
     segment
-        Only scores of customers in this segment: its name, or its id.
+        Only scores of customers in this segment: its name (in any case), or its id.
     group
         Consumer group: its members share the partitions, and go on where the group stopped. Without one,
         every watcher sees all scores and nothing is remembered.
@@ -93,7 +93,7 @@ class ScoreWatcher:
         self._settings = settings or load_settings()
         self.topic = self._settings.scores_topic
         self._bands = frozenset(bands)
-        self._segment = None if segment is None else str(segment)
+        self._segment = None if segment is None else str(segment).casefold()
         self._group = group
         self._on_erased = on_erased
         self._stopped = threading.Event()
@@ -225,7 +225,7 @@ class ScoreWatcher:
             return None
         if self._bands and score.band not in self._bands:
             return None
-        if self._segment not in (None, score.segment.name, str(score.segment.id)):
+        if self._segment not in (None, score.segment.name.casefold(), str(score.segment.id)):
             return None
         return score
 

@@ -63,7 +63,7 @@ def show(customer_id: Customer, as_json: AsJson = False) -> None:
 def erase(customer_id: Customer, wait: Wait = False, as_json: AsJson = False) -> None:
     """Ask the worker to forget a customer: the state, and the last score in the scored topic.
 
-    Events of the customer stay in Kafka until they expire; `intent archive` leaves them out.
+    Events of the customer stay in Kafka until they expire; `intent archive` keeps only their times.
 
     **Examples**
 

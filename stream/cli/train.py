@@ -137,14 +137,13 @@ def _show(output: Path, manifest: Manifest, segmenter: Segmenter) -> None:
         title=f"Test: {network['examples']:,} events of {network['customers']:,} customers, "
         f"prevalence {network['prevalence']:.2%}",
         box=box.SIMPLE_HEAD,
+        pad_edge=False,
     )
     models.add_column("model", no_wrap=True)
-    for name in ("AUC", "95 % interval", "PR-AUC", "log-loss", "ECE"):
+    for name in ("AUC", "95 % interval", "PR-AUC", "log-loss", "ECE", *(("share", "gain") if exact else ())):
         models.add_column(name, justify="right", no_wrap=True)
     if exact:
-        models.add_column("share", justify="right")
-        models.add_column("log-loss share", justify="right")
-        models.caption = "share: of the best possible AUC above .5; log-loss share: of the best possible gain"
+        models.caption = "share: of the best possible AUC above .5; gain: of the best possible log-loss gain"
     for name, title in _MODELS.items():
         if name in manifest.metrics:
             models.add_row(title, *_row(manifest.metrics[name], exact))
