@@ -138,12 +138,13 @@ def _show(output: Path, manifest: Manifest, segmenter: Segmenter) -> None:
         f"prevalence {network['prevalence']:.2%}",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
+        collapse_padding=True,
     )
     models.add_column("model", no_wrap=True)
-    for name in ("AUC", "95 % interval", "PR-AUC", "log-loss", "ECE", *(("share", "gain") if exact else ())):
+    for name in ("AUC", "95 %", "PR-AUC", "log-loss", "ECE", *(("share", "gain") if exact else ())):
         models.add_column(name, justify="right", no_wrap=True)
     if exact:
-        models.caption = "share: of the best possible AUC above .5; gain: of the best possible log-loss gain"
+        models.caption = "share: of the best possible AUC above .5; gain: of its log-loss gain"
     for name, title in _MODELS.items():
         if name in manifest.metrics:
             models.add_row(title, *_row(manifest.metrics[name], exact))
