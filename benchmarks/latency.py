@@ -23,6 +23,9 @@ from aiokafka.errors import GroupCoordinatorNotAvailableError
 from benchmarks.peers.job import Task
 from benchmarks.throughput import WORKER, ContenderFailed, Program, worker_environment
 from benchmarks.workload import PARTITIONS, make_topics
+from features.events import Event
+from stream.emit import EventEmitter
+from stream.settings import load_settings
 
 PREFIX: Final = "live."
 
@@ -32,8 +35,6 @@ _START_SECONDS: Final = 90.0
 # The shop wakes up this often and emits what is due.
 _TICK_SECONDS: Final = 0.001
 _CUSTOMERS: Final = 20_000
-# As a shop's producer would: without it every event is a request of its own to the broker.
-_LINGER_MS: Final = 2
 _MARK: Final = b'"event_id":"'
 
 
@@ -56,7 +57,7 @@ async def measure(
     shop = {
         "BENCH_RATE": str(rate),
         "BENCH_SECONDS": str(_WARM_SECONDS + seconds),
-        "BENCH_TOPIC": topics[0],
+        "BENCH_PREFIX": PREFIX,
         "BENCH_KAFKA": task.kafka,
     }
     with Program(WORKER, worker_environment(task, PREFIX), task.folder / "latency-worker.log") as worker:
@@ -129,40 +130,37 @@ def _listen(
     return np.array(sent), np.array(received)
 
 
-def emit(kafka: str, topic: str, rate: int, seconds: float) -> None:
+def emit(kafka: str, topic_prefix: str, rate: int, seconds: float) -> None:
     """Emit ``rate`` events/s, evenly, for ``seconds``."""
-    from confluent_kafka import Producer
-
-    producer = Producer(
-        {"bootstrap.servers": kafka, "linger.ms": _LINGER_MS, "acks": "all", "partitioner": "murmur2_random"}
-    )
     rng = np.random.default_rng(7)
     customers = rng.integers(0, _CUSTOMERS, int(rate * seconds)).tolist()
-    template = (
-        '{"event_id":"%d-%d","type":"view_item","customer_id":"%s","event_time":%d,"item_id":"item-%d",'
-        '"category":"category-%d","price":19.81,"currency":"EUR","session_id":"v-%d","channel":"app",'
-        '"device":"tablet","country":"DE"}'
-    )
-    began = time.monotonic()
-    for number, customer in enumerate(customers):
-        due = began + number / rate
-        while (early := due - time.monotonic()) > 0:
-            producer.poll(0)
-            time.sleep(max(early, _TICK_SECONDS))
-        key = f"c{customer}"
-        now = time.monotonic_ns()
-        event = template % (
-            now, number, key, time.time_ns() // 1_000_000, number % 2000, number % 40, customer,
-        )  # fmt: skip
-        producer.produce(topic, event.encode(), key)
-    if producer.flush(10):
-        raise SystemExit("the broker did not acknowledge all events")
+    with EventEmitter(load_settings(kafka=kafka, topic_prefix=topic_prefix)) as shop:
+        began = time.monotonic()
+        for number, customer in enumerate(customers):
+            due = began + number / rate
+            while (early := due - time.monotonic()) > 0:
+                time.sleep(max(early, _TICK_SECONDS))
+            shop.emit(
+                Event(
+                    event_id=f"{time.monotonic_ns()}-{number}",
+                    type="view_item",
+                    customer_id=f"c{customer}",
+                    event_time=time.time_ns() // 1_000_000,
+                    item_id=f"item-{number % 2000}",
+                    category=f"category-{number % 40}",
+                    price=19.81,
+                    currency="EUR",
+                    session_id=f"v-{customer}",
+                    channel="app",
+                    device="tablet",
+                )
+            )
 
 
 if __name__ == "__main__":
     emit(
         os.environ["BENCH_KAFKA"],
-        os.environ["BENCH_TOPIC"],
+        os.environ["BENCH_PREFIX"],
         int(os.environ["BENCH_RATE"]),
         float(os.environ["BENCH_SECONDS"]),
     )

@@ -34,13 +34,13 @@ from stream.batches import RecordBatch
 from stream.cache import StateCache
 from stream.decisions import actions, held_out
 from stream.engine import Engine, Scored, slots_of
-from stream.intake import read_batch
+from stream.intake import read_batches
 from stream.metrics import ScorerMetrics
-from stream.publisher import Publisher
+from stream.publisher import Output, Publisher
 from stream.scores import encode_scores
 from stream.settings import Settings, load_settings
 
-#: Steps, as they follow each other. "checks" is the rest of `read_batch`: keys, partitions, arrivals,
+#: Steps, as they follow each other. "checks" is the rest of `read_batches`: keys, partitions, arrivals,
 #: watermark.
 STEPS: Final = {
     "read": "read: fetch and parse records",
@@ -192,7 +192,7 @@ class _Walk:
         with watch("columns"):
             from_events(decoded.events, bundle.manifest.currency)
         with watch("intake"):
-            intake = read_batch(batch, engine, partitions=PARTITIONS, watermark=record.watermark)
+            intake = read_batches([batch], [record.watermark], engine, partitions=PARTITIONS)
         columns = intake.columns
         with watch("slots"):
             customers, slots = slots_of(columns.customers)
@@ -212,10 +212,10 @@ class _Walk:
         with watch("encode"):
             scores = encode_scores(bundle, columns, scored, time.time_ns() // 1_000_000)
         with watch("produce"):
-            await self._publisher.publish(batch.partition, scores, [])
+            await self._publisher.publish([Output(batch.partition, list(scores), [])])
         with watch("count"):
-            self._metrics.count(batch, intake, scored, 0.0)
-        saved = record._replace(next_offset=batch.stop, watermark=intake.watermark)
+            self._metrics.count([batch], intake, scored, 0.0)
+        saved = record._replace(next_offset=batch.stop, watermark=intake.watermarks[0])
         with watch("save"):
             self._store.save(batch.partition, record, saved, customers, states)
         self._records[batch.partition] = saved

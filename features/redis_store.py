@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain, compress
 from typing import Any, Final, cast
@@ -12,9 +12,9 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from features import state
-from features.exceptions import StoreConflict, StoreUnavailable
+from features.exceptions import StoreConflict, StoreError, StoreUnavailable
 from features.state import States
-from features.store import PartitionRecord, check_guard
+from features.store import Load, PartitionRecord, Save, check_guard
 
 # Bounds one answer of Redis: a batch of 4,000 states is 4 MB, 10-20 ms on a good day. A stop or a revocation
 # waits for an answer under way, so these stay under `stream.ownership.RELEASE_SECONDS`.
@@ -69,7 +69,7 @@ class RedisStore:
 
     def claim(self, partition: int, found: PartitionRecord | None, new: PartitionRecord) -> None:
         """See `CustomerStore.claim`."""
-        self._commit(partition, found, [("SET", self._record_key(partition), new.to_bytes())])
+        self._commit_one(partition, found, [("SET", self._record_key(partition), new.to_bytes())])
 
     def load(
         self, partition: int, customers: Sequence[str], expected: PartitionRecord | None = None
@@ -82,6 +82,19 @@ class RedisStore:
             check_guard(partition, stored, expected)
         return state.from_bytes(values)
 
+    def load_many(self, loads: Sequence[Load]) -> list[States]:
+        """See `CustomerStore.load_many`: one round trip."""
+        pipeline = self._redis.pipeline(transaction=False)  # each MGET is atomic, which is all that is needed
+        for load in loads:
+            keys = self._keys(load.partition, load.customers)
+            pipeline.mget([self._record_key(load.partition).encode(), *keys])
+        with self._answers():
+            answers = cast("list[list[bytes | None]]", pipeline.execute())
+        for load, (stored, *_) in zip(loads, answers, strict=True):
+            if load.expected is not None:
+                check_guard(load.partition, stored, load.expected)
+        return [state.from_bytes(values) for _, *values in answers]
+
     def save(
         self,
         partition: int,
@@ -91,15 +104,34 @@ class RedisStore:
         states: States,
     ) -> None:
         """See `CustomerStore.save`."""
-        keys, values = self._keys(partition, customers), state.to_bytes(states)
-        commands: list[tuple[Any, ...]] = [("SET", self._record_key(partition), new.to_bytes())]
-        alive = states["events"] > 0
+        (error,) = self.save_many([Save(partition, expected, new, customers, states)])
+        if error is not None:
+            raise error
+
+    def save_many(self, saves: Sequence[Save]) -> list[StoreError | None]:
+        """See `CustomerStore.save_many`: one transaction for all partitions whose record is the expected one.
+
+        On a single server that is as good as one transaction each, and four times as quick for small batches.
+        """
+        commands = {save.partition: self._written(save) for save in saves}
+        try:
+            faults = self._commit(
+                {save.partition: (save.expected, commands[save.partition]) for save in saves}
+            )
+        except StoreError as error:
+            return [error] * len(saves)
+        return [faults.get(save.partition) for save in saves]
+
+    def _written(self, save: Save) -> list[tuple[Any, ...]]:
+        keys, values = self._keys(save.partition, save.customers), state.to_bytes(save.states)
+        commands: list[tuple[Any, ...]] = [("SET", self._record_key(save.partition), save.new.to_bytes())]
+        alive = save.states["events"] > 0
         if not alive.all():
             commands.append(("DEL", *compress(keys, ~alive)))
             keys, values = list(compress(keys, alive)), list(compress(values, alive))
         if keys:
             commands.append(("MSET", *chain.from_iterable(zip(keys, values, strict=True))))
-        self._commit(partition, expected, commands)
+        return commands
 
     def sweep(
         self, partition: int, expected: PartitionRecord, before: int, cursor: int, count: int
@@ -114,7 +146,7 @@ class RedisStore:
         states = state.from_bytes([value for _, value in held])
         expired = [key for (key, _), time in zip(held, states["last_time"], strict=True) if time < before]
         if expired:
-            self._commit(partition, expected, [("DEL", *expired)])
+            self._commit_one(partition, expected, [("DEL", *expired)])
         return following, len(expired)
 
     def peek(self, partition: int, customer: str) -> States | None:
@@ -132,25 +164,43 @@ class RedisStore:
         start = f"{self._tag(partition)}:c:"
         return [(start + customer).encode() for customer in customers]
 
-    def _commit(
+    def _commit_one(
         self, partition: int, expected: PartitionRecord | None, commands: Sequence[tuple[Any, ...]]
     ) -> None:
-        """Run ``commands`` in a transaction that is void unless the record is ``expected``: two round trips.
+        for fault in self._commit({partition: (expected, commands)}).values():
+            raise fault
 
-        redis-py's own pipeline takes three, and each of them makes this thread wait for the interpreter.
+    def _commit(
+        self, writes: Mapping[int, tuple[PartitionRecord | None, Sequence[tuple[Any, ...]]]]
+    ) -> dict[int, StoreConflict]:
+        """Run the commands of each partition, in one transaction that is void unless all records stand still.
+
+        Partitions whose record is not the expected one take no part; they are returned. Two round trips: redis-py's
+        own pipeline takes three, and each of them makes this thread wait for the interpreter.
         """
-        key = self._record_key(partition)
         with self._answers():
             connection: Any = self._redis.connection_pool.get_connection()
             try:
-                connection.send_packed_command(connection.pack_commands([("WATCH", key), ("GET", key)]))
-                connection.read_response()
-                check_guard(partition, cast("bytes | None", connection.read_response()), expected)
+                watched = [(name, self._record_key(p)) for p in writes for name in ("WATCH", "GET")]
+                connection.send_packed_command(connection.pack_commands(watched))
+                stored = [connection.read_response() for _ in watched][1::2]
+                faults: dict[int, StoreConflict] = {}
+                commands: list[tuple[Any, ...]] = []
+                for (partition, (expected, own)), found in zip(writes.items(), stored, strict=True):
+                    try:
+                        check_guard(partition, cast("bytes | None", found), expected)
+                        commands += own
+                    except StoreConflict as conflict:
+                        faults[partition] = conflict
+                if not commands:
+                    connection.disconnect()  # ends WATCH
+                    return faults
                 connection.send_packed_command(connection.pack_commands([("MULTI",), *commands, ("EXEC",)]))
                 for _ in range(len(commands) + 1):
                     connection.read_response()
                 if connection.read_response() is None:
-                    raise redis.WatchError("the record changed between WATCH and EXEC")
+                    raise redis.WatchError("a record changed between WATCH and EXEC")
+                return faults
             except BaseException:
                 connection.disconnect()  # also ends WATCH, and drops answers that were not read
                 raise

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
 from features import state
-from features.exceptions import SchemaMismatch, StoreConflict
+from features.exceptions import SchemaMismatch, StoreConflict, StoreError
 from features.state import States
 
 #: The watermark of a partition that has seen no event.
@@ -37,7 +37,8 @@ class PartitionRecord(NamedTuple):
     next_offset
         The offset of the first record that the states don't contain yet.
     watermark
-        The highest accepted event time, epoch milliseconds; `NO_WATERMARK` before any event.
+        The highest accepted event time minus the lateness, epoch milliseconds; `NO_WATERMARK` before any
+        event.
     partitions
         The topic's partition count when this was written.
     """
@@ -67,6 +68,24 @@ class PartitionRecord(NamedTuple):
                 f"{_RECORD.size} and {_RECORD_VERSION:02x}: set another INTENT_REDIS_PREFIX"
             )
         return cls(*_RECORD.unpack(raw)[1:])
+
+
+class Load(NamedTuple):
+    """What `CustomerStore.load_many` is asked for one partition; see `CustomerStore.load`."""
+
+    partition: int
+    customers: Sequence[str]
+    expected: PartitionRecord | None = None
+
+
+class Save(NamedTuple):
+    """What `CustomerStore.save_many` writes for one partition; see `CustomerStore.save`."""
+
+    partition: int
+    expected: PartitionRecord
+    new: PartitionRecord
+    customers: Sequence[str]
+    states: States
 
 
 class CustomerStore(Protocol):
@@ -119,6 +138,14 @@ class CustomerStore(Protocol):
             The stored record is not ``expected``, or the connection broke on the way: read the record to know
             which.
         """
+        ...
+
+    def load_many(self, loads: Sequence[Load]) -> list[States]:
+        """Load for several partitions in one go; raises what any of them raises."""
+        ...
+
+    def save_many(self, saves: Sequence[Save]) -> list[StoreError | None]:
+        """Save for several partitions, each on its own: return for each ``None``, or why it was not written."""
         ...
 
     def sweep(
@@ -212,6 +239,21 @@ class MemoryStore:
                 else:
                     stored.pop(customer, None)
             self._records[partition] = new.to_bytes()
+
+    def load_many(self, loads: Sequence[Load]) -> list[States]:
+        """See `CustomerStore.load_many`."""
+        return [self.load(*load) for load in loads]
+
+    def save_many(self, saves: Sequence[Save]) -> list[StoreError | None]:
+        """See `CustomerStore.save_many`."""
+        return [self._outcome(save) for save in saves]
+
+    def _outcome(self, save: Save) -> StoreError | None:
+        try:
+            self.save(*save)
+        except StoreError as error:
+            return error
+        return None
 
     def sweep(
         self, partition: int, expected: PartitionRecord, before: int, cursor: int, count: int

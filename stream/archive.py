@@ -148,12 +148,14 @@ def take_events(
     taken: Taken, partition: int, records: Sequence[ConsumerRecord], since_ms: int | None
 ) -> pa.Table:
     """Return the events among a partition's records as rows of the log, and take note of the others."""
+    records = [record for record in records if not intake.is_close(record)]
     keys = [record.key for record in records]
     decoded = decode_many([record.value for record in records])
     taken.refused.update(str(rejection.reason) for rejection in decoded.rejections)
     events = dict(zip(decoded.indices, decoded.events, strict=True))
     erasures = [at for at, record in enumerate(records) if record.value is None]
-    faults = intake.key_faults(keys, events, erasures, partition, taken.partitions)
+    homes = np.full(len(records), partition)
+    faults = intake.key_faults(keys, events, erasures, homes, taken.partitions)
     taken.refused.update(str(fault.reason) for fault in faults.values())
     for at in faults:
         events.pop(at, None)

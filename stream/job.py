@@ -12,7 +12,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from features.exceptions import IntentError
@@ -50,7 +51,7 @@ class Folded(NamedTuple):
     states
         Their new states, in the same order; an empty one erases the customer.
     watermark
-        The highest accepted event time of the partition so far, epoch milliseconds.
+        The highest accepted event time of the partition so far minus the lateness, epoch milliseconds.
     """
 
     customers: Sequence[str]
@@ -58,26 +59,30 @@ class Folded(NamedTuple):
     watermark: int
 
 
-class Claim(Protocol):
-    """What a job may know of the partition that it works on."""
+class Turn(Protocol):
+    """One partition's part in a round: a batch of its records, and the watermark before them."""
 
-    partition: int
+    batch: RecordBatch
 
     @property
     def watermark(self) -> int:
-        """The watermark before the batch, epoch milliseconds."""
+        """The partition's watermark before the batch, epoch milliseconds."""
         ...
 
-    async def load(self, customers: Sequence[str]) -> States:
-        """Return the states of ``customers`` (distinct), empty ones where there are none."""
-        ...
+
+#: Takes distinct customers for each turn of a round, and returns their states, empty ones where there are none.
+Load = Callable[[Sequence[Sequence[str]]], Awaitable[list[States]]]
 
 
 class Job(Protocol):
-    """The work on one batch, up to the last acknowledgement. Runs for several partitions at the same time."""
+    """The work on a round of batches, each of another partition, up to the last acknowledgement.
 
-    async def run(self, batch: RecordBatch, claim: Claim) -> Folded:
-        """Load, fold, produce and await the broker; return what is to be saved. Must bear being run again."""
+    Runs for several rounds at the same time, and must bear being run again on the same batches, alone or in
+    other company.
+    """
+
+    async def run(self, turns: Sequence[Turn], load: Load) -> list[Folded]:
+        """Load, fold, produce and await the broker; return for each turn what is to be saved."""
         ...
 
 
@@ -118,4 +123,60 @@ class Log(Protocol):
 
     def rejoin(self) -> None:
         """Join the consumer group anew."""
+        ...
+
+
+class Owning(Protocol):
+    """Who reads a topic through the batched transport: it says what to fetch, gets it, and knows the offsets.
+
+    Attributes
+    ----------
+    expired
+        What a person can do if records expired before they were read.
+    refusal, refused
+        Why the process must end, ``None`` as long as all is well; the event is set together with it.
+    """
+
+    expired: str
+
+    @property
+    def refusal(self) -> IntentError | None:
+        """See above."""
+        ...
+
+    @property
+    def refused(self) -> asyncio.Event:
+        """See above."""
+        ...
+
+    def attach(self, log: Log) -> None:
+        """Tell where the partitions are read from, before anything else."""
+        ...
+
+    def assign(self, partitions: Iterable[int]) -> None:
+        """Begin to own ``partitions``, and only these."""
+        ...
+
+    async def release(self) -> None:
+        """Give all partitions up."""
+        ...
+
+    def close(self) -> None:
+        """End; comes after the last `release`."""
+        ...
+
+    def offer(self, batch: RecordBatch) -> None:
+        """Take a fetched batch."""
+        ...
+
+    def wants(self, partition: int) -> bool:
+        """Whether to fetch more of a partition. Asked from another thread."""
+        ...
+
+    def progress(self) -> Mapping[int, int]:
+        """Return by partition the offset that Kafka may commit."""
+        ...
+
+    def refuse(self, error: IntentError) -> None:
+        """End the process because of ``error``."""
         ...

@@ -1,9 +1,9 @@
-"""What a worker counts, for Prometheus: once per batch, not per event."""
+"""What a worker counts, for Prometheus: once per round of batches, not per event."""
 
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +12,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from features.columns import ERASE
+from features.watermark import BEGINNING
 
 if TYPE_CHECKING:
     from stream.batches import RecordBatch
@@ -42,11 +43,11 @@ class ScorerMetrics:
             "intent_scored_by_band", "Events scored, by band", ["band"], registry=self.registry
         )
         self._seconds = Histogram(
-            "intent_batch_seconds", "From a batch's first record to its last acknowledgement",
+            "intent_batch_seconds", "From a round's first record to its last acknowledgement",
             registry=self.registry, buckets=_SECONDS,
         )  # fmt: skip
         self._sizes = Histogram(
-            "intent_batch_events", "Records in a batch", registry=self.registry, buckets=_SIZES
+            "intent_batch_events", "Records in a round of batches", registry=self.registry, buckets=_SIZES
         )
         self._watermark = Gauge(
             "intent_watermark_seconds", "Watermark, epoch seconds", ["partition"], registry=self.registry
@@ -59,9 +60,10 @@ class ScorerMetrics:
         """Also export lag and readiness, asked for when metrics are collected."""
         self.registry.register(_OwnershipCollector(ownership))
 
-    def count(self, batch: RecordBatch, intake: Intake, scored: Scored, seconds: float) -> None:
-        """Count a batch that was scored and acknowledged."""
-        self._events.inc(len(batch.records))
+    def count(self, batches: Sequence[RecordBatch], intake: Intake, scored: Scored, seconds: float) -> None:
+        """Count batches that were scored and acknowledged together."""
+        records = sum(len(batch.records) for batch in batches)
+        self._events.inc(records)
         self._scored.inc(len(scored.rows))
         self._duplicates.inc(scored.duplicates)
         self._erased.inc(int(np.count_nonzero(intake.columns.type == ERASE)))
@@ -73,9 +75,10 @@ class ScorerMetrics:
         ):
             self._bands.labels(band).inc(int(number))
         self._seconds.observe(seconds)
-        self._sizes.observe(len(batch.records))
-        if len(intake.columns):
-            self._watermark.labels(str(batch.partition)).set(intake.watermark / 1000)
+        self._sizes.observe(records)
+        for batch, watermark in zip(batches, intake.watermarks, strict=True):
+            if watermark != BEGINNING:
+                self._watermark.labels(str(batch.partition)).set(watermark / 1000)
 
     def _counter(self, name: str, text: str) -> Counter:
         return Counter(name, text, registry=self.registry)

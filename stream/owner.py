@@ -3,9 +3,9 @@
 The life of a `PartitionOwner`:
 
 1. *claim*: read the partition's record, raise its epoch, write this worker's token, seek to the recorded
-offset; 2. take what waits from that offset on: drop what lies below, seek back when it lies above; 3. let the
-`Job` load states, fold, produce and await the acknowledgements; 4. save the changed states and the new record
-in one guarded transaction, then 2. again.
+offset; 2. take what waits from that offset on: drop what lies below, seek back when it lies above; 3. take part in a
+round: the `Job` loads states, folds, produces and awaits the acknowledgements; 4. the changed states and the new record
+are saved in one guarded transaction, then 2. again.
 
 After a save that failed or was not answered the record is read again: the new one = saved; this worker's
 token with a lower offset = the store lost its last moments, so the cache is dropped and the reading starts
@@ -19,29 +19,24 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Final, ParamSpec, TypeVar
+from typing import Final
 
 from aiokafka.errors import IllegalStateError, KafkaError, KafkaTimeoutError
 
-from features import state
 from features.exceptions import IntentError, StoreConflict, StoreError
-from features.state import States
 from features.store import NO_WATERMARK, CustomerStore, PartitionRecord
 from stream.batches import Backlog, RecordBatch
 from stream.cache import StateCache
 from stream.job import (
     Bounds,
-    Folded,
-    Job,
     JobFailed,
     Log,
     OffsetOutsideLog,
     PartitionsChanged,
     StoreLost,
 )
+from stream.rounds import Rounds, Turn
 
 logger = logging.getLogger(__name__)
 
@@ -61,9 +56,6 @@ JOB_TRIES: Final = 5
 SWEEP_KEYS: Final = 500
 SWEEP_SECONDS: Final = 5.0
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
 
 class Fenced(Exception):
     """Another worker has claimed the partition."""
@@ -74,12 +66,10 @@ class Terms:
     """What all owners of a worker share."""
 
     store: CustomerStore
-    job: Job
     log: Log
     topic: str
     token: bytes
-    executor: Executor
-    in_flight: asyncio.Semaphore
+    rounds: Rounds
     batch_max: int
     cache_customers: int
     state_ttl_ms: int | None
@@ -114,7 +104,7 @@ class PartitionOwner:
         self._cache = StateCache(terms.cache_customers)
         self._arrived = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._intended: PartitionRecord | None = None  # of a save whose outcome is unknown
+        self._turn: Turn | None = None  # under way, or the last one, whose outcome may be unknown
         self._in_doubt = False
         self._failures = 0
         self._job_failures = 0
@@ -139,6 +129,8 @@ class PartitionOwner:
     def stop(self) -> None:
         """Finish the batch under way, if any, then end `run`."""
         self.fetching = False
+        if self._turn is not None:
+            self._turn.drop()
         self._stopping.set()
         self._arrived.set()
 
@@ -170,17 +162,9 @@ class PartitionOwner:
                 logger.exception("partition %s of %s: the job failed", self.partition, self._terms.topic)
                 await self._pause(error, counts=True)
 
-    async def load(self, customers: Sequence[str]) -> States:
-        """See `Claim.load`: from the cache, and from the store what is not there."""
-        states, missing = self._cache.get(customers)
-        if len(missing):
-            absent = [customers[at] for at in missing]
-            states[missing] = await self._call(self._terms.store.load, self.partition, absent, self.record)
-        return states
-
     async def _claim(self) -> None:
         store, log = self._terms.store, self._terms.log
-        found = await self._call(store.record, self.partition)
+        found = await self._terms.rounds.call(store.record, self.partition)
         bounds = await log.bounds(self.partition)
         if found is None:
             committed = await log.committed(self.partition)
@@ -191,7 +175,7 @@ class PartitionOwner:
             stored = found
         mine = found._replace(epoch=found.epoch + 1, token=self._terms.token)
         try:
-            await self._call(store.claim, self.partition, stored, mine)
+            await self._terms.rounds.call(store.claim, self.partition, stored, mine)
         except StoreConflict:
             return  # another claim came first, or the answer was lost: read again
         self._cache.drop()
@@ -206,24 +190,11 @@ class PartitionOwner:
         batch = await self._next(record.next_offset)
         if batch is None:
             return
-        async with self._terms.in_flight:
-            if self._stopping.is_set():
-                return
-            folded = Folded((), state.empty(0), record.watermark)
-            self._in_doubt = True
-            if batch.records:
-                folded = await self._terms.job.run(batch, self)
-            self._intended = record._replace(next_offset=batch.stop, watermark=folded.watermark)
-            await self._call(
-                self._terms.store.save,
-                self.partition,
-                record,
-                self._intended,
-                folded.customers,
-                folded.states,
-            )
-            self.record, self._intended, self._in_doubt = self._intended, None, False
-            self._cache.put(folded.customers, folded.states)
+        self._turn = turn = Turn(batch, record, self._cache)
+        self._in_doubt = True
+        if not await self._terms.rounds.take(turn):
+            return
+        self.record, self._in_doubt = turn.intended, False
         self._failures, self._job_failures, self.trouble = 0, 0, ""
         await self._sweep()
 
@@ -234,7 +205,8 @@ class PartitionOwner:
         if batch is None:
             self._arrived.clear()
             try:
-                await asyncio.wait_for(self._arrived.wait(), PAUSES[-1] if self.trouble else IDLE_SECONDS)
+                async with asyncio.timeout(PAUSES[-1] if self.trouble else IDLE_SECONDS):
+                    await self._arrived.wait()
             except TimeoutError:
                 await self._look_round(expected)
             return None
@@ -257,13 +229,15 @@ class PartitionOwner:
                 self.partition, self._terms.topic, expected, position,
             )  # fmt: skip
             await self._seek(expected)
-        self._in_doubt = await self._call(self._terms.store.record, self.partition) != self.record
+        self._in_doubt = (
+            await self._terms.rounds.call(self._terms.store.record, self.partition) != self.record
+        )
         await self._sweep()
         self._failures, self.trouble = 0, ""
 
     async def _settle(self, record: PartitionRecord) -> None:
         """Find out what is stored after a save, or a job, that did not come to its end."""
-        found = await self._call(self._terms.store.record, self.partition)
+        found = await self._terms.rounds.call(self._terms.store.record, self.partition)
         self._cache.drop()
         if found is not None and found.token != self._terms.token:
             raise Fenced(
@@ -277,11 +251,11 @@ class PartitionOwner:
                 "partition %s of %s: the store fell back from offset %s to %s, reading again",
                 self.partition, self._terms.topic, record.next_offset, found.next_offset,
             )  # fmt: skip
-        saved = found == self._intended
+        saved = self._turn is not None and found == self._turn.intended
         self.record = found
         if not saved:
             await self._seek(found.next_offset)
-        self._intended, self._in_doubt = None, False
+        self._turn, self._in_doubt = None, False
 
     async def _seek(self, offset: int) -> None:
         self.fetching = False
@@ -298,7 +272,7 @@ class PartitionOwner:
             return
         if time.monotonic() - self._swept_at >= SWEEP_SECONDS:
             self._swept_at = time.monotonic()
-            self._cursor, _ = await self._call(
+            self._cursor, _ = await self._terms.rounds.call(
                 self._terms.store.sweep,
                 self.partition,
                 record,
@@ -350,9 +324,3 @@ class PartitionOwner:
                 f"but its states go on at {found.next_offset}: the topic was made anew, or events expired "
                 f"unread; {start_over}"
             )
-
-    async def _call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call the store in a thread."""
-        return await asyncio.get_running_loop().run_in_executor(
-            self._terms.executor, lambda: function(*args, **kwargs)
-        )

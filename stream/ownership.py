@@ -20,7 +20,6 @@ from features.store import TOKEN_BYTES, CustomerStore
 from stream.batches import RecordBatch
 from stream.job import (
     Bounds,
-    Claim,
     Folded,
     Job,
     JobFailed,
@@ -31,6 +30,8 @@ from stream.job import (
     StoreLost,
 )
 from stream.owner import Fenced, PartitionOwner, Terms
+from stream.rounds import Rounds
+from stream.texts import counted
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,9 @@ logger = logging.getLogger(__name__)
 # timeout (10 s) and under the grace of `docker stop` (10 s), with room for the commit and for leaving the
 # group.
 RELEASE_SECONDS: Final = 5.0
+
+# Rounds at once, and room for owners that claim, look round or sweep meanwhile.
+STORE_THREADS: Final = 6
 
 # Two groups on one prefix fence each other for ever: don't let them make a storm of it.
 REJOIN_SECONDS: Final = 1.0
@@ -58,8 +62,8 @@ class Ownership:
         Records that a job gets at once, at most.
     cache_customers
         States kept in memory over all partitions, at most.
-    in_flight
-        Batches of different partitions under way at the same time, at most.
+    at_once
+        Rounds of batches under way at the same time, at most.
     state_ttl_ms
         States silent for longer (event time, milliseconds) are swept; ``None`` keeps all.
     rebuild
@@ -74,6 +78,8 @@ class Ownership:
         Set together with `refusal`.
     """
 
+    expired = "set another INTENT_REDIS_PREFIX and build the states again with `intent worker --rebuild`"
+
     def __init__(
         self,
         store: CustomerStore,
@@ -82,7 +88,7 @@ class Ownership:
         topic: str,
         batch_max: int = 4000,
         cache_customers: int = 100_000,
-        in_flight: int = 8,
+        at_once: int = 3,
         state_ttl_ms: int | None = None,
         rebuild: bool = False,
     ) -> None:
@@ -90,14 +96,13 @@ class Ownership:
         self.refusal: IntentError | None = None
         self.refused = asyncio.Event()
         self._store = store
-        self._job = job
         self._batch_max = batch_max
         self._cache_customers = cache_customers
         self._state_ttl_ms = state_ttl_ms
         self._rebuild = rebuild
         self._token = secrets.token_bytes(TOKEN_BYTES)
-        self._in_flight = in_flight
-        self._executor = ThreadPoolExecutor(in_flight, thread_name_prefix="store")
+        self._executor = ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="store")
+        self._rounds = Rounds(job, store, self._executor, round_max=batch_max, at_once=at_once)
         self._log: Log | None = None
         self._owners: dict[int, PartitionOwner] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
@@ -113,12 +118,10 @@ class Ownership:
         wanted = sorted(partitions)
         terms = Terms(
             store=self._store,
-            job=self._job,
             log=self._log,
             topic=self.topic,
             token=self._token,
-            executor=self._executor,
-            in_flight=asyncio.Semaphore(self._in_flight),
+            rounds=self._rounds,
             batch_max=self._batch_max,
             cache_customers=self._cache_customers // max(len(wanted), 1),
             state_ttl_ms=self._state_ttl_ms,
@@ -130,6 +133,7 @@ class Ownership:
             for partition, owner in self._owners.items()
         }
         self._joined = True
+        logger.info("owns %s of %s", counted(len(wanted), "partition"), self.topic)
 
     async def release(self, within: float = RELEASE_SECONDS) -> None:
         """Give all partitions up: finish what is under way, or drop it after ``within`` seconds."""
@@ -142,7 +146,9 @@ class Ownership:
             for task in late:
                 task.cancel()
             if late:
-                logger.warning("dropped the batches under way of %s partitions after %s s", len(late), within)
+                logger.warning(
+                    "dropped the batches under way of %s after %s s", counted(len(late), "partition"), within
+                )
                 await asyncio.wait(late)
 
     def close(self) -> None:
@@ -219,7 +225,6 @@ class Ownership:
 __all__ = [
     "RELEASE_SECONDS",
     "Bounds",
-    "Claim",
     "Fenced",
     "Folded",
     "Job",

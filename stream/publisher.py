@@ -1,4 +1,4 @@
-"""Writes scores, tombstones and dead letters, whole batches at a time, and waits until the broker has them."""
+"""Writes scores, dead letters and what the learner needs, whole batches at a time, and awaits the broker."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.producer.message_accumulator import BatchBuilder
@@ -26,6 +26,19 @@ _Record = tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]
 _NO_HEADERS: Final[list[tuple[str, bytes]]] = []
 
 
+class Output(NamedTuple):
+    """What came of a batch of one partition.
+
+    A score of ``None`` is the tombstone of an erased customer; ``examples`` and ``outcomes`` are the learner's.
+    """
+
+    partition: int
+    scores: Sequence[tuple[str, bytes | None]] = ()
+    letters: Sequence[DeadLetter] = ()
+    examples: Sequence[bytes] = ()
+    outcomes: Sequence[bytes] = ()
+
+
 class Publisher:
     """An idempotent producer of whole batches.
 
@@ -33,16 +46,25 @@ class Publisher:
     ----------
     brokers
         ``host:port``, separated by commas.
-    scores, dead_letters
-        The topics; both have as many partitions as the events topic.
+    scores, dead_letters, examples, outcomes
+        The topics; all have as many partitions as the events topic.
     security
         Further settings of aiokafka's clients.
     """
 
     def __init__(
-        self, brokers: str, *, scores: str, dead_letters: str, security: dict[str, Any] | None = None
+        self,
+        brokers: str,
+        *,
+        scores: str,
+        dead_letters: str,
+        examples: str = "",
+        outcomes: str = "",
+        security: dict[str, Any] | None = None,
     ) -> None:
         self._scores = scores
+        self._examples = examples
+        self._outcomes = outcomes
         self._dead_letters = dead_letters
         self._producer = AIOKafkaProducer(
             bootstrap_servers=brokers,
@@ -63,22 +85,17 @@ class Publisher:
     ) -> None:
         await self._producer.stop()
 
-    async def publish(
-        self,
-        partition: int,
-        scores: Iterable[tuple[str, bytes | None]],
-        letters: Sequence[DeadLetter],
-    ) -> None:
-        """Write what came of a batch of one partition, in order, and wait for the acknowledgement of all of it.
-
-        A score of ``None`` is the tombstone of an erased customer.
-        """
-        acknowledgements = await self._send(
-            self._scores, partition, ((customer.encode(), value, _NO_HEADERS) for customer, value in scores)
-        )
-        acknowledgements += await self._send(
-            self._dead_letters, partition, ((letter.key, letter.value, letter.headers) for letter in letters)
-        )
+    async def publish(self, outputs: Sequence[Output]) -> None:
+        """Write what came of batches, in order, and wait for the acknowledgement of all of it."""
+        acknowledgements: list[asyncio.Future[Any]] = []
+        for output in outputs:
+            scores = ((customer.encode(), value, _NO_HEADERS) for customer, value in output.scores)
+            letters = ((letter.key, letter.value, letter.headers) for letter in output.letters)
+            acknowledgements += await self._send(self._scores, output.partition, scores)
+            acknowledgements += await self._send(self._dead_letters, output.partition, letters)
+            for topic, lessons in ((self._examples, output.examples), (self._outcomes, output.outcomes)):
+                records = ((None, lesson, _NO_HEADERS) for lesson in lessons)
+                acknowledgements += await self._send(topic, output.partition, records)
         await asyncio.gather(*acknowledgements)
 
     async def _send(

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
+import numpy as np
+from numpy.typing import NDArray
+
+from features.columns import ERASE
 from stream.batches import RecordBatch
 from stream.dead_letters import dead_letter
-from stream.engine import Engine, slots_of
-from stream.intake import read_batch
-from stream.job import Claim, Folded
+from stream.engine import Engine, Scored, slots_of
+from stream.intake import Intake, read_batches
+from stream.job import Folded, Load, Turn
+from stream.learning.advice import NewestAdvisor
+from stream.learning.recorder import Recorder
 from stream.metrics import ScorerMetrics
-from stream.publisher import Publisher
+from stream.publisher import Output, Publisher
 from stream.scores import encode_scores, with_tombstones
 
 
@@ -30,6 +37,10 @@ class Scorer:
         Counted once per batch.
     topic, partitions
         The events topic and its partition count.
+    recorder
+        Writes down what the learner needs; ``None`` where nothing is learned.
+    newest
+        Knows what has been learned; ``None`` where the network decides alone.
     clock
         Returns the wall clock, epoch ms; only ``scored_at`` comes from it.
     """
@@ -39,27 +50,74 @@ class Scorer:
     metrics: ScorerMetrics
     topic: str
     partitions: int
+    recorder: Recorder | None = None
+    newest: NewestAdvisor | None = None
     clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000
 
-    async def run(self, batch: RecordBatch, claim: Claim) -> Folded:
-        """Score a batch; what it returns is saved with the partition's record.
+    async def run(self, turns: Sequence[Turn], load: Load) -> list[Folded]:
+        """Score batches; what it returns is saved with the partitions' records.
 
-        1. read: decode, check keys, judge against the watermark
+        1. read: decode, check keys, judge against the watermarks
         2. load the customers' states
         3. fold the events and score each
-        4. produce scores, tombstones and dead letters, and wait for the acknowledgements
+        4. produce scores, tombstones and dead letters, examples and outcomes, and wait for the acknowledgements
         """
         began = time.perf_counter()
-        intake = read_batch(batch, self.engine, partitions=self.partitions, watermark=claim.watermark)
+        batches = [turn.batch for turn in turns]
+        watermarks = [turn.watermark for turn in turns]
+        intake = read_batches(batches, watermarks, self.engine, partitions=self.partitions)
         customers, slots = slots_of(intake.columns.customers)
-        states = await claim.load(customers)
-        scored = self.engine.score(intake.columns, customers, slots, states)
+        ends = _ends(slots, intake.ends)
+        groups = [customers[start:end] for start, end in pairwise([0, *ends])]
+        states = await load(groups)
+        together = states[0] if len(states) == 1 else np.concatenate(states)
+        advisor = None if self.newest is None else self.newest.current
+        scored = self.engine.score(intake.columns, customers, slots, together, advisor)
         scores = encode_scores(self.engine.bundle, intake.columns, scored, self.clock())
-        letters = [
-            dead_letter(batch.records[r.index], self.topic, batch.partition, r) for r in intake.rejections
+        outputs = self._outputs(batches, intake, scores, scored)
+        if self.recorder is not None:
+            lessons = self.recorder.lessons(batches, watermarks, intake, scored)
+            outputs = [
+                output._replace(**lesson._asdict()) for output, lesson in zip(outputs, lessons, strict=True)
+            ]
+        await self.publisher.publish(outputs)
+        self.metrics.count(batches, intake, scored, time.perf_counter() - began)
+        return [
+            Folded(own, together[start:end], watermark)
+            for own, (start, end), watermark in zip(
+                groups, pairwise([0, *ends]), intake.watermarks, strict=True
+            )
         ]
-        await self.publisher.publish(
-            batch.partition, with_tombstones(scores, intake.columns, scored), letters
-        )
-        self.metrics.count(batch, intake, scored, time.perf_counter() - began)
-        return Folded(customers, states, intake.watermark)
+
+    def _outputs(
+        self, batches: Sequence[RecordBatch], intake: Intake, scores: list[tuple[str, bytes]], scored: Scored
+    ) -> list[Output]:
+        """Return what is to be written for each batch's partition."""
+        records = with_tombstones(scores, intake.columns, scored)
+        if len(batches) == 1:
+            ends = [len(records)]
+        else:
+            rows = np.sort(np.append(scored.rows, np.flatnonzero(intake.columns.type == ERASE)))
+            ends = np.searchsorted(rows, intake.ends).tolist()
+        rejected = iter(intake.rejections)
+        rejection = next(rejected, None)
+        outputs, first = [], 0
+        for batch, (start, end) in zip(batches, pairwise([0, *ends]), strict=True):
+            letters = []
+            while rejection is not None and rejection.index < first + len(batch.records):
+                record = batch.records[rejection.index - first]
+                letters.append(dead_letter(record, self.topic, batch.partition, rejection))
+                rejection = next(rejected, None)
+            first += len(batch.records)
+            outputs.append(Output(batch.partition, records[start:end], letters))
+        return outputs
+
+
+def _ends(slots: NDArray[np.int64], row_ends: Sequence[int]) -> list[int]:
+    """Return for each batch how many customers there are up to its end: each has a partition of its own."""
+    ends, known = [], 0
+    for start, end in pairwise([0, *row_ends]):
+        if end > start:
+            known = max(known, int(slots[start:end].max()) + 1)
+        ends.append(known)
+    return ends

@@ -1,6 +1,6 @@
 """Faust with a consumer that hands over whole record batches.
 
-Faust's cost is per message, so a message is a `RecordBatch`: all that one fetch brought for a partition. The
+Faust's cost is per message, so a message is all that a fetch brought: a `RecordBatch` for each partition. The
 fetching thread takes records only for partitions whose owner wants some, so nothing ever waits in Faust's own
 buffers. Offsets belong to `stream.ownership`: Faust neither seeks nor acknowledges, and commits to Kafka (for
 lag tools, and for the check for a lost store) what ownership says is saved.
@@ -35,7 +35,8 @@ from features.exceptions import IntentError
 from stream.batches import RecordBatch
 from stream.exceptions import BrokerError, BrokerUnavailable, TopicMismatch
 from stream.fetching import BatchConsumerThread, TopicLog
-from stream.ownership import RELEASE_SECONDS, Ownership
+from stream.job import Owning
+from stream.ownership import RELEASE_SECONDS
 
 logger = logging.getLogger(__name__)
 
@@ -74,32 +75,34 @@ class BatchConsumer(Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._read_offset = _NoOffsets()
-        self.topic = self.app.events_topic
-        self.ownership = self.app.ownership
-        self.ownership.attach(TopicLog(self._thread, self.topic))
+        self.owners = self.app.owners
+        self.topics = ", ".join(self.owners)
+        for topic, owner in self.owners.items():
+            owner.attach(TopicLog(self._thread, topic))
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
-        """Yield one message per partition that has records for an owner."""
+        """Yield one message: a batch for each partition that has records for an owner."""
         if not self.flow_active:
             await self.wait(self.can_resume_flow)  # type: ignore[arg-type]
-        for tp, batch in (await self._thread.getmany(None, timeout)).items():
-            if self.flow_active:
-                yield tp, self._to_message(tp, batch)
+        batches = await self._thread.getmany(None, timeout)
+        if batches and self.flow_active:
+            tp = next(iter(batches))
+            yield tp, self._to_message(tp, [(tp.topic, batch) for tp, batch in batches.items()])
 
     def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
-        batch: RecordBatch = record
+        batches: list[tuple[str, RecordBatch]] = record
         return ConsumerMessage(
             tp.topic,
             tp.partition,
-            batch.start,
+            batches[0][1].start,
             0.0,
             0,
             None,
             None,
-            batch,  # type: ignore[arg-type]
+            batches,  # type: ignore[arg-type]
             None,
             0,
             0,
@@ -115,18 +118,21 @@ class BatchConsumer(Consumer):
         """Begin to own the assigned partitions."""
         await super().on_partitions_assigned(assigned, generation_id)
         if generation_id == self.app.consumer_generation_id and not self.app.should_stop:
-            self.ownership.assign(tp.partition for tp in assigned if tp.topic == self.topic)
+            for topic, owner in self.owners.items():
+                owner.assign([tp.partition for tp in assigned if tp.topic == topic])
 
     async def wait_empty(self) -> None:
         """Finish what is under way before partitions are revoked or the worker stops, and commit it."""
-        await self.ownership.release()
+        await asyncio.gather(*(owner.release() for owner in self.owners.values()))
         await self.commit_and_end_transactions()
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
-        return (TP(self.topic, partition) for partition in self.ownership.progress())
+        return (
+            TP(topic, partition) for topic, owner in self.owners.items() for partition in owner.progress()
+        )
 
     def _new_offset(self, tp: TP) -> int | None:
-        return self.ownership.progress().get(tp.partition)
+        return self.owners[tp.topic].progress().get(tp.partition)
 
     def _should_commit(self, tp: TP, offset: int) -> bool:
         return self._committed_offset[tp] != offset
@@ -139,7 +145,7 @@ class BatchConsumer(Consumer):
 
     def refuse(self, error: IntentError) -> None:
         """End the worker because of ``error``. May be called from any thread."""
-        self.loop.call_soon_threadsafe(self.ownership.refuse, error)
+        self.loop.call_soon_threadsafe(next(iter(self.owners.values())).refuse, error)
 
 
 class BatchTransport(Transport):
@@ -165,7 +171,7 @@ class _Boot(BootStrategy):
 
 
 class BatchedApp(App):
-    """A Faust app whose one agent passes the batches of ``topic`` to ``ownership``.
+    """A Faust app whose one agent passes the batches of each topic to its owner.
 
     Parameters
     ----------
@@ -173,10 +179,10 @@ class BatchedApp(App):
         Kafka's addresses, ``host:port`` separated by commas.
     group
         The consumer group.
-    topic
-        The topic of events.
-    ownership
-        The partitions of this worker.
+    topic, ownership
+        What is read, and who reads it: for a worker the events, and its partitions of them.
+    also
+        Further topics and their readers.
     security
         How to reach the brokers, as arguments of aiokafka's clients; plain text where nothing is given.
     options
@@ -190,13 +196,13 @@ class BatchedApp(App):
         brokers: str,
         group: str,
         topic: str,
-        ownership: Ownership,
+        ownership: Owning,
         *,
+        also: Mapping[str, Owning] | None = None,
         security: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
-        self.events_topic = topic
-        self.ownership = ownership
+        self.owners: dict[str, Owning] = {topic: ownership, **(also or {})}
         self.brokers = brokers
         self.security = dict(security or {})
         super().__init__(
@@ -216,15 +222,16 @@ class BatchedApp(App):
                 **options,
             },
         )
-        events = self.topic(topic, schema=_Whole(), acks=False)
-        self.agent(events, name=f"{__name__}.{self._hand_over.__name__}")(self._hand_over)
+        batches = self.topic(*self.owners, schema=_Whole(), acks=False)
+        self.agent(batches, name=f"{__name__}.{self._hand_over.__name__}")(self._hand_over)
 
     def _new_transport(self) -> BatchTransport:
         return BatchTransport(self.conf.broker_consumer, self)
 
-    async def _hand_over(self, batches: Any) -> None:
-        async for batch in batches:
-            self.ownership.offer(batch)
+    async def _hand_over(self, fetches: Any) -> None:
+        async for batches in fetches:
+            for topic, batch in batches:
+                self.owners[topic].offer(batch)
 
 
 async def check_broker(brokers: str, topic: str, security: Mapping[str, Any] | None = None) -> int:
@@ -262,21 +269,27 @@ async def serve(app: BatchedApp, stop: asyncio.Event) -> None:
     IntentError
         The worker cannot go on: a refusal of its ownership, or of Kafka.
     """
-    await check_broker(app.brokers, app.events_topic, app.security)
-    ownership = app.ownership
+    for topic in app.owners:
+        await check_broker(app.brokers, topic, app.security)
+    owners = app.owners.values()
     try:
         await app.start()
         ends = [
             asyncio.ensure_future(end)
-            for end in (stop.wait(), ownership.refused.wait(), app.wait_until_stopped())
+            for end in (
+                stop.wait(),
+                *(owner.refused.wait() for owner in owners),
+                app.wait_until_stopped(),
+            )
         ]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for end in ends:
             end.cancel()
     finally:
         await _stop(app)
-    if ownership.refusal is not None:
-        raise ownership.refusal
+    for owner in owners:
+        if owner.refusal is not None:
+            raise owner.refusal
     if app.crash_reason is not None:
         raise BrokerError(f"the worker's Kafka client failed: {app.crash_reason!r}") from app.crash_reason
 
@@ -286,4 +299,5 @@ async def _stop(app: BatchedApp) -> None:
         await asyncio.wait_for(app.stop(), STOP_SECONDS)
     except TimeoutError:
         logger.warning("the worker did not stop within %s s", STOP_SECONDS)
-    app.ownership.close()
+    for owner in app.owners.values():
+        owner.close()

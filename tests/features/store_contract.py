@@ -12,7 +12,7 @@ import pytest
 from features import state
 from features.exceptions import StoreConflict
 from features.state import STATE_VERSION, States
-from features.store import NO_WATERMARK, CustomerStore, PartitionRecord
+from features.store import NO_WATERMARK, CustomerStore, Load, PartitionRecord, Save
 
 
 def record(epoch: int = 1, offset: int = 0, token: bytes | None = None) -> PartitionRecord:
@@ -161,6 +161,40 @@ class StoreContract:
         store.save(3, mine, mine._replace(next_offset=5), ["ada"], states(1))
         assert store.load(33, ["ada"])["events"][0] == 0
         assert store.record(33) == other
+
+    def test_several_partitions_are_saved_and_loaded_in_one_go(self, store: CustomerStore) -> None:
+        mine, other = claimed(store, 3), claimed(store, 33)
+        saves = [
+            Save(3, mine, mine._replace(next_offset=5), ["ada", "grace"], states(1, 2)),
+            Save(33, other, other._replace(next_offset=7), ["joan"], states(3)),
+        ]
+        assert store.save_many(saves) == [None, None]
+        loads = [Load(33, ["joan", "nobody"], saves[1].new), Load(3, ["grace"], saves[0].new)]
+        assert [rows["events"].tolist() for rows in store.load_many(loads)] == [[3, 0], [2]]
+        assert (store.record(3), store.record(33)) == (saves[0].new, saves[1].new)
+
+    def test_a_partition_that_another_has_claimed_leaves_the_others_saves_alone(
+        self, store: CustomerStore
+    ) -> None:
+        mine, other = claimed(store, 3), claimed(store, 33)
+        theirs = record(2)
+        store.claim(3, mine, theirs)
+        fenced, saved = store.save_many(
+            [
+                Save(3, mine, mine._replace(next_offset=5), ["ada"], states(1)),
+                Save(33, other, other._replace(next_offset=7), ["joan"], states(3)),
+            ]
+        )
+        assert isinstance(fenced, StoreConflict)
+        assert (fenced.found, saved) == (theirs, None)
+        assert store.peek(3, "ada") is None
+        assert store.load(33, ["joan"])["events"].tolist() == [3]
+
+    def test_a_load_of_several_is_refused_if_one_record_is_another(self, store: CustomerStore) -> None:
+        mine, other = claimed(store, 3), claimed(store, 33)
+        store.claim(3, mine, record(2))
+        with pytest.raises(StoreConflict):
+            store.load_many([Load(33, ["joan"], other), Load(3, ["ada"], mine)])
 
     def test_a_sweep_deletes_what_is_older_and_nothing_else(self, store: CustomerStore) -> None:
         mine, other = claimed(store, 3), claimed(store, 33)

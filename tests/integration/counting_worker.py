@@ -14,12 +14,13 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from features.exceptions import IntentError
 from features.redis_store import RedisStore
-from stream.batches import RecordBatch
-from stream.ownership import Claim, Folded, Ownership
+from stream.job import Folded, Load, Turn
+from stream.ownership import Ownership
 from stream.transport import BatchedApp, serve
 from tests.stream.fakes import Counting
 
@@ -32,10 +33,11 @@ class SlowCounting(Counting):
         self._journal = os.open(journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self._pause = pause
 
-    async def run(self, batch: RecordBatch, claim: Claim) -> Folded:
-        folded = await super().run(batch, claim)
+    async def run(self, turns: Sequence[Turn], load: Load) -> list[Folded]:
+        folded = await super().run(turns, load)
         await asyncio.sleep(self._pause)
-        os.write(self._journal, f"{batch.partition} {batch.start} {batch.stop}\n".encode())
+        for batch in (turn.batch for turn in turns):
+            os.write(self._journal, f"{batch.partition} {batch.start} {batch.stop}\n".encode())
         return folded
 
 

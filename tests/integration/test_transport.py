@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from aiokafka import AIOKafkaProducer
@@ -14,7 +14,8 @@ from kafka.structs import TopicPartition
 from features import state
 from features.store import NO_WATERMARK, MemoryStore, PartitionRecord
 from stream.batches import RecordBatch
-from stream.ownership import Claim, Folded, OffsetOutsideLog, Ownership
+from stream.job import Folded, Load, Turn
+from stream.ownership import OffsetOutsideLog, Ownership
 from stream.settings import Settings
 from stream.transport import BatchedApp, serve
 
@@ -27,9 +28,9 @@ class Collecting:
     def __init__(self) -> None:
         self.batches: list[RecordBatch] = []
 
-    async def run(self, batch: RecordBatch, claim: Claim) -> Folded:
-        self.batches.append(batch)
-        return Folded((), state.empty(0), 0)
+    async def run(self, turns: Sequence[Turn], load: Load) -> list[Folded]:
+        self.batches += [turn.batch for turn in turns]
+        return [Folded((), state.empty(0), 0) for _ in turns]
 
     def values(self, partition: int = 0) -> list[bytes | None]:
         return [one.value for batch in self.batches if batch.partition == partition for one in batch.records]

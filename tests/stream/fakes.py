@@ -15,7 +15,8 @@ from features.exceptions import StoreConflict, StoreUnavailable
 from features.state import STATE_VERSION, States
 from features.store import MemoryStore, PartitionRecord
 from stream.batches import RecordBatch
-from stream.ownership import Bounds, Claim, Folded, Ownership
+from stream.job import Bounds, Folded, Load, Turn
+from stream.ownership import Ownership
 
 
 def record(partition: int, offset: int, key: str = "ada") -> ConsumerRecord[bytes, bytes]:
@@ -87,14 +88,18 @@ class Counting:
         self.processed: list[tuple[int, int]] = []
         self.failures: list[Exception] = []
 
-    async def run(self, batch: RecordBatch, claim: Claim) -> Folded:
-        customers = list(dict.fromkeys(record.key.decode() for record in batch.records))
-        states = await claim.load(customers)
+    async def run(self, turns: Sequence[Turn], load: Load) -> list[Folded]:
+        customers = [list(dict.fromkeys(one.key.decode() for one in turn.batch.records)) for turn in turns]
+        states = await load(customers)
         if self.failures:
             raise self.failures.pop(0)
-        self.processed += [(batch.partition, record.offset) for record in batch.records]
-        fold(states, customers, batch)
-        return Folded(customers, states, max(claim.watermark, batch.records[-1].timestamp))
+        for turn, own, rows in zip(turns, customers, states, strict=True):
+            self.processed += [(turn.batch.partition, one.offset) for one in turn.batch.records]
+            fold(rows, own, turn.batch)
+        return [
+            Folded(own, rows, max(turn.watermark, turn.batch.records[-1].timestamp))
+            for turn, own, rows in zip(turns, customers, states, strict=True)
+        ]
 
 
 def fold(states: States, customers: Sequence[str], batch: RecordBatch) -> None:

@@ -11,7 +11,8 @@ from features.columns import ERASE
 from features.events import Reason
 from features.watermark import BEGINNING
 from stream.engine import Engine
-from stream.intake import Intake, arrival, read_batch
+from stream.intake import Intake, arrival, read_batches
+from stream.texts import moment
 from tests.bundles import random_bundle
 from tests.malformed import MALFORMED, Malformed, good
 from tests.stream.records import NOW, PARTITIONS, batch, home, record
@@ -27,7 +28,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
 
 
 def read(engine: Engine, *records: Any, watermark: int = BEGINNING) -> Intake:
-    return read_batch(batch(*records), engine, partitions=PARTITIONS, watermark=watermark)
+    return read_batches([batch(*records)], [watermark], engine, partitions=PARTITIONS)
 
 
 def reasons(intake: Intake) -> list[tuple[int, str]]:
@@ -48,7 +49,7 @@ def test_a_malformed_record_is_rejected_for_its_reason_between_good_ones(
     assert reasons(intake) == [(1, case.reason)]
     assert intake.rejections[0].detail.strip()
     assert intake.columns.event_ids == ["good-1", "good-2"]
-    assert intake.watermark == NOW - LATENESS
+    assert intake.watermarks == [NOW - LATENESS]
 
 
 def test_all_malformed_records_at_once_are_rejected_in_their_order(engine: Engine) -> None:
@@ -66,7 +67,7 @@ def test_all_malformed_records_at_once_are_rejected_in_their_order(engine: Engin
 
 def test_a_batch_of_nothing_but_bad_records_keeps_the_watermark(engine: Engine) -> None:
     intake = read(engine, record(0, b"{"), record(1, b"[]"), watermark=NOW)
-    assert (len(intake.columns), intake.watermark) == (0, NOW)
+    assert (len(intake.columns), intake.watermarks) == (0, [NOW])
     assert reasons(intake) == [(0, Reason.NOT_JSON), (1, Reason.INVALID_FIELD)]
 
 
@@ -118,27 +119,46 @@ def test_a_customer_id_of_128_characters_can_be_erased_whatever_its_bytes(engine
 
 
 def test_an_erasure_alone_keeps_the_watermark(engine: Engine) -> None:
-    assert read(engine, record(0, None), watermark=NOW).watermark == NOW
+    assert read(engine, record(0, None), watermark=NOW).watermarks == [NOW]
 
 
 def test_each_event_is_judged_by_what_came_before_it(engine: Engine) -> None:
     times = [NOW, NOW - LATENESS, NOW + MINUTE, NOW - LATENESS, NOW - LATENESS + MINUTE]
     intake = read(engine, *(record(at, good(at, time)) for at, time in enumerate(times)))
     assert reasons(intake) == [(3, Reason.LATE)]
-    assert intake.watermark == NOW + MINUTE - LATENESS
+    assert intake.watermarks == [NOW + MINUTE - LATENESS]
+
+
+def test_a_late_event_is_told_how_far_it_is_behind_the_watermark_that_it_met(engine: Engine) -> None:
+    late = NOW - 140 * MINUTE
+    records = [good(1), good(2, late), good(3, NOW + 5 * MINUTE), good(4, late)]
+    intake = read(
+        engine, *(record(at, value) for at, value in enumerate(records)), watermark=NOW - 60 * MINUTE
+    )
+    mark, later = moment(NOW - LATENESS), moment(NOW + 5 * MINUTE - LATENESS)
+    said = [rejection.detail for rejection in intake.rejections]
+    assert [detail.partition(" (")[0] for detail in said] == [
+        f"event time {moment(late)} is 2 h 5 min older than the watermark {mark}",
+        f"event time {moment(late)} is 2 h 10 min older than the watermark {later}",
+    ]
+
+
+def test_the_first_event_of_a_batch_meets_the_watermark_of_the_former_one(engine: Engine) -> None:
+    intake = read(engine, record(0, good(1)), watermark=NOW + 1)
+    assert f"1 ms older than the watermark {moment(NOW + 1)}" in intake.rejections[0].detail
 
 
 def test_the_watermark_of_former_batches_counts(engine: Engine) -> None:
     intake = read(engine, record(0, good(1)), watermark=NOW + 1)
     assert reasons(intake) == [(0, Reason.LATE)]
-    assert intake.watermark == NOW + 1
+    assert intake.watermarks == [NOW + 1]
 
 
 def test_an_event_may_be_five_minutes_ahead_of_its_arrival(engine: Engine) -> None:
     edge = NOW + 5 * MINUTE
     intake = read(engine, record(0, good(1, edge)), record(1, good(2, edge + 1)))
     assert reasons(intake) == [(1, Reason.FUTURE)]
-    assert intake.watermark == edge - LATENESS, "a rejected event moves no watermark"
+    assert intake.watermarks == [edge - LATENESS], "a rejected event moves no watermark"
 
 
 @pytest.mark.parametrize(

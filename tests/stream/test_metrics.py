@@ -11,7 +11,7 @@ from features.state import DAY_MS, empty
 from features.watermark import BEGINNING
 from stream.batches import RecordBatch
 from stream.engine import Engine, slots_of
-from stream.intake import read_batch
+from stream.intake import read_batches
 from stream.metrics import ScorerMetrics
 from stream.ownership import Ownership
 from tests.bundles import random_bundle
@@ -26,10 +26,10 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
 
 
 def count(metrics: ScorerMetrics, engine: Engine, records: RecordBatch, seconds: float = 0.02) -> None:
-    intake = read_batch(records, engine, partitions=PARTITIONS, watermark=BEGINNING)
+    intake = read_batches([records], [BEGINNING], engine, partitions=PARTITIONS)
     customers, slots = slots_of(list(intake.columns.customers))
     scored = engine.score(intake.columns, customers, slots, empty(len(customers)))
-    metrics.count(records, intake, scored, seconds)
+    metrics.count([records], intake, scored, seconds)
 
 
 def test_a_batch_is_counted_by_what_became_of_its_records(engine: Engine) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import pytest
 from aiokafka.errors import KafkaConnectionError
@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaConnectionError
 from features.exceptions import IntentError, SchemaMismatch
 from features.store import NO_WATERMARK, PartitionRecord
 from stream import owner
+from stream.job import Folded, Load, Turn
 from stream.ownership import JobFailed, OffsetOutsideLog, Ownership, PartitionsChanged, StoreLost
 from tests.stream.fakes import Counting, FakeLog, ScriptedStore, record, truth
 
@@ -286,28 +287,69 @@ def test_rebuilding_starts_at_the_earliest_although_kafka_has_a_commit() -> None
     run(scenario)
 
 
-def test_partitions_overlap_and_batches_of_one_partition_do_not() -> None:
+def test_rounds_overlap_and_batches_of_one_partition_do_not() -> None:
     async def scenario() -> None:
-        worker = Worker(log_of(partitions=4), ScriptedStore(), in_flight=3)
+        worker = Worker(log_of(partitions=4), ScriptedStore(), at_once=2)
         running: list[int] = []
-        most = 0
+        most = company = 0
         inner = worker.job.run
 
-        async def watched(batch: owner.RecordBatch, claim: object) -> object:
-            nonlocal most
-            assert batch.partition not in running
-            running.append(batch.partition)
-            most = max(most, len(running))
+        async def watched(turns: Sequence[Turn], load: Load) -> list[Folded]:
+            nonlocal most, company
+            own = [turn.batch.partition for turn in turns]
+            assert not set(own) & set(running)
+            running.extend(own)
+            most, company = max(most, len(running)), max(company, len(own))
             await asyncio.sleep(0.002)
-            folded = await inner(batch, claim)  # type: ignore[arg-type]
-            running.remove(batch.partition)
+            folded = await inner(turns, load)
+            for partition in own:
+                running.remove(partition)
             return folded
 
-        worker.job.run = watched  # type: ignore[assignment,method-assign]
+        worker.job.run = watched  # type: ignore[method-assign]
         async with worker:
             await until(lambda: worker.done)
             worker.assert_exact()
-        assert most == 3
+        assert most > company, "rounds overlapped"
+
+    run(scenario)
+
+
+def test_small_batches_of_several_partitions_make_one_round() -> None:
+    async def scenario() -> None:
+        worker = Worker(log_of(partitions=4, length=1), ScriptedStore())
+        sizes: list[int] = []
+        inner = worker.job.run
+
+        async def watched(turns: Sequence[Turn], load: Load) -> list[Folded]:
+            sizes.append(len(turns))
+            return await inner(turns, load)
+
+        worker.job.run = watched  # type: ignore[method-assign]
+        async with worker:
+            await until(lambda: worker.done)
+            worker.assert_exact()
+        assert max(sizes) > 1
+
+    run(scenario)
+
+
+def test_a_batch_that_cannot_be_done_fails_alone() -> None:
+    async def scenario() -> None:
+        worker = Worker(log_of(partitions=4), ScriptedStore())
+        inner = worker.job.run
+
+        async def breaks(turns: Sequence[Turn], load: Load) -> list[Folded]:
+            if any(turn.batch.partition == 2 for turn in turns):
+                raise ValueError("no")
+            return await inner(turns, load)
+
+        worker.job.run = breaks  # type: ignore[method-assign]
+        async with worker:
+            await until(lambda: worker.ownership.refusal is not None)
+            await until(lambda: all(worker.ownership.progress()[p] == worker.log.end(p) for p in (0, 1, 3)))
+            assert isinstance(worker.ownership.refusal, JobFailed)
+            assert "partition 2" in str(worker.ownership.refusal)
 
     run(scenario)
 
@@ -318,11 +360,11 @@ def test_what_waits_is_bounded_while_the_job_does_not_get_on() -> None:
         go = asyncio.Event()
         inner = worker.job.run
 
-        async def waits(batch: owner.RecordBatch, claim: object) -> object:
+        async def waits(turns: Sequence[Turn], load: Load) -> list[Folded]:
             await go.wait()
-            return await inner(batch, claim)  # type: ignore[arg-type]
+            return await inner(turns, load)
 
-        worker.job.run = waits  # type: ignore[assignment,method-assign]
+        worker.job.run = waits  # type: ignore[method-assign]
         async with worker:
             await until(lambda: bool(worker.log.positions.get(0)))
             await asyncio.sleep(0.05)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -14,10 +15,12 @@ from features.log import ERASED, LOG_SCHEMA
 from features.state import DAY_MS, States, empty, to_bytes
 from features.watermark import BEGINNING
 from stream import score_log as scoring
+from stream.batches import RecordBatch
 from stream.dead_letters import DeadLetter
 from stream.engine import Engine
 from stream.job import Folded
 from stream.metrics import ScorerMetrics
+from stream.publisher import Output, Publisher
 from stream.replay import encode_rows
 from stream.score_log import ScoredLog, score_log
 from stream.scorer import Scorer
@@ -54,7 +57,9 @@ def with_repeats(log: pa.Table) -> pa.Table:
 
 
 class Partition:
-    """A claim and a publisher for one partition, in memory."""
+    """One partition's part in a round, and what came of it, in memory."""
+
+    batch: RecordBatch
 
     def __init__(self, number: int) -> None:
         self.partition, self.watermark = number, BEGINNING
@@ -62,19 +67,17 @@ class Partition:
         self.scores: list[Score] = []
         self.letters: list[DeadLetter] = []
 
-    async def load(self, customers: Sequence[str]) -> States:
+    def load(self, customers: Sequence[str]) -> States:
         states = empty(len(customers))
         for at, customer in enumerate(customers):
             if customer in self.states:
                 states[at] = self.states[customer]
         return states
 
-    async def publish(
-        self, partition: int, scores: Sequence[tuple[str, bytes | None]], letters: Sequence[DeadLetter]
-    ) -> None:
-        assert partition == self.partition
-        self.scores += [decode_score(value) for _, value in scores if value is not None]
-        self.letters += letters
+    def take(self, output: Output) -> None:
+        assert output.partition == self.partition
+        self.scores += [decode_score(value) for _, value in output.scores if value is not None]
+        self.letters += output.letters
 
     def save(self, folded: Folded) -> None:
         self.watermark = folded.watermark
@@ -82,25 +85,44 @@ class Partition:
             self.states[customer] = state.copy()
 
 
+class Printer:
+    """A publisher that hands everything to the partitions."""
+
+    def __init__(self, partitions: list[Partition]) -> None:
+        self.partitions = partitions
+
+    async def publish(self, outputs: Sequence[Output]) -> None:
+        for output in outputs:
+            self.partitions[output.partition].take(output)
+
+
 async def _streamed(engine: Engine, log: pa.Table, batch_size: int) -> list[Partition]:
-    """Send a log through the replay's encoding and the scorer, batch by batch."""
+    """Send a log through the replay's encoding and the scorer, in rounds of a batch for each partition."""
     encoded = encode_rows(log, PARTITIONS)
     partitions = [Partition(number) for number in range(PARTITIONS)]
-    for partition in partitions:
-        rows = np.flatnonzero(encoded.partition == partition.partition).tolist()
-        scorer = Scorer(engine, partition, ScorerMetrics("test"), "events", PARTITIONS)  # type: ignore[arg-type]
-        for start in range(0, len(rows), batch_size):
-            records = [
-                record(
-                    offset,
-                    encoded.values[row],
-                    encoded.keys[row],
-                    partition=partition.partition,
-                    headers=[("arrived_at", encoded.arrivals[row])],
+    scorer = Scorer(engine, cast(Publisher, Printer(partitions)), ScorerMetrics("test"), "events", PARTITIONS)
+    rows = [np.flatnonzero(encoded.partition == p.partition).tolist() for p in partitions]
+    for start in range(0, max(map(len, rows)), batch_size):
+        turns = [p for p in partitions if rows[p.partition][start : start + batch_size]]
+        for turn in turns:
+            turn.batch = batch(
+                *(
+                    record(
+                        offset,
+                        encoded.values[row],
+                        encoded.keys[row],
+                        partition=turn.partition,
+                        headers=[("arrived_at", encoded.arrivals[row])],
+                    )
+                    for offset, row in enumerate(rows[turn.partition][start : start + batch_size], start)
                 )
-                for offset, row in enumerate(rows[start : start + batch_size], start)
-            ]
-            partition.save(await scorer.run(batch(*records), partition))
+            )
+
+        async def load(groups: Sequence[Sequence[str]], turns: list[Partition] = turns) -> list[States]:
+            return [turn.load(customers) for turn, customers in zip(turns, groups, strict=True)]
+
+        for turn, folded in zip(turns, await scorer.run(turns, load), strict=True):
+            turn.save(folded)
     return partitions
 
 

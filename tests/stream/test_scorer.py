@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,7 +17,7 @@ from stream.dead_letters import DeadLetter
 from stream.engine import Engine
 from stream.job import Folded
 from stream.metrics import ScorerMetrics
-from stream.publisher import Publisher
+from stream.publisher import Output, Publisher
 from stream.scorer import Scorer
 from stream.scores import decode_score
 from tests.bundles import random_bundle
@@ -36,35 +36,35 @@ class Printer:
         self.scores: list[tuple[str, bytes | None]] = []
         self.letters: list[DeadLetter] = []
 
-    async def publish(
-        self, partition: int, scores: Iterable[tuple[str, bytes | None]], letters: Sequence[DeadLetter]
-    ) -> None:
+    async def publish(self, outputs: Sequence[Output]) -> None:
         self.story.append("produce")
-        self.scores, self.letters = list(scores), list(letters)
+        [output] = outputs
+        self.scores, self.letters = list(output.scores), list(output.letters)
         await asyncio.sleep(0)
         if self.failure is not None:
             raise self.failure
         self.story.append("acknowledged")
 
 
-class MemoryClaim:
-    """A claim on a partition whose states are in memory."""
+class MemoryTurn:
+    """A partition's part in a round; its states are in memory."""
 
-    partition = 0
+    batch: RecordBatch
     watermark = BEGINNING
 
     def __init__(self, story: list[str]) -> None:
         self.story = story
         self.states: dict[str, States] = {}
 
-    async def load(self, customers: Sequence[str]) -> States:
+    async def load(self, groups: Sequence[Sequence[str]]) -> list[States]:
         self.story.append("load")
+        [customers] = groups
         assert len(set(customers)) == len(customers)
         states = empty(len(customers))
         for at, customer in enumerate(customers):
             if customer in self.states:
                 states[at] = self.states[customer]
-        return states
+        return [states]
 
     def save(self, folded: Folded) -> None:
         for customer, state in zip(folded.customers, folded.states, strict=True):
@@ -77,7 +77,7 @@ class Bench:
 
     def __init__(self, bundle: Bundle) -> None:
         self.story: list[str] = []
-        self.printer, self.claim = Printer(self.story), MemoryClaim(self.story)
+        self.printer, self.turn = Printer(self.story), MemoryTurn(self.story)
         self.clock = 1_000
         self.metrics = ScorerMetrics("test")
         engine = Engine(bundle, lateness_ms=LATENESS, ttl_ms=400 * DAY_MS, holdout=0.0)
@@ -91,7 +91,9 @@ class Bench:
         )
 
     def run(self, records: RecordBatch) -> Folded:
-        return asyncio.run(self.scorer.run(records, self.claim))
+        self.turn.batch = records
+        [folded] = asyncio.run(self.scorer.run([self.turn], self.turn.load))
+        return folded
 
     def count(self, name: str) -> Any:
         return self.metrics.registry.get_sample_value(name)
@@ -150,7 +152,7 @@ def test_two_batches_give_the_states_and_scores_of_one(bench: Bench, bundle: Bun
     scores = []
     for part in (batch(*GOOD.records[:3]), batch(*GOOD.records[3:])):
         folded = other.run(part)
-        other.claim.save(folded)
+        other.turn.save(folded)
         scores += other.printer.scores
     assert folded.states.tobytes() == whole.states.tobytes()
     assert folded.watermark == whole.watermark
@@ -177,7 +179,7 @@ def test_a_batch_of_bad_records_changes_no_state(bench: Bench) -> None:
 
 
 def test_an_erased_customer_has_an_empty_state_and_a_tombstone(bench: Bench) -> None:
-    bench.claim.save(bench.run(GOOD))
+    bench.turn.save(bench.run(GOOD))
     folded = bench.run(batch(record(4, good(7, NOW + 9)), record(5, None)))
     assert folded.states.tobytes() == empty(1).tobytes()
     assert bench.events() == ["good-7", None]
@@ -186,8 +188,8 @@ def test_an_erased_customer_has_an_empty_state_and_a_tombstone(bench: Bench) -> 
     assert bench.events() == [None, "good-7"]
 
 
-def test_the_watermark_before_the_batch_is_the_claims(bench: Bench) -> None:
-    bench.claim.watermark = NOW + 2
+def test_the_watermark_before_the_batch_is_the_turns(bench: Bench) -> None:
+    bench.turn.watermark = NOW + 2
     folded = bench.run(GOOD)
     assert [letter.reason for letter in bench.printer.letters] == ["late", "late"]
     assert (bench.events(), folded.watermark) == (["good-2", "good-3"], NOW + 2)
