@@ -24,6 +24,7 @@ from kafka.errors import KafkaError, KafkaTimeoutError
 from features.events import MAX_ID, Event, Reason, RejectedEvent, decode, encode
 from stream.exceptions import BrokerError, BrokerUnavailable, TopicMismatch
 from stream.settings import Settings, load_settings
+from stream.texts import counted
 
 # How long the broker and the topic may take to be found, at the start.
 _CONNECT_MS: Final = 10_000
@@ -56,7 +57,8 @@ class DeliveryError(BrokerError):
 
     def __init__(self, event_ids: list[str], reason: str) -> None:
         named = ", ".join(event_ids[:_NAMED]) + (", ..." if len(event_ids) > _NAMED else "")
-        super().__init__(f"Kafka did not take {len(event_ids)} events ({named}): {reason}; emit them again")
+        failed = counted(len(event_ids), "event")
+        super().__init__(f"Kafka did not take {failed} ({named}): {reason}; emit them again")
         self.event_ids = event_ids
 
 

@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -25,7 +26,7 @@ from features.events import Event, Item
 from features.exceptions import IntentError, LogError
 from features.log import ERASED, conform, iterate_log, log_metadata, log_rows
 from features.partition import partitions_of
-from stream.intake import ARRIVED_AT
+from stream.intake import ARRIVED_AT, CLOSE, CONTROL
 from stream.reading import broker_errors, partition_count
 from stream.settings import Settings
 
@@ -138,6 +139,8 @@ def replay(
     speed: str = "max",
     clock: Clock | None = None,
     on_progress: Callable[[int, int], None] | None = None,
+    on_time: Callable[[int], None] | None = None,
+    close: bool = False,
 ) -> ReplayReport:
     """Send a log's events to the events topic.
 
@@ -151,6 +154,10 @@ def replay(
         Paces the replay.
     on_progress
         Called with rows sent and rows in all.
+    on_time
+        Called with the event time that the replay has come to, epoch ms.
+    close
+        End every partition with a control record: what waits for its label gets it, as if time had passed.
 
     Raises
     ------
@@ -159,7 +166,11 @@ def replay(
     BrokerError
         Kafka does not answer, or did not take an event.
     """
-    return asyncio.run(replay_async(settings, log, speed=speed, clock=clock, on_progress=on_progress))
+    return asyncio.run(
+        replay_async(
+            settings, log, speed=speed, clock=clock, on_progress=on_progress, on_time=on_time, close=close
+        )
+    )
 
 
 async def replay_async(
@@ -169,6 +180,8 @@ async def replay_async(
     speed: str = "max",
     clock: Clock | None = None,
     on_progress: Callable[[int, int], None] | None = None,
+    on_time: Callable[[int], None] | None = None,
+    close: bool = False,
 ) -> ReplayReport:
     """See `replay`; within a running event loop."""
     factor = parse_speed(speed)
@@ -177,6 +190,13 @@ async def replay_async(
         check_named = metadata.get("partitions") == str(sender.partitions)
         pace = None if factor is None else Pace(factor, clock or WallClock())
         erased = done = 0
+
+        def tell(before: int, sent: int, time_ms: int) -> None:
+            if on_time is not None:
+                on_time(time_ms)
+            if on_progress is not None:
+                on_progress(before + sent, rows)
+
         for table in tables:
             alive = table.filter(pc.not_equal(table["type"], ERASED))
             erased += len(table) - len(alive)
@@ -186,11 +206,13 @@ async def replay_async(
             if pace is None:
                 await sender.send(encoded, 0, len(alive))
             else:
-                await pace.send(sender, encoded)
+                await pace.send(sender, encoded, partial(tell, done))
+            if len(table):
+                tell(done, len(table), pc.max(table["event_time"].cast(pa.int64())).as_py())
             done += len(table)
-            if on_progress is not None:
-                on_progress(done, rows)
         await sender.finish()
+        if close:
+            await sender.close()
     return ReplayReport(sum(sender.sent.values()), erased, sender.seconds, dict(sorted(sender.sent.items())))
 
 
@@ -322,6 +344,16 @@ class _Sender:
             await self._land()
         self.seconds = time.perf_counter() - self._began
 
+    async def close(self) -> None:
+        """End every partition with a control record, and wait for the acknowledgements."""
+        assert self._producer is not None
+        for number in range(self.partitions):
+            builder = self._producer.create_batch()
+            builder.append(timestamp=None, key=None, value=b"", headers=[(CONTROL, CLOSE)])
+            await self._launch(builder, number)
+        while self._flying:
+            await self._land()
+
     async def _launch(self, builder: Any, number: int) -> None:
         assert self._producer is not None
         while len(self._flying) >= _IN_FLIGHT:
@@ -346,8 +378,16 @@ class Pace:
         self._latest_ms = 0
         self._began = 0.0
 
-    async def send(self, sender: Sender, encoded: Encoded) -> None:
-        """Send the next rows, each no earlier than it is due."""
+    async def send(
+        self, sender: Sender, encoded: Encoded, on_sent: Callable[[int, int], None] | None = None
+    ) -> None:
+        """Send the next rows, each no earlier than it is due.
+
+        Parameters
+        ----------
+        on_sent
+            Called with how many of them are sent, and the event time that was reached, epoch ms.
+        """
         if not len(encoded.due_ms):
             return
         if self._first_ms is None:
@@ -364,5 +404,7 @@ class Pace:
             if ready > sent:
                 await sender.send(encoded, sent, ready)
                 sent = ready
+                if on_sent is not None:
+                    on_sent(sent, int(due[sent - 1]))
             else:
                 await self._clock.sleep(max(float(seconds[sent]) - passed, _TICK_SECONDS))

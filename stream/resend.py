@@ -12,11 +12,12 @@ name the reason that was mended: an event that is no JSON will never be one, and
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import ProducerFenced
@@ -30,8 +31,21 @@ from stream.intake import ARRIVED_AT
 from stream.reading import TopicReader, broker_errors
 from stream.settings import Settings
 
-# One transaction; the broker ends one that takes longer than a minute.
+_log = logging.getLogger(__name__)
+
+# One transaction, or one look at what earlier ones remember. It takes milliseconds, and aiokafka never gives up:
+# it repeats what the broker refuses for the time being.
+_STEP_SECONDS: Final = 30.0
+# The broker ends a transaction that takes longer; later than we do, who would take that for another run.
 _TRANSACTION_MS: Final = 60_000
+# Undoing and stopping wait for the broker too.
+_STOP_SECONDS: Final = 5.0
+_NO_TRANSACTIONS: Final = (
+    "Kafka at {} answers, but has finished no transaction within {:g} s{}: look whether the broker reaches itself "
+    "at the address that its inter-broker listener advertises, and whether there are as many brokers as "
+    "transaction.state.log.replication.factor and offsets.topic.replication.factor ask for; then run again, "
+    "nothing is sent twice"
+)
 # A record of the events topic with its headers (see `stream.topics`).
 _REQUEST_BYTES: Final = 4 * 1024 * 1024
 
@@ -74,17 +88,40 @@ def resend(
     Raises
     ------
     BrokerError
-        Kafka does not answer, or another run has taken over.
+        Kafka does not answer or takes no transactions, or another run has taken over.
     """
-    return asyncio.run(_resend(settings, reason, on_progress))
+    client, heard = logging.getLogger("aiokafka"), _Heard()
+    client.addHandler(heard)
+    try:
+        return asyncio.run(_resend(settings, reason, on_progress, heard))
+    finally:
+        client.removeHandler(heard)
+
+
+class _Heard(logging.Handler):
+    """Keeps the client's latest warning: it gives one at every repetition, a reader needs the last one.
+
+    Where a program has set up logging, all of them are logged too.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.latest = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the message."""
+        self.latest = f" ({' '.join(record.getMessage().split())})"
 
 
 async def _resend(
-    settings: Settings, reason: str | None, on_progress: Callable[[int, int], None] | None
+    settings: Settings,
+    reason: str | None,
+    on_progress: Callable[[int, int], None] | None,
+    heard: _Heard,
 ) -> ResendReport:
     report, sent = ResendReport(), Counter[str]()
     reasons = [reason] if reason is not None else [str(known) for known in Reason]
-    async with _Again(settings) as again, TopicReader(settings, settings.dead_letters_topic) as reader:
+    async with _Again(settings, heard) as again, TopicReader(settings, settings.dead_letters_topic) as reader:
         passed = {known: await again.passed(known, reader.begins) for known in reasons}
         starts = {number: min(offsets[number] for offsets in passed.values()) for number in reader.begins}
         async for partition, records in reader.read(starts, on_progress):
@@ -106,8 +143,9 @@ async def _resend(
 class _Again:
     """A transactional producer of records, and of the offsets of the groups that remember them."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, heard: _Heard) -> None:
         self._settings = settings
+        self._heard = heard
         self._topic = settings.dead_letters_topic
         self._partitions = 0
         self._producer: AIOKafkaProducer | None = None
@@ -116,7 +154,7 @@ class _Again:
     async def __aenter__(self) -> _Again:
         async with TopicReader(self._settings, self._settings.events_topic) as events:
             self._partitions = events.partitions
-        self._producer = AIOKafkaProducer(
+        producer = AIOKafkaProducer(
             bootstrap_servers=self._settings.kafka,
             client_id="intent-resend",
             # One run at a time: a second one fences the first, whose open transaction is void.
@@ -125,12 +163,19 @@ class _Again:
             max_request_size=_REQUEST_BYTES,
             **self._settings.aiokafka_security(),
         )
-        with self._errors():
-            await self._producer.start()
+        try:
+            async with self._bounded():
+                await producer.start()
+        except BaseException:
+            await producer.stop()  # at once: nothing has been sent
+            raise
+        self._producer = producer
         return self
 
     async def __aexit__(self, kind: object, error: object, trace: object) -> None:
-        await self._sending().stop()
+        producer = self._sending()
+        if not await _ends(producer.stop()):  # it waits for records that the broker refuses
+            await producer.client.close()
 
     async def passed(self, reason: str, begins: dict[int, int]) -> dict[int, int]:
         """Return by partition the offset before which all letters with this reason have been sent."""
@@ -140,15 +185,15 @@ class _Again:
             enable_auto_commit=False,
             **self._settings.aiokafka_security(),
         )
-        with self._errors():
-            try:
+        try:
+            async with self._bounded():
                 await consumer.start()
                 found = {}
                 for number, begin in begins.items():
                     committed = await consumer.committed(TopicPartition(self._topic, number))
                     found[number] = self._passed[reason, number] = max(committed or 0, begin)
-            finally:
-                await consumer.stop()
+        finally:
+            await consumer.stop()
         return found
 
     async def send(self, partition: int, letters: list[DeadLetter], stop: int, reasons: list[str]) -> None:
@@ -157,21 +202,18 @@ class _Again:
         if not moved:
             return
         producer = self._sending()
-        with self._errors():
-            async with producer.transaction():
-                for letter in letters:
-                    await producer.send(
-                        self._settings.events_topic,
-                        key=letter.key,
-                        value=letter.value,
-                        partition=self._partition(letter),
-                        headers=[
-                            (name, value) for name, value in letter.original_headers if name != ARRIVED_AT
-                        ],
-                    )
-                offsets = {TopicPartition(self._topic, partition): OffsetAndMetadata(stop, "")}
-                for reason in moved:
-                    await producer.send_offsets_to_transaction(offsets, self._group(reason))
+        async with self._bounded(), self._transaction():
+            for letter in letters:
+                await producer.send(
+                    self._settings.events_topic,
+                    key=letter.key,
+                    value=letter.value,
+                    partition=self._partition(letter),
+                    headers=[(name, value) for name, value in letter.original_headers if name != ARRIVED_AT],
+                )
+            offsets = {TopicPartition(self._topic, partition): OffsetAndMetadata(stop, "")}
+            for reason in moved:
+                await producer.send_offsets_to_transaction(offsets, self._group(reason))
         for reason in moved:
             self._passed[reason, partition] = stop
 
@@ -185,12 +227,39 @@ class _Again:
     def _sending(self) -> AIOKafkaProducer:
         return cast(AIOKafkaProducer, self._producer)
 
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[None]:
+        """Commit at the end, abort after an error; the broker or the next run ends what cannot be aborted."""
+        producer = self._sending()
+        await producer.begin_transaction()
+        try:
+            yield
+        except BaseException:
+            await _ends(producer.abort_transaction())
+            raise
+        await producer.commit_transaction()
+
+    @asynccontextmanager
+    async def _bounded(self) -> AsyncIterator[None]:
+        """Turn errors, and a wait that takes too long, into one line."""
         with broker_errors(self._settings):
             try:
-                yield
+                async with asyncio.timeout(_STEP_SECONDS):
+                    yield
+            except TimeoutError as error:
+                raise BrokerError(
+                    _NO_TRANSACTIONS.format(self._settings.kafka, _STEP_SECONDS, self._heard.latest)
+                ) from error
             except ProducerFenced as error:
                 raise BrokerError(
                     "another run sends dead letters again: let it end, then look what is left"
                 ) from error
+
+
+async def _ends(work: Coroutine[Any, Any, None]) -> bool:
+    """Whether ``work`` ends soon, in whatever way: it cleans up after an error, which says more than its own."""
+    done, _ = await asyncio.wait([asyncio.ensure_future(work)], timeout=_STOP_SECONDS)
+    for task in done:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.debug("could not clean up", exc_info=error)
+    return bool(done)

@@ -57,7 +57,18 @@ def _checked(value: object) -> timedelta:
         raise ValueError(str(error)) from None
 
 
+def _checked_rates(value: object) -> str:
+    from stream.learning.sampling import parse_rates
+
+    try:
+        parse_rates(str(value))
+    except SettingsError as error:
+        raise ValueError(str(error)) from None
+    return str(value)
+
+
 Duration = Annotated[timedelta, BeforeValidator(_checked)]
+Sample = Annotated[str, BeforeValidator(_checked_rates)]
 
 
 class Settings(BaseSettings):
@@ -93,6 +104,20 @@ class Settings(BaseSettings):
     timezone: str | None = Field(None, description="the shop's IANA zone; by default the log's, else UTC")
     holdout: float = Field(0.05, ge=0, le=1, description="share of customers that get no action")
 
+    learning: bool = Field(
+        True, description="whether scored events become examples, and what was learned is published"
+    )
+    sample: Sample = Field(
+        "", description="share of events that become examples by type: view_item=0.2,search=0.5"
+    )
+    online_model: Literal["newton", "river"] = Field(
+        "newton", description="what learns online: recursive Newton, or River's gradient steps"
+    )
+    idle: Duration = Field(
+        timedelta(seconds=60),
+        description="silence after which a partition follows the event time of the others",
+    )
+
     batch_max: int = Field(4000, ge=1, le=100_000, description="events that are scored at once, at most")
     cache_customers: int = Field(
         100_000, ge=0, description="states that a worker keeps in memory, 1.1 kB each"
@@ -100,11 +125,17 @@ class Settings(BaseSettings):
     http_host: str = Field("127.0.0.1", description="where health and metrics listen")
     http_port: int = Field(8080, ge=0, le=65535, description="port of health and metrics; 0 takes a free one")
 
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field("PLAINTEXT")
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(None)
-    sasl_username: str | None = Field(None)
-    sasl_password: SecretStr | None = Field(None)
-    ssl_cafile: Path | None = Field(None, description="certificates to trust, in PEM")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="how Kafka is spoken to: SSL encrypts, SASL logs in"
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
+        None, description="how to log in where the protocol is SASL; by default PLAIN"
+    )
+    sasl_username: str | None = Field(None, description="who logs in to Kafka")
+    sasl_password: SecretStr | None = Field(None, description="the password for it, never shown")
+    ssl_cafile: Path | None = Field(
+        None, description="certificates to trust (PEM) where the protocol is SSL; by default the system's"
+    )
 
     @property
     def events_topic(self) -> str:
@@ -120,6 +151,26 @@ class Settings(BaseSettings):
     def dead_letters_topic(self) -> str:
         """The topic of records that were refused."""
         return f"{self.topic_prefix}dead-letters"
+
+    @property
+    def examples_topic(self) -> str:
+        """The topic of scored events that wait for their labels."""
+        return f"{self.topic_prefix}examples"
+
+    @property
+    def outcomes_topic(self) -> str:
+        """The topic of what really happened."""
+        return f"{self.topic_prefix}outcomes"
+
+    @property
+    def alerts_topic(self) -> str:
+        """The topic of drift alerts."""
+        return f"{self.topic_prefix}alerts"
+
+    @property
+    def learner_group(self) -> str:
+        """The consumer group of the learner."""
+        return f"{self.group}.learner"
 
     @property
     def redis_url(self) -> str:

@@ -64,7 +64,7 @@ class ScoreWatcher:
     limit
         End after so many scores.
     on_erased
-        Called with every customer that was erased (a tombstone).
+        Called with every customer that was erased (a tombstone), whatever the filters.
 
     Attributes
     ----------

@@ -15,6 +15,8 @@ from typing import Annotated
 
 import typer
 
+from stream.cli.plain import make_plain
+
 __all__ = ["create_app", "main"]
 
 # In the order of the help: data, models, the running system, people's questions.
@@ -24,6 +26,9 @@ _COMMANDS = (
     "convert",
     "archive",
     "train",
+    "report",
+    "explore",
+    "prepare",
     "services",
     "topics",
     "worker",
@@ -65,6 +70,7 @@ def create_app() -> typer.Typer:
     app.callback()(_options)
     for name in _COMMANDS:
         importlib.import_module(f"stream.cli.{name}").register(app)
+    make_plain(app)
     return app
 
 

@@ -40,6 +40,7 @@ def archive(output: Output, since: Since = None, as_json: AsJson = False) -> Non
     from stream import archive as archiving
     from stream.cli.console import print_json, progress
     from stream.settings import load_settings
+    from stream.texts import counted
 
     since_ms = None if since is None else _moment(since)
     with progress("Reading the topic") as on_progress:
@@ -47,13 +48,13 @@ def archive(output: Output, since: Since = None, as_json: AsJson = False) -> Non
     if as_json:
         print_json(asdict(report))
         return
-    typer.echo(f"{report.events} events of {report.partitions} partitions in {output}")
+    where = counted(report.partitions, "partition")
+    typer.echo(f"{counted(report.events, 'event')} of {where} in {output}")
     if report.erased or report.erasures:
-        typer.echo(
-            f"{report.erasures} requests to erase; {report.erased} rows hold nothing but times for them"
-        )
+        requests, rows = counted(report.erasures, "request"), counted(report.erased, "row")
+        typer.echo(f"{requests} to erase; of what these customers did before, only times are left ({rows})")
     for reason, count in report.refused.items():
-        typer.echo(f"left out: {count} ({reason})")
+        typer.echo(f"left out: {count:,} ({reason})")
 
 
 def _moment(text: str) -> int:

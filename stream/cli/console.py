@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["errors", "output", "print_json", "progress"]
+__all__ = ["Bar", "errors", "output", "print_json", "progress"]
 
 
 def output() -> Console:
@@ -32,14 +32,26 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, ensure_ascii=False, default=str), flush=True)
 
 
+class Bar(Protocol):
+    """What a command tells of its progress."""
+
+    def __call__(self, done: int, total: int) -> None:
+        """Take what is done and what there is to do in all; a total of 0 means that nobody knows."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Show a few words behind the counts."""
+        ...
+
+
 @contextmanager
-def progress(description: str) -> Iterator[Callable[[int, int], None]]:
+def progress(description: str) -> Iterator[Bar]:
     """Draw a bar on the terminal's standard error while the block runs; elsewhere draw nothing.
 
     Yields
     ------
-    Callable[[int, int], None]
-        Takes what is done and what there is to do in all; a total of 0 means that nobody knows.
+    Bar
+        A function of what is done and what there is to do in all.
 
     Examples
     --------
@@ -48,7 +60,6 @@ def progress(description: str) -> Iterator[Callable[[int, int], None]]:
     """
     from rich.progress import (
         BarColumn,
-        MofNCompleteColumn,
         Progress,
         SpinnerColumn,
         TextColumn,
@@ -60,13 +71,19 @@ def progress(description: str) -> Iterator[Callable[[int, int], None]]:
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        TextColumn("{task.fields[counts]}"),
         TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=False) as bar:
-        task = bar.add_task(description, total=None)
+        task = bar.add_task(description, total=None, counts="", note="")
 
-        def on_progress(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total or None)
+        class _Drawn:
+            def __call__(self, done: int, total: int) -> None:
+                counts = f"{done:,}/{total:,}" if total else f"{done:,}"
+                bar.update(task, completed=done, total=total or None, counts=counts)
 
-        yield on_progress
+            def note(self, text: str) -> None:
+                bar.update(task, note=text)
+
+        yield _Drawn()

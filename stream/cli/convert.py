@@ -37,14 +37,16 @@ Types = Annotated[
         "dropped and counted. '*' stands for every name not given. May be repeated.",
     ),
 ]
-Timezone = Annotated[str, typer.Option(help="Zone of the times that name none, e.g. Europe/Berlin.")]
+Timezone = Annotated[
+    str, typer.Option(metavar="ZONE", help="Zone of the times that name none, e.g. Europe/Berlin.")
+]
 TimeFormat = Annotated[
     str | None,
     typer.Option(
         metavar="FORMAT", help="Form of times that are neither ISO 8601 nor an epoch: '%d.%m.%Y %H:%M'."
     ),
 ]
-Encoding = Annotated[str, typer.Option(help="Encoding of the CSV file.")]
+Encoding = Annotated[str, typer.Option(metavar="NAME", help="Encoding of the CSV file.")]
 Strict = Annotated[
     bool, typer.Option("--strict", help="Stop at the first bad value instead of dropping its row.")
 ]

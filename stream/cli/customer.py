@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from features.bundle import Bundle
     from features.state import States
     from features.store import CustomerStore
     from stream.settings import Settings
@@ -16,7 +18,14 @@ _WAIT_SECONDS = 30.0
 _LOOK_SECONDS = 0.1
 
 Customer = Annotated[str, typer.Argument(metavar="ID", help="The customer's id.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, every value as it is.")]
+BundleFolder = Annotated[
+    Path | None,
+    typer.Option("--bundle", metavar="DIR", help="The bundle to score with. Default: INTENT_BUNDLE."),
+]
+Everything = Annotated[
+    bool, typer.Option("--all", help="Also show what is zero, and the angles of the time of day.")
+]
 Wait = Annotated[
     bool, typer.Option("--wait", help="Wait until the worker has erased the state (30 s at most).")
 ]
@@ -34,20 +43,31 @@ def register(app: typer.Typer) -> None:
     app.add_typer(customer, name="customer")
 
 
-def show(customer_id: Customer, as_json: AsJson = False) -> None:
+def show(
+    customer_id: Customer,
+    bundle: BundleFolder = None,
+    everything: Everything = False,
+    as_json: AsJson = False,
+) -> None:
     """Show a customer's state, and the models' input and score as of the customer's last event.
+
+    Without a bundle there is no score.
 
     **Examples**
 
-    - `intent customer show c-17`
+    - `intent customer show c-17 --bundle bundle`
     - `intent customer show c-17 --json | jq .vector.cart_value`
     """
+    import time
+
     from features.exceptions import IntentError
     from features.redis_store import RedisStore
-    from stream.cli.console import print_json
+    from stream.cli.console import output, print_json
+    from stream.cli.customer_view import customer_view
     from stream.settings import load_settings
 
-    settings = load_settings()
+    settings = load_settings(**({} if bundle is None else {"bundle": bundle}))
+    models = bundle_of(settings, required=bundle is not None)
     store = RedisStore(settings.redis_url, settings.redis_prefix)
     try:
         partition = partition_of(settings, store, customer_id)
@@ -56,8 +76,14 @@ def show(customer_id: Customer, as_json: AsJson = False) -> None:
         store.close()
     if states is None:
         raise IntentError(f"nothing is known about customer {customer_id!r} (partition {partition})")
-    known = described(settings, customer_id, partition, states)
-    print_json(known) if as_json else _print(known)
+    known = described(models, settings.timezone or "UTC", customer_id, partition, states)
+    if as_json:
+        print_json(known)
+        return
+    no_score = f"no score: set INTENT_BUNDLE (or give --bundle), there is no bundle in {settings.bundle}"
+    now_ms = time.time_ns() // 1_000_000
+    for part in customer_view(known, no_score, now_ms, everything=everything):
+        output().print(part)
 
 
 def erase(customer_id: Customer, wait: Wait = False, as_json: AsJson = False) -> None:
@@ -116,20 +142,35 @@ def is_past(store: CustomerStore, partition: int, offset: int) -> bool:
     return record is not None and record.next_offset > offset
 
 
-def described(settings: Settings, customer_id: str, partition: int, states: States) -> dict[str, Any]:
-    """Return what a state says, the vector by column, and the score where there is a bundle."""
+def bundle_of(settings: Settings, *, required: bool = False) -> Bundle | None:
+    """Return the bundle of the settings; ``None`` where there is none, unless it is ``required``."""
     from features.bundle import MANIFEST, Bundle
+
+    if not required and not (settings.bundle / MANIFEST).is_file():
+        return None
+    return Bundle.load(settings.bundle)
+
+
+def described(
+    bundle: Bundle | None, timezone: str, customer_id: str, partition: int, states: States
+) -> dict[str, Any]:
+    """Return what a state says, the vector by column, and the score where there is a bundle.
+
+    Parameters
+    ----------
+    timezone
+        Of the time of day and week, where no bundle says which.
+    states
+        The customer's state, an array of one.
+    """
+    from features.bundle import BANDS
     from features.calendar import zone
     from features.state import view
     from features.vector import COLUMN_NAMES, vectors
 
-    bundle = Bundle.load(settings.bundle) if (settings.bundle / MANIFEST).is_file() else None
-    timezone = bundle.manifest.timezone if bundle is not None else settings.timezone or "UTC"
-    rows = vectors(states, zone(timezone))
+    rows = vectors(states, zone(timezone if bundle is None else bundle.manifest.timezone))
     known: dict[str, Any] = {"customer_id": customer_id, "partition": partition, "score": None}
     if bundle is not None:
-        from features.bundle import BANDS
-
         said = bundle.score(rows)
         segment = bundle.segmenter.segments[int(said.segment[0])]
         known["score"] = {
@@ -142,30 +183,3 @@ def described(settings: Settings, customer_id: str, partition: int, states: Stat
     known["state"] = view(states[0])
     known["vector"] = {name: float(value) for name, value in zip(COLUMN_NAMES, rows[0], strict=True)}
     return known
-
-
-def _print(known: dict[str, Any]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    from features.vector import COLUMNS
-    from stream.cli.console import output
-
-    console = output()
-    console.print(Text(f"customer {known['customer_id']} (partition {known['partition']})", style="bold"))
-    if known["score"] is not None:
-        score = known["score"]
-        minutes = score["horizon_seconds"] / 60
-        console.print(
-            Text(
-                f"{score['purchase_intent']:.1%} within {minutes:,.0f} minutes of the last event, "
-                f"band {score['band']}, segment {score['segment']['name']} (model {score['model_version']})"
-            )
-        )
-    console.print_json(data=known["state"])
-    table = Table(title="The models' input")
-    for name in ("column", "value", "unit", "meaning"):
-        table.add_column(name, justify="right" if name == "value" else "left")
-    for column in COLUMNS:
-        table.add_row(column.name, f"{known['vector'][column.name]:,.4g}", column.unit, column.meaning)
-    console.print(table)

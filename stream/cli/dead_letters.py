@@ -11,18 +11,25 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from rich.table import Table
+
     from stream.dead_letters import DeadLetter
 
 _SHOWN = 20
-_VALUE_CHARACTERS = 60
+_VALUE_CHARACTERS = 200
+# Columns of the table; the longest reason has 15 characters, the rest of 80 is for the detail.
+_PLACE_CHARACTERS = 24
+_KEY_CHARACTERS = 16
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per letter.")]
 Limit = Annotated[
-    int | None, typer.Option(min=1, help="Only the latest so many; by default a table shows 20.")
+    int | None, typer.Option(min=1, metavar="N", help="Only the latest so many; by default a table shows 20.")
 ]
 Reason = Annotated[
     str | None,
-    typer.Option("--reason", help="Only letters with this reason, such as late or wrong_partition."),
+    typer.Option(
+        "--reason", metavar="NAME", help="Only letters with this reason, such as late or wrong_partition."
+    ),
 ]
 
 
@@ -82,7 +89,8 @@ def replay(
     """Send dead letters to the events topic again, each once, as events that arrive now.
 
     Mend the cause first: a letter that is refused again comes back as a new one, which the next run sends
-    once more.
+    once more. What was late stays late, because its event time stays: only a log rebuilt in the order of
+    event time (`intent archive`, sort it, `intent replay` into fresh topics) takes it in.
 
     **Examples**
 
@@ -91,6 +99,7 @@ def replay(
     from stream.cli.console import print_json, progress
     from stream.resend import resend
     from stream.settings import load_settings
+    from stream.texts import counted
 
     settings, reason = load_settings(), _known(reason)
     with progress("Sending again") as on_progress:
@@ -98,9 +107,10 @@ def replay(
     if as_json:
         print_json(asdict(report))
         return
-    typer.echo(f"{sum(report.sent.values())} dead letters sent again, {report.already} had been before")
+    sent = counted(sum(report.sent.values()), "dead letter")
+    typer.echo(f"{sent} sent again, {report.already:,} had been before")
     for name, count in report.sent.items():
-        typer.echo(f"{name}: {count}")
+        typer.echo(f"{name}: {count:,}")
 
 
 def _known(reason: str | None) -> str | None:
@@ -113,27 +123,36 @@ def _known(reason: str | None) -> str | None:
 
 
 def _show(letters: Iterable[DeadLetter], counts: Counter[str]) -> None:
+    from stream.cli.console import output
+
+    output().print(table_of(letters, counts))
+
+
+def table_of(letters: Iterable[DeadLetter], counts: Counter[str]) -> Table:
+    """Return letters as a table that 80 columns can hold: three cells of a few lines for each."""
     from datetime import UTC, datetime
 
+    from rich import box
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    from stream.cli.console import output
+    caption = ", ".join(f"{name}: {count:,}" for name, count in sorted(counts.items())) or "no dead letters"
+    table = Table(title="Dead letters", caption=caption, box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("arrived (UTC), offset", no_wrap=True, max_width=_PLACE_CHARACTERS)
+    table.add_column("reason, key", no_wrap=True, max_width=_KEY_CHARACTERS)
+    table.add_column("detail, value", overflow="fold")
 
-    caption = ", ".join(f"{name}: {count}" for name, count in sorted(counts.items())) or "no dead letters"
-    table = Table(title="Dead letters", caption=caption)
-    for name in ("arrived", "reason", "detail", "at", "key", "value"):
-        table.add_column(name, overflow="fold")
+    def line(text: str | None, style: str = "") -> Text:
+        """Return a text that is cut where its cell ends."""
+        return Text(" ".join((text or "").split()), style, no_wrap=True, overflow="ellipsis")
+
     for letter in letters:
         plain = letter.as_dict()
-        value = plain["value"] or ""
-        cells = (
-            datetime.fromtimestamp(letter.arrived_at / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S"),
-            letter.reason,
-            letter.detail,
-            f"{letter.topic}[{letter.partition}] {letter.offset}",
-            plain["key"] or "",
-            value if len(value) <= _VALUE_CHARACTERS else value[:_VALUE_CHARACTERS] + "...",
+        arrived = datetime.fromtimestamp(letter.arrived_at / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+        table.add_row(
+            Group(line(arrived), line(f"{letter.topic}[{letter.partition}] {letter.offset}", "dim")),
+            Group(line(letter.reason), line(plain["key"], "dim")),
+            Group(Text(letter.detail), line((plain["value"] or "")[:_VALUE_CHARACTERS], "dim")),
         )
-        table.add_row(*map(Text, cells))
-    output().print(table)
+    return table

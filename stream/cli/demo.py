@@ -24,11 +24,13 @@ Data = Annotated[
 ]
 Horizon = Annotated[
     str | None,
-    typer.Option(help="How far the prediction looks: 30m, 12h, 30d. Default: INTENT_HORIZON, 30m."),
+    typer.Option(
+        metavar="DURATION", help="How far the prediction looks: 30m, 12h, 30d. Default: INTENT_HORIZON, 30m."
+    ),
 ]
-Customers = Annotated[int, typer.Option(min=100, help="Simulated customers that are streamed.")]
-Days = Annotated[int, typer.Option(min=2, help="Days that are simulated.")]
-Seed = Annotated[int, typer.Option(min=0, help="Of the simulation and of the training.")]
+Customers = Annotated[int, typer.Option(min=100, metavar="N", help="Simulated customers that are streamed.")]
+Days = Annotated[int, typer.Option(min=2, metavar="N", help="Days that are simulated.")]
+Seed = Annotated[int, typer.Option(min=0, metavar="N", help="Of the simulation and of the training.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 
 
@@ -85,10 +87,11 @@ def _simulated(folder: Path, customers: int, days: int, seed: int) -> tuple[Path
     from offline.shop import ShopParameters
     from offline.simulator import Simulation, simulate
     from stream.cli.console import progress
+    from stream.texts import counted
 
     paths = folder / "training.parquet", folder / "log.parquet"
     for path, count, number in zip(paths, (_TRAINING_CUSTOMERS, customers), (seed + 1, seed), strict=True):
-        with progress(f"Simulating {count:,} customers") as on_progress:
+        with progress(f"Simulating {counted(count, 'customer')}") as on_progress:
             table = simulate(ShopParameters.default(), count, days, number, on_progress=on_progress)
             write_log(path, table, metadata=Simulation.of(table).metadata())
     return paths
@@ -164,21 +167,28 @@ def _show(streamed: DemoRun, summary: dict[str, Any], horizon_seconds: float) ->
             latest[score.customer_id] = score
     table = Table(title=f"The hottest customers: who is about to buy within {horizon}")
     for name, justify in (("customer", "left"), ("intent", "right"), ("band", "left"), ("segment", "left"),
-                          ("next action", "left"), ("as of (UTC)", "left")):  # fmt: skip
+                          ("action", "left"), ("as of (UTC)", "left")):  # fmt: skip
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     for score in sorted(latest.values(), key=lambda s: -s.purchase_intent)[:_HOTTEST]:
-        action = "held out" if score.holdout else score.action.replace("_", " ")
+        action = "held out" if score.holdout else score.action
         table.add_row(score.customer_id, f"{score.purchase_intent:.1%}", score.band, score.segment.name, action,
                       _minute(score.as_of))  # fmt: skip
     console = output()
     console.print(table)
-    rows = Table(title="Summary", show_header=False)
+    rows = Table(title="Summary", show_header=False, caption=_caption(summary))
     for name, value in summary.items():
         rows.add_row(name.replace("_", " "), _text(value))
     console.print(rows)
     console.print(
         "Next: [bold]intent services[/], [bold]intent train[/] on your own log, [bold]intent worker[/]."
     )
+
+
+def _caption(summary: dict[str, Any]) -> str | None:
+    """Return what a newcomer cannot guess of the summary."""
+    if summary["share"] is None:
+        return None
+    return "share: of the best possible AUC above .5, how much was reached"
 
 
 def _minute(ms: int) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 File = Annotated[
     Path,
     typer.Argument(
-        metavar="[FILE|-]",
+        metavar="FILE",
         help="Events, one JSON object per line; - is standard input.",
     ),
 ]
@@ -46,6 +46,7 @@ def emit(file: File = Path("-"), skip_invalid: SkipInvalid = False, as_json: AsJ
     from stream.cli.console import errors, print_json
     from stream.emit import EventEmitter, emit_lines
     from stream.settings import load_settings
+    from stream.texts import counted
 
     remarks = errors()
 
@@ -57,9 +58,9 @@ def emit(file: File = Path("-"), skip_invalid: SkipInvalid = False, as_json: AsJ
     if as_json:
         print_json({"emitted": report.emitted, "refused": report.refused})
     else:
-        rest = f", {report.refused} refused" if report.refused else ""
+        rest = f", {report.refused:,} refused" if report.refused else ""
         stopped = " (stopped there; --skip-invalid goes on)" if report.refused and not skip_invalid else ""
-        typer.echo(f"{report.emitted} events emitted to {emitter.topic}{rest}{stopped}")
+        typer.echo(f"{counted(report.emitted, 'event')} emitted to {emitter.topic}{rest}{stopped}")
     if report.refused:
         raise typer.Exit(1)
 

@@ -20,7 +20,9 @@ BundleFolder = Annotated[
 Partitions = Annotated[
     int | None,
     typer.Option(
-        min=1, help="Partitions of the topic; default: those that the log names, else INTENT_PARTITIONS."
+        min=1,
+        metavar="N",
+        help="Partitions of the topic; default: those that the log names, else INTENT_PARTITIONS.",
     ),
 ]
 States = Annotated[

@@ -10,11 +10,16 @@ import typer
 Directory = Annotated[
     Path | None,
     typer.Option(
-        help="Keep the data here for the next start. By default it is in a temporary folder, gone at the end."
+        metavar="DIR",
+        help="Keep the data here for the next start. By default it is in a temporary folder, gone at the end.",
     ),
 ]
-KafkaPort = Annotated[int, typer.Option(min=0, max=65535, help="Port of Kafka; 0 takes a free one.")]
-RedisPort = Annotated[int, typer.Option(min=0, max=65535, help="Port of Redis; 0 takes a free one.")]
+KafkaPort = Annotated[
+    int, typer.Option(min=0, max=65535, metavar="PORT", help="Port of Kafka; 0 takes a free one.")
+]
+RedisPort = Annotated[
+    int, typer.Option(min=0, max=65535, metavar="PORT", help="Port of Redis; 0 takes a free one.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the settings as one JSON object.")]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,11 +26,15 @@ class SaleName(StrEnum):
 
 
 Customers = Annotated[
-    int, typer.Option(min=1, help="How many customers arrive; each has about 15 events in 14 days.")
+    int,
+    typer.Option(min=1, metavar="N", help="How many customers arrive; each has about 15 events in 14 days."),
 ]
-Days = Annotated[int, typer.Option(min=1, help="Length of the log.")]
+Days = Annotated[int, typer.Option(min=1, metavar="N", help="Length of the log.")]
 Seed = Annotated[
-    int, typer.Option(min=0, help="Equal seeds give equal logs; logs of two seeds share no customer.")
+    int,
+    typer.Option(
+        min=0, metavar="N", help="Equal seeds give equal logs; logs of two seeds share no customer."
+    ),
 ]
 Output = Annotated[
     Path, typer.Option("--output", "-o", metavar="LOG", help="The event log to write (Parquet).")
@@ -43,11 +47,14 @@ OracleFile = Annotated[
         help="Also write the exact probability of a purchase within the horizon after each event (Parquet).",
     ),
 ]
-Horizon = Annotated[str, typer.Option(help="Horizon of the probabilities: 30m, 12h, PT30M.")]
+Horizon = Annotated[
+    str, typer.Option(metavar="DURATION", help="Horizon of the probabilities: 30m, 12h, PT30M.")
+]
 SaleChoice = Annotated[
     SaleName | None,
     typer.Option(
         "--sale",
+        metavar="s9|s10",
         help="A sale from day 8 to day 13: s10 multiplies buying and deciding, s9 adds carts without intent.",
     ),
 ]
@@ -107,7 +114,7 @@ def simulate(  # noqa: PLR0917  (options of a command)
         write_log(output, _pieces(log, on_progress), metadata=Simulation.of(log).metadata())
     labels = realised_labels(log, horizon_ms)
     known = labels != UNKNOWN
-    summary: dict[str, object] = {
+    summary: dict[str, Any] = {
         "log": str(output),
         "events": len(log),
         "customers": customers,
@@ -147,14 +154,16 @@ def _pieces(log: pa.Table, on_progress: Callable[[int, int], None]) -> Iterator[
         on_progress(min(row + _ROWS_A_PIECE, len(log)), len(log))
 
 
-def _show(summary: dict[str, object], as_json: bool) -> None:
+def _show(summary: dict[str, Any], as_json: bool) -> None:
     from stream.cli.console import print_json
+    from stream.texts import counted
 
     if as_json:
         print_json(summary)
         return
     prevalence, best = summary["prevalence"], summary["best_possible_auc"]
-    typer.echo(f"{summary['events']:,} events of {summary['customers']:,} customers: {summary['log']}")
+    events, customers = counted(summary["events"], "event"), counted(summary["customers"], "customer")
+    typer.echo(f"{events} of {customers}: {summary['log']}")
     if prevalence is None:
         typer.echo("No event's horizon ends within the log, so it has no prevalence.")
     else:

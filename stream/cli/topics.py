@@ -30,6 +30,7 @@ def create(as_json: AsJson = False) -> None:
     """
     from stream.cli.console import print_json
     from stream.settings import load_settings
+    from stream.texts import counted
     from stream.topics import create_topics
 
     for topic in create_topics(load_settings()):
@@ -37,4 +38,4 @@ def create(as_json: AsJson = False) -> None:
             print_json(topic._asdict())
         else:
             what = "created" if topic.created else "there already"
-            typer.echo(f"{topic.topic}: {topic.partitions} partitions, {what}")
+            typer.echo(f"{topic.topic}: {counted(topic.partitions, 'partition')}, {what}")

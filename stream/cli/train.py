@@ -34,12 +34,15 @@ Output = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Fol
 Horizon = Annotated[
     str | None,
     typer.Option(
-        help="How far the prediction looks: 30m, 12h, 30d. Default: INTENT_HORIZON, 30m.", show_default=False
+        metavar="DURATION",
+        help="How far the prediction looks: 30m, 12h, 30d. Default: INTENT_HORIZON, 30m.",
+        show_default=False,
     ),
 ]
 LabelStart = Annotated[
     Start | None,
     typer.Option(
+        metavar="0|next-day",
         help="From when on a purchase counts: from the event on, or from the next day on. "
         "Default: the next day from a horizon of one day on.",
         show_default=False,
@@ -48,10 +51,13 @@ LabelStart = Annotated[
 Epochs = Annotated[
     float | None,
     typer.Option(
-        min=0.01, help="Passes over the training data. Default: what suits its size.", show_default=False
+        min=0.01,
+        metavar="N",
+        help="Passes over the training data. Default: what suits its size.",
+        show_default=False,
     ),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Equal seeds and logs give equal bundles.")]
+Seed = Annotated[int, typer.Option(min=0, metavar="N", help="Equal seeds and logs give equal bundles.")]
 Baselines = Annotated[
     bool,
     typer.Option(
@@ -130,11 +136,12 @@ def _show(output: Path, manifest: Manifest, segmenter: Segmenter) -> None:
     from rich.table import Table
 
     from stream.cli.console import output as console
+    from stream.texts import counted
 
     exact = "best_possible" in manifest.metrics
     network = manifest.metrics["network"]
     models = Table(
-        title=f"Test: {network['examples']:,} events of {network['customers']:,} customers, "
+        title=f"Test: {counted(network['examples'], 'event')} of {counted(network['customers'], 'customer')}, "
         f"prevalence {network['prevalence']:.2%}",
         box=box.SIMPLE_HEAD,
         pad_edge=False,

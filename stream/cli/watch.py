@@ -30,8 +30,13 @@ class BandName(StrEnum):
     HIGH = "high"
 
 
-Bands = Annotated[list[BandName] | None, typer.Option("--band", help="Only this band; may be repeated.")]
-Segment = Annotated[str | None, typer.Option(help="Only this segment: its name or its number.")]
+Bands = Annotated[
+    list[BandName] | None,
+    typer.Option("--band", metavar="low|medium|high", help="Only this band; may be repeated."),
+]
+Segment = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Only this segment: its name or its number.")
+]
 AsJson = Annotated[
     bool,
     typer.Option(
@@ -41,10 +46,13 @@ AsJson = Annotated[
 FromBeginning = Annotated[
     bool, typer.Option("--from-beginning", help="Begin with the oldest score, not the next.")
 ]
-Limit = Annotated[int | None, typer.Option(min=1, help="End after so many scores.")]
+Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="End after so many scores.")]
 Group = Annotated[
     str | None,
-    typer.Option(help="Consumer group: its members share the scores, and go on where the group stopped."),
+    typer.Option(
+        metavar="NAME",
+        help="Consumer group: its members share the scores, and go on where the group stopped.",
+    ),
 ]
 
 
@@ -63,7 +71,8 @@ def watch(  # noqa: PLR0917  (options of a command)
 ) -> None:
     """Watch scores: a table of the hottest customers on a terminal, JSON lines in a pipe.
 
-    An erased customer leaves the table; in a pipe it is a line `{"customer_id": ..., "erased": true}`.
+    An erased customer leaves the table; in a pipe it is a line `{"customer_id": ..., "erased": true}`. With
+    `--band` or `--segment` there are no such lines: nobody knows which scores the customer would have had.
 
     **Examples**
 
@@ -83,7 +92,7 @@ def watch(  # noqa: PLR0917  (options of a command)
         group=group,
         from_beginning=from_beginning,
         limit=limit,
-        on_erased=board.erase if table else _print_erased,
+        on_erased=board.erase if table else None if band or segment is not None else _print_erased,
     )
     try:
         with suppress(KeyboardInterrupt), watcher:  # Ctrl-C is the way to end it
@@ -147,7 +156,9 @@ class Board:
         from rich.table import Table
         from rich.text import Text
 
-        shown = Table(title="Purchase intent", caption=f"{self._seen} scores; Ctrl-C ends")
+        from stream.texts import counted
+
+        shown = Table(title="Purchase intent", caption=f"{counted(self._seen, 'score')}; Ctrl-C ends")
         for name, justify in (
             ("customer", "left"),
             ("intent", "right"),

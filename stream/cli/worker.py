@@ -14,11 +14,15 @@ BundleFolder = Annotated[
 Rebuild = Annotated[
     bool,
     typer.Option(
-        help="Where Redis has lost its records, build the states again from the topic's first event on."
+        "--rebuild",
+        help="Where Redis has lost its records, build the states again from the topic's first event on.",
     ),
 ]
 Verbose = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Also log what Faust and the Kafka client do.")
+    bool,
+    typer.Option(
+        "--verbose", "-v", help="Also log each claimed partition, and what Faust and the Kafka client do."
+    ),
 ]
 
 
@@ -40,16 +44,11 @@ def worker(bundle: BundleFolder = None, rebuild: Rebuild = False, verbose: Verbo
     - `intent worker --rebuild` — after Redis has lost its data
     """
     import asyncio
-    import logging
 
+    from stream.cli import logs
     from stream.settings import load_settings
     from stream.worker import work
 
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for name in ("", "faust", "mode", "aiokafka") if verbose else ("stream",):
-        logging.getLogger(name).setLevel(logging.INFO)
-    # Faust and mode report how they stop and start their parts; that is for --verbose.
-    logging.getLogger("stream.transport").setLevel(logging.INFO if verbose else logging.WARNING)
-    logging.getLogger("stream.fetching").setLevel(logging.INFO if verbose else logging.WARNING)
+    logs.set_up(verbose=verbose)
     settings = load_settings(**({} if bundle is None else {"bundle": bundle}))
     asyncio.run(work(settings, rebuild=rebuild))

@@ -75,7 +75,9 @@ def containers() -> Iterator[Services]:
     from testcontainers.core.container import DockerContainer
     from testcontainers.core.wait_strategies import PortWaitStrategy
 
-    # The broker tells clients its own address, so the port on the host is chosen before it starts.
+    # The broker tells clients its own address, so the port on the host is chosen before it starts. Within its
+    # container nothing listens there, and it has to reach itself: it checks with the coordinator of a
+    # transaction every record that belongs to one. So it has a second listener, for itself.
     port = free_port()
     kafka = DockerContainer(KAFKA_IMAGE).with_bind_ports(9092, port)
     host = kafka.get_docker_client().host()
@@ -84,9 +86,10 @@ def containers() -> Iterator[Services]:
         "KAFKA_PROCESS_ROLES": "broker,controller",
         "KAFKA_CONTROLLER_QUORUM_VOTERS": "1@localhost:9093",
         "KAFKA_CONTROLLER_LISTENER_NAMES": "CONTROLLER",
-        "KAFKA_LISTENERS": "PLAINTEXT://:9092,CONTROLLER://:9093",
-        "KAFKA_ADVERTISED_LISTENERS": f"PLAINTEXT://{host}:{port}",
-        "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "KAFKA_LISTENERS": "HOST://:9092,CONTROLLER://:9093,INTERNAL://localhost:9094",
+        "KAFKA_ADVERTISED_LISTENERS": f"HOST://{host}:{port},INTERNAL://localhost:9094",
+        "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "HOST:PLAINTEXT,CONTROLLER:PLAINTEXT,INTERNAL:PLAINTEXT",
+        "KAFKA_INTER_BROKER_LISTENER_NAME": "INTERNAL",
         "KAFKA_AUTO_CREATE_TOPICS_ENABLE": "false",
         "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
         "KAFKA_OFFSETS_TOPIC_NUM_PARTITIONS": "1",

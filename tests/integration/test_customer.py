@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from features.store import NO_WATERMARK, PartitionRecord
 from stream.cli import create_app
 from stream.exceptions import BrokerError
 from stream.settings import Settings
+from tests.bundles import save_bundle
 from tests.integration.topics import environment, held
 
 
@@ -33,7 +35,7 @@ def owned(settings: Settings, partition: int, next_offset: int) -> tuple[RedisSt
     return store, record
 
 
-def test_the_state_in_redis_is_shown(settings: Settings) -> None:
+def test_the_state_in_redis_is_shown(settings: Settings, tmp_path: Path) -> None:
     partition = int(partitions_of([b"ada"], settings.partitions)[0])
     store, record = owned(settings, partition, 5)
     states = np.zeros(1, STATE)
@@ -44,6 +46,10 @@ def test_the_state_in_redis_is_shown(settings: Settings) -> None:
     known = command(settings, "show", "ada")
     assert (known["partition"], known["state"]["events"]) == (partition, 4)  # type: ignore[index]
     assert known["vector"]["spend"] == 12.5  # type: ignore[index]
+    told = CliRunner(env=environment(settings)).invoke(create_app(), ["customer", "show", "ada"])
+    assert "no score: set INTENT_BUNDLE (or give --bundle)" in told.stdout
+    scored = command(settings, "show", "ada", "--bundle", str(save_bundle(tmp_path)))
+    assert scored["score"]["model_version"] == "random-6"  # type: ignore[index]
     with pytest.raises(IntentError, match="nothing is known about customer 'eve'"):
         command(settings, "show", "eve")
 

@@ -3,38 +3,15 @@ from __future__ import annotations
 import json
 
 import pytest
-from aiokafka import ConsumerRecord
 from typer.testing import CliRunner
 
-from features.events import Reason, Rejection
+from features.events import Reason
 from features.partition import partitions_of
 from stream.cli import create_app
-from stream.dead_letters import dead_letter
 from stream.resend import resend
 from stream.settings import Settings
+from tests.integration.letters import write_letter
 from tests.integration.topics import Record, environment, held, write
-
-
-def write_letter(
-    settings: Settings,
-    number: int,
-    reason: Reason,
-    key: bytes | None = b"ada",
-    headers: tuple[tuple[str, bytes], ...] = (),
-) -> bytes:
-    """Write a dead letter as the worker does; return its original value."""
-    value = b"value %d \xff" % number
-    partition = number % settings.partitions
-    record = ConsumerRecord(
-        settings.events_topic, partition, number, 1_772_366_400_000, 1, key, value, None, 0, 0, headers
-    )
-    letter = dead_letter(
-        record, settings.events_topic, record.partition, Rejection(0, reason, f"detail {number}")
-    )
-    write(
-        settings, settings.dead_letters_topic, [Record(letter.key, letter.value, partition, letter.headers)]
-    )
-    return value
 
 
 def values(settings: Settings) -> list[bytes]:

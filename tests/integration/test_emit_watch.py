@@ -85,7 +85,7 @@ def test_events_that_kafka_does_not_take_are_named(topics: Settings) -> None:
     shop.emit(event(1))
     shop.flush()
     shop.emit(msgspec.structs.replace(event(2), device="x" * 250, country="x" * 250))
-    with pytest.raises(DeliveryError, match="did not take 1 events .e2.") as failed:
+    with pytest.raises(DeliveryError, match="did not take 1 event .e2.") as failed:
         shop.close()
     assert failed.value.event_ids == ["e2"]
     assert [decode(record.value).event_id for record in held(topics, topics.events_topic)] == ["e1"]
@@ -186,18 +186,31 @@ def test_tombstones_and_records_that_are_no_scores_are_passed_over(topics: Setti
     assert erased == ["ada"]
 
 
+def watched(settings: Settings, *options: str) -> list[dict[str, object]]:
+    told = CliRunner(env=environment(settings)).invoke(
+        create_app(), ["watch", "--from-beginning", *options], catch_exceptions=False
+    )
+    assert told.exit_code == 0
+    return [json.loads(line) for line in told.stdout.splitlines()]
+
+
 def test_the_command_prints_json_lines_where_there_is_no_terminal(topics: Settings) -> None:
     write_scores(topics, [score("ada", band="high"), score("bob")])
     write(topics, topics.scores_topic, [Record(b"bob", None, 0)])
     write_scores(topics, [score("eve", band="high")])
-    told = CliRunner(env=environment(topics)).invoke(
-        create_app(), ["watch", "--band", "high", "--from-beginning", "--limit", "2"], catch_exceptions=False
-    )
-    assert told.exit_code == 0
-    lines = [json.loads(line) for line in told.stdout.splitlines()]
-    assert [line["customer_id"] for line in lines] == ["ada", "bob", "eve"]
-    assert lines[1] == {"customer_id": "bob", "erased": True}
+    lines = watched(topics, "--limit", "3")
+    assert [line["customer_id"] for line in lines] == ["ada", "bob", "bob", "eve"]
+    assert lines[2] == {"customer_id": "bob", "erased": True}
     assert lines[0]["segment"] == {"id": 1, "name": "loyal [b]"}
+
+
+@pytest.mark.parametrize("options", [["--band", "high"], ["--segment", "1", "--band", "high"]])
+def test_a_filter_leaves_out_the_lines_of_erased_customers(topics: Settings, options: list[str]) -> None:
+    write_scores(topics, [score("ada", band="high"), score("bob")])
+    write(topics, topics.scores_topic, [Record(b"bob", None, 0)])
+    write_scores(topics, [score("eve", band="high")])
+    lines = watched(topics, "--limit", "2", *options)
+    assert [line["customer_id"] for line in lines] == ["ada", "eve"]
 
 
 # Who starts the tests in the background ignores Ctrl-C, and children inherit that.

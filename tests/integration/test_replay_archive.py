@@ -10,7 +10,6 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from typer.testing import CliRunner
 
-from features.bundle import Bundle
 from features.events import decode
 from features.exceptions import LogError
 from features.log import ERASED, log_metadata, read_log, write_log
@@ -18,12 +17,15 @@ from stream.archive import archive
 from stream.cli import create_app
 from stream.emit import EventEmitter
 from stream.exceptions import TopicMismatch
+from stream.overtaken import overtaken
 from stream.replay import replay
 from stream.score_log import ScoredLog, score_log
 from stream.settings import Settings
+from stream.texts import moment
 from stream.worker import engine_of
+from tests.bundles import random_bundle
 from tests.integration.topics import Record, environment, held, write
-from tests.stream.logs import START, events_of, random_log, small_bundle
+from tests.stream.logs import START, events_of, random_log
 from tests.stream.test_replay import AdvancedClock
 
 
@@ -39,7 +41,7 @@ def by_id(table: pa.Table) -> pa.Table:
 
 
 def scored(settings: Settings, path: Path, partitions: int | None) -> ScoredLog:
-    engine = engine_of(settings, Bundle.load(small_bundle(Path(settings.bundle))))
+    engine = engine_of(settings, random_bundle(settings.bundle))
     return score_log(read_log(path), engine, partitions=partitions)
 
 
@@ -144,6 +146,68 @@ def test_a_paced_replay_sends_everything(topics: Settings, log: Path) -> None:
     assert report.events == 600 == len(held(topics, topics.events_topic))
     span = read_log(log)["event_time"].cast(pa.int64())
     assert clock.time - 100 == pytest.approx((pc.max(span).as_py() - span[0].as_py()) / 60_000, abs=0.5)
+
+
+def test_a_replay_tells_the_event_time_that_it_has_come_to(topics: Settings, log: Path) -> None:
+    times: list[int] = []
+    done: list[int] = []
+    replay(
+        topics,
+        log,
+        speed="60x",
+        clock=AdvancedClock(),
+        on_progress=lambda sent, _: done.append(sent),
+        on_time=times.append,
+    )
+    assert times == sorted(times)
+    assert done == sorted(done)
+    assert len(done) == len(times) > 10
+    assert done[-1] == 600
+    assert times[-1] == pc.max(read_log(log)["event_time"].cast(pa.int64())).as_py()
+
+
+def told_of_replay(settings: Settings, log: Path) -> str:
+    told = CliRunner(env=environment(settings)).invoke(
+        create_app(), ["replay", str(log)], catch_exceptions=False
+    )
+    assert told.exit_code == 0
+    return told.stderr
+
+
+def test_old_events_beside_newer_ones_are_warned_of_and_sent(topics: Settings, tmp_path: Path) -> None:
+    log = tmp_path / "log.parquet"
+    table = random_log(60, 1, customers=1)
+    write_log(log, table)
+    first = pc.min(table["event_time"].cast(pa.int64())).as_py()
+    assert told_of_replay(topics, log) == "", "the topic is empty"
+    for ahead_ms, warned in ((0, False), (1, True)):
+        event = {
+            "event_id": "e",
+            "type": "search",
+            "customer_id": "ada",
+            "event_time": first + 900_000 + ahead_ms,
+        }
+        with EventEmitter(topics) as shop:
+            shop.emit(**event)
+            shop.erase("ada")
+        said = told_of_replay(topics, log)
+        assert bool(said) == warned
+    assert said.startswith(
+        f"warning: the log begins at {moment(first)}, but {topics.events_topic} has events up to "
+    )
+    assert "more than 15m older" in said
+    assert len(said.splitlines()) == 1
+    assert len(held(topics, topics.events_topic)) == 3 * 60 + 4
+
+
+def test_an_event_that_claims_to_come_from_the_future_is_no_reason_to_warn(
+    topics: Settings, tmp_path: Path
+) -> None:
+    log = tmp_path / "log.parquet"
+    write_log(log, random_log(10, 1))
+    with EventEmitter(topics) as shop:
+        shop.emit(event_id="e", type="search", customer_id="ada", event_time=4_102_444_800_000)
+    assert overtaken(topics, log) is None
 
 
 def test_an_archive_holds_what_was_committed_and_ends_before_an_open_transaction(

@@ -1,19 +1,14 @@
-"""Random logs with every field, and a bundle of models that anyone can make in a moment."""
+"""Random logs with every field."""
 
 from __future__ import annotations
 
 import random
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
-from features import bundle as bundles
 from features.events import CHANNELS, EVENT_TYPES
 from features.log import LOG_SCHEMA
-from features.segments import Segment, Segmenter
-from features.vector import WIDTH, schema_hash
 
 START = 1_772_366_400_000  # 2026-03-01 12:00 UTC
 TEXTS = ("Schuhe", 'with "quotes"', "back\\slash", "tab\there", "Größe 🛒", "\x7f", "\u2028", "日本")
@@ -79,47 +74,3 @@ def random_log(rows: int, seed: int, customers: int = 20) -> pa.Table:
 def events_of(table: pa.Table) -> pa.Table:
     """Return a log without where and when its events stood in a topic."""
     return table.drop_columns(["partition", "offset", "arrived_at"]).replace_schema_metadata(None)
-
-
-def small_bundle(folder: Path, seed: int = 1) -> Path:
-    """Write a bundle whose network is one random linear layer over log(1 + column)."""
-    from onnx import TensorProto, helper, numpy_helper
-
-    weights = np.random.default_rng(seed).normal(size=(WIDTH, 1)).astype(np.float32) / WIDTH
-    network = helper.make_graph(
-        [
-            helper.make_node("Relu", ["vector"], ["positive"]),
-            helper.make_node("Add", ["positive", "one"], ["shifted"]),
-            helper.make_node("Log", ["shifted"], ["logs"]),
-            helper.make_node("MatMul", ["logs", "weights"], ["logit"]),
-        ],
-        "linear",
-        [helper.make_tensor_value_info("vector", TensorProto.FLOAT, ["rows", WIDTH])],
-        [helper.make_tensor_value_info("logit", TensorProto.FLOAT, ["rows", 1])],
-        [numpy_helper.from_array(np.float32(1), "one"), numpy_helper.from_array(weights, "weights")],
-    )
-    model = helper.make_model(network, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    segments = [
-        Segment(id=rank, name=name, description="", share=0.5, centroid=[level], profile={})
-        for rank, (name, level) in enumerate((("visitors", -1.0), ("buyers", 1.0)))
-    ]
-    manifest = bundles.Manifest(
-        version="test",
-        features_version=schema_hash(),
-        horizon_seconds=1800,
-        label_start="0",
-        timezone="UTC",
-        currency="EUR",
-        example_types=["view_item"],
-        band_thresholds={"medium": 0.5, "high": 0.6},
-        data=bundles.DataFingerprint(
-            source="test", sha256="", events=0, customers=0, first_event="", last_event=""
-        ),
-        split={},
-        metrics={},
-        created_at="",
-    )
-    segmenter = Segmenter(columns=["events"], center=[1.0], scale=[1.0], segments=segments)
-    calibration = bundles.Calibration(slope=1.0, intercept=0.0, examples=0)
-    bundles.save(folder, manifest, segmenter, calibration, model.SerializeToString())
-    return folder

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
+from features.exceptions import IntentError
 from features.state import STATE, States
 from features.store import NO_WATERMARK, MemoryStore, PartitionRecord
-from features.vector import COLUMN_NAMES
-from stream.cli.customer import described, is_past, partition_of
+from features.vector import COLUMN_NAMES, COLUMNS, NEVER_S
+from stream.cli.customer import bundle_of, described, is_past, partition_of
+from stream.cli.customer_view import column_text, customer_view
 from stream.settings import Settings
-from tests.stream.logs import small_bundle
+from tests.bundles import SEGMENTS, random_bundle
 
 
 @pytest.fixture
@@ -47,7 +52,7 @@ def test_a_request_is_done_once_the_states_are_saved_past_its_offset() -> None:
 
 
 def test_a_customer_is_described_by_state_and_named_columns(tmp_path: Path, states: States) -> None:
-    known = described(settings(tmp_path), "ada", 3, states)
+    known = described(bundle_of(settings(tmp_path)), "UTC", "ada", 3, states)
     assert known["state"]["events"] == 3
     assert list(known["vector"]) == list(COLUMN_NAMES)
     assert known["vector"]["cart_value"] == 49.5
@@ -55,7 +60,55 @@ def test_a_customer_is_described_by_state_and_named_columns(tmp_path: Path, stat
 
 
 def test_a_bundle_adds_the_score(tmp_path: Path, states: States) -> None:
-    known = described(settings(small_bundle(tmp_path)), "ada", 3, states)
+    known = described(random_bundle(tmp_path), "UTC", "ada", 3, states)
     assert 0 < known["score"]["purchase_intent"] < 1
-    assert known["score"]["segment"]["name"] in ("visitors", "buyers")
+    assert known["score"]["segment"]["name"] in SEGMENTS
     assert known["vector"]["segment"] == known["score"]["segment"]["id"]
+
+
+def shown(known: dict[str, Any], *, everything: bool = False) -> str:
+    console = Console(file=StringIO(), width=80)
+    hours_later = 1_772_366_400_000 + 3 * 3_600_000
+    for part in customer_view(known, "no score: because", hours_later, everything=everything):
+        console.print(part)
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+def test_people_read_durations_and_never_and_nothing_that_is_zero(states: States) -> None:
+    states["type_counts"][0, 0], states["type_times"][0, 0] = 3, 1_772_366_400_000
+    known = described(None, "UTC", "ada", 3, states)
+    text = shown(known)
+    assert "no score: because" in text
+    assert "last event 2026-03-01T12:00:00Z, 3 h ago" in text
+    rows = {line.split()[0]: line.split()[1:] for line in text.splitlines() if line.split()}
+    assert rows["view_item"] == ["3", "3", "h", "ago"]
+    assert rows["since_view_item"][0] == "now"
+    assert rows["since_purchase"][0] == "never"
+    assert rows["cart_value"][0] == "49.50"
+    assert "cart_quantity" not in rows
+    assert "hour_sin" not in rows
+    assert "e+07" not in text
+    assert max(map(len, text.splitlines())) <= 80
+    everything = shown(known, everything=True)
+    for name in COLUMN_NAMES:
+        assert f"\n {name} " in everything or f"\n{name} " in everything
+
+
+def test_a_score_is_one_line(tmp_path: Path, states: States) -> None:
+    known = described(random_bundle(tmp_path), "UTC", "ada", 3, states)
+    assert f"{known['score']['purchase_intent']:.1%} within 30 min of the last event" in shown(known)
+
+
+def test_seconds_are_shown_as_durations() -> None:
+    by_name = {column.name: column for column in COLUMNS}
+    assert column_text(by_name["since_purchase"], 3 * 3600.0) == "3 h ago"
+    assert column_text(by_name["purchase_gap"], NEVER_S) == "none"
+    assert column_text(by_name["session_age"], 754.0) == "12 min 34 s"
+    assert column_text(by_name["channel_web"], 0.25) == "25%"
+
+
+def test_a_bundle_that_is_asked_for_must_be_there(tmp_path: Path) -> None:
+    assert bundle_of(settings(tmp_path / "nowhere")) is None
+    with pytest.raises(IntentError, match="nowhere"):
+        bundle_of(settings(tmp_path / "nowhere"), required=True)

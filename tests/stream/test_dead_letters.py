@@ -1,8 +1,14 @@
 from __future__ import annotations
 
+from collections import Counter
+from io import StringIO
+
+import pytest
 from aiokafka import ConsumerRecord
+from rich.console import Console
 
 from features.events import Reason, Rejection
+from stream.cli.dead_letters import table_of
 from stream.dead_letters import dead_letter, dead_letter_headers, parse
 
 
@@ -46,3 +52,21 @@ def test_bytes_that_are_no_text_can_be_shown() -> None:
     letter = dead_letter(_record([], b"\xff", None), "events", 3, Rejection(0, Reason.NOT_JSON, ""))
     assert letter.as_dict()["key"] == "\\xff"
     assert letter.as_dict()["value"] is None
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_a_table_of_80_columns_keeps_every_word_of_reason_place_and_detail(reason: Reason) -> None:
+    detail = "event time 2026-03-01T09:55:00Z is 2 h 5 min older than the watermark 2026-03-01T12:00:00Z"
+    record = _record([], b"c-" + b"1" * 126, b'{"event_id":"' + b"e" * 100 + b'",\n"customer_id":"c-1"}')
+    letters = [dead_letter(record, "intent.events", 11, Rejection(0, reason, detail))] * 3
+    console = Console(file=StringIO(), width=80)
+    console.print(table_of(letters, Counter({str(reason): 1200})))
+    assert isinstance(console.file, StringIO)
+    lines = console.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    first = next(line for line in lines if "2026-03-01 12:00:00" in line)
+    assert f" {reason} " in first
+    assert sum("intent.events[11] 17" in line for line in lines) == 3
+    assert " ".join(line[44:].strip() for line in lines).count(detail) == 3
+    assert f"{reason}: 1,200" in lines[-1]
+    assert len(lines) <= 6 + 3 * 4

@@ -121,6 +121,16 @@ def test_a_late_event_comes_with_those_it_came_after() -> None:
     assert [at for at, _ in sent] == pytest.approx([0, 10, 10, 12], abs=0.05)
 
 
+def test_a_paced_replay_tells_how_far_it_is_between_pieces() -> None:
+    clock, told = AdvancedClock(), list[tuple[int, int]]()
+    due = np.array([0, 60_000, 30_000, 120_000]) + START
+    encoded = Encoded([], [], [], np.zeros(0, np.int32), due)
+    asyncio.run(
+        Pace(60, clock).send(Recorded(clock), encoded, lambda sent, time_ms: told.append((sent, time_ms)))
+    )
+    assert told == [(1, START), (3, START + 60_000), (4, START + 120_000)]
+
+
 def test_the_pace_goes_on_from_one_piece_of_the_log_to_the_next() -> None:
     sent = paced([0, 10_000, 5_000, 20_000], factor=2, pieces=2)
     assert [at for at, _ in sent] == pytest.approx([0, 5, 5, 10], abs=0.05)

@@ -11,12 +11,13 @@ from typer.testing import CliRunner
 from features.log import ERASED, read_log, write_log
 from features.state import STATE, from_bytes
 from stream.cli import create_app
-from tests.stream.logs import random_log, small_bundle
+from tests.bundles import save_bundle
+from tests.stream.logs import random_log
 
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
-    return small_bundle(tmp_path / "bundle")
+    return save_bundle(tmp_path / "bundle")
 
 
 def run(*arguments: object) -> str:

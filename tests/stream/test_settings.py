@@ -120,6 +120,10 @@ def test_the_password_of_kafka_is_masked() -> None:
     assert PASSWORD not in repr(settings)
 
 
+def test_every_setting_has_a_meaning() -> None:
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
 def test_masked_settings_are_plain_json_and_hold_every_field() -> None:
     masked = json.loads(json.dumps(load_settings().masked()))
     assert masked.keys() == Settings.model_fields.keys()

@@ -1,0 +1,144 @@
+"""A customer as people read it: what a state says, and what the models look at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from features.events import EVENT_TYPES
+from features.vector import COLUMNS, NEVER_S, Column
+from stream.texts import counted, lasting, moment
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+# Angles of the time of day and of the week say nothing to people.
+_ANGLES: Final = frozenset({"hour_sin", "hour_cos", "weekday_sin", "weekday_cos"})
+
+
+def customer_view(
+    known: dict[str, Any], no_score: str, now_ms: int, *, everything: bool = False
+) -> list[RenderableType]:
+    """Return what is shown of a customer, from top to bottom.
+
+    Parameters
+    ----------
+    known
+        What `stream.cli.customer.described` returns.
+    no_score
+        What to say where there is no score.
+    now_ms
+        Epoch milliseconds.
+    everything
+        Also columns that are zero.
+    """
+    from rich.text import Text
+
+    return [
+        Text(f"customer {known['customer_id']} (partition {known['partition']})", style="bold"),
+        Text(_score_text(known["score"]) if known["score"] is not None else no_score),
+        *map(Text, _summary(known["state"], now_ms)),
+        _types(known["state"], now_ms),
+        _columns(known["vector"], everything=everything),
+    ]
+
+
+def _score_text(score: dict[str, Any]) -> str:
+    return (
+        f"{score['purchase_intent']:.1%} within {lasting(score['horizon_seconds'] * 1000)} of the last event, "
+        f"band {score['band']}, segment {score['segment']['name']} (model {score['model_version']})"
+    )
+
+
+def _summary(state: dict[str, Any], now_ms: int) -> list[str]:
+    cart, session = state["cart"], state["session"]
+    first, last = (
+        f"{moment(_ms(at))}, {_ago(at, now_ms)}" for at in (state["first_event"], state["last_event"])
+    )
+    lines = [
+        f"{counted(state['events'], 'event')} in {counted(session['number'], 'session')}",
+        f"first event {first}",
+        f"last event {last}",
+        f"spent {state['spend']:,.2f}, refunded {state['refunded']:,.2f}",
+        f"cart: {cart['quantity']:,.4g} pieces, value {cart['value']:,.2f}",
+    ]
+    channels = [f"{name} {count:,}" for name, count in state["channels"].items() if count]
+    return [*lines, f"channels: {', '.join(channels)}"] if channels else lines
+
+
+def _types(state: dict[str, Any], now_ms: int) -> Table:
+    table = _table(
+        "Events", ("type", "left"), ("events", "right"), ("in this session", "right"), ("latest", "left")
+    )
+    for name in EVENT_TYPES:
+        if state["counts"][name]:
+            session = state["session"]["counts"][name]
+            latest = _ago(state["latest"][name], now_ms)
+            table.add_row(name, f"{state['counts'][name]:,}", f"{session:,}" if session else "", latest)
+    return table
+
+
+def _columns(vector: dict[str, float], *, everything: bool) -> Table:
+    shown = [
+        column
+        for column in COLUMNS
+        if everything
+        or column.name.startswith("since_")
+        or (vector[column.name] and column.name not in _ANGLES)
+    ]
+    table = _table(
+        "The models' input, as of the last event", ("column", "left"), ("value", "right"), ("meaning", "left")
+    )
+    for column in shown:
+        table.add_row(column.name, column_text(column, vector[column.name]), column.meaning.partition(";")[0])
+    if len(shown) < len(COLUMNS):
+        table.caption = (
+            f"{len(COLUMNS) - len(shown)} columns are zero or angles of the time: --all shows them"
+        )
+    return table
+
+
+def column_text(column: Column, value: float) -> str:
+    """Return a column's value as people read it.
+
+    Examples
+    --------
+    >>> column = COLUMNS[0]
+    >>> column.name, column_text(column, 10_800.0), column_text(column, NEVER_S), column_text(column, 0.0)
+    ('since_view_item', '3 h ago', 'never', 'now')
+    """
+    if column.unit == "s" and value >= NEVER_S:
+        return "never" if column.name.startswith("since_") else "none"
+    if column.name.startswith("since_"):
+        return f"{lasting(value * 1000)} ago" if value else "now"
+    if column.unit == "s":
+        return lasting(value * 1000)
+    if column.unit == "money":
+        return f"{value:,.2f}"
+    return f"{value:.0%}" if column.unit == "share" else f"{value:,.4g}"
+
+
+def _table(title: str, *columns: tuple[str, str]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name, justify in columns:
+        table.add_column(name, justify=justify, no_wrap=name != "meaning")  # type: ignore[arg-type]
+    return table
+
+
+def _ago(time: str | None, now_ms: int) -> str:
+    """Return how long ago a time of `features.state.view` was."""
+    if time is None:
+        return "never"
+    past = now_ms - _ms(time)
+    return f"{lasting(past)} ago" if past >= 0 else f"in {lasting(-past)}"
+
+
+def _ms(time: str) -> int:
+    from datetime import datetime
+
+    from features.events import epoch_ms
+
+    return epoch_ms(datetime.fromisoformat(time))
