@@ -1,8 +1,10 @@
 """Send dead letters to the events topic again, each once.
 
-What has been sent again is remembered by consumer groups, one per reason, whose offsets are committed in the
-same transaction as the records: a run that breaks off repeats nothing and loses nothing, and letters of one
-reason can be sent before those of another.
+What has been sent again is remembered by a consumer group, whose offsets are committed in the same transaction
+as the records: a run that breaks off repeats nothing and loses nothing. Letters of one reason can be sent
+before those of another: the offset is that of the reason that is behind, its metadata name those ahead of it.
+Kafka forgets offsets some time after the last run (``offsets.retention.minutes``, by default 7 days, while
+letters are kept for 30): later than that a run begins anew with all letters that are still there.
 
 **A letter that is refused again comes back** as a new dead letter, which the next run sends once more. One
 run never meets its own returns: it ends where the topic ended when it began. So mend the cause first, and
@@ -12,6 +14,7 @@ name the reason that was mended: an event that is no JSON will never be one, and
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -19,16 +22,20 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+import kafka.errors
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import ProducerFenced
 from aiokafka.structs import OffsetAndMetadata
+from kafka import KafkaAdminClient
+from kafka import TopicPartition as KafkaPartition
+from kafka.structs import OffsetAndMetadata as KafkaOffset
 
 from features.events import Reason
 from features.partition import partitions_of
 from stream.dead_letters import DeadLetter, parse
 from stream.exceptions import BrokerError
 from stream.intake import ARRIVED_AT
-from stream.reading import TopicReader, broker_errors
+from stream.reading import ANSWER_SECONDS, TopicReader, broker_errors
 from stream.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -40,6 +47,8 @@ _STEP_SECONDS: Final = 30.0
 _TRANSACTION_MS: Final = 60_000
 # Undoing and stopping wait for the broker too.
 _STOP_SECONDS: Final = 5.0
+# Between two looks for a coordinator that is not there yet.
+_RETRY_SECONDS: Final = 0.2
 _NO_TRANSACTIONS: Final = (
     "Kafka at {} answers, but has finished no transaction within {:g} s{}: look whether the broker reaches itself "
     "at the address that its inter-broker listener advertises, and whether there are as many brokers as "
@@ -90,16 +99,18 @@ def resend(
     BrokerError
         Kafka does not answer or takes no transactions, or another run has taken over.
     """
-    client, heard = logging.getLogger("aiokafka"), _Heard()
-    client.addHandler(heard)
+    clients, heard = [logging.getLogger(name) for name in ("aiokafka", "kafka")], _Heard()
+    for client in clients:
+        client.addHandler(heard)
     try:
         return asyncio.run(_resend(settings, reason, on_progress, heard))
     finally:
-        client.removeHandler(heard)
+        for client in clients:
+            client.removeHandler(heard)
 
 
 class _Heard(logging.Handler):
-    """Keeps the client's latest warning: it gives one at every repetition, a reader needs the last one.
+    """Keeps the clients' latest warning: they give one at every repetition, a reader needs the last one.
 
     Where a program has set up logging, all of them are logged too.
     """
@@ -119,29 +130,38 @@ async def _resend(
     on_progress: Callable[[int, int], None] | None,
     heard: _Heard,
 ) -> ResendReport:
+    asyncio.get_running_loop().set_exception_handler(_told_already)
     report, sent = ResendReport(), Counter[str]()
     reasons = [reason] if reason is not None else [str(known) for known in Reason]
     async with _Again(settings, heard) as again, TopicReader(settings, settings.dead_letters_topic) as reader:
-        passed = {known: await again.passed(known, reader.begins) for known in reasons}
-        starts = {number: min(offsets[number] for offsets in passed.values()) for number in reader.begins}
+        passed = await again.passed(reader.begins)
+        starts = {number: min(offsets[name] for name in reasons) for number, offsets in passed.items()}
         async for partition, records in reader.read(starts, on_progress):
             letters: list[DeadLetter] = []
             for record in records:
                 letter = parse(record)
                 if letter is None:
                     report.foreign += 1
-                elif letter.reason in passed and record.offset < passed[letter.reason][partition]:
+                elif letter.reason in reasons and record.offset < passed[partition][letter.reason]:
                     report.already += 1
-                elif letter.reason in passed:
+                elif letter.reason in reasons:
                     letters.append(letter)
-            await again.send(partition, letters, records[-1].offset + 1, reasons)
+            stop = records[-1].offset + 1
+            reached = {name: max(passed[partition][name], stop) for name in reasons}
+            await again.send(partition, letters, passed[partition] | reached)
+            passed[partition] |= reached
             sent.update(letter.reason for letter in letters)
     report.sent = dict(sorted(sent.items()))
     return report
 
 
+def _told_already(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Keep back the errors of futures for which nobody waits any more: the first one has ended the run."""
+    _log.debug("%s", context.get("message"), exc_info=context.get("exception"))
+
+
 class _Again:
-    """A transactional producer of records, and of the offsets of the groups that remember them."""
+    """A transactional producer of records, and of the offsets of the group that remembers them."""
 
     def __init__(self, settings: Settings, heard: _Heard) -> None:
         self._settings = settings
@@ -149,7 +169,9 @@ class _Again:
         self._topic = settings.dead_letters_topic
         self._partitions = 0
         self._producer: AIOKafkaProducer | None = None
-        self._passed: dict[tuple[str, int], int] = {}
+        # One group for all reasons: aiokafka tells the broker of the first group of a transaction only, and a
+        # second one's offsets are refused unless they happen to lie on the same partition as the first one's.
+        self._group = f"{self._topic}-resend"
 
     async def __aenter__(self) -> _Again:
         async with TopicReader(self._settings, self._settings.events_topic) as events:
@@ -177,30 +199,57 @@ class _Again:
         if not await _ends(producer.stop()):  # it waits for records that the broker refuses
             await producer.client.close()
 
-    async def passed(self, reason: str, begins: dict[int, int]) -> dict[int, int]:
-        """Return by partition the offset before which all letters with this reason have been sent."""
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka,
-            group_id=self._group(reason),
-            enable_auto_commit=False,
-            **self._settings.aiokafka_security(),
-        )
-        try:
-            async with self._bounded():
-                await consumer.start()
-                found = {}
-                for number, begin in begins.items():
-                    committed = await consumer.committed(TopicPartition(self._topic, number))
-                    found[number] = self._passed[reason, number] = max(committed or 0, begin)
-        finally:
-            await consumer.stop()
-        return found
+    async def passed(self, begins: dict[int, int]) -> dict[int, dict[str, int]]:
+        """Return by partition and reason the offset before which all letters have been sent."""
+        partitions = [KafkaPartition(self._topic, number) for number in begins]
+        async with self._bounded():
+            while True:
+                try:
+                    committed = await asyncio.to_thread(self._committed, partitions)
+                except kafka.errors.KafkaError as error:
+                    if not error.retriable:
+                        raise BrokerError(f"Kafka at {self._settings.kafka} refused: {error}") from error
+                    self._heard.latest = f" ({type(error).__name__})"
+                    await asyncio.sleep(_RETRY_SECONDS)
+                else:
+                    break
+        return {
+            tp.partition: {name: max(at, begins[tp.partition]) for name, at in self._unpack(found).items()}
+            for tp, found in committed.items()
+        }
 
-    async def send(self, partition: int, letters: list[DeadLetter], stop: int, reasons: list[str]) -> None:
-        """Send letters of one partition, and remember for ``reasons`` that all before ``stop`` are done."""
-        moved = [reason for reason in reasons if self._passed[reason, partition] < stop]
-        if not moved:
-            return
+    def _committed(self, partitions: list[KafkaPartition]) -> dict[KafkaPartition, KafkaOffset]:
+        """Ask kafka-python: aiokafka takes an answer without offsets, from a coordinator that loads, for none."""
+        with KafkaAdminClient(
+            bootstrap_servers=self._settings.kafka,
+            client_id="intent-resend",
+            bootstrap_timeout_ms=int(ANSWER_SECONDS * 1000),
+            request_timeout_ms=int(ANSWER_SECONDS * 1000),
+            **self._settings.kafka_python_security(),
+        ) as admin:
+            found: dict[KafkaPartition, KafkaOffset] = admin.list_group_offsets({self._group: partitions})[
+                self._group
+            ]
+            return found
+
+    def _unpack(self, committed: KafkaOffset) -> dict[str, int]:
+        offset = max(committed.offset, 0)  # -1: none
+        try:
+            ahead = dict(json.loads(committed.metadata or "{}"))
+        except (TypeError, ValueError) as error:
+            raise BrokerError(
+                f"group {self._group} has an offset of another program's ({committed.metadata!r}): delete the "
+                "group, then all dead letters that are still there are sent again"
+            ) from error
+        return {str(name): offset for name in Reason} | ahead
+
+    def _pack(self, passed: dict[str, int]) -> OffsetAndMetadata:
+        offset = min(passed.values())
+        ahead = {name: at for name, at in passed.items() if at > offset}
+        return OffsetAndMetadata(offset, json.dumps(ahead) if ahead else "")
+
+    async def send(self, partition: int, letters: list[DeadLetter], passed: dict[str, int]) -> None:
+        """Send letters of one partition, and remember by reason the offset before which all are sent."""
         producer = self._sending()
         async with self._bounded(), self._transaction():
             for letter in letters:
@@ -211,18 +260,12 @@ class _Again:
                     partition=self._partition(letter),
                     headers=[(name, value) for name, value in letter.original_headers if name != ARRIVED_AT],
                 )
-            offsets = {TopicPartition(self._topic, partition): OffsetAndMetadata(stop, "")}
-            for reason in moved:
-                await producer.send_offsets_to_transaction(offsets, self._group(reason))
-        for reason in moved:
-            self._passed[reason, partition] = stop
+            offsets = {TopicPartition(self._topic, partition): self._pack(passed)}
+            await producer.send_offsets_to_transaction(offsets, self._group)
 
     def _partition(self, letter: DeadLetter) -> int | None:
         """Return the key's partition; where there is no key, any will do to refuse the event again."""
         return None if letter.key is None else int(partitions_of([letter.key], self._partitions)[0])
-
-    def _group(self, reason: str) -> str:
-        return f"{self._topic}-resend-{reason}"
 
     def _sending(self) -> AIOKafkaProducer:
         return cast(AIOKafkaProducer, self._producer)

@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+import gc
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from kafka import KafkaAdminClient
+from kafka import TopicPartition as KafkaPartition
+from kafka.structs import OffsetAndMetadata as KafkaOffset
 from typer.testing import CliRunner
 
 from features.events import Reason
 from features.partition import partitions_of
 from stream.cli import create_app
-from stream.resend import resend
+from stream.exceptions import BrokerError
+from stream.resend import ResendReport, resend
 from stream.settings import Settings
 from tests.integration.letters import write_letter
 from tests.integration.topics import Record, environment, held, write
@@ -97,3 +103,35 @@ def test_a_record_without_a_key_is_sent_again_without_one(topics: Settings) -> N
     assert (report.sent, report.foreign) == ({"missing_key": 1}, 1)
     (record,) = held(topics, topics.events_topic)
     assert record.key is None
+
+
+def test_of_two_runs_at_a_time_the_first_ends_with_one_line_and_no_letter_is_sent_twice(
+    topics: Settings, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    written = [write_letter(topics, number, Reason.LATE) for number in range(6)]
+    second: list[ResendReport] = []
+
+    def overtaken(keys: list[bytes], partitions: int) -> object:
+        monkeypatch.undo()
+        with ThreadPoolExecutor(1) as pool:  # an event loop of its own
+            second.append(pool.submit(resend, topics).result())
+        return partitions_of(keys, partitions)
+
+    monkeypatch.setattr("stream.resend.partitions_of", overtaken)
+    with pytest.raises(BrokerError, match="another run sends dead letters again"):
+        resend(topics)
+    gc.collect()  # futures complain when they are collected
+    assert capfd.readouterr().err == ""
+    assert second[0].sent == {"late": 6}
+    assert values(topics) == sorted(written)
+
+
+def test_offsets_of_another_program_are_refused(topics: Settings) -> None:
+    write_letter(topics, 0, Reason.LATE)
+    group = f"{topics.dead_letters_topic}-resend"
+    with KafkaAdminClient(bootstrap_servers=topics.kafka) as admin:
+        offset = KafkaOffset(1, "not ours", -1)
+        admin.alter_group_offsets(group, {KafkaPartition(topics.dead_letters_topic, 0): offset})
+    with pytest.raises(BrokerError, match=f"delete the group|{group}"):
+        resend(topics)
+    assert values(topics) == []

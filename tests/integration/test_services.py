@@ -59,7 +59,14 @@ def test_a_value_comes_back_from_redis(services: Services) -> None:
 
 
 def test_topics_are_created_once_and_found_again(settings: Settings) -> None:
-    names = [settings.events_topic, settings.scores_topic, settings.dead_letters_topic]
+    names = [
+        settings.events_topic,
+        settings.scores_topic,
+        settings.dead_letters_topic,
+        settings.examples_topic,
+        settings.outcomes_topic,
+        settings.alerts_topic,
+    ]
     assert create_topics(settings) == [(name, 3, True) for name in names]
     assert create_topics(settings) == [(name, 3, False) for name in names]
 
