@@ -1,4 +1,4 @@
-# Stages:  worker  what serves scores, without TensorFlow (the default)
+# Stages:  worker  what serves scores and learns online, without TensorFlow (the default)
 #          train   the worker, and what trains a bundle
 # Behind a proxy or a mirror:  docker build --build-arg PIP_INDEX_URL=... .
 ARG PYTHON_IMAGE=python:3.11-slim
@@ -12,7 +12,7 @@ RUN useradd --system --create-home --uid 10001 intent \
 WORKDIR /app
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 # Dependencies change less often than the sources: with empty packages they are a layer of their own.
-RUN mkdir features offline stream && pip install --constraint constraints.txt .
+RUN mkdir features offline stream && pip install --constraint constraints.txt '.[learn]'
 
 FROM base AS train
 RUN pip install --constraint constraints.txt '.[train]'

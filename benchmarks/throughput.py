@@ -96,6 +96,7 @@ def worker_environment(task: Task, prefix: str) -> dict[str, str]:
     """Return the worker's settings for a run with topics that start with ``prefix`` and states of its own."""
     return {
         "INTENT_KAFKA": task.kafka,
+        "INTENT_LEARNING": "off",  # no peer does it; `make bench-learning` measures what it costs
         "INTENT_REDIS": task.redis,
         "INTENT_TOPIC_PREFIX": prefix,
         "INTENT_REDIS_PREFIX": f"bench-{task.run}",

@@ -6,6 +6,7 @@
     segmenter.json     `features.segments.Segmenter`
     calibration.json   `Calibration`
     manifest.json      `Manifest`
+    reference.json     `features.reference.Reference`; without it drift of the population is not measured
 
 `offline` writes bundles and `stream` reads them; they meet nowhere else.
 """
@@ -22,15 +23,17 @@ from numpy.typing import NDArray
 
 from features.exceptions import BundleError, SchemaMismatch
 from features.labels import LabelStart
+from features.reference import Reference
 from features.segments import Segmenter
 from features.vector import WIDTH, Vectors, schema_hash
 
 BANDS: Final[tuple[Literal["low", "medium", "high"], ...]] = ("low", "medium", "high")
-NETWORK, SEGMENTER, CALIBRATION, MANIFEST = (
+NETWORK, SEGMENTER, CALIBRATION, MANIFEST, REFERENCE = (
     "network.onnx",
     "segmenter.json",
     "calibration.json",
     "manifest.json",
+    "reference.json",
 )
 
 # Rows are scored in blocks of exactly this many (the last one padded): the same row then goes through the same
@@ -122,9 +125,15 @@ class Bundle:
     """
 
     def __init__(
-        self, manifest: Manifest, segmenter: Segmenter, calibration: Calibration, network: bytes
+        self,
+        manifest: Manifest,
+        segmenter: Segmenter,
+        calibration: Calibration,
+        network: bytes,
+        reference: Reference | None = None,
     ) -> None:
         self.manifest = manifest
+        self.reference = reference
         self.segmenter = segmenter
         self.calibration = calibration
         if manifest.features_version != schema_hash():
@@ -158,6 +167,7 @@ class Bundle:
             _read(folder / SEGMENTER, Segmenter),
             _read(folder / CALIBRATION, Calibration),
             _bytes(folder / NETWORK),
+            _read(folder / REFERENCE, Reference) if (folder / REFERENCE).is_file() else None,
         )
 
     def logits(self, vectors: Vectors) -> NDArray[np.float64]:
@@ -177,19 +187,31 @@ class Bundle:
         segment = self.segmenter.assign(vectors)
         logit = self.logits(vectors)
         probability = self.calibration.probabilities(logit)
-        band = np.searchsorted(self._thresholds, probability, side="right").astype(np.uint8)
-        return BundleScores(segment, logit, probability, band)
+        return BundleScores(segment, logit, probability, self.bands(probability))
+
+    def bands(self, probability: NDArray[np.float64]) -> NDArray[np.uint8]:
+        """Return the index into `BANDS` for every probability."""
+        return np.searchsorted(self._thresholds, probability, side="right").astype(np.uint8)
 
 
 def save(
-    directory: str | Path, manifest: Manifest, segmenter: Segmenter, calibration: Calibration, network: bytes
+    directory: str | Path,
+    manifest: Manifest,
+    segmenter: Segmenter,
+    calibration: Calibration,
+    network: bytes,
+    reference: Reference | None = None,
 ) -> None:
     """Write a bundle to a folder; the manifest comes last, so that a folder with a manifest is whole."""
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MANIFEST).unlink(missing_ok=True)
     (folder / NETWORK).write_bytes(network)
-    for name, part in ((SEGMENTER, segmenter), (CALIBRATION, calibration), (MANIFEST, manifest)):
+    parts = [(SEGMENTER, segmenter), (CALIBRATION, calibration), (REFERENCE, reference), (MANIFEST, manifest)]
+    for name, part in parts:
+        if part is None:
+            (folder / name).unlink(missing_ok=True)
+            continue
         (folder / name).write_bytes(msgspec.json.format(msgspec.json.encode(part), indent=2) + b"\n")
 
 

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-_PACKAGES: Final = ("features", "offline")  # where numba is used
+_PACKAGES: Final = ("features", "offline", "stream/learning")  # where numba is used
 _HASH_LENGTH: Final = 16
 
 

@@ -16,7 +16,7 @@ import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -162,6 +162,14 @@ def fit_network(
         if on_progress is not None:
             on_progress(done, steps)
     return Network(core, scaling)
+
+
+def averaged(members: Sequence[Network]) -> Network:
+    """Return one network whose logit is the mean of those of networks with the same scaling."""
+    keras = _keras()
+    inputs = keras.Input((WIDTH,), dtype="float32")
+    logits = [member._core(inputs) for member in members]
+    return Network(keras.Model(inputs, keras.layers.Average()(logits)), members[0].scaling)
 
 
 def export(network: Network, sample: Vectors) -> bytes:

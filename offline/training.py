@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from features.bundle import Bundle, Calibration, DataFingerprint, Manifest, save
 from features.labels import LabelStart, default_label_start
 from features.log import ERASED, log_metadata, read_log
+from features.reference import Reference
 from features.segments import Segmenter
 from features.state import DAY_MS, MINUTE_MS
 from features.vector import Vectors, schema_hash
@@ -25,6 +26,7 @@ from offline.examples import Context, Examples, build_examples
 from offline.models import Judged, Models, Progress, fit_models, judge_models, silent
 from offline.network import NetworkSettings, export, tensorflow
 from offline.oracle import exact_probability
+from offline.refitting import MEMBERS, Refitted, refit, settings_for, worth_refitting
 from offline.segmentation import fit_segmenter
 from offline.splitting import Split, split_by_time
 
@@ -100,8 +102,9 @@ def train(
     with progress("Finding segments"):
         segmenter = fit_segmenter(latest_vectors(examples, split), seed=settings.seed)
         segmenter.assign(examples.vectors)
+    wanted = settings.network or settings_for(examples, slices.train, settings.seed)
     models = fit_models(
-        examples, slices.train, context.horizon_ms, settings.network, epochs=settings.epochs,
+        examples, slices.train, context.horizon_ms, wanted, epochs=settings.epochs,
         baselines=settings.baselines, seed=settings.seed, progress=progress,
     )  # fmt: skip
     judged = judge_models(
@@ -110,9 +113,17 @@ def train(
         exact=exact_of(log, context, examples.rows[slices.test]),
         seed=settings.seed, progress=progress,
     )  # fmt: skip
+    final, calibration, reference = models.network, judged["network"].calibration, judged["network"].reference
+    trained, refitted = slices.train, None
+    if worth_refitting(examples):
+        with progress("Training the network on all examples") as on_progress:
+            refitted = refit(
+                examples, context.horizon_ms, models.settings, seed=settings.seed, on_progress=on_progress
+            )
+    if refitted is not None:
+        final, calibration, trained, reference = refitted
     with progress("Exporting"):
-        network = export(models.network, examples.vectors[slices.test[:_PARITY_ROWS]])
-    calibration = judged["network"].calibration
+        network = export(final, examples.vectors[slices.test[:_PARITY_ROWS]])
     manifest = Manifest(
         version=version_of(data, network, segmenter, calibration),
         features_version=schema_hash(),
@@ -121,14 +132,15 @@ def train(
         timezone=context.timezone,
         currency=context.currency,
         example_types=list(examples.types),
-        band_thresholds=band_thresholds(judged["network"].reference),
+        band_thresholds=band_thresholds(reference),
         data=data,
-        split=describe(split, models, calibration, judged),
+        split=describe(split, models, calibration, judged, refitted),
         metrics={name: model.metrics for name, model in judged.items()},
         created_at=(now or dt.datetime.now(dt.UTC)).astimezone(dt.UTC).isoformat(timespec="seconds"),
     )
-    save(directory, manifest, segmenter, calibration, network)
-    return Bundle(manifest, segmenter, calibration, network)
+    columns = Reference.of(examples.vectors[trained])
+    save(directory, manifest, segmenter, calibration, network, columns)
+    return Bundle(manifest, segmenter, calibration, network, columns)
 
 
 def context_of(log: pa.Table, metadata: Mapping[str, str], settings: TrainingSettings) -> Context:
@@ -182,15 +194,26 @@ def version_of(data: DataFingerprint, network: bytes, segmenter: Segmenter, cali
 
 
 def describe(
-    split: Split, models: Models, calibration: Calibration, judged: Mapping[str, Judged]
+    split: Split,
+    models: Models,
+    calibration: Calibration,
+    judged: Mapping[str, Judged],
+    refitted: Refitted | None = None,
 ) -> dict[str, object]:
     """Return how the data was divided and what each part was used for, for the manifest."""
+    part, again = "the calibration slice", {}
+    if refitted is not None:
+        part = "the latest examples, by networks that have not seen their customers"
+        again = {
+            "trained_again": f"after the measurement, on all {len(refitted.rows)} examples with known labels: "
+            f"the mean of {MEMBERS} networks, each without a part of the customers"
+        }
     return split.describe() | {
         "network": {k: v for k, v in models.settings._asdict().items()},
-        "calibrated_on": f"the calibration slice, {calibration.examples} examples",
+        **again,
+        "calibrated_on": f"{part}, {calibration.examples} examples",
         "bands_from": (
-            f"the calibration slice: high is its top {HIGH_SHARE:.0%}, "
-            f"medium the next {MEDIUM_SHARE - HIGH_SHARE:.0%}"
+            f"{part}: high is its top {HIGH_SHARE:.0%}, medium the next {MEDIUM_SHARE - HIGH_SHARE:.0%}"
         ),
         "measured_on": f"the test slice, {len(judged['network'].tested)} examples; "
         "unseen: its customers that are not in training",

@@ -1,6 +1,6 @@
 """Everything that runs while events flow.
 
-The Kafka transport under Faust, the scorer and its ownership of partitions, decisions, dead letters, the
+The Kafka transport under Faust, the scorer and its ownership of partitions, the learner, decisions, dead letters, the
 emitter for shops, the watcher for marketing, replay, the HTTP service, the embedded development services and
 the command line.
 

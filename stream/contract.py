@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from features.events import Event, Reason
+from stream.learning.drift import Alert
 from stream.scores import Score
 from stream.settings import Settings
 
@@ -20,7 +21,9 @@ _REFERENCE = "#/components/schemas/{name}"
 def asyncapi() -> dict[str, Any]:
     """Return the contract with the default topics' names."""
     settings = Settings.model_construct()
-    (event, score), schemas = msgspec.json.schema_components([Event, Score], ref_template=_REFERENCE)
+    (event, score, alert), schemas = msgspec.json.schema_components(
+        [Event, Score, Alert], ref_template=_REFERENCE
+    )
     schemas["Event"]["properties"]["event_time"] = {
         "description": "Epoch milliseconds, or RFC 3339 text with a zone.",
         "anyOf": schemas["Event"]["properties"]["event_time"]["anyOf"],
@@ -82,11 +85,23 @@ def asyncapi() -> dict[str, Any]:
                     }
                 },
             },
+            "alerts": {
+                "address": settings.alerts_topic,
+                "messages": {
+                    "alert": {
+                        "title": "Customers, or the network's errors, are not what they were",
+                        "contentType": "application/json",
+                        "payload": alert,
+                        "bindings": {"kafka": {"key": {**text, "description": "The kind of alert."}}},
+                    }
+                },
+            },
         },
         "operations": {
             "readEvents": {"action": "receive", "channel": {"$ref": "#/channels/events"}},
             "writeScores": {"action": "send", "channel": {"$ref": "#/channels/scores"}},
             "writeDeadLetters": {"action": "send", "channel": {"$ref": "#/channels/deadLetters"}},
+            "writeAlerts": {"action": "send", "channel": {"$ref": "#/channels/alerts"}},
         },
         "components": {"schemas": schemas},
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,12 @@ from features.events import Event
 from features.fold import Status, fold
 from features.partition import partitions_of
 from features.state import States, empty
+from features.vector import Vectors
 from features.watermark import BEGINNING, Judged, judge
 from stream.decisions import actions, held_out
+
+if TYPE_CHECKING:
+    from stream.learning.advisor import Advisor
 
 
 class Scored(NamedTuple):
@@ -31,7 +35,10 @@ class Scored(NamedTuple):
     rows: NDArray[np.intp]
     as_of: NDArray[np.int64]
     segment: NDArray[np.int64]
-    network: NDArray[np.float64]  # calibrated probability of the network
+    vectors: Vectors
+    logit: NDArray[np.float64]  # of the network, before calibration
+    network: NDArray[np.float64]  # its calibrated probability
+    online: NDArray[np.float64] | None  # the online model's; None until there is one
     probability: NDArray[np.float64]  # the published one
     band: NDArray[np.uint8]
     action: NDArray[np.uint8]
@@ -63,7 +70,12 @@ class Engine:
         return judge(times, arrivals, watermark, self.lateness_ms)
 
     def score(
-        self, columns: EventColumns, customers: list[str], slots: NDArray[np.int64], states: States
+        self,
+        columns: EventColumns,
+        customers: list[str],
+        slots: NDArray[np.int64],
+        states: States,
+        advisor: Advisor | None = None,
     ) -> Scored:
         """Fold admitted events into ``states``, in place, and score them.
 
@@ -75,20 +87,29 @@ class Engine:
             Distinct customers; ``states[k]`` is the state of ``customers[k]``.
         slots
             For each event the position of its customer.
+        advisor
+            What was learned online; the network decides alone where there is none.
         """
         folded = fold(states, slots, columns, zone=zone(self.bundle.manifest.timezone), ttl_ms=self.ttl_ms)
         rows = np.flatnonzero(folded.status == Status.FOLDED)
         vectors = folded.vectors if len(rows) == len(slots) else folded.vectors[rows]
         said = self.bundle.score(vectors)
+        online, probability, band = None, said.probability, said.band
+        if advisor is not None:
+            online, probability = advisor.advise(vectors, said.logit, said.segment)
+            band = self.bundle.bands(probability)
         holdout = held_out(customers, self.holdout)[slots[rows]]
         return Scored(
             rows,
             folded.as_of[rows],
             said.segment,
+            vectors,
+            said.logit,
             said.probability,
-            said.probability,
-            said.band,
-            actions(said.band, vectors, holdout),
+            online,
+            probability,
+            band,
+            actions(band, vectors, holdout),
             holdout,
             int(np.count_nonzero(folded.status == Status.DUPLICATE)),
         )

@@ -91,16 +91,15 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
         except OffsetOutOfRangeError as error:
             self.consumer.refuse(
                 OffsetOutsideLog(
-                    f"{self.consumer.topic} no longer holds {error.args[0]}: events expired before they were "
-                    "read. Set another INTENT_REDIS_PREFIX and build the states again with "
-                    "`intent worker --rebuild`"
+                    f"{self.consumer.topics} no longer holds {error.args[0]}: records expired before they were "
+                    f"read; {next(iter(self.consumer.owners.values())).expired}"
                 )
             )
         except KafkaError as error:
-            logger.warning("fetching from %s: %r", self.consumer.topic, error)
+            logger.warning("fetching from %s: %r", self.consumer.topics, error)
             if not error.retriable:
                 self.consumer.refuse(
-                    BrokerError(f"Kafka does not let this worker read {self.consumer.topic}: {error!r}")
+                    BrokerError(f"Kafka does not let this worker read {self.consumer.topics}: {error!r}")
                 )
         await asyncio.sleep(ERROR_PAUSE_SECONDS)
         return {}
@@ -111,13 +110,13 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
         if not self.consumer.flow_active or subscription.reassignment_in_progress:
             return {}
         assignment = subscription.subscription.assignment
-        wants, topic = self.consumer.ownership.wants, self.consumer.topic
+        owners = self.consumer.owners
         before = {
             tp: assignment.state_value(tp).position
             for tp in fetcher._records
             if tp in assignment.tps
-            and tp.topic == topic
-            and wants(tp.partition)
+            and tp.topic in owners
+            and owners[tp.topic].wants(tp.partition)
             and assignment.state_value(tp).has_valid_position
         }
         if not before:  # to the fetcher, no partitions are all partitions

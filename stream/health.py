@@ -1,4 +1,4 @@
-"""``/healthz``, ``/readyz`` and ``/metrics`` of a worker, on a port of its own."""
+"""``/healthz``, ``/readyz`` and ``/metrics`` of a worker or a learner, on a port of its own."""
 
 from __future__ import annotations
 
@@ -6,19 +6,33 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Iterator
+from typing import Protocol
 
 import uvicorn
 from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from stream.exceptions import ServiceError
-from stream.ownership import Ownership
 
 # Bounds the wait for requests under way when the worker stops; part of the ten seconds that `docker stop` grants.
 _CLOSE_SECONDS = 1
 
 
-def health_app(ownership: Ownership, registry: CollectorRegistry) -> FastAPI:
+class Readiness(Protocol):
+    """Who knows whether the process does its work, and why not."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether it does."""
+        ...
+
+    @property
+    def trouble(self) -> str:
+        """Why not."""
+        ...
+
+
+def health_app(ownership: Readiness, registry: CollectorRegistry) -> FastAPI:
     """Return the service.
 
     ``/healthz`` answers as long as the event loop turns; ``/readyz`` is 503 with the reason until every assigned

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from stream.batches import RecordBatch
     from stream.engine import Scored
     from stream.intake import Intake
+    from stream.learning.advice import NewestAdvisor
     from stream.ownership import Ownership
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -59,6 +60,14 @@ class ScorerMetrics:
     def observe(self, ownership: Ownership) -> None:
         """Also export lag and readiness, asked for when metrics are collected."""
         self.registry.register(_OwnershipCollector(ownership))
+
+    def observe_advice(self, newest: NewestAdvisor) -> None:
+        """Also export which snapshot of the online model is in use."""
+        Gauge(
+            "intent_online_version",
+            "Mini-batches that the online model in use has learned; 0 = the network alone",
+            registry=self.registry,
+        ).set_function(lambda: 0 if newest.current is None else newest.current.version)
 
     def count(self, batches: Sequence[RecordBatch], intake: Intake, scored: Scored, seconds: float) -> None:
         """Count batches that were scored and acknowledged together."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import repeat
 from typing import Annotated, Literal
 
 import msgspec
@@ -111,7 +112,7 @@ def encode_scores(
                     horizon,
                     as_of,
                     network,
-                    None,
+                    online,
                     BANDS[band],
                     segments[segment],
                     reasons,
@@ -122,11 +123,12 @@ def encode_scores(
                 )
             ),
         )
-        for row, as_of, segment, network, probability, band, action, holdout in zip(
+        for row, as_of, segment, network, online, probability, band, action, holdout in zip(
             scored.rows.tolist(),
             scored.as_of.tolist(),
             scored.segment.tolist(),
             scored.network.tolist(),
+            repeat(None, len(scored.rows)) if scored.online is None else scored.online.tolist(),
             scored.probability.tolist(),
             scored.band.tolist(),
             scored.action.tolist(),

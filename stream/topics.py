@@ -5,6 +5,9 @@ events           the broker's append time is an event's arrival; kept for 30 day
                  rebuilt and logs archived
 scores           the last score of every customer is kept for 7 days; all scores for a day at least
 dead-letters     takes what fills a whole record of the events topic, and the headers; kept for 30 days
+examples         what the learner waits with: kept for the horizon, the lateness and 7 days more
+outcomes         likewise
+alerts           when the data or the network's errors have changed; kept for 30 days
 ===============  ===========================================================================================
 """
 
@@ -18,9 +21,9 @@ from kafka import KafkaAdminClient
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from stream.exceptions import BrokerError, BrokerUnavailable, TopicMismatch
-from stream.settings import Settings
+from stream.settings import Settings, duration_text
 
-__all__ = ["Created", "create_topics", "topic_configs"]
+__all__ = ["Created", "check_retention", "create_topics", "topic_configs"]
 
 # How long a person waits for a broker that is not there. A broker on the way up answers within it.
 _CONNECT_SECONDS: Final = 10.0
@@ -30,6 +33,10 @@ _CREATE_SECONDS: Final = 30.0
 _EVENT_BYTES: Final = 1 << 20
 # A record of the events topic as it was, and headers of a few hundred bytes.
 _DEAD_LETTER_BYTES: Final = 4 << 20
+
+
+# How long the learner may be away before examples expire that it has not learned.
+_LEARNER_AWAY: Final = timedelta(days=7)
 
 
 class Created(NamedTuple):
@@ -63,7 +70,51 @@ def topic_configs(settings: Settings) -> dict[str, dict[str, str]]:
             "max.message.bytes": str(_DEAD_LETTER_BYTES),
             "retention.ms": _ms(days=30),
         },
+        settings.examples_topic: _waiting(settings.horizon, settings.lateness),
+        settings.outcomes_topic: _waiting(settings.horizon, settings.lateness),
+        settings.alerts_topic: {"cleanup.policy": "delete", "retention.ms": _ms(days=30)},
     }
+
+
+def _waiting(horizon: timedelta, lateness: timedelta) -> dict[str, str]:
+    return {
+        "cleanup.policy": "delete",
+        "retention.ms": _ms(seconds=_needed(horizon, lateness).total_seconds()),
+    }
+
+
+def _needed(horizon: timedelta, lateness: timedelta) -> timedelta:
+    return horizon + lateness + _LEARNER_AWAY
+
+
+def check_retention(settings: Settings, horizon: timedelta) -> None:
+    """Check that examples and outcomes are kept for as long as they can be needed.
+
+    Parameters
+    ----------
+    horizon
+        Of the bundle that scores.
+
+    Raises
+    ------
+    TopicMismatch
+        They are deleted too early.
+    """
+    needed = _needed(horizon, settings.lateness)
+    with KafkaAdminClient(
+        bootstrap_servers=settings.kafka,
+        client_id="intent-topics",
+        bootstrap_timeout_ms=int(_CONNECT_SECONDS * 1000),
+        **settings.kafka_python_security(),
+    ) as admin:
+        for topic in (settings.examples_topic, settings.outcomes_topic):
+            kept = int(_config(admin, topic, "retention.ms"))
+            if 0 <= kept < needed / timedelta(milliseconds=1):
+                raise TopicMismatch(
+                    f"{topic} keeps records for {duration_text(timedelta(milliseconds=kept))}, but labels need "
+                    f"{duration_text(needed)} (horizon, lateness and 7 days): set its retention.ms to "
+                    f"{needed // timedelta(milliseconds=1)}, or INTENT_LEARNING=off"
+                )
 
 
 def create_topics(settings: Settings) -> list[Created]:

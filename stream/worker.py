@@ -10,20 +10,28 @@ import asyncio
 import gc
 import logging
 import signal
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Any, Final
 
 from features.bundle import Bundle
 from features.redis_store import RedisStore
 from stream.engine import Engine
 from stream.exceptions import SettingsError, TopicMismatch
 from stream.health import health_app, serve_health
+from stream.learning.advice import NewestAdvisor
+from stream.learning.idleness import Idleness
+from stream.learning.recorder import Recorder
+from stream.learning.sampling import Sampling, parse_rates
+from stream.learning.snapshot_store import SnapshotStore
 from stream.metrics import ScorerMetrics
 from stream.ownership import Ownership
 from stream.publisher import Publisher
 from stream.scorer import Scorer
 from stream.settings import Settings
+from stream.topics import check_retention
 from stream.transport import BatchedApp, check_broker, serve
 
 logger = logging.getLogger(__name__)
@@ -72,7 +80,7 @@ async def work(settings: Settings, *, rebuild: bool = False, stop: asyncio.Event
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     store = RedisStore(settings.redis_url, settings.redis_prefix)
-    partitions = await _check(settings, store)
+    partitions = await _check(settings, store, timedelta(seconds=bundle.manifest.horizon_seconds))
     engine.warm_up()
     gc.collect()
     gc.freeze()  # modules, models and compiled code stay until the end: never look at them again
@@ -85,11 +93,21 @@ async def work(settings: Settings, *, rebuild: bool = False, stop: asyncio.Event
                 settings.kafka,
                 scores=settings.scores_topic,
                 dead_letters=settings.dead_letters_topic,
+                examples=settings.examples_topic,
+                outcomes=settings.outcomes_topic,
                 security=settings.aiokafka_security(),
             )
         )
         metrics = ScorerMetrics(bundle.manifest.version)
         scorer = Scorer(engine, publisher, metrics, settings.events_topic, partitions)
+        if settings.learning:
+            snapshots = SnapshotStore(settings.redis_url, settings.redis_prefix)
+            stack.callback(snapshots.close)
+            scorer.recorder = recorder_of(settings, bundle)
+            scorer.newest = NewestAdvisor(snapshots, bundle)
+            scorer.newest.warm_up()
+            await scorer.newest.look()
+            metrics.observe_advice(scorer.newest)
         ownership = Ownership(
             store,
             scorer,
@@ -100,6 +118,16 @@ async def work(settings: Settings, *, rebuild: bool = False, stop: asyncio.Event
             rebuild=rebuild,
         )
         metrics.observe(ownership)
+        if scorer.recorder is not None and scorer.newest is not None:
+            idleness = Idleness(
+                ownership,
+                store,
+                scorer.recorder,
+                publisher,
+                partitions=partitions,
+                seconds=settings.idle.total_seconds(),
+            )
+            await stack.enter_async_context(_beside(scorer.newest.run(), idleness.run()))
         scratch = stack.enter_context(
             TemporaryDirectory(prefix="intent-")
         )  # Faust wants a folder; it stays empty
@@ -118,9 +146,43 @@ async def work(settings: Settings, *, rebuild: bool = False, stop: asyncio.Event
         await serve(app, stop)
 
 
-async def _check(settings: Settings, store: RedisStore) -> int:
+def recorder_of(settings: Settings, bundle: Bundle) -> Recorder:
+    """Return who writes examples and outcomes of what ``bundle`` scores."""
+    sampling = Sampling(bundle.manifest.example_types, parse_rates(settings.sample))
+    return Recorder(bundle, sampling, settings.lateness_ms)
+
+
+@asynccontextmanager
+async def _beside(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run endless work beside the block."""
+    tasks = [asyncio.create_task(one) for one in work]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _check(settings: Settings, store: RedisStore, horizon: timedelta) -> int:
     await asyncio.to_thread(store.ping)
-    topics = (settings.events_topic, settings.scores_topic, settings.dead_letters_topic)
+    topics = [settings.events_topic, settings.scores_topic, settings.dead_letters_topic]
+    if settings.learning:
+        topics += [settings.examples_topic, settings.outcomes_topic]
+    partitions = await check_topics(settings, topics)
+    if settings.learning:
+        await asyncio.to_thread(check_retention, settings, horizon)
+    return partitions
+
+
+async def check_topics(settings: Settings, topics: Sequence[str]) -> int:
+    """Return the partition count that all these topics have.
+
+    Raises
+    ------
+    TopicMismatch
+        A topic is missing, or they differ.
+    """
     client = logging.getLogger("aiokafka")
     client.disabled, logged = True, client.disabled  # a refusal says what is wrong, in one line
     try:
@@ -131,7 +193,7 @@ async def _check(settings: Settings, store: RedisStore) -> int:
         client.disabled = logged
     if len(set(counts.values())) > 1:
         raise TopicMismatch(
-            "events, scores and dead letters must have as many partitions as each other, but "
+            "all topics of the worker must have as many partitions as each other, but "
             + ", ".join(f"{topic} has {count}" for topic, count in counts.items())
         )
-    return counts[settings.events_topic]
+    return counts[topics[0]]

@@ -89,6 +89,11 @@ def _uneven_topics(settings: Settings, folder: Path) -> tuple[dict[str, Any], li
     return {}, [f"{settings.events_topic} has 3", f"{settings.scores_topic} has 4"]
 
 
+def _short_retention(settings: Settings, folder: Path) -> tuple[dict[str, Any], list[str]]:
+    bundle = save_bundle(folder / "long-horizon", horizon_seconds=30 * 86_400)
+    return {"bundle": bundle}, [f"{settings.examples_topic} keeps", "retention.ms", "INTENT_LEARNING=off"]
+
+
 def _no_number(settings: Settings, folder: Path) -> tuple[dict[str, Any], list[str]]:
     return {"batch_max": 0}, ["INTENT_BATCH_MAX", "'0'"]
 
@@ -104,6 +109,7 @@ def _no_number(settings: Settings, folder: Path) -> tuple[dict[str, Any], list[s
         _no_redis,
         _no_topics,
         _uneven_topics,
+        _short_retention,
         _no_number,
     ],
 )
@@ -201,7 +207,8 @@ def test_lost_states_are_refused_and_rebuilt_by_the_command_that_is_named(fleet:
 def test_another_partition_count_is_refused(fleet: Fleet) -> None:
     run_once(fleet, simulated(50, 1, 1))
     settings = fleet.settings
-    _more_partitions(settings, settings.events_topic, settings.scores_topic, settings.dead_letters_topic)
+    topics = [settings.events_topic, settings.scores_topic, settings.dead_letters_topic]
+    _more_partitions(settings, *topics, settings.examples_topic, settings.outcomes_topic)
     line = refusal(fleet.start())
     assert "4 partitions, but had 3" in line
     assert "INTENT_REDIS_PREFIX" in line

@@ -63,14 +63,16 @@ class Worker:
         The file that takes all that the worker prints.
     arguments
         Further ones of the command line.
+    command
+        The process: ``worker``, or ``learner``, which has the same health port.
     """
 
-    def __init__(self, settings: Settings, log: Path, *arguments: str) -> None:
+    def __init__(self, settings: Settings, log: Path, *arguments: str, command: str = "worker") -> None:
         self.port = settings.http_port or free_port()
         self.log = log
         with log.open("wb") as file:
             self.process = subprocess.Popen(
-                intent("worker", *arguments),
+                intent(command, *arguments),
                 cwd=log.parent,
                 env=environment(settings.model_copy(update={"http_port": self.port})),
                 stdin=subprocess.DEVNULL,
@@ -161,16 +163,16 @@ class Fleet:
         self._store.close()
         self._consumer.close()
 
-    def start(self, *arguments: str, settings: Settings | None = None) -> Worker:
-        """Start one more worker."""
-        log = self._directory / f"worker{len(self.workers)}.log"
-        worker = Worker(settings or self.settings, log, *arguments)
+    def start(self, *arguments: str, settings: Settings | None = None, command: str = "worker") -> Worker:
+        """Start one more worker, or a learner."""
+        log = self._directory / f"{command}{len(self.workers)}.log"
+        worker = Worker(settings or self.settings, log, *arguments, command=command)
         self.workers.append(worker)
         return worker
 
-    def ready(self, *arguments: str, settings: Settings | None = None) -> Worker:
-        """Start one more worker and wait until it is ready."""
-        worker = self.start(*arguments, settings=settings)
+    def ready(self, *arguments: str, settings: Settings | None = None, command: str = "worker") -> Worker:
+        """Start one more worker or a learner and wait until it is ready."""
+        worker = self.start(*arguments, settings=settings, command=command)
         worker.wait_ready()
         return worker
 

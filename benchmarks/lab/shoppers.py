@@ -1,0 +1,57 @@
+"""Online Shoppers: five random splits, the same without the column that knows the label, and later months.
+
+UCI Online Shoppers Purchasing Intention (Sakar and Kastro 2018, doi 10.24432/C5F88Q, CC BY 4.0).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from benchmarks.lab.protocol import Protocol
+from offline.lab.folds import Fold, Folds, random_splits
+from offline.problem import Problem
+from offline.tables import problem_from_table
+
+SPLITS: Final = 5
+FILE: Final = "online_shoppers_intention.csv"
+#: The column that the analytics tool computes from transactions.
+LEAK: Final = "PageValues"
+LATER: Final = ("Nov", "Dec")
+
+
+def shoppers_random(path: Path, seed: int = 0) -> Protocol:
+    """Five random splits, 70 % to train and 30 % to test, at the natural prevalence."""
+    problem = problem_from_table(path, "Revenue")
+    goals = {"auc": 0.935, "pr_auc": 0.757}
+    return Protocol(
+        "shoppers_random", problem, random_splits(problem, SPLITS, seed=seed), goals, _warning(problem)
+    )
+
+
+def shoppers_without_page_values(path: Path, seed: int = 0) -> Protocol:
+    """Do the same without the column that knows the label."""
+    problem = problem_from_table(path, "Revenue").without({LEAK})
+    goals = {"auc": 0.792, "pr_auc": 0.386}
+    return Protocol("shoppers_without_page_values", problem, random_splits(problem, SPLITS, seed=seed), goals)
+
+
+def shoppers_temporal(path: Path, seed: int = 0) -> Protocol:
+    """Train on February to October and test on November and December.
+
+    The month is no feature here: a model that was trained until October can know nothing of November.
+    """
+    problem = problem_from_table(path, "Revenue")
+    later = problem.columns["Month"].isin(LATER).to_numpy()
+    problem = problem.without({"Month"})
+    fold = Fold(np.flatnonzero(~later), np.flatnonzero(later))
+    folds = Folds("temporal", "February to October against November and December", (fold,))
+    return Protocol("shoppers_temporal", problem, folds, {"auc": 0.850, "pr_auc": 0.670}, _warning(problem))
+
+
+def _warning(problem: Problem) -> str:
+    """Return what is known of the leak."""
+    why = problem.leaks.get(LEAK)
+    return f"{LEAK} leaks the label: {why}" if why else ""

@@ -1,0 +1,99 @@
+"""What learning online brings: Online Retail in event time, and two sales of the simulated shop. Takes minutes.
+
+``docs/learning.md`` and ``docs/learning.svg`` are made from the figures in ``docs/learning.json``, of which every run
+replaces what it measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.learning.drift import drift_tables, run_drift
+from benchmarks.learning.picture import picture
+from benchmarks.learning.retail import retail_tables, run_retail
+
+DOCS: Final = Path(__file__).parents[2] / "docs"
+_WIDTH: Final = 140
+
+
+@contextmanager
+def step(description: str) -> Iterator[Callable[[int, int], None]]:
+    """Say on standard error what is being done, and how long it took."""
+    print(f"{description} ...", end="", file=sys.stderr, flush=True)
+    begun = time.perf_counter()
+    yield lambda done, total: None
+    print(f" {time.perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
+
+
+def measure(only: str | None) -> dict[str, Any]:
+    """Return the figures of the parts that are asked for."""
+    found: dict[str, Any] = {}
+    if only != "drift":
+        found["online_retail"] = run_retail(step)
+    if only != "retail":
+        found["drift"] = run_drift(step)
+        found["cost"] = {"learner_examples_per_second": found["drift"].pop("learner_examples_per_second")}
+    return found
+
+
+def tables(found: dict[str, Any]) -> list[Table]:
+    """Return everything that was measured as tables."""
+    made = retail_tables(found["online_retail"]) if "online_retail" in found else []
+    return made + (drift_tables(found["drift"]) if "drift" in found else [])
+
+
+def write_docs(found: dict[str, Any], folder: Path) -> None:
+    """Replace what was measured in the figures kept in ``folder``, and make page and picture anew."""
+    kept = folder / "learning.json"
+    known = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
+    known |= found
+    kept.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    page = ["# What learning online brings", "", "Made by `make bench-learning`.", ""]
+    if "drift" in known:
+        (folder / "learning.svg").write_text(picture(known["drift"]), encoding="utf-8")
+        page += ["![The error through two sales](learning.svg)", ""]
+    if "cost" in known:
+        speed = known["cost"]["learner_examples_per_second"]
+        page += [f"The learner took {speed:,.0f} examples a second on one core.", ""]
+    text = io.StringIO()
+    console = Console(file=text, width=_WIDTH, color_system=None)
+    for table in tables(known):
+        console.print(table)
+    page += ["```", text.getvalue().rstrip(), "```", ""]
+    (folder / "learning.md").write_text("\n".join(page), encoding="utf-8")
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.learning",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--only", choices=("drift", "retail"), help="measure one of the two")
+    parser.add_argument("--docs", type=Path, default=DOCS, help="folder for the page and the picture")
+    options = parser.parse_args()
+    found = measure(options.only)
+    write_docs(found, options.docs)
+    if options.json:
+        print(json.dumps(found))
+        return
+    console = Console()
+    for table in tables(found):
+        console.print(table)
+
+
+if __name__ == "__main__":
+    main()

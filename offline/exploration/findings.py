@@ -1,0 +1,17 @@
+"""What one look at the data found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from offline.report.section import Picture, Table
+
+
+class Findings(NamedTuple):
+    """Sentences for people, tables and pictures, and plain figures under the name of the look."""
+
+    name: str
+    summary: Sequence[str] = ()
+    parts: Sequence[Table | Picture] = ()
+    figures: Any = None

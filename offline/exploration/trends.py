@@ -1,0 +1,156 @@
+"""How orders, revenue and customers develop over time."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from offline.exploration.findings import Findings
+from offline.exploration.regression import add_band
+from offline.exploration.statistics import ordinary_line
+from offline.exploration.view import LogView, period_label
+from offline.report.section import Picture
+from offline.report.theme import BLUE, GREY, ORANGE
+
+_WORDS: Final = {"M": "month", "W": "week", "D": "day"}
+_FINER: Final = {"M": "W", "W": "D", "D": "h"}
+_LEAST: Final = 4
+_MOVING: Final = {"W": 4, "D": 7, "h": 24}
+_MOVING_WORDS: Final = {"W": "four weeks", "D": "a week", "h": "a day"}
+_STEPS: Final = {"W": "week", "D": "day", "h": "hour"}
+
+
+def trends(view: LogView) -> Findings:
+    """Return orders and revenue over time with a trend line, and new and returning buyers."""
+    orders = view.orders
+    if len(orders) < _LEAST:
+        return Findings("trends")
+    step = _FINER[view.period]
+    counts = _series(view, step)
+    # The first and the last period are cut off by the log's ends; they would bend the line.
+    whole = counts.iloc[1:-1] if len(counts) > _LEAST else counts
+    x = np.arange(len(whole), dtype=np.float64)
+    fits = {name: ordinary_line(x, whole[name].to_numpy(float)) for name in ("orders", "revenue")}
+    summary, figures = [], {}
+    for name, fit in fits.items():
+        mean = float(whole[name].mean())
+        if fit is None or mean == 0:
+            continue
+        low, high = fit.slope_interval
+        change = fit.slope * (len(whole) - 1) / mean
+        clear = low > 0 or high < 0
+        unit = "" if name == "orders" else f" {view.currency}"
+        ends = f"{_rounded(low)} to {_rounded(high)}"
+        summary.append(
+            f"{name.capitalize()} per {_STEPS[step]} {_verb(name, change > 0)} by {abs(change):.0%} of the mean "
+            f"over the log: "
+            f"by a straight line {_rounded(fit.slope)}{unit} per {_STEPS[step]} (95 % interval {ends})"
+            + ("." if clear else ", which may be chance.")
+        )
+        figures[name] = {"slope": fit.slope, "interval": fit.slope_interval, "mean": mean, "change": change}
+    picture = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08)
+    for row, (name, fit) in enumerate(fits.items(), 1):
+        # A faint line for single periods, a strong one for what lasts.
+        picture.add_scatter(
+            x=counts.index,
+            y=counts[name],
+            mode="lines",
+            line={"color": GREY, "width": 1},
+            name=f"per {_STEPS[step]}",
+            showlegend=row == 1,
+            row=row,
+            col=1,
+        )
+        smooth = whole[name].rolling(_MOVING[step], center=True).mean()
+        picture.add_scatter(
+            x=whole.index,
+            y=smooth,
+            mode="lines",
+            line={"color": BLUE, "width": 2.5},
+            name=f"moving mean of {_MOVING_WORDS[step]}",
+            showlegend=row == 1,
+            row=row,
+            col=1,
+        )
+        if fit is not None:
+            at = np.linspace(0, len(whole) - 1, len(fit.x))
+            length = (whole.index[-1] - whole.index[0]).total_seconds()
+            times = whole.index[0] + pd.to_timedelta(at / max(len(whole) - 1, 1) * length, unit="s")
+            add_band(picture, times.to_numpy(), fit.low, fit.high, ORANGE, row=row, col=1)
+            picture.add_scatter(
+                x=times,
+                y=fit.y,
+                mode="lines",
+                line={"color": ORANGE, "width": 2, "dash": "dash"},
+                name="straight line, 95 % band",
+                showlegend=row == 1,
+                row=row,
+                col=1,
+            )
+    picture.update_yaxes(rangemode="tozero")
+    picture.update_yaxes(title_text="orders", row=1, col=1)
+    picture.update_yaxes(title_text=f"revenue ({view.currency})", row=2, col=1)
+    picture.update_layout(height=480)
+    parts = [
+        Picture(
+            f"Orders and revenue per {_STEPS[step]}",
+            picture,
+            "The first and last period are incomplete and are left out of the line.",
+        )
+    ]
+    returning = new_and_returning(view)
+    if len(returning) > 1:
+        parts.append(
+            Picture(
+                f"New and returning buyers by {_WORDS[view.period]}",
+                _stacked(returning),
+                "New: the first order in the log falls into the period. At the log's beginning everybody is new.",
+            )
+        )
+        figures["buyers"] = returning.reset_index().assign(period=lambda f: f["period"].astype(str))
+    return Findings("trends", summary, parts, figures)
+
+
+def _rounded(value: float) -> str:
+    return f"{value:+,.0f}" if abs(value) >= 100 else f"{value:+.3g}"  # noqa: PLR2004  (three digits)
+
+
+def _verb(name: str, up: bool) -> str:
+    return ("rise" if up else "fall") + ("s" if name == "revenue" else "")
+
+
+def new_and_returning(view: LogView) -> pd.DataFrame:
+    """Return for every period how many buyers ordered for the first time and how many again."""
+    period = view.orders["time"].dt.to_period(view.period)
+    buyers = pd.DataFrame({"customer": view.orders["customer"], "period": period}).drop_duplicates()
+    first = buyers.groupby("customer")["period"].transform("min")
+    kind = np.where(buyers["period"] == first, "new", "returning")
+    table = pd.crosstab(buyers["period"], kind)
+    every = pd.period_range(table.index.min(), table.index.max(), freq=view.period, name="period")
+    return table.reindex(index=every, columns=["new", "returning"], fill_value=0)
+
+
+def _series(view: LogView, step: str) -> pd.DataFrame:
+    orders = view.orders.set_index("time")["value"].resample(step, label="left", closed="left")
+    return pd.DataFrame({"orders": orders.size(), "revenue": orders.sum()})
+
+
+def _stacked(frame: pd.DataFrame) -> go.Figure:
+    labels = [period_label(period) for period in frame.index]
+    figure = go.Figure()
+    for name, colour in (("returning", BLUE), ("new", ORANGE)):
+        figure.add_bar(
+            x=labels,
+            y=frame[name],
+            name=name,
+            marker_color=colour,
+            hovertemplate=f"%{{x}}: %{{y:,}} {name}<extra></extra>",
+        )
+    figure.update_layout(barmode="stack", height=340)
+    figure.update_xaxes(type="category")
+    figure.update_yaxes(title_text="buyers")
+    return figure

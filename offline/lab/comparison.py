@@ -1,0 +1,204 @@
+"""Every model on the same folds: figures with intervals, and paired tests of the differences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from offline.lab.figures import (
+    DECISIONS,
+    RANKING,
+    SMALLER_IS_BETTER,
+    Difference,
+    bootstrap_test,
+    corrected_t_test,
+    figures,
+    over_folds,
+)
+from offline.lab.folds import Folds
+from offline.lab.models import Model, TwoLineRule, fit, probabilities
+from offline.problem import Problem
+
+Floats = NDArray[np.float64]
+OnProgress = Callable[[int, int], None]
+
+_REPLICATES: Final = 200
+
+
+class Judged(NamedTuple):
+    """A model's predictions and figures.
+
+    Attributes
+    ----------
+    tested
+        Probabilities of the test rows of every fold.
+    by_fold
+        Figures of every fold.
+    figures
+        Over all folds: a value for each measure, and ``ci``.
+    """
+
+    title: str
+    tested: tuple[Floats, ...]
+    by_fold: tuple[dict[str, Any], ...]
+    figures: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Models on the same folds.
+
+    Attributes
+    ----------
+    models
+        By key, in the order in which they were given.
+    best
+        Key of the model with the highest AUC.
+    tests
+        By key of every other model, by measure: the best one's figure less the other one's.
+    rule
+        The rule of two lines in words, learned from the last fold; empty if it did not take part.
+    """
+
+    problem: Problem
+    folds: Folds
+    models: dict[str, Judged]
+    best: str
+    tests: dict[str, dict[str, Difference]]
+    rule: str = ""
+
+    @property
+    def target(self) -> NDArray[np.bool_]:
+        """What happened in the test rows, fold by fold."""
+        return np.concatenate([self.problem.target[fold.test] for fold in self.folds.folds])
+
+    def pooled(self, key: str) -> Floats:
+        """Return a model's probabilities of the test rows, fold by fold."""
+        return np.concatenate(self.models[key].tested)
+
+
+def compare(
+    problem: Problem,
+    models: Sequence[Model],
+    folds: Folds,
+    *,
+    seed: int = 0,
+    quick: bool = False,
+    on_progress: OnProgress | None = None,
+) -> Comparison:
+    """Fit every model on the training rows of every fold, and judge all on the same test rows.
+
+    Intervals and tests: Nadeau and Bengio's over folds of the same rows; where folds are blocks of time, a bootstrap over
+    customers on all blocks together.
+    """
+    parts = 1000  # of one model and fold, so that slow models show their progress
+    total = len(models) * len(folds.folds) * parts
+    done = 0
+    tested: dict[str, list[Floats]] = {model.key: [] for model in models}
+    rule = ""
+    for number, fold in enumerate(folds.folds):
+        train = problem.take(fold.train)
+        columns = problem.columns.iloc[fold.test]
+        for model in models:
+
+            def told(now: int, of: int, begun: int = done) -> None:
+                _tell(on_progress, begun + now * parts // max(of, 1), total)
+
+            fitted = fit(model.make(problem.kinds, seed + number, quick), train, told)
+            tested[model.key].append(probabilities(fitted, columns))
+            rule = fitted.text_ if isinstance(fitted, TwoLineRule) else rule
+            done += parts
+            _tell(on_progress, done, total)
+    return judge(problem, folds, {m.key: m.title for m in models}, tested, rule=rule, seed=seed)
+
+
+def judge(
+    problem: Problem,
+    folds: Folds,
+    titles: dict[str, str],
+    tested: dict[str, list[Floats]],
+    *,
+    rule: str = "",
+    seed: int = 0,
+) -> Comparison:
+    """Return the figures and tests of predictions that models made on folds."""
+    judged = {key: _judged(problem, folds, titles[key], tested[key], seed) for key in tested}
+    best = max(judged, key=lambda key: judged[key].figures["auc"])
+    tests = {
+        key: difference(problem, folds, judged[best], judged[key], seed=seed) for key in judged if key != best
+    }
+    return Comparison(problem, folds, judged, best, tests, rule)
+
+
+def difference(
+    problem: Problem, folds: Folds, first: Judged, second: Judged, *, seed: int = 0
+) -> dict[str, Difference]:
+    """Return the paired test of two models: the first one's figures less the second one's."""
+    if over_repeats(folds):
+        share = tested_share(folds)
+        return {
+            name: corrected_t_test(
+                [fold[name] for fold in first.by_fold], [fold[name] for fold in second.by_fold], share
+            )
+            for name in (*RANKING, *DECISIONS)
+        }
+    target = np.concatenate([problem.target[fold.test] for fold in folds.folds])
+    one, other = np.concatenate(first.tested), np.concatenate(second.tested)
+    return bootstrap_test(target, one, other, _groups(problem, folds), replicates=_REPLICATES, seed=seed)
+
+
+def over_repeats(folds: Folds) -> bool:
+    """Return whether intervals come from the folds' variation: the same rows, divided again."""
+    return folds.scheme != "temporal" and len(folds.folds) > 2  # noqa: PLR2004
+
+
+def tested_share(folds: Folds) -> float:
+    """Return test rows by training rows, on average."""
+    return float(np.mean([len(fold.test) / len(fold.train) for fold in folds.folds]))
+
+
+def better(name: str, gap: float) -> bool:
+    """Return whether a difference of a measure speaks for the first model."""
+    return gap < 0 if name in SMALLER_IS_BETTER else gap > 0
+
+
+def _judged(problem: Problem, folds: Folds, title: str, tested: list[Floats], seed: int) -> Judged:
+    groups = problem.groups
+    by_fold = tuple(
+        figures(problem.target[fold.test], p, None if groups is None else groups[fold.test])
+        for fold, p in zip(folds.folds, tested, strict=True)
+    )
+    target = np.concatenate([problem.target[fold.test] for fold in folds.folds])
+    tested_groups = _groups(problem, folds)
+    found: dict[str, Any] = {
+        "examples": len(target),
+        "customers": len(target) if tested_groups is None else len(np.unique(tested_groups)),
+        "prevalence": float(target.mean()),
+    }
+    if over_repeats(folds):
+        share = tested_share(folds)
+        intervals = {n: over_folds([fold[n] for fold in by_fold], share) for n in (*RANKING, *DECISIONS)}
+        found |= {name: interval.value for name, interval in intervals.items()}
+        found["ci"] = {
+            name: [max(i.low, 0.0), i.high if name == "log_loss" else min(i.high, 1.0)]
+            for name, i in intervals.items()
+        }
+        found["threshold"] = float(np.mean([fold["threshold"] for fold in by_fold]))
+    else:
+        found |= figures(target, np.concatenate(tested), tested_groups, replicates=_REPLICATES, seed=seed)
+    return Judged(title, tuple(tested), by_fold, found)
+
+
+def _groups(problem: Problem, folds: Folds) -> NDArray[np.int64] | None:
+    if problem.groups is None:
+        return None
+    return np.concatenate([problem.groups[fold.test] for fold in folds.folds])
+
+
+def _tell(on_progress: OnProgress | None, done: int, total: int) -> None:
+    if on_progress is not None:
+        on_progress(done, total)

@@ -1,0 +1,84 @@
+"""Write what the stages found: the page, and all figures as JSON beside it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from offline.report.html import page
+from offline.report.plain import plain
+from offline.report.section import Section
+
+REPORT_HTML: Final = "report.html"
+REPORT_JSON: Final = "report.json"
+
+
+class Written(NamedTuple):
+    """The files of a report or of one section."""
+
+    html: Path
+    json: Path
+
+
+def write_report(
+    directory: str | Path,
+    title: str,
+    sections: Sequence[Section],
+    *,
+    subtitle: str = "",
+    about: Mapping[str, Any] | None = None,
+    now: dt.datetime | None = None,
+) -> Written:
+    """Write a report of several sections.
+
+    Parameters
+    ----------
+    directory
+        Where ``report.html`` and ``report.json`` go; made if it is not there.
+    about
+        What else the JSON should say: input, options.
+    now
+        Stands in the report as the time of its making; by default the time of the clock.
+    """
+    made = _instant(now)
+    text = page(title, sections, subtitle=subtitle, footer=f"Made by intent report, {made}.")
+    figures = {
+        "title": title,
+        "created_at": made,
+        **(about or {}),
+        "sections": {section.key: _figures(section) for section in sections},
+    }
+    folder = Path(directory)
+    return Written(_write(folder / REPORT_HTML, text), _write(folder / REPORT_JSON, _json(figures)))
+
+
+def write_section(directory: str | Path, section: Section, *, subtitle: str = "") -> Written:
+    """Write one section as a page of its own, ``<key>.html`` and ``<key>.json``."""
+    folder = Path(directory)
+    return Written(
+        _write(folder / f"{section.key}.html", page(section.title, [section], subtitle=subtitle)),
+        _write(folder / f"{section.key}.json", _json(_figures(section))),
+    )
+
+
+def _figures(section: Section) -> dict[str, Any]:
+    return {"title": section.title, "summary": list(section.summary), **section.figures}
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    return json.dumps(plain(value), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+
+
+def _write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+    return path
+
+
+def _instant(now: dt.datetime | None) -> str:
+    return (now or dt.datetime.now(dt.UTC)).astimezone(dt.UTC).isoformat(timespec="seconds")

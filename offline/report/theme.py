@@ -1,0 +1,66 @@
+"""One look for all pictures: a template for Plotly, and colours with a meaning.
+
+Colours of series are told apart by people with a colour vision deficiency (Okabe and Ito 2008, darkened a little for
+thin lines on white); magnitudes run from light to dark in one hue, so they survive grey printing.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import plotly.graph_objects as go
+
+BLUE: Final = "#1769aa"
+ORANGE: Final = "#d9730d"
+GREEN: Final = "#15803d"
+GREY: Final = "#8a94a3"
+#: Series in order; after the last, colours begin again.
+SERIES: Final = (BLUE, ORANGE, GREEN, "#b5489a", "#3aa0d1", "#c7a008", "#6b4fbb", "#7a4a2b")
+#: Magnitudes from nothing to most.
+SEQUENTIAL: Final = ("#eef4fa", "#c9def0", "#92bfe0", "#5598c9", "#1f72ae", "#0b4d80", "#062f52")
+#: From negative through nothing to positive.
+DIVERGING: Final = ("#a3480a", "#e08b46", "#f6d9bd", "#f4f5f7", "#c3dcf0", "#5f9fd0", "#0f4f86")
+#: What happened: rows of the negative and of the positive class.
+NEGATIVE_COLOUR, POSITIVE_COLOUR = GREY, ORANGE
+
+HEIGHT: Final = 380
+_FONT: Final = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+_INK, _LINE = "#1f2733", "#e3e7ec"
+
+_AXIS: Final = {
+    "gridcolor": _LINE, "linecolor": "#b6bec9", "zerolinecolor": "#b6bec9", "automargin": True,
+    "title": {"standoff": 10, "font": {"size": 13}}, "ticks": "outside", "ticklen": 4, "tickcolor": "#b6bec9",
+}  # fmt: skip
+
+TEMPLATE: Final = go.layout.Template(
+    layout={
+        "font": {"family": _FONT, "size": 13, "color": _INK},
+        "colorway": list(SERIES),
+        "colorscale": {"sequential": list(SEQUENTIAL), "diverging": list(DIVERGING)},
+        "paper_bgcolor": "white",
+        "plot_bgcolor": "white",
+        "hoverlabel": {"font": {"family": _FONT, "size": 13}},
+        "xaxis": _AXIS,
+        "yaxis": _AXIS,
+        "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.02, "xanchor": "left", "x": 0},
+        "margin": {"l": 60, "r": 24, "t": 40, "b": 50},
+        "bargap": 0.15,
+    }
+)
+
+
+def scale(colours: tuple[str, ...]) -> list[list[Any]]:
+    """Return colours as a colour scale of Plotly."""
+    return [[at / (len(colours) - 1), colour] for at, colour in enumerate(colours)]
+
+
+def faint(colour: str, share: float = 0.18) -> str:
+    """Return a transparent form of a colour ``#rrggbb``, for bands.
+
+    Examples
+    --------
+    >>> faint("#0000ff")
+    'rgba(0,0,255,0.18)'
+    """
+    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{share})"

@@ -1,0 +1,75 @@
+"""What is known about every customer of a log at a moment, from the events before it only."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from offline.exploration.view import LogView
+from offline.segmentation import Facts
+
+DAY: Final = pd.Timedelta(days=1)
+#: What customers of a log of orders, and of a log with browsing, are told apart by.
+ORDER_COLUMNS: Final = ("recency", "frequency", "monetary")
+BROWSING_COLUMNS: Final = ("recency", "sessions", "events", "purchases", "monetary", "carts")
+#: Names for people.
+WORDS: Final = {
+    "recency": "days since the last event",
+    "frequency": "orders",
+    "monetary": "money spent",
+    "sessions": "visits",
+    "events": "events",
+    "purchases": "orders",
+    "carts": "recent carts",
+}
+
+_CART_HALF_LIFE: Final = 7 * DAY
+
+
+def history_at(view: LogView, moment: pd.Timestamp) -> pd.DataFrame:
+    """Return one row for each customer known before a moment, indexed by the customer's number.
+
+    Columns: ``recency`` (days since the last order, or since the last event where the log has browsing),
+    ``frequency`` and ``purchases`` (orders), ``monetary`` (money spent), ``sessions``, ``events``, ``carts`` (additions
+    to the cart, decayed with a half-life of a week), ``tenure`` (days since the first event).
+    """
+    before = (view.events["time"] < moment).to_numpy()
+    events, sessions = view.events[before], view.sessions[before]
+    if not view.browsing:
+        kept = (events["type"] == "purchase").to_numpy()
+        events, sessions = events[kept], sessions[kept]
+    orders = view.orders[view.orders["time"] < moment].groupby("customer")
+    seen = events.groupby("customer")
+    frame = pd.DataFrame({"last": seen["time"].max(), "first": seen["time"].min(), "events": seen.size()})
+    frame["sessions"] = sessions.groupby(events["customer"]).nunique()
+    frame["frequency"] = orders.size().reindex(frame.index).fillna(0.0)
+    frame["purchases"] = frame["frequency"]
+    frame["monetary"] = orders["value"].sum().reindex(frame.index).fillna(0.0)
+    carts = events[events["type"] == "add_to_cart"]
+    decayed = np.exp2(-((moment - carts["time"]) / _CART_HALF_LIFE).to_numpy(np.float64))
+    by_customer = pd.Series(decayed, carts.index).groupby(carts["customer"]).sum()
+    frame["carts"] = by_customer.reindex(frame.index).fillna(0.0)
+    frame["recency"] = (moment - frame["last"]) / DAY
+    frame["tenure"] = (moment - frame["first"]) / DAY
+    return frame.drop(columns=["last", "first"]).astype(np.float64)
+
+
+def segment_columns(view: LogView) -> tuple[str, ...]:
+    """Return what customers of the log are told apart by."""
+    return BROWSING_COLUMNS if view.browsing else ORDER_COLUMNS
+
+
+def facts_of(members: pd.DataFrame) -> Facts:
+    """Return the facts that names of segments are chosen by."""
+    mean = members.mean()
+    return Facts(
+        buyers=float((members["purchases"] > 0).mean()),
+        purchases=float(mean["purchases"]),
+        spend=float(mean["monetary"]),
+        sessions=float(mean["sessions"]),
+        events=float(mean["events"]),
+        carts=float(mean["carts"]),
+        tenure=float(mean["tenure"]) * DAY.total_seconds(),
+    )

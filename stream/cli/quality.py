@@ -1,0 +1,114 @@
+"""`intent quality`: how good the published probabilities are, by what customers really did."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from stream.learning.quality import Figures
+    from stream.learning.report import Report
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print all figures as one JSON object.")]
+Windows = Annotated[
+    int, typer.Option(min=0, metavar="N", help="How many of the last horizon windows to show.")
+]
+
+# The plot: columns by predicted, rows by observed frequency.
+_WIDTH, _HEIGHT = 60, 16
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("quality")(quality)
+
+
+def quality(windows: Windows = 3, as_json: AsJson = False) -> None:
+    """Show the live figures: every score judged by its outcome before anything was learned from it.
+
+    `blend` is what was published. PR-AUC goes with the prevalence, which guessing reaches.
+
+    **Examples**
+
+    - `intent quality`
+    - `intent quality --json`
+    """
+    from stream.cli.console import output
+    from stream.exceptions import ServiceError
+    from stream.learning.report import decode_report
+    from stream.learning.snapshot_store import SnapshotStore
+    from stream.settings import load_settings
+
+    settings = load_settings()
+    store = SnapshotStore(settings.redis_url, settings.redis_prefix)
+    raw = store.quality()
+    store.close()
+    if raw is None:
+        raise ServiceError(
+            "nothing was learned yet: start `intent learner`, and wait until the horizon of some events has passed"
+        )
+    if as_json:
+        typer.echo(raw.decode())
+        return
+    report = decode_report(raw)
+    console = output()
+    console.print(_table(report, windows))
+    blend = report.total.get("blend")
+    if blend is not None:
+        console.print(f"\nReliability of what was published (ECE {blend.ece:.4f})")
+        for line in plot(blend):
+            console.print(line, markup=False)
+
+
+def _table(report: Report, windows: int) -> object:
+    from rich.table import Table
+
+    from stream.texts import moment
+
+    table = Table(box=None, pad_edge=False)
+    for name in ("Group", "Model"):
+        table.add_column(name)
+    for name in ("Examples", "Prevalence", "AUC", "PR-AUC", "Log-loss", "Brier", "ECE"):
+        table.add_column(name, justify="right")
+    groups: list[tuple[str, Mapping[str, Figures]]] = [("all", report.total)]
+    groups += [(moment(w.start), w.figures) for w in (report.windows[-windows:] if windows else [])]
+    groups += [(f"segment {name}", figures) for name, figures in report.segments.items()]
+    groups += [(f"band {name}", figures) for name, figures in report.bands.items()]
+    for group, models in groups:
+        for at, (model, figures) in enumerate(models.items()):
+            table.add_row("" if at else group, model, *_cells(figures))
+    return table
+
+
+def _cells(figures: Figures) -> Iterable[str]:
+    yield f"{figures.examples:,.0f}"
+    for value in (
+        figures.prevalence,
+        figures.auc,
+        figures.pr_auc,
+        figures.log_loss,
+        figures.brier,
+        figures.ece,
+    ):
+        yield "-" if value is None else f"{value:.4f}"
+
+
+def plot(figures: Figures) -> list[str]:
+    """Return a reliability plot: observed frequency over predicted probability; dots show where both are equal."""
+    bins = figures.reliability
+    top = max(max(bin_.predicted, bin_.observed) for bin_ in bins) or 1.0
+    field = [[" "] * _WIDTH for _ in range(_HEIGHT)]
+    for column in range(_WIDTH):
+        field[round(column / (_WIDTH - 1) * (_HEIGHT - 1))][column] = "."
+    for bin_ in bins:
+        row = round(bin_.observed / top * (_HEIGHT - 1))
+        field[row][round(bin_.predicted / top * (_WIDTH - 1))] = "o"
+    lines = [
+        f"{row / (_HEIGHT - 1) * top:>7.3f} |{''.join(field[row])}".rstrip()
+        for row in reversed(range(_HEIGHT))
+    ]
+    axis = f"{'0':<{_WIDTH // 2}}{top:>{_WIDTH // 2}.3f}"
+    return ["observed", *lines, " " * 8 + "+" + "-" * _WIDTH, " " * 9 + axis + "  predicted"]

@@ -1,0 +1,336 @@
+"""The learner: a Faust app that labels examples once it is known what happened, and learns from them.
+
+One learns at a time: a lease in Redis admits it, others stand by. A snapshot holds what was learned and how far both
+topics were read, and is saved in one guarded transaction: whatever is killed when, learning goes on from the last one
+as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from tempfile import TemporaryDirectory
+from typing import Any, Final, ParamSpec, TypeVar
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from features.bundle import Bundle
+from features.exceptions import StoreError
+from stream.batches import RecordBatch
+from stream.health import health_app, serve_health
+from stream.learning.drift import Alert
+from stream.learning.learning import EXAMPLES, OUTCOMES, Learning, Source
+from stream.learning.metrics import LearnerMetrics
+from stream.learning.reading import Desk
+from stream.learning.report import Report, decode_report
+from stream.learning.settings import LearningSettings
+from stream.learning.snapshot_store import Lease, LeaseLost, SnapshotStore
+from stream.settings import Settings
+from stream.transport import BatchedApp, serve
+from stream.worker import check_topics
+
+logger = logging.getLogger(__name__)
+
+# A learner that gives no sign of life for so long is taken for dead. Longer than an outage of Redis that is over at
+# once, and about the time after which Kafka's group gives a dead member's partitions away.
+LEASE_SECONDS: Final = 10.0
+_RENEW_SECONDS: Final = 2.0
+
+# How often a learner that stands by looks.
+_STAND_BY_SECONDS: Final = 0.5
+
+# What was learned since the last snapshot is learned again after a crash, so this bounds it; and scorers notice a
+# snapshot within a second more.
+_SAVE_SECONDS: Final = 1.0
+
+# How often to look for a stop, a lost lease and the time to save while no records come.
+_POLL_SECONDS: Final = 0.5
+
+_UNASSIGNED: Final = "waiting for the consumer group to assign the partitions"
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Learner:
+    """Learns for as long as it has the lease.
+
+    Parameters
+    ----------
+    settings
+        Where everything is.
+    bundle
+        Whose examples are learned.
+    store
+        Where snapshots and the lease are.
+    partitions
+        Partition count of the topics.
+
+    Attributes
+    ----------
+    learning
+        What learns; ``None`` while it stands by.
+    desk
+        Where records come in; ``None`` while it stands by.
+    report
+        The live figures of the last snapshot.
+    ready, trouble
+        Whether it learns or stands by as it should, and why not.
+    """
+
+    def __init__(self, settings: Settings, bundle: Bundle, store: SnapshotStore, partitions: int) -> None:
+        self.learning: Learning | None = None
+        self.desk: Desk | None = None
+        self.report: Report | None = None
+        self.trouble = "starting"
+        self.ready = False
+        self._settings = settings
+        self._bundle = bundle
+        self._store = store
+        self._partitions = partitions
+        self._how = learning_settings(settings)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="learner")
+        self._saved_at = 0.0
+        self._step: asyncio.Future[None] | None = None
+
+    async def run(self, stop: asyncio.Event, *, start_over: bool = False) -> None:
+        """Stand by, learn, and stand by again, until stopped.
+
+        Parameters
+        ----------
+        start_over
+            Forget what has been learned, and read both topics from their beginnings.
+        """
+        while not stop.is_set():
+            lease = await self._admitted(stop)
+            if lease is None:
+                return
+            if start_over:
+                await self._call(self._store.forget, lease)
+                start_over = False
+            logger.info("admitted as the learner, epoch %s", lease.epoch)
+            try:
+                await self._session(lease, stop)
+            except LeaseLost as loss:
+                logger.warning("lost the lease: %s; standing by", loss)
+            finally:
+                self.ready, self.learning, self.desk = False, None, None
+        self._thread.shutdown(wait=False)
+
+    async def _admitted(self, stop: asyncio.Event) -> Lease | None:
+        """Wait for the lease; ``None`` when stopped."""
+        while not stop.is_set():
+            try:
+                lease = await asyncio.to_thread(self._store.acquire, LEASE_SECONDS)
+            except StoreError as error:
+                self.trouble, self.ready = str(error), False
+            else:
+                if lease is not None:
+                    return lease
+                self.trouble, self.ready = "", True  # standing by is what it has to do
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _STAND_BY_SECONDS)
+        return None
+
+    async def _session(self, lease: Lease, stop: asyncio.Event) -> None:
+        """Learn until stopped, or until the lease is lost."""
+        settings = self._settings
+        names = {EXAMPLES: settings.examples_topic, OUTCOMES: settings.outcomes_topic}
+        self.ready, self.trouble = False, _UNASSIGNED
+        self.desk = desk = Desk(names, self._partitions)
+        trays = {names[topic]: tray for topic, tray in desk.trays.items()}
+        over = asyncio.Event()
+        with TemporaryDirectory(prefix="intent-") as scratch:
+            app = BatchedApp(
+                settings.kafka,
+                settings.learner_group,
+                settings.examples_topic,
+                trays[settings.examples_topic],
+                also={settings.outcomes_topic: trays[settings.outcomes_topic]},
+                security=settings.aiokafka_security(),
+                datadir=scratch,
+            )
+            work = asyncio.create_task(self._work(lease, desk))
+            stopped = asyncio.create_task(stop.wait())
+            serving = asyncio.create_task(serve(app, over))
+            try:
+                await asyncio.wait({work, stopped, serving}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                stopped.cancel()
+                work.cancel()
+                over.set()
+                ended: list[Any] = [*await asyncio.gather(work, serving, return_exceptions=True)]
+                if self._step is not None:
+                    ended += await asyncio.gather(self._step, return_exceptions=True)
+        await self._leave(lease)
+        for end in ended:
+            if isinstance(end, Exception):
+                raise end
+
+    async def _leave(self, lease: Lease) -> None:
+        """Save once more, unless learning failed half-way, and let another learner take over at once."""
+        try:
+            failed = self._step is not None and self._step.exception() is not None
+            if self.learning is not None and not failed:
+                await self._save(lease, self.learning)
+            await self._call(self._store.release, lease)
+        except (StoreError, LeaseLost) as error:
+            logger.warning("leaving: %s", error)
+
+    async def _work(self, lease: Lease, desk: Desk) -> None:
+        async with AIOKafkaProducer(
+            bootstrap_servers=self._settings.kafka,
+            enable_idempotence=True,
+            **self._settings.aiokafka_security(),
+        ) as producer:
+            renewed = asyncio.create_task(self._renew(lease))
+            try:
+                while True:
+                    turn = await self._first(desk.opened(), renewed)
+                    try:
+                        learning = await self._begin(desk)
+                        self.ready, self.trouble = True, ""
+                        await self._first(self._learn(turn, lease, desk, learning, producer), renewed)
+                        self.trouble = _UNASSIGNED
+                    except (StoreError, KafkaError) as error:  # the snapshot says where to go on
+                        logger.warning("beginning again from the last snapshot: %r", error)
+                        self.trouble = str(error)
+                        await asyncio.sleep(_POLL_SECONDS)
+                    self.ready = False
+            finally:
+                renewed.cancel()
+
+    async def _begin(self, desk: Desk) -> Learning:
+        """Go on from the newest snapshot."""
+        learning = await self._call(self._load)
+        self._step = None
+        sources: list[Source] = [
+            (topic, number) for topic in desk.trays for number in range(self._partitions)
+        ]
+        await desk.begin({source: learning.next(source) for source in sources})
+        self.learning = learning
+        return learning
+
+    async def _learn(
+        self, turn: int, lease: Lease, desk: Desk, learning: Learning, producer: AIOKafkaProducer
+    ) -> None:
+        """Learn what comes, until the partitions are assigned anew."""
+        desk.want(await self._call(learning.wanted))
+        news = False
+        while desk.current(turn):
+            came = await desk.next(turn, _POLL_SECONDS)
+            if came is not None:
+                news = True
+                self._step = asyncio.ensure_future(self._take(learning, came, producer))
+                await asyncio.shield(self._step)
+                desk.want(await self._call(learning.wanted))
+            if news and time.monotonic() - self._saved_at >= _SAVE_SECONDS:
+                news = not await self._save(lease, learning)
+
+    async def _take(
+        self, learning: Learning, came: tuple[str, RecordBatch], producer: AIOKafkaProducer
+    ) -> None:
+        await self._publish(producer, await self._call(learning.take, *came))
+
+    async def _publish(self, producer: AIOKafkaProducer, alerts: list[Alert]) -> None:
+        """Write alerts; after a crash one may be written again, and is then equal to the first."""
+        for alert in alerts:
+            await producer.send_and_wait(
+                self._settings.alerts_topic, key=alert.kind.encode(), value=_encode(alert)
+            )
+
+    def _load(self) -> Learning:
+        stored = self._store.snapshot()
+        if stored is None:
+            return Learning.begin(self._bundle, self._how, self._partitions)
+        return Learning.resume(self._bundle, self._how, self._partitions, stored)
+
+    async def _save(self, lease: Lease, learning: Learning) -> bool:
+        """Save a snapshot; return whether it is saved: Redis may be away for a while."""
+        saved = await self._call(learning.saved)
+        self.report = decode_report(saved.quality)
+        self._saved_at = time.monotonic()
+        try:
+            await self._call(self._store.save, lease, saved, LEASE_SECONDS)
+        except StoreError as error:
+            logger.warning("saving a snapshot: %s", error)
+            return False
+        if self.desk is not None:
+            for topic, tray in self.desk.trays.items():
+                tray.saved = {number: max(learning.next((topic, number)), 0) for number in tray.expected}
+        return True
+
+    async def _renew(self, lease: Lease) -> None:
+        while True:
+            await asyncio.sleep(_RENEW_SECONDS)
+            try:
+                await asyncio.to_thread(self._store.renew, lease, LEASE_SECONDS)
+            except StoreError as error:
+                logger.warning("renewing the lease: %s", error)
+
+    async def _first(self, work: Any, renewed: asyncio.Task[None]) -> Any:
+        """Await ``work``, unless the lease is lost before."""
+        task = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait({task, renewed}, return_when=asyncio.FIRST_COMPLETED)
+            if renewed.done():
+                renewed.result()
+            return task.result()
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+
+    async def _call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call in the thread that learns."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self._thread, lambda: function(*args, **kwargs)
+        )
+
+
+def learning_settings(settings: Settings) -> LearningSettings:
+    """Return how to learn."""
+    return LearningSettings(model=settings.online_model, lateness_seconds=settings.lateness.total_seconds())
+
+
+async def learn(settings: Settings, *, start_over: bool = False, stop: asyncio.Event | None = None) -> None:
+    """Learn until ``stop`` is set, or SIGTERM or SIGINT comes.
+
+    Parameters
+    ----------
+    start_over
+        Forget what has been learned, and read both topics from their beginnings.
+
+    Raises
+    ------
+    IntentError
+        The learner cannot start, or cannot go on.
+    """
+    bundle = Bundle.load(settings.bundle)
+    stop = stop or asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        store = SnapshotStore(settings.redis_url, settings.redis_prefix)
+        stack.callback(store.close)
+        await asyncio.to_thread(store.ping)
+        partitions = await check_topics(settings, [settings.examples_topic, settings.outcomes_topic])
+        await check_topics(settings, [settings.alerts_topic])
+        learner = Learner(settings, bundle, store, partitions)
+        port = await stack.enter_async_context(
+            serve_health(
+                health_app(learner, LearnerMetrics(learner).registry), settings.http_host, settings.http_port
+            )
+        )
+        logger.info("bundle %s; health and metrics on port %s", bundle.manifest.version, port)
+        await learner.run(stop, start_over=start_over)

@@ -1,0 +1,139 @@
+"""What a record of examples or outcomes starts with: the stretch of the events topic that it tells of.
+
+::
+
+    magic (4 bytes) | schema version (u16) | length of the header (u32) | header (MessagePack) | body
+
+A batch of the scorer may be done again after a crash, cut differently, and even while its successor is at work. So
+every record names the source offsets that it covers, and a reader takes each of them once, whoever tells of it first.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from features.exceptions import SchemaMismatch
+
+#: Raise it whenever the meaning of a header or of a body changes.
+SCHEMA_VERSION: Final = 1
+
+EXAMPLES: Final = b"PIex"
+OUTCOMES: Final = b"PIoc"
+
+#: A record, or what is compressed to one. The broker takes 1 MiB (`message.max.bytes`).
+RECORD_BYTES: Final = 900_000
+
+_NAMES: Final = {EXAMPLES: "examples", OUTCOMES: "outcomes"}
+_START: Final = struct.Struct("<4sHI")
+
+
+class Header(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What every record says, examples and outcomes alike.
+
+    Attributes
+    ----------
+    start, stop
+        Source offsets that the record covers, ``start <= offset < stop``. Equal ones declare how far event time is
+        without any event: the partition is idle.
+    watermark
+        Of the partition after ``stop``, epoch ms: no event that follows is older.
+    closes
+        Source offsets of the control records that end a replay: all before one is final.
+    rows
+        Examples, or purchases and erasures, in the body.
+    bundle, features
+        Versions of the bundle that scored, and of its features.
+    """
+
+    start: int
+    stop: int
+    watermark: int
+    closes: tuple[int, ...]
+    rows: int
+    bundle: str
+    features: str
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Header)
+
+
+def pack(magic: bytes, header: Header, body: bytes) -> bytes:
+    """Return a record."""
+    head = _encoder.encode(header)
+    return b"".join((_START.pack(magic, SCHEMA_VERSION, len(head)), head, body))
+
+
+def unpack(magic: bytes, raw: bytes) -> tuple[Header, memoryview]:
+    """Return a record's header and body.
+
+    Raises
+    ------
+    SchemaMismatch
+        The record is none, or was written by another version of this program.
+    """
+    name = _NAMES[magic]
+    if len(raw) < _START.size or raw[: len(magic)] != magic:
+        raise SchemaMismatch(
+            f"a record of the {name} topic begins with {bytes(raw[:6]).hex() or 'nothing'}: only workers may write "
+            "to it; take another INTENT_TOPIC_PREFIX"
+        )
+    _, version, length = _START.unpack_from(raw)
+    if version != SCHEMA_VERSION:
+        raise SchemaMismatch(
+            f"a record of the {name} topic has schema version {version}, this program reads {SCHEMA_VERSION}: "
+            "run workers and learner of one version, or let the learner start over"
+        )
+    body = _START.size + length
+    try:
+        header = _decoder.decode(memoryview(raw)[_START.size : body])
+    except msgspec.DecodeError as error:
+        raise SchemaMismatch(
+            f"a record of the {name} topic is damaged ({error}): let the learner start over"
+        ) from None
+    return header, memoryview(raw)[body:]
+
+
+def stretches(
+    header: Header, offsets: NDArray[np.int64], sizes: NDArray[np.int64], before: int, limit: int
+) -> Iterator[tuple[slice, Header]]:
+    """Cut a batch into records that the broker takes; yields at least one, each with its rows and its header.
+
+    Parameters
+    ----------
+    header
+        Of the whole batch; ``rows`` is filled in here.
+    offsets, sizes
+        Source offset and encoded size (bytes) of each row.
+    before
+        The watermark before the batch: all that a record other than the last may promise.
+    limit
+        Bytes that a record has at most.
+    """
+    ends = np.cumsum(sizes)
+    cuts = [0]
+    while len(sizes) and ends[-1] - (filled := int(ends[cuts[-1]] - sizes[cuts[-1]])) > limit:
+        cuts.append(max(int(np.searchsorted(ends, filled + limit, side="right")), cuts[-1] + 1))
+        if cuts[-1] == len(sizes):
+            cuts.pop()
+            break
+    bounds = [header.start, *(int(offsets[cut]) for cut in cuts[1:]), header.stop]
+    cuts.append(len(offsets))
+    for (low, high), (start, stop) in zip(pairwise(cuts), pairwise(bounds), strict=True):
+        own = Header(
+            start,
+            stop,
+            header.watermark if stop == header.stop else before,
+            tuple(at for at in header.closes if start <= at < stop),
+            high - low,
+            header.bundle,
+            header.features,
+        )
+        yield slice(low, high), own

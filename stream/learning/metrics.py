@@ -1,0 +1,117 @@
+"""What the learner tells Prometheus, asked for when metrics are collected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from stream.learning.learning import Learning
+from stream.learning.quality import Figures
+from stream.learning.reading import Desk
+from stream.learning.report import Report
+
+_FIGURES = ("auc", "pr_auc", "prevalence", "log_loss", "brier", "ece")
+
+
+class Observed(Protocol):
+    """A learner, as far as metrics need it."""
+
+    learning: Learning | None
+    desk: Desk | None
+    report: Report | None
+    ready: bool
+
+
+class LearnerMetrics(Collector):
+    """Progress and live figures of a learner, in a registry of their own."""
+
+    def __init__(self, learner: Observed) -> None:
+        self._learner = learner
+        self.registry = CollectorRegistry()
+        self.registry.register(self)
+
+    def describe(self) -> Iterable[GaugeMetricFamily]:
+        """Return nothing: names depend on nothing, and need no check."""
+        return ()
+
+    def collect(self) -> Iterable[GaugeMetricFamily | CounterMetricFamily]:
+        """Yield all metrics."""
+        learner = self._learner
+        yield _gauge(
+            "intent_learner_ready",
+            "Whether the learner learns, or stands by as it should",
+            int(learner.ready),
+        )
+        yield _gauge(
+            "intent_learner_leading",
+            "Whether this learner has the lease and learns",
+            int(learner.learning is not None),
+        )
+        if learner.desk is not None:
+            lag = GaugeMetricFamily(
+                "intent_learner_lag_records",
+                "Records that wait in Kafka, by topic and partition",
+                labels=["topic", "partition"],
+            )
+            for tray in learner.desk.trays.values():
+                for partition, number in tray.lag().items():
+                    lag.add_metric([tray.name, str(partition)], number)
+            yield lag
+        if learner.learning is not None:
+            yield from _progress(learner.learning)
+        if learner.report is not None:
+            yield from _quality(learner.report)
+
+
+def _progress(learning: Learning) -> Iterable[GaugeMetricFamily | CounterMetricFamily]:
+    status = learning.status
+    yield CounterMetricFamily("intent_learned_examples", "Examples learned", value=status.examples)
+    yield CounterMetricFamily("intent_learned_positives", "Positive examples learned", value=status.positives)
+    yield CounterMetricFamily("intent_mini_batches", "Mini-batches learned", value=status.mini_batches)
+    dropped = CounterMetricFamily(
+        "intent_dropped_examples", "Examples that were not learned, by why", labels=["why"]
+    )
+    for why, number in status.dropped.items():
+        dropped.add_metric([why], number)
+    yield dropped
+    yield _gauge("intent_waiting_examples", "Examples in memory that wait for their labels", status.waiting)
+    if status.oldest_waiting_seconds is not None:
+        yield _gauge(
+            "intent_oldest_waiting_seconds",
+            "Event time since the oldest example that waits",
+            status.oldest_waiting_seconds,
+        )
+    yield _gauge(
+        "intent_label_delay_seconds",
+        "Event time from an example to the moment its label was known, last mini-batch",
+        status.label_delay_seconds,
+    )
+
+
+def _quality(report: Report) -> Iterable[GaugeMetricFamily]:
+    """Yield the figures of all models, in all and by group."""
+    groups: dict[tuple[str, str], Mapping[str, Figures]] = {("total", "all"): report.total}
+    if report.windows:
+        groups["window", "last"] = report.windows[-1].figures
+    groups |= {("segment", name): figures for name, figures in report.segments.items()}
+    groups |= {("band", name): figures for name, figures in report.bands.items()}
+    for figure in _FIGURES:
+        family = GaugeMetricFamily(
+            f"intent_quality_{figure}",
+            f"Prequential {figure}, by model and group of examples",
+            labels=["model", "by", "group"],
+        )
+        for (by, group), models in groups.items():
+            for model, figures in models.items():
+                value = getattr(figures, figure)
+                if value is not None:
+                    family.add_metric([model, by, group], value)
+        yield family
+
+
+def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, text, value=value)

@@ -1,0 +1,226 @@
+"""The learner's snapshots in Redis, and the lease that admits one learner at a time.
+
+All keys carry the hash tag ``{prefix.learner}``:
+
+============  =============================================================================================
+``record``    epoch and token of the learner that may write; every write is void unless it is still the same
+``lease``     the token, for as long as its learner gives signs of life; who finds none may take over
+``snapshot``  everything that a learner needs to go on, its progress in both topics inside
+``scorers``   the few kilobytes of it that scorers need
+``version``   names what ``scorers`` holds; scorers look at it every second
+``quality``   the live figures, JSON
+============  =============================================================================================
+"""
+
+from __future__ import annotations
+
+import secrets
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple, cast
+
+import msgspec
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from features.exceptions import SchemaMismatch, StoreUnavailable
+from features.store import TOKEN_BYTES
+from stream.learning.cursors import Progress
+
+# Bounds one answer of Redis: a snapshot has about a megabyte, and is read by a learner once.
+_ANSWER_SECONDS: Final = 4.0
+_CONNECT_SECONDS: Final = 2.0
+
+_RECORD_VERSION: Final = 1
+_RECORD: Final = struct.Struct(f"<BQ{TOKEN_BYTES}s")
+
+
+class LeaseLost(Exception):
+    """Another learner has taken over, or Redis has lost the lease."""
+
+
+class Lease(NamedTuple):
+    """The right to write; ``epoch`` rises by one with every learner."""
+
+    epoch: int
+    token: bytes
+
+    def to_bytes(self) -> bytes:
+        """Return the stored form."""
+        return _RECORD.pack(_RECORD_VERSION, *self)
+
+    @classmethod
+    def from_bytes(cls, raw: bytes) -> Lease:
+        """Return what `to_bytes` wrote."""
+        if len(raw) != _RECORD.size or raw[0] != _RECORD_VERSION:
+            raise SchemaMismatch(
+                f"the learner's record has {len(raw)} bytes and version {raw[:1].hex() or 'none'}, ours "
+                f"{_RECORD.size} and {_RECORD_VERSION:02x}: set another INTENT_REDIS_PREFIX"
+            )
+        return cls(*_RECORD.unpack(raw)[1:])
+
+
+class Saved(NamedTuple):
+    """What a learner saves at once."""
+
+    snapshot: bytes
+    scorers: bytes
+    version: str
+    quality: bytes
+
+
+class SnapshotStore:
+    """Snapshots, the lease and live figures. Synchronous, and safe to call from several threads.
+
+    Every method raises `StoreUnavailable` where Redis does not answer.
+
+    Parameters
+    ----------
+    url
+        Where Redis is.
+    prefix
+        What the keys start with, as for the customers' states.
+    """
+
+    def __init__(self, url: str, prefix: str = "intent") -> None:
+        self._redis = redis.Redis.from_url(
+            url,
+            protocol=2,
+            socket_timeout=_ANSWER_SECONDS,
+            socket_connect_timeout=_CONNECT_SECONDS,
+            socket_keepalive=True,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._tag = f"{{{prefix}.learner}}"
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._redis.close()
+
+    def ping(self) -> None:
+        """Raise `StoreUnavailable` unless Redis answers."""
+        with self._answers():
+            self._redis.ping()
+
+    def acquire(self, seconds: float) -> Lease | None:
+        """Take the lease for so long; return ``None`` where another learner has it."""
+        token = secrets.token_bytes(TOKEN_BYTES)
+        with self._answers():
+            if not self._redis.set(self._key("lease"), token, nx=True, px=round(seconds * 1000)):
+                return None
+            found = self._record()
+            lease = Lease(1 if found is None else found.epoch + 1, token)
+            try:
+                self._commit(found, [("SET", self._key("record"), lease.to_bytes())])
+            except LeaseLost:
+                return None  # another one came first
+        return lease
+
+    def renew(self, lease: Lease, seconds: float) -> None:
+        """Keep the lease for so long.
+
+        Raises
+        ------
+        LeaseLost
+            Another learner has taken over.
+        """
+        with self._answers():
+            self._commit(lease, [self._held(lease, seconds)])
+
+    def release(self, lease: Lease) -> None:
+        """Let another learner take over at once."""
+        with self._answers():
+            self._commit(lease, [("DEL", self._key("lease"))])
+
+    def save(self, lease: Lease, saved: Saved, seconds: float) -> None:
+        """Write a snapshot and keep the lease, or do nothing.
+
+        Raises
+        ------
+        LeaseLost
+            Another learner has taken over.
+        """
+        commands = [("SET", self._key(name), value) for name, value in saved._asdict().items()]
+        with self._answers():
+            self._commit(lease, [*commands, self._held(lease, seconds)])
+
+    def forget(self, lease: Lease) -> None:
+        """Delete the snapshot; scorers go on with the network alone."""
+        with self._answers():
+            self._commit(lease, [("DEL", *(self._key(name) for name in Saved._fields))])
+
+    def snapshot(self) -> bytes | None:
+        """Return the newest snapshot."""
+        return self._get("snapshot")
+
+    def version(self) -> str:
+        """Return the name of what scorers should use, empty before the first snapshot."""
+        return (self._get("version") or b"").decode()
+
+    def for_scorers(self) -> tuple[str, bytes | None]:
+        """Return what scorers should use, and its name."""
+        with self._answers():
+            version, snapshot = cast(
+                "list[bytes | None]", self._redis.mget(self._key("version"), self._key("scorers"))
+            )
+        return (version or b"").decode(), snapshot
+
+    def quality(self) -> bytes | None:
+        """Return the live figures."""
+        return self._get("quality")
+
+    def _key(self, name: str) -> str:
+        return f"{self._tag}:{name}"
+
+    def _get(self, name: str) -> bytes | None:
+        with self._answers():
+            return cast("bytes | None", self._redis.get(self._key(name)))
+
+    def _record(self) -> Lease | None:
+        raw = cast("bytes | None", self._redis.get(self._key("record")))
+        return None if raw is None else Lease.from_bytes(raw)
+
+    def _held(self, lease: Lease, seconds: float) -> tuple[Any, ...]:
+        return "SET", self._key("lease"), lease.token, "PX", round(seconds * 1000)
+
+    def _commit(self, expected: Lease | None, commands: Sequence[tuple[Any, ...]]) -> None:
+        """Run ``commands`` in a transaction that is void unless the record is ``expected``."""
+        pipe: Any
+        with self._redis.pipeline() as pipe:
+            pipe.watch(self._key("record"))
+            stored = cast("bytes | None", pipe.get(self._key("record")))
+            if stored != (None if expected is None else expected.to_bytes()):
+                raise LeaseLost(_text(stored))
+            pipe.multi()
+            for command in commands:
+                pipe.execute_command(*command)
+            pipe.execute()
+
+    @contextmanager
+    def _answers(self) -> Iterator[None]:
+        try:
+            yield
+        except redis.WatchError:
+            # Also a connection lost between WATCH and EXEC: whoever writes next finds out whose the record is.
+            raise StoreUnavailable("the learner's transaction was void: it will be tried again") from None
+        except redis.RedisError as error:
+            raise StoreUnavailable(f"Redis failed ({error}): start it, or set INTENT_REDIS") from error
+
+
+def progress_of(meta: object) -> Progress:
+    """Return the progress that a snapshot's meta holds."""
+    try:
+        return msgspec.convert(meta, Progress)
+    except msgspec.ValidationError as error:
+        raise SchemaMismatch(
+            f"the learner's snapshot has no usable progress ({error}): run `intent learner --start-over`"
+        ) from None
+
+
+def _text(stored: bytes | None) -> str:
+    if stored is None:
+        return "Redis has lost the learner's record"
+    found = Lease.from_bytes(stored)
+    return f"learner {found.token.hex()[:8]}, epoch {found.epoch}, has taken over"
