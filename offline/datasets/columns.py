@@ -138,7 +138,16 @@ def load_columns(  # noqa: PLR0913  (keyword-only options of one command)
     log = without_repetitions(join(drafts), source.dropped)
     del drafts
     log, merged = merge_orders(log, source.dropped, source.notes)
-    return finish("csv", files, rows, log, merged=merged, dropped=source.dropped, notes=source.notes)
+    return finish(
+        "csv",
+        files,
+        rows,
+        log,
+        merged=merged,
+        dropped=source.dropped,
+        notes=source.notes,
+        timezone=timezone,
+    )
 
 
 @dataclass

@@ -49,10 +49,13 @@ class Dataset:
         Sorted by event time, events of the same millisecond in the order of the source.
     report
         The account.
+    timezone
+        IANA name of the shop's zone, in which training reads hours and days unless a setting names another.
     """
 
     draft: pa.Table
     report: Conversion
+    timezone: str = "UTC"
 
     def batches(self, size: int = _BATCH) -> Iterator[pa.Table]:
         """Yield the log, `size` events at a time."""
@@ -82,8 +85,12 @@ class Dataset:
                 if on_progress is not None:
                     on_progress(done, self.draft.num_rows)
 
-        files = ", ".join(self.report.files)
-        return write_log(path, watched(), metadata={"source": self.report.source, "source_files": files})
+        metadata = {
+            "source": self.report.source,
+            "source_files": ", ".join(self.report.files),
+            "timezone": self.timezone,
+        }
+        return write_log(path, watched(), metadata=metadata)
 
 
 def finish(
@@ -95,6 +102,7 @@ def finish(
     merged: int,
     dropped: Tally,
     notes: Tally,
+    timezone: str = "UTC",
 ) -> Dataset:
     """Sort a draft by event time and close the account.
 
@@ -112,6 +120,8 @@ def finish(
         Rows that went into other rows' events.
     dropped, notes
         What the report says about the rest.
+    timezone
+        IANA name of the shop's zone.
 
     Raises
     ------
@@ -142,7 +152,7 @@ def finish(
         dropped=dropped.counts(),
         notes=notes.counts(),
     )
-    return Dataset(draft, report)
+    return Dataset(draft, report, timezone)
 
 
 def join(drafts: Sequence[pa.Table]) -> pa.Table:

@@ -57,6 +57,7 @@ NOT_PRODUCTS = frozenset(
     | {"ADJUST", "ADJUST2", "TEST001", "TEST002"}
 )
 
+_TIMEZONE = "Europe/London"
 _EXCEL = (".xlsx",)
 # The names in Online Retail, and in Online Retail II.
 _COLUMNS = {
@@ -106,7 +107,14 @@ def load_online_retail(path: Path, *, on_progress: OnProgress | None = None) -> 
     orders = with_ids(result.orders, "online-retail")
     notes.add("order of value 0: kept, the goods were free", int(mask(pc.equal(orders["value"], 0)).sum()))
     return finish(
-        "online-retail", files, table.num_rows, orders, merged=result.merged, dropped=dropped, notes=notes
+        "online-retail",
+        files,
+        table.num_rows,
+        orders,
+        merged=result.merged,
+        dropped=dropped,
+        notes=notes,
+        timezone=_TIMEZONE,
     )
 
 
@@ -173,7 +181,7 @@ def _lines(table: pa.Table, file: str, dropped: Tally, notes: Tally) -> pa.Table
     stock, country = as_text(raw["StockCode"]), as_text(raw["Country"])
     quantity, bad_quantity = as_numbers(raw["Quantity"])
     price, bad_price = as_numbers(raw["UnitPrice"])
-    times = as_times(raw["InvoiceDate"], zone("Europe/London"), _FORMATS)
+    times = as_times(raw["InvoiceDate"], zone(_TIMEZONE), _FORMATS)
     order = mask(pc.match_substring_regex(invoice, r"^\d+$"))
     cancelled = mask(pc.match_substring_regex(invoice, r"^C\d+$"))
 

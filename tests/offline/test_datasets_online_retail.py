@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from features.log import validate
+from features.log import log_metadata, validate
 from offline.datasets import Dataset, DatasetError, load_online_retail
 
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
@@ -216,3 +216,9 @@ def test_the_arrow_types_of_a_parquet_copy_do_not_matter(tmp_path: Path) -> None
     table = table.set_column(table.column_names.index("Country"), "Country", country)
     pq.write_table(table, tmp_path / "retail.parquet")
     assert load_online_retail(tmp_path / "retail.parquet").log() == expected
+
+
+def test_the_log_says_in_which_time_zone_the_shop_is(tmp_path: Path) -> None:
+    dataset = convert(tmp_path, "536365,85123A,HEART,6,2010-12-01 08:26,2.55,17850.0,United Kingdom\n")
+    dataset.write(tmp_path / "log.parquet")
+    assert log_metadata(tmp_path / "log.parquet")["timezone"] == "Europe/London"
