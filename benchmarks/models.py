@@ -7,6 +7,8 @@
     shoppers_random                 five random 70/30 splits, natural prevalence
     shoppers_without_page_values    the same without the column that knows the label
     shoppers_temporal               trained February to October, tested November and December
+    retail_orders                   Online Retail, another order within 30 days, asked at every order
+    retail_weekly                   the same, asked every week about every customer
 
 Intervals over random splits are Nadeau and Bengio's, those of one test a bootstrap; ECE has 15 bins of equal mass.
 Choices inside a model (when to stop, how to calibrate) are made on its training rows. Data sets are looked for in
@@ -27,16 +29,19 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.lab import retail, shoppers
 from benchmarks.lab.protocol import MEASURES, Protocol, Result, run
-from benchmarks.lab.shoppers import FILE, shoppers_random, shoppers_temporal, shoppers_without_page_values
 from offline.lab.figures import TITLES
 from offline.lab.models import MODELS, choose_models
 from offline.lab.section import with_interval
 
-PROTOCOLS: Final[Mapping[str, Callable[[Path, int], Protocol]]] = {
-    "shoppers_random": shoppers_random,
-    "shoppers_without_page_values": shoppers_without_page_values,
-    "shoppers_temporal": shoppers_temporal,
+#: By name the file that a protocol needs, and what makes it.
+PROTOCOLS: Final[Mapping[str, tuple[str, Callable[[Path, int], Protocol]]]] = {
+    "shoppers_random": (shoppers.FILE, shoppers.shoppers_random),
+    "shoppers_without_page_values": (shoppers.FILE, shoppers.shoppers_without_page_values),
+    "shoppers_temporal": (shoppers.FILE, shoppers.shoppers_temporal),
+    "retail_orders": (retail.FILE, retail.retail_orders),
+    "retail_weekly": (retail.FILE, retail.retail_weekly),
 }
 
 
@@ -92,7 +97,8 @@ def remarks(result: Result) -> list[str]:
         if result.lead:
             gap = result.lead[name]
             said.append(
-                f"Network less LightGBM, {TITLES[name]}: {gap.value:+.4f} ({gap.low:+.4f} to {gap.high:+.4f}), p = {gap.p:.3f}."
+                f"Network less LightGBM, {TITLES[name]}: {gap.value:+.4f} ({gap.low:+.4f} to "
+                f"{gap.high:+.4f}), p = {gap.p:.3f}."
             )
     if result.protocol.warning:
         said.append(f"{result.protocol.warning}.")
@@ -127,7 +133,8 @@ def main() -> None:
     beside: dict[str, Any] = {}
     console = Console()
     for name in options.only or PROTOCOLS:
-        protocol = PROTOCOLS[name](data_set(FILE), options.seed)
+        file, make = PROTOCOLS[name]
+        protocol = make(data_set(file), options.seed)
         result = run(protocol, models, seed=options.seed, on_progress=told(name))
         found[name], beside[name] = result.figures(), more(result)
         if not options.json:

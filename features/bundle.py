@@ -194,6 +194,12 @@ class Bundle:
         return np.searchsorted(self._thresholds, probability, side="right").astype(np.uint8)
 
 
+def read_manifest(directory: str | Path) -> Manifest | None:
+    """Return the manifest of the bundle in a folder, ``None`` where there is no bundle."""
+    path = Path(directory) / MANIFEST
+    return _read(path, Manifest) if path.is_file() else None
+
+
 def save(
     directory: str | Path,
     manifest: Manifest,

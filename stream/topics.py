@@ -20,8 +20,10 @@ from typing import Any, Final, NamedTuple
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
+from features.bundle import read_manifest
 from stream.exceptions import BrokerError, BrokerUnavailable, TopicMismatch
-from stream.settings import Settings, duration_text
+from stream.settings import Settings
+from stream.texts import lasting
 
 __all__ = ["Created", "check_retention", "create_topics", "topic_configs"]
 
@@ -53,6 +55,10 @@ def _ms(**duration: float) -> str:
 
 def topic_configs(settings: Settings) -> dict[str, dict[str, str]]:
     """Return the configuration of each topic, by its name."""
+    waiting = {
+        "cleanup.policy": "delete",
+        "retention.ms": str(_in_ms(_needed(_horizon(settings), settings.lateness))),
+    }
     return {
         settings.events_topic: {
             "cleanup.policy": "delete",
@@ -70,21 +76,20 @@ def topic_configs(settings: Settings) -> dict[str, dict[str, str]]:
             "max.message.bytes": str(_DEAD_LETTER_BYTES),
             "retention.ms": _ms(days=30),
         },
-        settings.examples_topic: _waiting(settings.horizon, settings.lateness),
-        settings.outcomes_topic: _waiting(settings.horizon, settings.lateness),
+        settings.examples_topic: waiting,
+        settings.outcomes_topic: waiting,
         settings.alerts_topic: {"cleanup.policy": "delete", "retention.ms": _ms(days=30)},
-    }
-
-
-def _waiting(horizon: timedelta, lateness: timedelta) -> dict[str, str]:
-    return {
-        "cleanup.policy": "delete",
-        "retention.ms": _ms(seconds=_needed(horizon, lateness).total_seconds()),
     }
 
 
 def _needed(horizon: timedelta, lateness: timedelta) -> timedelta:
     return horizon + lateness + _LEARNER_AWAY
+
+
+def _horizon(settings: Settings) -> timedelta:
+    """Return the longer one of the setting and of the bundle, if there is one."""
+    manifest = read_manifest(settings.bundle)
+    return max(settings.horizon, timedelta(seconds=manifest.horizon_seconds if manifest else 0))
 
 
 def check_retention(settings: Settings, horizon: timedelta) -> None:
@@ -111,14 +116,13 @@ def check_retention(settings: Settings, horizon: timedelta) -> None:
             kept = int(_config(admin, topic, "retention.ms"))
             if 0 <= kept < needed / timedelta(milliseconds=1):
                 raise TopicMismatch(
-                    f"{topic} keeps records for {duration_text(timedelta(milliseconds=kept))}, but labels need "
-                    f"{duration_text(needed)} (horizon, lateness and 7 days): set its retention.ms to "
-                    f"{needed // timedelta(milliseconds=1)}, or INTENT_LEARNING=off"
+                    f"{topic} keeps records for {lasting(kept)}, but labels need {lasting(_in_ms(needed))} (horizon, "
+                    "lateness and 7 days): `intent topics create` lengthens it; or set INTENT_LEARNING=off"
                 )
 
 
 def create_topics(settings: Settings) -> list[Created]:
-    """Create the topics that are not there, and check those that are.
+    """Create the topics that are not there, check those that are, and lengthen what the learner waits with.
 
     Raises
     ------
@@ -143,6 +147,8 @@ def create_topics(settings: Settings) -> list[Created]:
             described = admin.describe_topics(list(configs))
             partitions = {topic["name"]: len(topic["partitions"]) for topic in described}
             _check(admin, settings, partitions)
+            for name in (settings.examples_topic, settings.outcomes_topic):
+                _lengthen(admin, name, int(configs[name]["retention.ms"]))
     except KafkaError as error:
         if (getattr(error, "errno", None) or -1) > 0:  # an answer of the broker's
             raise BrokerError(
@@ -182,6 +188,18 @@ def _check(admin: Any, settings: Settings, partitions: Mapping[str, int]) -> Non
             f"{settings.events_topic} has message.timestamp.type={kind}: set it to LogAppendTime, because "
             "the broker's time is the arrival of an event"
         )
+
+
+def _lengthen(admin: Any, topic: str, needed_ms: int) -> None:
+    from kafka.admin import ConfigResource, ConfigResourceType
+
+    if 0 <= int(_config(admin, topic, "retention.ms")) < needed_ms:
+        change = {"retention.ms": str(needed_ms)}
+        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=change)])
+
+
+def _in_ms(duration: timedelta) -> int:
+    return duration // timedelta(milliseconds=1)
 
 
 def _config(admin: Any, topic: str, name: str) -> str:

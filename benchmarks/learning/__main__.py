@@ -22,6 +22,7 @@ from rich.table import Table
 from benchmarks.learning.drift import drift_tables, run_drift
 from benchmarks.learning.picture import picture
 from benchmarks.learning.retail import retail_tables, run_retail
+from benchmarks.learning.sales import CUSTOMERS, TRAINED_CUSTOMERS
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
 _WIDTH: Final = 140
@@ -36,13 +37,13 @@ def step(description: str) -> Iterator[Callable[[int, int], None]]:
     print(f" {time.perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
 
 
-def measure(only: str | None) -> dict[str, Any]:
-    """Return the figures of the parts that are asked for."""
+def measure(only: str | None, trained: int, customers: int) -> dict[str, Any]:
+    """Return the figures of the parts that are asked for; so many customers take part in the sales."""
     found: dict[str, Any] = {}
     if only != "drift":
         found["online_retail"] = run_retail(step)
     if only != "retail":
-        found["drift"] = run_drift(step)
+        found["drift"] = run_drift(step, trained=trained, customers=customers)
         found["cost"] = {"learner_examples_per_second": found["drift"].pop("learner_examples_per_second")}
     return found
 
@@ -83,9 +84,13 @@ def main() -> None:
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--only", choices=("drift", "retail"), help="measure one of the two")
+    parser.add_argument(
+        "--trained", type=int, default=TRAINED_CUSTOMERS, help="customers to train on before a sale"
+    )
+    parser.add_argument("--customers", type=int, default=CUSTOMERS, help="other customers in each sale")
     parser.add_argument("--docs", type=Path, default=DOCS, help="folder for the page and the picture")
     options = parser.parse_args()
-    found = measure(options.only)
+    found = measure(options.only, options.trained, options.customers)
     write_docs(found, options.docs)
     if options.json:
         print(json.dumps(found))

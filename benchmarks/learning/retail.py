@@ -16,7 +16,7 @@ from rich.table import Table
 
 from benchmarks.learning import retail_contenders as contenders
 from benchmarks.learning.retail_data import TEST, Orders, Period, load_log, orders
-from benchmarks.learning.retail_figures import Floats, by_group, difference, figures, pr_auc_at
+from benchmarks.learning.retail_figures import Floats, by_group, difference, figures
 from features.state import DAY_MS
 
 OnProgress = Callable[[int, int], None]
@@ -24,9 +24,6 @@ Step = Callable[[str], AbstractContextManager[OnProgress]]
 
 #: AUC and PR-AUC that the blend should reach, and the calibration error that it should not exceed.
 GOALS: Final = {"auc": 0.810, "pr_auc": 0.817, "ece": 0.03}
-#: Share of positives where every later order counts, those of the same day too. PR-AUC depends on it, so it is also shown
-#: for this prevalence: the goal comes from there.
-GOAL_PREVALENCE: Final = 0.49
 #: Names for people, in the order of the table.
 NAMES: Final = {
     "blend": "blend (published)",
@@ -98,19 +95,17 @@ def judge(
     seen = np.unique(known.customers[known.known_at(when.trained)])
     new = ~np.isin(customers, seen)
     history = {
-        "one order day so far": order_days == 1,
-        "2 to 4 order days": (order_days >= 2) & (order_days <= 4),
+        "one order day": order_days == 1,
+        "2 to 4": (order_days >= 2) & (order_days <= 4),
         "5 or more": order_days >= 5,
-        "customer not in training": new,
-        "customer in training": ~new,
+        "new since training": new,
+        "seen in training": ~new,
     }
     months = as_of.astype("datetime64[ms]").astype("datetime64[M]")
     by_month = {str(month): months == month for month in np.unique(months)}
     found: dict[str, Any] = {
         name: figures(labels, probabilities, customers) for name, probabilities in predicted.items()
     }
-    for name, probabilities in predicted.items():
-        found[name]["pr_auc_at_goal"] = pr_auc_at(labels, probabilities, GOAL_PREVALENCE)
     gain, default = (
         difference(labels, predicted["blend"], predicted[name], customers)
         for name in ("lightgbm_weekly", "lightgbm_default")
@@ -132,7 +127,6 @@ def judge(
         "goals": {
             "auc": [GOALS["auc"], blend["auc"] >= GOALS["auc"]],
             "pr_auc": [GOALS["pr_auc"], blend["pr_auc"] >= GOALS["pr_auc"]],
-            "pr_auc_at_goal": [GOALS["pr_auc"], blend["pr_auc_at_goal"] >= GOALS["pr_auc"]],
             "ece": [GOALS["ece"], blend["ece"] <= GOALS["ece"]],
             "above_lightgbm": [0.0, gain["auc"]["difference"] > 0],
         },
@@ -148,25 +142,30 @@ def retail_tables(found: dict[str, Any]) -> list[Table]:
         f"{period['prevalence']:.3f}",
         caption=_caption(found),
     )
-    for name in ("", "AUC", "95 %", "PR-AUC", "95 %", "at .49", "Brier", "ECE", "log-loss"):
+    for name in ("", "AUC", "95 %", "PR-AUC", "95 %", "Brier", "ECE", "log-loss"):
         main.add_column(name, justify="left" if not name else "right")
     for key, name in NAMES.items():
         row = found[key]
         main.add_row(
             name, f"{row['auc']:.3f}", _interval(row["ci"]["auc"]), f"{row['pr_auc']:.3f}",
-            _interval(row["ci"]["pr_auc"]), f"{row['pr_auc_at_goal']:.3f}", f"{row['brier']:.3f}", f"{row['ece']:.3f}", f"{row['log_loss']:.4f}",
+            _interval(row["ci"]["pr_auc"]), f"{row['brier']:.3f}", f"{row['ece']:.3f}", f"{row['log_loss']:.4f}",
         )  # fmt: skip
-    groups = _groups("AUC by history", found["by_history"], "auc")
+    groups = _groups(
+        "AUC by order days so far, and by whether the customer was in training", found["by_history"], "auc"
+    )
     return [main, groups, _groups("ECE by month", found["by_month"], "ece")]
 
 
 def _groups(title: str, by: dict[str, Any], figure: str) -> Table:
     table = Table(title=title)
-    for name in ("", "orders", "prevalence", *NAMES.values()):
-        table.add_column(name, justify="left" if not name else "right")
-    for group, row in by.items():
-        cells = ("-" if row[key][figure] is None else f"{row[key][figure]:.3f}" for key in NAMES)
-        table.add_row(group, f"{row['examples']:,}", f"{row['prevalence']:.3f}", *cells)
+    table.add_column("")
+    for group in by:
+        table.add_column(group, justify="right")
+    table.add_row("orders", *(f"{row['examples']:,}" for row in by.values()))
+    table.add_row("prevalence", *(f"{row['prevalence']:.3f}" for row in by.values()), end_section=True)
+    for key, name in NAMES.items():
+        found = (row[key][figure] for row in by.values())
+        table.add_row(name, *("-" if value is None else f"{value:.3f}" for value in found))
     return table
 
 
@@ -181,19 +180,23 @@ def _caption(found: dict[str, Any]) -> str:
             for figure, row in zip(("AUC", "PR-AUC"), found[key].values(), strict=True)
         )
         lines.append(f"to {name} {gains}.")
-    lines.append(
-        "PR-AUC at .49: as if half of the orders were followed by another, where orders of the same day count."
-    )
     missed = [name for name, (_, reached) in found["goals"].items() if not reached]
     if "ece" in missed:
         months = found["by_month"].items()
-        gap = ", ".join(f"{month} {row['prevalence'] - row['blend']['mean']:+.3f}" for month, row in months)
-        lines.append(
-            f"What happened less what the blend said, by month: {gap}: a season that no label had shown yet."
+        gaps = (
+            ", ".join(f"{month} {row['prevalence'] - row[name]['mean']:+.3f}" for month, row in months)
+            for name in ("blend", "lightgbm_weekly")
         )
-    if "above_lightgbm" in missed:
         lines.append(
-            "Blend and weekly LightGBM differ by less than the interval: all good models are alike on this log."
+            "What happened less what was said, by month: blend {}; weekly LightGBM {}.".format(*gaps)
+        )
+        lines.append(
+            "Labels are a month late and cover no earlier autumn, so every model lags behind the season."
+        )
+    low, high = found["blend_minus_lightgbm"]["auc"]["ci"]
+    if "above_lightgbm" in missed and low < 0 < high:
+        lines.append(
+            "The interval of the difference to weekly LightGBM holds 0: they can't be told apart here."
         )
     return "\n".join(lines)
 

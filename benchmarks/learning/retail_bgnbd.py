@@ -1,9 +1,9 @@
 """BG/NBD: how often a customer orders while alive, and when one has left for good.
 
-While alive, a customer orders as a Poisson process, at a rate that is gamma distributed over customers (``r``, ``alpha``);
-after each order a customer leaves with a probability that is beta distributed (``a``, ``b``) [Fader, Hardie and Lee 2005,
-doi 10.1287/mksc.1040.0098]. Fitted here by maximum likelihood: `lifetimes` is no longer maintained, and `pymc-marketing`
-would bring thirty packages and an older numba for these four parameters.
+While alive, a customer orders as a Poisson process, at a rate that is gamma distributed over customers (``r``,
+``alpha``); after each order a customer leaves with a probability that is beta distributed (``a``, ``b``) [Fader, Hardie
+and Lee 2005, doi 10.1287/mksc.1040.0098]. Fitted here by maximum likelihood: `lifetimes` is no longer maintained, and
+`pymc-marketing` would bring thirty packages and an older numba for these four parameters.
 """
 
 from __future__ import annotations

@@ -31,8 +31,8 @@ OnProgress = Callable[[int, int], None]
 #: Chosen on validation orders among six: few, small trees for some thousand orders.
 LIGHTGBM: Final = {"num_leaves": 7}
 LIGHTGBM_ROUNDS: Final = 100
-#: Chosen on validation orders. A horizon is 30 days here, so nothing is forgotten within a year; some thousand orders hardly
-#: move the weights of the blend, and the online model may go far from a network that has seen few orders.
+#: Chosen on validation orders. A horizon is 30 days here, so nothing is forgotten within a year; some thousand orders
+#: hardly move the weights of the blend, and the online model may go far from a network that has seen few orders.
 LEARNING: Final = LearningSettings(
     half_lives=(24.0,),
     deviation=0.5,
@@ -70,8 +70,9 @@ def replayed(
 ) -> dict[str, Floats]:
     """Return what network, online model and blend had said about the orders of a period.
 
-    A new bundle goes live by a replay of the log (`intent replay`), so the learner begins with the orders that the network
-    was trained on. From then on it scores, waits until a label is known, judges what had been published, and learns.
+    A new bundle goes live by a replay of the log (`intent replay`), so the learner begins with the orders that the
+    network was trained on. From then on it scores, waits until a label is known, judges what had been published, and
+    learns.
     """
     rows = np.flatnonzero(orders.as_of < when.end)
     vectors = np.ascontiguousarray(orders.vectors[rows])

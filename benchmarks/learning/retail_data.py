@@ -56,8 +56,8 @@ def midnight(day: str) -> int:
     return round(dt.datetime.fromisoformat(day).replace(tzinfo=ZoneInfo(TIMEZONE)).timestamp() * 1000)
 
 
-#: Trained two horizons before the test: one until the first label of an order scored by this network is known, another one
-#: until the first predictions of what was learned from it have been judged.
+#: Trained two horizons before the test: one until the first label of an order scored by this network is known, another
+#: one until the first predictions of what was learned from it have been judged.
 TEST: Final = period("2011-07-01", "2011-09-01", "2011-11-10")
 #: Where settings were chosen: the same distances, and all its labels were known before the test began.
 VALIDATION: Final = period("2011-05-01", "2011-07-01", "2011-08-01")

@@ -56,22 +56,8 @@ def difference(
     }
 
 
-def pr_auc_at(labels: NDArray[np.int8], probabilities: Floats, prevalence: float) -> float:
-    """Return the PR-AUC at another prevalence, positives and negatives being as they are.
-
-    Examples
-    --------
-    >>> labels, probabilities = np.array([1, 0, 1, 0], np.int8), np.array([0.9, 0.8, 0.7, 0.1])
-    >>> round(pr_auc_at(labels, probabilities, 0.5), 3), round(pr_auc_at(labels, probabilities, 0.8), 3)
-    (0.833, 0.944)
-    """
-    own = labels.mean()
-    weights = np.array([(1 - prevalence) / (1 - own), prevalence / own])
-    return _Ranked(labels, probabilities, (labels > 0).astype(np.int64)).auc_and_pr_auc(weights)[1]
-
-
 class _Ranked:
-    """Examples in descending order of probability, equal ones in groups; ``slots`` are what counts refer to."""
+    """Examples in descending order of probability, equal ones in groups."""
 
     def __init__(self, labels: NDArray[np.int8], probabilities: Floats, slots: NDArray[np.int64]) -> None:
         order = np.argsort(-probabilities, kind="stable")

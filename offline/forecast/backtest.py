@@ -128,7 +128,11 @@ def forecast_series(
     first = origins // 3
     at = len(values) - origins * steps + np.arange(origins * steps)
     backtest = pd.DataFrame(
-        {"origin": np.repeat(np.arange(origins), steps), "date": series.frame.index[at], "actual": actual.ravel()}
+        {
+            "origin": np.repeat(np.arange(origins), steps),
+            "date": series.frame.index[at],
+            "actual": actual.ravel(),
+        }
         | {method: made.ravel() for method, made in past.items()}
     )
     rows = _intervals(ahead[chosen[-1]], past[chosen[-1]], actual)
@@ -146,7 +150,11 @@ def forecast_series(
 
 def choose_method(past: dict[str, Past], actual: Past, before: int) -> str:
     """Return the method that the errors at the first ``before`` origins speak for."""
-    errors = {m: float(np.abs(made[:before] - actual[:before]).mean()) for m, made in past.items()} if before else {}
+    errors = (
+        {m: float(np.abs(made[:before] - actual[:before]).mean()) for m, made in past.items()}
+        if before
+        else {}
+    )
     if before < 2:  # noqa: PLR2004  (one origin says too little)
         return COMBINED
     best = min(errors, key=lambda method: errors[method])

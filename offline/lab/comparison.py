@@ -61,7 +61,7 @@ class Comparison:
     tests
         By key of every other model, by measure: the best one's figure less the other one's.
     rule
-        The rule of two lines in words, learned from the last fold; empty if it did not take part.
+        The rule of two lines in words, as the last fold taught it; empty if it did not take part.
     """
 
     problem: Problem
@@ -69,7 +69,7 @@ class Comparison:
     models: dict[str, Judged]
     best: str
     tests: dict[str, dict[str, Difference]]
-    rule: str = ""
+    rule: tuple[str, ...] = ()
 
     @property
     def target(self) -> NDArray[np.bool_]:
@@ -92,14 +92,14 @@ def compare(
 ) -> Comparison:
     """Fit every model on the training rows of every fold, and judge all on the same test rows.
 
-    Intervals and tests: Nadeau and Bengio's over folds of the same rows; where folds are blocks of time, a bootstrap over
-    customers on all blocks together.
+    Intervals and tests: Nadeau and Bengio's over folds of the same rows; where folds are blocks of time, a
+    bootstrap over customers on all blocks together.
     """
     parts = 1000  # of one model and fold, so that slow models show their progress
     total = len(models) * len(folds.folds) * parts
     done = 0
     tested: dict[str, list[Floats]] = {model.key: [] for model in models}
-    rule = ""
+    rule: tuple[str, ...] = ()
     for number, fold in enumerate(folds.folds):
         train = problem.take(fold.train)
         columns = problem.columns.iloc[fold.test]
@@ -110,7 +110,7 @@ def compare(
 
             fitted = fit(model.make(problem.kinds, seed + number, quick), train, told)
             tested[model.key].append(probabilities(fitted, columns))
-            rule = fitted.text_ if isinstance(fitted, TwoLineRule) else rule
+            rule = tuple(fitted.lines_) if isinstance(fitted, TwoLineRule) else rule
             done += parts
             _tell(on_progress, done, total)
     return judge(problem, folds, {m.key: m.title for m in models}, tested, rule=rule, seed=seed)
@@ -122,7 +122,7 @@ def judge(
     titles: dict[str, str],
     tested: dict[str, list[Floats]],
     *,
-    rule: str = "",
+    rule: tuple[str, ...] = (),
     seed: int = 0,
 ) -> Comparison:
     """Return the figures and tests of predictions that models made on folds."""

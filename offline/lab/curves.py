@@ -78,7 +78,8 @@ def _reliability(target: NDArray[np.bool_], predicted: Mapping[str, Floats]) -> 
     return Picture(
         "Reliability",
         figure,
-        f"{ECE_BINS} bins with equally many rows. Honest probabilities lie on the diagonal; below it a model promises too much.",
+        f"{ECE_BINS} bins with equally many rows. Honest probabilities lie on the diagonal; below it a model promises "
+        "too much.",
     )
 
 

@@ -99,7 +99,8 @@ def _temporal(problem: Problem, count: int) -> Folds:
             folds.append(Fold(train, test))
     if not folds:
         raise TrainingError(
-            f"no row lies a horizon of {problem.horizon} before the first test: use a longer log or a shorter --horizon"
+            f"no row lies a horizon of {problem.horizon} before the first test: use a longer log or a shorter "
+            "--horizon"
         )
     less = f" less an embargo of {problem.horizon}" if problem.horizon else ""
     how = f"{len(folds)} blocks of time, each predicted from all that lies before it{less}"
@@ -112,5 +113,6 @@ def _require_classes(problem: Problem, folds: Folds) -> None:
             happened = problem.target[rows]
             if happened.all() or not happened.any():
                 raise TrainingError(
-                    f"all {len(rows)} {name} rows of fold {number + 1} have the same target: use more data or fewer folds"
+                    f"all {len(rows)} {name} rows of fold {number + 1} have the same target: use more data or "
+                    "fewer folds"
                 )

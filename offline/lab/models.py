@@ -20,9 +20,9 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder
 from sklearn.svm import LinearSVC
-from sklearn.tree import DecisionTreeClassifier, export_text
+from sklearn.tree import DecisionTreeClassifier
 
 from features.exceptions import IntentError
 from offline.exceptions import MissingExtra
@@ -60,7 +60,7 @@ class TwoLineRule(ClassifierMixin, BaseEstimator):
 
     Attributes
     ----------
-    text_
+    lines_
         The rule in words.
     """
 
@@ -74,18 +74,54 @@ class TwoLineRule(ClassifierMixin, BaseEstimator):
         tree = DecisionTreeClassifier(
             max_leaf_nodes=3, min_samples_leaf=min(least, max(1, len(y) // 4)), random_state=self.seed
         )
-        self.pipeline_ = Pipeline([("numbers", numbered(self.kinds)), ("tree", tree)]).fit(X, y)
+        self.pipeline_ = Pipeline([("numbers", _answers(self.kinds)), ("tree", tree)]).fit(X, y)
         self.classes_ = self.pipeline_.classes_
-        self.text_ = export_text(tree, feature_names=list(self.pipeline_[0].get_feature_names_out())).strip()
+        self.lines_ = self._lines(tree.tree_)
         return self
 
     def predict_proba(self, X: pd.DataFrame) -> NDArray[np.float64]:  # noqa: N803
         """Return the share of either class among training rows with the same answer."""
         return np.asarray(self.pipeline_.predict_proba(X), np.float64)
 
+    def _lines(self, tree: Any) -> list[str]:
+        names = list(self.pipeline_[0].get_feature_names_out())
+        lines, node, opening = [], 0, "If"
+        while tree.children_left[node] >= 0:
+            left, right = int(tree.children_left[node]), int(tree.children_right[node])
+            # The side that is asked no further makes the line; the other one goes on.
+            ends_left = tree.children_left[left] < 0
+            leaf, node, question = (left, right, node) if ends_left else (right, left, node)
+            asked = _question(names[tree.feature[question]], float(tree.threshold[question]), below=ends_left)
+            lines.append(f"{opening} {asked}: {tree.value[leaf][0][1]:.1%}")
+            opening = "else, if"
+        return [*lines, f"else: {tree.value[node][0][1]:.1%}"]
+
+
+def _answers(kinds: Kinds) -> ColumnTransformer:
+    """Return numbers as they are and a column for every category, so that a question can be read."""
+    others = [name for name, kind in kinds.items() if kind != "categorical"]
+    categorical = [name for name, kind in kinds.items() if kind == "categorical"]
+    steps: list[tuple[str, Any, list[str]]] = [
+        ("others", FunctionTransformer(_floats, feature_names_out="one-to-one"), others)
+    ]
+    if categorical:
+        each = OneHotEncoder(handle_unknown="ignore", sparse_output=False, feature_name_combiner=_is)
+        steps.append(("categorical", each, categorical))
+    return ColumnTransformer(steps, verbose_feature_names_out=False)
+
+
+def _is(name: str, category: Any) -> str:
+    return f"{name} is {category}"
+
+
+def _question(name: str, threshold: float, *, below: bool) -> str:
+    if " is " in name:
+        return name.replace(" is ", " is not ", 1) if below else name
+    return f"{name} {'≤' if below else '>'} {threshold:.4g}"
+
 
 def numbered(kinds: Kinds) -> ColumnTransformer:
-    """Return what makes plain numbers of columns for trees that know nothing else: categories in order of frequency."""
+    """Return what makes plain numbers of columns for models that know nothing else: categories become codes."""
     others = [name for name, kind in kinds.items() if kind != "categorical"]
     categorical = [name for name, kind in kinds.items() if kind == "categorical"]
     codes = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-1)
@@ -188,8 +224,8 @@ def _network(kinds: Kinds, seed: int, quick: bool) -> Any:
 
 
 #: Weight-sharing members on normal scores and embedded categories, averaged over folds.
-BEST_ARCHITECTURE: Final = Architecture(hidden=(64, 64), members=8, dropout=0.1)
-BEST_TRAINING: Final = Training(learning_rate=5e-3)
+BEST_ARCHITECTURE: Final = Architecture(hidden=(128, 128), members=8, dropout=0.1)
+BEST_TRAINING: Final = Training(epochs=40, patience=10, batch=512, learning_rate=5e-3)
 BEST_FOLDS: Final = 5
 
 

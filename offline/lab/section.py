@@ -71,12 +71,7 @@ def section(comparison: Comparison, leaky: Comparison | None = None, *, rows: in
     }
     parts += pictures(comparison.target, predicted, problem.unit)
     if comparison.rule:
-        parts.append(
-            Text(
-                "The rule of two lines",
-                [*comparison.rule.splitlines(), "weights: true = the likelier class."][:-1],
-            )
-        )
+        parts.append(Text("The rule of two lines", list(comparison.rule)))
     figures: dict[str, Any] = {
         "folds": comparison.folds.how,
         "rows": len(problem),
@@ -86,7 +81,7 @@ def section(comparison: Comparison, leaky: Comparison | None = None, *, rows: in
             key: {name: test._asdict() for name, test in tests.items()}
             for key, tests in comparison.tests.items()
         },
-        "rule": comparison.rule,
+        "rule": list(comparison.rule),
     }
     if leaky is not None:
         figures["with_leaks"] = {
@@ -112,10 +107,10 @@ def figures_table(comparison: Comparison, title: str) -> Table:
         else "from a bootstrap over customers"
     )
     caption = (
-        f"{comparison.folds.how}; the same for all models. 95 % intervals {how}. A worthless model has an AUC of 0.5 and a PR-AUC of "
-        f"{prevalence:.3f} (the prevalence); always saying no is right in {1 - prevalence:.1%}. Accuracy is counted at a "
-        "probability of one half; precision, recall and F1 at the threshold where a model itself expects the highest F1. "
-        "Log-loss, Brier and ECE: smaller is better."
+        f"{comparison.folds.how}; the same for all models. 95 % intervals {how}. A worthless model has an AUC of 0.5 "
+        f"and a PR-AUC of {prevalence:.3f} (the prevalence); always saying no is right in {1 - prevalence:.1%}. "
+        "Accuracy is counted at a probability of one half; precision, recall and F1 at the threshold where a model "
+        "itself expects the highest F1. Log-loss, Brier and ECE: smaller is better."
     )
     return Table(title, pd.DataFrame(rows), caption, {"threshold": ".3f"})
 
@@ -179,7 +174,8 @@ def _summary(comparison: Comparison, leaky: Comparison | None, rows: int | None)
     tenth = float(target[order[: max(1, len(order) // 10)]].sum() / target.sum())
     sentences = [
         f"{best.title} ranks best: AUC {with_interval(found, 'auc')}, PR-AUC {with_interval(found, 'pr_auc')} at a "
-        f"prevalence of {found['prevalence']:.1%}; the likeliest tenth of the {unit}s holds {tenth:.0%} of the positives."
+        f"prevalence of {found['prevalence']:.1%}; the likeliest tenth of the {unit}s holds "
+        f"{tenth:.0%} of the positives."
     ]
     sentences.append(_sure(comparison))
     for key in ("logistic", "rule"):

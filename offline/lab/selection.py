@@ -44,8 +44,9 @@ class Selection:
     Attributes
     ----------
     columns
-        One row for each: ``column``, ``kept``, ``why``, ``correlation`` (Spearman's, of a category its rate of positives,
-        with the target), ``twin`` and ``twin correlation`` (the column most like it), ``mutual information`` (bits),
+        One row for each: ``column``, ``kept``, ``why``, ``correlation`` (Spearman's with the
+        target, of a category its rate of positives), ``twin`` and ``twin correlation`` (the column most like it),
+        ``mutual information`` (bits),
         ``tree importance`` (share of the gain), ``permutation`` (AUC lost when it is shuffled) and its ``spread`` over
         folds, ``rank`` (1 was eliminated last).
     path
@@ -64,8 +65,9 @@ def select(
 ) -> Selection:
     """Judge the columns of training rows and choose.
 
-    Recursive elimination by permutation importance of LightGBM in cross-validation (Guyon et al. 2002; Gregorutti et al.
-    2017, doi 10.1007/s11222-016-9646-1): the smallest set whose AUC is within one standard error of the best one's.
+    Recursive elimination by permutation importance of LightGBM in cross-validation (Guyon et al. 2002; Gregorutti
+    et al. 2017, doi 10.1007/s11222-016-9646-1): the smallest set whose AUC is within one standard error of the best
+    one's.
     """
     names = list(problem.columns)
     numbers = numeric_view(problem)

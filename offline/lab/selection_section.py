@@ -68,8 +68,10 @@ def section(
         Table(
             "Columns kept and dropped",
             frame,
-            "Judged on training rows only. Correlation: Spearman's with the target, categories by their rate of positives. Twin: the "
-            "column most like it. Mutual information with the target in bits. Tree importance: share of LightGBM's gain. "
+            "Judged on training rows only. Correlation: Spearman's with the target, categories by "
+            "their rate of positives. Twin: the "
+            "column most like it. Mutual information with the target in bits. Tree importance: share "
+            "of LightGBM's gain. "
             "Permutation: AUC lost when the column is shuffled, and its standard deviation over folds. Rank 1 was "
             "eliminated last.",
             formats,
@@ -134,7 +136,8 @@ def _effect_table(
         )
     frame = pd.DataFrame(rows)
     caption = (
-        f"{how.capitalize()}. Columns were selected on the training rows. 95 % intervals and p by a paired bootstrap over "
+        f"{how.capitalize()}. Columns were selected on the training rows. 95 % intervals and p by a "
+        "paired bootstrap over "
         "the test's customers, or its rows where nobody knows the customer."
     )
     return Table(
@@ -171,7 +174,8 @@ def _path_picture(selection: Selection) -> Picture:
     figure.add_scatter(
         x=path["columns"], y=path["auc"], mode="lines+markers", name="AUC, cross-validated", line={"color": BLUE},
         error_y={"array": path["error"], "color": "#55606e", "thickness": 1, "width": 3},
-        customdata=path["dropped"], hovertemplate="%{x} columns: %{y:.4f}<br>then dropped: %{customdata}<extra></extra>",
+        customdata=path["dropped"],
+        hovertemplate="%{x} columns: %{y:.4f}<br>then dropped: %{customdata}<extra></extra>",
     )  # fmt: skip
     candidates = path["columns"].max()
     kept = min(len(selection.kept), candidates)

@@ -132,7 +132,8 @@ def _summary(tuned: Mapping[str, Tuned]) -> list[str]:
         sure = "beyond chance" if gap.p < _SURE else "not beyond chance"
         trials = sum(len(search.trials) for search in found.searches)
         sentences.append(
-            f"{MODELS[key].title}: {trials} trials; the best settings, found by {found.best.method}, change log-loss on unseen rows by "
+            f"{MODELS[key].title}: {trials} trials; the best settings, found by {found.best.method}, "
+            "change log-loss on unseen rows by "
             f"{gap.value:+.4f} against the defaults ({sure}) and AUC by {found.gap['auc'].value:+.4f}."
         )
     return sentences
@@ -157,8 +158,10 @@ def _searches_table(tuned: Mapping[str, Tuned]) -> Table:
                 }
             )
     caption = (
-        "Grid and random candidates are scikit-learn's, the others Optuna's (tree-structured Parzen estimator), which gives up settings "
-        "that are worse than the median of earlier ones after the same folds. Log-loss in cross-validation on training rows; "
+        "Grid and random candidates are scikit-learn's, the others Optuna's (tree-structured Parzen "
+        "estimator), which gives up settings "
+        "that are worse than the median of earlier ones after the same folds. Log-loss in "
+        "cross-validation on training rows; "
         "the least one of many trials flatters, hence the next table."
     )
     return Table("Searches", pd.DataFrame(rows), caption, {"seconds": ".1f", "best log-loss": ".4f"})
@@ -179,7 +182,10 @@ def _effect_table(tuned: Mapping[str, Tuned], how: str) -> Table:
                     "p": gap.p,
                 }
             )
-    caption = f"{how.capitalize()}; settings were searched on the training rows. 95 % intervals and p by a paired bootstrap."
+    caption = (
+        f"{how.capitalize()}; settings were searched on the training rows. 95 % intervals and p by a "
+        "paired bootstrap."
+    )
     return Table(
         "On unseen rows", pd.DataFrame(rows), caption, {"defaults": ".4f", "tuned": ".4f", "p": ".3f"}
     )
@@ -197,11 +203,13 @@ def _history(key: str, searches: Sequence[Search]) -> Picture:
         colour = SERIES[at % len(SERIES)]
         trials = search.trials
         figure.add_scatter(
-            x=trials["trial"], y=trials["log_loss"], mode="markers", marker={"color": colour, "size": 6, "opacity": 0.5},
+            x=trials["trial"], y=trials["log_loss"], mode="markers",
+            marker={"color": colour, "size": 6, "opacity": 0.5},
             showlegend=False, hovertemplate="trial %{x}: %{y:.4f}<extra>" + search.method + "</extra>",
         )  # fmt: skip
         figure.add_scatter(
-            x=trials["trial"], y=trials["best"].replace(np.inf, np.nan), mode="lines", name=f"{search.method}, best so far",
+            x=trials["trial"], y=trials["best"].replace(np.inf, np.nan), mode="lines",
+            name=f"{search.method}, best so far",
             line={"color": colour, "shape": "hv", "width": 2},
         )  # fmt: skip
     losses = np.concatenate([search.trials["log_loss"].dropna() for search in searches])

@@ -7,6 +7,7 @@ others had to do with beside the same items [Sarwar et al. 2001, doi 10.1145/371
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
@@ -150,7 +151,9 @@ class _Implicit:
                     factors=settings["factors"], alpha=settings["alpha"], regularization=1.0, iterations=12,
                     random_state=seed, num_threads=1, use_gpu=False,
                 )  # fmt: skip
-            self._model.fit(damped, show_progress=False)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the library converts its own matrices, and says so
+                self._model.fit(damped, show_progress=False)
         self._damped, self._seen, self._popular = damped, seen, popular
 
     def recommend(
@@ -164,7 +167,10 @@ class _Implicit:
             rows = known[start : start + _ROWS]
             with threadpool_limits(1, "blas"):
                 ids, scores = self._model.recommend(
-                    customers[rows], self._damped[customers[rows]], N=count, filter_already_liked_items=only_new
+                    customers[rows],
+                    self._damped[customers[rows]],
+                    N=count,
+                    filter_already_liked_items=only_new,
                 )
             for row, own, score in zip(rows, ids, scores, strict=True):
                 good = own[(score > 0) & np.isfinite(score)].astype(np.int64)

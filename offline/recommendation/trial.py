@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from offline.exceptions import TrainingError
 from offline.recommendation.interactions import Interactions
-from offline.recommendation.recommenders import ALS, ITEM_ITEM, OWN, POPULAR, RECIPES, Recipe, fit
+from offline.recommendation.recommenders import OWN, POPULAR, RECIPES, Recipe, fit
 
 #: Items that are recommended.
 TOP: Final = 10
@@ -39,8 +39,8 @@ class Trial(NamedTuple):
         One row for each kind: ``recommender``, ``hit rate``, ``NDCG``, their ``±`` (half of the 95 % interval over
         customers), ``coverage`` (share of all items that are recommended to anybody), and ``new ...``, the same for
         items that the customer had nothing to do with before; ``validation``, the NDCG that the settings were chosen by.
-    best
-        The recipe with the highest NDCG in the validation span.
+    best, best_new
+        The recipe with the highest NDCG in the validation span, for all items and for new ones.
     differences
         Mean difference of the NDCG from popularity's, with 95 % intervals, by kind.
     customers
@@ -53,6 +53,7 @@ class Trial(NamedTuple):
 
     scores: pd.DataFrame
     best: Recipe
+    best_new: Recipe
     differences: pd.DataFrame
     customers: int
     what: str
@@ -88,47 +89,68 @@ def try_out(
             f"{len(later.customers)} customers known before come back in the last part of the log: recommendations cannot "
             f"be tried on fewer than {_LEAST_CUSTOMERS}; use a longer log"
         )
-    before = known.take(known.time_ms < validation)
-    judged: dict[str, tuple[float, Recipe]] = {}
     kinds = list(dict.fromkeys(recipe.kind for recipe in recipes))
     total = len(recipes) + len(kinds)
+    before = known.take(known.time_ms < validation)
+    unknown = _new_items(before, earlier)
+    judged: dict[Recipe, tuple[float, float]] = {}
     for done, recipe in enumerate(recipes):
-        made = fit(recipe, before, now_ms=validation, seed=seed).recommend(earlier.customers, TOP)
-        found = float(ndcg(made, earlier.items).mean())
-        if recipe.kind not in judged or found > judged[recipe.kind][0]:
-            judged[recipe.kind] = found, recipe
+        fitted = fit(recipe, before, now_ms=validation, seed=seed)
+        judged[recipe] = (
+            float(ndcg(fitted.recommend(earlier.customers, TOP), earlier.items).mean()),
+            _mean_of_known(fitted.recommend(earlier.customers, TOP, only_new=True), unknown)
+            if recipe.kind != OWN
+            else 0.0,
+        )
         if on_progress is not None:
             on_progress(done + 1, total)
     before = known.take(known.time_ms < test)
-    had = before.matrix(now_ms=test)
-    new_items = [
+    unknown = _new_items(before, later)
+    chosen = {
+        k: max((r for r in recipes if r.kind == k), key=lambda recipe: judged[recipe][0]) for k in kinds
+    }
+    rows, gains = [], {}
+    for done, kind in enumerate(kinds):
+        recipe = chosen[kind]
+        fitted = fit(recipe, before, now_ms=test, seed=seed)
+        made = fitted.recommend(later.customers, TOP)
+        gains[kind] = ndcg(made, later.items)
+        row = {
+            "recommender": recipe.words,
+            "validation": judged[recipe][0],
+            **_measures(made, later.items, ""),
+        }
+        row["coverage"] = len(np.unique(made[made >= 0])) / len(known.item_ids)
+        if kind != OWN:  # which has nothing new to say
+            row |= _measures(fitted.recommend(later.customers, TOP, only_new=True), unknown, "new ")
+        rows.append(row)
+        if on_progress is not None:
+            on_progress(len(recipes) + done + 1, total)
+    best = max(chosen.values(), key=lambda recipe: judged[recipe][0])
+    best_new = max(chosen.values(), key=lambda recipe: judged[recipe][1])
+    scores = pd.DataFrame(rows)
+    scores["chosen"] = [chosen[kind] == best for kind in kinds]
+    scores["chosen for new"] = [chosen[kind] == best_new for kind in kinds]
+    differences = pd.DataFrame(
+        [
+            {"recommender": kind, **_difference(gains[kind] - gains[POPULAR])}
+            for kind in kinds
+            if kind != POPULAR
+        ]
+    )
+    return Trial(scores, best, best_new, differences, len(later.customers), what, test, end)
+
+
+def _new_items(before: Interactions, later: Taken) -> list[NDArray[np.int64]]:
+    had = before.matrix(now_ms=int(before.time_ms[-1]))
+    return [
         np.setdiff1d(items, had.indices[had.indptr[customer] : had.indptr[customer + 1]])
         for customer, items in zip(later.customers, later.items, strict=True)
     ]
-    rows, gains = [], {}
-    for done, kind in enumerate(kinds):
-        chosen, recipe = judged[kind]
-        fitted = fit(recipe, before, now_ms=test, seed=seed)
-        made = fitted.recommend(later.customers, TOP)
-        only_new = fitted.recommend(later.customers, TOP, only_new=True)
-        gains[kind] = ndcg(made, later.items)
-        row = {"recommender": recipe.words, "validation": chosen, **_measures(made, later.items, "")}
-        row["coverage"] = len(np.unique(made[made >= 0])) / len(known.item_ids)
-        rows.append(row | (_measures(only_new, new_items, "new ") if kind != OWN else {}))
-        if on_progress is not None:
-            on_progress(len(recipes) + done + 1, total)
-    best = max((judged[kind] for kind in kinds), key=lambda pair: pair[0])[1]
-    scores = pd.DataFrame(rows)
-    scores["chosen"] = [judged[kind][1] == best for kind in kinds]
-    differences = pd.DataFrame(
-        [{"recommender": kind, **_difference(gains[kind] - gains[POPULAR])} for kind in kinds if kind != POPULAR]
-    )
-    return Trial(scores, best, differences, len(later.customers), what, test, end)
 
 
-def best_personal(trial: Trial, recipes: Sequence[Recipe] = RECIPES) -> Recipe:
-    """Return the recipe that offers are made by: the best one, whatever it is."""
-    return trial.best if trial.best in recipes or trial.best.kind in (ITEM_ITEM, ALS) else recipes[0]
+def _mean_of_known(made: NDArray[np.int64], truth: Sequence[NDArray[np.int64]]) -> float:
+    return float(_measures(made, truth, "")["NDCG"])
 
 
 def taken(known: Interactions, start: int, end: int, *, bought: bool, seed: int = 0) -> Taken:

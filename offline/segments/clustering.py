@@ -63,9 +63,7 @@ class Hierarchy(NamedTuple):
     stability: float
 
 
-def choose(
-    points: Points, *, seed: int = 0, on_progress: Callable[[int, int], None] | None = None
-) -> Choice:
+def choose(points: Points, *, seed: int = 0, on_progress: Callable[[int, int], None] | None = None) -> Choice:
     """Choose the number of groups of K-means.
 
     Among the divisions whose smallest group holds `LEAST_SHARE` and whose stability reaches `STABLE`, with at least
@@ -154,7 +152,9 @@ def hierarchy(points: Points, count: int, *, seed: int = 0) -> Hierarchy:
     rng = np.random.default_rng(seed)
     sample = _some(points, _LINKED, rng)
     tree, centroids = _ward(sample, count)
-    subsamples = [_some(sample, round(_SUBSAMPLE_SHARE * len(sample)), rng) for _ in range(_LINKED_SUBSAMPLES)]
+    subsamples = [
+        _some(sample, round(_SUBSAMPLE_SHARE * len(sample)), rng) for _ in range(_LINKED_SUBSAMPLES)
+    ]
     divisions = [nearest(sample, _ward(subsample, count)[1]) for subsample in subsamples]
     return Hierarchy(tree, nearest(points, centroids), agreement(divisions))
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from offline.exploration.view import LogView
 from offline.segmentation import Facts
+from offline.segments.net import net_orders
 
 DAY: Final = pd.Timedelta(days=1)
 #: What customers of a log of orders, and of a log with browsing, are told apart by.
@@ -32,18 +33,19 @@ def history_at(view: LogView, moment: pd.Timestamp) -> pd.DataFrame:
     """Return one row for each customer known before a moment, indexed by the customer's number.
 
     Columns: ``recency`` (days since the last order, or since the last event where the log has browsing),
-    ``frequency`` and ``purchases`` (orders), ``monetary`` (money spent), ``sessions``, ``events``, ``carts`` (additions
+    ``frequency`` and ``purchases`` (orders), ``monetary`` (money spent, less refunds until then), ``sessions``, ``events``, ``carts`` (additions
     to the cart, decayed with a half-life of a week), ``tenure`` (days since the first event).
     """
     before = (view.events["time"] < moment).to_numpy()
     events, sessions = view.events[before], view.sessions[before]
+    bought = net_orders(view, moment)
+    orders = bought.groupby("customer")
     if not view.browsing:
         kept = (events["type"] == "purchase").to_numpy()
-        events, sessions = events[kept], sessions[kept]
-    orders = view.orders[view.orders["time"] < moment].groupby("customer")
-    seen = events.groupby("customer")
+        sessions, events = sessions[kept], events[kept]
+    seen = (events if view.browsing else bought).groupby("customer")
     frame = pd.DataFrame({"last": seen["time"].max(), "first": seen["time"].min(), "events": seen.size()})
-    frame["sessions"] = sessions.groupby(events["customer"]).nunique()
+    frame["sessions"] = sessions.groupby(events["customer"]).nunique().reindex(frame.index)
     frame["frequency"] = orders.size().reindex(frame.index).fillna(0.0)
     frame["purchases"] = frame["frequency"]
     frame["monetary"] = orders["value"].sum().reindex(frame.index).fillna(0.0)

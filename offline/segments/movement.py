@@ -9,6 +9,7 @@ import pandas as pd
 from scipy import stats
 
 from offline.exploration.view import LogView
+from offline.segments.net import net_orders
 from offline.segments.segmented import Segmented
 
 #: Moments that are looked at, and how many such steps the log is long.
@@ -66,7 +67,8 @@ def movement(view: LogView, segments: Segmented) -> Movement:
 
 
 def _later(view: LogView, segments: Segmented, then: pd.Series, since: pd.Timestamp) -> pd.DataFrame:
-    afterwards = view.orders[view.orders["time"] >= since].groupby("customer")["value"].agg(["size", "sum"])
+    orders = net_orders(view)
+    afterwards = orders[orders["time"] >= since].groupby("customer")["value"].agg(["size", "sum"])
     known = afterwards.reindex(then.index).fillna(0.0)
     total = float(known["sum"].sum())
     rows = []

@@ -135,9 +135,7 @@ def profile_picture(segments: Segmented) -> Picture:
 
 def choice_picture(tried: pd.DataFrame) -> Picture:
     """Draw silhouette and stability by number of segments."""
-    figure = make_subplots(
-        rows=1, cols=2, subplot_titles=["separation: silhouette", "stability: Rand index"]
-    )
+    figure = make_subplots(rows=1, cols=2, subplot_titles=["separation: silhouette", "stability: Rand index"])
     colours = [ORANGE if chosen else BLUE for chosen in tried["chosen"]]
     for at, name in enumerate(("silhouette", "stability"), start=1):
         figure.add_bar(

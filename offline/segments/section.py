@@ -23,6 +23,7 @@ from offline.segments.clustering import (
     silhouette,
 )
 from offline.segments.movement import MOMENTS, movement
+from offline.segments.net import CustomerView
 from offline.segments.pictures import (
     choice_picture,
     components,
@@ -31,10 +32,10 @@ from offline.segments.pictures import (
     tree_picture,
     value_picture,
 )
-from offline.segments.segmented import OnProgress, Segmented, segment_customers, segment_rows
+from offline.segments.segmented import Segmented, segment_customers, segment_rows
 
 #: Where the stage leaves its `Segmented` for later ones, and where a command may leave a number of segments.
-SHARED, COUNT = "segments", "segment_count"
+SHARED, COUNT, VIEW = "segments", "segment_count", "customer_view"
 #: Shorter logs are not asked who moves.
 _LEAST_HOURS: Final = 24
 _RAW_COUNT: Final = 2
@@ -52,9 +53,9 @@ def segment(workspace: Workspace) -> Section:
 
 def log_view(workspace: Workspace) -> LogView:
     """Return the view of the log, made once for all stages that want one."""
-    if "view" not in workspace.shared:
-        workspace.shared["view"] = LogView.of(workspace.log, workspace.context)
-    view: LogView = workspace.shared["view"]
+    if VIEW not in workspace.shared:
+        workspace.shared[VIEW] = CustomerView.of(workspace.log, workspace.context)
+    view: LogView = workspace.shared[VIEW]
     return view
 
 
@@ -183,9 +184,7 @@ def segment_table_section(problem: Problem, segments: Segmented, *, seed: int = 
         f'"{segments.names[worst]}": {rate[worst]:.1%}.',
     ]
     if problem.leaks:
-        summary.append(
-            f"{', '.join(problem.leaks)} took no part in dividing: it seems to know the target."
-        )
+        summary.append(f"{', '.join(problem.leaks)} took no part in dividing: it seems to know the target.")
     summary.append("A table without times does not tell who moves between segments.")
     formats = {"share": ".1%", "rate": ".1%", "low": ".1%", "high": ".1%", "lift": ".2f", "share of positives": ".1%"}  # fmt: skip
     parts = [

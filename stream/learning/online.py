@@ -147,7 +147,13 @@ class RiverPipeline:
         if self._scaler.counts[NETWORK_LOGIT] > 0:
             known = np.clip(known, center - CLIP * scale, center + CLIP * scale)
         frame = pd.DataFrame(known, columns=self._names)
-        self.estimator.learn_many(frame, pd.Series(labels.astype(bool)), w=pd.Series(weights, dtype=float))
+        # What the pipeline's own learn_many does, but for two things: merging mini-batches can leave the variance of a
+        # constant input at -1e-17, of which River takes the root, and a rare value may be hundreds of deviations away.
+        self._scaler.learn_many(frame)
+        for name in self._names:
+            self._scaler.vars[name] = max(float(self._scaler.vars[name]), 0.0)
+        scaled = self._scaler.transform_many(frame).clip(-CLIP, CLIP)
+        self._model.learn_many(scaled, pd.Series(labels.astype(bool)), w=pd.Series(weights, dtype=float))
 
     def forget(self, kept: float) -> None:
         """Do nothing: gradient steps forget at their own pace."""

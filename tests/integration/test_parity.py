@@ -17,6 +17,7 @@ from stream.archive import archive
 from stream.replay import replay
 from stream.score_log import ScoredLog, score_log
 from stream.settings import Settings
+from stream.topics import create_topics
 from tests.bundles import save_bundle
 from tests.integration.outcome import (
     Record,
@@ -120,6 +121,7 @@ def test_every_order_of_online_retail_is_scored(fleet: Fleet, tmp_path: Path) ->
     log = load_online_retail(_RETAIL).log()
     month = 30 * 86_400.0
     save_bundle(fleet.settings.bundle, horizon_seconds=month, timezone="Europe/London", currency="GBP")
+    create_topics(fleet.settings)  # the learner waits for longer labels
     streamed = stream(fleet, log)
     assert_parity(fleet, log, streamed, tmp_path)
     assert streamed.scores.keys() == set(log["event_id"].to_pylist())

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from stream.exceptions import BrokerError, BrokerUnavailable, ServiceError, Topi
 from stream.server_process import free_port
 from stream.services import EmbeddedServices, KafkaServer, RedisServer
 from stream.settings import Settings
-from stream.topics import create_topics
+from stream.topics import check_retention, create_topics
 from tests.integration.servers import Services
 
 
@@ -80,6 +81,19 @@ def test_topics_are_configured_for_their_use(topics: Settings) -> None:
     assert events["message.timestamp.type"]["value"] == "LogAppendTime"
     assert set(scores["cleanup.policy"]["value"].split(",")) == {"compact", "delete"}
     assert int(letters["max.message.bytes"]["value"]) > int(events["max.message.bytes"]["value"])
+
+
+def test_a_longer_horizon_lengthens_what_the_learner_waits_with(topics: Settings) -> None:
+    month = timedelta(days=30)
+    check_retention(topics, topics.horizon)
+    with pytest.raises(
+        TopicMismatch, match="keeps records for 7 d.*labels need 37 d.*`intent topics create`"
+    ):
+        check_retention(topics, month)
+    create_topics(topics.model_copy(update={"horizon": month}))
+    check_retention(topics, month)
+    create_topics(topics)
+    check_retention(topics, month)
 
 
 def test_a_dead_letter_may_be_larger_than_any_event(topics: Settings) -> None:

@@ -91,7 +91,11 @@ def _uneven_topics(settings: Settings, folder: Path) -> tuple[dict[str, Any], li
 
 def _short_retention(settings: Settings, folder: Path) -> tuple[dict[str, Any], list[str]]:
     bundle = save_bundle(folder / "long-horizon", horizon_seconds=30 * 86_400)
-    return {"bundle": bundle}, [f"{settings.examples_topic} keeps", "retention.ms", "INTENT_LEARNING=off"]
+    return {"bundle": bundle}, [
+        f"{settings.examples_topic} keeps",
+        "intent topics create",
+        "INTENT_LEARNING=off",
+    ]
 
 
 def _no_number(settings: Settings, folder: Path) -> tuple[dict[str, Any], list[str]]:

@@ -49,12 +49,13 @@ def folder(log: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_bundle_holds_four_files_and_loads(folder: Path) -> None:
+def test_the_bundle_holds_five_files_and_loads(folder: Path) -> None:
     assert {p.name for p in folder.iterdir()} == {
         "network.onnx",
         "segmenter.json",
         "calibration.json",
         "manifest.json",
+        "reference.json",
     }
     manifest = Bundle.load(folder).manifest
     assert manifest.features_version == schema_hash()

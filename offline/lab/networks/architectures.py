@@ -128,7 +128,7 @@ def _body(x: Any, architecture: Architecture, layers: dict[str, Any]) -> Any:
         else:
             x = keras.layers.Dense(units, kernel_initializer="he_normal")(x)
         if architecture.batch_norm:
-            x = keras.layers.BatchNormalization()(x)
+            x = keras.layers.BatchNormalization(momentum=0.9)(x)
         x = keras.layers.Activation(architecture.activation)(x)
         return keras.layers.Dropout(architecture.dropout)(x) if architecture.dropout else x
 

@@ -109,12 +109,14 @@ def picture(problem: Problem, found: Boundary, title: str) -> Picture:
         where = {"row": 1, "col": at + 1}
         figure.add_heatmap(
             x=found.x, y=found.y, z=surface.probabilities.round(4), zmin=0, zmax=min(1.0, top),
-            colorscale=_centred(middle), showscale=at == count - 1, colorbar={"title": "probability", "tickformat": ".0%"},
+            colorscale=_centred(middle), showscale=at == count - 1,
+            colorbar={"title": "probability", "tickformat": ".0%"},
             hovertemplate=f"{first} %{{x:.3g}}<br>{second} %{{y:.3g}}<br>%{{z:.1%}}<extra></extra>", **where,
         )  # fmt: skip
         figure.add_contour(
             x=found.x, y=found.y, z=surface.probabilities, showscale=False, hoverinfo="skip",
-            contours={"type": "constraint", "operation": "=", "value": found.level}, line={"color": "#1f2733", "width": 2},
+            contours={"type": "constraint", "operation": "=", "value": found.level},
+            line={"color": "#1f2733", "width": 2},
             showlegend=False, **where,
         )  # fmt: skip
         for happened, label, colour in (
@@ -134,7 +136,8 @@ def picture(problem: Problem, found: Boundary, title: str) -> Picture:
     return Picture(
         title,
         figure,
-        f"Black: where the probability is {found.level:.0%}. A linear model can only cut the plane in two by a smooth line; a "
+        f"Black: where the probability is {found.level:.0%}. A linear model can only cut the plane in "
+        "two by a smooth line; a "
         "network can bend it. Dots are some of the rows.",
     )
 

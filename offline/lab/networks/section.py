@@ -150,8 +150,10 @@ def _table(found: Study, how: str) -> Table:
         )
     caption = (
         f"{how.capitalize()}. Each network differs from “{REFERENCE}” (two layers of 128, dropout 0.1, weight decay "
-        f"{TRAINED.weight_decay:g}, AdamW, stopped by a fifth of the training rows) in one thing. 95 % intervals and p by bootstrap over the "
-        "test. Epochs: that whose weights were kept, of those trained. Do not pick the best row by this test: many were tried."
+        f"{TRAINED.weight_decay:g}, AdamW, stopped by a fifth of the training rows) in one thing. 95 "
+        "% intervals and p by bootstrap over the "
+        "test. Epochs: that whose weights were kept, of those trained. Do not pick the best row by "
+        "this test: many were tried."
     )
     return Table("Experiments", pd.DataFrame(rows), caption, {"p": ".3f", "weights": ",.0f"})
 
@@ -201,9 +203,12 @@ def _summary(found: Study, shown: Demonstrated) -> list[str]:
     sure = "more than chance" if gap.p < _SURE else "not beyond chance"
     return [
         f"{len(found.outcomes)} networks were tried. The recommended one ({whole.experiment.name}) reaches AUC "
-        f"{with_interval(whole.figures, 'auc')}, logistic regression {with_interval(found.logistic, 'auc')}: {gap.value:+.3f}, {sure}.",
-        f"The highest AUC of all is {best.figures['auc']:.3f} ({best.experiment.name}); with so many tried on one test, part "
+        f"{with_interval(whole.figures, 'auc')}, logistic regression "
+        f"{with_interval(found.logistic, 'auc')}: {gap.value:+.3f}, {sure}.",
+        f"The highest AUC of all is {best.figures['auc']:.3f} ({best.experiment.name}); with so many "
+        "tried on one test, part "
         "of any lead is luck.",
-        f"On the demonstration, whose boundary is an ellipse, a line reaches AUC {shown.logistic:.3f}, the network {shown.network:.3f}, and "
+        "On the demonstration, whose boundary is an ellipse, a line reaches AUC "
+        f"{shown.logistic:.3f}, the network {shown.network:.3f}, and "
         f"the truth itself {shown.best:.3f}.",
     ]

@@ -82,9 +82,9 @@ class Trainer:
 
         self.model, self.training = model, training
         total = steps * training.epochs
-        warm = max(1, int(_WARM_UP * total))
+        warm = int(_WARM_UP * total)
         schedule = keras.optimizers.schedules.CosineDecay(
-            0.0, total - warm, warmup_target=training.learning_rate, warmup_steps=warm
+            0.0, max(1, total - warm), warmup_target=training.learning_rate, warmup_steps=warm
         )
         self.optimizer = keras.optimizers.AdamW(schedule, weight_decay=training.weight_decay)
         no_decay = [v.path for v in model.trainable_variables if v.path.endswith(("bias", "into", "out"))]

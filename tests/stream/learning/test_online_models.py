@@ -135,6 +135,17 @@ def test_the_pipeline_predicts_what_river_predicts(bundle: Bundle) -> None:
     assert np.allclose(river[True], model.predict_proba_many(inner), atol=1e-12)
 
 
+def test_inputs_that_never_vary_do_no_harm(make: Make, bundle: Bundle) -> None:
+    rows, labels = inputs_of(bundle, 3_000, 1)
+    rows[:, 5:30] = 0.1 + 0.37 * np.arange(25)
+    model = make()
+    for at in range(0, 3_000, 7):
+        part = slice(at, at + 1 + at % 7)
+        model.learn_many(rows[part], labels[part], np.ones(len(labels[part])), 0.1)
+    p = model.predict_proba_many(rows)
+    assert ((p > 0) & (p < 1)).all()
+
+
 def test_an_unseen_segment_sets_no_indicator(bundle: Bundle) -> None:
     examples, _ = lesson(bundle, 10, 1)
     rows = Inputs(bundle).rows(examples.vectors, examples.logit, np.full(10, 99))

@@ -52,7 +52,7 @@ def test_a_customer_is_never_on_both_sides() -> None:
 def test_stratified_folds_have_the_prevalence_of_all_rows() -> None:
     some = problem()
     for fold in (*make_folds(some).folds, *random_splits(some).folds):
-        assert abs(some.target[fold.test].mean() - some.prevalence) < 0.01
+        assert abs(some.target[fold.test].mean() - some.prevalence) < 0.02
 
 
 def test_random_splits_have_the_share_that_was_asked_for() -> None:

@@ -1,0 +1,150 @@
+"""Lifetime values tried on time that they have not seen, beside estimates that anybody could make."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from offline.exploration.view import LogView
+from offline.insight.lifetime import (
+    BgNbd,
+    Floats,
+    GammaGamma,
+    Histories,
+    fit_bg_nbd,
+    fit_gamma_gamma,
+    histories_at,
+)
+from offline.segments.net import net_orders
+
+#: Share of the log's time that the check learns from.
+LEARNED: Final = 0.7
+MODEL, RATE, MEAN = "BG/NBD and gamma-gamma", "past spending goes on", "everybody alike"
+_TOP: Final = 0.1
+_GROUPS: Final = 10
+
+
+class Check(NamedTuple):
+    """Predictions of what customers would spend against what they did.
+
+    Attributes
+    ----------
+    scores
+        One row for each estimate: ``estimate``, ``total`` (predicted sum as a share of the true one), ``mae``, ``rank``
+        (Spearman's correlation), ``top`` (share of the spending that came from the tenth it ranks highest).
+    groups
+        Customers in ten groups by predicted value: ``predicted`` and ``happened`` means, with ``low`` and ``high``.
+    since, until
+        What was to be predicted.
+    customers
+        Who had ordered before.
+    best_top
+        What a ranking by the truth would have in its highest tenth.
+    """
+
+    scores: pd.DataFrame
+    groups: pd.DataFrame
+    since: pd.Timestamp
+    until: pd.Timestamp
+    customers: int
+    best_top: float
+
+
+class Lifetime(NamedTuple):
+    """Lifetime values at the end of the log.
+
+    Attributes
+    ----------
+    frame
+        Indexed by the customer's number: ``alive`` (probability), ``orders`` and ``value`` (money) expected within the
+        next ``days``.
+    """
+
+    frequency: BgNbd
+    money: GammaGamma
+    frame: pd.DataFrame
+    days: int
+
+
+def lifetime_values(view: LogView, days: int) -> Lifetime:
+    """Return what customers are expected to spend within the next days.
+
+    Raises
+    ------
+    TrainingError
+        Too few customers ordered again.
+    """
+    end = view.last + pd.Timedelta(seconds=1)
+    histories = histories_at(view, end)
+    frequency, money = fit_bg_nbd(histories), fit_gamma_gamma(histories)
+    orders = frequency.expected(histories, days)
+    frame = pd.DataFrame(
+        {"alive": frequency.alive(histories), "orders": orders, "value": orders * money.expected(histories)},
+        index=histories.customers,
+    )
+    return Lifetime(frequency, money, frame, days)
+
+
+def check_lifetime(view: LogView) -> Check:
+    """Learn from the first part of the log and predict what its customers spent in the rest.
+
+    Raises
+    ------
+    TrainingError
+        Too few customers ordered again in the first part.
+    """
+    end = view.last + pd.Timedelta(seconds=1)
+    since = view.first + LEARNED * (end - view.first)
+    days = (end - since) / pd.Timedelta(days=1)
+    histories = histories_at(view, since)
+    frequency, money = fit_bg_nbd(histories), fit_gamma_gamma(histories)
+    before = net_orders(view, since).groupby("customer")["value"].sum()
+    spent = before.reindex(histories.customers).to_numpy(np.float64)
+    orders = net_orders(view)
+    after = orders[orders["time"] >= since].groupby("customer")["value"].sum()
+    truth = after.reindex(histories.customers).fillna(0.0).to_numpy(np.float64)
+    estimates: dict[str, Floats] = {
+        MODEL: frequency.expected(histories, days) * money.expected(histories),
+        RATE: spent / np.maximum(histories.age, 7.0) * days,
+        MEAN: np.full(len(truth), _mean_rate(histories, spent) * days),
+    }
+    scores = pd.DataFrame([_score(name, guess, truth) for name, guess in estimates.items()])
+    return Check(scores, _groups(estimates[MODEL], truth), since, end, len(truth), _top(truth, truth))
+
+
+def _mean_rate(histories: Histories, spent: Floats) -> float:
+    return float(spent.sum() / max(histories.age.sum(), 1.0))
+
+
+def _score(name: str, guess: Floats, truth: Floats) -> dict[str, Any]:
+    rank = float(stats.spearmanr(guess, truth).statistic) if np.ptp(guess) > 0 and np.ptp(truth) > 0 else 0.0
+    return {
+        "estimate": name,
+        "total": float(guess.sum() / max(truth.sum(), 1e-12)),
+        "mae": float(np.abs(guess - truth).mean()),
+        "rank": rank,
+        "top": _top(guess, truth) if np.ptp(guess) > 0 else _TOP,
+    }
+
+
+def _top(guess: Floats, truth: Floats) -> float:
+    count = max(1, round(_TOP * len(guess)))
+    best: NDArray[np.intp] = np.argsort(-guess, kind="stable")[:count]
+    return float(truth[best].sum() / max(truth.sum(), 1e-12))
+
+
+def _groups(guess: Floats, truth: Floats) -> pd.DataFrame:
+    order = np.argsort(guess, kind="stable")
+    rows = []
+    for at, own in enumerate(np.array_split(order, min(_GROUPS, len(order)))):
+        mean = float(truth[own].mean())
+        half = 1.96 * float(truth[own].std(ddof=1)) / np.sqrt(len(own)) if len(own) > 1 else 0.0
+        rows.append(
+            {"group": at + 1, "customers": len(own), "predicted": float(guess[own].mean()), "happened": mean,
+             "low": max(mean - half, 0.0), "high": mean + half}
+        )  # fmt: skip
+    return pd.DataFrame(rows)
