@@ -9,7 +9,7 @@ ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-network bench-models clean
+.PHONY: help demo test check bench bench-network bench-learning bench-models clean
 .DELETE_ON_ERROR:
 
 help: ## Show this help
@@ -33,6 +33,9 @@ bench: $(VENV)/bench.stamp ## Throughput and latency, side by side with idiomati
 
 bench-network: $(VENV)/bench.stamp ## How much of the best possible score the network reaches (minutes)
 	$(BIN)/python -m benchmarks.network $(ARGS)
+
+bench-learning: $(VENV)/bench.stamp ## What learning online brings and costs, on Online Retail and in two sales (minutes)
+	$(BIN)/python -m benchmarks.learning $(ARGS)
 
 bench-models: $(VENV)/bench.stamp ## All models on public data sets, by fixed protocols (half an hour)
 	$(BIN)/python -m benchmarks.models $(ARGS)

@@ -15,7 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -157,17 +157,32 @@ class Program:
         return ContenderFailed(f"{' '.join(self._command[1:4])} {what}: {tail or 'its log is empty'}")
 
 
-async def run(contender: Contender, task: Task, events: int) -> Run:
+async def run(
+    contender: Contender,
+    task: Task,
+    events: int,
+    *,
+    settings: Mapping[str, str] | None = None,
+    prepare: Callable[[], None] | None = None,
+) -> Run:
     """Let a contender score the preloaded topic, and return its rate.
 
     Parameters
     ----------
     events
         How many records the topic holds.
+    settings
+        For our worker, beside or instead of the usual ones.
+    prepare
+        Called when Redis and the topic of scores are empty, before the contender starts.
     """
     await make_topics(task.kafka, SCORES, DEAD_LETTERS)
     redis.Redis.from_url(task.redis).flushall()
-    environment = worker_environment(task, "bench.") if contender.name == "ours" else task.environment()
+    if prepare is not None:
+        prepare()
+    ours = contender.command == WORKER
+    environment = worker_environment(task, "bench.") if ours else task.environment()
+    environment |= dict(settings or {})
     log = task.folder / f"{contender.name}-{task.run}.log"
     scores = [TopicPartition(SCORES, partition) for partition in range(PARTITIONS)]
     consumer = AIOKafkaConsumer(bootstrap_servers=task.kafka, auto_offset_reset="earliest")

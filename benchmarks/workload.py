@@ -148,13 +148,14 @@ def _network() -> bytes:
     return bytes(model.SerializeToString())
 
 
-async def make_topics(kafka: str, *names: str) -> None:
-    """Create topics of `PARTITIONS` partitions, emptying those that exist."""
+async def make_topics(kafka: str, *names: str, **settings: str) -> None:
+    """Create topics of `PARTITIONS` partitions, emptying those that exist; ``settings`` with _ for a dot."""
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
     await admin.start()
     # The broker's clock in every record: contenders are timed by it. Deleted files go at once: a run writes
     # 300 MB.
     configs = {"message.timestamp.type": "LogAppendTime", "file.delete.delay.ms": "1000"}
+    configs |= {name.replace("_", "."): value for name, value in settings.items()}
     try:
         for name in names:
             response = await admin.delete_topics([name])

@@ -1,4 +1,4 @@
-"""What learning online brings: Online Retail in event time, and two sales of the simulated shop. Takes minutes.
+"""What learning online brings and costs: Online Retail in event time, two sales of the simulated shop. Takes minutes.
 
 ``docs/learning.md`` and ``docs/learning.svg`` are made from the figures in ``docs/learning.json``, of which every run
 replaces what it measured.
@@ -19,6 +19,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.learning.cost import scorer_cost
 from benchmarks.learning.drift import drift_tables, run_drift
 from benchmarks.learning.picture import picture
 from benchmarks.learning.retail import retail_tables, run_retail
@@ -40,11 +41,15 @@ def step(description: str) -> Iterator[Callable[[int, int], None]]:
 def measure(only: str | None, trained: int, customers: int) -> dict[str, Any]:
     """Return the figures of the parts that are asked for; so many customers take part in the sales."""
     found: dict[str, Any] = {}
-    if only != "drift":
+    if only in (None, "retail"):
         found["online_retail"] = run_retail(step)
-    if only != "retail":
+    if only in (None, "drift"):
         found["drift"] = run_drift(step, trained=trained, customers=customers)
         found["cost"] = {"learner_examples_per_second": found["drift"].pop("learner_examples_per_second")}
+    if only in (None, "cost"):
+        cost = scorer_cost(step)
+        found.setdefault("cost", {})
+        found["cost"] |= {"scorer_ratio": cost.ratio, "scorer_on": cost.on, "scorer_off": cost.off}
     return found
 
 
@@ -58,15 +63,22 @@ def write_docs(found: dict[str, Any], folder: Path) -> None:
     """Replace what was measured in the figures kept in ``folder``, and make page and picture anew."""
     kept = folder / "learning.json"
     known = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
-    known |= found
+    cost = known.get("cost", {}) | found.get("cost", {})
+    known |= found | ({"cost": cost} if cost else {})
     kept.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     page = ["# What learning online brings", "", "Made by `make bench-learning`.", ""]
     if "drift" in known:
         (folder / "learning.svg").write_text(picture(known["drift"]), encoding="utf-8")
         page += ["![The error through two sales](learning.svg)", ""]
-    if "cost" in known:
-        speed = known["cost"]["learner_examples_per_second"]
+    if "learner_examples_per_second" in cost:
+        speed = cost["learner_examples_per_second"]
         page += [f"The learner took {speed:,.0f} examples a second on one core.", ""]
+    if "scorer_ratio" in cost:
+        page += [
+            f"With learning on the scorer took {cost['scorer_on']:,.0f} events a second, without it "
+            f"{cost['scorer_off']:,.0f}: {cost['scorer_ratio']:.2f} (median of pairs).",
+            "",
+        ]
     text = io.StringIO()
     console = Console(file=text, width=_WIDTH, color_system=None)
     for table in tables(known):
@@ -83,7 +95,7 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--only", choices=("drift", "retail"), help="measure one of the two")
+    parser.add_argument("--only", choices=("drift", "retail", "cost"), help="measure one of the three")
     parser.add_argument(
         "--trained", type=int, default=TRAINED_CUSTOMERS, help="customers to train on before a sale"
     )

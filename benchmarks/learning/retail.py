@@ -29,6 +29,7 @@ NAMES: Final = {
     "blend": "blend (published)",
     "online": "online model",
     "network": "network, frozen",
+    "forest": "adaptive forest, online",
     "lightgbm_weekly": "LightGBM, weekly",
     "lightgbm_default": "LightGBM, as in training",
     "logistic_weekly": "logistic, weekly",
@@ -75,6 +76,8 @@ def predictions(known: Orders, bundle: Any, when: Period, step: Step = _silent) 
     """Return each contender's probabilities of the orders in the period."""
     with step("Replaying the orders") as on_progress:
         found = contenders.replayed(known, bundle, when, on_progress=on_progress)
+    with step("Replaying the orders to an adaptive forest") as on_progress:
+        found["forest"] = contenders.adaptive_forest(known, bundle, when, on_progress)
     with step("Fitting LightGBM every week"):
         found["lightgbm_weekly"] = contenders.refitted_weekly(known, when, contenders.lightgbm)
         found["lightgbm_default"] = contenders.refitted_weekly(known, when, contenders.lightgbm_default)

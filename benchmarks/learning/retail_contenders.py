@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from benchmarks.learning.retail_bgnbd import Histories, fit_bg_nbd, histories_at
-from benchmarks.learning.retail_data import CONTEXT, TIMEZONE, Orders, Period, local_days, until
+from benchmarks.learning.retail_data import CONTEXT, DELAY_MS, TIMEZONE, Orders, Period, local_days, until
 from features.bundle import Bundle
 from features.log import write_log
 from features.state import DAY_MS, MINUTE_MS
@@ -41,6 +41,8 @@ LEARNING: Final = LearningSettings(
     recalibration_deviation=0.2,
 )
 
+_TREES: Final = 10
+_CERTAIN: Final = 0.01  # trees of few orders say 0 and 1, of which the log-loss would be infinite
 _WEEK_MS: Final = 7 * DAY_MS
 _BATCH, _BATCH_MS = 512, 10 * MINUTE_MS
 
@@ -105,6 +107,35 @@ def replayed(
             on_progress(start, len(rows))
     online, blend = np.vstack(lived)[as_of >= when.begin].T
     return {"network": scores.probability[as_of >= when.begin], "online": online, "blend": blend}
+
+
+def adaptive_forest(
+    orders: Orders, bundle: Bundle, when: Period, on_progress: OnProgress | None = None
+) -> Floats:
+    """Return the probabilities of River's adaptive random forest, which learns each order when its label is known.
+
+    It takes the network's logit and all columns. Too slow for the stream (a millisecond and more an example), hence a
+    benchmark's matter only [Gomes et al. 2017, doi 10.1007/s10994-017-5642-8].
+    """
+    from river.forest import ARFClassifier
+
+    rows = np.flatnonzero(orders.as_of < when.end)
+    vectors = np.ascontiguousarray(orders.vectors[rows])
+    logits = bundle.score(vectors).logit
+    scaled = Scaling.fit(vectors[orders.as_of[rows] < when.trained]).apply(vectors)
+    as_of, labels = orders.as_of[rows], orders.labels[rows].tolist()
+    examples = [dict(enumerate(row)) for row in np.column_stack([logits, scaled]).astype(np.float64).tolist()]
+    forest = ARFClassifier(n_models=_TREES, seed=0)
+    known, out = 0, []
+    for at, now in enumerate(as_of.tolist()):
+        while known < at and as_of[known] + DELAY_MS <= now:
+            forest.learn_one(examples[known], labels[known])
+            known += 1
+        if now >= when.begin:
+            out.append(forest.predict_proba_one(examples[at]).get(1, 0.5))
+        if on_progress is not None:
+            on_progress(at + 1, len(rows))
+    return np.clip(np.array(out), _CERTAIN, 1 - _CERTAIN)
 
 
 def refitted_weekly(

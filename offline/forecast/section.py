@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Final
 
 import plotly.graph_objects as go
@@ -33,10 +34,8 @@ def forecast(workspace: Workspace) -> Section:
         days = asked if asked is not None else min(_DAYS, len(every) // (_EIGHT + 2))
         steps = max(1, round(days * every.season / 7))
         made: list[tuple[Series, int]] = [(every, steps)]
-        try:
+        with suppress(TrainingError):  # what is too short for weeks still has days
             made.append((weekly(view), max(1, round(days / 7)) if asked is not None else _WEEKS))
-        except TrainingError:
-            pass  # what is too short for weeks still has days
         parts: list[Table | Picture] = []
         summary: list[str] = []
         figures: dict[str, Any] = {}
@@ -104,7 +103,8 @@ def _parts(series: Series, measure: str, result: Forecast) -> list[Table | Pictu
         Picture(
             f"{what}: forecast",
             _picture(series, measure, result),
-            f"Dark band: 80 %, light band: 95 % interval, from errors at earlier times. Forecast by: "
+            f"{'Before refunds. ' if measure == 'revenue' else ''}Dark band: 80 %, light band: 95 % interval, from "
+            f"errors at earlier times. Forecast by: "
             f"{_method(result.method, series)}. Orange: what would have been forecast at earlier times.",
         ),
         Table(

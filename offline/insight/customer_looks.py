@@ -44,7 +44,8 @@ def valuable_customers(view: LogView) -> Look:
     traits = found.compared
     orders = traits.loc["orders"]
     summary = [
-        f"High-value customers, the best {TOP:.0%} of the buyers, spent at least {found.least:,.0f} {view.currency} and "
+        f"High-value customers, the best {TOP:.0%} of the buyers, spent at least {found.least:,.0f} "
+        f"{view.currency} and "
         f"brought {found.share:.0%} of the money; the median one ordered {orders['high value']:.0f} times (others: "
         f"{orders['others']:.0f})."
     ]
@@ -55,7 +56,8 @@ def valuable_customers(view: LogView) -> Look:
     if len(found.first_order):
         low, high = found.first_order.iloc[0], found.first_order.iloc[-1]
         summary.append(
-            f"The first order tells early: of the quarter with the largest ones {high['high value']:.0%} became high-value "
+            f"The first order tells early: of the quarter with the largest ones {high['high value']:.0%} "
+            "became high-value "
             f"customers, of the quarter with the smallest {low['high value']:.0%}."
         )
         parts.append(
@@ -86,13 +88,15 @@ def lifetime(view: LogView, segments: Segmented, names: list[str]) -> Look:
     total = frame["value"].sum()
     off = model["total"] - 1
     trend = (
-        f" In sum it was {abs(off):.0%} too {'high' if off > 0 else 'low'}: it knows neither seasons nor growth, so take it "
+        f" In sum it was {abs(off):.0%} too {'high' if off > 0 else 'low'}: it knows neither seasons nor "
+        "growth, so take it "
         "for ranking customers and the forecast for sums."
         if abs(off) > _OFF
         else f" In sum it was {off:+.0%} off."
     )
     summary = [
-        f"Lifetime value, {values.days} days ahead: {total:,.0f} {view.currency} from {len(frame):,} customers; the best "
+        f"Lifetime value, {values.days} days ahead: {total:,.0f} {view.currency} from {len(frame):,} "
+        "customers; the best "
         f"tenth is expected to bring {_top_share(frame['value']):.0%} of it.",
         f"Tried on the time from {check.since:%d %b %Y} on: the tenth of customers that it ranks highest brought "
         f"{model['top']:.0%} of the spending (ranking by past spending: {rate['top']:.0%}, a perfect ranking: "
@@ -126,7 +130,8 @@ def _lifetime_parts(
         Table(
             "Estimates of lifetime value, tried",
             check.scores,
-            f"total: predicted sum as a share of the true one; mae in {currency} per customer; rank: Spearman; top: share of "
+            f"total: predicted sum as a share of the true one; mae in {currency} per customer; rank: "
+            "Spearman; top: share of "
             f"the spending from the tenth ranked highest. {RATE}: spending per day so far; {MEAN}: the mean of all.",
             formats,
         ),

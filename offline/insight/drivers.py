@@ -22,6 +22,7 @@ MOST_ROWS: Final = 4_000
 _AVERAGED: Final = 400
 _GRID: Final = 25
 _GRID_CATEGORIES: Final = 12
+_TAIL: Final = 0.95  # beyond, few rows stretch the axis
 #: Reasons for one row.
 REASONS: Final = 3
 
@@ -130,7 +131,7 @@ def dependence(model: InsightModel, name: str, *, seed: int = 0) -> Dependence:
         codes = [float(list(map(str, series.cat.categories)).index(value)) for value in grid]
     else:
         known = series.dropna().to_numpy(np.float64)
-        codes = np.unique(np.quantile(known, np.linspace(0.01, 0.99, _GRID))).tolist()
+        codes = np.unique(np.quantile(known, np.linspace(0.01, _TAIL, _GRID))).tolist()
         grid = codes
     found = np.empty((len(codes), len(rows)))
     for nth, value in enumerate(codes):

@@ -56,7 +56,7 @@ class BgNbd(NamedTuple):
         log_odds = np.log(self.a / (self.b + np.maximum(x, 1) - 1)) + (self.r + x) * np.log(
             (self.alpha + age) / (self.alpha + recency)
         )
-        return np.where(x > 0, 1 / (1 + np.exp(np.minimum(log_odds, 700))), 1.0)
+        return np.asarray(np.where(x > 0, 1 / (1 + np.exp(np.minimum(log_odds, 700))), 1.0))
 
     def expected(self, histories: Histories, days: float) -> Floats:
         """Return the expected number of days with orders within the next days (equation 10)."""
@@ -66,7 +66,7 @@ class BgNbd(NamedTuple):
         grown = ((alpha + age) / (alpha + age + days)) ** (r + x) * hyp2f1(r + x, b + x, a + b + x - 1, z)
         left = a / (b + np.maximum(x, 1) - 1) * ((alpha + age) / (alpha + recency)) ** (r + x)
         found = (a + b + x - 1) / (a - 1) * (1 - grown) / (1 + np.where(x > 0, left, 0.0))
-        return np.maximum(found, 0.0)
+        return np.asarray(np.maximum(found, 0.0))
 
 
 class GammaGamma(NamedTuple):
@@ -80,7 +80,7 @@ class GammaGamma(NamedTuple):
         """Return the expected mean value of an order: between the customer's own mean and that of all."""
         x, value = histories.repeats, histories.value
         p, q, gamma = self
-        return p * (gamma + x * value) / (p * x + q - 1)
+        return np.asarray(p * (gamma + x * value) / (p * x + q - 1))
 
 
 def histories_at(view: LogView, moment: pd.Timestamp) -> Histories:
@@ -144,7 +144,8 @@ def _require_repeaters(histories: Histories) -> None:
     repeaters = int(np.count_nonzero(histories.repeats > 0))
     if repeaters < _LEAST_REPEATERS:
         raise TrainingError(
-            f"{repeaters} customers ordered on more than one day; lifetime values need at least {_LEAST_REPEATERS}: use "
+            f"{repeaters} customers ordered on more than one day; lifetime values need at least "
+            f"{_LEAST_REPEATERS}: use "
             "a longer log"
         )
 

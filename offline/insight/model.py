@@ -122,9 +122,9 @@ def _fit(problem: Problem, seed: int) -> tuple[Any, Calibration]:
                 "each class are needed; use more data or another --horizon"
             )
     categories = [at for at, name in enumerate(problem.columns) if problem.kinds[name] == "categorical"]
-    rows, labels = encoded(problem.columns), problem.target.astype(np.int8)
-    train = lightgbm.Dataset(rows[parts.train], labels[parts.train], categorical_feature=categories or "auto")
-    judge = lightgbm.Dataset(rows[parts.test], labels[parts.test], reference=train)
+    columns, labels = encoded(problem.columns), problem.target.astype(np.int8)
+    train = lightgbm.Dataset(columns[parts.train], labels[parts.train], categorical_feature=categories or "auto")
+    judge = lightgbm.Dataset(columns[parts.test], labels[parts.test], reference=train)
     settings = {
         "objective": "binary", "learning_rate": 0.04, "num_leaves": 31, "feature_fraction": 0.5,
         "bagging_fraction": 0.7, "bagging_freq": 1, "lambda_l2": 10.0, "seed": seed, "deterministic": True,

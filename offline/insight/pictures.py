@@ -1,4 +1,4 @@
-"""Pictures of insight: importance, effects of values, partial dependence, effects per segment, profit, lifetime value."""
+"""Pictures of insight: effects of values, partial dependence, effects per segment, profit, lifetime value."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def swarm(drivers: Drivers, *, log: bool, seed: int = 0) -> Picture:
     figure.add_vline(x=0, line={"color": GREY, "width": 1})
     figure.update_yaxes(
         tickvals=list(range(len(names))), ticktext=[column_words(n, log=log) for n in reversed(names)],
-        showgrid=False, range=[-0.6, len(names) - 0.4],
+        showgrid=False, zeroline=False, range=[-0.6, len(names) - 0.4],
     )  # fmt: skip
     figure.update_xaxes(title_text="effect on the log-odds (SHAP value)")
     figure.update_layout(height=130 + 32 * len(names), margin={"t": 20})
@@ -90,7 +90,8 @@ def dependences(found: list[Dependence], *, log: bool, target: str) -> Picture:
     return Picture(
         "How the probability depends on single columns",
         figure,
-        f"Partial dependence of: {target}. Line: mean over rows if all had that value; band: the middle half of the rows.",
+        f"Partial dependence of: {target}. Line: mean over rows if all had that value; band: the middle "
+        "half of the rows.",
     )
 
 
@@ -112,7 +113,8 @@ def group_effects(frame: pd.DataFrame, *, log: bool) -> Picture:
     return Picture(
         "What drives conversion in each segment",
         figure,
-        "Mean effect on the log-odds of the segment's rows: what lifts it above the average customer, and what lowers it.",
+        "Mean effect on the log-odds of the segment's rows: what lifts it above the average customer, and "
+        "what lowers it.",
     )
 
 
@@ -135,7 +137,8 @@ def profit_picture(curve: ProfitCurve, economics: Economics) -> Picture:
     best = curve.best
     figure.add_vline(x=best["contacted"], line={"color": GREY, "dash": "dot"})
     figure.add_scatter(
-        x=[best["contacted"]], y=[best["happened"]], mode="markers", name=f"from {economics.threshold:.1%} on, where it pays",
+        x=[best["contacted"]], y=[best["happened"]], mode="markers",
+        name=f"from {economics.threshold:.1%} on, where it pays",
         marker={"size": 11, "color": GREY, "symbol": "diamond"}, hoverinfo="skip",
     )  # fmt: skip
     figure.update_xaxes(title_text="customers contacted, likeliest first", tickformat=".0%")

@@ -56,7 +56,8 @@ def gain_insight(workspace: Workspace) -> Section:
     summary = [_quality(model), _ranked(drivers, log)]
     parts: list[Table | Picture] = [
         swarm(drivers, log=log, seed=seed),
-        Table("Columns by their effect", _ranking(drivers, log), "Effect: mean absolute SHAP value, in log-odds. Direction: "
+        Table("Columns by their effect", _ranking(drivers, log),
+              "Effect: mean absolute SHAP value, in log-odds. Direction: "
               "rank correlation of value and effect; +1 = more of it, likelier.",
               {"effect": ".3f", "share": ".1%", "direction": "+.2f"}),
         dependences(found, log=log, target=problem.target_name),
@@ -79,7 +80,8 @@ def gain_insight(workspace: Workspace) -> Section:
         Table(
             "Reasons, for the likeliest",
             reasoned,
-            f"The three columns that moved the {'customer' if log else problem.unit}'s log-odds most; + raises, - lowers.",
+            f"The three columns that moved the {'customer' if log else problem.unit}'s log-odds most; + "
+            "raises, - lowers.",
             {"probability": ".1%"},
         )
     )
@@ -117,7 +119,8 @@ def _quality(model: InsightModel) -> str:
         f"{found['prevalence']:.1%}, calibration error {found['ece']:.3f}, on rows it has not seen."
     )
     if model.with_leaks is not None:
-        text += f" Columns that seem to know the target are left out; with them the AUC would be {model.with_leaks['auc']:.3f}."
+        auc = model.with_leaks["auc"]
+        text += f" Columns that seem to know the target are left out; with them the AUC would be {auc:.3f}."
     return text
 
 
@@ -233,15 +236,18 @@ def _mean_order(view: LogView) -> float:
 def _profit_sentence(economics: Economics, curve: ProfitCurve) -> str:
     if economics.threshold > 1:
         return (
-            f"With {economics.value:,.2f} {economics.currency} per purchase, {economics.cost:,.2f} per contact and an effect "
+            f"With {economics.value:,.2f} {economics.currency} per purchase, {economics.cost:,.2f} per "
+            "contact and an effect "
             f"of {economics.effect:.0%}, no contact pays."
         )
     best = curve.best
     return (
-        f"A contact pays from a probability of {economics.threshold:.1%} on ({economics.value:,.2f} {economics.currency} "
+        f"A contact pays from a probability of {economics.threshold:.1%} on ({economics.value:,.2f} "
+        f"{economics.currency} "
         f"per purchase, {economics.cost:,.2f} per contact, {economics.effect:.0%} more purchases by it, the latter an "
-        f"assumption): {best['contacted']:.0%} of the customers contacted bring {best['happened']:,.0f} "
-        f"({best['low']:,.0f} to {best['high']:,.0f}), contacting everybody {curve.everybody:,.0f}."
+        f"assumption). Contacting those {best['contacted']:.0%} of the customers would have brought "
+        f"{best['happened']:,.0f} ({best['low']:,.0f} to {best['high']:,.0f}) in the test, contacting everybody "
+        f"{curve.everybody:,.0f}."
     )
 
 

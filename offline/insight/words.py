@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from features.state import DAY_MS
@@ -16,6 +18,7 @@ _NEVER_S = 400 * DAY_MS // 1000
 _SECONDS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 _LARGE = 1_000.0
 _TRACE = 0.01
+_DECAYED = re.compile(r"(.+)_(\d+[mhd])")
 
 
 def value_words(column: str, value: Any, *, log: bool) -> str:
@@ -31,22 +34,26 @@ def value_words(column: str, value: Any, *, log: bool) -> str:
     >>> value_words("since_purchase", 172_800.0, log=True), value_words("member", True, log=False)
     ('2 d', 'yes')
     """
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if pd.isna(value):
-        return "missing"
-    if not isinstance(value, int | float):
-        return str(value)
-    if log and _UNITS.get(column) == "s":
-        if value >= _NEVER_S:
-            return "never"
-        for size, unit in _SECONDS:
-            if value >= size:
-                return f"{value / size:.3g} {unit}"
-        return f"{value:.3g} s"
-    if log and abs(value) < _TRACE:  # what is left of a decayed counter
-        return "0"
-    return f"{value:,.0f}" if abs(value) >= _LARGE else f"{value:.3g}"
+    if isinstance(value, bool | np.bool_):
+        text = "yes" if value else "no"
+    elif pd.isna(value):
+        text = "missing"
+    elif not isinstance(value, int | float):
+        text = str(value)
+    elif log and _UNITS.get(column) == "s":
+        text = _span(value)
+    elif log and abs(value) < _TRACE:  # what is left of a decayed counter
+        text = "0"
+    else:
+        text = f"{value:,.0f}" if abs(value) >= _LARGE else f"{value:.3g}"
+    return text
+
+
+def _span(seconds: float) -> str:
+    if seconds >= _NEVER_S:
+        return "never"
+    size, unit = next(((s, u) for s, u in _SECONDS if seconds >= s), (1, "s"))
+    return f"{seconds / size:.3g} {unit}"
 
 
 def column_words(column: str, *, log: bool) -> str:
@@ -56,8 +63,14 @@ def column_words(column: str, *, log: bool) -> str:
     --------
     >>> column_words("purchase_gap_mean", log=True), column_words("ExitRates", log=False)
     ('purchase gap mean', 'exit rates')
+    >>> column_words("purchase_30d", log=True)
+    'recent purchase (30d)'
     """
-    return column.replace("_", " ") if log else in_words(column)
+    if not log:
+        return in_words(column)
+    decayed = _DECAYED.fullmatch(column)
+    words = f"recent {decayed[1]} ({decayed[2]})" if decayed else column
+    return words.replace("_", " ")
 
 
 def meaning(column: str) -> str:

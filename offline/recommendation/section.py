@@ -44,7 +44,8 @@ def recommend(workspace: Workspace) -> Section:
         Picture(
             f"Hit rate and NDCG of {TOP} recommended items",
             _picture(trial),
-            f"{trial.customers:,} customers; learned until {_day(trial.learned_until)}, tried on what they {trial.what} "
+            f"{trial.customers:,} customers; learned until {_day(trial.learned_until)}, tried on what they "
+            f"{trial.what} "
             "from then on. 95 % intervals over customers.",
         ),
         Table("Recommenders tried", _table(frame), _caption(trial), _FORMATS),
@@ -57,7 +58,8 @@ def recommend(workspace: Workspace) -> Section:
         Table(
             "Offers for segments and intent",
             offers_table(offers),
-            "Items: for customers of whom nothing more is known. High intent is helped, not discounted; an incentive goes "
+            "Items: for customers of whom nothing more is known. High intent is helped, not discounted; "
+            "an incentive goes "
             "to those in between.",
         ),
         Table("Items for single customers, for example", _examples(made), "Of the customers seen latest."),
@@ -77,9 +79,7 @@ def recommend(workspace: Workspace) -> Section:
     return Section("recommendations", "Recommendations", _summary(trial, len(made)), parts, figures)
 
 
-_FORMATS: Final = {"hit rate": ".3f", "NDCG": ".4f", "new hit rate": ".3f", "new NDCG": ".4f", "coverage": ".1%",
-                   "validation": ".4f", "hit rate ±": ".3f", "NDCG ±": ".4f", "new hit rate ±": ".3f",
-                   "new NDCG ±": ".4f"}  # fmt: skip
+_FORMATS: Final = {"coverage": ".1%", "validation": ".4f"}
 
 
 def _summary(trial: Trial, customers: int) -> list[str]:
@@ -114,9 +114,20 @@ def _caption(trial: Trial) -> str:
 
 
 def _table(frame: pd.DataFrame) -> pd.DataFrame:
-    order = ["recommender", "hit rate", "hit rate ±", "NDCG", "NDCG ±", "new hit rate", "new hit rate ±", "new NDCG",
-             "new NDCG ±", "coverage", "validation", "chosen", "chosen for new"]  # fmt: skip
-    return frame[[name for name in order if name in frame]]
+    """Return the scores for people: a measure and half of its interval in one cell."""
+    table = frame[["recommender"]].copy()
+    for name, digits in (("hit rate", 3), ("NDCG", 4), ("new hit rate", 3), ("new NDCG", 4)):
+        if name in frame:
+            table[name] = [
+                "–" if pd.isna(value) else f"{value:.{digits}f} ± {half:.{digits}f}"
+                for value, half in zip(frame[name], frame[f"{name} ±"], strict=True)
+            ]
+    table[["coverage", "validation"]] = frame[["coverage", "validation"]]
+    table["chosen"] = [
+        " and ".join(what for what, is_it in (("all", best), ("new", best_new)) if is_it)
+        for best, best_new in zip(frame["chosen"], frame["chosen for new"], strict=True)
+    ]
+    return table
 
 
 def _picture(trial: Trial) -> go.Figure:
@@ -142,7 +153,7 @@ def _picture(trial: Trial) -> go.Figure:
 def _examples(made: list[tuple[str, CustomerItems]]) -> pd.DataFrame:
     return pd.DataFrame(
         [
-            {"customer": customer, "items": ", ".join(own.items[:5]), "new to the customer": ", ".join(own.new_items[:5])}
+            {"customer": customer, "items": ", ".join(own.items[:5]), "new to them": ", ".join(own.new_items[:5])}
             for customer, own in made[-_SHOWN:]
         ]
     )  # fmt: skip

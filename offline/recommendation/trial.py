@@ -38,7 +38,7 @@ class Trial(NamedTuple):
     scores
         One row for each kind: ``recommender``, ``hit rate``, ``NDCG``, their ``±`` (half of the 95 % interval over
         customers), ``coverage`` (share of all items that are recommended to anybody), and ``new ...``, the same for
-        items that the customer had nothing to do with before; ``validation``, the NDCG that the settings were chosen by.
+        items that the customer had nothing to do with before; ``validation``, the NDCG that chose the settings.
     best, best_new
         The recipe with the highest NDCG in the validation span, for all items and for new ones.
     differences
@@ -86,7 +86,8 @@ def try_out(
         earlier = taken(known, validation, test, bought=False, seed=seed)
     if min(len(later.customers), len(earlier.customers)) < _LEAST_CUSTOMERS:
         raise TrainingError(
-            f"{len(later.customers)} customers known before come back in the last part of the log: recommendations cannot "
+            f"{len(later.customers)} customers known before come back in the last part of the log: "
+            "recommendations cannot "
             f"be tried on fewer than {_LEAST_CUSTOMERS}; use a longer log"
         )
     kinds = list(dict.fromkeys(recipe.kind for recipe in recipes))

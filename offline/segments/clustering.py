@@ -49,7 +49,7 @@ _LEAST_POINTS: Final = 30
 class Choice(NamedTuple):
     """The chosen number of groups, the centroids, every point's group, and the table the choice was made from."""
 
-    count: int
+    number: int
     centroids: Points
     members: Members
     tried: pd.DataFrame

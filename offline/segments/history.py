@@ -33,8 +33,9 @@ def history_at(view: LogView, moment: pd.Timestamp) -> pd.DataFrame:
     """Return one row for each customer known before a moment, indexed by the customer's number.
 
     Columns: ``recency`` (days since the last order, or since the last event where the log has browsing),
-    ``frequency`` and ``purchases`` (orders), ``monetary`` (money spent, less refunds until then), ``sessions``, ``events``, ``carts`` (additions
-    to the cart, decayed with a half-life of a week), ``tenure`` (days since the first event).
+    ``frequency`` and ``purchases`` (orders), ``monetary`` (money spent, less refunds until then),
+    ``sessions``, ``events``, ``carts`` (additions to the cart, decayed with a half-life of a week), ``tenure`` (days
+    since the first event).
     """
     before = (view.events["time"] < moment).to_numpy()
     events, sessions = view.events[before], view.sessions[before]

@@ -44,7 +44,7 @@ def name_customers(groups: list[pd.DataFrame], facts: list[Facts], view: LogView
 
 
 def long_pause(view: LogView) -> float:
-    """Return how many days nine in ten pauses between two orders of a customer are shorter than; infinite if unknown."""
+    """Return the days that nine in ten pauses between two orders are shorter than; infinite if unknown."""
     ordered = view.orders.sort_values(["customer", "time"], kind="stable")
     gaps = ordered.groupby("customer")["time"].diff().dropna() / pd.Timedelta(days=1)
     return float(gaps.quantile(_LONG)) if len(gaps) >= _LEAST_GAPS else float("inf")

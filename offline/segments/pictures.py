@@ -71,7 +71,7 @@ def _loadings(pca: PCA, words: list[str]) -> str:
     for axis, loadings in zip(("To the right", "Upwards"), pca.components_, strict=False):
         order = np.argsort(-np.abs(loadings))[:3]
         named = [
-            f"{'more' if loadings[at] > 0 else 'less'} {words[at]}"
+            f"{words[at]} {'+' if loadings[at] > 0 else '−'}"
             for at in order
             if abs(loadings[at]) >= _MARKED_LOADING
         ]
@@ -188,8 +188,16 @@ def movement_pictures(found: Movement, segments: Segmented) -> list[Picture]:
     ]
 
 
-def value_picture(names: list[str], values: NDArray[np.float64], low: NDArray[np.float64],
-                  high: NDArray[np.float64], axis: str, title: str, caption: str, percent: bool) -> Picture:  # fmt: skip
+def value_picture(
+    names: list[str],
+    values: NDArray[np.float64],
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
+    axis: str,
+    title: str,
+    caption: str,
+    percent: bool,
+) -> Picture:
     """Draw a value per segment with its interval."""
     figure = go.Figure(
         go.Bar(

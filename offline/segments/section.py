@@ -92,7 +92,6 @@ def segment_log_section(view: LogView, segments: Segmented, *, seed: int = 0) ->
                 "spent (median)": own["monetary"].median(),
                 "share of revenue": float(own["monetary"].sum()) / total,
                 "silent (median days)": own["recency"].median(),
-                "what they do": segments.descriptions[k],
             }
         )
     profile = pd.DataFrame(rows)
@@ -105,7 +104,11 @@ def segment_log_section(view: LogView, segments: Segmented, *, seed: int = 0) ->
     ]
     formats = {"share": ".1%", "orders (mean)": ".1f", "spent (mean)": ",.0f", "spent (median)": ",.0f",
                "share of revenue": ".1%", "silent (median days)": ".0f"}  # fmt: skip
-    parts.insert(0, Table("Segments and what they bring", profile, f"Money in {currency}.", formats))
+    said = pd.DataFrame({"segment": segments.names, "what they do": segments.descriptions})
+    parts[:0] = [
+        Table("Segments and what they bring", profile, f"Money in {currency}, less refunds.", formats),
+        Table("Segments in words", said),
+    ]
     figures |= {"profile": profile, "compared": compared}
     if (view.last - view.first) / pd.Timedelta(hours=1) >= _LEAST_HOURS:
         found = movement(view, segments)
@@ -177,7 +180,8 @@ def segment_table_section(problem: Problem, segments: Segmented, *, seed: int = 
     medians.index.name = "column (median)"
     best, worst = int(np.argmax(rate)), int(np.argmin(rate))
     summary = [
-        f"{len(segments.frame):,} {problem.unit}s fall into {segments.count} segments, divided by {len(segments.columns)} "
+        f"{len(segments.frame):,} {problem.unit}s fall into {segments.count} segments, divided by "
+        f"{len(segments.columns)} "
         "numeric columns; the target takes no part.",
         f'"{segments.names[best]}": {rate[best]:.1%} positive ({low[best]:.1%} to {high[best]:.1%}), '
         f"{rate[best] / problem.prevalence:.1f} times the average; "
@@ -186,7 +190,7 @@ def segment_table_section(problem: Problem, segments: Segmented, *, seed: int = 
     if problem.leaks:
         summary.append(f"{', '.join(problem.leaks)} took no part in dividing: it seems to know the target.")
     summary.append("A table without times does not tell who moves between segments.")
-    formats = {"share": ".1%", "rate": ".1%", "low": ".1%", "high": ".1%", "lift": ".2f", "share of positives": ".1%"}  # fmt: skip
+    formats = dict.fromkeys(("share", "rate", "low", "high", "share of positives"), ".1%") | {"lift": ".2f"}
     parts = [
         Table("Segments and what they bring", profile, f"Rate: {problem.target_name}, 95 % intervals.", formats),
         value_picture(segments.names, rate, low, high, problem.target_name, "What each segment brings",
@@ -227,7 +231,8 @@ def _common(segments: Segmented, unit: str, seed: int) -> tuple[Parts, dict[str,
         Table(
             "Three ways of dividing",
             compared,
-            "Stability: mean adjusted Rand index between divisions learned from subsamples. HDBSCAN finds dense regions "
+            "Stability: mean adjusted Rand index between divisions learned from subsamples. HDBSCAN finds "
+            "dense regions "
             "and leaves out what lies between them; few or very uneven groups, or much left out, mean that "
             f"{unit} differ by degrees rather than in kind, and segments are cuts through one cloud.",
             {"silhouette": ".3f", "stability": ".3f", "smallest": ".1%", "left out": ".1%", "as K-means": ".2f"},

@@ -98,9 +98,9 @@ def segment_customers(
     center, scale = logs.mean(axis=0), logs.std(axis=0)
     points = (logs - center) / scale
     choice = _forced(choose(points, seed=seed, on_progress=on_progress), points, count, seed)
-    groups = [frame[choice.members == k] for k in range(choice.count)]
+    groups = [frame[choice.members == k] for k in range(choice.number)]
     facts = [facts_of(group) for group in groups]
-    order = sorted(range(choice.count), key=lambda k: facts[k].value)
+    order = sorted(range(choice.number), key=lambda k: facts[k].value)
     named = name_customers([groups[k] for k in order], [facts[k] for k in order], view)
     return Segmented(
         [name for name, _ in named],
@@ -137,8 +137,8 @@ def segment_rows(
     points = np.asarray(prepared.transform(frame), np.float64)[:, at]
     columns = [made[k] for k in at]
     choice = _forced(choose(points, seed=seed, on_progress=on_progress), points, count, seed)
-    rates = [float(problem.target[choice.members == k].mean()) for k in range(choice.count)]
-    order = sorted(range(choice.count), key=lambda k: rates[k])
+    rates = [float(problem.target[choice.members == k].mean()) for k in range(choice.number)]
+    order = sorted(range(choice.number), key=lambda k: rates[k])
     centroids = choice.centroids[order]
     return Segmented(
         name_rows(pd.DataFrame(centroids, columns=columns)),
@@ -156,7 +156,7 @@ def segment_rows(
 
 
 def _forced(choice: Choice, points: Points, count: int | None, seed: int) -> Choice:
-    if count is None or count == choice.count:
+    if count is None or count == choice.number:
         return choice
     centroids = kmeans(points, count, seed)
     tried = choice.tried.assign(chosen=choice.tried["segments"] == count)

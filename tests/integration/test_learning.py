@@ -12,9 +12,14 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+import numpy as np
 import pyarrow as pa
 import pytest
 
+from features.reference import Reference
+from features.vector import WIDTH
+from stream.learning.drift import Alert
 from stream.learning.snapshot import Snapshot
 from stream.learning.snapshot_store import SnapshotStore, progress_of
 from stream.replay import replay
@@ -260,6 +265,23 @@ def test_an_erasure_cancels_what_waits(shop: Shop, log: pa.Table, undisturbed: t
         kind == "view_item" and c == customers[last] for kind, c in zip(kinds, customers, strict=True)
     )
     assert undisturbed[1] - shop.learned() <= others
+
+
+def test_drift_is_told_once(services: Services, log: pa.Table, tmp_path: Path) -> None:
+    """The reference population is one that no shop has, so it is drift from the beginning."""
+    bundle = save_bundle(tmp_path / "bundle")
+    reference = Reference.of(np.random.default_rng(1).random((2_000, WIDTH), np.float32))
+    (bundle / "reference.json").write_bytes(msgspec.json.encode(reference))
+    with Shop(services, bundle, tmp_path / "logs") as shop:
+        replay(shop.settings, log, close=True)
+        shop.finish(shop.fleet.start(), shop.learner())
+        told = read_topic(shop.settings, shop.settings.alerts_topic)
+    alerts = [msgspec.json.decode(record.value or b"", type=Alert) for record in told]
+    assert [record.key for record in told] == [alert.kind.encode() for alert in alerts]
+    [population] = [alert for alert in alerts if alert.kind == "population"]
+    assert population.bundle == "random-6"
+    assert population.since <= population.as_of
+    assert population.drifted
 
 
 def test_without_learning_nothing_is_written(
