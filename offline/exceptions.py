@@ -4,10 +4,12 @@
 
     features.exceptions.IntentError
     └── TrainingError      nothing can be learned from this log with these settings
-        └── MissingExtra   a package that only training needs is not installed
+        └── MissingExtra   a package that only training, or only the lab, needs is not installed
 
 Loaders raise `offline.datasets.conversion.DatasetError`, the simulator `offline.shop.ParameterError`.
 """
+
+from typing import Final
 
 from features.exceptions import IntentError
 
@@ -16,8 +18,12 @@ class TrainingError(IntentError):
     """Nothing can be learned from this log with these settings."""
 
 
+_LAB: Final = frozenset({"implicit", "optuna", "shap", "statsforecast", "utilsforecast", "xgboost"})
+
+
 class MissingExtra(TrainingError):
-    """A package that only training needs is not installed."""
+    """A package that only training, or only the lab, needs is not installed."""
 
     def __init__(self, package: str) -> None:
-        super().__init__(f"{package} is not installed: pip install 'purchase-intent[train]'")
+        extra = "lab" if package.split(".")[0].lower() in _LAB else "train"
+        super().__init__(f"{package} is not installed: pip install 'purchase-intent[{extra}]'")
