@@ -25,5 +25,5 @@ class MissingExtra(TrainingError):
     """A package that only training, or only the lab, needs is not installed."""
 
     def __init__(self, package: str) -> None:
-        extra = "lab" if package.split(".")[0].lower() in _LAB else "train"
+        extra = "lab" if package.split(".", maxsplit=1)[0].lower() in _LAB else "train"
         super().__init__(f"{package} is not installed: pip install 'purchase-intent[{extra}]'")

@@ -88,8 +88,8 @@ def choose(points: Points, *, seed: int = 0, on_progress: Callable[[int, int], N
             f"there are {len(points)} rows to divide into segments, {distinct} of them different: "
             f"at least {_LEAST_POINTS} are needed"
         )
-    fitted = _some(points, _FITTED, rng)
-    judged = _some(points, _JUDGED, rng)
+    fitted = without_handfuls(_some(points, _FITTED, rng), seed)
+    judged = _some(fitted, _JUDGED, rng)
     subsamples = [_some(fitted, round(_SUBSAMPLE_SHARE * len(fitted)), rng) for _ in range(_SUBSAMPLES)]
     rows, found = [], {}
     counts = [count for count in COUNTS if count < distinct]
@@ -111,6 +111,21 @@ def choose(points: Points, *, seed: int = 0, on_progress: Callable[[int, int], N
     best = choose_count(tried)
     tried["chosen"] = tried["segments"] == best
     return Choice(best, found[best], nearest(points, found[best]), tried)
+
+
+def without_handfuls(points: Points, seed: int = 0) -> Points:
+    """Return the points without those few that lie so far out that they would be a segment of their own.
+
+    They are put into the nearest segment in the end; left in, they would be what every division is about.
+    """
+    kept = points
+    while len(points) - len(kept) < LEAST_SHARE * len(points):
+        members = nearest(kept, kmeans(kept, 2, seed))
+        shares = np.bincount(members, minlength=2) / len(kept)
+        if shares.min() >= LEAST_SHARE:
+            return kept
+        kept = kept[members == shares.argmax()]
+    return kept
 
 
 def choose_count(tried: pd.DataFrame) -> int:
