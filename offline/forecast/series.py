@@ -57,7 +57,7 @@ class Series:
         if self.step == "week":
             return pd.date_range(last + pd.Timedelta(days=_WEEK), periods=steps, freq=f"{_WEEK}D")
         days = pd.date_range(last + pd.Timedelta(days=1), periods=steps * _WEEK, freq="D")
-        return pd.DatetimeIndex(days[~days.dayofweek.isin(self.closed)][:steps])
+        return pd.DatetimeIndex(days[~days.day_of_week.isin(self.closed)][:steps])
 
 
 def daily(view: LogView) -> Series:
@@ -74,7 +74,7 @@ def daily(view: LogView) -> Series:
         raise TrainingError(
             f"the log has {len(sums)} whole days; a forecast needs at least {_LEAST_DAYS}: use a longer log"
         )
-    weekday = np.asarray(sums.index.dayofweek)
+    weekday = np.asarray(sums.index.day_of_week)
     sold = [(sums["orders"].to_numpy()[weekday == day] > 0).mean() for day in range(_WEEK)]
     closed = tuple(day for day in range(_WEEK) if sold[day] < _OPEN_SHARE)
     closed = closed if len(closed) < _WEEK else ()
@@ -90,7 +90,7 @@ def weekly(view: LogView) -> Series:
         The log has fewer than twelve weeks.
     """
     first, last = _whole_days(view)
-    first += pd.Timedelta(days=(-first.dayofweek) % _WEEK)
+    first += pd.Timedelta(days=(-first.day_of_week) % _WEEK)
     sums = _sums(view, first, last)
     weeks = len(sums) // _WEEK
     if weeks < _LEAST_WEEKS:

@@ -53,13 +53,13 @@ def test_the_days_that_the_log_cuts_off_are_left_out() -> None:
 def test_days_on_which_the_shop_is_closed_are_never_forecast() -> None:
     found = daily(shop(60, closed=(5, 6)))
     assert (found.closed, found.season) == ((5, 6), 5)
-    assert not set(found.coming(15).dayofweek) & {5, 6}
+    assert not set(found.coming(15).day_of_week) & {5, 6}
     assert len(found.coming(15)) == 15
 
 
 def test_weeks_run_from_monday_to_sunday() -> None:
     found = weekly(shop(120))
-    assert set(found.frame.index.dayofweek) == {0}
+    assert set(found.frame.index.day_of_week) == {0}
     whole = shop(120).orders
     first = whole[(whole["time"] >= found.frame.index[0]) & (whole["time"] < found.frame.index[1])]
     assert found.frame["orders"].iloc[0] == len(first)
@@ -117,7 +117,7 @@ def test_the_choice_at_a_time_knows_only_errors_before_it() -> None:
 def test_the_section_has_days_and_weeks_with_intervals(tmp_path: Path) -> None:
     view_log = []
     rng = np.random.default_rng(3)
-    for day in range(190):
+    for day in range(280):
         for _ in range(int(rng.poisson(4)) + 1):
             at = START_MS + day * DAY_MS + int(rng.integers(8, 20)) * 3_600_000
             view_log.append(event(len(view_log), "purchase", f"c{rng.integers(60)}", at, value=9.0))
