@@ -22,8 +22,8 @@ class Problem:
     name
         What the rows are from, for titles.
     columns
-        The candidates for features, one row each. Categorical columns have pandas' ``category`` type, boolean ones ``bool``,
-        numeric ones float; missing values are NaN.
+        The candidates for features, one row each. Categorical columns have pandas' ``category`` type, boolean ones
+        ``bool``, numeric ones float; missing values are NaN.
     kinds
         Kind of every column.
     target, target_name
@@ -31,7 +31,8 @@ class Problem:
     unit
         What a row is, in the singular: "session", "customer", "event".
     times
-        Event time of every row (UTC), or ``None`` for a table without times: then folds are stratified instead of temporal.
+        Event time of every row (UTC), or ``None`` for a table without times: then folds are stratified instead of
+        temporal.
     groups
         Number of the customer of every row, or ``None``. Intervals are drawn over groups where there are any.
     horizon

@@ -123,7 +123,9 @@ def _fit(problem: Problem, seed: int) -> tuple[Any, Calibration]:
             )
     categories = [at for at, name in enumerate(problem.columns) if problem.kinds[name] == "categorical"]
     columns, labels = encoded(problem.columns), problem.target.astype(np.int8)
-    train = lightgbm.Dataset(columns[parts.train], labels[parts.train], categorical_feature=categories or "auto")
+    train = lightgbm.Dataset(
+        columns[parts.train], labels[parts.train], categorical_feature=categories or "auto"
+    )
     judge = lightgbm.Dataset(columns[parts.test], labels[parts.test], reference=train)
     settings = {
         "objective": "binary", "learning_rate": 0.04, "num_leaves": 31, "feature_fraction": 0.5,
