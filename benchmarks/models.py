@@ -12,7 +12,8 @@
 
 Intervals over random splits are Nadeau and Bengio's, those of one test a bootstrap; ECE has 15 bins of equal mass.
 Choices inside a model (when to stop, how to calibrate) are made on its training rows. Data sets are looked for in
-``INTENT_DATA_DIR``, else in ``../shared/data``. Takes half an hour on two cores.
+``INTENT_DATA_DIR``, else in ``../shared/data``. Every model gets the same columns, among
+them some derived from others of the same row. Takes half an hour on two cores.
 """
 
 from __future__ import annotations

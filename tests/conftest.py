@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -16,6 +18,10 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 SEED = int(os.environ.get("INTENT_TEST_SEED") or random.SystemRandom().randrange(2**32))
+os.environ["INTENT_TEST_SEED"] = str(SEED)  # pytest-xdist's processes inherit it
+
+_SERVERS = pytest.StashKey[ExitStack]()
+_SERVICES = pytest.StashKey[tuple[str, ...]]()
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +39,24 @@ def _no_settings_from_outside(
 def seed() -> int:
     """Another number at every run; ``INTENT_TEST_SEED`` repeats one."""
     return SEED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a process of pytest-xdist where the servers are: one Kafka and one Redis for the whole run."""
+    from tests.integration.servers import choose, running
+
+    stash = node.config.stash
+    if _SERVERS not in stash:
+        stash[_SERVERS] = ExitStack()
+        stash[_SERVICES] = tuple(stash[_SERVERS].enter_context(running(choose(CHOICES), CHOICES)))
+    node.workerinput["services"] = stash[_SERVICES]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop the servers that were started for all processes."""
+    if _SERVERS in config.stash:
+        config.stash[_SERVERS].close()
 
 
 def pytest_report_header() -> list[str]:

@@ -133,7 +133,7 @@ def _picture(series: Series, measure: str, result: Forecast) -> go.Figure:
         figure.add_scatter(
             x=[*ahead["date"], *ahead["date"][::-1]],
             y=[*ahead[f"high_{level}"], *ahead[f"low_{level}"][::-1]],
-            fill="toself", fillcolor=faint(BLUE, share), line={"width": 0}, hoverinfo="skip",
+            fill="toself", mode="lines", fillcolor=faint(BLUE, share), line={"width": 0}, hoverinfo="skip",
             name=f"{level} % interval", showlegend=True,
         )  # fmt: skip
     figure.add_scatter(

@@ -55,14 +55,17 @@ def valuable_customers(view: LogView) -> Look:
     ]
     if len(found.first_order):
         low, high = found.first_order.iloc[0], found.first_order.iloc[-1]
-        summary.append(
-            f"The first order tells early: of the quarter with the largest ones {high['high value']:.0%} "
-            "became high-value "
-            f"customers, of the quarter with the smallest {low['high value']:.0%}."
-        )
+        if high["low"] > low["high"]:
+            summary.append(
+                "The first order tells early: of the quarter with the largest ones "
+                f"{high['high value']:.0%} are among the "
+                f"best {TOP:.0%} in what they spent after it, of the quarter with the smallest {low['high value']:.0%}."
+            )
         parts.append(
-            Table("High value by the value of the first order", found.first_order,
-                  "Customers who first came in the first half of the log; 95 % intervals.", rates)
+            Table("What follows a large first order", found.first_order,
+                  "Customers who first came in the first half of the log. High value: among the best "
+                  "tenth in what they spent "
+                  "after the first order; 95 % intervals.", rates)
         )  # fmt: skip
     if len(found.countries):
         parts.append(Table("High value by country", found.countries, "95 % intervals.", rates))

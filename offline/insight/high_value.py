@@ -34,7 +34,8 @@ class HighValue(NamedTuple):
     countries
         Customers and high-value share by country with 95 % intervals; empty where the log names fewer than two.
     first_order
-        High-value share by quarter of the first order's value, among the customers of the log's first half.
+        By quarter of the first order's value, the share that is among the best tenth in what was spent *after* it,
+        among the customers of the log's first half.
     """
 
     least: float
@@ -75,7 +76,7 @@ def high_value(view: LogView) -> HighValue | None:
         float(ordered.loc[top].sum() / ordered.sum()),
         compared,
         _countries(view, best),
-        _first_order(view, first, best),
+        _first_order(view, first, buyers["monetary"] - first["value"]),
     )
 
 
@@ -91,10 +92,12 @@ def _countries(view: LogView, best: pd.Series) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _first_order(view: LogView, first: pd.DataFrame, best: pd.Series) -> pd.DataFrame:
+def _first_order(view: LogView, first: pd.DataFrame, spent_after: pd.Series) -> pd.DataFrame:
     early = first[first["time"] < view.first + _EARLY * (view.last - view.first)]
     if len(early) < _LEAST_BUYERS or early["value"].nunique() < _QUARTERS:
         return pd.DataFrame()
+    after = spent_after.loc[early.index]
+    best = (after > 0) & (after.rank(ascending=False, method="first") <= max(1, round(TOP * len(after))))
     quarter = pd.qcut(early["value"].rank(method="first"), _QUARTERS, labels=False)
     rows = []
     for at in range(_QUARTERS):

@@ -61,7 +61,7 @@ def dependences(found: list[Dependence], *, log: bool, target: str) -> Picture:
     """Draw how the probability depends on single columns."""
     columns = min(3, len(found))
     rows = -(-len(found) // columns)
-    titles = [column_words(one.name, log=log) for one in found]
+    titles = [f"{column_words(one.name, log=log)}{_unit(one, log)}" for one in found]
     figure = make_subplots(
         rows=rows, cols=columns, subplot_titles=titles, shared_yaxes="all", vertical_spacing=0.5 / max(rows, 1) * 0.5,
         horizontal_spacing=0.05,
@@ -73,18 +73,17 @@ def dependences(found: list[Dependence], *, log: bool, target: str) -> Picture:
                 x=one.grid, y=one.mean, marker_color=BLUE, showlegend=False, row=row, col=column,
                 hovertemplate="%{x}: %{y:.1%}<extra></extra>",
             )  # fmt: skip
+            figure.update_xaxes(type="category", row=row, col=column)
             continue
-        x, unit = scaled(one.name, list(one.grid), log=log)
+        x, _ = scaled(one.name, list(one.grid), log=log)
         figure.add_scatter(
-            x=[*x, *x[::-1]], y=[*one.high, *one.low[::-1]], fill="toself", fillcolor=faint(BLUE),
+            x=[*x, *x[::-1]], y=[*one.high, *one.low[::-1]], fill="toself", mode="lines", fillcolor=faint(BLUE),
             line={"width": 0}, hoverinfo="skip", showlegend=False, row=row, col=column,
         )  # fmt: skip
         figure.add_scatter(
             x=x, y=one.mean, mode="lines", line={"color": BLUE, "width": 2.5}, showlegend=False, row=row, col=column,
             hovertemplate="%{x:.3g}: %{y:.1%}<extra></extra>",
         )  # fmt: skip
-        if unit:
-            figure.update_xaxes(title_text=unit, title_standoff=2, row=row, col=column)
     figure.update_yaxes(tickformat=".0%", rangemode="tozero")
     figure.update_layout(height=110 + 250 * rows)
     return Picture(
@@ -93,6 +92,13 @@ def dependences(found: list[Dependence], *, log: bool, target: str) -> Picture:
         f"Partial dependence of: {target}. Line: mean over rows if all had that value; band: the middle "
         "half of the rows.",
     )
+
+
+def _unit(one: Dependence, log: bool) -> str:
+    if not one.grid or isinstance(one.grid[0], str):
+        return ""
+    unit = scaled(one.name, list(one.grid), log=log)[1]
+    return f" [{unit}]" if unit else ""
 
 
 def group_effects(frame: pd.DataFrame, *, log: bool) -> Picture:
@@ -123,7 +129,8 @@ def profit_picture(curve: ProfitCurve, economics: Economics) -> Picture:
     frame = curve.frame.sort_values("contacted")
     figure = go.Figure()
     figure.add_scatter(
-        x=[*frame["contacted"], *frame["contacted"][::-1]], y=[*frame["high"], *frame["low"][::-1]], fill="toself",
+        x=[*frame["contacted"], *frame["contacted"][::-1]], y=[*frame["high"], *frame["low"][::-1]],
+        fill="toself", mode="lines",
         fillcolor=faint(BLUE), line={"width": 0}, hoverinfo="skip", name="95 % interval",
     )  # fmt: skip
     for name, words, colour, dash in (

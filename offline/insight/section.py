@@ -87,7 +87,7 @@ def gain_insight(workspace: Workspace) -> Section:
     )
     figures["reasons"] = reasoned
     economics, curve = _profit(workspace, model)
-    summary.append(_profit_sentence(economics, curve))
+    summary.append(_profit_sentence(economics, curve, "customer" if log else problem.unit))
     parts += [
         profit_picture(curve, economics),
         Table("Profit by threshold", _some_thresholds(curve), f"Money in {economics.currency}, on the test rows.",
@@ -233,7 +233,7 @@ def _mean_order(view: LogView) -> float:
     return float(paid.mean()) if len(paid) else 1.0
 
 
-def _profit_sentence(economics: Economics, curve: ProfitCurve) -> str:
+def _profit_sentence(economics: Economics, curve: ProfitCurve, unit: str) -> str:
     if economics.threshold > 1:
         return (
             f"With {economics.value:,.2f} {economics.currency} per purchase, {economics.cost:,.2f} per "
@@ -245,7 +245,7 @@ def _profit_sentence(economics: Economics, curve: ProfitCurve) -> str:
         f"A contact pays from a probability of {economics.threshold:.1%} on ({economics.value:,.2f} "
         f"{economics.currency} "
         f"per purchase, {economics.cost:,.2f} per contact, {economics.effect:.0%} more purchases by it, the latter an "
-        f"assumption). Contacting those {best['contacted']:.0%} of the customers would have brought "
+        f"assumption). Contacting those {best['contacted']:.0%} of the {unit}s would have brought "
         f"{best['happened']:,.0f} ({best['low']:,.0f} to {best['high']:,.0f}) in the test, contacting everybody "
         f"{curve.everybody:,.0f}."
     )

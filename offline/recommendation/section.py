@@ -94,6 +94,11 @@ def _summary(trial: Trial, customers: int) -> list[str]:
         f"{popular['new hit rate']:.0%}), NDCG {fresh['new NDCG']:.3f} ± {fresh['new NDCG ±']:.3f} (popularity "
         f"{popular['new NDCG']:.3f}).",
     ]
+    differences = trial.differences.set_index("recommender")
+    if trial.best.kind in differences.index and differences.loc[trial.best.kind, "low"] <= 0:
+        summary.append(f"With {trial.customers:,} customers that is no proof that it beats popularity.")
+    if fresh["new NDCG"] - fresh["new NDCG ±"] <= popular["new NDCG"] + popular["new NDCG ±"]:
+        summary.append("For new items there is no proof of a gain over popularity.")
     if trial.best.kind == OWN:
         summary.append(
             "Customers mostly take up again what they know: reorders are best served by their own history, and a "

@@ -58,7 +58,7 @@ def components(segments: Segmented, seed: int = 0) -> Picture:
     shares = pca.explained_variance_ratio_
     figure.update_xaxes(title_text=f"first component ({shares[0]:.0%} of the variance)")
     figure.update_yaxes(title_text=f"second component ({shares[1] if len(shares) > 1 else 0:.0%})")
-    figure.update_layout(height=480)
+    figure.update_layout(height=480, legend={"itemsizing": "constant"})
     return Picture(
         "Segments in two principal components",
         figure,

@@ -91,7 +91,7 @@ def segment_log_section(view: LogView, segments: Segmented, *, seed: int = 0) ->
                 "spent (mean)": own["monetary"].mean(),
                 "spent (median)": own["monetary"].median(),
                 "share of revenue": float(own["monetary"].sum()) / total,
-                "silent (median days)": own["recency"].median(),
+                "silent (days)": own["recency"].median(),
             }
         )
     profile = pd.DataFrame(rows)
@@ -103,10 +103,15 @@ def segment_log_section(view: LogView, segments: Segmented, *, seed: int = 0) ->
         f"the revenue ({best['spent (mean)']:,.0f} {currency} each).",
     ]
     formats = {"share": ".1%", "orders (mean)": ".1f", "spent (mean)": ",.0f", "spent (median)": ",.0f",
-               "share of revenue": ".1%", "silent (median days)": ".0f"}  # fmt: skip
+               "share of revenue": ".1%", "silent (days)": ".0f"}  # fmt: skip
     said = pd.DataFrame({"segment": segments.names, "what they do": segments.descriptions})
     parts[:0] = [
-        Table("Segments and what they bring", profile, f"Money in {currency}, less refunds.", formats),
+        Table(
+            "Segments and what they bring",
+            profile,
+            f"Money in {currency}, less refunds. Silent: median days since the last event.",
+            formats,
+        ),
         Table("Segments in words", said),
     ]
     figures |= {"profile": profile, "compared": compared}
@@ -175,9 +180,8 @@ def segment_table_section(problem: Problem, segments: Segmented, *, seed: int = 
             "share of positives": positive / max(positive.sum(), 1),
         }
     )
-    medians = segments.frame.groupby(segments.members).median().T
-    medians.columns = pd.Index(segments.names)
-    medians.index.name = "column (median)"
+    medians = segments.frame.groupby(segments.members).median()
+    medians.index = pd.Index(segments.names, name="segment")
     best, worst = int(np.argmax(rate)), int(np.argmin(rate))
     summary = [
         f"{len(segments.frame):,} {problem.unit}s fall into {segments.count} segments, divided by "
@@ -226,7 +230,7 @@ def _common(segments: Segmented, unit: str, seed: int) -> tuple[Parts, dict[str,
         components(segments, seed),
         profile_picture(segments),
         choice_picture(tried),
-        Table("How many segments", tried, f"Smallest: share of {unit} in the smallest segment.", formats),
+        Table("How many segments, in figures", tried, f"Smallest: share of {unit} in the smallest segment.", formats),
         tree_picture(tree.tree, count, len(tree.tree) + 1),
         Table(
             "Three ways of dividing",

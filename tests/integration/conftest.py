@@ -22,6 +22,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def services(pytestconfig: pytest.Config) -> Iterator[Services]:
     """Servers that answer; the run's header says whose they are."""
+    workerinput = getattr(pytestconfig, "workerinput", None)
+    if workerinput is not None:  # a process of pytest-xdist
+        yield Services(*workerinput["services"])
+        return
     with running(choose(CHOICES), CHOICES) as found:
         yield found
 

@@ -1,131 +1,80 @@
-"""`intent compare`, `select`, `tune` and `network` from the outside, and the benchmark's protocols."""
+"""The commands of segments, insight, forecast and recommendations: pages, figures, and one-line errors."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
+import typer
 from typer.testing import CliRunner
 
-from benchmarks.lab.protocol import blended, run
-from benchmarks.lab.shoppers import FILE, shoppers_random, shoppers_temporal, shoppers_without_page_values
 from features.exceptions import IntentError
-from offline.lab.models import choose_models
-from stream.cli import create_app
-from tests.offline.lab import data_set, visits
-
-runner = CliRunner()
-
-
-def told(*arguments: object) -> str:
-    result = runner.invoke(create_app(), [str(argument) for argument in arguments])
-    assert result.exit_code == 0, result.output + repr(result.exception)
-    return result.stdout
+from features.log import write_log
+from stream.cli import forecast, insight, recommend, segment
+from tests.offline.lab import shop_log, visits, write_csv
+from tests.offline.test_recommendation import tastes
 
 
 @pytest.fixture
-def table(tmp_path: Path) -> Path:
-    path = tmp_path / "visits.csv"
-    visits(700).to_csv(path, index=False)
-    return path
+def app() -> typer.Typer:
+    made = typer.Typer()
+    for module in (segment, insight, forecast, recommend):
+        module.register(made)
+    return made
 
 
-def test_compare_writes_figures_of_the_models_that_were_asked_for(table: Path, tmp_path: Path) -> None:
-    found = json.loads(
-        told(
-            "compare",
-            table,
-            "-o",
-            tmp_path / "out",
-            "--quick",
-            "--json",
-            "--model",
-            "dummy",
-            "--model",
-            "logistic",
-        )
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    write_log(tmp_path / "log.parquet", shop_log(300, days=150))
+    return tmp_path / "log.parquet"
+
+
+@pytest.mark.parametrize("command", ["segment", "insight", "forecast", "recommend"])
+def test_help_has_examples(app: typer.Typer, command: str) -> None:
+    found = CliRunner().invoke(app, [command, "--help"])
+    assert found.exit_code == 0
+    assert f"intent {command} " in found.output
+
+
+def test_segments_of_a_log_are_pages_and_figures(app: typer.Typer, shop: Path) -> None:
+    out = shop.parent / "out"
+    found = CliRunner().invoke(app, ["segment", str(shop), "-o", str(out), "--segments", "4", "--json"])
+    assert found.exit_code == 0
+    assert len(json.loads(found.stdout)["segments"]) == 4
+    assert "://" not in (out / "segments.html").read_text().split("<script")[0]
+
+
+def test_what_is_told_of_money_decides_whom_to_contact(app: typer.Typer, tmp_path: Path) -> None:
+    path = write_csv(tmp_path, visits(1_000).to_csv(index=False))
+    options = ["--value", "200", "--cost", "5", "--effect", "0.5", "--quick", "--json"]
+    found = CliRunner().invoke(app, ["insight", str(path), "-o", str(tmp_path / "out"), *options])
+    assert found.exit_code == 0
+    profit = json.loads(found.stdout)["profit"]
+    assert (profit["value"], profit["cost"], profit["effect"]) == (200.0, 5.0, 0.5)
+    assert profit["threshold"] == pytest.approx(0.05)
+
+
+def test_a_forecast_goes_as_far_as_asked(app: typer.Typer, shop: Path) -> None:
+    out = shop.parent / "out"
+    found = CliRunner().invoke(
+        app, ["forecast", str(shop), "-o", str(out), "--days", "7", "--quick", "--json"]
     )
-    figures = found.get("comparison", found)
-    models = figures.get("figures", figures)["models"]
-    assert list(models) == ["dummy", "logistic"]
-    low, high = models["logistic"]["ci"]["auc"]
-    assert low < models["logistic"]["auc"] < high
-    assert "ROC curves" in (tmp_path / "out" / "comparison.html").read_text(encoding="utf-8")
+    assert found.exit_code == 0
+    assert len(json.loads(found.stdout)["day"]["orders"]["ahead"]) == 7
 
 
-def test_compare_refuses_a_model_that_is_not_there(table: Path, tmp_path: Path) -> None:
-    result = runner.invoke(create_app(), ["compare", str(table), "-o", str(tmp_path), "--model", "magic"])
-    assert isinstance(result.exception, IntentError)
-    assert "there is no model 'magic'" in str(result.exception)
+def test_a_table_has_no_forecast(app: typer.Typer, tmp_path: Path) -> None:
+    path = write_csv(tmp_path, visits(200).to_csv(index=False))
+    found = CliRunner().invoke(app, ["forecast", str(path), "-o", str(tmp_path / "out")])
+    assert isinstance(found.exception, IntentError)
+    assert "needs an event log" in str(found.exception)
 
 
-def test_select_says_why_and_what_it_does_to_models(table: Path, tmp_path: Path) -> None:
-    said = told(
-        "select", table, "-o", tmp_path / "out", "--quick", "--model", "logistic", "--model", "lightgbm"
-    )
-    assert "columns are kept; the most needed are pages" in said
-    assert "Effect on every model" in (tmp_path / "out" / "selection.html").read_text(encoding="utf-8")
-
-
-def test_tune_resumes_in_the_same_folder(table: Path, tmp_path: Path) -> None:
-    line = [
-        "tune",
-        table,
-        "-o",
-        tmp_path / "out",
-        "--quick",
-        "--json",
-        "--model",
-        "logistic",
-        "--method",
-        "random",
-    ]
-    told(*line, "--trials", "2")
-    found = json.loads(told(*line, "--trials", "3"))
-    search = found.get("figures", found)["logistic"]["searches"]["random"]
-    assert search["resumed"] == 2 and len(search["trials"]) == 3
-
-
-def test_tune_refuses_a_method_that_is_not_there(table: Path, tmp_path: Path) -> None:
-    result = runner.invoke(create_app(), ["tune", str(table), "-o", str(tmp_path), "--method", "luck"])
-    assert result.exit_code == 2
-    assert "'luck' is none of grid, random, optuna" in result.output
-
-
-def test_network_tries_and_draws(table: Path, tmp_path: Path) -> None:
-    said = told("network", table, "-o", tmp_path / "out", "--quick", "--boundary", "pages", "seconds")
-    assert "networks were tried" in said
-    page = (tmp_path / "out" / "network.html").read_text(encoding="utf-8")
-    assert "Decision boundary on pages and seconds" in page and "Log-loss by epoch" in page
-
-
-def test_the_protocols_divide_online_shoppers_as_they_say() -> None:
-    path = data_set(FILE)
-    random, without, temporal = (
-        protocol(path) for protocol in (shoppers_random, shoppers_without_page_values, shoppers_temporal)
-    )
-    assert [len(fold.test) for fold in random.folds.folds] == [3699] * 5
-    assert "PageValues" in random.problem.columns and "PageValues leaks the label" in random.warning
-    assert "PageValues" not in without.problem.columns
-    np.testing.assert_array_equal(random.folds.folds[0].test, without.folds.folds[0].test)
-    (fold,) = temporal.folds.folds
-    assert len(fold.test) == 2998 + 1727 and len(fold.train) == 12_330 - 4725
-    assert "Month" not in temporal.problem.columns
-
-
-def test_a_protocol_gives_each_measure_with_its_interval() -> None:
-    result = run(shoppers_temporal(data_set(FILE)), choose_models(["dummy", "logistic"]))
-    figures = result.figures()
-    assert set(figures["logistic"]) == {"auc", "pr_auc", "brier", "ece", "ci"}
-    low, high = figures["logistic"]["ci"]["auc"]
-    assert low < figures["logistic"]["auc"] < high
-    assert figures["dummy"]["auc"] == 0.5
-
-
-def test_a_blend_lies_between_its_members() -> None:
-    one, other = np.array([0.1, 0.5, 0.9]), np.array([0.3, 0.5, 1.0])
-    both = blended([one, other])
-    assert ((both >= one) & (both <= other)).all()
-    assert both[0] == pytest.approx(0.179, abs=0.001)
+def test_offers_are_only_written_for_a_bundle(app: typer.Typer, tmp_path: Path) -> None:
+    write_log(tmp_path / "log.parquet", tastes())
+    arguments = ["recommend", str(tmp_path / "log.parquet"), "-o", str(tmp_path / "out")]
+    assert CliRunner().invoke(app, [*arguments, "--write"]).exit_code == 2
+    found = CliRunner().invoke(app, [*arguments, "--quick", "--json"])
+    assert found.exit_code == 0
+    assert json.loads(found.stdout)["recommended_customers"] == 120

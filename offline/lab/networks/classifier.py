@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, Final, Self
 
 import numpy as np
@@ -73,9 +72,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         categories = [int(rows.codes[:, at].max(initial=0)) + 1 for at in range(self.categorical)]
         parts = self._parts(target, groups)
         least = min(len(train) for train, _ in parts)
-        batch = min(training.batch, least)
-        training = replace(training, batch=batch)
-        steps = least // batch
+        training = training.fitted_to(least)
+        steps = least // training.batch
 
         def fresh(seed: int) -> Any:
             return build(architecture, rows.numbers.shape[1], categories, _bins(rows.numbers), seed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ Floats = NDArray[np.float32]
 _PREDICTED: Final = 16_384
 _WARM_UP: Final = 0.05  # share of the steps in which the learning rate rises
 _FLOOR: Final = 1e-7
+_LEAST_EPOCHS: Final = 5
 _FORGOTTEN: Final = 0.02  # share of categories that a step takes for unknown
 _HALF: Final = 0.5
 
@@ -31,6 +32,8 @@ class Training:
         are kept. 0: all epochs are trained, and the last weights are kept.
     batch
         Rows per step.
+    most_steps
+        Steps at most: with many rows there are fewer epochs, but at least five.
     learning_rate, weight_decay
         Of AdamW (Loshchilov and Hutter 2019).
     """
@@ -38,8 +41,21 @@ class Training:
     epochs: int = 40
     patience: int = 10
     batch: int = 256
+    most_steps: int = 1500
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
+
+    def fitted_to(self, rows: int) -> Training:
+        """Return the training for a number of rows: no batch larger than them, no more steps than there may be.
+
+        Examples
+        --------
+        >>> Training(epochs=40, batch=512, most_steps=1500).fitted_to(76_800).epochs
+        10
+        """
+        batch = min(self.batch, rows)
+        epochs = max(_LEAST_EPOCHS, self.most_steps // (rows // batch))
+        return replace(self, batch=batch, epochs=min(self.epochs, epochs))
 
 
 class Rows(NamedTuple):
