@@ -106,12 +106,37 @@ def whole(space: Space, settings: Settings) -> Settings:
     return plain
 
 
+def defaults_of(key: str, kinds: Kinds, *, quick: bool = False) -> Settings:
+    """Return a model's default settings as a point of its space, or none where they are no point of it."""
+    space = space_of(key)
+    if key == "network":
+        shape, trained = BEST_ARCHITECTURE, BEST_TRAINING
+        return {
+            "learning_rate": trained.learning_rate, "weight_decay": trained.weight_decay, "dropout": shape.dropout,
+            "width": shape.hidden[0], "layers": len(shape.hidden), "embedding": shape.embedding,
+            "members": shape.members,
+        }  # fmt: skip
+    known = MODELS[key].make(kinds, 0, quick).get_params()
+    found = {name: known.get(_step(key, name)) for name in space}
+    inside = all(
+        isinstance(value, int | float) and part.low <= value <= part.high
+        for value, part in zip(found.values(), space.values(), strict=True)
+        if isinstance(part, Numbers)
+    )
+    return found if inside else {}
+
+
+def _step(key: str, name: str) -> str:
+    """Return what scikit-learn calls a setting within the model's pipeline."""
+    special = {"C": "model__estimator__C", "gamma": "kernel__gamma"} if key == "svm" else {}
+    return special.get(name, f"model__{name}")
+
+
 def model_with(key: str, settings: Settings, kinds: Kinds, *, seed: int = 0, quick: bool = False) -> Any:
     """Return an unfitted model with some settings; none are its defaults."""
     if key != "network" or not settings:
         model = MODELS[key].make(kinds, seed, quick)
-        steps = {"C": "model__estimator__C", "gamma": "kernel__gamma"} if key == "svm" else {}
-        return model.set_params(**{steps.get(name, f"model__{name}"): v for name, v in settings.items()})
+        return model.set_params(**{_step(key, name): value for name, value in settings.items()})
     architecture = replace(
         BEST_ARCHITECTURE,
         hidden=(settings["width"],) * settings["layers"],

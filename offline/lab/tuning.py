@@ -13,6 +13,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
@@ -25,7 +26,7 @@ from offline.exceptions import MissingExtra
 from offline.lab.figures import figures
 from offline.lab.folds import Fold, make_folds
 from offline.lab.models import fit, probabilities
-from offline.lab.spaces import Choices, Settings, Space, model_with, space_of, whole
+from offline.lab.spaces import Choices, Settings, Space, defaults_of, model_with, space_of, whole
 from offline.problem import Problem
 
 if TYPE_CHECKING:
@@ -106,7 +107,11 @@ def tune(
     study = _study(problem, model, method, storage, seed, len(divided))
     finished = _finished(study)
     resumed = len(finished)
-    queue = _candidates(space, method, trials, seed, finished)
+    # The defaults come first, so that a short search cannot end with something worse than them.
+    defaults = defaults_of(model, problem.kinds, quick=quick)
+    queue = _candidates(space, method, trials, seed, finished, defaults)
+    if queue is None and defaults and not study.trials:
+        study.enqueue_trial(defaults)
     begun = time.monotonic()
     end = None if minutes is None else begun + 60 * minutes
     best = None
@@ -211,7 +216,12 @@ def _finished(study: optuna.Study) -> list[Any]:
 
 
 def _candidates(
-    space: Space, method: Method, trials: int | None, seed: int, finished: list[Any]
+    space: Space,
+    method: Method,
+    trials: int | None,
+    seed: int,
+    finished: list[Any],
+    defaults: Settings,
 ) -> Iterator[Settings] | None:
     """Return the settings that are still to be tried, or None where Optuna proposes them."""
     if method == "optuna":
@@ -222,7 +232,9 @@ def _candidates(
     else:
         spread = {n: list(p.values) if isinstance(p, Choices) else p.distribution() for n, p in space.items()}
         drawn = ParameterSampler(spread, 10**6 if trials is None else trials, random_state=seed)
-    return (settings for settings in (whole(space, dict(some)) for some in drawn) if settings not in known)
+    first = [] if method == "grid" or not defaults else [defaults]
+    every = chain(first, (whole(space, dict(some)) for some in drawn))
+    return (settings for settings in every if settings not in known)
 
 
 def grid_of(space: Space, trials: int | None) -> dict[str, list[Any]]:

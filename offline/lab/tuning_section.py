@@ -15,7 +15,7 @@ from offline.lab.figures import TITLES, Difference
 from offline.lab.folds import Fold, Folds
 from offline.lab.models import MODELS, Model
 from offline.lab.section import QUICK_ROWS, sampled
-from offline.lab.spaces import model_with
+from offline.lab.spaces import defaults_of, model_with
 from offline.lab.tuning import METHODS, Method, Search, tune
 from offline.report.section import Picture, Section, Table
 from offline.report.theme import SERIES
@@ -92,7 +92,10 @@ def tune_models(workspace: Workspace, plan: Plan | None = None) -> Section:
                 name,
                 lambda kinds, seed, quick, s=settings, k=key: model_with(k, s, kinds, seed=seed, quick=quick),
             )  # type: ignore[misc]
-            for name, settings in (("default", {}), ("tuned", best.settings))
+            for name, settings in (
+                ("default", defaults_of(key, problem.kinds, quick=quick)),
+                ("tuned", best.settings),
+            )
         ]
         folds = Folds("temporal", how, (Fold(train, test),))
         with workspace.progress(f"Judging {MODELS[key].title}") as on_progress:

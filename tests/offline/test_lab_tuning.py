@@ -78,6 +78,11 @@ def test_a_point_of_every_space_becomes_a_model(key: str) -> None:
     assert np.isfinite(p).all()
 
 
+@pytest.mark.parametrize("method", ["random", "optuna"])
+def test_the_defaults_are_tried_first(method: Method) -> None:
+    assert tune(rows(), "logistic", method, trials=2).trials["C"].iloc[0] == 1.0
+
+
 @pytest.mark.parametrize("trials", [1, 7, 30, 200])
 def test_a_grid_stays_within_its_trials(trials: int) -> None:
     for space in SPACES.values():

@@ -28,6 +28,8 @@ from offline.problem import Problem
 PLAIN: Final = Architecture(hidden=(128, 128), dropout=0.1)
 TRAINED: Final = Training(epochs=40, patience=8, batch=512, learning_rate=5e-3)
 REFERENCE: Final = "plain, relu"
+#: Group of the network that is recommended.
+RECOMMENDED: Final = "the whole"
 
 _REPLICATES: Final = 200
 
@@ -89,7 +91,7 @@ def experiments(*, quick: bool = False) -> list[Experiment]:
         Experiment("regularisation", "no early stopping", PLAIN, replace(TRAINED, patience=0)),
         Experiment("regularisation", "batch normalisation", ed(batch_norm=True)),
         Experiment(
-            "the whole", f"{BEST_ARCHITECTURE.members} members, mean of {BEST_FOLDS} folds",
+            RECOMMENDED, f"{BEST_ARCHITECTURE.members} members, mean of {BEST_FOLDS} folds",
             BEST_ARCHITECTURE, BEST_TRAINING, BEST_FOLDS,
         ),
     ]  # fmt: skip

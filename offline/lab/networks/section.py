@@ -15,7 +15,15 @@ from offline.lab.models import MODELS, fit, network, probabilities
 from offline.lab.networks.architectures import Architecture
 from offline.lab.networks.boundary import boundary, picture
 from offline.lab.networks.demonstration import DURATION, PAGES, best_auc, demonstration, true_probability
-from offline.lab.networks.experiments import REFERENCE, TRAINED, Outcome, Study, experiments, study
+from offline.lab.networks.experiments import (
+    RECOMMENDED,
+    REFERENCE,
+    TRAINED,
+    Outcome,
+    Study,
+    experiments,
+    study,
+)
 from offline.lab.networks.training import Training
 from offline.lab.section import QUICK_ROWS, sampled, with_interval
 from offline.problem import Problem
@@ -198,11 +206,14 @@ def _curves(outcomes: Sequence[Outcome]) -> list[Picture]:
 
 def _summary(found: Study, shown: Demonstrated) -> list[str]:
     best = max(found.outcomes, key=lambda outcome: outcome.figures["auc"])
-    whole = found.outcomes[-1]
+    # The recommended one comes last; a quick run only has the plain one.
+    last = found.outcomes[-1]
+    whole = last if last.experiment.group == RECOMMENDED else found.outcomes[0]
+    which = "recommended" if whole is last else "plain"
     gap = whole.against["auc"]
     sure = "more than chance" if gap.p < _SURE else "not beyond chance"
     return [
-        f"{len(found.outcomes)} networks were tried. The recommended one ({whole.experiment.name}) reaches AUC "
+        f"{len(found.outcomes)} networks were tried. The {which} one ({whole.experiment.name}) reaches AUC "
         f"{with_interval(whole.figures, 'auc')}, logistic regression "
         f"{with_interval(found.logistic, 'auc')}: {gap.value:+.3f}, {sure}.",
         f"The highest AUC of all is {best.figures['auc']:.3f} ({best.experiment.name}); with so many "
