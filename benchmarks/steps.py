@@ -206,8 +206,8 @@ class _Walk:
             holdout = held_out(customers, engine.holdout)[slots]
             action = actions(said.band, folded.vectors, holdout)
         scored = Scored(
-            np.arange(len(slots)), folded.as_of, said.segment, said.probability, said.probability,
-            said.band, action, holdout, 0,
+            np.arange(len(slots)), folded.as_of, said.segment, folded.vectors, said.logit, said.probability,
+            None, said.probability, said.band, action, holdout, 0,
         )  # fmt: skip
         with watch("encode"):
             scores = encode_scores(bundle, columns, scored, time.time_ns() // 1_000_000)
