@@ -51,7 +51,8 @@ async def main(  # noqa: PLR0917 (in the order of the command line)
     job = SlowCounting(Path(journal), float(pause))
     ownership = Ownership(store, job, topic=topic, batch_max=int(batch_max), cache_customers=300)
     # 6 s is the shortest session that a broker grants by default: kills are noticed after that.
-    await serve(BatchedApp(kafka, group, topic, ownership, broker_session_timeout=6.0), stop)
+    scratch = Path(journal).parent / "faust"
+    await serve(BatchedApp(kafka, group, topic, ownership, broker_session_timeout=6.0, datadir=scratch), stop)
 
 
 if __name__ == "__main__":

@@ -49,7 +49,13 @@ def consume(
         job = Collecting()
         ownership = Ownership(store or MemoryStore(), job, topic=settings.events_topic, batch_max=batch_max)
         stop = asyncio.Event()
-        app = BatchedApp(settings.kafka, settings.group, settings.events_topic, ownership)
+        app = BatchedApp(
+            settings.kafka,
+            settings.group,
+            settings.events_topic,
+            ownership,
+            datadir=settings.bundle / "faust",
+        )
         worker = asyncio.create_task(serve(app, stop))
         async with asyncio.timeout(30):
             while not worker.done() and not ownership.ready:
