@@ -19,7 +19,7 @@ from features.state import States
 from features.store import CustomerStore, Load, PartitionRecord, Save
 from stream.batches import RecordBatch
 from stream.cache import StateCache
-from stream.job import Folded, Job
+from stream.job import Job
 
 # A round may begin beside another if it holds at least this part of a full one.
 _LARGE: Final = 4
@@ -113,9 +113,8 @@ class Rounds:
         large = self._records >= self._round_max // _LARGE
         if self._waiting and not self._scheduled and len(self._running) < (self._at_once if large else 1):
             self._scheduled = True
-            asyncio.get_running_loop().call_soon(
-                self._begin
-            )  # whoever comes in this turn of the loop takes part
+            # Not at once: whoever comes in this turn of the loop takes part.
+            asyncio.get_running_loop().call_soon(self._begin)
 
     def _begin(self) -> None:
         self._scheduled = False
@@ -142,7 +141,8 @@ class Rounds:
 
     async def _round(self, turns: Sequence[Turn]) -> None:
         try:
-            folded = await self._run(turns)
+            # Batches without records take part: the job may have to say that it has seen the stretch.
+            folded = await self._job.run(turns, partial(self.load, turns))
         except Exception as error:
             if len(turns) == 1:
                 _fail(turns[0], error)
@@ -153,31 +153,25 @@ class Rounds:
         saves = []
         for turn, made in zip(turns, folded, strict=True):
             if not turn.ended.done():
-                turn.intended = turn.record._replace(next_offset=turn.batch.stop, watermark=made.watermark)
-                saves.append((turn, made))
-        await self._save(saves)
+                new = turn.record._replace(next_offset=turn.batch.stop, watermark=made.watermark)
+                turn.intended = new
+                save = Save(turn.batch.partition, turn.record, new, made.customers, made.states)
+                saves.append((turn, save))
+        if saves:
+            await self._save(saves)
 
-    async def _run(self, turns: Sequence[Turn]) -> list[Folded]:
-        # Batches without records take part: the job may have to say that it has seen the stretch.
-        return await self._job.run(turns, partial(self.load, turns))
-
-    async def _save(self, saves: Sequence[tuple[Turn, Folded]]) -> None:
-        wanted = [
-            Save(turn.batch.partition, turn.record, turn.intended, made.customers, made.states)
-            for turn, made in saves
-            if turn.intended is not None
-        ]
+    async def _save(self, saves: Sequence[tuple[Turn, Save]]) -> None:
         try:
-            errors = await self.call(self._store.save_many, wanted)
+            errors = await self.call(self._store.save_many, [save for _, save in saves])
         except Exception as error:
             for turn, _ in saves:
                 _fail(turn, error)
             return
-        for (turn, made), fault in zip(saves, errors, strict=True):
+        for (turn, save), fault in zip(saves, errors, strict=True):
             if fault is not None:
                 _fail(turn, fault)
             elif not turn.ended.done():
-                turn.cache.put(made.customers, made.states)
+                turn.cache.put(save.customers, save.states)
                 turn.ended.set_result(True)
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
