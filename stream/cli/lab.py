@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from offline.report.section import Section
     from offline.report.workspace import Workspace
 
-__all__ = ["bars", "run_one", "show", "workspace_of"]
+__all__ = ["bars", "run_one", "show", "stage_command", "workspace_of"]
 
 Input = Annotated[
     Path, typer.Argument(metavar="LOG_OR_TABLE", help="An event log (Parquet), or a table (CSV, Parquet).")
@@ -151,6 +151,39 @@ def workspace_of(
     if not path.exists():
         raise typer.BadParameter(f"there is nothing at {path}", param_hint="LOG_OR_TABLE")
     return Workspace(path, output, options, silent if progress is None else progress)
+
+
+def stage_command(stage: str, text: str) -> Callable[..., None]:
+    """Return the command that runs one stage with the options that all stages take; ``text`` is its help."""
+
+    def command(  # noqa: PLR0917  (options of a command)
+        path: Input,
+        output: Output,
+        target: Target = None,
+        positive: Positive = None,
+        kinds: Kinds = None,
+        leaks: Leaks = None,
+        not_leaks: NotLeaks = None,
+        drops: Drops = None,
+        time: Time = None,
+        customer: Customer = None,
+        drop_duplicates: DropDuplicates = False,
+        horizon: Horizon = None,
+        quick: Quick = False,
+        seed: Seed = 0,
+        as_json: AsJson = False,
+    ) -> None:
+        with bars() as progress:
+            workspace = workspace_of(
+                path, output, target=target, positive=positive, kinds=kinds, leaks=leaks, not_leaks=not_leaks,
+                drops=drops, time=time, customer=customer, drop_duplicates=drop_duplicates, horizon=horizon,
+                quick=quick, seed=seed, progress=progress,
+            )  # fmt: skip
+            section, written = run_one(stage, workspace)
+        show([section], written, as_json=as_json)
+
+    command.__doc__ = text
+    return command
 
 
 def run_one(key: str, workspace: Workspace) -> tuple[Section, Written]:
