@@ -31,9 +31,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.lab import retail, shoppers
-from benchmarks.lab.protocol import MEASURES, Protocol, Result, run
+from benchmarks.lab.protocol import MEASURES, NAMES, Protocol, Result, run
 from offline.lab.figures import TITLES
-from offline.lab.models import MODELS, choose_models
 from offline.lab.section import with_interval
 
 #: By name the file that a protocol needs, and what makes it.
@@ -92,8 +91,12 @@ def table(result: Result) -> Table:
 def remarks(result: Result) -> list[str]:
     """Return the goals, the network's lead over LightGBM, and what must be known of the data."""
     said = []
-    for name, (goal, reached) in result.reached().items():
-        said.append(f"Goal of the network: {TITLES[name]} {goal:.3f}, {'reached' if reached else 'missed'}.")
+    for name, reached in result.reached().items():
+        best = result.comparison.models[reached.best].title
+        said.append(
+            f"Goal: {TITLES[name]} {reached.goal:.3f}. The network's {reached.network:.3f} "
+            f"{'reaches' if reached.network >= reached.goal else 'misses'} it; the most is {reached.most:.3f} ({best})."
+        )
     for name in ("auc", "pr_auc"):
         if result.lead:
             gap = result.lead[name]
@@ -112,7 +115,10 @@ def more(result: Result) -> dict[str, Any]:
         "folds": result.protocol.folds.how,
         "prevalence": float(result.comparison.target.mean()),
         "network_minus_lightgbm": {name: gap._asdict() for name, gap in result.lead.items()},
-        "goals": {name: {"goal": goal, "reached": ok} for name, (goal, ok) in result.reached().items()},
+        "goals": {
+            name: reached._asdict() | {"reached": reached.network >= reached.goal}
+            for name, reached in result.reached().items()
+        },
         "warning": result.protocol.warning,
     }
 
@@ -126,17 +132,18 @@ def main() -> None:
     parser.add_argument(
         "--only", action="append", choices=list(PROTOCOLS), help="only this protocol; repeatable"
     )
-    parser.add_argument("--model", action="append", choices=list(MODELS), help="only this model; repeatable")
+    parser.add_argument("--model", action="append", choices=NAMES, help="only this model; repeatable")
     parser.add_argument("--seed", type=int, default=0, help="of splits and models")
     options = parser.parse_args()
-    models = choose_models(options.model or ())
     found: dict[str, Any] = {}
     beside: dict[str, Any] = {}
     console = Console()
     for name in options.only or PROTOCOLS:
         file, make = PROTOCOLS[name]
         protocol = make(data_set(file), options.seed)
-        result = run(protocol, models, seed=options.seed, on_progress=told(name))
+        result = run(
+            protocol, protocol.models(options.model or ()), seed=options.seed, on_progress=told(name)
+        )
         found[name], beside[name] = result.figures(), more(result)
         if not options.json:
             console.print(table(result))

@@ -16,7 +16,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -26,6 +28,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from benchmarks.peers.job import Task
 from benchmarks.workload import PARTITIONS, make_topics
+from features.bundle import BANDS, Bundle
+from features.keys import items_keys
+from features.offers import CustomerItems, Offer, OfferPolicy, OfferStore
+from features.partition import partitions_of
 
 EVENTS: Final = "bench.events"
 SCORES: Final = "bench.scores"
@@ -80,10 +86,14 @@ def _peer(module: str) -> Sequence[str]:
 
 
 def contenders(seconds: float) -> dict[str, Contender]:
-    """Return all contenders; those that take minutes for the whole topic are ended after ``seconds``."""
+    """Return all contenders; those that take minutes for the whole topic are ended after ``seconds``.
+
+    "offers" is our worker with items and offers in Redis for every customer: each score carries them.
+    """
     whole = 300.0
     listed = (
         Contender("ours", "intent worker", WORKER, whole),
+        Contender("offers", "intent worker, items in every score", WORKER, whole),
         Contender("plain", "consume and produce, no work", _peer("plain"), whole),
         Contender("faust", "Faust, idiomatic, 32 at once", _peer("faust_idiomatic"), seconds),
         Contender("quix", "Quix Streams, RocksDB", _peer("quix"), seconds),
@@ -229,6 +239,51 @@ def _rate(times: np.ndarray) -> Run:
     return Run(after / seconds, len(times), seconds)
 
 
+async def _customers(task: Task) -> list[str]:
+    """Return the customers whose events the preloaded topic holds."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=task.kafka, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        partitions = [TopicPartition(EVENTS, partition) for partition in range(PARTITIONS)]
+        consumer.assign(partitions)
+        ends = await consumer.end_offsets(partitions)
+        keys: set[bytes] = set()
+        while any([await consumer.position(tp) < end for tp, end in ends.items()]):
+            for records in (await consumer.getmany(timeout_ms=1000)).values():
+                keys.update(record.key for record in records)
+    finally:
+        await consumer.stop()
+    return [key.decode() for key in sorted(keys)]
+
+
+def write_offers(task: Task, customers: Sequence[str]) -> None:
+    """Write what `intent recommend --write` writes when every customer is known: ten items and ten new ones each."""
+    prefix = worker_environment(task, "bench.")["INTENT_REDIS_PREFIX"]
+    loaded = Bundle.load(task.bundle)
+    popular = [f"i{number}" for number in range(10)]
+    offers = [
+        Offer(segment=segment.id, segment_name=segment.name, band=band, offer="win_back",
+              text="A time-limited incentive to come back", items=popular)
+        for segment in loaded.segmenter.segments
+        for band in BANDS
+    ]  # fmt: skip
+    policy = OfferPolicy(
+        version="benchmark", bundle=loaded.manifest.version, partitions=PARTITIONS, created_at="",
+        offers=offers, popular=popular,
+    )  # fmt: skip
+    of = partitions_of([customer.encode() for customer in customers], PARTITIONS).tolist()
+    chosen = np.random.default_rng(0).integers(0, 2_000, (len(customers), 20)).tolist()
+    entries = {}
+    for customer, partition, items in zip(customers, of, chosen, strict=True):
+        names = [f"i{item}" for item in items]
+        entry = CustomerItems(policy.version, names[:10], names[10:])
+        entries[items_keys(prefix, partition, [customer])[0]] = entry.to_bytes()
+    with redis.Redis.from_url(task.redis) as client:
+        client.mset(entries)  # directly: nobody has a state yet
+    with closing(OfferStore(task.redis, prefix)) as store:
+        store.write(policy, [])
+
+
 class Result(NamedTuple):
     """All runs of a contender; `rate` is their median."""
 
@@ -250,9 +305,9 @@ async def compare(
     names: Sequence[str],
     on_progress: Callable[[str, Run | None], None],
 ) -> dict[str, Result]:
-    """Run the contenders: peers once, ours and plain ``rounds`` times in turns.
+    """Run the contenders: peers once, ours (with and without offers) and plain ``rounds`` times in turns.
 
-    The machine is never equally fast for long, so ours and plain are compared pair by pair.
+    The machine is never equally fast for long, so those are compared pair by pair.
 
     Parameters
     ----------
@@ -263,7 +318,8 @@ async def compare(
     """
     known = contenders(seconds)
     results = {name: Result(known[name], []) for name in names}
-    again = [name for name in ("ours", "plain") if name in names]
+    again = [name for name in ("ours", "offers", "plain") if name in names]
+    customers = await _customers(task) if "offers" in names else []
     warm_up = [name for name in ("plain", "ours") if name in names]
     order = [(name, False) for name in warm_up]
     order += [(name, True) for _ in range(rounds) for name in again]
@@ -271,7 +327,9 @@ async def compare(
     for number, (name, counts) in enumerate(order):
         contender = known[name]
         on_progress(contender.title if counts else f"{contender.title} (warming up)", None)
-        result = await run(contender, task._replace(run=f"{task.run}-{number}"), events)
+        named = task._replace(run=f"{task.run}-{number}")
+        prepare = partial(write_offers, named, customers) if name == "offers" else None
+        result = await run(contender, named, events, prepare=prepare)
         if counts:
             results[name].runs.append(result)
             on_progress(contender.title, result)

@@ -66,6 +66,7 @@ def fold(
     *,
     zone: Zone = zone("UTC"),  # noqa: B008  (a constant table)
     ttl_ms: int = 400 * DAY_MS,
+    with_vectors: bool = True,
 ) -> Folded:
     """Fold a batch of events into the states of their customers, in place, and return each event's model input.
 
@@ -81,11 +82,13 @@ def fold(
         The shop's time zone, for time of day and week.
     ttl_ms
         A state silent for longer counts as empty.
+    with_vectors
+        Whether model inputs are wanted. Where only states are, `Folded.vectors` has no rows, which takes less than
+        half the time.
     """
     count = len(slots)
-    folded = Folded(
-        np.zeros(count, np.uint8), np.zeros(count, np.int64), np.zeros((count, WIDTH), np.float32)
-    )
+    rows = count if with_vectors else 0
+    folded = Folded(np.zeros(count, np.uint8), np.zeros(count, np.int64), np.zeros((rows, WIDTH), np.float32))
     _fold(
         states,
         slots,
@@ -145,7 +148,8 @@ def _fold(
         if not late:
             _follow(s, time[i], type_[i], money[i], quantity[i], item_hash[i])
         as_of[i] = s.last_time
-        fill_row(s, changes_ms, offsets_ms, out[i])
+        if len(out) > 0:
+            fill_row(s, changes_ms, offsets_ms, out[i])
 
 
 @nb.njit(cache=True, nogil=True)
@@ -174,7 +178,7 @@ def _count(
     """Change what holds for late events too; ``last_time`` is still that of the event before."""
     behind = max(s.last_time - time, 0) if s.events > 0 else 0
     for h in range(len(_HALF_LIVES)):
-        weight = 2.0 ** (-behind / _HALF_LIVES[h])
+        weight = 2.0 ** (-behind / _HALF_LIVES[h]) if behind > 0 else 1.0
         s.decayed[type_, h] += weight
         if type_ == PURCHASE:
             s.decayed[MONEY_ROW, h] += weight * money

@@ -13,8 +13,9 @@ from redis.retry import Retry
 
 from features import state
 from features.exceptions import StoreConflict, StoreError, StoreUnavailable
+from features.keys import items_key_of, items_keys, record_key, state_keys, state_pattern
 from features.state import States
-from features.store import Load, PartitionRecord, Save, check_guard
+from features.store import Load, Loaded, PartitionRecord, Save, check_guard
 
 # Bounds one answer of Redis: a batch of 4,000 states is 4 MB, 10-20 ms on a good day. A stop or a revocation
 # waits for an answer under way, so these stay under `stream.ownership.RELEASE_SECONDS`.
@@ -23,9 +24,7 @@ _CONNECT_SECONDS: Final = 2.0
 
 
 class RedisStore:
-    """The customer store in Redis: ``{prefix.partition}:record`` and ``{prefix.partition}:c:<customer id>``.
-
-    All keys of a partition carry one hash tag, so that its transactions hold on a Redis Cluster too.
+    """The customer store in Redis; `features.keys` names what lies where.
 
     Parameters
     ----------
@@ -82,18 +81,24 @@ class RedisStore:
             check_guard(partition, stored, expected)
         return state.from_bytes(values)
 
-    def load_many(self, loads: Sequence[Load]) -> list[States]:
+    def load_many(self, loads: Sequence[Load]) -> list[Loaded]:
         """See `CustomerStore.load_many`: one round trip."""
         pipeline = self._redis.pipeline(transaction=False)  # each MGET is atomic, which is all that is needed
         for load in loads:
             keys = self._keys(load.partition, load.customers)
             pipeline.mget([self._record_key(load.partition).encode(), *keys])
+            if load.items_of:
+                pipeline.mget(items_keys(self._prefix, load.partition, load.items_of))
         with self._answers():
-            answers = cast("list[list[bytes | None]]", pipeline.execute())
-        for load, (stored, *_) in zip(loads, answers, strict=True):
+            answers = iter(cast("list[list[bytes | None]]", pipeline.execute()))
+        found = []
+        for load in loads:
+            stored, *values = next(answers)
             if load.expected is not None:
                 check_guard(load.partition, stored, load.expected)
-        return [state.from_bytes(values) for _, *values in answers]
+            items = next(answers) if load.items_of else []
+            found.append(Loaded(state.from_bytes(values), items))
+        return found
 
     def save(
         self,
@@ -102,9 +107,10 @@ class RedisStore:
         new: PartitionRecord,
         customers: Sequence[str],
         states: States,
+        erased: Sequence[str] = (),
     ) -> None:
         """See `CustomerStore.save`."""
-        (error,) = self.save_many([Save(partition, expected, new, customers, states)])
+        (error,) = self.save_many([Save(partition, expected, new, customers, states, erased)])
         if error is not None:
             raise error
 
@@ -126,8 +132,11 @@ class RedisStore:
         keys, values = self._keys(save.partition, save.customers), state.to_bytes(save.states)
         commands: list[tuple[Any, ...]] = [("SET", self._record_key(save.partition), save.new.to_bytes())]
         alive = save.states["events"] > 0
+        if save.erased:
+            commands.append(("DEL", *items_keys(self._prefix, save.partition, save.erased)))
         if not alive.all():
-            commands.append(("DEL", *compress(keys, ~alive)))
+            gone = list(compress(keys, ~alive))
+            commands.append(("DEL", *gone, *map(items_key_of, gone)))
             keys, values = list(compress(keys, alive)), list(compress(values, alive))
         if keys:
             commands.append(("MSET", *chain.from_iterable(zip(keys, values, strict=True))))
@@ -137,7 +146,7 @@ class RedisStore:
         self, partition: int, expected: PartitionRecord, before: int, cursor: int, count: int
     ) -> tuple[int, int]:
         """See `CustomerStore.sweep`."""
-        pattern = "".join(f"[{c}]" if c in "*?[" else c for c in self._tag(partition)) + ":c:*"
+        pattern = state_pattern(self._prefix, partition)
         with self._answers():
             found: tuple[int, list[bytes]] = cast(Any, self._redis.scan(cursor, match=pattern, count=count))
             following, keys = found
@@ -146,7 +155,7 @@ class RedisStore:
         states = state.from_bytes([value for _, value in held])
         expired = [key for (key, _), time in zip(held, states["last_time"], strict=True) if time < before]
         if expired:
-            self._commit_one(partition, expected, [("DEL", *expired)])
+            self._commit_one(partition, expected, [("DEL", *expired, *map(items_key_of, expired))])
         return following, len(expired)
 
     def peek(self, partition: int, customer: str) -> States | None:
@@ -154,15 +163,11 @@ class RedisStore:
         states = self.load(partition, [customer])
         return states if states["events"][0] else None
 
-    def _tag(self, partition: int) -> str:
-        return f"{{{self._prefix}.{partition}}}"
-
     def _record_key(self, partition: int) -> str:
-        return f"{self._tag(partition)}:record"
+        return record_key(self._prefix, partition)
 
     def _keys(self, partition: int, customers: Sequence[str]) -> list[bytes]:
-        start = f"{self._tag(partition)}:c:"
-        return [(start + customer).encode() for customer in customers]
+        return state_keys(self._prefix, partition, customers)
 
     def _commit_one(
         self, partition: int, expected: PartitionRecord | None, commands: Sequence[tuple[Any, ...]]

@@ -2,15 +2,17 @@
 
 A partition has one writer. What it has folded, and how far it has read, are one fact: `CustomerStore.save`
 writes the changed states and the partition's `PartitionRecord` in one transaction, which is void unless the
-stored record is still the one that the writer expects. `RedisStore` keeps them in Redis, `MemoryStore` in
-this process (tests, ``intent score``); both are held to the same contract tests.
+stored record is still the one that the writer expects. Beside a state there may be the customer's items, written
+by an offline job (`features.offers`): the writer reads them, and deletes them together with the state. `RedisStore`
+keeps all this in Redis, `MemoryStore` in this process (tests, ``intent score``); both are held to the same contract
+tests.
 """
 
 from __future__ import annotations
 
 import struct
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from features import state
@@ -71,11 +73,30 @@ class PartitionRecord(NamedTuple):
 
 
 class Load(NamedTuple):
-    """What `CustomerStore.load_many` is asked for one partition; see `CustomerStore.load`."""
+    """What `CustomerStore.load_many` is asked for one partition; see `CustomerStore.load`.
+
+    ``items_of`` are the customers whose items are wanted too.
+    """
 
     partition: int
     customers: Sequence[str]
     expected: PartitionRecord | None = None
+    items_of: Sequence[str] = ()
+
+
+class Loaded(NamedTuple):
+    """What `CustomerStore.load_many` returns for one `Load`.
+
+    Attributes
+    ----------
+    states
+        One per customer.
+    items
+        The stored `features.offers.CustomerItems` of each of ``items_of``, ``None`` where there are none.
+    """
+
+    states: States
+    items: Sequence[bytes | None]
 
 
 class Save(NamedTuple):
@@ -86,6 +107,7 @@ class Save(NamedTuple):
     new: PartitionRecord
     customers: Sequence[str]
     states: States
+    erased: Sequence[str] = ()
 
 
 class CustomerStore(Protocol):
@@ -127,10 +149,12 @@ class CustomerStore(Protocol):
         new: PartitionRecord,
         customers: Sequence[str],
         states: States,
+        erased: Sequence[str] = (),
     ) -> None:
         """Write ``states`` and the record ``new``, or nothing.
 
-        An empty state (``events == 0``) is deleted.
+        An empty state (``events == 0``) is deleted, and the customer's items with it; those of customers who were
+        ``erased`` on the way are deleted even if they have a state again.
 
         Raises
         ------
@@ -140,7 +164,7 @@ class CustomerStore(Protocol):
         """
         ...
 
-    def load_many(self, loads: Sequence[Load]) -> list[States]:
+    def load_many(self, loads: Sequence[Load]) -> list[Loaded]:
         """Load for several partitions in one go; raises what any of them raises."""
         ...
 
@@ -151,7 +175,7 @@ class CustomerStore(Protocol):
     def sweep(
         self, partition: int, expected: PartitionRecord, before: int, cursor: int, count: int
     ) -> tuple[int, int]:
-        """Delete states whose last event is older than ``before`` (epoch milliseconds), guarded like `save`.
+        """Delete states whose last event is older than ``before`` (epoch ms), and their items, guarded like `save`.
 
         Looks at about ``count`` keys from ``cursor`` on (0 to begin with) and returns the next cursor (0 at
         the end) and how many states were deleted.
@@ -196,6 +220,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._records: dict[int, bytes] = {}
         self._states: dict[int, dict[str, bytes]] = {}
+        self._items: dict[int, dict[str, bytes]] = {}
         self._lock = threading.Lock()
 
     def record(self, partition: int) -> PartitionRecord | None:
@@ -226,11 +251,14 @@ class MemoryStore:
         new: PartitionRecord,
         customers: Sequence[str],
         states: States,
+        erased: Sequence[str] = (),
     ) -> None:
         """See `CustomerStore.save`."""
         with self._lock:
             check_guard(partition, self._records.get(partition), expected)
-            stored = self._states.setdefault(partition, {})
+            stored, items = self._states.setdefault(partition, {}), self._items.setdefault(partition, {})
+            for customer in erased:
+                items.pop(customer, None)
             for customer, value, events in zip(
                 customers, state.to_bytes(states), states["events"], strict=True
             ):
@@ -238,11 +266,17 @@ class MemoryStore:
                     stored[customer] = value
                 else:
                     stored.pop(customer, None)
+                    items.pop(customer, None)
             self._records[partition] = new.to_bytes()
 
-    def load_many(self, loads: Sequence[Load]) -> list[States]:
+    def load_many(self, loads: Sequence[Load]) -> list[Loaded]:
         """See `CustomerStore.load_many`."""
-        return [self.load(*load) for load in loads]
+        found = []
+        for partition, customers, expected, items_of in loads:
+            states = self.load(partition, customers, expected)
+            items = self._items.get(partition, {})
+            found.append(Loaded(states, [items.get(customer) for customer in items_of]))
+        return found
 
     def save_many(self, saves: Sequence[Save]) -> list[StoreError | None]:
         """See `CustomerStore.save_many`."""
@@ -267,6 +301,7 @@ class MemoryStore:
             expired = [c for c, time in zip(customers, states["last_time"], strict=True) if time < before]
             for customer in expired:
                 del stored[customer]
+                self._items.get(partition, {}).pop(customer, None)
             following = cursor + len(customers) - len(expired)
             return (0 if following >= len(stored) else following), len(expired)
 
@@ -274,6 +309,13 @@ class MemoryStore:
         """See `CustomerStore.peek`."""
         states = self.load(partition, [customer])
         return states if states["events"][0] else None
+
+    def write_items(self, partition: int, items: Mapping[str, bytes]) -> None:
+        """Put customers' items beside their states, as `features.offers.OfferStore.write` does in Redis."""
+        with self._lock:
+            stored = self._states.get(partition, {})
+            known = {customer: raw for customer, raw in items.items() if customer in stored}
+            self._items.setdefault(partition, {}).update(known)
 
     def customers(self, partition: int) -> list[str]:
         """Return the customers that have a state, in order."""

@@ -145,15 +145,18 @@ def _since(now: int, then: int) -> float:  # pragma: no cover
     return NEVER_S if then == 0 else _seconds(now - then)
 
 
+# Distinct items by the ones in a 64-bit map: linear counting [Whang et al. 1990, doi 10.1145/78922.78925].
+_DISTINCT: Final = np.array([-64.0 * math.log((64.0 - min(ones, 63)) / 64.0) for ones in range(65)])
+
+
 @nb.njit(cache=True, nogil=True)
 def _distinct(bits: int) -> float:  # pragma: no cover
-    """Linear counting on a 64-bit map [Whang et al. 1990, doi 10.1145/78922.78925]."""
     ones = 0
     rest = np.uint64(bits)
     while rest:
         rest &= rest - np.uint64(1)
         ones += 1
-    return -64.0 * math.log((64.0 - min(ones, 63)) / 64.0)
+    return _DISTINCT[ones]  # type: ignore[no-any-return]
 
 
 @nb.njit(cache=True, nogil=True)

@@ -8,7 +8,7 @@ horizon.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -21,15 +21,16 @@ from features.calendar import zone
 from features.columns import from_table
 from features.events import EVENT_TYPES, PURCHASE, TYPE_CODES
 from features.fold import Status, fold
-from features.labels import UNKNOWN, LabelStart, horizon_labels
+from features.labels import UNKNOWN, LabelStart, default_label_start, horizon_labels
 from features.log import ERASED
-from features.state import DAY_MS, empty
+from features.state import DAY_MS, MINUTE_MS, empty
 from features.vector import WIDTH, Vectors
 from features.watermark import ACCEPTED, BEGINNING, judge
 
 # Rows folded at a time; bounds what a chunk's columns take beside the vectors (about 500 bytes a row).
 _CHUNK: Final = 200_000
 
+_HORIZON_MS: Final = 30 * MINUTE_MS
 _NOT_BROWSING: Final = ("purchase", "refund")
 
 
@@ -47,6 +48,34 @@ class Context(NamedTuple):
     currency: str = "EUR"
     lateness_ms: int = 15 * 60_000
     ttl_ms: int = 400 * DAY_MS
+
+
+class Asked(NamedTuple):
+    """What may be asked of a `Context`; what is None is had from the log, or else by default.
+
+    By default the horizon is half an hour, labels start as fits the horizon (`features.labels`), the time zone is that
+    of the log's metadata or else UTC, and the currency that of the metadata, or the log's most frequent one, or EUR.
+    """
+
+    horizon_ms: int | None = None
+    label_start: LabelStart | None = None
+    timezone: str | None = None
+    currency: str | None = None
+    lateness_ms: int = 15 * MINUTE_MS
+    ttl_ms: int = 400 * DAY_MS
+
+    def context(self, metadata: Mapping[str, str], currencies: Mapping[str, int]) -> Context:
+        """Return how events are read, given a log's metadata and how often each currency stands in it."""
+        horizon_ms = self.horizon_ms or _HORIZON_MS
+        usual = max(currencies, key=lambda name: (currencies[name], name)) if currencies else "EUR"
+        return Context(
+            horizon_ms,
+            self.label_start or default_label_start(horizon_ms),
+            self.timezone or metadata.get("timezone") or "UTC",
+            self.currency or metadata.get("currency") or usual,
+            self.lateness_ms,
+            self.ttl_ms,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +200,13 @@ def build_examples(
 
 def example_types(log: pa.Table) -> tuple[str, ...]:
     """Return the types that make examples: all but purchases and refunds, or purchases if there is no other."""
-    found = set(pc.unique(log["type"]).to_pylist())
+    return example_types_of(pc.unique(log["type"]).to_pylist())
+
+
+def example_types_of(found: Collection[str]) -> tuple[str, ...]:
+    """Return the types that make examples in a log that holds these types."""
     browsing = tuple(name for name in EVENT_TYPES if name not in _NOT_BROWSING)
-    return browsing if found.intersection(browsing) else ("purchase",)
+    return browsing if set(found).intersection(browsing) else ("purchase",)
 
 
 def _codes(log: pa.Table) -> tuple[NDArray[np.int64], int]:

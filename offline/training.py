@@ -1,10 +1,11 @@
-"""`intent train`: from an event log to a bundle."""
+"""`intent train`: from an event log, or a folder of examples, to a bundle."""
 
 from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,14 +16,17 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from features.bundle import Bundle, Calibration, DataFingerprint, Manifest, save
-from features.labels import LabelStart, default_label_start
-from features.log import ERASED, log_metadata, read_log
+from features.labels import LabelStart
+from features.log import ERASED, log_metadata, log_rows, read_log
 from features.reference import Reference
 from features.segments import Segmenter
 from features.state import DAY_MS, MINUTE_MS
 from features.vector import Vectors, schema_hash
+from offline.buckets import BuildSettings, build_folder, is_folder, read_folder, read_manifest
+from offline.buckets.sizes import local_workers, machine_bytes, shown, trainable_rows
 from offline.calibration import HIGH_SHARE, MEDIUM_SHARE, band_thresholds
-from offline.examples import Context, Examples, build_examples
+from offline.examples import Asked, Context, Examples, build_examples
+from offline.exceptions import TrainingError
 from offline.models import Judged, Models, Progress, fit_models, judge_models, silent
 from offline.network import NetworkSettings, export, tensorflow
 from offline.oracle import exact_probability
@@ -31,6 +35,7 @@ from offline.segmentation import fit_segmenter
 from offline.splitting import Split, split_by_time
 
 _PARITY_ROWS = 2_000
+_MEMORY_SHARE = 0.5  # of this machine's memory that training takes at most by default
 
 
 class TrainingSettings(NamedTuple):
@@ -39,20 +44,24 @@ class TrainingSettings(NamedTuple):
     Attributes
     ----------
     horizon_ms
-        How far the prediction looks.
+        How far the prediction looks; by default half an hour, or what a folder of examples was built for.
     label_start
         From when on a purchase counts; by default what fits the horizon (`features.labels`).
     timezone, currency
         The shop's; by default the log's (its metadata, else its most frequent currency), else UTC and EUR.
     lateness_ms, ttl_ms
-        How late an event may be, and how long a silent state lives; as in the stream's settings.
+        How late an event may be, and how long a silent state lives; as in the stream's settings. A folder of
+        examples was built with its own.
     network
         By default what fits the number of examples; ``epochs`` replaces the epochs of that default.
     baselines
         Whether the rule, logistic regression and LightGBM are trained beside the network.
+    memory
+        What training may take, bytes; by default half of this machine's. With more events than fit, it takes all
+        events of some customers.
     """
 
-    horizon_ms: int = 30 * MINUTE_MS
+    horizon_ms: int | None = None
     label_start: LabelStart | None = None
     timezone: str | None = None
     currency: str | None = None
@@ -62,6 +71,34 @@ class TrainingSettings(NamedTuple):
     epochs: float | None = None
     baselines: bool = True
     seed: int = 0
+    memory: int | None = None
+
+    @property
+    def asked(self) -> Asked:
+        """What is asked of how events are read."""
+        return Asked(*self[: len(Asked._fields)])
+
+
+class Material(NamedTuple):
+    """What a bundle is made from.
+
+    Attributes
+    ----------
+    examples, context
+        The examples, and how events were read for them.
+    data
+        Which log they are from.
+    exact
+        Returns the exact probability of some of them, None where there is none.
+    sampled
+        What part of the customers they are, in words; None for all.
+    """
+
+    examples: Examples
+    context: Context
+    data: DataFingerprint
+    exact: Callable[[NDArray[np.int64]], NDArray[np.float64] | None]
+    sampled: str | None = None
 
 
 def train(
@@ -70,18 +107,22 @@ def train(
     settings: TrainingSettings = TrainingSettings(),  # noqa: B008  (immutable)
     *,
     progress: Progress = silent,
+    on_note: Callable[[str], None] = lambda text: None,
     now: dt.datetime | None = None,
 ) -> Bundle:
-    """Train on an event log, write the bundle to a folder and return it.
+    """Train on an event log, or on a folder of examples built from one, write the bundle to a folder and return it.
 
-    Equal logs and settings give equal bundles, but for ``created_at``.
+    Equal logs and settings give equal bundles, but for ``created_at``; so does a folder of a log's examples.
 
     Parameters
     ----------
     path
-        The log (`features.log`).
+        The log (`features.log`), or a folder of examples (`offline.buckets`). A log too big for memory is made into
+        such a folder, next to the bundle and removed in the end.
     directory
         Where the bundle goes.
+    on_note
+        Called with a sentence that people should know: that a part of the customers is used.
     now
         Stands in the manifest as ``created_at``; by default the time of the clock.
 
@@ -91,12 +132,10 @@ def train(
         The log is too short for the horizon, has too few purchases, or TensorFlow is not installed.
     """
     tensorflow()
-    with progress("Reading the log"):
-        log = read_log(path)
-        data = fingerprint(path, log)
-    context = context_of(log, log_metadata(path), settings)
-    with progress("Folding events") as on_progress:
-        examples = build_examples(log, context, on_progress=on_progress)
+    material = gather(path, Path(directory), settings, progress)
+    examples, context, data = material[:3]
+    if material.sampled is not None:
+        on_note(f"Training on {material.sampled}.")
     split = split_by_time(examples, context.horizon_ms)
     slices = split.slices(examples)
     with progress("Finding segments"):
@@ -110,7 +149,7 @@ def train(
     judged = judge_models(
         models, (examples, slices.calibration), (examples, slices.test),
         seen=examples.customers[slices.train],
-        exact=exact_of(log, context, examples.rows[slices.test]),
+        exact=material.exact(slices.test),
         seed=settings.seed, progress=progress,
     )  # fmt: skip
     final, calibration, reference = models.network, judged["network"].calibration, judged["network"].reference
@@ -134,7 +173,7 @@ def train(
         example_types=list(examples.types),
         band_thresholds=band_thresholds(reference),
         data=data,
-        split=describe(split, models, calibration, judged, refitted),
+        split=describe(split, models, calibration, judged, refitted, sampled=material.sampled),
         metrics={name: model.metrics for name, model in judged.items()},
         created_at=(now or dt.datetime.now(dt.UTC)).astimezone(dt.UTC).isoformat(timespec="seconds"),
     )
@@ -143,18 +182,78 @@ def train(
     return Bundle(manifest, segmenter, calibration, network, columns)
 
 
+def gather(
+    path: str | Path, directory: Path, settings: TrainingSettings, progress: Progress = silent
+) -> Material:
+    """Return what to train on, as much of it as fits the memory."""
+    memory = settings.memory or int(machine_bytes() * _MEMORY_SHARE)
+    if is_folder(path):
+        return _from_folder(Path(path), settings, memory, progress)
+    if log_rows(path) <= trainable_rows(memory):
+        return _from_log(path, settings, progress)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{directory.name}-", dir=directory.parent) as scratch:
+        folder = Path(scratch) / "examples"
+        count, own = local_workers(memory)
+        build_folder(
+            path, folder, BuildSettings(settings.asked, workers=count, memory=own), progress=progress
+        )
+        return _from_folder(folder, settings, memory, progress)
+
+
+def _from_log(path: str | Path, settings: TrainingSettings, progress: Progress) -> Material:
+    with progress("Reading the log"):
+        log = read_log(path)
+        data = fingerprint(path, log)
+    context = context_of(log, log_metadata(path), settings)
+    with progress("Folding events") as on_progress:
+        examples = build_examples(log, context, on_progress=on_progress)
+    return Material(examples, context, data, lambda at: exact_of(log, context, examples.rows[at]))
+
+
+def _from_folder(folder: Path, settings: TrainingSettings, memory: int, progress: Progress) -> Material:
+    require_asked(folder, settings)
+    most = trainable_rows(memory)
+    with progress("Reading examples") as on_progress:
+        examples, exact, manifest, share = read_folder(folder, most_rows=most, on_progress=on_progress)
+    sampled = None
+    if share < 1:
+        sampled = (
+            f"{share:.2%} of the customers, chosen by the hash of their id: {len(examples):,} of {manifest.rows:,} "
+            f"events, which is what {shown(memory)} of memory can hold"
+        )
+    return Material(
+        examples, manifest.context, manifest.data, lambda at: None if exact is None else exact[at], sampled
+    )
+
+
+def require_asked(folder: Path, settings: TrainingSettings) -> None:
+    """Refuse a folder of examples that was built for another prediction than is asked for.
+
+    Raises
+    ------
+    TrainingError
+        Names what differs.
+    """
+    context = read_manifest(folder).context
+    for name, option in (
+        ("horizon_ms", "--horizon"),
+        ("label_start", "--label-start"),
+        ("timezone", "INTENT_TIMEZONE"),
+        ("currency", "INTENT_CURRENCY"),
+    ):
+        asked, built = getattr(settings, name), getattr(context, name)
+        if asked is not None and asked != built:
+            raise TrainingError(
+                f"the examples in {folder} were built with {name} {built}, {option} asks for {asked}: "
+                "build others with `intent examples`, or leave it out"
+            )
+
+
 def context_of(log: pa.Table, metadata: Mapping[str, str], settings: TrainingSettings) -> Context:
     """Return how events are read: by the settings, else by the log."""
     counts = pc.value_counts(log["currency"].combine_chunks().drop_null()).to_pylist()
-    usual = max(counts, key=lambda c: (c["counts"], c["values"]))["values"] if counts else "EUR"
-    return Context(
-        settings.horizon_ms,
-        settings.label_start or default_label_start(settings.horizon_ms),
-        settings.timezone or metadata.get("timezone") or "UTC",
-        settings.currency or metadata.get("currency") or usual,
-        settings.lateness_ms,
-        settings.ttl_ms,
-    )
+    return settings.asked.context(metadata, {found["values"]: found["counts"] for found in counts})
 
 
 def latest_vectors(examples: Examples, split: Split) -> Vectors:
@@ -168,6 +267,8 @@ def latest_vectors(examples: Examples, split: Split) -> Vectors:
 def exact_of(log: pa.Table, context: Context, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
     """Return the exact probability of the given rows of a simulated log, None where there is none."""
     if b"intent.simulator" not in (log.schema.metadata or {}) or context.label_start != "0":
+        return None
+    if pc.any(pc.equal(log["type"], ERASED)).as_py():  # the filter needs what erased customers did
         return None
     return exact_probability(log, context.horizon_ms)[rows]
 
@@ -199,6 +300,8 @@ def describe(
     calibration: Calibration,
     judged: Mapping[str, Judged],
     refitted: Refitted | None = None,
+    *,
+    sampled: str | None = None,
 ) -> dict[str, object]:
     """Return how the data was divided and what each part was used for, for the manifest."""
     part, again = "the calibration slice", {}
@@ -208,14 +311,18 @@ def describe(
             "trained_again": f"after the measurement, on all {len(refitted.rows)} examples with known labels: "
             f"the mean of {MEMBERS} networks, each without a part of the customers"
         }
-    return split.describe() | {
-        "network": {k: v for k, v in models.settings._asdict().items()},
-        **again,
-        "calibrated_on": f"{part}, {calibration.examples} examples",
-        "bands_from": (
-            f"{part}: high is its top {HIGH_SHARE:.0%}, medium the next {MEDIUM_SHARE - HIGH_SHARE:.0%}"
-        ),
-        "measured_on": f"the test slice, {len(judged['network'].tested)} examples; "
-        "unseen: its customers that are not in training",
-        "intervals": "95 %, bootstrap over customers",
-    }
+    return (
+        split.describe()
+        | ({} if sampled is None else {"sampled": sampled})
+        | {
+            "network": {k: v for k, v in models.settings._asdict().items()},
+            **again,
+            "calibrated_on": f"{part}, {calibration.examples} examples",
+            "bands_from": (
+                f"{part}: high is its top {HIGH_SHARE:.0%}, medium the next {MEDIUM_SHARE - HIGH_SHARE:.0%}"
+            ),
+            "measured_on": f"the test slice, {len(judged['network'].tested)} examples; "
+            "unseen: its customers that are not in training",
+            "intervals": "95 %, bootstrap over customers",
+        }
+    )

@@ -13,11 +13,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from features.exceptions import IntentError
 from features.state import States
+from features.store import Loaded
 from stream.batches import RecordBatch
 
 
@@ -52,11 +53,14 @@ class Folded(NamedTuple):
         Their new states, in the same order; an empty one erases the customer.
     watermark
         The highest accepted event time of the partition so far minus the lateness, epoch milliseconds.
+    erased
+        Customers who asked to be erased, even if they came back and have a state.
     """
 
     customers: Sequence[str]
     states: States
     watermark: int
+    erased: Sequence[str] = ()
 
 
 class Turn(Protocol):
@@ -70,8 +74,12 @@ class Turn(Protocol):
         ...
 
 
-#: Takes distinct customers for each turn of a round, and returns their states, empty ones where there are none.
-Load = Callable[[Sequence[Sequence[str]]], Awaitable[list[States]]]
+class Load(Protocol):
+    """Loads the states of distinct customers for each turn of a round, empty ones where there are none."""
+
+    async def __call__(self, customers: Sequence[Sequence[str]], *, items: bool = False) -> list[Loaded]:
+        """Return for each turn the states and, if asked for, the customers' items."""
+        ...
 
 
 class Job(Protocol):

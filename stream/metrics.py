@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from stream.intake import Intake
     from stream.learning.advice import NewestAdvisor
     from stream.ownership import Ownership
+    from stream.recommending import NewestRecommender, Recommended
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _SIZES = (1, 10, 50, 100, 250, 500, 1000, 2000, 4000, 8000)
@@ -43,6 +44,11 @@ class ScorerMetrics:
         self._bands = Counter(
             "intent_scored_by_band", "Events scored, by band", ["band"], registry=self.registry
         )
+        self._recommended = Counter(
+            "intent_recommended", "Scores with a recommendation, by whose items", ["source"],
+            registry=self.registry,
+        )  # fmt: skip
+        self._unreadable = self._counter("intent_items_unreadable", "Customers' items that could not be read")
         self._seconds = Histogram(
             "intent_batch_seconds", "From a round's first record to its last acknowledgement",
             registry=self.registry, buckets=_SECONDS,
@@ -69,6 +75,19 @@ class ScorerMetrics:
             registry=self.registry,
         ).set_function(lambda: 0 if newest.current is None else newest.current.version)
 
+    def observe_recommending(self, recommending: NewestRecommender) -> None:
+        """Also export whether there are offers that scores carry."""
+        Gauge(
+            "intent_offers",
+            "Offers in the policy in use; 0 = scores carry no recommendations",
+            registry=self.registry,
+        ).set_function(lambda: 0 if recommending.current is None else len(recommending.current.policy.offers))
+        Gauge(
+            "intent_offers_refused",
+            "Whether there is a policy in Redis that is not used, for another bundle or topic",
+            registry=self.registry,
+        ).set_function(lambda: int(bool(recommending.refusal)))
+
     def count(self, batches: Sequence[RecordBatch], intake: Intake, scored: Scored, seconds: float) -> None:
         """Count batches that were scored and acknowledged together."""
         records = sum(len(batch.records) for batch in batches)
@@ -88,6 +107,12 @@ class ScorerMetrics:
         for batch, watermark in zip(batches, intake.watermarks, strict=True):
             if watermark != BEGINNING:
                 self._watermark.labels(str(batch.partition)).set(watermark / 1000)
+
+    def count_recommended(self, recommended: Recommended) -> None:
+        """Count what scores carry beside themselves."""
+        for source, number in Tally(one.source for one in recommended.each if one is not None).items():
+            self._recommended.labels(source).inc(number)
+        self._unreadable.inc(recommended.unreadable)
 
     def _counter(self, name: str, text: str) -> Counter:
         return Counter(name, text, registry=self.registry)

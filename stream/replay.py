@@ -7,26 +7,22 @@ worker judges it as it would have then. The producer is idempotent: what it repe
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from aiokafka import AIOKafkaProducer
-from numpy.typing import NDArray
 
-from features.events import Event, Item
-from features.exceptions import IntentError, LogError
 from features.log import ERASED, conform, iterate_log, log_metadata, log_rows
-from features.partition import partitions_of
 from stream.intake import ARRIVED_AT, CLOSE, CONTROL
+from stream.log_records import Encoded, check_partitions, encode_rows
+from stream.pacing import Clock, Pace, WallClock, parse_speed
 from stream.reading import broker_errors, partition_count
 from stream.settings import Settings
 
@@ -38,45 +34,6 @@ _BATCH_BYTES: Final = 500_000
 
 # Batches on their way. With their size this bounds memory, and it keeps all partitions busy.
 _IN_FLIGHT: Final = 24
-
-# A paced replay sends what is due this often: about the pause within which a shop's events would come anyway.
-_TICK_SECONDS: Final = 0.02
-
-_encode = msgspec.json.Encoder().encode
-
-_SPEED: Final = re.compile(r"(\d+(?:\.\d+)?)x")
-
-
-class Clock(Protocol):
-    """Time for a paced replay; `WallClock`, or one that tests advance."""
-
-    def now(self) -> float:
-        """Return seconds since any fixed moment."""
-        ...
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait."""
-        ...
-
-
-class Sender(Protocol):
-    """Takes records."""
-
-    async def send(self, encoded: Encoded, start: int, stop: int) -> None:
-        """Send the rows from ``start`` to ``stop``."""
-        ...
-
-
-class WallClock:
-    """The real clock."""
-
-    def now(self) -> float:
-        """See `Clock.now`."""
-        return time.monotonic()
-
-    async def sleep(self, seconds: float) -> None:
-        """See `Clock.sleep`."""
-        await asyncio.sleep(seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,32 +61,6 @@ class ReplayReport:
     def events_per_second(self) -> float:
         """Events by seconds."""
         return self.events / self.seconds if self.seconds > 0 else 0.0
-
-
-class Encoded(NamedTuple):
-    """Rows of a log as records, in the log's order."""
-
-    keys: list[bytes]
-    values: list[bytes]
-    arrivals: list[bytes]
-    partition: NDArray[np.int32]
-    due_ms: NDArray[np.int64]  # event time
-
-
-def parse_speed(text: str) -> float | None:
-    """Return how many seconds of event time pass in a second; ``None`` stands for no pacing at all.
-
-    Examples
-    --------
-    >>> parse_speed("max"), parse_speed("real"), parse_speed("60x")
-    (None, 1.0, 60.0)
-    """
-    if text in ("max", "real"):
-        return None if text == "max" else 1.0
-    match = _SPEED.fullmatch(text)
-    if match is None or float(match[1]) <= 0:
-        raise IntentError(f"the speed {text!r} is none: use max, real, or a multiple such as 60x")
-    return float(match[1])
 
 
 def replay(
@@ -216,48 +147,6 @@ async def replay_async(
     return ReplayReport(sum(sender.sent.values()), erased, sender.seconds, dict(sorted(sender.sent.items())))
 
 
-def encode_rows(table: pa.Table, partitions: int) -> Encoded:
-    """Return the rows of a log (none of them erased) as records for a topic of ``partitions``.
-
-    The value is the event as JSON: numbers keep every bit, the event time is epoch milliseconds.
-    """
-    if not len(table):
-        return Encoded([], [], [], np.zeros(0, np.int32), np.zeros(0, np.int64))
-    # A struct of the given fields alone, filled by position, takes a third of the time that `Event(**fields)`
-    # takes.
-    given = [name for name in Event.__struct_fields__ if table[name].null_count < len(table)]
-    row = msgspec.defstruct("Row", [(name, Any, None) for name in given], gc=False, omit_defaults=True)
-    values = list(map(_encode, map(row, *(_values(table[name].combine_chunks()) for name in given))))
-    customers = table["customer_id"].combine_chunks().dictionary_encode()
-    names = [name.encode() for name in customers.dictionary.to_pylist()]
-    codes = customers.indices.to_numpy()
-    return Encoded(
-        [names[code] for code in codes.tolist()],
-        values,
-        [b"%d" % ms for ms in table["arrived_at"].cast(pa.int64()).to_pylist()],
-        partitions_of(names, partitions)[codes],
-        table["event_time"].cast(pa.int64()).to_numpy(),
-    )
-
-
-def _values(column: pa.Array) -> list[Any]:
-    """Return a column's values as the fields of an event take them."""
-    if pa.types.is_list(column.type):
-        return [items and [Item(**item) for item in items] for items in column.to_pylist()]
-    if pa.types.is_string(column.type):  # few distinct texts: quicker by way of their dictionary
-        encoded = column.dictionary_encode()
-        texts = np.array([*encoded.dictionary.to_pylist(), None], object)
-        return texts[pc.fill_null(encoded.indices, -1).to_numpy()].tolist()  # type: ignore[no-any-return]
-    if pa.types.is_timestamp(column.type):
-        column = column.cast(pa.int64())
-    values = pc.fill_null(column, 0).to_numpy()
-    if column.null_count == 0:
-        return values.tolist()  # type: ignore[no-any-return]
-    values = values.astype(object)
-    values[column.is_null().to_numpy(zero_copy_only=False)] = None
-    return values.tolist()  # type: ignore[no-any-return]
-
-
 def _opened(log: str | Path | pa.Table) -> tuple[dict[str, str], int, Iterator[pa.Table]]:
     """Return the log's metadata, how many rows it has, and the rows, piece by piece."""
     if not isinstance(log, pa.Table):
@@ -268,18 +157,6 @@ def _opened(log: str | Path | pa.Table) -> tuple[dict[str, str], int, Iterator[p
     }
     table = conform(log)
     return metadata, len(table), (table.slice(start, _CHUNK) for start in range(0, len(table), _CHUNK))
-
-
-def check_partitions(table: pa.Table, belongs: NDArray[np.int32], before: int) -> None:
-    """Raise `LogError` where a row names another partition than its customer's; ``before`` rows preceded."""
-    named = pc.fill_null(table["partition"], -1).to_numpy()
-    wrong = np.flatnonzero((named != belongs) & (named >= 0))
-    if len(wrong):
-        row = int(wrong[0])
-        raise LogError(
-            f"near row {before + row} customer {table['customer_id'][row].as_py()!r} is on partition "
-            f"{named[row]} and belongs to {belongs[row]} by murmur2: make the log again with `intent archive`"
-        )
 
 
 class _Sender:
@@ -366,45 +243,3 @@ class _Sender:
         with broker_errors(self._settings):
             for future in done:
                 future.result()
-
-
-class Pace:
-    """Sends events when they are due: event time since the log's first event, divided by ``factor``."""
-
-    def __init__(self, factor: float, clock: Clock) -> None:
-        self._factor = factor
-        self._clock = clock
-        self._first_ms: int | None = None
-        self._latest_ms = 0
-        self._began = 0.0
-
-    async def send(
-        self, sender: Sender, encoded: Encoded, on_sent: Callable[[int, int], None] | None = None
-    ) -> None:
-        """Send the next rows, each no earlier than it is due.
-
-        Parameters
-        ----------
-        on_sent
-            Called with how many of them are sent, and the event time that was reached, epoch ms.
-        """
-        if not len(encoded.due_ms):
-            return
-        if self._first_ms is None:
-            self._first_ms = self._latest_ms = int(encoded.due_ms[0])
-            self._began = self._clock.now()
-        # A late event is due when it arrives: with the events that it comes after.
-        due = np.maximum(np.maximum.accumulate(encoded.due_ms), self._latest_ms)
-        self._latest_ms = int(due[-1])
-        seconds = (due - self._first_ms) / 1000 / self._factor
-        sent = 0
-        while sent < len(seconds):
-            passed = self._clock.now() - self._began
-            ready = int(np.searchsorted(seconds, passed, side="right"))
-            if ready > sent:
-                await sender.send(encoded, sent, ready)
-                sent = ready
-                if on_sent is not None:
-                    on_sent(sent, int(due[sent - 1]))
-            else:
-                await self._clock.sleep(max(float(seconds[sent]) - passed, _TICK_SECONDS))

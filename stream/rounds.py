@@ -13,10 +13,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from functools import partial
-from typing import Final, ParamSpec, TypeVar
+from typing import Final, NamedTuple, ParamSpec, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from features.state import States
-from features.store import CustomerStore, Load, PartitionRecord, Save
+from features.store import CustomerStore, Load, Loaded, PartitionRecord, Save
 from stream.batches import RecordBatch
 from stream.cache import StateCache
 from stream.job import Job
@@ -155,7 +158,7 @@ class Rounds:
             if not turn.ended.done():
                 new = turn.record._replace(next_offset=turn.batch.stop, watermark=made.watermark)
                 turn.intended = new
-                save = Save(turn.batch.partition, turn.record, new, made.customers, made.states)
+                save = Save(turn.batch.partition, turn.record, new, made.customers, made.states, made.erased)
                 saves.append((turn, save))
         if saves:
             await self._save(saves)
@@ -180,19 +183,37 @@ class Rounds:
             self._executor, lambda: function(*args, **kwargs)
         )
 
-    async def load(self, turns: Sequence[Turn], customers: Sequence[Sequence[str]]) -> list[States]:
-        """Return states from the caches, and from the store what is not there."""
-        found = [turn.cache.get(own) for turn, own in zip(turns, customers, strict=True)]
-        wanted, rows = [], []
-        for turn, own, (states, missing) in zip(turns, customers, found, strict=True):
-            if len(missing):
-                wanted.append(Load(turn.batch.partition, [own[at] for at in missing], turn.record))
-                rows.append((states, missing))
-        if wanted:
-            loaded = await self.call(self._store.load_many, wanted)
-            for (states, missing), read in zip(rows, loaded, strict=True):
-                states[missing] = read
-        return [states for states, _ in found]
+    async def load(
+        self, turns: Sequence[Turn], customers: Sequence[Sequence[str]], *, items: bool = False
+    ) -> list[Loaded]:
+        """Return states from the caches, and from the store what is not there; items always from the store."""
+        found = [_Found(turn, own, *turn.cache.get(own)) for turn, own in zip(turns, customers, strict=True)]
+        loads = [one.load(items=items) for one in found]
+        wanted = [load for load in loads if load.customers or load.items_of]
+        loaded = iter(await self.call(self._store.load_many, wanted) if wanted else ())
+        return [
+            one.with_stored(next(loaded)) if load.customers or load.items_of else Loaded(one.states, ())
+            for one, load in zip(found, loads, strict=True)
+        ]
+
+
+class _Found(NamedTuple):
+    """What the cache of a turn's partition has: states, and the positions of those that it has not."""
+
+    turn: Turn
+    customers: Sequence[str]
+    states: States
+    missing: NDArray[np.intp]
+
+    def load(self, *, items: bool) -> Load:
+        """Return what is to be asked for."""
+        unknown = [self.customers[at] for at in self.missing]
+        return Load(self.turn.batch.partition, unknown, self.turn.record, self.customers if items else ())
+
+    def with_stored(self, stored: Loaded) -> Loaded:
+        """Return everything together."""
+        self.states[self.missing] = stored.states
+        return Loaded(self.states, stored.items)
 
 
 def _fail(turn: Turn, error: Exception) -> None:

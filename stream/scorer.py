@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.columns import ERASE
+from features.store import Loaded
 from stream.batches import RecordBatch
 from stream.dead_letters import dead_letter
 from stream.engine import Engine, Scored, slots_of
@@ -20,6 +21,7 @@ from stream.learning.advice import NewestAdvisor
 from stream.learning.recorder import Recorder
 from stream.metrics import ScorerMetrics
 from stream.publisher import Output, Publisher
+from stream.recommending import NewestRecommender
 from stream.scores import encode_scores, with_tombstones
 
 
@@ -41,6 +43,8 @@ class Scorer:
         Writes down what the learner needs; ``None`` where nothing is learned.
     newest
         Knows what has been learned; ``None`` where the network decides alone.
+    recommending
+        Knows what to recommend; ``None`` where scores are to carry nothing of it.
     clock
         Returns the wall clock, epoch ms; only ``scored_at`` comes from it.
     """
@@ -52,14 +56,15 @@ class Scorer:
     partitions: int
     recorder: Recorder | None = None
     newest: NewestAdvisor | None = None
+    recommending: NewestRecommender | None = None
     clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000
 
     async def run(self, turns: Sequence[Turn], load: Load) -> list[Folded]:
         """Score batches; what it returns is saved with the partitions' records.
 
         1. read: decode, check keys, judge against the watermarks
-        2. load the customers' states
-        3. fold the events and score each
+        2. load the customers' states, and their items where there are offers
+        3. fold the events, score each, and add what to recommend
         4. produce scores, tombstones and dead letters, examples and outcomes, and wait for the acknowledgements
         """
         began = time.perf_counter()
@@ -69,11 +74,18 @@ class Scorer:
         customers, slots = slots_of(intake.columns.customers)
         ends = _ends(slots, intake.ends)
         groups = [customers[start:end] for start, end in pairwise([0, *ends])]
-        states = await load(groups)
-        together = states[0] if len(states) == 1 else np.concatenate(states)
+        recommender = None if self.recommending is None else self.recommending.current
+        loaded = await load(groups, items=recommender is not None)
+        together = loaded[0].states if len(loaded) == 1 else np.concatenate([part.states for part in loaded])
         advisor = None if self.newest is None else self.newest.current
         scored = self.engine.score(intake.columns, customers, slots, together, advisor)
-        scores = encode_scores(self.engine.bundle, intake.columns, scored, self.clock())
+        erased = np.unique(slots[intake.columns.type == ERASE]).tolist()
+        recommended = (
+            None if recommender is None else recommender.recommend(scored, slots, _items(loaded, erased))
+        )
+        scores = encode_scores(
+            self.engine.bundle, intake.columns, scored, self.clock(), recommended and recommended.each
+        )
         outputs = self._outputs(batches, intake, scores, scored)
         if self.recorder is not None:
             lessons = self.recorder.lessons(batches, watermarks, intake, scored)
@@ -82,8 +94,15 @@ class Scorer:
             ]
         await self.publisher.publish(outputs)
         self.metrics.count(batches, intake, scored, time.perf_counter() - began)
+        if recommended is not None:
+            self.metrics.count_recommended(recommended)
         return [
-            Folded(own, together[start:end], watermark)
+            Folded(
+                own,
+                together[start:end],
+                watermark,
+                [customers[slot] for slot in erased if start <= slot < end],
+            )
             for own, (start, end), watermark in zip(
                 groups, pairwise([0, *ends]), intake.watermarks, strict=True
             )
@@ -111,6 +130,14 @@ class Scorer:
             first += len(batch.records)
             outputs.append(Output(batch.partition, records[start:end], letters))
         return outputs
+
+
+def _items(loaded: Sequence[Loaded], erased: Sequence[int]) -> list[bytes | None]:
+    """Return the items that the customers had, none for those erased: theirs are from before the erasure."""
+    items = [one for part in loaded for one in part.items]
+    for slot in erased:
+        items[slot] = None
+    return items
 
 
 def _ends(slots: NDArray[np.int64], row_ends: Sequence[int]) -> list[int]:

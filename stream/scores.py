@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import repeat
 from typing import Annotated, Literal
 
@@ -17,6 +18,7 @@ Band = Literal["low", "medium", "high"]
 Action = Literal[
     "none", "recommend_items", "offer_incentive", "remind_of_cart", "assist_checkout", "cross_sell"
 ]
+Source = Literal["customer", "segment", "popular"]
 Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
@@ -35,8 +37,36 @@ class ReasonRef(msgspec.Struct, frozen=True, gc=False):
     effect: float
 
 
-class Score(msgspec.Struct, frozen=True, gc=False):
+class Recommendation(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What to offer the customer, and which items to show: what `intent recommend --write` has written.
+
+    Attributes
+    ----------
+    offer, text
+        The kind of offer for the customer's segment and band, for campaign tools and for people.
+    items
+        Item ids, best first.
+    source
+        Whose items they are: the customer's own, those that suit the segment, or what is popular with everybody.
+    policy_version
+        Names the offer policy.
+    new_items
+        Of the customer's own items, those that the customer has never had to do with; absent where there are none.
+    """
+
+    offer: str
+    text: str
+    items: list[str]
+    source: Source
+    policy_version: str
+    new_items: list[str] = []
+
+
+class Score(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """The value of a record in the scored topic. Times are epoch milliseconds.
+
+    After a crash a score may come again. It then equals the first one but for ``scored_at``, for what a newer online
+    model says, and for ``recommendation``, which offline jobs may have replaced in between.
 
     Attributes
     ----------
@@ -48,6 +78,8 @@ class Score(msgspec.Struct, frozen=True, gc=False):
         The parts of the published probability; ``online_score`` is null until there is an online model.
     holdout
         The customer is left alone, so that the effect of actions can be measured.
+    recommendation
+        What to offer; absent for customers in the holdout, and as long as there are no offers for this bundle.
     """
 
     event_id: str
@@ -66,6 +98,7 @@ class Score(msgspec.Struct, frozen=True, gc=False):
     holdout: bool
     model_version: str
     features_version: str
+    recommendation: Recommendation | None = None
 
 
 _encode = msgspec.json.Encoder().encode
@@ -83,7 +116,11 @@ def with_tombstones(
 
 
 def encode_scores(
-    bundle: Bundle, columns: EventColumns, scored: Scored, scored_at: int
+    bundle: Bundle,
+    columns: EventColumns,
+    scored: Scored,
+    scored_at: int,
+    recommended: Sequence[Recommendation | None] | None = None,
 ) -> list[tuple[str, bytes]]:
     """Return customer and JSON of every score of a batch, in the order of its events.
 
@@ -93,6 +130,8 @@ def encode_scores(
         The batch, and what the engine made of it.
     scored_at
         The wall clock, epoch ms.
+    recommended
+        One for each score.
     """
     manifest = bundle.manifest
     segments = [SegmentRef(s.id, s.name) for s in bundle.segmenter.segments]
@@ -120,10 +159,11 @@ def encode_scores(
                     holdout,
                     version,
                     features,
+                    recommendation,
                 )
             ),
         )
-        for row, as_of, segment, network, online, probability, band, action, holdout in zip(
+        for row, as_of, segment, network, online, probability, band, action, holdout, recommendation in zip(
             scored.rows.tolist(),
             scored.as_of.tolist(),
             scored.segment.tolist(),
@@ -133,6 +173,7 @@ def encode_scores(
             scored.band.tolist(),
             scored.action.tolist(),
             scored.holdout.tolist(),
+            repeat(None, len(scored.rows)) if recommended is None else recommended,
             strict=True,
         )
     ]

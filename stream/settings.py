@@ -118,6 +118,10 @@ class Settings(BaseSettings):
         description="silence after which a partition follows the event time of the others",
     )
 
+    recommendations: bool = Field(
+        True, description="whether scores carry what `intent recommend --write` wrote, where there is any"
+    )
+
     batch_max: int = Field(4000, ge=1, le=100_000, description="events that are scored at once, at most")
     cache_customers: int = Field(
         100_000, ge=0, description="states that a worker keeps in memory, 1.1 kB each"

@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from features.bundle import Bundle
+from features.offers import OfferStore
 from features.redis_store import RedisStore
 from stream.engine import Engine
 from stream.exceptions import SettingsError, TopicMismatch
@@ -29,6 +30,7 @@ from stream.learning.snapshot_store import SnapshotStore
 from stream.metrics import ScorerMetrics
 from stream.ownership import Ownership
 from stream.publisher import Publisher
+from stream.recommending import NewestRecommender
 from stream.scorer import Scorer
 from stream.settings import Settings
 from stream.topics import check_retention
@@ -108,6 +110,13 @@ async def work(settings: Settings, *, rebuild: bool = False, stop: asyncio.Event
             scorer.newest.warm_up()
             await scorer.newest.look()
             metrics.observe_advice(scorer.newest)
+        if settings.recommendations:
+            offers = OfferStore(settings.redis_url, settings.redis_prefix)
+            stack.callback(offers.close)
+            scorer.recommending = NewestRecommender(offers, bundle, partitions)
+            await scorer.recommending.look()
+            metrics.observe_recommending(scorer.recommending)
+            await stack.enter_async_context(_beside(scorer.recommending.run()))
         ownership = Ownership(
             store,
             scorer,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -11,25 +11,67 @@ from numpy.typing import NDArray
 from offline.lab.comparison import Comparison, compare, difference, judge
 from offline.lab.figures import Difference
 from offline.lab.folds import Folds
-from offline.lab.models import Model
+from offline.lab.models import (
+    BEST_ARCHITECTURE,
+    BEST_FOLDS,
+    BEST_TRAINING,
+    MODELS,
+    Kinds,
+    Model,
+    distilled,
+    network,
+)
+from offline.lab.networks.architectures import Architecture
 from offline.problem import Problem
 
 OnProgress = Callable[[int, int], None]
 
 #: The measures that are printed, in this order.
 MEASURES: Final = ("auc", "pr_auc", "brier", "ece")
-#: Mean of the log-odds of these two, where both take part.
-BLEND: Final = ("network", "lightgbm")
+#: By key: those of the laboratory, and the network without its teachers, to show what they give.
+NAMES: Final = (*MODELS, "network_alone")
+#: The blend is the mean of their log-odds, where all take part; no weight is chosen.
+BLEND: Final = ("network", "lightgbm", "xgboost")
+#: The network's lead is tested against it.
+RIVAL: Final = "lightgbm"
 
 
 class Protocol(NamedTuple):
-    """A problem, its folds, what the network should reach, and what must be said beside the table."""
+    """A problem, its folds, what should be reached, what must be said beside the table, and the network's shape.
+
+    ``architecture`` was chosen on training rows only.
+    """
 
     name: str
     problem: Problem
     folds: Folds
     goals: Mapping[str, float]
     warning: str = ""
+    architecture: Architecture = BEST_ARCHITECTURE
+
+    def models(self, names: Collection[str]) -> list[Model]:
+        """Return models by name, all without names; networks in the protocol's shape."""
+
+        def alone(kinds: Kinds, seed: int, quick: bool) -> Any:
+            return network(kinds, self.architecture, BEST_TRAINING, folds=BEST_FOLDS, seed=seed)
+
+        def taught(kinds: Kinds, seed: int, quick: bool) -> Any:
+            return distilled(alone(kinds, seed, quick), kinds, seed)
+
+        own = {
+            "network": Model("network", "Keras network", taught),
+            "network_alone": Model("network_alone", "Keras network without teachers", alone),
+        }
+        return [model for key, model in (MODELS | own).items() if not names or key in names]
+
+
+class Reached(NamedTuple):
+    """A goal for a measure, what the network reached, and the model with the most (its key and figure)."""
+
+    goal: float
+    network: float
+    best: str
+    most: float
 
 
 class Result(NamedTuple):
@@ -49,33 +91,38 @@ class Result(NamedTuple):
             for key, judged in self.comparison.models.items()
         }
 
-    def reached(self) -> dict[str, tuple[float, bool]]:
-        """Return each goal of the network, and whether it is reached."""
-        network = self.comparison.models.get("network")
-        if network is None:
+    def reached(self) -> dict[str, Reached]:
+        """Return by measure the goal and what was reached, to three digits as goals are given."""
+        models = self.comparison.models
+        if "network" not in models:
             return {}
-        # Goals are given to three digits.
-        return {
-            name: (goal, round(network.figures[name], 3) >= goal)
-            for name, goal in self.protocol.goals.items()
-        }
+
+        def of(key: str, name: str) -> float:
+            return round(float(models[key].figures[name]), 3)
+
+        found = {}
+        for name, goal in self.protocol.goals.items():
+            best = max(models, key=lambda key: models[key].figures[name])
+            found[name] = Reached(goal, of("network", name), best, of(best, name))
+        return found
 
 
 def run(
     protocol: Protocol, models: Sequence[Model], *, seed: int = 0, on_progress: OnProgress | None = None
 ) -> Result:
-    """Fit and judge all models, and the blend of network and LightGBM."""
+    """Fit and judge all models, and a blend of the best ones."""
     problem, folds = protocol.problem, protocol.folds
     found = compare(problem, models, folds, seed=seed, on_progress=on_progress)
     if set(BLEND) <= set(found.models):
         tested = {key: list(judged.tested) for key, judged in found.models.items()}
         parts = zip(*(tested[key] for key in BLEND), strict=True)
         tested["blend"] = [blended(list(some)) for some in parts]
-        titles = {key: judged.title for key, judged in found.models.items()} | {"blend": "network + LightGBM"}
+        titles = {key: judged.title for key, judged in found.models.items()}
+        titles["blend"] = "network + LightGBM + XGBoost"
         found = judge(problem, folds, titles, tested, rule=found.rule, seed=seed)
     lead = {}
-    if set(BLEND) <= set(found.models):
-        lead = difference(problem, folds, found.models["network"], found.models["lightgbm"], seed=seed)
+    if {"network", RIVAL} <= set(found.models):
+        lead = difference(problem, folds, found.models["network"], found.models[RIVAL], seed=seed)
     return Result(protocol, found, lead)
 
 

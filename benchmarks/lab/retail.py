@@ -14,11 +14,11 @@ from typing import Final
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.lab.protocol import Protocol
+from benchmarks.lab.retail_columns import HORIZON_DAYS, MONEY, RHYTHM, after_each_day, asked, order_days
 from benchmarks.learning.retail_data import CONTEXT, DELAY_MS, TEST, load_log, local_days, midnight
 from features.state import DAY_MS
 from offline.lab.folds import Fold, Folds, random_splits
@@ -30,15 +30,25 @@ FILE: Final = "online_retail.parquet"
 #: First week that is asked about: before, hardly anything is known of anybody.
 FIRST_WEEK: Final = "2011-02-07"
 
-_HORIZON_DAYS: Final = CONTEXT.horizon_ms // DAY_MS
-_DECAYS: Final = (7, 30, 90)
+_CALENDAR: Final = ("hour_sin", "hour_cos", "weekday_sin", "weekday_cos")
 
 
 def retail_orders(path: Path, seed: int = 0) -> Protocol:
-    """Ask at every order; columns are those of the stream."""
-    problem = read_problem_from_log(load_log(path), CONTEXT, most_events=10**9, name="Online Retail").problem
-    assert problem.times is not None
+    """Ask at every order; columns are rhythm and money of `benchmarks.lab.retail_columns`, and the stream's calendar.
+
+    Rhythm counts the day of the order, money what lies before it. The stream's other columns say the same over again
+    or are about browsing: without them, orders of May to July 2011 were predicted better from earlier ones.
+    """
+    log = load_log(path)
+    problem = read_problem_from_log(log, CONTEXT, most_events=10**9, name="Online Retail").problem
+    assert problem.times is not None and problem.groups is not None
     as_of = problem.times.astype("datetime64[ms, UTC]").astype("int64").to_numpy()
+    known, days = after_each_day(order_days(log)), local_days(as_of)
+    rhythm = asked(known, problem.groups, days, before=False)[list(RHYTHM)]
+    money = asked(known, problem.groups, days, before=True)[list(MONEY)]
+    calendar = problem.columns[list(_CALENDAR)].reset_index(drop=True)
+    columns = pd.concat([calendar, rhythm, money], axis=1)
+    problem = replace(problem, columns=columns, kinds=dict.fromkeys(columns, "numeric"))
     return _protocol("retail_orders", problem, as_of, {"auc": 0.810, "pr_auc": 0.817}, seed)
 
 
@@ -47,6 +57,30 @@ def retail_weekly(path: Path, seed: int = 0) -> Protocol:
     log = load_log(path)
     problem, as_of = weekly(log)
     return _protocol("retail_weekly", problem, as_of, {"auc": 0.742, "pr_auc": 0.616}, seed)
+
+
+def weekly(log: pa.Table) -> tuple[Problem, NDArray[np.int64]]:
+    """Return a row for every Monday and customer, and the moment that each row is as of (epoch ms)."""
+    ordered = order_days(log)
+    last = int(local_days(np.array([_last_ms(log)]))[0])
+    first = int(local_days(np.array([midnight(FIRST_WEEK)]))[0])
+    mondays = np.arange(first, last - HORIZON_DAYS + 1, 7)
+    groups, days, targets = [], [], []
+    for monday in mondays:
+        customers = np.unique(ordered["customer"][ordered["day"] < monday])
+        ahead = ordered["customer"][(ordered["day"] >= monday) & (ordered["day"] < monday + HORIZON_DAYS)]
+        groups.append(customers)
+        days.append(np.full(len(customers), monday))
+        targets.append(np.isin(customers, ahead))
+    customers, asked_on = np.concatenate(groups), np.concatenate(days)
+    columns = asked(after_each_day(ordered), customers, asked_on, before=True)
+    as_of = (asked_on * DAY_MS).astype(np.int64)
+    times = pd.Series(pd.to_datetime(as_of, unit="ms", utc=True))
+    problem = Problem(
+        "Online Retail", columns, dict.fromkeys(columns, "numeric"), np.concatenate(targets),
+        "order within 30 days", "customer and week", times, customers, pd.Timedelta(days=HORIZON_DAYS),
+    )  # fmt: skip
+    return problem, as_of
 
 
 def _protocol(
@@ -93,77 +127,6 @@ def _auc_with_rates(problem: Problem, fold: Fold) -> float:
     train, test = with_rate(train, train.groups, own=True), with_rate(test, test.groups, own=False)
     model = fit(MODELS["lightgbm"].make(train.kinds, 0, False), train)
     return float(roc_auc_score(test.target, probabilities(model, test.columns)))
-
-
-def weekly(log: pa.Table) -> tuple[Problem, NDArray[np.int64]]:
-    """Return a row for every customer and Monday, and the moment that each row is as of (epoch ms)."""
-    orders = order_days(log)
-    last = int(local_days(np.array([_last_ms(log)]))[0])
-    first = int(local_days(np.array([midnight(FIRST_WEEK)]))[0])
-    mondays = np.arange(first, last - _HORIZON_DAYS + 1, 7)
-    frames, targets = [], []
-    for day in mondays:
-        known = orders[orders["day"] < day]
-        ahead = orders[(orders["day"] >= day) & (orders["day"] < day + _HORIZON_DAYS)]
-        columns = snapshot(known, int(day))
-        frames.append(columns)
-        targets.append(columns["customer"].isin(ahead["customer"]).to_numpy())
-    rows = pd.concat(frames, ignore_index=True)
-    days = np.repeat(mondays, [len(frame) for frame in frames])
-    as_of = (days * DAY_MS).astype(np.int64)
-    groups = rows.pop("customer").to_numpy(np.int64)
-    kinds = {str(name): "numeric" for name in rows}
-    problem = Problem(
-        "Online Retail", rows, kinds, np.concatenate(targets), "order within 30 days", "customer and week",  # type: ignore[arg-type]
-        pd.Series(pd.to_datetime(as_of, unit="ms", utc=True)), groups, pd.Timedelta(days=_HORIZON_DAYS),
-    )  # fmt: skip
-    return problem, as_of
-
-
-def order_days(log: pa.Table) -> pd.DataFrame:
-    """Return one row for every customer and day with an order: number of orders, money, items."""
-    purchases = log.filter(pc.equal(log["type"], "purchase"))
-    times = purchases["event_time"].cast(pa.int64()).to_numpy()
-    customers = purchases["customer_id"].combine_chunks().dictionary_encode().indices.to_numpy()
-    frame = pd.DataFrame(
-        {
-            "customer": customers.astype(np.int64),
-            "day": local_days(times),
-            "value": purchases["value"].to_numpy(zero_copy_only=False).astype(np.float64),
-            "orders": 1.0,
-        }
-    )
-    return frame.groupby(["customer", "day"], as_index=False).sum().sort_values(["customer", "day"])
-
-
-def snapshot(known: pd.DataFrame, day: int) -> pd.DataFrame:
-    """Return what is known of every customer at the beginning of a day: recency, rhythm, money, decayed counts."""
-    by = known.groupby("customer")
-    age = day - known["day"]
-    gaps = by["day"].diff()
-    first, last, count = by["day"].min(), by["day"].max(), by.size()
-    found = pd.DataFrame({"customer": first.index.to_numpy()}, index=first.index)
-    found["recency"] = day - last
-    found["tenure"] = day - first
-    found["order_days"] = count.astype(float)
-    found["orders"] = by["orders"].sum()
-    found["spend"] = by["value"].sum()
-    found["mean_value"] = found["spend"] / count
-    found["last_value"] = by["value"].last()
-    mean_gap = ((last - first) / (count - 1)).where(count > 1)
-    found["mean_gap"] = mean_gap
-    found["gap_deviation"] = gaps.groupby(known["customer"]).std()
-    found["last_gap"] = gaps.groupby(known["customer"]).last()
-    found["overdue"] = found["recency"] / mean_gap
-    found["rate"] = count / (found["tenure"] + 30.0)
-    for days in _DECAYS:
-        weight = 0.5 ** (age / days)
-        found[f"order_days_{days}d"] = weight.groupby(known["customer"]).sum()
-        found[f"spend_{days}d"] = (weight * known["value"].clip(lower=0)).groupby(known["customer"]).sum()
-    # When earlier customers ordered says what the season does now.
-    recent = known[known["day"] >= day - 28]
-    found["shop_order_days_28d"] = float(len(recent)) / max(len(found), 1)
-    return found.astype({name: np.float64 for name in found if name != "customer"}).reset_index(drop=True)
 
 
 def _last_ms(log: pa.Table) -> int:

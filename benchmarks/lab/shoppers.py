@@ -13,6 +13,7 @@ import numpy as np
 
 from benchmarks.lab.protocol import Protocol
 from offline.lab.folds import Fold, Folds, random_splits
+from offline.lab.models import BEST_ARCHITECTURE
 from offline.problem import Kind, Problem
 from offline.tables import problem_from_table
 
@@ -21,6 +22,7 @@ FILE: Final = "online_shoppers_intention.csv"
 #: The column that the analytics tool computes from transactions.
 LEAK: Final = "PageValues"
 LATER: Final = ("Nov", "Dec")
+PIECEWISE: Final = replace(BEST_ARCHITECTURE, embedding="piecewise", embedded=4)
 
 
 def sessions(path: Path) -> Problem:
@@ -59,12 +61,18 @@ def shoppers_without_page_values(path: Path, seed: int = 0) -> Protocol:
 
 
 def shoppers_temporal(path: Path, seed: int = 0) -> Protocol:
-    """Train on February to October and test on November and December, which no model has a category for."""
-    problem = sessions(path)
+    """Train on February to October and test on November and December.
+
+    Without the month, which is another one in every test, and without derived columns: both made figures worse where
+    months up to October were predicted from earlier ones. Piecewise embeddings made the network's better there.
+    """
+    problem = problem_from_table(path, "Revenue")
     later = problem.columns["Month"].isin(LATER).to_numpy()
+    problem = problem.without({"Month"})
     fold = Fold(np.flatnonzero(~later), np.flatnonzero(later))
     folds = Folds("temporal", "February to October against November and December", (fold,))
-    return Protocol("shoppers_temporal", problem, folds, {"auc": 0.850, "pr_auc": 0.670}, _warning(problem))
+    goals = {"auc": 0.850, "pr_auc": 0.670}
+    return Protocol("shoppers_temporal", problem, folds, goals, _warning(problem), PIECEWISE)
 
 
 def _warning(problem: Problem) -> str:

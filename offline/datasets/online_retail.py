@@ -25,6 +25,7 @@ import codecs
 import importlib.util
 import zipfile
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -38,6 +39,7 @@ from offline.datasets.dataset import Dataset, codes, finish, join, plain, repeat
 from offline.datasets.orders import merge, with_ids
 from offline.datasets.reading import OnProgress, check_columns, column_names, find_files, read_blocks
 from offline.datasets.values import (
+    Times,
     as_dictionary,
     as_numbers,
     as_text,
@@ -172,63 +174,94 @@ def _read_excel(file: Path) -> pa.Table:
     )
 
 
+class _Fields(NamedTuple):
+    """The columns of a table as they were understood, and as they stand in the file."""
+
+    raw: dict[str, pa.Array]
+    invoice: pa.Array
+    customer: pa.Array
+    stock: pa.Array
+    country: pa.Array
+    quantity: NDArray[np.float64]
+    bad_quantity: NDArray[np.bool_]
+    price: NDArray[np.float64]
+    bad_price: NDArray[np.bool_]
+    times: Times
+    ordered: NDArray[np.bool_]
+    cancelled: NDArray[np.bool_]
+
+
 def _lines(table: pa.Table, file: str, dropped: Tally, notes: Tally) -> pa.Table:
     """Return the lines of orders and cancellations that name a customer, as a draft."""
     rows = table.num_rows
-    raw = {name: _single(table[name]) for name in table.column_names}
-    invoice = pc.utf8_upper(without_point_zero(as_text(raw["InvoiceNo"])))
-    customer = without_point_zero(as_text(raw["CustomerID"]))
-    stock, country = as_text(raw["StockCode"]), as_text(raw["Country"])
-    quantity, bad_quantity = as_numbers(raw["Quantity"])
-    price, bad_price = as_numbers(raw["UnitPrice"])
-    times = as_times(raw["InvoiceDate"], zone(_TIMEZONE), _FORMATS)
-    order = mask(pc.match_substring_regex(invoice, r"^\d+$"))
-    cancelled = mask(pc.match_substring_regex(invoice, r"^C\d+$"))
-
+    fields = _fields(table)
     sieve = Sieve(rows, dropped, file, 1)
-    sieve.drop(mask(pc.starts_with(invoice, "A")), "adjustment of bad debt (invoice A...)")
-    sieve.drop(mask(pc.is_null(customer)), "no customer")
-    sieve.reject(~(order | cancelled), "invoice number of an unknown form", "InvoiceNo", raw["InvoiceNo"])
-    sieve.drop(
-        _again(invoice, stock, quantity, price, times.ms), "line of an invoice that comes again as a whole"
-    )
-    sieve.reject(unfit_time(times), "unreadable time", "InvoiceDate", raw["InvoiceDate"])
-    unfit = bad_quantity | np.isnan(quantity) | (np.abs(quantity) > MAX_QUANTITY) | (quantity % 1 != 0)
-    sieve.reject(unfit, "quantity is no whole number within the limits", "Quantity", raw["Quantity"])
-    sieve.drop(order & (quantity <= 0), "order line with a quantity of 0 or less")
-    sieve.drop(cancelled & (quantity >= 0), "cancellation line with a quantity of 0 or more")
-    unfit = bad_price | np.isnan(price) | (price < 0) | (price > MAX_MONEY)
-    sieve.reject(unfit, "price is below 0, missing or no number", "UnitPrice", raw["UnitPrice"])
-    for name, text, limit in (
-        ("InvoiceNo", invoice, MAX_ID // 2),
-        ("CustomerID", customer, MAX_ID // 4),
-        ("StockCode", stock, MAX_ID),
-        ("Country", country, MAX_TEXT),
-    ):
-        sieve.reject(too_long(text, limit), f"text of more than {limit} characters", name, raw[name])
-
-    keep = sieve.keep
+    _sift(fields, sieve)
+    keep, times = sieve.keep, fields.times
     notes.add(
         "time that the clock left out in spring: read as the moment it jumped to",
         (times.skipped & keep).sum(),
     )
     notes.add("time that the clock showed twice in autumn: read as the first", (times.twice & keep).sum())
-    notes.add("line at price 0: kept", int((keep & (price == 0)).sum()))
+    notes.add("line at price 0: kept", int((keep & (fields.price == 0)).sum()))
+    pieces = np.abs(np.nan_to_num(fields.quantity)).clip(0, MAX_QUANTITY)
     draft = pa.table(
         {
             "row": np.arange(rows, dtype=np.int64),
-            "type": np.where(order, PURCHASE, REFUND).astype(np.int8),
+            "type": np.where(fields.ordered, PURCHASE, REFUND).astype(np.int8),
             "event_time": times.ms,
-            "customer_id": as_dictionary(customer),
-            "item_id": as_dictionary(stock),
-            "price": pa.array(price),
-            "quantity": pa.array(np.abs(np.nan_to_num(quantity)).clip(0, MAX_QUANTITY).astype(np.int64)),
+            "customer_id": as_dictionary(fields.customer),
+            "item_id": as_dictionary(fields.stock),
+            "price": pa.array(fields.price),
+            "quantity": pa.array(pieces.astype(np.int64)),
             "currency": constant("GBP", rows),
-            "order_id": as_dictionary(invoice),
-            "country": as_dictionary(country),
+            "order_id": as_dictionary(fields.invoice),
+            "country": as_dictionary(fields.country),
         }
     )
     return join([draft.filter(pa.array(keep))])
+
+
+def _fields(table: pa.Table) -> _Fields:
+    raw = {name: _single(table[name]) for name in table.column_names}
+    invoice = pc.utf8_upper(without_point_zero(as_text(raw["InvoiceNo"])))
+    return _Fields(
+        raw,
+        invoice,
+        without_point_zero(as_text(raw["CustomerID"])),
+        as_text(raw["StockCode"]),
+        as_text(raw["Country"]),
+        *as_numbers(raw["Quantity"]),
+        *as_numbers(raw["UnitPrice"]),
+        as_times(raw["InvoiceDate"], zone(_TIMEZONE), _FORMATS),
+        mask(pc.match_substring_regex(invoice, r"^\d+$")),
+        mask(pc.match_substring_regex(invoice, r"^C\d+$")),
+    )
+
+
+def _sift(fields: _Fields, sieve: Sieve) -> None:
+    """Drop what is no line of an order or cancellation, and reject what cannot be read; the first reason counts."""
+    raw, quantity, price = fields.raw, fields.quantity, fields.price
+    sieve.drop(mask(pc.starts_with(fields.invoice, "A")), "adjustment of bad debt (invoice A...)")
+    sieve.drop(mask(pc.is_null(fields.customer)), "no customer")
+    unknown = ~(fields.ordered | fields.cancelled)
+    sieve.reject(unknown, "invoice number of an unknown form", "InvoiceNo", raw["InvoiceNo"])
+    again = _again(fields.invoice, fields.stock, quantity, price, fields.times.ms)
+    sieve.drop(again, "line of an invoice that comes again as a whole")
+    sieve.reject(unfit_time(fields.times), "unreadable time", "InvoiceDate", raw["InvoiceDate"])
+    unfit = fields.bad_quantity | np.isnan(quantity) | (np.abs(quantity) > MAX_QUANTITY) | (quantity % 1 != 0)
+    sieve.reject(unfit, "quantity is no whole number within the limits", "Quantity", raw["Quantity"])
+    sieve.drop(fields.ordered & (quantity <= 0), "order line with a quantity of 0 or less")
+    sieve.drop(fields.cancelled & (quantity >= 0), "cancellation line with a quantity of 0 or more")
+    unfit = fields.bad_price | np.isnan(price) | (price < 0) | (price > MAX_MONEY)
+    sieve.reject(unfit, "price is below 0, missing or no number", "UnitPrice", raw["UnitPrice"])
+    for name, text, limit in (
+        ("InvoiceNo", fields.invoice, MAX_ID // 2),
+        ("CustomerID", fields.customer, MAX_ID // 4),
+        ("StockCode", fields.stock, MAX_ID),
+        ("Country", fields.country, MAX_TEXT),
+    ):
+        sieve.reject(too_long(text, limit), f"text of more than {limit} characters", name, raw[name])
 
 
 def _again(

@@ -15,6 +15,9 @@ from offline.report.theme import SEQUENTIAL, scale
 
 _WORDS: Final = {"M": "month", "W": "week", "D": "day"}
 _LEAST: Final = 2
+_LEAST_COHORTS: Final = 3
+# The share of fewer customers is an anecdote.
+_SOLID: Final = 30
 
 
 def cohorts(view: LogView) -> Findings:
@@ -28,23 +31,7 @@ def cohorts(view: LogView) -> Findings:
     # The last period of every cohort is cut off by the log's end.
     full = after.where(~_incomplete(shares).iloc[:, 1:])
     pooled = _pooled(full, table["size"])
-    summary = []
-    if pooled.notna().any():
-        first = pooled.dropna().index[0]
-        best = full.iloc[:, 0].idxmax() if full.iloc[:, 0].notna().any() else None
-        summary.append(
-            f"Of those who bought for the first time, {pooled[first]:.0%} buy again in the {word} after"
-            + (
-                f", {pooled.dropna().iloc[-1]:.0%} {int(pooled.dropna().index[-1])} {word}s after"
-                if len(pooled.dropna()) > 1
-                else ""
-            )
-            + (
-                f"; the best cohort is that of {period_label(best)} with {full.iloc[:, 0].max():.0%}."
-                if best is not None
-                else "."
-            )
-        )
+    summary = [_sentence(pooled, full, table["size"], word)] if pooled.notna().any() else []
     caption = (
         f"Each row is a cohort: customers by the {word} of their first order in the log; columns are {word}s "
         f"since. The first cohort holds all older "
@@ -60,6 +47,23 @@ def cohorts(view: LogView) -> Findings:
         "pooled": {str(key): value for key, value in pooled.items()},
     }
     return Findings("cohorts", summary, parts, figures)
+
+
+def _sentence(pooled: pd.Series, full: pd.DataFrame, size: pd.Series, word: str) -> str:
+    known = pooled.dropna()
+    first = int(known.index[0])
+    said = f"Of those who bought for the first time, {known.iloc[0]:.0%} buy again in the {word} after"
+    # What a single cohort did late says little of the others.
+    shared = [
+        since for since in known.index if full[since].notna().sum() >= _LEAST_COHORTS and since != first
+    ]
+    if shared:
+        said += f", {known[shared[-1]]:.0%} {int(shared[-1])} {word}s after"
+    counted = full[first][size >= _SOLID].dropna()
+    if len(counted) > 1:
+        best = f"{period_label(counted.idxmax())} with {counted.max():.0%} in the {word} after"
+        said += f"; the best cohort is that of {best}"
+    return said + "."
 
 
 def retention(view: LogView) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from plotly.subplots import make_subplots
 
 from offline.exploration.findings import Findings
 from offline.exploration.regression import scatter_with_line
+from offline.exploration.rfm_grid import grid_picture
 from offline.exploration.statistics import describe, gini
 from offline.exploration.view import LogView
 from offline.report.section import Picture, Table
@@ -52,6 +53,8 @@ def buyers(view: LogView) -> Findings:
             "since the last order.",
         ),
     ]
+    if (grid := grid_picture(frame, view.currency)) is not None:
+        parts.append(grid)
     bought = frame[frame["monetary"] > 0]
     drawn = scatter_with_line(
         bought["frequency"].to_numpy(float), bought["monetary"].to_numpy(float),

@@ -1,4 +1,4 @@
-"""From viewing to buying: how many sessions and customers get how far, and how channels compare."""
+"""From viewing to buying: how many sessions and customers get how far."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from offline.exploration.findings import Findings
 from offline.exploration.statistics import wilson
 from offline.exploration.view import LogView
 from offline.report.section import Picture, Table
-from offline.report.theme import BLUE, GREY
+from offline.report.theme import BLUE
 
 _STEPS: Final = (
     ("view_item", "view"),
@@ -21,7 +21,6 @@ _STEPS: Final = (
     ("begin_checkout", "checkout"),
     ("purchase", "purchase"),
 )
-_UNKNOWN: Final = "not given"
 
 
 def funnel(view: LogView) -> Findings:
@@ -66,29 +65,33 @@ def funnel(view: LogView) -> Findings:
             f"{skipped:,} of {with_purchase:,} sessions with a purchase do not have every step before it (goods "
             f"put into the cart in an earlier session, or events that were not logged)."
         )
-    figure = go.Figure(
-        go.Funnel(
-            y=words,
-            x=sessions,
-            marker={"color": [BLUE, "#3f86bd", "#6ba4cf", "#98c1e0"][: len(words)]},
-            textinfo="value+percent initial",
-            textposition="auto",
-            connector={"line": {"color": GREY, "width": 1}},
-            hovertemplate="%{y}: %{x:,} sessions<extra></extra>",
-        )  # fmt: skip
-    )
-    figure.update_layout(height=320)
     formats = {name: ".1%" for name in frame if name.startswith("of ")}
     parts: list[Table | Picture] = [
         Picture(
             "Sessions from view to purchase",
-            figure,
+            _drawn(words, sessions),
             "A session ends after 30 minutes of silence. A session that gets to a later step counts for those "
             "before it, too.",
         ),
         Table("The funnel", frame, formats=formats),
     ]
     return Findings("funnel", summary, parts, {"steps": frame, "purchases_skipping_a_step": skipped})
+
+
+def _drawn(words: list[str], sessions: NDArray[np.int64]) -> go.Figure:
+    figure = go.Figure(
+        go.Funnel(
+            y=words,
+            x=sessions,
+            marker={"color": [BLUE, "#3f86bd", "#6ba4cf", "#98c1e0"][: len(words)]},
+            texttemplate="%{value:,}<br>%{percentInitial:.1%}",
+            textposition="auto",
+            connector={"fillcolor": "#e9eef4", "line": {"width": 0}},
+            hovertemplate="%{y}: %{x:,} sessions<extra></extra>",
+        )  # fmt: skip
+    )
+    figure.update_layout(height=320)
+    return figure
 
 
 def reached(events: pd.DataFrame, unit: pd.Series, types: list[str]) -> NDArray[np.int64]:
@@ -109,93 +112,3 @@ def skipping(events: pd.DataFrame, sessions: pd.Series, types: list[str]) -> tup
     for code in types[:-1]:
         complete &= set(sessions[events["type"] == code])
     return len(bought) - len(complete), len(bought)
-
-
-def channels(view: LogView) -> Findings:
-    """Compare channels in sessions, conversion and order value; nothing where the log names fewer than two."""
-    named = view.events["channel"].astype(object).fillna(_UNKNOWN)
-    if named.nunique() < 2:  # noqa: PLR2004  (one channel has nothing to be compared with)
-        only = named.iloc[0]
-        return Findings(
-            "channels",
-            [
-                "The log names no channels."
-                if only == _UNKNOWN
-                else f"All events come from one channel, {only}."
-            ],
-            figures=[],
-        )
-    events = view.events.assign(channel=named, session=view.sessions)
-    orders = view.orders.assign(channel=view.orders["channel"].astype(object).fillna(_UNKNOWN))
-    # A session belongs to the channel of its first event.
-    first = events.drop_duplicates("session").set_index("session")["channel"]
-    buying = events.loc[events["type"] == "purchase", "session"].unique()
-    sessions = first.value_counts()
-    bought = first.reindex(buying).value_counts().reindex(sessions.index, fill_value=0)
-    low, high = wilson(bought, sessions)
-    value = orders.groupby("channel")["value"]
-    frame = pd.DataFrame(
-        {
-            "channel": sessions.index,
-            "events": events["channel"].value_counts().reindex(sessions.index).to_numpy(),
-            "customers": events.groupby("channel")["customer"].nunique().reindex(sessions.index).to_numpy(),
-            "sessions": sessions.to_numpy(),
-            "sessions with a purchase": (bought / sessions).to_numpy(),
-            "from": low,
-            "to": high,
-            "orders": value.size().reindex(sessions.index, fill_value=0).to_numpy(),
-            "revenue": value.sum().reindex(sessions.index, fill_value=0).to_numpy(),
-            "median order": value.median().reindex(sessions.index).to_numpy(),
-        }
-    )
-    best = frame.loc[frame["sessions with a purchase"].idxmax()]
-    rest = frame.drop(index=best.name)
-    clear = bool((best["from"] > rest["to"]).all())
-    summary = [
-        f"{best['channel']} converts best: {best['sessions with a purchase']:.1%} of its sessions end with a "
-        f"purchase (95 % interval {best['from']:.1%} to {best['to']:.1%})"
-        + (
-            ", clearly ahead of the others."
-            if clear
-            else "; the intervals overlap, so the difference may be chance."
-        )
-    ]
-    share = frame["sessions with a purchase"]
-    figure = go.Figure(
-        go.Bar(
-            x=frame["channel"],
-            y=share,
-            marker_color=BLUE,
-            width=0.5,
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": frame["to"] - share,
-                "arrayminus": share - frame["from"],
-                "color": "#5b6573",
-                "width": 4,
-            },
-            hovertemplate="%{x}: %{y:.2%}<extra></extra>",
-        )  # fmt: skip
-    )
-    figure.update_yaxes(tickformat=".1%", title_text="sessions with a purchase", rangemode="tozero")
-    figure.update_layout(height=320)
-    parts: list[Table | Picture] = [
-        Picture(
-            "Conversion by channel",
-            figure,
-            "A session belongs to the channel of its first event; lines are 95 % intervals.",
-        ),
-        Table(
-            "Channels compared",
-            frame,
-            formats={
-                "sessions with a purchase": ".2%",
-                "from": ".2%",
-                "to": ".2%",
-                "revenue": ",.0f",
-                "median order": ",.2f",
-            },
-        ),
-    ]
-    return Findings("channels", summary, parts, frame)

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from offline.exploration.category_rates import rates
+from offline.exploration.channels import channels
 from offline.exploration.cohorts import cohorts
 from offline.exploration.customers import buyers
 from offline.exploration.drift import drift
 from offline.exploration.findings import Findings
-from offline.exploration.funnel import channels, funnel
+from offline.exploration.funnel import funnel
 from offline.exploration.overview import overview
 from offline.exploration.patterns import patterns
-from offline.exploration.table_looks import (
-    correlations,
-    description,
-    distributions,
-    ranking,
-    rates,
-    regressions,
-)
+from offline.exploration.relations import correlations, regressions
+from offline.exploration.table_looks import description, distributions, ranking
 from offline.exploration.trends import trends
 from offline.exploration.view import LogView
 from offline.exploration.worldmap import countries

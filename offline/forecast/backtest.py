@@ -4,7 +4,8 @@ At several origins in the past every method sees only what was known then and fo
 [Tashman 2000, doi 10.1016/S0169-2070(00)00065-0], and all are compared with the seasonal naive forecast (as in the last
 season), which is what an attentive shop keeper would say. The plain mean of three simple methods is what is trusted at
 first: such means are hard to beat [Makridakis et al. 2020, doi 10.1016/j.ijforecast.2019.04.014]. Another
-method takes its place where it was clearly better at the origins before. At every origin the choice is made anew from
+method takes its place where it was clearly better at the origins before: by a twentieth, and beyond chance (t-test of
+the differences), for of several methods one is always ahead by luck. At every origin the choice is made anew from
 earlier origins only, so the figures of "as chosen" are those of a forecaster who did not know the future.
 """
 
@@ -17,6 +18,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import stats
 
 from offline.exceptions import MissingExtra, TrainingError
 from offline.forecast.series import Series
@@ -35,13 +37,16 @@ NAMES: Final = {
     COMBINED: "mean of ETS, Theta and four seasons",
     CHOSEN: "as chosen at the time",
 }
+#: Seasons that a mean is taken of.
+SEASONS: Final = 4
 #: Another method replaces the combination if its mean absolute error was at most this share of it.
 CLEARLY_BETTER: Final = 0.95
 
 _METHODS: Final = (BASELINE, "SeasonalWindowAverage", "AutoETS", "AutoTheta")
 _MEMBERS: Final = ("AutoETS", "AutoTheta", "SeasonalWindowAverage")
 _ORIGINS, _QUICK_ORIGINS, _LEAST_ORIGINS = 12, 8, 6
-_SEASONS: Final = 4
+_SURE: Final = 0.975
+_LEAST_COMPARED: Final = 3  # fewer origins say too little of a method
 _REPLICATES: Final = 1_000
 
 Past = NDArray[np.float64]  # shape (origins, steps)
@@ -125,44 +130,47 @@ def forecast_series(
     actual = values[len(values) - origins * steps :].reshape(origins, steps)
     chosen = [choose_method(past, actual, before) for before in range(origins + 1)]
     past[CHOSEN] = np.stack([past[method][at] for at, method in enumerate(chosen[:-1])])
-    first = origins // 3
-    at = len(values) - origins * steps + np.arange(origins * steps)
-    backtest = pd.DataFrame(
-        {
-            "origin": np.repeat(np.arange(origins), steps),
-            "date": series.frame.index[at],
-            "actual": actual.ravel(),
-        }
-        | {method: made.ravel() for method, made in past.items()}
-    )
-    rows = _intervals(ahead[chosen[-1]], past[chosen[-1]], actual)
+    first, now = origins // 3, chosen[-1]
+    rows = _intervals(ahead[now], past[now], actual)
     rows.insert(0, "date", series.coming(steps))
     return Forecast(
-        NAMES[chosen[-1]],
+        NAMES[now],
         rows,
-        _total(ahead[chosen[-1]], past[chosen[-1]], actual),
+        _total(ahead[now], past[now], actual),
         pd.DataFrame([_score(method, past, actual, first) for method in past]),
         _relative_interval(past, actual, first, seed),
-        backtest,
+        _backtest(series, past, actual),
         origins - first,
     )
 
 
+def _backtest(series: Series, past: dict[str, Past], actual: Past) -> pd.DataFrame:
+    """Return every past forecast beside what happened, one row for each step."""
+    origins, steps = actual.shape
+    at = len(series) - origins * steps + np.arange(origins * steps)
+    known = {
+        "origin": np.repeat(np.arange(origins), steps),
+        "date": series.frame.index[at],
+        "actual": actual.ravel(),
+    }
+    return pd.DataFrame(known | {method: made.ravel() for method, made in past.items()})
+
+
 def choose_method(past: dict[str, Past], actual: Past, before: int) -> str:
     """Return the method that the errors at the first ``before`` origins speak for."""
-    errors = (
-        {m: float(np.abs(made[:before] - actual[:before]).mean()) for m, made in past.items()}
-        if before
-        else {}
-    )
-    if before < 2:  # noqa: PLR2004  (one origin says too little)
+    if before < _LEAST_COMPARED:
         return COMBINED
-    best = min(errors, key=lambda method: errors[method])
-    return best if errors[best] <= CLEARLY_BETTER * errors[COMBINED] else COMBINED
+    errors = {method: np.abs(made[:before] - actual[:before]).mean(axis=1) for method, made in past.items()}
+    best = min(errors, key=lambda method: float(errors[method].mean()))
+    gain = errors[COMBINED] - errors[best]
+    bound = stats.t.ppf(_SURE, before - 1) * gain.std(ddof=1) / np.sqrt(before)
+    enough = errors[best].mean() <= CLEARLY_BETTER * errors[COMBINED].mean()
+    return best if enough and gain.mean() > bound else COMBINED
 
 
 def _origins(length: int, steps: int, season: int, quick: bool) -> int:
-    least = max(3 * season, 2 * steps, 12)
+    # The mean of four seasons needs as many.
+    least = max(SEASONS * season, 2 * steps, 12)
     origins = min(_QUICK_ORIGINS if quick else _ORIGINS, (length - least) // steps)
     if origins < _LEAST_ORIGINS:
         raise TrainingError(
@@ -183,7 +191,7 @@ def _run(
         raise MissingExtra(error.name or "statsforecast") from None
     arguments: dict[str, Any] = {"season_length": season}
     if method == "SeasonalWindowAverage":
-        arguments["window_size"] = _SEASONS
+        arguments["window_size"] = SEASONS
     if method == "MSTL":
         arguments["trend_forecaster"] = models.AutoETS(model="ZZN")
     model = getattr(models, method)(alias="value", **arguments)

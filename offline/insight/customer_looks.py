@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import pandas as pd
@@ -18,14 +19,18 @@ from offline.insight.lifetime_check import (
     check_lifetime,
     lifetime_values,
 )
-from offline.insight.pictures import lifetime_picture
+from offline.insight.money_pictures import lifetime_picture
 from offline.report.section import Picture, Table
 from offline.segments.net import settled
 from offline.segments.segmented import Segmented
 
+#: Where every customer's lifetime value goes in the report's folder.
+LIFETIME_FILE: Final = "lifetime_values.csv"
+
 _BEST: Final = 12
 _LONG_LOG_DAYS: Final = 180
 _OFF: Final = 0.15
+_TEN: Final = 10.0
 
 
 class Look(NamedTuple):
@@ -51,8 +56,9 @@ def valuable_customers(view: LogView) -> Look:
     ]
     rates = dict.fromkeys(("high value", "low", "high"), ".1%")
     parts: list[Table | Picture] = [
-        Table("High-value customers and the others", traits, "Medians.", {"ratio": ".2f"})
-    ]
+        Table("High-value customers and the others", _rounded(traits),
+              f"Medians of the best {TOP:.0%} of the buyers by money spent, and of all others.")
+    ]  # fmt: skip
     if len(found.first_order):
         low, high = found.first_order.iloc[0], found.first_order.iloc[-1]
         if high["low"] > low["high"]:
@@ -68,82 +74,134 @@ def valuable_customers(view: LogView) -> Look:
                   "after the first order; 95 % intervals.", rates)
         )  # fmt: skip
     if len(found.countries):
-        parts.append(Table("High value by country", found.countries, "95 % intervals.", rates))
+        parts.append(
+            Table(
+                "High value by country",
+                found.countries,
+                f"Share of a country's customers among the best {TOP:.0%} of all, with 95 % intervals.",
+                rates,
+            )
+        )
     return Look(summary, parts, {"high_value": found._asdict()})
 
 
-def lifetime(view: LogView, segments: Segmented, names: list[str]) -> Look:
-    """Return lifetime values, tried on time that they have not seen.
+def lifetime(view: LogView, segments: Segmented, names: list[str], directory: Path, *, seed: int = 0) -> Look:
+    """Return lifetime values, tried on time that they have not seen, and write those of all customers.
 
     Parameters
     ----------
     names
         Customer ids by number.
+    directory
+        The report's.
     """
     try:
-        check = check_lifetime(view)
+        check = check_lifetime(view, seed=seed)
         values = lifetime_values(view, 90 if view.days >= _LONG_LOG_DAYS else max(1, round(view.days / 4)))
     except TrainingError as error:
         return Look([f"No lifetime values: {error}."], [], {"lifetime": {"done": False, "why": str(error)}})
+    listed = _listed(view, values, segments, names)
+    path = directory / LIFETIME_FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    listed.round(4).to_csv(path, index=False)
+    return Look(
+        _lifetime_summary(check, values, view.currency),
+        _lifetime_parts(check, values, listed, view.currency),
+        _lifetime_figures(check, values),
+    )
+
+
+def _lifetime_summary(check: Check, values: Lifetime, currency: str) -> list[str]:
     scores = check.scores.set_index("estimate")
     model, rate = scores.loc[MODEL], scores.loc[RATE]
     frame = values.frame
-    total = frame["value"].sum()
-    off = model["total"] - 1
-    trend = (
-        f" In sum it was {abs(off):.0%} too {'high' if off > 0 else 'low'}: it knows neither seasons nor "
-        "growth, so take it "
-        "for ranking customers and the forecast for sums."
-        if abs(off) > _OFF
-        else f" In sum it was {off:+.0%} off."
+    gap, low, high = check.ahead
+    verdict = (
+        "better than by past spending"
+        if low > 0
+        else "worse than by past spending"
+        if high < 0
+        else "no proof that it is better than past spending"
     )
-    summary = [
-        f"Lifetime value, {values.days} days ahead: {total:,.0f} {view.currency} from {len(frame):,} "
-        "customers; the best "
-        f"tenth is expected to bring {_top_share(frame['value']):.0%} of it.",
-        f"Tried on the time from {check.since:%d %b %Y} on: the tenth of customers that it ranks highest brought "
-        f"{model['top']:.0%} of the spending (ranking by past spending: {rate['top']:.0%}, a perfect ranking: "
-        f"{check.best_top:.0%}), rank correlation {model['rank']:.2f} ({rate['rank']:.2f}).{trend}",
+    off = model["total"] - 1
+    expected, came = check.returned
+    trend = (
+        f"In sum it was {abs(off):.0%} too {'high' if off > 0 else 'low'}: it knows neither seasons nor growth, so "
+        "take it for ranking customers and the forecast for sums."
+        if abs(off) > _OFF
+        else f"In sum it was {off:+.0%} off."
+    )
+    return [
+        f"Lifetime value, {values.days} days ahead: {frame['value'].sum():,.0f} {currency} from {len(frame):,} "
+        f"customers; the best tenth is expected to bring {_top_share(frame['value']):.0%} of it.",
+        f"Tried on the time from {check.since:%d %b %Y} on, which it had not seen: the tenth of customers that it "
+        f"ranks highest brought {model['top']:.0%} of the spending, the tenth by past spending {rate['top']:.0%} "
+        f"(difference {100 * gap:+.0f} points, {100 * low:+.0f} to {100 * high:+.0f}: {verdict}), a perfect ranking "
+        f"would have {check.best_top:.0%}. It expected {expected:.0%} of the customers to order, {came:.0%} did. "
+        f"{trend}",
     ]
-    return Look(
-        summary, _lifetime_parts(view, check, values, segments, names), _lifetime_figures(check, values)
+
+
+def _listed(view: LogView, values: Lifetime, segments: Segmented, names: list[str]) -> pd.DataFrame:
+    """Return every customer's lifetime value, the most valuable to come first."""
+    frame = values.frame.sort_values("value", ascending=False, kind="stable")
+    return pd.DataFrame(
+        {
+            "customer": [names[number] for number in frame.index],
+            "segment": _segments(frame, segments),
+            "spent so far": settled(view).customers["monetary"].reindex(frame.index).to_numpy(),
+            "orders again": frame["returns"].to_numpy(),
+            "orders": frame["orders"].to_numpy(),
+            "value": frame["value"].to_numpy(),
+        }
     )
 
 
 def _lifetime_parts(
-    view: LogView, check: Check, values: Lifetime, segments: Segmented, names: list[str]
+    check: Check, values: Lifetime, listed: pd.DataFrame, currency: str
 ) -> list[Table | Picture]:
-    currency = view.currency
-    formats = {"total": ".0%", "mae": ",.0f", "rank": ".3f", "top": ".1%"}
-    frame = values.frame.assign(segment=_segments(values.frame, segments))
-    by_segment = frame.groupby("segment", sort=False).agg(
-        customers=("value", "size"), alive=("alive", "mean"), orders=("orders", "mean"), value=("value", "mean"),
-        total=("value", "sum"),
+    by_segment = listed.groupby("segment", sort=False).agg(
+        customers=("value", "size"), **{"orders again": ("orders again", "mean")}, orders=("orders", "mean"),
+        value=("value", "mean"), total=("value", "sum"),
     ).sort_values("value", ascending=False)  # fmt: skip
-    best = frame.sort_values("value", ascending=False).head(_BEST)
-    spent = settled(view).customers["monetary"].reindex(best.index)
-    listed = pd.DataFrame(
-        {"customer": [names[number] for number in best.index], "segment": best["segment"].to_list(),
-         "spent": spent.to_numpy(), "alive": best["alive"].to_numpy(), "orders": best["orders"].to_numpy(),
-         "value": best["value"].to_numpy()}
-    )  # fmt: skip
-    ahead = {"alive": ".1%", "orders": ".2f", "value": ",.0f", "total": ",.0f", "spent": ",.0f"}
+    ahead = {"orders again": ".0%", "orders": ".1f", "value": ",.0f", "total": ",.0f", "spent so far": ",.0f"}
+    meaning = (
+        f"Within {values.days} days. Orders again: probability of at least one more order; orders and value "
+        f"({currency}): how many and how much are expected"
+    )
     return [
         lifetime_picture(check, currency),
         Table(
-            "Estimates of lifetime value, tried",
-            check.scores,
-            f"total: predicted sum as a share of the true one; mae in {currency} per customer; rank: "
-            "Spearman; top: share of "
-            f"the spending from the tenth ranked highest. {RATE}: spending per day so far; {MEAN}: the mean of all.",
-            formats,
+            "Estimates of lifetime value, tried", _scores_table(check.scores),
+            f"Total: predicted sum as a share of the true one. Mean error: in {currency} per customer. Rank: how well "
+            "customers are ordered (Spearman's correlation; 1 is perfect, 0 is chance). Best tenth: share of the "
+            "spending from the tenth of customers ranked highest. In brackets 95 % intervals over customers. "
+            f"“{MODEL}”: a model of how often and how much customers buy until they leave; “{RATE}”: each customer's "
+            f"spending per day so far; “{MEAN}”: the mean of all.",
+            {"total": ".0%"},
         ),
+        Table(f"Lifetime value by segment, {values.days} days ahead", by_segment, f"{meaning} per customer.", ahead),
         Table(
-            f"Lifetime value by segment, {values.days} days ahead", by_segment,
-            f"alive: probability that the customer has not left; orders and value ({currency}) expected.", ahead,
+            "The most valuable customers to come", listed.head(_BEST),
+            f"{meaning}. All {len(listed):,} customers: {LIFETIME_FILE}.", ahead,
         ),
-        Table("The most valuable customers to come", listed, f"Money in {currency}.", ahead),
     ]  # fmt: skip
+
+
+def _scores_table(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return the scores for people: a measure and its interval in one cell."""
+    table = scores[["estimate", "total"]].copy()
+    for name, words, form in (
+        ("mae", "mean error", ",.0f"),
+        ("rank", "rank", ".2f"),
+        ("top", "best tenth", ".0%"),
+    ):
+        table[words] = [
+            f"{row[name]:{form}} ({row[f'{name} low']:{form}} to {row[f'{name} high']:{form}})"
+            if row[f"{name} high"] > row[f"{name} low"] else f"{row[name]:{form}}"
+            for _, row in scores.iterrows()
+        ]  # fmt: skip
+    return table
 
 
 def _lifetime_figures(check: Check, values: Lifetime) -> dict[str, Any]:
@@ -154,9 +212,24 @@ def _lifetime_figures(check: Check, values: Lifetime) -> dict[str, Any]:
             "frequency": values.frequency._asdict(),
             "money": values.money._asdict(),
             "check": {"since": check.since, "until": check.until, "customers": check.customers, "scores": check.scores,
-                      "groups": check.groups, "best_top": check.best_top},
+                      "groups": check.groups, "best_top": check.best_top, "ahead": check.ahead,
+                      "returned": check.returned},
+            "file": LIFETIME_FILE,
         }
     }  # fmt: skip
+
+
+def _rounded(traits: pd.DataFrame) -> pd.DataFrame:
+    """Return traits as texts with as many digits as they deserve."""
+
+    def said(value: float) -> str:
+        return "–" if pd.isna(value) else f"{value:,.0f}" if abs(value) >= _TEN else f"{value:,.1f}"
+
+    table = traits.copy().astype(object)
+    for name in ("high value", "others"):
+        table[name] = [said(value) for value in traits[name]]
+    table["ratio"] = ["–" if pd.isna(value) else f"{value:.1f} times" for value in traits["ratio"]]
+    return table
 
 
 def _segments(frame: pd.DataFrame, segments: Segmented) -> list[str]:

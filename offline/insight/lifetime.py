@@ -58,6 +58,16 @@ class BgNbd(NamedTuple):
         )
         return np.asarray(np.where(x > 0, 1 / (1 + np.exp(np.minimum(log_odds, 700))), 1.0))
 
+    def returns(self, histories: Histories, days: float) -> Floats:
+        """Return the probability of at least one order within the next days.
+
+        Customers leave right after an order or not at all, so whoever is still there orders as a Poisson process whose
+        rate is gamma distributed with what is known of the customer.
+        """
+        x, age = histories.repeats, histories.age
+        silent = ((self.alpha + age) / (self.alpha + age + days)) ** (self.r + x)
+        return np.asarray(self.alive(histories) * (1 - silent))
+
     def expected(self, histories: Histories, days: float) -> Floats:
         """Return the expected number of days with orders within the next days (equation 10)."""
         x, recency, age = histories.repeats, histories.recency, histories.age

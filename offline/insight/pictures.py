@@ -9,17 +9,19 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from offline.insight.axes import Axis
 from offline.insight.drivers import Dependence, Drivers
-from offline.insight.lifetime_check import Check
-from offline.insight.profit import Economics, ProfitCurve
-from offline.insight.words import column_words, scaled
+from offline.insight.words import NEVER, column_words, scaled, value_words
 from offline.report.section import Picture
-from offline.report.theme import BLUE, DIVERGING, GREY, ORANGE, SEQUENTIAL, faint, scale
+from offline.report.theme import BLUE, DIVERGING, GREY, SEQUENTIAL, SERIES, faint, scale
 from offline.segments.pictures import short
 
 _SHOWN: Final = 12
 _POINTS: Final = 500
 _JITTER: Final = 0.32
+_ACROSS: Final = 3
+_MANY: Final = 6  # categories whose names would touch if they stood level
+_UNITS: Final = {"d": "days", "h": "hours", "min": "minutes", "s": "seconds"}
 
 
 def swarm(drivers: Drivers, *, log: bool, seed: int = 0) -> Picture:
@@ -52,53 +54,110 @@ def swarm(drivers: Drivers, *, log: bool, seed: int = 0) -> Picture:
     return Picture(
         "What drives conversion",
         figure,
-        f"One point for each of {len(some)} test rows; right of the line the value raises the probability. Dark: high "
-        "values; grey: categories. +0.7 doubles the odds.",
+        f"One point for each of {len(some)} test rows. Right of the line the value of the column raises the "
+        "probability, left of it lowers it. Dark: high values; light: low values; grey: categories. Effects are SHAP "
+        "values: they add up to a row's log-odds; +0.7 doubles the odds, -0.7 halves them.",
     )
 
 
 def dependences(found: list[Dependence], *, log: bool, target: str) -> Picture:
     """Draw how the probability depends on single columns."""
-    columns = min(3, len(found))
-    rows = -(-len(found) // columns)
-    titles = [f"{column_words(one.name, log=log)}{_unit(one, log)}" for one in found]
-    figure = make_subplots(
-        rows=rows, cols=columns, subplot_titles=titles, shared_yaxes="all", vertical_spacing=0.5 / max(rows, 1) * 0.5,
-        horizontal_spacing=0.05,
-    )  # fmt: skip
-    for at, one in enumerate(found):
-        row, column = at // columns + 1, at % columns + 1
-        if one.grid and isinstance(one.grid[0], str):
+    figure, places = _panels(found, log=log)
+    for one, (axis, where) in zip(found, places, strict=True):
+        if axis is None:
             figure.add_bar(
-                x=one.grid, y=one.mean, marker_color=BLUE, showlegend=False, row=row, col=column,
-                hovertemplate="%{x}: %{y:.1%}<extra></extra>",
+                x=one.grid, y=one.mean, marker_color=BLUE, showlegend=False,
+                error_y={"type": "data", "array": one.high - one.mean, "arrayminus": one.mean - one.low, "color": GREY,
+                         "thickness": 1.2, "width": 3},
+                hovertemplate="%{x}: %{y:.1%}<extra></extra>", **where,
             )  # fmt: skip
-            figure.update_xaxes(type="category", row=row, col=column)
             continue
-        x, _ = scaled(one.name, list(one.grid), log=log)
+        x, label = axis
         figure.add_scatter(
             x=[*x, *x[::-1]], y=[*one.high, *one.low[::-1]], fill="toself", mode="lines", fillcolor=faint(BLUE),
-            line={"width": 0}, hoverinfo="skip", showlegend=False, row=row, col=column,
+            line={"width": 0}, hoverinfo="skip", showlegend=False, **where,
         )  # fmt: skip
         figure.add_scatter(
-            x=x, y=one.mean, mode="lines", line={"color": BLUE, "width": 2.5}, showlegend=False, row=row, col=column,
-            hovertemplate="%{x:.3g}: %{y:.1%}<extra></extra>",
+            x=x, y=one.mean, mode="lines", line={"color": BLUE, "width": 2.5}, showlegend=False, customdata=label,
+            hovertemplate="%{customdata}: %{y:.1%}<extra></extra>", **where,
         )  # fmt: skip
-    figure.update_yaxes(tickformat=".0%", rangemode="tozero")
-    figure.update_layout(height=110 + 250 * rows)
     return Picture(
         "How the probability depends on single columns",
         figure,
-        f"Partial dependence of: {target}. Line: mean over rows if all had that value; band: the middle "
-        "half of the rows.",
+        f"Partial dependence of: {target}. Line or bar: the mean probability if all rows had that value and kept "
+        "their others; band or whisker: the middle half of the rows. Skewed columns are on a logarithmic scale."
+        + _never(found, log),
     )
 
 
-def _unit(one: Dependence, log: bool) -> str:
-    if not one.grid or isinstance(one.grid[0], str):
-        return ""
-    unit = scaled(one.name, list(one.grid), log=log)[1]
-    return f" [{unit}]" if unit else ""
+def dependences_by_group(
+    found: list[tuple[Dependence, dict[int, Dependence]]], names: list[str], *, log: bool, target: str
+) -> Picture:
+    """Draw how the probability depends on single columns, a line or a bar for each segment."""
+    figure, places = _panels([one for one, _ in found], log=log)
+    seen: set[int] = set()
+    for (_, groups), (axis, where) in zip(found, places, strict=True):
+        for group, own in groups.items():
+            look = {"name": names[group], "legendgroup": str(group), "showlegend": group not in seen, **where}
+            colour = SERIES[group % len(SERIES)]
+            seen.add(group)
+            if axis is None:
+                hover = "%{x}: %{y:.1%}<extra>" + names[group] + "</extra>"
+                figure.add_bar(x=own.grid, y=own.mean, marker_color=colour, hovertemplate=hover, **look)
+            else:
+                x, label = axis
+                figure.add_scatter(
+                    x=x, y=own.mean, mode="lines", line={"color": colour, "width": 2.2}, customdata=label,
+                    hovertemplate="%{customdata}: %{y:.1%}<extra>" + names[group] + "</extra>", **look,
+                )  # fmt: skip
+    figure.update_layout(legend={"y": 1.12 if len(found) > _ACROSS else 1.2}, margin={"t": 90})
+    return Picture(
+        "How the probability depends on them in each segment",
+        figure,
+        f"Partial dependence of: {target}, averaged over the rows of one segment each. Parallel lines: the column "
+        "works alike everywhere; lines that part: it matters more in some segments."
+        + _never([d for d, _ in found], log),
+    )
+
+
+Place = tuple[tuple[list[float], list[str]] | None, dict[str, int]]
+
+
+def _panels(found: list[Dependence], *, log: bool) -> tuple[go.Figure, list[Place]]:
+    """Return an empty panel for each column, with where its grid stands (None for categories) and the panel's place."""
+    across = min(_ACROSS, len(found))
+    rows = -(-len(found) // across)
+    titles = [short(column_words(one.name, log=log), 30) for one in found]
+    figure = make_subplots(
+        rows, across, subplot_titles=titles, shared_yaxes="all", horizontal_spacing=0.05,
+        vertical_spacing=0.36 / rows if rows > 1 else 0,
+    )  # fmt: skip
+    places: list[Place] = []
+    for at, one in enumerate(found):
+        where = {"row": at // across + 1, "col": at % across + 1}
+        if one.grid and isinstance(one.grid[0], str):
+            figure.update_xaxes(type="category", tickangle=-45 if len(one.grid) > _MANY else 0, **where)
+            places.append((None, where))
+            continue
+        x, unit = scaled(one.name, list(one.grid), log=log)
+        axis = Axis.of(pd.Series(np.asarray(x, np.float64), name=one.name), "numeric")
+        drawn = axis.place(pd.Series(x), np.random.default_rng(0)).tolist()
+        figure.update_xaxes(
+            tickvals=axis.ticks[0],
+            ticktext=axis.ticks[1],
+            tickangle=0,
+            title=_UNITS.get(unit, unit) or None,
+            **where,
+        )
+        places.append(((drawn, [value_words(one.name, value, log=log) for value in one.grid]), where))
+    figure.update_yaxes(tickformat=".0%", rangemode="tozero")
+    figure.update_layout(height=120 + 270 * rows)
+    return figure, places
+
+
+def _never(found: list[Dependence], log: bool) -> str:
+    said = log and any(one.grid and value_words(one.name, one.grid[-1], log=True) == NEVER for one in found)
+    return " 400 days stand for never." if said else ""
 
 
 def group_effects(frame: pd.DataFrame, *, log: bool) -> Picture:
@@ -119,70 +178,6 @@ def group_effects(frame: pd.DataFrame, *, log: bool) -> Picture:
     return Picture(
         "What drives conversion in each segment",
         figure,
-        "Mean effect on the log-odds of the segment's rows: what lifts it above the average customer, and "
-        "what lowers it.",
-    )
-
-
-def profit_picture(curve: ProfitCurve, economics: Economics) -> Picture:
-    """Draw profit by the share of customers contacted."""
-    frame = curve.frame.sort_values("contacted")
-    figure = go.Figure()
-    figure.add_scatter(
-        x=[*frame["contacted"], *frame["contacted"][::-1]], y=[*frame["high"], *frame["low"][::-1]],
-        fill="toself", mode="lines",
-        fillcolor=faint(BLUE), line={"width": 0}, hoverinfo="skip", name="95 % interval",
-    )  # fmt: skip
-    for name, words, colour, dash in (
-        ("happened", "by what happened", BLUE, "solid"), ("expected", "as expected", ORANGE, "dash"),
-    ):  # fmt: skip
-        figure.add_scatter(
-            x=frame["contacted"], y=frame[name], mode="lines", name=words, customdata=frame["threshold"],
-            line={"color": colour, "dash": dash, "width": 2.5},
-            hovertemplate="%{x:.0%} contacted, from %{customdata:.1%} on: %{y:,.0f}<extra></extra>",
-        )  # fmt: skip
-    best = curve.best
-    figure.add_vline(x=best["contacted"], line={"color": GREY, "dash": "dot"})
-    figure.add_scatter(
-        x=[best["contacted"]], y=[best["happened"]], mode="markers",
-        name=f"from {economics.threshold:.1%} on, where it pays",
-        marker={"size": 11, "color": GREY, "symbol": "diamond"}, hoverinfo="skip",
-    )  # fmt: skip
-    figure.update_xaxes(title_text="customers contacted, likeliest first", tickformat=".0%")
-    figure.update_yaxes(title_text=f"profit ({economics.currency})", tickformat=",.0f")
-    figure.update_layout(height=420)
-    return Picture("Profit by how many are contacted", figure, assumptions(economics))
-
-
-def assumptions(economics: Economics) -> str:
-    """Return what the profit rests on, in a sentence."""
-    return (
-        f"Assumed: a purchase is worth {economics.value:,.2f} {economics.currency}, a contact costs "
-        f"{economics.cost:,.2f}, and contacting adds {economics.effect:.0%} to the purchases that would have happened "
-        "anyway. The last is what decides, and only a comparison with customers left alone can tell it. "
-        "A customer is contacted once, when the probability first reaches the threshold."
-    )
-
-
-def lifetime_picture(check: Check, currency: str) -> Picture:
-    """Draw predicted and true spending by groups of predicted value."""
-    frame = check.groups
-    figure = go.Figure()
-    figure.add_bar(
-        x=frame["group"], y=frame["happened"], name="spent", marker_color=BLUE,
-        error_y={"type": "data", "array": frame["high"] - frame["happened"],
-                 "arrayminus": frame["happened"] - frame["low"], "color": "#1f2733", "thickness": 1.5},
-        hovertemplate="%{y:,.0f} spent<extra></extra>",
-    )  # fmt: skip
-    figure.add_scatter(
-        x=frame["group"], y=frame["predicted"], name="predicted", mode="markers",
-        marker={"color": ORANGE, "size": 11, "symbol": "diamond"}, hovertemplate="%{y:,.0f} predicted<extra></extra>",
-    )  # fmt: skip
-    figure.update_xaxes(title_text="tenth of the customers by predicted value", dtick=1)
-    figure.update_yaxes(title_text=f"per customer ({currency})", tickformat=",.0f")
-    return Picture(
-        "Lifetime value, predicted and true",
-        figure,
-        f"Learned until {check.since:%d %b %Y}; what {check.customers:,} customers known by then spent until "
-        f"{check.until:%d %b %Y}. 95 % intervals.",
+        "Mean SHAP value of the segment's rows: what lifts its probability above the average (blue), and what lowers "
+        "it (orange).",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,138 +11,70 @@ from numpy.typing import NDArray
 
 from features.exceptions import IntentError
 from features.log import ERASED
-from offline.exploration.view import LogView
-from offline.insight.customer_looks import lifetime, valuable_customers
-from offline.insight.drivers import Drivers, by_group, dependence, explain, reasons
+from offline.insight.customer_looks import Look, lifetime, valuable_customers
+from offline.insight.driver_looks import Members, drivers_look, reasons_look, segments_look
+from offline.insight.drivers import explain
 from offline.insight.model import InsightModel, fit_insight_model
-from offline.insight.pictures import dependences, group_effects, profit_picture, swarm
-from offline.insight.profit import Economics, ProfitCurve, profit_curve
-from offline.insight.words import column_words, meaning, value_words
-from offline.problem import Problem
+from offline.insight.profit_look import ASSUMED, Assumed, economics_of, profit_look
+from offline.insight.reasons import MOST, explain_customers, latest_rows
 from offline.report.section import Picture, Section, Table
 from offline.report.workspace import QUICK_EVENTS, Workspace
 from offline.segments.section import log_view, segments_of
 from offline.segments.segmented import Segmented
 from offline.tables.logs import MOST_EVENTS, sample_customers
 
-#: Where a command may leave what is assumed of value, cost and effect.
-ASSUMED: Final = "economics"
-_DEPENDENCES: Final = 6
-_REASONED: Final = 10
-_QUICK_ROWS: Final = 800
-#: Where nothing is said: a contact costs a hundredth of a purchase's value, and adds a tenth to the purchases.
-_COST_SHARE, _EFFECT = 0.01, 0.1
-_TABLE_VALUE: Final = 100.0
-_CLEAR: Final = 0.2
+__all__ = ["ASSUMED", "Assumed", "gain_insight"]
 
-
-class Assumed(NamedTuple):
-    """What a user says of value, cost and effect; None: as inferred."""
-
-    value: float | None = None
-    cost: float | None = None
-    effect: float | None = None
+_QUICK_ROWS = 800
 
 
 def gain_insight(workspace: Workspace) -> Section:
     """Run the stage on the input of a report."""
     seed, log = workspace.options.seed, workspace.input == "log"
-    problem = workspace.problem
     with workspace.progress("Learning what drives conversion"):
-        model = fit_insight_model(problem, workspace.holdout, seed=seed)
+        model = fit_insight_model(workspace.problem, workspace.holdout, seed=seed)
     with workspace.progress("Explaining"):
         drivers = explain(model, most_rows=_QUICK_ROWS) if workspace.options.quick else explain(model)
-        found = [dependence(model, name, seed=seed) for name in drivers.ranking["column"][:_DEPENDENCES]]
-    summary = [_quality(model), _ranked(drivers, log)]
-    parts: list[Table | Picture] = [
-        swarm(drivers, log=log, seed=seed),
-        Table("Columns by their effect", _ranking(drivers, log),
-              "Effect: mean absolute SHAP value, in log-odds. Direction: "
-              "rank correlation of value and effect; +1 = more of it, likelier.",
-              {"effect": ".3f", "share": ".1%", "direction": "+.2f"}),
-        dependences(found, log=log, target=problem.target_name),
-    ]  # fmt: skip
-    figures: dict[str, Any] = {
-        "metrics": model.metrics,
-        "with_leaks": model.with_leaks,
-        "drivers": drivers.ranking,
-        "dependence": [{"column": d.name, "grid": d.grid, "mean": d.mean} for d in found],
-    }
+        looks = [drivers_look(model, drivers, log=log, seed=seed)]
     segments = _segments(workspace)
-    names: list[str] = []
     if segments is not None:
-        names, groups = _groups(workspace, segments, drivers)
-        effects = by_group(drivers, groups, segments.names)
-        parts.append(group_effects(effects, log=log))
-        figures["by_segment"] = effects.reset_index()
-    reasoned = _reasons(model, drivers, names, log)
-    parts.append(
-        Table(
-            "Reasons, for the likeliest",
-            reasoned,
-            f"The three columns that moved the {'customer' if log else problem.unit}'s log-odds most; + "
-            "raises, - lowers.",
-            {"probability": ".1%"},
-        )
-    )
-    figures["reasons"] = reasoned
-    economics, curve = _profit(workspace, model)
-    summary.append(_profit_sentence(economics, curve, "customer" if log else problem.unit))
-    parts += [
-        profit_picture(curve, economics),
-        Table("Profit by threshold", _some_thresholds(curve), f"Money in {economics.currency}, on the test rows.",
-              {"threshold": ".1%", "contacted": ".1%", "expected": ",.0f", "happened": ",.0f", "low": ",.0f",
-               "high": ",.0f"}),
-    ]  # fmt: skip
-    figures["profit"] = {
-        **economics._asdict(),
-        "threshold": economics.threshold,
-        "best": curve.best,
-        "everybody": curve.everybody,
-        "curve": curve.frame,
-    }
-    if log and segments is not None:
-        view = log_view(workspace)
+        with workspace.progress("Explaining segments"):
+            members = _members(workspace, segments, workspace.holdout.test[drivers.rows])
+            looks.append(segments_look(model, drivers, members, log=log, seed=seed))
+    with workspace.progress("Finding reasons"):
+        looks.append(_reasons(workspace, model, segments))
+    view = log_view(workspace) if log else None
+    economics = economics_of(workspace.shared.get(ASSUMED, Assumed()), view, workspace.options.currency)
+    looks.append(profit_look(model, economics, "customer" if log else workspace.problem.unit, seed=seed))
+    if view is not None and segments is not None:
         with workspace.progress("Lifetime values"):
-            looks = [valuable_customers(view), lifetime(view, segments, _names(workspace))]
-        for look in looks:
-            summary += look.summary
-            parts += look.parts
-            figures |= look.figures
+            names = _names(workspace)
+            looks += [
+                valuable_customers(view),
+                lifetime(view, segments, names, workspace.directory, seed=seed),
+            ]
+    looks.append(_quality(model, log=log))
+    summary = [sentence for look in looks for sentence in look.summary]
+    parts: list[Table | Picture] = [part for look in looks for part in look.parts]
+    figures: dict[str, Any] = {name: value for look in looks for name, value in look.figures.items()}
     return Section("insight", "Insight", summary, parts, figures)
 
 
-def _quality(model: InsightModel) -> str:
+def _quality(model: InsightModel, *, log: bool) -> Look:
     found = model.metrics
     text = (
-        f"The model that explains: AUC {found['auc']:.3f}, PR-AUC {found['pr_auc']:.3f} at a prevalence of "
-        f"{found['prevalence']:.1%}, calibration error {found['ece']:.3f}, on rows it has not seen."
+        f"How far to trust the explanations: the model behind them reaches AUC {found['auc']:.3f} and PR-AUC "
+        f"{found['pr_auc']:.3f} at a prevalence of {found['prevalence']:.1%}, with a calibration error of "
+        f"{found['ece']:.3f}, on rows it has not seen. They tell what the model goes by, which is not always "
+        "what would change if somebody changed the column."
     )
     if model.with_leaks is not None:
         auc = model.with_leaks["auc"]
         text += f" Columns that seem to know the target are left out; with them the AUC would be {auc:.3f}."
-    return text
-
-
-def _ranked(drivers: Drivers, log: bool) -> str:
-    words = []
-    for row in drivers.ranking.head(4).itertuples():
-        sign = (
-            ""
-            if not abs(row.direction) > _CLEAR
-            else ", more is likelier"
-            if row.direction > 0
-            else ", less is likelier"
-        )
-        words.append(f"{column_words(row.column, log=log)} ({row.share:.0%} of all effects{sign})")
-    return f"What drives conversion most: {'; '.join(words)}."
-
-
-def _ranking(drivers: Drivers, log: bool) -> pd.DataFrame:
-    frame = drivers.ranking.copy()
-    if log:
-        frame["meaning"] = frame["column"].map(meaning)
-    return frame
+    sentences = [text]
+    if not log:
+        sentences.append("High-value customers and lifetime values need orders with money: an event log.")
+    return Look(sentences, [], {"metrics": found, "with_leaks": model.with_leaks})
 
 
 def _segments(workspace: Workspace) -> Segmented | None:
@@ -153,20 +85,45 @@ def _segments(workspace: Workspace) -> Segmented | None:
         return None
 
 
-def _groups(
-    workspace: Workspace, segments: Segmented, drivers: Drivers
-) -> tuple[list[str], NDArray[np.int64]]:
-    """Return customer ids by the problem's numbers (none for a table), and the segment of every explained row."""
-    rows = workspace.holdout.test[drivers.rows]
+def _members(workspace: Workspace, segments: Segmented, rows: NDArray[np.intp]) -> Members:
+    """Return the segments of test rows; of a log as they were when the test began, so that they don't know it."""
     if workspace.input == "table":
-        return [], segments.members[rows]
+        return Members(segments.names, segments.members[rows])
+    view, times = log_view(workspace), workspace.problem.times
+    assert times is not None  # a log's rows have times
+    since = times.iloc[workspace.holdout.test].min().tz_convert(view.timezone).tz_localize(None)
+    when = f"Segments as they were on {since:%d %b %Y}, before the test; who came later is in none."
+    return Members(segments.names, _segments_of(workspace, segments.at(view, since), rows), when)
+
+
+def _groups(workspace: Workspace, segments: Segmented, rows: NDArray[np.intp]) -> NDArray[np.int64]:
+    """Return the segment of rows of the problem, -1 where unknown."""
+    if workspace.input == "table":
+        return np.asarray(segments.members[rows])
+    return _segments_of(workspace, pd.Series(segments.members, segments.frame.index), rows)
+
+
+def _segments_of(workspace: Workspace, segment: pd.Series, rows: NDArray[np.intp]) -> NDArray[np.int64]:
+    """Return the segment of rows of a log's problem by that of their customers, by the numbers of `LogView`."""
     names = _problem_names(workspace)
     of = {name: at for at, name in enumerate(_names(workspace))}
-    segment = pd.Series(segments.members, segments.frame.index)
     numbers = workspace.problem.groups
     assert numbers is not None  # a log's rows have customers
     known = pd.Series([of.get(names[number], -1) for number in numbers[rows]]).map(segment)
-    return names, known.fillna(-1).to_numpy(np.int64)
+    return known.fillna(-1).to_numpy(np.int64)
+
+
+def _reasons(workspace: Workspace, model: InsightModel, segments: Segmented | None) -> Look:
+    """Return the reasons of a log's customers at their last event, or of a table's test rows."""
+    problem, log = workspace.problem, workspace.input == "log"
+    rows = latest_rows(problem) if log else workspace.holdout.test[:MOST]
+    if workspace.options.quick:
+        rows = rows[-_QUICK_ROWS:]
+    names = _problem_names(workspace) if log else []
+    of = None
+    if segments is not None:
+        of = [segments.names[k] if k >= 0 else "none" for k in _groups(workspace, segments, rows)]
+    return reasons_look(explain_customers(model, problem, names, rows, of), workspace.directory)
 
 
 def _names(workspace: Workspace) -> list[str]:
@@ -184,77 +141,3 @@ def _problem_names(workspace: Workspace) -> list[str]:
     ids = pc.fill_null(log["customer_id"].combine_chunks(), "")
     names: list[str] = ids.dictionary_encode().dictionary.to_pylist()
     return names
-
-
-def _reasons(model: InsightModel, drivers: Drivers, names: list[str], log: bool) -> pd.DataFrame:
-    """Return the likeliest rows, one for each customer, with their reasons."""
-    probabilities = model.probabilities[drivers.rows]
-    groups = None if model.test.groups is None else model.test.groups[drivers.rows]
-    rows, seen = [], set()
-    for at in np.argsort(-probabilities, kind="stable"):
-        who = int(drivers.rows[at]) if groups is None else int(groups[at])
-        if who in seen:
-            continue
-        seen.add(who)
-        row: dict[str, Any] = {"customer" if groups is not None else f"test {model.test.unit}":
-                               names[who] if names else who, "probability": float(probabilities[at])}  # fmt: skip
-        for nth, reason in enumerate(reasons(drivers, int(at)), start=1):
-            value = value_words(reason["column"], reason["value"], log=log)
-            row[f"reason {nth}"] = (
-                f"{column_words(reason['column'], log=log)}: {value} ({reason['effect']:+.2f})"
-            )
-        rows.append(row)
-        if len(rows) == _REASONED:
-            break
-    return pd.DataFrame(rows)
-
-
-def _profit(workspace: Workspace, model: InsightModel) -> tuple[Economics, ProfitCurve]:
-    assumed: Assumed = workspace.shared.get(ASSUMED, Assumed())
-    if workspace.input == "log":
-        view = log_view(workspace)
-        value, currency = _mean_order(view), view.currency
-    else:
-        value, currency = _TABLE_VALUE, workspace.options.currency or "units of money"
-    value = assumed.value if assumed.value is not None else value
-    cost = assumed.cost if assumed.cost is not None else _COST_SHARE * value
-    effect = assumed.effect if assumed.effect is not None else _EFFECT
-    economics = Economics(value, cost, effect, currency)
-    test: Problem = model.test
-    times = None if test.times is None else test.times.astype("int64").to_numpy()
-    curve = profit_curve(
-        model.probabilities, test.target, test.groups, times, economics, seed=workspace.options.seed
-    )
-    return economics, curve
-
-
-def _mean_order(view: LogView) -> float:
-    paid = view.orders["value"][view.orders["value"] > 0]
-    return float(paid.mean()) if len(paid) else 1.0
-
-
-def _profit_sentence(economics: Economics, curve: ProfitCurve, unit: str) -> str:
-    if economics.threshold > 1:
-        return (
-            f"With {economics.value:,.2f} {economics.currency} per purchase, {economics.cost:,.2f} per "
-            "contact and an effect "
-            f"of {economics.effect:.0%}, no contact pays."
-        )
-    best = curve.best
-    return (
-        f"A contact pays from a probability of {economics.threshold:.1%} on ({economics.value:,.2f} "
-        f"{economics.currency} "
-        f"per purchase, {economics.cost:,.2f} per contact, {economics.effect:.0%} more purchases by it, the latter an "
-        f"assumption). Contacting those {best['contacted']:.0%} of the {unit}s would have brought "
-        f"{best['happened']:,.0f} ({best['low']:,.0f} to {best['high']:,.0f}) in the test, contacting everybody "
-        f"{curve.everybody:,.0f}."
-    )
-
-
-def _some_thresholds(curve: ProfitCurve) -> pd.DataFrame:
-    wanted = [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0]
-    at = {int((curve.frame["contacted"] - share).abs().argmin()) for share in wanted}
-    at.add(int((curve.frame["threshold"] - curve.best["threshold"]).abs().argmin()))
-    frame = curve.frame.iloc[sorted(at, reverse=True)].copy()
-    frame["where it pays"] = frame["threshold"] == curve.best["threshold"]
-    return frame

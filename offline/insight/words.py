@@ -11,14 +11,56 @@ import pandas as pd
 from features.state import DAY_MS
 from features.vector import COLUMNS
 from offline.segments.names import in_words
+from offline.tables.dates import month_numbers
 
 _UNITS = {column.name: column.unit for column in COLUMNS}
 _MEANINGS = {column.name: column.meaning for column in COLUMNS}
+#: What is said of a time since something that never happened.
+NEVER = "never"
 _NEVER_S = 400 * DAY_MS // 1000
 _SECONDS = ((86_400, "d"), (3_600, "h"), (60, "min"))
-_LARGE = 1_000.0
+_LARGE = 20.0
+_TEN = 10.0
 _TRACE = 0.01
-_DECAYED = re.compile(r"(.+)_(\d+[mhd])")
+_DECAYED = re.compile(r"(.+)_(\d+)([mhd])")
+_SPANS = {"m": "min", "h": "h", "d": "d"}
+# One event and several, in words.
+_EVENTS = {
+    "view_item": ("item view", "item views"),
+    "view_item_list": ("list view", "list views"),
+    "search": ("search", "searches"),
+    "add_to_cart": ("addition to the cart", "additions to the cart"),
+    "remove_from_cart": ("removal from the cart", "removals from the cart"),
+    "begin_checkout": ("checkout", "checkouts begun"),
+    "purchase": ("purchase", "purchases"),
+    "refund": ("refund", "refunds"),
+}
+_SAID = {
+    "session_age": "length of this visit",
+    "session_events": "events in this visit",
+    "session_items": "items in this visit",
+    "session_gap": "pause before this visit",
+    "gap_1": "time since the event before",
+    "gap_2": "time between events 1 and 2 ago",
+    "gap_3": "time between events 2 and 3 ago",
+    "gap_smoothed": "usual time between events",
+    "item_repeats": "returns to the same item",
+    "cart_value": "value of the cart",
+    "cart_quantity": "pieces in the cart",
+    "tenure": "time since the first event",
+    "events": "events so far",
+    "sessions": "visits so far",
+    "purchases": "purchases so far",
+    "spend": "money spent so far",
+    "order_value": "mean order value",
+    "purchase_gap": "time between the last two purchases",
+    "purchase_gap_mean": "mean time between purchases",
+    "purchase_overdue": "how overdue the next purchase is",
+    "hour_sin": "time of day (sine)",
+    "hour_cos": "time of day (cosine)",
+    "weekday_sin": "time of week (sine)",
+    "weekday_cos": "time of week (cosine)",
+}
 
 
 def value_words(column: str, value: Any, *, log: bool) -> str:
@@ -45,15 +87,16 @@ def value_words(column: str, value: Any, *, log: bool) -> str:
     elif log and abs(value) < _TRACE:  # what is left of a decayed counter
         text = "0"
     else:
-        text = f"{value:,.0f}" if abs(value) >= _LARGE else f"{value:.3g}"
+        text = f"{value:,.0f}" if abs(value) >= _LARGE or float(value).is_integer() else f"{value:.2g}"
     return text
 
 
 def _span(seconds: float) -> str:
     if seconds >= _NEVER_S:
-        return "never"
+        return NEVER
     size, unit = next(((s, u) for s, u in _SECONDS if seconds >= s), (1, "s"))
-    return f"{seconds / size:.3g} {unit}"
+    number = seconds / size
+    return f"{number:.0f} {unit}" if number >= _TEN else f"{number:.2g} {unit}"
 
 
 def column_words(column: str, *, log: bool) -> str:
@@ -62,15 +105,25 @@ def column_words(column: str, *, log: bool) -> str:
     Examples
     --------
     >>> column_words("purchase_gap_mean", log=True), column_words("ExitRates", log=False)
-    ('purchase gap mean', 'exit rates')
-    >>> column_words("purchase_30d", log=True)
-    'recent purchase (30d)'
+    ('mean time between purchases', 'exit rates')
+    >>> column_words("purchase_30d", log=True), column_words("since_search", log=True)
+    ('recent purchases (30 d)', 'time since the last search')
     """
     if not log:
         return in_words(column)
+    kind, _, what = column.partition("_")
     decayed = _DECAYED.fullmatch(column)
-    words = f"recent {decayed[1]} ({decayed[2]})" if decayed else column
-    return words.replace("_", " ")
+    if decayed is not None and decayed[1] in _EVENTS:
+        words = f"recent {_EVENTS[decayed[1]][1]} ({decayed[2]} {_SPANS[decayed[3]]})"
+    elif kind == "since" and what in _EVENTS:
+        words = f"time since the last {_EVENTS[what][0]}"
+    elif kind == "session" and what in _EVENTS:
+        words = f"{_EVENTS[what][1]} in this visit"
+    elif kind == "channel":
+        words = f"share of events by {what}"
+    else:
+        words = _SAID.get(column, column.replace("_", " "))
+    return words
 
 
 def meaning(column: str) -> str:
@@ -87,3 +140,20 @@ def scaled(column: str, values: Any, *, log: bool) -> tuple[Any, str]:
         if largest >= 2 * size:
             return [value / size for value in values], unit
     return values, "s"
+
+
+def natural_order(values: list[Any]) -> list[Any]:
+    """Return categories in the order that people expect: months by the calendar, numbers by size, others as they are.
+
+    Examples
+    --------
+    >>> natural_order(["May", "Feb", "June"]), natural_order(["10", "9"]), natural_order(["10", "9", "new"])
+    (['Feb', 'May', 'June'], ['9', '10'], ['10', '9', 'new'])
+    """
+    texts = pd.Series([str(value) for value in values])
+    keys = month_numbers(texts)
+    if keys is None:
+        keys = pd.to_numeric(texts, errors="coerce")
+    if keys.isna().any():
+        return list(values)
+    return [values[at] for at in np.argsort(keys.to_numpy(), kind="stable")]

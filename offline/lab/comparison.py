@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from offline.lab.balanced import Balance, fit_balanced
 from offline.lab.figures import (
     DECISIONS,
     RANKING,
@@ -20,7 +21,7 @@ from offline.lab.figures import (
     over_folds,
 )
 from offline.lab.folds import Folds
-from offline.lab.models import Model, TwoLineRule, fit, probabilities
+from offline.lab.models import Model, TwoLineRule, probabilities
 from offline.problem import Problem
 
 Floats = NDArray[np.float64]
@@ -62,6 +63,8 @@ class Comparison:
         By key of every other model, by measure: the best one's figure less the other one's.
     rule
         The rule of two lines in words, as the last fold taught it; empty if it did not take part.
+    balance
+        How the classes of the training rows were balanced.
     """
 
     problem: Problem
@@ -70,6 +73,7 @@ class Comparison:
     best: str
     tests: dict[str, dict[str, Difference]]
     rule: tuple[str, ...] = ()
+    balance: Balance = "none"
 
     @property
     def target(self) -> NDArray[np.bool_]:
@@ -86,6 +90,7 @@ def compare(
     models: Sequence[Model],
     folds: Folds,
     *,
+    balance: Balance = "none",
     seed: int = 0,
     quick: bool = False,
     on_progress: OnProgress | None = None,
@@ -94,6 +99,11 @@ def compare(
 
     Intervals and tests: Nadeau and Bengio's over folds of the same rows; where folds are blocks of time, a
     bootstrap over customers on all blocks together.
+
+    Parameters
+    ----------
+    balance
+        How the classes of the training rows are balanced; probabilities are brought back to their prevalence.
     """
     parts = 1000  # of one model and fold, so that slow models show their progress
     total = len(models) * len(folds.folds) * parts
@@ -108,12 +118,14 @@ def compare(
             def told(now: int, of: int, begun: int = done) -> None:
                 _tell(on_progress, begun + now * parts // max(of, 1), total)
 
-            fitted = fit(model.make(problem.kinds, seed + number, quick), train, told)
+            made = model.make(problem.kinds, seed + number, quick)
+            fitted = fit_balanced(made, train, balance, seed=seed + number, on_progress=told)
             tested[model.key].append(probabilities(fitted, columns))
             rule = tuple(fitted.lines_) if isinstance(fitted, TwoLineRule) else rule
             done += parts
             _tell(on_progress, done, total)
-    return judge(problem, folds, {m.key: m.title for m in models}, tested, rule=rule, seed=seed)
+    titles = {model.key: model.title for model in models}
+    return replace(judge(problem, folds, titles, tested, rule=rule, seed=seed), balance=balance)
 
 
 def judge(

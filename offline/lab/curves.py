@@ -19,9 +19,14 @@ Floats = NDArray[np.float64]
 # Points of a line: more cannot be seen, and pages grow.
 _POINTS: Final = 300
 _HEIGHT: Final = 460
+# Less than this share of the rows is too few to count positives in.
+_LEAST_FLAGGED: Final = 0.01
+_TENTH: Final = 0.1
 
 
-def pictures(target: NDArray[np.bool_], predicted: Mapping[str, Floats], unit: str) -> list[Picture]:
+def pictures(
+    target: NDArray[np.bool_], predicted: Mapping[str, Floats], unit: str, best: str | None = None
+) -> list[Picture]:
     """Return all pictures.
 
     Parameters
@@ -30,13 +35,16 @@ def pictures(target: NDArray[np.bool_], predicted: Mapping[str, Floats], unit: s
         Probabilities by a model's name for people.
     unit
         What a row is, in the singular.
+    best
+        Name of the model that captions take as an example; by default the first one.
     """
+    best = best if best in predicted else next(iter(predicted), None)
     return [
         _roc(target, predicted),
         _precision_recall(target, predicted),
         _reliability(target, predicted),
-        _gain(target, predicted, unit),
-        _lift(target, predicted, unit),
+        _gain(target, predicted, unit, best),
+        _lift(target, predicted, unit, best),
     ]
 
 
@@ -52,14 +60,18 @@ def _roc(target: NDArray[np.bool_], predicted: Mapping[str, Floats]) -> Picture:
 def _precision_recall(target: NDArray[np.bool_], predicted: Mapping[str, Floats]) -> Picture:
     figure = _figure("recall: share of positives found", "precision: share of flagged that are positive")
     for colour, (name, p) in _coloured(predicted):
-        precision, recall, _ = precision_recall_curve(target, p)
-        _line(figure, name, colour, *_thinned(recall[::-1], precision[::-1]))
+        precision, recall, thresholds = precision_recall_curve(target, p)
+        # Of a few flagged rows, precision says nothing; the end at a precision of 1 is none of the model's.
+        ordered = np.sort(p)
+        kept = np.append((len(p) - np.searchsorted(ordered, thresholds)) >= _LEAST_FLAGGED * len(p), False)
+        _line(figure, name, colour, *_thinned(recall[kept][::-1], precision[kept][::-1]))
     prevalence = float(target.mean())
     _reference(figure, [0, 1], [prevalence, prevalence])
     return Picture(
         "Precision and recall",
         figure,
-        f"The dotted line is the prevalence, {prevalence:.1%}: what flagging at random finds.",
+        f"The dotted line is the prevalence, {prevalence:.1%}: what flagging at random finds. Lines begin where "
+        f"{_LEAST_FLAGGED:.0%} of the rows are flagged.",
     )
 
 
@@ -83,7 +95,7 @@ def _reliability(target: NDArray[np.bool_], predicted: Mapping[str, Floats]) -> 
     )
 
 
-def _gain(target: NDArray[np.bool_], predicted: Mapping[str, Floats], unit: str) -> Picture:
+def _gain(target: NDArray[np.bool_], predicted: Mapping[str, Floats], unit: str, best: str | None) -> Picture:
     figure = _figure(f"share of {unit}s, likeliest first", "share of positives among them")
     for colour, (name, p) in _coloured(predicted):
         _line(figure, name, colour, *_gains(target, p))
@@ -91,19 +103,36 @@ def _gain(target: NDArray[np.bool_], predicted: Mapping[str, Floats], unit: str)
     return Picture(
         "Cumulative gain",
         figure,
-        f"Contacting the likeliest tenth of the {unit}s reaches this share of all positives.",
+        f"How many of all positives are reached by contacting the likeliest {unit}s first"
+        + (
+            f": {_reached(target, predicted[best]):.0%} by the likeliest tenth with {best}, 10% at random."
+            if best is not None
+            else "."
+        ),
     )
 
 
-def _lift(target: NDArray[np.bool_], predicted: Mapping[str, Floats], unit: str) -> Picture:
+def _lift(target: NDArray[np.bool_], predicted: Mapping[str, Floats], unit: str, best: str | None) -> Picture:
     figure = _figure(f"share of {unit}s, likeliest first", "positives by those expected at random")
     figure.update_yaxes(tickformat=".1f", range=None, rangemode="tozero")
     for colour, (name, p) in _coloured(predicted):
         share, found = _gains(target, p)
-        kept = share >= 0.01  # noqa: PLR2004  (of a few rows, lift says nothing)
+        kept = share >= _LEAST_FLAGGED
         _line(figure, name, colour, share[kept], found[kept] / share[kept])
     _reference(figure, [0, 1], [1, 1])
-    return Picture("Lift", figure, "How many times as many positives as at random; 1 is chance.")
+    caption = "How many times as many positives as at random; 1 is chance."
+    if best is not None:
+        caption += f" {best}: {_reached(target, predicted[best]) / _TENTH:.1f} in the likeliest tenth."
+    return Picture("Lift", figure, caption)
+
+
+def _reached(target: NDArray[np.bool_], p: Floats) -> float:
+    """Return the share of all positives in the likeliest tenth, what is equally likely taken in part."""
+    order = np.argsort(-p, kind="stable")
+    last = np.append(np.diff(p[order]) != 0, True)
+    share = np.append(0.0, np.arange(1, len(p) + 1)[last] / len(p))
+    found = np.append(0.0, np.cumsum(target[order])[last] / max(int(target.sum()), 1))
+    return float(np.interp(_TENTH, share, found))
 
 
 def _gains(target: NDArray[np.bool_], p: Floats) -> tuple[Floats, Floats]:

@@ -164,6 +164,25 @@ def corrected_t_test(first: Sequence[float], second: Sequence[float], test_share
     return Difference(value, low, high, float(2 * stats.t.sf(abs(value) / error, len(gaps) - 1)))
 
 
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values corrected for their number, so that not even one of them is small by chance too often.
+
+    References
+    ----------
+    Holm (1979), A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6.
+
+    Examples
+    --------
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    corrected, worst = [0.0] * len(p_values), 0.0
+    for rank, at in enumerate(np.argsort(p_values, kind="stable")):
+        worst = max(worst, min(1.0, float(p_values[at]) * (len(p_values) - rank)))
+        corrected[int(at)] = worst
+    return corrected
+
+
 def bootstrap_test(
     target: NDArray[np.bool_],
     first: Floats,

@@ -10,6 +10,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, Strat
 
 from offline.exceptions import TrainingError
 from offline.problem import Problem
+from offline.tables.spans import span
 
 Rows = NDArray[np.intp]
 Scheme = Literal["temporal", "stratified", "grouped"]
@@ -97,13 +98,14 @@ def _temporal(problem: Problem, count: int) -> Folds:
         test = np.flatnonzero((times >= begin) & (True if end is None else times < end))
         if len(train):
             folds.append(Fold(train, test))
+    length = span(round(problem.horizon.total_seconds() * 1000))
     if not folds:
         raise TrainingError(
-            f"no row lies a horizon of {problem.horizon} before the first test: use a longer log or a shorter "
-            "--horizon"
+            f"no row lies a horizon of {length} before the first test: use a longer log or a shorter --horizon"
         )
-    less = f" less an embargo of {problem.horizon}" if problem.horizon else ""
-    how = f"{len(folds)} blocks of time, each predicted from all that lies before it{less}"
+    less = f" less an embargo of {length}" if problem.horizon else ""
+    blocks = "one block" if len(folds) == 1 else f"{len(folds)} blocks"
+    how = f"{blocks} of time, each predicted from all that lies before it{less}"
     return Folds("temporal", how, tuple(folds))
 
 

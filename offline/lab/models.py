@@ -26,7 +26,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from features.exceptions import IntentError
 from offline.exceptions import MissingExtra
-from offline.lab.networks import NetworkClassifier, NetworkInputs
+from offline.lab.networks import DistilledNetwork, NetworkClassifier, NetworkInputs
 from offline.lab.networks.architectures import Architecture
 from offline.lab.networks.training import Training
 from offline.openmp import provide_openmp
@@ -220,10 +220,18 @@ def _svm(kinds: Kinds, seed: int, quick: bool) -> Any:
 def _network(kinds: Kinds, seed: int, quick: bool) -> Any:
     if quick:
         return network(kinds, Architecture(hidden=(64, 64)), Training(epochs=12, patience=4), seed=seed)
-    return network(kinds, BEST_ARCHITECTURE, BEST_TRAINING, folds=BEST_FOLDS, seed=seed)
+    student = network(kinds, BEST_ARCHITECTURE, BEST_TRAINING, folds=BEST_FOLDS, seed=seed)
+    return distilled(student, kinds, seed)
 
 
-#: Weight-sharing members on normal scores and embedded categories, averaged over folds.
+def distilled(student: Pipeline, kinds: Kinds, seed: int = 0) -> DistilledNetwork:
+    """Return a network (`network`) that learns from LightGBM and a forest too."""
+    teachers = [_lightgbm(kinds, seed, False), _forest(kinds, seed, False)]
+    return DistilledNetwork(teachers, student["preparation"], student["model"], seed=seed)
+
+
+#: Weight-sharing members on normal scores and embedded categories, averaged over folds, and taught by trees: chosen by
+#: cross-validation within the training rows of Online Shoppers' first splits.
 BEST_ARCHITECTURE: Final = Architecture(hidden=(128, 128), members=8, dropout=0.1)
 BEST_TRAINING: Final = Training(epochs=40, patience=10, batch=512, learning_rate=5e-3)
 BEST_FOLDS: Final = 5
@@ -272,10 +280,10 @@ def fit(estimator: Any, problem: Problem, on_progress: Callable[[int, int], None
     """Fit a model on all rows of a problem; customers are kept whole where a model divides its rows."""
     last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
     extra: dict[str, Any] = {}
-    if isinstance(last, NetworkClassifier):
+    if isinstance(last, NetworkClassifier | DistilledNetwork):
         last.on_progress = on_progress
         if problem.groups is not None:
-            extra["model__groups"] = problem.groups
+            extra["groups" if last is estimator else "model__groups"] = problem.groups
     with warnings.catch_warnings():
         # A solver that has not converged is judged by its figures like any other model.
         warnings.filterwarnings("ignore", module="sklearn")

@@ -6,45 +6,77 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
-import pandas as pd
 
-from offline.lab.comparison import Comparison, better, compare, over_repeats
+from offline.lab.comparison import Comparison, better, compare
+from offline.lab.comparison_tables import (
+    capital,
+    decisions_table,
+    leaks_table,
+    ranking_table,
+    tests_table,
+    with_interval,
+)
 from offline.lab.curves import pictures
-from offline.lab.figures import DECISIONS, RANKING, TITLES
-from offline.lab.folds import make_folds
+from offline.lab.folds import make_folds, random_splits
 from offline.lab.models import Model, choose_models
 from offline.problem import Problem
 from offline.report.section import Picture, Section, Table, Text
 from offline.report.workspace import Workspace
+
+__all__ = [
+    "MOST_ROWS",
+    "QUICK_ROWS",
+    "compare_models",
+    "rows_at_random",
+    "sampled",
+    "section",
+    "with_interval",
+]
 
 #: Rows that models are compared on, at most; more are sampled, customers kept whole.
 MOST_ROWS, QUICK_ROWS = 40_000, 6_000
 
 _FOLDS, _QUICK_FOLDS = 5, 3
 _SURE: Final = 0.05
-_SHOWN_TESTS: Final = ("auc", "pr_auc", "brier", "log_loss")
+# Quick, and good enough to show what dividing at random pretends; told if it is this much AUC.
+_SHUFFLED_MODEL: Final = "lightgbm"
+_WARNED: Final = 0.01
 
 
 def compare_models(workspace: Workspace, models: Sequence[Model] = ()) -> Section:
     """Compare all models on the input of a report.
 
-    Leaves the `Comparison` in ``workspace.shared["comparison"]`` and the models' measures in ``["metrics"]``, both
+    Leaves the `Comparison` in ``workspace.shared["comparison"]`` and the measures by title in ``["metrics"]``, both
     without the columns that know the target, if there are any.
     """
-    quick, seed = workspace.options.quick, workspace.options.seed
+    quick, seed, balance = workspace.options.quick, workspace.options.seed, workspace.options.balance
     problem = sampled(workspace.problem, QUICK_ROWS if quick else MOST_ROWS, seed)
     models = models or choose_models()
     folds = make_folds(problem, _QUICK_FOLDS if quick else _FOLDS, seed=seed)
     honest = problem.without(set(problem.leaks)) if problem.leaks else problem
     leaky = None
     with workspace.progress("Comparing models") as on_progress:
-        comparison = compare(honest, models, folds, seed=seed, quick=quick, on_progress=on_progress)
+        comparison = compare(
+            honest, models, folds, balance=balance, seed=seed, quick=quick, on_progress=on_progress
+        )
     if problem.leaks:
         with workspace.progress(f"Comparing models with {' and '.join(problem.leaks)}") as on_progress:
-            leaky = compare(problem, models, folds, seed=seed, quick=quick, on_progress=on_progress)
+            leaky = compare(
+                problem, models, folds, balance=balance, seed=seed, quick=quick, on_progress=on_progress
+            )
     workspace.shared["comparison"] = comparison
-    workspace.shared["metrics"] = {key: judged.figures for key, judged in comparison.models.items()}
-    return section(comparison, leaky, rows=len(workspace.problem))
+    workspace.shared["metrics"] = {judged.title: judged.figures for judged in comparison.models.values()}
+    shuffled = rows_at_random(honest, models, seed) if honest.times is not None else None
+    return section(comparison, leaky, rows=len(workspace.problem), shuffled=shuffled)
+
+
+def rows_at_random(problem: Problem, models: Sequence[Model], seed: int) -> tuple[str, float] | None:
+    """Return a model's AUC where rows are divided at random although they have times: what not to believe."""
+    model = next((model for model in models if model.key == _SHUFFLED_MODEL), None)
+    if model is None or problem.groups is None:
+        return None
+    found = compare(problem, [model], random_splits(problem, 1, seed=seed), seed=seed)
+    return model.key, float(found.models[model.key].figures["auc"])
 
 
 def sampled(problem: Problem, most: int, seed: int = 0) -> Problem:
@@ -59,22 +91,46 @@ def sampled(problem: Problem, most: int, seed: int = 0) -> Problem:
     return problem.take(np.flatnonzero(chosen[slots]))
 
 
-def section(comparison: Comparison, leaky: Comparison | None = None, *, rows: int | None = None) -> Section:
-    """Return the section of a comparison, and of one with the columns that know the target."""
+def section(
+    comparison: Comparison,
+    leaky: Comparison | None = None,
+    *,
+    rows: int | None = None,
+    shuffled: tuple[str, float] | None = None,
+) -> Section:
+    """Return the section of a comparison, and of one with the columns that know the target.
+
+    Parameters
+    ----------
+    rows
+        Of the whole problem, if fewer were compared.
+    shuffled
+        A model's key, and its AUC where rows with times were divided at random: a warning.
+    """
     problem = comparison.problem
-    parts: list[Table | Picture | Text] = [figures_table(comparison, "Models compared")]
+    parts: list[Table | Picture | Text] = [ranking_table(comparison), decisions_table(comparison)]
     if leaky is not None:
-        parts.append(_leaks_table(comparison, leaky))
+        parts.append(leaks_table(comparison, leaky))
     parts += [tests_table(comparison)]
     predicted = {
         judged.title: comparison.pooled(key) for key, judged in comparison.models.items() if key != "dummy"
     }
-    parts += pictures(comparison.target, predicted, problem.unit)
+    best = None if comparison.best == "dummy" else comparison.models[comparison.best].title
+    parts += pictures(comparison.target, predicted, problem.unit, best)
     if comparison.rule:
-        parts.append(Text("The rule of two lines", list(comparison.rule)))
+        parts.append(
+            Text(
+                f"The rule of two lines: how likely {problem.target_name} is",
+                [
+                    *comparison.rule,
+                    "What a shop could write down after a look at its data; a model has to beat it.",
+                ],
+            )
+        )
     figures: dict[str, Any] = {
         "folds": comparison.folds.how,
         "rows": len(problem),
+        "balance": comparison.balance,
         "best": comparison.best,
         "models": {key: judged.figures for key, judged in comparison.models.items()},
         "differences": {
@@ -89,80 +145,22 @@ def section(comparison: Comparison, leaky: Comparison | None = None, *, rows: in
             "best": leaky.best,
             "models": {key: judged.figures for key, judged in leaky.models.items()},
         }
-    return Section("comparison", "Models", _summary(comparison, leaky, rows), parts, figures)
+    summary = _summary(comparison, leaky, rows)
+    if shuffled is not None:
+        figures["rows_at_random"] = {"model": shuffled[0], "auc": shuffled[1]}
+        summary += _warning(comparison, *shuffled)
+    return Section("comparison", "Models", summary, parts, figures)
 
 
-def figures_table(comparison: Comparison, title: str) -> Table:
-    """Return the table of all measures, intervals behind each figure."""
-    rows = []
-    for judged in comparison.models.values():
-        row: dict[str, Any] = {"model": judged.title}
-        for name in (*RANKING, *DECISIONS):
-            row[TITLES[name]] = with_interval(judged.figures, name)
-        rows.append(row | {"threshold": judged.figures["threshold"]})
-    prevalence = comparison.target.mean()
-    how = (
-        "Nadeau and Bengio's over folds"
-        if over_repeats(comparison.folds)
-        else "from a bootstrap over customers"
-    )
-    caption = (
-        f"{comparison.folds.how}; the same for all models. 95 % intervals {how}. A worthless model has an AUC of 0.5 "
-        f"and a PR-AUC of {prevalence:.3f} (the prevalence); always saying no is right in {1 - prevalence:.1%}. "
-        "Accuracy is counted at a probability of one half; precision, recall and F1 at the threshold where a model "
-        "itself expects the highest F1. Log-loss, Brier and ECE: smaller is better."
-    )
-    return Table(title, pd.DataFrame(rows), caption, {"threshold": ".3f"})
-
-
-def with_interval(figures: dict[str, Any], name: str) -> str:
-    """Return a figure with its interval for people."""
-    value, interval = figures.get(name), (figures.get("ci") or {}).get(name)
-    if value is None:
-        return "–"
-    if interval is None or not np.isfinite(interval).all():
-        return f"{value:.3f}"
-    return f"{value:.3f} ({interval[0]:.3f}–{interval[1]:.3f})"
-
-
-def tests_table(comparison: Comparison) -> Table:
-    """Return the differences of the best model to the others."""
-    best = comparison.models[comparison.best].title
-    rows = []
-    for key, tests in comparison.tests.items():
-        row: dict[str, Any] = {"against": comparison.models[key].title}
-        for name in _SHOWN_TESTS:
-            test = tests[name]
-            row[TITLES[name]] = f"{test.value:+.4f} ({test.low:+.4f} to {test.high:+.4f})"
-            row[f"p ({TITLES[name]})"] = test.p
-        rows.append(row)
-    how = (
-        "corrected resampled t-test (Nadeau and Bengio 2003)"
-        if over_repeats(comparison.folds)
-        else "paired bootstrap over customers"
-    )
-    formats = {f"p ({TITLES[name]})": ".3f" for name in _SHOWN_TESTS}
-    caption = f"{best} less the other model, 95 % interval and p by {how}; not corrected for the number of comparisons."
-    return Table(f"{best} against the others", pd.DataFrame(rows), caption, formats)
-
-
-def _leaks_table(comparison: Comparison, leaky: Comparison) -> Table:
-    names = " and ".join(leaky.problem.leaks)
-    rows = []
-    for key, judged in comparison.models.items():
-        row: dict[str, Any] = {"model": judged.title}
-        for name in ("auc", "pr_auc", "brier", "ece"):
-            row[f"{TITLES[name]} without"] = judged.figures[name]
-            row[f"{TITLES[name]} with"] = leaky.models[key].figures[name]
-        rows.append(row)
-    frame = pd.DataFrame(rows)
-    why = "; ".join(f"{name}: {reason}" for name, reason in leaky.problem.leaks.items())
-    return Table(
-        f"With and without {names}",
-        frame,
-        f"What knows the target cannot be known when a prediction is wanted. {why}.",
-        {name: ".3f" for name in frame if name != "model"},
-    )
+def _warning(comparison: Comparison, key: str, auc: float) -> list[str]:
+    judged = comparison.models[key]
+    if auc < judged.figures["auc"] + _WARNED:
+        return []
+    return [
+        f"Beware of rows divided at random: {judged.title} would seem to reach an AUC of {auc:.3f} instead of "
+        f"{judged.figures['auc']:.3f}, because it has seen other rows of the same customers and times. No "
+        "prediction can do that."
+    ]
 
 
 def _summary(comparison: Comparison, leaky: Comparison | None, rows: int | None) -> list[str]:
@@ -173,8 +171,9 @@ def _summary(comparison: Comparison, leaky: Comparison | None, rows: int | None)
     target = comparison.target
     tenth = float(target[order[: max(1, len(order) // 10)]].sum() / target.sum())
     sentences = [
-        f"{best.title} ranks best: AUC {with_interval(found, 'auc')}, PR-AUC {with_interval(found, 'pr_auc')} at a "
-        f"prevalence of {found['prevalence']:.1%}; the likeliest tenth of the {unit}s holds "
+        f"{capital(best.title)} ranks best: of a positive and a negative {unit} it ranks the positive one higher in "
+        f"{found['auc']:.0%} of cases (AUC {with_interval(found, 'auc')}; PR-AUC {with_interval(found, 'pr_auc')} at a "
+        f"prevalence of {found['prevalence']:.1%}). The likeliest tenth of the {unit}s holds "
         f"{tenth:.0%} of the positives."
     ]
     sentences.append(_sure(comparison))
@@ -182,7 +181,7 @@ def _summary(comparison: Comparison, leaky: Comparison | None, rows: int | None)
         if key in comparison.models and key != comparison.best:
             gap = comparison.tests[key]["auc"]
             sentences.append(
-                f"{comparison.models[key].title.capitalize()} is {abs(gap.value):.3f} AUC behind "
+                f"The {comparison.models[key].title} is {abs(gap.value):.3f} AUC behind "
                 f"({gap.low:.3f} to {gap.high:.3f})."
             )
     if leaky is not None:
@@ -197,7 +196,6 @@ def _summary(comparison: Comparison, leaky: Comparison | None, rows: int | None)
 
 
 def _sure(comparison: Comparison) -> str:
-    best = comparison.models[comparison.best].title
     tests = {key: test["auc"] for key, test in comparison.tests.items()}
     equal = [
         comparison.models[key].title
@@ -206,4 +204,8 @@ def _sure(comparison: Comparison) -> str:
     ]
     if not equal:
         return f"Its lead over every other model is more than chance (paired test, p < {_SURE})."
-    return f"No sure difference in AUC between {best} and {', '.join(equal)} (paired test, p of {_SURE} or more)."
+    return f"Its lead over {_listed(equal)} may be chance (paired test, p of {_SURE} or more)."
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

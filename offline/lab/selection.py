@@ -69,6 +69,7 @@ def select(
     et al. 2017, doi 10.1007/s11222-016-9646-1): the smallest set whose AUC is within one standard error of the best
     one's.
     """
+    folds = make_folds(problem, _FOLDS, seed=seed).folds
     names = list(problem.columns)
     numbers = numeric_view(problem)
     constant = {name for name in names if _largest_share(problem.columns[name]) > CONSTANT}
@@ -77,7 +78,6 @@ def select(
     candidates = [name for name in names if name not in constant]
     copies = _copies(candidates, twins, alone)
     candidates = [name for name in candidates if name not in copies]
-    folds = make_folds(problem, _FOLDS, seed=seed).folds
     rounds, first = _eliminate(problem, candidates, folds, seed, quick, on_progress)
     path = pd.DataFrame(rounds, columns=["columns", "auc", "error", "dropped", "names"])
     best = path.loc[path["auc"].idxmax()]
@@ -93,12 +93,14 @@ def select(
         elif name in copies:
             why = f"dropped: says the same as {copies[name]} (ranks correlate by {twins.loc[name, copies[name]]:.2f})"
         elif name not in kept:
+            worst = len(candidates)
+            below = f"ranks {len(kept) + 1} to {worst}" if worst > len(kept) + 1 else f"rank {worst}"
             why = (
-                f"dropped: rank {rank[name]} in the elimination; without it and all below, AUC stays within a standard "
-                f"error of the best ({enough['auc']:.4f} against {best['auc']:.4f})"
+                f"dropped: rank {rank[name]} of {worst}; shuffling it costs {max(lost, 0.0):.4f} AUC; without {below} "
+                f"AUC is {enough['auc']:.3f}, within a standard error of the best ({best['auc']:.3f})"
             )
         else:
-            why = f"kept: rank {rank[name]} in the elimination; shuffling it costs {max(lost, 0.0):.4f} AUC"
+            why = f"kept: rank {rank[name]} of {len(candidates)}; shuffling it costs {max(lost, 0.0):.4f} AUC"
         rows.append((name, name in kept, why, alone.loc[name, "correlation"], twin, likeness,
                      alone.loc[name, "mutual"], gain, lost, spread, rank.get(name)))  # fmt: skip
     heads = ["column", "kept", "why", "correlation", "twin", "twin correlation", "mutual information",

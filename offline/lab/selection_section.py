@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import pandas as pd
 import plotly.graph_objects as go
 
 from offline.lab.comparison import Judged, compare, difference
-from offline.lab.figures import TITLES, Difference
+from offline.lab.figures import Difference
 from offline.lab.folds import Fold, Folds
 from offline.lab.models import Model, choose_models
 from offline.lab.section import MOST_ROWS, QUICK_ROWS, sampled
@@ -60,32 +60,23 @@ def section(
 ) -> Section:
     """Return the section of a selection and of its effect on every model."""
     frame = selection.columns
-    formats = {
-        "correlation": "+.3f", "twin correlation": "+.2f", "mutual information": ".4f", "tree importance": ".1%",
-        "permutation": "+.4f", "spread": ".4f",
-    }  # fmt: skip
     parts: list[Table | Picture] = [
         Table(
             "Columns kept and dropped",
-            frame,
-            "Judged on training rows only. Correlation: Spearman's with the target, categories by "
-            "their rate of positives. Twin: the "
-            "column most like it. Mutual information with the target in bits. Tree importance: share "
-            "of LightGBM's gain. "
-            "Permutation: AUC lost when the column is shuffled, and its standard deviation over folds. Rank 1 was "
-            "eliminated last.",
-            formats,
+            frame[["column", "kept", "why"]],
+            "Judged on training rows only. Rank 1 was eliminated last.",
         ),
+        _measures_table(frame),
         _importance_picture(frame),
         _path_picture(selection),
+        _effect_picture(full, gaps),
         _effect_table(full, less, gaps, how),
     ]
-    hurt = [full[key].title for key, gap in gaps.items() if gap["auc"].p < _SURE and gap["auc"].value < 0]
-    helped = [full[key].title for key, gap in gaps.items() if gap["auc"].p < _SURE and gap["auc"].value > 0]
-    best = [str(name) for name in frame["column"][:3]]
+    best = [str(name) for name in frame["column"][frame["kept"]][:3]]
     summary = [
-        f"{len(selection.kept)} of {len(frame)} columns are kept; the most needed are {', '.join(best)}.",
-        _effect(hurt, helped),
+        f"{len(selection.kept)} of {len(frame)} columns {_are(selection.kept)} kept; the most needed {_are(best)} "
+        f"{', '.join(best)}.",
+        _effect(full, gaps),
     ]
     if leaks:
         summary.append(f"{' and '.join(leaks)} took no part, because it knows the target.")
@@ -105,15 +96,60 @@ def section(
     return Section("selection", "Feature selection", summary, parts, figures)
 
 
-def _effect(hurt: Sequence[str], helped: Sequence[str]) -> str:
-    if not hurt and not helped:
+def _are(names: Sequence[str]) -> str:
+    return "is" if len(names) == 1 else "are"
+
+
+def _effect(full: Mapping[str, Judged], gaps: Mapping[str, Mapping[str, Difference]]) -> str:
+    sure = {full[key].title: gap["auc"].value for key, gap in gaps.items() if gap["auc"].p < _SURE}
+    lost = [f"{title} {-value:.3f}" for title, value in sure.items() if value < 0]
+    won = [f"{title} {value:.3f}" for title, value in sure.items() if value > 0]
+    if not lost and not won:
         return "Dropping the others changes the AUC of no model beyond chance."
     texts = []
-    if hurt:
-        texts.append(f"costs {', '.join(hurt)} some AUC")
-    if helped:
-        texts.append(f"helps {', '.join(helped)}")
-    return f"Dropping the others {' and '.join(texts)}, beyond chance; other models do not change surely."
+    if lost:
+        texts.append(f"costs AUC ({', '.join(lost)}): where that counts, all columns should stay")
+    if won:
+        texts.append(f"gains AUC ({', '.join(won)})")
+    others = " For the other models the change may be chance." if len(sure) < len(gaps) else ""
+    return f"Dropping the others {', and '.join(texts)}.{others}"
+
+
+def _measures_table(frame: pd.DataFrame) -> Table:
+    return Table(
+        "What each measure says of the columns",
+        frame.drop(columns=["kept", "why"]).rename(
+            columns={"mutual information": "mutual inf.", "tree importance": "tree imp.", "twin correlation": "as twin"}
+        ),
+        "Correlation: Spearman's with the target, categories by their rate of positives. Twin: the column most like "
+        "it, and their correlation. Mutual information with the target in bits: 0 says nothing, and a column can say "
+        "much without rising or falling with the target. Tree importance: share of LightGBM's gain. Permutation: AUC "
+        "lost when the column is shuffled, so that it tells nothing any more, and its spread over folds.",
+        {"correlation": "+.2f", "as twin": "+.2f", "mutual inf.": ".3f", "tree imp.": ".1%",
+         "permutation": "+.4f", "spread": ".4f"},
+    )  # fmt: skip
+
+
+def _effect_picture(full: Mapping[str, Judged], gaps: Mapping[str, Mapping[str, Difference]]) -> Picture:
+    shown = {full[key].title: gap["auc"] for key, gap in gaps.items() if key != "dummy"}
+    names, found = list(shown), list(shown.values())
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[gap.value for gap in found], y=names, mode="markers", showlegend=False,
+        marker={"size": 9, "color": [BLUE if gap.p < _SURE else GREY for gap in found]},
+        error_x={"array": [gap.high - gap.value for gap in found],
+                 "arrayminus": [gap.value - gap.low for gap in found], "color": "#55606e", "width": 4},
+        hovertemplate="%{y}: %{x:+.4f}<extra></extra>",
+    )  # fmt: skip
+    figure.add_vline(x=0, line={"color": ORANGE, "dash": "dot"})
+    figure.update_xaxes(title="AUC gained by dropping the other columns", tickformat="+.3~f")
+    figure.update_yaxes(autorange="reversed")
+    figure.update_layout(height=130 + 34 * len(names), margin={"t": 20})
+    return Picture(
+        "What dropping columns does to every model",
+        figure,
+        "Lines are 95 % intervals; where one crosses the dotted line, the change may be chance (grey).",
+    )
 
 
 def _effect_table(
@@ -125,23 +161,24 @@ def _effect_table(
         rows.append(
             {
                 "model": judged.title,
-                **{
-                    f"{TITLES[name]} {which}": models[key].figures[name]
-                    for name in ("auc", "pr_auc", "brier")
-                    for which, models in (("all", full), ("selected", less))
-                },
-                "AUC gained": f"{gap.value:+.4f} ({gap.low:+.4f} to {gap.high:+.4f})",
+                "AUC all": judged.figures["auc"],
+                "AUC selected": less[key].figures["auc"],
+                "gained": f"{gap.value:+.4f} ({gap.low:+.4f} to {gap.high:+.4f})",
                 "p": gap.p,
+                "PR-AUC all": judged.figures["pr_auc"],
+                "PR-AUC selected": less[key].figures["pr_auc"],
             }
         )
     frame = pd.DataFrame(rows)
     caption = (
-        f"{how.capitalize()}. Columns were selected on the training rows. 95 % intervals and p by a "
-        "paired bootstrap over "
-        "the test's customers, or its rows where nobody knows the customer."
+        f"Columns were selected on the training rows, models judged on the test rows ({how}). 95 % intervals and p by "
+        "a paired bootstrap over the test's customers, or its rows where nobody knows the customer."
     )
     return Table(
-        "Effect on every model", frame, caption, {name: ".3f" for name in frame if name not in ("model",)}
+        "Effect on every model, in figures",
+        frame,
+        caption,
+        {name: ".3f" for name in frame if name != "model"},
     )
 
 

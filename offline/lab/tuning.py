@@ -1,16 +1,13 @@
 """Search of a model's settings: scikit-learn's grid or random candidates, or Optuna's, all resumable.
 
-Every search is an Optuna study in a file: a run that was interrupted goes on where it stopped, and trials that are
-there are not made again. Settings are judged by their log-loss in cross-validation on the rows that are given, which
-must be training rows.
+`ParameterGrid` and `ParameterSampler` give what `GridSearchCV` and `RandomizedSearchCV` would try; they are gone
+through here, because those two keep nothing of a search that is stopped. Settings are judged by their log-loss in
+cross-validation on the rows that are given, which must be training rows.
 """
 
 from __future__ import annotations
 
-import hashlib
-import logging
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -21,12 +18,11 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import ParameterGrid, ParameterSampler
 
-from features.exceptions import IntentError
-from offline.exceptions import MissingExtra
 from offline.lab.figures import figures
 from offline.lab.folds import Fold, make_folds
 from offline.lab.models import fit, probabilities
 from offline.lab.spaces import Choices, Settings, Space, defaults_of, model_with, space_of, whole
+from offline.lab.tuning_studies import TuningError, add_trial, finished, history, open_study, suggest
 from offline.problem import Problem
 
 if TYPE_CHECKING:
@@ -37,12 +33,6 @@ METHODS: Final = get_args(Method)
 OnProgress = Callable[[int, int], None]
 
 _FOLDS: Final = 3
-# Before Optuna gives a trial up for its first folds, it has seen so many.
-_UNPRUNED: Final = 6
-
-
-class TuningError(IntentError):
-    """A search cannot be made or resumed."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +55,59 @@ class Search:
     trials: pd.DataFrame
     settings: Settings
     resumed: int
+
+
+@dataclass
+class _Budget:
+    """Trials and minutes that a search may take, and who is told how much of them is gone."""
+
+    total: int | None
+    minutes: float | None
+    done: int
+    on_progress: OnProgress | None
+
+    def __post_init__(self) -> None:
+        self._begun = time.monotonic()
+        self._tell()
+
+    @property
+    def left(self) -> bool:
+        """Whether another trial may begin."""
+        in_time = self.minutes is None or time.monotonic() < self._begun + 60 * self.minutes
+        return in_time and (self.total is None or self.done < self.total)
+
+    def spend(self) -> None:
+        """Count one trial."""
+        self.done += 1
+        self._tell()
+
+    def _tell(self) -> None:
+        if self.on_progress is None:
+            return
+        if self.total is not None:
+            self.on_progress(self.done, self.total)
+        elif self.minutes is not None:
+            self.on_progress(int(time.monotonic() - self._begun), int(60 * self.minutes))
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """Fits and measures settings fold by fold."""
+
+    problem: Problem
+    folds: tuple[Fold, ...]
+    model: str
+    seed: int
+    quick: bool
+
+    def losses(self, settings: Settings) -> Iterator[tuple[float, float]]:
+        """Yield log-loss and AUC of every fold."""
+        for fold in self.folds:
+            estimator = model_with(self.model, settings, self.problem.kinds, seed=self.seed, quick=self.quick)
+            fitted = fit(estimator, self.problem.take(fold.train))
+            predicted = probabilities(fitted, self.problem.columns.iloc[fold.test])
+            found = figures(self.problem.target[fold.test], predicted)
+            yield found["log_loss"], found["auc"]
 
 
 def tune(
@@ -103,138 +146,72 @@ def tune(
     if trials is None and minutes is None and method != "grid":
         raise TuningError("a search without end: give a number of trials or minutes")
     space = space_of(model)
-    divided = make_folds(problem, folds, seed=seed).folds
-    study = _study(problem, model, method, storage, seed, len(divided))
-    finished = _finished(study)
-    resumed = len(finished)
+    judge = _Judge(problem, make_folds(problem, folds, seed=seed).folds, model, seed, quick)
+    study = open_study(problem, model, method, storage, seed, len(judge.folds))
+    known = [trial.user_attrs["settings"] for trial in finished(study)]
     # The defaults come first, so that a short search cannot end with something worse than them.
     defaults = defaults_of(model, problem.kinds, quick=quick)
-    queue = _candidates(space, method, trials, seed, finished, defaults)
-    if queue is None and defaults and not study.trials:
-        study.enqueue_trial(defaults)
-    begun = time.monotonic()
-    end = None if minutes is None else begun + 60 * minutes
-    best = None
-    done = resumed
-    total = _total(space, method, trials)
-    _tell(on_progress, done, total, begun, end)
-    while (total is None or done < total) and (end is None or time.monotonic() < end):
-        if queue is not None:
-            settings = next(queue, None)
-            if settings is None:
-                break
-            study.enqueue_trial(settings)
-        trial = study.ask()
-        settings = _suggest(trial, space)
-        _judge(study, trial, problem, divided, model, settings, seed, quick)
-        done += 1
-        _tell(on_progress, done, total, begun, end)
-    if not _finished(study):
+    if method == "grid":
+        points = [whole(space, dict(point)) for point in ParameterGrid(grid_of(space, trials))]
+        points = [point for point in points if point not in known]
+        budget = _Budget(len(known) + len(points), minutes, len(known), on_progress)
+        _go_through(study, space, iter(points), judge, budget)
+    elif method == "random":
+        budget = _Budget(trials, minutes, len(known), on_progress)
+        every = chain([defaults] if defaults else [], _drawn(space, trials, seed))
+        _go_through(study, space, (some for some in every if some not in known), judge, budget)
+    else:
+        budget = _Budget(trials, minutes, len(known), on_progress)
+        if defaults and defaults not in known:
+            study.enqueue_trial(defaults)
+        _propose(study, space, judge, budget)
+    if all(trial.state.name != "COMPLETE" for trial in finished(study)):
         raise TuningError(f"no trial of {model} was finished in {minutes} minutes: give more")
     best = study.best_trial
-    return Search(model, method, _history(study), dict(best.user_attrs["settings"]), resumed)
+    return Search(model, method, history(study), dict(best.user_attrs["settings"]), len(known))
 
 
-def _judge(
-    study: optuna.Study,
-    trial: optuna.Trial,
-    problem: Problem,
-    folds: tuple[Fold, ...],
-    model: str,
-    settings: Settings,
-    seed: int,
-    quick: bool,
+def _go_through(
+    study: optuna.Study, space: Space, candidates: Iterator[Settings], judge: _Judge, budget: _Budget
 ) -> None:
-    """Fit and measure some settings fold by fold; give up what is clearly worse than others were so far."""
-    import optuna
-
-    losses, aucs = [], []
-    for number, fold in enumerate(folds):
-        estimator = model_with(model, settings, problem.kinds, seed=seed, quick=quick)
-        predicted = probabilities(fit(estimator, problem.take(fold.train)), problem.columns.iloc[fold.test])
-        found = figures(problem.target[fold.test], predicted)
-        losses.append(found["log_loss"])
-        aucs.append(found["auc"])
-        trial.report(float(np.mean(losses)), number)
-        if number < len(folds) - 1 and trial.should_prune():
-            break
-    trial.set_user_attr("settings", settings)
-    trial.set_user_attr("auc", float(np.mean(aucs)))
-    if len(losses) < len(folds):
-        study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-    else:
-        study.tell(trial, float(np.mean(losses)))
+    """Try candidates in their order."""
+    while budget.left and (settings := next(candidates, None)) is not None:
+        begun = time.monotonic()
+        losses, aucs = np.array(list(judge.losses(settings))).T
+        about = {"auc": float(aucs.mean()), "seconds": time.monotonic() - begun}
+        add_trial(study, space, settings, float(losses.mean()), about)
+        budget.spend()
 
 
-def _study(
-    problem: Problem, model: str, method: Method, storage: Path | None, seed: int, folds: int
-) -> optuna.Study:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import optuna
-            from optuna.storages import JournalStorage
-            from optuna.storages.journal import JournalFileBackend
-    except ImportError:
-        raise MissingExtra("Optuna") from None
-    optuna.logging.set_verbosity(logging.ERROR)
-    kept = None
-    if storage is not None:
-        storage.parent.mkdir(parents=True, exist_ok=True)
-        kept = JournalStorage(JournalFileBackend(str(storage)))
-    pruner: Any = optuna.pruners.NopPruner()
-    if method == "optuna":
-        pruner = optuna.pruners.MedianPruner(n_startup_trials=_UNPRUNED)
-    study = optuna.create_study(
-        study_name=f"{model} by {method}",
-        storage=kept,
-        sampler=optuna.samplers.TPESampler(seed=seed),
-        pruner=pruner,
-        direction="minimize",
-        load_if_exists=True,
-    )
-    data = f"{_fingerprint(problem)}, {folds} folds, seed {seed}"
-    known = study.user_attrs.get("data", data)
-    if known != data:
-        raise TuningError(
-            f"{storage} holds a search of {model} by {method} on other data or folds: remove it, or name another file"
-        )
-    study.set_user_attr("data", data)
-    # A resumed sampler must not draw again what it drew before.
-    study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials))
-    return study
+def _propose(study: optuna.Study, space: Space, judge: _Judge, budget: _Budget) -> None:
+    """Try what Optuna proposes; give up what is clearly worse than others were after the same folds."""
+    from optuna.trial import TrialState
+
+    while budget.left:
+        begun = time.monotonic()
+        trial = study.ask()
+        settings = suggest(trial, space)
+        losses, aucs = [], []
+        for number, (loss, auc) in enumerate(judge.losses(settings)):
+            losses.append(loss)
+            aucs.append(auc)
+            trial.report(float(np.mean(losses)), number)
+            if number < len(judge.folds) - 1 and trial.should_prune():
+                break
+        trial.set_user_attr("settings", settings)
+        trial.set_user_attr("auc", float(np.mean(aucs)))
+        trial.set_user_attr("seconds", time.monotonic() - begun)
+        if len(losses) < len(judge.folds):
+            study.tell(trial, state=TrialState.PRUNED)
+        else:
+            study.tell(trial, float(np.mean(losses)))
+        budget.spend()
 
 
-def _fingerprint(problem: Problem) -> str:
-    rows = pd.util.hash_pandas_object(problem.columns, index=False).to_numpy()
-    digest = hashlib.sha256(rows.tobytes() + problem.target.tobytes() + repr(list(problem.columns)).encode())
-    return digest.hexdigest()[:16]
-
-
-def _finished(study: optuna.Study) -> list[Any]:
-    return [trial for trial in study.trials if trial.state.is_finished() and "settings" in trial.user_attrs]
-
-
-def _candidates(
-    space: Space,
-    method: Method,
-    trials: int | None,
-    seed: int,
-    finished: list[Any],
-    defaults: Settings,
-) -> Iterator[Settings] | None:
-    """Return the settings that are still to be tried, or None where Optuna proposes them."""
-    if method == "optuna":
-        return None
-    known = [trial.user_attrs["settings"] for trial in finished]
-    if method == "grid":
-        drawn: Any = ParameterGrid(grid_of(space, trials))
-    else:
-        spread = {n: list(p.values) if isinstance(p, Choices) else p.distribution() for n, p in space.items()}
-        drawn = ParameterSampler(spread, 10**6 if trials is None else trials, random_state=seed)
-    first = [] if method == "grid" or not defaults else [defaults]
-    every = chain(first, (whole(space, dict(some)) for some in drawn))
-    return (settings for settings in every if settings not in known)
+def _drawn(space: Space, trials: int | None, seed: int) -> Iterator[Settings]:
+    spread = {n: list(p.values) if isinstance(p, Choices) else p.distribution() for n, p in space.items()}
+    drawn = ParameterSampler(spread, 10**6 if trials is None else trials, random_state=seed)
+    return (whole(space, dict(some)) for some in drawn)
 
 
 def grid_of(space: Space, trials: int | None) -> dict[str, list[Any]]:
@@ -265,52 +242,3 @@ def grid_of(space: Space, trials: int | None) -> dict[str, list[Any]]:
             if sizes[name] > len(values(name, counts[name])) and int(np.prod(list(sizes.values()))) <= most:
                 counts, grown = more, True
     return {name: values(name, count) for name, count in counts.items()}
-
-
-def _suggest(trial: optuna.Trial, space: Space) -> Settings:
-    settings: Settings = {}
-    for name, part in space.items():
-        if isinstance(part, Choices):
-            settings[name] = trial.suggest_categorical(name, part.values)
-        elif part.whole:
-            settings[name] = trial.suggest_int(name, int(part.low), int(part.high), log=part.log)
-        else:
-            settings[name] = trial.suggest_float(name, part.low, part.high, log=part.log)
-    return settings
-
-
-def _total(space: Space, method: Method, trials: int | None) -> int | None:
-    if method == "grid":
-        return len(ParameterGrid(grid_of(space, trials)))
-    return trials
-
-
-def _history(study: optuna.Study) -> pd.DataFrame:
-    rows = []
-    best = np.inf
-    for at, trial in enumerate(_finished(study)):
-        complete = trial.value is not None and trial.state.name == "COMPLETE"
-        best = min(best, trial.value) if complete else best
-        rows.append(
-            {
-                "trial": at + 1,
-                "log_loss": trial.value if complete else np.nan,
-                "auc": trial.user_attrs["auc"],
-                "best": best,
-                "seconds": trial.duration.total_seconds(),
-                "state": trial.state.name.lower(),
-                **trial.user_attrs["settings"],
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def _tell(
-    on_progress: OnProgress | None, done: int, total: int | None, begun: float, end: float | None
-) -> None:
-    if on_progress is None:
-        return
-    if total is not None:
-        on_progress(done, total)
-    elif end is not None:
-        on_progress(int(time.monotonic() - begun), int(end - begun))

@@ -8,17 +8,16 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
 from offline.lab.comparison import compare, difference
 from offline.lab.figures import TITLES, Difference
 from offline.lab.folds import Fold, Folds
-from offline.lab.models import MODELS, Model
+from offline.lab.models import MODELS, Kinds, Model
 from offline.lab.section import QUICK_ROWS, sampled
-from offline.lab.spaces import defaults_of, model_with
+from offline.lab.spaces import Settings, defaults_of, model_with, space_of
 from offline.lab.tuning import METHODS, Method, Search, tune
+from offline.lab.tuning_pictures import SEARCHES, history_picture, settings_picture
 from offline.report.section import Picture, Section, Table
-from offline.report.theme import SERIES
 from offline.report.workspace import Workspace
 from offline.tables.holdout import hold_out
 
@@ -46,6 +45,7 @@ class Tuned(NamedTuple):
     """A model's searches, and its figures on the test with the defaults and with the best settings."""
 
     searches: list[Search]
+    defaults: Settings
     default: dict[str, Any]
     tuned: dict[str, Any]
     gap: Mapping[str, Difference]
@@ -86,37 +86,44 @@ def tune_models(workspace: Workspace, plan: Plan | None = None) -> Section:
                     )
                 )
         best = min(searches, key=lambda search: float(search.trials["log_loss"].min()))
-        pair = [
-            Model(
-                name,
-                name,
-                lambda kinds, seed, quick, s=settings, k=key: model_with(k, s, kinds, seed=seed, quick=quick),
-            )  # type: ignore[misc]
-            for name, settings in (
-                ("default", defaults_of(key, problem.kinds, quick=quick)),
-                ("tuned", best.settings),
-            )
-        ]
+        defaults = defaults_of(key, problem.kinds, quick=quick)
+        pair = [_model(key, "default", defaults), _model(key, "tuned", best.settings)]
         folds = Folds("temporal", how, (Fold(train, test),))
         with workspace.progress(f"Judging {MODELS[key].title}") as on_progress:
             judged = compare(problem, pair, folds, seed=seed, quick=quick, on_progress=on_progress).models
         gap = difference(problem, folds, judged["tuned"], judged["default"], seed=seed)
-        tuned[key] = Tuned(searches, judged["default"].figures, judged["tuned"].figures, gap)
+        tuned[key] = Tuned(searches, defaults, judged["default"].figures, judged["tuned"].figures, gap)
     workspace.shared["settings"] = {key: found.best.settings for key, found in tuned.items()}
     return section(tuned, how)
+
+
+def _model(key: str, name: str, settings: Settings) -> Model:
+    def make(kinds: Kinds, seed: int, quick: bool) -> Any:
+        return model_with(key, settings, kinds, seed=seed, quick=quick)
+
+    return Model(name, name, make)
 
 
 def section(tuned: Mapping[str, Tuned], how: str) -> Section:
     """Return the section of searches."""
     parts: list[Table | Picture] = [_searches_table(tuned), _effect_table(tuned, how)]
     for key, found in tuned.items():
-        parts += [_history(key, found.searches), _trials_table(key, found.best)]
+        title = MODELS[key].title
+        parts += [
+            history_picture(title, found.searches),
+            settings_picture(title, space_of(key), found.searches),
+            _settings_table(title, found),
+            _trials_table(title, found.searches),
+        ]
     figures = {
         key: {
             "settings": found.best.settings,
+            "defaults": found.defaults,
             "method": found.best.method,
             "searches": {
-                search.method: {"resumed": search.resumed, "trials": search.trials}
+                search.method: {
+                    "resumed": search.resumed, "settings": search.settings, "trials": search.trials
+                }
                 for search in found.searches
             },
             "default": {name: found.default[name] for name in _SHOWN},
@@ -124,20 +131,32 @@ def section(tuned: Mapping[str, Tuned], how: str) -> Section:
             "difference": {name: found.gap[name]._asdict() for name in _SHOWN},
         }
         for key, found in tuned.items()
-    }
+    }  # fmt: skip
     return Section("tuning", "Tuning", _summary(tuned), parts, figures)
 
 
 def _summary(tuned: Mapping[str, Tuned]) -> list[str]:
     sentences = []
     for key, found in tuned.items():
-        gap = found.gap["log_loss"]
-        sure = "beyond chance" if gap.p < _SURE else "not beyond chance"
+        gap, auc = found.gap["log_loss"], found.gap["auc"]
         trials = sum(len(search.trials) for search in found.searches)
+        title = MODELS[key].title
+        if found.best.settings == found.defaults:
+            sentences.append(
+                f"{title[0].upper()}{title[1:]}: {trials} trials, and none had a smaller loss than the defaults: keep "
+                f"them (AUC {found.default['auc']:.3f} on unseen rows)."
+            )
+            continue
+        if gap.p >= _SURE:
+            verdict = "tuning makes no difference beyond chance there, so the defaults will do"
+        else:
+            verdict = "tuning pays" if gap.value < 0 else "the defaults are better there: keep them"
         sentences.append(
-            f"{MODELS[key].title}: {trials} trials; the best settings, found by {found.best.method}, "
-            "change log-loss on unseen rows by "
-            f"{gap.value:+.4f} against the defaults ({sure}) and AUC by {found.gap['auc'].value:+.4f}."
+            f"{title[0].upper()}{title[1:]}: {trials} trials; the best settings came from "
+            f"{SEARCHES[found.best.method]}. "
+            f"On unseen rows their log-loss is {found.tuned['log_loss']:.4f} (defaults: "
+            f"{found.default['log_loss']:.4f}) and their AUC {found.tuned['auc']:.3f} "
+            f"({found.default['auc']:.3f}, change {auc.low:+.3f} to {auc.high:+.3f}): {verdict}."
         )
     return sentences
 
@@ -150,22 +169,21 @@ def _searches_table(tuned: Mapping[str, Tuned]) -> Table:
             rows.append(
                 {
                     "model": MODELS[key].title,
-                    "search": search.method,
+                    "search": SEARCHES[search.method],
                     "trials": len(trials),
                     "given up early": int((trials["state"] == "pruned").sum()),
                     "from earlier runs": search.resumed,
                     "seconds": float(trials["seconds"].sum()),
                     "best log-loss": float(trials["log_loss"].min()),
                     "found at trial": int(trials["trial"].iloc[int(np.nanargmin(trials["log_loss"]))]),
-                    "settings": ", ".join(f"{n} {_short(v)}" for n, v in search.settings.items()),
                 }
             )
     caption = (
-        "Grid and random candidates are scikit-learn's, the others Optuna's (tree-structured Parzen "
-        "estimator), which gives up settings "
-        "that are worse than the median of earlier ones after the same folds. Log-loss in "
-        "cross-validation on training rows; "
-        "the least one of many trials flatters, hence the next table."
+        "Grid: every combination of a few values; random: combinations drawn at random (both are scikit-learn's); "
+        "Optuna: each trial learns from those before it (tree-structured Parzen estimator), and settings that are "
+        "worse than the median of earlier ones after the same folds are given up. Random search and Optuna begin with "
+        "the defaults. Log-loss (smaller is better) in cross-validation on the training rows: the best of many "
+        "trials looks better than it is, hence the next table."
     )
     return Table("Searches", pd.DataFrame(rows), caption, {"seconds": ".1f", "best log-loss": ".4f"})
 
@@ -186,46 +204,34 @@ def _effect_table(tuned: Mapping[str, Tuned], how: str) -> Table:
                 }
             )
     caption = (
-        f"{how.capitalize()}; settings were searched on the training rows. 95 % intervals and p by a "
-        "paired bootstrap."
+        f"Test rows: {how}; settings were searched on the training rows only. 95 % intervals and p by a paired "
+        "bootstrap. AUC and PR-AUC: more is better; Brier and log-loss: less is better."
     )
     return Table(
         "On unseen rows", pd.DataFrame(rows), caption, {"defaults": ".4f", "tuned": ".4f", "p": ".3f"}
     )
 
 
-def _trials_table(key: str, search: Search) -> Table:
-    frame = search.trials.drop(columns="best").sort_values("log_loss", na_position="last")
-    formats = {"log_loss": ".4f", "auc": ".4f", "seconds": ".1f"}
-    return Table(f"Trials of {MODELS[key].title} by {search.method}, best first", frame, formats=formats)
+def _settings_table(title: str, found: Tuned) -> Table:
+    names = list(found.best.settings)
+    frame = pd.DataFrame({"setting": names})
+    if found.defaults:
+        frame["default"] = [_short(found.defaults[name]) for name in names]
+    for search in found.searches:
+        frame[SEARCHES[search.method]] = [_short(search.settings[name]) for name in names]
+    return Table(f"Best settings of {title}, by search", frame)
 
 
-def _history(key: str, searches: Sequence[Search]) -> Picture:
-    figure = go.Figure()
-    for at, search in enumerate(searches):
-        colour = SERIES[at % len(SERIES)]
-        trials = search.trials
-        figure.add_scatter(
-            x=trials["trial"], y=trials["log_loss"], mode="markers",
-            marker={"color": colour, "size": 6, "opacity": 0.5},
-            showlegend=False, hovertemplate="trial %{x}: %{y:.4f}<extra>" + search.method + "</extra>",
-        )  # fmt: skip
-        figure.add_scatter(
-            x=trials["trial"], y=trials["best"].replace(np.inf, np.nan), mode="lines",
-            name=f"{search.method}, best so far",
-            line={"color": colour, "shape": "hv", "width": 2},
-        )  # fmt: skip
-    losses = np.concatenate([search.trials["log_loss"].dropna() for search in searches])
-    # One absurd trial would press all others into a line.
-    low, high = float(losses.min()), float(np.quantile(losses, 0.85))
-    pad = 0.08 * max(high - low, 1e-4)
-    figure.update_yaxes(title="log-loss, cross-validated", range=[low - pad, high + pad])
-    figure.update_xaxes(title="trial")
-    return Picture(
-        f"History of the searches: {MODELS[key].title}",
-        figure,
-        "Dots are trials (the worst ones lie above the picture), lines the best so far.",
-    )
+def _trials_table(title: str, searches: Sequence[Search]) -> Table:
+    every = pd.concat([search.trials.assign(search=SEARCHES[search.method]) for search in searches])
+    frame = every.drop(columns="best").sort_values("log_loss", na_position="last", kind="stable")
+    first = ["search", "trial", "log_loss", "auc", "seconds", "state"]
+    frame = frame[first + [name for name in frame if name not in first]]
+    frame["state"] = frame["state"].replace("pruned", "given up")
+    formats = {"log-loss": ".4f", "AUC": ".4f", "seconds": ".1f"} | dict.fromkeys(frame.columns[6:], ".3g")
+    formats |= {name: ",d" for name in frame.columns[6:] if pd.api.types.is_integer_dtype(frame[name])}
+    frame = frame.rename(columns={"log_loss": "log-loss", "auc": "AUC"})
+    return Table(f"All trials of {title}, best first", frame, formats=formats)
 
 
 def _short(value: Any) -> str:

@@ -12,6 +12,7 @@ from sklearn.compose import ColumnTransformer
 
 from offline.preparation.transformers import RobustClip, Unskew
 from offline.problem import Problem
+from offline.report.tables import shown as for_people
 from offline.report.theme import BLUE, ORANGE
 
 _PICTURED: Final = 6
@@ -144,7 +145,7 @@ def _method(unskew: Unskew, at: int) -> str:
 
 
 def _range(low: float, high: float) -> str:
-    ends = ["no limit" if np.isnan(end) else f"{end:.3g}" for end in (low, high)]
+    ends = ["no limit" if np.isnan(end) else for_people(float(f"{end:.3g}")) for end in (low, high)]
     return f"{ends[0]} to {ends[1]}"
 
 

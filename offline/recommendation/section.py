@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -13,8 +14,8 @@ from features.offers import CustomerItems
 from offline.recommendation.grouping import groups_of_segments
 from offline.recommendation.interactions import Interactions
 from offline.recommendation.offers import customer_items, offers_of, offers_table
-from offline.recommendation.recommenders import OWN, QUICK_RECIPES, RECIPES
-from offline.recommendation.trial import TOP, Trial, try_out
+from offline.recommendation.recommenders import OWN, POPULAR, QUICK_RECIPES, RECIPES
+from offline.recommendation.trial import MEASURES, TOP, Trial, try_out
 from offline.report.section import Picture, Section, Table
 from offline.report.theme import BLUE, GREY, ORANGE
 from offline.report.workspace import Workspace
@@ -22,7 +23,13 @@ from offline.segments.section import segments_of
 
 #: Where the stage leaves its interactions and its trial for who writes offers.
 SHARED: Final = "recommendations"
-_SHOWN: Final = 8
+#: Where the items of every customer go in the report's folder.
+ITEMS_FILE: Final = "recommendations.csv"
+_SHOWN, _FEW, _SEPARATOR = 8, 5, "|"
+_MEANING: Final = (
+    "Hit rate: share of customers who took up at least one of the items; NDCG: the same with more weight on the first "
+    "places and on every item taken up (1: all of them on top, 0: none)."
+)
 _MOST_ROWS: Final = 3_000_000
 
 
@@ -40,30 +47,36 @@ def recommend(workspace: Workspace) -> Section:
     with workspace.progress("Recommending") as on_progress:
         made = list(customer_items(known, trial.best, trial.best_new, "", seed=seed, on_progress=on_progress))
     frame = trial.scores
+    listed = _listed(made)
+    path = workspace.directory / ITEMS_FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    listed.to_csv(path, index=False)
     parts: list[Table | Picture] = [
         Picture(
             f"Hit rate and NDCG of {TOP} recommended items",
             _picture(trial),
             f"{trial.customers:,} customers; learned until {_day(trial.learned_until)}, tried on what they "
-            f"{trial.what} "
-            "from then on. 95 % intervals over customers.",
+            f"{trial.what} from then on. Whiskers: 95 % intervals over customers. {_MEANING}",
         ),
         Table("Recommenders tried", _table(frame), _caption(trial), _FORMATS),
         Table(
-            "Difference of the NDCG from popularity",
-            trial.differences,
-            "Mean over the same customers, 95 % intervals.",
-            dict.fromkeys(("difference", "low", "high"), "+.4f"),
+            "Difference from popularity",
+            _differences_table(trial.differences),
+            "Mean over the same customers, in brackets 95 % intervals; above 0: better than showing everybody the "
+            "same popular items.",
         ),
         Table(
             "Offers for segments and intent",
             offers_table(offers),
-            "Items: for customers of whom nothing more is known. High intent is helped, not discounted; "
-            "an incentive goes "
-            "to those in between.",
+            "Intent: the band of the purchase probability by the bundle's thresholds. High intent is helped, not "
+            "discounted; an incentive goes to those in between. Items: for customers of whom nothing more is known.",
         ),
-        Table("Items for single customers, for example", _examples(made), "Of the customers seen latest."),
-    ]
+        Table(
+            "Items for single customers, for example", _examples(listed, known),
+            f"The customers seen last, first {_FEW} items each. All {len(made):,} customers with {TOP} items: "
+            f"{ITEMS_FILE}.",
+        ),
+    ]  # fmt: skip
     figures: dict[str, Any] = {
         "customers": trial.customers,
         "counted": trial.what,
@@ -75,30 +88,38 @@ def recommend(workspace: Workspace) -> Section:
         "offers": [{"segment": o.segment_name, "band": o.band, "offer": o.offer, "text": o.text, "items": o.items}
                    for o in offers],
         "recommended_customers": len(made),
+        "items_file": ITEMS_FILE,
     }  # fmt: skip
     return Section("recommendations", "Recommendations", _summary(trial, len(made)), parts, figures)
 
 
-_FORMATS: Final = {"coverage": ".1%", "validation": ".4f"}
+_FORMATS: Final = {"coverage": ".1%", "validation": ".3f"}
 
 
 def _summary(trial: Trial, customers: int) -> list[str]:
     scores = trial.scores
-    best, popular = scores[scores["chosen"]].iloc[0], scores.iloc[0]
-    fresh = scores[scores["chosen for new"]].iloc[0]
-    summary = [
-        f"Of {TOP} items recommended by {best['recommender']}, at least one was {trial.what} later by "
-        f"{best['hit rate']:.0%} of {trial.customers:,} customers (popularity: {popular['hit rate']:.0%}); NDCG "
-        f"{best['NDCG']:.3f} ± {best['NDCG ±']:.3f} (popularity {popular['NDCG']:.3f}).",
-        f"Items that are new to the customer: {fresh['recommender']} hits for {fresh['new hit rate']:.0%} (popularity "
-        f"{popular['new hit rate']:.0%}), NDCG {fresh['new NDCG']:.3f} ± {fresh['new NDCG ±']:.3f} (popularity "
-        f"{popular['new NDCG']:.3f}).",
-    ]
+    popular = scores.iloc[0]
     differences = trial.differences.set_index("recommender")
-    if trial.best.kind in differences.index and differences.loc[trial.best.kind, "low"] <= 0:
-        summary.append(f"With {trial.customers:,} customers that is no proof that it beats popularity.")
-    if fresh["new NDCG"] - fresh["new NDCG ±"] <= popular["new NDCG"] + popular["new NDCG ±"]:
-        summary.append("For new items there is no proof of a gain over popularity.")
+    summary = []
+    for words, prefix, recipe, column in (
+        ("All items", "", trial.best, "chosen"),
+        ("Items that are new to the customer", "new ", trial.best_new, "chosen for new"),
+    ):
+        measured = f"at least one of {TOP} was {trial.what} later by"
+        if recipe.kind == POPULAR:
+            summary.append(
+                f"{words}: no recommender beat popularity beyond chance before the test, so popularity is what is "
+                f"recommended; {measured} {popular[f'{prefix}hit rate']:.0%} of {trial.customers:,} customers."
+            )
+            continue
+        own, gap = scores[scores[column]].iloc[0], differences.loc[recipe.kind]
+        low, high = gap[f"{prefix}NDCG low"], gap[f"{prefix}NDCG high"]
+        summary.append(
+            f"{words}: recommended by {recipe.kind}, {measured} {own[f'{prefix}hit rate']:.0%} of "
+            f"{trial.customers:,} customers (popularity: {popular[f'{prefix}hit rate']:.0%}); NDCG "
+            f"{own[f'{prefix}NDCG']:.3f}, popularity {popular[f'{prefix}NDCG']:.3f} (difference {low:+.3f} to "
+            f"{high:+.3f}{'' if low > 0 else ': no proof of a gain'})."
+        )
     if trial.best.kind == OWN:
         summary.append(
             "Customers mostly take up again what they know: reorders are best served by their own history, and a "
@@ -112,16 +133,30 @@ def _summary(trial: Trial, customers: int) -> list[str]:
 
 def _caption(trial: Trial) -> str:
     return (
-        f"Settings were chosen by the NDCG in a span of time before the test (validation). New: only items that the "
-        f"customer had nothing to do with before. Coverage: share of all items recommended to anybody. Test from "
-        f"{_day(trial.learned_until)} to {_day(trial.until)}."
+        f"{_MEANING} Settings and the recommender were chosen by the NDCG in a span of time before the test "
+        "(validation). New: only items that the customer had nothing to do with before. Coverage: share of all items "
+        f"recommended to anybody. Test from {_day(trial.learned_until)} to {_day(trial.until)}; ± is half of a 95 % "
+        "interval."
     )
+
+
+def _differences_table(differences: pd.DataFrame) -> pd.DataFrame:
+    """Return the differences for people: one and its interval in one cell."""
+    table = differences[["recommender"]].copy()
+    for name in MEASURES:
+        table[name] = [
+            "–"
+            if pd.isna(row[name])
+            else f"{row[name]:+.3f} ({row[f'{name} low']:+.3f} to {row[f'{name} high']:+.3f})"
+            for _, row in differences.iterrows()
+        ]
+    return table
 
 
 def _table(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the scores for people: a measure and half of its interval in one cell."""
     table = frame[["recommender"]].copy()
-    for name, digits in (("hit rate", 3), ("NDCG", 4), ("new hit rate", 3), ("new NDCG", 4)):
+    for name, digits in (("hit rate", 3), ("NDCG", 3), ("new hit rate", 3), ("new NDCG", 3)):
         if name in frame:
             table[name] = [
                 "–" if pd.isna(value) else f"{value:.{digits}f} ± {half:.{digits}f}"
@@ -155,13 +190,28 @@ def _picture(trial: Trial) -> go.Figure:
     return figure
 
 
-def _examples(made: list[tuple[str, CustomerItems]]) -> pd.DataFrame:
+def _listed(made: list[tuple[str, CustomerItems]]) -> pd.DataFrame:
+    """Return the items of every customer, best first."""
     return pd.DataFrame(
         [
-            {"customer": customer, "items": ", ".join(own.items[:5]), "new to them": ", ".join(own.new_items[:5])}
-            for customer, own in made[-_SHOWN:]
+            {
+                "customer": customer,
+                "items": _SEPARATOR.join(own.items),
+                "new to them": _SEPARATOR.join(own.new_items),
+            }
+            for customer, own in made
         ]
-    )  # fmt: skip
+    )
+
+
+def _examples(listed: pd.DataFrame, known: Interactions) -> pd.DataFrame:
+    """Return the first items of the customers seen last."""
+    _, first = np.unique(known.customers[::-1], return_index=True)
+    latest = known.customers[::-1][np.sort(first)[:_SHOWN]]
+    shown = listed.set_index("customer").loc[[known.customer_ids[number] for number in latest]].reset_index()
+    for name in ("items", "new to them"):
+        shown[name] = [", ".join(text.split(_SEPARATOR)[:_FEW]) for text in shown[name]]
+    return shown
 
 
 def _day(ms: int) -> str:

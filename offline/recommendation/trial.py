@@ -18,6 +18,12 @@ TOP: Final = 10
 #: Shares of the log's time: learning ends at the first for validation, at the second for the test.
 VALIDATION, TEST = 0.75, 0.875
 
+#: Measured for all items, and for those that are new to the customer.
+MEASURES: Final = ("hit rate", "NDCG", "new hit rate", "new NDCG")
+
+#: By measure: one element for each customer; ``items`` are those that were named.
+Gains = dict[str, NDArray[Any]]
+
 _LEAST_CUSTOMERS: Final = 30
 _MOST_CUSTOMERS: Final = 5_000
 _Z: Final = 1.96
@@ -40,9 +46,11 @@ class Trial(NamedTuple):
         customers), ``coverage`` (share of all items that are recommended to anybody), and ``new ...``, the same for
         items that the customer had nothing to do with before; ``validation``, the NDCG that chose the settings.
     best, best_new
-        The recipe with the highest NDCG in the validation span, for all items and for new ones.
+        For all items and for new ones, the recipe with the highest NDCG in the validation span among those that beat
+        popularity there beyond chance; popularity itself where none does.
     differences
-        Mean difference of the NDCG from popularity's, with 95 % intervals, by kind.
+        One row for each kind but popularity: mean differences from popularity over the same customers with 95 %
+        intervals, ``... low`` and ``... high``, of ``NDCG``, ``hit rate``, ``new NDCG`` and ``new hit rate``.
     customers
         How many were tried on.
     what
@@ -77,69 +85,117 @@ def try_out(
     """
     begin, end = int(known.time_ms[0]), int(known.time_ms[-1]) + 1
     validation, test = (begin + int(share * (end - begin)) for share in (VALIDATION, TEST))
-    what = "bought"
-    later = taken(known, test, end, bought=True, seed=seed)
-    earlier = taken(known, validation, test, bought=True, seed=seed)
-    if min(len(later.customers), len(earlier.customers)) < _LEAST_CUSTOMERS:
-        what = "looked at"
-        later = taken(known, test, end, bought=False, seed=seed)
-        earlier = taken(known, validation, test, bought=False, seed=seed)
-    if min(len(later.customers), len(earlier.customers)) < _LEAST_CUSTOMERS:
-        raise TrainingError(
-            f"{len(later.customers)} customers known before come back in the last part of the log: "
-            "recommendations cannot "
-            f"be tried on fewer than {_LEAST_CUSTOMERS}; use a longer log"
-        )
+    what, earlier, later = _to_come(known, validation, test, end, seed)
     kinds = list(dict.fromkeys(recipe.kind for recipe in recipes))
     total = len(recipes) + len(kinds)
+
+    def tell(done: int) -> None:
+        if on_progress is not None:
+            on_progress(done, total)
+
     before = known.take(known.time_ms < validation)
     unknown = _new_items(before, earlier)
-    judged: dict[Recipe, tuple[float, float]] = {}
-    for done, recipe in enumerate(recipes):
-        fitted = fit(recipe, before, now_ms=validation, seed=seed)
-        judged[recipe] = (
-            float(ndcg(fitted.recommend(earlier.customers, TOP), earlier.items).mean()),
-            _mean_of_known(fitted.recommend(earlier.customers, TOP, only_new=True), unknown)
-            if recipe.kind != OWN
-            else 0.0,
-        )
-        if on_progress is not None:
-            on_progress(done + 1, total)
+    judged: dict[Recipe, Gains] = {}
+    for done, recipe in enumerate(recipes, start=1):
+        judged[recipe] = _gains(recipe, before, earlier, unknown, now_ms=validation, seed=seed)
+        tell(done)
+    chosen = {
+        kind: max((r for r in recipes if r.kind == kind), key=lambda recipe: judged[recipe]["NDCG"].mean())
+        for kind in kinds
+    }
     before = known.take(known.time_ms < test)
     unknown = _new_items(before, later)
-    chosen = {
-        k: max((r for r in recipes if r.kind == k), key=lambda recipe: judged[recipe][0]) for k in kinds
-    }
-    rows, gains = [], {}
-    for done, kind in enumerate(kinds):
-        recipe = chosen[kind]
-        fitted = fit(recipe, before, now_ms=test, seed=seed)
-        made = fitted.recommend(later.customers, TOP)
-        gains[kind] = ndcg(made, later.items)
-        row = {
-            "recommender": recipe.words,
-            "validation": judged[recipe][0],
-            **_measures(made, later.items, ""),
-        }
-        row["coverage"] = len(np.unique(made[made >= 0])) / len(known.item_ids)
-        if kind != OWN:  # which has nothing new to say
-            row |= _measures(fitted.recommend(later.customers, TOP, only_new=True), unknown, "new ")
-        rows.append(row)
-        if on_progress is not None:
-            on_progress(len(recipes) + done + 1, total)
-    best = max(chosen.values(), key=lambda recipe: judged[recipe][0])
-    best_new = max(chosen.values(), key=lambda recipe: judged[recipe][1])
-    scores = pd.DataFrame(rows)
-    scores["chosen"] = [chosen[kind] == best for kind in kinds]
-    scores["chosen for new"] = [chosen[kind] == best_new for kind in kinds]
-    differences = pd.DataFrame(
-        [
-            {"recommender": kind, **_difference(gains[kind] - gains[POPULAR])}
-            for kind in kinds
-            if kind != POPULAR
-        ]
-    )
+    tested: dict[str, Gains] = {}
+    for done, (kind, recipe) in enumerate(chosen.items(), start=len(recipes) + 1):
+        tested[kind] = _gains(recipe, before, later, unknown, now_ms=test, seed=seed)
+        tell(done)
+    best, best_new = (_best(chosen, judged, measure) for measure in ("NDCG", "new NDCG"))
+    scores = _scores(chosen, judged, tested, len(known.item_ids))
+    scores["chosen"] = [recipe == best for recipe in chosen.values()]
+    scores["chosen for new"] = [recipe == best_new for recipe in chosen.values()]
+    differences = _differences(tested)
     return Trial(scores, best, best_new, differences, len(later.customers), what, test, end)
+
+
+def _to_come(
+    known: Interactions, validation: int, test: int, end: int, seed: int
+) -> tuple[str, Taken, Taken]:
+    """Return what counts, and what known customers took up in the validation span and in the test span."""
+    for what, bought in (("bought", True), ("looked at", False)):
+        earlier = taken(known, validation, test, bought=bought, seed=seed)
+        later = taken(known, test, end, bought=bought, seed=seed)
+        if min(len(later.customers), len(earlier.customers)) >= _LEAST_CUSTOMERS:
+            return what, earlier, later
+    raise TrainingError(
+        f"{len(later.customers)} customers known before come back in the last part of the log: recommendations cannot "
+        f"be tried on fewer than {_LEAST_CUSTOMERS}; use a longer log"
+    )
+
+
+def _gains(
+    recipe: Recipe,
+    before: Interactions,
+    later: Taken,
+    unknown: list[NDArray[np.int64]],
+    *,
+    now_ms: int,
+    seed: int,
+) -> Gains:
+    """Return hit and NDCG of each customer, for all items and for new ones, and the items that were named."""
+    fitted = fit(recipe, before, now_ms=now_ms, seed=seed)
+    made = fitted.recommend(later.customers, TOP)
+    found: Gains = {"hit rate": hits(made, later.items), "NDCG": ndcg(made, later.items), "items": made}
+    if recipe.kind != OWN:  # which has nothing new to say
+        kept = [at for at, own in enumerate(unknown) if len(own)]
+        new = fitted.recommend(later.customers[kept], TOP, only_new=True)
+        truth = [unknown[at] for at in kept]
+        found |= {"new hit rate": hits(new, truth), "new NDCG": ndcg(new, truth)}
+    return found
+
+
+def _best(chosen: dict[str, Recipe], judged: dict[Recipe, Gains], measure: str) -> Recipe:
+    """Return the recipe with the highest mean among those that beat popularity beyond chance, else popularity."""
+    popular = judged[chosen[POPULAR]]
+    better = [
+        recipe
+        for recipe in chosen.values()
+        if measure in judged[recipe] and _difference(judged[recipe][measure] - popular[measure])[1] > 0
+    ]
+    return max(better, key=lambda recipe: judged[recipe][measure].mean(), default=chosen[POPULAR])
+
+
+def _scores(
+    chosen: dict[str, Recipe], judged: dict[Recipe, Gains], tested: dict[str, Gains], items: int
+) -> pd.DataFrame:
+    rows = []
+    for kind, recipe in chosen.items():
+        gains = tested[kind]
+        row: dict[str, Any] = {
+            "recommender": recipe.words,
+            "validation": float(judged[recipe]["NDCG"].mean()),
+        }
+        for measure in MEASURES:
+            if measure in gains:
+                row[measure] = float(gains[measure].mean()) if len(gains[measure]) else float("nan")
+                row[f"{measure} ±"] = _half(gains[measure])
+        made = gains["items"]
+        rows.append(row | {"coverage": len(np.unique(made[made >= 0])) / items})
+    return pd.DataFrame(rows)
+
+
+def _differences(tested: dict[str, Gains]) -> pd.DataFrame:
+    rows = []
+    for kind, gains in tested.items():
+        if kind == POPULAR:
+            continue
+        row: dict[str, Any] = {"recommender": kind}
+        for measure in MEASURES:
+            found = (float("nan"),) * 3
+            if measure in gains:
+                found = _difference(gains[measure] - tested[POPULAR][measure])
+            row |= dict(zip((measure, f"{measure} low", f"{measure} high"), found, strict=True))
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def _new_items(before: Interactions, later: Taken) -> list[NDArray[np.int64]]:
@@ -148,10 +204,6 @@ def _new_items(before: Interactions, later: Taken) -> list[NDArray[np.int64]]:
         np.setdiff1d(items, had.indices[had.indptr[customer] : had.indptr[customer + 1]])
         for customer, items in zip(later.customers, later.items, strict=True)
     ]
-
-
-def _mean_of_known(made: NDArray[np.int64], truth: Sequence[NDArray[np.int64]]) -> float:
-    return float(_measures(made, truth, "")["NDCG"])
 
 
 def taken(known: Interactions, start: int, end: int, *, bought: bool, seed: int = 0) -> Taken:
@@ -199,19 +251,12 @@ def ndcg(made: NDArray[np.int64], truth: Sequence[NDArray[np.int64]]) -> NDArray
     )
 
 
-def _measures(made: NDArray[np.int64], truth: Sequence[NDArray[np.int64]], prefix: str) -> dict[str, Any]:
-    kept = [at for at, own in enumerate(truth) if len(own)]
-    made, truth = made[kept], [truth[at] for at in kept]
-    result = {}
-    for name, values in (("hit rate", hits(made, truth)), ("NDCG", ndcg(made, truth))):
-        result[f"{prefix}{name}"] = float(values.mean()) if len(values) else float("nan")
-        result[f"{prefix}{name} ±"] = _half(values)
-    return result
-
-
-def _difference(values: NDArray[np.float64]) -> dict[str, float]:
+def _difference(values: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Return the mean and its 95 % interval."""
+    if not len(values):
+        return (float("nan"),) * 3
     mean, half = float(values.mean()), _half(values)
-    return {"difference": mean, "low": mean - half, "high": mean + half}
+    return mean, mean - half, mean + half
 
 
 def _half(values: NDArray[np.float64]) -> float:

@@ -1,4 +1,4 @@
-"""Write offers for a bundle's segments, and items for every customer, to where the stream reads them."""
+"""Write offers for a bundle's segments, and customers' items, to where the stream reads them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from offline.report.workspace import Workspace
 
 
 class WrittenOffers(NamedTuple):
-    """The policy that was written, and for how many customers there are items."""
+    """The policy that was written, for how many customers there are items, and how many the stream does not know."""
 
     policy: OfferPolicy
     customers: int
+    without_state: int
 
 
 def write_offers(
@@ -33,7 +34,7 @@ def write_offers(
     ttl_seconds: int = DEFAULT_TTL_SECONDS,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> WrittenOffers:
-    """Write a policy and the customers' items.
+    """Write a policy, and items for the customers who have a state in Redis.
 
     Parameters
     ----------
@@ -61,7 +62,7 @@ def write_offers(
     items = customer_items(
         known, trial.best, trial.best_new, policy.version, seed=options.seed, on_progress=on_progress
     )
-    return WrittenOffers(policy, store.write(policy, items, ttl_seconds=ttl_seconds))
+    return WrittenOffers(policy, *store.write(policy, items, ttl_seconds=ttl_seconds))
 
 
 def _found(workspace: Workspace) -> tuple[Interactions, Trial]:

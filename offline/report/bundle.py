@@ -5,9 +5,12 @@ from __future__ import annotations
 import pandas as pd
 
 from features.bundle import MANIFEST, Bundle
-from offline.report.model_card import card_of_bundle, card_of_table, metrics_table, section_of, write_card
+from offline.report.bundle_card import card_of_bundle
+from offline.report.card_measures import metrics_table
+from offline.report.model_card import section_of, write_card
 from offline.report.section import Section, Table
 from offline.report.stages import StageError
+from offline.report.table_card import card_of_table
 from offline.report.workspace import Workspace
 from offline.training import TrainingSettings, fingerprint, train
 

@@ -118,7 +118,9 @@ def _picture(picture: Picture, name: str, plots: list[str]) -> str:
     text = json.dumps(drawn, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     plots.append(f'<script type="application/json" id="{escape(name)}-data">{text}</script>\n')
     caption = f"<figcaption>{escape(picture.caption)}</figcaption>" if picture.caption else ""
-    many = " many" if "xaxis2" in drawn["layout"] else ""
+    # On a phone these scroll instead of shrinking until nothing can be read.
+    squares = any(trace["type"] == "heatmap" for trace in drawn["data"])
+    many = " many" if squares or "xaxis2" in drawn["layout"] else ""
     return (
         f"<figure class=part><h3>{escape(picture.title)}</h3>"
         f'<div class="plot{many}" id="{escape(name)}" style="height:{height}px" role="img" '

@@ -15,7 +15,8 @@ from offline.report.section import Table
 # Rows shown before the rest is folded away.
 _SHOWN: Final = 20
 _SHORT: Final = 28
-_SMALL, _LARGE = 1e-3, 1e3
+_LONG: Final = 50
+_TINY, _SMALL, _LARGE = 1e-5, 1e-3, 1e3
 
 
 def html_of(table: Table) -> str:
@@ -48,8 +49,16 @@ def html_of(table: Table) -> str:
 
 
 def _cell(text: str, right: bool) -> str:
-    # Short texts stay on one line, so that wide tables scroll instead of breaking every word.
-    mark = " class=n" if right else " class=s" if len(text) <= _SHORT else ""
+    # Short texts stay on one line and long ones are wide, so that wide tables scroll instead of breaking every word.
+    mark = (
+        " class=n"
+        if right
+        else " class=s"
+        if len(text) <= _SHORT
+        else " class=l"
+        if len(text) > _LONG
+        else ""
+    )
     return f"<td{mark}>{escape(text)}</td>"
 
 
@@ -83,7 +92,7 @@ def shown(value: Any, specification: str | None = None) -> str:
             text = f"{number:,.0f}"
         else:
             size = abs(number)
-            text = f"{number:.2e}" if size < _SMALL else f"{number:.3g}" if size < 1 else f"{number:.4g}"
+            text = _small(number) if size < _SMALL else f"{number:.3g}" if size < 1 else f"{number:.4g}"
             text = f"{number:,.0f}" if size >= _LARGE else text
     elif isinstance(value, pd.Timestamp):
         text = f"{value:%Y-%m-%d}" if value == value.normalize() else f"{value:%Y-%m-%d %H:%M}"
@@ -94,3 +103,7 @@ def shown(value: Any, specification: str | None = None) -> str:
     else:
         text = str(value)
     return text
+
+
+def _small(number: float) -> str:
+    return f"{number:.5f}" if abs(number) >= _TINY else f"{number:.2e}"

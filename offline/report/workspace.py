@@ -27,6 +27,7 @@ from offline.tables.reading import is_event_log
 from offline.training import TrainingSettings, context_of
 
 Input = Literal["log", "table"]
+Balance = Literal["none", "weights", "under", "over"]
 
 #: With ``quick``, a log is cut to this many events.
 QUICK_EVENTS = 40_000
@@ -45,6 +46,8 @@ class LabOptions(NamedTuple):
         The shop's; by default the log's.
     lateness_ms, ttl_ms
         How late an event may be, and how long a silent state lives.
+    balance
+        How the classes of training rows are balanced where models are compared.
     seed
         Equal seeds give equal reports.
     quick
@@ -58,6 +61,7 @@ class LabOptions(NamedTuple):
     currency: str | None = None
     lateness_ms: int = 15 * MINUTE_MS
     ttl_ms: int = 400 * DAY_MS
+    balance: Balance = "none"
     seed: int = 0
     quick: bool = False
 

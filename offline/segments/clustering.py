@@ -43,6 +43,9 @@ _FITTED: Final = 50_000  # points that K-means sees
 _LINKED: Final = 4_000  # points in a hierarchy, which costs their square
 _LINKED_SUBSAMPLES: Final = 4
 _DENSE: Final = 15_000  # points that HDBSCAN sees
+_DENSE_JUDGED: Final = 5_000  # points that its subsamples are drawn from
+_DENSE_SUBSAMPLES: Final = 4
+_ELSEWHERE: Final = -2  # the group of a point that a subsample does not hold
 _LEAST_POINTS: Final = 30
 
 
@@ -59,6 +62,7 @@ class Hierarchy(NamedTuple):
     """Ward's hierarchy of a sample, and every point's group where the tree is cut into so many groups."""
 
     tree: Points
+    centroids: Points
     members: Members
     stability: float
 
@@ -86,11 +90,12 @@ def choose(points: Points, *, seed: int = 0, on_progress: Callable[[int, int], N
     if len(points) < _LEAST_POINTS or distinct <= LEAST_COUNT:
         raise TrainingError(
             f"there are {len(points)} rows to divide into segments, {distinct} of them different: "
-            f"at least {_LEAST_POINTS} are needed"
+            f"at least {_LEAST_POINTS} are needed, {LEAST_COUNT + 1} of them different"
         )
     fitted = without_handfuls(_some(points, _FITTED, rng), seed)
     judged = _some(fitted, _JUDGED, rng)
     subsamples = [_some(fitted, round(_SUBSAMPLE_SHARE * len(fitted)), rng) for _ in range(_SUBSAMPLES)]
+    tree = linkage(judged, method="ward")
     rows, found = [], {}
     counts = [count for count in COUNTS if count < distinct]
     for done, count in enumerate(counts):
@@ -103,6 +108,7 @@ def choose(points: Points, *, seed: int = 0, on_progress: Callable[[int, int], N
                 "silhouette": silhouette(judged, nearest(judged, found[count])),
                 "stability": agreement(divisions),
                 "smallest": float(shares.min()),
+                "ward": silhouette(judged, fcluster(tree, count, criterion="maxclust").astype(np.int64)),
             }
         )
         if on_progress is not None:
@@ -171,7 +177,7 @@ def hierarchy(points: Points, count: int, *, seed: int = 0) -> Hierarchy:
         _some(sample, round(_SUBSAMPLE_SHARE * len(sample)), rng) for _ in range(_LINKED_SUBSAMPLES)
     ]
     divisions = [nearest(sample, _ward(subsample, count)[1]) for subsample in subsamples]
-    return Hierarchy(tree, nearest(points, centroids), agreement(divisions))
+    return Hierarchy(tree, centroids, nearest(points, centroids), agreement(divisions))
 
 
 def _ward(points: Points, count: int) -> tuple[Points, Points]:
@@ -187,9 +193,32 @@ def dense_groups(points: Points, *, seed: int = 0) -> tuple[Points, Members]:
     doi 10.1007/978-3-642-37456-2_14].
     """
     sample = _some(points, _DENSE, np.random.default_rng(seed))
-    least = max(5, round(LEAST_SHARE * len(sample)))
-    return sample, np.asarray(
-        HDBSCAN(min_cluster_size=least, min_samples=10, copy=True).fit_predict(sample), np.int64
+    return sample, _dense(sample)
+
+
+def dense_stability(points: Points, *, seed: int = 0) -> float:
+    """Return how alike HDBSCAN divides what different subsamples share; what it leaves out counts as a group."""
+    rng = np.random.default_rng(seed)
+    sample = _some(points, _DENSE_JUDGED, rng)
+    size = round(_SUBSAMPLE_SHARE * len(sample))
+    parts = [np.sort(rng.choice(len(sample), size, replace=False)) for _ in range(_DENSE_SUBSAMPLES)]
+    found = []
+    for part in parts:
+        members = np.full(len(sample), _ELSEWHERE, np.int64)
+        members[part] = _dense(sample[part])
+        found.append(members)
+    alike = []
+    for at, one in enumerate(found):
+        for other in found[at + 1 :]:
+            both = (one != _ELSEWHERE) & (other != _ELSEWHERE)
+            alike.append(adjusted_rand_score(one[both], other[both]))
+    return float(np.mean(alike))
+
+
+def _dense(points: Points) -> Members:
+    least = max(5, round(LEAST_SHARE * len(points)))
+    return np.asarray(
+        HDBSCAN(min_cluster_size=least, min_samples=10, copy=True).fit_predict(points), np.int64
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -26,6 +27,7 @@ WORDS: Final = {
     "carts": "recent carts",
 }
 
+_SINCE_ORDER: Final = "days since the last order"
 _CART_HALF_LIFE: Final = 7 * DAY
 
 
@@ -62,6 +64,11 @@ def history_at(view: LogView, moment: pd.Timestamp) -> pd.DataFrame:
 def segment_columns(view: LogView) -> tuple[str, ...]:
     """Return what customers of the log are told apart by."""
     return BROWSING_COLUMNS if view.browsing else ORDER_COLUMNS
+
+
+def words_of(view: LogView, columns: Sequence[str]) -> list[str]:
+    """Return what people call columns of the history."""
+    return [_SINCE_ORDER if name == "recency" and not view.browsing else WORDS[name] for name in columns]
 
 
 def facts_of(members: pd.DataFrame) -> Facts:

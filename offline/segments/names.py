@@ -16,6 +16,10 @@ _NEW: Final = 0.25
 _ONCE: Final = 1.5
 _LEAST_GAPS: Final = 20
 _MARKED: Final = 0.4
+_SOME, _ALL = 0.005, 0.995
+# Words for much and little of what a column's name ends with.
+_LENGTHS: Final = re.compile(r"(duration|time|seconds|minutes|hours|days|length)$")
+_NUMBERS: Final = re.compile(r"(pages|visits|orders|items|clicks|events|sessions|purchases|views|products)$")
 _RENAMED: Final = {"First-time buyers": "one-time buyers", "Champions": "best customers"}
 
 
@@ -28,7 +32,7 @@ def name_customers(groups: list[pd.DataFrame], facts: list[Facts], view: LogView
     named = name_segments(facts)
     long = long_pause(view)
     result: list[tuple[str, str]] = []
-    for (name, text), group, fact in zip(named, groups, facts, strict=True):
+    for (name, _), group, fact in zip(named, groups, facts, strict=True):
         silent = float(group["recency"].median())
         found = name
         if name.startswith("Value group"):
@@ -38,9 +42,25 @@ def name_customers(groups: list[pd.DataFrame], facts: list[Facts], view: LogView
                 found = f"Lapsed {_RENAMED.get(found, found[0].lower() + found[1:])}"
             elif fact.purchases < _ONCE and group["tenure"].median() < _NEW * view.days:
                 found = "New buyers"
-        detail = text.split("; ", 1)[-1]
-        result.append((_unique(found, [n for n, _ in result]), f"{detail}, silent for {silent:.0f} days"))
+        result.append((_unique(found, [n for n, _ in result]), _typical(group, fact, view)))
     return result
+
+
+def _typical(group: pd.DataFrame, fact: Facts, view: LogView) -> str:
+    """Return in words what a customer of a segment did on average, and since when nothing."""
+    first, last = group["tenure"].median(), group["recency"].median()
+    bought = f"{fact.purchases:.1f} orders worth {fact.spend:,.0f} {view.currency}"
+    if not view.browsing:
+        return f"{bought} on average, the first {_days(first)} ago and the last {_days(last)} ago"
+    if fact.buyers < _SOME:
+        bought = "no order"
+    elif fact.buyers < _ALL:
+        bought = f"{bought} on average, {fact.buyers:.0%} have ordered"
+    return f"{fact.sessions:.1f} visits, {bought}; first seen {_days(first)} ago, last {_days(last)} ago"
+
+
+def _days(count: float) -> str:
+    return f"{count:.0f} day{'' if round(count) == 1 else 's'}"
 
 
 def long_pause(view: LogView) -> float:
@@ -70,10 +90,18 @@ def name_rows(centroids: pd.DataFrame) -> list[str]:
             said = in_words(str(centroids.columns[at]))
             # "High informational duration, high informational" would say one thing twice.
             if abs(row[at]) >= _MARKED and not any(said.split()[0] in word for word in words):
-                words.append(f"{'high' if row[at] > 0 else 'low'} {said}")
+                words.append(f"{_much(said, row[at] > 0)} {said}")
         text = ", ".join(words[:2]) or "average"
         names.append(_unique(text[0].upper() + text[1:], names))
     return names
+
+
+def _much(said: str, more: bool) -> str:
+    if _LENGTHS.search(said):
+        return "long" if more else "short"
+    if _NUMBERS.search(said):
+        return "many" if more else "few"
+    return "high" if more else "low"
 
 
 def in_words(column: str) -> str:

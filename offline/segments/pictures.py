@@ -34,9 +34,14 @@ def short(name: str, most: int = _NAME) -> str:
     return "<br>".join(lines)
 
 
+def plane_of(points: Points, seed: int = 0) -> PCA:
+    """Return the projection on the two largest principal components (one where there is one column)."""
+    return PCA(2 if points.shape[1] > 1 else 1, random_state=seed).fit(points)
+
+
 def components(segments: Segmented, seed: int = 0) -> Picture:
     """Draw the segments in the plane of the two largest principal components."""
-    pca = PCA(2 if segments.points.shape[1] > 1 else 1, random_state=seed).fit(segments.points)
+    pca = plane_of(segments.points, seed)
     plane = pca.transform(segments.points)
     if plane.shape[1] == 1:
         plane = np.column_stack([plane, np.zeros(len(plane))])
@@ -104,8 +109,9 @@ def tree_picture(tree: Points, count: int, rows: int) -> Picture:
     return Picture(
         "Dendrogram",
         figure,
-        f"Ward's method on {rows:,} rows; the last {len(labels)} branches. Long vertical lines part groups that "
-        "differ much.",
+        f"The hierarchy by Ward's method on {rows:,} rows, from {len(labels)} branches (below) to one (above). "
+        "Long vertical lines part groups that differ much; the dotted line cuts the tree into as many groups as there "
+        "are segments.",
     )
 
 
@@ -129,18 +135,27 @@ def profile_picture(segments: Segmented) -> Picture:
     return Picture(
         "Profile of every segment",
         figure,
-        "Mean on the scale that rows are divided on, in standard deviations from the average of all.",
+        "How far a segment's mean lies from the average of all, in standard deviations: +1 is higher than about five "
+        "in six, 0 is average.",
     )
 
 
 def choice_picture(tried: pd.DataFrame) -> Picture:
     """Draw silhouette and stability by number of segments."""
-    figure = make_subplots(rows=1, cols=2, subplot_titles=["separation: silhouette", "stability: Rand index"])
+    figure = make_subplots(
+        rows=1, cols=2, subplot_titles=["separation (silhouette)", "stability (adjusted Rand index)"]
+    )
     colours = [ORANGE if chosen else BLUE for chosen in tried["chosen"]]
     for at, name in enumerate(("silhouette", "stability"), start=1):
         figure.add_bar(
             x=tried["segments"], y=tried[name], marker_color=colours, showlegend=False, row=1, col=at,
             hovertemplate="%{x} segments: %{y:.3f}<extra></extra>",
+        )  # fmt: skip
+    if "ward" in tried:
+        figure.add_scatter(
+            x=tried["segments"], y=tried["ward"], mode="markers", row=1, col=1, showlegend=False,
+            marker={"symbol": "diamond-open", "size": 9, "color": "#1f2733", "line": {"width": 1.5}},
+            hovertemplate="Ward, %{x} segments: %{y:.3f}<extra></extra>",
         )  # fmt: skip
     figure.add_hline(y=STABLE, line={"color": GREY, "dash": "dot"}, row=1, col=2)
     figure.update_xaxes(title_text="segments", dtick=1)
@@ -148,7 +163,8 @@ def choice_picture(tried: pd.DataFrame) -> Picture:
         "How many segments",
         figure,
         "Orange: taken, the best separated among divisions that are stable (above the dotted line), have at least "
-        f"{LEAST_COUNT} segments and none of less than 2 %.",
+        f"{LEAST_COUNT} segments and none of less than 2 %. Bars: K-means; diamonds: Ward's hierarchy. Stability: how "
+        "alike divisions learned from different subsamples are.",
     )
 
 
@@ -183,9 +199,32 @@ def movement_pictures(found: Movement, segments: Segmented) -> list[Picture]:
         Picture(
             "Movement between segments",
             table,
-            "Of the customers of a row, the share that is in the segment of the column one step later.",
+            "Read by rows: of the customers who were in a row's segment at the earlier date, the share (and number) "
+            "that is in each column's segment at the later one.",
         ),
     ]
+
+
+def shares_picture(profile: pd.DataFrame) -> Picture:
+    """Draw every segment's share of the customers beside its share of the revenue."""
+    names = [short(name) for name in profile["segment"]]
+    figure = go.Figure()
+    for column, label, colour in (
+        ("share of revenue", "revenue", ORANGE),
+        ("share", "customers", BLUE),
+    ):
+        figure.add_bar(
+            y=names, x=profile[column], orientation="h", name=label, marker_color=colour,
+            texttemplate="%{x:.0%}", textposition="outside", cliponaxis=False,
+            hovertemplate="%{y}: %{x:.1%} of " + label + "<extra></extra>",
+        )  # fmt: skip
+    figure.update_xaxes(title_text="share of all", tickformat=".0%", rangemode="tozero")
+    figure.update_layout(height=150 + 62 * len(names), legend={"traceorder": "reversed"}, bargap=0.25)
+    return Picture(
+        "Customers and revenue by segment",
+        figure,
+        "A segment whose revenue bar is longer than its customers bar is worth more than average.",
+    )
 
 
 def value_picture(

@@ -14,7 +14,7 @@ from offline.exploration.view import LogView
 from offline.preparation import preparation
 from offline.problem import Problem
 from offline.segments.clustering import Choice, Members, Points, choose, kmeans, nearest
-from offline.segments.history import DAY, WORDS, facts_of, history_at, segment_columns
+from offline.segments.history import DAY, facts_of, history_at, segment_columns, words_of
 from offline.segments.names import in_words, name_customers, name_rows
 
 OnProgress = Callable[[int, int], None]
@@ -108,7 +108,7 @@ def segment_customers(
         _ranks(order)[choice.members],
         frame,
         columns,
-        [WORDS[name] for name in columns],
+        words_of(view, columns),
         points,
         choice.centroids[order],
         center,

@@ -13,7 +13,8 @@ import pandas as pd
 
 from offline.preparation.duplicates import drop_duplicates
 from offline.problem import Kind, Problem
-from offline.tables.columns import CUSTOMER_NAME, ColumnReading, check_choices, month_numbers, read_column
+from offline.tables.columns import CUSTOMER_NAME, ColumnReading, check_choices, read_column
+from offline.tables.dates import month_numbers
 from offline.tables.errors import TableError
 from offline.tables.holdout import UNKNOWN_YEAR
 from offline.tables.leaks import find_leaks
@@ -130,7 +131,7 @@ def read_problem_from_table(path: str | Path, options: TableOptions | None = Non
         None if customer is None else pd.factorize(frame[customer])[0].astype(np.int64),
         leaks=leaks,
     )
-    notes = _notes(problem, target, customer)
+    notes = _notes(problem, target, customer, readings)
     if options.drop_duplicates:
         kept = drop_duplicates(problem)
         notes += (
@@ -230,11 +231,19 @@ def _account(
     return pd.DataFrame(rows)
 
 
-def _notes(problem: Problem, target: Target, customer: str | None) -> tuple[str, ...]:
+def _notes(
+    problem: Problem, target: Target, customer: str | None, readings: Sequence[ColumnReading]
+) -> tuple[str, ...]:
     notes = [
         f"{len(problem):,} {problem.unit}s; {target.column} = {target.positive} in {problem.prevalence:.2%} of them."
     ]
     if customer is not None:
         notes.append(f"Rows of one {customer} stay together when data are divided.")
+    dates = [r.name for r in readings if r.kind == "date"]
+    if problem.times is None and dates:
+        notes.append(
+            f"{dates[0]} holds dates: with --time {dates[0]} models are judged on later rows, as they are used, "
+            "instead of on rows at random."
+        )
     notes += [f"{name} seems to know the target: {why}." for name, why in problem.leaks.items()]
     return tuple(notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 from pathlib import Path
@@ -138,9 +139,14 @@ def _opened(path: Path, encoding: str) -> TextIO:
 
 
 def _encoding(path: Path) -> tuple[str, str]:
-    """Return the encoding (UTF-8 if all of it is, else Windows' Western one) and the beginning of the text."""
+    """Return the encoding (what its mark says, UTF-8 if all of it is, else Windows' Western one) and the beginning."""
     opened = gzip.open if path.name.lower().endswith(".gz") else open
     try:
+        with opened(path, "rb") as raw:
+            marked = raw.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        if marked:  # spreadsheets call this "Unicode text"
+            with _opened(path, "utf-16") as file:
+                return "utf-16", file.read(_SNIFFED)
         with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
             head = file.read(_SNIFFED)
             while file.read(_SNIFFED):

@@ -10,15 +10,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from offline.tables.errors import TableError
+from offline.tables.yes_no import NO, YES
 
-_YES: Final = ("true", "yes", "y", "t", "1", "1.0")
-_NO: Final = ("false", "no", "n", "f", "0", "0.0")
 _NAMES: Final = re.compile(
     r"^(target|label|class|outcome|response|y|revenue|conver(t|ted|sion)|purchased?|bought|buy|ordered|subscribed"
-    r"|churn(ed)?|has_purchased|is_(buyer|customer|converted|churned))$",
+    r"|churn(ed)?|has_purchased|is_(buyer|customer|converted|churned)|gekauft|kauf|bestellt|ziel)$",
     re.IGNORECASE,
 )
 _CLASSES: Final = 2
+# A column with the name of a target and few values is meant, whatever is wrong with it; with more it is an amount.
+_CLASSES_AT_MOST: Final = 20
 
 
 class Target(NamedTuple):
@@ -74,6 +75,11 @@ def _infer(frame: pd.DataFrame) -> tuple[str, str]:
     named = [name for name in two if _NAMES.match(name)]
     if len(named) == 1:
         return named[0], "its name, and it has two values"
+    asked = [
+        name for name in map(str, frame) if _NAMES.match(name) and frame[name].nunique() <= _CLASSES_AT_MOST
+    ]
+    if not named and len(asked) == 1:
+        return asked[0], "its name"  # and then it is told what is wrong with it
     if not named and len(two) == 1:
         return two[0], "the only column with two values"
     if not two:
@@ -85,8 +91,8 @@ def _infer(frame: pd.DataFrame) -> tuple[str, str]:
 
 def _positive(texts: pd.Series, found: list[str]) -> tuple[str, str]:
     low = {value.lower(): value for value in found}
-    for yes in _YES:
-        if yes in low and any(no in low for no in _NO):
+    for yes in YES:
+        if yes in low and any(no in low for no in NO):
             return low[yes], f"{low[yes]!r} means yes"
     rarer = str(texts.value_counts().index[-1])
     return rarer, f"{rarer!r} is the rarer value"

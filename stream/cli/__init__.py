@@ -19,12 +19,15 @@ from stream.cli.plain import make_plain
 
 __all__ = ["create_app", "main"]
 
+_INTERRUPTED = 128 + signal.SIGINT
+
 # In the order of the help: data, models, the running system, people's questions.
 _COMMANDS = (
     "demo",
     "simulate",
     "convert",
     "archive",
+    "examples",
     "train",
     "report",
     "explore",
@@ -109,7 +112,12 @@ def main() -> None:
     except IntentError as error:
         _end(f"intent: {error}", error.exit_code)
     except KeyboardInterrupt:
-        _end("intent: interrupted", 128 + signal.SIGINT)
+        _end("intent: interrupted", _INTERRUPTED)
+    except SystemExit as end:
+        # Typer makes this of an interrupt within a command, and says nothing.
+        if end.code == _INTERRUPTED:
+            print("intent: interrupted", file=sys.stderr)
+        raise
     except BrokenPipeError:
         # The reader has what it wanted (`intent watch | head`). Nothing can be flushed to it any more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

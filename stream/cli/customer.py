@@ -9,8 +9,10 @@ import typer
 
 if TYPE_CHECKING:
     from features.bundle import Bundle
+    from features.offers import OfferStore
     from features.state import States
     from features.store import CustomerStore
+    from stream.scores import Recommendation
     from stream.settings import Settings
 
 # A worker that runs erases within a second; without one nothing happens for ever.
@@ -49,9 +51,9 @@ def show(
     everything: Everything = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show a customer's state, and the models' input and score as of the customer's last event.
+    """Show a customer's state, the models' input and score as of the last event, and what is recommended.
 
-    Without a bundle there is no score.
+    Without a bundle there is no score and no recommendation.
 
     **Examples**
 
@@ -59,8 +61,12 @@ def show(
     - `intent customer show c-17 --json | jq .vector.cart_value`
     """
     import time
+    from contextlib import closing
+
+    from msgspec import to_builtins
 
     from features.exceptions import IntentError
+    from features.offers import OfferStore
     from features.redis_store import RedisStore
     from stream.cli.console import output, print_json
     from stream.cli.customer_view import customer_view
@@ -68,21 +74,28 @@ def show(
 
     settings = load_settings(**({} if bundle is None else {"bundle": bundle}))
     models = bundle_of(settings, required=bundle is not None)
-    store = RedisStore(settings.redis_url, settings.redis_prefix)
-    try:
+    with (
+        closing(RedisStore(settings.redis_url, settings.redis_prefix)) as store,
+        closing(OfferStore(settings.redis_url, settings.redis_prefix)) as offers,
+    ):
         partition = partition_of(settings, store, customer_id)
         states = store.peek(partition, customer_id)
-    finally:
-        store.close()
-    if states is None:
-        raise IntentError(f"nothing is known about customer {customer_id!r} (partition {partition})")
-    known = described(models, settings.timezone or "UTC", customer_id, partition, states)
+        if states is None:
+            raise IntentError(f"nothing is known about customer {customer_id!r} (partition {partition})")
+        known = described(models, settings.timezone or "UTC", customer_id, partition, states)
+        no_offer = ""
+        if models is not None:
+            found = recommended(offers, models, partition_count(settings, store), settings.holdout, known)
+            if isinstance(found, str):
+                no_offer = found
+            else:
+                known["recommendation"] = to_builtins(found)
     if as_json:
         print_json(known)
         return
     no_score = f"no score: set INTENT_BUNDLE (or give --bundle), there is no bundle in {settings.bundle}"
     now_ms = time.time_ns() // 1_000_000
-    for part in customer_view(known, no_score, now_ms, everything=everything):
+    for part in customer_view(known, no_score, now_ms, no_offer=no_offer, everything=everything):
         output().print(part)
 
 
@@ -127,13 +140,52 @@ def erase(customer_id: Customer, wait: Wait = False, as_json: AsJson = False) ->
 
 
 def partition_of(settings: Settings, store: CustomerStore, customer_id: str) -> int:
-    """Return the partition of a customer's state, by the partition count that the worker wrote down."""
+    """Return the partition of a customer's state."""
     from features.partition import partitions_of
 
+    return int(partitions_of([customer_id.encode()], partition_count(settings, store))[0])
+
+
+def partition_count(settings: Settings, store: CustomerStore) -> int:
+    """Return how many partitions the states are in: as the worker wrote down, else as the settings say."""
     record = store.record(0)
-    return int(
-        partitions_of([customer_id.encode()], settings.partitions if record is None else record.partitions)[0]
+    return settings.partitions if record is None else record.partitions
+
+
+def recommended(
+    offers: OfferStore, bundle: Bundle, partitions: int, holdout: float, known: dict[str, Any]
+) -> Recommendation | str:
+    """Return what the customer's next score would recommend if it were like the last one, or why nothing.
+
+    Parameters
+    ----------
+    partitions
+        Of the events topic.
+    holdout
+        Share of customers that are left alone.
+    known
+        What `described` returned.
+    """
+    from features.bundle import BANDS
+    from features.exceptions import SchemaMismatch
+    from stream.decisions import held_out
+    from stream.recommending import Recommender
+
+    if held_out([known["customer_id"]], holdout)[0]:
+        return "no recommendation: the customer belongs to the holdout"
+    try:
+        policy = offers.policy()
+        if policy is None:
+            return "no recommendation: `intent recommend --write` has not written any"
+        policy.check(bundle=bundle.manifest.version, partitions=partitions)
+        [items] = offers.items(known["partition"], [known["customer_id"]])
+    except SchemaMismatch as error:
+        return f"no recommendation: {error}"
+    said = known["score"]
+    one = Recommender(policy, len(bundle.segmenter.segments)).one(
+        said["segment"]["id"], BANDS.index(said["band"]), items
     )
+    return "no recommendation: there is no offer for this segment and band" if one is None else one
 
 
 def is_past(store: CustomerStore, partition: int, offset: int) -> bool:
@@ -170,6 +222,7 @@ def described(
 
     rows = vectors(states, zone(timezone if bundle is None else bundle.manifest.timezone))
     known: dict[str, Any] = {"customer_id": customer_id, "partition": partition, "score": None}
+    known["recommendation"] = None
     if bundle is not None:
         said = bundle.score(rows)
         segment = bundle.segmenter.segments[int(said.segment[0])]

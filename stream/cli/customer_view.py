@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 # Angles of the time of day and of the week say nothing to people.
 _ANGLES: Final = frozenset({"hour_sin", "hour_cos", "weekday_sin", "weekday_cos"})
 
+_SOURCES: Final = {"customer": "the customer's own", "segment": "of the segment", "popular": "popular"}
+
 
 def customer_view(
-    known: dict[str, Any], no_score: str, now_ms: int, *, everything: bool = False
+    known: dict[str, Any], no_score: str, now_ms: int, *, no_offer: str = "", everything: bool = False
 ) -> list[RenderableType]:
     """Return what is shown of a customer, from top to bottom.
 
@@ -29,6 +31,8 @@ def customer_view(
         What to say where there is no score.
     now_ms
         Epoch milliseconds.
+    no_offer
+        What to say where nothing is recommended.
     everything
         Also columns that are zero.
     """
@@ -37,6 +41,7 @@ def customer_view(
     return [
         Text(f"customer {known['customer_id']} (partition {known['partition']})", style="bold"),
         Text(_score_text(known["score"]) if known["score"] is not None else no_score),
+        *map(Text, _offer(known["recommendation"], no_offer)),
         *map(Text, _summary(known["state"], now_ms)),
         _types(known["state"], now_ms),
         _columns(known["vector"], everything=everything),
@@ -48,6 +53,15 @@ def _score_text(score: dict[str, Any]) -> str:
         f"{score['purchase_intent']:.1%} within {lasting(score['horizon_seconds'] * 1000)} of the last event, "
         f"band {score['band']}, segment {score['segment']['name']} (model {score['model_version']})"
     )
+
+
+def _offer(found: dict[str, Any] | None, no_offer: str) -> list[str]:
+    if found is None:
+        return [no_offer] if no_offer else []
+    lines = [f"offer {found['offer']}: {found['text']}"]
+    lines.append(f"items ({_SOURCES[found['source']]}): {', '.join(found['items']) or 'none'}")
+    new = found.get("new_items")
+    return [*lines, f"new to the customer: {', '.join(new)}"] if new else lines
 
 
 def _summary(state: dict[str, Any], now_ms: int) -> list[str]:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
-from stream.cli.lab import stage_command
+from stream.cli.lab import Found, lab_command, run_one
 
-_HELP = """
-Describe a log or a table: distributions, patterns in time, customers, funnel, cohorts, countries, regressions.
-
-Writes exploration.html, which opens without a network, and exploration.json.
-
-**Examples**
-
-- `intent explore events.parquet -o report`
-- `intent explore sessions.csv --target Revenue -o report --json`
-"""
+if TYPE_CHECKING:
+    from offline.report.workspace import Workspace
 
 
 def register(app: typer.Typer) -> None:
     """Add `explore`."""
-    app.command("explore")(stage_command("exploration", _HELP))
+    app.command()(lab_command(explore))
+
+
+def explore(workspace: Workspace) -> Found:
+    """Describe a log or a table: distributions, patterns in time, customers, funnel, cohorts, countries, regressions.
+
+    Writes exploration.html, a page that opens offline, and exploration.json with all figures.
+
+    **Examples**
+
+    - `intent explore events.parquet -o report`
+    - `intent explore sessions.csv --target Revenue -o report --json`
+    """
+    return run_one("exploration", workspace)

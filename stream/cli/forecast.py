@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stream.cli.lab import AsJson, Output, Quick, Seed, bars, run_one, show, workspace_of
+from stream.cli.lab import Found, lab_command, run_one
+from stream.cli.lab_options import workspace_of_log
 
-Log = Annotated[Path, typer.Argument(metavar="LOG", help="The event log (Parquet).")]
+if TYPE_CHECKING:
+    from offline.report.workspace import Workspace
+
 Days = Annotated[
     int | None,
     typer.Option(
@@ -24,30 +26,21 @@ Days = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add `forecast`."""
-    app.command()(forecast)
+    app.command()(lab_command(forecast, workspace_of_log))
 
 
-def forecast(
-    path: Log,
-    output: Output,
-    days: Days = None,
-    quick: Quick = False,
-    seed: Seed = 0,
-    as_json: AsJson = False,
-) -> None:
+def forecast(workspace: Workspace, days: Days = None) -> Found:
     """Forecast orders and revenue with intervals, tried at earlier times against the seasonal naive forecast.
 
-    Writes forecast.html, which opens without a network, and forecast.json.
+    Writes forecast.html, a page that opens offline, forecast.json with all figures, and forecast.csv: all days and
+    weeks with their 80 % and 95 % intervals.
 
     **Examples**
 
     - `intent forecast events.parquet -o report`
     - `intent forecast orders.parquet --days 14 -o report --json`
     """
-    with bars() as progress:
-        workspace = workspace_of(path, output, quick=quick, seed=seed, progress=progress)
-        from offline.forecast.section import DAYS
+    from offline.forecast.section import DAYS
 
-        workspace.shared[DAYS] = days
-        section, written = run_one("forecast", workspace)
-    show([section], written, as_json=as_json)
+    workspace.shared[DAYS] = days
+    return run_one("forecast", workspace)

@@ -1,220 +1,143 @@
-"""What the commands of the offline lab share: their options, the workspace made of them, and their bars."""
+"""How the commands of the offline lab are made: shared options, bars, what is printed, errors in one line."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Concatenate, NamedTuple
 
 import typer
+
+from stream.cli.lab_options import OF_LOGS, OF_TABLES, workspace_of
 
 if TYPE_CHECKING:
     from offline.report.pages import Written
     from offline.report.section import Section
     from offline.report.workspace import Workspace
 
-__all__ = ["bars", "run_one", "show", "stage_command", "workspace_of"]
+__all__ = ["Found", "lab_command", "one_page", "run_one"]
 
-Input = Annotated[
-    Path, typer.Argument(metavar="LOG_OR_TABLE", help="An event log (Parquet), or a table (CSV, Parquet).")
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print the figures as one JSON object, instead of the summary.")
 ]
-Output = Annotated[
-    Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the pages and figures.")
-]
-Target = Annotated[
-    str | None,
-    typer.Option(
-        metavar="COLUMN", help="Table: what is to be predicted. Default: inferred.", show_default=False
-    ),
-]
-Positive = Annotated[
-    str | None,
-    typer.Option(
-        metavar="VALUE", help="Table: the target's positive value. Default: inferred.", show_default=False
-    ),
-]
-Kinds = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--kind",
-        metavar="COLUMN=KIND",
-        help="Table: a column is numeric, categorical, boolean, date or identifier. Repeatable.",
-        show_default=False,
-    ),
-]
-Leaks = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--leak", metavar="COLUMN", help="Table: a column knows the target. Repeatable.", show_default=False
-    ),
-]
-NotLeaks = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--not-leak",
-        metavar="COLUMN",
-        help="Table: a column only seems to know the target. Repeatable.",
-        show_default=False,
-    ),
-]
-Drops = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--drop", metavar="COLUMN", help="Table: do not use a column. Repeatable.", show_default=False
-    ),
-]
-Time = Annotated[
-    str | None,
-    typer.Option(
-        metavar="COLUMN",
-        help="Table: the column that orders rows in time (dates, names of months).",
-        show_default=False,
-    ),
-]
-Customer = Annotated[
-    str | None,
-    typer.Option(metavar="COLUMN", help="Table: the column that names the customer.", show_default=False),
-]
-DropDuplicates = Annotated[
-    bool,
-    typer.Option("--drop-duplicates", help="Table: leave out rows that equal an earlier one in everything."),
-]
-Horizon = Annotated[
-    str | None,
-    typer.Option(
-        metavar="DURATION",
-        help="Log: how far the prediction looks: 30m, 12h, 30d. Default: 30m, for a log of orders only 30d.",
-        show_default=False,
-    ),
-]
-Quick = Annotated[
-    bool, typer.Option("--quick", help="Fast rather than exact: fewer events, folds and trials.")
-]
-Seed = Annotated[int, typer.Option(min=0, metavar="N", help="Equal seeds and data give equal reports.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as one JSON object.")]
 
 
-def workspace_of(
-    path: Path,
-    output: Path,
-    *,
-    target: str | None = None,
-    positive: str | None = None,
-    kinds: list[str] | None = None,
-    leaks: list[str] | None = None,
-    not_leaks: list[str] | None = None,
-    drops: list[str] | None = None,
-    time: str | None = None,
-    customer: str | None = None,
-    drop_duplicates: bool = False,
-    horizon: str | None = None,
-    quick: bool = False,
-    seed: int = 0,
-    progress: Any = None,
-) -> Workspace:
-    """Return the workspace that the options describe."""
-    from offline.exceptions import MissingExtra
+class Found(NamedTuple):
+    """What a command found, where it was written, and a last line for people."""
 
-    try:
-        from offline.models import silent
-        from offline.report.workspace import LabOptions, Workspace
-        from offline.tables import TableOptions
-    except ModuleNotFoundError as error:
-        raise MissingExtra(error.name or "a package") from None
-    from stream.cli.convert import pairs
-    from stream.settings import load_settings, parse_duration
-
-    settings = load_settings()
-    named = pairs(kinds or [], "--kind", "Region=categorical", last=True)
-    table = TableOptions(
-        target,
-        positive,
-        named,
-        tuple(leaks or ()),
-        tuple(not_leaks or ()),
-        tuple(drops or ()),
-        time,
-        customer,
-        drop_duplicates=drop_duplicates,
-    )
-    options = LabOptions(
-        table=table,
-        horizon_ms=None if horizon is None else round(parse_duration(horizon).total_seconds() * 1000),
-        timezone=settings.timezone,
-        currency=settings.currency,
-        lateness_ms=settings.lateness_ms,
-        ttl_ms=settings.state_ttl_ms,
-        seed=seed,
-        quick=quick,
-    )
-    if not path.exists():
-        raise typer.BadParameter(f"there is nothing at {path}", param_hint="LOG_OR_TABLE")
-    return Workspace(path, output, options, silent if progress is None else progress)
+    sections: Sequence[Section]
+    written: Written
+    remark: str | None = None
 
 
-def stage_command(stage: str, text: str) -> Callable[..., None]:
-    """Return the command that runs one stage with the options that all stages take; ``text`` is its help."""
+def lab_command(
+    run: Callable[Concatenate[Workspace, ...], Found], shared: Callable[..., Workspace] = workspace_of
+) -> Callable[..., None]:
+    """Return a command with the options of ``run`` and those that all commands of the lab share.
 
-    def command(  # noqa: PLR0917  (options of a command)
-        path: Input,
-        output: Output,
-        target: Target = None,
-        positive: Positive = None,
-        kinds: Kinds = None,
-        leaks: Leaks = None,
-        not_leaks: NotLeaks = None,
-        drops: Drops = None,
-        time: Time = None,
-        customer: Customer = None,
-        drop_duplicates: DropDuplicates = False,
-        horizon: Horizon = None,
-        quick: Quick = False,
-        seed: Seed = 0,
-        as_json: AsJson = False,
-    ) -> None:
-        with bars() as progress:
-            workspace = workspace_of(
-                path, output, target=target, positive=positive, kinds=kinds, leaks=leaks, not_leaks=not_leaks,
-                drops=drops, time=time, customer=customer, drop_duplicates=drop_duplicates, horizon=horizon,
-                quick=quick, seed=seed, progress=progress,
-            )  # fmt: skip
-            section, written = run_one(stage, workspace)
-        show([section], written, as_json=as_json)
+    Parameters
+    ----------
+    run
+        Takes the workspace, then the command's own options. Its name and docstring are the command's.
+    shared
+        Makes the workspace; its parameters are the shared options.
+    """
+    common, own = _parameters(shared), _parameters(run)[1:]
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    as_json = inspect.Parameter("as_json", keyword, default=False, annotation=AsJson)
+    context = inspect.Parameter("context", keyword, annotation=typer.Context)
 
-    command.__doc__ = text
+    def command(*, context: typer.Context, as_json: bool, **values: Any) -> None:
+        mine = {option.name: values.pop(option.name) for option in own}
+        with _in_one_line(), _bars() as progress:
+            workspace = shared(**values)
+            workspace.progress = progress
+            _warn_of_ignored(context, workspace)
+            found = run(workspace, **mine)
+        _show(found, as_json=as_json)
+
+    command.__name__, command.__doc__ = run.__name__, run.__doc__
+    # Input and output first, then what only this command has: so does the help show them.
+    options = [*common[:2], *own, *common[2:], as_json, context]
+    command.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
+    command.__annotations__ = {}
     return command
 
 
-def run_one(key: str, workspace: Workspace) -> tuple[Section, Written]:
-    """Run one stage as a command does: write its page and its figures."""
-    from offline.report.pages import write_section
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    """Return a function's parameters as keywords, with annotations that can be looked at."""
+    unimported = dict.fromkeys(("Workspace", "Section"), object)  # no command imports pandas before it runs
+    found = inspect.signature(function, eval_str=True, locals=unimported).parameters.values()
+    return [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in found]
+
+
+def _warn_of_ignored(context: typer.Context, workspace: Workspace) -> None:
+    """Say on standard error which options have no effect: who names a horizon believes that the table is a log."""
+    what, panel = ("an event log", OF_TABLES) if workspace.input == "log" else ("a table", OF_LOGS)
+    for option in context.command.params:
+        source = context.get_parameter_source(option.name or "")
+        if getattr(option, "rich_help_panel", None) == panel and source and source.name == "COMMANDLINE":
+            name = workspace.path.name
+            typer.echo(f"intent: {option.opts[0]} has no effect: {name} is {what}", err=True)
+
+
+def run_one(key: str, workspace: Workspace) -> Found:
+    """Run one stage of the report and write its page and its figures."""
     from offline.report.stages import choose, run_stage
 
     (stage,) = choose(only=[key])
-    section = run_stage(stage, workspace)
-    return section, write_section(workspace.directory, section, subtitle=workspace.path.name)
+    return one_page(workspace, run_stage(stage, workspace))
 
 
-def show(sections: Sequence[Section], written: Written, *, as_json: bool) -> None:
-    """Print the sentences of sections, or the figures that were written."""
+def one_page(workspace: Workspace, section: Section) -> Found:
+    """Write the page and the figures of one section."""
+    from offline.report.pages import write_section
+
+    return Found([section], write_section(workspace.directory, section, subtitle=workspace.path.name))
+
+
+def _show(found: Found, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(written.json.read_text(encoding="utf-8").strip())
+        typer.echo(found.written.json.read_text(encoding="utf-8").strip())
         return
     from rich.markup import escape
 
     from stream.cli.console import output
 
     screen = output()
-    for section in sections:
+    for section in found.sections:
         screen.print(f"[bold]{escape(section.title)}[/bold]")
         for sentence in section.summary:
             screen.print(f"  {escape(sentence)}")
-    screen.print(f"Page: {escape(str(written.html))}, figures: {escape(str(written.json))}", soft_wrap=True)
+    page, figures = map(str, found.written)
+    screen.print(f"Page: {escape(page)}, figures: {escape(figures)}", soft_wrap=True)
+    if found.remark:
+        screen.print(escape(found.remark))
 
 
 @contextmanager
-def bars() -> Iterator[Callable[[str], AbstractContextManager[Callable[[int, int], None]]]]:
+def _in_one_line() -> Iterator[None]:
+    """Say in one line which package is missing, or which file cannot be read or written."""
+    from features.exceptions import IntentError
+
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = error.name or "a package"
+        if package.partition(".")[0] in {"features", "offline", "stream"}:
+            raise  # a fault of this program, not of the installation
+        from offline.exceptions import MissingExtra
+
+        raise MissingExtra(package) from None
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise IntentError(f"cannot read or write {error.filename}: {error.strerror}") from None
+
+
+@contextmanager
+def _bars() -> Iterator[Callable[[str], AbstractContextManager[Callable[[int, int], None]]]]:
     """Draw several bars below each other, one for each step that is open; on no terminal, nothing.
 
     Yields

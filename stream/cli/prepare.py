@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
-from stream.cli.lab import stage_command
+from stream.cli.lab import Found, lab_command, run_one
+from stream.cli.lab_options import Balance, Balanced
 
-_HELP = """
-Show how columns are prepared for models: missing values, duplicates, outliers, skew, scale, balance of classes.
-
-Writes preparation.html, which opens without a network, and preparation.json.
-
-**Examples**
-
-- `intent prepare events.parquet -o report`
-- `intent prepare sessions.csv --target Revenue -o report --json`
-"""
+if TYPE_CHECKING:
+    from offline.report.workspace import Workspace
 
 
 def register(app: typer.Typer) -> None:
     """Add `prepare`."""
-    app.command("prepare")(stage_command("preparation", _HELP))
+    app.command()(lab_command(prepare))
+
+
+def prepare(workspace: Workspace, balance: Balanced = Balance.NONE) -> Found:
+    """Show how columns are prepared for models: missing values, duplicates, outliers, skew, scale, balance of classes.
+
+    Writes preparation.html, a page that opens offline, and preparation.json with all figures.
+
+    **Examples**
+
+    - `intent prepare events.parquet -o report`
+    - `intent prepare sessions.csv --target Revenue -o report --json`
+    """
+    workspace.options = workspace.options._replace(balance=balance.value)
+    return run_one("preparation", workspace)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stream.cli.lab import AsJson, Output, Quick, Seed, bars, run_one, show, workspace_of
+from stream.cli.lab import Found, lab_command, run_one
+from stream.cli.lab_options import workspace_of_log
 
-Log = Annotated[Path, typer.Argument(metavar="LOG", help="The event log (Parquet).")]
+if TYPE_CHECKING:
+    from offline.report.workspace import Workspace
+
 Bundle = Annotated[
     Path | None,
     typer.Option(
@@ -22,22 +25,15 @@ Write = Annotated[bool, typer.Option("--write", help="Write offers and items to 
 
 def register(app: typer.Typer) -> None:
     """Add `recommend`."""
-    app.command()(recommend)
+    app.command()(lab_command(recommend, workspace_of_log))
 
 
-def recommend(
-    path: Log,
-    output: Output,
-    write: Write = False,
-    bundle: Bundle = None,
-    quick: Quick = False,
-    seed: Seed = 0,
-    as_json: AsJson = False,
-) -> None:
+def recommend(workspace: Workspace, write: Write = False, bundle: Bundle = None) -> Found:
     """Try recommenders on what customers took up later, and make offers for segments and intent.
 
-    Writes recommendations.html, which opens without a network, and recommendations.json; with --write also items for
-    every customer and offers for every segment to Redis. INTENT_PARTITIONS has to be the topic's then.
+    Writes recommendations.html, a page that opens offline, recommendations.json with all figures, and
+    recommendations.csv: ten items for every customer, and ten that are new to the customer. With --write also offers
+    for every segment, and items for every customer that the stream knows, to Redis.
 
     **Examples**
 
@@ -46,28 +42,27 @@ def recommend(
     """
     if write and bundle is None:
         raise typer.BadParameter("offers are for the segments of a bundle: name it", param_hint="--bundle")
-    with bars() as progress:
-        workspace = workspace_of(path, output, quick=quick, seed=seed, progress=progress)
-        section, written = run_one("recommendations", workspace)
-        if write and bundle is not None:
-            from features.offers import OfferStore
-            from offline.recommendation.writing import write_offers
-            from stream.settings import load_settings
+    found = run_one("recommendations", workspace)
+    if not (write and bundle):
+        return found
+    from contextlib import closing
 
-            settings = load_settings()
-            store = OfferStore(settings.redis_url, settings.redis_prefix)
-            try:
-                with progress("Writing offers") as on_progress:
-                    made = write_offers(
-                        workspace, bundle, store, partitions=settings.partitions, on_progress=on_progress
-                    )
-            finally:
-                store.close()
-    show([section], written, as_json=as_json)
-    if write and not as_json:
-        from stream.cli.console import output as console
+    from features.offers import OfferStore
+    from features.redis_store import RedisStore
+    from offline.recommendation.writing import write_offers
+    from stream.cli.customer import partition_count
+    from stream.settings import load_settings
 
-        console().print(
-            f"Redis: {len(made.policy.offers)} offers for bundle {made.policy.bundle}, items for {made.customers:,} "
-            f"customers, version {made.policy.version}."
-        )
+    settings = load_settings()
+    with closing(RedisStore(settings.redis_url, settings.redis_prefix)) as states:
+        partitions = partition_count(settings, states)
+    with (
+        closing(OfferStore(settings.redis_url, settings.redis_prefix)) as store,
+        workspace.progress("Writing offers") as on_progress,
+    ):
+        made = write_offers(workspace, bundle, store, partitions=partitions, on_progress=on_progress)
+    return found._replace(
+        remark=f"Redis: {len(made.policy.offers)} offers for bundle {made.policy.bundle}, items for "
+        f"{made.customers:,} customers, version {made.policy.version}."
+        + (f" {made.without_state:,} got none: the stream does not know them." if made.without_state else "")
+    )

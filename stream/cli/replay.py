@@ -50,11 +50,12 @@ def replay(log: Log, speed: Speed = "max", close: Close = False, as_json: AsJson
     from stream import replay as replaying
     from stream.cli.console import print_json, progress
     from stream.overtaken import overtaken
+    from stream.pacing import parse_speed
     from stream.settings import load_settings
     from stream.texts import counted, moment
 
     settings = load_settings()
-    replaying.parse_speed(speed)
+    parse_speed(speed)
     behind = overtaken(settings, log)
     if behind is not None:
         typer.echo(_warning(settings, behind), err=True)

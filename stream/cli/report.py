@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stream.cli.lab import (
-    AsJson,
-    Customer,
-    DropDuplicates,
-    Drops,
-    Horizon,
-    Input,
-    Kinds,
-    Leaks,
-    NotLeaks,
-    Output,
-    Positive,
-    Quick,
-    Seed,
-    Target,
-    Time,
-    bars,
-    show,
-    workspace_of,
-)
+from stream.cli.lab import Found, lab_command
+from stream.cli.lab_options import Balance, Balanced, Cost, Effect, Value
+
+if TYPE_CHECKING:
+    from offline.report.workspace import Workspace
 
 Only = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="STAGE", help="Run just this stage. Repeatable; --stages lists them.", show_default=False
+        metavar="STAGE", help="Run this stage only. Repeatable; --stages lists them.", show_default=False
     ),
 ]
 Skip = Annotated[
@@ -43,7 +28,7 @@ Title = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add `report`."""
-    app.command()(report)
+    app.command()(lab_command(report))
 
 
 def _list_stages(wanted: bool) -> None:
@@ -61,26 +46,16 @@ Stages = Annotated[
 
 
 def report(  # noqa: PLR0917  (options of a command)
-    path: Input,
-    output: Output,
-    target: Target = None,
-    positive: Positive = None,
-    kinds: Kinds = None,
-    leaks: Leaks = None,
-    not_leaks: NotLeaks = None,
-    drops: Drops = None,
-    time: Time = None,
-    customer: Customer = None,
-    drop_duplicates: DropDuplicates = False,
-    horizon: Horizon = None,
+    workspace: Workspace,
     only: Only = None,
     skip: Skip = None,
     title: Title = None,
-    quick: Quick = False,
-    seed: Seed = 0,
-    as_json: AsJson = False,
+    balance: Balanced = Balance.NONE,
+    value: Value = None,
+    cost: Cost = None,
+    effect: Effect = 0.1,
     stages: Stages = False,
-) -> None:
+) -> Found:
     """Look at a log or a table from all sides and write one page that opens without a network.
 
     The page (report.html) has pictures, tables and a summary in plain words; all figures stand beside it as JSON,
@@ -95,26 +70,24 @@ def report(  # noqa: PLR0917  (options of a command)
     - `intent report sessions.csv --target Revenue --leak PageValues -o report`
     - `intent report customers.csv --kind postcode=categorical --quick --json -o report`
     """
-    with bars() as progress:
-        workspace = workspace_of(
-            path, output, target=target, positive=positive, kinds=kinds, leaks=leaks, not_leaks=not_leaks, drops=drops,
-            time=time, customer=customer, drop_duplicates=drop_duplicates, horizon=horizon, quick=quick,
-            seed=seed, progress=progress,
-        )  # fmt: skip
-        from offline.report.pages import write_report, write_section
-        from offline.report.stages import choose, run_stages
+    from offline.insight.section import ASSUMED, Assumed
+    from offline.report.pages import write_report, write_section
+    from offline.report.stages import choose, run_stages
 
-        chosen = choose(only or (), skip or ())
-        sections = run_stages(
-            workspace, chosen, on_section=lambda section: write_section(output, section, subtitle=path.name)
-        )
-        problem = workspace.problem
-        written = write_report(
-            output,
-            title or f"Report on {path.stem}",
-            sections,
-            subtitle=f"{path.name}: {len(problem):,} {problem.unit}s; target: {problem.target_name} "
-            f"({problem.prevalence:.1%} positive).",
-            about=workspace.about(),
-        )
-    show(sections, written, as_json=as_json)
+    workspace.shared[ASSUMED] = Assumed(value, cost, effect)
+    workspace.options = workspace.options._replace(balance=balance.value)
+    output, name = workspace.directory, workspace.path.name
+    chosen = choose(only or (), skip or ())
+    sections = run_stages(
+        workspace, chosen, on_section=lambda section: write_section(output, section, subtitle=name)
+    )
+    problem = workspace.problem
+    written = write_report(
+        output,
+        title or f"Report on {workspace.path.stem}",
+        sections,
+        subtitle=f"{name}: {len(problem):,} {problem.unit}s; target: {problem.target_name} "
+        f"({problem.prevalence:.1%} positive).",
+        about=workspace.about(),
+    )
+    return Found(sections, written)

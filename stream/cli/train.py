@@ -29,13 +29,18 @@ class Start(StrEnum):
     NEXT_DAY = "next-day"
 
 
-Log = Annotated[Path, typer.Argument(metavar="LOG", help="The event log (Parquet).")]
+Log = Annotated[
+    Path,
+    typer.Argument(
+        metavar="LOG|FOLDER", help="The event log (Parquet), or a folder of examples from `intent examples`."
+    ),
+]
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the bundle.")]
 Horizon = Annotated[
     str | None,
     typer.Option(
         metavar="DURATION",
-        help="How far the prediction looks: 30m, 12h, 30d. Default: INTENT_HORIZON, 30m.",
+        help="How far the prediction looks: 30m, 12h, 30d. Default: INTENT_HORIZON, 30m; of a folder, its own.",
         show_default=False,
     ),
 ]
@@ -65,6 +70,15 @@ Baselines = Annotated[
         help="Also train the rule, logistic regression and LightGBM, to compare.",
     ),
 ]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        help="What training may take: 4GB, 600MB. A longer log is built bucket by bucket, and all events of as many "
+        "customers are used as fit. Default: half of this machine's memory.",
+        show_default=False,
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the manifest as one JSON object.")]
 
 
@@ -81,9 +95,13 @@ def train(  # noqa: PLR0917  (options of a command)
     epochs: Epochs = None,
     seed: Seed = 0,
     baselines: Baselines = True,
+    memory: Memory = None,
     as_json: AsJson = False,
 ) -> None:
     """Train segments and network on an event log, and write them as a bundle that a worker can score with.
+
+    A folder of examples gives the same bundle as the log it was built from. Where examples don't fit the memory, a
+    part of the customers is used, chosen by the hash of their id; this is said, and stands in the manifest.
 
     Time is split into training, calibration and test, one horizon apart. All models are measured on the same
     test events, with 95 % intervals.
@@ -94,16 +112,20 @@ def train(  # noqa: PLR0917  (options of a command)
 
         intent train orders.parquet -o bundle --horizon 30d
 
+        intent train examples/ -o bundle --memory 32GB
+
         intent train events.parquet -o bundle --no-baselines --json
     """
     from offline.exceptions import MissingExtra
 
     try:
+        from offline.buckets import is_folder
+        from offline.buckets.sizes import parse_size
         from offline.training import TrainingSettings
         from offline.training import train as train_bundle
     except ModuleNotFoundError as error:
         raise MissingExtra(error.name or "a package") from None
-    from stream.cli.console import print_json, progress
+    from stream.cli.console import errors, print_json, progress
     from stream.settings import load_settings
 
     settings = load_settings(**({} if horizon is None else {"horizon": horizon}))
@@ -111,7 +133,9 @@ def train(  # noqa: PLR0917  (options of a command)
         log,
         output,
         TrainingSettings(
-            horizon_ms=round(settings.horizon.total_seconds() * 1000),
+            horizon_ms=None
+            if horizon is None and is_folder(log)
+            else round(settings.horizon.total_seconds() * 1000),
             label_start=None if label_start is None else label_start.value,
             timezone=settings.timezone,
             currency=settings.currency,
@@ -120,8 +144,10 @@ def train(  # noqa: PLR0917  (options of a command)
             epochs=epochs,
             baselines=baselines,
             seed=seed,
+            memory=None if memory is None else parse_size(memory),
         ),
         progress=progress,
+        on_note=lambda text: errors().print(text, soft_wrap=True),
     )
     if as_json:
         import msgspec

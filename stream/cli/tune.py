@@ -3,36 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stream.cli.lab import (
-    AsJson,
-    Customer,
-    Drops,
-    Horizon,
-    Input,
-    Kinds,
-    Leaks,
-    NotLeaks,
-    Output,
-    Positive,
-    Quick,
-    Seed,
-    Target,
-    Time,
-    bars,
-    show,
-    workspace_of,
-)
+from stream.cli.lab import Found, lab_command, one_page
+
+if TYPE_CHECKING:
+    from offline.report.workspace import Workspace
 
 Models = Annotated[
     list[str] | None,
     typer.Option(
         "--model",
         metavar="NAME",
-        help="logistic, random_forest, lightgbm, xgboost, svm, network. Repeatable. Default: logistic and lightgbm.",
+        help="logistic, random_forest, lightgbm, xgboost, svm or network. Repeatable. Default: logistic and lightgbm.",
         show_default=False,
     ),
 ]
@@ -50,12 +35,13 @@ Trials = Annotated[
     typer.Option(
         min=1,
         metavar="N",
-        help="Trials of each search, earlier runs included. Default: 20, with --minutes without limit.",
+        help="Trials of each search, earlier runs included. Default: 20, with --quick 5, with --minutes no limit.",
         show_default=False,
     ),
 ]
 Minutes = Annotated[
-    float | None, typer.Option(min=0.01, metavar="N", help="Time for each search.", show_default=False)
+    float | None,
+    typer.Option(min=0.01, metavar="N", help="How long each search may take.", show_default=False),
 ]
 Study = Annotated[
     Path | None,
@@ -69,34 +55,23 @@ Study = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add `tune`."""
-    app.command()(tune)
+    app.command()(lab_command(tune))
 
 
 def tune(  # noqa: PLR0917  (options of a command)
-    path: Input,
-    output: Output,
+    workspace: Workspace,
     models: Models = None,
     methods: Methods = None,
     trials: Trials = None,
     minutes: Minutes = None,
     study: Study = None,
-    target: Target = None,
-    positive: Positive = None,
-    kinds: Kinds = None,
-    leaks: Leaks = None,
-    not_leaks: NotLeaks = None,
-    drops: Drops = None,
-    time: Time = None,
-    customer: Customer = None,
-    horizon: Horizon = None,
-    quick: Quick = False,
-    seed: Seed = 0,
-    as_json: AsJson = False,
-) -> None:
+) -> Found:
     """Search models' settings within a budget, and judge the best ones on rows that the search has not seen.
 
-    The search goes on where an earlier one stopped, if it has the same folder (or --study file).
-    Writes tuning.html, which opens without a network, and tuning.json.
+    Each method searches for each model. A search goes on where an earlier one stopped, if it has the same folder
+    (or --study file).
+
+    Writes tuning.html, a page that opens offline, and tuning.json with all figures.
 
     **Examples**
 
@@ -104,23 +79,17 @@ def tune(  # noqa: PLR0917  (options of a command)
     - `intent tune events.parquet --model lightgbm --method optuna --minutes 10 -o report`
     - `intent tune sessions.csv --model network --method random --trials 12 --json -o report`
     """
-    with bars() as progress:
-        workspace = workspace_of(
-            path, output, target=target, positive=positive, kinds=kinds, leaks=leaks, not_leaks=not_leaks, drops=drops,
-            time=time, customer=customer, horizon=horizon, quick=quick, seed=seed, progress=progress,
-        )  # fmt: skip
-        from offline.lab.spaces import space_of
-        from offline.lab.tuning import METHODS
-        from offline.lab.tuning_section import TRIALS, Plan, tune_models
-        from offline.report.pages import write_section
+    from offline.lab.spaces import space_of
+    from offline.lab.tuning import METHODS
+    from offline.lab.tuning_section import QUICK_TRIALS, TRIALS, Plan, tune_models
 
-        for method in methods or ():
-            if method not in METHODS:
-                raise typer.BadParameter(f"{method!r} is none of {', '.join(METHODS)}", param_hint="--method")
-        for model in models or ():
-            space_of(model)
-        plan = Plan(trials=trials if trials or minutes else TRIALS, minutes=minutes, study=study)
-        plan = plan._replace(models=tuple(models or plan.models), methods=tuple(methods or plan.methods))  # type: ignore[arg-type]
-        section = tune_models(workspace, plan)
-        written = write_section(output, section, subtitle=path.name)
-    show([section], written, as_json=as_json)
+    for method in methods or ():
+        if method not in METHODS:
+            raise typer.BadParameter(f"{method!r} is none of {', '.join(METHODS)}", param_hint="--method")
+    for model in models or ():
+        space_of(model)
+    if trials is None and minutes is None:
+        trials = QUICK_TRIALS if workspace.options.quick else TRIALS
+    plan = Plan(trials=trials, minutes=minutes, study=study)
+    plan = plan._replace(models=tuple(models or plan.models), methods=tuple(methods or plan.methods))  # type: ignore[arg-type]
+    return one_page(workspace, tune_models(workspace, plan))

@@ -13,12 +13,14 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from stream.scores import Score
+    from stream.scores import Recommendation, Score
     from stream.watch import ScoreWatcher
 
 # Customers that the table remembers, and shows. The former bounds memory.
 _REMEMBERED = 10_000
 _SHOWN = 20
+# Of the recommended items.
+_ITEMS = 3
 _PER_SECOND = 4
 
 
@@ -71,8 +73,9 @@ def watch(  # noqa: PLR0917  (options of a command)
 ) -> None:
     """Watch scores: a table of the hottest customers on a terminal, JSON lines in a pipe.
 
-    An erased customer leaves the table; in a pipe it is a line `{"customer_id": ..., "erased": true}`. With
-    `--band` or `--segment` there are no such lines: nobody knows which scores the customer would have had.
+    Of recommended items the table shows three; a star stands behind a customer's own. An erased customer leaves the
+    table; in a pipe it is a line `{"customer_id": ..., "erased": true}`. With `--band` or `--segment` there are no such
+    lines: nobody knows which scores the customer would have had.
 
     **Examples**
 
@@ -166,22 +169,31 @@ class Board:
             ("segment", "left"),
         ):
             shown.add_column(name, justify=justify)  # type: ignore[arg-type]
-        for name in ("action", "as of"):
-            shown.add_column(name)
         # A copy: this runs in the screen's own thread.
-        for score in sorted(list(self._latest.values()), key=lambda s: s.purchase_intent, reverse=True)[
-            :_SHOWN
-        ]:
-            cells = (
+        hottest = sorted(list(self._latest.values()), key=lambda s: s.purchase_intent, reverse=True)[:_SHOWN]
+        recommends = any(score.recommendation is not None for score in hottest)
+        for name in ("action", *(["offer: items"] if recommends else []), "as of"):
+            shown.add_column(name)
+        for score in hottest:
+            cells = [
                 score.customer_id,
                 f"{score.purchase_intent:.1%}",
                 score.band,
                 score.segment.name,
                 "held out" if score.holdout else score.action,
+                *([_recommended(score.recommendation)] if recommends else []),
                 _time(score.as_of),
-            )
+            ]
             shown.add_row(*map(Text, cells), style="bold" if score.band == "high" else None)
         return shown
+
+
+def _recommended(found: Recommendation | None) -> str:
+    """Return the offer and the first items; a star marks the customer's own."""
+    if found is None:
+        return ""
+    items = ", ".join(found.items[:_ITEMS])
+    return f"{found.offer}: {items}{' *' if found.source == 'customer' else ''}"
 
 
 def _time(ms: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from threading import Barrier, Thread
 
 import numpy as np
@@ -13,6 +13,8 @@ from features import state
 from features.exceptions import StoreConflict
 from features.state import STATE_VERSION, States
 from features.store import NO_WATERMARK, CustomerStore, Load, PartitionRecord, Save
+
+WriteItems = Callable[[int, Mapping[str, bytes]], object]
 
 
 def record(epoch: int = 1, offset: int = 0, token: bytes | None = None) -> PartitionRecord:
@@ -34,8 +36,13 @@ def claimed(store: CustomerStore, partition: int = 3, offset: int = 0) -> Partit
     return mine
 
 
+def items(store: CustomerStore, *customers: str, partition: int = 3) -> list[bytes | None]:
+    (found,) = store.load_many([Load(partition, [], items_of=customers)])
+    return list(found.items)
+
+
 class StoreContract:
-    """Derive from it and give the fixture ``store``: an empty store."""
+    """Derive from it and give the fixtures ``store``, an empty one, and ``write_items``, as offline jobs write."""
 
     def test_an_unclaimed_partition_has_no_record(self, store: CustomerStore) -> None:
         assert store.record(3) is None
@@ -170,7 +177,7 @@ class StoreContract:
         ]
         assert store.save_many(saves) == [None, None]
         loads = [Load(33, ["joan", "nobody"], saves[1].new), Load(3, ["grace"], saves[0].new)]
-        assert [rows["events"].tolist() for rows in store.load_many(loads)] == [[3, 0], [2]]
+        assert [found.states["events"].tolist() for found in store.load_many(loads)] == [[3, 0], [2]]
         assert (store.record(3), store.record(33)) == (saves[0].new, saves[1].new)
 
     def test_a_partition_that_another_has_claimed_leaves_the_others_saves_alone(
@@ -221,6 +228,66 @@ class StoreContract:
             while True:
                 cursor, _ = store.sweep(3, record(), before=5_000, cursor=cursor, count=50)
         assert store.peek(3, "ada") is not None
+
+    def test_items_are_written_only_beside_a_state(
+        self, store: CustomerStore, write_items: WriteItems
+    ) -> None:
+        mine = claimed(store)
+        store.save(3, mine, mine, ["ada", "Zoë"], states(1, 2))
+        write_items(3, {"ada": b"1", "nobody": b"2", "Zoë": b"3"})
+        assert items(store, "Zoë", "nobody", "ada") == [b"3", None, b"1"]
+        assert items(store, "ada", partition=33) == [None]
+        both = Load(3, ["nobody", "ada"], mine, items_of=["ada"])
+        (found,) = store.load_many([both])
+        assert (found.states["events"].tolist(), list(found.items)) == ([0, 1], [b"1"])
+        (found,) = store.load_many([both._replace(items_of=())])
+        assert list(found.items) == []
+
+    def test_items_go_with_the_state(self, store: CustomerStore, write_items: WriteItems) -> None:
+        mine = claimed(store)
+        store.save(3, mine, mine, ["ada", "grace"], states(1, 2))
+        write_items(3, {"ada": b"1", "grace": b"2"})
+        store.save(3, mine, mine, ["ada"], states(5))
+        assert items(store, "ada", "grace") == [b"1", b"2"]
+        store.save(3, mine, mine, ["ada"], state.empty(1))
+        assert items(store, "ada", "grace") == [None, b"2"]
+        write_items(3, {"ada": b"3"})
+        assert items(store, "ada") == [None], "a job that runs after the erasure brings nothing back"
+
+    def test_who_comes_back_in_the_batch_of_the_erasure_has_a_state_and_no_items(
+        self, store: CustomerStore, write_items: WriteItems
+    ) -> None:
+        mine = claimed(store)
+        store.save(3, mine, mine, ["ada"], states(4))
+        write_items(3, {"ada": b"1"})
+        store.save(3, mine, mine, ["ada"], states(1), ["ada", "nobody"])
+        assert store.load(3, ["ada"])["events"].tolist() == [1]
+        assert items(store, "ada") == [None]
+
+    def test_a_save_under_another_record_deletes_no_items(
+        self, store: CustomerStore, write_items: WriteItems
+    ) -> None:
+        mine = claimed(store)
+        store.save(3, mine, mine, ["ada"], states(4))
+        write_items(3, {"ada": b"1"})
+        with pytest.raises(StoreConflict):
+            store.save(3, record(2), record(3), ["ada"], state.empty(1), ["ada"])
+        assert items(store, "ada") == [b"1"]
+
+    def test_a_sweep_deletes_items_with_the_states(
+        self, store: CustomerStore, write_items: WriteItems
+    ) -> None:
+        mine = claimed(store)
+        rows = states(1, 1)
+        rows["last_time"] = 10, 1_000
+        store.save(3, mine, mine, ["ada", "grace"], rows)
+        write_items(3, {"ada": b"1", "grace": b"2"})
+        cursor, deleted = store.sweep(3, mine, before=100, cursor=0, count=1_000)
+        while cursor:
+            cursor, more = store.sweep(3, mine, before=100, cursor=cursor, count=1_000)
+            deleted += more
+        assert deleted == 1
+        assert items(store, "ada", "grace") == [None, b"2"]
 
     def test_threads_on_different_partitions_do_not_disturb_each_other(self, store: CustomerStore) -> None:
         def work(partition: int) -> None:

@@ -160,6 +160,16 @@ def test_batches_of_any_cut_give_the_same_bits() -> None:
     assert np.concatenate(got).tobytes() == expected.tobytes()
 
 
+def test_states_are_the_same_where_no_vectors_are_wanted() -> None:
+    columns, slots = random_columns(seed=3, count=2_000, customers=20, span=40 * DAY)
+    states, bare = empty(20), empty(20)
+    folded_whole = fold(states, slots, columns)
+    folded_bare = fold(bare, slots, columns, with_vectors=False)
+    assert states.tobytes() == bare.tobytes()
+    assert (folded_bare.as_of == folded_whole.as_of).all()
+    assert len(folded_bare.vectors) == 0 < len(folded_whole.vectors)
+
+
 def test_a_state_survives_the_round_trip_through_bytes() -> None:
     columns, slots = random_columns(4, 300, 5, DAY)
     states = empty(5)

@@ -6,13 +6,17 @@ from features.exceptions import SchemaMismatch, StoreUnavailable
 from features.redis_store import RedisStore
 from features.store import NO_WATERMARK, MemoryStore, PartitionRecord
 from stream.server_process import free_port
-from tests.features.store_contract import StoreContract
+from tests.features.store_contract import StoreContract, WriteItems
 
 
 class TestMemoryStore(StoreContract):
     @pytest.fixture
     def store(self) -> MemoryStore:
         return MemoryStore()
+
+    @pytest.fixture
+    def write_items(self, store: MemoryStore) -> WriteItems:
+        return store.write_items
 
     def test_it_tells_its_customers_in_order(self, store: MemoryStore) -> None:
         assert store.customers(3) == []

@@ -10,6 +10,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +20,11 @@ from aiokafka import ConsumerRecord
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
 
+from features.offers import OfferStore
 from features.redis_store import RedisStore
 from stream.embedded import RedisServer
 from stream.settings import Settings
-from tests.features.store_contract import StoreContract
+from tests.features.store_contract import StoreContract, WriteItems
 from tests.stream.fakes import truth
 
 ROOT = Path(__file__).parents[2]
@@ -38,6 +40,11 @@ class TestRedisStore(StoreContract):
         store = RedisStore(settings.redis_url, f"*[{settings.redis_prefix}?")  # as odd as a prefix may be
         yield store
         store.close()
+
+    @pytest.fixture
+    def write_items(self, settings: Settings) -> Iterator[WriteItems]:
+        with closing(OfferStore(settings.redis_url, f"*[{settings.redis_prefix}?")) as store:
+            yield store.write_items
 
 
 def until(fact: Callable[[], bool], what: str) -> None:

@@ -11,22 +11,24 @@ from sklearn.linear_model import LogisticRegression
 
 from offline.datasets import load_online_retail
 from offline.examples import Context
-from offline.exploration.cohorts import retention
+from offline.exploration.category_rates import rate_by_category, rates
+from offline.exploration.channels import channels
+from offline.exploration.cohorts import cohorts, retention
 from offline.exploration.country_names import country_code, world
 from offline.exploration.drift import drift, rate_over_time
-from offline.exploration.funnel import channels, funnel
+from offline.exploration.funnel import funnel
 from offline.exploration.overview import overview
 from offline.exploration.patterns import patterns
+from offline.exploration.rfm_grid import recency_by_frequency
 from offline.exploration.section import explore_log, explore_table
 from offline.exploration.statistics import logistic_line, ordinary_line, wilson
-from offline.exploration.table_looks import rate_by_category
 from offline.exploration.trends import new_and_returning, trends
 from offline.exploration.view import LogView
 from offline.exploration.worldmap import countries, draw_map, project
 from offline.problem import Problem
 from offline.report.section import Picture
 from offline.tables import problem_from_log, problem_from_table
-from tests.offline.lab import DAY_MS, START_MS, data_set, event, log_of, shop_log, visits
+from tests.offline.lab import DAY_MS, START_MS, data_set, event, log_of, shop_log, visits, write_csv
 
 CONTEXT = Context(30 * 60_000, "0")
 HOUR_MS = 3_600_000
@@ -238,3 +240,59 @@ def test_a_table_gives_every_look(tmp_path: Path) -> None:
         "Regression of the target on single columns",
     ]  # fmt: skip
     assert section.figures["description"]["alone_auc"].idxmax() == "pages"
+
+
+def test_categories_of_few_rows_are_drawn_together() -> None:
+    rng = np.random.default_rng(0)
+    values = np.array(["a"] * 200 + ["b"] * 200 + ["c"] * 3 + ["d"] * 2)
+    columns = pd.DataFrame({"kind": pd.Categorical(values)})
+    problem = Problem("t", columns, {"kind": "categorical"}, rng.random(405) < 0.3, "bought")
+    found = rates(problem, pd.Series({"kind": 0.5}))
+    assert found.parts[0].figure.data[0].x.tolist() == ["a", "b", "…"]
+    assert found.figures["kind"]["rows"].sum() == 405
+
+
+def test_months_and_weekdays_of_a_table_are_compared_like_categories(tmp_path: Path) -> None:
+    days = pd.date_range("2024-01-01", periods=400, freq="12h")
+    frame = visits(400).assign(day=days.strftime("%Y-%m-%d"))
+    problem = problem_from_table(write_csv(tmp_path, frame.to_csv(index=False)), "bought")
+    figures = explore_table(problem).figures["rates"]
+    assert figures["day_month"]["category"].tolist()[:2] == ["Jan", "Feb"]
+    assert figures["day_weekday"]["category"].tolist()[0] == "Mon"
+
+
+def test_a_late_share_of_a_single_cohort_is_not_told_of_all() -> None:
+    events = [bought(i, f"a{i}", 1 + i % 20) for i in range(40)]
+    events += [bought(100 + i, f"b{i}", 40 + i % 10) for i in range(40)]
+    events += [bought(200 + i, f"c{i}", 70 + i % 10) for i in range(40)]
+    events += [bought(300 + i, f"a{i}", 125) for i in range(40)]
+    sentence = cohorts(view_of(events)).summary[0]
+    assert "100%" not in sentence
+    assert "in the month after" in sentence
+
+
+def test_a_fortnight_is_shown_by_days_and_a_weekend_by_hours() -> None:
+    def steps(days: float) -> str:
+        events = [bought(i, f"c{i % 9}", days * i / 60) for i in range(60)]
+        return str(trends(view_of(events)).parts[0].title)
+
+    assert steps(13) == "Orders and revenue per day"
+    assert steps(2) == "Orders and revenue per hour"
+
+
+def test_every_buyer_has_one_place_by_recency_and_frequency() -> None:
+    customers = pd.DataFrame(
+        {"recency": [1.0, 2.0, 30.0, 40.0, 90.0, 95.0, 200.0, 300.0], "frequency": [1, 12, 2, 1, 3, 1, 1, 5],
+         "monetary": [10.0, 900.0, 20.0, 10.0, 30.0, 10.0, 10.0, 50.0]}
+    )  # fmt: skip
+    buyers, spent = recency_by_frequency(customers)
+    assert buyers.to_numpy().sum() == 8
+    assert buyers.iloc[0].to_dict() == {
+        "1 order": 1,
+        "2 orders": 0,
+        "3 to 4": 0,
+        "5 to 9": 0,
+        "10 and more": 1,
+    }
+    assert spent.iloc[0]["10 and more"] == 900.0
+    assert str(buyers.index[-1]).startswith("over ")

@@ -89,6 +89,18 @@ def test_noise_around_a_pattern_is_forecast_better_than_by_the_last_season() -> 
     assert scores["covered 95"] > 0.85
 
 
+@pytest.mark.parametrize("length", [40, 50, 70])
+def test_a_series_is_never_forecast_from_less_than_a_method_needs(length: int) -> None:
+    values = np.random.default_rng(4).poisson(20, length).astype(float)
+    steps = (length - 28) // 6
+    found = forecast_series(series(values), "orders", steps)
+    assert np.isfinite(found.backtest.drop(columns="date").to_numpy()).all()
+    assert np.isfinite(found.ahead.drop(columns="date").to_numpy()).all()
+    assert np.isfinite(found.total).all()
+    with pytest.raises(TrainingError, match="too few to try forecasts"):
+        forecast_series(series(values), "orders", steps + 1)
+
+
 def test_nothing_later_gets_into_a_forecast_made_at_an_earlier_time() -> None:
     rng = np.random.default_rng(2)
     values = rng.normal(50, 5, 140)
@@ -100,18 +112,21 @@ def test_nothing_later_gets_into_a_forecast_made_at_an_earlier_time() -> None:
 
 
 def test_the_choice_at_a_time_knows_only_errors_before_it() -> None:
-    actual = np.array([[1.0], [1.0], [1.0], [9.0]])
+    actual = np.array([[1.0], [1.0], [1.0], [1.0], [9.0]])
     past = {
-        BASELINE: np.array([[5.0], [5.0], [5.0], [9.0]]),
-        COMBINED: np.array([[3.0], [3.0], [3.0], [3.0]]),
-        "AutoETS": np.array([[1.0], [1.0], [1.0], [0.0]]),
+        BASELINE: np.array([[5.0], [5.0], [5.0], [5.0], [9.0]]),
+        COMBINED: np.array([[3.0], [3.1], [3.0], [3.0], [3.0]]),
+        "AutoETS": np.array([[1.0], [1.0], [1.0], [1.0], [0.0]]),
     }
-    assert [choose_method(past, actual, before) for before in range(4)] == [
-        COMBINED,
-        COMBINED,
-        "AutoETS",
-        "AutoETS",
-    ]
+    chosen = [choose_method(past, actual, before) for before in range(5)]
+    assert chosen == [COMBINED, COMBINED, COMBINED, "AutoETS", "AutoETS"]
+
+
+def test_a_lead_that_may_be_luck_replaces_nothing() -> None:
+    actual = np.zeros((4, 1))
+    past = {COMBINED: np.full((4, 1), 3.0), "AutoETS": np.array([[0.0], [4.0], [4.0], [0.0]])}
+    assert np.abs(past["AutoETS"]).mean() < 0.95 * 3
+    assert choose_method(past, actual, 4) == COMBINED
 
 
 def test_the_section_has_days_and_weeks_with_intervals(tmp_path: Path) -> None:
@@ -127,4 +142,13 @@ def test_the_section_has_days_and_weeks_with_intervals(tmp_path: Path) -> None:
     for measure in ("orders", "revenue"):
         low, high = section.figures["day"][measure]["total"][1:]
         assert low < section.figures["day"][measure]["total"][0] < high
+    written = pd.read_csv(tmp_path / "forecast.csv", parse_dates=["date"])
+    assert set(zip(written["step"], written["measure"], strict=True)) == {
+        (step, measure) for step in ("day", "week") for measure in ("orders", "revenue")
+    }
+    assert (written["low_95"] <= written["low_80"]).all() and (written["high_80"] <= written["high_95"]).all()
+    days = written[(written["step"] == "day") & (written["measure"] == "orders")]
+    assert days["forecast"].sum() == pytest.approx(section.figures["day"]["orders"]["total"][0], rel=1e-3)
+    weeks = written[written["step"] == "week"]["date"]
+    assert set(weeks.dt.day_of_week) == {0}
     assert CHOSEN in forecast_series(daily(shop(120)), "orders", 7, quick=True).backtest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +13,26 @@ from features.log import write_log
 from offline.examples import Context
 from offline.exceptions import TrainingError
 from offline.exploration.view import LogView
-from offline.insight.drivers import by_group, dependence, explain, reasons
+from offline.insight.drivers import (
+    by_group,
+    dependence,
+    dependence_by_group,
+    effects,
+    explain,
+    reasons,
+    shares_by_group,
+)
 from offline.insight.high_value import high_value
 from offline.insight.lifetime import BgNbd, GammaGamma, Histories, fit_bg_nbd, fit_gamma_gamma, histories_at
 from offline.insight.lifetime_check import MEAN, MODEL, check_lifetime
 from offline.insight.model import InsightError, InsightModel, fit_insight_model, logits
 from offline.insight.profit import Economics, profit_curve
-from offline.insight.section import gain_insight
+from offline.insight.reasons import explain_customers, latest_rows
+from offline.insight.section import ASSUMED, Assumed, _members, gain_insight
 from offline.insight.words import value_words
 from offline.problem import Problem
 from offline.report.workspace import Workspace
+from offline.segments.section import segments_of
 from offline.tables.holdout import hold_out
 from tests.offline.lab import DAY_MS, START_MS, data_set, event, log_of, shop_log, visits, write_csv
 
@@ -69,13 +80,46 @@ def test_dependence_follows_the_truth(model: InsightModel) -> None:
 
 def test_reasons_are_the_largest_effects_and_groups_have_their_means(model: InsightModel) -> None:
     found = explain(model)
-    own = reasons(found, 5)
-    effects = [abs(reason["effect"]) for reason in own]
+    own = reasons(found.columns, found.values, 5)
+    effects = [abs(reason.effect) for reason in own]
     assert effects == sorted(effects, reverse=True)
     assert effects[0] == pytest.approx(np.abs(found.values[5]).max())
     red = (found.columns["colour"] == "red").to_numpy().astype(np.int64)
     frame = by_group(found, red, ["blue", "red"])
     assert frame.loc["colour", "red"] > 0 > frame.loc["colour", "blue"]
+    shares = shares_by_group(found, red, ["blue", "red"])
+    assert shares.sum().tolist() == pytest.approx([1.0, 1.0])
+    assert (shares.idxmax() == "x").all()
+
+
+def test_dependence_in_a_group_is_that_of_its_own_rows(model: InsightModel) -> None:
+    found = explain(model)
+    red = (found.columns["colour"] == "red").to_numpy().astype(np.int64)
+    groups = dependence_by_group(model, found, "x", red, 3)
+    assert set(groups) == {0, 1}  # the third has no rows
+    assert groups[0].grid == groups[1].grid == dependence(model, "x").grid
+    middle = slice(8, 17)
+    assert (groups[1].mean[middle] > groups[0].mean[middle] + 0.1).all()
+
+
+def test_every_customer_has_reasons_at_the_latest_row() -> None:
+    made = problem(900)
+    times = pd.Series(pd.date_range("2025-01-01", periods=900, freq="h", tz="UTC"))
+    log = dataclasses.replace(made, groups=np.arange(900) % 90, times=times)
+    assert latest_rows(log).tolist() == list(range(810, 900))
+    fitted = fit_insight_model(made, hold_out(made))
+    names = [f"c{at}" for at in range(90)]
+    found = explain_customers(fitted, log, names, latest_rows(log), ["some"] * 90)
+    assert sorted(found.frame["customer"]) == sorted(names)
+    assert found.frame["probability"].is_monotonic_decreasing
+    at = 810 + int(found.frame["customer"].iloc[0][1:])
+    own = made.columns.iloc[[at]]
+    values, base = effects(fitted, own)
+    largest = reasons(own, values, 0)[0]
+    assert found.frame["reason 1"].iloc[0].startswith(largest.column.replace("_", " "))
+    assert f"({largest.effect:+.2f})" in found.frame["reason 1"].iloc[0]
+    p = fitted.calibration.probabilities(values.sum(axis=1) + base)
+    assert found.frame["probability"].iloc[0] == pytest.approx(float(p[0]), abs=1e-4)
 
 
 def test_a_column_that_knows_the_target_is_left_out_but_its_effect_is_told() -> None:
@@ -167,6 +211,11 @@ def test_what_customers_were_drawn_from_is_found_again() -> None:
     assert guess.sum() == pytest.approx(later.sum(), rel=0.06)
     alive = fitted.alive(histories)
     assert ((alive >= 0) & (alive <= 1)).all()
+    again = fitted.returns(histories, 100.0)
+    assert (again <= alive).all()
+    assert again.mean() == pytest.approx((later > 0).mean(), abs=0.02)
+    often = again > np.quantile(again, 0.9)
+    assert again[often].mean() == pytest.approx((later[often] > 0).mean(), abs=0.04)
 
 
 def test_values_of_orders_are_drawn_towards_the_mean_of_all() -> None:
@@ -209,6 +258,12 @@ def test_lifetime_values_are_judged_on_time_they_have_not_seen() -> None:
     assert scores.loc[MODEL, "rank"] > 0.5
     assert scores.loc[MODEL, "mae"] < scores.loc[MEAN, "mae"]
     assert scores.loc[MODEL, "top"] <= check.best_top + 1e-9
+    for measure in ("mae", "rank", "top"):
+        low, high = scores.loc[MODEL, f"{measure} low"], scores.loc[MODEL, f"{measure} high"]
+        assert low < scores.loc[MODEL, measure] < high
+    assert check.ahead[1] <= check.ahead[0] <= check.ahead[2]
+    expected, came = check.returned
+    assert expected == pytest.approx(came, abs=0.1)
 
 
 def test_histories_end_at_their_moment() -> None:
@@ -242,16 +297,50 @@ def test_values_are_said_in_the_units_of_people() -> None:
     assert value_words("PageValues", float("nan"), log=False) == "missing"
 
 
-def test_the_section_of_a_table_and_of_a_log(tmp_path: Path) -> None:
+def test_the_section_of_a_table(tmp_path: Path) -> None:
     path = write_csv(tmp_path, visits(1_500).to_csv(index=False))
-    section = gain_insight(Workspace(path, tmp_path))
+    workspace = Workspace(path, tmp_path)
+    section = gain_insight(workspace)
     assert section.figures["drivers"]["column"][0] == "pages"
     assert section.figures["profit"]["threshold"] == pytest.approx(0.1)
+    listed = pd.read_csv(tmp_path / "reasons.csv")
+    assert len(listed) == len(workspace.holdout.test) == section.figures["explained"]
+    row = int(listed.iloc[0, 0]) - 1
+    assert row in workspace.holdout.test
+    pages = pd.read_csv(path)["pages"][row]
+    assert f"pages: {pages} " in " ".join(listed.iloc[0, 3:])
+
+
+def test_the_section_of_a_log_has_segments_reasons_and_lifetime_values_of_all(tmp_path: Path) -> None:
     write_log(tmp_path / "log.parquet", shop_log(400, days=150))
     workspace = Workspace(tmp_path / "log.parquet", tmp_path)
+    workspace.shared[ASSUMED] = Assumed(value=40.0, cost=1.0, effect=0.25)
     section = gain_insight(workspace)
     assert "high_value" in section.figures
+    assert section.figures["profit"]["threshold"] == pytest.approx(0.1)
+    assert section.figures["profit"]["value"] == 40.0
     assert section.figures["reasons"]["customer"].str.startswith("c").all()
+    assert len(pd.read_csv(tmp_path / "reasons.csv")) == len(np.unique(workspace.problem.groups))
+    lifetimes = pd.read_csv(tmp_path / "lifetime_values.csv")
+    assert lifetimes["value"].sum() == pytest.approx(section.figures["lifetime"]["total"], rel=1e-3)
+    segments = {row["segment"] for row in section.figures["dependence_by_segment"]}
+    assert segments and segments <= set(section.figures["segments"]["segment"])
+    assert any("before the test" in getattr(part, "caption", "") for part in section.parts)
+
+
+def test_segments_of_insight_are_those_before_the_test(tmp_path: Path) -> None:
+    write_log(tmp_path / "log.parquet", shop_log(400, days=150))
+    workspace = Workspace(tmp_path / "log.parquet", tmp_path)
+    segments = segments_of(workspace)
+    rows = workspace.holdout.test
+    members = _members(workspace, segments, rows)
+    groups, times = workspace.problem.groups, workspace.problem.times
+    assert groups is not None and times is not None
+    since = times.iloc[rows].min()
+    first = times.groupby(groups).transform("min").iloc[rows]
+    unknown = members.groups < 0
+    assert unknown.any()
+    assert (first[unknown] >= since).all()
 
 
 def test_online_shoppers_are_explained_without_page_values(tmp_path: Path) -> None:

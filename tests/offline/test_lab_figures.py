@@ -12,6 +12,7 @@ from offline.lab.figures import (
     decisions,
     f1_threshold,
     figures,
+    holm,
     over_folds,
 )
 
@@ -93,3 +94,9 @@ def test_the_bootstrap_finds_a_clear_lead() -> None:
     found = bootstrap_test(target, p, worse, np.arange(len(p)) // 3, replicates=100)
     assert found["auc"].low > 0 and found["auc"].p < 0.05
     assert found["log_loss"].high < 0
+
+
+def test_many_comparisons_make_a_small_p_less_surprising() -> None:
+    assert holm([0.02]) == [0.02]
+    assert holm([0.04, 0.01, 0.5]) == pytest.approx([0.08, 0.03, 0.5])
+    assert holm([0.6, 0.9]) == [1.0, 1.0]

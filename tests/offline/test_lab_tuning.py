@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +12,24 @@ import pytest
 
 from offline.lab.models import ModelError, fit, probabilities
 from offline.lab.spaces import SPACES, Choices, model_with
-from offline.lab.tuning import METHODS, Method, TuningError, grid_of, tune
+from offline.lab.tuning import METHODS, Method, grid_of, tune
+from offline.lab.tuning_section import Plan, tune_models
+from offline.lab.tuning_studies import TuningError
 from offline.problem import Problem
+from offline.report.section import Picture
+from offline.report.workspace import LabOptions, Workspace
+from tests.offline.lab import visits, write_csv
+
+# A search that says after every trial how many are done, for a test that kills it.
+SEARCHING = """
+import sys
+from pathlib import Path
+from tests.offline.test_lab_tuning import rows
+from offline.lab.tuning import tune
+
+tell = lambda done, total: print(done, flush=True)
+tune(rows(), "logistic", sys.argv[1], trials=400, storage=Path(sys.argv[2]), on_progress=tell)
+"""
 
 
 def rows(count: int = 300, seed: int = 0) -> Problem:
@@ -41,10 +59,43 @@ def test_a_resumed_search_goes_on_and_repeats_nothing(method: Method, tmp_path: 
     again = tune(rows(), "logistic", method, trials=4, storage=study)
     assert again.resumed == 4
     pd.testing.assert_frame_equal(first.trials, again.trials)
-    if method != "grid":  # a larger grid has other points
-        more = tune(rows(), "logistic", method, trials=6, storage=study)
-        assert more.resumed == 4 and len(more.trials) == 6
-        assert more.trials["C"].nunique() == 6
+    more = tune(rows(), "logistic", method, trials=6, storage=study)
+    assert more.resumed == 4
+    assert more.trials["C"].nunique() == len(more.trials)
+    if method == "grid":  # the larger grid has other points, and all of them are tried
+        points = grid_of(SPACES["logistic"], 6)["C"]
+        assert set(points) <= set(more.trials["C"])
+    else:
+        assert len(more.trials) == 6
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_search_that_was_killed_in_the_middle_goes_on_where_it_stopped(
+    method: Method, tmp_path: Path
+) -> None:
+    study = tmp_path / "tuning.journal"
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(
+        [sys.executable, "-c", SEARCHING, method, str(study)], stdout=subprocess.PIPE, text=True, cwd=root
+    ) as killed:
+        assert killed.stdout is not None
+        told = [int(killed.stdout.readline()) for _ in range(5)]
+        killed.kill()
+    assert told == [0, 1, 2, 3, 4] and killed.returncode < 0
+    steps: list[tuple[int, int]] = []
+    total = 400 if method == "grid" else 40
+    resumed = tune(
+        rows(), "logistic", method, trials=total, minutes=0.05, storage=study,
+        on_progress=lambda *step: steps.append(step),
+    )  # fmt: skip
+    assert resumed.resumed >= 4
+    assert steps[0] == (resumed.resumed, total)
+    assert len(resumed.trials) > resumed.resumed
+    assert resumed.trials["C"].nunique() == len(resumed.trials)
+    if method != "optuna":  # whose proposals depend on the trials before
+        straight = tune(rows(), "logistic", method, trials=total, minutes=0.05)
+        common = min(len(resumed.trials), len(straight.trials))
+        assert resumed.trials["C"][:common].tolist() == straight.trials["C"][:common].tolist()
 
 
 def test_a_search_on_other_data_is_refused(tmp_path: Path) -> None:
@@ -88,3 +139,21 @@ def test_a_grid_stays_within_its_trials(trials: int) -> None:
     for space in SPACES.values():
         grid = grid_of(space, trials)
         assert int(np.prod([len(values) for values in grid.values()])) <= trials
+
+
+def test_random_search_and_optuna_draw_different_points() -> None:
+    found = [set(tune(rows(), "logistic", method, trials=5).trials["C"]) for method in ("random", "optuna")]
+    assert found[0] & found[1] == {1.0}  # the defaults
+
+
+def test_the_section_shows_every_search_and_its_history(tmp_path: Path) -> None:
+    path = write_csv(tmp_path, visits(800).to_csv(index=False))
+    workspace = Workspace(path, tmp_path, LabOptions(quick=True))
+    section = tune_models(workspace, Plan(models=("lightgbm",), trials=4))
+    assert set(section.figures["lightgbm"]["searches"]) == set(METHODS)
+    assert workspace.shared["settings"] == {"lightgbm": section.figures["lightgbm"]["settings"]}
+    history, settings = (part for part in section.parts if isinstance(part, Picture))
+    assert len(history.figure.data) == 2 * len(METHODS)
+    assert len(settings.figure.data) == len(SPACES["lightgbm"]) * len(METHODS)
+    again = tune_models(workspace, Plan(models=("lightgbm",), trials=4))
+    assert all(s["resumed"] == len(s["trials"]) for s in again.figures["lightgbm"]["searches"].values())

@@ -9,9 +9,9 @@ import pytest
 import redis
 
 from features.exceptions import SchemaMismatch, StoreUnavailable
-from features.offers import CustomerItems, Offer, OfferPolicy, OfferStore, items_keys, policy_key
+from features.keys import items_keys, policy_key, state_keys
+from features.offers import MOST_ITEMS, CustomerItems, Offer, OfferPolicy, OfferStore, Written
 from features.partition import partitions_of
-from features.redis_store import RedisStore
 from offline.recommendation.writing import write_offers
 from offline.report.workspace import Workspace
 from stream.embedded import RedisServer
@@ -48,6 +48,15 @@ def store(server: RedisServer) -> Iterator[OfferStore]:
     made.close()
 
 
+def know(server: RedisServer, customers: list[str]) -> None:
+    """Give customers a state."""
+    of = partitions_of([customer.encode() for customer in customers], POLICY.partitions).tolist()
+    with redis.Redis.from_url(server.url) as client:
+        client.mset(
+            {state_keys("shop", at, [name])[0]: b"state" for name, at in zip(customers, of, strict=True)}
+        )
+
+
 def test_a_policy_and_items_survive_their_stored_form() -> None:
     assert OfferPolicy.from_bytes(POLICY.to_bytes()) == POLICY
     items = CustomerItems("1f", ["a", "ü"], ["b"])
@@ -58,8 +67,9 @@ def test_what_another_program_wrote_is_refused_with_what_to_do() -> None:
     for raw in (b"{}", b"no json", POLICY.to_bytes().replace(b'"schema":1', b'"schema":9')):
         with pytest.raises(SchemaMismatch, match="intent recommend"):
             OfferPolicy.from_bytes(raw)
-    with pytest.raises(SchemaMismatch, match="intent recommend"):
-        CustomerItems.from_bytes(b"[1,2]")
+    for raw in (b"[1,2]", CustomerItems("1f", ["a"] * (MOST_ITEMS + 1)).to_bytes()):
+        with pytest.raises(SchemaMismatch, match="intent recommend"):
+            CustomerItems.from_bytes(raw)
 
 
 def test_a_policy_for_another_bundle_or_topic_is_refused() -> None:
@@ -70,19 +80,20 @@ def test_a_policy_for_another_bundle_or_topic_is_refused() -> None:
         POLICY.check(bundle="b-1", partitions=12)
 
 
-def test_items_carry_the_hash_tag_of_the_customers_state(server: RedisServer) -> None:
-    states = RedisStore(server.url, "shop")
-    (state_key,) = states._keys(2, ["c-17"])
+def test_items_carry_the_hash_tag_of_the_customers_state() -> None:
+    (state_key,) = state_keys("shop", 2, ["c-17"])
     (items_key,) = items_keys("shop", 2, ["c-17"])
-    states.close()
     assert items_key.split(b"}")[0] == state_key.split(b"}")[0]
     assert items_key != state_key
 
 
-def test_the_owner_of_a_partition_reads_what_was_written_for_its_customers(store: OfferStore) -> None:
+def test_the_owner_of_a_partition_reads_what_was_written_for_its_customers(
+    store: OfferStore, server: RedisServer
+) -> None:
     names = [f"c-{at}" for at in range(2_500)]
     made = [(name, CustomerItems("1f", [f"i{at}"])) for at, name in enumerate(names)]
-    assert store.write(POLICY, made) == 2_500
+    know(server, names)
+    assert store.write(POLICY, made) == Written(2_500, 0)
     of = partitions_of([name.encode() for name in names], 3)
     for partition in range(3):
         own = [name for name, at in zip(names, of, strict=True) if at == partition]
@@ -95,10 +106,19 @@ def test_the_owner_of_a_partition_reads_what_was_written_for_its_customers(store
     assert POLICY.offer(5, "high") is None
 
 
+def test_nothing_is_written_for_customers_without_a_state(store: OfferStore, server: RedisServer) -> None:
+    know(server, ["ada"])
+    own = [(name, CustomerItems("1f", ["a"])) for name in ("ada", "eve")]
+    assert store.write(POLICY, own) == Written(1, 1)
+    with redis.Redis.from_url(server.url) as client:
+        assert [key.split(b":o:")[1] for key in client.scan_iter("*:o:*")] == [b"ada"]
+
+
 def test_everything_that_is_written_expires(store: OfferStore, server: RedisServer) -> None:
+    know(server, ["c-1"])
     store.write(POLICY, [("c-1", CustomerItems("1f", ["a"]))], ttl_seconds=1_000)
     with redis.Redis.from_url(server.url) as client:
-        keys = list(client.scan_iter("*"))
+        keys = [key for key in client.scan_iter("*") if b":c:" not in key]
         assert policy_key("shop").encode() in keys
         assert len(keys) == 2
         assert all(0 < client.ttl(key) <= 1_000 for key in keys)
@@ -109,15 +129,16 @@ def test_a_redis_that_is_not_there_is_one_sentence() -> None:
         OfferStore("redis://127.0.0.1:1/0").policy()
 
 
-def test_offers_for_a_bundle_reach_redis(store: OfferStore, tmp_path: Path) -> None:
+def test_offers_for_a_bundle_reach_redis(store: OfferStore, server: RedisServer, tmp_path: Path) -> None:
     from features.log import write_log
 
     write_log(tmp_path / "log.parquet", tastes())
     bundle = random_bundle(tmp_path / "bundle")
+    know(server, [f"c{at}" for at in range(100)])
     written = write_offers(
         Workspace(tmp_path / "log.parquet", tmp_path), tmp_path / "bundle", store, partitions=3
     )
-    assert written.customers == 120
+    assert (written.customers, written.without_state) == (100, 20)
     assert written.policy.bundle == bundle.manifest.version
     policy = store.policy()
     assert policy is not None

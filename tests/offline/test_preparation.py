@@ -129,4 +129,32 @@ def test_the_section_tells_what_was_changed_on_online_shoppers() -> None:
     balance = section.figures["balance"].set_index("balancing")
     assert balance.loc["class weights", "mean probability"] > 0.25
     assert balance.loc["class weights, prior corrected", "mean probability"] == pytest.approx(0.155, abs=0.02)
-    assert [part.title for part in section.parts][0] == "What was changed: numbers"
+    assert [part.title for part in section.parts][:2] == [
+        "What is done, step by step",
+        "What was changed: numbers",
+    ]
+    steps = section.figures["steps"].set_index("step")
+    assert steps.loc["standardisation", "columns"] == 10
+    assert steps.loc["missing values", "columns"] == 0
+    assert steps.loc["duplicates", "how much"] == "125 rows"
+
+
+def test_the_steps_count_what_is_missing_and_what_is_constant() -> None:
+    rng = np.random.default_rng(0)
+    columns = pd.DataFrame({"x": rng.lognormal(0, 1, 400), "same": np.ones(400), "y": rng.normal(size=400)})
+    columns.loc[:39, "y"] = np.nan
+    problem = Problem("t", columns, dict.fromkeys(columns, "numeric"), rng.random(400) < 0.4, "bought")
+    section = preparation_section(problem, hold_out(problem))
+    steps = section.figures["steps"].set_index("step")
+    assert steps.loc["constant", "columns"] == 1
+    assert steps.loc["missing values", "how much"] == "40 values"
+    assert steps.loc["result", "columns"] == 4
+    assert "same" not in section.parts[1].frame["column"].tolist()  # type: ignore[union-attr]
+
+
+def test_a_problem_of_leaks_only_has_no_trial_of_balances() -> None:
+    target = np.arange(100) % 3 == 0
+    columns = pd.DataFrame({"told": target * 1.0})
+    problem = Problem("t", columns, {"told": "numeric"}, target, "bought", leaks={"told": "as told"})
+    section = preparation_section(problem, hold_out(problem))
+    assert section.figures["balance"] is None

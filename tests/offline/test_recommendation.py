@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -116,12 +117,29 @@ def test_nothing_of_the_test_span_is_learned(known: Interactions) -> None:
 
 def test_the_trial_finds_that_tastes_beat_popularity(known: Interactions) -> None:
     trial = try_out(known, QUICK_RECIPES)
-    lower = trial.differences.set_index("recommender")["low"]
-    assert lower[ALS] > 0
-    assert lower[ITEM_ITEM] > 0
+    differences = trial.differences.set_index("recommender")
+    for measure in ("NDCG", "new NDCG", "new hit rate"):
+        assert differences.loc[ALS, f"{measure} low"] > 0
+        assert differences.loc[ITEM_ITEM, f"{measure} low"] > 0
+    assert differences.loc[ALS, "NDCG low"] < differences.loc[ALS, "NDCG"] < differences.loc[ALS, "NDCG high"]
+    own = trial.scores.set_index("recommender")
+    assert np.isnan(own.loc[OWN, "new NDCG"])
     assert trial.what == "bought"
     assert trial.best.kind in (ALS, ITEM_ITEM, OWN)
     assert trial.best_new.kind in (ALS, ITEM_ITEM)
+
+
+def test_where_nothing_beats_popularity_beyond_chance_popularity_is_chosen() -> None:
+    rng = np.random.default_rng(3)
+    events: list[dict[str, Any]] = []
+    for customer in range(100):
+        for day in np.sort(rng.choice(80, 6, replace=False)):
+            line = [{"item_id": f"i{rng.integers(30)}", "price": 3.0, "quantity": 1}]
+            at = START_MS + int(day) * DAY_MS + customer
+            events.append(event(len(events), "purchase", f"c{customer}", at, items=line, value=3.0))
+    trial = try_out(Interactions.of(conform(log_of(events))), QUICK_RECIPES)
+    assert trial.best.kind == trial.best_new.kind == POPULAR
+    assert trial.scores.set_index("recommender").loc[POPULAR, ["chosen", "chosen for new"]].all()
 
 
 def test_equal_seeds_give_equal_recommendations(known: Interactions) -> None:
@@ -152,4 +170,7 @@ def test_the_section_has_items_for_every_customer(tmp_path: Path) -> None:
     write_log(tmp_path / "log.parquet", tastes())
     section = recommend(Workspace(tmp_path / "log.parquet", tmp_path))
     assert section.figures["recommended_customers"] == 120
+    listed = pd.read_csv(tmp_path / "recommendations.csv")
+    assert listed["customer"].nunique() == len(listed) == 120
+    assert (listed["items"].str.split("|").str.len() == 10).all()
     assert {offer["band"] for offer in section.figures["offers"]} == set(BANDS)

@@ -15,12 +15,14 @@ import pytest
 from features.bundle import Calibration, DataFingerprint, Manifest
 from features.segments import Segment, Segmenter
 from offline.exceptions import MissingExtra, TrainingError
+from offline.report.bundle_card import card_of_bundle
 from offline.report.html import page
-from offline.report.model_card import card_of_bundle, card_of_table, to_markdown
+from offline.report.model_card import to_markdown
 from offline.report.pages import write_report
 from offline.report.plain import plain
 from offline.report.section import Picture, Section, Table, Text
 from offline.report.stages import STAGES, Stage, StageError, choose, lazily, run_stage, run_stages
+from offline.report.table_card import card_of_table
 from offline.report.tables import shown
 from offline.report.workspace import Workspace
 from offline.tables import TableError, problem_from_table
@@ -134,8 +136,8 @@ def test_figures_stand_beside_the_page_as_json(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (pd.Timestamp("2024-01-02"), "2024-01-02"), (np.int64(1_000), "1,000"), (0.00012345, "1.23e-04"),
-        (1234.5, "1,234"), (None, "–"), (np.bool_(False), "no"), ((1, 2.5), "1, 2.5"),
+        (pd.Timestamp("2024-01-02"), "2024-01-02"), (np.int64(1_000), "1,000"), (0.00012345, "0.00012"),
+        (1e-7, "1.00e-07"), (1234.5, "1,234"), (None, "–"), (np.bool_(False), "no"), ((1, 2.5), "1, 2.5"),
     ],
 )  # fmt: skip
 def test_values_are_shown_for_people(value: object, text: str) -> None:
@@ -235,4 +237,4 @@ def test_the_card_of_a_table_warns_of_leaks(table: Path) -> None:
     metrics = {"lightgbm": {"auc": 0.8, "pr_auc": 0.5, "prevalence": 0.3, "ece": 0.02, "examples": 600}}
     text = to_markdown(card_of_table(problem, metrics))
     assert "seconds seems to know the target (as told)" in text
-    assert "lightgbm ranks the buyer higher in 80% of cases" in text
+    assert "lightgbm ranks the positive session higher in 80% of cases" in text

@@ -18,6 +18,7 @@ from offline.segments.clustering import (
     agreement,
     choose,
     dense_groups,
+    dense_stability,
     hierarchy,
     kmeans,
     nearest,
@@ -74,6 +75,25 @@ def test_a_hierarchy_and_density_find_the_same_clouds() -> None:
     assert len(sample) == len(points)
     assert agreement([dense[dense >= 0], truth[dense >= 0]]) > 0.95
     assert silhouette(points, truth) > 0.8
+
+
+def test_dense_groups_are_steady_where_there_are_clouds_and_not_where_there_are_none() -> None:
+    assert dense_stability(clouds([(0, 0), (5, 0), (0, 5)])) > 0.9
+    assert dense_stability(np.random.default_rng(0).uniform(size=(600, 2))) < 0.6
+
+
+def test_every_number_of_segments_is_tried_with_a_hierarchy_too() -> None:
+    tried = choose(clouds([(0, 0), (5, 0), (0, 5), (5, 5)])).tried.set_index("segments")
+    assert tried["ward"].idxmax() == 4
+    assert tried.loc[4, "ward"] == pytest.approx(tried.loc[4, "silhouette"], abs=0.01)
+
+
+def test_names_fit_what_a_column_measures() -> None:
+    centroids = pd.DataFrame({"Page_Views": [1.0, -1.0], "Visit_Duration": [0.8, -0.8]})
+    assert name_rows(centroids) == [
+        "Many page views, long visit duration",
+        "Few page views, short visit duration",
+    ]
 
 
 def test_names_do_not_say_one_thing_twice() -> None:
@@ -134,6 +154,8 @@ def test_the_section_of_a_table_leaves_the_target_out(tmp_path: Path) -> None:
     assert list(workspace.problem.leaks) == ["told"]
     assert "told" not in section.figures["columns"]
     assert section.figures["profile"]["positive"].sum() == int((frame["bought"] == "yes").sum())
+    words = next(part for part in section.parts if part.title == "Segments in words")
+    assert all("(all: " in text for text in words.frame["what sets them apart"])  # type: ignore[union-attr]
 
 
 def test_the_section_of_a_log_shows_every_picture(tmp_path: Path) -> None:
@@ -146,8 +168,13 @@ def test_the_section_of_a_log_shows_every_picture(tmp_path: Path) -> None:
         "Profile of every segment",
         "Movement between segments",
         "Three ways of dividing",
+        "Three ways of dividing, in two principal components",
+        "Customers and revenue by segment",
     ):
         assert wanted in titles
+    compared = section.figures["compared"]
+    assert compared["way"].tolist() == ["K-means", "hierarchical (Ward)", "density (HDBSCAN)"]
+    assert compared["stability"].between(-1, 1).all()
 
 
 def test_online_retail_is_divided_on_the_log_scale() -> None:

@@ -10,8 +10,10 @@ import pytest
 
 from offline.tables import TableError, TableOptions, problem_from_table, read_problem_from_table
 from offline.tables.columns import read_column
+from offline.tables.dates import read_dates
 from offline.tables.holdout import hold_out
 from offline.tables.leaks import find_leaks
+from offline.tables.numbers import read_numbers
 from offline.tables.reading import read_table
 from tests.offline.lab import data_set, visits, write_csv
 
@@ -105,7 +107,9 @@ def test_a_kind_can_be_overruled(tmp_path: Path) -> None:
         ("a,b,c\n1,2,3\n4,5,6\n7,8,9\n", "no column has exactly two values"),
         ("y,bought\n0,0\n1,1\n0,1\n", r"several columns may be meant \(y, bought\)"),
         ("price,y\n" + "1.5,0\n2.5,1\n" * 40 + "1O.5,1\n", "row 81, column 'price': '1O.5' is no number"),
-        ("price,y\n1,0\n2,\n3,1\n", "no column has exactly two values"),
+        ("price,y\n1,0\n2,\n3,1\n", "row 2, column 'y': the target is missing"),
+        ("a,b,converted\n1,0,x\n2,1,y\n3,0,z\n", r"'converted' has 3 values \(x, y, z\)"),
+        ("day,y\n" + "2024-01-01,0\n,1\n" * 20 + "soon,1\n", "row 41, column 'day': 'soon' is no date"),
     ],
 )
 def test_bad_data_is_told_with_row_and_column(tmp_path: Path, text: str, message: str) -> None:
@@ -146,6 +150,71 @@ def test_a_delimiter_an_encoding_and_missing_values_are_recognised(tmp_path: Pat
     frame = read_table(path)
     assert frame["stadt"].tolist()[:2] == ["Köln", "Bonn"]
     assert frame.isna().sum().to_dict() == {"stadt": 1, "wert": 1, "y": 0}
+
+
+@pytest.mark.parametrize(
+    ("texts", "values", "how"),
+    [
+        (["0,5", "12,25", "3"], [0.5, 12.25, 3.0], "numbers with a decimal comma"),
+        (["1.234,50", "1.000", "7,25"], [1234.5, 1000.0, 7.25], "numbers with a decimal comma"),
+        (["1,234.5", "7", "1,000,000"], [1234.5, 7.0, 1e6], "numbers, commas between thousands"),
+        (["1.234", "2.5", "3.125"], [1.234, 2.5, 3.125], "numbers"),
+        (["12,50 €", "€ 3,00", "4"], [12.5, 3.0, 4.0], "numbers with a decimal comma, in €"),
+        (["10%", "5 %", "12.5%"], [10.0, 5.0, 12.5], "numbers, in %"),
+        (["1 234,5", "1\u202f000,0", "2"], [1234.5, 1000.0, 2.0], "numbers with a decimal comma"),
+    ],
+)
+def test_numbers_are_read_as_they_are_written_in_different_places(
+    texts: list[str], values: list[float], how: str
+) -> None:
+    found = read_numbers(pd.Series(texts))
+    assert found.values.tolist() == values
+    assert found.how == how
+
+
+def test_what_is_no_number_in_a_column_of_decimal_commas_is_told_with_its_row(tmp_path: Path) -> None:
+    text = "preis;y\n" + "1,5;0\n2,5;1\n" * 40 + "12.5;1\n"
+    with pytest.raises(TableError, match=r"row 81, column 'preis': '12\.5' is no number"):
+        problem_from_table(write_csv(tmp_path, text))
+
+
+def test_two_currencies_are_not_mixed_up() -> None:
+    assert read_column(pd.Series(["1.50 €", "2.00 $", "3.25 €"])).kind == "categorical"
+
+
+@pytest.mark.parametrize(
+    ("texts", "second", "how"),
+    [
+        (["01.02.2024", "02.03.2024"], "2024-03-02", "dates, day first (no value tells which)"),
+        (["01/02/2024", "02/13/2024"], "2024-02-13", "dates, month first"),
+        (["01/02/24", "13/02/24"], "2024-02-13", "dates, day first"),
+        (
+            ["1.2.2024 8:05", "2.2.2024 18:30:10"],
+            "2024-02-02 18:30:10",
+            "dates, day first (no value tells which)",
+        ),
+    ],
+)
+def test_the_order_of_day_and_month_is_told_by_the_column(texts: list[str], second: str, how: str) -> None:
+    found = read_dates(pd.Series(texts))
+    assert found.values.iloc[1] == pd.Timestamp(second, tz="UTC")
+    assert found.how == how
+
+
+def test_a_day_that_there_is_not_is_told_with_its_row(tmp_path: Path) -> None:
+    text = "tag,y\n" + "01.02.2024,0\n28.02.2024,1\n" * 20 + "31.02.2024,1\n"
+    with pytest.raises(TableError, match=r"row 41, column 'tag': '31\.02\.2024' is no date"):
+        problem_from_table(write_csv(tmp_path, text))
+
+
+def test_yes_and_no_are_understood_in_other_languages(tmp_path: Path) -> None:
+    text = "x;mitglied;gekauft\n" + "1;ja;ja\n2;nein;ja\n3;ja;nein\n" * 5
+    path = tmp_path / "tabelle.csv"
+    path.write_text(text, encoding="utf-16")
+    problem = problem_from_table(path)
+    assert problem.target_name == "gekauft"
+    assert problem.prevalence == pytest.approx(2 / 3)
+    assert problem.kinds["mitglied"] == "boolean"
 
 
 def test_parquet_and_csv_of_a_table_give_the_same_problem(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ class Counting:
 
     async def run(self, turns: Sequence[Turn], load: Load) -> list[Folded]:
         customers = [list(dict.fromkeys(one.key.decode() for one in turn.batch.records)) for turn in turns]
-        states = await load(customers)
+        states = [loaded.states for loaded in await load(customers)]
         if self.failures:
             raise self.failures.pop(0)
         for turn, own, rows in zip(turns, customers, states, strict=True):
@@ -168,6 +168,7 @@ class ScriptedStore(MemoryStore):
         new: PartitionRecord,
         customers: Sequence[str],
         states: States,
+        erased: Sequence[str] = (),
     ) -> None:
         self._reach()
         with self._one_by_one:  # a file holds one moment of all partitions
@@ -186,7 +187,7 @@ class ScriptedStore(MemoryStore):
                 assert found is not None
                 theirs = found._replace(epoch=found.epoch + 1, token=b"another" + bytes(9))
                 self.claim(partition, found, theirs)
-            super().save(partition, expected, new, customers, states)
+            super().save(partition, expected, new, customers, states, erased)
             self._files.append(_copy((self._records, self._states)))
         if step == "no answer":
             raise StoreUnavailable("no answer")

@@ -10,7 +10,7 @@ from aiokafka import ConsumerRecord
 from features.log import ERASED, LOG_SCHEMA
 from features.partition import partitions_of
 from stream.archive import Taken, merge, runs_of, take_events
-from stream.replay import encode_rows
+from stream.log_records import encode_rows
 from tests.stream.logs import START, events_of, random_log, random_row, table_of
 
 PARTITIONS = 3

@@ -1,19 +1,24 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
+from msgspec import structs, to_builtins
 from rich.console import Console
 
+from features.bundle import BANDS
 from features.exceptions import IntentError
+from features.offers import CustomerItems, Offer, OfferPolicy, OfferStore
 from features.state import STATE, States
 from features.store import NO_WATERMARK, MemoryStore, PartitionRecord
 from features.vector import COLUMN_NAMES, COLUMNS, NEVER_S
-from stream.cli.customer import bundle_of, described, is_past, partition_of
+from stream.cli.customer import bundle_of, described, is_past, partition_of, recommended
 from stream.cli.customer_view import column_text, customer_view
+from stream.scores import Recommendation
 from stream.settings import Settings
 from tests.bundles import SEGMENTS, random_bundle
 
@@ -66,10 +71,12 @@ def test_a_bundle_adds_the_score(tmp_path: Path, states: States) -> None:
     assert known["vector"]["segment"] == known["score"]["segment"]["id"]
 
 
-def shown(known: dict[str, Any], *, everything: bool = False) -> str:
+def shown(known: dict[str, Any], *, no_offer: str = "", everything: bool = False) -> str:
     console = Console(file=StringIO(), width=80)
     hours_later = 1_772_366_400_000 + 3 * 3_600_000
-    for part in customer_view(known, "no score: because", hours_later, everything=everything):
+    for part in customer_view(
+        known, "no score: because", hours_later, no_offer=no_offer, everything=everything
+    ):
         console.print(part)
     assert isinstance(console.file, StringIO)
     return console.file.getvalue()
@@ -98,6 +105,62 @@ def test_people_read_durations_and_never_and_nothing_that_is_zero(states: States
 def test_a_score_is_one_line(tmp_path: Path, states: States) -> None:
     known = described(random_bundle(tmp_path), "UTC", "ada", 3, states)
     assert f"{known['score']['purchase_intent']:.1%} within 30 min of the last event" in shown(known)
+
+
+OFFERS = OfferPolicy(
+    version="p1",
+    bundle="random-6",
+    partitions=5,
+    created_at="",
+    offers=[
+        Offer(segment=at, segment_name=name, band=band, offer="news", text="News for them", items=["s1"])
+        for at, name in enumerate(SEGMENTS)
+        for band in BANDS
+    ],
+    popular=[],
+)
+
+
+class Offers:
+    """An `OfferStore` in memory."""
+
+    def __init__(self, policy: OfferPolicy | None, items: CustomerItems | None = None) -> None:
+        self._policy, self._items = policy, items
+
+    def policy(self) -> OfferPolicy | None:
+        return self._policy
+
+    def items(self, partition: int, customers: Sequence[str]) -> list[CustomerItems | None]:
+        assert (partition, customers) == (3, ["ada"])
+        return [self._items]
+
+
+def test_what_is_recommended_is_shown_with_whose_items_they_are(tmp_path: Path, states: States) -> None:
+    bundle = random_bundle(tmp_path)
+    known = described(bundle, "UTC", "ada", 3, states)
+    own = cast(OfferStore, Offers(OFFERS, CustomerItems("p1", ["i1", "i2"], ["i2"])))
+    found = recommended(own, bundle, 5, 0.0, known)
+    assert isinstance(found, Recommendation)
+    lines = shown(known | {"recommendation": to_builtins(found)}).splitlines()
+    assert "offer news: News for them" in lines
+    assert "items (the customer's own): i1, i2" in lines
+    assert "new to the customer: i2" in lines
+    found = recommended(cast(OfferStore, Offers(OFFERS)), bundle, 5, 0.0, known)
+    assert "items (of the segment): s1" in shown(known | {"recommendation": to_builtins(found)})
+
+
+def test_why_nothing_is_recommended_is_one_line(tmp_path: Path, states: States) -> None:
+    bundle = random_bundle(tmp_path)
+    known = described(bundle, "UTC", "ada", 3, states)
+
+    def why(policy: OfferPolicy | None, *, partitions: int = 5, holdout: float = 0.0) -> object:
+        return recommended(cast(OfferStore, Offers(policy)), bundle, partitions, holdout, known)
+
+    assert "`intent recommend --write`" in str(why(None))
+    assert "written for 5 partitions, the topic has 7" in str(why(OFFERS, partitions=7))
+    assert "holdout" in str(why(OFFERS, holdout=1.0))
+    assert "no offer" in str(why(structs.replace(OFFERS, offers=[])))
+    assert "because of this" in shown(known, no_offer="because of this").splitlines()
 
 
 def test_seconds_are_shown_as_durations() -> None:

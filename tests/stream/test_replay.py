@@ -9,7 +9,8 @@ from kafka.partitioner.default import murmur2
 
 from features.events import Event, decode, encode
 from features.exceptions import IntentError, LogError
-from stream.replay import Encoded, Pace, check_partitions, encode_rows, parse_speed
+from stream.log_records import Encoded, check_partitions, encode_rows
+from stream.pacing import Pace, parse_speed
 from tests.stream.logs import START, events_of, random_log, table_of
 
 

@@ -13,15 +13,16 @@ import pytest
 
 from features.log import ERASED, LOG_SCHEMA
 from features.state import DAY_MS, States, empty, to_bytes
+from features.store import Loaded
 from features.watermark import BEGINNING
 from stream import score_log as scoring
 from stream.batches import RecordBatch
 from stream.dead_letters import DeadLetter
 from stream.engine import Engine
 from stream.job import Folded
+from stream.log_records import encode_rows
 from stream.metrics import ScorerMetrics
 from stream.publisher import Output, Publisher
-from stream.replay import encode_rows
 from stream.score_log import ScoredLog, score_log
 from stream.scorer import Scorer
 from stream.scores import Score, decode_score
@@ -118,8 +119,11 @@ async def _streamed(engine: Engine, log: pa.Table, batch_size: int) -> list[Part
                 )
             )
 
-        async def load(groups: Sequence[Sequence[str]], turns: list[Partition] = turns) -> list[States]:
-            return [turn.load(customers) for turn, customers in zip(turns, groups, strict=True)]
+        async def load(
+            groups: Sequence[Sequence[str]], *, items: bool = False, turns: list[Partition] = turns
+        ) -> list[Loaded]:
+            assert not items
+            return [Loaded(turn.load(own), ()) for turn, own in zip(turns, groups, strict=True)]
 
         for turn, folded in zip(turns, await scorer.run(turns, load), strict=True):
             turn.save(folded)
@@ -186,7 +190,11 @@ def test_scores_come_in_the_order_of_the_log_with_the_fields_of_the_contract(
     scores = score_log(log, engine, partitions=PARTITIONS).scores
     wanted = set(scores["event_id"].to_pylist())
     assert scores["event_id"].to_pylist() == [e for e in log["event_id"].to_pylist() if e in wanted]
-    assert set(scores.column_names) == set(Score.__struct_fields__) - {"scored_at", "reasons"}
+    assert set(scores.column_names) == set(Score.__struct_fields__) - {
+        "scored_at",
+        "reasons",
+        "recommendation",
+    }
 
 
 def test_rows_of_erased_customers_move_the_watermark_and_nothing_else(engine: Engine, seed: int) -> None:

@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import pytest
 
-from features.bundle import Bundle
+from features.bundle import BANDS, Bundle
+from features.offers import CustomerItems, Offer, OfferPolicy
 from features.state import DAY_MS, States, empty
+from features.store import Loaded
 from features.watermark import BEGINNING
 from stream.batches import RecordBatch
 from stream.dead_letters import DeadLetter
@@ -18,6 +21,7 @@ from stream.engine import Engine
 from stream.job import Folded
 from stream.metrics import ScorerMetrics
 from stream.publisher import Output, Publisher
+from stream.recommending import NewestRecommender, Recommender
 from stream.scorer import Scorer
 from stream.scores import decode_score
 from tests.bundles import random_bundle
@@ -55,16 +59,17 @@ class MemoryTurn:
     def __init__(self, story: list[str]) -> None:
         self.story = story
         self.states: dict[str, States] = {}
+        self.items: dict[str, bytes] = {}
 
-    async def load(self, groups: Sequence[Sequence[str]]) -> list[States]:
-        self.story.append("load")
+    async def load(self, groups: Sequence[Sequence[str]], *, items: bool = False) -> list[Loaded]:
+        self.story.append("load with items" if items else "load")
         [customers] = groups
         assert len(set(customers)) == len(customers)
         states = empty(len(customers))
         for at, customer in enumerate(customers):
             if customer in self.states:
                 states[at] = self.states[customer]
-        return [states]
+        return [Loaded(states, [self.items.get(customer) for customer in customers] if items else ())]
 
     def save(self, folded: Folded) -> None:
         for customer, state in zip(folded.customers, folded.states, strict=True):
@@ -95,8 +100,8 @@ class Bench:
         [folded] = asyncio.run(self.scorer.run([self.turn], self.turn.load))
         return folded
 
-    def count(self, name: str) -> Any:
-        return self.metrics.registry.get_sample_value(name)
+    def count(self, name: str, **labels: str) -> Any:
+        return self.metrics.registry.get_sample_value(name, labels)
 
     def events(self) -> list[str | None]:
         return [value and decode_score(value).event_id for _, value in self.printer.scores]  # type: ignore[misc]
@@ -194,3 +199,56 @@ def test_the_watermark_before_the_batch_is_the_turns(bench: Bench) -> None:
     assert [letter.reason for letter in bench.printer.letters] == ["late", "late"]
     assert (bench.events(), folded.watermark) == (["good-2", "good-3"], NOW + 2)
     assert folded.states["events"].tolist() == [2]
+
+
+class Offers:
+    """A recommender's source that has one policy: an offer for every segment and band."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        offers = [
+            Offer(segment=at, segment_name="", band=band, offer="news", text="News", items=["general"])
+            for at in range(len(bundle.segmenter.segments))
+            for band in BANDS
+        ]
+        policy = OfferPolicy(
+            version="p1", bundle="", partitions=PARTITIONS, created_at="", offers=offers, popular=[]
+        )
+        self.current = Recommender(policy, len(bundle.segmenter.segments))
+
+
+def recommended(bench: Bench) -> list[list[str] | None]:
+    scores = [decode_score(value) for _, value in bench.printer.scores if value]
+    return [score.recommendation and score.recommendation.items for score in scores]
+
+
+def test_without_offers_scores_carry_nothing_and_no_items_are_asked_for(bench: Bench) -> None:
+    bench.turn.items["anna"] = CustomerItems("p1", ["own"]).to_bytes()
+    bench.run(GOOD)
+    assert bench.story[0] == "load"
+    assert recommended(bench) == [None] * 4
+    assert all(b"recommendation" not in (value or b"") for _, value in bench.printer.scores)
+
+
+def test_with_offers_scores_carry_the_customers_items_and_are_else_the_same(
+    bench: Bench, bundle: Bundle
+) -> None:
+    bench.run(GOOD)
+    plain = [decode_score(value) for _, value in bench.printer.scores if value]
+    bench.scorer.recommending = cast(NewestRecommender, Offers(bundle))
+    bench.turn.items["anna"] = CustomerItems("p1", ["own"]).to_bytes()
+    bench.story.clear()
+    bench.run(GOOD)
+    assert bench.story == ["load with items", "produce", "acknowledged"]
+    assert recommended(bench) == [["own"]] * 4
+    assert bench.count("intent_recommended_total", source="customer") == 4
+    rich = [decode_score(value) for _, value in bench.printer.scores if value]
+    assert [msgspec.structs.replace(score, recommendation=None) for score in rich] == plain
+
+
+def test_items_from_before_an_erasure_are_not_shown_after_it(bench: Bench, bundle: Bundle) -> None:
+    bench.scorer.recommending = cast(NewestRecommender, Offers(bundle))
+    bench.turn.items["anna"] = CustomerItems("p1", ["own"]).to_bytes()
+    folded = bench.run(batch(record(4, None), record(5, good(7, NOW + 9))))
+    assert recommended(bench) == [["general"]]
+    assert (list(folded.customers), list(folded.erased)) == (["anna"], ["anna"])
+    assert list(bench.run(GOOD).erased) == []

@@ -14,7 +14,7 @@ from features.state import DAY_MS, empty
 from features.vector import schema_hash
 from stream.decisions import ACTIONS
 from stream.engine import Engine, Scored, slots_of
-from stream.scores import Score, decode_score, encode_scores, with_tombstones
+from stream.scores import Recommendation, Score, decode_score, encode_scores, with_tombstones
 from tests.bundles import SEGMENTS, random_bundle
 from tests.features.histories import MINUTE, MONDAY, SECOND, event
 
@@ -70,6 +70,21 @@ def test_a_probability_survives_the_text_to_the_last_bit(engine: Engine) -> None
     bundle, columns, said = three(engine)
     values = [json.loads(value) for _, value in encode_scores(bundle, columns, said, CLOCK)]
     assert [value["purchase_intent"] for value in values] == said.probability.tolist()
+
+
+def test_a_recommendation_is_written_where_there_is_one_and_else_not_at_all(engine: Engine) -> None:
+    one = Recommendation("win_back", "Come back", ["i1", "ü"], "customer", "p1", ["ü"])
+    plain = encode_scores(*three(engine), CLOCK)
+    [(_, first), (_, second)] = encode_scores(*three(engine), CLOCK, [one, None])
+    assert decode_score(first).recommendation == one
+    assert second == plain[1][1]
+    assert b"recommendation" not in second
+    fields = json.loads(first)
+    assert fields.pop("recommendation") == {
+        "offer": "win_back", "text": "Come back", "items": ["i1", "ü"], "source": "customer",
+        "policy_version": "p1", "new_items": ["ü"],
+    }  # fmt: skip
+    assert fields == json.loads(plain[0][1]), "the score itself does not depend on it"
 
 
 def test_equal_scores_have_equal_bytes(engine: Engine) -> None:

@@ -5,10 +5,16 @@ from io import StringIO
 from rich.console import Console
 
 from stream.cli.watch import Board
-from stream.scores import Score, SegmentRef
+from stream.scores import Recommendation, Score, SegmentRef
 
 
-def score(customer: str, intent: float = 0.5, band: str = "low", holdout: bool = False) -> Score:
+def score(
+    customer: str,
+    intent: float = 0.5,
+    band: str = "low",
+    holdout: bool = False,
+    recommendation: Recommendation | None = None,
+) -> Score:
     return Score(
         event_id="e",
         customer_id=customer,
@@ -26,13 +32,18 @@ def score(customer: str, intent: float = 0.5, band: str = "low", holdout: bool =
         holdout=holdout,
         model_version="m",
         features_version="f",
+        recommendation=recommendation,
     )
 
 
-def shown(board: Board) -> list[str]:
+def text(board: Board) -> str:
     console = Console(file=StringIO(), width=120)
     console.print(board.table())
-    lines = console.file.getvalue().splitlines()
+    return console.file.getvalue()
+
+
+def shown(board: Board) -> list[str]:
+    lines = text(board).splitlines()
     return [line for line in lines if "loyal [b]" in line]
 
 
@@ -64,3 +75,18 @@ def test_the_table_remembers_a_bounded_number_of_customers() -> None:
     for number in range(10):
         board.add(score(f"c{number}", intent=1 - number / 10))
     assert [line.split()[1] for line in shown(board)] == ["c7", "c8", "c9"]
+
+
+def test_offers_have_a_column_as_soon_as_there_are_some() -> None:
+    board = Board()
+    board.add(score("ada"))
+    assert "offer" not in text(board)
+    own = Recommendation("win_back", "Come back", ["i1", "i2", "[b]3", "i4"], "customer", "p1")
+    board.add(score("bob", recommendation=own))
+    board.add(score("eve", recommendation=Recommendation("news", "News", ["i7"], "segment", "p1")))
+    assert "offer: items" in text(board)
+    lines = {line.split()[1]: line for line in shown(board)}
+    assert "win_back: i1, i2, [b]3 *" in lines["bob"]
+    assert "i4" not in lines["bob"]
+    assert "news: i7 " in lines["eve"]
+    assert "*" not in lines["eve"] + lines["ada"]

@@ -5,6 +5,7 @@ tables and comparisons: categories have embeddings, numbers may have, and one ne
 """
 
 from offline.lab.networks.classifier import NetworkClassifier
+from offline.lab.networks.distilled import DistilledNetwork
 from offline.lab.networks.inputs import NetworkInputs
 
-__all__ = ["NetworkClassifier", "NetworkInputs"]
+__all__ = ["DistilledNetwork", "NetworkClassifier", "NetworkInputs"]

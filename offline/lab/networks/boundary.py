@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
 from features.exceptions import IntentError
+from offline.insight.axes import Axis
 from offline.lab.models import MODELS, fit, network, probabilities
 from offline.lab.networks.architectures import Architecture
 from offline.lab.networks.training import Training
@@ -21,10 +22,9 @@ from offline.report.theme import DIVERGING, NEGATIVE_COLOUR, POSITIVE_COLOUR, sc
 Floats = NDArray[np.float64]
 Exact = Callable[[Floats, Floats], Floats]
 
-_CELLS: Final = 60
 _DOTS: Final = 400
-_EDGES: Final = (0.005, 0.995)
-_SKEWED: Final = 4.0
+# With fewer positives than this, hardly any place reaches a probability of one half.
+_RARE, _EVEN = 0.25, 0.5
 
 
 class BoundaryError(IntentError):
@@ -42,8 +42,8 @@ class Boundary(NamedTuple):
     """Surfaces of models that know two columns only."""
 
     names: tuple[str, str]
-    x: Floats
-    y: Floats
+    x: Axis
+    y: Axis
     surfaces: list[Surface]
     level: float
 
@@ -51,7 +51,7 @@ class Boundary(NamedTuple):
 def boundary(
     problem: Problem, names: Sequence[str], *, exact: Exact | None = None, seed: int = 0, quick: bool = False
 ) -> Boundary:
-    """Fit logistic regression and a network on two numeric columns, and evaluate both on a grid.
+    """Fit logistic regression and a network on any two columns, and evaluate both on a grid.
 
     The boundary is drawn where the probability is one half, or, where less than a quarter is positive, the prevalence
     doubled: with rare positives hardly any place reaches one half.
@@ -59,112 +59,106 @@ def boundary(
     Parameters
     ----------
     exact
-        The true probability of a grid's points, where it is known.
+        The true probability of a grid's points, where it is known; of numbers only.
 
     Raises
     ------
     BoundaryError
-        A column is unknown or not numeric.
+        A column is unknown, or the same is named twice.
     """
     for name in names:
-        if problem.kinds.get(name) != "numeric":
-            known = [name for name, kind in problem.kinds.items() if kind == "numeric"]
-            raise BoundaryError(f"{name!r} is no numeric column: choose two of {', '.join(known)}")
+        if name not in problem.columns:
+            raise BoundaryError(f"there is no column {name!r}: choose two of {', '.join(problem.columns)}")
     first, second = names
     if first == second:
         raise BoundaryError(f"a boundary needs two different columns, {first!r} was named twice")
     two = problem.without(set(problem.columns) - {first, second})
-    x, y = _axis(two.columns[first]), _axis(two.columns[second])
-    points = np.array(np.meshgrid(x, y)).reshape(2, -1)
-    grid = pd.DataFrame({first: points[0], second: points[1]})[list(two.columns)]
-    training = Training(epochs=15 if quick else 60, patience=15)
+    x, y = (Axis.of(two.columns[name], two.kinds[name]) for name in (first, second))
+    rows, columns = (grid.ravel() for grid in np.indices((len(y.at), len(x.at))))
+    points = {first: x.values.iloc[columns], second: y.values.iloc[rows]}
+    grid = pd.DataFrame({name: points[name].reset_index(drop=True) for name in two.columns})
+    training = Training(epochs=40 if quick else 60, patience=15)
     models = {
         "logistic regression": MODELS["logistic"].make(two.kinds, seed, quick),
         "Keras network": network(two.kinds, Architecture(hidden=(64, 64), dropout=0.0), training, seed=seed),
     }
+    shape = len(y.at), len(x.at)
     surfaces = [
-        Surface(title, probabilities(fit(model, two), grid).reshape(len(y), len(x)))
-        for title, model in models.items()
+        Surface(title, probabilities(fit(model, two), grid).reshape(shape)) for title, model in models.items()
     ]
     if exact is not None:
-        surfaces.append(Surface("the truth", exact(points[0], points[1]).reshape(len(y), len(x))))
+        truth = exact(grid[first].to_numpy(np.float64), grid[second].to_numpy(np.float64))
+        surfaces.append(Surface("the truth", truth.reshape(shape)))
     prevalence = problem.prevalence
-    return Boundary((first, second), x, y, surfaces, 0.5 if prevalence >= 0.25 else 2 * prevalence)  # noqa: PLR2004
+    level = _EVEN if prevalence >= _RARE else 2 * prevalence
+    return Boundary((first, second), x, y, surfaces, level)
 
 
 def picture(problem: Problem, found: Boundary, title: str) -> Picture:
     """Draw surfaces side by side with some of the rows."""
-    first, second = found.names
     count = len(found.surfaces)
     figure = make_subplots(
         1, count, subplot_titles=[surface.title for surface in found.surfaces], shared_yaxes=True,
         horizontal_spacing=0.03,
     )  # fmt: skip
-    rng = np.random.default_rng(0)
-    dots = np.sort(rng.choice(len(problem), min(_DOTS, len(problem)), replace=False))
-    axes = [_scale(problem.columns[name]) for name in (first, second)]
+    dots = _dots(problem, found)
     top = max(2 * found.level, float(max(surface.probabilities.max() for surface in found.surfaces)))
-    middle = found.level / min(1.0, top)
+    top = min(1.0, top)
     for at, surface in enumerate(found.surfaces):
         where = {"row": 1, "col": at + 1}
         figure.add_heatmap(
-            x=found.x, y=found.y, z=surface.probabilities.round(4), zmin=0, zmax=min(1.0, top),
-            colorscale=_centred(middle), showscale=at == count - 1,
-            colorbar={"title": "probability", "tickformat": ".0%"},
-            hovertemplate=f"{first} %{{x:.3g}}<br>{second} %{{y:.3g}}<br>%{{z:.1%}}<extra></extra>", **where,
+            x=found.x.at, y=found.y.at, z=surface.probabilities.round(4), zmin=0, zmax=top,
+            colorscale=_centred(found.level / top), showscale=at == count - 1,
+            colorbar={"title": "probability", "tickformat": ".0%"}, hovertemplate="%{z:.1%}<extra></extra>", **where,
         )  # fmt: skip
         figure.add_contour(
-            x=found.x, y=found.y, z=surface.probabilities, showscale=False, hoverinfo="skip",
+            x=found.x.at, y=found.y.at, z=surface.probabilities, showscale=False, hoverinfo="skip",
             contours={"type": "constraint", "operation": "=", "value": found.level},
-            line={"color": "#1f2733", "width": 2},
-            showlegend=False, **where,
+            line={"color": "#1f2733", "width": 2}, showlegend=False, **where,
         )  # fmt: skip
-        for happened, label, colour in (
-            (False, "negative", NEGATIVE_COLOUR),
-            (True, "positive", POSITIVE_COLOUR),
-        ):
-            some = dots[problem.target[dots] == happened]
+        for label, colour, x, y in dots:
             figure.add_scatter(
-                x=problem.columns[first].iloc[some], y=problem.columns[second].iloc[some], mode="markers", name=label,
-                marker={"color": colour, "size": 5, "line": {"color": "white", "width": 0.6}}, showlegend=at == 0,
-                hoverinfo="skip", **where,
+                x=x, y=y, mode="markers", name=label, showlegend=at == 0, hoverinfo="skip",
+                marker={"color": colour, "size": 5, "line": {"color": "white", "width": 0.6}}, **where,
             )  # fmt: skip
-        figure.update_xaxes(title=first, type=axes[0], range=_range(found.x, axes[0]), **where)
-        figure.update_yaxes(type=axes[1], range=_range(found.y, axes[1]), **where)
-    figure.update_yaxes(title=second, row=1, col=1)
+        figure.update_xaxes(title=found.x.title, **_axis_of(found.x), **where)
+        figure.update_yaxes(**_axis_of(found.y), **where)
+    figure.update_yaxes(title=found.y.title, row=1, col=1)
     figure.update_layout(height=430, legend={"y": 1.1})
-    return Picture(
-        title,
-        figure,
-        f"Black: where the probability is {found.level:.0%}. A linear model can only cut the plane in "
-        "two by a smooth line; a "
-        "network can bend it. Dots are some of the rows.",
+    return Picture(title, figure, _caption(found))
+
+
+def _caption(found: Boundary) -> str:
+    level = f"{found.level:.0%}{'' if found.level == _EVEN else ' (twice the average)'}"
+    reached = any(surface.probabilities.max() > found.level for surface in found.surfaces)
+    line = f"Black line: where the probability is {level}" if reached else f"No place reaches {level}"
+    return (
+        f"Each model knows these two columns only. {line}; orange: above it, blue: below. A linear model can only cut "
+        "the plane in two by a smooth line, a network can bend it. Dots are some of the rows."
     )
 
 
-def _axis(column: pd.Series) -> Floats:
-    """Return grid points over nearly all values, on the scale on which they are drawn."""
-    values = column.dropna().to_numpy(np.float64)
-    low, high = np.quantile(values, _EDGES)
-    if not high > low:
-        low, high = float(values.min()), float(values.max()) + 1e-9
-    if _scale(column) == "log":
-        return np.geomspace(max(low, float(values[values > 0].min())), high, _CELLS)
-    return np.linspace(low, high, _CELLS)
+def _dots(problem: Problem, found: Boundary) -> list[tuple[str, str, Floats, Floats]]:
+    """Return name, colour and places of some negative and some positive rows."""
+    rng = np.random.default_rng(0)
+    some = np.sort(rng.choice(len(problem), min(_DOTS, len(problem)), replace=False))
+    x, y = (
+        axis.place(problem.columns[name].iloc[some], rng)
+        for axis, name in zip((found.x, found.y), found.names, strict=True)
+    )
+    inside = np.isfinite(x) & np.isfinite(y)
+    happened = problem.target[some]
+    return [
+        (f"{problem.target_name}: {word}", colour, x[own], y[own])
+        for word, colour, own in (
+            ("no", NEGATIVE_COLOUR, inside & ~happened),
+            ("yes", POSITIVE_COLOUR, inside & happened),
+        )
+    ]
 
 
-def _scale(column: pd.Series) -> str:
-    """Return "log" for skewed columns that are positive, else "linear"."""
-    values = column.dropna().to_numpy(np.float64)
-    if values.min() <= 0:
-        return "linear"
-    low, middle, high = np.quantile(values, [0.01, 0.5, 0.99])
-    return "log" if high - middle > _SKEWED * (middle - low) or high > 3 * _SKEWED * middle else "linear"
-
-
-def _range(axis: Floats, kind: str) -> list[float]:
-    ends = np.log10(axis[[0, -1]]) if kind == "log" else axis[[0, -1]]
-    return [float(ends[0]), float(ends[1])]
+def _axis_of(axis: Axis) -> dict[str, Any]:
+    return {"range": axis.ends, "tickvals": axis.ticks[0], "ticktext": axis.ticks[1]}
 
 
 def _centred(middle: float) -> list[list[object]]:

@@ -14,6 +14,9 @@ from sklearn.utils.validation import check_is_fitted
 from offline.lab.networks.architectures import Architecture, build
 from offline.lab.networks.training import Curve, Rows, Trainer, Training
 
+#: Rows to learn from, and the others.
+Division = tuple[NDArray[np.intp], NDArray[np.intp]]
+
 #: Edges of piecewise embeddings are quantiles of the training rows; so many bins at most.
 BINS: Final = 16
 
@@ -61,8 +64,21 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         self.seed = seed
         self.on_progress = on_progress
 
-    def fit(self, X: ArrayLike, y: ArrayLike, groups: NDArray[np.int64] | None = None) -> Self:  # noqa: N803
-        """Train the networks; rows of one group are never on both sides of a fold."""
+    def fit(
+        self,
+        X: ArrayLike,  # noqa: N803
+        y: ArrayLike,
+        groups: NDArray[np.int64] | None = None,
+        softened: NDArray[np.float64] | None = None,
+    ) -> Self:
+        """Train the networks; rows of one group are never on both sides of a fold.
+
+        Parameters
+        ----------
+        softened
+            Probabilities to learn instead of what happened (`offline.lab.networks.distilled`); when to stop is still
+            told by what happened.
+        """
         matrix, target = np.asarray(X, np.float32), np.asarray(y)
         self.classes_ = np.array([False, True])
         self.n_features_in_ = matrix.shape[1]
@@ -70,6 +86,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         training = self.training or Training()
         rows = self._rows(matrix, target)
         categories = [int(rows.codes[:, at].max(initial=0)) + 1 for at in range(self.categorical)]
+        learned = rows if softened is None else rows._replace(target=softened.astype(np.float32))
         parts = self._parts(target, groups)
         least = min(len(train) for train, _ in parts)
         training = training.fitted_to(least)
@@ -90,7 +107,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
             first = model.get_weights() if at == 0 else fresh(self.seed + at).get_weights()
             weights, curve = self._trainer.fit(
                 first,
-                rows.take(train),
+                learned.take(train),
                 rows.take(validation),
                 self.seed + at,
                 on_epoch=lambda done, begun=begun: self._tell(begun + done, total),  # type: ignore[misc]
@@ -118,17 +135,21 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         codes = matrix[:, numbers:].astype(np.int32)
         return Rows(np.ascontiguousarray(matrix[:, :numbers]), codes, target.astype(np.float32))
 
-    def _parts(
-        self, target: NDArray[Any], groups: NDArray[np.int64] | None
-    ) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    def _parts(self, target: NDArray[Any], groups: NDArray[np.int64] | None) -> list[Division]:
         count = 5 if self.folds == 1 else self.folds
-        splitter = StratifiedKFold if groups is None else StratifiedGroupKFold
-        division = splitter(count, shuffle=True, random_state=self.seed)
-        return list(division.split(np.zeros(len(target)), target, groups))[: self.folds]
+        return divisions(target, groups, count, self.seed)[: self.folds]
 
     def _tell(self, done: int, total: int) -> None:
         if self.on_progress is not None:
             self.on_progress(done, total)
+
+
+def divisions(
+    target: NDArray[Any], groups: NDArray[np.int64] | None, count: int, seed: int
+) -> list[Division]:
+    """Return folds of equal prevalence as rows to learn from and the others; groups are kept whole."""
+    splitter = StratifiedKFold if groups is None else StratifiedGroupKFold
+    return list(splitter(count, shuffle=True, random_state=seed).split(np.zeros(len(target)), target, groups))
 
 
 def _bins(numbers: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -6,6 +6,7 @@ good pace buys; few pages, or many pages in a hurry, or hours on one page, do no
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -53,6 +54,17 @@ def distance(minutes: Floats | NDArray[np.int64], pages: Floats | NDArray[np.int
     x = np.log(np.asarray(minutes, np.float64) / 10)
     y = np.log(np.asarray(pages, np.float64) / 12)
     return np.asarray(np.sqrt(x * x + y * y - 0.6 * x * y))
+
+
+def write_demonstration(visits: Problem, path: Path) -> None:
+    """Write visits as a table (CSV) that the lab itself can read, with the true probability beside them."""
+    duration, pages = (visits.columns[name] for name in (DURATION, PAGES))
+    frame = visits.columns.assign(
+        **{PAGES: pages.astype(int)}, purchase=np.where(visits.target, "yes", "no"),
+        true_probability=true_probability(duration.to_numpy(), pages.to_numpy()).round(4),
+    )  # fmt: skip
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frame.to_csv(path, index=False)
 
 
 def best_auc(problem: Problem) -> float:

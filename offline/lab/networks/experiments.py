@@ -16,10 +16,12 @@ from offline.lab.models import (
     BEST_FOLDS,
     BEST_TRAINING,
     MODELS,
+    distilled,
     fit,
     network,
     probabilities,
 )
+from offline.lab.networks import DistilledNetwork
 from offline.lab.networks.architectures import Architecture
 from offline.lab.networks.training import Curve, Training
 from offline.problem import Problem
@@ -29,7 +31,7 @@ PLAIN: Final = Architecture(hidden=(128, 128), dropout=0.1)
 TRAINED: Final = Training(epochs=40, patience=8, batch=512, learning_rate=5e-3)
 REFERENCE: Final = "plain, relu"
 #: Group of the network that is recommended.
-RECOMMENDED: Final = "the whole"
+RECOMMENDED: Final = "recommended"
 
 _REPLICATES: Final = 200
 
@@ -40,7 +42,9 @@ class Experiment(NamedTuple):
     Attributes
     ----------
     group
-        What is changed: architecture, activation, regularisation, or the whole.
+        What is changed: architecture, activation, regularisation, or all of it (recommended).
+    taught
+        Whether it learns from trees' probabilities too (`offline.lab.networks.DistilledNetwork`).
     """
 
     group: str
@@ -48,6 +52,7 @@ class Experiment(NamedTuple):
     architecture: Architecture
     training: Training = TRAINED
     folds: int = 1
+    taught: bool = False
 
 
 class Outcome(NamedTuple):
@@ -94,6 +99,7 @@ def experiments(*, quick: bool = False) -> list[Experiment]:
             RECOMMENDED, f"{BEST_ARCHITECTURE.members} members, mean of {BEST_FOLDS} folds",
             BEST_ARCHITECTURE, BEST_TRAINING, BEST_FOLDS,
         ),
+        Experiment(RECOMMENDED, "the same, taught by trees", BEST_ARCHITECTURE, BEST_TRAINING, BEST_FOLDS, taught=True),
     ]  # fmt: skip
     if not quick:
         return found
@@ -131,15 +137,18 @@ def study(
         model = network(
             problem.kinds, experiment.architecture, experiment.training, folds=experiment.folds, seed=seed
         )
+        if experiment.taught:
+            model = distilled(model, problem.kinds, seed)
         fitted = fit(model, rows, _part(on_progress, at, len(tried)))
+        trained = fitted.network_ if isinstance(fitted, DistilledNetwork) else fitted[-1]
         predicted = probabilities(fitted, columns)
         outcomes.append(
             Outcome(
                 experiment,
                 figures(target, predicted, groups, replicates=_REPLICATES, seed=seed),
                 bootstrap_test(target, predicted, linear, groups, replicates=_REPLICATES, seed=seed),
-                fitted[-1].curves_[0],
-                fitted[-1].parameters_,
+                trained.curves_[0],
+                trained.parameters_,
             )
         )
     return Study(

@@ -14,6 +14,7 @@ import pytest
 from features.bundle import Bundle
 from features.exceptions import SchemaMismatch
 from features.state import DAY_MS, States, empty
+from features.store import Loaded
 from features.vector import WIDTH, schema_hash
 from features.watermark import BEGINNING
 from stream.batches import RecordBatch
@@ -197,14 +198,14 @@ class Desk:
             turns.append(self.turns[one.partition])
             turns[-1].batch = one
 
-        async def load(groups: Sequence[Sequence[str]]) -> list[States]:
+        async def load(groups: Sequence[Sequence[str]], *, items: bool = False) -> list[Loaded]:
             found = []
             for turn, customers in zip(turns, groups, strict=True):
                 states = empty(len(customers))
                 for at, customer in enumerate(customers):
                     if customer in turn.states:
                         states[at] = turn.states[customer]
-                found.append(states)
+                found.append(Loaded(states, ()))
             return found
 
         self.printer.outputs.clear()

@@ -1,0 +1,149 @@
+"""`intent examples`: the training data of a log of any size, as a folder of Parquet files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stream.cli.train import Horizon, LabelStart
+
+if TYPE_CHECKING:
+    from offline.buckets import FolderManifest
+
+Log = Annotated[
+    Path,
+    typer.Argument(metavar="LOG", help="The event log (Parquet), of any size, rows in order of arrival."),
+]
+Output = Annotated[
+    Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the examples: new or empty.")
+]
+Buckets = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=65_536,
+        metavar="N",
+        help="Parts that customers are divided into by the hash of their id. Default: what the memory of a worker "
+        "needs.",
+        show_default=False,
+    ),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Work on the Dask cluster whose scheduler this is: tcp://HOST:8786. Its workers need this package, and "
+        "must see LOG and DIR under the same paths. Default: workers on this machine.",
+        show_default=False,
+    ),
+]
+WorkerCount = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        min=1,
+        metavar="N",
+        help="Worker processes on this machine. Default: one for each processor.",
+        show_default=False,
+    ),
+]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        help="Memory of one worker: 1GB, 600MB, at least 500MB. Default: the workers share 60 % of this machine's; "
+        "on a cluster, their own limits.",
+        show_default=False,
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the folder's manifest as one JSON object.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add `examples`."""
+    app.command()(examples)
+
+
+def examples(  # noqa: PLR0917  (options of a command)
+    log: Log,
+    output: Output,
+    horizon: Horizon = None,
+    label_start: LabelStart = None,
+    buckets: Buckets = None,
+    scheduler: Scheduler = None,
+    workers: WorkerCount = None,
+    memory: Memory = None,
+    as_json: AsJson = False,
+) -> None:
+    """Build the training data of an event log that may be larger than memory, with Dask.
+
+    Each row is an event as the scorer would have seen it: the model's input, what it refers to, and whether a purchase
+    followed. Rows are divided into files by customer; `examples.json` says how they were built. `intent train DIR`
+    trains on them, and pandas, Polars or DuckDB read them. Until it ends, DIR also holds a compressed copy of LOG.
+
+    **Examples**
+
+        intent examples events.parquet -o examples
+
+        intent examples events.parquet -o examples --workers 8 --memory 2GB
+
+        intent examples /share/events.parquet -o /share/examples --scheduler tcp://10.0.0.5:8786
+
+        intent examples orders.parquet -o examples --horizon 30d --json
+    """
+    from offline.exceptions import MissingExtra
+
+    try:
+        from offline.buckets import BuildSettings, build_folder
+        from offline.buckets.sizes import parse_size
+        from offline.examples import Asked
+    except ModuleNotFoundError as error:
+        raise MissingExtra(error.name or "a package") from None
+    from stream.cli.console import print_json, progress
+    from stream.settings import load_settings
+
+    settings = load_settings(**({} if horizon is None else {"horizon": horizon}))
+    asked = Asked(
+        round(settings.horizon.total_seconds() * 1000),
+        None if label_start is None else label_start.value,
+        settings.timezone,
+        settings.currency,
+        settings.lateness_ms,
+        settings.state_ttl_ms,
+    )
+    manifest = build_folder(
+        log,
+        output,
+        BuildSettings(asked, buckets, scheduler, workers, None if memory is None else parse_size(memory)),
+        progress=progress,
+    )
+    if as_json:
+        import msgspec
+
+        print_json({"folder": str(output)} | msgspec.to_builtins(manifest, str_keys=True))
+    else:
+        _show(output, manifest)
+
+
+def _show(output: Path, manifest: FolderManifest) -> None:
+    from stream.texts import counted, lasting
+
+    events, customers = counted(manifest.data.events, "event"), counted(manifest.data.customers, "customer")
+    typer.echo(f"{events} of {customers} in {counted(len(manifest.shards), 'file')}: {output}")
+    prevalence = (
+        f", {manifest.positive / manifest.examples:.2%} of them positive" if manifest.examples else ""
+    )
+    typer.echo(
+        f"{counted(manifest.examples, 'example')} with a known label{prevalence} (a purchase within "
+        f"{lasting(manifest.context.horizon_ms)})"
+    )
+    for count, what in (
+        (manifest.refused, "came too late or ahead of their arrival"),
+        (manifest.repeated, "were repetitions"),
+        (manifest.erased, "belong to erased customers"),
+    ):
+        if count:
+            typer.echo(f"left out: {counted(count, 'event')} that {what}")
+    typer.echo(f"Try `intent train {output} -o bundle`")

@@ -1,0 +1,292 @@
+"""The options that the commands of the offline lab share, and the workspace that they describe."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from offline.report.workspace import Workspace
+    from offline.tables import TableOptions
+
+__all__ = [
+    "OF_LOGS",
+    "OF_TABLES",
+    "Balance",
+    "Balanced",
+    "Cost",
+    "Effect",
+    "Models",
+    "Value",
+    "workspace_of",
+    "workspace_of_log",
+]
+
+#: Headings in the help.
+OF_TABLES = "Only for a table"
+OF_LOGS = "Only for an event log"
+
+
+class Balance(StrEnum):
+    """How the classes of training rows are balanced."""
+
+    NONE = "none"
+    WEIGHTS = "weights"
+    UNDER = "under"
+    OVER = "over"
+
+
+Input = Annotated[
+    Path,
+    typer.Argument(
+        metavar="LOG_OR_TABLE",
+        help="An event log (as intent convert, archive or simulate write it), or a table with a row per customer or "
+        "session (CSV, Parquet).",
+    ),
+]
+Log = Annotated[
+    Path,
+    typer.Argument(
+        metavar="LOG", help="An event log, as intent convert, archive or simulate write it (Parquet)."
+    ),
+]
+Output = Annotated[
+    Path,
+    typer.Option(
+        "--output", "-o", metavar="DIR", help="Folder for pages and figures, made if it is not there."
+    ),
+]
+Target = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="What is to be predicted. Default: inferred.",
+        show_default=False,
+        rich_help_panel=OF_TABLES,
+    ),
+]
+Positive = Annotated[
+    str | None,
+    typer.Option(
+        metavar="VALUE",
+        help="The target's value that is predicted; needed if it has more than two. Default: inferred.",
+        show_default=False,
+        rich_help_panel=OF_TABLES,
+    ),
+]
+Kinds = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--kind",
+        metavar="COLUMN=KIND",
+        help="A column is numeric, categorical, boolean, date or identifier. Repeatable. Default: inferred.",
+        show_default=False,
+        rich_help_panel=OF_TABLES,
+    ),
+]
+Leaks = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--leak",
+        metavar="COLUMN",
+        help="A column that leaks the target: models do without it. Repeatable. Default: inferred.",
+        show_default=False,
+        rich_help_panel=OF_TABLES,
+    ),
+]
+NotLeaks = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--not-leak",
+        metavar="COLUMN",
+        help="A column that only seems to leak the target. Repeatable.",
+        show_default=False,
+        rich_help_panel=OF_TABLES,
+    ),
+]
+Drops = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--drop",
+        metavar="COLUMN",
+        help="A column that is not used at all. Repeatable.",
+        show_default=False,
+        rich_help_panel=OF_TABLES,
+    ),
+]
+Time = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="The column of dates or names of months: models are then judged on later rows.",
+        show_default=False,
+        rich_help_panel=OF_TABLES,
+    ),
+]
+Customer = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="The column that names the customer: a customer's rows are never divided.",
+        show_default=False,
+        rich_help_panel=OF_TABLES,
+    ),
+]
+DropDuplicates = Annotated[
+    bool,
+    typer.Option(
+        "--drop-duplicates",
+        help="Leave out rows that equal an earlier one in everything.",
+        rich_help_panel=OF_TABLES,
+    ),
+]
+Horizon = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DURATION",
+        help="How far the prediction looks: 30m, 12h, 30d. Default: 30m; 30d where there are only orders.",
+        show_default=False,
+        rich_help_panel=OF_LOGS,
+    ),
+]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        metavar="NAME",
+        help="dummy, rule, logistic, random_forest, lightgbm, xgboost, svm or network. Repeatable. Default: all.",
+        show_default=False,
+    ),
+]
+Balanced = Annotated[
+    Balance,
+    typer.Option(
+        "--balance",
+        metavar="HOW",
+        help="What is done to training rows where positives are rare: none, weights, under (leave out negatives) or "
+        "over (repeat positives). Probabilities are brought back to the natural prevalence.",
+    ),
+]
+Value = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0,
+        metavar="MONEY",
+        help="What a purchase is worth. Default: the mean order; for a table 100.",
+        show_default=False,
+    ),
+]
+Cost = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0,
+        metavar="MONEY",
+        help="What a contact costs. Default: a hundredth of the value.",
+        show_default=False,
+    ),
+]
+Effect = Annotated[
+    float,
+    typer.Option(
+        min=0.0,
+        max=10.0,
+        metavar="SHARE",
+        help="Purchases that a contact adds, as a share of those that would have happened anyway.",
+    ),
+]
+Quick = Annotated[
+    bool, typer.Option("--quick", help="A first look, fast rather than exact: fewer events, folds, trials.")
+]
+Seed = Annotated[
+    int, typer.Option(min=0, metavar="N", help="Equal seeds and data give equal pages and figures.")
+]
+
+
+def workspace_of(  # noqa: PLR0917  (options of a command)
+    path: Input,
+    output: Output,
+    target: Target = None,
+    positive: Positive = None,
+    kinds: Kinds = None,
+    leaks: Leaks = None,
+    not_leaks: NotLeaks = None,
+    drops: Drops = None,
+    time: Time = None,
+    customer: Customer = None,
+    drop_duplicates: DropDuplicates = False,
+    horizon: Horizon = None,
+    quick: Quick = False,
+    seed: Seed = 0,
+) -> Workspace:
+    """Return the workspace of a command that takes logs and tables."""
+    from offline.tables import TableOptions
+    from stream.cli.convert import pairs
+
+    table = TableOptions(
+        target,
+        positive,
+        pairs(kinds or [], "--kind", "Region=categorical", last=True),
+        tuple(leaks or ()),
+        tuple(not_leaks or ()),
+        tuple(drops or ()),
+        time,
+        customer,
+        drop_duplicates=drop_duplicates,
+    )
+    return _workspace(path, output, table, horizon, quick=quick, seed=seed)
+
+
+def workspace_of_log(path: Log, output: Output, quick: Quick = False, seed: Seed = 0) -> Workspace:
+    """Return the workspace of a command that takes logs only."""
+    from offline.tables import TableOptions
+
+    return _workspace(path, output, TableOptions(), None, quick=quick, seed=seed)
+
+
+def _workspace(
+    path: Path, output: Path, table: TableOptions, horizon: str | None, *, quick: bool, seed: int
+) -> Workspace:
+    from offline.report.workspace import LabOptions, Workspace
+    from stream.settings import load_settings
+
+    settings = load_settings()
+    options = LabOptions(
+        table=table,
+        horizon_ms=None if horizon is None else _milliseconds(horizon),
+        timezone=settings.timezone,
+        currency=settings.currency,
+        lateness_ms=settings.lateness_ms,
+        ttl_ms=settings.state_ttl_ms,
+        seed=seed,
+        quick=quick,
+    )
+    _check_places(path, output)
+    return Workspace(path, output, options)
+
+
+def _milliseconds(horizon: str) -> int:
+    from stream.exceptions import SettingsError
+    from stream.settings import parse_duration
+
+    try:
+        return round(parse_duration(horizon).total_seconds() * 1000)
+    except SettingsError as error:
+        raise typer.BadParameter(str(error), param_hint="--horizon") from None
+
+
+def _check_places(path: Path, output: Path) -> None:
+    """Refuse what nothing can be read from, and a folder that nothing can be written to, before hours of work."""
+    import os
+
+    if not path.exists():
+        raise typer.BadParameter(f"there is nothing at {path}", param_hint="LOG_OR_TABLE")
+    there = next(place for place in (output, *output.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise typer.BadParameter(f"{there} is a file: name a folder", param_hint="--output")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise typer.BadParameter(
+            f"nothing may be written to {there}: name another folder", param_hint="--output"
+        )
