@@ -17,7 +17,7 @@ from offline.oracle import ece_against, log_loss_share, share, soft_auc, soft_lo
 
 #: The measures in the order in which `_measures` computes them.
 MEASURES: Final = ("auc", "pr_auc", "log_loss", "brier", "ece")
-#: Bins of the expected calibration error, of equal mass.
+#: Bins of the expected calibration error, of equal mass; equal probabilities share a bin.
 ECE_BINS: Final = 15
 #: Probability that an interval covers the truth.
 COVERAGE: Final = 0.95
@@ -62,7 +62,8 @@ def measure(
     y = labels[order].astype(np.float64)
     known, slots = np.unique(customers[order], return_inverse=True)
     last = np.append(p[1:] != p[:-1], True)
-    bins = np.arange(len(p)) * ECE_BINS // max(len(p), 1)
+    first = np.flatnonzero(np.append(True, last[:-1]))
+    bins = first[np.cumsum(np.append(0, last[:-1]))] * ECE_BINS // max(len(p), 1)
     point = _measures(y, p, last, bins, slots, np.ones(len(known)))
     if replicates is None:
         replicates = min(_REPLICATES, max(_LEAST_REPLICATES, _EXAMPLES_IN_ALL // max(len(p), 1)))

@@ -1,7 +1,7 @@
 """Models for Online Retail: as those of the lab, held back more.
 
 A customer's rows overlap in what they look at, so there is less to learn from than rows. Settings were chosen by
-training on labels known before May and mid-June 2011 and predicting the next nine weeks, for both protocols alike.
+training on labels known before May and mid-June 2011 and predicting the weeks after, for both protocols alike.
 """
 
 from __future__ import annotations

@@ -35,11 +35,19 @@ def test_measures_agree_with_scikit_learn(data: Data) -> None:
 
 
 def test_ece_is_the_mean_gap_over_bins_of_equal_mass(data: Data) -> None:
-    labels, p, customers = data
+    labels, some, customers = data
+    p = (np.argsort(np.argsort(some)) + 0.5) / len(some)  # no two are equal
     order = np.argsort(-p, kind="stable")
     gaps = [abs((p[rows] - labels[rows]).sum()) for rows in np.split(order, 15)]
     found = measure(labels, p, customers, replicates=5)
     assert found["ece"] == pytest.approx(sum(gaps) / len(p), abs=1e-12)
+
+
+def test_a_constant_prediction_at_the_prevalence_is_calibrated_whatever_the_order_of_rows(data: Data) -> None:
+    labels, _, customers = data
+    constant = np.full(len(labels), labels.mean())
+    in_order = np.sort(labels)
+    assert measure(in_order, constant, customers, replicates=5)["ece"] == pytest.approx(0, abs=1e-12)
 
 
 def test_intervals_hold_the_measure_and_are_wider_for_few_customers(data: Data) -> None:
