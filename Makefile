@@ -9,7 +9,7 @@ ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-network bench-learning bench-models clean
+.PHONY: help demo test check bench bench-network bench-learning bench-models bench-memory clean
 .DELETE_ON_ERROR:
 
 help: ## Show this help
@@ -39,6 +39,9 @@ bench-learning: $(VENV)/bench.stamp ## What learning online brings and costs, on
 
 bench-models: $(VENV)/bench.stamp ## All models on public data sets, by fixed protocols (half an hour)
 	$(BIN)/python -m benchmarks.models $(ARGS)
+
+bench-memory: $(VENV)/bench.stamp ## Training data of a log larger than the memory allowed, against the same in memory (minutes)
+	$(BIN)/python -m benchmarks.memory $(ARGS)
 
 clean: ## Remove .venv and what the tools left
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build

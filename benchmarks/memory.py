@@ -335,7 +335,7 @@ def main() -> None:
     )
     parser.add_argument("--workers", type=int, default=1, help="processes that build (default: %(default)s)")
     parser.add_argument(
-        "--times", type=float, default=3.0,
+        "--times", type=float, default=2.3,
         help="size of the log in memory, by what the build is allowed: 300 MB and its workers (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(

@@ -31,7 +31,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.lab import retail, shoppers
-from benchmarks.lab.protocol import MEASURES, NAMES, Protocol, Result, run
+from benchmarks.lab.protocol import CONTENDERS, MEASURES, Protocol, Result, run
 from offline.lab.figures import TITLES
 from offline.lab.section import with_interval
 
@@ -132,7 +132,12 @@ def main() -> None:
     parser.add_argument(
         "--only", action="append", choices=list(PROTOCOLS), help="only this protocol; repeatable"
     )
-    parser.add_argument("--model", action="append", choices=NAMES, help="only this model; repeatable")
+    parser.add_argument(
+        "--model",
+        action="append",
+        choices=[model.key for model in CONTENDERS],
+        help="only this model; repeatable",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of splits and models")
     options = parser.parse_args()
     found: dict[str, Any] = {}

@@ -18,7 +18,9 @@ class TrainingError(IntentError):
     """Nothing can be learned from this log with these settings."""
 
 
-_LAB: Final = frozenset({"implicit", "optuna", "shap", "statsforecast", "utilsforecast", "xgboost"})
+_LAB: Final = frozenset(
+    {"dask", "distributed", "implicit", "optuna", "shap", "statsforecast", "utilsforecast", "xgboost"}
+)
 
 
 class MissingExtra(TrainingError):

@@ -18,28 +18,32 @@ from offline.lab.models import (
     MODELS,
     Kinds,
     Model,
-    distilled,
     network,
 )
-from offline.lab.networks.architectures import Architecture
 from offline.problem import Problem
 
 OnProgress = Callable[[int, int], None]
 
 #: The measures that are printed, in this order.
 MEASURES: Final = ("auc", "pr_auc", "brier", "ece")
-#: By key: those of the laboratory, and the network without its teachers, to show what they give.
-NAMES: Final = (*MODELS, "network_alone")
 #: The blend is the mean of their log-odds, where all take part; no weight is chosen.
 BLEND: Final = ("network", "lightgbm", "xgboost")
 #: The network's lead is tested against it.
 RIVAL: Final = "lightgbm"
 
 
-class Protocol(NamedTuple):
-    """A problem, its folds, what should be reached, what must be said beside the table, and the network's shape.
+def _alone(kinds: Kinds, seed: int, quick: bool) -> Any:
+    return network(kinds, BEST_ARCHITECTURE, BEST_TRAINING, folds=BEST_FOLDS, seed=seed)
 
-    ``architecture`` was chosen on training rows only.
+
+#: The laboratory's models, and its network without teachers, to show what they give.
+CONTENDERS: Final = (*MODELS.values(), Model("network_alone", "Keras network without teachers", _alone))
+
+
+class Protocol(NamedTuple):
+    """A problem, its folds, what should be reached, what must be said beside the table, and who takes part.
+
+    Settings of ``models`` were chosen on training rows only.
     """
 
     name: str
@@ -47,22 +51,7 @@ class Protocol(NamedTuple):
     folds: Folds
     goals: Mapping[str, float]
     warning: str = ""
-    architecture: Architecture = BEST_ARCHITECTURE
-
-    def models(self, names: Collection[str]) -> list[Model]:
-        """Return models by name, all without names; networks in the protocol's shape."""
-
-        def alone(kinds: Kinds, seed: int, quick: bool) -> Any:
-            return network(kinds, self.architecture, BEST_TRAINING, folds=BEST_FOLDS, seed=seed)
-
-        def taught(kinds: Kinds, seed: int, quick: bool) -> Any:
-            return distilled(alone(kinds, seed, quick), kinds, seed)
-
-        own = {
-            "network": Model("network", "Keras network", taught),
-            "network_alone": Model("network_alone", "Keras network without teachers", alone),
-        }
-        return [model for key, model in (MODELS | own).items() if not names or key in names]
+    models: Sequence[Model] = CONTENDERS
 
 
 class Reached(NamedTuple):
@@ -108,10 +97,15 @@ class Result(NamedTuple):
 
 
 def run(
-    protocol: Protocol, models: Sequence[Model], *, seed: int = 0, on_progress: OnProgress | None = None
+    protocol: Protocol,
+    names: Collection[str] = (),
+    *,
+    seed: int = 0,
+    on_progress: OnProgress | None = None,
 ) -> Result:
-    """Fit and judge all models, and a blend of the best ones."""
+    """Fit and judge models by name, all without names, and a blend of the best ones."""
     problem, folds = protocol.problem, protocol.folds
+    models = [model for model in protocol.models if not names or model.key in names]
     found = compare(problem, models, folds, seed=seed, on_progress=on_progress)
     if set(BLEND) <= set(found.models):
         tested = {key: list(judged.tested) for key, judged in found.models.items()}

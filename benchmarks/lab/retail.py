@@ -19,6 +19,7 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks.lab.protocol import Protocol
 from benchmarks.lab.retail_columns import HORIZON_DAYS, MONEY, RHYTHM, after_each_day, asked, order_days
+from benchmarks.lab.retail_models import HELD_BACK
 from benchmarks.learning.retail_data import CONTEXT, DELAY_MS, TEST, load_log, local_days, midnight
 from features.state import DAY_MS
 from offline.lab.folds import Fold, Folds, random_splits
@@ -90,7 +91,7 @@ def _protocol(
     test = np.flatnonzero((as_of >= TEST.begin) & (as_of < TEST.end))
     how = "labels known before 2011-09-01 against 2011-09-01 to 2011-11-09"
     folds = Folds("temporal", how, (Fold(train, test),))
-    return Protocol(name, problem, folds, goals, flattery(problem, train, test, seed))
+    return Protocol(name, problem, folds, goals, flattery(problem, train, test, seed), HELD_BACK)
 
 
 def flattery(problem: Problem, train: NDArray[np.intp], test: NDArray[np.intp], seed: int = 0) -> str:

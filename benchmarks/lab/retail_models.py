@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from offline.lab.models import MODELS, Kinds, Model, network
+from offline.lab.models import MODELS, Kinds, network
 from offline.lab.networks.architectures import Architecture
 from offline.lab.networks.training import Training
 
@@ -37,19 +37,6 @@ def _xgboost(kinds: Kinds, seed: int, quick: bool) -> Any:
     return pipeline if quick else pipeline.set_params(**{f"model__{k}": v for k, v in _XGBOOST.items()})
 
 
-#: By key what takes the place of the lab's model.
-HELD_BACK: Final = {
-    key: MODELS[key]._replace(make=make)
-    for key, make in (("network", _network), ("lightgbm", _lightgbm), ("xgboost", _xgboost))
-}
-
-
-def held_back(models: list[Model]) -> list[Model]:
-    """Return the models as Online Retail is given them.
-
-    Examples
-    --------
-    >>> [model.title for model in held_back([MODELS["dummy"], MODELS["network"]])]
-    ['prevalence only', 'Keras network']
-    """
-    return [HELD_BACK.get(model.key, model) for model in models]
+_OWN: Final = {"network": _network, "lightgbm": _lightgbm, "xgboost": _xgboost}
+#: The lab's models in their order, three of them with the settings above.
+HELD_BACK: Final = tuple(model._replace(make=_OWN.get(key, model.make)) for key, model in MODELS.items())

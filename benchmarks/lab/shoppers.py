@@ -13,7 +13,6 @@ import numpy as np
 
 from benchmarks.lab.protocol import Protocol
 from offline.lab.folds import Fold, Folds, random_splits
-from offline.lab.models import BEST_ARCHITECTURE
 from offline.problem import Kind, Problem
 from offline.tables import problem_from_table
 
@@ -22,7 +21,6 @@ FILE: Final = "online_shoppers_intention.csv"
 #: The column that the analytics tool computes from transactions.
 LEAK: Final = "PageValues"
 LATER: Final = ("Nov", "Dec")
-PIECEWISE: Final = replace(BEST_ARCHITECTURE, embedding="piecewise", embedded=4)
 
 
 def sessions(path: Path) -> Problem:
@@ -64,7 +62,7 @@ def shoppers_temporal(path: Path, seed: int = 0) -> Protocol:
     """Train on February to October and test on November and December.
 
     Without the month, which is another one in every test, and without derived columns: both made figures worse where
-    months up to October were predicted from earlier ones. Piecewise embeddings made the network's better there.
+    months up to October were predicted from earlier ones.
     """
     problem = problem_from_table(path, "Revenue")
     later = problem.columns["Month"].isin(LATER).to_numpy()
@@ -72,7 +70,7 @@ def shoppers_temporal(path: Path, seed: int = 0) -> Protocol:
     fold = Fold(np.flatnonzero(~later), np.flatnonzero(later))
     folds = Folds("temporal", "February to October against November and December", (fold,))
     goals = {"auc": 0.850, "pr_auc": 0.670}
-    return Protocol("shoppers_temporal", problem, folds, goals, _warning(problem), PIECEWISE)
+    return Protocol("shoppers_temporal", problem, folds, goals, _warning(problem))
 
 
 def _warning(problem: Problem) -> str:

@@ -75,6 +75,7 @@ def workers(scheduler: str | None, count: int | None, memory: int | None, scratc
         "distributed.worker.memory.spill": False,
         "distributed.worker.memory.pause": False,
         "distributed.scheduler.allowed-failures": 1,
+        "temporary-directory": str(scratch),
     }
     try:
         with dask.config.set(settings):

@@ -6,7 +6,8 @@ Each pipeline begins with the preparation that its model needs, so that it is le
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
@@ -220,19 +221,22 @@ def _svm(kinds: Kinds, seed: int, quick: bool) -> Any:
 def _network(kinds: Kinds, seed: int, quick: bool) -> Any:
     if quick:
         return network(kinds, Architecture(hidden=(64, 64)), Training(epochs=12, patience=4), seed=seed)
-    student = network(kinds, BEST_ARCHITECTURE, BEST_TRAINING, folds=BEST_FOLDS, seed=seed)
-    return distilled(student, kinds, seed)
+    shapes = (BEST_ARCHITECTURE, PIECEWISE)
+    students = [network(kinds, shape, BEST_TRAINING, folds=BEST_FOLDS, seed=seed) for shape in shapes]
+    return distilled(students, kinds, seed)
 
 
-def distilled(student: Pipeline, kinds: Kinds, seed: int = 0) -> DistilledNetwork:
-    """Return a network (`network`) that learns from LightGBM and a forest too."""
+def distilled(students: Sequence[Pipeline], kinds: Kinds, seed: int = 0) -> DistilledNetwork:
+    """Return networks (`network`) that learn from LightGBM and a forest too, averaged."""
     teachers = [_lightgbm(kinds, seed, False), _forest(kinds, seed, False)]
-    return DistilledNetwork(teachers, student["preparation"], student["model"], seed=seed)
+    models = [student["model"] for student in students]
+    return DistilledNetwork(teachers, students[0]["preparation"], models, seed=seed)
 
 
-#: Weight-sharing members on normal scores and embedded categories, averaged over folds, and taught by trees: chosen by
-#: cross-validation within the training rows of Online Shoppers' first splits.
+#: Weight-sharing members on normal scores and embedded categories, averaged over folds, taught by trees, half of them
+#: with piecewise embeddings of numbers: chosen by cross-validation within training rows of Online Shoppers.
 BEST_ARCHITECTURE: Final = Architecture(hidden=(128, 128), members=8, dropout=0.1)
+PIECEWISE: Final = replace(BEST_ARCHITECTURE, embedding="piecewise", embedded=4)
 BEST_TRAINING: Final = Training(epochs=40, patience=10, batch=512, learning_rate=5e-3)
 BEST_FOLDS: Final = 5
 

@@ -115,7 +115,7 @@ def test_the_section_names_the_best_model_and_what_leaks() -> None:
     folds = make_folds(problem, 3)
     models = choose_models(["dummy", "rule", "logistic"])
     found = section(compare(problem, models, folds), compare(leaky, models, folds))
-    assert found.summary[0].startswith("logistic regression ranks best")
+    assert found.summary[0].startswith("Logistic regression ranks best")
     assert any("without paid" in sentence for sentence in found.summary)
     assert found.figures["with_leaks"]["models"]["logistic"]["auc"] > 0.99
     titles = [part.title for part in found.parts]

@@ -1,4 +1,4 @@
-"""A network that learns from other models' probabilities beside what happened."""
+"""Networks that learn from other models' probabilities beside what happened."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FOLDS = 5
 
 
 class DistilledNetwork(ClassifierMixin, BaseEstimator):
-    """A network on a table, trained on the mean of what happened and what teachers expected.
+    """Networks on a table, trained on the mean of what happened and what teachers expected.
 
     What happened is one draw of a coin; a teacher's probability says how the coin was weighted, and so a small table
     teaches more. Teachers are fitted on all folds but one of the training rows and asked about that one, so their
@@ -27,10 +27,12 @@ class DistilledNetwork(ClassifierMixin, BaseEstimator):
     ----------
     teachers
         Unfitted models that take columns.
-    inputs, network
-        From columns to the matrix, and the student.
+    inputs
+        From columns to the matrix.
+    students
+        Unfitted networks, whose probabilities are averaged.
     share
-        Of the teachers in what the student learns.
+        Of the teachers in what the students learn.
     seed
         Of the folds.
 
@@ -44,13 +46,13 @@ class DistilledNetwork(ClassifierMixin, BaseEstimator):
         self,
         teachers: Sequence[Any],
         inputs: NetworkInputs,
-        network: NetworkClassifier,
+        students: Sequence[NetworkClassifier],
         share: float = 0.5,
         seed: int = 0,
     ) -> None:
         self.teachers = teachers
         self.inputs = inputs
-        self.network = network
+        self.students = students
         self.share = share
         self.seed = seed
         self.on_progress: Callable[[int, int], None] | None = None
@@ -61,20 +63,29 @@ class DistilledNetwork(ClassifierMixin, BaseEstimator):
         y: NDArray[np.bool_],
         groups: NDArray[np.int64] | None = None,
     ) -> Self:
-        """Ask the teachers, then train the student; rows of one group are never on both sides of a fold."""
+        """Ask the teachers, then train the students; rows of one group are never on both sides of a fold."""
         target = np.asarray(y)
         self.inputs_ = clone(self.inputs).fit(X)
-        self.network_ = clone(self.network)
-        self.network_.on_progress = self.on_progress
+        matrix = self.inputs_.transform(X)
         expected = np.mean([self._expected(teacher, X, target, groups) for teacher in self.teachers], axis=0)
         softened = (1 - self.share) * target + self.share * expected
-        self.network_.fit(self.inputs_.transform(X), target, groups, softened)
-        self.classes_ = self.network_.classes_
+        self.students_ = []
+        for at, student in enumerate(self.students):
+            learning = clone(student)
+            learning.on_progress = self._part(at)
+            self.students_.append(learning.fit(matrix, target, groups, softened))
+        self.classes_ = self.students_[0].classes_
         return self
 
     def predict_proba(self, X: pd.DataFrame) -> NDArray[np.float64]:  # noqa: N803
         """Return the probabilities of no and yes, shape (rows, 2)."""
-        return self.network_.predict_proba(self.inputs_.transform(X))
+        matrix = self.inputs_.transform(X)
+        return np.asarray(np.mean([student.predict_proba(matrix) for student in self.students_], axis=0))
+
+    def _part(self, at: int) -> Callable[[int, int], None] | None:
+        """Return what tells one student's progress as part of all of them."""
+        told, of = self.on_progress, len(self.students)
+        return None if told is None else lambda done, total: told(at * total + done, of * total)
 
     def _expected(
         self, teacher: Any, columns: pd.DataFrame, target: NDArray[Any], groups: NDArray[np.int64] | None
