@@ -146,9 +146,7 @@ def main() -> None:
     for name in options.only or PROTOCOLS:
         file, make = PROTOCOLS[name]
         protocol = make(data_set(file), options.seed)
-        result = run(
-            protocol, protocol.models(options.model or ()), seed=options.seed, on_progress=told(name)
-        )
+        result = run(protocol, options.model or (), seed=options.seed, on_progress=told(name))
         found[name], beside[name] = result.figures(), more(result)
         if not options.json:
             console.print(table(result))

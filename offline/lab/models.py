@@ -45,6 +45,8 @@ _CENTRES: Final = 500
 class ModelError(IntentError):
     """There is no such model."""
 
+    exit_code = 2
+
 
 class Model(NamedTuple):
     """A model by name, for people, and how it is made."""

@@ -20,6 +20,8 @@ _OWN: Final = ("features", "offline", "stream")
 class StageError(IntentError):
     """There is no such stage, or it cannot work on this input."""
 
+    exit_code = 2
+
 
 @dataclass(frozen=True)
 class Stage:

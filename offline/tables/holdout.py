@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
+from offline.exceptions import TrainingError
 from offline.problem import Problem
 from offline.tables.spans import span
 
@@ -19,6 +20,7 @@ TEST_SHARE: Final = 0.3
 UNKNOWN_YEAR: Final = 1904
 
 _FOLDS: Final = 10
+_LEAST: Final = 2
 
 
 class Holdout(NamedTuple):
@@ -33,7 +35,18 @@ def hold_out(problem: Problem, *, share: float = TEST_SHARE, seed: int = 0) -> H
     """Divide a problem: by time with an embargo where it has times, else at random, customers kept whole.
 
     Training ends one horizon before the test begins, so that no label of it looks into the test.
+
+    Raises
+    ------
+    TrainingError
+        A class has fewer than two rows.
     """
+    rarer = min(int(problem.target.sum()), int((~problem.target).sum()))
+    if rarer < _LEAST:
+        raise TrainingError(
+            f"of {len(problem):,} rows {int(problem.target.sum()):,} are positive: at least two rows of either class "
+            "are needed, use more data"
+        )
     rows = np.arange(len(problem))
     if problem.times is not None:
         times = problem.times

@@ -87,10 +87,12 @@ def read_problem_from_log(
     Raises
     ------
     TrainingError
-        No label is known, or all are the same.
+        There are no events, no label is known, or all are the same.
     """
     notes = []
     events = len(log)
+    if not events:
+        raise TrainingError(f"{name} has no events")
     if events > most_events:
         share = most_events / events
         log = sample_customers(log, share)

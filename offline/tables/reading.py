@@ -19,12 +19,13 @@ MISSING_TEXTS: Final = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "
 
 _PARQUET: Final = (".parquet", ".pq")
 _CSV: Final = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
+_OF_LOGS: Final = frozenset({"event_id", "type", "customer_id", "event_time"})
 _DELIMITERS: Final = ",;\t|"
 _SNIFFED: Final = 64 * 1024
 
 
 def is_event_log(path: str | Path) -> bool:
-    """Say whether a file is an event log, by the columns that every log has."""
+    """Say whether a file is an event log, by the columns that every log has; one may be missing by mistake."""
     path = Path(path)
     if not path.name.lower().endswith(_PARQUET) or not path.is_file():
         return False
@@ -32,7 +33,7 @@ def is_event_log(path: str | Path) -> bool:
         names = set(pq.read_schema(path).names)
     except pa.ArrowInvalid:
         return False
-    return {"event_id", "type", "customer_id", "event_time"} <= names
+    return len(_OF_LOGS & names) >= len(_OF_LOGS) - 1
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
