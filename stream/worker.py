@@ -90,33 +90,13 @@ async def work(settings: Settings, *, rebuild: bool = False, stop: asyncio.Event
 
     async with AsyncExitStack() as stack:
         stack.callback(store.close)
-        publisher = await stack.enter_async_context(
-            Publisher(
-                settings.kafka,
-                scores=settings.scores_topic,
-                dead_letters=settings.dead_letters_topic,
-                examples=settings.examples_topic,
-                outcomes=settings.outcomes_topic,
-                security=settings.aiokafka_security(),
-            )
-        )
+        publisher = await stack.enter_async_context(_publisher(settings))
         metrics = ScorerMetrics(bundle.manifest.version)
         scorer = Scorer(engine, publisher, metrics, settings.events_topic, partitions)
         if settings.learning:
-            snapshots = SnapshotStore(settings.redis_url, settings.redis_prefix)
-            stack.callback(snapshots.close)
-            scorer.recorder = recorder_of(settings, bundle)
-            scorer.newest = NewestAdvisor(snapshots, bundle)
-            scorer.newest.warm_up()
-            await scorer.newest.look()
-            metrics.observe_advice(scorer.newest)
+            await _follow_learner(scorer, settings, stack)
         if settings.recommendations:
-            offers = OfferStore(settings.redis_url, settings.redis_prefix)
-            stack.callback(offers.close)
-            scorer.recommending = NewestRecommender(offers, bundle, partitions)
-            await scorer.recommending.look()
-            metrics.observe_recommending(scorer.recommending)
-            await stack.enter_async_context(_beside(scorer.recommending.run()))
+            await _follow_offers(scorer, settings, stack)
         ownership = Ownership(
             store,
             scorer,
@@ -153,6 +133,39 @@ async def work(settings: Settings, *, rebuild: bool = False, stop: asyncio.Event
         )
         logger.info("model %s; health and metrics on port %s", bundle.manifest.version, port)
         await serve(app, stop)
+
+
+def _publisher(settings: Settings) -> Publisher:
+    return Publisher(
+        settings.kafka,
+        scores=settings.scores_topic,
+        dead_letters=settings.dead_letters_topic,
+        examples=settings.examples_topic,
+        outcomes=settings.outcomes_topic,
+        security=settings.aiokafka_security(),
+    )
+
+
+async def _follow_learner(scorer: Scorer, settings: Settings, stack: AsyncExitStack) -> None:
+    """Have a scorer write examples, and blend in what was learned of them."""
+    bundle = scorer.engine.bundle
+    snapshots = SnapshotStore(settings.redis_url, settings.redis_prefix)
+    stack.callback(snapshots.close)
+    scorer.recorder = recorder_of(settings, bundle)
+    scorer.newest = NewestAdvisor(snapshots, bundle)
+    scorer.newest.warm_up()
+    await scorer.newest.look()
+    scorer.metrics.observe_advice(scorer.newest)
+
+
+async def _follow_offers(scorer: Scorer, settings: Settings, stack: AsyncExitStack) -> None:
+    """Have a scorer recommend what offline jobs left in Redis."""
+    offers = OfferStore(settings.redis_url, settings.redis_prefix)
+    stack.callback(offers.close)
+    scorer.recommending = NewestRecommender(offers, scorer.engine.bundle, scorer.partitions)
+    await scorer.recommending.look()
+    scorer.metrics.observe_recommending(scorer.recommending)
+    await stack.enter_async_context(_beside(scorer.recommending.run()))
 
 
 def recorder_of(settings: Settings, bundle: Bundle) -> Recorder:
