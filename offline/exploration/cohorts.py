@@ -58,7 +58,7 @@ def _sentence(pooled: pd.Series, full: pd.DataFrame, size: pd.Series, word: str)
         since for since in known.index if full[since].notna().sum() >= _LEAST_COHORTS and since != first
     ]
     if shared:
-        said += f", {known[shared[-1]]:.0%} {int(shared[-1])} {word}s after"
+        said += f", and {known[shared[-1]]:.0%} in {word} {int(shared[-1])} after it"
     counted = full[first][size >= _SOLID].dropna()
     if len(counted) > 1:
         best = f"{period_label(counted.idxmax())} with {counted.max():.0%} in the {word} after"

@@ -78,7 +78,7 @@ def _sentence(name: str, fit: Line, mean: float, change: float, step: str, curre
     verb = "rise" + "s" * (name == "revenue") if change > 0 else "fall" + "s" * (name == "revenue")
     sentence = (
         f"{name.capitalize()} per {step} {verb} by {_rounded(abs(fit.slope))}{unit} each {step} on average (95 % "
-        f"interval {_rounded(low)} to {_rounded(high)}), {abs(change):.0%} of the mean over the whole log"
+        f"interval {_rounded(low)} to {_rounded(high)}), over the whole log by {abs(change):.0%} of the mean {step}"
     )
     return sentence + ("." if low > 0 or high < 0 else ", which may be chance.")
 

@@ -55,9 +55,9 @@ def countries(view: LogView) -> Findings:
     unknown = frame[frame["code"].isna()]
     summary = [
         f"{frame['customers'][0] / frame['customers'].sum():.0%} of customers come from {frame['country'][0]}, "
-        f"{len(frame)} countries in all."
+        f"{len(frame) - len(unknown)} countries in all."
         + (
-            f" Not on the map, because it is no country: {', '.join(unknown['country'][:5])}."
+            f" Not on the map, being no countries: {', '.join(unknown['country'][:5])}."
             if len(unknown)
             else ""
         )

@@ -117,7 +117,7 @@ def forecast_series(
         The series is too short for a backtest.
     """
     values = series.frame[measure].to_numpy(np.float64)
-    origins = _origins(len(values), steps, series.season, quick)
+    origins = _origins(len(values), steps, series.season, series.step, quick)
     methods = [*_METHODS, "MSTL"] if series.season > 1 and not quick else list(_METHODS)
     past: dict[str, Past] = {}
     ahead: dict[str, NDArray[np.float64]] = {}
@@ -168,14 +168,15 @@ def choose_method(past: dict[str, Past], actual: Past, before: int) -> str:
     return best if enough and gain.mean() > bound else COMBINED
 
 
-def _origins(length: int, steps: int, season: int, quick: bool) -> int:
+def _origins(length: int, steps: int, season: int, step: str, quick: bool) -> int:
     # The mean of four seasons needs as many.
     least = max(SEASONS * season, 2 * steps, 12)
     origins = min(_QUICK_ORIGINS if quick else _ORIGINS, (length - least) // steps)
     if origins < _LEAST_ORIGINS:
         raise TrainingError(
-            f"{length} steps are too few to try forecasts of {steps} steps at {_LEAST_ORIGINS} earlier times: use a "
-            "longer log or a shorter forecast"
+            f"{length} whole {step}s are too few to try forecasts of {steps} {step}{'s' * (steps > 1)} at "
+            f"{_LEAST_ORIGINS} earlier times ({least + _LEAST_ORIGINS * steps} would do): use a longer log"
+            f"{' or a shorter forecast' * (steps > 1)}"
         )
     return int(origins)
 

@@ -23,6 +23,7 @@ _LARGE = 20.0
 _TEN = 10.0
 _TRACE = 0.01
 _DECAYED = re.compile(r"(.+)_(\d+)([mhd])")
+_QUESTION = re.compile(r"(\w+) ([≤>]) ([-+.\de]+)")
 _SPANS = {"m": "min", "h": "h", "d": "d"}
 # One event and several, in words.
 _EVENTS = {
@@ -89,6 +90,19 @@ def value_words(column: str, value: Any, *, log: bool) -> str:
     else:
         text = f"{value:,.0f}" if abs(value) >= _LARGE or float(value).is_integer() else f"{value:.2g}"
     return text
+
+
+def in_units(question: str) -> str:
+    """Return a question about a column of the stream with days, hours or minutes instead of seconds.
+
+    Examples
+    --------
+    >>> in_units("else, if purchase_gap_mean ≤ 1.28e+06: 91.3%"), in_units("If spend ≤ 12.5: 3.0%")
+    ('else, if purchase_gap_mean ≤ 15 d: 91.3%', 'If spend ≤ 12.5: 3.0%')
+    """
+    return _QUESTION.sub(
+        lambda m: f"{m[1]} {m[2]} {_span(float(m[3]))}" if _UNITS.get(m[1]) == "s" else m[0], question
+    )
 
 
 def _span(seconds: float) -> str:

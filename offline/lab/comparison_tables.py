@@ -113,11 +113,11 @@ def leaks_table(comparison: Comparison, leaky: Comparison) -> Table:
     """Return measures without and with the columns that know the target."""
     names = " and ".join(leaky.problem.leaks)
     rows = []
-    for key, judged in comparison.models.items():
+    for key, judged in leaky.models.items():
         row: dict[str, Any] = {"model": judged.title}
         for name in ("auc", "pr_auc", "brier", "ece"):
-            row[f"{TITLES[name]} without"] = judged.figures[name]
-            row[f"{TITLES[name]} with"] = leaky.models[key].figures[name]
+            row[f"{TITLES[name]} without"] = comparison.models[key].figures[name]
+            row[f"{TITLES[name]} with"] = judged.figures[name]
         rows.append(row)
     frame = pd.DataFrame(rows)
     why = "; ".join(f"{name}: {reason}" for name, reason in leaky.problem.leaks.items())

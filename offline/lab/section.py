@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from offline.insight.words import in_units
 from offline.lab.comparison import Comparison, better, compare
 from offline.lab.comparison_tables import (
     capital,
@@ -39,6 +40,8 @@ MOST_ROWS, QUICK_ROWS = 40_000, 6_000
 _FOLDS, _QUICK_FOLDS = 5, 3
 _SURE: Final = 0.05
 # Quick, and good enough to show what dividing at random pretends; told if it is this much AUC.
+#: What leaks give is shown by these, where they take part: the others would only take longer.
+_SHOW_LEAKS: Final = ("rule", "logistic", "lightgbm")
 _SHUFFLED_MODEL: Final = "lightgbm"
 _WARNED: Final = 0.01
 
@@ -61,13 +64,15 @@ def compare_models(workspace: Workspace, models: Sequence[Model] = ()) -> Sectio
         )
     if problem.leaks:
         with workspace.progress(f"Comparing models with {' and '.join(problem.leaks)}") as on_progress:
+            quickest = [model for model in models if model.key in _SHOW_LEAKS] or models
             leaky = compare(
-                problem, models, folds, balance=balance, seed=seed, quick=quick, on_progress=on_progress
+                problem, quickest, folds, balance=balance, seed=seed, quick=quick, on_progress=on_progress
             )
     workspace.shared["comparison"] = comparison
     workspace.shared["metrics"] = {judged.title: judged.figures for judged in comparison.models.values()}
     shuffled = rows_at_random(honest, models, seed) if honest.times is not None else None
-    return section(comparison, leaky, rows=len(workspace.problem), shuffled=shuffled)
+    log = workspace.input == "log"
+    return section(comparison, leaky, rows=len(workspace.problem), shuffled=shuffled, log=log)
 
 
 def rows_at_random(problem: Problem, models: Sequence[Model], seed: int) -> tuple[str, float] | None:
@@ -97,6 +102,7 @@ def section(
     *,
     rows: int | None = None,
     shuffled: tuple[str, float] | None = None,
+    log: bool = False,
 ) -> Section:
     """Return the section of a comparison, and of one with the columns that know the target.
 
@@ -106,6 +112,8 @@ def section(
         Of the whole problem, if fewer were compared.
     shuffled
         A model's key, and its AUC where rows with times were divided at random: a warning.
+    log
+        Columns are those of the stream, so their units are known.
     """
     problem = comparison.problem
     parts: list[Table | Picture | Text] = [ranking_table(comparison), decisions_table(comparison)]
@@ -122,7 +130,7 @@ def section(
             Text(
                 f"The rule of two lines: how likely {problem.target_name} is",
                 [
-                    *comparison.rule,
+                    *(in_units(line) if log else line for line in comparison.rule),
                     "What a shop could write down after a look at its data; a model has to beat it.",
                 ],
             )

@@ -148,7 +148,10 @@ def _alone(problem: Problem, numbers: pd.DataFrame, seed: int) -> pd.DataFrame:
     names = list(plain.get_feature_names_out())
     discrete = np.array([problem.kinds[name] != "numeric" for name in names])
     nats = mutual_info_classif(values, problem.target[rows], discrete_features=discrete, random_state=seed)
-    mutual = dict(zip(names, nats / np.log(2), strict=True))
+    # The estimate adds noise to numbers: even a column with one value would seem to say something.
+    mutual = {
+        name: float(bits) if varied[name] else 0.0 for name, bits in zip(names, nats / np.log(2), strict=True)
+    }
     return pd.DataFrame({"correlation": correlation, "mutual": mutual})
 
 

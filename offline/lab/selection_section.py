@@ -107,12 +107,14 @@ def _effect(full: Mapping[str, Judged], gaps: Mapping[str, Mapping[str, Differen
     if not lost and not won:
         return "Dropping the others changes the AUC of no model beyond chance."
     texts = []
-    if lost:
-        texts.append(f"costs AUC ({', '.join(lost)}): where that counts, all columns should stay")
     if won:
-        texts.append(f"gains AUC ({', '.join(won)})")
-    others = " For the other models the change may be chance." if len(sure) < len(gaps) else ""
-    return f"Dropping the others {', and '.join(texts)}.{others}"
+        texts.append(f"raises the AUC of some models ({', '.join(won)})")
+    if lost:
+        texts.append(
+            f"lowers the AUC of {'others' if won else 'some models'} ({', '.join(lost)}), which should keep all"
+        )
+    others = " For the remaining models the change may be chance." if len(sure) < len(gaps) else ""
+    return f"Dropping the others {' and '.join(texts)}.{others}"
 
 
 def _measures_table(frame: pd.DataFrame) -> Table:

@@ -150,7 +150,11 @@ def _summary(tuned: Mapping[str, Tuned]) -> list[str]:
         if gap.p >= _SURE:
             verdict = "tuning makes no difference beyond chance there, so the defaults will do"
         else:
-            verdict = "tuning pays" if gap.value < 0 else "the defaults are better there: keep them"
+            verdict = (
+                "the log-loss is smaller beyond chance, so tuning pays"
+                if gap.value < 0
+                else "the defaults are better there: keep them"
+            )
         sentences.append(
             f"{title[0].upper()}{title[1:]}: {trials} trials; the best settings came from "
             f"{SEARCHES[found.best.method]}. "

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from features.bundle import MANIFEST, Bundle
-from offline.report.bundle_card import card_of_bundle
-from offline.report.card_measures import metrics_table
+from offline.report.bundle_card import SEGMENTS_CAPTION, card_of_bundle
+from offline.report.card_measures import MODEL_TITLES, metrics_table
 from offline.report.model_card import section_of, write_card
 from offline.report.section import Section, Table
 from offline.report.stages import StageError
@@ -50,7 +50,7 @@ def train_bundle(workspace: Workspace) -> Section:
         f"A bundle that the stream can score with is in {BUNDLE}/ (version {manifest.version}): AUC "
         f"{network['auc']:.3f}, PR-AUC {network['pr_auc']:.3f} at a prevalence of "
         f"{network['prevalence']:.1%}, on {network['examples']:,} later {workspace.problem.unit}s; the best of "
-        f"the simpler models ({best}) reaches AUC {others[best]['auc']:.3f}.",
+        f"the simpler models ({MODEL_TITLES.get(best, best)}) reaches AUC {others[best]['auc']:.3f}.",
         f"Try it: intent worker --bundle {folder}",
     ]
     segments = pd.DataFrame(
@@ -59,7 +59,7 @@ def train_bundle(workspace: Workspace) -> Section:
     )
     parts = [
         metrics_table(manifest.metrics),
-        Table("Segments in the bundle", segments, formats={"share of customers": ".1%"}),
+        Table("Segments in the bundle", segments, SEGMENTS_CAPTION, {"share of customers": ".1%"}),
     ]
     figures = {
         "version": manifest.version,

@@ -14,6 +14,11 @@ from offline.report.model_card import Chapter, ModelCard
 from offline.report.section import Table
 from offline.tables.spans import span
 
+#: Why these segments differ from those of a report's chapter on segments.
+SEGMENTS_CAPTION: Final = (
+    "Found in the training period, by what the stream knows of a customer at once; so names and shares differ from "
+    "segments that are found at the end of a log."
+)
 _LEAST_POSITIVES: Final = 200
 _NARROW_DAYS: Final = 365
 
@@ -30,7 +35,7 @@ def card_of_bundle(manifest: Manifest, segmenter: Segmenter, calibration: Calibr
         Chapter("Data", _data(manifest)),
         Chapter("Quality", quality(main, "the network"), metrics_table(manifest.metrics)),
         Chapter("Calibration", _calibration(manifest, calibration, main)),
-        Chapter("Segments", [], Table("Segments", segments, formats={"share of customers": ".1%"})),
+        Chapter("Segments", [], Table("Segments", segments, SEGMENTS_CAPTION, {"share of customers": ".1%"})),
         Chapter("Limits", _limits(manifest, main)),
         Chapter("Fairness", _fairness(main)),
     ]
@@ -48,7 +53,8 @@ def _use(manifest: Manifest) -> list[str]:
         f"The model says, for every event of a customer, how likely this customer is to buy within {horizon}{begins}. "
         "It is made for choosing whom to address, and when, and for planning; its probabilities are calibrated, so "
         "they can be multiplied with values and costs.",
-        f"Examples are events of the types {', '.join(manifest.example_types)}; money is in "
+        f"Examples are events of the type{'s' * (len(manifest.example_types) > 1)} "
+        f"{', '.join(manifest.example_types)}; money is in "
         f"{manifest.currency}, local time is that of {manifest.timezone}.",
         "Not made for: refusing service or setting prices for single persons, credit, employment, or any other "
         "decision with legal effect on a person; shops other than the one whose log it learned from; another horizon.",
@@ -59,10 +65,15 @@ def _data(manifest: Manifest) -> list[str]:
     data = manifest.data
     return [
         f"Log {data.source}: {data.events:,} events of {data.customers:,} customers from "
-        f"{data.first_event} to {data.last_event} (SHA-256 {data.sha256[:16]}...).",
+        f"{_minute(data.first_event)} to {_minute(data.last_event)} (SHA-256 {data.sha256[:16]}...).",
         *_split(manifest.split),
         "Labels are known only after the horizon has passed, as in the running stream; nothing was resampled.",
     ]
+
+
+def _minute(moment: str | None) -> str:
+    time = pd.Timestamp(moment or "NaT")
+    return "an unknown time" if time is pd.NaT else f"{time:%Y-%m-%d %H:%M}"
 
 
 def _calibration(manifest: Manifest, calibration: Calibration, main: Mapping[str, Any]) -> list[str]:

@@ -9,6 +9,13 @@ import pandas as pd
 
 from offline.report.section import Table
 
+#: Names of a bundle's models, for people.
+MODEL_TITLES: Final = {
+    "rule": "simple rule",
+    "logistic": "logistic regression",
+    "lightgbm": "LightGBM",
+    "best_possible": "best possible (the simulator knows it)",
+}
 #: Names of the measures, for people, in the order of the table.
 _MEASURES: Final = {"auc": "AUC", "pr_auc": "PR-AUC", "log_loss": "log-loss", "brier": "Brier", "ece": "ECE"}
 # An expected calibration error beyond this is worth a warning.
@@ -19,7 +26,7 @@ def metrics_table(metrics: Mapping[str, Mapping[str, Any]]) -> Table:
     """Return every model's measures with their 95 % intervals, and the prevalence that PR-AUC goes with."""
     rows = []
     for name, found in metrics.items():
-        row: dict[str, Any] = {"model": name}
+        row: dict[str, Any] = {"model": MODEL_TITLES.get(name, name)}
         for key, title in _MEASURES.items():
             if found.get(key) is not None:
                 interval = (found.get("ci") or {}).get(key)
@@ -33,7 +40,7 @@ def metrics_table(metrics: Mapping[str, Mapping[str, Any]]) -> Table:
         "Measures on the test",
         pd.DataFrame(rows),
         "In brackets: 95 % intervals. A worthless model has AUC 0.5 and a PR-AUC of the prevalence.",
-        {"prevalence": ".2%"},
+        {"prevalence": ".1%"},
     )
 
 

@@ -111,7 +111,9 @@ def _profile_parts(profile: pd.DataFrame, segments: Segmented, view: LogView) ->
         Table(
             "Segments and what they bring",
             profile,
-            f"Money in {view.currency}, less refunds. Silent: median days since the last {last}.",
+            f"Money in {view.currency}, less refunds; orders that were taken back in full do not count"
+            f"{'' if view.browsing else ', and who has no others is left out'}. Silent: median days since the last "
+            f"{last}.",
             formats,
         ),
         Table(

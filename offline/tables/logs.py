@@ -127,7 +127,7 @@ def read_problem_from_log(
     unknown = int(np.count_nonzero(examples.counted)) - len(rows)
     notes.append(
         f"{len(rows):,} {problem.unit}s of {len(np.unique(problem.groups)):,} customers have a known label, "  # type: ignore[arg-type]
-        f"{problem.prevalence:.2%} of them positive; {unknown:,} are too recent to have one."
+        f"{problem.prevalence:.1%} of them positive; {unknown:,} are too recent to have one."
     )
     if examples.refused or examples.repeated:
         notes.append(f"{examples.refused:,} events came too late, {examples.repeated:,} were repetitions.")

@@ -38,7 +38,12 @@ def describe_input(workspace: Workspace) -> Section:
     context = workspace.context
     summary.append(
         f"Times are shown in {context.timezone}, money is in {context.currency}; predicted is a {problem.target_name}"
-        + (" that begins on the next day." if context.label_start == "next-day" else ".")
+        + (" that begins on the next day" if context.label_start == "next-day" else "")
+        + f": {'an' if problem.unit == 'event' else 'a'} {problem.unit} is positive if one follows."
+    )
+    summary.append(
+        "Chapters differ in their share of positives, because each judges on a later part of the time, and in their "
+        "number of customers, because some need a known label, an order, or an order that was not taken back."
     )
     frame = pd.DataFrame(
         [(c.name, c.unit, c.meaning) for c in COLUMNS if c.name in problem.kinds],
