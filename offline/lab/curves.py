@@ -122,7 +122,8 @@ def _lift(target: NDArray[np.bool_], predicted: Mapping[str, Floats], unit: str,
     _reference(figure, [0, 1], [1, 1])
     caption = "How many times as many positives as at random; 1 is chance."
     if best is not None:
-        caption += f" {best[0].upper()}{best[1:]}: {_reached(target, predicted[best]) / _TENTH:.1f} in the likeliest tenth."
+        times = _reached(target, predicted[best]) / _TENTH
+        caption += f" {best[0].upper()}{best[1:]}: {times:.1f} in the likeliest tenth."
     return Picture("Lift", figure, caption)
 
 

@@ -73,7 +73,7 @@ def _data(manifest: Manifest) -> list[str]:
 
 def _minute(moment: str | None) -> str:
     time = pd.Timestamp(moment or "NaT")
-    return "an unknown time" if time is pd.NaT else f"{time:%Y-%m-%d %H:%M}"
+    return "an unknown time" if time is pd.NaT else f"{time:%Y-%m-%d %H:%M %Z}".rstrip()
 
 
 def _calibration(manifest: Manifest, calibration: Calibration, main: Mapping[str, Any]) -> list[str]:

@@ -20,6 +20,8 @@ MODEL_TITLES: Final = {
 _MEASURES: Final = {"auc": "AUC", "pr_auc": "PR-AUC", "log_loss": "log-loss", "brier": "Brier", "ece": "ECE"}
 # An expected calibration error beyond this is worth a warning.
 _POOR_ECE: Final = 0.05
+# Shares below this want a digit more.
+_RARE: Final = 0.01
 
 
 def metrics_table(metrics: Mapping[str, Mapping[str, Any]]) -> Table:
@@ -36,11 +38,12 @@ def metrics_table(metrics: Mapping[str, Mapping[str, Any]]) -> Table:
         row["prevalence"] = found.get("prevalence")
         row["examples"] = found.get("examples")
         rows.append(row)
+    rare = any((found.get("prevalence") or 1.0) < _RARE for found in metrics.values())
     return Table(
         "Measures on the test",
         pd.DataFrame(rows),
         "In brackets: 95 % intervals. A worthless model has AUC 0.5 and a PR-AUC of the prevalence.",
-        {"prevalence": ".1%"},
+        {"prevalence": ".2%" if rare else ".1%"},
     )
 
 

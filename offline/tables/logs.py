@@ -30,6 +30,8 @@ ORDERS_HORIZON_MS: Final = 30 * DAY_MS
 MOST_EVENTS: Final = 300_000
 
 _BUCKETS: Final = 10_000
+# Shares of positives below this are told with a digit more.
+_RARE: Final = 0.01
 
 
 @dataclass(frozen=True)
@@ -125,9 +127,10 @@ def read_problem_from_log(
         pd.Timedelta(context.horizon_ms, unit="ms"),
     )
     unknown = int(np.count_nonzero(examples.counted)) - len(rows)
+    digits = 1 if problem.prevalence >= _RARE else 2
     notes.append(
         f"{len(rows):,} {problem.unit}s of {len(np.unique(problem.groups)):,} customers have a known label, "  # type: ignore[arg-type]
-        f"{problem.prevalence:.1%} of them positive; {unknown:,} are too recent to have one."
+        f"{problem.prevalence:.{digits}%} of them positive; {unknown:,} are too recent to have one."
     )
     if examples.refused or examples.repeated:
         notes.append(f"{examples.refused:,} events came too late, {examples.repeated:,} were repetitions.")

@@ -87,7 +87,7 @@ def test_the_caption_of_the_gain_counts_the_likeliest_tenth() -> None:
     gain = {p.title: p for p in pictures(target, drawn, "row", "good")}["Cumulative gain"]
     assert "50% by the likeliest tenth with good" in gain.caption
     blind = {p.title: p for p in pictures(target, drawn, "row", "blind")}["Lift"]
-    assert "blind: 1.0 in the likeliest tenth" in blind.caption
+    assert "Blind: 1.0 in the likeliest tenth" in blind.caption
 
 
 def test_precision_is_not_drawn_where_hardly_a_row_is_flagged() -> None:

@@ -223,7 +223,7 @@ def test_the_card_of_a_bundle_names_use_data_quality_and_limits() -> None:
     card = card_of_bundle(manifest, segmenter, Calibration(slope=1.0, intercept=0.0, examples=500))
     text = to_markdown(card)
     for part in (
-        "within 30 minutes", "10,000 events of 900 customers", "0.870 (0.850 to 0.890)", "5.00%", "had not seen",
+        "within 30 minutes", "10,000 events of 900 customers", "0.870 (0.850 to 0.890)", "5.0%", "had not seen",
         "0.700", "more than it should", "59 days", "Only 50 positive examples", "neither country nor device",
     ):  # fmt: skip
         assert part in text, part
