@@ -271,6 +271,17 @@ def tensorflow() -> Any:
     return tf
 
 
+def begin_anew() -> None:
+    """Have Keras number its layers from the beginning: their names stand in the exported network.
+
+    Raises
+    ------
+    MissingExtra
+        TensorFlow is not installed.
+    """
+    _keras().utils.clear_session()
+
+
 def _keras() -> Any:
     tensorflow()
     import keras

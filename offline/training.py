@@ -28,7 +28,7 @@ from offline.calibration import HIGH_SHARE, MEDIUM_SHARE, band_thresholds
 from offline.examples import Asked, Context, Examples, build_examples
 from offline.exceptions import TrainingError
 from offline.models import Judged, Models, Progress, fit_models, judge_models, silent
-from offline.network import NetworkSettings, export, tensorflow
+from offline.network import NetworkSettings, begin_anew, export
 from offline.oracle import exact_probability
 from offline.refitting import MEMBERS, Refitted, refit, settings_for, worth_refitting
 from offline.segmentation import fit_segmenter
@@ -131,7 +131,7 @@ def train(
     TrainingError
         The log is too short for the horizon, has too few purchases, or TensorFlow is not installed.
     """
-    tensorflow()
+    begin_anew()
     material = gather(path, Path(directory), settings, progress)
     examples, context, data = material[:3]
     if material.sampled is not None:

@@ -39,9 +39,9 @@ MOST_ROWS, QUICK_ROWS = 40_000, 6_000
 
 _FOLDS, _QUICK_FOLDS = 5, 3
 _SURE: Final = 0.05
-# Quick, and good enough to show what dividing at random pretends; told if it is this much AUC.
-#: What leaks give is shown by these, where they take part: the others would only take longer.
+# What leaks give is shown by these, where they take part: the others would only take longer.
 _SHOW_LEAKS: Final = ("rule", "logistic", "lightgbm")
+# Quick, and good enough to show what dividing at random pretends; told if it is this much AUC.
 _SHUFFLED_MODEL: Final = "lightgbm"
 _WARNED: Final = 0.01
 

@@ -167,6 +167,9 @@ def test_orders_weeks_apart_are_predicted_from_purchases(tmp_path: Path) -> None
     assert set(manifest.metrics) == MODELS - {"best_possible"}
     assert manifest.metrics["network"]["auc"] > 0.7
     assert manifest.metrics["rule"]["rule"].startswith("the more purchases")
+    # An average of several networks, whose layers Keras would number on from those of the first training.
+    again = train(tmp_path / "orders.parquet", tmp_path / "again", settings)
+    assert again.manifest.version == manifest.version
 
 
 def test_settings_come_before_the_log_and_the_log_before_defaults() -> None:
