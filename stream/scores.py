@@ -47,7 +47,8 @@ class Recommendation(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     items
         Item ids, best first.
     source
-        Whose items they are: the customer's own, those that suit the segment, or what is popular with everybody.
+        Whose items they are: the list made for this customer (popular ones where nothing more personal did better),
+        those that suit the segment, or what is popular with everybody.
     policy_version
         Names the offer policy.
     new_items

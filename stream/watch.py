@@ -28,7 +28,7 @@ from kafka.errors import (
 from kafka.structs import MemberState
 
 from stream.exceptions import BrokerError, BrokerUnavailable, TopicMismatch
-from stream.scores import Score, decode_score
+from stream.scores import Score, SegmentRef, decode_score
 from stream.settings import Settings, load_settings
 
 logger = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class ScoreWatcher:
     bands
         Only scores in one of these bands (``low``, ``medium``, ``high``).
     segment
-        Only scores of customers in this segment: its name (in any case), or its id.
+        Only scores of customers in this segment: part of its name (in any case), or its id.
     group
         Consumer group: its members share the partitions, and go on where the group stopped. Without one,
         every watcher sees all scores and nothing is remembered.
@@ -225,9 +225,12 @@ class ScoreWatcher:
             return None
         if self._bands and score.band not in self._bands:
             return None
-        if self._segment not in (None, score.segment.name.casefold(), str(score.segment.id)):
-            return None
-        return score
+        return score if self._in_segment(score.segment) else None
+
+    def _in_segment(self, segment: SegmentRef) -> bool:
+        if self._segment is None or self._segment == str(segment.id):
+            return True
+        return not self._segment.isdigit() and self._segment in segment.name.casefold()
 
     def _knows_where(self) -> bool:
         if self._group is not None:

@@ -177,7 +177,10 @@ def _show(output: Path, manifest: Manifest, segmenter: Segmenter) -> None:
     for name in ("AUC", "95 %", "PR-AUC", "log-loss", "ECE", *(("share", "gain") if exact else ())):
         models.add_column(name, justify="right", no_wrap=True)
     if exact:
-        models.caption = "share: of the best possible AUC above .5; gain: of its log-loss gain"
+        models.caption = (
+            "share: of the best possible AUC above .5, gain: of its gain in log-loss, both expected under the exact "
+            "probabilities; the other columns are what came of it, chance included"
+        )
     for name, title in _MODELS.items():
         if name in manifest.metrics:
             models.add_row(title, *_row(manifest.metrics[name], exact))

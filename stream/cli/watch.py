@@ -37,7 +37,7 @@ Bands = Annotated[
     typer.Option("--band", metavar="low|medium|high", help="Only this band; may be repeated."),
 ]
 Segment = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Only this segment: its name or its number.")
+    str | None, typer.Option(metavar="NAME", help="Only this segment: its number or part of its name.")
 ]
 AsJson = Annotated[
     bool,

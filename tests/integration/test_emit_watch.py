@@ -133,6 +133,7 @@ def test_a_watcher_filters_by_band_and_segment(topics: Settings) -> None:
         ((), None, ["ada", "bob", "eve"]),
         (("high", "medium"), None, ["ada", "eve"]),
         (("high",), "loyal [b]", ["ada"]),
+        (("high",), "LOYAL", ["ada"]),
         (("high",), 1, ["ada"]),
         ((), "visitors", []),
     ):
