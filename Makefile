@@ -37,7 +37,7 @@ bench-network: $(VENV)/bench.stamp ## How much of the best possible score the ne
 bench-learning: $(VENV)/bench.stamp ## What learning online brings and costs, on Online Retail and in two sales (minutes)
 	$(BIN)/python -m benchmarks.learning $(ARGS)
 
-bench-models: $(VENV)/bench.stamp ## All models on public data sets, by fixed protocols (half an hour)
+bench-models: $(VENV)/bench.stamp ## All models on public data sets, by fixed protocols (most of an hour)
 	$(BIN)/python -m benchmarks.models $(ARGS)
 
 bench-memory: $(VENV)/bench.stamp ## Training data of a log larger than the memory allowed, against the same in memory (minutes)

@@ -13,7 +13,7 @@
 Intervals over random splits are Nadeau and Bengio's, those of one test a bootstrap; ECE has 15 bins of equal mass.
 Choices inside a model (when to stop, how to calibrate) are made on its training rows. Data sets are looked for in
 ``INTENT_DATA_DIR``, else in ``../shared/data``. Every model gets the same columns, among
-them some derived from others of the same row. Takes half an hour on two cores.
+them some derived from others of the same row. Takes most of an hour on two cores.
 """
 
 from __future__ import annotations
