@@ -23,6 +23,7 @@ _EDGES: Final = (0.005, 0.995)
 _SKEWED: Final = 4.0
 _SPREAD: Final = 0.3  # of the dots of a category
 _LABELS: Final = 6
+_APART: Final = 0.1  # of the axis, between two labels
 # Round numbers within a power of ten, from many to few.
 _STEPS: Final = ((1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,))
 _SMALL: Final = 0.1  # below this quantile of the positive values, a scale with zero is even
@@ -145,7 +146,8 @@ def _ticks(low: float, high: float, scale: Scale, unit: float) -> tuple[list[flo
         for steps in _STEPS:
             every = np.sort(np.outer(powers, steps).ravel())
             inside = every[(every >= least) & (every <= high)]
-            if len(inside) <= _LABELS:
+            between = np.diff(_placed(np.append(inside, [low, high]), scale, unit))
+            if len(inside) <= _LABELS and (between[: len(inside) - 1] >= _APART * between[-1]).all():
                 break
         numbers = inside if scale == "log" else np.concatenate([[0.0], inside])
     return _placed(numbers, scale, unit).tolist(), [_label(float(number)) for number in numbers]

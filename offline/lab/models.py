@@ -20,6 +20,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder
 from sklearn.svm import LinearSVC
@@ -216,7 +217,9 @@ def _svm(kinds: Kinds, seed: int, quick: bool) -> Any:
     # The exact kernel costs the square of the rows; Nyström's approximation (Williams and Seeger 2001) does not.
     kernel = Nystroem(gamma=0.02, n_components=100 if quick else _CENTRES, random_state=seed)
     margin = LinearSVC(C=0.1, dual=False, random_state=seed)
-    model = CalibratedClassifierCV(margin, method="sigmoid", cv=3, ensemble=False)
+    # Shuffled: rows often come in order of time, and folds would be seasons.
+    folds = StratifiedKFold(3, shuffle=True, random_state=seed)
+    model = CalibratedClassifierCV(margin, method="sigmoid", cv=folds, ensemble=False)
     return Pipeline([("preparation", preparation(kinds)), ("kernel", kernel), ("model", model)])
 
 
