@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import xxhash
 from numpy.typing import NDArray
 
 from features.events import TYPE_CODES
@@ -19,11 +18,10 @@ from features.vector import COLUMN_NAMES, WIDTH
 from offline.buckets.folding import FEATURES
 from offline.buckets.manifest import FolderManifest, read_manifest
 from offline.examples import Examples
+from offline.tables.logs import in_sample
 
 _BATCH: Final = 50_000
 _AT: Final = [COLUMN_NAMES.index(name) for name in FEATURES]
-# As `offline.tables.logs.sample_customers` has it, so that both choose the same customers.
-_PARTS: Final = 10_000
 
 
 class Loaded(NamedTuple):
@@ -108,16 +106,9 @@ def _kept_keys(path: Path, share: float) -> _Keys:
     with pq.ParquetFile(path) as file:
         names = ["partition", "row"] if share == 1 else ["partition", "row", "customer_id"]
         table = file.read(columns=names)
-    kept = None if share == 1 else _chosen(table["customer_id"], share)
+    kept = None if share == 1 else in_sample(table["customer_id"], share)
     partition, row = table["partition"].to_numpy(), table["row"].to_numpy()
     return (None, partition, row) if kept is None else (kept, partition[kept], row[kept])
-
-
-def _chosen(customers: pa.ChunkedArray, share: float) -> NDArray[np.bool_]:
-    encoded = customers.cast(pa.string()).combine_chunks().dictionary_encode()
-    part = [xxhash.xxh64_intdigest(name.encode()) % _PARTS for name in encoded.dictionary.to_pylist()]
-    chosen: NDArray[np.bool_] = (np.array(part) < share * _PARTS)[encoded.indices.to_numpy()]
-    return chosen
 
 
 def _places(keys: list[_Keys]) -> NDArray[np.int64]:

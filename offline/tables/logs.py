@@ -146,8 +146,15 @@ def sample_customers(log: pa.Table, share: float) -> pa.Table:
     >>> sample_customers(log, 1.0).num_rows
     4
     """
-    encoded = pc.fill_null(log["customer_id"].combine_chunks(), "").dictionary_encode()
-    names = encoded.dictionary.to_pylist()
-    buckets = np.array([xxhash.xxh64_intdigest(name.encode()) % _BUCKETS for name in names])
-    chosen: NDArray[np.bool_] = (buckets < share * _BUCKETS)[encoded.indices.to_numpy()]
+    chosen = in_sample(log["customer_id"], share)
     return log.filter(pa.array(chosen & (log["type"].to_numpy() != ERASED)))
+
+
+def in_sample(customers: pa.ChunkedArray, share: float) -> NDArray[np.bool_]:
+    """Return which rows are of about that share of the customers, chosen by the hash of their id."""
+    encoded = pc.fill_null(customers.cast(pa.string()), "").combine_chunks().dictionary_encode()
+    buckets = np.array(
+        [xxhash.xxh64_intdigest(name.encode()) % _BUCKETS for name in encoded.dictionary.to_pylist()]
+    )
+    chosen: NDArray[np.bool_] = (buckets < share * _BUCKETS)[encoded.indices.to_numpy()]
+    return chosen
