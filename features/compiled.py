@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-_PACKAGES: Final = ("features", "offline", "stream/learning")  # where numba is used
+_PACKAGES: Final = ("features", "offline", "stream")
 _HASH_LENGTH: Final = 16
 
 
@@ -20,8 +20,8 @@ def cache_folder(root: Path, base: Path) -> Path:
     """Return the folder below ``base`` for the sources that lie in the packages below ``root``."""
     digest = hashlib.sha256()
     for package in _PACKAGES:
-        for source in sorted((root / package).glob("*.py")):
-            digest.update(source.name.encode() + b"\0" + source.read_bytes())
+        for source in sorted((root / package).rglob("*.py")):
+            digest.update(source.relative_to(root).as_posix().encode() + b"\0" + source.read_bytes())
     name = digest.hexdigest()[:_HASH_LENGTH]
     return base if base.name == name else base / name  # a child process inherits the folder itself
 

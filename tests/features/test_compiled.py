@@ -9,8 +9,8 @@ from features.compiled import cache_folder
 
 
 def test_a_change_of_any_source_is_another_folder(tmp_path: Path) -> None:
-    (tmp_path / "features").mkdir()
-    source = tmp_path / "features" / "vector.py"
+    source = tmp_path / "stream" / "learning" / "model" / "newton.py"
+    source.parent.mkdir(parents=True)
     source.write_text("WIDTH = 66")
     before = cache_folder(tmp_path, Path("base"))
     assert cache_folder(tmp_path, Path("base")) == before
