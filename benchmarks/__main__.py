@@ -19,7 +19,7 @@ from benchmarks import latency, steps, throughput
 from benchmarks.peers.job import Task
 from benchmarks.throughput import EVENTS, SCORES, Result, Run
 from benchmarks.workload import Records, fill_topic, make_topics, simulated, write_bundle
-from stream.services import EmbeddedServices
+from stream.services.services import EmbeddedServices
 
 #: What we want to reach: our rate as a multiple of a contender's; and milliseconds.
 RATE_GOALS = {"faust": 80.0, "bytewax": 6.0, "plain": 0.5}

@@ -24,7 +24,7 @@ from benchmarks.peers.job import Task
 from benchmarks.throughput import WORKER, ContenderFailed, Program, worker_environment
 from benchmarks.workload import PARTITIONS, make_topics
 from features.events import Event
-from stream.emit import EventEmitter
+from stream.clients.emit import EventEmitter
 from stream.settings import load_settings
 
 PREFIX: Final = "live."

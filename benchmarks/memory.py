@@ -2,8 +2,8 @@
 
 ``python -m benchmarks.memory`` (``make bench-memory``) writes a log of simulated customers, some of them under many
 ids, with several partitions, late events and repetitions; builds its examples bucket by bucket, by one local Dask
-worker under a memory limit (`offline.buckets`); builds them in memory in another process (`offline.examples`); and
-compares both bucket by bucket, by a hash over rows, vectors, moments and labels.
+worker under a memory limit (`offline.examples.buckets`); builds them in memory in another process
+(`offline.examples.examples`); and compares both bucket by bucket, by a hash over rows, vectors, moments and labels.
 
 What is limited: Dask ends a worker that takes more resident memory than ``--memory``. And the kernel refuses any
 process of the build more than ``--data`` of private writable memory (``RLIMIT_DATA``; it counts what is reserved for
@@ -44,13 +44,13 @@ from features.fold import fold
 from features.log import read_log, write_log
 from features.partition import partitions_of
 from features.state import empty
-from offline.buckets import BuildSettings, build_folder, read_manifest
-from offline.buckets.folding import FEATURES
-from offline.buckets.sizes import parse_size
-from offline.buckets.spill import bucket_of
-from offline.examples import Asked, Context, build_examples
-from offline.shop import ShopParameters
-from offline.simulator import simulate
+from offline.examples.buckets import BuildSettings, build_folder, read_manifest
+from offline.examples.buckets.folding import FEATURES
+from offline.examples.buckets.sizes import parse_size
+from offline.examples.buckets.spill import bucket_of
+from offline.examples.examples import Asked, Context, build_examples
+from offline.simulator.shop import ShopParameters
+from offline.simulator.simulation import simulate
 
 CONTEXT: Final = Context(30 * 60_000, "0")
 DRIVER_BYTES: Final = 300 * 10**6  # of the process that starts the build; no limit of its own but --data

@@ -32,8 +32,8 @@ from rich.table import Table
 
 from benchmarks.lab import retail, shoppers
 from benchmarks.lab.protocol import CONTENDERS, MEASURES, Protocol, Result, run
+from offline.chapters.comparison.section import with_interval
 from offline.lab.figures import TITLES
-from offline.lab.section import with_interval
 
 #: By name the file that a protocol needs, and what makes it.
 PROTOCOLS: Final[Mapping[str, tuple[str, Callable[[Path, int], Protocol]]]] = {

@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.network`` (``make bench-network``) trains the rule, logistic regression, LightGBM and the
 network on 4 to 5 million events, calibrates them on the day after, and measures them on other customers and later
-days, against the exact probability of a purchase (`offline.oracle`):
+days, against the exact probability of a purchase (`offline.simulator.oracle`):
 
 ::
 
@@ -28,14 +28,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from features.state import DAY_MS, MINUTE_MS
-from offline.examples import Context, Examples, build_examples
-from offline.models import Judged, fit_models, judge_models
-from offline.oracle import exact_probability
-from offline.segmentation import fit_segmenter
-from offline.shop import ShopParameters
-from offline.simulator import DEFAULT_START, simulate
-from offline.splitting import Split
-from offline.training import latest_vectors
+from offline.examples.examples import Context, Examples, build_examples
+from offline.simulator.oracle import exact_probability
+from offline.simulator.shop import ShopParameters
+from offline.simulator.simulation import DEFAULT_START, simulate
+from offline.training.models import Judged, fit_models, judge_models
+from offline.training.segmentation import fit_segmenter
+from offline.training.splitting import Split
+from offline.training.train import latest_vectors
 
 HORIZON_MS: Final = 30 * MINUTE_MS
 TRAINED_CUSTOMERS: Final = 400_000

@@ -27,17 +27,17 @@ from features.calendar import zone
 from features.columns import from_events
 from features.events import decode_many
 from features.fold import fold
-from features.redis_store import RedisStore
 from features.state import States
-from features.store import NO_WATERMARK, TOKEN_BYTES, PartitionRecord
-from stream.batches import RecordBatch
-from stream.cache import StateCache
-from stream.decisions import actions, held_out
-from stream.engine import Engine, Scored, slots_of
-from stream.intake import read_batches
-from stream.metrics import ScorerMetrics
-from stream.publisher import Output, Publisher
-from stream.scores import encode_scores
+from features.store.customer_store import NO_WATERMARK, TOKEN_BYTES, PartitionRecord
+from features.store.redis_store import RedisStore
+from stream.kafka.batches import RecordBatch
+from stream.ownership.cache import StateCache
+from stream.scoring.decisions import actions, held_out
+from stream.scoring.encoding import encode_scores
+from stream.scoring.engine import Engine, Scored, slots_of
+from stream.scoring.intake import read_batches
+from stream.scoring.metrics import ScorerMetrics
+from stream.scoring.publisher import Output, Publisher
 from stream.settings import Settings, load_settings
 
 #: Steps, as they follow each other. "checks" is the rest of `read_batches`: keys, partitions, arrivals,
@@ -166,7 +166,7 @@ async def _batches(settings: Settings, limit: int, watch: Stopwatch) -> list[Rec
 
 
 class _Walk:
-    """Takes batches through all steps, as `stream.scorer` and `stream.owner` do."""
+    """Takes batches through all steps, as `stream.scoring.scorer` and `stream.ownership.owner` do."""
 
     def __init__(
         self,

@@ -29,9 +29,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from benchmarks.peers.job import Task
 from benchmarks.workload import PARTITIONS, make_topics
 from features.bundle import BANDS, Bundle
-from features.keys import items_keys
-from features.offers import CustomerItems, Offer, OfferPolicy, OfferStore
+from features.offers import CustomerItems, Offer, OfferPolicy
 from features.partition import partitions_of
+from features.store.keys import items_keys
+from features.store.offer_store import OfferStore
 
 EVENTS: Final = "bench.events"
 SCORES: Final = "bench.scores"

@@ -16,8 +16,8 @@ from features.events import Event, encode
 from features.partition import partitions_of
 from features.segments import Segment, Segmenter
 from features.vector import WIDTH, schema_hash
-from offline.shop import ShopParameters
-from offline.simulator import simulate
+from offline.simulator.shop import ShopParameters
+from offline.simulator.simulation import simulate
 
 PARTITIONS: Final = 12
 HIDDEN: Final = (128, 64)

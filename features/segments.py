@@ -1,7 +1,7 @@
 """Segments of customers: nearest centroid on standardised log features.
 
-Training (`offline.segmentation`) finds the centroids and names; assigning is here, because training, replay and the
-stream must agree on it.
+Training (`offline.training.segmentation`) finds the centroids and names; assigning is here, because training, replay
+and the stream must agree on it.
 """
 
 from __future__ import annotations

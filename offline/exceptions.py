@@ -6,7 +6,7 @@
     └── TrainingError      nothing can be learned from this log with these settings
         └── MissingExtra   a package that only training, or only the lab, needs is not installed
 
-Loaders raise `offline.datasets.conversion.DatasetError`, the simulator `offline.shop.ParameterError`.
+Loaders raise `offline.datasets.conversion.DatasetError`, the simulator `offline.simulator.shop.ParameterError`.
 """
 
 from typing import Final

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Final
 
 from stream.exceptions import ServiceError
-from stream.reading import TopicReader
-from stream.replay import replay
-from stream.scores import Score, decode_score
-from stream.server_process import free_port
-from stream.services import EmbeddedServices
+from stream.kafka.reading import TopicReader
+from stream.kafka.topics import create_topics
+from stream.logs.replay import replay
+from stream.messages.score import Score, decode_score
+from stream.services.process import free_port
+from stream.services.services import EmbeddedServices
 from stream.settings import Settings, load_settings
-from stream.topics import create_topics
 
 #: Partitions of the demo's topics; one worker takes them all.
 PARTITIONS: Final = 4

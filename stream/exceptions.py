@@ -5,9 +5,14 @@
     features.exceptions.IntentError
     ├── SettingsError         a setting has a value that cannot be used
     ├── ServiceError          an embedded server cannot be had, or does not start
-    └── BrokerError           Kafka refused what was asked of it
-        ├── BrokerUnavailable   no broker answers
-        └── TopicMismatch       a topic exists, but not as it has to be
+    ├── BrokerError           Kafka refused what was asked of it
+    │   ├── BrokerUnavailable   no broker answers
+    │   └── TopicMismatch       a topic exists, but not as it has to be
+    └── OwnershipError        a partition cannot be processed until a person has acted
+        ├── StoreLost           the store has no record, but Kafka has a commit
+        ├── OffsetOutsideLog    the recorded offset is not in the topic
+        ├── PartitionsChanged   the topic has another partition count than the states
+        └── JobFailed           the job raises again and again
 
 Every message says what was wrong, with which value, and what to do; the command line prints it as one line.
 """
@@ -33,3 +38,23 @@ class BrokerUnavailable(BrokerError):
 
 class TopicMismatch(BrokerError):
     """A topic exists, but with another partition count than the settings name."""
+
+
+class OwnershipError(IntentError):
+    """A partition cannot be processed until a person has acted; the worker ends."""
+
+
+class StoreLost(OwnershipError):
+    """The store has no record of a partition that Kafka has a commit for."""
+
+
+class OffsetOutsideLog(OwnershipError):
+    """The recorded offset is not in the topic any more, or not yet."""
+
+
+class PartitionsChanged(OwnershipError):
+    """The topic has another partition count than when the states were written."""
+
+
+class JobFailed(OwnershipError):
+    """The job raises on the same records again and again."""

@@ -24,18 +24,18 @@ from aiokafka.errors import KafkaError
 
 from features.bundle import Bundle
 from features.exceptions import StoreError
-from stream.batches import RecordBatch
 from stream.health import health_app, serve_health
-from stream.learning.drift import Alert
+from stream.kafka.batches import RecordBatch
+from stream.kafka.broker import check_topics
+from stream.kafka.transport import BatchedApp, serve
+from stream.learning.desk import Desk
 from stream.learning.learning import EXAMPLES, OUTCOMES, Learning, Source
 from stream.learning.metrics import LearnerMetrics
-from stream.learning.reading import Desk
+from stream.learning.model.settings import LearningSettings
 from stream.learning.report import Report, decode_report
-from stream.learning.settings import LearningSettings
 from stream.learning.snapshot_store import Lease, LeaseLost, SnapshotStore
+from stream.messages.alert import Alert
 from stream.settings import Settings
-from stream.transport import BatchedApp, serve
-from stream.worker import check_topics
 
 logger = logging.getLogger(__name__)
 

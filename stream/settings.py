@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, Field, SecretStr, TypeAdapter, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from features.events import EVENT_TYPES, TYPE_CODES
 from stream.exceptions import SettingsError
 
 _UNITS: Final = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -58,7 +59,7 @@ def _checked(value: object) -> timedelta:
 
 
 def _checked_rates(value: object) -> str:
-    from stream.learning.sampling import parse_rates
+    from stream.settings import parse_rates
 
     try:
         parse_rates(str(value))
@@ -277,3 +278,34 @@ def load_settings(**overrides: Any) -> Settings:
         raise SettingsError(
             f"{name} = {first.get('input')!r}: {first['msg'].removeprefix('Value error, ')}"
         ) from None
+
+
+def parse_rates(text: str) -> dict[str, float]:
+    """Return the rates written as ``view_item=0.2,search=0.5``; types that are not named are kept whole.
+
+    Raises
+    ------
+    SettingsError
+        A type is unknown, or a rate is no number above 0 and up to 1.
+
+    Examples
+    --------
+    >>> parse_rates("view_item=0.2, search=0.5")
+    {'view_item': 0.2, 'search': 0.5}
+    >>> parse_rates("")
+    {}
+    """
+    rates = {}
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        name, _, rate = (piece.strip() for piece in part.partition("="))
+        if name not in TYPE_CODES:
+            raise SettingsError(f"{name!r} in {text!r} is no event type: use {', '.join(EVENT_TYPES)}")
+        try:
+            rates[name] = float(rate)
+        except ValueError:
+            rates[name] = float("nan")
+        if not 0 < rates[name] <= 1:
+            raise SettingsError(
+                f"{part!r} is no rate: write a type and a number up to 1, as in view_item=0.2"
+            )
+    return rates

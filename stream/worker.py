@@ -10,31 +10,32 @@ import asyncio
 import gc
 import logging
 import signal
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from features.bundle import Bundle
-from features.offers import OfferStore
-from features.redis_store import RedisStore
-from stream.engine import Engine
-from stream.exceptions import SettingsError, TopicMismatch
+from features.store.offer_store import OfferStore
+from features.store.redis_store import RedisStore
+from stream.exceptions import SettingsError
 from stream.health import health_app, serve_health
+from stream.kafka.broker import check_topics
+from stream.kafka.topics import check_retention
+from stream.kafka.transport import BatchedApp, serve
 from stream.learning.advice import NewestAdvisor
-from stream.learning.idleness import Idleness
-from stream.learning.recorder import Recorder
-from stream.learning.sampling import Sampling, parse_rates
 from stream.learning.snapshot_store import SnapshotStore
-from stream.metrics import ScorerMetrics
-from stream.ownership import Ownership
-from stream.publisher import Publisher
-from stream.recommending import NewestRecommender
-from stream.scorer import Scorer
-from stream.settings import Settings
-from stream.topics import check_retention
-from stream.transport import BatchedApp, check_broker, serve
+from stream.ownership.partitions import Ownership
+from stream.scoring.engine import Engine
+from stream.scoring.idleness import Idleness
+from stream.scoring.metrics import ScorerMetrics
+from stream.scoring.publisher import Publisher
+from stream.scoring.recommending import NewestRecommender
+from stream.scoring.recorder import Recorder
+from stream.scoring.sampling import Sampling
+from stream.scoring.scorer import Scorer
+from stream.settings import Settings, parse_rates
 
 logger = logging.getLogger(__name__)
 
@@ -195,27 +196,3 @@ async def _check(settings: Settings, store: RedisStore, horizon: timedelta) -> i
     if settings.learning:
         await asyncio.to_thread(check_retention, settings, horizon)
     return partitions
-
-
-async def check_topics(settings: Settings, topics: Sequence[str]) -> int:
-    """Return the partition count that all these topics have.
-
-    Raises
-    ------
-    TopicMismatch
-        A topic is missing, or they differ.
-    """
-    client = logging.getLogger("aiokafka")
-    client.disabled, logged = True, client.disabled  # a refusal says what is wrong, in one line
-    try:
-        counts = {
-            topic: await check_broker(settings.kafka, topic, settings.aiokafka_security()) for topic in topics
-        }
-    finally:
-        client.disabled = logged
-    if len(set(counts.values())) > 1:
-        raise TopicMismatch(
-            "all topics of the worker must have as many partitions as each other, but "
-            + ", ".join(f"{topic} has {count}" for topic, count in counts.items())
-        )
-    return counts[topics[0]]

@@ -14,7 +14,7 @@ from benchmarks.learning import drift
 from benchmarks.learning.picture import picture
 from benchmarks.learning.sales import OnProgress, SaleLog, sale_log
 from features.bundle import Bundle
-from stream.learning.settings import LearningSettings
+from stream.learning.model.settings import LearningSettings
 from tests.bundles import random_bundle
 
 

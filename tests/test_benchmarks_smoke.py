@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from stream.scores import decode_score
+from stream.messages.score import decode_score
 
 peers = pytest.mark.skipif(
     None in map(find_spec, ("bytewax", "confluent_kafka", "quixstreams")),

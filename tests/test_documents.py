@@ -11,8 +11,8 @@ import pytest
 
 from features.events import EVENT_TYPES, Event
 from stream.cli import create_app
-from stream.contract import asyncapi
-from stream.scores import Score
+from stream.messages.asyncapi import asyncapi
+from stream.messages.score import Score
 from stream.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 def test_the_published_contract_is_that_of_the_code() -> None:
     published = json.loads((ROOT / "docs" / "asyncapi.json").read_text())
     assert published == json.loads(json.dumps(asyncapi())), (
-        "run: python -m stream.contract > docs/asyncapi.json"
+        "run: python -m stream.messages.asyncapi > docs/asyncapi.json"
     )
 
 

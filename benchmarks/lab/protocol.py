@@ -20,7 +20,7 @@ from offline.lab.models import (
     Model,
     network,
 )
-from offline.problem import Problem
+from offline.problems.problem import Problem
 
 OnProgress = Callable[[int, int], None]
 

@@ -24,8 +24,8 @@ from benchmarks.learning.retail_data import CONTEXT, DELAY_MS, TEST, load_log, l
 from features.state import DAY_MS
 from offline.lab.folds import Fold, Folds, random_splits
 from offline.lab.models import MODELS, fit, probabilities
-from offline.problem import Problem
-from offline.tables import read_problem_from_log
+from offline.problems import read_problem_from_log
+from offline.problems.problem import Problem
 
 FILE: Final = "online_retail.parquet"
 #: First week that is asked about: before, hardly anything is known of anybody.

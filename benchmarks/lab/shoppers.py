@@ -13,8 +13,8 @@ import numpy as np
 
 from benchmarks.lab.protocol import Protocol
 from offline.lab.folds import Fold, Folds, random_splits
-from offline.problem import Kind, Problem
-from offline.tables import problem_from_table
+from offline.problems import problem_from_table
+from offline.problems.problem import Kind, Problem
 
 SPLITS: Final = 5
 FILE: Final = "online_shoppers_intention.csv"

@@ -20,9 +20,9 @@ from benchmarks.throughput import EVENTS, SCORES, contenders, run, worker_enviro
 from benchmarks.workload import PARTITIONS, fill_topic, make_topics, simulated, write_bundle
 from features.bundle import Bundle
 from stream.learning.learning import Learning
-from stream.learning.settings import LearningSettings
+from stream.learning.model.settings import LearningSettings
 from stream.learning.snapshot_store import SnapshotStore
-from stream.services import EmbeddedServices
+from stream.services.services import EmbeddedServices
 
 _EVENTS: Final = 400_000
 _CUSTOMERS: Final = 20_000

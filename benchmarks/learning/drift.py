@@ -1,8 +1,8 @@
 """Through a sale with labels as late as in life: frozen network, online models, their blend, and the best possible.
 
-Every figure compares what had been published (`stream.learning.history`) with the exact probability of a purchase:
-``share`` is the part of the best possible AUC above .5, ``log_loss_share`` the part of the best possible gain over
-constant prevalence, ``ece`` the calibration error. ``python -m benchmarks.learning --only drift``.
+Every figure compares what had been published (`stream.learning.model.history`) with the exact probability of a
+purchase: ``share`` is the part of the best possible AUC above .5, ``log_loss_share`` the part of the best possible
+gain over constant prevalence, ``ece`` the calibration error. ``python -m benchmarks.learning --only drift``.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from benchmarks.learning.sales import (
 )
 from features.bundle import Bundle
 from features.state import DAY_MS
-from offline.oracle import ece_against, log_loss_share, share, soft_log_loss
-from offline.simulator import DEFAULT_START
-from stream.learning.drift import Alert
-from stream.learning.minibatches import BATCH_EXAMPLES, batch_cuts
+from offline.simulator.simulation import DEFAULT_START
+from offline.training.soft_measures import ece_against, log_loss_share, share, soft_log_loss
+from stream.learning.labels.minibatches import BATCH_EXAMPLES, batch_cuts
+from stream.learning.model.settings import LearningSettings
 from stream.learning.online_learner import OnlineLearner
-from stream.learning.settings import LearningSettings
+from stream.messages.alert import Alert
 
 #: Days of the windows by name: the sale lasts from day 8 to day 13.
 WINDOWS: Final = {

@@ -17,13 +17,13 @@ from features.bundle import Bundle
 from features.log import write_log
 from features.state import DAY_MS, MINUTE_MS
 from features.vector import Vectors
-from offline.baselines import fit_lightgbm, fit_logistic, rule_scores
-from offline.calibration import platt
-from offline.scaling import Scaling
-from offline.training import TrainingSettings, train
-from stream.learning.examples import Examples
+from offline.training.baselines import fit_lightgbm, fit_logistic, rule_scores
+from offline.training.calibration import platt
+from offline.training.scaling import Scaling
+from offline.training.train import TrainingSettings, train
+from stream.learning.model.settings import LearningSettings
 from stream.learning.online_learner import OnlineLearner
-from stream.learning.settings import LearningSettings
+from stream.learning.records.examples import Examples
 
 Floats = NDArray[np.float64]
 OnProgress = Callable[[int, int], None]

@@ -22,7 +22,7 @@ from features.calendar import zone
 from features.state import DAY_MS
 from features.vector import Vectors
 from offline.datasets.online_retail import load_online_retail
-from offline.examples import Context, build_examples
+from offline.examples.examples import Context, build_examples
 
 TIMEZONE: Final = "Europe/London"
 CONTEXT: Final = Context(30 * DAY_MS, "next-day", TIMEZONE, "GBP")

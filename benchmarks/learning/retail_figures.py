@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from offline.evaluation import COVERAGE, measure
+from offline.training.evaluation import COVERAGE, measure
 
 Floats = NDArray[np.float64]
 

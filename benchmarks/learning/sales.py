@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from features.bundle import Bundle
 from features.log import write_log
 from features.state import MINUTE_MS
-from offline.examples import Context, build_examples
-from offline.network import NetworkSettings
-from offline.oracle import exact_probability
-from offline.shop import SALES, ShopParameters
-from offline.simulator import DEFAULT_START, simulate
-from offline.training import TrainingSettings, train
-from stream.learning.examples import Examples
+from offline.examples.examples import Context, build_examples
+from offline.simulator.oracle import exact_probability
+from offline.simulator.shop import SALES, ShopParameters
+from offline.simulator.simulation import DEFAULT_START, simulate
+from offline.training.network import NetworkSettings
+from offline.training.train import TrainingSettings, train
+from stream.learning.records.examples import Examples
 
 HORIZON_MS: Final = 30 * MINUTE_MS
 DAYS: Final = 18

@@ -15,7 +15,7 @@ from sklearn.utils.validation import has_fit_parameter
 
 from offline.lab.models import fit
 from offline.preparation import class_weights, correct_prior, resample
-from offline.problem import Problem
+from offline.problems.problem import Problem
 
 Balance = Literal["none", "weights", "under", "over"]
 

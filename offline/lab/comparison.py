@@ -22,7 +22,7 @@ from offline.lab.figures import (
 )
 from offline.lab.folds import Folds
 from offline.lab.models import Model, TwoLineRule, probabilities
-from offline.problem import Problem
+from offline.problems.problem import Problem
 
 Floats = NDArray[np.float64]
 OnProgress = Callable[[int, int], None]

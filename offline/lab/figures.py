@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from offline.evaluation import COVERAGE, measure
+from offline.training.evaluation import COVERAGE, measure
 
 Floats = NDArray[np.float64]
 

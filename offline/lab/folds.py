@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, StratifiedShuffleSplit
 
 from offline.exceptions import TrainingError
-from offline.problem import Problem
-from offline.tables.spans import span
+from offline.problems.problem import Problem
+from offline.problems.spans import span
 
 Rows = NDArray[np.intp]
 Scheme = Literal["temporal", "stratified", "grouped"]

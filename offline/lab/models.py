@@ -31,9 +31,9 @@ from offline.exceptions import MissingExtra
 from offline.lab.networks import DistilledNetwork, NetworkClassifier, NetworkInputs
 from offline.lab.networks.architectures import Architecture
 from offline.lab.networks.training import Training
-from offline.openmp import provide_openmp
 from offline.preparation import preparation
-from offline.problem import Kind, Problem
+from offline.problems.problem import Kind, Problem
+from offline.training.openmp import provide_openmp
 
 Kinds = Mapping[str, Kind]
 #: Returns an unfitted model by the kinds of the columns, a seed, and whether to be fast rather than exact.

@@ -16,7 +16,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from offline.problem import Kind
+from offline.problems.problem import Kind
 
 Method = Literal["none", "log1p", "yeo-johnson"]
 
@@ -169,7 +169,7 @@ def preparation(
     Parameters
     ----------
     kinds
-        Kind of every column (`offline.problem.Problem.kinds`), in the order of the columns.
+        Kind of every column (`offline.problems.problem.Problem.kinds`), in the order of the columns.
     """
     numeric = [name for name, kind in kinds.items() if kind == "numeric"]
     categorical = [name for name, kind in kinds.items() if kind == "categorical"]

@@ -37,8 +37,8 @@ def archive(output: Output, since: Since = None, as_json: AsJson = False) -> Non
     - `intent archive -o events.parquet`
     - `intent archive -o week.parquet --since 7d`
     """
-    from stream import archive as archiving
     from stream.cli.console import print_json, progress
+    from stream.logs import archive as archiving
     from stream.settings import load_settings
     from stream.texts import counted
 

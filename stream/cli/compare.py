@@ -10,7 +10,7 @@ from stream.cli.lab import Found, lab_command, one_page
 from stream.cli.lab_options import Balance, Balanced, Models
 
 if TYPE_CHECKING:
-    from offline.report.workspace import Workspace
+    from offline.chapters.workspace import Workspace
 
 
 def register(app: typer.Typer) -> None:
@@ -29,8 +29,8 @@ def compare(workspace: Workspace, models: Models = None, balance: Balanced = Bal
     - `intent compare events.parquet --model logistic --model lightgbm --quick --json -o report`
     - `intent compare sessions.csv --target Revenue --balance weights -o report`
     """
+    from offline.chapters.comparison.section import compare_models
     from offline.lab.models import choose_models
-    from offline.lab.section import compare_models
 
     workspace.options = workspace.options._replace(balance=balance.value)
     return one_page(workspace, compare_models(workspace, choose_models(models or ())))

@@ -9,10 +9,10 @@ import typer
 
 if TYPE_CHECKING:
     from features.bundle import Bundle
-    from features.offers import OfferStore
     from features.state import States
-    from features.store import CustomerStore
-    from stream.scores import Recommendation
+    from features.store.customer_store import CustomerStore
+    from features.store.offer_store import OfferStore
+    from stream.messages.score import Recommendation
     from stream.settings import Settings
 
 # A worker that runs erases within a second; without one nothing happens for ever.
@@ -66,8 +66,8 @@ def show(
     from msgspec import to_builtins
 
     from features.exceptions import IntentError
-    from features.offers import OfferStore
-    from features.redis_store import RedisStore
+    from features.store.offer_store import OfferStore
+    from features.store.redis_store import RedisStore
     from stream.cli.console import output, print_json
     from stream.cli.customer_view import customer_view
     from stream.settings import load_settings
@@ -110,9 +110,9 @@ def erase(customer_id: Customer, wait: Wait = False, as_json: AsJson = False) ->
     """
     import time
 
-    from features.redis_store import RedisStore
+    from features.store.redis_store import RedisStore
     from stream.cli.console import print_json
-    from stream.emit import EventEmitter
+    from stream.clients.emit import EventEmitter
     from stream.exceptions import BrokerError
     from stream.settings import load_settings
 
@@ -168,8 +168,8 @@ def recommended(
     """
     from features.bundle import BANDS
     from features.exceptions import SchemaMismatch
-    from stream.decisions import held_out
-    from stream.recommending import Recommender
+    from stream.scoring.decisions import held_out
+    from stream.scoring.recommending import Recommender
 
     if held_out([known["customer_id"]], holdout)[0]:
         return "no recommendation: the customer belongs to the holdout"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from stream.dead_letters import DeadLetter
+    from stream.messages.dead_letter import DeadLetter
 
 _SHOWN = 20
 _VALUE_CHARACTERS = 200
@@ -56,7 +56,7 @@ def list_letters(as_json: AsJson = False, limit: Limit = None, reason: Reason = 
     import asyncio
 
     from stream.cli.console import print_json
-    from stream.dead_letters import read_letters
+    from stream.logs.letters import read_letters
     from stream.settings import load_settings
 
     settings, reason = load_settings(), _known(reason)
@@ -97,7 +97,7 @@ def replay(
     - `intent dead-letters replay --reason wrong_partition`
     """
     from stream.cli.console import print_json, progress
-    from stream.resend import resend
+    from stream.logs.resend import resend
     from stream.settings import load_settings
     from stream.texts import counted
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from offline.streamed import StreamQuality
+    from offline.training.streamed import StreamQuality
     from stream.demo import DemoRun
-    from stream.scores import Score
+    from stream.messages.score import Score
 
 # The log to train on: as large as a minute of training allows on two cores.
 _TRAINING_CUSTOMERS = 60_000
@@ -84,8 +84,8 @@ def demo(
 
 def _simulated(folder: Path, customers: int, days: int, seed: int) -> tuple[Path, Path]:
     from features.log import write_log
-    from offline.shop import ShopParameters
-    from offline.simulator import Simulation, simulate
+    from offline.simulator.shop import ShopParameters
+    from offline.simulator.simulation import Simulation, simulate
     from stream.cli.console import progress
     from stream.texts import counted
 
@@ -100,7 +100,7 @@ def _simulated(folder: Path, customers: int, days: int, seed: int) -> tuple[Path
 def _train(log: Path, bundle: Path, horizon: str | None, seed: int) -> None:
     from datetime import timedelta
 
-    from offline.training import TrainingSettings, train
+    from offline.training.train import TrainingSettings, train
     from stream.cli.console import progress
     from stream.settings import load_settings, parse_duration
 
@@ -123,7 +123,7 @@ def _judge(log: Path, streamed: DemoRun, bundle: Path) -> StreamQuality:
 
     from features.bundle import Bundle
     from features.log import read_log
-    from offline.streamed import stream_quality
+    from offline.training.streamed import stream_quality
     from stream.settings import load_settings
 
     scores = streamed.scores

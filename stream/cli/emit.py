@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from contextlib import AbstractContextManager
 
-    from stream.emit import RefusedLine
+    from stream.clients.emit import RefusedLine
 
 File = Annotated[
     Path,
@@ -44,7 +44,7 @@ def emit(file: File = Path("-"), skip_invalid: SkipInvalid = False, as_json: AsJ
     - `echo '{"event_id":"e1","type":"search","customer_id":"c1","event_time":1772366400000}' | intent emit`
     """
     from stream.cli.console import errors, print_json
-    from stream.emit import EventEmitter, emit_lines
+    from stream.clients.emit import EventEmitter, emit_lines
     from stream.settings import load_settings
     from stream.texts import counted
 

@@ -10,7 +10,7 @@ import typer
 from stream.cli.train import Horizon, LabelStart
 
 if TYPE_CHECKING:
-    from offline.buckets import FolderManifest
+    from offline.examples.buckets import FolderManifest
 
 Log = Annotated[
     Path,
@@ -96,9 +96,9 @@ def examples(  # noqa: PLR0917  (options of a command)
     from offline.exceptions import MissingExtra
 
     try:
-        from offline.buckets import BuildSettings, build_folder
-        from offline.buckets.sizes import parse_size
-        from offline.examples import Asked
+        from offline.examples.buckets import BuildSettings, build_folder
+        from offline.examples.buckets.sizes import parse_size
+        from offline.examples.examples import Asked
     except ModuleNotFoundError as error:
         raise MissingExtra(error.name or "a package") from None
     from stream.cli.console import print_json, progress

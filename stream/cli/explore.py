@@ -9,7 +9,7 @@ import typer
 from stream.cli.lab import Found, lab_command, run_one
 
 if TYPE_CHECKING:
-    from offline.report.workspace import Workspace
+    from offline.chapters.workspace import Workspace
 
 
 def register(app: typer.Typer) -> None:

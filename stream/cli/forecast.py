@@ -10,7 +10,7 @@ from stream.cli.lab import Found, lab_command, run_one
 from stream.cli.lab_options import workspace_of_log
 
 if TYPE_CHECKING:
-    from offline.report.workspace import Workspace
+    from offline.chapters.workspace import Workspace
 
 Days = Annotated[
     int | None,
@@ -40,7 +40,7 @@ def forecast(workspace: Workspace, days: Days = None) -> Found:
     - `intent forecast events.parquet -o report`
     - `intent forecast orders.parquet --days 14 -o report --json`
     """
-    from offline.forecast.section import DAYS
+    from offline.chapters.forecast.section import DAYS
 
     workspace.shared[DAYS] = days
     return run_one("forecast", workspace)

@@ -10,7 +10,7 @@ from stream.cli.lab import Found, lab_command, run_one
 from stream.cli.lab_options import Cost, Effect, Value
 
 if TYPE_CHECKING:
-    from offline.report.workspace import Workspace
+    from offline.chapters.workspace import Workspace
 
 
 def register(app: typer.Typer) -> None:
@@ -31,7 +31,7 @@ def insight(workspace: Workspace, value: Value = None, cost: Cost = None, effect
     - `intent insight orders.parquet --cost 2.50 --effect 0.05 -o report`
     - `intent insight sessions.csv --target Revenue --value 80 --cost 0.4 -o report --json`
     """
-    from offline.insight.section import ASSUMED, Assumed
+    from offline.chapters.insight.section import ASSUMED, Assumed
 
     workspace.shared[ASSUMED] = Assumed(value, cost, effect)
     return run_one("insight", workspace)

@@ -12,9 +12,9 @@ import typer
 from stream.cli.lab_options import OF_LOGS, OF_TABLES, workspace_of
 
 if TYPE_CHECKING:
+    from offline.chapters.workspace import Workspace
     from offline.report.pages import Written
     from offline.report.section import Section
-    from offline.report.workspace import Workspace
 
 __all__ = ["Found", "lab_command", "one_page", "run_one"]
 
@@ -84,7 +84,7 @@ def _warn_of_ignored(context: typer.Context, workspace: Workspace) -> None:
 
 def run_one(key: str, workspace: Workspace) -> Found:
     """Run one stage of the report and write its page and its figures."""
-    from offline.report.stages import choose, run_stage
+    from offline.chapters.stages import choose, run_stage
 
     (stage,) = choose(only=[key])
     return one_page(workspace, run_stage(stage, workspace))

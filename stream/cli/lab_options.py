@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from offline.report.workspace import Workspace
-    from offline.tables import TableOptions
+    from offline.chapters.workspace import Workspace
+    from offline.problems import TableOptions
 
 __all__ = [
     "OF_LOGS",
@@ -222,7 +222,7 @@ def workspace_of(  # noqa: PLR0917  (options of a command)
     seed: Seed = 0,
 ) -> Workspace:
     """Return the workspace of a command that takes logs and tables."""
-    from offline.tables import TableOptions
+    from offline.problems import TableOptions
     from stream.cli.convert import pairs
 
     table = TableOptions(
@@ -241,7 +241,7 @@ def workspace_of(  # noqa: PLR0917  (options of a command)
 
 def workspace_of_log(path: Log, output: Output, quick: Quick = False, seed: Seed = 0) -> Workspace:
     """Return the workspace of a command that takes logs only."""
-    from offline.tables import TableOptions
+    from offline.problems import TableOptions
 
     return _workspace(path, output, TableOptions(), None, quick=quick, seed=seed)
 
@@ -249,7 +249,7 @@ def workspace_of_log(path: Log, output: Output, quick: Quick = False, seed: Seed
 def _workspace(
     path: Path, output: Path, table: TableOptions, horizon: str | None, *, quick: bool, seed: int
 ) -> Workspace:
-    from offline.report.workspace import LabOptions, Workspace
+    from offline.chapters.workspace import LabOptions, Workspace
     from stream.settings import load_settings
 
     settings = load_settings()

@@ -14,7 +14,7 @@ def set_up(*, verbose: bool) -> None:
     for name in ("", "faust", "mode", "aiokafka") if verbose else ("stream",):
         logging.getLogger(name).setLevel(logging.INFO)
     # How Faust and mode start and stop their parts, and a line for each claimed partition.
-    for name in ("stream.transport", "stream.fetching", "stream.owner"):
+    for name in ("stream.kafka.transport", "stream.kafka.fetching", "stream.ownership.owner"):
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.WARNING)
     if not verbose:
         logging.getLogger("aiokafka.consumer.group_coordinator").addFilter(CoordinatorStarting())

@@ -9,7 +9,7 @@ import typer
 from stream.cli.lab import Found, lab_command, one_page
 
 if TYPE_CHECKING:
-    from offline.report.workspace import Workspace
+    from offline.chapters.workspace import Workspace
 
 Boundary = Annotated[
     tuple[str, str] | None,
@@ -37,6 +37,6 @@ def network(workspace: Workspace, boundary: Boundary = None) -> Found:
     - `intent network sessions.csv --target Revenue -o report`
     - `intent network sessions.csv --boundary ExitRates ProductRelated --quick --json -o report`
     """
-    from offline.lab.networks.section import study_networks
+    from offline.chapters.networks.section import study_networks
 
     return one_page(workspace, study_networks(workspace, boundary or ()))

@@ -10,7 +10,7 @@ from stream.cli.lab import Found, lab_command, run_one
 from stream.cli.lab_options import Balance, Balanced
 
 if TYPE_CHECKING:
-    from offline.report.workspace import Workspace
+    from offline.chapters.workspace import Workspace
 
 
 def register(app: typer.Typer) -> None:

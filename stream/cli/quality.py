@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from stream.learning.quality import Figures
+    from stream.learning.judging.prequential import Figures
     from stream.learning.report import Report
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print all figures as one JSON object.")]

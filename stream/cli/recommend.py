@@ -11,7 +11,7 @@ from stream.cli.lab import Found, lab_command, run_one
 from stream.cli.lab_options import workspace_of_log
 
 if TYPE_CHECKING:
-    from offline.report.workspace import Workspace
+    from offline.chapters.workspace import Workspace
 
 Bundle = Annotated[
     Path | None,
@@ -47,9 +47,9 @@ def recommend(workspace: Workspace, write: Write = False, bundle: Bundle = None)
         return found
     from contextlib import closing
 
-    from features.offers import OfferStore
-    from features.redis_store import RedisStore
-    from offline.recommendation.writing import write_offers
+    from features.store.offer_store import OfferStore
+    from features.store.redis_store import RedisStore
+    from offline.chapters.recommendation.writing import write_offers
     from stream.cli.customer import partition_count
     from stream.settings import load_settings
 

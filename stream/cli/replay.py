@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from stream.overtaken import Overtaken
+    from stream.logs.overtaken import Overtaken
     from stream.settings import Settings
 
 Log = Annotated[Path, typer.Argument(metavar="LOG", help="An event log (Parquet).")]
@@ -47,10 +47,10 @@ def replay(log: Log, speed: Speed = "max", close: Close = False, as_json: AsJson
     - `intent replay events.parquet --speed 60x`
     - `intent replay events.parquet --close` — and let the learner learn from all of it
     """
-    from stream import replay as replaying
     from stream.cli.console import print_json, progress
-    from stream.overtaken import overtaken
-    from stream.pacing import parse_speed
+    from stream.logs import replay as replaying
+    from stream.logs.overtaken import overtaken
+    from stream.logs.pacing import parse_speed
     from stream.settings import load_settings
     from stream.texts import counted, moment
 

@@ -10,7 +10,7 @@ from stream.cli.lab import Found, lab_command
 from stream.cli.lab_options import Balance, Balanced, Cost, Effect, Value
 
 if TYPE_CHECKING:
-    from offline.report.workspace import Workspace
+    from offline.chapters.workspace import Workspace
 
 Only = Annotated[
     list[str] | None,
@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
 
 def _list_stages(wanted: bool) -> None:
     if wanted:
-        from offline.report.stages import STAGES
+        from offline.chapters.stages import STAGES
 
         for stage in STAGES:
             typer.echo(f"{stage.key:<14} {stage.title}{'' if 'table' in stage.inputs else ' (logs only)'}")
@@ -70,9 +70,9 @@ def report(  # noqa: PLR0917  (options of a command)
     - `intent report sessions.csv --target Revenue --leak PageValues -o report`
     - `intent report customers.csv --kind postcode=categorical --quick --json -o report`
     """
-    from offline.insight.section import ASSUMED, Assumed
+    from offline.chapters.insight.section import ASSUMED, Assumed
+    from offline.chapters.stages import choose, run_stages
     from offline.report.pages import write_report, write_section
-    from offline.report.stages import choose, run_stages
 
     workspace.shared[ASSUMED] = Assumed(value, cost, effect)
     workspace.options = workspace.options._replace(balance=balance.value)

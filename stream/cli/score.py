@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from stream.score_log import ScoredLog
+    from stream.scoring.score_log import ScoredLog
 
 Log = Annotated[Path, typer.Argument(metavar="LOG", help="An event log (Parquet), rows in order of arrival.")]
 Output = Annotated[
@@ -61,7 +61,7 @@ def score(  # noqa: PLR0917  (options of a command)
     from features.bundle import Bundle
     from features.log import ERASED, read_log
     from stream.cli.console import print_json, progress
-    from stream.score_log import score_log
+    from stream.scoring.score_log import score_log
     from stream.settings import load_settings
     from stream.worker import engine_of
 

@@ -9,7 +9,7 @@ import typer
 from stream.cli.lab import Found, lab_command, run_one
 
 if TYPE_CHECKING:
-    from offline.report.workspace import Workspace
+    from offline.chapters.workspace import Workspace
 
 Count = Annotated[
     int | None,
@@ -40,7 +40,7 @@ def segment(workspace: Workspace, count: Count = None) -> Found:
     - `intent segment orders.parquet --segments 5 -o report`
     - `intent segment sessions.csv --target Revenue -o report --json`
     """
-    from offline.segments.section import COUNT
+    from offline.chapters.segments.section import COUNT
 
     workspace.shared[COUNT] = count
     return run_one("segments", workspace)

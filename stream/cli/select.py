@@ -10,7 +10,7 @@ from stream.cli.lab import Found, lab_command, one_page
 from stream.cli.lab_options import Models
 
 if TYPE_CHECKING:
-    from offline.report.workspace import Workspace
+    from offline.chapters.workspace import Workspace
 
 
 def register(app: typer.Typer) -> None:
@@ -28,7 +28,7 @@ def select(workspace: Workspace, models: Models = None) -> Found:
     - `intent select sessions.csv --target Revenue -o report`
     - `intent select events.parquet --model lightgbm --model network --json -o report`
     """
+    from offline.chapters.selection.section import select_columns
     from offline.lab.models import choose_models
-    from offline.lab.selection_section import select_columns
 
     return one_page(workspace, select_columns(workspace, choose_models(models or ())))

@@ -48,9 +48,9 @@ def services(
     import time
 
     from stream.cli.console import errors, print_json, progress
-    from stream.services import EmbeddedServices
+    from stream.kafka.topics import create_topics
+    from stream.services.services import EmbeddedServices
     from stream.settings import load_settings
-    from stream.topics import create_topics
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same end as Ctrl-C, in order
     embedded = EmbeddedServices(directory, kafka_port=kafka_port or None, redis_port=redis_port or None)

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from offline.shop import ShopParameters
+    from offline.simulator.shop import ShopParameters
 
 _ROWS_A_PIECE = 250_000
 
 
 class SaleName(StrEnum):
-    """Sales that change how customers behave (`offline.shop.SALES`)."""
+    """Sales that change how customers behave (`offline.simulator.shop.SALES`)."""
 
     S9 = "s9"
     S10 = "s10"
@@ -100,9 +100,10 @@ def simulate(  # noqa: PLR0917  (options of a command)
     """
     from features.labels import POSITIVE, UNKNOWN
     from features.log import write_log
-    from offline.oracle import exact_probability, realised_labels, soft_auc, write_oracle
-    from offline.simulator import Simulation
-    from offline.simulator import simulate as simulated
+    from offline.simulator.oracle import exact_probability, realised_labels, write_oracle
+    from offline.simulator.simulation import Simulation
+    from offline.simulator.simulation import simulate as simulated
+    from offline.training.soft_measures import soft_auc
     from stream.cli.console import progress
     from stream.settings import parse_duration
 
@@ -135,7 +136,7 @@ def simulate(  # noqa: PLR0917  (options of a command)
 def _shop(file: Path | None, sale: SaleName | None, days: int) -> ShopParameters:
     from msgspec.structs import replace
 
-    from offline.shop import SALES, ShopParameters
+    from offline.simulator.shop import SALES, ShopParameters
 
     shop = ShopParameters.default() if file is None else ShopParameters.load(file)
     if sale is None:

@@ -29,9 +29,9 @@ def create(as_json: AsJson = False) -> None:
     - `INTENT_PARTITIONS=24 INTENT_REPLICATION=3 intent topics create`
     """
     from stream.cli.console import print_json
+    from stream.kafka.topics import create_topics
     from stream.settings import load_settings
     from stream.texts import counted
-    from stream.topics import create_topics
 
     for topic in create_topics(load_settings()):
         if as_json:

@@ -119,10 +119,10 @@ def train(  # noqa: PLR0917  (options of a command)
     from offline.exceptions import MissingExtra
 
     try:
-        from offline.buckets import is_folder
-        from offline.buckets.sizes import parse_size
-        from offline.training import TrainingSettings
-        from offline.training import train as train_bundle
+        from offline.examples.buckets import is_folder
+        from offline.examples.buckets.sizes import parse_size
+        from offline.training.train import TrainingSettings
+        from offline.training.train import train as train_bundle
     except ModuleNotFoundError as error:
         raise MissingExtra(error.name or "a package") from None
     from stream.cli.console import errors, print_json, progress

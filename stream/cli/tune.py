@@ -10,7 +10,7 @@ import typer
 from stream.cli.lab import Found, lab_command, one_page
 
 if TYPE_CHECKING:
-    from offline.report.workspace import Workspace
+    from offline.chapters.workspace import Workspace
 
 Models = Annotated[
     list[str] | None,
@@ -79,9 +79,9 @@ def tune(  # noqa: PLR0917  (options of a command)
     - `intent tune events.parquet --model lightgbm --method optuna --minutes 10 -o report`
     - `intent tune sessions.csv --model network --method random --trials 12 --json -o report`
     """
-    from offline.lab.spaces import space_of
-    from offline.lab.tuning import METHODS
-    from offline.lab.tuning_section import QUICK_TRIALS, TRIALS, Plan, tune_models
+    from offline.chapters.tuning.section import QUICK_TRIALS, TRIALS, Plan, tune_models
+    from offline.chapters.tuning.spaces import space_of
+    from offline.chapters.tuning.tuning import METHODS
 
     for method in methods or ():
         if method not in METHODS:

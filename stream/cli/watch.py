@@ -13,8 +13,8 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from stream.scores import Recommendation, Score
-    from stream.watch import ScoreWatcher
+    from stream.clients.watch import ScoreWatcher
+    from stream.messages.score import Recommendation, Score
 
 # Customers that the table remembers, and shows. The former bounds memory.
 _REMEMBERED = 10_000
@@ -83,8 +83,8 @@ def watch(  # noqa: PLR0917  (options of a command)
     - `intent watch --segment loyal --json | jq .customer_id`
     - `intent watch --group crm --band high --json` — goes on where it was stopped
     """
+    from stream.clients.watch import ScoreWatcher
     from stream.settings import load_settings
-    from stream.watch import ScoreWatcher
 
     table = not as_json and sys.stdout.isatty()
     board = Board()

@@ -11,11 +11,11 @@ import numpy as np
 from features.bundle import Bundle
 from features.exceptions import IntentError, StoreError
 from features.vector import WIDTH
-from stream.learning.advisor import Advisor
-from stream.learning.history import Version
-from stream.learning.inputs import Inputs
-from stream.learning.linear import LinearPredictor
-from stream.learning.snapshot import Snapshot
+from stream.learning.model.advisor import Advisor
+from stream.learning.model.history import Version
+from stream.learning.model.inputs import Inputs
+from stream.learning.model.linear import LinearPredictor
+from stream.learning.model.snapshot import Snapshot
 from stream.learning.snapshot_store import SnapshotStore
 
 logger = logging.getLogger(__name__)

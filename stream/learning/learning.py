@@ -12,18 +12,18 @@ from features.bundle import Bundle
 from features.exceptions import IntentError
 from features.vector import schema_hash
 from features.watermark import BEGINNING
-from stream.batches import RecordBatch
-from stream.learning.advisor import scorer_part
-from stream.learning.cursors import Progress
-from stream.learning.drift import Alert
-from stream.learning.examples import decode_examples
+from stream.kafka.batches import RecordBatch
+from stream.learning.labels.cursors import Progress
+from stream.learning.labels.waiting import Waiting
+from stream.learning.model.advisor import scorer_part
+from stream.learning.model.settings import LearningSettings
+from stream.learning.model.snapshot import Snapshot
 from stream.learning.online_learner import OnlineLearner
-from stream.learning.outcomes import decode_outcomes
+from stream.learning.records.examples import decode_examples
+from stream.learning.records.outcomes import decode_outcomes
 from stream.learning.report import Report, report_of
-from stream.learning.settings import LearningSettings
-from stream.learning.snapshot import Snapshot
 from stream.learning.snapshot_store import Saved, progress_of
-from stream.learning.waiting import Waiting
+from stream.messages.alert import Alert
 
 EXAMPLES: Final = "examples"
 OUTCOMES: Final = "outcomes"
@@ -45,7 +45,7 @@ class Status(NamedTuple):
     examples, mini_batches, positives
         What has been learned since this process began.
     dropped
-        What will not be learned, by why (`stream.learning.waiting.Waiting.dropped`).
+        What will not be learned, by why (`stream.learning.labels.waiting.Waiting.dropped`).
     waiting
         Examples in memory.
     oldest_waiting_seconds

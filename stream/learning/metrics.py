@@ -9,9 +9,9 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from stream.learning.desk import Desk
+from stream.learning.judging.prequential import Figures
 from stream.learning.learning import Learning
-from stream.learning.quality import Figures
-from stream.learning.reading import Desk
 from stream.learning.report import Report
 
 _FIGURES = ("auc", "pr_auc", "prevalence", "log_loss", "brier", "ece")

@@ -9,17 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.bundle import BANDS, Bundle
-from stream.learning.advisor import check_bundle, version_arrays
-from stream.learning.blending import FixedShare
-from stream.learning.drift import SLOTS_A_HORIZON, Alert, Drifted, LossDrift, PopulationDrift, excess_loss
-from stream.learning.examples import Examples
-from stream.learning.history import History, Lived, Version
-from stream.learning.inputs import Inputs
-from stream.learning.online import online_models
-from stream.learning.quality import Quality
-from stream.learning.recalibration import Recalibration
-from stream.learning.settings import LearningSettings
-from stream.learning.snapshot import Snapshot, SnapshotError
+from stream.learning.judging.drift import SLOTS_A_HORIZON, LossDrift, PopulationDrift, excess_loss
+from stream.learning.judging.prequential import Quality
+from stream.learning.model.advisor import check_bundle, version_arrays
+from stream.learning.model.blending import FixedShare
+from stream.learning.model.history import History, Lived, Version
+from stream.learning.model.inputs import Inputs
+from stream.learning.model.online import online_models
+from stream.learning.model.recalibration import Recalibration
+from stream.learning.model.settings import LearningSettings
+from stream.learning.model.snapshot import Snapshot, SnapshotError
+from stream.learning.records.examples import Examples
+from stream.messages.alert import Alert, Drifted
 
 
 class OnlineLearner:
@@ -115,7 +116,7 @@ class OnlineLearner:
         return alerts
 
     def snapshot(self) -> Snapshot:
-        """Return everything: to go on from, and for scorers (`stream.learning.advisor`)."""
+        """Return everything: to go on from, and for scorers (`stream.learning.model.advisor`)."""
         arrays = dict(version_arrays(self._now()))
         for name, part in self._parts().items():
             arrays |= {f"{name}/{key}": array for key, array in part.arrays().items()}

@@ -8,7 +8,7 @@ import msgspec
 
 from features.bundle import BANDS, Bundle
 from features.exceptions import SchemaMismatch
-from stream.learning.quality import Cell, Figures
+from stream.learning.judging.prequential import Cell, Figures
 
 if TYPE_CHECKING:
     from stream.learning.online_learner import OnlineLearner

@@ -26,8 +26,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from features.exceptions import SchemaMismatch, StoreUnavailable
-from features.store import TOKEN_BYTES
-from stream.learning.cursors import Progress
+from features.store.customer_store import TOKEN_BYTES
+from stream.learning.labels.cursors import Progress
 
 # Bounds one answer of Redis: a snapshot has about a megabyte, and is read by a learner once.
 _ANSWER_SECONDS: Final = 4.0

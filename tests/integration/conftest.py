@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from stream.kafka.topics import create_topics
 from stream.settings import Settings
-from stream.topics import create_topics
 from tests.conftest import CHOICES
 from tests.integration.servers import Services, choose, running
 

@@ -18,10 +18,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from features.exceptions import IntentError
-from features.redis_store import RedisStore
-from stream.job import Folded, Load, Turn
-from stream.ownership import Ownership
-from stream.transport import BatchedApp, serve
+from features.store.redis_store import RedisStore
+from stream.kafka.transport import BatchedApp, serve
+from stream.ownership.job import Folded, Load, Turn
+from stream.ownership.partitions import Ownership
 from tests.stream.fakes import Counting
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiokafka import ConsumerRecord
 
 from features.events import Reason, Rejection
-from stream.dead_letters import dead_letter
+from stream.messages.dead_letter import dead_letter
 from stream.settings import Settings
 from tests.integration.topics import Record, write
 

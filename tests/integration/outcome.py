@@ -15,8 +15,8 @@ from kafka import KafkaConsumer, TopicPartition
 from features.bundle import Bundle
 from features.partition import partitions_of
 from features.state import to_bytes
-from stream.engine import Engine
-from stream.score_log import ScoredLog, score_log
+from stream.scoring.engine import Engine
+from stream.scoring.score_log import ScoredLog, score_log
 from stream.settings import Settings
 from stream.worker import engine_of
 

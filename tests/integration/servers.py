@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import pytest
 
-from stream.server_process import free_port
-from stream.services import KAFKA_VERSION, EmbeddedServices
+from stream.services.process import free_port
+from stream.services.services import KAFKA_VERSION, EmbeddedServices
 
 KAFKA_IMAGE = f"apache/kafka:{KAFKA_VERSION}"
 REDIS_IMAGE = "redis:7.2"

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from features.log import ERASED, LOG_SCHEMA
 from features.partition import partitions_of
-from offline.shop import ShopParameters
-from offline.simulator import simulate
+from offline.simulator.shop import ShopParameters
+from offline.simulator.simulation import simulate
 
 MINUTE_MS = 60_000
 

@@ -13,7 +13,8 @@ from kafka import KafkaProducer
 
 from features.events import MAX_BYTES, Reason
 from features.partition import partitions_of
-from stream.dead_letters import DeadLetter, read_letters
+from stream.logs.letters import read_letters
+from stream.messages.dead_letter import DeadLetter
 from stream.settings import Settings
 from tests.bundles import save_bundle
 from tests.integration.outcome import Record, read_topic, scores_by_event

@@ -11,11 +11,11 @@ import pytest
 
 from features.events import Reason
 from stream.exceptions import BrokerError
-from stream.resend import resend
-from stream.server_process import LOCALHOST, free_port
-from stream.services import KafkaServer
+from stream.kafka.topics import create_topics
+from stream.logs.resend import resend
+from stream.services.process import LOCALHOST, free_port
+from stream.services.services import KafkaServer
 from stream.settings import Settings
-from stream.topics import create_topics
 from tests.integration.letters import write_letter
 
 STEP_SECONDS, STOP_SECONDS = 3.0, 1.0
@@ -58,8 +58,8 @@ def without_groups(port: int) -> dict[str, str]:
 def test_a_broker_that_takes_no_transactions_ends_the_run_with_one_line(
     broken: Callable[[int], dict[str, str]], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stream.resend._STEP_SECONDS", STEP_SECONDS)
-    monkeypatch.setattr("stream.resend._STOP_SECONDS", STOP_SECONDS)
+    monkeypatch.setattr("stream.logs.resend._STEP_SECONDS", STEP_SECONDS)
+    monkeypatch.setattr("stream.logs.resend._STOP_SECONDS", STOP_SECONDS)
     port, name = free_port(), uuid.uuid4().hex[:8]
     server = KafkaServer(tmp_path / "kafka", port, properties=broken(port)).start()
     try:

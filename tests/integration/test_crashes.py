@@ -20,8 +20,8 @@ import pytest
 import redis
 from pydantic import SecretStr
 
-from stream.embedded import RedisServer
-from stream.replay import replay
+from stream.logs.replay import replay
+from stream.services.embedded import RedisServer
 from stream.settings import Settings
 from tests.bundles import save_bundle
 from tests.integration.outcome import (

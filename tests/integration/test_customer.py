@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 
 from features.exceptions import IntentError
 from features.partition import partitions_of
-from features.redis_store import RedisStore
 from features.state import STATE
-from features.store import NO_WATERMARK, PartitionRecord
+from features.store.customer_store import NO_WATERMARK, PartitionRecord
+from features.store.redis_store import RedisStore
 from stream.cli import create_app
 from stream.exceptions import BrokerError
 from stream.settings import Settings

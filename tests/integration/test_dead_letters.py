@@ -14,7 +14,7 @@ from features.events import Reason
 from features.partition import partitions_of
 from stream.cli import create_app
 from stream.exceptions import BrokerError
-from stream.resend import ResendReport, resend
+from stream.logs.resend import ResendReport, resend
 from stream.settings import Settings
 from tests.integration.letters import write_letter
 from tests.integration.topics import Record, environment, held, write
@@ -87,7 +87,7 @@ def test_a_run_that_breaks_off_repeats_and_loses_nothing(
         return partitions_of(keys, partitions)
 
     with monkeypatch.context() as patched:
-        patched.setattr("stream.resend.partitions_of", broken)
+        patched.setattr("stream.logs.resend.partitions_of", broken)
         with pytest.raises(RuntimeError, match="killed"):
             resend(topics)
     before = len(values(topics))
@@ -117,7 +117,7 @@ def test_of_two_runs_at_a_time_the_first_ends_with_one_line_and_no_letter_is_sen
             second.append(pool.submit(resend, topics).result())
         return partitions_of(keys, partitions)
 
-    monkeypatch.setattr("stream.resend.partitions_of", overtaken)
+    monkeypatch.setattr("stream.logs.resend.partitions_of", overtaken)
     with pytest.raises(BrokerError, match="another run sends dead letters again"):
         resend(topics)
     gc.collect()  # futures complain when they are collected

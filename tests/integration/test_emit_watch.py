@@ -16,13 +16,13 @@ from typer.testing import CliRunner
 from features.events import Event, Item, RejectedEvent, decode, encode
 from features.partition import partitions_of
 from stream.cli import create_app
-from stream.emit import DeliveryError, EventEmitter
+from stream.clients.emit import DeliveryError, EventEmitter
+from stream.clients.watch import ScoreWatcher
 from stream.exceptions import TopicMismatch
-from stream.scores import Score
+from stream.messages.score import Score
 from stream.settings import Settings
-from stream.watch import ScoreWatcher
 from tests.integration.topics import Record, environment, held, write
-from tests.stream.test_watch import score
+from tests.stream.clients.test_watch import score
 
 NOON = 1_772_366_400_000
 
@@ -93,7 +93,7 @@ def test_events_that_kafka_does_not_take_are_named(topics: Settings) -> None:
 
 def test_what_is_on_its_way_is_sent_before_the_program_ends(topics: Settings) -> None:
     program = (
-        "from stream.emit import EventEmitter\n"
+        "from stream.clients.emit import EventEmitter\n"
         "shop = EventEmitter()\n"
         "for n in range(50): shop.emit(event_id=f'e{n}', type='search', customer_id='ada')\n"
     )
@@ -109,7 +109,7 @@ def test_what_is_on_its_way_is_sent_before_the_program_ends(topics: Settings) ->
 
 
 def test_a_missing_topic_is_one_clear_error(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stream.emit._CONNECT_MS", 1000)
+    monkeypatch.setattr("stream.clients.emit._CONNECT_MS", 1000)
     with pytest.raises(TopicMismatch, match=f"no topic {settings.events_topic}: .*intent topics create"):
         EventEmitter(settings)
     with pytest.raises(TopicMismatch, match=f"no topic {settings.scores_topic}: .*intent topics create"):

@@ -19,12 +19,12 @@ import pytest
 
 from features.reference import Reference
 from features.vector import WIDTH
-from stream.learning.drift import Alert
-from stream.learning.snapshot import Snapshot
+from stream.kafka.topics import create_topics
+from stream.learning.model.snapshot import Snapshot
 from stream.learning.snapshot_store import SnapshotStore, progress_of
-from stream.replay import replay
+from stream.logs.replay import replay
+from stream.messages.alert import Alert
 from stream.settings import Settings
-from stream.topics import create_topics
 from tests.bundles import save_bundle
 from tests.integration.outcome import read_topic, scores_by_event
 from tests.integration.servers import Services

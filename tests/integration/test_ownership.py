@@ -20,11 +20,11 @@ from aiokafka import ConsumerRecord
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
 
-from features.offers import OfferStore
-from features.redis_store import RedisStore
-from stream.embedded import RedisServer
+from features.store.offer_store import OfferStore
+from features.store.redis_store import RedisStore
+from stream.services.embedded import RedisServer
 from stream.settings import Settings
-from tests.features.store_contract import StoreContract, WriteItems
+from tests.features.store.contract import StoreContract, WriteItems
 from tests.stream.fakes import truth
 
 ROOT = Path(__file__).parents[2]

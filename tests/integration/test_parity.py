@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,12 +12,13 @@ import pytest
 from kafka import KafkaProducer
 
 from features.log import read_log
-from stream.archive import archive
-from stream.replay import replay
-from stream.score_log import ScoredLog, score_log
+from stream.kafka.topics import create_topics
+from stream.logs.archive import archive
+from stream.logs.replay import replay
+from stream.scoring.score_log import ScoredLog, score_log
 from stream.settings import Settings
-from stream.topics import create_topics
 from tests.bundles import save_bundle
+from tests.data_sets import data_set
 from tests.integration.outcome import (
     Record,
     assert_repeats_agree,
@@ -31,9 +31,6 @@ from tests.integration.outcome import (
 )
 from tests.integration.shop_logs import partition_column, repeated, shuffled, simulated, without_erased
 from tests.integration.workers import Fleet
-
-_DATA = Path(os.environ.get("INTENT_DATA_DIR") or Path(__file__).parents[3] / "shared" / "data")
-_RETAIL = _DATA / "online_retail.parquet"
 
 
 class Streamed(NamedTuple):
@@ -114,11 +111,9 @@ def test_scores_of_a_customer_come_in_the_order_of_the_events(fleet: Fleet, seed
 
 
 def test_every_order_of_online_retail_is_scored(fleet: Fleet, tmp_path: Path) -> None:
-    if not _RETAIL.is_file():
-        pytest.skip(f"there is no {_RETAIL}; INTENT_DATA_DIR names the folder that holds it")
     from offline.datasets import load_online_retail
 
-    log = load_online_retail(_RETAIL).log()
+    log = load_online_retail(data_set("online_retail.parquet")).log()
     month = 30 * 86_400.0
     save_bundle(fleet.settings.bundle, horizon_seconds=month, timezone="Europe/London", currency="GBP")
     create_topics(fleet.settings)  # the learner waits for longer labels

@@ -17,12 +17,13 @@ from typer.testing import CliRunner
 
 from features.bundle import BANDS, Bundle
 from features.events import Event, encode
-from features.keys import items_keys
 from features.log import write_log
-from features.offers import CustomerItems, Offer, OfferPolicy, OfferStore, Written
+from features.offers import CustomerItems, Offer, OfferPolicy
 from features.partition import partitions_of
+from features.store.keys import items_keys
+from features.store.offer_store import OfferStore, Written
 from stream.cli import create_app
-from stream.replay import replay
+from stream.logs.replay import replay
 from stream.settings import Settings
 from tests.bundles import SEGMENTS, save_bundle
 from tests.integration.outcome import read_topic, scores_by_event

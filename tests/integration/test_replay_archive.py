@@ -13,20 +13,20 @@ from typer.testing import CliRunner
 from features.events import decode
 from features.exceptions import LogError
 from features.log import ERASED, log_metadata, read_log, write_log
-from stream.archive import archive
 from stream.cli import create_app
-from stream.emit import EventEmitter
+from stream.clients.emit import EventEmitter
 from stream.exceptions import TopicMismatch
-from stream.overtaken import overtaken
-from stream.replay import replay
-from stream.score_log import ScoredLog, score_log
+from stream.logs.archive import archive
+from stream.logs.overtaken import overtaken
+from stream.logs.replay import replay
+from stream.scoring.score_log import ScoredLog, score_log
 from stream.settings import Settings
 from stream.texts import moment
 from stream.worker import engine_of
 from tests.bundles import random_bundle
 from tests.integration.topics import Record, environment, held, write
-from tests.stream.logs import START, events_of, random_log
-from tests.stream.test_replay import AdvancedClock
+from tests.stream.logs.logs import START, events_of, random_log
+from tests.stream.logs.test_replay import AdvancedClock
 
 
 @pytest.fixture

@@ -15,12 +15,12 @@ import redis
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 
-from stream.embedded import kafka_jars
 from stream.exceptions import BrokerError, BrokerUnavailable, ServiceError, TopicMismatch
-from stream.server_process import free_port
-from stream.services import EmbeddedServices, KafkaServer, RedisServer
+from stream.kafka.topics import check_retention, create_topics
+from stream.services.embedded import kafka_jars
+from stream.services.process import free_port
+from stream.services.services import EmbeddedServices, KafkaServer, RedisServer
 from stream.settings import Settings
-from stream.topics import check_retention, create_topics
 from tests.integration.servers import Services
 
 
@@ -235,7 +235,7 @@ def test_without_the_network_the_message_names_the_other_ways(monkeypatch: pytes
 
 _ABANDON = """
 import os, signal, sys
-from stream.services import RedisServer
+from stream.services.services import RedisServer
 server = RedisServer(sys.argv[1]).start()
 print(server.pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)

@@ -12,12 +12,12 @@ from kafka.admin import KafkaAdminClient
 from kafka.structs import TopicPartition
 
 from features import state
-from features.store import NO_WATERMARK, MemoryStore, PartitionRecord
-from stream.batches import RecordBatch
-from stream.job import Folded, Load, Turn
-from stream.ownership import OffsetOutsideLog, Ownership
+from features.store.customer_store import NO_WATERMARK, MemoryStore, PartitionRecord
+from stream.kafka.batches import RecordBatch
+from stream.kafka.transport import BatchedApp, serve
+from stream.ownership.job import Folded, Load, Turn
+from stream.ownership.partitions import OffsetOutsideLog, Ownership
 from stream.settings import Settings
-from stream.transport import BatchedApp, serve
 
 EXPECTED = list(range(400))
 

@@ -14,8 +14,8 @@ from pydantic import SecretStr
 
 from features.events import Event, encode
 from features.state import from_bytes
-from stream.embedded import RedisServer
-from stream.replay import replay
+from stream.logs.replay import replay
+from stream.services.embedded import RedisServer
 from stream.settings import Settings
 from tests.bundles import save_bundle
 from tests.integration.outcome import (

@@ -14,10 +14,10 @@ from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 from pydantic import SecretStr
 
-from stream.replay import replay
-from stream.server_process import free_port
+from stream.kafka.topics import create_topics
+from stream.logs.replay import replay
+from stream.services.process import free_port
 from stream.settings import Settings
-from stream.topics import create_topics
 from tests.bundles import save_bundle
 from tests.integration.outcome import (
     assert_repeats_agree,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 
-from stream.reading import TopicReader
+from stream.kafka.reading import TopicReader
 from stream.settings import Settings
 
 _SETTLED_SECONDS = 20.0

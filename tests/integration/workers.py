@@ -17,9 +17,9 @@ import httpx
 from kafka import KafkaConsumer, TopicPartition
 
 from features.exceptions import StoreError
-from features.redis_store import RedisStore
-from features.store import PartitionRecord
-from stream.server_process import free_port
+from features.store.customer_store import PartitionRecord
+from features.store.redis_store import RedisStore
+from stream.services.process import free_port
 from stream.settings import Settings
 
 ROOT: Final = Path(__file__).parents[2]

@@ -13,10 +13,11 @@ from aiokafka import ConsumerRecord
 from features import state
 from features.exceptions import StoreConflict, StoreUnavailable
 from features.state import STATE_VERSION, States
-from features.store import MemoryStore, PartitionRecord
-from stream.batches import RecordBatch
-from stream.job import Bounds, Folded, Load, Turn
-from stream.ownership import Ownership
+from features.store.customer_store import MemoryStore, PartitionRecord
+from stream.kafka.batches import RecordBatch
+from stream.kafka.contract import Bounds
+from stream.ownership.job import Folded, Load, Turn
+from stream.ownership.partitions import Ownership
 
 
 def record(partition: int, offset: int, key: str = "ada") -> ConsumerRecord[bytes, bytes]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from aiokafka import ConsumerRecord
 
 from features.partition import partitions_of
-from stream.batches import RecordBatch
+from stream.kafka.batches import RecordBatch
 
 NOW = 1_709_510_400_000  # 2024-03-04 00:00 UTC
 PARTITIONS = 3

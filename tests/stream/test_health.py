@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from stream.exceptions import ServiceError
 from stream.health import health_app, serve_health
-from stream.ownership import Ownership
+from stream.ownership.partitions import Ownership
 
 
 class Owns:

@@ -1,6 +1,6 @@
 """Networks on tables: their inputs, architectures and training, behind scikit-learn's interface.
 
-Unlike `offline.network`, which trains the stream's network on millions of events and exports it, these are for
+Unlike `offline.training.network`, which trains the stream's network on millions of events and exports it, these are for
 tables and comparisons: categories have embeddings, numbers may have, and one network may be many.
 """
 

@@ -76,7 +76,7 @@ def build(
     seed
         Of the weights and of dropout.
     """
-    from offline.network import tensorflow
+    from offline.training.network import tensorflow
 
     tensorflow()
     import keras

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from offline.problem import Kind
+from offline.problems.problem import Kind
 
 # Normal scores end at the quantiles 0.001 and 0.999, so that one row cannot pull a network.
 _TAIL: Final = 1e-3
@@ -28,7 +28,7 @@ class NetworkInputs(TransformerMixin, BaseEstimator):
     Parameters
     ----------
     kinds
-        Kind of every column (`offline.problem.Problem.kinds`).
+        Kind of every column (`offline.problems.problem.Problem.kinds`).
     rare
         Training rows that a category needs for a code of its own.
 

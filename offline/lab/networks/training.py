@@ -91,7 +91,7 @@ class Trainer:
     """
 
     def __init__(self, model: Any, training: Training, steps: int) -> None:
-        from offline.network import tensorflow
+        from offline.training.network import tensorflow
 
         tf = tensorflow()
         import keras

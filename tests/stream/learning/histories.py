@@ -10,12 +10,12 @@ import numpy as np
 
 from features.vector import WIDTH
 from features.watermark import BEGINNING
-from stream.learning.cursors import Progress
-from stream.learning.examples import Examples, decode_examples, encode_examples
-from stream.learning.frames import RECORD_BYTES, Header
-from stream.learning.minibatches import BATCH_EXAMPLES, BATCH_MS
-from stream.learning.outcomes import ERASURE, PURCHASE, Outcomes, decode_outcomes, encode_outcomes
-from stream.learning.waiting import MiniBatch, Waiting
+from stream.learning.labels.cursors import Progress
+from stream.learning.labels.minibatches import BATCH_EXAMPLES, BATCH_MS
+from stream.learning.labels.waiting import MiniBatch, Waiting
+from stream.learning.records.examples import Examples, decode_examples, encode_examples
+from stream.learning.records.frames import RECORD_BYTES, Header
+from stream.learning.records.outcomes import ERASURE, PURCHASE, Outcomes, decode_outcomes, encode_outcomes
 
 MINUTE = 60_000
 HORIZON = 30 * MINUTE

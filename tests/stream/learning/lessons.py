@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from features.bundle import Bundle
 from features.vector import COLUMN_NAMES, WIDTH
-from stream.learning.examples import Examples
+from stream.learning.records.examples import Examples
 
 START = 1_736_121_600_000
 TELLING = COLUMN_NAMES.index("session_add_to_cart")

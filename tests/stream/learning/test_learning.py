@@ -11,10 +11,10 @@ import pytest
 from features.bundle import Bundle
 from features.exceptions import IntentError
 from features.vector import schema_hash
-from stream.batches import RecordBatch
+from stream.kafka.batches import RecordBatch
 from stream.learning.learning import EXAMPLES, OUTCOMES, TOPICS, Learning, PartitionsDiffer
+from stream.learning.model.settings import LearningSettings
 from stream.learning.report import decode_report
-from stream.learning.settings import LearningSettings
 from tests.bundles import random_bundle
 from tests.stream.learning.histories import records, sources
 from tests.stream.records import record

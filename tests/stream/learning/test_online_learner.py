@@ -13,13 +13,13 @@ from features import bundle as bundles
 from features.bundle import Bundle
 from features.reference import Reference
 from features.vector import COLUMN_NAMES
-from stream.learning.advisor import Advisor, scorer_part
-from stream.learning.drift import Alert
-from stream.learning.examples import Examples
-from stream.learning.history import VERSIONS
+from stream.learning.model.advisor import Advisor, scorer_part
+from stream.learning.model.history import VERSIONS
+from stream.learning.model.settings import LearningSettings
+from stream.learning.model.snapshot import Snapshot, SnapshotError
 from stream.learning.online_learner import OnlineLearner
-from stream.learning.settings import LearningSettings
-from stream.learning.snapshot import Snapshot, SnapshotError
+from stream.learning.records.examples import Examples
+from stream.messages.alert import Alert
 from tests.bundles import random_bundle, random_network
 from tests.stream.learning.lessons import START, batches, lesson, log_loss
 

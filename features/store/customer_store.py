@@ -1,0 +1,323 @@
+"""Customer states, saved together with the progress of the partition that changed them.
+
+A partition has one writer. What it has folded, and how far it has read, are one fact: `CustomerStore.save`
+writes the changed states and the partition's `PartitionRecord` in one transaction, which is void unless the
+stored record is still the one that the writer expects. Beside a state there may be the customer's items, written
+by an offline job (`features.offers`): the writer reads them, and deletes them together with the state. `RedisStore`
+keeps all this in Redis, `MemoryStore` in this process (tests, ``intent score``); both are held to the same contract
+tests.
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple, Protocol
+
+from features import state
+from features.exceptions import SchemaMismatch, StoreConflict, StoreError
+from features.state import States
+
+#: The watermark of a partition that has seen no event.
+NO_WATERMARK: Final = -(2**63)
+
+TOKEN_BYTES: Final = 16
+_RECORD_VERSION: Final = 1
+_RECORD: Final = struct.Struct(f"<BQ{TOKEN_BYTES}sqqI")
+
+
+class PartitionRecord(NamedTuple):
+    """Who owns a partition and how far its states have come.
+
+    Attributes
+    ----------
+    epoch
+        Raised by one with every claim.
+    token
+        16 random bytes of the owner.
+    next_offset
+        The offset of the first record that the states don't contain yet.
+    watermark
+        The highest accepted event time minus the lateness, epoch milliseconds; `NO_WATERMARK` before any
+        event.
+    partitions
+        The topic's partition count when this was written.
+    """
+
+    epoch: int
+    token: bytes
+    next_offset: int
+    watermark: int
+    partitions: int
+
+    def to_bytes(self) -> bytes:
+        """Return the stored form."""
+        return _RECORD.pack(_RECORD_VERSION, *self)
+
+    @classmethod
+    def from_bytes(cls, raw: bytes) -> PartitionRecord:
+        """Return the record that `to_bytes` wrote.
+
+        Raises
+        ------
+        SchemaMismatch
+            ``raw`` was written by another version of this program, or by something else.
+        """
+        if len(raw) != _RECORD.size or raw[0] != _RECORD_VERSION:
+            raise SchemaMismatch(
+                f"a partition record has {len(raw)} bytes and version {raw[:1].hex() or 'none'}, ours "
+                f"{_RECORD.size} and {_RECORD_VERSION:02x}: set another INTENT_REDIS_PREFIX"
+            )
+        return cls(*_RECORD.unpack(raw)[1:])
+
+
+class Load(NamedTuple):
+    """What `CustomerStore.load_many` is asked for one partition; see `CustomerStore.load`.
+
+    ``items_of`` are the customers whose items are wanted too.
+    """
+
+    partition: int
+    customers: Sequence[str]
+    expected: PartitionRecord | None = None
+    items_of: Sequence[str] = ()
+
+
+class Loaded(NamedTuple):
+    """What `CustomerStore.load_many` returns for one `Load`.
+
+    Attributes
+    ----------
+    states
+        One per customer.
+    items
+        The stored `features.offers.CustomerItems` of each of ``items_of``, ``None`` where there are none.
+    """
+
+    states: States
+    items: Sequence[bytes | None]
+
+
+class Save(NamedTuple):
+    """What `CustomerStore.save_many` writes for one partition; see `CustomerStore.save`."""
+
+    partition: int
+    expected: PartitionRecord
+    new: PartitionRecord
+    customers: Sequence[str]
+    states: States
+    erased: Sequence[str] = ()
+
+
+class CustomerStore(Protocol):
+    """Where the states of a topic's customers live. Synchronous, and safe to call from several threads.
+
+    Every method raises `StoreUnavailable` where the store does not answer.
+    """
+
+    def record(self, partition: int) -> PartitionRecord | None:
+        """Return the partition's record, ``None`` before its first claim."""
+        ...
+
+    def claim(self, partition: int, found: PartitionRecord | None, new: PartitionRecord) -> None:
+        """Replace the record ``found`` by ``new``; `StoreConflict` where another one is stored."""
+        ...
+
+    def load(
+        self, partition: int, customers: Sequence[str], expected: PartitionRecord | None = None
+    ) -> States:
+        """Return one state per customer, an empty one for a customer that has none.
+
+        A writer gives the record that it ``expected``, read in one with the states: the guard of `save` alone
+        would not see a store that fell back and came forward again in between, and would let a worker that
+        has lost the partition score with its successor's states.
+
+        Raises
+        ------
+        StoreConflict
+            The stored record is not ``expected``.
+        SchemaMismatch
+            A state was written with another layout.
+        """
+        ...
+
+    def save(
+        self,
+        partition: int,
+        expected: PartitionRecord,
+        new: PartitionRecord,
+        customers: Sequence[str],
+        states: States,
+        erased: Sequence[str] = (),
+    ) -> None:
+        """Write ``states`` and the record ``new``, or nothing.
+
+        An empty state (``events == 0``) is deleted, and the customer's items with it; those of customers who were
+        ``erased`` on the way are deleted even if they have a state again.
+
+        Raises
+        ------
+        StoreConflict
+            The stored record is not ``expected``, or the connection broke on the way: read the record to know
+            which.
+        """
+        ...
+
+    def load_many(self, loads: Sequence[Load]) -> list[Loaded]:
+        """Load for several partitions in one go; raises what any of them raises."""
+        ...
+
+    def save_many(self, saves: Sequence[Save]) -> list[StoreError | None]:
+        """Save for several partitions, each on its own: return for each ``None``, or why it was not written."""
+        ...
+
+    def sweep(
+        self, partition: int, expected: PartitionRecord, before: int, cursor: int, count: int
+    ) -> tuple[int, int]:
+        """Delete states whose last event is older than ``before`` (epoch ms), and their items, guarded like `save`.
+
+        Looks at about ``count`` keys from ``cursor`` on (0 to begin with) and returns the next cursor (0 at
+        the end) and how many states were deleted.
+        """
+        ...
+
+    def peek(self, partition: int, customer: str) -> States | None:
+        """Return one customer's state as an array of one, ``None`` where there is none."""
+        ...
+
+
+def check_guard(partition: int, stored: bytes | None, expected: PartitionRecord | None) -> None:
+    """Raise `StoreConflict` unless the ``stored`` record is the ``expected`` one, byte by byte."""
+    if stored != (None if expected is None else expected.to_bytes()):
+        found = None if stored is None else PartitionRecord.from_bytes(stored)
+        raise StoreConflict(
+            f"partition {partition} has {_text(found)} where {_text(expected)} was expected", found=found
+        )
+
+
+def _text(record: PartitionRecord | None) -> str:
+    if record is None:
+        return "no record"
+    return f"epoch {record.epoch} of owner {record.token.hex()[:8]} at offset {record.next_offset}"
+
+
+class MemoryStore:
+    """The customer store in this process: for tests, and for scoring a log without a Redis.
+
+    Examples
+    --------
+    >>> store = MemoryStore()
+    >>> mine = PartitionRecord(1, bytes(16), 0, NO_WATERMARK, 12)
+    >>> store.claim(3, None, mine)
+    >>> states = store.load(3, ["ada"])
+    >>> states["version"], states["events"] = state.STATE_VERSION, 1
+    >>> store.save(3, mine, mine._replace(next_offset=1), ["ada"], states)
+    >>> int(store.load(3, ["ada"])["events"][0]), store.record(3).next_offset
+    (1, 1)
+    """
+
+    def __init__(self) -> None:
+        self._records: dict[int, bytes] = {}
+        self._states: dict[int, dict[str, bytes]] = {}
+        self._items: dict[int, dict[str, bytes]] = {}
+        self._lock = threading.Lock()
+
+    def record(self, partition: int) -> PartitionRecord | None:
+        """See `CustomerStore.record`."""
+        raw = self._records.get(partition)
+        return None if raw is None else PartitionRecord.from_bytes(raw)
+
+    def claim(self, partition: int, found: PartitionRecord | None, new: PartitionRecord) -> None:
+        """See `CustomerStore.claim`."""
+        with self._lock:
+            check_guard(partition, self._records.get(partition), found)
+            self._records[partition] = new.to_bytes()
+
+    def load(
+        self, partition: int, customers: Sequence[str], expected: PartitionRecord | None = None
+    ) -> States:
+        """See `CustomerStore.load`."""
+        with self._lock:
+            if expected is not None:
+                check_guard(partition, self._records.get(partition), expected)
+            stored = self._states.get(partition, {})
+            return state.from_bytes([stored.get(customer) for customer in customers])
+
+    def save(
+        self,
+        partition: int,
+        expected: PartitionRecord,
+        new: PartitionRecord,
+        customers: Sequence[str],
+        states: States,
+        erased: Sequence[str] = (),
+    ) -> None:
+        """See `CustomerStore.save`."""
+        with self._lock:
+            check_guard(partition, self._records.get(partition), expected)
+            stored, items = self._states.setdefault(partition, {}), self._items.setdefault(partition, {})
+            for customer in erased:
+                items.pop(customer, None)
+            for customer, value, events in zip(
+                customers, state.to_bytes(states), states["events"], strict=True
+            ):
+                if events:
+                    stored[customer] = value
+                else:
+                    stored.pop(customer, None)
+                    items.pop(customer, None)
+            self._records[partition] = new.to_bytes()
+
+    def load_many(self, loads: Sequence[Load]) -> list[Loaded]:
+        """See `CustomerStore.load_many`."""
+        found = []
+        for partition, customers, expected, items_of in loads:
+            states = self.load(partition, customers, expected)
+            items = self._items.get(partition, {})
+            found.append(Loaded(states, [items.get(customer) for customer in items_of]))
+        return found
+
+    def save_many(self, saves: Sequence[Save]) -> list[StoreError | None]:
+        """See `CustomerStore.save_many`."""
+        return [self._outcome(save) for save in saves]
+
+    def _outcome(self, save: Save) -> StoreError | None:
+        try:
+            self.save(*save)
+        except StoreError as error:
+            return error
+        return None
+
+    def sweep(
+        self, partition: int, expected: PartitionRecord, before: int, cursor: int, count: int
+    ) -> tuple[int, int]:
+        """See `CustomerStore.sweep`."""
+        with self._lock:
+            check_guard(partition, self._records.get(partition), expected)
+            stored = self._states.get(partition, {})
+            customers = sorted(stored)[cursor : cursor + count]
+            states = state.from_bytes([stored[customer] for customer in customers])
+            expired = [c for c, time in zip(customers, states["last_time"], strict=True) if time < before]
+            for customer in expired:
+                del stored[customer]
+                self._items.get(partition, {}).pop(customer, None)
+            following = cursor + len(customers) - len(expired)
+            return (0 if following >= len(stored) else following), len(expired)
+
+    def peek(self, partition: int, customer: str) -> States | None:
+        """See `CustomerStore.peek`."""
+        states = self.load(partition, [customer])
+        return states if states["events"][0] else None
+
+    def write_items(self, partition: int, items: Mapping[str, bytes]) -> None:
+        """Put customers' items beside their states, as `features.store.offer_store.OfferStore.write` does in Redis."""
+        with self._lock:
+            stored = self._states.get(partition, {})
+            known = {customer: raw for customer, raw in items.items() if customer in stored}
+            self._items.setdefault(partition, {}).update(known)
+
+    def customers(self, partition: int) -> list[str]:
+        """Return the customers that have a state, in order."""
+        with self._lock:
+            return sorted(self._states.get(partition, {}))

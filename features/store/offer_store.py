@@ -1,0 +1,136 @@
+"""Offers in Redis, beside the states of the customers: see `features.offers` for what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import chain, islice
+from typing import Any, Final, NamedTuple, cast
+
+import numpy as np
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from features.exceptions import StoreUnavailable
+from features.offers import CustomerItems, OfferPolicy
+from features.partition import partitions_of
+from features.store.keys import items_keys, policy_key, state_keys
+
+#: How long an entry lives unless it is written again.
+DEFAULT_TTL_SECONDS: Final = 30 * 86_400
+# Bounds one answer of Redis: a script that writes 1,000 entries of a few hundred bytes, 2 ms on a good day. Nobody else
+# is answered meanwhile.
+_ANSWER_SECONDS: Final = 4.0
+_CONNECT_SECONDS: Final = 2.0
+_AT_ONCE: Final = 1_000
+# Customers whose entries are in this process's memory at a time.
+_CHUNK: Final = 10_000
+# KEYS: state, items, state, items, ...; ARGV: seconds, items, items, ... A state cannot go between look and write.
+_WRITE: Final = """
+local written = 0
+for at = 1, #KEYS, 2 do
+    if redis.call('EXISTS', KEYS[at]) == 1 then
+        redis.call('SET', KEYS[at + 1], ARGV[(at + 3) / 2], 'EX', ARGV[1])
+        written = written + 1
+    end
+end
+return written
+"""
+
+
+class Written(NamedTuple):
+    """For how many customers items were written, and for how many not, since they have no state."""
+
+    customers: int
+    without_state: int
+
+
+class OfferStore:
+    """Offers in Redis.
+
+    Every method raises `StoreUnavailable` where Redis does not answer.
+
+    Parameters
+    ----------
+    url
+        Where Redis is, as ``redis://[[user]:password@]host:port/database``.
+    prefix
+        What the keys start with, as for the customers' states.
+    """
+
+    def __init__(self, url: str, prefix: str = "intent") -> None:
+        self._redis = redis.Redis.from_url(
+            url,
+            protocol=2,
+            socket_timeout=_ANSWER_SECONDS,
+            socket_connect_timeout=_CONNECT_SECONDS,
+            socket_keepalive=True,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._prefix = prefix
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._redis.close()
+
+    def write(
+        self,
+        policy: OfferPolicy,
+        customers: Iterable[tuple[str, CustomerItems]],
+        *,
+        ttl_seconds: int = DEFAULT_TTL_SECONDS,
+    ) -> Written:
+        """Write the items of customers who have a state, and then the policy.
+
+        Who reads meanwhile sees old and new items side by side; each names its version.
+        """
+        written = seen = 0
+        rest = iter(customers)
+        while chunk := list(islice(rest, _CHUNK)):
+            of = partitions_of([customer.encode() for customer, _ in chunk], policy.partitions)
+            for partition in np.unique(of).tolist():
+                own = (chunk[at] for at in np.flatnonzero(of == partition))
+                entries = {customer: items.to_bytes() for customer, items in own}
+                written += self.write_items(partition, entries, ttl_seconds=ttl_seconds)
+            seen += len(chunk)
+        with self._answers():
+            self._redis.set(policy_key(self._prefix), policy.to_bytes(), ex=ttl_seconds)
+        return Written(written, seen - written)
+
+    def write_items(
+        self, partition: int, items: Mapping[str, bytes], *, ttl_seconds: int = DEFAULT_TTL_SECONDS
+    ) -> int:
+        """Write stored items of customers of one partition, where they have a state; return how many have one."""
+        written = 0
+        rest = iter(items.items())
+        while entries := list(islice(rest, _AT_ONCE)):
+            names = [customer for customer, _ in entries]
+            states = state_keys(self._prefix, partition, names)
+            keys = chain.from_iterable(zip(states, items_keys(self._prefix, partition, names), strict=True))
+            values = (raw for _, raw in entries)
+            with self._answers():
+                answer: Any = self._redis.eval(_WRITE, 2 * len(names), *keys, ttl_seconds, *values)
+            written += int(answer)
+        return written
+
+    def policy(self) -> OfferPolicy | None:
+        """Return the policy, ``None`` where none was written or it has expired."""
+        with self._answers():
+            raw = cast("bytes | None", self._redis.get(policy_key(self._prefix)))
+        return None if raw is None else OfferPolicy.from_bytes(raw)
+
+    def items(self, partition: int, customers: Sequence[str]) -> list[CustomerItems | None]:
+        """Return the items of customers of one partition, by one command."""
+        if not customers:
+            return []
+        with self._answers():
+            values = cast("list[Any]", self._redis.mget(items_keys(self._prefix, partition, customers)))
+        return [None if raw is None else CustomerItems.from_bytes(raw) for raw in values]
+
+    @contextmanager
+    def _answers(self) -> Iterator[None]:
+        try:
+            yield
+        except redis.RedisError as error:
+            raise StoreUnavailable(f"Redis failed ({error}): start it, or set INTENT_REDIS") from error

@@ -1,0 +1,224 @@
+"""The customer store in Redis: see `features.store.customer_store` for what a store is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import chain, compress
+from typing import Any, Final, cast
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from features import state
+from features.exceptions import StoreConflict, StoreError, StoreUnavailable
+from features.state import States
+from features.store.customer_store import Load, Loaded, PartitionRecord, Save, check_guard
+from features.store.keys import items_key_of, items_keys, record_key, state_keys, state_pattern
+
+# Bounds one answer of Redis: a batch of 4,000 states is 4 MB, 10-20 ms on a good day. A stop or a revocation
+# waits for an answer under way, so these stay under `stream.kafka.contract.RELEASE_SECONDS`.
+_ANSWER_SECONDS: Final = 4.0
+_CONNECT_SECONDS: Final = 2.0
+
+
+class RedisStore:
+    """The customer store in Redis; `features.store.keys` names what lies where.
+
+    Parameters
+    ----------
+    url
+        Where Redis is, as ``redis://[[user]:password@]host:port/database``.
+    prefix
+        What the keys start with; every deployment on one Redis needs its own.
+    """
+
+    def __init__(self, url: str, prefix: str = "intent") -> None:
+        # No retries in the client: an EXEC sent twice is two saves, and only the record tells what became of
+        # the first.
+        self._redis = redis.Redis.from_url(
+            url,
+            protocol=2,
+            socket_timeout=_ANSWER_SECONDS,
+            socket_connect_timeout=_CONNECT_SECONDS,
+            socket_keepalive=True,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._prefix = prefix
+        options = self._redis.connection_pool.connection_kwargs
+        self._address = f"{options.get('host') or options.get('path', url)}:{options.get('port', '')}".rstrip(
+            ":"
+        )
+
+    def ping(self) -> None:
+        """Raise `StoreUnavailable` unless Redis answers."""
+        with self._answers():
+            self._redis.ping()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._redis.close()
+
+    def record(self, partition: int) -> PartitionRecord | None:
+        """See `CustomerStore.record`."""
+        with self._answers():
+            raw = cast("bytes | None", self._redis.get(self._record_key(partition)))
+        return None if raw is None else PartitionRecord.from_bytes(raw)
+
+    def claim(self, partition: int, found: PartitionRecord | None, new: PartitionRecord) -> None:
+        """See `CustomerStore.claim`."""
+        self._commit_one(partition, found, [("SET", self._record_key(partition), new.to_bytes())])
+
+    def load(
+        self, partition: int, customers: Sequence[str], expected: PartitionRecord | None = None
+    ) -> States:
+        """See `CustomerStore.load`."""
+        keys = [self._record_key(partition).encode(), *self._keys(partition, customers)]
+        with self._answers():
+            stored, *values = cast("list[bytes | None]", self._redis.mget(keys))  # atomic
+        if expected is not None:
+            check_guard(partition, stored, expected)
+        return state.from_bytes(values)
+
+    def load_many(self, loads: Sequence[Load]) -> list[Loaded]:
+        """See `CustomerStore.load_many`: one round trip."""
+        pipeline = self._redis.pipeline(transaction=False)  # each MGET is atomic, which is all that is needed
+        for load in loads:
+            keys = self._keys(load.partition, load.customers)
+            pipeline.mget([self._record_key(load.partition).encode(), *keys])
+            if load.items_of:
+                pipeline.mget(items_keys(self._prefix, load.partition, load.items_of))
+        with self._answers():
+            answers = iter(cast("list[list[bytes | None]]", pipeline.execute()))
+        found = []
+        for load in loads:
+            stored, *values = next(answers)
+            if load.expected is not None:
+                check_guard(load.partition, stored, load.expected)
+            items = next(answers) if load.items_of else []
+            found.append(Loaded(state.from_bytes(values), items))
+        return found
+
+    def save(
+        self,
+        partition: int,
+        expected: PartitionRecord,
+        new: PartitionRecord,
+        customers: Sequence[str],
+        states: States,
+        erased: Sequence[str] = (),
+    ) -> None:
+        """See `CustomerStore.save`."""
+        (error,) = self.save_many([Save(partition, expected, new, customers, states, erased)])
+        if error is not None:
+            raise error
+
+    def save_many(self, saves: Sequence[Save]) -> list[StoreError | None]:
+        """See `CustomerStore.save_many`: one transaction for all partitions whose record is the expected one.
+
+        On a single server that is as good as one transaction each, and four times as quick for small batches.
+        """
+        commands = {save.partition: self._written(save) for save in saves}
+        try:
+            faults = self._commit(
+                {save.partition: (save.expected, commands[save.partition]) for save in saves}
+            )
+        except StoreError as error:
+            return [error] * len(saves)
+        return [faults.get(save.partition) for save in saves]
+
+    def _written(self, save: Save) -> list[tuple[Any, ...]]:
+        keys, values = self._keys(save.partition, save.customers), state.to_bytes(save.states)
+        commands: list[tuple[Any, ...]] = [("SET", self._record_key(save.partition), save.new.to_bytes())]
+        alive = save.states["events"] > 0
+        if save.erased:
+            commands.append(("DEL", *items_keys(self._prefix, save.partition, save.erased)))
+        if not alive.all():
+            gone = list(compress(keys, ~alive))
+            commands.append(("DEL", *gone, *map(items_key_of, gone)))
+            keys, values = list(compress(keys, alive)), list(compress(values, alive))
+        if keys:
+            commands.append(("MSET", *chain.from_iterable(zip(keys, values, strict=True))))
+        return commands
+
+    def sweep(
+        self, partition: int, expected: PartitionRecord, before: int, cursor: int, count: int
+    ) -> tuple[int, int]:
+        """See `CustomerStore.sweep`."""
+        pattern = state_pattern(self._prefix, partition)
+        with self._answers():
+            found: tuple[int, list[bytes]] = cast(Any, self._redis.scan(cursor, match=pattern, count=count))
+            following, keys = found
+            values = cast("list[bytes | None]", self._redis.mget(keys)) if keys else []
+        held = [(key, value) for key, value in zip(keys, values, strict=True) if value is not None]
+        states = state.from_bytes([value for _, value in held])
+        expired = [key for (key, _), time in zip(held, states["last_time"], strict=True) if time < before]
+        if expired:
+            self._commit_one(partition, expected, [("DEL", *expired, *map(items_key_of, expired))])
+        return following, len(expired)
+
+    def peek(self, partition: int, customer: str) -> States | None:
+        """See `CustomerStore.peek`."""
+        states = self.load(partition, [customer])
+        return states if states["events"][0] else None
+
+    def _record_key(self, partition: int) -> str:
+        return record_key(self._prefix, partition)
+
+    def _keys(self, partition: int, customers: Sequence[str]) -> list[bytes]:
+        return state_keys(self._prefix, partition, customers)
+
+    def _commit_one(
+        self, partition: int, expected: PartitionRecord | None, commands: Sequence[tuple[Any, ...]]
+    ) -> None:
+        for fault in self._commit({partition: (expected, commands)}).values():
+            raise fault
+
+    def _commit(
+        self, writes: Mapping[int, tuple[PartitionRecord | None, Sequence[tuple[Any, ...]]]]
+    ) -> dict[int, StoreConflict]:
+        """Run the commands of each partition, in one transaction that is void unless all records stand still.
+
+        Partitions whose record is not the expected one take no part; they are returned. Two round trips: redis-py's
+        own pipeline takes three, and each of them makes this thread wait for the interpreter.
+        """
+        with self._answers():
+            connection: Any = self._redis.connection_pool.get_connection()
+            try:
+                watched = [(name, self._record_key(p)) for p in writes for name in ("WATCH", "GET")]
+                connection.send_packed_command(connection.pack_commands(watched))
+                stored = [connection.read_response() for _ in watched][1::2]
+                faults: dict[int, StoreConflict] = {}
+                commands: list[tuple[Any, ...]] = []
+                for (partition, (expected, own)), found in zip(writes.items(), stored, strict=True):
+                    try:
+                        check_guard(partition, cast("bytes | None", found), expected)
+                        commands += own
+                    except StoreConflict as conflict:
+                        faults[partition] = conflict
+                if not commands:
+                    connection.disconnect()  # ends WATCH
+                    return faults
+                connection.send_packed_command(connection.pack_commands([("MULTI",), *commands, ("EXEC",)]))
+                for _ in range(len(commands) + 1):
+                    connection.read_response()
+                if connection.read_response() is None:
+                    raise redis.WatchError("a record changed between WATCH and EXEC")
+                return faults
+            except BaseException:
+                connection.disconnect()  # also ends WATCH, and drops answers that were not read
+                raise
+            finally:
+                self._redis.connection_pool.release(connection)
+
+    @contextmanager
+    def _answers(self) -> Iterator[None]:
+        try:
+            yield
+        except redis.WatchError as error:
+            raise StoreConflict(f"the transaction was void ({error}): read the partition's record") from error
+        except redis.RedisError as error:
+            raise StoreUnavailable(
+                f"Redis at {self._address} failed ({error}): start it, or set INTENT_REDIS"
+            ) from error

@@ -1,0 +1,114 @@
+"""From viewing to buying: how many sessions and customers get how far."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from offline.chapters.exploration.findings import Findings
+from offline.lab.statistics import wilson
+from offline.report.section import Picture, Table
+from offline.report.theme import BLUE
+from offline.views.log_view import LogView
+
+_STEPS: Final = (
+    ("view_item", "view"),
+    ("add_to_cart", "cart"),
+    ("begin_checkout", "checkout"),
+    ("purchase", "purchase"),
+)
+
+
+def funnel(view: LogView) -> Findings:
+    """Return the funnel of sessions and of customers; a step that the log does not have is left out.
+
+    In logs with incomplete cart events some purchases have no cart before them; they are counted and told.
+    """
+    if not view.browsing:
+        return Findings(
+            "funnel",
+            ["The log has orders only, so there is no funnel from viewing to buying."],
+            figures={"steps": []},
+        )
+    present = set(view.events["type"].unique())
+    steps = [(code, word) for code, word in _STEPS if code in present]
+    if len(steps) < 2 or steps[0][0] != "view_item":  # noqa: PLR2004  (a funnel has two ends)
+        return Findings("funnel", ["The log has no views, so there is no funnel."], figures={"steps": []})
+    sessions = reached(view.events, view.sessions, [code for code, _ in steps])
+    customers = reached(view.events, view.events["customer"], [code for code, _ in steps])
+    words = [word for _, word in steps]
+    low, high = wilson(sessions[1:], sessions[:-1])
+    frame = pd.DataFrame(
+        {
+            "step": words,
+            "sessions": sessions,
+            "of all sessions": sessions / max(sessions[0], 1),
+            "of the step before": np.append(np.nan, sessions[1:] / np.maximum(sessions[:-1], 1)),
+            "95 % interval": ["", *(f"{a:.1%} to {b:.1%}" for a, b in zip(low, high, strict=True))],
+            "customers": customers,
+            "of all customers": customers / max(customers[0], 1),
+        }
+    )
+    worst = int(np.argmin(frame["of the step before"].iloc[1:].to_numpy())) + 1
+    skipped, with_purchase = skipping(view.events, view.sessions, [code for code, _ in steps])
+    summary = [
+        f"Of {sessions[0]:,} sessions {sessions[-1] / max(sessions[0], 1):.1%} end with a purchase; most are "
+        f"lost between {words[worst - 1]} and {words[worst]} "
+        f"(only {frame['of the step before'][worst]:.1%} go on)."
+    ]
+    if skipped > 0:
+        summary.append(
+            f"{skipped:,} of {with_purchase:,} sessions with a purchase do not have every step before it (goods "
+            f"put into the cart in an earlier session, or events that were not logged)."
+        )
+    formats = {name: ".1%" for name in frame if name.startswith("of ")}
+    parts: list[Table | Picture] = [
+        Picture(
+            "Sessions from view to purchase",
+            _drawn(words, sessions),
+            "A session ends after 30 minutes of silence. A session that gets to a later step counts for those "
+            "before it, too.",
+        ),
+        Table("The funnel", frame, formats=formats),
+    ]
+    return Findings("funnel", summary, parts, {"steps": frame, "purchases_skipping_a_step": skipped})
+
+
+def _drawn(words: list[str], sessions: NDArray[np.int64]) -> go.Figure:
+    figure = go.Figure(
+        go.Funnel(
+            y=words,
+            x=sessions,
+            marker={"color": [BLUE, "#3f86bd", "#6ba4cf", "#98c1e0"][: len(words)]},
+            texttemplate="%{value:,}<br>%{percentInitial:.1%}",
+            textposition="auto",
+            connector={"fillcolor": "#e9eef4", "line": {"width": 0}},
+            hovertemplate="%{y}: %{x:,} sessions<extra></extra>",
+        )  # fmt: skip
+    )
+    figure.update_layout(height=320)
+    return figure
+
+
+def reached(events: pd.DataFrame, unit: pd.Series, types: list[str]) -> NDArray[np.int64]:
+    """Return how many units (sessions, customers) get as far as each step: to it, or to a later one.
+
+    Who bought has passed the cart even where the log doesn't show it: shops log carts incompletely, and goods may
+    lie in the cart from an earlier session.
+    """
+    furthest = events["type"].map({code: step for step, code in enumerate(types)}).astype("float64")
+    best = furthest.groupby(unit.to_numpy()).max().dropna()
+    return np.array([int((best >= step).sum()) for step in range(len(types))])
+
+
+def skipping(events: pd.DataFrame, sessions: pd.Series, types: list[str]) -> tuple[int, int]:
+    """Return how many sessions have a purchase but not every step before it, and how many have a purchase."""
+    bought = set(sessions[events["type"] == types[-1]])
+    complete = set(bought)
+    for code in types[:-1]:
+        complete &= set(sessions[events["type"] == code])
+    return len(bought) - len(complete), len(bought)

@@ -1,0 +1,127 @@
+"""First look at a log: how much there is of what, and how orders and customers are distributed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from offline.chapters.exploration.findings import Findings
+from offline.chapters.exploration.regression import scatter_with_line, si
+from offline.lab.statistics import describe
+from offline.report.section import Picture, Table
+from offline.report.theme import BLUE
+from offline.views.log_view import LogView
+
+_BINS = 40
+
+
+def overview(view: LogView) -> Findings:
+    """Count events, describe orders and customers, and draw their distributions."""
+    events, orders = view.events, view.orders
+    by_type = (
+        events.groupby("type", observed=True)
+        .agg(
+            events=("customer", "size"),
+            customers=("customer", "nunique"),
+            first=("time", "min"),
+            last=("time", "max"),
+        )
+        .reset_index()
+    )
+    by_type.insert(2, "share", by_type["events"] / len(events))
+    customers = events["customer"].nunique()
+    gaps = order_gaps(orders)
+    columns = {
+        f"order value ({view.currency})": orders["value"],
+        "pieces in an order": orders["quantity"],
+        "days between two orders": gaps,
+        "orders of a customer": view.customers["frequency"],
+        f"spent by a customer ({view.currency})": view.customers["monetary"],
+    }
+    described = describe(pd.DataFrame({name: pd.Series(v.to_numpy()) for name, v in columns.items()}))
+    summary = [
+        f"{len(events):,} events of {customers:,} customers from {view.first:%Y-%m-%d} to {view.last:%Y-%m-%d} "
+        f"({view.days:,.0f} days, local time of {view.timezone})."
+    ]
+    parts: list[Table | Picture] = [
+        Table("Events by type", by_type, formats={"share": ".1%"}),
+    ]
+    if len(orders):
+        repeat = float((view.customers["frequency"] > 1).mean())
+        summary.append(
+            f"{len(orders):,} orders worth {orders['value'].sum():,.0f} {view.currency} by "
+            f"{len(view.customers):,} customers; the median order is "
+            f"{orders['value'].median():,.2f} {view.currency}, {repeat:.0%} of buyers ordered more than once."
+        )
+        parts.append(
+            Table("Orders and buyers described", described, formats={"zero": ".1%", "skewness": ".1f"})
+        )
+        parts.append(
+            Picture(
+                "How orders and buyers are distributed",
+                _distributions(columns),
+                "Horizontal axes are logarithmic: most values are small and a few are very large.",
+            )
+        )
+    drawn = scatter_with_line(
+        orders["quantity"].to_numpy(float), orders["value"].to_numpy(float), "pieces in an order",
+        f"order value ({view.currency})", log=True,
+    )  # fmt: skip
+    elasticity = None
+    if drawn is not None:
+        figure, line = drawn
+        elasticity = {"elasticity": line.slope, "interval": line.slope_interval, "r2": line.r2}
+        parts.append(
+            Picture(
+                "Pieces and value of an order",
+                figure,
+                f"Both axes logarithmic; the line is a regression with its 95 % band. Twice the pieces go with "
+                f"{2**line.slope:.2f} times the value (R² {line.r2:.2f}).",
+            )
+        )
+    figures = {
+        "events": len(events), "customers": customers, "orders": len(orders), "revenue": float(orders["value"].sum()),
+        "refunded": view.refunded, "by_type": by_type, "described": described, "days": view.days,
+        "value_by_pieces": elasticity,
+    }  # fmt: skip
+    return Findings("overview", summary, parts, figures)
+
+
+def order_gaps(orders: pd.DataFrame) -> pd.Series:
+    """Return the days between each order and the same customer's order before it."""
+    ordered = orders.sort_values(["customer", "time"], kind="stable")
+    gap = ordered["time"].diff() / pd.Timedelta(days=1)
+    return gap[ordered["customer"].diff() == 0]
+
+
+def _distributions(columns: dict[str, pd.Series]) -> go.Figure:
+    drawn = {name: values[values > 0].to_numpy(dtype=np.float64) for name, values in columns.items()}
+    drawn = {name: values for name, values in drawn.items() if len(np.unique(values)) > 1}
+    per_row = 3
+    rows = -(-len(drawn) // per_row) or 1
+    figure = make_subplots(rows=rows, cols=per_row, subplot_titles=list(drawn), vertical_spacing=0.2)
+    for at, values in enumerate(drawn.values()):
+        low, high = values.min(), values.max()
+        whole = bool((values % 1 == 0).all()) and high <= _BINS
+        edges = np.arange(0.5, high + 1) if whole else np.geomspace(low, high * 1.0001, _BINS)
+        counts, _ = np.histogram(values, edges)
+        middle = np.sqrt(edges[:-1] * edges[1:])
+        figure.add_bar(
+            x=middle, y=counts, width=np.diff(edges) * 0.95, marker_color=BLUE, showlegend=False,
+            row=at // per_row + 1, col=at % per_row + 1, hovertemplate="%{x:.3g}: %{y:,}<extra></extra>",
+        )  # fmt: skip
+        powers = 10.0 ** np.arange(np.ceil(np.log10(low)), np.floor(np.log10(high)) + 1)
+        powers = powers[:: max(1, -(-len(powers) // 6))]
+        figure.update_xaxes(
+            type="log",
+            tickvals=powers,
+            ticktext=[si(power) for power in powers],
+            row=at // per_row + 1,
+            col=at % per_row + 1,
+        )
+    figure.update_yaxes(tickformat=",~s", nticks=5)
+    figure.update_annotations(font_size=12)
+    figure.update_layout(height=250 * rows + 20, bargap=0)
+    return figure

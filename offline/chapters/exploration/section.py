@@ -1,0 +1,80 @@
+"""The stage "exploration": all looks at a log or a table, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from offline.chapters.exploration.category_rates import rates
+from offline.chapters.exploration.channels import channels
+from offline.chapters.exploration.cohorts import cohorts
+from offline.chapters.exploration.customers import buyers
+from offline.chapters.exploration.drift import drift
+from offline.chapters.exploration.findings import Findings
+from offline.chapters.exploration.funnel import funnel
+from offline.chapters.exploration.overview import overview
+from offline.chapters.exploration.patterns import patterns
+from offline.chapters.exploration.relations import correlations, regressions
+from offline.chapters.exploration.table_looks import description, distributions, ranking
+from offline.chapters.exploration.trends import trends
+from offline.chapters.exploration.worldmap import countries
+from offline.chapters.workspace import Workspace
+from offline.problems.problem import Problem
+from offline.report.section import Section
+from offline.views.log_view import LogView
+
+LOG_LOOKS = (overview, patterns, buyers, trends, cohorts, funnel, channels, countries)
+TABLE_LOOKS = (description, drift, distributions, rates, correlations, regressions)
+
+OnProgress = Callable[[int, int], None]
+
+
+def explore(workspace: Workspace) -> Section:
+    """Run the stage on the input of a report."""
+    with workspace.progress("Exploring") as on_progress:
+        if workspace.input == "log":
+            view = LogView.of(workspace.log, workspace.context)
+            return explore_log(view, workspace.problem, on_progress=on_progress)
+        return explore_table(workspace.problem, on_progress=on_progress)
+
+
+def explore_log(
+    view: LogView, problem: Problem | None = None, *, on_progress: OnProgress | None = None
+) -> Section:
+    """Return all looks at a log; with its examples also what single features say about the target."""
+    findings = []
+    total = len(LOG_LOOKS) + (2 if problem is not None else 0)
+    for done, look in enumerate(LOG_LOOKS):
+        findings.append(look(view))
+        _tell(on_progress, done + 1, total)
+    if problem is not None:
+        aucs = ranking(problem)
+        _tell(on_progress, total - 1, total)
+        features = [drift(problem), regressions(problem, aucs), correlations(problem, aucs)]
+        findings += [found._replace(name=f"features_{found.name}", summary=()) for found in features]
+        _tell(on_progress, total, total)
+    return _section(findings)
+
+
+def explore_table(problem: Problem, *, on_progress: OnProgress | None = None) -> Section:
+    """Return all looks at a table."""
+    aucs = ranking(problem)
+    findings = []
+    for done, look in enumerate(TABLE_LOOKS):
+        findings.append(look(problem, aucs))
+        _tell(on_progress, done + 1, len(TABLE_LOOKS))
+    return _section(findings)
+
+
+def _section(findings: Sequence[Findings]) -> Section:
+    return Section(
+        "exploration",
+        "Exploration",
+        [sentence for found in findings for sentence in found.summary],
+        [part for found in findings for part in found.parts],
+        {found.name: found.figures for found in findings if found.figures is not None},
+    )
+
+
+def _tell(on_progress: OnProgress | None, done: int, total: int) -> None:
+    if on_progress is not None:
+        on_progress(done, total)

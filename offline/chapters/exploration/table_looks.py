@@ -1,0 +1,147 @@
+"""First looks at a table: every column described, and its distribution by target."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from offline.chapters.exploration.category_rates import is_calendar
+from offline.chapters.exploration.findings import Findings
+from offline.chapters.exploration.regression import log_axis, logarithmic
+from offline.lab.statistics import describe
+from offline.problems.leaks import alone
+from offline.problems.problem import Problem
+from offline.report.section import Picture, Table
+from offline.report.theme import NEGATIVE_COLOUR, POSITIVE_COLOUR
+
+# Pictures show at most this many columns, those that tell most of the target; tables show all.
+_PICTURED: Final = 12
+_BINS: Final = 30
+_PER_ROW: Final = 3
+_RANKED_ROWS: Final = 20_000
+
+
+def ranking(problem: Problem) -> pd.Series:
+    """Return the cross-validated AUC of every column alone, best first (at most 20,000 rows are looked at)."""
+    rng = np.random.default_rng(0)
+    rows = np.arange(len(problem))
+    if len(rows) > _RANKED_ROWS:
+        rows = np.sort(rng.choice(rows, _RANKED_ROWS, replace=False))
+    aucs = {
+        name: alone(problem.columns[name].iloc[rows], problem.kinds[name], problem.target[rows])
+        for name in problem.columns
+    }
+    return pd.Series(aucs, dtype="float64").sort_values(ascending=False)
+
+
+def description(problem: Problem, aucs: pd.Series) -> Findings:
+    """Describe every column, and how much it alone says about the target."""
+    numeric = [name for name, kind in problem.kinds.items() if kind == "numeric"]
+    parts: list[Table | Picture] = []
+    figures: dict[str, object] = {"alone_auc": aucs}
+    if numeric:
+        table = describe(problem.columns[numeric])
+        table.insert(1, "AUC alone", table["column"].map(aucs))
+        told = table.drop(columns="known") if (table["known"] == len(problem)).all() else table
+        parts.append(
+            Table(
+                "Numeric columns described",
+                told,
+                "AUC alone: how often this column alone ranks a positive one above a negative one; 0.5 tells nothing, "
+                "1 everything. sd: standard deviation. 5 % and the like: so many lie below. Skewness: 0 where both "
+                "sides are alike, large where few values are very large. Zero: share of zeros.",
+                {"skewness": ".1f", "zero": ".1%", "AUC alone": ".3f"},
+            )
+        )
+        figures["numeric"] = table
+    others = [name for name in problem.columns if name not in numeric]
+    if others:
+        rows = []
+        for name in others:
+            counts = problem.columns[name].value_counts()
+            rows.append(
+                {
+                    "column": name,
+                    "values": int((counts > 0).sum()),
+                    "most frequent": str(counts.index[0]),
+                    "its share": counts.iloc[0] / len(problem),
+                    "missing": int(problem.columns[name].isna().sum()),
+                    "AUC alone": aucs[name],
+                }
+            )
+        frame = pd.DataFrame(rows)
+        parts.append(Table("Categories described", frame, formats={"its share": ".1%", "AUC alone": ".3f"}))
+        figures["categories"] = frame
+    best = [f"{name} ({auc:.2f})" for name, auc in aucs.head(4).items()]
+    leaks = [name for name in aucs.head(4).index if name in problem.leaks]
+    summary = [
+        f"{len(problem):,} {problem.unit}s with {len(numeric)} numeric and {len(others)} other columns; "
+        f"{problem.prevalence:.1%} are positive.",
+        f"Alone, these columns tell most about {problem.target_name} (AUC, cross-validated; 0.5 is nothing): "
+        f"{', '.join(best)}."
+        + (f" Mind that {' and '.join(leaks)} seems to know the target." if leaks else ""),
+    ]
+    return Findings("description", summary, parts, figures)
+
+
+def distributions(problem: Problem, aucs: pd.Series) -> Findings:
+    """Draw numeric columns by class, each class as shares of its own rows."""
+    numeric = [name for name in aucs.index if problem.kinds[name] == "numeric" and not is_calendar(name)]
+    names = numeric[:_PICTURED]
+    if not names:
+        return Findings("distributions")
+    rows = -(-len(names) // _PER_ROW)
+    figure = make_subplots(
+        rows=rows,
+        cols=_PER_ROW,
+        subplot_titles=names,
+        vertical_spacing=0.36 / max(rows, 2),
+        horizontal_spacing=0.06,
+    )
+    for at, name in enumerate(names):
+        where = {"row": at // _PER_ROW + 1, "col": at % _PER_ROW + 1}
+        _add_histograms(figure, problem, name, where, legend=at == 0)
+    figure.update_yaxes(tickformat=".0%", nticks=4)
+    figure.update_annotations(font_size=12)
+    figure.update_layout(height=220 * rows + 60, barmode="overlay", bargap=0, legend={"y": 1 + 0.12 / rows})
+    caption = (
+        f"Shares within each class, so that {problem.unit}s with and without {problem.target_name} can be compared "
+        "although one is rare. Skewed columns are on the scale log(1 + x)."
+    )
+    more = len(numeric) - len(names)
+    caption += f" The {more} columns that alone tell least are left out." if more else ""
+    return Findings("distributions", [], [Picture("Distributions by target", figure, caption)])
+
+
+def _add_histograms(
+    figure: go.Figure, problem: Problem, name: str, where: dict[str, int], *, legend: bool
+) -> None:
+    values = problem.columns[name].astype("float64").to_numpy()
+    known = ~np.isnan(values)
+    x, y = values[known], problem.target[known]
+    logged = logarithmic(x)
+    x = np.log1p(x) if logged else x
+    edges = np.histogram_bin_edges(x, _BINS)
+    for happened, label, colour in (
+        (False, f"{problem.target_name}: no", NEGATIVE_COLOUR),
+        (True, f"{problem.target_name}: yes", POSITIVE_COLOUR),
+    ):
+        counts, _ = np.histogram(x[y == happened], edges)
+        figure.add_bar(
+            x=(edges[:-1] + edges[1:]) / 2,
+            y=counts / max(counts.sum(), 1),
+            width=np.diff(edges),
+            opacity=0.6,
+            marker_color=colour,
+            name=label,
+            showlegend=legend,
+            legendgroup=label,
+            hovertemplate="%{y:.1%}<extra>" + label + "</extra>",
+            **where,
+        )
+    if logged:
+        figure.update_xaxes(log_axis(float(np.expm1(x.max()))), **where)

@@ -1,0 +1,103 @@
+"""Reasons for single customers: why the model takes each for likely or unlikely to buy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from offline.chapters.insight.drivers import effects, reasons
+from offline.chapters.insight.model import InsightModel, logits
+from offline.problems.problem import Problem
+from offline.report.words import column_words, value_words
+
+#: Customers or rows that reasons are listed for, at most: the latest.
+MOST: Final = 20_000
+_LIKELIEST: Final = 8
+_OTHERS: Final = (0.1, 0.25, 0.5, 0.75, 0.95)
+
+
+class Explained(NamedTuple):
+    """One row for each customer (for each test row of a table without customers).
+
+    Attributes
+    ----------
+    frame
+        The customer or row, ``probability``, ``segment``, and ``reason 1`` to ``reason 3`` in words, likeliest first.
+    what
+        Name of the first column: "customer", or what a row is.
+    """
+
+    frame: pd.DataFrame
+    what: str
+
+
+def explain_customers(
+    model: InsightModel,
+    problem: Problem,
+    names: list[str],
+    rows: NDArray[np.intp],
+    segments: list[str] | None = None,
+) -> Explained:
+    """Return the probability and the reasons of single rows.
+
+    Parameters
+    ----------
+    problem
+        All rows.
+    names
+        Customer ids by the problem's numbers; empty for a table.
+    rows
+        Which rows: of a log, the latest of every customer.
+    segments
+        Name of the segment of each of these rows.
+    """
+    columns = problem.columns[model.names].iloc[rows]
+    probabilities = model.calibration.probabilities(logits(model.booster, columns))
+    values, _ = effects(model, columns)
+    log = bool(names)
+    what = "customer" if log else f"{problem.unit} (row of the table)"
+    found: list[dict[str, Any]] = []
+    for at in np.argsort(-probabilities, kind="stable"):
+        row: dict[str, Any] = {
+            what: names[int(problem.groups[rows[at]])] if log and problem.groups is not None
+            else int(problem.columns.index[rows[at]]) + 1,
+            "probability": round(float(probabilities[at]), 4),
+        }  # fmt: skip
+        if segments is not None:
+            row["segment"] = segments[at]
+        for nth, reason in enumerate(reasons(columns, values, int(at)), start=1):
+            value = value_words(reason.column, reason.value, log=log)
+            row[f"reason {nth}"] = f"{column_words(reason.column, log=log)}: {value} ({reason.effect:+.2f})"
+        found.append(row)
+    return Explained(pd.DataFrame(found), what)
+
+
+def latest_rows(problem: Problem) -> NDArray[np.intp]:
+    """Return the latest row of every customer, of those seen latest if there are very many."""
+    assert problem.groups is not None  # a log's rows have customers
+    order = (
+        np.arange(len(problem))
+        if problem.times is None
+        else np.argsort(problem.times.to_numpy(), kind="stable")
+    )
+    _, first = np.unique(problem.groups[order][::-1], return_index=True)
+    latest = np.sort(len(order) - 1 - first)[-MOST:]
+    return np.asarray(order[latest])
+
+
+def some_customers(found: Explained) -> pd.DataFrame:
+    """Return the likeliest, and a few others from likely to unlikely."""
+    count = len(found.frame)
+    others = [int(share * (count - 1)) for share in _OTHERS]
+    shown = list(dict.fromkeys([*range(min(_LIKELIEST, count)), *others]))
+    return found.frame.iloc[shown]
+
+
+def write_reasons(found: Explained, path: Path) -> None:
+    """Write all of them as a table (CSV)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    found.frame.to_csv(path, index=False)

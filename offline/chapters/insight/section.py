@@ -1,0 +1,144 @@
+"""The stage "insight": what drives conversion, reasons, what a contact is worth, and the value of customers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from features.exceptions import IntentError
+from features.log import ERASED
+from offline.chapters.insight.customer_looks import Look, lifetime, valuable_customers
+from offline.chapters.insight.driver_looks import Members, drivers_look, reasons_look, segments_look
+from offline.chapters.insight.drivers import explain
+from offline.chapters.insight.model import InsightModel, fit_insight_model
+from offline.chapters.insight.profit_look import ASSUMED, Assumed, economics_of, profit_look
+from offline.chapters.insight.reasons import MOST, explain_customers, latest_rows
+from offline.chapters.segments.section import log_view, segments_of
+from offline.chapters.segments.segmented import Segmented
+from offline.chapters.workspace import QUICK_EVENTS, Workspace
+from offline.examples.sampling import sample_customers
+from offline.problems.from_log import MOST_EVENTS
+from offline.report.section import Picture, Section, Table
+
+__all__ = ["ASSUMED", "Assumed", "gain_insight"]
+
+_QUICK_ROWS = 800
+
+
+def gain_insight(workspace: Workspace) -> Section:
+    """Run the stage on the input of a report."""
+    seed, log = workspace.options.seed, workspace.input == "log"
+    with workspace.progress("Learning what drives conversion"):
+        model = fit_insight_model(workspace.problem, workspace.holdout, seed=seed)
+    with workspace.progress("Explaining"):
+        drivers = explain(model, most_rows=_QUICK_ROWS) if workspace.options.quick else explain(model)
+        looks = [drivers_look(model, drivers, log=log, seed=seed)]
+    segments = _segments(workspace)
+    if segments is not None:
+        with workspace.progress("Explaining segments"):
+            members = _members(workspace, segments, workspace.holdout.test[drivers.rows])
+            looks.append(segments_look(model, drivers, members, log=log, seed=seed))
+    with workspace.progress("Finding reasons"):
+        looks.append(_reasons(workspace, model, segments))
+    view = log_view(workspace) if log else None
+    economics = economics_of(workspace.shared.get(ASSUMED, Assumed()), view, workspace.options.currency)
+    looks.append(profit_look(model, economics, "customer" if log else workspace.problem.unit, seed=seed))
+    if view is not None and segments is not None:
+        with workspace.progress("Lifetime values"):
+            names = _names(workspace)
+            looks += [
+                valuable_customers(view),
+                lifetime(view, segments, names, workspace.directory, seed=seed),
+            ]
+    looks.append(_quality(model, log=log))
+    summary = [sentence for look in looks for sentence in look.summary]
+    parts: list[Table | Picture] = [part for look in looks for part in look.parts]
+    figures: dict[str, Any] = {name: value for look in looks for name, value in look.figures.items()}
+    return Section("insight", "Insight", summary, parts, figures)
+
+
+def _quality(model: InsightModel, *, log: bool) -> Look:
+    found = model.metrics
+    text = (
+        f"How far to trust the explanations: the model behind them reaches AUC {found['auc']:.3f} and PR-AUC "
+        f"{found['pr_auc']:.3f} at a prevalence of {found['prevalence']:.1%}, with a calibration error of "
+        f"{found['ece']:.3f}, on rows it has not seen. They tell what the model goes by, which is not always "
+        "what would change if somebody changed the column."
+    )
+    if model.with_leaks is not None:
+        auc = model.with_leaks["auc"]
+        text += f" Columns that seem to know the target are left out; with them the AUC would be {auc:.3f}."
+    sentences = [text]
+    if not log:
+        sentences.append("High-value customers and lifetime values need orders with money: an event log.")
+    return Look(sentences, [], {"metrics": found, "with_leaks": model.with_leaks})
+
+
+def _segments(workspace: Workspace) -> Segmented | None:
+    """Return the segments, None where the data allow none: insight can do without."""
+    try:
+        return segments_of(workspace)
+    except IntentError:
+        return None
+
+
+def _members(workspace: Workspace, segments: Segmented, rows: NDArray[np.intp]) -> Members:
+    """Return the segments of test rows; of a log as they were when the test began, so that they don't know it."""
+    if workspace.input == "table":
+        return Members(segments.names, segments.members[rows])
+    view, times = log_view(workspace), workspace.problem.times
+    assert times is not None  # a log's rows have times
+    since = times.iloc[workspace.holdout.test].min().tz_convert(view.timezone).tz_localize(None)
+    when = f"Segments as they were on {since:%d %b %Y}, before the test; who came later is in none."
+    return Members(segments.names, _segments_of(workspace, segments.at(view, since), rows), when)
+
+
+def _groups(workspace: Workspace, segments: Segmented, rows: NDArray[np.intp]) -> NDArray[np.int64]:
+    """Return the segment of rows of the problem, -1 where unknown."""
+    if workspace.input == "table":
+        return np.asarray(segments.members[rows])
+    return _segments_of(workspace, pd.Series(segments.members, segments.frame.index), rows)
+
+
+def _segments_of(workspace: Workspace, segment: pd.Series, rows: NDArray[np.intp]) -> NDArray[np.int64]:
+    """Return the segment of rows of a log's problem by that of their customers, by the numbers of `LogView`."""
+    names = _problem_names(workspace)
+    of = {name: at for at, name in enumerate(_names(workspace))}
+    numbers = workspace.problem.groups
+    assert numbers is not None  # a log's rows have customers
+    known = pd.Series([of.get(names[number], -1) for number in numbers[rows]]).map(segment)
+    return known.fillna(-1).to_numpy(np.int64)
+
+
+def _reasons(workspace: Workspace, model: InsightModel, segments: Segmented | None) -> Look:
+    """Return the reasons of a log's customers at their last event, or of a table's test rows."""
+    problem, log = workspace.problem, workspace.input == "log"
+    rows = latest_rows(problem) if log else workspace.holdout.test[:MOST]
+    if workspace.options.quick:
+        rows = rows[-_QUICK_ROWS:]
+    names = _problem_names(workspace) if log else []
+    of = None
+    if segments is not None:
+        of = [segments.names[k] if k >= 0 else "none" for k in _groups(workspace, segments, rows)]
+    return reasons_look(explain_customers(model, problem, names, rows, of), workspace.directory)
+
+
+def _names(workspace: Workspace) -> list[str]:
+    """Return customer ids by the numbers of `LogView`."""
+    kept = workspace.log.filter(pc.not_equal(workspace.log["type"], ERASED))
+    names: list[str] = kept["customer_id"].combine_chunks().dictionary_encode().dictionary.to_pylist()
+    return names
+
+
+def _problem_names(workspace: Workspace) -> list[str]:
+    """Return customer ids by the numbers of the problem, whose log may be a sample."""
+    log, most = workspace.log, QUICK_EVENTS if workspace.options.quick else MOST_EVENTS
+    if len(log) > most:
+        log = sample_customers(log, most / len(log))
+    ids = pc.fill_null(log["customer_id"].combine_chunks(), "")
+    names: list[str] = ids.dictionary_encode().dictionary.to_pylist()
+    return names

@@ -1,0 +1,1 @@
+"""The chapter "Network": which architecture, and what it learns."""

@@ -1,0 +1,218 @@
+"""The stage "recommendations": which items for whom, tried on what customers took up later; offers for segments."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from features.offers import CustomerItems
+from offline.chapters.recommendation.grouping import groups_of_segments
+from offline.chapters.recommendation.interactions import Interactions
+from offline.chapters.recommendation.offers import customer_items, offers_of, offers_table
+from offline.chapters.recommendation.recommenders import OWN, POPULAR, QUICK_RECIPES, RECIPES
+from offline.chapters.recommendation.trial import MEASURES, TOP, Trial, try_out
+from offline.chapters.segments.section import segments_of
+from offline.chapters.workspace import Workspace
+from offline.report.section import Picture, Section, Table
+from offline.report.theme import BLUE, GREY, ORANGE
+
+#: Where the stage leaves its interactions and its trial for who writes offers.
+SHARED: Final = "recommendations"
+#: Where the items of every customer go in the report's folder.
+ITEMS_FILE: Final = "recommendations.csv"
+_SHOWN, _FEW, _SEPARATOR = 8, 5, "|"
+_MEANING: Final = (
+    "Hit rate: share of customers who took up at least one of the items; NDCG: the same with more weight on the first "
+    "places and on every item taken up (1: all of them on top, 0: none)."
+)
+_MOST_ROWS: Final = 3_000_000
+
+
+def recommend(workspace: Workspace) -> Section:
+    """Run the stage on the log of a report."""
+    seed = workspace.options.seed
+    with workspace.progress("Reading items"):
+        known = Interactions.of(workspace.log)
+    recipes = QUICK_RECIPES if workspace.options.quick or len(known) > _MOST_ROWS else RECIPES
+    with workspace.progress("Trying recommenders") as on_progress:
+        trial = try_out(known, recipes, seed=seed, on_progress=on_progress)
+    workspace.shared[SHARED] = known, trial
+    groups = groups_of_segments(known, workspace.log, segments_of(workspace))
+    offers = offers_of(known, groups)
+    with workspace.progress("Recommending") as on_progress:
+        made = list(customer_items(known, trial.best, trial.best_new, "", seed=seed, on_progress=on_progress))
+    frame = trial.scores
+    listed = _listed(made)
+    path = workspace.directory / ITEMS_FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    listed.to_csv(path, index=False)
+    parts: list[Table | Picture] = [
+        Picture(
+            f"Hit rate and NDCG of {TOP} recommended items",
+            _picture(trial),
+            f"{trial.customers:,} customers; learned until {_day(trial.learned_until)}, tried on what they "
+            f"{trial.what} from then on. Whiskers: 95 % intervals over customers. {_MEANING}",
+        ),
+        Table("Recommenders tried", _table(frame), _caption(trial), _FORMATS),
+        Table(
+            "Difference from popularity",
+            _differences_table(trial.differences),
+            "Mean over the same customers, in brackets 95 % intervals; above 0: better than showing everybody the "
+            "same popular items.",
+        ),
+        Table(
+            "Offers for segments and intent",
+            offers_table(offers),
+            "Intent: the band of the purchase probability by the bundle's thresholds. High intent is helped, not "
+            "discounted; an incentive goes to those in between. Items: for customers of whom nothing more is known.",
+        ),
+        Table(
+            "Items for single customers, for example", _examples(listed, known),
+            f"The customers seen last, first {_FEW} items each. All {len(made):,} customers with {TOP} items: "
+            f"{ITEMS_FILE}.",
+        ),
+    ]  # fmt: skip
+    figures: dict[str, Any] = {
+        "customers": trial.customers,
+        "counted": trial.what,
+        "learned_until": _day(trial.learned_until),
+        "scores": frame,
+        "differences": trial.differences,
+        "best": trial.best.words,
+        "best_for_new": trial.best_new.words,
+        "offers": [{"segment": o.segment_name, "band": o.band, "offer": o.offer, "text": o.text, "items": o.items}
+                   for o in offers],
+        "recommended_customers": len(made),
+        "items_file": ITEMS_FILE,
+    }  # fmt: skip
+    return Section("recommendations", "Recommendations", _summary(trial, len(made)), parts, figures)
+
+
+_FORMATS: Final = {"coverage": ".1%", "validation": ".3f"}
+
+
+def _summary(trial: Trial, customers: int) -> list[str]:
+    scores = trial.scores
+    popular = scores.iloc[0]
+    differences = trial.differences.set_index("recommender")
+    summary = []
+    for words, prefix, recipe, column in (
+        ("All items", "", trial.best, "chosen"),
+        ("Items that are new to the customer", "new ", trial.best_new, "chosen for new"),
+    ):
+        measured = f"at least one of {TOP} was {trial.what} later by"
+        if recipe.kind == POPULAR:
+            summary.append(
+                f"{words}: no recommender beat popularity beyond chance before the test, so popularity is what is "
+                f"recommended; {measured} {popular[f'{prefix}hit rate']:.0%} of {trial.customers:,} customers."
+            )
+            continue
+        own, gap = scores[scores[column]].iloc[0], differences.loc[recipe.kind]
+        low, high = gap[f"{prefix}NDCG low"], gap[f"{prefix}NDCG high"]
+        summary.append(
+            f"{words}: recommended by {recipe.kind}, {measured} {own[f'{prefix}hit rate']:.0%} of "
+            f"{trial.customers:,} customers (popularity: {popular[f'{prefix}hit rate']:.0%}); NDCG "
+            f"{own[f'{prefix}NDCG']:.3f}, popularity {popular[f'{prefix}NDCG']:.3f} (difference {low:+.3f} to "
+            f"{high:+.3f}{'' if low > 0 else ': no proof of a gain'})."
+        )
+    if trial.best.kind == OWN:
+        summary.append(
+            "Customers mostly take up again what they know: reorders are best served by their own history, and a "
+            "model is for what is new to them."
+        )
+    summary.append(
+        f"There are items for {customers:,} customers, and an offer for every segment and band of intent."
+    )
+    return summary
+
+
+def _caption(trial: Trial) -> str:
+    return (
+        f"{_MEANING} Settings and the recommender were chosen by the NDCG in a span of time before the test "
+        "(validation). New: only items that the customer had nothing to do with before. Coverage: share of all items "
+        f"recommended to anybody. Test from {_day(trial.learned_until)} to {_day(trial.until)}; ± is half of a 95 % "
+        "interval."
+    )
+
+
+def _differences_table(differences: pd.DataFrame) -> pd.DataFrame:
+    """Return the differences for people: one and its interval in one cell."""
+    table = differences[["recommender"]].copy()
+    for name in MEASURES:
+        table[name] = [
+            "–"
+            if pd.isna(row[name])
+            else f"{row[name]:+.3f} ({row[f'{name} low']:+.3f} to {row[f'{name} high']:+.3f})"
+            for _, row in differences.iterrows()
+        ]
+    return table
+
+
+def _table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the scores for people: a measure and half of its interval in one cell."""
+    table = frame[["recommender"]].copy()
+    for name, digits in (("hit rate", 3), ("NDCG", 3), ("new hit rate", 3), ("new NDCG", 3)):
+        if name in frame:
+            table[name] = [
+                "–" if pd.isna(value) else f"{value:.{digits}f} ± {half:.{digits}f}"
+                for value, half in zip(frame[name], frame[f"{name} ±"], strict=True)
+            ]
+    table[["coverage", "validation"]] = frame[["coverage", "validation"]]
+    table["chosen"] = [
+        " and ".join(what for what, is_it in (("all", best), ("new", best_new)) if is_it)
+        for best, best_new in zip(frame["chosen"], frame["chosen for new"], strict=True)
+    ]
+    return table
+
+
+def _picture(trial: Trial) -> go.Figure:
+    frame = trial.scores
+    names = [name.replace(" (", "<br>(") for name in frame["recommender"]]
+    figure = make_subplots(
+        rows=1, cols=2, subplot_titles=["hit rate", "NDCG"], shared_yaxes=True, horizontal_spacing=0.06
+    )
+    for at, name in enumerate(("hit rate", "NDCG"), start=1):
+        for prefix, words, colour in (("", "all items", BLUE), ("new ", "new items only", ORANGE)):
+            figure.add_bar(
+                y=names, x=frame[f"{prefix}{name}"], orientation="h", name=words, legendgroup=words,
+                showlegend=at == 1, marker_color=colour,
+                error_x={"type": "data", "array": frame[f"{prefix}{name} ±"], "color": GREY, "thickness": 1.5},
+                hovertemplate="%{y}: %{x:.3f}<extra>" + words + "</extra>", row=1, col=at,
+            )  # fmt: skip
+        figure.update_xaxes(rangemode="tozero", row=1, col=at)
+    figure.update_yaxes(autorange="reversed")
+    figure.update_layout(height=140 + 66 * len(names), barmode="group", legend={"y": 1.08}, margin={"t": 70})
+    return figure
+
+
+def _listed(made: list[tuple[str, CustomerItems]]) -> pd.DataFrame:
+    """Return the items of every customer, best first."""
+    return pd.DataFrame(
+        [
+            {
+                "customer": customer,
+                "items": _SEPARATOR.join(own.items),
+                "new to them": _SEPARATOR.join(own.new_items),
+            }
+            for customer, own in made
+        ]
+    )
+
+
+def _examples(listed: pd.DataFrame, known: Interactions) -> pd.DataFrame:
+    """Return the first items of the customers seen last."""
+    _, first = np.unique(known.customers[::-1], return_index=True)
+    latest = known.customers[::-1][np.sort(first)[:_SHOWN]]
+    shown = listed.set_index("customer").loc[[known.customer_ids[number] for number in latest]].reset_index()
+    for name in ("items", "new to them"):
+        shown[name] = [", ".join(text.split(_SEPARATOR)[:_FEW]) for text in shown[name]]
+    return shown
+
+
+def _day(ms: int) -> str:
+    return f"{dt.datetime.fromtimestamp(ms / 1000, dt.UTC):%d %b %Y}"

@@ -1,0 +1,4 @@
+"""The chapter "Feature selection".
+
+Which columns do models need, and why?
+"""

@@ -1,0 +1,157 @@
+"""The stages of a report, in order, and how they are run. A new stage is one line in `STAGES`."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from features.exceptions import IntentError
+from offline.chapters.workspace import Input, Workspace
+from offline.exceptions import MissingExtra
+from offline.report.section import Section
+
+Run = Callable[[Workspace], Section]
+
+_OWN: Final = ("features", "offline", "stream")
+
+
+class StageError(IntentError):
+    """There is no such stage, or it cannot work on this input."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step of the report that ends in one section.
+
+    Attributes
+    ----------
+    key
+        Short name: of the section, of its files, and for ``--only`` and ``--skip``.
+    title
+        Headline for people.
+    run
+        Takes the workspace and returns the section. Reports progress by opening ``workspace.progress``.
+    inputs
+        What it can work on.
+    """
+
+    key: str
+    title: str
+    run: Run
+    inputs: tuple[Input, ...] = ("log", "table")
+
+
+def lazily(name: str) -> Run:
+    """Return a stage's function by ``module:function``, imported when it is run: some need heavy packages."""
+
+    def run(workspace: Workspace) -> Section:
+        module, _, function = name.partition(":")
+        try:
+            found = getattr(importlib.import_module(module), function)
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] in _OWN:
+                raise  # a fault of this program, not of the installation
+            raise MissingExtra(error.name or "a package") from None
+        section: Section = found(workspace)
+        return section
+
+    return run
+
+
+STAGES: Final[tuple[Stage, ...]] = (
+    Stage("input", "The data", lazily("offline.chapters.input:describe_input")),
+    Stage("preparation", "Preparation", lazily("offline.chapters.preparation.section:prepare")),
+    Stage("exploration", "Exploration", lazily("offline.chapters.exploration.section:explore")),
+    Stage("segments", "Segments", lazily("offline.chapters.segments.section:segment")),
+    Stage("comparison", "Models", lazily("offline.chapters.comparison.section:compare_models")),
+    Stage("selection", "Feature selection", lazily("offline.chapters.selection.section:select_columns")),
+    Stage("tuning", "Tuning", lazily("offline.chapters.tuning.section:tune_models")),
+    Stage("network", "Network", lazily("offline.chapters.networks.section:study_networks")),
+    Stage("insight", "Insight", lazily("offline.chapters.insight.section:gain_insight")),
+    Stage("forecast", "Forecast", lazily("offline.chapters.forecast.section:forecast"), inputs=("log",)),
+    Stage(
+        "recommendations",
+        "Recommendations",
+        lazily("offline.chapters.recommendation.section:recommend"),
+        inputs=("log",),
+    ),
+    Stage("bundle", "Model bundle", lazily("offline.chapters.bundle.section:train_bundle"), inputs=("log",)),
+    Stage("model_card", "Model card", lazily("offline.chapters.bundle.section:write_model_card")),
+)
+
+
+def choose(
+    only: Collection[str] = (), skip: Collection[str] = (), stages: Sequence[Stage] = STAGES
+) -> tuple[Stage, ...]:
+    """Return the stages that are wanted, in their order.
+
+    Raises
+    ------
+    StageError
+        A name is that of no stage, or nothing is left.
+    """
+    keys = [stage.key for stage in stages]
+    for key in (*only, *skip):
+        if key not in keys:
+            raise StageError(f"there is no stage {key!r}: the stages are {', '.join(keys)}")
+    chosen = tuple(s for s in stages if (not only or s.key in only) and s.key not in skip)
+    if not chosen:
+        raise StageError("no stage is left: name others by --only and --skip")
+    return chosen
+
+
+def run_stage(stage: Stage, workspace: Workspace) -> Section:
+    """Run one stage and keep its section in the workspace.
+
+    Raises
+    ------
+    StageError
+        The stage does not work on this kind of input.
+    """
+    if workspace.input not in stage.inputs:
+        raise StageError(f"{stage.key} needs an event log, {workspace.path.name} is a table")
+    section = stage.run(workspace)
+    workspace.sections[section.key] = section
+    return section
+
+
+def run_stages(
+    workspace: Workspace,
+    stages: Sequence[Stage] = STAGES,
+    *,
+    on_section: Callable[[Section], object] | None = None,
+) -> list[Section]:
+    """Run stages one after another, those that can work on the input.
+
+    A stage that the data don't allow (a log too short for its horizon, say) leaves a section that says so; the
+    others go on. What is wrong with the input itself ends the run.
+
+    Parameters
+    ----------
+    on_section
+        Called with every section as soon as it is there.
+    """
+    assert workspace.problem is not None  # an input that cannot be read ends here, not in every stage
+    sections = []
+    applicable = [stage for stage in stages if workspace.input in stage.inputs]
+    with workspace.progress("Stages") as on_progress:
+        for done, stage in enumerate(applicable):
+            on_progress(done, len(applicable))
+            try:
+                section = run_stage(stage, workspace)
+            except IntentError as error:
+                section = _missing(stage, error)
+                workspace.sections[stage.key] = section
+            sections.append(section)
+            if on_section is not None:
+                on_section(section)
+        on_progress(len(applicable), len(applicable))
+    return sections
+
+
+def _missing(stage: Stage, error: IntentError) -> Section:
+    return Section(stage.key, stage.title, [f"Not done: {error}"], [], {"done": False, "why": str(error)})

@@ -1,0 +1,4 @@
+"""The chapter "Tuning".
+
+Would other settings be better?
+"""

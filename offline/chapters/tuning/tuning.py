@@ -1,0 +1,244 @@
+"""Search of a model's settings: scikit-learn's grid or random candidates, or Optuna's, all resumable.
+
+`ParameterGrid` and `ParameterSampler` give what `GridSearchCV` and `RandomizedSearchCV` would try; they are gone
+through here, because those two keep nothing of a search that is stopped. Settings are judged by their log-loss in
+cross-validation on the rows that are given, which must be training rows.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import ParameterGrid, ParameterSampler
+
+from offline.chapters.tuning.spaces import Choices, Settings, Space, defaults_of, model_with, space_of, whole
+from offline.chapters.tuning.studies import TuningError, add_trial, finished, history, open_study, suggest
+from offline.lab.figures import figures
+from offline.lab.folds import Fold, make_folds
+from offline.lab.models import fit, probabilities
+from offline.problems.problem import Problem
+
+if TYPE_CHECKING:
+    import optuna
+
+Method = Literal["grid", "random", "optuna"]
+METHODS: Final = get_args(Method)
+OnProgress = Callable[[int, int], None]
+
+_FOLDS: Final = 3
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search and what it found.
+
+    Attributes
+    ----------
+    trials
+        One row for each trial in order: ``trial``, ``log_loss``, ``auc``, ``best`` (least log-loss so far),
+        ``seconds``, ``state`` (complete, or pruned: given up after its first folds), and its settings.
+    settings
+        The best ones.
+    resumed
+        Trials that were there before.
+    """
+
+    model: str
+    method: Method
+    trials: pd.DataFrame
+    settings: Settings
+    resumed: int
+
+
+@dataclass
+class _Budget:
+    """Trials and minutes that a search may take, and who is told how much of them is gone."""
+
+    total: int | None
+    minutes: float | None
+    done: int
+    on_progress: OnProgress | None
+
+    def __post_init__(self) -> None:
+        self._begun = time.monotonic()
+        self._tell()
+
+    @property
+    def left(self) -> bool:
+        """Whether another trial may begin."""
+        in_time = self.minutes is None or time.monotonic() < self._begun + 60 * self.minutes
+        return in_time and (self.total is None or self.done < self.total)
+
+    def spend(self) -> None:
+        """Count one trial."""
+        self.done += 1
+        self._tell()
+
+    def _tell(self) -> None:
+        if self.on_progress is None:
+            return
+        if self.total is not None:
+            self.on_progress(self.done, self.total)
+        elif self.minutes is not None:
+            self.on_progress(int(time.monotonic() - self._begun), int(60 * self.minutes))
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """Fits and measures settings fold by fold."""
+
+    problem: Problem
+    folds: tuple[Fold, ...]
+    model: str
+    seed: int
+    quick: bool
+
+    def losses(self, settings: Settings) -> Iterator[tuple[float, float]]:
+        """Yield log-loss and AUC of every fold."""
+        for fold in self.folds:
+            estimator = model_with(self.model, settings, self.problem.kinds, seed=self.seed, quick=self.quick)
+            fitted = fit(estimator, self.problem.take(fold.train))
+            predicted = probabilities(fitted, self.problem.columns.iloc[fold.test])
+            found = figures(self.problem.target[fold.test], predicted)
+            yield found["log_loss"], found["auc"]
+
+
+def tune(
+    problem: Problem,
+    model: str,
+    method: Method = "optuna",
+    *,
+    trials: int | None = 30,
+    minutes: float | None = None,
+    storage: Path | None = None,
+    folds: int = _FOLDS,
+    seed: int = 0,
+    quick: bool = False,
+    on_progress: OnProgress | None = None,
+) -> Search:
+    """Search a model's settings.
+
+    Parameters
+    ----------
+    problem
+        Training rows.
+    trials
+        Trials in all, those of earlier runs included; None: as many as the minutes allow (grid: all).
+    minutes
+        Of this run; the trial that is under way is finished.
+    storage
+        File of studies; without one nothing is kept.
+    on_progress
+        Called with trials done and in all; with minutes only, with seconds.
+
+    Raises
+    ------
+    TuningError
+        No budget, or the file holds this search on other data.
+    """
+    if trials is None and minutes is None and method != "grid":
+        raise TuningError("a search without end: give a number of trials or minutes")
+    space = space_of(model)
+    judge = _Judge(problem, make_folds(problem, folds, seed=seed).folds, model, seed, quick)
+    study = open_study(problem, model, method, storage, seed, len(judge.folds))
+    known = [trial.user_attrs["settings"] for trial in finished(study)]
+    # The defaults come first, so that a short search cannot end with something worse than them.
+    defaults = defaults_of(model, problem.kinds, quick=quick)
+    if method == "grid":
+        points = [whole(space, dict(point)) for point in ParameterGrid(grid_of(space, trials))]
+        points = [point for point in points if point not in known]
+        budget = _Budget(len(known) + len(points), minutes, len(known), on_progress)
+        _go_through(study, space, iter(points), judge, budget)
+    elif method == "random":
+        budget = _Budget(trials, minutes, len(known), on_progress)
+        every = chain([defaults] if defaults else [], _drawn(space, trials, seed))
+        _go_through(study, space, (some for some in every if some not in known), judge, budget)
+    else:
+        budget = _Budget(trials, minutes, len(known), on_progress)
+        if defaults and defaults not in known:
+            study.enqueue_trial(defaults)
+        _propose(study, space, judge, budget)
+    if all(trial.state.name != "COMPLETE" for trial in finished(study)):
+        raise TuningError(f"no trial of {model} was finished in {minutes} minutes: give more")
+    best = study.best_trial
+    return Search(model, method, history(study), dict(best.user_attrs["settings"]), len(known))
+
+
+def _go_through(
+    study: optuna.Study, space: Space, candidates: Iterator[Settings], judge: _Judge, budget: _Budget
+) -> None:
+    """Try candidates in their order."""
+    while budget.left and (settings := next(candidates, None)) is not None:
+        begun = time.monotonic()
+        losses, aucs = np.array(list(judge.losses(settings))).T
+        about = {"auc": float(aucs.mean()), "seconds": time.monotonic() - begun}
+        add_trial(study, space, settings, float(losses.mean()), about)
+        budget.spend()
+
+
+def _propose(study: optuna.Study, space: Space, judge: _Judge, budget: _Budget) -> None:
+    """Try what Optuna proposes; give up what is clearly worse than others were after the same folds."""
+    from optuna.trial import TrialState
+
+    while budget.left:
+        begun = time.monotonic()
+        trial = study.ask()
+        settings = suggest(trial, space)
+        losses, aucs = [], []
+        for number, (loss, auc) in enumerate(judge.losses(settings)):
+            losses.append(loss)
+            aucs.append(auc)
+            trial.report(float(np.mean(losses)), number)
+            if number < len(judge.folds) - 1 and trial.should_prune():
+                break
+        trial.set_user_attr("settings", settings)
+        trial.set_user_attr("auc", float(np.mean(aucs)))
+        trial.set_user_attr("seconds", time.monotonic() - begun)
+        if len(losses) < len(judge.folds):
+            study.tell(trial, state=TrialState.PRUNED)
+        else:
+            study.tell(trial, float(np.mean(losses)))
+        budget.spend()
+
+
+def _drawn(space: Space, trials: int | None, seed: int) -> Iterator[Settings]:
+    spread = {n: list(p.values) if isinstance(p, Choices) else p.distribution() for n, p in space.items()}
+    drawn = ParameterSampler(spread, 10**6 if trials is None else trials, random_state=seed)
+    return (whole(space, dict(some)) for some in drawn)
+
+
+def grid_of(space: Space, trials: int | None) -> dict[str, list[Any]]:
+    """Return a grid of at most ``trials`` points: settings get another value in turn as long as there is room.
+
+    Examples
+    --------
+    >>> from offline.chapters.tuning.spaces import Numbers
+    >>> grid_of({"C": Numbers(0.01, 100.0, log=True), "depth": Numbers(2, 4)}, 6)
+    {'C': [0.01, 1.0, 100.0], 'depth': [2, 4]}
+    """
+    most = 3 ** len(space) if trials is None else trials
+
+    def values(name: str, count: int) -> list[Any]:
+        part = space[name]
+        if isinstance(part, Choices):
+            return list(part.values[:count])
+        # One value stands in the middle, not at an end.
+        return part.grid(3)[1:2] if count == 1 else part.grid(count)
+
+    counts = dict.fromkeys(space, 1)
+    grown = True
+    while grown:
+        grown = False
+        for name in space:
+            more = {**counts, name: counts[name] + 1}
+            sizes = {n: len(values(n, count)) for n, count in more.items()}
+            if sizes[name] > len(values(name, counts[name])) and int(np.prod(list(sizes.values()))) <= most:
+                counts, grown = more, True
+    return {name: values(name, count) for name, count in counts.items()}

@@ -1,0 +1,153 @@
+"""What the stages of a report share: the input, how it was understood, and what earlier stages found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from features.labels import LabelStart, default_label_start
+from features.log import log_metadata, read_log
+from features.state import DAY_MS, MINUTE_MS
+from offline.examples.examples import Context
+from offline.problems import LogReading, TableOptions, TableReading, default_horizon_ms
+from offline.problems.from_log import MOST_EVENTS, read_problem_from_log
+from offline.problems.from_table import read_problem_from_table
+from offline.problems.holdout import Holdout, hold_out
+from offline.problems.problem import Problem
+from offline.problems.reading import is_event_log
+from offline.progress import Progress, silent
+from offline.report.section import Section
+from offline.training.train import TrainingSettings, context_of
+
+Input = Literal["log", "table"]
+Balance = Literal["none", "weights", "under", "over"]
+
+#: With ``quick``, a log is cut to this many events.
+QUICK_EVENTS = 40_000
+
+
+class LabOptions(NamedTuple):
+    """What a user may say to all stages.
+
+    Attributes
+    ----------
+    table
+        How a table is read; without effect on a log.
+    horizon_ms, label_start
+        What is predicted from a log; by default what suits it.
+    timezone, currency
+        The shop's; by default the log's.
+    lateness_ms, ttl_ms
+        How late an event may be, and how long a silent state lives.
+    balance
+        How the classes of training rows are balanced where models are compared.
+    seed
+        Equal seeds give equal reports.
+    quick
+        Whether to be fast rather than exact: fewer events, folds and trials.
+    """
+
+    table: TableOptions = TableOptions()
+    horizon_ms: int | None = None
+    label_start: LabelStart | None = None
+    timezone: str | None = None
+    currency: str | None = None
+    lateness_ms: int = 15 * MINUTE_MS
+    ttl_ms: int = 400 * DAY_MS
+    balance: Balance = "none"
+    seed: int = 0
+    quick: bool = False
+
+
+@dataclass
+class Workspace:
+    """The input of a report and what is made from it, each once and only when a stage asks for it.
+
+    Attributes
+    ----------
+    path
+        Of the log or table.
+    directory
+        Where files go that a stage writes besides its section, for example a bundle.
+    sections
+        What the stages before found, by key.
+    shared
+        What stages hand on to later ones besides figures: models, segments. A stage that finds nothing here must
+        be able to do without.
+    """
+
+    path: Path
+    directory: Path
+    options: LabOptions = LabOptions()
+    progress: Progress = silent
+    sections: dict[str, Section] = field(default_factory=dict)
+    shared: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def input(self) -> Input:
+        """Whether the input is an event log or a table."""
+        return "log" if is_event_log(self.path) else "table"
+
+    @cached_property
+    def log(self) -> pa.Table:
+        """The event log, checked."""
+        with self.progress("Reading the log"):
+            return read_log(self.path)
+
+    @cached_property
+    def context(self) -> Context:
+        """How the log's events are read and what is predicted."""
+        options = self.options
+        horizon_ms = options.horizon_ms or default_horizon_ms(self.log)
+        settings = TrainingSettings(
+            horizon_ms=horizon_ms,
+            label_start=options.label_start or default_label_start(horizon_ms),
+            timezone=options.timezone,
+            currency=options.currency,
+            lateness_ms=options.lateness_ms,
+            ttl_ms=options.ttl_ms,
+        )
+        return context_of(self.log, log_metadata(self.path), settings)
+
+    @cached_property
+    def reading(self) -> TableReading | LogReading:
+        """The input as a problem, with what a person should know of how it was read."""
+        if self.input == "table":
+            with self.progress("Reading the table"):
+                return read_problem_from_table(self.path, self.options.table)
+        most = QUICK_EVENTS if self.options.quick else MOST_EVENTS
+        log, context = self.log, self.context
+        with self.progress("Folding events") as on_progress:
+            return read_problem_from_log(
+                log, context, most_events=most, name=self.path.name, on_progress=on_progress
+            )
+
+    @property
+    def problem(self) -> Problem:
+        """What is to be predicted, and from what."""
+        return self.reading.problem
+
+    @cached_property
+    def holdout(self) -> Holdout:
+        """Rows to learn from and rows to judge on, the same for all stages that need just one division."""
+        return hold_out(self.problem, seed=self.options.seed)
+
+    @property
+    def train(self) -> NDArray[np.intp]:
+        """Rows to learn from."""
+        return self.holdout.train
+
+    def about(self) -> Mapping[str, Any]:
+        """Return what a report says of its input."""
+        about: dict[str, Any] = {"input": str(self.path.name), "kind": self.input, "seed": self.options.seed,
+                                 "quick": self.options.quick}  # fmt: skip
+        if self.input == "log":
+            about |= {"context": self.context._asdict()}
+        return about

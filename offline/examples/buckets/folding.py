@@ -1,0 +1,242 @@
+"""The third pass: one bucket is folded, labelled and written."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from features.calendar import zone
+from features.columns import EventColumns
+from features.events import EVENT_TYPES, PURCHASE, TYPE_CODES
+from features.fold import Status, fold
+from features.labels import POSITIVE, UNKNOWN, horizon_labels
+from features.log import LOG_SCHEMA
+from features.state import empty
+from features.vector import COLUMN_NAMES, SEGMENT_AT, WIDTH, Vectors
+from features.watermark import ACCEPTED
+from offline.examples.buckets.manifest import Shard
+from offline.examples.buckets.scan import by_number
+from offline.examples.buckets.spill import spill_schema
+from offline.examples.examples import Context
+
+#: Columns of the model's input that shards hold: all but the segment, which a bundle's segmenter fills.
+FEATURES: Final = tuple(name for at, name in enumerate(COLUMN_NAMES) if at != SEGMENT_AT)
+
+_TIME: Final = LOG_SCHEMA.field("event_time").type
+_ROW_GROUP: Final = 50_000
+# Rows folded at a time: their columns and vectors stay in the processor's cache.
+_CHUNK: Final = 10_000
+
+
+class FoldTask(NamedTuple):
+    """What all buckets have in common.
+
+    ``files`` hold the spilled pieces in their order; ``simulation`` is the metadata of a simulated log, where the
+    exact probability is wanted.
+    """
+
+    files: tuple[str, ...]
+    folder: str
+    buckets: int
+    context: Context
+    types: tuple[str, ...]
+    watermarks: dict[int, int]
+    events: bool
+    simulation: bytes | None
+
+
+class _Folded(NamedTuple):
+    """Rows that changed a state, customer by customer: their positions in the bucket, and what `fold` says."""
+
+    at: NDArray[np.int64]
+    as_of: NDArray[np.int64]
+    vectors: Vectors
+
+
+def shard_schema(exact: bool) -> pa.Schema:
+    """Return the columns of a shard.
+
+    ``row`` is the event's position in the log, ``customer`` the row in which its customer first appears (a number
+    that doesn't hang on the buckets), ``counted`` whether the event is of a type that makes examples, ``label`` null
+    where the log ends before the horizon.
+    """
+    return pa.schema(
+        [
+            ("row", pa.int64()),
+            ("partition", pa.int64()),
+            ("customer_id", pa.dictionary(pa.int32(), pa.string())),
+            ("customer", pa.int64()),
+            ("event_time", _TIME),
+            ("as_of", _TIME),
+            ("type", pa.dictionary(pa.int32(), pa.string())),
+            ("counted", pa.bool_()),
+            ("label", pa.int8()),
+            *((name, pa.float32()) for name in FEATURES),
+            *([("exact_probability", pa.float64())] if exact else []),
+        ]
+    )
+
+
+def fold_bucket(task: FoldTask, bucket: int) -> Shard:
+    """Fold the customers of one bucket, label their events, and write them as a shard.
+
+    States of different customers don't touch each other, so the bucket is folded customer by customer, which keeps a
+    state in the processor's cache while it changes.
+    """
+    events = _spilled(task, bucket)
+    encoded = events["customer_id"].combine_chunks().dictionary_encode()
+    slots = encoded.indices.to_numpy().astype(np.int64)
+    column = {
+        name: events[name].to_numpy()
+        for name in events.column_names
+        if name not in ("customer_id", "event_id")
+    }
+    order = np.lexsort((column["row"], column["partition"], slots))
+    accepted = order[column["verdict"][order] == ACCEPTED]
+    folded = _fold(task.context, column, slots, len(encoded.dictionary), accepted)
+    labels = _labels(task, column, slots, folded)
+    counted = np.isin(column["type"][folded.at], [TYPE_CODES[name] for name in task.types])
+    usable = counted & (labels != UNKNOWN)
+    file = f"bucket-{bucket:05d}.parquet"
+    if len(folded.at):
+        firsts = np.zeros(len(encoded.dictionary), np.int64)
+        firsts[slots[::-1]] = column["row"][::-1]  # rows ascend, so the first one stays
+        exact = None if task.simulation is None else _exact(task, events)[folded.at]
+        write = _Shard(task, column, encoded, firsts, folded, labels, counted, exact)
+        write.write(Path(task.folder) / file)
+    return Shard(
+        file,
+        customers=len(encoded.dictionary),
+        rows=len(folded.at),
+        examples=int(np.count_nonzero(usable)),
+        positive=int(np.count_nonzero(labels[usable] == POSITIVE)),
+        refused=len(order) - len(accepted),
+        repeated=len(accepted) - len(folded.at),
+    )
+
+
+def _spilled(task: FoldTask, bucket: int) -> pa.Table:
+    """Return the rows of a bucket, in order of arrival."""
+    schema = spill_schema(task.events)
+    batches = []
+    for path in task.files:
+        with pa.OSFile(path, "rb") as source, pa.ipc.open_file(source) as file:
+            batches += [file.get_batch(at) for at in range(bucket, file.num_record_batches, task.buckets)]
+    return pa.Table.from_batches(batches, schema).combine_chunks()
+
+
+def _fold(
+    context: Context,
+    column: dict[str, NDArray[np.generic]],
+    slots: NDArray[np.int64],
+    customers: int,
+    accepted: NDArray[np.int64],
+) -> _Folded:
+    states = empty(customers)
+    local = zone(context.timezone)
+    at, as_of = np.empty(len(accepted), np.int64), np.empty(len(accepted), np.int64)
+    vectors = np.empty((len(accepted), WIDTH), np.float32)
+    filled = 0
+    for start in range(0, len(accepted), _CHUNK):
+        rows = accepted[start : start + _CHUNK]
+        folded = fold(states, slots[rows], _columns(column, rows), zone=local, ttl_ms=context.ttl_ms)
+        new = np.flatnonzero(folded.status == Status.FOLDED)
+        into = slice(filled, filled + len(new))
+        at[into], as_of[into], vectors[into] = rows[new], folded.as_of[new], folded.vectors[new]
+        filled += len(new)
+    return _Folded(at[:filled], as_of[:filled], vectors[:filled])
+
+
+def _columns(column: dict[str, NDArray[np.generic]], rows: NDArray[np.int64]) -> EventColumns:
+    names = ("time", "type", "channel", "money", "quantity", "event_hash", "item_hash")
+    foreign = np.zeros(len(rows), np.bool_)
+    return EventColumns((), (), *(column[name][rows] for name in names), foreign)  # type: ignore[arg-type, call-arg]
+
+
+def _labels(
+    task: FoldTask, column: dict[str, NDArray[np.generic]], slots: NDArray[np.int64], folded: _Folded
+) -> NDArray[np.int8]:
+    """Label partition by partition, each up to its own watermark."""
+    context = task.context
+    labels = np.empty(len(folded.at), np.int8)
+    partition = column["partition"][folded.at].astype(np.int64)
+    for rows in by_number(partition):
+        at = folded.at[rows]
+        labels[rows] = horizon_labels(
+            slots[at],
+            folded.as_of[rows],
+            np.where(column["type"][at] == PURCHASE, column["time"][at], -1),
+            horizon_ms=context.horizon_ms,
+            start=context.label_start,
+            zone=zone(context.timezone),
+            end=task.watermarks[int(partition[rows[0]])],
+        )
+    return labels
+
+
+def _exact(task: FoldTask, events: pa.Table) -> NDArray[np.float64]:
+    """Return the exact probability at every event of a simulated log; it hangs on the customer's own events only."""
+    from offline.simulator.oracle import exact_probability
+    from offline.simulator.simulation import METADATA_KEY
+
+    log = pa.table(
+        {
+            "event_id": events["event_id"],
+            "type": pa.array(EVENT_TYPES).take(events["type"].combine_chunks()),
+            "customer_id": events["customer_id"],
+            "event_time": events["time"].cast(_TIME),
+        }
+    ).replace_schema_metadata({METADATA_KEY: task.simulation})
+    return exact_probability(log, task.context.horizon_ms)
+
+
+class _Shard(NamedTuple):
+    """A folded bucket on its way to a file; ``counted`` and the arrays after ``folded`` go with its rows."""
+
+    task: FoldTask
+    column: dict[str, NDArray[np.generic]]
+    customers: pa.DictionaryArray
+    firsts: NDArray[np.int64]
+    folded: _Folded
+    labels: NDArray[np.int8]
+    counted: NDArray[np.bool_]
+    exact: NDArray[np.float64] | None
+
+    def write(self, final: Path) -> None:
+        """Write it; the file appears when it is complete."""
+        partial = final.with_name(f".{final.name}.{uuid.uuid4().hex}")
+        schema = shard_schema(self.exact is not None)
+        try:
+            with pq.ParquetWriter(
+                partial, schema, compression="zstd", use_dictionary=["customer_id", "type"]
+            ) as writer:
+                for start in range(0, len(self.folded.at), _ROW_GROUP):
+                    writer.write_table(self._table(slice(start, start + _ROW_GROUP), schema))
+            partial.replace(final)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def _table(self, rows: slice, schema: pa.Schema) -> pa.Table:
+        at, labels = self.folded.at[rows], self.labels[rows]
+        customers = self.customers.take(pa.array(at))
+        vectors = self.folded.vectors[rows]
+        columns = [
+            self.column["row"][at],
+            self.column["partition"][at],
+            customers,
+            self.firsts[customers.indices.to_numpy()],
+            pa.array(self.column["time"][at]).cast(_TIME),
+            pa.array(self.folded.as_of[rows]).cast(_TIME),
+            pa.DictionaryArray.from_arrays(self.column["type"][at].astype(np.int32), pa.array(EVENT_TYPES)),
+            self.counted[rows],
+            pa.array(labels, mask=labels == UNKNOWN),
+            *(np.ascontiguousarray(vectors[:, i]) for i in range(WIDTH) if i != SEGMENT_AT),
+            *([] if self.exact is None else [self.exact[rows]]),
+        ]
+        return pa.table(columns, schema=schema)

@@ -1,0 +1,150 @@
+"""The second pass: a piece of the log is checked, judged, and dealt out into buckets by customer."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import xxhash
+from numpy.typing import NDArray
+
+from features.columns import from_table
+from features.exceptions import LogError
+from features.log import ERASED, conform, validate
+from offline.examples.buckets.scan import BATCH, Piece, Watermarks, partitions_of_rows
+
+#: What of an event the fold needs, as `features.columns.EventColumns` names it; and where the event came from.
+SPILL_SCHEMA: Final = pa.schema(
+    [
+        ("row", pa.int64()),
+        ("partition", pa.int64()),
+        ("verdict", pa.uint8()),
+        ("customer_id", pa.string()),
+        ("time", pa.int64()),
+        ("type", pa.uint8()),
+        ("channel", pa.uint8()),
+        ("money", pa.float64()),
+        ("quantity", pa.float64()),
+        ("event_hash", pa.uint64()),
+        ("item_hash", pa.uint64()),
+    ]
+)
+_FOLDED: Final = ("time", "type", "channel", "money", "quantity", "event_hash", "item_hash")
+
+
+class SpillTask(NamedTuple):
+    """What all pieces of a log have in common.
+
+    ``events`` says whether event ids are kept too (the exact probability of simulated logs needs them).
+    """
+
+    log: str
+    folder: str
+    buckets: int
+    one_partition: bool
+    lateness_ms: int
+    currency: str
+    events: bool
+
+
+class Spilled(NamedTuple):
+    """What a piece holds: rows, erased ones, event types, and its first and last event time (epoch ms)."""
+
+    file: str
+    rows: int
+    erased: int
+    types: frozenset[str]
+    first: int
+    last: int
+
+
+def spill_schema(events: bool) -> pa.Schema:
+    """Return the columns of spilled rows."""
+    return SPILL_SCHEMA.append(pa.field("event_id", pa.string())) if events else SPILL_SCHEMA
+
+
+def bucket_of(customer: str, buckets: int) -> int:
+    """Return a customer's bucket: the same on every machine and in every run.
+
+    Examples
+    --------
+    >>> bucket_of("c1", 16) == bucket_of("c1", 16) < 16
+    True
+    """
+    return xxhash.xxh3_64_intdigest(customer.encode()) % buckets
+
+
+def spill_piece(task: SpillTask, number: int, piece: Piece) -> Spilled:
+    """Write a piece's rows to a file of its own, as record batches: for every part read, one for each bucket.
+
+    The file appears when it is complete, so that the task can be done again after a worker was lost.
+    """
+    watermarks = Watermarks(piece.watermarks, task.lateness_ms)
+    done, erased, types = piece.start, 0, set()
+    first, last = np.iinfo(np.int64).max, np.iinfo(np.int64).min
+    final = Path(task.folder) / f"piece-{number:05d}.arrow"
+    partial = final.with_name(f"{final.name}.{uuid.uuid4().hex}")
+    options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+    with (
+        pq.ParquetFile(task.log) as file,
+        pa.OSFile(str(partial), "wb") as sink,
+        pa.ipc.new_file(sink, spill_schema(task.events), options=options) as writer,
+    ):
+        for batch in file.iter_batches(BATCH, row_groups=list(piece.groups), use_threads=False):
+            table = _checked(batch, task.log, done)
+            alive, found = _judged(table, task, watermarks, done)
+            for part in _dealt(found, task.buckets):
+                writer.write_batch(part)
+            times = table["event_time"].cast(pa.int64()).to_numpy()
+            first, last = min(first, int(times.min())), max(last, int(times.max()))
+            types.update(pc.unique(table["type"]).to_pylist())
+            erased += len(table) - alive
+            done += len(table)
+    partial.replace(final)
+    return Spilled(str(final), done - piece.start, erased, frozenset(types), first, last)
+
+
+def _checked(batch: pa.RecordBatch, path: str, start: int) -> pa.Table:
+    table = conform(pa.Table.from_batches([batch]))
+    try:
+        validate(table)
+    except LogError as error:
+        raise LogError(f"{path}, counted from row {start}: {error}") from None
+    return table
+
+
+def _judged(table: pa.Table, task: SpillTask, watermarks: Watermarks, start: int) -> tuple[int, pa.Table]:
+    """Return how many rows are not erased, and these as they are spilled."""
+    partitions = partitions_of_rows(table, task.one_partition)
+    times, arrivals = (table[name].cast(pa.int64()).to_numpy() for name in ("event_time", "arrived_at"))
+    verdicts = watermarks.judge(times, arrivals, partitions)
+    kept = np.flatnonzero(pc.not_equal(table["type"], ERASED).to_numpy())
+    alive = table if len(kept) == len(table) else table.take(kept)
+    columns = from_table(alive, task.currency)
+    arrays = {
+        "row": start + kept,
+        "partition": partitions[kept],
+        "verdict": verdicts[kept],
+        "customer_id": alive["customer_id"],
+        **{name: getattr(columns, name) for name in _FOLDED},
+        **({"event_id": alive["event_id"]} if task.events else {}),
+    }
+    return len(alive), pa.table(arrays, schema=spill_schema(task.events))
+
+
+def _dealt(table: pa.Table, buckets: int) -> list[pa.RecordBatch]:
+    """Return one record batch for each bucket, rows in order of arrival."""
+    encoded = table["customer_id"].combine_chunks().dictionary_encode()
+    names = encoded.dictionary.to_pylist()
+    own = np.fromiter((bucket_of(name, buckets) for name in names), np.int64, len(names))
+    bucket: NDArray[np.int64] = own[encoded.indices.to_numpy()] if len(table) else np.zeros(0, np.int64)
+    order = np.argsort(bucket, kind="stable")
+    ends = np.cumsum(np.bincount(bucket, minlength=buckets))
+    sorted_rows = table.take(order).combine_chunks()
+    whole = sorted_rows.to_batches()[0] if len(table) else pa.RecordBatch.from_pylist([], schema=table.schema)
+    return [whole.slice(start, end - start) for start, end in zip([0, *ends[:-1]], ends, strict=True)]

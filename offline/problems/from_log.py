@@ -1,0 +1,133 @@
+"""An event log as a problem: one row for each event whose label is known, columns as the scorer sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from features.labels import POSITIVE, LabelStart, default_label_start
+from features.state import DAY_MS, MINUTE_MS
+from features.vector import COLUMN_NAMES, SEGMENT_AT
+from offline.examples.examples import Context, build_examples, example_types
+from offline.examples.sampling import sample_customers
+from offline.exceptions import TrainingError
+from offline.problems.problem import Problem
+from offline.problems.spans import span
+
+#: Horizon where none is given: half an hour for a log with browsing, a month for one of orders only.
+BROWSING_HORIZON_MS: Final = 30 * MINUTE_MS
+ORDERS_HORIZON_MS: Final = 30 * DAY_MS
+
+#: Events that the laboratory looks at, at most; beyond, customers are sampled by the hash of their id.
+MOST_EVENTS: Final = 300_000
+
+# Shares of positives below this are told with a digit more.
+_RARE: Final = 0.01
+
+
+@dataclass(frozen=True)
+class LogReading:
+    """A log as it was understood: the problem, how its events were read, and what a person should know."""
+
+    problem: Problem
+    context: Context
+    notes: tuple[str, ...]
+
+
+def default_horizon_ms(log: pa.Table) -> int:
+    """Return the horizon that suits a log."""
+    return ORDERS_HORIZON_MS if example_types(log) == ("purchase",) else BROWSING_HORIZON_MS
+
+
+def problem_from_log(
+    log: pa.Table,
+    horizon_ms: int | None = None,
+    *,
+    label_start: LabelStart | None = None,
+    timezone: str = "UTC",
+    currency: str = "EUR",
+    most_events: int = MOST_EVENTS,
+    name: str = "events",
+) -> Problem:
+    """Return the examples of a log as a problem; see `read_problem_from_log`."""
+    horizon_ms = horizon_ms or default_horizon_ms(log)
+    context = Context(horizon_ms, label_start or default_label_start(horizon_ms), timezone, currency)
+    return read_problem_from_log(log, context, most_events=most_events, name=name).problem
+
+
+def read_problem_from_log(
+    log: pa.Table,
+    context: Context,
+    *,
+    most_events: int = MOST_EVENTS,
+    name: str = "events",
+    on_progress: Callable[[int, int], None] | None = None,
+) -> LogReading:
+    """Fold a log and return its examples with a known label as a problem.
+
+    Parameters
+    ----------
+    log
+        Rows in order of arrival (`features.log.read_log`).
+    context
+        Horizon, start of the label, time zone and currency.
+    most_events
+        A longer log is sampled: all events of some customers, chosen by the hash of their id, so that the same
+        customers are chosen whenever the log is read.
+    on_progress
+        Called with rows done and in all.
+
+    Raises
+    ------
+    TrainingError
+        There are no events, no label is known, or all are the same.
+    """
+    notes = []
+    events = len(log)
+    if not events:
+        raise TrainingError(f"{name} has no events")
+    if events > most_events:
+        share = most_events / events
+        log = sample_customers(log, share)
+        notes.append(
+            f"The log has {events:,} events; the {len(log):,} events of {share:.1%} of its customers are used, "
+            "chosen by the hash of their id."
+        )
+    examples = build_examples(log, context, on_progress=on_progress)
+    rows = np.flatnonzero(examples.usable)
+    rows = rows[np.argsort(examples.as_of[rows], kind="stable")]
+    happened = examples.labels[rows] == POSITIVE
+    if not len(rows) or happened.all() or not happened.any():
+        raise TrainingError(
+            f"of {len(log):,} events {len(rows):,} have a known label, {int(happened.sum()):,} of them positive: "
+            "use a longer log or another --horizon"
+        )
+    kept = [column for at, column in enumerate(COLUMN_NAMES) if at != SEGMENT_AT]
+    columns = pd.DataFrame(
+        np.delete(examples.vectors[rows], SEGMENT_AT, axis=1).astype(np.float64), columns=kept, copy=False
+    )
+    problem = Problem(
+        name,
+        columns,
+        dict.fromkeys(kept, "numeric"),
+        happened,
+        f"purchase within {span(context.horizon_ms)}",
+        "purchase" if examples.types == ("purchase",) else "event",
+        pd.Series(pd.to_datetime(examples.as_of[rows], unit="ms", utc=True)),
+        examples.customers[rows],
+        pd.Timedelta(context.horizon_ms, unit="ms"),
+    )
+    unknown = int(np.count_nonzero(examples.counted)) - len(rows)
+    digits = 1 if problem.prevalence >= _RARE else 2
+    notes.append(
+        f"{len(rows):,} {problem.unit}s of {len(np.unique(problem.groups)):,} customers have a known label, "  # type: ignore[arg-type]
+        f"{problem.prevalence:.{digits}%} of them positive; {unknown:,} are too recent to have one."
+    )
+    if examples.refused or examples.repeated:
+        notes.append(f"{examples.refused:,} events came too late, {examples.repeated:,} were repetitions.")
+    return LogReading(problem, context, tuple(notes))

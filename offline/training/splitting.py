@@ -1,0 +1,141 @@
+"""Split a log by time: training, calibration and test, with an embargo of one horizon between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.labels import NEGATIVE
+from features.state import DAY_MS, HOUR_MS, MINUTE_MS
+from offline.examples.examples import Examples
+from offline.exceptions import TrainingError
+
+#: Shares of the usable time that go to training, calibration and test.
+SPLIT_SHARES: Final = (0.7, 0.1, 0.2)
+
+
+class Slices(NamedTuple):
+    """Positions in `Examples` of the rows to train on, to calibrate on and to test on."""
+
+    train: NDArray[np.int64]
+    calibration: NDArray[np.int64]
+    test: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Where the time of a log is cut: training, calibration and test, one embargo apart.
+
+    An example belongs to a slice if it lies in it with its whole horizon, so no label looks into a later
+    slice.
+
+    Attributes
+    ----------
+    begin, calibration, test, end
+        Where training, calibration and test begin, and where the test ends, epoch ms.
+    horizon_ms
+        The embargo before ``calibration`` and before ``test``.
+    """
+
+    begin: int
+    calibration: int
+    test: int
+    end: int
+    horizon_ms: int
+
+    def slices(self, examples: Examples) -> Slices:
+        """Return the usable examples of each slice, in order of time."""
+        usable, as_of = examples.usable, examples.as_of
+
+        def rows(start: int, end: int) -> NDArray[np.int64]:
+            found = np.flatnonzero(usable & (as_of >= start) & (as_of < end))
+            return found[np.argsort(as_of[found], kind="stable")]
+
+        return Slices(
+            rows(self.begin, self.calibration - self.horizon_ms),
+            rows(self.calibration, self.test - self.horizon_ms),
+            rows(self.test, self.end),
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Return the split in words and times, for the manifest."""
+        return {
+            "by": "time",
+            "train": [_instant(self.begin), _instant(self.calibration - self.horizon_ms)],
+            "calibration": [_instant(self.calibration), _instant(self.test - self.horizon_ms)],
+            "test": [_instant(self.test), _instant(self.end)],
+            "embargo_seconds": self.horizon_ms / 1000,
+            "labels": "known once the watermark has passed the horizon",
+            "resampling": "none",
+        }
+
+
+def split_by_time(examples: Examples, horizon_ms: int, shares: Sequence[float] = SPLIT_SHARES) -> Split:
+    """Cut the time of the usable examples, less two embargoes, into training, calibration and test.
+
+    Raises
+    ------
+    TrainingError
+        No label is known, or the log is too short for two embargoes, or a slice has no positive or negative
+        example.
+    """
+    usable = np.flatnonzero(examples.usable)
+    if not len(usable):
+        raise TrainingError(
+            f"the log is shorter than the horizon of {_span(horizon_ms)}, so no label is known: "
+            "use a longer log or a shorter --horizon"
+        )
+    begin, last = int(examples.as_of[usable].min()), int(examples.as_of[usable].max())
+    usable_ms = last - begin - 2 * horizon_ms
+    if usable_ms < horizon_ms:
+        raise TrainingError(
+            f"the log is too short: its examples with known labels span {_span(last - begin)}, a horizon of "
+            f"{_span(horizon_ms)} with two embargoes of the same length needs {_span(3 * horizon_ms)}: "
+            "use a longer log or a shorter --horizon"
+        )
+    train, calibration, _ = np.asarray(shares) / sum(shares)
+    start = begin + int(train * usable_ms) + horizon_ms
+    test = start + int(calibration * usable_ms) + horizon_ms
+    split = Split(begin, start, test, last + 1, horizon_ms)
+    require_both_classes(examples, split.slices(examples))
+    return split
+
+
+def require_both_classes(examples: Examples, slices: Slices, *, least: int = 10) -> None:
+    """Refuse slices from which nothing can be learned or judged.
+
+    Raises
+    ------
+    TrainingError
+        A slice has fewer than ``least`` positive or negative examples.
+    """
+    for name, rows in slices._asdict().items():
+        positive = int(np.count_nonzero(examples.labels[rows] > NEGATIVE))
+        rarer, kind = min((positive, "positive"), (len(rows) - positive, "negative"))
+        if rarer < least:
+            raise TrainingError(
+                f"the {name} slice of the log has {rarer} {kind} examples among {len(rows)}, at least "
+                f"{least} are needed: use a longer log or another --horizon"
+            )
+
+
+def _instant(ms: int) -> str:
+    return f"{np.datetime64(ms, 'ms')}Z"
+
+
+def _span(ms: int) -> str:
+    """Return a length of time for people.
+
+    Examples
+    --------
+    >>> _span(5_400_000), _span(2_592_000_000)
+    ('1.5 h', '30 d')
+    """
+    for unit, size in (("d", DAY_MS), ("h", HOUR_MS)):
+        if ms >= size:
+            return f"{ms / size:.3g} {unit}"
+    return f"{ms / MINUTE_MS:.3g} min"

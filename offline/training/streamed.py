@@ -1,0 +1,99 @@
+"""How good streamed scores were, once the log tells what happened."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+
+from features.bundle import Manifest
+from features.calendar import zone
+from features.labels import NEGATIVE, POSITIVE, UNKNOWN, horizon_labels
+from features.log import ERASED
+from offline.simulator.oracle import exact_probability
+from offline.training.soft_measures import share
+
+
+class StreamQuality(NamedTuple):
+    """Quality of scores on the examples after the embargo whose horizon is complete.
+
+    Attributes
+    ----------
+    examples
+        How many were judged.
+    auc
+        Against what happened; ``None`` where only one class happened.
+    best_possible_auc
+        That of the exact probability, against the same outcomes; ``None`` on real data.
+    share
+        Of the exact best: (soft AUC - 0.5) by that of the exact probability itself, which is free of the
+        outcomes' noise; ``None`` on real data.
+    """
+
+    examples: int
+    auc: float | None
+    best_possible_auc: float | None
+    share: float | None
+
+
+def stream_quality(
+    log: pa.Table,
+    event_ids: list[str],
+    as_of: NDArray[np.int64],
+    probability: NDArray[np.float64],
+    manifest: Manifest,
+    *,
+    lateness_ms: int,
+) -> StreamQuality:
+    """Judge scores by the log that was streamed.
+
+    Parameters
+    ----------
+    log
+        The log, in order of arrival; a simulated one carries its parameters in the metadata.
+    event_ids, as_of, probability
+        The scores: event, moment it refers to (epoch ms), published probability.
+    manifest
+        Of the bundle that scored: horizon, label rule, example types, and when its test period begins.
+    """
+    rows = pc.index_in(pa.array(event_ids), log["event_id"].combine_chunks()).to_numpy()
+    order = np.argsort(rows, kind="stable")
+    rows, as_of, probability = rows[order], as_of[order], probability[order]
+    scored = log.take(rows)
+    kind, times = scored["type"], scored["event_time"].cast(pa.int64()).to_numpy()
+    customers = scored["customer_id"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
+    horizon_ms = int(manifest.horizon_seconds * 1000)
+    labels = horizon_labels(
+        customers,
+        as_of,
+        np.where(pc.equal(kind, "purchase").to_numpy(), times, -1),
+        horizon_ms=horizon_ms,
+        start=manifest.label_start,
+        zone=zone(manifest.timezone),
+        end=int(times.max(initial=0)) - lateness_ms,
+    )
+    judged = (
+        (labels != UNKNOWN)
+        & (as_of >= _epoch_ms(manifest.split["test"][0]))
+        & pc.is_in(kind, pa.array(manifest.example_types)).to_numpy()
+    )
+    labels, probability = labels[judged], probability[judged]
+    if not ((labels == POSITIVE).any() and (labels == NEGATIVE).any()):
+        return StreamQuality(len(labels), None, None, None)
+    auc = float(roc_auc_score(labels, probability))
+    if (
+        b"intent.simulator" not in (log.schema.metadata or {})
+        or pc.any(pc.equal(log["type"], ERASED)).as_py()
+    ):
+        return StreamQuality(len(labels), auc, None, None)
+    best = exact_probability(log, horizon_ms)[rows][judged]
+    return StreamQuality(len(labels), auc, float(roc_auc_score(labels, best)), share(best, probability))
+
+
+def _epoch_ms(text: str) -> int:
+    return int(dt.datetime.fromisoformat(text).timestamp() * 1000)

@@ -1,0 +1,256 @@
+"""Marketing's view of the scored topic: scores as they come, filtered by band and segment.
+
+::
+
+    with ScoreWatcher(bands=["high"]) as watcher:
+        for score in watcher:
+            ...
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator
+from types import TracebackType
+from typing import Any, Final, Self
+
+import msgspec
+from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka.errors import (
+    CommitFailedError,
+    IllegalGenerationError,
+    KafkaError,
+    RebalanceInProgressError,
+    UnknownMemberIdError,
+)
+from kafka.structs import MemberState
+
+from stream.exceptions import BrokerError, BrokerUnavailable, TopicMismatch
+from stream.messages.score import Score, SegmentRef, decode_score
+from stream.settings import Settings, load_settings
+
+logger = logging.getLogger(__name__)
+
+# Bounds finding the broker and the topic, at the start.
+_CONNECT_SECONDS: Final = 10.0
+# Joining a group may wait for a former member's session to end (45 s by default).
+_JOIN_SECONDS: Final = 60.0
+# One look for records; a stop is noticed within this much.
+_POLL_MS: Final = 200
+_POLL_RECORDS: Final = 2_000
+# Passed scores are committed this often; a crash repeats what came since.
+_COMMIT_SECONDS: Final = 1.0
+_CLOSE_MS: Final = 5_000
+
+
+class ScoreWatcher:
+    """Iterates over the scores in the scored topic, those of a customer in order; waits for more at the end.
+
+    Parameters
+    ----------
+    settings
+        Where Kafka is and what the topics are called; from the environment where none are given.
+    bands
+        Only scores in one of these bands (``low``, ``medium``, ``high``).
+    segment
+        Only scores of customers in this segment: part of its name (in any case), or its id.
+    group
+        Consumer group: its members share the partitions, and go on where the group stopped. Without one,
+        every watcher sees all scores and nothing is remembered.
+    from_beginning
+        Begin with the oldest score instead of the next one, where the group has not been anywhere yet.
+    limit
+        End after so many scores.
+    on_erased
+        Called with every customer that was erased (a tombstone), whatever the filters.
+
+    Attributes
+    ----------
+    unreadable
+        Records that were no scores, and were passed over.
+
+    Raises
+    ------
+    BrokerUnavailable
+        No broker answers.
+    TopicMismatch
+        There is no scored topic.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        bands: Collection[str] = (),
+        segment: str | int | None = None,
+        group: str | None = None,
+        from_beginning: bool = False,
+        limit: int | None = None,
+        on_erased: Callable[[str], None] | None = None,
+    ) -> None:
+        self._settings = settings or load_settings()
+        self.topic = self._settings.scores_topic
+        self._bands = frozenset(bands)
+        self._segment = None if segment is None else str(segment).casefold()
+        self._group = group
+        self._on_erased = on_erased
+        self._stopped = threading.Event()
+        self._passed: dict[TopicPartition, OffsetAndMetadata] = {}
+        self._committed_at = time.monotonic()
+        self._limit = limit
+        self._started = False
+        self.unreadable = 0
+        self._consumer = self._connect("earliest" if from_beginning else "latest")
+
+    def _connect(self, reset: str) -> Any:
+        try:
+            consumer = KafkaConsumer(
+                bootstrap_servers=self._settings.kafka,
+                client_id="intent-watcher",
+                group_id=self._group,
+                auto_offset_reset=reset,
+                enable_auto_commit=False,
+                isolation_level="read_committed",
+                max_poll_records=_POLL_RECORDS,
+                bootstrap_timeout_ms=int(_CONNECT_SECONDS * 1000),
+                allow_auto_create_topics=False,
+                **self._settings.kafka_python_security(),
+            )
+        except KafkaError as error:
+            raise BrokerUnavailable(
+                f"no Kafka broker answers at {self._settings.kafka}: start one, or set INTENT_KAFKA"
+            ) from error
+        if self.topic not in consumer.topics():
+            consumer.close(timeout_ms=_CLOSE_MS)
+            raise TopicMismatch(f"Kafka has no topic {self.topic}: create it with `intent topics create`")
+        return consumer
+
+    def start(self) -> None:
+        """Find out where to begin: scores that are produced from now on will be seen."""
+        if self._started:
+            return
+        if self._group is None:
+            partitions = self._consumer.partitions_for_topic(self.topic)
+            self._consumer.assign([TopicPartition(self.topic, number) for number in sorted(partitions)])
+        else:
+            self._consumer.subscribe([self.topic], listener=_CommitBefore(self))
+        deadline = time.monotonic() + _JOIN_SECONDS
+        while not self._stopped.is_set() and not self._knows_where():
+            if time.monotonic() > deadline:
+                raise BrokerUnavailable(
+                    f"Kafka did not say within {_JOIN_SECONDS:.0f} s where to begin: try again"
+                )
+        self._started = True
+
+    def stop(self) -> None:
+        """End the iteration; may be called from another thread or a signal handler."""
+        self._stopped.set()
+
+    def close(self) -> None:
+        """Commit what has been passed, where there is a group, and leave it."""
+        self._stopped.set()
+        self.commit()
+        self._consumer.close(autocommit=False, timeout_ms=_CLOSE_MS)
+
+    def commit(self) -> None:
+        """Let the group remember what has been passed. Without a group nothing is remembered."""
+        passed, self._passed = self._passed, {}
+        self._committed_at = time.monotonic()
+        if not passed or self._group is None:
+            return
+        try:
+            self._consumer.commit(passed, timeout_ms=_CLOSE_MS)
+        except (
+            CommitFailedError,
+            RebalanceInProgressError,
+            IllegalGenerationError,
+            UnknownMemberIdError,
+        ) as error:
+            # The partitions have gone to another member, which repeats these scores.
+            logger.info("scores of group %s will be repeated: %s", self._group, error)
+        except KafkaError as error:
+            raise BrokerError(
+                f"Kafka at {self._settings.kafka} did not take the group's offsets: {error}"
+            ) from error
+
+    def __iter__(self) -> Iterator[Score]:
+        self.start()
+        seen = 0
+        while not self._stopped.is_set():
+            for position, record in self._poll():
+                score = self._read(record)
+                if score is not None:
+                    yield score
+                    seen += 1
+                self._passed[position] = OffsetAndMetadata(record.offset + 1, "", -1)
+                if self._stopped.is_set() or seen == self._limit:
+                    return
+            if time.monotonic() - self._committed_at > _COMMIT_SECONDS:
+                self.commit()
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _poll(self) -> Iterator[tuple[TopicPartition, Any]]:
+        try:
+            polled = self._consumer.poll(timeout_ms=_POLL_MS)
+        except KafkaError as error:
+            raise BrokerError(f"Kafka at {self._settings.kafka} refused to give scores: {error}") from error
+        return ((position, record) for position, records in polled.items() for record in records)
+
+    def _read(self, record: Any) -> Score | None:
+        if record.value is None:
+            if self._on_erased is not None:
+                self._on_erased(record.key.decode(errors="replace"))
+            return None
+        try:
+            score = decode_score(record.value)
+        except msgspec.DecodeError as error:
+            self.unreadable += 1
+            logger.warning(
+                "offset %s of %s[%s] is no score: %s", record.offset, self.topic, record.partition, error
+            )
+            return None
+        if self._bands and score.band not in self._bands:
+            return None
+        return score if self._in_segment(score.segment) else None
+
+    def _in_segment(self, segment: SegmentRef) -> bool:
+        if self._segment is None or self._segment == str(segment.id):
+            return True
+        return not self._segment.isdigit() and self._segment in segment.name.casefold()
+
+    def _knows_where(self) -> bool:
+        if self._group is not None:
+            for position, records in self._consumer.poll(timeout_ms=_POLL_MS, max_records=1).items():
+                self._consumer.seek(position, records[0].offset)
+        assigned = self._consumer.assignment()
+        if self._group is not None and not assigned:
+            return bool(self._consumer.group_metadata().state == MemberState.STABLE)
+        return all(self._consumer.position(p, timeout_ms=_POLL_MS) is not None for p in assigned)
+
+
+class _CommitBefore(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Commits what a watcher has passed before another member takes a partition."""
+
+    def __init__(self, watcher: ScoreWatcher) -> None:
+        self._watcher = watcher
+
+    def on_partitions_revoked(self, revoked: object) -> None:
+        """Commit."""
+        self._watcher.commit()
+
+    def on_partitions_assigned(self, assigned: object) -> None:
+        """Do nothing: reading goes on from the committed offsets."""

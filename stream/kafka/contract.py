@@ -1,0 +1,112 @@
+"""What the batched transport and the owner of what it reads expect of each other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple, Protocol
+
+from features.exceptions import IntentError
+from stream.kafka.batches import RecordBatch
+
+
+class Bounds(NamedTuple):
+    """The offsets that a partition holds, and how many partitions its topic has."""
+
+    earliest: int
+    latest: int
+    partitions: int
+
+
+class Log(Protocol):
+    """What an owner needs of the transport."""
+
+    async def bounds(self, partition: int) -> Bounds:
+        """Return the partition's bounds."""
+        ...
+
+    async def committed(self, partition: int) -> int | None:
+        """Return the offset that Kafka has committed for the group."""
+        ...
+
+    async def seek(self, partition: int, offset: int) -> None:
+        """Fetch from ``offset`` on."""
+        ...
+
+    def position(self, partition: int) -> int | None:
+        """Return where the next fetch starts."""
+        ...
+
+    def end(self, partition: int) -> int | None:
+        """Return the offset after the last record that can be read, as far as known."""
+        ...
+
+    def wake(self) -> None:
+        """Hand over records of partitions that want some again."""
+        ...
+
+    def rejoin(self) -> None:
+        """Join the consumer group anew."""
+        ...
+
+
+class Owning(Protocol):
+    """Who reads a topic through the batched transport: it says what to fetch, gets it, and knows the offsets.
+
+    Attributes
+    ----------
+    expired
+        What a person can do if records expired before they were read.
+    refusal, refused
+        Why the process must end, ``None`` as long as all is well; the event is set together with it.
+    """
+
+    expired: str
+
+    @property
+    def refusal(self) -> IntentError | None:
+        """See above."""
+        ...
+
+    @property
+    def refused(self) -> asyncio.Event:
+        """See above."""
+        ...
+
+    def attach(self, log: Log) -> None:
+        """Tell where the partitions are read from, before anything else."""
+        ...
+
+    def assign(self, partitions: Iterable[int]) -> None:
+        """Begin to own ``partitions``, and only these."""
+        ...
+
+    async def release(self) -> None:
+        """Give all partitions up."""
+        ...
+
+    def close(self) -> None:
+        """End; comes after the last `release`."""
+        ...
+
+    def offer(self, batch: RecordBatch) -> None:
+        """Take a fetched batch."""
+        ...
+
+    def wants(self, partition: int) -> bool:
+        """Whether to fetch more of a partition. Asked from another thread."""
+        ...
+
+    def progress(self) -> Mapping[int, int]:
+        """Return by partition the offset that Kafka may commit."""
+        ...
+
+    def refuse(self, error: IntentError) -> None:
+        """End the process because of ``error``."""
+        ...
+
+
+# A revocation or a stop waits this long for batches under way, then drops them. Must stay under the session
+# timeout (10 s) and under the grace of `docker stop` (10 s), with room for the commit and for leaving the
+# group.
+RELEASE_SECONDS: Final = 5.0

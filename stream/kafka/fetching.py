@@ -1,0 +1,252 @@
+"""The fetching thread: takes from aiokafka what the owners want, with the fetch positions around it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import aiokafka
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeError
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, server_list
+from faust.types import TP
+
+from stream.exceptions import BrokerError, OffsetOutsideLog
+from stream.kafka.batches import RecordBatch
+from stream.kafka.contract import Bounds
+
+if TYPE_CHECKING:
+    from stream.kafka.transport import BatchConsumer
+
+logger = logging.getLogger(__name__)
+
+# The broker answers a fetch as soon as it has one record, so this does not delay records. It bounds how long
+# a partition whose records have just been taken waits for the fetch under way for the others, when those are
+# silent.
+FETCH_WAIT_MS: Final = 50
+
+# The largest answer per partition: 8,000 events of 130 bytes. An event of 64 KiB fits in any case.
+FETCH_BYTES: Final = 1 << 20
+
+# How long one request for records may sleep in the fetching thread before it looks round.
+POLL_SECONDS: Final = 0.5
+
+# aiokafka repeats a commit for as long as no coordinator answers, and a stop waits for the last commit:
+# without a limit, a worker whose broker is gone would not end. Together with RELEASE_SECONDS it stays under
+# STOP_SECONDS.
+COMMIT_TIMEOUT_SECONDS: Final = 2.0
+
+# After an error of the broker.
+ERROR_PAUSE_SECONDS: Final = 0.2
+
+
+class BatchConsumerThread(AIOKafkaConsumerThread):
+    """Fetches in its own thread, and keeps the membership in the group alive while batches are worked on."""
+
+    consumer: BatchConsumer
+    _waiter: asyncio.Future[None] | None = None
+
+    def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
+        conf = self.app.conf
+        return aiokafka.AIOKafkaConsumer(
+            bootstrap_servers=server_list(transport.url, transport.default_port),
+            client_id=conf.broker_client_id,
+            group_id=conf.id,
+            partition_assignment_strategy=[RoundRobinPartitionAssignor],
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            isolation_level="read_committed",
+            fetch_max_wait_ms=FETCH_WAIT_MS,
+            max_partition_fetch_bytes=FETCH_BYTES,
+            session_timeout_ms=int(conf.broker_session_timeout * 1000),
+            heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
+            rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
+            request_timeout_ms=int(conf.broker_request_timeout * 1000),
+            max_poll_interval_ms=int((conf.broker_max_poll_interval or 300) * 1000),
+            metadata_max_age_ms=conf.consumer_metadata_max_age_ms,
+            **self.consumer.app.security,
+        )
+
+    async def _fetch_records(
+        self,
+        consumer: aiokafka.AIOKafkaConsumer,
+        active_partitions: set[TP] | None,
+        timeout: float | None = None,
+        max_records: int | None = None,
+    ) -> Mapping[TP, Any]:
+        if consumer._closed or consumer._fetcher._closed:
+            raise ConsumerStoppedError
+        try:
+            consumer._coordinator.check_errors()
+            with consumer._subscription.fetch_context():
+                batches = await self._drain(consumer)
+                if not batches:
+                    await self._news(consumer, POLL_SECONDS)
+                    batches = await self._drain(consumer)
+                return batches
+        except OffsetOutOfRangeError as error:
+            self.consumer.refuse(
+                OffsetOutsideLog(
+                    f"{self.consumer.topics} no longer holds {error.args[0]}: records expired before they were "
+                    f"read; {next(iter(self.consumer.owners.values())).expired}"
+                )
+            )
+        except KafkaError as error:
+            logger.warning("fetching from %s: %r", self.consumer.topics, error)
+            if not error.retriable:
+                self.consumer.refuse(
+                    BrokerError(f"Kafka does not let this worker read {self.consumer.topics}: {error!r}")
+                )
+        await asyncio.sleep(ERROR_PAUSE_SECONDS)
+        return {}
+
+    async def _drain(self, consumer: aiokafka.AIOKafkaConsumer) -> dict[TP, RecordBatch]:
+        """Return what was fetched for partitions whose owners want it, with the positions around it."""
+        subscription, fetcher = consumer._subscription, consumer._fetcher
+        if not self.consumer.flow_active or subscription.reassignment_in_progress:
+            return {}
+        assignment = subscription.subscription.assignment
+        owners = self.consumer.owners
+        before = {
+            tp: assignment.state_value(tp).position
+            for tp in fetcher._records
+            if tp in assignment.tps
+            and tp.topic in owners
+            and owners[tp.topic].wants(tp.partition)
+            and assignment.state_value(tp).has_valid_position
+        }
+        if not before:  # to the fetcher, no partitions are all partitions
+            return {}
+        for tp in before:
+            _keep_raw(fetcher._records[tp])
+        # With timeout 0 this does not suspend, so no seek comes between the positions and the records.
+        records = await fetcher.fetched_records(list(before), timeout=0)
+        batches = {}
+        for tp, start in before.items():
+            stop = assignment.state_value(tp).position
+            if stop > start:
+                batches[TP(*tp)] = RecordBatch(tp.partition, records.get(tp, ()), start, stop)
+        return batches
+
+    async def _news(self, consumer: aiokafka.AIOKafkaConsumer, seconds: float) -> None:
+        """Wait until records arrive or a partition wants some."""
+        self._waiter = consumer._fetcher._create_fetch_waiter()
+        try:
+            await asyncio.wait([self._waiter], timeout=seconds)
+            if self._waiter.done():
+                self._waiter.result()  # the coordinator's errors come this way
+            else:
+                self._waiter.cancel()
+        finally:
+            self._waiter = None
+
+    def wake(self) -> None:
+        """See `stream.kafka.contract.Log.wake`."""
+        with contextlib.suppress(RuntimeError):  # the thread has ended
+            self.thread_loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def call(self, function: Any, *args: Any) -> Any:
+        """Await ``function(consumer, *args)`` in the thread's loop."""
+        coroutine = function(self._ensure_consumer(), *args)
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self.thread_loop))
+
+    def rejoin(self) -> None:
+        """See `stream.kafka.contract.Log.rejoin`."""
+        with contextlib.suppress(RuntimeError):  # the thread has ended
+            self.thread_loop.call_soon_threadsafe(self._ensure_consumer()._coordinator.request_rejoin)
+
+    def position_state(self, tp: TopicPartition) -> Any:
+        """Return aiokafka's bookkeeping of a partition, ``None`` while it is not assigned."""
+        subscription = self._ensure_consumer()._subscription.subscription
+        assignment = None if subscription is None else subscription.assignment
+        return assignment.state_value(tp) if assignment is not None and tp in assignment.tps else None
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        """Commit to Kafka. The truth is in the store, so a failure is only worth a warning."""
+        consumer = self._ensure_consumer()
+        try:
+            async with asyncio.timeout(COMMIT_TIMEOUT_SECONDS):
+                await consumer.commit(
+                    {TopicPartition(*tp): OffsetAndMetadata(at, "") for tp, at in offsets.items()}
+                )
+        except (KafkaError, TimeoutError) as error:
+            logger.warning("committing to Kafka: %r", error)
+            return False
+        return True
+
+
+def _keep_raw(fetched: Any) -> None:
+    """Let aiokafka hand over its parsed records as they are, instead of a copy of each with eleven attributes."""
+    parsed = getattr(fetched, "_partition_records", None)  # an error that waits to be raised has none
+    if parsed is not None:
+        parsed._consumer_record = _as_it_is
+
+
+def _as_it_is(tp: TopicPartition, record: Any) -> Any:
+    return record
+
+
+async def _bounds(consumer: aiokafka.AIOKafkaConsumer, tp: TopicPartition) -> Bounds:
+    earliest = await consumer.beginning_offsets([tp])
+    latest = await consumer.end_offsets([tp])
+    return Bounds(earliest[tp], latest[tp], len(consumer.partitions_for_topic(tp.topic)))
+
+
+async def _committed(consumer: aiokafka.AIOKafkaConsumer, tp: TopicPartition) -> int | None:
+    offset: int | None = await consumer.committed(tp)
+    return offset
+
+
+async def _seek(consumer: aiokafka.AIOKafkaConsumer, tp: TopicPartition, offset: int) -> None:
+    consumer.seek(tp, offset)
+
+
+class TopicLog:
+    """What the owners of a topic's partitions need of the fetching thread: a `stream.kafka.contract.Log`."""
+
+    def __init__(self, thread: BatchConsumerThread, topic: str) -> None:
+        self._thread = thread
+        self._topic = topic
+
+    async def bounds(self, partition: int) -> Bounds:
+        """See `stream.kafka.contract.Log.bounds`."""
+        bounds: Bounds = await self._thread.call(_bounds, self._tp(partition))
+        return bounds
+
+    async def committed(self, partition: int) -> int | None:
+        """See `stream.kafka.contract.Log.committed`."""
+        offset: int | None = await self._thread.call(_committed, self._tp(partition))
+        return offset
+
+    async def seek(self, partition: int, offset: int) -> None:
+        """See `stream.kafka.contract.Log.seek`."""
+        await self._thread.call(_seek, self._tp(partition), offset)
+
+    def position(self, partition: int) -> int | None:
+        """See `stream.kafka.contract.Log.position`."""
+        state = self._thread.position_state(self._tp(partition))
+        return state.position if state is not None and state.has_valid_position else None
+
+    def end(self, partition: int) -> int | None:
+        """See `stream.kafka.contract.Log.end`."""
+        state = self._thread.position_state(self._tp(partition))
+        return None if state is None else state.lso
+
+    def wake(self) -> None:
+        """See `stream.kafka.contract.Log.wake`."""
+        self._thread.wake()
+
+    def rejoin(self) -> None:
+        """See `stream.kafka.contract.Log.rejoin`."""
+        self._thread.rejoin()
+
+    def _tp(self, partition: int) -> TopicPartition:
+        return TopicPartition(self._topic, partition)

@@ -1,0 +1,76 @@
+"""What a record of the events topic says besides its value: key, arrival, and whether it is a control record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.events import MAX_ID, Event, Reason, Rejection
+from features.partition import partitions_of
+from stream.kafka.batches import Record
+
+#: Header in which a replayed record carries its arrival (epoch ms, decimal); it then counts instead of the broker's.
+ARRIVED_AT: Final = "arrived_at"
+#: Header of a record that is no event but tells the workers something; `CLOSE` ends a replay on a partition.
+CONTROL: Final = "control"
+CLOSE: Final = b"close"
+_TIME_DIGITS: Final = 16  # more are no time
+
+
+def is_close(record: Record) -> bool:
+    """Whether a record is no event, but the end of a replay on its partition."""
+    return record.key is None and (CONTROL, CLOSE) in record.headers
+
+
+def arrival(record: Record) -> int:
+    """Return when a record arrived, epoch ms: what a replay says, else the broker's append time."""
+    for name, value in record.headers:
+        if name == ARRIVED_AT and value is not None and value.isdigit() and len(value) < _TIME_DIGITS:
+            return int(value)
+    return int(record.timestamp)
+
+
+def key_faults(
+    keys: Sequence[bytes | None],
+    events: Mapping[int, Event],
+    erasures: Sequence[int],
+    homes: NDArray[np.int64],
+    partitions: int,
+) -> dict[int, Rejection]:
+    """Return what is wrong with the keys of events and of requests to erase, by position.
+
+    ``homes`` is the partition that each record came on.
+    """
+    belongs = partitions_of([key or b"" for key in keys], partitions)
+    faults = {}
+    for i in (*events, *erasures):
+        key, event = keys[i], events.get(i)
+        if not key:
+            fault = Reason.MISSING_KEY, "the record has no key; the key is the customer id"
+        elif event is not None and event.customer_id.encode() != key:
+            fault = Reason.KEY_MISMATCH, f"the key is {key!r}, but customer_id is {event.customer_id!r}"
+        elif event is None and not _is_identifier(key):
+            fault = (
+                Reason.KEY_MISMATCH,
+                f"a null value asks to erase the customer {key!r}, which is no customer id",
+            )
+        elif belongs[i] != homes[i]:
+            fault = (
+                Reason.WRONG_PARTITION,
+                f"the key {key!r} belongs to partition {belongs[i]} and came on {homes[i]}: the producer must "
+                "partition by murmur2 (librdkafka: partitioner=murmur2_random)",
+            )
+        else:
+            continue
+        faults[i] = Rejection(i, *fault)
+    return faults
+
+
+def _is_identifier(key: bytes) -> bool:
+    try:
+        return len(key.decode()) <= MAX_ID
+    except UnicodeDecodeError:
+        return False

@@ -1,0 +1,106 @@
+"""What scorers ask: the online model's score and the published probability, from the newest snapshot."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.bundle import Bundle
+from features.vector import Vectors
+from stream.learning.model.history import Version, predict
+from stream.learning.model.inputs import Inputs
+from stream.learning.model.linear import LinearPredictor
+from stream.learning.model.snapshot import Snapshot, SnapshotError
+
+
+class Advice(NamedTuple):
+    """What online learning says about each row; probabilities."""
+
+    online: NDArray[np.float64]
+    probability: NDArray[np.float64]  # published: blended and calibrated
+
+
+class Advisor:
+    """The newest version of a snapshot; immutable.
+
+    Attributes
+    ----------
+    version
+        Number of mini-batches learned; 0 = the network decides alone.
+    """
+
+    def __init__(self, bundle: Bundle, version: int, knows: Version) -> None:
+        self.version = version
+        self._inputs = Inputs(bundle)
+        self._knows = knows
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, bundle: Bundle) -> Self:
+        """Return the advisor of a snapshot (or of `scorer_part` of one).
+
+        Raises
+        ------
+        SnapshotError
+            The snapshot was learned for another bundle.
+        """
+        check_bundle(snapshot, bundle)
+        return cls(bundle, snapshot.version, version_of(snapshot))
+
+    def advise(self, vectors: Vectors, logit: NDArray[np.float64], segment: NDArray[np.int64]) -> Advice:
+        """Return the advice on every row, which depends on the row alone, to the bit.
+
+        Parameters
+        ----------
+        vectors
+            Model input, segment column filled.
+        logit
+            Of the network, before calibration.
+        segment
+            Segment ids.
+        """
+        said = predict(self._knows, self._inputs.rows(vectors, logit, segment))
+        return Advice(said.online, said.published)
+
+
+def version_arrays(version: Version) -> dict[str, NDArray[np.float64]]:
+    """Return the arrays that `version_of` reads."""
+    models = version.predictors
+    return {
+        "now/center": np.array([m.center for m in models]),
+        "now/scale": np.array([m.scale for m in models]),
+        "now/weights": np.array([m.weights for m in models]),
+        "now/intercept": np.array([m.intercept for m in models]),
+        "now/offset": np.array([m.offset for m in models]),
+        "now/blend": version.blend.copy(),
+        "now/line": np.array(version.line),
+    }
+
+
+def version_of(snapshot: Snapshot) -> Version:
+    """Return the newest version in a snapshot."""
+    now = snapshot.under("now")
+    predictors = tuple(
+        LinearPredictor(center, scale, weights, float(intercept), float(offset))
+        for center, scale, weights, intercept, offset in zip(
+            now["center"], now["scale"], now["weights"], now["intercept"], now["offset"], strict=True
+        )
+    )
+    return Version(predictors, now["blend"], (float(now["line"][0]), float(now["line"][1])))
+
+
+def scorer_part(snapshot: Snapshot) -> Snapshot:
+    """Return the few kilobytes of a snapshot that scorers need."""
+    arrays = {name: array for name, array in snapshot.arrays.items() if name.startswith("now/")}
+    meta = {name: snapshot.meta[name] for name in ("version", "bundle", "as_of")}
+    return Snapshot(arrays, meta)
+
+
+def check_bundle(snapshot: Snapshot, bundle: Bundle) -> None:
+    """Raise `SnapshotError` unless the snapshot was learned for this bundle."""
+    if snapshot.meta.get("bundle") != bundle.manifest.version:
+        raise SnapshotError(
+            f"the snapshot was learned for bundle {snapshot.meta.get('bundle')}, this is "
+            f"{bundle.manifest.version}: the learner has to begin anew with it"
+        )

@@ -1,0 +1,1 @@
+"""The binary records of the examples and outcomes topics, and their header."""

@@ -1,0 +1,227 @@
+"""Scored events that become examples once it is known what happened after them, and their binary form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import cramjam
+import numpy as np
+from numpy.typing import NDArray
+
+from features.exceptions import SchemaMismatch
+from features.vector import WIDTH, Vectors
+from stream.learning.records.frames import EXAMPLES, RECORD_BYTES, Header, pack, stretches, unpack
+from stream.learning.records.texts import lengths_of, texts_from_bytes, texts_to_bytes
+
+# One example without its identifiers: offset, as_of, kind, weight, segment, logit, vector and two lengths.
+_FIXED_BYTES: Final = 8 + 8 + 1 + 4 + 2 + 8 + 4 * WIDTH + 4
+_CHARACTER_BYTES: Final = 4  # of UTF-8, at most
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Scored events, one element each.
+
+    Attributes
+    ----------
+    partition, offset
+        Where the event stands in the events topic.
+    event_id, customer
+        Whose event it is.
+    kind
+        Type code of the event.
+    as_of
+        The moment that the vector refers to, epoch ms.
+    weight
+        One over the sampling rate of the event's type.
+    segment
+        Segment id.
+    logit
+        Of the network, before calibration.
+    vectors
+        Model input as scored, float32, shape ``(examples, WIDTH)``, segment column filled.
+    """
+
+    partition: NDArray[np.int32]
+    offset: NDArray[np.int64]
+    event_id: Sequence[str]
+    customer: Sequence[str]
+    kind: NDArray[np.uint8]
+    as_of: NDArray[np.int64]
+    weight: NDArray[np.float32]
+    segment: NDArray[np.int64]
+    logit: NDArray[np.float64]
+    vectors: Vectors
+
+    def __len__(self) -> int:
+        return len(self.as_of)
+
+    @classmethod
+    def none(cls) -> Examples:
+        """Return no examples."""
+        nothing = np.zeros(0, np.int64)
+        return cls(
+            np.zeros(0, np.int32),
+            nothing,
+            [],
+            [],
+            np.zeros(0, np.uint8),
+            nothing,
+            np.zeros(0, np.float32),
+            nothing,
+            np.zeros(0, np.float64),
+            np.zeros((0, WIDTH), np.float32),
+        )
+
+    def take(self, rows: NDArray[np.intp]) -> Examples:
+        """Return the examples at these positions."""
+        picked = rows.tolist()
+        return Examples(
+            self.partition[rows],
+            self.offset[rows],
+            [self.event_id[row] for row in picked],
+            [self.customer[row] for row in picked],
+            self.kind[rows],
+            self.as_of[rows],
+            self.weight[rows],
+            self.segment[rows],
+            self.logit[rows],
+            self.vectors[rows],
+        )
+
+    def __getitem__(self, rows: slice) -> Examples:
+        return Examples(
+            self.partition[rows],
+            self.offset[rows],
+            self.event_id[rows],
+            self.customer[rows],
+            self.kind[rows],
+            self.as_of[rows],
+            self.weight[rows],
+            self.segment[rows],
+            self.logit[rows],
+            self.vectors[rows],
+        )
+
+
+def concatenate(parts: Sequence[Examples]) -> Examples:
+    """Return the examples of all parts, at least one, in their order."""
+    if len(parts) == 1:
+        return parts[0]
+    return Examples(
+        np.concatenate([part.partition for part in parts]),
+        np.concatenate([part.offset for part in parts]),
+        [text for part in parts for text in part.event_id],
+        [text for part in parts for text in part.customer],
+        np.concatenate([part.kind for part in parts]),
+        np.concatenate([part.as_of for part in parts]),
+        np.concatenate([part.weight for part in parts]),
+        np.concatenate([part.segment for part in parts]),
+        np.concatenate([part.logit for part in parts]),
+        np.concatenate([part.vectors for part in parts]),
+    )
+
+
+class ExampleRecord(NamedTuple):
+    """A record of the examples topic; ``examples`` is ``None`` where other features wrote it."""
+
+    header: Header
+    examples: Examples | None
+
+
+def encode_examples(
+    header: Header, examples: Examples, before: int, limit: int = RECORD_BYTES
+) -> Iterator[bytes]:
+    """Yield the records of a batch, at least one.
+
+    Parameters
+    ----------
+    header
+        Of the whole batch; ``rows`` is filled in here.
+    examples
+        Those of the batch, in the order of their offsets.
+    before
+        The watermark before the batch: all that a record other than the last may promise.
+    limit
+        Bytes that a record has at most, before compression.
+    """
+    ids, customers = lengths_of(examples.event_id), lengths_of(examples.customer)
+    sizes = _FIXED_BYTES + _CHARACTER_BYTES * (ids.astype(np.int64) + customers)
+    for rows, own in stretches(header, examples.offset, sizes, before, limit):
+        lengths = np.concatenate([ids[rows], customers[rows]])
+        yield pack(EXAMPLES, own, bytes(cramjam.lz4.compress_block(_body(examples[rows], lengths))))
+
+
+def decode_examples(raw: bytes, partition: int, features: str) -> ExampleRecord:
+    """Return what `encode_examples` wrote.
+
+    Parameters
+    ----------
+    partition
+        Where the record came from; examples and their events have the same.
+    features
+        Version of this program's features; what others wrote is not looked at.
+
+    Raises
+    ------
+    SchemaMismatch
+        The record was written by another version of this program, or is damaged.
+    """
+    header, compressed = unpack(EXAMPLES, raw)
+    if header.features != features:
+        return ExampleRecord(header, None)
+    rows = header.rows
+    try:
+        body = memoryview(cramjam.lz4.decompress_block(compressed))
+        at = 0
+
+        def array(dtype: str, width: int = 1) -> NDArray[Any]:
+            nonlocal at
+            values: NDArray[Any] = np.frombuffer(body, dtype, rows * width, at)
+            at += values.nbytes
+            return values
+
+        offset = array("<i8")
+        as_of = array("<i8")
+        logit = array("<f8")
+        vectors = array("<f4", WIDTH).reshape(rows, WIDTH)
+        weight = array("<f4")
+        segment = array("<i2").astype(np.int64)
+        kind = array("u1")
+        texts = texts_from_bytes(body[at:], 2 * rows)
+    except (ValueError, cramjam.DecompressionError) as error:
+        raise SchemaMismatch(
+            f"a record of examples on partition {partition} is damaged ({error}): let the learner start over"
+        ) from None
+    return ExampleRecord(
+        header,
+        Examples(
+            np.full(rows, partition, np.int32),
+            offset,
+            texts[:rows],
+            texts[rows:],
+            kind,
+            as_of,
+            weight,
+            segment,
+            logit,
+            vectors,
+        ),
+    )
+
+
+def _body(examples: Examples, lengths: NDArray[np.uint16]) -> bytes:
+    return b"".join(
+        (
+            examples.offset.astype("<i8").tobytes(),
+            examples.as_of.astype("<i8").tobytes(),
+            examples.logit.astype("<f8").tobytes(),
+            np.ascontiguousarray(examples.vectors, "<f4").tobytes(),
+            examples.weight.astype("<f4").tobytes(),
+            examples.segment.astype("<i2").tobytes(),
+            examples.kind.tobytes(),
+            texts_to_bytes([*examples.event_id, *examples.customer], lengths),
+        )
+    )

@@ -1,0 +1,109 @@
+"""What really happened, as the scorer tells it batch by batch: purchases, erasures, and how far event time is.
+
+The order of the rows is that of the source offsets. An erasure carries the watermark that stood before it, because it
+cancels what waits and not what was final already, and that must not depend on where a batch ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.exceptions import SchemaMismatch
+from stream.learning.records.frames import OUTCOMES, RECORD_BYTES, Header, pack, stretches, unpack
+from stream.learning.records.texts import lengths_of, texts_from_bytes, texts_to_bytes
+
+PURCHASE: Final = 0
+ERASURE: Final = 1
+
+# One outcome without its customer: offset, time, kind and a length.
+_FIXED_BYTES: Final = 8 + 8 + 1 + 2
+_CHARACTER_BYTES: Final = 4  # of UTF-8, at most
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """Purchases and erasures, one element each.
+
+    Attributes
+    ----------
+    kind
+        `PURCHASE` or `ERASURE`.
+    offset
+        Source offset.
+    time
+        Of a purchase its event time, of an erasure the partition's watermark before it; epoch ms.
+    customer
+        Who bought, or was erased.
+    """
+
+    kind: NDArray[np.uint8]
+    offset: NDArray[np.int64]
+    time: NDArray[np.int64]
+    customer: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.offset)
+
+    @classmethod
+    def none(cls) -> Outcomes:
+        """Return no outcomes."""
+        return cls(np.zeros(0, np.uint8), np.zeros(0, np.int64), np.zeros(0, np.int64), [])
+
+    def since(self, offset: int) -> Outcomes:
+        """Return those from a source offset on."""
+        at = int(np.searchsorted(self.offset, offset))
+        return self[at:] if at else self
+
+    def __getitem__(self, rows: slice) -> Outcomes:
+        return Outcomes(self.kind[rows], self.offset[rows], self.time[rows], self.customer[rows])
+
+
+class OutcomeRecord(NamedTuple):
+    """A record of the outcomes topic."""
+
+    header: Header
+    outcomes: Outcomes
+
+
+def encode_outcomes(
+    header: Header, outcomes: Outcomes, before: int, limit: int = RECORD_BYTES
+) -> Iterator[bytes]:
+    """Yield the records of a batch, at least one; ``before`` is the watermark before it."""
+    lengths = lengths_of(outcomes.customer)
+    for rows, own in stretches(
+        header, outcomes.offset, _FIXED_BYTES + _CHARACTER_BYTES * lengths.astype(np.int64), before, limit
+    ):
+        body = (
+            outcomes.offset[rows].astype("<i8").tobytes(),
+            outcomes.time[rows].astype("<i8").tobytes(),
+            outcomes.kind[rows].tobytes(),
+            texts_to_bytes(outcomes.customer[rows], lengths[rows]),
+        )
+        yield pack(OUTCOMES, own, b"".join(body))
+
+
+def decode_outcomes(raw: bytes) -> OutcomeRecord:
+    """Return what `encode_outcomes` wrote.
+
+    Raises
+    ------
+    SchemaMismatch
+        The record was written by another version of this program, or is damaged.
+    """
+    header, body = unpack(OUTCOMES, raw)
+    rows = header.rows
+    try:
+        offset = np.frombuffer(body, "<i8", rows)
+        time = np.frombuffer(body, "<i8", rows, 8 * rows)
+        kind = np.frombuffer(body, "u1", rows, 16 * rows)
+        customers = texts_from_bytes(body[17 * rows :], rows)
+    except ValueError as error:
+        raise SchemaMismatch(
+            f"a record of outcomes is damaged ({error}): let the learner start over"
+        ) from None
+    return OutcomeRecord(header, Outcomes(kind, offset, time, customers))

@@ -1,0 +1,309 @@
+"""Send dead letters to the events topic again, each once.
+
+What has been sent again is remembered by a consumer group, whose offsets are committed in the same transaction
+as the records: a run that breaks off repeats nothing and loses nothing. Letters of one reason can be sent
+before those of another: the offset is that of the reason that is behind, its metadata name those ahead of it.
+Kafka forgets offsets some time after the last run (``offsets.retention.minutes``, by default 7 days, while
+letters are kept for 30): later than that a run begins anew with all letters that are still there.
+
+**A letter that is refused again comes back** as a new dead letter, which the next run sends once more. One
+run never meets its own returns: it ends where the topic ended when it began. So mend the cause first, and
+name the reason that was mended: an event that is no JSON will never be one, and a late one only gets later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final, cast
+
+import kafka.errors
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import ProducerFenced
+from aiokafka.structs import OffsetAndMetadata
+from kafka import KafkaAdminClient
+from kafka import TopicPartition as KafkaPartition
+from kafka.structs import OffsetAndMetadata as KafkaOffset
+
+from features.events import Reason
+from features.partition import partitions_of
+from stream.exceptions import BrokerError
+from stream.kafka.broker import ANSWER_SECONDS, broker_errors
+from stream.kafka.reading import TopicReader
+from stream.kafka.records import ARRIVED_AT
+from stream.messages.dead_letter import DeadLetter, parse
+from stream.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+# One transaction, or one look at what earlier ones remember. It takes milliseconds, and aiokafka never gives up:
+# it repeats what the broker refuses for the time being.
+_STEP_SECONDS: Final = 30.0
+# The broker ends a transaction that takes longer; later than we do, who would take that for another run.
+_TRANSACTION_MS: Final = 60_000
+# Undoing and stopping wait for the broker too.
+_STOP_SECONDS: Final = 5.0
+# Between two looks for a coordinator that is not there yet.
+_RETRY_SECONDS: Final = 0.2
+_NO_TRANSACTIONS: Final = (
+    "Kafka at {} answers, but has finished no transaction within {:g} s{}: look whether the broker reaches itself "
+    "at the address that its inter-broker listener advertises, and whether there are as many brokers as "
+    "transaction.state.log.replication.factor and offsets.topic.replication.factor ask for; then run again, "
+    "nothing is sent twice"
+)
+# A record of the events topic with its headers (see `stream.kafka.topics`).
+_REQUEST_BYTES: Final = 4 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class ResendReport:
+    """What became of the dead letters.
+
+    Attributes
+    ----------
+    sent
+        Letters sent again, by reason.
+    already
+        Letters that earlier runs have sent.
+    foreign
+        Records that are no dead letters.
+    """
+
+    sent: dict[str, int] = field(default_factory=dict)
+    already: int = 0
+    foreign: int = 0
+
+
+def resend(
+    settings: Settings,
+    *,
+    reason: str | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> ResendReport:
+    """Send dead letters that have not been sent again yet; they arrive now.
+
+    The key and value are the original bytes and the headers the original ones, save the arrival; the
+    partition is the key's own, which heals a wrong one.
+
+    Parameters
+    ----------
+    reason
+        Only letters with this reason; by default all.
+
+    Raises
+    ------
+    BrokerError
+        Kafka does not answer or takes no transactions, or another run has taken over.
+    """
+    clients, heard = [logging.getLogger(name) for name in ("aiokafka", "kafka")], _Heard()
+    for client in clients:
+        client.addHandler(heard)
+    try:
+        return asyncio.run(_resend(settings, reason, on_progress, heard))
+    finally:
+        for client in clients:
+            client.removeHandler(heard)
+
+
+class _Heard(logging.Handler):
+    """Keeps the clients' latest warning: they give one at every repetition, a reader needs the last one.
+
+    Where a program has set up logging, all of them are logged too.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.latest = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the message."""
+        self.latest = f" ({' '.join(record.getMessage().split())})"
+
+
+async def _resend(
+    settings: Settings,
+    reason: str | None,
+    on_progress: Callable[[int, int], None] | None,
+    heard: _Heard,
+) -> ResendReport:
+    asyncio.get_running_loop().set_exception_handler(_told_already)
+    report, sent = ResendReport(), Counter[str]()
+    reasons = [reason] if reason is not None else [str(known) for known in Reason]
+    async with _Again(settings, heard) as again, TopicReader(settings, settings.dead_letters_topic) as reader:
+        passed = await again.passed(reader.begins)
+        starts = {number: min(offsets[name] for name in reasons) for number, offsets in passed.items()}
+        async for partition, records in reader.read(starts, on_progress):
+            letters: list[DeadLetter] = []
+            for record in records:
+                letter = parse(record)
+                if letter is None:
+                    report.foreign += 1
+                elif letter.reason in reasons and record.offset < passed[partition][letter.reason]:
+                    report.already += 1
+                elif letter.reason in reasons:
+                    letters.append(letter)
+            stop = records[-1].offset + 1
+            reached = {name: max(passed[partition][name], stop) for name in reasons}
+            await again.send(partition, letters, passed[partition] | reached)
+            passed[partition] |= reached
+            sent.update(letter.reason for letter in letters)
+    report.sent = dict(sorted(sent.items()))
+    return report
+
+
+def _told_already(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Keep back the errors of futures for which nobody waits any more: the first one has ended the run."""
+    _log.debug("%s", context.get("message"), exc_info=context.get("exception"))
+
+
+class _Again:
+    """A transactional producer of records, and of the offsets of the group that remembers them."""
+
+    def __init__(self, settings: Settings, heard: _Heard) -> None:
+        self._settings = settings
+        self._heard = heard
+        self._topic = settings.dead_letters_topic
+        self._partitions = 0
+        self._producer: AIOKafkaProducer | None = None
+        # One group for all reasons: aiokafka tells the broker of the first group of a transaction only, and a
+        # second one's offsets are refused unless they happen to lie on the same partition as the first one's.
+        self._group = f"{self._topic}-resend"
+
+    async def __aenter__(self) -> _Again:
+        async with TopicReader(self._settings, self._settings.events_topic) as events:
+            self._partitions = events.partitions
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._settings.kafka,
+            client_id="intent-resend",
+            # One run at a time: a second one fences the first, whose open transaction is void.
+            transactional_id=f"{self._settings.dead_letters_topic}-resend",
+            transaction_timeout_ms=_TRANSACTION_MS,
+            max_request_size=_REQUEST_BYTES,
+            **self._settings.aiokafka_security(),
+        )
+        try:
+            async with self._bounded():
+                await producer.start()
+        except BaseException:
+            await producer.stop()  # at once: nothing has been sent
+            raise
+        self._producer = producer
+        return self
+
+    async def __aexit__(self, kind: object, error: object, trace: object) -> None:
+        producer = self._sending()
+        if not await _ends(producer.stop()):  # it waits for records that the broker refuses
+            await producer.client.close()
+
+    async def passed(self, begins: dict[int, int]) -> dict[int, dict[str, int]]:
+        """Return by partition and reason the offset before which all letters have been sent."""
+        partitions = [KafkaPartition(self._topic, number) for number in begins]
+        async with self._bounded():
+            while True:
+                try:
+                    committed = await asyncio.to_thread(self._committed, partitions)
+                except kafka.errors.KafkaError as error:
+                    if not error.retriable:
+                        raise BrokerError(f"Kafka at {self._settings.kafka} refused: {error}") from error
+                    self._heard.latest = f" ({type(error).__name__})"
+                    await asyncio.sleep(_RETRY_SECONDS)
+                else:
+                    break
+        return {
+            tp.partition: {name: max(at, begins[tp.partition]) for name, at in self._unpack(found).items()}
+            for tp, found in committed.items()
+        }
+
+    def _committed(self, partitions: list[KafkaPartition]) -> dict[KafkaPartition, KafkaOffset]:
+        """Ask kafka-python: aiokafka takes an answer without offsets, from a coordinator that loads, for none."""
+        with KafkaAdminClient(
+            bootstrap_servers=self._settings.kafka,
+            client_id="intent-resend",
+            bootstrap_timeout_ms=int(ANSWER_SECONDS * 1000),
+            request_timeout_ms=int(ANSWER_SECONDS * 1000),
+            **self._settings.kafka_python_security(),
+        ) as admin:
+            found: dict[KafkaPartition, KafkaOffset] = admin.list_group_offsets({self._group: partitions})[
+                self._group
+            ]
+            return found
+
+    def _unpack(self, committed: KafkaOffset) -> dict[str, int]:
+        offset = max(committed.offset, 0)  # -1: none
+        try:
+            ahead = dict(json.loads(committed.metadata or "{}"))
+        except (TypeError, ValueError) as error:
+            raise BrokerError(
+                f"group {self._group} has an offset of another program's ({committed.metadata!r}): delete the "
+                "group, then all dead letters that are still there are sent again"
+            ) from error
+        return {str(name): offset for name in Reason} | ahead
+
+    def _pack(self, passed: dict[str, int]) -> OffsetAndMetadata:
+        offset = min(passed.values())
+        ahead = {name: at for name, at in passed.items() if at > offset}
+        return OffsetAndMetadata(offset, json.dumps(ahead) if ahead else "")
+
+    async def send(self, partition: int, letters: list[DeadLetter], passed: dict[str, int]) -> None:
+        """Send letters of one partition, and remember by reason the offset before which all are sent."""
+        producer = self._sending()
+        async with self._bounded(), self._transaction():
+            for letter in letters:
+                await producer.send(
+                    self._settings.events_topic,
+                    key=letter.key,
+                    value=letter.value,
+                    partition=self._partition(letter),
+                    headers=[(name, value) for name, value in letter.original_headers if name != ARRIVED_AT],
+                )
+            offsets = {TopicPartition(self._topic, partition): self._pack(passed)}
+            await producer.send_offsets_to_transaction(offsets, self._group)
+
+    def _partition(self, letter: DeadLetter) -> int | None:
+        """Return the key's partition; where there is no key, any will do to refuse the event again."""
+        return None if letter.key is None else int(partitions_of([letter.key], self._partitions)[0])
+
+    def _sending(self) -> AIOKafkaProducer:
+        return cast(AIOKafkaProducer, self._producer)
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[None]:
+        """Commit at the end, abort after an error; the broker or the next run ends what cannot be aborted."""
+        producer = self._sending()
+        await producer.begin_transaction()
+        try:
+            yield
+        except BaseException:
+            await _ends(producer.abort_transaction())
+            raise
+        await producer.commit_transaction()
+
+    @asynccontextmanager
+    async def _bounded(self) -> AsyncIterator[None]:
+        """Turn errors, and a wait that takes too long, into one line."""
+        with broker_errors(self._settings):
+            try:
+                async with asyncio.timeout(_STEP_SECONDS):
+                    yield
+            except TimeoutError as error:
+                raise BrokerError(
+                    _NO_TRANSACTIONS.format(self._settings.kafka, _STEP_SECONDS, self._heard.latest)
+                ) from error
+            except ProducerFenced as error:
+                raise BrokerError(
+                    "another run sends dead letters again: let it end, then look what is left"
+                ) from error
+
+
+async def _ends(work: Coroutine[Any, Any, None]) -> bool:
+    """Whether ``work`` ends soon, in whatever way: it cleans up after an error, which says more than its own."""
+    done, _ = await asyncio.wait([asyncio.ensure_future(work)], timeout=_STOP_SECONDS)
+    for task in done:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.debug("could not clean up", exc_info=error)
+    return bool(done)

@@ -1,0 +1,99 @@
+"""The score: what marketing reads about a customer after each event."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+Band = Literal["low", "medium", "high"]
+Action = Literal[
+    "none", "recommend_items", "offer_incentive", "remind_of_cart", "assist_checkout", "cross_sell"
+]
+
+
+Source = Literal["customer", "segment", "popular"]
+Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class SegmentRef(msgspec.Struct, frozen=True, gc=False):
+    """The customer's segment; ids rank segments by value, 0 is the lowest."""
+
+    id: int
+    name: str
+
+
+class ReasonRef(msgspec.Struct, frozen=True, gc=False):
+    """One reason for a score: a feature, its value, and its effect on the log-odds."""
+
+    feature: str
+    value: float
+    effect: float
+
+
+class Recommendation(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What to offer the customer, and which items to show: what `intent recommend --write` has written.
+
+    Attributes
+    ----------
+    offer, text
+        The kind of offer for the customer's segment and band, for campaign tools and for people.
+    items
+        Item ids, best first.
+    source
+        Whose items they are: the list made for this customer (popular ones where nothing more personal did better),
+        those that suit the segment, or what is popular with everybody.
+    policy_version
+        Names the offer policy.
+    new_items
+        Of the customer's own items, those that the customer has never had to do with; absent where there are none.
+    """
+
+    offer: str
+    text: str
+    items: list[str]
+    source: Source
+    policy_version: str
+    new_items: list[str] = []
+
+
+class Score(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """The value of a record in the scored topic. Times are epoch milliseconds.
+
+    After a crash a score may come again. It then equals the first one but for ``scored_at``, for what a newer online
+    model says, and for ``recommendation``, which offline jobs may have replaced in between.
+
+    Attributes
+    ----------
+    purchase_intent
+        Calibrated probability that the customer purchases within ``horizon_seconds`` after ``as_of``.
+    as_of
+        The moment that the score refers to: the latest event of the customer that is known.
+    network_score, online_score
+        The parts of the published probability; ``online_score`` is null until there is an online model.
+    holdout
+        The customer is left alone, so that the effect of actions can be measured.
+    recommendation
+        What to offer; absent for customers in the holdout, and as long as there are no offers for this bundle.
+    """
+
+    event_id: str
+    customer_id: str
+    event_time: int
+    scored_at: int
+    purchase_intent: Probability
+    horizon_seconds: float
+    as_of: int
+    network_score: Probability
+    online_score: Probability | None
+    band: Band
+    segment: SegmentRef
+    reasons: list[ReasonRef]
+    action: Action
+    holdout: bool
+    model_version: str
+    features_version: str
+    recommendation: Recommendation | None = None
+
+
+decode_score = msgspec.json.Decoder(Score).decode

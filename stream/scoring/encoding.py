@@ -1,0 +1,91 @@
+"""The contract of the scored topic, and its encoding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import repeat
+
+import msgspec
+import numpy as np
+
+from features.bundle import BANDS, Bundle
+from features.columns import ERASE, EventColumns
+from stream.messages.score import ReasonRef, Recommendation, Score, SegmentRef
+from stream.scoring.decisions import ACTIONS
+from stream.scoring.engine import Scored
+
+_encode = msgspec.json.Encoder().encode
+
+
+def with_tombstones(
+    scores: list[tuple[str, bytes]], columns: EventColumns, scored: Scored
+) -> list[tuple[str, bytes | None]]:
+    """Return the scores with a tombstone at the place of every erasure."""
+    records: list[tuple[str, bytes | None]] = list(scores)
+    for row in np.flatnonzero(columns.type == ERASE)[::-1].tolist():
+        records.insert(int(np.searchsorted(scored.rows, row)), (columns.customers[row], None))
+    return records
+
+
+def encode_scores(
+    bundle: Bundle,
+    columns: EventColumns,
+    scored: Scored,
+    scored_at: int,
+    recommended: Sequence[Recommendation | None] | None = None,
+) -> list[tuple[str, bytes]]:
+    """Return customer and JSON of every score of a batch, in the order of its events.
+
+    Parameters
+    ----------
+    columns, scored
+        The batch, and what the engine made of it.
+    scored_at
+        The wall clock, epoch ms.
+    recommended
+        One for each score.
+    """
+    manifest = bundle.manifest
+    segments = [SegmentRef(s.id, s.name) for s in bundle.segmenter.segments]
+    version, features, horizon = manifest.version, manifest.features_version, manifest.horizon_seconds
+    reasons: list[ReasonRef] = []
+    customers, ids, times = columns.customers, columns.event_ids, columns.time.tolist()
+    return [
+        (
+            customers[row],
+            _encode(
+                Score(  # positional: twice as fast as by name
+                    ids[row],
+                    customers[row],
+                    times[row],
+                    scored_at,
+                    probability,
+                    horizon,
+                    as_of,
+                    network,
+                    online,
+                    BANDS[band],
+                    segments[segment],
+                    reasons,
+                    ACTIONS[action],
+                    holdout,
+                    version,
+                    features,
+                    recommendation,
+                )
+            ),
+        )
+        for row, as_of, segment, network, online, probability, band, action, holdout, recommendation in zip(
+            scored.rows.tolist(),
+            scored.as_of.tolist(),
+            scored.segment.tolist(),
+            scored.network.tolist(),
+            repeat(None, len(scored.rows)) if scored.online is None else scored.online.tolist(),
+            scored.probability.tolist(),
+            scored.band.tolist(),
+            scored.action.tolist(),
+            scored.holdout.tolist(),
+            repeat(None, len(scored.rows)) if recommended is None else recommended,
+            strict=True,
+        )
+    ]

@@ -1,0 +1,132 @@
+"""From events to scores, without Kafka and Redis: what the worker and `intent score` both run.
+
+::
+
+    columns, arrivals ──► admit (watermark) ──► states of the customers ──► fold ──► segment, network, band ──► action
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.bundle import Bundle
+from features.calendar import zone
+from features.columns import EventColumns, from_events
+from features.events import Event
+from features.fold import Status, fold
+from features.partition import partitions_of
+from features.state import States, empty
+from features.vector import Vectors
+from features.watermark import BEGINNING, Judged, judge
+from stream.scoring.decisions import actions, held_out
+
+if TYPE_CHECKING:
+    from stream.learning.model.advisor import Advisor
+
+
+class Scored(NamedTuple):
+    """The scored events of a batch: ``rows`` are positions in the batch, the rest is aligned with ``rows``."""
+
+    rows: NDArray[np.intp]
+    as_of: NDArray[np.int64]
+    segment: NDArray[np.int64]
+    vectors: Vectors
+    logit: NDArray[np.float64]  # of the network, before calibration
+    network: NDArray[np.float64]  # its calibrated probability
+    online: NDArray[np.float64] | None  # the online model's; None until there is one
+    probability: NDArray[np.float64]  # the published one
+    band: NDArray[np.uint8]
+    action: NDArray[np.uint8]
+    holdout: NDArray[np.bool_]
+    duplicates: int
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Scores batches of events with one bundle.
+
+    Parameters
+    ----------
+    bundle
+        The models; also says in which time zone and currency events are read.
+    lateness_ms, ttl_ms
+        How late an event may be, and how long a silent state lives (event time).
+    holdout
+        Share of customers (0 to 1) that get no action.
+    """
+
+    bundle: Bundle
+    lateness_ms: int
+    ttl_ms: int
+    holdout: float
+
+    def admit(self, times: NDArray[np.int64], arrivals: NDArray[np.int64], watermark: int) -> Judged:
+        """Judge a partition's next events against its watermark."""
+        return judge(times, arrivals, watermark, self.lateness_ms)
+
+    def score(
+        self,
+        columns: EventColumns,
+        customers: list[str],
+        slots: NDArray[np.int64],
+        states: States,
+        advisor: Advisor | None = None,
+    ) -> Scored:
+        """Fold admitted events into ``states``, in place, and score them.
+
+        Parameters
+        ----------
+        columns
+            Events in order of arrival.
+        customers
+            Distinct customers; ``states[k]`` is the state of ``customers[k]``.
+        slots
+            For each event the position of its customer.
+        advisor
+            What was learned online; the network decides alone where there is none.
+        """
+        folded = fold(states, slots, columns, zone=zone(self.bundle.manifest.timezone), ttl_ms=self.ttl_ms)
+        rows = np.flatnonzero(folded.status == Status.FOLDED)
+        vectors = folded.vectors if len(rows) == len(slots) else folded.vectors[rows]
+        said = self.bundle.score(vectors)
+        online, probability, band = None, said.probability, said.band
+        if advisor is not None:
+            online, probability = advisor.advise(vectors, said.logit, said.segment)
+            band = self.bundle.bands(probability)
+        holdout = held_out(customers, self.holdout)[slots[rows]]
+        return Scored(
+            rows,
+            folded.as_of[rows],
+            said.segment,
+            vectors,
+            said.logit,
+            said.probability,
+            online,
+            probability,
+            band,
+            actions(band, vectors, holdout),
+            holdout,
+            int(np.count_nonzero(folded.status == Status.DUPLICATE)),
+        )
+
+    def warm_up(self) -> None:
+        """Compile what is compiled at first use (seconds, once per machine), before events wait for it."""
+        event = Event(event_id="e", type="view_item", customer_id="c", event_time=1)
+        columns = from_events([event], self.bundle.manifest.currency)
+        partitions_of([b"c"], 1)
+        self.admit(columns.time, columns.time, BEGINNING)
+        self.score(columns, ["c"], np.zeros(1, np.int64), empty(1))
+
+
+def slots_of(customers: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
+    """Return the distinct customers in order of appearance, and for each event the position of its customer."""
+    positions: dict[str, int] = {}
+    slots = np.fromiter(
+        (positions.setdefault(customer, len(positions)) for customer in customers), np.int64, len(customers)
+    )
+    return list(positions), slots

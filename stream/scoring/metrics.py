@@ -1,0 +1,132 @@
+"""What a worker counts, for Prometheus: once per round of batches, not per event."""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from features.columns import ERASE
+from features.watermark import BEGINNING
+
+if TYPE_CHECKING:
+    from stream.kafka.batches import RecordBatch
+    from stream.learning.advice import NewestAdvisor
+    from stream.ownership.partitions import Ownership
+    from stream.scoring.engine import Scored
+    from stream.scoring.intake import Intake
+    from stream.scoring.recommending import NewestRecommender, Recommended
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+_SIZES = (1, 10, 50, 100, 250, 500, 1000, 2000, 4000, 8000)
+
+
+class ScorerMetrics:
+    """Counters of one worker, in a registry of their own."""
+
+    def __init__(self, model_version: str) -> None:
+        self.registry = CollectorRegistry()
+        self._events = self._counter("intent_events", "Records read from the events topic")
+        self._scored = self._counter("intent_scored", "Events scored")
+        self._duplicates = self._counter("intent_duplicates", "Repeated events dropped")
+        self._erased = self._counter("intent_erased", "Requests to erase a customer carried out")
+        self._foreign = self._counter(
+            "intent_foreign_currency", "Events whose money was left out for its currency"
+        )
+        self._dead_letters = Counter(
+            "intent_dead_letters", "Records refused, by reason", ["reason"], registry=self.registry
+        )
+        self._bands = Counter(
+            "intent_scored_by_band", "Events scored, by band", ["band"], registry=self.registry
+        )
+        self._recommended = Counter(
+            "intent_recommended", "Scores with a recommendation, by whose items", ["source"],
+            registry=self.registry,
+        )  # fmt: skip
+        self._unreadable = self._counter("intent_items_unreadable", "Customers' items that could not be read")
+        self._seconds = Histogram(
+            "intent_batch_seconds", "From a round's first record to its last acknowledgement",
+            registry=self.registry, buckets=_SECONDS,
+        )  # fmt: skip
+        self._sizes = Histogram(
+            "intent_batch_events", "Records in a round of batches", registry=self.registry, buckets=_SIZES
+        )
+        self._watermark = Gauge(
+            "intent_watermark_seconds", "Watermark, epoch seconds", ["partition"], registry=self.registry
+        )
+        Gauge("intent_model", "The bundle in use", ["version"], registry=self.registry).labels(
+            model_version
+        ).set(1)
+
+    def observe(self, ownership: Ownership) -> None:
+        """Also export lag and readiness, asked for when metrics are collected."""
+        self.registry.register(_OwnershipCollector(ownership))
+
+    def observe_advice(self, newest: NewestAdvisor) -> None:
+        """Also export which snapshot of the online model is in use."""
+        Gauge(
+            "intent_online_version",
+            "Mini-batches that the online model in use has learned; 0 = the network alone",
+            registry=self.registry,
+        ).set_function(lambda: 0 if newest.current is None else newest.current.version)
+
+    def observe_recommending(self, recommending: NewestRecommender) -> None:
+        """Also export whether there are offers that scores carry."""
+        Gauge(
+            "intent_offers",
+            "Offers in the policy in use; 0 = scores carry no recommendations",
+            registry=self.registry,
+        ).set_function(lambda: 0 if recommending.current is None else len(recommending.current.policy.offers))
+        Gauge(
+            "intent_offers_refused",
+            "Whether there is a policy in Redis that is not used, for another bundle or topic",
+            registry=self.registry,
+        ).set_function(lambda: int(bool(recommending.refusal)))
+
+    def count(self, batches: Sequence[RecordBatch], intake: Intake, scored: Scored, seconds: float) -> None:
+        """Count batches that were scored and acknowledged together."""
+        records = sum(len(batch.records) for batch in batches)
+        self._events.inc(records)
+        self._scored.inc(len(scored.rows))
+        self._duplicates.inc(scored.duplicates)
+        self._erased.inc(int(np.count_nonzero(intake.columns.type == ERASE)))
+        self._foreign.inc(int(np.count_nonzero(intake.columns.foreign)))
+        for reason, number in Tally(rejection.reason for rejection in intake.rejections).items():
+            self._dead_letters.labels(reason.value).inc(number)
+        for band, number in zip(
+            ("low", "medium", "high"), np.bincount(scored.band, minlength=3), strict=True
+        ):
+            self._bands.labels(band).inc(int(number))
+        self._seconds.observe(seconds)
+        self._sizes.observe(records)
+        for batch, watermark in zip(batches, intake.watermarks, strict=True):
+            if watermark != BEGINNING:
+                self._watermark.labels(str(batch.partition)).set(watermark / 1000)
+
+    def count_recommended(self, recommended: Recommended) -> None:
+        """Count what scores carry beside themselves."""
+        for source, number in Tally(one.source for one in recommended.each if one is not None).items():
+            self._recommended.labels(source).inc(number)
+        self._unreadable.inc(recommended.unreadable)
+
+    def _counter(self, name: str, text: str) -> Counter:
+        return Counter(name, text, registry=self.registry)
+
+
+class _OwnershipCollector(Collector):
+    def __init__(self, ownership: Ownership) -> None:
+        self._ownership = ownership
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        lag = GaugeMetricFamily("intent_lag_events", "Records that wait, by partition", labels=["partition"])
+        for partition, number in self._ownership.lag().items():
+            lag.add_metric([str(partition)], number)
+        yield lag
+        yield GaugeMetricFamily(
+            "intent_ready", "Whether the worker is ready", value=int(self._ownership.ready)
+        )

@@ -1,0 +1,118 @@
+"""Writes scores, dead letters and what the learner needs, whole batches at a time, and awaits the broker."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import Any, Final, NamedTuple
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.producer.message_accumulator import BatchBuilder
+
+from stream.messages.dead_letter import DeadLetter
+
+# A produced batch. The broker takes 1 MiB (`message.max.bytes`); a score has about 400 bytes.
+_BATCH_BYTES: Final = 1_000_000
+
+# Dead letters hold the original bytes, which may fill a whole record of the events topic; their topic takes more.
+_REQUEST_BYTES: Final = 4 * 1024 * 1024
+
+# The broker acknowledges within milliseconds; after this long the batch counts as failed and is done again.
+_ANSWER_MS: Final = 15_000
+
+_Record = tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]
+_NO_HEADERS: Final[list[tuple[str, bytes]]] = []
+
+
+class Output(NamedTuple):
+    """What came of a batch of one partition.
+
+    A score of ``None`` is the tombstone of an erased customer; ``examples`` and ``outcomes`` are the learner's.
+    """
+
+    partition: int
+    scores: Sequence[tuple[str, bytes | None]] = ()
+    letters: Sequence[DeadLetter] = ()
+    examples: Sequence[bytes] = ()
+    outcomes: Sequence[bytes] = ()
+
+
+class Publisher:
+    """An idempotent producer of whole batches.
+
+    Parameters
+    ----------
+    brokers
+        ``host:port``, separated by commas.
+    scores, dead_letters, examples, outcomes
+        The topics; all have as many partitions as the events topic.
+    security
+        Further settings of aiokafka's clients.
+    """
+
+    def __init__(
+        self,
+        brokers: str,
+        *,
+        scores: str,
+        dead_letters: str,
+        examples: str = "",
+        outcomes: str = "",
+        security: dict[str, Any] | None = None,
+    ) -> None:
+        self._scores = scores
+        self._examples = examples
+        self._outcomes = outcomes
+        self._dead_letters = dead_letters
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=brokers,
+            enable_idempotence=True,
+            linger_ms=0,
+            max_batch_size=_BATCH_BYTES,
+            max_request_size=_REQUEST_BYTES,
+            request_timeout_ms=_ANSWER_MS,
+            **(security or {}),
+        )
+
+    async def __aenter__(self) -> Publisher:
+        await self._producer.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._producer.stop()
+
+    async def publish(self, outputs: Sequence[Output]) -> None:
+        """Write what came of batches, in order, and wait for the acknowledgement of all of it."""
+        acknowledgements: list[asyncio.Future[Any]] = []
+        for output in outputs:
+            scores = ((customer.encode(), value, _NO_HEADERS) for customer, value in output.scores)
+            letters = ((letter.key, letter.value, letter.headers) for letter in output.letters)
+            acknowledgements += await self._send(self._scores, output.partition, scores)
+            acknowledgements += await self._send(self._dead_letters, output.partition, letters)
+            for topic, lessons in ((self._examples, output.examples), (self._outcomes, output.outcomes)):
+                records = ((None, lesson, _NO_HEADERS) for lesson in lessons)
+                acknowledgements += await self._send(topic, output.partition, records)
+        await asyncio.gather(*acknowledgements)
+
+    async def _send(
+        self, topic: str, partition: int, records: Iterable[_Record]
+    ) -> list[asyncio.Future[Any]]:
+        sent: list[asyncio.Future[Any]] = []
+        builder: BatchBuilder | None = None
+        now = time.time_ns() // 1_000_000
+        for key, value, headers in records:
+            while True:
+                if builder is None:
+                    builder = self._producer.create_batch()
+                    append = builder.append
+                if append(timestamp=now, key=key, value=value, headers=headers) is not None:
+                    break
+                sent.append(await self._producer.send_batch(builder, topic, partition=partition))
+                builder = None
+        if builder is not None:
+            sent.append(await self._producer.send_batch(builder, topic, partition=partition))
+        return sent

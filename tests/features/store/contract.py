@@ -1,0 +1,307 @@
+"""What every customer store has to do: `MemoryStore` here, `RedisStore` in the integration tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from threading import Barrier, Thread
+
+import numpy as np
+import pytest
+
+from features import state
+from features.exceptions import StoreConflict
+from features.state import STATE_VERSION, States
+from features.store.customer_store import NO_WATERMARK, CustomerStore, Load, PartitionRecord, Save
+
+WriteItems = Callable[[int, Mapping[str, bytes]], object]
+
+
+def record(epoch: int = 1, offset: int = 0, token: bytes | None = None) -> PartitionRecord:
+    return PartitionRecord(epoch, token or os.urandom(16), offset, NO_WATERMARK, 12)
+
+
+def states(*counts: int, last_time: int = 1_000) -> States:
+    rows = state.empty(len(counts))
+    rows["version"] = STATE_VERSION
+    rows["events"] = counts
+    rows["last_time"] = last_time
+    rows["event_ids"][:, 0] = counts  # anything that tells one row from another
+    return rows
+
+
+def claimed(store: CustomerStore, partition: int = 3, offset: int = 0) -> PartitionRecord:
+    mine = record(offset=offset)
+    store.claim(partition, store.record(partition), mine)
+    return mine
+
+
+def items(store: CustomerStore, *customers: str, partition: int = 3) -> list[bytes | None]:
+    (found,) = store.load_many([Load(partition, [], items_of=customers)])
+    return list(found.items)
+
+
+class StoreContract:
+    """Derive from it and give the fixtures ``store``, an empty one, and ``write_items``, as offline jobs write."""
+
+    def test_an_unclaimed_partition_has_no_record(self, store: CustomerStore) -> None:
+        assert store.record(3) is None
+
+    @pytest.mark.parametrize("watermark", [NO_WATERMARK, -1, 0, 2**62])
+    def test_a_record_comes_back_as_it_was_written(self, store: CustomerStore, watermark: int) -> None:
+        mine = PartitionRecord(2**40, os.urandom(16), 2**50, watermark, 4_000)
+        store.claim(3, None, mine)
+        assert store.record(3) == mine
+
+    @pytest.mark.parametrize("found", [None, record()])
+    def test_a_claim_on_what_is_no_longer_there_changes_nothing(
+        self, store: CustomerStore, found: PartitionRecord | None
+    ) -> None:
+        mine = claimed(store)
+        with pytest.raises(StoreConflict) as conflict:
+            store.claim(3, found, record(2))
+        assert conflict.value.found == mine
+        assert store.record(3) == mine
+
+    def test_of_two_claims_at_once_one_succeeds(self, store: CustomerStore) -> None:
+        found = claimed(store)
+        claims = [record(2), record(2)]
+        conflicts: list[PartitionRecord] = []
+        start = Barrier(2)
+
+        def claim(mine: PartitionRecord) -> None:
+            start.wait()
+            try:
+                store.claim(3, found, mine)
+            except StoreConflict:
+                conflicts.append(mine)
+
+        threads = [Thread(target=claim, args=(mine,)) for mine in claims]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(conflicts) == 1
+        assert store.record(3) in set(claims) - set(conflicts)
+
+    @pytest.mark.parametrize(
+        "customers", [[], ["ada"], ["", "a:b", "{x}", "*?[", "Zoë", "客", "\u0000", " a b\n"]]
+    )
+    def test_states_come_back_bit_for_bit_in_the_order_asked(
+        self, store: CustomerStore, customers: Sequence[str]
+    ) -> None:
+        mine = claimed(store)
+        rows = states(*range(1, len(customers) + 1))
+        store.save(3, mine, mine._replace(next_offset=9, watermark=70), customers, rows)
+        backwards = store.load(3, customers[::-1])
+        assert backwards.tobytes() == rows[::-1].tobytes()
+        assert store.record(3) == mine._replace(next_offset=9, watermark=70)
+
+    def test_an_unknown_customer_has_an_empty_state_that_may_be_changed(self, store: CustomerStore) -> None:
+        rows = store.load(3, ["nobody"])
+        assert rows.tobytes() == state.empty(1).tobytes()
+        rows["events"] += 1
+        assert store.load(3, ["nobody"])["events"][0] == 0
+        assert store.peek(3, "nobody") is None
+
+    def test_a_save_under_another_record_changes_nothing(self, store: CustomerStore) -> None:
+        mine = claimed(store)
+        theirs = record(2)
+        store.claim(3, mine, theirs)
+        with pytest.raises(StoreConflict) as conflict:
+            store.save(3, mine, mine._replace(next_offset=5), ["ada"], states(1))
+        assert conflict.value.found == theirs
+        assert store.record(3) == theirs
+        assert store.load(3, ["ada"])["events"][0] == 0
+
+    @pytest.mark.parametrize(
+        "field", [{"epoch": 2}, {"next_offset": 1}, {"watermark": 0}, {"partitions": 4}, {"token": bytes(16)}]
+    )
+    def test_the_guard_compares_every_field(self, store: CustomerStore, field: dict[str, object]) -> None:
+        mine = claimed(store)
+        with pytest.raises(StoreConflict):
+            store.save(3, mine._replace(**field), mine._replace(next_offset=5), ["ada"], states(1))
+        assert store.load(3, ["ada"])["events"][0] == 0
+
+    def test_a_load_under_another_record_is_refused(self, store: CustomerStore) -> None:
+        mine = claimed(store)
+        store.save(3, mine, mine, ["ada"], states(1))
+        assert store.load(3, ["ada"], mine)["events"][0] == 1
+        theirs = record(2)
+        store.claim(3, mine, theirs)
+        with pytest.raises(StoreConflict) as conflict:
+            store.load(3, ["ada"], mine)
+        assert conflict.value.found == theirs
+        assert store.load(3, ["ada"])["events"][0] == 1
+
+    def test_a_save_without_a_claim_changes_nothing(self, store: CustomerStore) -> None:
+        with pytest.raises(StoreConflict) as conflict:
+            store.save(3, record(), record(offset=5), ["ada"], states(1))
+        assert conflict.value.found is None
+        assert store.record(3) is None
+
+    def test_a_repeated_save_is_refused(self, store: CustomerStore) -> None:
+        mine = claimed(store)
+        new = mine._replace(next_offset=5)
+        store.save(3, mine, new, ["ada"], states(1))
+        with pytest.raises(StoreConflict) as conflict:
+            store.save(3, mine, new, ["ada"], states(2))
+        assert conflict.value.found == new
+        assert store.load(3, ["ada"])["events"][0] == 1
+
+    def test_an_empty_state_is_deleted(self, store: CustomerStore) -> None:
+        mine = claimed(store)
+        store.save(3, mine, mine, ["ada", "grace"], states(1, 2))
+        store.save(3, mine, mine, ["ada"], state.empty(1))
+        assert store.peek(3, "ada") is None
+        grace = store.peek(3, "grace")
+        assert grace is not None
+        assert grace["events"][0] == 2
+
+    def test_only_the_record_changes_where_no_state_does(self, store: CustomerStore) -> None:
+        mine = claimed(store)
+        store.save(3, mine, mine._replace(next_offset=5), (), state.empty(0))
+        assert store.record(3) == mine._replace(next_offset=5)
+
+    def test_partitions_are_apart(self, store: CustomerStore) -> None:
+        mine, other = claimed(store, 3), claimed(store, 33)
+        store.save(3, mine, mine._replace(next_offset=5), ["ada"], states(1))
+        assert store.load(33, ["ada"])["events"][0] == 0
+        assert store.record(33) == other
+
+    def test_several_partitions_are_saved_and_loaded_in_one_go(self, store: CustomerStore) -> None:
+        mine, other = claimed(store, 3), claimed(store, 33)
+        saves = [
+            Save(3, mine, mine._replace(next_offset=5), ["ada", "grace"], states(1, 2)),
+            Save(33, other, other._replace(next_offset=7), ["joan"], states(3)),
+        ]
+        assert store.save_many(saves) == [None, None]
+        loads = [Load(33, ["joan", "nobody"], saves[1].new), Load(3, ["grace"], saves[0].new)]
+        assert [found.states["events"].tolist() for found in store.load_many(loads)] == [[3, 0], [2]]
+        assert (store.record(3), store.record(33)) == (saves[0].new, saves[1].new)
+
+    def test_a_partition_that_another_has_claimed_leaves_the_others_saves_alone(
+        self, store: CustomerStore
+    ) -> None:
+        mine, other = claimed(store, 3), claimed(store, 33)
+        theirs = record(2)
+        store.claim(3, mine, theirs)
+        fenced, saved = store.save_many(
+            [
+                Save(3, mine, mine._replace(next_offset=5), ["ada"], states(1)),
+                Save(33, other, other._replace(next_offset=7), ["joan"], states(3)),
+            ]
+        )
+        assert isinstance(fenced, StoreConflict)
+        assert (fenced.found, saved) == (theirs, None)
+        assert store.peek(3, "ada") is None
+        assert store.load(33, ["joan"])["events"].tolist() == [3]
+
+    def test_a_load_of_several_is_refused_if_one_record_is_another(self, store: CustomerStore) -> None:
+        mine, other = claimed(store, 3), claimed(store, 33)
+        store.claim(3, mine, record(2))
+        with pytest.raises(StoreConflict):
+            store.load_many([Load(33, ["joan"], other), Load(3, ["ada"], mine)])
+
+    def test_a_sweep_deletes_what_is_older_and_nothing_else(self, store: CustomerStore) -> None:
+        mine, other = claimed(store, 3), claimed(store, 33)
+        customers = [f"c{number}" for number in range(300)]
+        rows = states(*range(1, 301))
+        rows["last_time"] = np.arange(300)
+        store.save(3, mine, mine, customers, rows)
+        store.save(33, other, other, customers, rows)
+        cursor, deleted, steps = 0, 0, 0
+        while steps == 0 or cursor:
+            cursor, gone = store.sweep(3, mine, before=100, cursor=cursor, count=50)
+            deleted += gone
+            steps += 1
+        assert deleted == 100
+        assert steps > 1
+        assert np.flatnonzero(store.load(3, customers)["events"] == 0).tolist() == list(range(100))
+        assert (store.load(33, customers)["events"] > 0).all()
+
+    def test_a_sweep_under_another_record_deletes_nothing(self, store: CustomerStore) -> None:
+        mine = claimed(store)
+        store.save(3, mine, mine, ["ada"], states(1))
+        with pytest.raises(StoreConflict):
+            cursor = 0
+            while True:
+                cursor, _ = store.sweep(3, record(), before=5_000, cursor=cursor, count=50)
+        assert store.peek(3, "ada") is not None
+
+    def test_items_are_written_only_beside_a_state(
+        self, store: CustomerStore, write_items: WriteItems
+    ) -> None:
+        mine = claimed(store)
+        store.save(3, mine, mine, ["ada", "Zoë"], states(1, 2))
+        write_items(3, {"ada": b"1", "nobody": b"2", "Zoë": b"3"})
+        assert items(store, "Zoë", "nobody", "ada") == [b"3", None, b"1"]
+        assert items(store, "ada", partition=33) == [None]
+        both = Load(3, ["nobody", "ada"], mine, items_of=["ada"])
+        (found,) = store.load_many([both])
+        assert (found.states["events"].tolist(), list(found.items)) == ([0, 1], [b"1"])
+        (found,) = store.load_many([both._replace(items_of=())])
+        assert list(found.items) == []
+
+    def test_items_go_with_the_state(self, store: CustomerStore, write_items: WriteItems) -> None:
+        mine = claimed(store)
+        store.save(3, mine, mine, ["ada", "grace"], states(1, 2))
+        write_items(3, {"ada": b"1", "grace": b"2"})
+        store.save(3, mine, mine, ["ada"], states(5))
+        assert items(store, "ada", "grace") == [b"1", b"2"]
+        store.save(3, mine, mine, ["ada"], state.empty(1))
+        assert items(store, "ada", "grace") == [None, b"2"]
+        write_items(3, {"ada": b"3"})
+        assert items(store, "ada") == [None], "a job that runs after the erasure brings nothing back"
+
+    def test_who_comes_back_in_the_batch_of_the_erasure_has_a_state_and_no_items(
+        self, store: CustomerStore, write_items: WriteItems
+    ) -> None:
+        mine = claimed(store)
+        store.save(3, mine, mine, ["ada"], states(4))
+        write_items(3, {"ada": b"1"})
+        store.save(3, mine, mine, ["ada"], states(1), ["ada", "nobody"])
+        assert store.load(3, ["ada"])["events"].tolist() == [1]
+        assert items(store, "ada") == [None]
+
+    def test_a_save_under_another_record_deletes_no_items(
+        self, store: CustomerStore, write_items: WriteItems
+    ) -> None:
+        mine = claimed(store)
+        store.save(3, mine, mine, ["ada"], states(4))
+        write_items(3, {"ada": b"1"})
+        with pytest.raises(StoreConflict):
+            store.save(3, record(2), record(3), ["ada"], state.empty(1), ["ada"])
+        assert items(store, "ada") == [b"1"]
+
+    def test_a_sweep_deletes_items_with_the_states(
+        self, store: CustomerStore, write_items: WriteItems
+    ) -> None:
+        mine = claimed(store)
+        rows = states(1, 1)
+        rows["last_time"] = 10, 1_000
+        store.save(3, mine, mine, ["ada", "grace"], rows)
+        write_items(3, {"ada": b"1", "grace": b"2"})
+        cursor, deleted = store.sweep(3, mine, before=100, cursor=0, count=1_000)
+        while cursor:
+            cursor, more = store.sweep(3, mine, before=100, cursor=cursor, count=1_000)
+            deleted += more
+        assert deleted == 1
+        assert items(store, "ada", "grace") == [None, b"2"]
+
+    def test_threads_on_different_partitions_do_not_disturb_each_other(self, store: CustomerStore) -> None:
+        def work(partition: int) -> None:
+            mine = claimed(store, partition)
+            for offset in range(1, 30):
+                rows = store.load(partition, ["ada"])
+                rows["version"], rows["events"] = STATE_VERSION, rows["events"] + 1
+                new = mine._replace(next_offset=offset)
+                store.save(partition, mine, new, ["ada"], rows)
+                mine = new
+
+        threads = [Thread(target=work, args=(partition,)) for partition in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert [int(store.load(p, ["ada"])["events"][0]) for p in range(4)] == [29] * 4

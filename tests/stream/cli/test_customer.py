@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from io import StringIO
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from msgspec import structs, to_builtins
+from rich.console import Console
+
+from features.bundle import BANDS
+from features.exceptions import IntentError
+from features.offers import CustomerItems, Offer, OfferPolicy
+from features.state import STATE, States
+from features.store.customer_store import NO_WATERMARK, MemoryStore, PartitionRecord
+from features.store.offer_store import OfferStore
+from features.vector import COLUMN_NAMES, COLUMNS, NEVER_S
+from stream.cli.customer import bundle_of, described, is_past, partition_of, recommended
+from stream.cli.customer_view import column_text, customer_view
+from stream.messages.score import Recommendation
+from stream.settings import Settings
+from tests.bundles import SEGMENTS, random_bundle
+
+
+@pytest.fixture
+def states() -> States:
+    known = np.zeros(1, STATE)
+    known["version"], known["events"], known["sessions"] = 1, 3, 1
+    known["first_time"] = known["last_time"] = known["session_start"] = 1_772_366_400_000
+    known["cart_value"], known["session_events"] = 49.5, 3
+    return known
+
+
+def settings(bundle: Path) -> Settings:
+    return Settings(_env_file=None, partitions=5, bundle=bundle)
+
+
+def test_the_partition_is_that_of_the_count_which_the_worker_wrote_down(tmp_path: Path) -> None:
+    store = MemoryStore()
+    customers = [f"c{number}" for number in range(50)]
+    before = [partition_of(settings(tmp_path), store, customer) for customer in customers]
+    store.claim(0, None, PartitionRecord(1, bytes(16), 0, NO_WATERMARK, 40))
+    after = [partition_of(settings(tmp_path), store, customer) for customer in customers]
+    assert max(before) == 4
+    assert max(after) > 4
+
+
+def test_a_request_is_done_once_the_states_are_saved_past_its_offset() -> None:
+    store = MemoryStore()
+    assert not is_past(store, 2, 7)
+    record = PartitionRecord(1, bytes(16), 7, NO_WATERMARK, 40)
+    store.claim(2, None, record)
+    assert not is_past(store, 2, 7)
+    store.claim(2, record, record._replace(next_offset=8))
+    assert is_past(store, 2, 7)
+
+
+def test_a_customer_is_described_by_state_and_named_columns(tmp_path: Path, states: States) -> None:
+    known = described(bundle_of(settings(tmp_path)), "UTC", "ada", 3, states)
+    assert known["state"]["events"] == 3
+    assert list(known["vector"]) == list(COLUMN_NAMES)
+    assert known["vector"]["cart_value"] == 49.5
+    assert known["score"] is None
+
+
+def test_a_bundle_adds_the_score(tmp_path: Path, states: States) -> None:
+    known = described(random_bundle(tmp_path), "UTC", "ada", 3, states)
+    assert 0 < known["score"]["purchase_intent"] < 1
+    assert known["score"]["segment"]["name"] in SEGMENTS
+    assert known["vector"]["segment"] == known["score"]["segment"]["id"]
+
+
+def shown(known: dict[str, Any], *, no_offer: str = "", everything: bool = False) -> str:
+    console = Console(file=StringIO(), width=80)
+    hours_later = 1_772_366_400_000 + 3 * 3_600_000
+    for part in customer_view(
+        known, "no score: because", hours_later, no_offer=no_offer, everything=everything
+    ):
+        console.print(part)
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+def test_people_read_durations_and_never_and_nothing_that_is_zero(states: States) -> None:
+    states["type_counts"][0, 0], states["type_times"][0, 0] = 3, 1_772_366_400_000
+    known = described(None, "UTC", "ada", 3, states)
+    text = shown(known)
+    assert "no score: because" in text
+    assert "last event 2026-03-01T12:00:00Z, 3 h ago" in text
+    rows = {line.split()[0]: line.split()[1:] for line in text.splitlines() if line.split()}
+    assert rows["view_item"] == ["3", "3", "h", "ago"]
+    assert rows["since_view_item"][0] == "now"
+    assert rows["since_purchase"][0] == "never"
+    assert rows["cart_value"][0] == "49.50"
+    assert "cart_quantity" not in rows
+    assert "hour_sin" not in rows
+    assert "e+07" not in text
+    assert max(map(len, text.splitlines())) <= 80
+    everything = shown(known, everything=True)
+    for name in COLUMN_NAMES:
+        assert f"\n {name} " in everything or f"\n{name} " in everything
+
+
+def test_a_score_is_one_line(tmp_path: Path, states: States) -> None:
+    known = described(random_bundle(tmp_path), "UTC", "ada", 3, states)
+    assert f"{known['score']['purchase_intent']:.1%} within 30 min of the last event" in shown(known)
+
+
+OFFERS = OfferPolicy(
+    version="p1",
+    bundle="random-6",
+    partitions=5,
+    created_at="",
+    offers=[
+        Offer(segment=at, segment_name=name, band=band, offer="news", text="News for them", items=["s1"])
+        for at, name in enumerate(SEGMENTS)
+        for band in BANDS
+    ],
+    popular=[],
+)
+
+
+class Offers:
+    """An `OfferStore` in memory."""
+
+    def __init__(self, policy: OfferPolicy | None, items: CustomerItems | None = None) -> None:
+        self._policy, self._items = policy, items
+
+    def policy(self) -> OfferPolicy | None:
+        return self._policy
+
+    def items(self, partition: int, customers: Sequence[str]) -> list[CustomerItems | None]:
+        assert (partition, customers) == (3, ["ada"])
+        return [self._items]
+
+
+def test_what_is_recommended_is_shown_with_whose_items_they_are(tmp_path: Path, states: States) -> None:
+    bundle = random_bundle(tmp_path)
+    known = described(bundle, "UTC", "ada", 3, states)
+    own = cast(OfferStore, Offers(OFFERS, CustomerItems("p1", ["i1", "i2"], ["i2"])))
+    found = recommended(own, bundle, 5, 0.0, known)
+    assert isinstance(found, Recommendation)
+    lines = shown(known | {"recommendation": to_builtins(found)}).splitlines()
+    assert "offer news: News for them" in lines
+    assert "items (the customer's own): i1, i2" in lines
+    assert "new to the customer: i2" in lines
+    found = recommended(cast(OfferStore, Offers(OFFERS)), bundle, 5, 0.0, known)
+    assert "items (of the segment): s1" in shown(known | {"recommendation": to_builtins(found)})
+
+
+def test_why_nothing_is_recommended_is_one_line(tmp_path: Path, states: States) -> None:
+    bundle = random_bundle(tmp_path)
+    known = described(bundle, "UTC", "ada", 3, states)
+
+    def why(policy: OfferPolicy | None, *, partitions: int = 5, holdout: float = 0.0) -> object:
+        return recommended(cast(OfferStore, Offers(policy)), bundle, partitions, holdout, known)
+
+    assert "`intent recommend --write`" in str(why(None))
+    assert "written for 5 partitions, the topic has 7" in str(why(OFFERS, partitions=7))
+    assert "holdout" in str(why(OFFERS, holdout=1.0))
+    assert "no offer" in str(why(structs.replace(OFFERS, offers=[])))
+    assert "because of this" in shown(known, no_offer="because of this").splitlines()
+
+
+def test_seconds_are_shown_as_durations() -> None:
+    by_name = {column.name: column for column in COLUMNS}
+    assert column_text(by_name["since_purchase"], 3 * 3600.0) == "3 h ago"
+    assert column_text(by_name["purchase_gap"], NEVER_S) == "none"
+    assert column_text(by_name["session_age"], 754.0) == "12 min 34 s"
+    assert column_text(by_name["channel_web"], 0.25) == "25%"
+
+
+def test_a_bundle_that_is_asked_for_must_be_there(tmp_path: Path) -> None:
+    assert bundle_of(settings(tmp_path / "nowhere")) is None
+    with pytest.raises(IntentError, match="nowhere"):
+        bundle_of(settings(tmp_path / "nowhere"), required=True)

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from features.log import ERASED, read_log, write_log
+from features.state import STATE, from_bytes
+from stream.cli import create_app
+from tests.bundles import save_bundle
+from tests.stream.logs.logs import random_log
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    return save_bundle(tmp_path / "bundle")
+
+
+def run(*arguments: object) -> str:
+    result = CliRunner().invoke(
+        create_app(), [str(argument) for argument in arguments], catch_exceptions=False
+    )
+    assert result.exit_code == 0
+    return result.stdout
+
+
+def test_every_event_of_a_log_is_scored_repeated_or_refused(tmp_path: Path, bundle: Path, seed: int) -> None:
+    log = tmp_path / "log.parquet"
+    table = random_log(500, seed)
+    rows = np.r_[np.arange(500), 499]  # a producer's retry
+    write_log(log, table.take(rows))
+    told = run("score", log, "--bundle", bundle, "-o", tmp_path / "out" / "scores.parquet", "--json")
+    summary = json.loads(told)
+    assert summary["events"] == 501
+    assert summary["scored"] + summary["duplicates"] + summary["dead_letters"] == 501
+    assert summary["duplicates"] == 1
+    assert summary["customers"] == 20
+    scores = pq.read_table(tmp_path / "out" / "scores.parquet")
+    assert len(scores) == summary["scored"]
+    assert scores["event_id"].to_pylist() == table["event_id"].to_pylist()
+
+
+def test_states_do_not_depend_on_the_number_of_partitions(tmp_path: Path, bundle: Path, seed: int) -> None:
+    log = tmp_path / "log.parquet"
+    write_log(log, random_log(400, seed))
+    found = []
+    for partitions in (1, 7):
+        states = tmp_path / f"states-{partitions}.parquet"
+        options = ("--partitions", partitions, "--states", states)
+        run("score", log, "--bundle", bundle, "-o", tmp_path / "scores.parquet", *options)
+        table = pq.read_table(states)
+        found.append(dict(zip(table["customer_id"].to_pylist(), table["state"].to_pylist(), strict=True)))
+    assert found[0] == found[1]
+    assert from_bytes(found[0].values()).dtype == STATE
+    assert from_bytes(found[0].values())["events"].sum() == 400
+
+
+def test_a_log_with_erased_rows_counts_only_events(tmp_path: Path, bundle: Path) -> None:
+    log = tmp_path / "log.parquet"
+    table = random_log(50, 1)
+    kinds = [ERASED if at < 10 else kind for at, kind in enumerate(table["type"].to_pylist())]
+    write_log(log, table.set_column(table.column_names.index("type"), "type", [kinds]))
+    summary = json.loads(run("score", log, "--bundle", bundle, "-o", tmp_path / "s.parquet", "--json"))
+    assert summary["events"] == 40 == summary["scored"]
+    assert len(read_log(log)) == 50

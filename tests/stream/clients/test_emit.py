@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from features.events import Event, Reason
+from features.exceptions import IntentError
+from stream.cli import create_app
+from stream.clients.emit import DeliveryError, EventEmitter, RefusedLine, emit_lines
+
+GOOD = b'{"event_id":"e%d","type":"search","customer_id":"c","event_time":1772366400000}\n'
+LINES = [GOOD % 1, b"\n", b"not json\n", GOOD % 2, b'{"event_id":"e3"}\n', GOOD % 4]
+
+
+class Recorded(EventEmitter):
+    """An emitter that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+
+    def emit(self, event: Event | None = None, /, **fields: object) -> Event:
+        assert event is not None
+        self.ids.append(event.event_id)
+        return event
+
+    def flush(self) -> None:
+        self.ids.append("flushed")
+
+
+def test_a_bad_line_stops_the_emission_after_what_came_before() -> None:
+    emitter, refused = Recorded(), list[RefusedLine]()
+    report = emit_lines(emitter, LINES, on_refused=refused.append)
+    assert emitter.ids == ["e1", "flushed"]
+    assert (report.emitted, report.refused) == (1, 1)
+    assert [(line.number, line.reason) for line in refused] == [(3, Reason.NOT_JSON)]
+
+
+def test_bad_lines_are_named_by_number_and_reason_and_passed_over() -> None:
+    emitter, refused = Recorded(), list[RefusedLine]()
+    report = emit_lines(emitter, LINES, skip_invalid=True, on_refused=refused.append)
+    assert emitter.ids == ["e1", "e2", "e4", "flushed"]
+    assert (report.emitted, report.refused) == (3, 2)
+    assert [(line.number, line.reason) for line in refused] == [
+        (3, Reason.NOT_JSON),
+        (5, Reason.MISSING_FIELD),
+    ]
+    assert "customer_id" in refused[1].detail or "type" in refused[1].detail
+
+
+def test_a_delivery_error_has_all_events_and_names_some() -> None:
+    error = DeliveryError([f"e{number}" for number in range(9)], "timed out")
+    assert len(error.event_ids) == 9
+    assert str(error).startswith("Kafka did not take 9 events (e0, e1, e2, e3, e4, ...): timed out")
+
+
+def test_an_address_where_no_broker_listens_is_one_clear_line() -> None:
+    program = "import stream.clients.emit; stream.clients.emit._CONNECT_MS = 300; from stream.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "emit"],
+        env=os.environ | {"INTENT_KAFKA": "127.0.0.1:1"},
+        input="",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    line = "intent: no Kafka broker answers at 127.0.0.1:1: start one, or set INTENT_KAFKA\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", line)
+
+
+def test_a_file_that_is_not_there_is_one_clear_error() -> None:
+    with pytest.raises(IntentError, match="nowhere.jsonl cannot be read: No such file"):
+        CliRunner().invoke(create_app(), ["emit", "nowhere.jsonl"], catch_exceptions=False)

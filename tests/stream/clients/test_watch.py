@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from io import StringIO
+
+from rich.console import Console
+
+from stream.cli.watch import Board
+from stream.messages.score import Recommendation, Score, SegmentRef
+
+
+def score(
+    customer: str,
+    intent: float = 0.5,
+    band: str = "low",
+    holdout: bool = False,
+    recommendation: Recommendation | None = None,
+) -> Score:
+    return Score(
+        event_id="e",
+        customer_id=customer,
+        event_time=1_772_366_400_000,
+        scored_at=0,
+        purchase_intent=intent,
+        horizon_seconds=1800,
+        as_of=1_772_366_400_000,
+        network_score=intent,
+        online_score=None,
+        band=band,  # type: ignore[arg-type]
+        segment=SegmentRef(1, "loyal [b]"),
+        reasons=[],
+        action="cross_sell",
+        holdout=holdout,
+        model_version="m",
+        features_version="f",
+        recommendation=recommendation,
+    )
+
+
+def text(board: Board) -> str:
+    console = Console(file=StringIO(), width=120)
+    console.print(board.table())
+    return console.file.getvalue()
+
+
+def shown(board: Board) -> list[str]:
+    lines = text(board).splitlines()
+    return [line for line in lines if "loyal [b]" in line]
+
+
+def test_the_table_has_every_customer_once_with_the_latest_score_hottest_first() -> None:
+    board = Board()
+    for customer, intent in (("ada", 0.9), ("bob", 0.3), ("eve", 0.6), ("ada", 0.1)):
+        board.add(score(customer, intent))
+    assert [line.split()[1] for line in shown(board)] == ["eve", "bob", "ada"]
+    assert "10.0%" in shown(board)[2]
+
+
+def test_an_erased_customer_leaves_the_table() -> None:
+    board = Board()
+    board.add(score("ada"))
+    board.erase("ada")
+    board.erase("nobody")
+    assert shown(board) == []
+
+
+def test_a_held_out_customer_has_no_action() -> None:
+    board = Board()
+    board.add(score("ada", holdout=True))
+    assert "held out" in shown(board)[0]
+    assert "cross_sell" not in shown(board)[0]
+
+
+def test_the_table_remembers_a_bounded_number_of_customers() -> None:
+    board = Board(remembered=3)
+    for number in range(10):
+        board.add(score(f"c{number}", intent=1 - number / 10))
+    assert [line.split()[1] for line in shown(board)] == ["c7", "c8", "c9"]
+
+
+def test_offers_have_a_column_as_soon_as_there_are_some() -> None:
+    board = Board()
+    board.add(score("ada"))
+    assert "offer" not in text(board)
+    own = Recommendation("win_back", "Come back", ["i1", "i2", "[b]3", "i4"], "customer", "p1")
+    board.add(score("bob", recommendation=own))
+    board.add(score("eve", recommendation=Recommendation("news", "News", ["i7"], "segment", "p1")))
+    assert "offer: items" in text(board)
+    lines = {line.split()[1]: line for line in shown(board)}
+    assert "win_back: i1, i2, [b]3 *" in lines["bob"]
+    assert "i4" not in lines["bob"]
+    assert "news: i7 " in lines["eve"]
+    assert "*" not in lines["eve"] + lines["ada"]

@@ -1,0 +1,147 @@
+"""The learner's desk: batches of both topics come in order and without gaps, whatever the transport does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from stream.exceptions import OffsetOutsideLog
+from stream.kafka.batches import RecordBatch
+from stream.kafka.contract import Bounds
+from stream.learning.desk import Desk
+from stream.learning.learning import EXAMPLES, OUTCOMES, Source
+from tests.stream.records import record
+
+TOPICS = {EXAMPLES: "shop.examples", OUTCOMES: "shop.outcomes"}
+BEGINNING: dict[Source, int] = {(topic, number): -1 for topic in TOPICS for number in range(2)}
+
+
+class Log:
+    """A topic that holds offsets 5 to 100, and remembers where it was told to read on."""
+
+    def __init__(self) -> None:
+        self.seeks: list[tuple[int, int]] = []
+
+    async def bounds(self, partition: int) -> Bounds:
+        return Bounds(5, 100, 2)
+
+    async def committed(self, partition: int) -> int | None:
+        return None
+
+    async def seek(self, partition: int, offset: int) -> None:
+        self.seeks.append((partition, offset))
+
+    def position(self, partition: int) -> int | None:
+        return None
+
+    def end(self, partition: int) -> int | None:
+        return 100
+
+    def wake(self) -> None:
+        pass
+
+    def rejoin(self) -> None:
+        pass
+
+
+class Scene:
+    """A desk whose partitions are all assigned."""
+
+    def __init__(self) -> None:
+        self.desk = Desk(TOPICS, 2)
+        self.logs = {topic: Log() for topic in TOPICS}
+        for topic, tray in self.desk.trays.items():
+            tray.attach(self.logs[topic])
+            tray.assign([0, 1])
+
+    def offer(self, topic: str, start: int, stop: int, partition: int = 0) -> None:
+        records = [record(at, b"", partition=partition) for at in range(start, stop)]
+        self.desk.trays[topic].offer(RecordBatch(partition, records, start, stop))
+
+    async def next(self, turn: int) -> tuple[str, int, list[int]] | None:
+        came = await self.desk.next(turn, 0.0)
+        return came and (came[0], came[1].partition, [one.offset for one in came[1].records])
+
+
+def play(scenario: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(scenario, 5))
+
+
+def test_reading_begins_when_all_partitions_of_both_topics_are_there() -> None:
+    async def scenario() -> None:
+        scene = Scene()
+        assert scene.desk.complete
+        scene.desk.trays[OUTCOMES].assign([0])
+        assert not scene.desk.complete
+        opened = asyncio.create_task(scene.desk.opened())
+        await asyncio.sleep(0)
+        assert not opened.done()
+        scene.desk.trays[OUTCOMES].assign([0, 1])
+        assert scene.desk.current(await opened)
+
+    play(scenario())
+
+
+def test_what_was_taken_is_not_taken_again_and_a_gap_is_read_again() -> None:
+    async def scenario() -> None:
+        scene = Scene()
+        turn = await scene.desk.opened()
+        await scene.desk.begin(BEGINNING | {(EXAMPLES, 0): 40})
+        assert scene.logs[EXAMPLES].seeks == [(0, 40), (1, 5)]
+        scene.offer(EXAMPLES, 38, 43)
+        assert await scene.next(turn) == (EXAMPLES, 0, [40, 41, 42])
+        scene.offer(EXAMPLES, 40, 43)
+        assert await scene.next(turn) is None, "all of it was taken"
+        scene.offer(EXAMPLES, 50, 52)
+        assert await scene.next(turn) is None, "something is missing"
+        assert scene.logs[EXAMPLES].seeks[-1] == (0, 43)
+        scene.offer(EXAMPLES, 43, 45)
+        scene.offer(EXAMPLES, 45, 46)
+        assert await scene.next(turn) == (EXAMPLES, 0, [43, 44, 45])
+        scene.offer(OUTCOMES, 5, 6, partition=1)
+        assert await scene.next(turn) == (OUTCOMES, 1, [5])
+
+    play(scenario())
+
+
+def test_a_rebalance_drops_what_came_before_it() -> None:
+    async def scenario() -> None:
+        scene = Scene()
+        turn = await scene.desk.opened()
+        await scene.desk.begin(BEGINNING)
+        scene.desk.want(frozenset({(EXAMPLES, 0)}))
+        assert scene.desk.trays[EXAMPLES].wants(0)
+        scene.offer(EXAMPLES, 5, 7)
+        assert not scene.desk.trays[EXAMPLES].wants(0), "one batch at a time"
+        await scene.desk.trays[EXAMPLES].release()
+        assert await scene.next(turn) is None
+        assert not scene.desk.current(turn)
+        assert not scene.desk.trays[EXAMPLES].wants(0)
+
+    play(scenario())
+
+
+@pytest.mark.parametrize("offset", [4, 101])
+def test_a_cursor_outside_the_topic_is_refused_with_what_to_do(offset: int) -> None:
+    async def scenario() -> None:
+        scene = Scene()
+        await scene.desk.opened()
+        with pytest.raises(
+            OffsetOutsideLog, match=f"shop.outcomes holds offsets 5 to 100.*{offset}.*--start-over"
+        ):
+            await scene.desk.begin(BEGINNING | {(OUTCOMES, 1): offset})
+
+    play(scenario())
+
+
+def test_lag_counts_what_waits_in_kafka() -> None:
+    async def scenario() -> None:
+        scene = Scene()
+        await scene.desk.opened()
+        await scene.desk.begin(BEGINNING | {(EXAMPLES, 0): 40})
+        assert scene.desk.trays[EXAMPLES].lag() == {0: 60, 1: 95}
+
+    play(scenario())

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from collections import Counter
+from io import StringIO
+
+import pytest
+from aiokafka import ConsumerRecord
+from rich.console import Console
+
+from features.events import Reason, Rejection
+from stream.cli.dead_letters import table_of
+from stream.messages.dead_letter import dead_letter, dead_letter_headers, parse
+
+
+def _record(
+    headers: list[tuple[str, bytes]], key: bytes | None = b"ada", value: bytes | None = b"{"
+) -> ConsumerRecord:
+    return ConsumerRecord("events", 3, 17, 1_772_366_400_000, 1, key, value, None, 0, 0, tuple(headers))
+
+
+def test_a_letter_is_read_as_it_was_written() -> None:
+    own = [("trace", b"\xff\x00"), ("reason", b"mine"), ("original.x", b"")]
+    letter = dead_letter(_record(own), "events", 3, Rejection(0, Reason.NOT_JSON, "no JSON: 'ü'"))
+    read = parse(_record(letter.headers))
+    assert read == letter._replace(original_headers=tuple(own))
+    assert (read.reason, read.partition, read.offset) == ("not_json", 3, 17)
+    assert read.arrived_at == 1_772_366_400_000
+
+
+def test_the_arrival_that_a_replay_names_is_the_letters_arrival() -> None:
+    record = _record([("arrived_at", b"5")])
+    assert dead_letter(record, "events", 3, Rejection(0, Reason.LATE, "")).arrived_at == 5
+
+
+def test_headers_are_text_whatever_the_detail_quotes() -> None:
+    headers = dict(
+        dead_letter_headers("late", "\ud800" + "x" * 9000, topic="t", partition=0, offset=0, arrived_at=0)
+    )
+    assert headers["detail"].decode().startswith("\\ud800xxx")
+    assert len(headers["detail"]) < 1000
+
+
+def test_a_record_without_the_headers_is_no_letter() -> None:
+    whole = dead_letter_headers("late", "", topic="t", partition=0, offset=0, arrived_at=0)
+    assert parse(_record(whole)) is not None
+    for name, _ in whole:
+        assert parse(_record([header for header in whole if header[0] != name])) is None
+    assert parse(_record([*whole[:4], ("offset", b"many"), whole[5]])) is None
+
+
+def test_bytes_that_are_no_text_can_be_shown() -> None:
+    letter = dead_letter(_record([], b"\xff", None), "events", 3, Rejection(0, Reason.NOT_JSON, ""))
+    assert letter.as_dict()["key"] == "\\xff"
+    assert letter.as_dict()["value"] is None
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_a_table_of_80_columns_keeps_every_word_of_reason_place_and_detail(reason: Reason) -> None:
+    detail = "event time 2026-03-01T09:55:00Z is 2 h 5 min older than the watermark 2026-03-01T12:00:00Z"
+    record = _record([], b"c-" + b"1" * 126, b'{"event_id":"' + b"e" * 100 + b'",\n"customer_id":"c-1"}')
+    letters = [dead_letter(record, "intent.events", 11, Rejection(0, reason, detail))] * 3
+    console = Console(file=StringIO(), width=80)
+    console.print(table_of(letters, Counter({str(reason): 1200})))
+    assert isinstance(console.file, StringIO)
+    lines = console.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    first = next(line for line in lines if "2026-03-01 12:00:00" in line)
+    assert f" {reason} " in first
+    assert sum("intent.events[11] 17" in line for line in lines) == 3
+    assert " ".join(line[44:].strip() for line in lines).count(detail) == 3
+    assert f"{reason}: 1,200" in lines[-1]
+    assert len(lines) <= 6 + 3 * 4

@@ -1,0 +1,437 @@
+"""Rule by rule what an owner does, against a log and a store in memory that fail as told."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+
+import pytest
+from aiokafka.errors import KafkaConnectionError
+
+from features.exceptions import IntentError, SchemaMismatch
+from features.store.customer_store import NO_WATERMARK, PartitionRecord
+from stream.ownership import owner
+from stream.ownership.job import Folded, Load, Turn
+from stream.ownership.partitions import JobFailed, OffsetOutsideLog, Ownership, PartitionsChanged, StoreLost
+from tests.stream.fakes import Counting, FakeLog, ScriptedStore, record, truth
+
+CUSTOMERS = ["ada", "grace", "joan", "mary", "hedy"]
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(owner, "PAUSES", (0.001,))
+    monkeypatch.setattr(owner, "IDLE_SECONDS", 0.02)
+    monkeypatch.setattr("stream.ownership.partitions.REJOIN_SECONDS", 0.0)
+    return
+
+
+def log_of(partitions: int = 1, length: int = 60, seed: int = 0) -> FakeLog:
+    chance = random.Random(seed)
+    return FakeLog(
+        {
+            partition: [
+                record(partition, offset, chance.choice(CUSTOMERS))
+                for offset in range(length)
+                if chance.random() < 0.9 or offset == length - 1  # holes
+            ]
+            for partition in range(partitions)
+        }
+    )
+
+
+class Worker:
+    """A worker on a log in memory."""
+
+    def __init__(self, log: FakeLog, store: ScriptedStore, **options: object) -> None:
+        self.log, self.store, self.job = log, store, Counting()
+        self.ownership = Ownership(store, self.job, topic="events", batch_max=5, **options)  # type: ignore[arg-type]
+        self.ownership.attach(log)
+
+    async def __aenter__(self) -> Worker:
+        self.ownership.assign(self.log.records)
+        self._feed = asyncio.create_task(self.log.feed(self.ownership))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.ownership.release()
+        self._feed.cancel()
+        self.ownership.close()
+
+    @property
+    def done(self) -> bool:
+        return self.ownership.progress() == {p: self.log.end(p) for p in self.log.records}
+
+    def assert_exact(self) -> None:
+        assert {p: self.store.counted(p) for p in self.log.records} == {
+            p: truth(records) for p, records in self.log.records.items()
+        }
+
+
+async def until(fact: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not fact():
+            await asyncio.sleep(0.001)
+
+
+def run(scenario: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(scenario())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        [],
+        ["no answer"],
+        ["save", "no answer", "no answer", "save"],
+        ["not reached"],
+        ["save", "void", "void", "save", "void"],
+        ["save", "save", "save", "fell back"],
+        ["save", "save", "fell back", "save", "save", "fell back", "fell back"],
+        ["save", "save", "no answer", "fell back", "void", "not reached", "save", "no answer"],
+        ["save", "wiped"],
+    ],
+    ids=lambda script: ", ".join(script) or "all goes well",
+)
+@pytest.mark.parametrize("cache", [0, 2, 100])
+def test_every_event_is_counted_once_and_in_order_however_saves_end(script: list[str], cache: int) -> None:
+    async def scenario() -> None:
+        async with Worker(log_of(), ScriptedStore(script), cache_customers=cache) as worker:
+            await until(lambda: worker.done and not worker.store.script)
+            worker.assert_exact()
+            assert {offset for _, offset in worker.job.processed} == {r.offset for r in worker.log.records[0]}
+            assert worker.ownership.ready
+            assert worker.ownership.lag() == {0: 0}
+
+    run(scenario)
+
+
+def test_a_saved_but_unanswered_batch_is_not_processed_again() -> None:
+    async def scenario() -> None:
+        async with Worker(log_of(), ScriptedStore(["save", "no answer"])) as worker:
+            await until(lambda: worker.done)
+            assert len(worker.job.processed) == len(worker.log.records[0])
+
+    run(scenario)
+
+
+def test_a_fenced_owner_drops_its_batch_and_rejoins_the_group() -> None:
+    async def scenario() -> None:
+        async with Worker(log_of(), ScriptedStore(["save", "fenced"])) as worker:
+            await asyncio.wait_for(worker.log.rejoined.wait(), 10)
+            found = worker.store.record(0)
+            assert found is not None
+            assert found.token.startswith(b"another")
+            assert not worker.ownership.wants(0)
+            assert sum(count for count, _ in worker.store.counted(0).values()) < len(worker.job.processed)
+            await worker.ownership.release()
+            worker.ownership.assign([0])  # the group gives the partition back
+            await until(lambda: worker.done)
+            worker.assert_exact()
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("lost", [{0}, {3, 9}, {55}, {57, 58, 59}])
+def test_a_batch_that_was_fetched_but_never_came_is_read_again(lost: set[int]) -> None:
+    async def scenario() -> None:
+        log = log_of()
+        log.lose = set(lost)
+        async with Worker(log, ScriptedStore()) as worker:
+            await until(lambda: worker.done)
+            worker.assert_exact()
+
+    run(scenario)
+
+
+def test_a_batch_of_before_a_seek_is_not_counted_again() -> None:
+    async def scenario() -> None:
+        async with Worker(log_of(), ScriptedStore()) as worker:
+            await until(lambda: worker.done)
+            seen = len(worker.job.processed)
+            for start in (0, 30, 56):
+                records = [one for one in worker.log.records[0] if start <= one.offset]
+                worker.ownership.offer(owner.RecordBatch(0, records, start, 60))
+            await asyncio.sleep(0.05)
+            assert len(worker.job.processed) == seen
+            worker.assert_exact()
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("error", [KafkaConnectionError(), TimeoutError(), OSError()])
+def test_an_outage_is_waited_out_however_long(error: Exception) -> None:
+    async def scenario() -> None:
+        worker = Worker(log_of(), ScriptedStore())
+        worker.job.failures = [error] * 30
+        async with worker:
+            await until(lambda: worker.done)
+            worker.assert_exact()
+            assert worker.ownership.refusal is None
+
+    run(scenario)
+
+
+def test_a_store_that_is_away_makes_the_worker_unready_and_loses_nothing() -> None:
+    async def scenario() -> None:
+        store = ScriptedStore()
+        store.away = 10**6
+        async with Worker(log_of(), store) as worker:
+            await until(lambda: "nobody there" in worker.ownership.trouble)
+            assert not worker.ownership.ready
+            store.away = 0
+            await until(lambda: worker.done)
+            worker.assert_exact()
+            store.away = 10**6  # an idle owner notices too
+            await until(lambda: not worker.ownership.ready)
+            store.away = 0
+            await until(lambda: worker.ownership.ready)
+
+    run(scenario)
+
+
+def test_a_job_that_fails_a_few_times_is_run_again() -> None:
+    async def scenario() -> None:
+        worker = Worker(log_of(), ScriptedStore())
+        worker.job.failures = [ZeroDivisionError("oh")] * (owner.JOB_TRIES - 1)
+        async with worker:
+            await until(lambda: worker.done)
+            worker.assert_exact()
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("failures", "refusal"),
+    [([ZeroDivisionError("oh")] * owner.JOB_TRIES, JobFailed), ([SchemaMismatch("older")], SchemaMismatch)],
+)
+def test_a_job_that_cannot_succeed_ends_the_worker_with_one_line(
+    failures: list[Exception], refusal: type[IntentError]
+) -> None:
+    async def scenario() -> None:
+        worker = Worker(log_of(), ScriptedStore())
+        worker.job.failures = list(failures)
+        async with worker:
+            await asyncio.wait_for(worker.ownership.refused.wait(), 10)
+            assert isinstance(worker.ownership.refusal, refusal)
+            assert "\n" not in str(worker.ownership.refusal)
+            assert str(failures[0]) in str(worker.ownership.refusal)
+            assert not worker.ownership.ready
+
+    run(scenario)
+
+
+def recorded(offset: int, partitions: int = 1) -> PartitionRecord:
+    return PartitionRecord(4, bytes(16), offset, NO_WATERMARK, partitions)
+
+
+@pytest.mark.parametrize(
+    ("found", "commit", "earliest", "refusal"),
+    [
+        (None, 12, 0, StoreLost),
+        (None, 0, 0, StoreLost),
+        (recorded(10, partitions=2), 10, 0, PartitionsChanged),
+        (recorded(61), 10, 0, OffsetOutsideLog),
+        (recorded(10), 10, 11, OffsetOutsideLog),
+    ],
+)
+def test_a_record_that_does_not_fit_the_log_is_refused(
+    found: PartitionRecord | None, commit: int, earliest: int, refusal: type[IntentError]
+) -> None:
+    async def scenario() -> None:
+        log, store = log_of(), ScriptedStore()
+        log.commits, log.earliest = {0: commit}, earliest
+        if found:
+            store.claim(0, None, found)
+        async with Worker(log, store) as worker:
+            await asyncio.wait_for(worker.ownership.refused.wait(), 10)
+            assert isinstance(worker.ownership.refusal, refusal)
+            assert "`intent worker --rebuild`" in str(worker.ownership.refusal)
+            assert worker.job.processed == []
+        assert store.record(0) == found
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("found", "commit", "earliest", "first"),
+    [(None, None, 0, 0), (None, None, 7, 7), (recorded(10), None, 0, 10), (recorded(60), 3, 60, None)],
+)
+def test_reading_starts_at_the_record_or_else_at_the_earliest(
+    found: PartitionRecord | None, commit: int | None, earliest: int, first: int | None
+) -> None:
+    async def scenario() -> None:
+        log, store = FakeLog({0: [record(0, offset) for offset in range(60)]}), ScriptedStore()
+        log.earliest, log.commits = earliest, {} if commit is None else {0: commit}
+        if found:
+            store.claim(0, None, found)
+        async with Worker(log, store) as worker:
+            await until(lambda: worker.done)
+            assert [offset for _, offset in worker.job.processed][:1] == ([] if first is None else [first])
+            now = store.record(0)
+            assert now is not None
+            assert now.epoch == (found.epoch if found else 0) + 1
+
+    run(scenario)
+
+
+def test_rebuilding_starts_at_the_earliest_although_kafka_has_a_commit() -> None:
+    async def scenario() -> None:
+        log = log_of()
+        log.commits = {0: 30}
+        async with Worker(log, ScriptedStore(), rebuild=True) as worker:
+            await until(lambda: worker.done)
+            worker.assert_exact()
+
+    run(scenario)
+
+
+def test_rounds_overlap_and_batches_of_one_partition_do_not() -> None:
+    async def scenario() -> None:
+        worker = Worker(log_of(partitions=4), ScriptedStore(), at_once=2)
+        running: list[int] = []
+        most = company = 0
+        inner = worker.job.run
+
+        async def watched(turns: Sequence[Turn], load: Load) -> list[Folded]:
+            nonlocal most, company
+            own = [turn.batch.partition for turn in turns]
+            assert not set(own) & set(running)
+            running.extend(own)
+            most, company = max(most, len(running)), max(company, len(own))
+            await asyncio.sleep(0.002)
+            folded = await inner(turns, load)
+            for partition in own:
+                running.remove(partition)
+            return folded
+
+        worker.job.run = watched  # type: ignore[method-assign]
+        async with worker:
+            await until(lambda: worker.done)
+            worker.assert_exact()
+        assert most > company, "rounds overlapped"
+
+    run(scenario)
+
+
+def test_small_batches_of_several_partitions_make_one_round() -> None:
+    async def scenario() -> None:
+        worker = Worker(log_of(partitions=4, length=1), ScriptedStore())
+        sizes: list[int] = []
+        inner = worker.job.run
+
+        async def watched(turns: Sequence[Turn], load: Load) -> list[Folded]:
+            sizes.append(len(turns))
+            return await inner(turns, load)
+
+        worker.job.run = watched  # type: ignore[method-assign]
+        async with worker:
+            await until(lambda: worker.done)
+            worker.assert_exact()
+        assert max(sizes) > 1
+
+    run(scenario)
+
+
+def test_a_batch_that_cannot_be_done_fails_alone() -> None:
+    async def scenario() -> None:
+        worker = Worker(log_of(partitions=4), ScriptedStore())
+        inner = worker.job.run
+
+        async def breaks(turns: Sequence[Turn], load: Load) -> list[Folded]:
+            if any(turn.batch.partition == 2 for turn in turns):
+                raise ValueError("no")
+            return await inner(turns, load)
+
+        worker.job.run = breaks  # type: ignore[method-assign]
+        async with worker:
+            await until(lambda: worker.ownership.refusal is not None)
+            await until(lambda: all(worker.ownership.progress()[p] == worker.log.end(p) for p in (0, 1, 3)))
+            assert isinstance(worker.ownership.refusal, JobFailed)
+            assert "partition 2" in str(worker.ownership.refusal)
+
+    run(scenario)
+
+
+def test_what_waits_is_bounded_while_the_job_does_not_get_on() -> None:
+    async def scenario() -> None:
+        worker = Worker(log_of(length=5_000), ScriptedStore())
+        go = asyncio.Event()
+        inner = worker.job.run
+
+        async def waits(turns: Sequence[Turn], load: Load) -> list[Folded]:
+            await go.wait()
+            return await inner(turns, load)
+
+        worker.job.run = waits  # type: ignore[method-assign]
+        async with worker:
+            await until(lambda: bool(worker.log.positions.get(0)))
+            await asyncio.sleep(0.05)
+            assert worker.log.positions[0] < 30
+            go.set()
+            await until(lambda: worker.done)
+            worker.assert_exact()
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(("limit", "finished"), [(5.0, True), (0.01, False)])
+def test_a_release_finishes_the_batch_under_way_and_drops_one_that_takes_too_long(
+    limit: float, finished: bool
+) -> None:
+    async def scenario() -> None:
+        worker = Worker(log_of(), ScriptedStore())
+        started, inner = asyncio.Event(), worker.job.run
+
+        async def slow(batch: owner.RecordBatch, claim: object) -> object:
+            started.set()
+            await asyncio.sleep(0.1)
+            return await inner(batch, claim)  # type: ignore[arg-type]
+
+        worker.job.run = slow  # type: ignore[assignment,method-assign]
+        async with worker:
+            await started.wait()
+            await worker.ownership.release(limit)
+            at = worker.ownership.progress()[0]
+            assert (at > 0) == finished
+            stored = worker.store.record(0)
+            assert stored is not None
+            assert stored.next_offset == at
+            worker.job.run = inner  # type: ignore[method-assign]
+            worker.ownership.assign([0])
+            await until(lambda: worker.done)
+            worker.assert_exact()
+
+    run(scenario)
+
+
+def test_expired_states_are_swept_by_their_owner(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(owner, "SWEEP_SECONDS", 0.0)
+
+    async def scenario() -> None:
+        records = [record(0, offset, "old" if offset < 5 else "new") for offset in range(60)]
+        async with Worker(FakeLog({0: records}), ScriptedStore(), state_ttl_ms=20) as worker:
+            await until(lambda: worker.store.customers(0) == ["new"])
+            await until(lambda: worker.done)
+            assert worker.store.counted(0)["new"][0] == 55
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_random_failures_on_several_partitions_change_no_count(seed: int) -> None:
+    async def scenario() -> None:
+        chance = random.Random(seed)
+        outcomes = ["save", "save", "save", "no answer", "void", "not reached", "fell back"]
+        script = ["save"] * 6 + [chance.choice(outcomes) for _ in range(60)]
+        log = log_of(partitions=3, length=300, seed=seed)
+        log.lose = {chance.randrange(300) for _ in range(20)}
+        async with Worker(log, ScriptedStore(script), cache_customers=6) as worker:
+            worker.job.failures = []
+            await until(lambda: worker.done and not worker.store.script)
+            await asyncio.sleep(0.05)
+            await until(lambda: worker.done)
+            worker.assert_exact()
+
+    run(scenario)

@@ -1,0 +1,254 @@
+"""The scorer: the order of its steps, and that running a batch again gives the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+from features.bundle import BANDS, Bundle
+from features.offers import CustomerItems, Offer, OfferPolicy
+from features.state import DAY_MS, States, empty
+from features.store.customer_store import Loaded
+from features.watermark import BEGINNING
+from stream.kafka.batches import RecordBatch
+from stream.messages.dead_letter import DeadLetter
+from stream.messages.score import decode_score
+from stream.ownership.job import Folded
+from stream.scoring.engine import Engine
+from stream.scoring.metrics import ScorerMetrics
+from stream.scoring.publisher import Output, Publisher
+from stream.scoring.recommending import NewestRecommender, Recommender
+from stream.scoring.scorer import Scorer
+from tests.bundles import random_bundle
+from tests.malformed import good
+from tests.stream.records import NOW, PARTITIONS, batch, record
+
+LATENESS = 15 * 60_000
+
+
+class Printer:
+    """A publisher that keeps what it gets, or fails as it is told."""
+
+    def __init__(self, story: list[str]) -> None:
+        self.story = story
+        self.failure: Exception | None = None
+        self.scores: list[tuple[str, bytes | None]] = []
+        self.letters: list[DeadLetter] = []
+
+    async def publish(self, outputs: Sequence[Output]) -> None:
+        self.story.append("produce")
+        [output] = outputs
+        self.scores, self.letters = list(output.scores), list(output.letters)
+        await asyncio.sleep(0)
+        if self.failure is not None:
+            raise self.failure
+        self.story.append("acknowledged")
+
+
+class MemoryTurn:
+    """A partition's part in a round; its states are in memory."""
+
+    batch: RecordBatch
+    watermark = BEGINNING
+
+    def __init__(self, story: list[str]) -> None:
+        self.story = story
+        self.states: dict[str, States] = {}
+        self.items: dict[str, bytes] = {}
+
+    async def load(self, groups: Sequence[Sequence[str]], *, items: bool = False) -> list[Loaded]:
+        self.story.append("load with items" if items else "load")
+        [customers] = groups
+        assert len(set(customers)) == len(customers)
+        states = empty(len(customers))
+        for at, customer in enumerate(customers):
+            if customer in self.states:
+                states[at] = self.states[customer]
+        return [Loaded(states, [self.items.get(customer) for customer in customers] if items else ())]
+
+    def save(self, folded: Folded) -> None:
+        for customer, state in zip(folded.customers, folded.states, strict=True):
+            self.states[customer] = state.copy()
+        self.watermark = folded.watermark
+
+
+class Bench:
+    """A scorer between fakes."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.story: list[str] = []
+        self.printer, self.turn = Printer(self.story), MemoryTurn(self.story)
+        self.clock = 1_000
+        self.metrics = ScorerMetrics("test")
+        engine = Engine(bundle, lateness_ms=LATENESS, ttl_ms=400 * DAY_MS, holdout=0.0)
+        self.scorer = Scorer(
+            engine,
+            cast(Publisher, self.printer),
+            self.metrics,
+            "events",
+            PARTITIONS,
+            clock=lambda: self.clock,
+        )
+
+    def run(self, records: RecordBatch) -> Folded:
+        self.turn.batch = records
+        [folded] = asyncio.run(self.scorer.run([self.turn], self.turn.load))
+        return folded
+
+    def count(self, name: str, **labels: str) -> Any:
+        return self.metrics.registry.get_sample_value(name, labels)
+
+    def events(self) -> list[str | None]:
+        return [value and decode_score(value).event_id for _, value in self.printer.scores]  # type: ignore[misc]
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    folder: Path = tmp_path_factory.mktemp("bundle")
+    return random_bundle(folder)
+
+
+@pytest.fixture
+def bench(bundle: Bundle) -> Bench:
+    return Bench(bundle)
+
+
+GOOD = batch(*(record(at, good(at, NOW + at)) for at in range(4)))
+
+
+def test_states_are_loaded_scores_are_acknowledged_and_only_then_it_returns(bench: Bench) -> None:
+    folded = bench.run(GOOD)
+    assert bench.story == ["load", "produce", "acknowledged"]
+    assert (folded.customers, folded.states["events"].tolist()) == (["anna"], [4])
+    assert folded.watermark == NOW + 3 - LATENESS
+    assert bench.events() == ["good-0", "good-1", "good-2", "good-3"]
+
+
+def test_without_an_acknowledgement_nothing_is_returned_or_counted(bench: Bench) -> None:
+    bench.printer.failure = TimeoutError("no answer")
+    with pytest.raises(TimeoutError, match="no answer"):
+        bench.run(GOOD)
+    assert bench.count("intent_scored_total") == 0
+
+
+def test_a_batch_that_is_run_again_gives_the_same_scores_and_states(bench: Bench) -> None:
+    first, scores = bench.run(GOOD), bench.printer.scores
+    again = bench.run(GOOD)
+    assert again.states.tobytes() == first.states.tobytes()
+    assert bench.printer.scores == scores
+    bench.clock += 1
+    bench.run(GOOD)
+    later = [decode_score(value) for _, value in bench.printer.scores if value]
+    former = [decode_score(value) for _, value in scores if value]
+    assert {score.scored_at for score in later} == {1_001}
+    assert [(s.event_id, s.purchase_intent) for s in later] == [
+        (s.event_id, s.purchase_intent) for s in former
+    ]
+
+
+def test_two_batches_give_the_states_and_scores_of_one(bench: Bench, bundle: Bundle) -> None:
+    other = Bench(bundle)
+    whole = bench.run(GOOD)
+    scores = []
+    for part in (batch(*GOOD.records[:3]), batch(*GOOD.records[3:])):
+        folded = other.run(part)
+        other.turn.save(folded)
+        scores += other.printer.scores
+    assert folded.states.tobytes() == whole.states.tobytes()
+    assert folded.watermark == whole.watermark
+    assert scores == bench.printer.scores
+
+
+def test_bad_records_become_letters_with_their_coordinates(bench: Bench) -> None:
+    headers = [("arrived_at", b"%d" % NOW), ("trace", b"7")]
+    folded = bench.run(
+        batch(record(3, good(1)), record(5, b"\xff", b"bert", headers=headers), record(9, good(2)))
+    )
+    [letter] = bench.printer.letters
+    assert (letter.key, letter.value, letter.reason) == (b"bert", b"\xff", "not_json")
+    assert (letter.topic, letter.offset, letter.arrived_at) == ("events", 5, NOW)
+    assert letter.original_headers == headers
+    assert folded.states["events"].tolist() == [2]
+    assert bench.events() == ["good-1", "good-2"]
+
+
+def test_a_batch_of_bad_records_changes_no_state(bench: Bench) -> None:
+    folded = bench.run(batch(record(0, b"{"), record(1, b"")))
+    assert (list(folded.customers), len(folded.states), folded.watermark) == ([], 0, BEGINNING)
+    assert (bench.printer.scores, len(bench.printer.letters)) == ([], 2)
+
+
+def test_an_erased_customer_has_an_empty_state_and_a_tombstone(bench: Bench) -> None:
+    bench.turn.save(bench.run(GOOD))
+    folded = bench.run(batch(record(4, good(7, NOW + 9)), record(5, None)))
+    assert folded.states.tobytes() == empty(1).tobytes()
+    assert bench.events() == ["good-7", None]
+    folded = bench.run(batch(record(4, None), record(5, good(7, NOW + 9))))
+    assert folded.states["events"].tolist() == [1], "who comes back after the erasure begins anew"
+    assert bench.events() == [None, "good-7"]
+
+
+def test_the_watermark_before_the_batch_is_the_turns(bench: Bench) -> None:
+    bench.turn.watermark = NOW + 2
+    folded = bench.run(GOOD)
+    assert [letter.reason for letter in bench.printer.letters] == ["late", "late"]
+    assert (bench.events(), folded.watermark) == (["good-2", "good-3"], NOW + 2)
+    assert folded.states["events"].tolist() == [2]
+
+
+class Offers:
+    """A recommender's source that has one policy: an offer for every segment and band."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        offers = [
+            Offer(segment=at, segment_name="", band=band, offer="news", text="News", items=["general"])
+            for at in range(len(bundle.segmenter.segments))
+            for band in BANDS
+        ]
+        policy = OfferPolicy(
+            version="p1", bundle="", partitions=PARTITIONS, created_at="", offers=offers, popular=[]
+        )
+        self.current = Recommender(policy, len(bundle.segmenter.segments))
+
+
+def recommended(bench: Bench) -> list[list[str] | None]:
+    scores = [decode_score(value) for _, value in bench.printer.scores if value]
+    return [score.recommendation and score.recommendation.items for score in scores]
+
+
+def test_without_offers_scores_carry_nothing_and_no_items_are_asked_for(bench: Bench) -> None:
+    bench.turn.items["anna"] = CustomerItems("p1", ["own"]).to_bytes()
+    bench.run(GOOD)
+    assert bench.story[0] == "load"
+    assert recommended(bench) == [None] * 4
+    assert all(b"recommendation" not in (value or b"") for _, value in bench.printer.scores)
+
+
+def test_with_offers_scores_carry_the_customers_items_and_are_else_the_same(
+    bench: Bench, bundle: Bundle
+) -> None:
+    bench.run(GOOD)
+    plain = [decode_score(value) for _, value in bench.printer.scores if value]
+    bench.scorer.recommending = cast(NewestRecommender, Offers(bundle))
+    bench.turn.items["anna"] = CustomerItems("p1", ["own"]).to_bytes()
+    bench.story.clear()
+    bench.run(GOOD)
+    assert bench.story == ["load with items", "produce", "acknowledged"]
+    assert recommended(bench) == [["own"]] * 4
+    assert bench.count("intent_recommended_total", source="customer") == 4
+    rich = [decode_score(value) for _, value in bench.printer.scores if value]
+    assert [msgspec.structs.replace(score, recommendation=None) for score in rich] == plain
+
+
+def test_items_from_before_an_erasure_are_not_shown_after_it(bench: Bench, bundle: Bundle) -> None:
+    bench.scorer.recommending = cast(NewestRecommender, Offers(bundle))
+    bench.turn.items["anna"] = CustomerItems("p1", ["own"]).to_bytes()
+    folded = bench.run(batch(record(4, None), record(5, good(7, NOW + 9))))
+    assert recommended(bench) == [["general"]]
+    assert (list(folded.customers), list(folded.erased)) == (["anna"], ["anna"])
+    assert list(bench.run(GOOD).erased) == []
