@@ -22,10 +22,11 @@ demo: $(VENV)/demo.stamp ## Simulate, train, stream through real Kafka and Redis
 test: $(VENV)/dev.stamp ## Run all tests (Kafka and Redis: INTENT_SERVICES=auto|docker|embedded|external)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
-check: $(VENV)/dev.stamp ## Lint, format, types, and documents that are generated from the code
+check: $(VENV)/dev.stamp ## Lint, format, types, layers, and documents that are generated from the code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/test_documents.py
 
 bench: $(VENV)/bench.stamp ## Throughput and latency, side by side with idiomatic Faust, Quix Streams and Bytewax

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from offline.chapters.comparison.section import with_interval
 from offline.chapters.networks.boundary import boundary, picture
 from offline.chapters.networks.demonstration import (
     DURATION,
@@ -26,6 +25,7 @@ from offline.lab.models import MODELS, fit, network, probabilities
 from offline.lab.networks.architectures import Architecture
 from offline.lab.networks.training import Training
 from offline.lab.sampling import QUICK_ROWS, sampled
+from offline.lab.wording import with_interval
 from offline.problems.holdout import hold_out
 from offline.problems.leaks import alone
 from offline.problems.problem import Problem
