@@ -57,14 +57,17 @@ def write(settings: Settings, topic: str, records: Iterable[Record]) -> None:
 
     async def send() -> None:
         async with AIOKafkaProducer(bootstrap_servers=settings.kafka) as producer:
-            for record in records:
-                await producer.send_and_wait(
+            sent = [
+                await producer.send(
                     topic,
                     key=record.key,
                     value=record.value,
                     partition=record.partition,
                     headers=list(record.headers),
                 )
+                for record in records
+            ]
+            await asyncio.gather(*sent)
 
     asyncio.run(send())
 

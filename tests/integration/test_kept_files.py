@@ -1,0 +1,157 @@
+"""A bundle, a Redis and topics that an earlier version wrote are read by this one without any step."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pytest
+import redis
+
+from features import state
+from features.bundle import Bundle
+from stream.kafka.topics import create_topics
+from stream.learning.model.snapshot import Snapshot
+from stream.learning.snapshot_store import SnapshotStore
+from stream.settings import Settings
+from tests.integration.outcome import TOLERANCE, read_topic, scores_by_event, stored_states
+from tests.integration.topics import Record, write
+from tests.integration.workers import ROOT, Fleet, environment, intent, until
+
+KEPT: Final = Path(__file__).parent / "kept"
+
+
+class Kept(NamedTuple):
+    """The run of the earlier version: what it had written, what came then, and what it made of that."""
+
+    redis: Mapping[str, str]
+    topics: Mapping[str, list[Any]]
+    then: list[Any]
+    states: Mapping[str, str]
+    scores: list[Any]
+    learned: Mapping[str, Any]
+
+
+@pytest.fixture(scope="module")
+def kept() -> Kept:
+    with gzip.open(KEPT / "run.json.gz") as file:
+        run = json.load(file)
+    before, after = run["before"], run["after"]
+    return Kept(
+        before["redis"],
+        before["topics"],
+        run["then"]["events"],
+        after["states"],
+        after["scores"],
+        after["learned"],
+    )
+
+
+@pytest.fixture
+def restored(settings: Settings, kept: Kept, tmp_path: Path) -> Iterator[Fleet]:
+    """A fleet on servers that hold what the earlier version had written."""
+    settings = settings.model_copy(update={"bundle": KEPT / "bundle"})
+    create_topics(settings)
+    with redis.Redis.from_url(settings.redis_url) as client:
+        client.mset({_renamed(key, settings): _bytes(value) for key, value in kept.redis.items()})
+    for name, records in kept.topics.items():
+        write(settings, getattr(settings, f"{name}_topic"), [_record(one) for one in records])
+    with Fleet(settings, tmp_path / "logs") as fleet:
+        yield fleet
+
+
+def test_the_kept_bundle_is_loaded() -> None:
+    bundle = Bundle.load(KEPT / "bundle")
+    assert bundle.manifest.version == "b9c5cbf6-f202ad29"
+
+
+def test_worker_and_learner_go_on_where_the_earlier_version_stopped(restored: Fleet, kept: Kept) -> None:
+    settings = restored.settings
+    worker = restored.ready()
+    assert worker.metrics()["intent_online_version"] > 0, "the snapshot was taken over"
+    write(settings, settings.events_topic, [_record(one) for one in kept.then])
+    restored.finish(worker)
+    assert worker.stop()[0] == 0
+
+    _assert_equal_states(stored_states(settings), kept.states)
+    published = scores_by_event(read_topic(settings, settings.scores_topic))
+    wanted = [json.loads(_bytes(value)) for _, _, value, _ in kept.scores]
+    assert len(published) == len(kept.topics["scores"]) + len(wanted)
+    for score in wanted:
+        [found] = published[score["event_id"]]
+        for name in ("purchase_intent", "network_score", "online_score"):
+            assert found.pop(name) == pytest.approx(score.pop(name), abs=TOLERANCE, rel=0)
+        assert {**found, "scored_at": 0} == {**score, "scored_at": 0}
+
+    learner = restored.ready(command="learner")
+    snapshots = SnapshotStore(settings.redis_url, settings.redis_prefix)
+    examples = kept.learned["examples"]
+    until(lambda: learner.check() and _learned(snapshots) >= examples, "all is learned")
+    assert learner.stop()[0] == 0
+    snapshot = Snapshot.from_bytes(snapshots.snapshot() or b"")
+    assert (snapshot.version, _learned(snapshots)) == (kept.learned["version"], examples)
+    for name, values in kept.learned["arrays"].items():
+        np.testing.assert_allclose(snapshot.arrays[name].ravel(), values, rtol=1e-6, atol=1e-9, err_msg=name)
+    snapshots.close()
+
+
+def test_what_people_ask_of_the_kept_topics_and_states_is_answered(restored: Fleet, kept: Kept) -> None:
+    settings = restored.settings
+    score = json.loads(_bytes(kept.topics["scores"][-1][2]))
+
+    def answer(*arguments: str) -> str:
+        run = subprocess.run(
+            intent(*arguments),
+            env=environment(settings),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return run.stdout
+
+    letters = [json.loads(line) for line in answer("dead-letters", "list", "--json").splitlines()]
+    assert [letter["reason"] for letter in letters] == ["not_json"]
+    watched = answer("watch", "--json", "--from-beginning", "--limit", "5").splitlines()
+    assert len(watched) == 5
+    shown = json.loads(answer("customer", "show", score["customer_id"], "--json"))
+    assert shown["customer_id"] == score["customer_id"]
+    assert json.loads(answer("quality", "--json"))["total"]["blend"]["examples"] == 705
+
+
+def _bytes(text: str) -> bytes:
+    return base64.b64decode(text)
+
+
+def _renamed(key: str, settings: Settings) -> str:
+    return key.replace("{kept.", f"{{{settings.redis_prefix}.", 1)
+
+
+def _record(stored: list[Any]) -> Record:
+    partition, key, value, headers = stored
+    return Record(
+        None if key is None else _bytes(key),
+        None if value is None else _bytes(value),
+        partition,
+        [(name, _bytes(raw)) for name, raw in headers],
+    )
+
+
+def _assert_equal_states(found: Mapping[str, bytes], kept: Mapping[str, str]) -> None:
+    wanted = {key.partition("}:c:")[2]: _bytes(value) for key, value in kept.items()}
+    assert found.keys() == wanted.keys()
+    ours = state.from_bytes([found[customer] for customer in wanted])
+    theirs = state.from_bytes(list(wanted.values()))
+    for name in theirs.dtype.names or ():
+        np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-9, err_msg=name)
+
+
+def _learned(snapshots: SnapshotStore) -> float:
+    raw = snapshots.quality()
+    return float(json.loads(raw)["total"]["blend"]["examples"]) if raw else 0.0
