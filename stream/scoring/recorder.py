@@ -15,7 +15,7 @@ from features.watermark import BEGINNING
 from stream.kafka.batches import RecordBatch
 from stream.learning.records import outcomes
 from stream.learning.records.examples import Examples, encode_examples
-from stream.learning.records.frames import Header
+from stream.learning.records.header import Header
 from stream.learning.records.outcomes import Outcomes, encode_outcomes
 from stream.scoring.engine import Scored
 from stream.scoring.intake import Intake

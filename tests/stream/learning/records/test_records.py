@@ -20,7 +20,7 @@ from features.watermark import BEGINNING
 from stream.kafka.batches import RecordBatch
 from stream.kafka.records import CLOSE, CONTROL
 from stream.learning.records.examples import ExampleRecord, Examples, decode_examples, encode_examples
-from stream.learning.records.frames import Header
+from stream.learning.records.header import Header
 from stream.learning.records.outcomes import (
     ERASURE,
     PURCHASE,
