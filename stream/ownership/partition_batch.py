@@ -59,9 +59,7 @@ class PartitionBatch:
         """Return what is to be saved: the changed states, and the partition's record after the batch."""
         new = self.record._replace(next_offset=self.batch.stop, watermark=changes.watermark)
         self.intended = new
-        return Save(
-            self.batch.partition, self.record, new, changes.customers, changes.states, changes.erased
-        )
+        return Save(self.batch.partition, self.record, new, changes.customers, changes.states, changes.erased)
 
     def mark(self, save: Save, error: Exception | None) -> None:
         """Mark the batch as saved, and cache its states; or as failed."""

@@ -118,9 +118,9 @@ class Rounds:
             (part, changes) for part, changes in zip(parts, result.changes, strict=True) if part.awaited
         ]
         saves = [part.intend(changes) for part, changes in awaited]
-        errors = await self._save(saves)  # states and record of a partition are one transaction
-        for (part, _), save, error in zip(awaited, saves, errors, strict=True):
-            part.mark(save, error)
+        faults = await self._save(saves)  # states and record of a partition are one transaction
+        for (part, _), save, fault in zip(awaited, saves, faults, strict=True):
+            part.mark(save, fault)
 
     async def _retry(self, parts: Sequence[PartitionBatch], error: Exception) -> None:
         """Run each batch of a failed round alone, so that only those fail that cannot do otherwise."""

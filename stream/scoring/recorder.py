@@ -19,6 +19,7 @@ from stream.learning.records.outcomes import PURCHASE as PURCHASED
 from stream.scoring.batch import Batch, RecordStatus
 from stream.scoring.engine import Scored
 from stream.scoring.sampling import Sampling
+from stream.settings import Settings, parse_rates
 
 
 class LearnerRecords(NamedTuple):
@@ -124,6 +125,12 @@ class Recorder:
             time,
             [columns.customers[row] for row in rows.tolist()],
         )
+
+
+def recorder_of(settings: Settings, bundle: Bundle) -> Recorder:
+    """Return who writes examples and outcomes of what ``bundle`` scores."""
+    sampling = Sampling(bundle.manifest.example_types, parse_rates(settings.sample))
+    return Recorder(bundle, sampling, settings.lateness_ms)
 
 
 def _encoded(header: Header, examples: Examples, outcomes: Outcomes, before: int) -> LearnerRecords:

@@ -106,7 +106,9 @@ def bench() -> Bench:
     return Bench()
 
 
-def within(bench: Bench, work: Callable[[Rounds], Coroutine[Any, Any, Any]], job: Job[Any, Any] | None = None) -> Any:
+def within(
+    bench: Bench, work: Callable[[Rounds], Coroutine[Any, Any, Any]], job: Job[Any, Any] | None = None
+) -> Any:
     """Return what ``work`` returns."""
 
     async def inner() -> Any:
