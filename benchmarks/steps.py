@@ -41,7 +41,7 @@ from stream.scoring.publisher import Output, Publisher
 from stream.settings import Settings, load_settings
 
 #: Steps, as they follow each other. "checks" is the rest of `read_batches`: keys, partitions, arrivals,
-#: watermark.
+#: watermark, and the columns of the batch.
 STEPS: Final = {
     "read": "read: fetch and parse records",
     "decode": "decode JSON",
@@ -93,7 +93,7 @@ class Stopwatch:
 
     def _share_checks(self) -> None:
         for clock in (self._elapsed, self._work):
-            clock["checks"] = max(clock["intake"] - clock["decode"] - clock["columns"], 0.0)
+            clock["checks"] = max(clock["intake"] - clock["decode"] - clock["columns"] - clock["slots"], 0.0)
 
 
 class Steps(NamedTuple):
@@ -192,8 +192,8 @@ class _Walk:
         with watch("columns"):
             from_events(decoded.events, bundle.manifest.currency)
         with watch("intake"):
-            intake = read_batches([batch], [record.watermark], engine, partitions=PARTITIONS)
-        columns = intake.columns
+            read = read_batches([batch], [record.watermark], engine, partitions=PARTITIONS)
+        columns = read.columns
         with watch("slots"):
             customers, slots = slots_of(columns.customers)
         self.customers += len(customers)
@@ -214,8 +214,8 @@ class _Walk:
         with watch("produce"):
             await self._publisher.publish([Output(batch.partition, list(scores), [])])
         with watch("count"):
-            self._metrics.count([batch], intake, scored, 0.0)
-        saved = record._replace(next_offset=batch.stop, watermark=intake.watermarks[0])
+            self._metrics.count(read, scored, 0.0)
+        saved = record._replace(next_offset=batch.stop, watermark=read.watermarks[0])
         with watch("save"):
             self._store.save(batch.partition, record, saved, customers, states)
         self._records[batch.partition] = saved

@@ -19,7 +19,6 @@ from typing import Any, Final
 from features.bundle import Bundle
 from features.store.offer_store import OfferStore
 from features.store.redis_store import RedisStore
-from stream.exceptions import SettingsError
 from stream.health import health_app, serve_health
 from stream.kafka.broker import check_topics
 from stream.kafka.topics import check_retention
@@ -27,15 +26,14 @@ from stream.kafka.transport import BatchedApp, serve
 from stream.learning.advice import NewestAdvisor
 from stream.learning.snapshot_store import SnapshotStore
 from stream.ownership.partitions import Ownership
-from stream.scoring.engine import Engine
+from stream.scoring.engine import Engine, engine_of
 from stream.scoring.idleness import Idleness
 from stream.scoring.metrics import ScorerMetrics
 from stream.scoring.publisher import Publisher
 from stream.scoring.recommending import NewestRecommender
-from stream.scoring.recorder import Recorder
-from stream.scoring.sampling import Sampling
+from stream.scoring.recorder import recorder_of
 from stream.scoring.scorer import Scorer
-from stream.settings import Settings, parse_rates
+from stream.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -44,96 +42,86 @@ logger = logging.getLogger(__name__)
 _COLLECT_EVERY: Final = 50_000
 
 
-def engine_of(settings: Settings, bundle: Bundle) -> Engine:
-    """Return the engine that scores with ``bundle`` as the settings say.
-
-    Raises
-    ------
-    SettingsError
-        The settings name another currency or time zone than the bundle was trained for.
-    """
-    for name in ("currency", "timezone"):
-        wanted, trained = getattr(settings, name), getattr(bundle.manifest, name)
-        if wanted is not None and wanted != trained:
-            raise SettingsError(
-                f"INTENT_{name.upper()} is {wanted}, but the bundle was trained for {trained}: "
-                "unset it, or train again"
-            )
-    return Engine(
-        bundle, lateness_ms=settings.lateness_ms, ttl_ms=settings.state_ttl_ms, holdout=settings.holdout
-    )
-
-
 async def work(settings: Settings, *, rebuild: bool = False, stop: asyncio.Event | None = None) -> None:
     """Score events until ``stop`` is set, or SIGTERM or SIGINT comes.
 
     Parameters
     ----------
     rebuild
-        Build the states anew from the topic where Redis has lost them, instead of refusing.
+        Build the states again from the topic where Redis has lost them, instead of refusing.
 
     Raises
     ------
     IntentError
         The worker cannot start, or cannot go on.
     """
-    bundle = Bundle.load(settings.bundle)
-    engine = engine_of(settings, bundle)
+    engine = engine_of(settings, Bundle.load(settings.bundle))
     stop = stop or asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:  # closes what was opened, the last first
+        app = await _start(engine, settings, stack, rebuild=rebuild)
+        await serve(app, stop)
+
+
+async def _start(engine: Engine, settings: Settings, stack: AsyncExitStack, *, rebuild: bool) -> BatchedApp:
+    """Check what the worker needs, and put its parts together; nothing is read before the app is served."""
     store = RedisStore(settings.redis_url, settings.redis_prefix)
-    partitions = await _check(settings, store, timedelta(seconds=bundle.manifest.horizon_seconds))
+    stack.callback(store.close)
+    partitions = await _check(settings, store, timedelta(seconds=engine.bundle.manifest.horizon_seconds))
     engine.warm_up()
+    _collect_seldom()
+
+    scorer = await _scorer(engine, partitions, settings, stack)
+    ownership = Ownership(
+        store,
+        scorer,
+        topic=settings.events_topic,
+        batch_max=settings.batch_max,
+        cache_customers=settings.cache_customers,
+        state_ttl_ms=settings.state_ttl_ms,
+        rebuild=rebuild,
+    )
+    scorer.metrics.observe(ownership)
+    if scorer.recorder is not None:
+        idleness = Idleness(
+            ownership,
+            store,
+            scorer.recorder,
+            scorer.publisher,
+            partitions=partitions,
+            seconds=settings.idle.total_seconds(),
+        )
+        await stack.enter_async_context(_beside(idleness.run()))
+    health = health_app(ownership, scorer.metrics.registry)
+    port = await stack.enter_async_context(serve_health(health, settings.http_host, settings.http_port))
+    logger.info("model %s; health and metrics on port %s", engine.bundle.manifest.version, port)
+    return BatchedApp(
+        settings.kafka,
+        settings.group,
+        settings.events_topic,
+        ownership,
+        security=settings.aiokafka_security(),
+        datadir=stack.enter_context(TemporaryDirectory(prefix="intent-")),  # Faust wants one; it stays empty
+    )
+
+
+def _collect_seldom() -> None:
     gc.collect()
     gc.freeze()  # modules, models and compiled code stay until the end: never look at them again
     gc.set_threshold(_COLLECT_EVERY, 20, 100)
 
-    async with AsyncExitStack() as stack:
-        stack.callback(store.close)
-        publisher = await stack.enter_async_context(_publisher(settings))
-        metrics = ScorerMetrics(bundle.manifest.version)
-        scorer = Scorer(engine, publisher, metrics, settings.events_topic, partitions)
-        if settings.learning:
-            await _follow_learner(scorer, settings, stack)
-        if settings.recommendations:
-            await _follow_offers(scorer, settings, stack)
-        ownership = Ownership(
-            store,
-            scorer,
-            topic=settings.events_topic,
-            batch_max=settings.batch_max,
-            cache_customers=settings.cache_customers,
-            state_ttl_ms=settings.state_ttl_ms,
-            rebuild=rebuild,
-        )
-        metrics.observe(ownership)
-        if scorer.recorder is not None and scorer.newest is not None:
-            idleness = Idleness(
-                ownership,
-                store,
-                scorer.recorder,
-                publisher,
-                partitions=partitions,
-                seconds=settings.idle.total_seconds(),
-            )
-            await stack.enter_async_context(_beside(scorer.newest.run(), idleness.run()))
-        scratch = stack.enter_context(
-            TemporaryDirectory(prefix="intent-")
-        )  # Faust wants a folder; it stays empty
-        app = BatchedApp(
-            settings.kafka,
-            settings.group,
-            settings.events_topic,
-            ownership,
-            security=settings.aiokafka_security(),
-            datadir=scratch,
-        )
-        port = await stack.enter_async_context(
-            serve_health(health_app(ownership, metrics.registry), settings.http_host, settings.http_port)
-        )
-        logger.info("model %s; health and metrics on port %s", bundle.manifest.version, port)
-        await serve(app, stop)
+
+async def _scorer(engine: Engine, partitions: int, settings: Settings, stack: AsyncExitStack) -> Scorer:
+    """Return the scorer, with learning and recommendations as the settings say."""
+    publisher = await stack.enter_async_context(_publisher(settings))
+    metrics = ScorerMetrics(engine.bundle.manifest.version)
+    scorer = Scorer(engine, publisher, metrics, settings.events_topic, partitions)
+    if settings.learning:
+        await _follow_learner(scorer, settings, stack)
+    if settings.recommendations:
+        await _follow_offers(scorer, settings, stack)
+    return scorer
 
 
 def _publisher(settings: Settings) -> Publisher:
@@ -157,6 +145,7 @@ async def _follow_learner(scorer: Scorer, settings: Settings, stack: AsyncExitSt
     scorer.newest.warm_up()
     await scorer.newest.look()
     scorer.metrics.observe_advice(scorer.newest)
+    await stack.enter_async_context(_beside(scorer.newest.run()))
 
 
 async def _follow_offers(scorer: Scorer, settings: Settings, stack: AsyncExitStack) -> None:
@@ -167,12 +156,6 @@ async def _follow_offers(scorer: Scorer, settings: Settings, stack: AsyncExitSta
     await scorer.recommending.look()
     scorer.metrics.observe_recommending(scorer.recommending)
     await stack.enter_async_context(_beside(scorer.recommending.run()))
-
-
-def recorder_of(settings: Settings, bundle: Bundle) -> Recorder:
-    """Return who writes examples and outcomes of what ``bundle`` scores."""
-    sampling = Sampling(bundle.manifest.example_types, parse_rates(settings.sample))
-    return Recorder(bundle, sampling, settings.lateness_ms)
 
 
 @asynccontextmanager

@@ -61,9 +61,9 @@ def score(  # noqa: PLR0917  (options of a command)
     from features.bundle import Bundle
     from features.log import ERASED, read_log
     from stream.cli.console import print_json, progress
+    from stream.scoring.engine import engine_of
     from stream.scoring.score_log import score_log
     from stream.settings import load_settings
-    from stream.worker import engine_of
 
     settings = load_settings()
     engine = engine_of(settings, Bundle.load(bundle or settings.bundle))

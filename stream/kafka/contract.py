@@ -46,7 +46,7 @@ class Log(Protocol):
         ...
 
     def rejoin(self) -> None:
-        """Join the consumer group anew."""
+        """Join the consumer group again."""
         ...
 
 

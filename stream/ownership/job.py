@@ -1,27 +1,17 @@
-"""What the owner of a partition asks of its job and of the log, and why it may refuse to go on.
-
-::
-
-    features.exceptions.IntentError
-    └── OwnershipError         a partition cannot be processed until a person has acted
-        ├── StoreLost            the store has no record, but Kafka has a commit
-        ├── OffsetOutsideLog     the recorded offset is not in the topic
-        ├── PartitionsChanged    the topic has another partition count than the states
-        └── JobFailed            the job raises again and again
-"""
+"""The work on a round of batches, in three steps; the owner of the partitions loads before and saves after them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from features.state import States
 from features.store.customer_store import Loaded
 from stream.kafka.batches import RecordBatch
 
 
-class Folded(NamedTuple):
-    """What a job made of a batch.
+class StateChanges(NamedTuple):
+    """What a job changed in one partition; saved together with the partition's progress.
 
     Attributes
     ----------
@@ -41,32 +31,48 @@ class Folded(NamedTuple):
     erased: Sequence[str] = ()
 
 
-class Turn(Protocol):
-    """One partition's part in a round: a batch of its records, and the watermark before them."""
-
-    batch: RecordBatch
+class JobBatch(Protocol):
+    """The batches of a round as a job has read them."""
 
     @property
-    def watermark(self) -> int:
-        """The partition's watermark before the batch, epoch milliseconds."""
+    def customers(self) -> Sequence[Sequence[str]]:
+        """The distinct customers of each partition batch: whose states the job needs."""
+        ...
+
+    @property
+    def with_items(self) -> bool:
+        """Whether the job needs the customers' items too."""
         ...
 
 
-class Load(Protocol):
-    """Loads the states of distinct customers for each turn of a round, empty ones where there are none."""
+class JobResult(Protocol):
+    """What a job made of a round."""
 
-    async def __call__(self, customers: Sequence[Sequence[str]], *, items: bool = False) -> list[Loaded]:
-        """Return for each turn the states and, if asked for, the customers' items."""
+    @property
+    def changes(self) -> Sequence[StateChanges]:
+        """What is to be saved for each partition batch."""
         ...
 
 
-class Job(Protocol):
-    """The work on a round of batches, each of another partition, up to the last acknowledgement.
+B = TypeVar("B", bound=JobBatch)
+R = TypeVar("R", bound=JobResult)
 
-    Runs for several rounds at the same time, and must bear being run again on the same batches, alone or in
-    other company.
+
+class Job(Protocol[B, R]):
+    """The work on a round: batches of several partitions, one of each.
+
+    Runs for several rounds at the same time, and must bear being run again on the same batches, alone or together
+    with others.
     """
 
-    async def run(self, turns: Sequence[Turn], load: Load) -> list[Folded]:
-        """Load, fold, produce and await the broker; return for each turn what is to be saved."""
+    def read(self, batches: Sequence[RecordBatch], watermarks: Sequence[int]) -> B:
+        """Decode and check records; ``watermarks`` are those of the partitions before the batches, epoch ms."""
+        ...
+
+    def score(self, batch: B, loaded: Sequence[Loaded]) -> R:
+        """Fold what was read into the loaded states of each partition batch, and score it."""
+        ...
+
+    async def publish(self, result: R) -> None:
+        """Write everything that came of the round, and return once the broker has acknowledged all of it."""
         ...

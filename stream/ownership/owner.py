@@ -4,13 +4,13 @@ The life of a `PartitionOwner`:
 
 1. *claim*: read the partition's record, raise its epoch, write this worker's token, seek to the recorded
 offset; 2. take what waits from that offset on: drop what lies below, seek back when it lies above; 3. take part in a
-round: the `Job` loads states, folds, produces and awaits the acknowledgements; 4. the changed states and the new record
-are saved in one guarded transaction, then 2. again.
+round: states are loaded, the `Job` scores, publishes and awaits the acknowledgements, and the changed states and the
+new record are saved in one guarded transaction; then 2. again.
 
 After a save that failed or was not answered the record is read again: the new one = saved; this worker's
 token with a lower offset = the store lost its last moments, so the cache is dropped and the reading starts
-again from there; another token = *fenced*, the batch is dropped and the partition given up; none = claimed
-anew, or refused.
+again from there; another token = *fenced*, the batch is dropped and the partition given up; no record = claimed
+again, or refused.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from stream.exceptions import JobFailed, OffsetOutsideLog, PartitionsChanged, St
 from stream.kafka.batches import Backlog, RecordBatch
 from stream.kafka.contract import Bounds, Log
 from stream.ownership.cache import StateCache
-from stream.ownership.rounds import Rounds, Turn
+from stream.ownership.partition_batch import PartitionBatch
+from stream.ownership.rounds import Rounds
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ class Fenced(Exception):
 
 
 @dataclass(frozen=True)
-class Terms:
+class OwnerConfig:
     """What all owners of a worker share."""
 
     store: CustomerStore
@@ -77,7 +78,7 @@ class PartitionOwner:
     ----------
     partition
         The partition.
-    terms
+    config
         What the owners of this worker share.
 
     Attributes
@@ -88,17 +89,17 @@ class PartitionOwner:
         Why the owner does not get on at the moment; empty when all is well.
     """
 
-    def __init__(self, partition: int, terms: Terms) -> None:
+    def __init__(self, partition: int, config: OwnerConfig) -> None:
         self.partition = partition
         self.record: PartitionRecord | None = None
         self.trouble = ""
         self.fetching = False
-        self._terms = terms
-        self._backlog = Backlog(terms.batch_max)
-        self._cache = StateCache(terms.cache_customers)
+        self._config = config
+        self._backlog = Backlog(config.batch_max)
+        self._cache = StateCache(config.cache_customers)
         self._arrived = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._turn: Turn | None = None  # under way, or the last one, whose outcome may be unknown
+        self._latest: PartitionBatch | None = None  # under way, or the last one, whose outcome may be unknown
         self._in_doubt = False
         self._failures = 0
         self._job_failures = 0
@@ -108,7 +109,7 @@ class PartitionOwner:
     @property
     def wants(self) -> bool:
         """Whether there is room for more records. May be asked from any thread."""
-        return self.fetching and self._backlog.records < self._terms.batch_max
+        return self.fetching and self._backlog.records < self._config.batch_max
 
     @property
     def watermark(self) -> int:
@@ -123,8 +124,8 @@ class PartitionOwner:
     def stop(self) -> None:
         """Finish the batch under way, if any, then end `run`."""
         self.fetching = False
-        if self._turn is not None:
-            self._turn.drop()
+        if self._latest is not None:
+            self._latest.drop()
         self._stopping.set()
         self._arrived.set()
 
@@ -153,12 +154,12 @@ class PartitionOwner:
             except KafkaError as error:
                 await self._pause(error, counts=not error.retriable)
             except Exception as error:
-                logger.exception("partition %s of %s: the job failed", self.partition, self._terms.topic)
+                logger.exception("partition %s of %s: the job failed", self.partition, self._config.topic)
                 await self._pause(error, counts=True)
 
     async def _claim(self) -> None:
-        store, log = self._terms.store, self._terms.log
-        found = await self._terms.rounds.call(store.record, self.partition)
+        store, log = self._config.store, self._config.log
+        found = await self._config.rounds.call(store.record, self.partition)
         bounds = await log.bounds(self.partition)
         if found is None:
             committed = await log.committed(self.partition)
@@ -167,9 +168,9 @@ class PartitionOwner:
         else:
             self._check(found, bounds)
             stored = found
-        mine = found._replace(epoch=found.epoch + 1, token=self._terms.token)
+        mine = found._replace(epoch=found.epoch + 1, token=self._config.token)
         try:
-            await self._terms.rounds.call(store.claim, self.partition, stored, mine)
+            await self._config.rounds.call(store.claim, self.partition, stored, mine)
         except StoreConflict:
             return  # another claim came first, or the answer was lost: read again
         self._cache.drop()
@@ -177,18 +178,18 @@ class PartitionOwner:
         await self._seek(mine.next_offset)
         logger.info(
             "partition %s of %s: epoch %s from offset %s",
-            self.partition, self._terms.topic, mine.epoch, mine.next_offset,
+            self.partition, self._config.topic, mine.epoch, mine.next_offset,
         )  # fmt: skip
 
     async def _advance(self, record: PartitionRecord) -> None:
         batch = await self._next(record.next_offset)
         if batch is None:
             return
-        self._turn = turn = Turn(batch, record, self._cache)
+        self._latest = part = PartitionBatch(batch, record, self._cache)
         self._in_doubt = True
-        if not await self._terms.rounds.take(turn):
+        if not await self._config.rounds.take(part):
             return
-        self.record, self._in_doubt = turn.intended, False
+        self.record, self._in_doubt = part.intended, False
         self._failures, self._job_failures, self.trouble = 0, 0, ""
         await self._sweep()
 
@@ -207,33 +208,33 @@ class PartitionOwner:
         if batch.start > expected:
             logger.warning(
                 "partition %s of %s: records from %s came where %s was expected, reading again",
-                self.partition, self._terms.topic, batch.start, expected,
+                self.partition, self._config.topic, batch.start, expected,
             )  # fmt: skip
             await self._seek(expected)
             return None
         if was_full and self.wants:
-            self._terms.log.wake()
+            self._config.log.wake()
         return batch
 
     async def _look_round(self, expected: int) -> None:
-        position = self._terms.log.position(self.partition)
+        position = self._config.log.position(self.partition)
         if position is not None and position > expected and not self._backlog:
             logger.warning(
                 "partition %s of %s: records %s to %s were fetched but never came, reading again",
-                self.partition, self._terms.topic, expected, position,
+                self.partition, self._config.topic, expected, position,
             )  # fmt: skip
             await self._seek(expected)
         self._in_doubt = (
-            await self._terms.rounds.call(self._terms.store.record, self.partition) != self.record
+            await self._config.rounds.call(self._config.store.record, self.partition) != self.record
         )
         await self._sweep()
         self._failures, self.trouble = 0, ""
 
     async def _settle(self, record: PartitionRecord) -> None:
         """Find out what is stored after a save, or a job, that did not come to its end."""
-        found = await self._terms.rounds.call(self._terms.store.record, self.partition)
+        found = await self._config.rounds.call(self._config.store.record, self.partition)
         self._cache.drop()
-        if found is not None and found.token != self._terms.token:
+        if found is not None and found.token != self._config.token:
             raise Fenced(
                 f"partition {self.partition} was claimed by {found.token.hex()[:8]}, epoch {found.epoch}"
             )
@@ -243,31 +244,31 @@ class PartitionOwner:
         if found.next_offset < record.next_offset:
             logger.warning(
                 "partition %s of %s: the store fell back from offset %s to %s, reading again",
-                self.partition, self._terms.topic, record.next_offset, found.next_offset,
+                self.partition, self._config.topic, record.next_offset, found.next_offset,
             )  # fmt: skip
-        saved = self._turn is not None and found == self._turn.intended
+        saved = self._latest is not None and found == self._latest.intended
         self.record = found
         if not saved:
             await self._seek(found.next_offset)
-        self._turn, self._in_doubt = None, False
+        self._latest, self._in_doubt = None, False
 
     async def _seek(self, offset: int) -> None:
         self.fetching = False
         self._backlog.clear()
-        await self._terms.log.seek(self.partition, offset)
+        await self._config.log.seek(self.partition, offset)
         self._backlog.clear()  # what arrived meanwhile was fetched before
         self.fetching = not self._stopping.is_set()
-        self._terms.log.wake()
+        self._config.log.wake()
 
     async def _sweep(self) -> None:
         """Delete some states that the watermark proves expired, now and then."""
-        ttl, record = self._terms.state_ttl_ms, self.record
+        ttl, record = self._config.state_ttl_ms, self.record
         if ttl is None or record is None or record.watermark == NO_WATERMARK or self._in_doubt:
             return
         if time.monotonic() - self._swept_at >= SWEEP_SECONDS:
             self._swept_at = time.monotonic()
-            self._cursor, _ = await self._terms.rounds.call(
-                self._terms.store.sweep,
+            self._cursor, _ = await self._config.rounds.call(
+                self._config.store.sweep,
                 self.partition,
                 record,
                 record.watermark - ttl,
@@ -282,27 +283,27 @@ class PartitionOwner:
         if counts and self._job_failures >= JOB_TRIES:
             at = "" if self.record is None else f" from offset {self.record.next_offset} on"
             raise JobFailed(
-                f"partition {self.partition} of {self._terms.topic}{at} failed {self._job_failures} times, "
+                f"partition {self.partition} of {self._config.topic}{at} failed {self._job_failures} times, "
                 f"last with {type(error).__name__}: {error}; the log above has the details"
             ) from error
         if self._failures in (1, 10) or self._failures % 100 == 0:
-            logger.warning("partition %s of %s: %s", self.partition, self._terms.topic, error)
+            logger.warning("partition %s of %s: %s", self.partition, self._config.topic, error)
         self._in_doubt = True
         delay = PAUSES[min(self._failures, len(PAUSES)) - 1]
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), delay)
 
     def _unclaimed(self, committed: int | None, bounds: Bounds) -> PartitionRecord:
-        if committed is not None and not self._terms.rebuild:
+        if committed is not None and not self._config.rebuild:
             raise StoreLost(
-                f"Redis has no record of partition {self.partition} of {self._terms.topic}, but Kafka has "
+                f"Redis has no record of partition {self.partition} of {self._config.topic}, but Kafka has "
                 f"a commit at {committed}: its states were lost. Restore Redis, or build the states again "
                 "from the topic with `intent worker --rebuild`"
             )
-        return PartitionRecord(0, self._terms.token, bounds.earliest, NO_WATERMARK, bounds.partitions)
+        return PartitionRecord(0, self._config.token, bounds.earliest, NO_WATERMARK, bounds.partitions)
 
     def _check(self, found: PartitionRecord, bounds: Bounds) -> None:
-        topic = self._terms.topic
+        topic = self._config.topic
         start_over = (
             "set another INTENT_REDIS_PREFIX and build the states again with `intent worker --rebuild`"
         )
@@ -315,6 +316,6 @@ class PartitionOwner:
         if not bounds.earliest <= found.next_offset <= bounds.latest:
             raise OffsetOutsideLog(
                 f"partition {self.partition} of {topic} holds offsets {bounds.earliest} to {bounds.latest}, "
-                f"but its states go on at {found.next_offset}: the topic was made anew, or events expired "
-                f"unread; {start_over}"
+                f"but its states go on at {found.next_offset}: the topic was created again, or events "
+                f"expired before they were read; {start_over}"
             )

@@ -13,15 +13,14 @@ import secrets
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Any, Final
 
 from features.exceptions import IntentError
 from features.store.customer_store import TOKEN_BYTES, CustomerStore
-from stream.exceptions import JobFailed, OffsetOutsideLog, OwnershipError, PartitionsChanged, StoreLost
 from stream.kafka.batches import RecordBatch
-from stream.kafka.contract import RELEASE_SECONDS, Bounds, Log
-from stream.ownership.job import Folded, Job
-from stream.ownership.owner import Fenced, PartitionOwner, Terms
+from stream.kafka.contract import RELEASE_SECONDS, Log
+from stream.ownership.job import Job
+from stream.ownership.owner import Fenced, OwnerConfig, PartitionOwner
 from stream.ownership.rounds import Rounds
 from stream.texts import counted
 
@@ -71,7 +70,7 @@ class Ownership:
     def __init__(
         self,
         store: CustomerStore,
-        job: Job,
+        job: Job[Any, Any],
         *,
         topic: str,
         batch_max: int = 4000,
@@ -104,7 +103,7 @@ class Ownership:
         """Begin to own ``partitions``, and only these."""
         assert self._log is not None
         wanted = sorted(partitions)
-        terms = Terms(
+        config = OwnerConfig(
             store=self._store,
             log=self._log,
             topic=self.topic,
@@ -115,7 +114,7 @@ class Ownership:
             state_ttl_ms=self._state_ttl_ms,
             rebuild=self._rebuild,
         )
-        self._owners = {partition: PartitionOwner(partition, terms) for partition in wanted}
+        self._owners = {partition: PartitionOwner(partition, config) for partition in wanted}
         self._tasks = {
             partition: asyncio.create_task(self._own(owner), name=f"owner of {self.topic}-{partition}")
             for partition, owner in self._owners.items()
@@ -201,26 +200,10 @@ class Ownership:
         try:
             await owner.run()
         except Fenced as fence:
-            logger.warning("fenced: %s; joining the group anew", fence)
+            logger.warning("fenced: %s; joining the group again", fence)
             owner.stop()
             await asyncio.sleep(max(0.0, REJOIN_SECONDS - (time.monotonic() - started)))
             self._log.rejoin()
         except IntentError as error:
             owner.stop()
             self.refuse(error)
-
-
-__all__ = [
-    "RELEASE_SECONDS",
-    "Bounds",
-    "Fenced",
-    "Folded",
-    "Job",
-    "JobFailed",
-    "Log",
-    "OffsetOutsideLog",
-    "Ownership",
-    "OwnershipError",
-    "PartitionsChanged",
-    "StoreLost",
-]

@@ -12,60 +12,21 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from functools import partial
-from typing import Final, NamedTuple, ParamSpec, TypeVar
+from typing import Any, Final, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.state import States
-from features.store.customer_store import CustomerStore, Load, Loaded, PartitionRecord, Save
-from stream.kafka.batches import RecordBatch
-from stream.ownership.cache import StateCache
+from features.store.customer_store import CustomerStore, Load, Loaded, Save
 from stream.ownership.job import Job
+from stream.ownership.partition_batch import PartitionBatch
 
 # A round may begin beside another if it holds at least this part of a full one.
 _LARGE: Final = 4
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-class Turn:
-    """One partition's part in a round.
-
-    Attributes
-    ----------
-    batch
-        The records.
-    record
-        The partition's record before them.
-    intended
-        The record that is, or was to be, saved; ``None`` as long as the job has not ended.
-    """
-
-    def __init__(self, batch: RecordBatch, record: PartitionRecord, cache: StateCache) -> None:
-        self.batch = batch
-        self.record = record
-        self.cache = cache
-        self.intended: PartitionRecord | None = None
-        self.ended: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._dropped = False
-
-    @property
-    def watermark(self) -> int:
-        """See `stream.ownership.job.Turn.watermark`."""
-        return self.record.watermark
-
-    def drop(self) -> None:
-        """Take no part, unless the round has begun."""
-        self._dropped = True
-
-    def skipped(self) -> bool:
-        """Whether nobody waits for the turn any more."""
-        if self._dropped and not self.ended.done():
-            self.ended.set_result(False)
-        return self.ended.done()
 
 
 class Rounds:
@@ -85,54 +46,54 @@ class Rounds:
     """
 
     def __init__(
-        self, job: Job, store: CustomerStore, executor: Executor, *, round_max: int, at_once: int
+        self, job: Job[Any, Any], store: CustomerStore, executor: Executor, *, round_max: int, at_once: int
     ) -> None:
         self._job = job
         self._store = store
         self._executor = executor
         self._round_max = round_max
         self._at_once = at_once
-        self._waiting: deque[Turn] = deque()
+        self._waiting: deque[PartitionBatch] = deque()
         self._records = 0  # that wait
         self._scheduled = False
         self._running: set[asyncio.Task[None]] = set()
 
-    async def take(self, turn: Turn) -> bool:
+    async def take(self, part: PartitionBatch) -> bool:
         """Work on a batch and save what came of it; return whether it was done (``False``: dropped before).
 
         Raises
         ------
         StoreError
-            The save failed, or was not answered; ``turn.intended`` was to be saved.
+            The save failed, or was not answered; ``part.intended`` was to be saved.
         Exception
             The job failed.
         """
-        self._waiting.append(turn)
-        self._records += len(turn.batch.records)
+        self._waiting.append(part)
+        self._records += len(part.batch.records)
         self._schedule()
-        return await turn.ended
+        return await part.ended
 
     def _schedule(self) -> None:
         large = self._records >= self._round_max // _LARGE
         if self._waiting and not self._scheduled and len(self._running) < (self._at_once if large else 1):
             self._scheduled = True
-            # Not at once: whoever comes in this turn of the loop takes part.
+            # Not at once: whoever comes in this iteration of the event loop takes part.
             asyncio.get_running_loop().call_soon(self._begin)
 
     def _begin(self) -> None:
         self._scheduled = False
-        turns: list[Turn] = []
+        parts: list[PartitionBatch] = []
         records = 0
         while self._waiting and (
-            not turns or records + len(self._waiting[0].batch.records) <= self._round_max
+            not parts or records + len(self._waiting[0].batch.records) <= self._round_max
         ):
-            turn = self._waiting.popleft()
-            self._records -= len(turn.batch.records)
-            if not turn.skipped():
-                turns.append(turn)
-                records += len(turn.batch.records)
-        if turns:
-            task = asyncio.create_task(self._round(turns), name="round")
+            part = self._waiting.popleft()
+            self._records -= len(part.batch.records)
+            if not part.skipped():
+                parts.append(part)
+                records += len(part.batch.records)
+        if parts:
+            task = asyncio.create_task(self._round(parts), name="round")
             self._running.add(task)
             task.add_done_callback(self._end)
         self._schedule()
@@ -142,40 +103,41 @@ class Rounds:
         task.result()
         self._schedule()
 
-    async def _round(self, turns: Sequence[Turn]) -> None:
+    async def _round(self, parts: Sequence[PartitionBatch]) -> None:
+        """Load, score, publish, save, mark: all that happens to batches; empty ones move their partitions on too."""
+        job = self._job
         try:
-            # Batches without records take part: the job may have to say that it has seen the stretch.
-            folded = await self._job.run(turns, partial(self.load, turns))
+            batch = job.read([part.batch for part in parts], [part.watermark for part in parts])
+            loaded = await self.load(parts, batch.customers, items=batch.with_items)
+            result = job.score(batch, loaded)
+            await job.publish(result)  # returns once the broker has acknowledged everything
         except Exception as error:
-            if len(turns) == 1:
-                _fail(turns[0], error)
-                return
-            for turn in turns:  # one by one, so that only those fail that cannot do otherwise
-                await self._round([turn])
+            await self._retry(parts, error)
             return
-        saves = []
-        for turn, made in zip(turns, folded, strict=True):
-            if not turn.ended.done():
-                new = turn.record._replace(next_offset=turn.batch.stop, watermark=made.watermark)
-                turn.intended = new
-                save = Save(turn.batch.partition, turn.record, new, made.customers, made.states, made.erased)
-                saves.append((turn, save))
-        if saves:
-            await self._save(saves)
+        awaited = [
+            (part, changes) for part, changes in zip(parts, result.changes, strict=True) if part.awaited
+        ]
+        saves = [part.intend(changes) for part, changes in awaited]
+        faults = await self._save(saves)  # states and record of a partition are one transaction
+        for (part, _), save, fault in zip(awaited, saves, faults, strict=True):
+            part.mark(save, fault)
 
-    async def _save(self, saves: Sequence[tuple[Turn, Save]]) -> None:
-        try:
-            errors = await self.call(self._store.save_many, [save for _, save in saves])
-        except Exception as error:
-            for turn, _ in saves:
-                _fail(turn, error)
+    async def _retry(self, parts: Sequence[PartitionBatch], error: Exception) -> None:
+        """Run each batch of a failed round alone, so that only those fail that cannot do otherwise."""
+        if len(parts) == 1:
+            parts[0].fail(error)
             return
-        for (turn, save), fault in zip(saves, errors, strict=True):
-            if fault is not None:
-                _fail(turn, fault)
-            elif not turn.ended.done():
-                turn.cache.put(save.customers, save.states)
-                turn.ended.set_result(True)
+        for part in parts:
+            await self._round([part])
+
+    async def _save(self, saves: Sequence[Save]) -> Sequence[Exception | None]:
+        """Return for each save ``None``, or why it failed or was not answered."""
+        if not saves:
+            return []
+        try:
+            return await self.call(self._store.save_many, saves)
+        except Exception as error:
+            return [error] * len(saves)
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the store in a thread."""
@@ -184,10 +146,10 @@ class Rounds:
         )
 
     async def load(
-        self, turns: Sequence[Turn], customers: Sequence[Sequence[str]], *, items: bool = False
+        self, parts: Sequence[PartitionBatch], customers: Sequence[Sequence[str]], *, items: bool = False
     ) -> list[Loaded]:
         """Return states from the caches, and from the store what is not there; items always from the store."""
-        found = [_Found(turn, own, *turn.cache.get(own)) for turn, own in zip(turns, customers, strict=True)]
+        found = [_Found(part, own, *part.cache.get(own)) for part, own in zip(parts, customers, strict=True)]
         loads = [one.load(items=items) for one in found]
         wanted = [load for load in loads if load.customers or load.items_of]
         loaded = iter(await self.call(self._store.load_many, wanted) if wanted else ())
@@ -198,9 +160,9 @@ class Rounds:
 
 
 class _Found(NamedTuple):
-    """What the cache of a turn's partition has: states, and the positions of those that it has not."""
+    """What a partition's cache has: states, and the positions of those that it has not."""
 
-    turn: Turn
+    part: PartitionBatch
     customers: Sequence[str]
     states: States
     missing: NDArray[np.intp]
@@ -208,14 +170,9 @@ class _Found(NamedTuple):
     def load(self, *, items: bool) -> Load:
         """Return what is to be asked for."""
         unknown = [self.customers[at] for at in self.missing]
-        return Load(self.turn.batch.partition, unknown, self.turn.record, self.customers if items else ())
+        return Load(self.part.batch.partition, unknown, self.part.record, self.customers if items else ())
 
     def with_stored(self, stored: Loaded) -> Loaded:
         """Return everything together."""
         self.states[self.missing] = stored.states
         return Loaded(self.states, stored.items)
-
-
-def _fail(turn: Turn, error: Exception) -> None:
-    if not turn.ended.done():
-        turn.ended.set_exception(error)

@@ -23,7 +23,9 @@ from features.partition import partitions_of
 from features.state import States, empty
 from features.vector import Vectors
 from features.watermark import BEGINNING, Judged, judge
+from stream.exceptions import SettingsError
 from stream.scoring.decisions import actions, held_out
+from stream.settings import Settings
 
 if TYPE_CHECKING:
     from stream.learning.model.advisor import Advisor
@@ -121,6 +123,26 @@ class Engine:
         partitions_of([b"c"], 1)
         self.admit(columns.time, columns.time, BEGINNING)
         self.score(columns, ["c"], np.zeros(1, np.int64), empty(1))
+
+
+def engine_of(settings: Settings, bundle: Bundle) -> Engine:
+    """Return the engine that scores with ``bundle`` as the settings say.
+
+    Raises
+    ------
+    SettingsError
+        The settings name another currency or time zone than the bundle was trained for.
+    """
+    for name in ("currency", "timezone"):
+        wanted, trained = getattr(settings, name), getattr(bundle.manifest, name)
+        if wanted is not None and wanted != trained:
+            raise SettingsError(
+                f"INTENT_{name.upper()} is {wanted}, but the bundle was trained for {trained}: "
+                "unset it, or train again"
+            )
+    return Engine(
+        bundle, lateness_ms=settings.lateness_ms, ttl_ms=settings.state_ttl_ms, holdout=settings.holdout
+    )
 
 
 def slots_of(customers: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:

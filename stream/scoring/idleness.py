@@ -91,8 +91,11 @@ class Idleness:
             and self._declared.get(partition) != (offset, newest)
         }
         if news:
-            lessons = {partition: self._recorder.idle(*told) for partition, told in news.items()}
-            await self._publisher.publish([Output(p, **lesson._asdict()) for p, lesson in lessons.items()])
+            outputs = []
+            for partition, (offset, watermark) in news.items():
+                examples, outcomes = self._recorder.idle(offset, watermark)
+                outputs.append(Output(partition, examples=examples, outcomes=outcomes))
+            await self._publisher.publish(outputs)
             self._declared |= news
 
     def _silent(self) -> dict[int, int]:

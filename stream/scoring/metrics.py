@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,15 +11,13 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from features.columns import ERASE
 from features.watermark import BEGINNING
+from stream.scoring.batch import Batch, RecordStatus
 
 if TYPE_CHECKING:
-    from stream.kafka.batches import RecordBatch
     from stream.learning.advice import NewestAdvisor
     from stream.ownership.partitions import Ownership
     from stream.scoring.engine import Scored
-    from stream.scoring.intake import Intake
     from stream.scoring.recommending import NewestRecommender, Recommended
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -88,25 +86,24 @@ class ScorerMetrics:
             registry=self.registry,
         ).set_function(lambda: int(bool(recommending.refusal)))
 
-    def count(self, batches: Sequence[RecordBatch], intake: Intake, scored: Scored, seconds: float) -> None:
-        """Count batches that were scored and acknowledged together."""
-        records = sum(len(batch.records) for batch in batches)
-        self._events.inc(records)
+    def count(self, batch: Batch, scored: Scored, seconds: float) -> None:
+        """Count what was scored and acknowledged together."""
+        self._events.inc(len(batch))
         self._scored.inc(len(scored.rows))
         self._duplicates.inc(scored.duplicates)
-        self._erased.inc(int(np.count_nonzero(intake.columns.type == ERASE)))
-        self._foreign.inc(int(np.count_nonzero(intake.columns.foreign)))
-        for reason, number in Tally(rejection.reason for rejection in intake.rejections).items():
+        self._erased.inc(int(np.count_nonzero(batch.status == RecordStatus.ERASE)))
+        self._foreign.inc(int(np.count_nonzero(batch.columns.foreign)))
+        for reason, number in Tally(rejection.reason for rejection in batch.rejections).items():
             self._dead_letters.labels(reason.value).inc(number)
         for band, number in zip(
             ("low", "medium", "high"), np.bincount(scored.band, minlength=3), strict=True
         ):
             self._bands.labels(band).inc(int(number))
         self._seconds.observe(seconds)
-        self._sizes.observe(records)
-        for batch, watermark in zip(batches, intake.watermarks, strict=True):
+        self._sizes.observe(len(batch))
+        for part, watermark in zip(batch.parts, batch.watermarks, strict=True):
             if watermark != BEGINNING:
-                self._watermark.labels(str(batch.partition)).set(watermark / 1000)
+                self._watermark.labels(str(part.partition)).set(watermark / 1000)
 
     def count_recommended(self, recommended: Recommended) -> None:
         """Count what scores carry beside themselves."""

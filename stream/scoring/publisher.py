@@ -93,8 +93,8 @@ class Publisher:
             letters = ((letter.key, letter.value, letter.headers) for letter in output.letters)
             acknowledgements += await self._send(self._scores, output.partition, scores)
             acknowledgements += await self._send(self._dead_letters, output.partition, letters)
-            for topic, lessons in ((self._examples, output.examples), (self._outcomes, output.outcomes)):
-                records = ((None, lesson, _NO_HEADERS) for lesson in lessons)
+            for topic, values in ((self._examples, output.examples), (self._outcomes, output.outcomes)):
+                records = ((None, value, _NO_HEADERS) for value in values)
                 acknowledgements += await self._send(topic, output.partition, records)
         await asyncio.gather(*acknowledgements)
 

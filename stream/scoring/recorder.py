@@ -12,17 +12,17 @@ from features.bundle import Bundle
 from features.columns import ERASE
 from features.events import PURCHASE
 from features.watermark import BEGINNING
-from stream.kafka.batches import RecordBatch
-from stream.learning.records import outcomes
 from stream.learning.records.examples import Examples, encode_examples
-from stream.learning.records.frames import Header
-from stream.learning.records.outcomes import Outcomes, encode_outcomes
+from stream.learning.records.header import Header
+from stream.learning.records.outcomes import ERASURE, Outcomes, encode_outcomes
+from stream.learning.records.outcomes import PURCHASE as PURCHASED
+from stream.scoring.batch import Batch, RecordStatus
 from stream.scoring.engine import Scored
-from stream.scoring.intake import Intake
 from stream.scoring.sampling import Sampling
+from stream.settings import Settings, parse_rates
 
 
-class Lessons(NamedTuple):
+class LearnerRecords(NamedTuple):
     """Records of the examples and of the outcomes topic."""
 
     examples: Sequence[bytes] = ()
@@ -48,57 +48,34 @@ class Recorder:
         self._sampling = sampling
         self._lateness_ms = lateness_ms
 
-    def lessons(
-        self, batches: Sequence[RecordBatch], watermarks: Sequence[int], intake: Intake, scored: Scored
-    ) -> list[Lessons]:
-        """Return the records about each batch.
-
-        Parameters
-        ----------
-        watermarks
-            Of each batch's partition before the batch.
-        intake, scored
-            What was made of all batches together.
-        """
-        records = [record for batch in batches for record in batch.records]
-        offsets = np.array([records[at].offset for at in intake.at], np.int64)
-        types = intake.columns.type
-        kept = self._sampling.keep(types[scored.rows], intake.columns.event_hash[scored.rows])
+    def records(self, batch: Batch, scored: Scored) -> list[LearnerRecords]:
+        """Return the records about each partition batch."""
+        columns, rows = batch.columns, batch.rows
+        types = columns.type
+        kept = self._sampling.keep(types[scored.rows], columns.event_hash[scored.rows])
         sampled = np.flatnonzero(kept)
-        told = np.sort(
-            np.concatenate([scored.rows[types[scored.rows] == PURCHASE], np.flatnonzero(types == ERASE)])
-        )
-        ends = [0, *intake.ends]
-        example_ends = np.searchsorted(scored.rows[sampled], ends).tolist()
-        outcome_ends = np.searchsorted(told, ends).tolist()
-        closes = np.array([records[at].offset for at in intake.closes], np.int64)
-        close_ends = np.searchsorted(
-            intake.closes, np.cumsum([0, *(len(batch.records) for batch in batches)])
-        ).tolist()
-        lessons = []
-        for number, (batch, before) in enumerate(zip(batches, watermarks, strict=True)):
-            header = Header(
-                batch.start,
-                batch.stop,
-                intake.watermarks[number],
-                tuple(closes[close_ends[number] : close_ends[number + 1]].tolist()),
-                0,
-                self._bundle,
-                self._features,
-            )
-            mine = sampled[example_ends[number] : example_ends[number + 1]]
-            own = told[outcome_ends[number] : outcome_ends[number + 1]]
-            examples = self._examples(batch.partition, intake, scored, offsets, mine)
-            happened = self._outcomes(intake, offsets, own, ends[number], before)
-            lessons.append(
-                Lessons(
-                    list(encode_examples(header, examples, before)),
-                    list(encode_outcomes(header, happened, before)),
-                )
-            )
-        return lessons
+        bought = scored.rows[types[scored.rows] == PURCHASE]
+        happened = np.sort(np.concatenate([bought, np.flatnonzero(types == ERASE)]))
+        closes = batch.where(RecordStatus.CLOSE)
+        written = []
+        for part, before, watermark, own_rows, own_closes, own_examples, own_outcomes in zip(
+            batch.parts,
+            batch.watermarks_before,
+            batch.watermarks,
+            batch.split(rows),
+            batch.split(closes),
+            batch.split(rows[scored.rows[sampled]]),
+            batch.split(rows[happened]),
+            strict=True,
+        ):
+            closed = tuple(batch.offset[closes[own_closes]].tolist())
+            header = Header(part.start, part.stop, watermark, closed, 0, self._bundle, self._features)
+            examples = self._examples(batch, scored, sampled[own_examples])
+            outcomes = self._outcomes(batch, happened[own_outcomes], own_rows.start, before)
+            written.append(_encoded(header, examples, outcomes, before))
+        return written
 
-    def idle(self, offset: int, watermark: int) -> Lessons:
+    def idle(self, offset: int, watermark: int) -> LearnerRecords:
         """Return the records that declare a partition idle.
 
         Parameters
@@ -109,27 +86,17 @@ class Recorder:
             How far event time is, told by the other partitions, epoch ms.
         """
         header = Header(offset, offset, watermark, (), 0, self._bundle, self._features)
-        return Lessons(
-            list(encode_examples(header, Examples.none(), watermark)),
-            list(encode_outcomes(header, Outcomes.none(), watermark)),
-        )
+        return _encoded(header, Examples.none(), Outcomes.none(), watermark)
 
-    def _examples(
-        self,
-        partition: int,
-        intake: Intake,
-        scored: Scored,
-        offsets: NDArray[np.int64],
-        at: NDArray[np.intp],
-    ) -> Examples:
+    def _examples(self, batch: Batch, scored: Scored, at: NDArray[np.intp]) -> Examples:
         """Return the scored events ``at`` these positions as examples."""
-        columns, rows = intake.columns, scored.rows[at]
-        picked = rows.tolist()
+        columns, rows = batch.columns, scored.rows[at]
+        picked, records = rows.tolist(), batch.rows[rows]
         kinds = columns.type[rows]
         whole = len(at) == len(scored.vectors)
         return Examples(
-            np.full(len(at), partition, np.int32),
-            offsets[rows],
+            batch.partition[records].astype(np.int32),
+            batch.offset[records],
             [columns.event_ids[row] for row in picked],
             [columns.customers[row] for row in picked],
             kinds,
@@ -140,13 +107,11 @@ class Recorder:
             scored.vectors if whole else scored.vectors[at],
         )
 
-    def _outcomes(
-        self, intake: Intake, offsets: NDArray[np.int64], rows: NDArray[np.intp], first: int, before: int
-    ) -> Outcomes:
-        """Return the purchases and erasures in these ``rows`` of a batch that begins with row ``first``."""
+    def _outcomes(self, batch: Batch, rows: NDArray[np.intp], first: int, before: int) -> Outcomes:
+        """Return the purchases and erasures in these ``rows`` of a partition batch that begins with row ``first``."""
         if not len(rows):
             return Outcomes.none()
-        columns = intake.columns
+        columns = batch.columns
         erased = columns.type[rows] == ERASE
         time = columns.time[rows]
         if erased.any():
@@ -155,8 +120,20 @@ class Recorder:
             marks = np.maximum(np.maximum.accumulate(reached), before)
             time = np.where(erased, marks[rows - first], time)
         return Outcomes(
-            np.where(erased, outcomes.ERASURE, outcomes.PURCHASE).astype(np.uint8),
-            offsets[rows],
+            np.where(erased, ERASURE, PURCHASED).astype(np.uint8),
+            batch.offset[batch.rows[rows]],
             time,
             [columns.customers[row] for row in rows.tolist()],
         )
+
+
+def recorder_of(settings: Settings, bundle: Bundle) -> Recorder:
+    """Return who writes examples and outcomes of what ``bundle`` scores."""
+    sampling = Sampling(bundle.manifest.example_types, parse_rates(settings.sample))
+    return Recorder(bundle, sampling, settings.lateness_ms)
+
+
+def _encoded(header: Header, examples: Examples, outcomes: Outcomes, before: int) -> LearnerRecords:
+    return LearnerRecords(
+        list(encode_examples(header, examples, before)), list(encode_outcomes(header, outcomes, before))
+    )

@@ -1,28 +1,79 @@
-"""The scorer: what happens to a batch of events, up to the broker's last acknowledgement."""
+"""The scorer: what happens to the batches of a round, up to the broker's last acknowledgement."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain
 
 import numpy as np
-from numpy.typing import NDArray
 
-from features.columns import ERASE
 from features.store.customer_store import Loaded
 from stream.kafka.batches import RecordBatch
 from stream.learning.advice import NewestAdvisor
-from stream.messages.dead_letter import dead_letter
-from stream.ownership.job import Folded, Load, Turn
+from stream.messages.dead_letter import DeadLetter, dead_letter
+from stream.ownership.job import StateChanges
+from stream.scoring.batch import Batch, RecordStatus
 from stream.scoring.encoding import encode_scores, with_tombstones
-from stream.scoring.engine import Engine, Scored, slots_of
-from stream.scoring.intake import Intake, read_batches
+from stream.scoring.engine import Engine, Scored
+from stream.scoring.intake import read_batches
 from stream.scoring.metrics import ScorerMetrics
 from stream.scoring.publisher import Output, Publisher
-from stream.scoring.recommending import NewestRecommender
-from stream.scoring.recorder import Recorder
+from stream.scoring.recommending import NewestRecommender, Recommended, Recommender
+from stream.scoring.recorder import LearnerRecords, Recorder
+
+
+@dataclass(frozen=True, slots=True)
+class ScorerBatch:
+    """The batches of a round as the scorer has read them: a `stream.ownership.job.JobBatch`.
+
+    Attributes
+    ----------
+    batch
+        The records.
+    recommender
+        Adds recommendations to the scores, ``None`` where they are to carry none.
+    began
+        When the round began, in seconds of `time.perf_counter`.
+    """
+
+    batch: Batch
+    recommender: Recommender | None
+    began: float
+
+    @property
+    def customers(self) -> list[list[str]]:
+        """See `stream.ownership.job.JobBatch.customers`."""
+        return [self.batch.customers[own] for own in self.batch.customer_slices]
+
+    @property
+    def with_items(self) -> bool:
+        """See `stream.ownership.job.JobBatch.with_items`."""
+        return self.recommender is not None
+
+
+@dataclass(frozen=True, slots=True)
+class ScorerResult:
+    """What the scorer made of a round: a `stream.ownership.job.JobResult`.
+
+    Attributes
+    ----------
+    read
+        What it was made of.
+    scored, recommended
+        The scores, and what they recommend.
+    outputs
+        What is to be written for each partition batch.
+    changes
+        What is to be saved for each partition batch.
+    """
+
+    read: ScorerBatch
+    scored: Scored
+    recommended: Recommended | None
+    outputs: Sequence[Output]
+    changes: Sequence[StateChanges]
 
 
 @dataclass(slots=True)
@@ -36,7 +87,7 @@ class Scorer:
     publisher
         Writes scores and dead letters.
     metrics
-        Counted once per batch.
+        Counted once per round.
     topic, partitions
         The events topic and its partition count.
     recorder
@@ -59,92 +110,77 @@ class Scorer:
     recommending: NewestRecommender | None = None
     clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000
 
-    async def run(self, turns: Sequence[Turn], load: Load) -> list[Folded]:
-        """Score batches; what it returns is saved with the partitions' records.
-
-        1. read: decode, check keys, judge against the watermarks
-        2. load the customers' states, and their items where there are offers
-        3. fold the events, score each, and add what to recommend
-        4. produce scores, tombstones and dead letters, examples and outcomes, and wait for the acknowledgements
-        """
+    def read(self, batches: Sequence[RecordBatch], watermarks: Sequence[int]) -> ScorerBatch:
+        """Decode, check keys, and judge against the watermarks."""
         began = time.perf_counter()
-        batches = [turn.batch for turn in turns]
-        watermarks = [turn.watermark for turn in turns]
-        intake = read_batches(batches, watermarks, self.engine, partitions=self.partitions)
-        customers, slots = slots_of(intake.columns.customers)
-        ends = _ends(slots, intake.ends)
-        groups = [customers[start:end] for start, end in pairwise([0, *ends])]
-        recommender = None if self.recommending is None else self.recommending.current
-        loaded = await load(groups, items=recommender is not None)
-        together = loaded[0].states if len(loaded) == 1 else np.concatenate([part.states for part in loaded])
+        batch = read_batches(batches, watermarks, self.engine, partitions=self.partitions)
+        return ScorerBatch(batch, None if self.recommending is None else self.recommending.current, began)
+
+    def score(self, read: ScorerBatch, loaded: Sequence[Loaded]) -> ScorerResult:
+        """Fold the events, score each, add what to recommend, and encode all that is to be written and saved."""
+        batch, recommender = read.batch, read.recommender
+        states = loaded[0].states if len(loaded) == 1 else np.concatenate([part.states for part in loaded])
         advisor = None if self.newest is None else self.newest.current
-        scored = self.engine.score(intake.columns, customers, slots, together, advisor)
-        erased = np.unique(slots[intake.columns.type == ERASE]).tolist()
-        recommended = (
-            None if recommender is None else recommender.recommend(scored, slots, _items(loaded, erased))
-        )
-        scores = encode_scores(
-            self.engine.bundle, intake.columns, scored, self.clock(), recommended and recommended.each
-        )
-        outputs = self._outputs(batches, intake, scores, scored)
-        if self.recorder is not None:
-            lessons = self.recorder.lessons(batches, watermarks, intake, scored)
-            outputs = [
-                output._replace(**lesson._asdict()) for output, lesson in zip(outputs, lessons, strict=True)
-            ]
-        await self.publisher.publish(outputs)
-        self.metrics.count(batches, intake, scored, time.perf_counter() - began)
-        if recommended is not None:
-            self.metrics.count_recommended(recommended)
-        return [
-            Folded(
-                own,
-                together[start:end],
+        scored = self.engine.score(batch.columns, batch.customers, batch.slots, states, advisor)
+        erased = np.unique(batch.slots[batch.status[batch.rows] == RecordStatus.ERASE])
+        recommended = None
+        if recommender is not None:
+            recommended = recommender.recommend(scored, batch.slots, _items(loaded, erased.tolist()))
+        each = None if recommended is None else recommended.each
+        scores = encode_scores(self.engine.bundle, batch.columns, scored, self.clock(), each)
+        changes = [
+            StateChanges(
+                batch.customers[own],
+                states[own],
                 watermark,
-                [customers[slot] for slot in erased if start <= slot < end],
+                [batch.customers[slot] for slot in erased.tolist() if own.start <= slot < own.stop],
             )
-            for own, (start, end), watermark in zip(
-                groups, pairwise([0, *ends]), intake.watermarks, strict=True
+            for own, watermark in zip(batch.customer_slices, batch.watermarks, strict=True)
+        ]
+        return ScorerResult(read, scored, recommended, self._outputs(batch, scores, scored), changes)
+
+    async def publish(self, result: ScorerResult) -> None:
+        """Write scores, tombstones, dead letters, examples and outcomes; count them once they are acknowledged."""
+        await self.publisher.publish(result.outputs)
+        read = result.read
+        self.metrics.count(read.batch, result.scored, time.perf_counter() - read.began)
+        if result.recommended is not None:
+            self.metrics.count_recommended(result.recommended)
+
+    def _outputs(self, batch: Batch, scores: list[tuple[str, bytes]], scored: Scored) -> list[Output]:
+        """Return what is to be written for each partition batch."""
+        published = batch.status == RecordStatus.ERASE
+        published[batch.rows[scored.rows]] = True
+        records = with_tombstones(scores, batch.columns, scored)
+        letters = self._letters(batch)
+        rejected = np.array([rejection.index for rejection in batch.rejections], np.intp)
+        if self.recorder is None:
+            learner = [LearnerRecords()] * len(batch.parts)
+        else:
+            learner = self.recorder.records(batch, scored)
+        return [
+            Output(part.partition, records[own], letters[refused], *for_learner)
+            for part, own, refused, for_learner in zip(
+                batch.parts,
+                batch.split(np.flatnonzero(published)),
+                batch.split(rejected),
+                learner,
+                strict=True,
             )
         ]
 
-    def _outputs(
-        self, batches: Sequence[RecordBatch], intake: Intake, scores: list[tuple[str, bytes]], scored: Scored
-    ) -> list[Output]:
-        """Return what is to be written for each batch's partition."""
-        records = with_tombstones(scores, intake.columns, scored)
-        if len(batches) == 1:
-            ends = [len(records)]
-        else:
-            rows = np.sort(np.append(scored.rows, np.flatnonzero(intake.columns.type == ERASE)))
-            ends = np.searchsorted(rows, intake.ends).tolist()
-        rejected = iter(intake.rejections)
-        rejection = next(rejected, None)
-        outputs, first = [], 0
-        for batch, (start, end) in zip(batches, pairwise([0, *ends]), strict=True):
-            letters = []
-            while rejection is not None and rejection.index < first + len(batch.records):
-                record = batch.records[rejection.index - first]
-                letters.append(dead_letter(record, self.topic, batch.partition, rejection))
-                rejection = next(rejected, None)
-            first += len(batch.records)
-            outputs.append(Output(batch.partition, records[start:end], letters))
-        return outputs
+    def _letters(self, batch: Batch) -> list[DeadLetter]:
+        return [
+            dead_letter(
+                batch.records[rejection.index], self.topic, int(batch.partition[rejection.index]), rejection
+            )
+            for rejection in batch.rejections
+        ]
 
 
 def _items(loaded: Sequence[Loaded], erased: Sequence[int]) -> list[bytes | None]:
     """Return the items that the customers had, none for those erased: theirs are from before the erasure."""
-    items = [one for part in loaded for one in part.items]
+    items = list(chain.from_iterable(part.items for part in loaded))
     for slot in erased:
         items[slot] = None
     return items
-
-
-def _ends(slots: NDArray[np.int64], row_ends: Sequence[int]) -> list[int]:
-    """Return for each batch how many customers there are up to its end: each has a partition of its own."""
-    ends, known = [], 0
-    for start, end in pairwise([0, *row_ends]):
-        if end > start:
-            known = max(known, int(slots[start:end].max()) + 1)
-        ends.append(known)
-    return ends

@@ -14,15 +14,13 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from features.exceptions import IntentError
 from features.store.redis_store import RedisStore
 from stream.kafka.transport import BatchedApp, serve
-from stream.ownership.job import Folded, Load, Turn
 from stream.ownership.partitions import Ownership
-from tests.stream.fakes import Counting
+from tests.stream.fakes import Counted, Counting
 
 
 class SlowCounting(Counting):
@@ -33,12 +31,10 @@ class SlowCounting(Counting):
         self._journal = os.open(journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self._pause = pause
 
-    async def run(self, turns: Sequence[Turn], load: Load) -> list[Folded]:
-        folded = await super().run(turns, load)
+    async def publish(self, counted: Counted) -> None:
         await asyncio.sleep(self._pause)
-        for batch in (turn.batch for turn in turns):
+        for batch in counted.batches:
             os.write(self._journal, f"{batch.partition} {batch.start} {batch.stop}\n".encode())
-        return folded
 
 
 async def main(  # noqa: PLR0917 (in the order of the command line)

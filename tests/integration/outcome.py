@@ -15,10 +15,9 @@ from kafka import KafkaConsumer, TopicPartition
 from features.bundle import Bundle
 from features.partition import partitions_of
 from features.state import to_bytes
-from stream.scoring.engine import Engine
+from stream.scoring.engine import Engine, engine_of
 from stream.scoring.score_log import ScoredLog, score_log
 from stream.settings import Settings
-from stream.worker import engine_of
 
 #: How far a published probability may be from that of the log's scoring.
 TOLERANCE = 1e-6

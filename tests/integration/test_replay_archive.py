@@ -19,10 +19,10 @@ from stream.exceptions import TopicMismatch
 from stream.logs.archive import archive
 from stream.logs.overtaken import overtaken
 from stream.logs.replay import replay
+from stream.scoring.engine import engine_of
 from stream.scoring.score_log import ScoredLog, score_log
 from stream.settings import Settings
 from stream.texts import moment
-from stream.worker import engine_of
 from tests.bundles import random_bundle
 from tests.integration.topics import Record, environment, held, write
 from tests.stream.logs.logs import START, events_of, random_log

@@ -12,12 +12,14 @@ from kafka.admin import KafkaAdminClient
 from kafka.structs import TopicPartition
 
 from features import state
-from features.store.customer_store import NO_WATERMARK, MemoryStore, PartitionRecord
+from features.store.customer_store import NO_WATERMARK, Loaded, MemoryStore, PartitionRecord
+from stream.exceptions import OffsetOutsideLog
 from stream.kafka.batches import RecordBatch
 from stream.kafka.transport import BatchedApp, serve
-from stream.ownership.job import Folded, Load, Turn
-from stream.ownership.partitions import OffsetOutsideLog, Ownership
+from stream.ownership.job import StateChanges
+from stream.ownership.partitions import Ownership
 from stream.settings import Settings
+from tests.stream.fakes import Counted, Read
 
 EXPECTED = list(range(400))
 
@@ -28,9 +30,15 @@ class Collecting:
     def __init__(self) -> None:
         self.batches: list[RecordBatch] = []
 
-    async def run(self, turns: Sequence[Turn], load: Load) -> list[Folded]:
-        self.batches += [turn.batch for turn in turns]
-        return [Folded((), state.empty(0), 0) for _ in turns]
+    def read(self, batches: Sequence[RecordBatch], watermarks: Sequence[int]) -> Read:
+        self.batches += batches
+        return Read(batches, watermarks, [() for _ in batches])
+
+    def score(self, read: Read, loaded: Sequence[Loaded]) -> Counted:
+        return Counted(read.batches, [StateChanges((), state.empty(0), 0) for _ in read.batches])
+
+    async def publish(self, counted: Counted) -> None:
+        """Nothing is published."""
 
     def values(self, partition: int = 0) -> list[bytes | None]:
         return [one.value for batch in self.batches if batch.partition == partition for one in batch.records]

@@ -222,7 +222,7 @@ def test_a_recreated_topic_is_refused_until_the_states_start_anew(fleet: Fleet, 
     run_once(fleet, simulated(100, 1, 1))
     _recreate(fleet.settings)
     line = refusal(fleet.start())
-    assert "the topic was made anew" in line
+    assert "the topic was created again" in line
     assert "INTENT_REDIS_PREFIX" in line
     assert "`intent worker --rebuild`" in line
 

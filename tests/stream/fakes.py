@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from threading import RLock
+from typing import NamedTuple
 
 import numpy as np
 from aiokafka import ConsumerRecord
@@ -13,10 +14,10 @@ from aiokafka import ConsumerRecord
 from features import state
 from features.exceptions import StoreConflict, StoreUnavailable
 from features.state import STATE_VERSION, States
-from features.store.customer_store import MemoryStore, PartitionRecord
+from features.store.customer_store import Loaded, MemoryStore, PartitionRecord
 from stream.kafka.batches import RecordBatch
 from stream.kafka.contract import Bounds
-from stream.ownership.job import Folded, Load, Turn
+from stream.ownership.job import StateChanges
 from stream.ownership.partitions import Ownership
 
 
@@ -82,6 +83,22 @@ class FakeLog:
         return self.records[partition][-1].offset + 1 if self.records[partition] else 0
 
 
+class Read(NamedTuple):
+    """Batches with their partitions' watermarks and their customers."""
+
+    batches: Sequence[RecordBatch]
+    watermarks: Sequence[int]
+    customers: Sequence[Sequence[str]]
+    with_items: bool = False
+
+
+class Counted(NamedTuple):
+    """What is to be saved for each batch."""
+
+    batches: Sequence[RecordBatch]
+    changes: Sequence[StateChanges]
+
+
 class Counting:
     """Counts events per customer, with a hash of the offsets in the order in which they were folded."""
 
@@ -89,18 +106,22 @@ class Counting:
         self.processed: list[tuple[int, int]] = []
         self.failures: list[Exception] = []
 
-    async def run(self, turns: Sequence[Turn], load: Load) -> list[Folded]:
-        customers = [list(dict.fromkeys(one.key.decode() for one in turn.batch.records)) for turn in turns]
-        states = [loaded.states for loaded in await load(customers)]
+    def read(self, batches: Sequence[RecordBatch], watermarks: Sequence[int]) -> Read:
+        customers = [list(dict.fromkeys(one.key.decode() for one in batch.records)) for batch in batches]  # type: ignore[union-attr]
+        return Read(batches, watermarks, customers)
+
+    def score(self, read: Read, loaded: Sequence[Loaded]) -> Counted:
         if self.failures:
             raise self.failures.pop(0)
-        for turn, own, rows in zip(turns, customers, states, strict=True):
-            self.processed += [(turn.batch.partition, one.offset) for one in turn.batch.records]
-            fold(rows, own, turn.batch)
-        return [
-            Folded(own, rows, max(turn.watermark, turn.batch.records[-1].timestamp))
-            for turn, own, rows in zip(turns, customers, states, strict=True)
-        ]
+        changes = []
+        for batch, watermark, own, (states, _) in zip(*read[:3], loaded, strict=True):
+            self.processed += [(batch.partition, one.offset) for one in batch.records]
+            fold(states, own, batch)
+            changes.append(StateChanges(own, states, max(watermark, batch.records[-1].timestamp)))
+        return Counted(read.batches, changes)
+
+    async def publish(self, counted: Counted) -> None:
+        """Nothing is published."""
 
 
 def fold(states: States, customers: Sequence[str], batch: RecordBatch) -> None:

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from features.watermark import BEGINNING
-from stream.learning.records.frames import Header
+from stream.learning.records.header import Header
 
 #: Before the first record nobody knows which source offset comes first.
 UNKNOWN: Final = -1

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from features.exceptions import SchemaMismatch
 from features.vector import WIDTH, Vectors
-from stream.learning.records.frames import EXAMPLES, RECORD_BYTES, Header, pack, stretches, unpack
+from stream.learning.records.header import EXAMPLES, RECORD_BYTES, Header, pack, stretches, unpack
 from stream.learning.records.texts import lengths_of, texts_from_bytes, texts_to_bytes
 
 # One example without its identifiers: offset, as_of, kind, weight, segment, logit, vector and two lengths.

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.exceptions import SchemaMismatch
-from stream.learning.records.frames import OUTCOMES, RECORD_BYTES, Header, pack, stretches, unpack
+from stream.learning.records.header import OUTCOMES, RECORD_BYTES, Header, pack, stretches, unpack
 from stream.learning.records.texts import lengths_of, texts_from_bytes, texts_to_bytes
 
 PURCHASE: Final = 0

@@ -14,7 +14,7 @@ from stream.learning.labels.cursors import Progress
 from stream.learning.labels.minibatches import BATCH_EXAMPLES, BATCH_MS
 from stream.learning.labels.waiting import MiniBatch, Waiting
 from stream.learning.records.examples import Examples, decode_examples, encode_examples
-from stream.learning.records.frames import RECORD_BYTES, Header
+from stream.learning.records.header import RECORD_BYTES, Header
 from stream.learning.records.outcomes import ERASURE, PURCHASE, Outcomes, decode_outcomes, encode_outcomes
 
 MINUTE = 60_000

@@ -11,10 +11,11 @@ from aiokafka.errors import KafkaConnectionError
 
 from features.exceptions import IntentError, SchemaMismatch
 from features.store.customer_store import NO_WATERMARK, PartitionRecord
+from stream.exceptions import JobFailed, OffsetOutsideLog, PartitionsChanged, StoreLost
+from stream.kafka.batches import RecordBatch
 from stream.ownership import owner
-from stream.ownership.job import Folded, Load, Turn
-from stream.ownership.partitions import JobFailed, OffsetOutsideLog, Ownership, PartitionsChanged, StoreLost
-from tests.stream.fakes import Counting, FakeLog, ScriptedStore, record, truth
+from stream.ownership.partitions import Ownership
+from tests.stream.fakes import Counted, Counting, FakeLog, Read, ScriptedStore, record, truth
 
 CUSTOMERS = ["ada", "grace", "joan", "mary", "hedy"]
 
@@ -292,21 +293,23 @@ def test_rounds_overlap_and_batches_of_one_partition_do_not() -> None:
         worker = Worker(log_of(partitions=4), ScriptedStore(), at_once=2)
         running: list[int] = []
         most = company = 0
-        inner = worker.job.run
+        inner = worker.job.read
 
-        async def watched(turns: Sequence[Turn], load: Load) -> list[Folded]:
+        def begins(batches: Sequence[RecordBatch], watermarks: Sequence[int]) -> Read:
             nonlocal most, company
-            own = [turn.batch.partition for turn in turns]
+            own = [batch.partition for batch in batches]
             assert not set(own) & set(running)
             running.extend(own)
             most, company = max(most, len(running)), max(company, len(own))
-            await asyncio.sleep(0.002)
-            folded = await inner(turns, load)
-            for partition in own:
-                running.remove(partition)
-            return folded
+            return inner(batches, watermarks)
 
-        worker.job.run = watched  # type: ignore[method-assign]
+        async def ends(counted: Counted) -> None:
+            await asyncio.sleep(0.002)
+            for batch in counted.batches:
+                running.remove(batch.partition)
+
+        worker.job.read = begins  # type: ignore[method-assign]
+        worker.job.publish = ends  # type: ignore[method-assign]
         async with worker:
             await until(lambda: worker.done)
             worker.assert_exact()
@@ -319,13 +322,13 @@ def test_small_batches_of_several_partitions_make_one_round() -> None:
     async def scenario() -> None:
         worker = Worker(log_of(partitions=4, length=1), ScriptedStore())
         sizes: list[int] = []
-        inner = worker.job.run
+        inner = worker.job.read
 
-        async def watched(turns: Sequence[Turn], load: Load) -> list[Folded]:
-            sizes.append(len(turns))
-            return await inner(turns, load)
+        def watched(batches: Sequence[RecordBatch], watermarks: Sequence[int]) -> Read:
+            sizes.append(len(batches))
+            return inner(batches, watermarks)
 
-        worker.job.run = watched  # type: ignore[method-assign]
+        worker.job.read = watched  # type: ignore[method-assign]
         async with worker:
             await until(lambda: worker.done)
             worker.assert_exact()
@@ -337,14 +340,14 @@ def test_small_batches_of_several_partitions_make_one_round() -> None:
 def test_a_batch_that_cannot_be_done_fails_alone() -> None:
     async def scenario() -> None:
         worker = Worker(log_of(partitions=4), ScriptedStore())
-        inner = worker.job.run
+        inner = worker.job.read
 
-        async def breaks(turns: Sequence[Turn], load: Load) -> list[Folded]:
-            if any(turn.batch.partition == 2 for turn in turns):
+        def breaks(batches: Sequence[RecordBatch], watermarks: Sequence[int]) -> Read:
+            if any(batch.partition == 2 for batch in batches):
                 raise ValueError("no")
-            return await inner(turns, load)
+            return inner(batches, watermarks)
 
-        worker.job.run = breaks  # type: ignore[method-assign]
+        worker.job.read = breaks  # type: ignore[method-assign]
         async with worker:
             await until(lambda: worker.ownership.refusal is not None)
             await until(lambda: all(worker.ownership.progress()[p] == worker.log.end(p) for p in (0, 1, 3)))
@@ -358,13 +361,11 @@ def test_what_waits_is_bounded_while_the_job_does_not_get_on() -> None:
     async def scenario() -> None:
         worker = Worker(log_of(length=5_000), ScriptedStore())
         go = asyncio.Event()
-        inner = worker.job.run
 
-        async def waits(turns: Sequence[Turn], load: Load) -> list[Folded]:
+        async def waits(counted: Counted) -> None:
             await go.wait()
-            return await inner(turns, load)
 
-        worker.job.run = waits  # type: ignore[method-assign]
+        worker.job.publish = waits  # type: ignore[method-assign]
         async with worker:
             await until(lambda: bool(worker.log.positions.get(0)))
             await asyncio.sleep(0.05)
@@ -382,14 +383,13 @@ def test_a_release_finishes_the_batch_under_way_and_drops_one_that_takes_too_lon
 ) -> None:
     async def scenario() -> None:
         worker = Worker(log_of(), ScriptedStore())
-        started, inner = asyncio.Event(), worker.job.run
+        started, inner = asyncio.Event(), worker.job.publish
 
-        async def slow(batch: owner.RecordBatch, claim: object) -> object:
+        async def slow(counted: Counted) -> None:
             started.set()
             await asyncio.sleep(0.1)
-            return await inner(batch, claim)  # type: ignore[arg-type]
 
-        worker.job.run = slow  # type: ignore[assignment,method-assign]
+        worker.job.publish = slow  # type: ignore[method-assign]
         async with worker:
             await started.wait()
             await worker.ownership.release(limit)
@@ -398,7 +398,7 @@ def test_a_release_finishes_the_batch_under_way_and_drops_one_that_takes_too_lon
             stored = worker.store.record(0)
             assert stored is not None
             assert stored.next_offset == at
-            worker.job.run = inner  # type: ignore[method-assign]
+            worker.job.publish = inner  # type: ignore[method-assign]
             worker.ownership.assign([0])
             await until(lambda: worker.done)
             worker.assert_exact()

@@ -10,33 +10,48 @@ from typing import Any
 import pytest
 
 from features import state
+from features.exceptions import StoreError
 from features.state import STATE_VERSION, States
-from features.store.customer_store import NO_WATERMARK, Load, Loaded, MemoryStore, PartitionRecord
+from features.store.customer_store import NO_WATERMARK, Load, Loaded, MemoryStore, PartitionRecord, Save
+from stream.kafka.batches import RecordBatch
 from stream.ownership.cache import StateCache
-from stream.ownership.job import Folded, Job, Turn
-from stream.ownership.job import Load as LoadStates
+from stream.ownership.job import Job, StateChanges
+from stream.ownership.partition_batch import PartitionBatch
 from stream.ownership.rounds import Rounds
-from stream.ownership.rounds import Turn as RoundTurn
+from tests.stream.fakes import Counted, Read
 from tests.stream.records import batch, record
 
 
 class CountingStore(MemoryStore):
-    """A store that takes note of what is loaded."""
+    """A store that takes note of what is loaded and saved."""
 
     def __init__(self) -> None:
         super().__init__()
         self.loads: list[list[Load]] = []
+        self.story: list[str] = []
 
     def load_many(self, loads: Sequence[Load]) -> list[Loaded]:
         self.loads.append(list(loads))
+        self.story.append("load")
         return super().load_many(loads)
+
+    def save_many(self, saves: Sequence[Save]) -> list[StoreError | None]:
+        self.story.append("save")
+        return super().save_many(saves)
 
 
 class Erasing:
     """A job in which every customer is erased, comes back, and has a state of one event."""
 
-    async def run(self, turns: Sequence[Turn], load: LoadStates) -> list[Folded]:
-        return [Folded(["ada"], states(1), NO_WATERMARK, ["ada"]) for _ in turns]
+    def read(self, batches: Sequence[RecordBatch], watermarks: Sequence[int]) -> Read:
+        return Read(batches, watermarks, [["ada"] for _ in batches])
+
+    def score(self, read: Read, loaded: Sequence[Loaded]) -> Counted:
+        erased = StateChanges(["ada"], states(1), NO_WATERMARK, ["ada"])
+        return Counted(read.batches, [erased for _ in read.batches])
+
+    async def publish(self, counted: Counted) -> None:
+        """Nothing is published."""
 
 
 def states(*counts: int) -> States:
@@ -45,12 +60,35 @@ def states(*counts: int) -> States:
     return rows
 
 
+class Telling(Erasing):
+    """Tells what it does; the broker acknowledges as it is told."""
+
+    def __init__(self, story: list[str], failures: Sequence[Exception] = ()) -> None:
+        self.story = story
+        self.failures = list(failures)
+
+    def read(self, batches: Sequence[RecordBatch], watermarks: Sequence[int]) -> Read:
+        self.story.append(f"read {len(batches)}")
+        return super().read(batches, watermarks)
+
+    def score(self, read: Read, loaded: Sequence[Loaded]) -> Counted:
+        self.story.append("score")
+        return super().score(read, loaded)
+
+    async def publish(self, counted: Counted) -> None:
+        self.story.append("publish")
+        await asyncio.sleep(0)
+        if self.failures:
+            raise self.failures.pop(0)
+        self.story.append("acknowledged")
+
+
 class Bench:
     """Two partitions: the first has ada and grace (cached) with items, the second joan."""
 
     def __init__(self) -> None:
         self.store = CountingStore()
-        self.turns: list[RoundTurn] = []
+        self.parts: list[PartitionBatch] = []
 
     async def prepare(self) -> None:
         for partition, customers in ((0, ["ada", "grace"]), (1, ["joan"])):
@@ -59,8 +97,8 @@ class Bench:
             self.store.save(partition, mine, mine, customers, states(*range(2, len(customers) + 2)))
             self.store.write_items(partition, {name: name.encode() for name in customers})
             one = batch(record(0, b"{}", partition=partition))
-            self.turns.append(RoundTurn(one, mine, StateCache(10)))
-        self.turns[0].cache.put(["ada"], states(2))
+            self.parts.append(PartitionBatch(one, mine, StateCache(10)))
+        self.parts[0].cache.put(["ada"], states(2))
 
 
 @pytest.fixture
@@ -68,7 +106,9 @@ def bench() -> Bench:
     return Bench()
 
 
-def within(bench: Bench, work: Callable[[Rounds], Coroutine[Any, Any, Any]], job: Job | None = None) -> Any:
+def within(
+    bench: Bench, work: Callable[[Rounds], Coroutine[Any, Any, Any]], job: Job[Any, Any] | None = None
+) -> Any:
     """Return what ``work`` returns."""
 
     async def inner() -> Any:
@@ -81,7 +121,7 @@ def within(bench: Bench, work: Callable[[Rounds], Coroutine[Any, Any, Any]], job
 
 def test_states_and_items_come_in_one_go_and_only_items_where_all_states_are_cached(bench: Bench) -> None:
     async def load(rounds: Rounds) -> list[Loaded]:
-        return await rounds.load(bench.turns, [["ada"], ["joan", "nobody"]], items=True)
+        return await rounds.load(bench.parts, [["ada"], ["joan", "nobody"]], items=True)
 
     first, second = within(bench, load)
     assert (first.states["events"].tolist(), list(first.items)) == ([2], [b"ada"])
@@ -95,9 +135,9 @@ def test_states_and_items_come_in_one_go_and_only_items_where_all_states_are_cac
 
 def test_without_items_only_unknown_states_are_asked_for(bench: Bench) -> None:
     async def load(rounds: Rounds) -> list[Loaded]:
-        cached = await rounds.load(bench.turns, [["ada"], []])
+        cached = await rounds.load(bench.parts, [["ada"], []])
         assert bench.store.loads == []
-        return cached + await rounds.load(bench.turns, [["grace", "ada"], []])
+        return cached + await rounds.load(bench.parts, [["grace", "ada"], []])
 
     cached, _, found, nobody = within(bench, load)
     assert cached.states["events"].tolist() == [2]
@@ -109,9 +149,49 @@ def test_without_items_only_unknown_states_are_asked_for(bench: Bench) -> None:
 
 def test_the_items_of_the_erased_are_deleted_with_the_save(bench: Bench) -> None:
     async def take(rounds: Rounds) -> bool:
-        return await rounds.take(bench.turns[0])
+        return await rounds.take(bench.parts[0])
 
     assert within(bench, take)
     (found,) = bench.store.load_many([Load(0, ["ada"], items_of=["ada", "grace"])])
     assert found.states["events"].tolist() == [1]
     assert list(found.items) == [None, b"grace"]
+
+
+def test_states_are_saved_only_when_the_broker_has_acknowledged(bench: Bench) -> None:
+    story = bench.store.story
+
+    async def take(rounds: Rounds) -> tuple[bool, int]:
+        done = await rounds.take(bench.parts[1])
+        return done, int(bench.parts[1].cache.get(["ada"])[0]["events"][0])
+
+    assert within(bench, take, Telling(story)) == (True, 1)
+    assert story == ["read 1", "load", "score", "publish", "acknowledged", "save"]
+
+
+def test_without_an_acknowledgement_nothing_is_saved_or_cached(bench: Bench) -> None:
+    story = bench.store.story
+
+    async def take(rounds: Rounds) -> list[int]:
+        with pytest.raises(TimeoutError, match="no answer"):
+            await rounds.take(bench.parts[1])
+        assert bench.parts[1].intended is None, "no save was tried"
+        return bench.parts[1].cache.get(["ada"])[1].tolist()
+
+    assert within(bench, take, Telling(story, [TimeoutError("no answer")])) == [0]
+    assert story == ["read 1", "load", "score", "publish"]
+
+
+def test_batches_of_a_failed_round_are_run_one_by_one(bench: Bench) -> None:
+    story = bench.store.story
+
+    async def take(rounds: Rounds) -> list[bool | BaseException]:
+        return await asyncio.gather(*map(rounds.take, bench.parts), return_exceptions=True)
+
+    first, second = within(bench, take, Telling(story, [ValueError("together"), ValueError("alone")]))
+    assert (str(first), second) == ("alone", True)
+    assert [step for step in story if step.startswith(("read", "save"))] == [
+        "read 2",
+        "read 1",
+        "read 1",
+        "save",
+    ]

@@ -11,6 +11,7 @@ from features.state import DAY_MS
 from features.watermark import BEGINNING
 from stream.kafka.records import CLOSE, CONTROL
 from stream.logs.archive import Taken, take_events
+from stream.scoring.batch import RecordStatus
 from stream.scoring.engine import Engine
 from stream.scoring.intake import read_batches
 from tests.bundles import random_bundle
@@ -35,7 +36,7 @@ def test_a_control_record_is_neither_an_event_nor_a_dead_letter(engine: Engine) 
     ]
     intake = read_batches([batch(*records)], [BEGINNING], engine, partitions=PARTITIONS)
     assert intake.columns.event_ids == ["good-1", "good-2"]
-    assert (intake.at, intake.closes) == ([0, 4], [1])
+    assert (intake.rows.tolist(), intake.where(RecordStatus.CLOSE).tolist()) == ([0, 4], [1])
     assert [rejection.index for rejection in intake.rejections] == [2, 3], "it has a header and no key"
 
 

@@ -11,8 +11,9 @@ from features.columns import ERASE
 from features.events import Reason
 from features.watermark import BEGINNING
 from stream.kafka.records import arrival
+from stream.scoring.batch import Batch
 from stream.scoring.engine import Engine
-from stream.scoring.intake import Intake, read_batches
+from stream.scoring.intake import read_batches
 from stream.texts import moment
 from tests.bundles import random_bundle
 from tests.malformed import MALFORMED, Malformed, good
@@ -28,11 +29,11 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
     return Engine(random_bundle(folder), lateness_ms=LATENESS, ttl_ms=400 * 86_400_000, holdout=0.0)
 
 
-def read(engine: Engine, *records: Any, watermark: int = BEGINNING) -> Intake:
+def read(engine: Engine, *records: Any, watermark: int = BEGINNING) -> Batch:
     return read_batches([batch(*records)], [watermark], engine, partitions=PARTITIONS)
 
 
-def reasons(intake: Intake) -> list[tuple[int, str]]:
+def reasons(intake: Batch) -> list[tuple[int, str]]:
     return [(rejection.index, rejection.reason.value) for rejection in intake.rejections]
 
 

@@ -29,7 +29,7 @@ def count(metrics: ScorerMetrics, engine: Engine, records: RecordBatch, seconds:
     intake = read_batches([records], [BEGINNING], engine, partitions=PARTITIONS)
     customers, slots = slots_of(list(intake.columns.customers))
     scored = engine.score(intake.columns, customers, slots, empty(len(customers)))
-    metrics.count([records], intake, scored, seconds)
+    metrics.count(intake, scored, seconds)
 
 
 def test_a_batch_is_counted_by_what_became_of_its_records(engine: Engine) -> None:

@@ -19,7 +19,7 @@ from stream.kafka.batches import RecordBatch
 from stream.logs.rows import encode_rows
 from stream.messages.dead_letter import DeadLetter
 from stream.messages.score import Score, decode_score
-from stream.ownership.job import Folded
+from stream.ownership.job import StateChanges
 from stream.scoring import score_log as scoring
 from stream.scoring.engine import Engine
 from stream.scoring.metrics import ScorerMetrics
@@ -80,7 +80,7 @@ class Partition:
         self.scores += [decode_score(value) for _, value in output.scores if value is not None]
         self.letters += output.letters
 
-    def save(self, folded: Folded) -> None:
+    def save(self, folded: StateChanges) -> None:
         self.watermark = folded.watermark
         for customer, state in zip(folded.customers, folded.states, strict=True):
             self.states[customer] = state.copy()
@@ -104,29 +104,28 @@ async def _streamed(engine: Engine, log: pa.Table, batch_size: int) -> list[Part
     scorer = Scorer(engine, cast(Publisher, Printer(partitions)), ScorerMetrics("test"), "events", PARTITIONS)
     rows = [np.flatnonzero(encoded.partition == p.partition).tolist() for p in partitions]
     for start in range(0, max(map(len, rows)), batch_size):
-        turns = [p for p in partitions if rows[p.partition][start : start + batch_size]]
-        for turn in turns:
-            turn.batch = batch(
+        parts = [p for p in partitions if rows[p.partition][start : start + batch_size]]
+        for part in parts:
+            part.batch = batch(
                 *(
                     record(
                         offset,
                         encoded.values[row],
                         encoded.keys[row],
-                        partition=turn.partition,
+                        partition=part.partition,
                         headers=[("arrived_at", encoded.arrivals[row])],
                     )
-                    for offset, row in enumerate(rows[turn.partition][start : start + batch_size], start)
+                    for offset, row in enumerate(rows[part.partition][start : start + batch_size], start)
                 )
             )
 
-        async def load(
-            groups: Sequence[Sequence[str]], *, items: bool = False, turns: list[Partition] = turns
-        ) -> list[Loaded]:
-            assert not items
-            return [Loaded(turn.load(own), ()) for turn, own in zip(turns, groups, strict=True)]
-
-        for turn, folded in zip(turns, await scorer.run(turns, load), strict=True):
-            turn.save(folded)
+        read = scorer.read([part.batch for part in parts], [part.watermark for part in parts])
+        assert not read.with_items
+        loaded = [Loaded(part.load(own), ()) for part, own in zip(parts, read.customers, strict=True)]
+        result = scorer.score(read, loaded)
+        await scorer.publish(result)
+        for part, changes in zip(parts, result.changes, strict=True):
+            part.save(changes)
     return partitions
 
 

@@ -18,7 +18,7 @@ from features.watermark import BEGINNING
 from stream.kafka.batches import RecordBatch
 from stream.messages.dead_letter import DeadLetter
 from stream.messages.score import decode_score
-from stream.ownership.job import Folded
+from stream.ownership.job import StateChanges
 from stream.scoring.engine import Engine
 from stream.scoring.metrics import ScorerMetrics
 from stream.scoring.publisher import Output, Publisher
@@ -50,10 +50,9 @@ class Printer:
         self.story.append("acknowledged")
 
 
-class MemoryTurn:
+class MemoryPart:
     """A partition's part in a round; its states are in memory."""
 
-    batch: RecordBatch
     watermark = BEGINNING
 
     def __init__(self, story: list[str]) -> None:
@@ -61,7 +60,7 @@ class MemoryTurn:
         self.states: dict[str, States] = {}
         self.items: dict[str, bytes] = {}
 
-    async def load(self, groups: Sequence[Sequence[str]], *, items: bool = False) -> list[Loaded]:
+    def load(self, groups: Sequence[Sequence[str]], *, items: bool) -> list[Loaded]:
         self.story.append("load with items" if items else "load")
         [customers] = groups
         assert len(set(customers)) == len(customers)
@@ -71,7 +70,7 @@ class MemoryTurn:
                 states[at] = self.states[customer]
         return [Loaded(states, [self.items.get(customer) for customer in customers] if items else ())]
 
-    def save(self, folded: Folded) -> None:
+    def save(self, folded: StateChanges) -> None:
         for customer, state in zip(folded.customers, folded.states, strict=True):
             self.states[customer] = state.copy()
         self.watermark = folded.watermark
@@ -82,7 +81,7 @@ class Bench:
 
     def __init__(self, bundle: Bundle) -> None:
         self.story: list[str] = []
-        self.printer, self.turn = Printer(self.story), MemoryTurn(self.story)
+        self.printer, self.part = Printer(self.story), MemoryPart(self.story)
         self.clock = 1_000
         self.metrics = ScorerMetrics("test")
         engine = Engine(bundle, lateness_ms=LATENESS, ttl_ms=400 * DAY_MS, holdout=0.0)
@@ -95,9 +94,12 @@ class Bench:
             clock=lambda: self.clock,
         )
 
-    def run(self, records: RecordBatch) -> Folded:
-        self.turn.batch = records
-        [folded] = asyncio.run(self.scorer.run([self.turn], self.turn.load))
+    def run(self, records: RecordBatch) -> StateChanges:
+        read = self.scorer.read([records], [self.part.watermark])
+        loaded = self.part.load(read.customers, items=read.with_items)
+        result = self.scorer.score(read, loaded)
+        asyncio.run(self.scorer.publish(result))
+        [folded] = result.changes
         return folded
 
     def count(self, name: str, **labels: str) -> Any:
@@ -157,7 +159,7 @@ def test_two_batches_give_the_states_and_scores_of_one(bench: Bench, bundle: Bun
     scores = []
     for part in (batch(*GOOD.records[:3]), batch(*GOOD.records[3:])):
         folded = other.run(part)
-        other.turn.save(folded)
+        other.part.save(folded)
         scores += other.printer.scores
     assert folded.states.tobytes() == whole.states.tobytes()
     assert folded.watermark == whole.watermark
@@ -184,7 +186,7 @@ def test_a_batch_of_bad_records_changes_no_state(bench: Bench) -> None:
 
 
 def test_an_erased_customer_has_an_empty_state_and_a_tombstone(bench: Bench) -> None:
-    bench.turn.save(bench.run(GOOD))
+    bench.part.save(bench.run(GOOD))
     folded = bench.run(batch(record(4, good(7, NOW + 9)), record(5, None)))
     assert folded.states.tobytes() == empty(1).tobytes()
     assert bench.events() == ["good-7", None]
@@ -193,8 +195,8 @@ def test_an_erased_customer_has_an_empty_state_and_a_tombstone(bench: Bench) -> 
     assert bench.events() == [None, "good-7"]
 
 
-def test_the_watermark_before_the_batch_is_the_turns(bench: Bench) -> None:
-    bench.turn.watermark = NOW + 2
+def test_the_watermark_before_the_batch_is_the_partitions(bench: Bench) -> None:
+    bench.part.watermark = NOW + 2
     folded = bench.run(GOOD)
     assert [letter.reason for letter in bench.printer.letters] == ["late", "late"]
     assert (bench.events(), folded.watermark) == (["good-2", "good-3"], NOW + 2)
@@ -222,7 +224,7 @@ def recommended(bench: Bench) -> list[list[str] | None]:
 
 
 def test_without_offers_scores_carry_nothing_and_no_items_are_asked_for(bench: Bench) -> None:
-    bench.turn.items["anna"] = CustomerItems("p1", ["own"]).to_bytes()
+    bench.part.items["anna"] = CustomerItems("p1", ["own"]).to_bytes()
     bench.run(GOOD)
     assert bench.story[0] == "load"
     assert recommended(bench) == [None] * 4
@@ -235,7 +237,7 @@ def test_with_offers_scores_carry_the_customers_items_and_are_else_the_same(
     bench.run(GOOD)
     plain = [decode_score(value) for _, value in bench.printer.scores if value]
     bench.scorer.recommending = cast(NewestRecommender, Offers(bundle))
-    bench.turn.items["anna"] = CustomerItems("p1", ["own"]).to_bytes()
+    bench.part.items["anna"] = CustomerItems("p1", ["own"]).to_bytes()
     bench.story.clear()
     bench.run(GOOD)
     assert bench.story == ["load with items", "produce", "acknowledged"]
@@ -247,7 +249,7 @@ def test_with_offers_scores_carry_the_customers_items_and_are_else_the_same(
 
 def test_items_from_before_an_erasure_are_not_shown_after_it(bench: Bench, bundle: Bundle) -> None:
     bench.scorer.recommending = cast(NewestRecommender, Offers(bundle))
-    bench.turn.items["anna"] = CustomerItems("p1", ["own"]).to_bytes()
+    bench.part.items["anna"] = CustomerItems("p1", ["own"]).to_bytes()
     folded = bench.run(batch(record(4, None), record(5, good(7, NOW + 9))))
     assert recommended(bench) == [["general"]]
     assert (list(folded.customers), list(folded.erased)) == (["anna"], ["anna"])

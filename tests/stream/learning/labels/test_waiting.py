@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from stream.learning.labels.cursors import Progress
 from stream.learning.labels.minibatches import batch_cuts
 from stream.learning.records.examples import decode_examples
-from stream.learning.records.frames import Header
+from stream.learning.records.header import Header
 from stream.learning.records.outcomes import Outcomes, decode_outcomes, encode_outcomes
 from tests.stream.learning.histories import (
     BUNDLE,

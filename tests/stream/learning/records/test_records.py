@@ -20,7 +20,7 @@ from features.watermark import BEGINNING
 from stream.kafka.batches import RecordBatch
 from stream.kafka.records import CLOSE, CONTROL
 from stream.learning.records.examples import ExampleRecord, Examples, decode_examples, encode_examples
-from stream.learning.records.frames import Header
+from stream.learning.records.header import Header
 from stream.learning.records.outcomes import (
     ERASURE,
     PURCHASE,
@@ -171,11 +171,10 @@ class Printer:
         self.outputs += outputs
 
 
-class MemoryTurn:
+class MemoryPart:
     """A partition's part in a round, its states in memory."""
 
-    def __init__(self, partition: int) -> None:
-        self.batch = RecordBatch(partition, (), 0, 0)
+    def __init__(self) -> None:
         self.watermark = BEGINNING
         self.states: dict[str, States] = {}
 
@@ -190,32 +189,28 @@ class Desk:
         recorder = Recorder(bundle, sampling, LATENESS)
         metrics = ScorerMetrics("test")
         self.scorer = Scorer(engine, self.printer, metrics, "events", PARTITIONS, recorder)  # type: ignore[arg-type]
-        self.turns = {number: MemoryTurn(number) for number in range(PARTITIONS)}
+        self.parts = {number: MemoryPart() for number in range(PARTITIONS)}
 
     def run(self, *batches: RecordBatch) -> tuple[list[ExampleRecord], list[OutcomeRecord]]:
         """Score the batches in one round, save, and return what the learner gets."""
-        turns = []
-        for one in batches:
-            turns.append(self.turns[one.partition])
-            turns[-1].batch = one
-
-        async def load(groups: Sequence[Sequence[str]], *, items: bool = False) -> list[Loaded]:
-            found = []
-            for turn, customers in zip(turns, groups, strict=True):
-                states = empty(len(customers))
-                for at, customer in enumerate(customers):
-                    if customer in turn.states:
-                        states[at] = turn.states[customer]
-                found.append(Loaded(states, ()))
-            return found
-
+        parts = [self.parts[one.partition] for one in batches]
         self.printer.outputs.clear()
-        for turn, folded in zip(turns, asyncio.run(self.scorer.run(turns, load)), strict=True):
-            turn.states |= {
+        read = self.scorer.read(batches, [part.watermark for part in parts])
+        loaded = []
+        for part, customers in zip(parts, read.customers, strict=True):
+            states = empty(len(customers))
+            for at, customer in enumerate(customers):
+                if customer in part.states:
+                    states[at] = part.states[customer]
+            loaded.append(Loaded(states, ()))
+        result = self.scorer.score(read, loaded)
+        asyncio.run(self.scorer.publish(result))
+        for part, changes in zip(parts, result.changes, strict=True):
+            part.states |= {
                 customer: state.copy()
-                for customer, state in zip(folded.customers, folded.states, strict=True)
+                for customer, state in zip(changes.customers, changes.states, strict=True)
             }
-            turn.watermark = folded.watermark
+            part.watermark = changes.watermark
         return (
             [
                 decode_examples(raw, output.partition, schema_hash())

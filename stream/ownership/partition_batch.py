@@ -1,0 +1,75 @@
+"""A batch of one partition on its way through a round, and what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from features.store.customer_store import PartitionRecord, Save
+from stream.kafka.batches import RecordBatch
+from stream.ownership.cache import StateCache
+from stream.ownership.job import StateChanges
+
+
+class PartitionBatch:
+    """One partition's part in a round.
+
+    Attributes
+    ----------
+    batch
+        The records.
+    record
+        The partition's record before them.
+    cache
+        The partition's cached states.
+    intended
+        The record that is, or was to be, saved; ``None`` as long as the job has not ended.
+    ended
+        Whether the batch was saved (``False``: it was dropped before its round began), or why not.
+    """
+
+    def __init__(self, batch: RecordBatch, record: PartitionRecord, cache: StateCache) -> None:
+        self.batch = batch
+        self.record = record
+        self.cache = cache
+        self.intended: PartitionRecord | None = None
+        self.ended: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._dropped = False
+
+    @property
+    def watermark(self) -> int:
+        """The partition's watermark before the batch, epoch milliseconds."""
+        return self.record.watermark
+
+    @property
+    def awaited(self) -> bool:
+        """Whether somebody still waits for the batch."""
+        return not self.ended.done()
+
+    def drop(self) -> None:
+        """Take no part, unless the round has begun."""
+        self._dropped = True
+
+    def skipped(self) -> bool:
+        """Whether nobody waits for the batch any more as its round begins."""
+        if self._dropped and self.awaited:
+            self.ended.set_result(False)
+        return not self.awaited
+
+    def intend(self, changes: StateChanges) -> Save:
+        """Return what is to be saved: the changed states, and the partition's record after the batch."""
+        new = self.record._replace(next_offset=self.batch.stop, watermark=changes.watermark)
+        self.intended = new
+        return Save(self.batch.partition, self.record, new, changes.customers, changes.states, changes.erased)
+
+    def mark(self, save: Save, error: Exception | None) -> None:
+        """Mark the batch as saved, and cache its states; or as failed."""
+        if error is not None:
+            self.fail(error)
+        elif self.awaited:
+            self.cache.put(save.customers, save.states)
+            self.ended.set_result(True)
+
+    def fail(self, error: Exception) -> None:
+        """Tell whoever waits that the job or the save failed."""
+        if self.awaited:
+            self.ended.set_exception(error)
