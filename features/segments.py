@@ -6,11 +6,11 @@ and the stream must agree on it.
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 from msgspec import Struct, field
 from numpy.typing import NDArray
 
+from features.compiled import njit
 from features.exceptions import BundleError
 from features.vector import COLUMN_NAMES, SEGMENT_AT, Vectors
 
@@ -77,7 +77,7 @@ class Segmenter(Struct, frozen=True, kw_only=True):
         return out
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _nearest(
     vectors: Vectors,
     at: NDArray[np.int64],

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
+
+from features.compiled import njit
 
 #: The watermark before any event.
 BEGINNING: Final = int(np.iinfo(np.int64).min)
@@ -45,7 +46,7 @@ def judge(times: NDArray[np.int64], arrivals: NDArray[np.int64], watermark: int,
     return Judged(verdicts, int(_judge(times, arrivals, watermark, lateness_ms, verdicts)))
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _judge(
     times: NDArray[np.int64],
     arrivals: NDArray[np.int64],

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
 from features.calendar import Zone
+from features.compiled import njit
 from features.labels import LabelStart, label_starts
 from stream.learning.records.outcomes import ERASURE, PURCHASE, Outcomes
 
@@ -137,7 +137,7 @@ class Labeller:
         return cancelled
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _purchased(
     customer: NDArray[np.uint64],
     ends: NDArray[np.int64],
@@ -170,7 +170,7 @@ def _purchased(
                 break
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _erased(
     customer: NDArray[np.uint64],
     ends: NDArray[np.int64],

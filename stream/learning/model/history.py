@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from features.compiled import njit
 from stream.learning.model.inputs import LARGEST_LOGIT
 from stream.learning.model.linear import LinearPredictor, logit_of, sigmoid
 
@@ -122,7 +122,7 @@ def _predict(rows: NDArray[np.float64], at: NDArray[np.int64], v: dict[str, NDAr
     return lived
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _fill(
     rows: NDArray[np.float64],
     at: NDArray[np.int64],
