@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.columns import EventColumns, from_events
+from features.durations import duration_short
 from features.events import Event, Reason, Rejection, decode_many
 from features.partition import partitions_of
 from features.watermark import ACCEPTED, BEGINNING, LATE, MAX_AHEAD_MS
 from stream.kafka.batches import Record, RecordBatch
 from stream.kafka.records import arrival, is_close, key_faults
 from stream.scoring.engine import Engine
-from stream.texts import lasting, moment
+from stream.texts import moment
 
 
 @dataclass(slots=True)
@@ -164,7 +165,7 @@ def _untimely(
             time, mark = int(times[row]), int(marks[row])
             fault = (
                 Reason.LATE,
-                f"event time {moment(time)} is {lasting(mark - time)} older than the watermark {moment(mark)} "
+                f"event time {moment(time)} is {duration_short(mark - time)} older than the watermark {moment(mark)} "
                 "(the partition's newest event minus the lateness)",
             )
         else:
