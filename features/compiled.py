@@ -36,7 +36,8 @@ def _use_own_cache() -> None:
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = cache_folder(Path(__file__).parent.parent, Path(given) if given else caches / "purchase-intent")
     # numba has read the variable when it was imported, and reads it again whenever it has changed.
-    os.environ["NUMBA_CACHE_DIR"] = numba.config.CACHE_DIR = str(folder)
+    os.environ["NUMBA_CACHE_DIR"] = str(folder)
+    numba.config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
 
 
 _use_own_cache()  # before anything is compiled

@@ -72,7 +72,7 @@ class PartitionRecord(NamedTuple):
         return cls(*_RECORD.unpack(raw)[1:])
 
 
-class Load(NamedTuple):
+class LoadRequest(NamedTuple):
     """What `CustomerStore.load_many` is asked for one partition; see `CustomerStore.load`.
 
     ``items_of`` are the customers whose items are wanted too.
@@ -85,7 +85,7 @@ class Load(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """What `CustomerStore.load_many` returns for one `Load`.
+    """What `CustomerStore.load_many` returns for one `LoadRequest`.
 
     Attributes
     ----------
@@ -164,7 +164,7 @@ class CustomerStore(Protocol):
         """
         ...
 
-    def load_many(self, loads: Sequence[Load]) -> list[Loaded]:
+    def load_many(self, loads: Sequence[LoadRequest]) -> list[Loaded]:
         """Load for several partitions in one go; raises what any of them raises."""
         ...
 
@@ -269,7 +269,7 @@ class MemoryStore:
                     items.pop(customer, None)
             self._records[partition] = new.to_bytes()
 
-    def load_many(self, loads: Sequence[Load]) -> list[Loaded]:
+    def load_many(self, loads: Sequence[LoadRequest]) -> list[Loaded]:
         """See `CustomerStore.load_many`."""
         found = []
         for partition, customers, expected, items_of in loads:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.state import States
-from features.store.customer_store import CustomerStore, Load, Loaded, PartitionRecord, Save
+from features.store.customer_store import CustomerStore, Loaded, LoadRequest, PartitionRecord, Save
 from stream.kafka.batches import RecordBatch
 from stream.ownership.cache import StateCache
 from stream.ownership.job import Job
@@ -205,10 +205,12 @@ class _Found(NamedTuple):
     states: States
     missing: NDArray[np.intp]
 
-    def load(self, *, items: bool) -> Load:
+    def load(self, *, items: bool) -> LoadRequest:
         """Return what is to be asked for."""
         unknown = [self.customers[at] for at in self.missing]
-        return Load(self.turn.batch.partition, unknown, self.turn.record, self.customers if items else ())
+        return LoadRequest(
+            self.turn.batch.partition, unknown, self.turn.record, self.customers if items else ()
+        )
 
     def with_stored(self, stored: Loaded) -> Loaded:
         """Return everything together."""
