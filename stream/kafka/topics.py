@@ -23,12 +23,11 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError
 from features.bundle import read_manifest
 from features.durations import duration_ms, duration_short
 from stream.exceptions import BrokerError, BrokerUnavailable, TopicMismatch
+from stream.kafka.broker import ANSWER_SECONDS
 from stream.settings import Settings
 
 __all__ = ["Created", "check_retention", "create_topics", "topic_configs"]
 
-# How long a person waits for a broker that is not there. A broker on the way up answers within it.
-_CONNECT_SECONDS: Final = 10.0
 # Creation is acknowledged within a second; leaders of all partitions are there a moment later.
 _CREATE_SECONDS: Final = 30.0
 
@@ -109,7 +108,7 @@ def check_retention(settings: Settings, horizon: timedelta) -> None:
     with KafkaAdminClient(
         bootstrap_servers=settings.kafka,
         client_id="intent-topics",
-        bootstrap_timeout_ms=int(_CONNECT_SECONDS * 1000),
+        bootstrap_timeout_ms=int(ANSWER_SECONDS * 1000),
         **settings.kafka_python_security(),
     ) as admin:
         for topic in (settings.examples_topic, settings.outcomes_topic):
@@ -138,7 +137,7 @@ def create_topics(settings: Settings) -> list[Created]:
         with KafkaAdminClient(
             bootstrap_servers=settings.kafka,
             client_id="intent-topics",
-            bootstrap_timeout_ms=int(_CONNECT_SECONDS * 1000),
+            bootstrap_timeout_ms=int(ANSWER_SECONDS * 1000),
             **settings.kafka_python_security(),
         ) as admin:
             missing = sorted(configs.keys() - set(admin.list_topics()))
@@ -154,9 +153,7 @@ def create_topics(settings: Settings) -> list[Created]:
             raise BrokerError(
                 f"Kafka at {settings.kafka} refused to show or create topics: {error}"
             ) from error
-        raise BrokerUnavailable(
-            f"no Kafka broker answers at {settings.kafka}: start one, or set INTENT_KAFKA"
-        ) from error
+        raise BrokerUnavailable.at(settings.kafka) from error
     return [Created(name, partitions[name], name in missing) for name in configs]
 
 

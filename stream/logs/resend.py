@@ -286,7 +286,7 @@ class _Again:
     @asynccontextmanager
     async def _bounded(self) -> AsyncIterator[None]:
         """Turn errors, and a wait that takes too long, into one line."""
-        with broker_errors(self._settings):
+        with broker_errors(self._settings.kafka):
             try:
                 async with asyncio.timeout(_STEP_SECONDS):
                     yield
