@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from features.columns import ERASE
 from features.store.customer_store import Loaded
 from stream.kafka.batches import RecordBatch
+from stream.kafka.records import arrival
 from stream.learning.advice import NewestAdvisor
 from stream.messages.dead_letter import dead_letter
 from stream.ownership.job import Folded, Load, Turn
@@ -125,7 +126,9 @@ class Scorer:
             letters = []
             while rejection is not None and rejection.index < first + len(batch.records):
                 record = batch.records[rejection.index - first]
-                letters.append(dead_letter(record, self.topic, batch.partition, rejection))
+                letters.append(
+                    dead_letter(record, self.topic, batch.partition, rejection, arrived_at=arrival(record))
+                )
                 rejection = next(rejected, None)
             first += len(batch.records)
             outputs.append(Output(batch.partition, records[start:end], letters))
