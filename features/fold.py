@@ -39,7 +39,7 @@ _HALF_LIVES: Final = np.array(HALF_LIVES_MS, np.float64)
 _GAP_WEIGHT: Final = 0.3  # of the newest gap in the smoothed one
 
 
-class Status(IntEnum):
+class FoldStatus(IntEnum):
     """What became of an event in the fold."""
 
     FOLDED = 0
@@ -51,7 +51,7 @@ class Folded(NamedTuple):
     """What `fold` says about each event of a batch.
 
     ``as_of`` (epoch ms) and ``vectors`` (one row per event, as of that moment) have a meaning only where ``status``
-    is `Status.FOLDED`.
+    is `FoldStatus.FOLDED`.
     """
 
     status: NDArray[np.uint8]

@@ -4,8 +4,8 @@ All keys carry the hash tag ``{prefix.learner}``:
 
 ============  =============================================================================================
 ``record``    epoch and token of the learner that may write; every write is void unless it is still the same
-``lease``     the token, for as long as its learner gives signs of life; who finds none may take over
-``snapshot``  everything that a learner needs to go on, its progress in both topics inside
+``lease``     the token, for as long as its learner renews it; a learner that finds no lease may take over
+``snapshot``  everything that a learner needs to continue, its progress in both topics inside
 ``scorers``   the few kilobytes of it that scorers need
 ``version``   names what ``scorers`` holds; scorers look at it every second
 ``quality``   the live figures, JSON

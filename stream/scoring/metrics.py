@@ -16,7 +16,7 @@ from features.watermark import BEGINNING
 
 if TYPE_CHECKING:
     from stream.kafka.batches import RecordBatch
-    from stream.learning.advice import NewestAdvisor
+    from stream.learning.newest_advisor import NewestAdvisor
     from stream.ownership.partitions import Ownership
     from stream.scoring.engine import Scored
     from stream.scoring.intake import Intake

@@ -14,7 +14,7 @@ from features.columns import ERASE
 from features.store.customer_store import Loaded
 from stream.kafka.batches import RecordBatch
 from stream.kafka.records import arrival
-from stream.learning.advice import NewestAdvisor
+from stream.learning.newest_advisor import NewestAdvisor
 from stream.messages.dead_letter import dead_letter
 from stream.ownership.job import Folded, Load, Turn
 from stream.scoring.encoding import encode_scores, with_tombstones

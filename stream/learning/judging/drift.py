@@ -189,7 +189,7 @@ class PopulationDrift:
         }
 
     def set_arrays(self, arrays: dict[str, NDArray[Any]]) -> None:
-        """Continue from a state that `arrays` returned; a bundle's reference that came or went begins anew."""
+        """Continue from a state that `arrays` returned; without it where the bundle's reference has changed."""
         if arrays["counts"].shape == self._counts.shape:
             self._counts, self._indices = arrays["counts"].copy(), arrays["indices"].copy()
             self._block, self._open = int(arrays["block"][0]), arrays["open"].astype(np.bool_)

@@ -17,7 +17,7 @@ from stream.learning.records.outcomes import ERASURE, PURCHASE, Outcomes
 _TAIL: Final = 1024
 _TAIL_SHARE: Final = 4
 
-#: Who an erasure concerns when nobody knows who: a stretch of the topic was never told of.
+#: Who an erasure concerns when nobody knows who: no record covers a stretch of the topic.
 _EVERYBODY: Final = np.uint64(0)
 
 #: Customer, time and source offset of outcomes.
@@ -106,7 +106,7 @@ class Labeller:
                 table.add(keys[rows], outcomes.time[rows], outcomes.offset[rows])
 
     def add_gap(self, offset: int, watermark: int) -> None:
-        """Take note that from a source offset on outcomes are missing: what was not final then can have no label."""
+        """Record that outcomes are missing from a source offset on: what was not final then can have no label."""
         self._erasures.add(
             np.array([_EVERYBODY]), np.array([watermark], np.int64), np.array([offset], np.int64)
         )
