@@ -51,7 +51,7 @@ class Segmenter(Struct, frozen=True, kw_only=True):
         unknown = [name for name in self.columns if name not in COLUMN_NAMES]
         if unknown:
             raise BundleError(
-                f"the segmenter looks at {unknown[0]!r}, which is no column of the model's input"
+                f"the segmenter looks at {unknown[0]!r}, which is not a column of the model's input"
             )
         width = len(self.columns)
         lengths = {len(self.center), len(self.scale), *(len(s.centroid) for s in self.segments)}

@@ -230,7 +230,7 @@ def parse_rates(text: str) -> dict[str, float]:
     Raises
     ------
     SettingsError
-        A type is unknown, or a rate is no number above 0 and up to 1.
+        A type is unknown, or a rate is not a number above 0 and up to 1.
 
     Examples
     --------
@@ -243,13 +243,13 @@ def parse_rates(text: str) -> dict[str, float]:
     for part in filter(None, (piece.strip() for piece in text.split(","))):
         name, _, rate = (piece.strip() for piece in part.partition("="))
         if name not in TYPE_CODES:
-            raise SettingsError(f"{name!r} in {text!r} is no event type: use {', '.join(EVENT_TYPES)}")
+            raise SettingsError(f"unknown event type {name!r} in {text!r}: use {', '.join(EVENT_TYPES)}")
         try:
             rates[name] = float(rate)
         except ValueError:
             rates[name] = float("nan")
         if not 0 < rates[name] <= 1:
             raise SettingsError(
-                f"{part!r} is no rate: write a type and a number up to 1, as in view_item=0.2"
+                f"invalid rate {part!r}: use an event type and a number above 0 and up to 1, as in view_item=0.2"
             )
     return rates

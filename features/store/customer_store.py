@@ -4,8 +4,7 @@ A partition has one writer. What it has folded, and how far it has read, are one
 writes the changed states and the partition's `PartitionRecord` in one transaction, which is void unless the
 stored record is still the one that the writer expects. Beside a state there may be the customer's items, written
 by an offline job (`features.offers`): the writer reads them, and deletes them together with the state. `RedisStore`
-keeps all this in Redis, `MemoryStore` in this process (tests, ``intent score``); both are held to the same contract
-tests.
+keeps all this in Redis, `MemoryStore` in this process, for tests; both pass the same contract tests.
 """
 
 from __future__ import annotations
@@ -203,7 +202,7 @@ def _text(record: PartitionRecord | None) -> str:
 
 
 class MemoryStore:
-    """The customer store in this process: for tests, and for scoring a log without a Redis.
+    """The customer store in this process, for tests without Redis.
 
     Examples
     --------

@@ -93,7 +93,7 @@ def replay(
     Raises
     ------
     LogError
-        The log is none, or it names other partitions for its customers than the topic has.
+        The log cannot be read, or it names other partitions for its customers than the topic has.
     BrokerError
         Kafka does not answer, or did not take an event.
     """
