@@ -7,10 +7,10 @@ from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from features.compiled import njit
 from features.exceptions import IntentError
 from features.state import DAY_MS, HOUR_MS
 
@@ -61,14 +61,14 @@ def zone(name: str) -> Zone:
     return Zone(np.array(changes, np.int64), np.array(offsets, np.int64))
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def utc_offset(time_ms: int, changes_ms: NDArray[np.int64], offsets_ms: NDArray[np.int64]) -> int:
     """Return the UTC offset (ms) that holds at ``time_ms``."""
     at = int(np.searchsorted(changes_ms, time_ms, side="right")) - 1
     return int(offsets_ms[max(at, 0)])
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def next_day(time_ms: int, changes_ms: NDArray[np.int64], offsets_ms: NDArray[np.int64]) -> int:
     """Return the first instant (epoch ms) of the local calendar day after ``time_ms``."""
     local = time_ms + utc_offset(time_ms, changes_ms, offsets_ms)

@@ -8,13 +8,13 @@ from dataclasses import dataclass, fields, replace
 from itertools import chain
 from typing import Final
 
-import numba as nb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
+from features.compiled import njit
 from features.events import CHANNEL_CODES, CHANNELS, EVENT_TYPES, NO_CHANNEL, TYPE_CODES, Event, epoch_ms
 
 #: Type code of a row that is not an event but the request to erase its customer.
@@ -173,7 +173,7 @@ def _columns(
     )
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _total(
     price: NDArray[np.float64],
     quantity: NDArray[np.float64],

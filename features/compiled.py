@@ -1,16 +1,21 @@
-"""Where numba keeps compiled code: a folder of its own for every version of the sources.
+"""numba, with a cache folder of its own for every version of the sources: kernels take `njit` from here.
 
-numba looks whether the file of a function has changed, but not the files of the functions that it calls, and then runs
-machine code of another layout on today's arrays. So the sources' hash is part of the folder's name.
+numba checks whether the file of a function has changed, but not the files of the functions that it calls, and then runs
+machine code of another layout on today's arrays. So the hash of the sources is part of the folder's name. Importing
+this module sets the folder; a program that only reads or writes events never imports it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import sys
 from pathlib import Path
 from typing import Final
+
+import numba
+from numba import njit
+
+__all__ = ["cache_folder", "njit"]
 
 _PACKAGES: Final = ("features", "offline", "stream")
 _HASH_LENGTH: Final = 16
@@ -26,11 +31,13 @@ def cache_folder(root: Path, base: Path) -> Path:
     return base if base.name == name else base / name  # a child process inherits the folder itself
 
 
-def use_own_cache() -> None:
-    """Let numba use that folder; call it before anything is compiled."""
+def _use_own_cache() -> None:
     given = os.environ.get("NUMBA_CACHE_DIR")
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = cache_folder(Path(__file__).parent.parent, Path(given) if given else caches / "purchase-intent")
+    # numba has read the variable when it was imported, and reads it again whenever it has changed.
     os.environ["NUMBA_CACHE_DIR"] = str(folder)
-    if (numba := sys.modules.get("numba")) is not None:  # it has read the variable already
-        numba.config.CACHE_DIR = str(folder)
+    numba.config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
+
+
+_use_own_cache()  # before anything is compiled

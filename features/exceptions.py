@@ -4,6 +4,7 @@
 
     IntentError
     ├── SchemaMismatch      a state, bundle or log was written with another layout
+    ├── InvalidDuration     a text is not a duration, or not a positive one
     ├── LogError            an event log cannot be read or breaks the event contract
     ├── StoreError
     │   ├── StoreConflict   the partition's record is not the one that was expected
@@ -22,6 +23,10 @@ class IntentError(Exception):
 
 class SchemaMismatch(IntentError):
     """Something was written with another layout of the features than this program's."""
+
+
+class InvalidDuration(IntentError, ValueError):
+    """A text is not a duration, or not a positive one."""
 
 
 class LogError(IntentError):

@@ -11,12 +11,12 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
 from features.calendar import Zone, zone
 from features.columns import ERASE, EventColumns
+from features.compiled import njit
 from features.events import NO_CHANNEL, PURCHASE, REFUND, TYPE_CODES
 from features.state import (
     DAY_MS,
@@ -39,7 +39,7 @@ _HALF_LIVES: Final = np.array(HALF_LIVES_MS, np.float64)
 _GAP_WEIGHT: Final = 0.3  # of the newest gap in the smoothed one
 
 
-class Status(IntEnum):
+class FoldStatus(IntEnum):
     """What became of an event in the fold."""
 
     FOLDED = 0
@@ -51,7 +51,7 @@ class Folded(NamedTuple):
     """What `fold` says about each event of a batch.
 
     ``as_of`` (epoch ms) and ``vectors`` (one row per event, as of that moment) have a meaning only where ``status``
-    is `Status.FOLDED`.
+    is `FoldStatus.FOLDED`.
     """
 
     status: NDArray[np.uint8]
@@ -109,7 +109,7 @@ def fold(
     return folded
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _fold(
     states: States,
     slots: NDArray[np.int64],
@@ -152,7 +152,7 @@ def _fold(
             fill_row(s, changes_ms, offsets_ms, out[i])
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _seen(s: State, event_hash: int) -> bool:  # pragma: no cover
     for i in range(EVENT_ID_RING):  # noqa: SIM110  (numba has no any() over a generator)
         if s.event_ids[i] == event_hash:
@@ -160,7 +160,7 @@ def _seen(s: State, event_hash: int) -> bool:  # pragma: no cover
     return False
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _advance(s: State, time: int) -> None:  # pragma: no cover
     """Move "as of" forward: let the counters decay."""
     passed = time - s.last_time
@@ -171,7 +171,7 @@ def _advance(s: State, time: int) -> None:  # pragma: no cover
                 s.decayed[row, h] *= keep
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _count(
     s: State, time: int, type_: int, channel: int, money: float, event_hash: int
 ) -> None:  # pragma: no cover
@@ -197,7 +197,7 @@ def _count(
     s.ring_at = np.uint16((s.ring_at + 1) % EVENT_ID_RING)
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _insert_purchase(s: State, time: int) -> None:  # pragma: no cover
     """Keep the latest purchase times, latest first, whatever the order of arrival."""
     for i in range(PURCHASE_RING):
@@ -208,7 +208,7 @@ def _insert_purchase(s: State, time: int) -> None:  # pragma: no cover
             return
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _follow(
     s: State, time: int, type_: int, money: float, quantity: float, item_hash: int
 ) -> None:  # pragma: no cover
@@ -248,7 +248,7 @@ def _follow(
         s.cart_quantity = 0.0
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _clear(s: State) -> None:  # pragma: no cover
     """Make the state empty: all zeros."""
     s.version = np.uint16(0)

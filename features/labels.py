@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
 from features.calendar import Zone, next_day
+from features.compiled import njit
 from features.state import DAY_MS
 
 LabelStart = Literal["0", "next-day"]
@@ -82,7 +82,7 @@ def horizon_labels(
     return labels
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _label(
     customers: NDArray[np.int64],
     as_of: NDArray[np.int64],
@@ -110,7 +110,7 @@ def _label(
                 break
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _next_days(
     as_of: NDArray[np.int64], changes_ms: NDArray[np.int64], offsets_ms: NDArray[np.int64]
 ) -> NDArray[np.int64]:  # pragma: no cover

@@ -6,11 +6,10 @@ order of arrival. Offline jobs and `intent replay` read it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -196,10 +195,3 @@ def log_metadata(path: str | Path) -> dict[str, str]:
     with _open(path) as file:
         raw = file.schema_arrow.metadata or {}
     return {k.decode()[7:]: v.decode() for k, v in raw.items() if k.startswith(b"intent.")}
-
-
-def concat_logs(tables: Sequence[pa.Table]) -> pa.Table:
-    """Join logs and order them by arrival (stable)."""
-    table = pa.concat_tables([conform(t) for t in tables])
-    order = np.argsort(table["arrived_at"].cast(pa.int64()).to_numpy(), kind="stable")
-    return table.take(order)

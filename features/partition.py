@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from features.compiled import njit
 
-@nb.njit(cache=True, nogil=True)
+
+@njit(cache=True, nogil=True)
 def _murmur2(data: NDArray[np.uint8], start: int, length: int) -> np.uint32:
     mix, mask = np.uint64(0x5BD1E995), np.uint64(0xFFFFFFFF)
     h = (np.uint64(0x9747B28C) ^ np.uint64(length)) & mask
@@ -40,7 +41,7 @@ def _murmur2(data: NDArray[np.uint8], start: int, length: int) -> np.uint32:
     return np.uint32(h)
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _partitions(data: NDArray[np.uint8], lengths: NDArray[np.int64], count: int) -> NDArray[np.int32]:
     out = np.empty(len(lengths), np.int32)
     start = 0

@@ -6,11 +6,11 @@ and the stream must agree on it.
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 from msgspec import Struct, field
 from numpy.typing import NDArray
 
+from features.compiled import njit
 from features.exceptions import BundleError
 from features.vector import COLUMN_NAMES, SEGMENT_AT, Vectors
 
@@ -51,7 +51,7 @@ class Segmenter(Struct, frozen=True, kw_only=True):
         unknown = [name for name in self.columns if name not in COLUMN_NAMES]
         if unknown:
             raise BundleError(
-                f"the segmenter looks at {unknown[0]!r}, which is no column of the model's input"
+                f"the segmenter looks at {unknown[0]!r}, which is not a column of the model's input"
             )
         width = len(self.columns)
         lengths = {len(self.center), len(self.scale), *(len(s.centroid) for s in self.segments)}
@@ -77,7 +77,7 @@ class Segmenter(Struct, frozen=True, kw_only=True):
         return out
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _nearest(
     vectors: Vectors,
     at: NDArray[np.int64],

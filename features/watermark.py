@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
+
+from features.compiled import njit
 
 #: The watermark before any event.
 BEGINNING: Final = int(np.iinfo(np.int64).min)
@@ -17,14 +18,16 @@ MAX_AHEAD_MS: Final = 5 * 60_000
 ACCEPTED, LATE, FUTURE = 0, 1, 2
 
 
-class Judged(NamedTuple):
+class Verdicts(NamedTuple):
     """Verdicts (`ACCEPTED`, `LATE` or `FUTURE`) in the order of the events, and the watermark after them."""
 
     verdicts: NDArray[np.uint8]
     watermark: int
 
 
-def judge(times: NDArray[np.int64], arrivals: NDArray[np.int64], watermark: int, lateness_ms: int) -> Judged:
+def judge(
+    times: NDArray[np.int64], arrivals: NDArray[np.int64], watermark: int, lateness_ms: int
+) -> Verdicts:
     """Judge events one by one, in offset order, against the watermark that the accepted ones before them left.
 
     Parameters
@@ -42,10 +45,10 @@ def judge(times: NDArray[np.int64], arrivals: NDArray[np.int64], watermark: int,
     [0, 1, 0]
     """
     verdicts = np.zeros(len(times), np.uint8)
-    return Judged(verdicts, int(_judge(times, arrivals, watermark, lateness_ms, verdicts)))
+    return Verdicts(verdicts, int(_judge(times, arrivals, watermark, lateness_ms, verdicts)))
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _judge(
     times: NDArray[np.int64],
     arrivals: NDArray[np.int64],

@@ -7,8 +7,8 @@
     ├── ServiceError          an embedded server cannot be had, or does not start
     ├── BrokerError           Kafka refused what was asked of it
     │   ├── BrokerUnavailable   no broker answers
-    │   └── TopicMismatch       a topic exists, but not as it has to be
-    └── OwnershipError        a partition cannot be processed until a person has acted
+    │   └── TopicMismatch       a topic is missing, or not as it has to be
+    └── OwnershipError        a partition cannot go on until a person has acted
         ├── StoreLost           the store has no record, but Kafka has a commit
         ├── OffsetOutsideLog    the recorded offset is not in the topic
         ├── PartitionsChanged   the topic has another partition count than the states
@@ -16,6 +16,8 @@
 
 Every message says what was wrong, with which value, and what to do; the command line prints it as one line.
 """
+
+from typing import Self
 
 from features.exceptions import IntentError
 
@@ -35,13 +37,23 @@ class BrokerError(IntentError):
 class BrokerUnavailable(BrokerError):
     """No broker answers at the address."""
 
+    @classmethod
+    def at(cls, brokers: str) -> Self:
+        """Return the error for brokers (host:port, separated by commas) of which none answers."""
+        return cls(f"no Kafka broker answers at {brokers}: start one, or set INTENT_KAFKA")
+
 
 class TopicMismatch(BrokerError):
-    """A topic exists, but with another partition count than the settings name."""
+    """A topic is missing, or has another partition count or configuration than it has to have."""
+
+    @classmethod
+    def missing(cls, topic: str) -> Self:
+        """Return the error for a topic that does not exist."""
+        return cls(f"Kafka has no topic {topic}: create it with `intent topics create`")
 
 
 class OwnershipError(IntentError):
-    """A partition cannot be processed until a person has acted; the worker ends."""
+    """A partition cannot go on until a person has acted; the worker ends."""
 
 
 class StoreLost(OwnershipError):

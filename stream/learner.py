@@ -28,12 +28,12 @@ from stream.health import health_app, serve_health
 from stream.kafka.batches import RecordBatch
 from stream.kafka.broker import check_topics
 from stream.kafka.transport import BatchedApp, serve
-from stream.learning.desk import Desk
 from stream.learning.learning import EXAMPLES, OUTCOMES, Learning, Source
 from stream.learning.metrics import LearnerMetrics
 from stream.learning.model.settings import LearningSettings
 from stream.learning.report import Report, decode_report
 from stream.learning.snapshot_store import Lease, LeaseLost, SnapshotStore
+from stream.learning.topic_buffers import TopicBuffers
 from stream.messages.alert import Alert
 from stream.settings import Settings
 
@@ -80,8 +80,8 @@ class Learner:
     ----------
     learning
         What learns; ``None`` while it stands by.
-    desk
-        Where records come in; ``None`` while it stands by.
+    buffers
+        What was fetched of both topics; ``None`` while it stands by.
     report
         The live figures of the last snapshot.
     ready, trouble
@@ -90,7 +90,7 @@ class Learner:
 
     def __init__(self, settings: Settings, bundle: Bundle, store: SnapshotStore, partitions: int) -> None:
         self.learning: Learning | None = None
-        self.desk: Desk | None = None
+        self.buffers: TopicBuffers | None = None
         self.report: Report | None = None
         self.trouble = "starting"
         self.ready = False
@@ -124,7 +124,7 @@ class Learner:
             except LeaseLost as loss:
                 logger.warning("lost the lease: %s; standing by", loss)
             finally:
-                self.ready, self.learning, self.desk = False, None, None
+                self.ready, self.learning, self.buffers = False, None, None
         self._thread.shutdown(wait=False)
 
     async def _admitted(self, stop: asyncio.Event) -> Lease | None:
@@ -147,20 +147,20 @@ class Learner:
         settings = self._settings
         names = {EXAMPLES: settings.examples_topic, OUTCOMES: settings.outcomes_topic}
         self.ready, self.trouble = False, _UNASSIGNED
-        self.desk = desk = Desk(names, self._partitions)
-        trays = {names[topic]: tray for topic, tray in desk.trays.items()}
+        self.buffers = buffers = TopicBuffers(names, self._partitions)
+        by_name = {names[topic]: buffer for topic, buffer in buffers.topics.items()}
         over = asyncio.Event()
         with TemporaryDirectory(prefix="intent-") as scratch:
             app = BatchedApp(
                 settings.kafka,
                 settings.learner_group,
                 settings.examples_topic,
-                trays[settings.examples_topic],
-                also={settings.outcomes_topic: trays[settings.outcomes_topic]},
+                by_name[settings.examples_topic],
+                also={settings.outcomes_topic: by_name[settings.outcomes_topic]},
                 security=settings.aiokafka_security(),
                 datadir=scratch,
             )
-            work = asyncio.create_task(self._work(lease, desk))
+            work = asyncio.create_task(self._work(lease, buffers))
             stopped = asyncio.create_task(stop.wait())
             serving = asyncio.create_task(serve(app, over))
             try:
@@ -187,7 +187,7 @@ class Learner:
         except (StoreError, LeaseLost) as error:
             logger.warning("leaving: %s", error)
 
-    async def _work(self, lease: Lease, desk: Desk) -> None:
+    async def _work(self, lease: Lease, buffers: TopicBuffers) -> None:
         async with AIOKafkaProducer(
             bootstrap_servers=self._settings.kafka,
             enable_idempotence=True,
@@ -196,11 +196,13 @@ class Learner:
             renewed = asyncio.create_task(self._renew(lease))
             try:
                 while True:
-                    turn = await self._first(desk.opened(), renewed)
+                    assignment = await self._first(buffers.opened(), renewed)
                     try:
-                        learning = await self._begin(desk)
+                        learning = await self._begin(buffers)
                         self.ready, self.trouble = True, ""
-                        await self._first(self._learn(turn, lease, desk, learning, producer), renewed)
+                        await self._first(
+                            self._learn(assignment, lease, buffers, learning, producer), renewed
+                        )
                         self.trouble = _UNASSIGNED
                     except (StoreError, KafkaError) as error:  # the snapshot says where to go on
                         logger.warning("beginning again from the last snapshot: %r", error)
@@ -210,32 +212,37 @@ class Learner:
             finally:
                 renewed.cancel()
 
-    async def _begin(self, desk: Desk) -> Learning:
+    async def _begin(self, buffers: TopicBuffers) -> Learning:
         """Go on from the newest snapshot."""
         learning = await self._call(self._load)
         self._step = None
         sources: list[Source] = [
-            (topic, number) for topic in desk.trays for number in range(self._partitions)
+            (topic, number) for topic in buffers.topics for number in range(self._partitions)
         ]
-        await desk.begin({source: learning.next(source) for source in sources})
+        await buffers.begin({source: learning.next(source) for source in sources})
         self.learning = learning
         return learning
 
     async def _learn(
-        self, turn: int, lease: Lease, desk: Desk, learning: Learning, producer: AIOKafkaProducer
+        self,
+        assignment: int,
+        lease: Lease,
+        buffers: TopicBuffers,
+        learning: Learning,
+        producer: AIOKafkaProducer,
     ) -> None:
-        """Learn what comes, until the partitions are assigned anew."""
-        desk.want(await self._call(learning.wanted))
-        news = False
-        while desk.current(turn):
-            came = await desk.next(turn, _POLL_SECONDS)
+        """Learn what comes, until the partitions are assigned again."""
+        buffers.want(await self._call(learning.wanted))
+        unsaved = False
+        while buffers.current(assignment):
+            came = await buffers.next(assignment, _POLL_SECONDS)
             if came is not None:
-                news = True
+                unsaved = True
                 self._step = asyncio.ensure_future(self._take(learning, came, producer))
                 await asyncio.shield(self._step)
-                desk.want(await self._call(learning.wanted))
-            if news and time.monotonic() - self._saved_at >= _SAVE_SECONDS:
-                news = not await self._save(lease, learning)
+                buffers.want(await self._call(learning.wanted))
+            if unsaved and time.monotonic() - self._saved_at >= _SAVE_SECONDS:
+                unsaved = not await self._save(lease, learning)
 
     async def _take(
         self, learning: Learning, came: tuple[str, RecordBatch], producer: AIOKafkaProducer
@@ -265,9 +272,9 @@ class Learner:
         except StoreError as error:
             logger.warning("saving a snapshot: %s", error)
             return False
-        if self.desk is not None:
-            for topic, tray in self.desk.trays.items():
-                tray.saved = {number: max(learning.next((topic, number)), 0) for number in tray.expected}
+        if self.buffers is not None:
+            for topic, buffer in self.buffers.topics.items():
+                buffer.saved = {number: max(learning.next((topic, number)), 0) for number in buffer.expected}
         return True
 
     async def _renew(self, lease: Lease) -> None:

@@ -8,59 +8,18 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from features.durations import duration_ms, duration_text, parse_duration
 from features.events import EVENT_TYPES, TYPE_CODES
 from stream.exceptions import SettingsError
 
-_UNITS: Final = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 # In a URL: between the name and the host, or as a parameter.
 _PASSWORD: Final = re.compile(r"(?<=:)(?<!://)[^:@/]+(?=@)|(?<=[?&]password=)[^&]+")
-_iso_duration = TypeAdapter(timedelta)
-
-
-def parse_duration(value: object) -> timedelta:
-    """Return a duration written as ``45s``, ``30m``, ``400d``, or as ISO 8601 (``PT30M``).
-
-    Raises
-    ------
-    SettingsError
-        It is neither, or not positive.
-
-    Examples
-    --------
-    >>> parse_duration("30m"), parse_duration("PT1H")
-    (datetime.timedelta(seconds=1800), datetime.timedelta(seconds=3600))
-    """
-    if isinstance(value, timedelta):
-        return value
-    text = str(value).strip()
-    match = _DURATION.fullmatch(text)
-    try:
-        found = (
-            timedelta(**{_UNITS[match[2]]: float(match[1])})
-            if match
-            else _iso_duration.validate_python(text if text.startswith("P") else "no duration")
-        )
-    except (ValidationError, OverflowError):
-        raise SettingsError(f"{text!r} is no duration: write 45s, 30m, 12h, 30d or PT30M") from None
-    if found <= timedelta():
-        raise SettingsError(f"the duration {text!r} must be positive")
-    return found
-
-
-def _checked(value: object) -> timedelta:
-    try:
-        return parse_duration(value)
-    except SettingsError as error:
-        raise ValueError(str(error)) from None
 
 
 def _checked_rates(value: object) -> str:
-    from stream.settings import parse_rates
-
     try:
         parse_rates(str(value))
     except SettingsError as error:
@@ -68,7 +27,7 @@ def _checked_rates(value: object) -> str:
     return str(value)
 
 
-Duration = Annotated[timedelta, BeforeValidator(_checked)]
+Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 Sample = Annotated[str, BeforeValidator(_checked_rates)]
 
 
@@ -185,12 +144,12 @@ class Settings(BaseSettings):
     @property
     def lateness_ms(self) -> int:
         """`lateness` in milliseconds."""
-        return self.lateness // timedelta(milliseconds=1)
+        return duration_ms(self.lateness)
 
     @property
     def state_ttl_ms(self) -> int:
         """`state_ttl` in milliseconds."""
-        return self.state_ttl // timedelta(milliseconds=1)
+        return duration_ms(self.state_ttl)
 
     def kafka_python_security(self) -> dict[str, Any]:
         """Return the security settings as kafka-python's clients take them."""
@@ -247,21 +206,6 @@ class Settings(BaseSettings):
             raise SettingsError(f"INTENT_SSL_CAFILE {self.ssl_cafile} cannot be read: {error}") from None
 
 
-def duration_text(duration: timedelta) -> str:
-    """Return a duration as `parse_duration` reads it.
-
-    Examples
-    --------
-    >>> duration_text(timedelta(minutes=30)), duration_text(timedelta(days=1, hours=1))
-    ('30m', '25h')
-    """
-    for unit in ("d", "h", "m", "s"):
-        number, rest = divmod(duration, timedelta(**{_UNITS[unit]: 1}))
-        if not rest:
-            return f"{number}{unit}"
-    return f"{duration // timedelta(milliseconds=1)}ms"
-
-
 def load_settings(**overrides: Any) -> Settings:
     """Return the settings of the environment; ``overrides`` come first.
 
@@ -286,7 +230,7 @@ def parse_rates(text: str) -> dict[str, float]:
     Raises
     ------
     SettingsError
-        A type is unknown, or a rate is no number above 0 and up to 1.
+        A type is unknown, or a rate is not a number above 0 and up to 1.
 
     Examples
     --------
@@ -299,13 +243,13 @@ def parse_rates(text: str) -> dict[str, float]:
     for part in filter(None, (piece.strip() for piece in text.split(","))):
         name, _, rate = (piece.strip() for piece in part.partition("="))
         if name not in TYPE_CODES:
-            raise SettingsError(f"{name!r} in {text!r} is no event type: use {', '.join(EVENT_TYPES)}")
+            raise SettingsError(f"unknown event type {name!r} in {text!r}: use {', '.join(EVENT_TYPES)}")
         try:
             rates[name] = float(rate)
         except ValueError:
             rates[name] = float("nan")
         if not 0 < rates[name] <= 1:
             raise SettingsError(
-                f"{part!r} is no rate: write a type and a number up to 1, as in view_item=0.2"
+                f"invalid rate {part!r}: use an event type and a number above 0 and up to 1, as in view_item=0.2"
             )
     return rates

@@ -23,7 +23,7 @@ from stream.health import health_app, serve_health
 from stream.kafka.broker import check_topics
 from stream.kafka.topics import check_retention
 from stream.kafka.transport import BatchedApp, serve
-from stream.learning.advice import NewestAdvisor
+from stream.learning.newest_advisor import NewestAdvisor
 from stream.learning.snapshot_store import SnapshotStore
 from stream.ownership.partitions import Ownership
 from stream.scoring.engine import Engine, engine_of

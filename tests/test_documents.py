@@ -36,6 +36,16 @@ def test_every_reference_of_the_contract_leads_somewhere() -> None:
             node = node[part]
 
 
+def test_the_contract_names_the_topics_of_the_settings() -> None:
+    settings = Settings.model_construct()
+    assert [channel["address"] for channel in asyncapi()["channels"].values()] == [
+        settings.events_topic,
+        settings.scores_topic,
+        settings.dead_letters_topic,
+        settings.alerts_topic,
+    ]
+
+
 def test_the_contract_names_every_field_and_type() -> None:
     schemas = asyncapi()["components"]["schemas"]
     assert list(schemas["Event"]["properties"]) == list(Event.__struct_fields__)

@@ -83,8 +83,8 @@ def play(log: SaleLog, bundle: Bundle, settings: LearningSettings, on_progress: 
     begun = time.process_time()
     for start, stop in zip(cuts, cuts[1:], strict=False):
         alerts += learner.learn(log.examples[start:stop], log.labels[start:stop])
-        assert learner.lived is not None
-        lived = learner.lived
+        assert learner.published_history is not None
+        lived = learner.published_history
         for one, published in zip(said, (lived.network, lived.online, lived.published), strict=True):
             one[start:stop] = published
         on_progress(stop, count)

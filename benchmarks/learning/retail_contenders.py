@@ -100,8 +100,10 @@ def replayed(
             vectors=vectors[part],
         )
         learner.learn(examples, orders.labels[rows[part]].astype(np.uint8))
-        if learner.lived is not None:
-            lived.append(np.column_stack([learner.lived.online, learner.lived.published]))
+        if learner.published_history is not None:
+            lived.append(
+                np.column_stack([learner.published_history.online, learner.published_history.published])
+            )
         start = part.stop
         if on_progress is not None:
             on_progress(start, len(rows))

@@ -1,4 +1,7 @@
-"""Where customers' states live: what a store is (`customer_store`), Redis, and the names of its keys.
+"""Where states and offers live: in Redis, or in this process.
 
-`features` is pure but for this folder: the only one that speaks to a server.
+The rest of `features` is pure; this folder is the only one that talks to a server. `customer_store` says what a store
+of states is and holds the one in memory, `redis_store` is the one in Redis, and `offer_store` keeps offers beside it.
+`keys` names what lies where, and `redis_client` connects every store, those of `stream` included. This package offers
+no names itself, so that who needs the store in memory does not import Redis.
 """

@@ -4,8 +4,7 @@ A partition has one writer. What it has folded, and how far it has read, are one
 writes the changed states and the partition's `PartitionRecord` in one transaction, which is void unless the
 stored record is still the one that the writer expects. Beside a state there may be the customer's items, written
 by an offline job (`features.offers`): the writer reads them, and deletes them together with the state. `RedisStore`
-keeps all this in Redis, `MemoryStore` in this process (tests, ``intent score``); both are held to the same contract
-tests.
+keeps all this in Redis, `MemoryStore` in this process, for tests; both pass the same contract tests.
 """
 
 from __future__ import annotations
@@ -72,7 +71,7 @@ class PartitionRecord(NamedTuple):
         return cls(*_RECORD.unpack(raw)[1:])
 
 
-class Load(NamedTuple):
+class LoadRequest(NamedTuple):
     """What `CustomerStore.load_many` is asked for one partition; see `CustomerStore.load`.
 
     ``items_of`` are the customers whose items are wanted too.
@@ -85,7 +84,7 @@ class Load(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """What `CustomerStore.load_many` returns for one `Load`.
+    """What `CustomerStore.load_many` returns for one `LoadRequest`.
 
     Attributes
     ----------
@@ -164,7 +163,7 @@ class CustomerStore(Protocol):
         """
         ...
 
-    def load_many(self, loads: Sequence[Load]) -> list[Loaded]:
+    def load_many(self, loads: Sequence[LoadRequest]) -> list[Loaded]:
         """Load for several partitions in one go; raises what any of them raises."""
         ...
 
@@ -203,7 +202,7 @@ def _text(record: PartitionRecord | None) -> str:
 
 
 class MemoryStore:
-    """The customer store in this process: for tests, and for scoring a log without a Redis.
+    """The customer store in this process, for tests without Redis.
 
     Examples
     --------
@@ -269,7 +268,7 @@ class MemoryStore:
                     items.pop(customer, None)
             self._records[partition] = new.to_bytes()
 
-    def load_many(self, loads: Sequence[Load]) -> list[Loaded]:
+    def load_many(self, loads: Sequence[LoadRequest]) -> list[Loaded]:
         """See `CustomerStore.load_many`."""
         found = []
         for partition, customers, expected, items_of in loads:

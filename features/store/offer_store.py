@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any, Final, NamedTuple, cast
 
 import numpy as np
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
-from features.exceptions import StoreUnavailable
 from features.offers import CustomerItems, OfferPolicy
 from features.partition import partitions_of
 from features.store.keys import items_keys, policy_key, state_keys
+from features.store.redis_client import connect, store_errors
 
 #: How long an entry lives unless it is written again.
 DEFAULT_TTL_SECONDS: Final = 30 * 86_400
-# Bounds one answer of Redis: a script that writes 1,000 entries of a few hundred bytes, 2 ms on a good day. Nobody else
-# is answered meanwhile.
-_ANSWER_SECONDS: Final = 4.0
-_CONNECT_SECONDS: Final = 2.0
+# Entries that one script writes: while it runs (2 ms on a good day), Redis answers nobody else.
 _AT_ONCE: Final = 1_000
 # Customers whose entries are in this process's memory at a time.
 _CHUNK: Final = 10_000
@@ -54,20 +47,13 @@ class OfferStore:
     Parameters
     ----------
     url
-        Where Redis is, as ``redis://[[user]:password@]host:port/database``.
+        Where Redis is; see `features.store.redis_client.connect`.
     prefix
         What the keys start with, as for the customers' states.
     """
 
     def __init__(self, url: str, prefix: str = "intent") -> None:
-        self._redis = redis.Redis.from_url(
-            url,
-            protocol=2,
-            socket_timeout=_ANSWER_SECONDS,
-            socket_connect_timeout=_CONNECT_SECONDS,
-            socket_keepalive=True,
-            retry=Retry(NoBackoff(), 0),
-        )
+        self._redis = connect(url)
         self._prefix = prefix
 
     def close(self) -> None:
@@ -94,7 +80,7 @@ class OfferStore:
                 entries = {customer: items.to_bytes() for customer, items in own}
                 written += self.write_items(partition, entries, ttl_seconds=ttl_seconds)
             seen += len(chunk)
-        with self._answers():
+        with store_errors(self._redis):
             self._redis.set(policy_key(self._prefix), policy.to_bytes(), ex=ttl_seconds)
         return Written(written, seen - written)
 
@@ -109,14 +95,14 @@ class OfferStore:
             states = state_keys(self._prefix, partition, names)
             keys = chain.from_iterable(zip(states, items_keys(self._prefix, partition, names), strict=True))
             values = (raw for _, raw in entries)
-            with self._answers():
+            with store_errors(self._redis):
                 answer: Any = self._redis.eval(_WRITE, 2 * len(names), *keys, ttl_seconds, *values)
             written += int(answer)
         return written
 
     def policy(self) -> OfferPolicy | None:
         """Return the policy, ``None`` where none was written or it has expired."""
-        with self._answers():
+        with store_errors(self._redis):
             raw = cast("bytes | None", self._redis.get(policy_key(self._prefix)))
         return None if raw is None else OfferPolicy.from_bytes(raw)
 
@@ -124,13 +110,6 @@ class OfferStore:
         """Return the items of customers of one partition, by one command."""
         if not customers:
             return []
-        with self._answers():
+        with store_errors(self._redis):
             values = cast("list[Any]", self._redis.mget(items_keys(self._prefix, partition, customers)))
         return [None if raw is None else CustomerItems.from_bytes(raw) for raw in values]
-
-    @contextmanager
-    def _answers(self) -> Iterator[None]:
-        try:
-            yield
-        except redis.RedisError as error:
-            raise StoreUnavailable(f"Redis failed ({error}): start it, or set INTENT_REDIS") from error

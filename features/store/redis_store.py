@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from itertools import chain, compress
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from features import state
-from features.exceptions import StoreConflict, StoreError, StoreUnavailable
+from features.exceptions import StoreConflict, StoreError
 from features.state import States
-from features.store.customer_store import Load, Loaded, PartitionRecord, Save, check_guard
+from features.store.customer_store import Loaded, LoadRequest, PartitionRecord, Save, check_guard
 from features.store.keys import items_key_of, items_keys, record_key, state_keys, state_pattern
-
-# Bounds one answer of Redis: a batch of 4,000 states is 4 MB, 10-20 ms on a good day. A stop or a revocation
-# waits for an answer under way, so these stay under `stream.kafka.contract.RELEASE_SECONDS`.
-_ANSWER_SECONDS: Final = 4.0
-_CONNECT_SECONDS: Final = 2.0
+from features.store.redis_client import connect, store_errors
 
 
 class RedisStore:
@@ -29,31 +22,18 @@ class RedisStore:
     Parameters
     ----------
     url
-        Where Redis is, as ``redis://[[user]:password@]host:port/database``.
+        Where Redis is; see `features.store.redis_client.connect`.
     prefix
         What the keys start with; every deployment on one Redis needs its own.
     """
 
     def __init__(self, url: str, prefix: str = "intent") -> None:
-        # No retries in the client: an EXEC sent twice is two saves, and only the record tells what became of
-        # the first.
-        self._redis = redis.Redis.from_url(
-            url,
-            protocol=2,
-            socket_timeout=_ANSWER_SECONDS,
-            socket_connect_timeout=_CONNECT_SECONDS,
-            socket_keepalive=True,
-            retry=Retry(NoBackoff(), 0),
-        )
+        self._redis = connect(url)
         self._prefix = prefix
-        options = self._redis.connection_pool.connection_kwargs
-        self._address = f"{options.get('host') or options.get('path', url)}:{options.get('port', '')}".rstrip(
-            ":"
-        )
 
     def ping(self) -> None:
         """Raise `StoreUnavailable` unless Redis answers."""
-        with self._answers():
+        with store_errors(self._redis):
             self._redis.ping()
 
     def close(self) -> None:
@@ -62,7 +42,7 @@ class RedisStore:
 
     def record(self, partition: int) -> PartitionRecord | None:
         """See `CustomerStore.record`."""
-        with self._answers():
+        with store_errors(self._redis):
             raw = cast("bytes | None", self._redis.get(self._record_key(partition)))
         return None if raw is None else PartitionRecord.from_bytes(raw)
 
@@ -75,13 +55,13 @@ class RedisStore:
     ) -> States:
         """See `CustomerStore.load`."""
         keys = [self._record_key(partition).encode(), *self._keys(partition, customers)]
-        with self._answers():
+        with store_errors(self._redis):
             stored, *values = cast("list[bytes | None]", self._redis.mget(keys))  # atomic
         if expected is not None:
             check_guard(partition, stored, expected)
         return state.from_bytes(values)
 
-    def load_many(self, loads: Sequence[Load]) -> list[Loaded]:
+    def load_many(self, loads: Sequence[LoadRequest]) -> list[Loaded]:
         """See `CustomerStore.load_many`: one round trip."""
         pipeline = self._redis.pipeline(transaction=False)  # each MGET is atomic, which is all that is needed
         for load in loads:
@@ -89,7 +69,7 @@ class RedisStore:
             pipeline.mget([self._record_key(load.partition).encode(), *keys])
             if load.items_of:
                 pipeline.mget(items_keys(self._prefix, load.partition, load.items_of))
-        with self._answers():
+        with store_errors(self._redis):
             answers = iter(cast("list[list[bytes | None]]", pipeline.execute()))
         found = []
         for load in loads:
@@ -147,7 +127,7 @@ class RedisStore:
     ) -> tuple[int, int]:
         """See `CustomerStore.sweep`."""
         pattern = state_pattern(self._prefix, partition)
-        with self._answers():
+        with store_errors(self._redis):
             found: tuple[int, list[bytes]] = cast(Any, self._redis.scan(cursor, match=pattern, count=count))
             following, keys = found
             values = cast("list[bytes | None]", self._redis.mget(keys)) if keys else []
@@ -183,7 +163,7 @@ class RedisStore:
         Partitions whose record is not the expected one take no part; they are returned. Two round trips: redis-py's
         own pipeline takes three, and each of them makes this thread wait for the interpreter.
         """
-        with self._answers():
+        with store_errors(self._redis):
             connection: Any = self._redis.connection_pool.get_connection()
             try:
                 watched = [(name, self._record_key(p)) for p in writes for name in ("WATCH", "GET")]
@@ -211,14 +191,3 @@ class RedisStore:
                 raise
             finally:
                 self._redis.connection_pool.release(connection)
-
-    @contextmanager
-    def _answers(self) -> Iterator[None]:
-        try:
-            yield
-        except redis.WatchError as error:
-            raise StoreConflict(f"the transaction was void ({error}): read the partition's record") from error
-        except redis.RedisError as error:
-            raise StoreUnavailable(
-                f"Redis at {self._address} failed ({error}): start it, or set INTENT_REDIS"
-            ) from error

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from features.calendar import zone
 from features.columns import from_table
 from features.events import EVENT_TYPES, PURCHASE, TYPE_CODES
-from features.fold import Status, fold
+from features.fold import FoldStatus, fold
 from features.labels import UNKNOWN, LabelStart, default_label_start, horizon_labels
 from features.log import ERASED
 from features.state import DAY_MS, MINUTE_MS, empty
@@ -164,7 +164,7 @@ def build_examples(
             kept = np.flatnonzero(accepted)
             columns = from_table(chunk.take(kept), context.currency)
             folded = fold(states, customers[at[kept]], columns, zone=local, ttl_ms=context.ttl_ms)
-            new = np.flatnonzero(folded.status == Status.FOLDED)
+            new = np.flatnonzero(folded.status == FoldStatus.FOLDED)
             repeated += len(kept) - len(new)
             into = slice(filled, filled + len(new))
             rows[into], as_of[into], kinds[into] = at[kept[new]], folded.as_of[new], columns.type[new]

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, StratifiedShuffleSplit
 
+from features.durations import duration_words
 from offline.exceptions import TrainingError
 from offline.problems.problem import Problem
-from offline.problems.spans import span
 
 Rows = NDArray[np.intp]
 Scheme = Literal["temporal", "stratified", "grouped"]
@@ -98,7 +98,7 @@ def _temporal(problem: Problem, count: int) -> Folds:
         test = np.flatnonzero((times >= begin) & (True if end is None else times < end))
         if len(train):
             folds.append(Fold(train, test))
-    length = span(round(problem.horizon.total_seconds() * 1000))
+    length = duration_words(round(problem.horizon.total_seconds() * 1000))
     if not folds:
         raise TrainingError(
             f"no row lies a horizon of {length} before the first test: use a longer log or a shorter --horizon"

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from features.durations import duration_words
 from features.labels import POSITIVE, LabelStart, default_label_start
 from features.state import DAY_MS, MINUTE_MS
 from features.vector import COLUMN_NAMES, SEGMENT_AT
@@ -17,7 +18,6 @@ from offline.examples.examples import Context, build_examples, example_types
 from offline.examples.sampling import sample_customers
 from offline.exceptions import TrainingError
 from offline.problems.problem import Problem
-from offline.problems.spans import span
 
 #: Horizon where none is given: half an hour for a log with browsing, a month for one of orders only.
 BROWSING_HORIZON_MS: Final = 30 * MINUTE_MS
@@ -116,7 +116,7 @@ def read_problem_from_log(
         columns,
         dict.fromkeys(kept, "numeric"),
         happened,
-        f"purchase within {span(context.horizon_ms)}",
+        f"purchase within {duration_words(context.horizon_ms)}",
         "purchase" if examples.types == ("purchase",) else "event",
         pd.Series(pd.to_datetime(examples.as_of[rows], unit="ms", utc=True)),
         examples.customers[rows],

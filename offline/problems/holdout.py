@@ -9,9 +9,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
+from features.durations import duration_words
 from offline.exceptions import TrainingError
 from offline.problems.problem import Problem
-from offline.problems.spans import span
 
 #: Share of the rows (with times: of the rows in order of time) that is judged on.
 TEST_SHARE: Final = 0.3
@@ -55,7 +55,7 @@ def hold_out(problem: Problem, *, share: float = TEST_SHARE, seed: int = 0) -> H
         test = rows[(times >= begin).to_numpy()]
         train = rows[(times < begin - problem.horizon).to_numpy()]
         if len(train):
-            embargo = f" less an embargo of {span(_ms(problem.horizon))}" if problem.horizon else ""
+            embargo = f" less an embargo of {duration_words(_ms(problem.horizon))}" if problem.horizon else ""
             return Holdout(
                 train, test, f"rows before {_moment(begin, times)}{embargo} against rows from then on"
             )

@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from features.durations import duration_rounded, duration_unit
 from features.state import DAY_MS
 from features.vector import COLUMNS
 from offline.problems.dates import month_numbers
@@ -17,9 +18,7 @@ _MEANINGS = {column.name: column.meaning for column in COLUMNS}
 #: What is said of a time since something that never happened.
 NEVER = "never"
 _NEVER_S = 400 * DAY_MS // 1000
-_SECONDS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 _LARGE = 20.0
-_TEN = 10.0
 _TRACE = 0.01
 _DECAYED = re.compile(r"(.+)_(\d+)([mhd])")
 _QUESTION = re.compile(r"(\w+) ([≤>]) ([-+.\de]+)")
@@ -105,11 +104,7 @@ def in_units(question: str) -> str:
 
 
 def _span(seconds: float) -> str:
-    if seconds >= _NEVER_S:
-        return NEVER
-    size, unit = next(((s, u) for s, u in _SECONDS if seconds >= s), (1, "s"))
-    number = seconds / size
-    return f"{number:.0f} {unit}" if number >= _TEN else f"{number:.2g} {unit}"
+    return NEVER if seconds >= _NEVER_S else duration_rounded(seconds)
 
 
 def column_words(column: str, *, log: bool) -> str:
@@ -148,11 +143,8 @@ def scaled(column: str, values: Any, *, log: bool) -> tuple[Any, str]:
     """Return values on a scale that can be read on an axis, and its unit: days, hours or minutes instead of seconds."""
     if not log or _UNITS.get(column) != "s":
         return values, ""
-    largest = max(values)
-    for size, unit in _SECONDS:
-        if largest >= 2 * size:
-            return [value / size for value in values], unit
-    return values, "s"
+    size, unit = duration_unit(max(values) / 2)
+    return (values if size == 1 else [value / size for value in values]), unit
 
 
 def natural_order(values: list[Any]) -> list[Any]:

@@ -8,9 +8,9 @@ tell.
 from typing import Final, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from features.compiled import njit
 from offline.simulator.drawing import chosen, mixed, uniform
 from offline.simulator.shop import TYPES, Catalogue
 

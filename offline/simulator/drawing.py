@@ -7,9 +7,9 @@ seed and its number alone, however many others are drawn and in whatever pieces.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from features.compiled import njit
 from offline.simulator.process import Calendar, Generators
 from offline.simulator.shop import MINUTE_MS
 

@@ -9,10 +9,10 @@ day is a product of at most four matrices out of tables, one for each base-256 d
 from typing import Final, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy.linalg import expm
 
+from features.compiled import njit
 from offline.simulator.process import Calendar, Generators, calendar, generators
 from offline.simulator.shop import MINUTE_MS, STATES, ParameterError
 from offline.simulator.simulation import Simulation

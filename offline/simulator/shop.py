@@ -333,10 +333,6 @@ class ShopParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         except ParameterError as error:
             raise ParameterError(f"{path}: {error}") from error
 
-    def dump(self, path: Path) -> None:
-        """Write all parameters as JSON, in the form that `load` reads."""
-        path.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n")
-
 
 def _merged(base: Any, patch: Any) -> Any:
     """Apply a JSON merge patch (RFC 7396) without changing its arguments."""

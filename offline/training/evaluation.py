@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from features.compiled import njit
 from offline.training.soft_measures import ece_against, log_loss_share, share, soft_auc, soft_log_loss
 
 #: The measures in the order in which `_measures` computes them.
@@ -92,7 +92,7 @@ def measure_exact(p_star: NDArray[np.float64], probabilities: NDArray[np.float64
     }
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _measures(  # noqa: PLR0917  (numba takes no keywords)
     y: NDArray[np.float64],
     p: NDArray[np.float64],

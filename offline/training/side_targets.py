@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Final
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from features.compiled import njit
 from features.events import EVENT_TYPES, TYPE_CODES
 from offline.examples.examples import Examples
 
@@ -55,7 +55,7 @@ def side_targets(examples: Examples, rows: NDArray[np.int64], horizon_ms: int) -
     return np.column_stack(columns) if columns else np.zeros((len(rows), 0), np.uint8)
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _wait(
     customers: NDArray[np.int64], as_of: NDArray[np.int64], wanted: NDArray[np.bool_]
 ) -> NDArray[np.int64]:  # pragma: no cover

@@ -9,8 +9,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from features.durations import duration_rounded
 from features.labels import NEGATIVE
-from features.state import DAY_MS, HOUR_MS, MINUTE_MS
 from offline.examples.examples import Examples
 from offline.exceptions import TrainingError
 
@@ -86,15 +86,16 @@ def split_by_time(examples: Examples, horizon_ms: int, shares: Sequence[float] =
     usable = np.flatnonzero(examples.usable)
     if not len(usable):
         raise TrainingError(
-            f"the log is shorter than the horizon of {_span(horizon_ms)}, so no label is known: "
+            f"the log is shorter than the horizon of {duration_rounded(horizon_ms / 1000)}, so no label is known: "
             "use a longer log or a shorter --horizon"
         )
     begin, last = int(examples.as_of[usable].min()), int(examples.as_of[usable].max())
     usable_ms = last - begin - 2 * horizon_ms
     if usable_ms < horizon_ms:
         raise TrainingError(
-            f"the log is too short: its examples with known labels span {_span(last - begin)}, a horizon of "
-            f"{_span(horizon_ms)} with two embargoes of the same length needs {_span(3 * horizon_ms)}: "
+            f"the log is too short: its examples with known labels span {duration_rounded((last - begin) / 1000)}, "
+            f"a horizon of {duration_rounded(horizon_ms / 1000)} with two embargoes of the same length needs "
+            f"{duration_rounded(3 * horizon_ms / 1000)}: "
             "use a longer log or a shorter --horizon"
         )
     train, calibration, _ = np.asarray(shares) / sum(shares)
@@ -125,17 +126,3 @@ def require_both_classes(examples: Examples, slices: Slices, *, least: int = 10)
 
 def _instant(ms: int) -> str:
     return f"{np.datetime64(ms, 'ms')}Z"
-
-
-def _span(ms: int) -> str:
-    """Return a length of time for people.
-
-    Examples
-    --------
-    >>> _span(5_400_000), _span(2_592_000_000)
-    ('1.5 h', '30 d')
-    """
-    for unit, size in (("d", DAY_MS), ("h", HOUR_MS)):
-        if ms >= size:
-            return f"{ms / size:.3g} {unit}"
-    return f"{ms / MINUTE_MS:.3g} min"

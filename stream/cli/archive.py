@@ -62,8 +62,8 @@ def _moment(text: str) -> int:
     import time
     from datetime import UTC, datetime, timedelta
 
+    from features.durations import parse_duration
     from features.exceptions import IntentError
-    from stream.settings import parse_duration
 
     try:
         moment = datetime.fromisoformat(text)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from features.durations import duration_short
 from features.events import EVENT_TYPES
 from features.vector import COLUMNS, NEVER_S, Column
-from stream.texts import counted, lasting, moment
+from stream.texts import counted, moment
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -50,7 +51,7 @@ def customer_view(
 
 def _score_text(score: dict[str, Any]) -> str:
     return (
-        f"{score['purchase_intent']:.1%} within {lasting(score['horizon_seconds'] * 1000)} of the last event, "
+        f"{score['purchase_intent']:.1%} within {duration_short(score['horizon_seconds'] * 1000)} of the last event, "
         f"band {score['band']}, segment {score['segment']['name']} (model {score['model_version']})"
     )
 
@@ -124,9 +125,9 @@ def column_text(column: Column, value: float) -> str:
     if column.unit == "s" and value >= NEVER_S:
         return "never" if column.name.startswith("since_") else "none"
     if column.name.startswith("since_"):
-        return f"{lasting(value * 1000)} ago" if value else "now"
+        return f"{duration_short(value * 1000)} ago" if value else "now"
     if column.unit == "s":
-        return lasting(value * 1000)
+        return duration_short(value * 1000)
     if column.unit == "money":
         return f"{value:,.2f}"
     return f"{value:.0%}" if column.unit == "share" else f"{value:,.4g}"
@@ -147,7 +148,7 @@ def _ago(time: str | None, now_ms: int) -> str:
     if time is None:
         return "never"
     past = now_ms - _ms(time)
-    return f"{lasting(past)} ago" if past >= 0 else f"in {lasting(-past)}"
+    return f"{duration_short(past)} ago" if past >= 0 else f"in {duration_short(-past)}"
 
 
 def _ms(time: str) -> int:

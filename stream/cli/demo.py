@@ -100,9 +100,10 @@ def _simulated(folder: Path, customers: int, days: int, seed: int) -> tuple[Path
 def _train(log: Path, bundle: Path, horizon: str | None, seed: int) -> None:
     from datetime import timedelta
 
+    from features.durations import parse_duration
     from offline.training.train import TrainingSettings, train
     from stream.cli.console import progress
-    from stream.settings import load_settings, parse_duration
+    from stream.settings import load_settings
 
     settings = load_settings()
     millisecond = timedelta(milliseconds=1)
@@ -157,8 +158,8 @@ def _show(streamed: DemoRun, summary: dict[str, Any], horizon_seconds: float) ->
 
     from rich.table import Table
 
+    from features.durations import duration_text
     from stream.cli.console import output
-    from stream.settings import duration_text
 
     horizon = duration_text(timedelta(seconds=horizon_seconds))
     latest: dict[str, Score] = {}

@@ -128,7 +128,8 @@ def examples(  # noqa: PLR0917  (options of a command)
 
 
 def _show(output: Path, manifest: FolderManifest) -> None:
-    from stream.texts import counted, lasting
+    from features.durations import duration_short
+    from stream.texts import counted
 
     events, customers = counted(manifest.data.events, "event"), counted(manifest.data.customers, "customer")
     typer.echo(f"{events} of {customers} in {counted(len(manifest.shards), 'file')}: {output}")
@@ -137,7 +138,7 @@ def _show(output: Path, manifest: FolderManifest) -> None:
     )
     typer.echo(
         f"{counted(manifest.examples, 'example')} with a known label{prevalence} (a purchase within "
-        f"{lasting(manifest.context.horizon_ms)})"
+        f"{duration_short(manifest.context.horizon_ms)})"
     )
     for count, what in (
         (manifest.refused, "came too late or ahead of their arrival"),

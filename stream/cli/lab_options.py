@@ -268,12 +268,12 @@ def _workspace(
 
 
 def _milliseconds(horizon: str) -> int:
-    from stream.exceptions import SettingsError
-    from stream.settings import parse_duration
+    from features.durations import parse_duration
+    from features.exceptions import InvalidDuration
 
     try:
         return round(parse_duration(horizon).total_seconds() * 1000)
-    except SettingsError as error:
+    except InvalidDuration as error:
         raise typer.BadParameter(str(error), param_hint="--horizon") from None
 
 

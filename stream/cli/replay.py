@@ -80,7 +80,7 @@ def replay(log: Log, speed: Speed = "max", close: Close = False, as_json: AsJson
 
 
 def _warning(settings: Settings, behind: Overtaken) -> str:
-    from stream.settings import duration_text
+    from features.durations import duration_text
     from stream.texts import moment
 
     return (

@@ -98,6 +98,7 @@ def simulate(  # noqa: PLR0917  (options of a command)
 
         intent simulate --days 18 --sale s10 -o sale.parquet --json
     """
+    from features.durations import parse_duration
     from features.labels import POSITIVE, UNKNOWN
     from features.log import write_log
     from offline.simulator.oracle import exact_probability, realised_labels, write_oracle
@@ -105,7 +106,6 @@ def simulate(  # noqa: PLR0917  (options of a command)
     from offline.simulator.simulation import simulate as simulated
     from offline.training.soft_measures import soft_auc
     from stream.cli.console import progress
-    from stream.settings import parse_duration
 
     horizon_ms = round(parse_duration(horizon).total_seconds() * 1000)
     shop = _shop(parameters, sale, days)

@@ -114,16 +114,12 @@ class EventEmitter:
                 **settings.kafka_python_security(),
             )
         except KafkaError as error:
-            raise BrokerUnavailable(
-                f"no Kafka broker answers at {settings.kafka}: start one, or set INTENT_KAFKA"
-            ) from error
+            raise BrokerUnavailable.at(settings.kafka) from error
         try:
             self.partitions = len(self._producer.partitions_for(self.topic))
         except KafkaError as error:
             self._producer.close(timeout=1)
-            raise TopicMismatch(
-                f"Kafka has no topic {self.topic}: create it with `intent topics create`"
-            ) from error
+            raise TopicMismatch.missing(self.topic) from error
         atexit.register(self.close)
 
     def emit(self, event: Event | None = None, /, **fields: Any) -> Event:

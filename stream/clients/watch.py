@@ -119,12 +119,10 @@ class ScoreWatcher:
                 **self._settings.kafka_python_security(),
             )
         except KafkaError as error:
-            raise BrokerUnavailable(
-                f"no Kafka broker answers at {self._settings.kafka}: start one, or set INTENT_KAFKA"
-            ) from error
+            raise BrokerUnavailable.at(self._settings.kafka) from error
         if self.topic not in consumer.topics():
             consumer.close(timeout_ms=_CLOSE_MS)
-            raise TopicMismatch(f"Kafka has no topic {self.topic}: create it with `intent topics create`")
+            raise TopicMismatch.missing(self.topic)
         return consumer
 
     def start(self) -> None:

@@ -1,4 +1,4 @@
-"""Asking the broker: does it answer, which topics are there, and one sentence for everybody where it does not."""
+"""Asking the broker: does it answer, which topics are there, and aiokafka's errors in one line."""
 
 from __future__ import annotations
 
@@ -14,55 +14,41 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 from stream.exceptions import BrokerError, BrokerUnavailable, TopicMismatch
 from stream.settings import Settings
 
-BROKER_SECONDS: Final = 10.0
-
-
-async def check_broker(brokers: str, topic: str, security: Mapping[str, Any] | None = None) -> int:
-    """Return the partition count of ``topic``.
-
-    Raises
-    ------
-    BrokerUnavailable
-        No broker answers.
-    TopicMismatch
-        There is no such topic.
-    """
-    client = AIOKafkaClient(bootstrap_servers=brokers.split(","), **(security or {}))
-    try:
-        async with asyncio.timeout(BROKER_SECONDS):
-            await client.bootstrap()
-            cluster = await client.fetch_all_metadata()
-    except (KafkaError, TimeoutError) as error:
-        raise BrokerUnavailable(
-            f"no Kafka broker answers at {brokers}: start one, or set INTENT_KAFKA"
-        ) from error
-    finally:
-        await client.close()
-    partitions = cluster.partitions_for_topic(topic)
-    if not partitions:
-        raise TopicMismatch(f"Kafka has no topic {topic}: create it with `intent topics create`")
-    return len(partitions)
-
-
-# Bounds the wait for a broker's answer, so that a wrong address is an error within seconds.
+#: Bounds the wait for a broker's answer, so that a wrong address is an error within seconds. A broker that is starting
+#: answers within it.
 ANSWER_SECONDS: Final = 10.0
 
 
 @contextmanager
-def broker_errors(settings: Settings) -> Iterator[None]:
-    """Turn aiokafka's errors into one line that says what to do."""
+def broker_errors(brokers: str) -> Iterator[None]:
+    """Turn aiokafka's errors into one line that says what to do.
+
+    Raises
+    ------
+    BrokerUnavailable
+        No broker answers.
+    BrokerError
+        The broker refused.
+    """
     try:
         yield
     except (KafkaConnectionError, TimeoutError, KafkaTimeoutError) as error:
-        raise BrokerUnavailable(
-            f"no Kafka broker answers at {settings.kafka}: start one, or set INTENT_KAFKA"
-        ) from error
+        raise BrokerUnavailable.at(brokers) from error
     except KafkaError as error:
-        raise BrokerError(f"Kafka at {settings.kafka} refused: {error}") from error
+        raise BrokerError(f"Kafka at {brokers} refused: {error}") from error
 
 
-async def partition_count(settings: Settings, topic: str) -> int:
-    """Return how many partitions ``topic`` has.
+async def partition_counts(
+    brokers: str, topics: Sequence[str], security: Mapping[str, Any]
+) -> dict[str, int]:
+    """Return how many partitions each topic has.
+
+    Parameters
+    ----------
+    brokers
+        Host:port, separated by commas.
+    security
+        What `Settings.aiokafka_security` returned.
 
     Raises
     ------
@@ -71,18 +57,24 @@ async def partition_count(settings: Settings, topic: str) -> int:
     TopicMismatch
         There is no such topic.
     """
-    client = AIOKafkaClient(bootstrap_servers=settings.kafka, **settings.aiokafka_security())
+    client = AIOKafkaClient(bootstrap_servers=brokers, **security)
     try:
-        with broker_errors(settings):
+        with broker_errors(brokers):
             async with asyncio.timeout(ANSWER_SECONDS):
                 await client.bootstrap()
                 cluster = await client.fetch_all_metadata()
     finally:
         await client.close()
-    partitions = cluster.partitions_for_topic(topic)
-    if not partitions:
-        raise TopicMismatch(f"Kafka has no topic {topic}: create it with `intent topics create`")
-    return len(partitions)
+    counts = {topic: len(cluster.partitions_for_topic(topic) or ()) for topic in topics}
+    for topic, count in counts.items():
+        if not count:
+            raise TopicMismatch.missing(topic)
+    return counts
+
+
+async def partition_count(settings: Settings, topic: str) -> int:
+    """Return how many partitions ``topic`` has; raises what `partition_counts` raises."""
+    return (await partition_counts(settings.kafka, [topic], settings.aiokafka_security()))[topic]
 
 
 async def check_topics(settings: Settings, topics: Sequence[str]) -> int:
@@ -90,20 +82,21 @@ async def check_topics(settings: Settings, topics: Sequence[str]) -> int:
 
     Raises
     ------
+    BrokerUnavailable
+        No broker answers.
     TopicMismatch
         A topic is missing, or they differ.
     """
     client = logging.getLogger("aiokafka")
-    client.disabled, logged = True, client.disabled  # a refusal says what is wrong, in one line
+    client.disabled, logged = True, client.disabled  # the error says what is wrong, in one line
     try:
-        counts = {
-            topic: await check_broker(settings.kafka, topic, settings.aiokafka_security()) for topic in topics
-        }
+        counts = await partition_counts(settings.kafka, topics, settings.aiokafka_security())
     finally:
         client.disabled = logged
     if len(set(counts.values())) > 1:
         raise TopicMismatch(
-            "all topics of the worker must have as many partitions as each other, but "
+            "these topics must have the same number of partitions, but "
             + ", ".join(f"{topic} has {count}" for topic, count in counts.items())
+            + ": delete those that differ and run `intent topics create`, or set another INTENT_TOPIC_PREFIX"
         )
     return counts[topics[0]]

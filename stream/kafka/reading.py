@@ -67,7 +67,7 @@ class TopicReader:
         )
         self._consumer = consumer
         try:
-            with broker_errors(self._settings):
+            with broker_errors(self._settings.kafka):
                 async with asyncio.timeout(ANSWER_SECONDS):
                     await consumer.start()
                     consumer.assign(self._all(numbers))
@@ -88,7 +88,7 @@ class TopicReader:
 
     async def since(self, timestamp_ms: int) -> dict[int, int]:
         """Return by partition the offset of the first record of this time or later (or the end)."""
-        with broker_errors(self._settings):
+        with broker_errors(self._settings.kafka):
             found = await self._reading().offsets_for_times(dict.fromkeys(self._all(self.ends), timestamp_ms))
         return {
             tp.partition: self.ends[tp.partition] if at is None else cast(int, at.offset)
@@ -121,7 +121,7 @@ class TopicReader:
         loop = asyncio.get_running_loop()
         passed, news = 0, loop.time()
         while left:
-            with broker_errors(self._settings), self._whole():
+            with broker_errors(self._settings.kafka), self._whole():
                 fetched = await consumer.getmany(
                     *self._all(left), timeout_ms=_POLL_MS, max_records=_BATCH_RECORDS
                 )

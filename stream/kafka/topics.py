@@ -21,14 +21,13 @@ from kafka import KafkaAdminClient
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from features.bundle import read_manifest
+from features.durations import duration_ms, duration_short
 from stream.exceptions import BrokerError, BrokerUnavailable, TopicMismatch
+from stream.kafka.broker import ANSWER_SECONDS
 from stream.settings import Settings
-from stream.texts import lasting
 
 __all__ = ["Created", "check_retention", "create_topics", "topic_configs"]
 
-# How long a person waits for a broker that is not there. A broker on the way up answers within it.
-_CONNECT_SECONDS: Final = 10.0
 # Creation is acknowledged within a second; leaders of all partitions are there a moment later.
 _CREATE_SECONDS: Final = 30.0
 
@@ -50,14 +49,14 @@ class Created(NamedTuple):
 
 
 def _ms(**duration: float) -> str:
-    return str(timedelta(**duration) // timedelta(milliseconds=1))
+    return str(duration_ms(timedelta(**duration)))
 
 
 def topic_configs(settings: Settings) -> dict[str, dict[str, str]]:
     """Return the configuration of each topic, by its name."""
     waiting = {
         "cleanup.policy": "delete",
-        "retention.ms": str(_in_ms(_needed(_horizon(settings), settings.lateness))),
+        "retention.ms": str(duration_ms(_needed(_horizon(settings), settings.lateness))),
     }
     return {
         settings.events_topic: {
@@ -105,19 +104,19 @@ def check_retention(settings: Settings, horizon: timedelta) -> None:
     TopicMismatch
         They are deleted too early.
     """
-    needed = _needed(horizon, settings.lateness)
+    needed = duration_ms(_needed(horizon, settings.lateness))
     with KafkaAdminClient(
         bootstrap_servers=settings.kafka,
         client_id="intent-topics",
-        bootstrap_timeout_ms=int(_CONNECT_SECONDS * 1000),
+        bootstrap_timeout_ms=int(ANSWER_SECONDS * 1000),
         **settings.kafka_python_security(),
     ) as admin:
         for topic in (settings.examples_topic, settings.outcomes_topic):
             kept = int(_config(admin, topic, "retention.ms"))
-            if 0 <= kept < needed / timedelta(milliseconds=1):
+            if 0 <= kept < needed:
                 raise TopicMismatch(
-                    f"{topic} keeps records for {lasting(kept)}, but labels need {lasting(_in_ms(needed))} (horizon, "
-                    "lateness and 7 days): `intent topics create` lengthens it; or set INTENT_LEARNING=off"
+                    f"{topic} keeps records for {duration_short(kept)}, but labels need {duration_short(needed)} "
+                    "(horizon, lateness and 7 days): `intent topics create` lengthens it; or set INTENT_LEARNING=off"
                 )
 
 
@@ -138,7 +137,7 @@ def create_topics(settings: Settings) -> list[Created]:
         with KafkaAdminClient(
             bootstrap_servers=settings.kafka,
             client_id="intent-topics",
-            bootstrap_timeout_ms=int(_CONNECT_SECONDS * 1000),
+            bootstrap_timeout_ms=int(ANSWER_SECONDS * 1000),
             **settings.kafka_python_security(),
         ) as admin:
             missing = sorted(configs.keys() - set(admin.list_topics()))
@@ -154,9 +153,7 @@ def create_topics(settings: Settings) -> list[Created]:
             raise BrokerError(
                 f"Kafka at {settings.kafka} refused to show or create topics: {error}"
             ) from error
-        raise BrokerUnavailable(
-            f"no Kafka broker answers at {settings.kafka}: start one, or set INTENT_KAFKA"
-        ) from error
+        raise BrokerUnavailable.at(settings.kafka) from error
     return [Created(name, partitions[name], name in missing) for name in configs]
 
 
@@ -196,10 +193,6 @@ def _lengthen(admin: Any, topic: str, needed_ms: int) -> None:
     if 0 <= int(_config(admin, topic, "retention.ms")) < needed_ms:
         change = {"retention.ms": str(needed_ms)}
         admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=change)])
-
-
-def _in_ms(duration: timedelta) -> int:
-    return duration // timedelta(milliseconds=1)
 
 
 def _config(admin: Any, topic: str, name: str) -> str:

@@ -32,7 +32,7 @@ from faust.types import TP, ConsumerMessage
 from features.exceptions import IntentError
 from stream.exceptions import BrokerError
 from stream.kafka.batches import RecordBatch
-from stream.kafka.broker import check_broker
+from stream.kafka.broker import partition_counts
 from stream.kafka.contract import RELEASE_SECONDS, Owning
 from stream.kafka.fetching import BatchConsumerThread, TopicLog
 
@@ -238,8 +238,7 @@ async def serve(app: BatchedApp, stop: asyncio.Event) -> None:
     IntentError
         The worker cannot go on: a refusal of its ownership, or of Kafka.
     """
-    for topic in app.owners:
-        await check_broker(app.brokers, topic, app.security)
+    await partition_counts(app.brokers, list(app.owners), app.security)
     owners = app.owners.values()
     try:
         await app.start()

@@ -37,7 +37,7 @@ class PartitionsDiffer(IntentError):
     """The topics have another partition count than when the snapshot was saved."""
 
 
-class Status(NamedTuple):
+class LearningStatus(NamedTuple):
     """Where learning stands.
 
     Attributes
@@ -84,7 +84,7 @@ class Learning:
     def __init__(self, bundle: Bundle, online: OnlineLearner, waiting: Waiting) -> None:
         self.online = online
         self.waiting = waiting
-        self.status = Status()
+        self.status = LearningStatus()
         self._bundle = bundle
         self._features = schema_hash()
 
@@ -156,7 +156,7 @@ class Learning:
             if mini_batch.known_at is not None:
                 delay = (mini_batch.known_at - float(mini_batch.examples.as_of.mean())) / 1000
         oldest, newest = self.waiting.oldest.time, self.waiting.newest
-        self.status = Status(
+        self.status = LearningStatus(
             examples,
             mini_batches,
             positives,

@@ -9,10 +9,10 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from stream.learning.desk import Desk
 from stream.learning.judging.prequential import Figures
 from stream.learning.learning import Learning
 from stream.learning.report import Report
+from stream.learning.topic_buffers import TopicBuffers
 
 _FIGURES = ("auc", "pr_auc", "prevalence", "log_loss", "brier", "ece")
 
@@ -21,7 +21,7 @@ class Observed(Protocol):
     """A learner, as far as metrics need it."""
 
     learning: Learning | None
-    desk: Desk | None
+    buffers: TopicBuffers | None
     report: Report | None
     ready: bool
 
@@ -51,15 +51,15 @@ class LearnerMetrics(Collector):
             "Whether this learner has the lease and learns",
             int(learner.learning is not None),
         )
-        if learner.desk is not None:
+        if learner.buffers is not None:
             lag = GaugeMetricFamily(
                 "intent_learner_lag_records",
                 "Records that wait in Kafka, by topic and partition",
                 labels=["topic", "partition"],
             )
-            for tray in learner.desk.trays.values():
-                for partition, number in tray.lag().items():
-                    lag.add_metric([tray.name, str(partition)], number)
+            for buffer in learner.buffers.topics.values():
+                for partition, number in buffer.lag().items():
+                    lag.add_metric([buffer.name, str(partition)], number)
             yield lag
         if learner.learning is not None:
             yield from _progress(learner.learning)

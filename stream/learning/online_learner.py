@@ -1,4 +1,4 @@
-"""The learner's core: predict as lived, count, learn."""
+"""The learner's core: judge what had been published, count, learn."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stream.learning.judging.drift import SLOTS_A_HORIZON, LossDrift, Population
 from stream.learning.judging.prequential import Quality
 from stream.learning.model.advisor import check_bundle, version_arrays
 from stream.learning.model.blending import FixedShare
-from stream.learning.model.history import History, Lived, Version
+from stream.learning.model.history import History, PublishedHistory, Version
 from stream.learning.model.inputs import Inputs
 from stream.learning.model.online import online_models
 from stream.learning.model.recalibration import Recalibration
@@ -39,7 +39,7 @@ class OnlineLearner:
         Mini-batches learned.
     quality
         Prequential figures.
-    lived
+    published_history
         What had been published about the last mini-batch.
     """
 
@@ -47,7 +47,7 @@ class OnlineLearner:
         self.bundle = bundle
         self.settings = settings
         self.version = 0
-        self.lived: Lived | None = None
+        self.published_history: PublishedHistory | None = None
         self._horizon_ms = round(bundle.manifest.horizon_seconds * 1000)
         self._as_of: int | None = None
         self._inputs = Inputs(bundle)
@@ -99,14 +99,14 @@ class OnlineLearner:
         weights = examples.weight.astype(np.float64)
         weights[~(np.isfinite(weights) & (weights > 0))] = 0.0
         self._history.drop_before(int(examples.as_of[0]))
-        self.lived = lived = self._history.predict(rows, examples.as_of)
+        self.published_history = history = self._history.predict(rows, examples.as_of)
 
-        losses = self._count(examples, labels, weights, lived)
-        alerts = self._watch(examples, weights, losses, lived)
+        losses = self._count(examples, labels, weights, history)
+        alerts = self._watch(examples, weights, losses, history)
 
         elapsed = self._elapsed(int(examples.as_of[-1]))
-        self._blend.update(_summed_losses(lived, labels, weights), elapsed)
-        self._recalibration.update(np.log(lived.blend / (1.0 - lived.blend)), labels, weights, elapsed)
+        self._blend.update(_summed_losses(history, labels, weights), elapsed)
+        self._recalibration.update(np.log(history.blend / (1.0 - history.blend)), labels, weights, elapsed)
         for model in self._models:
             if self._loss_drift.changed:
                 model.forget(self.settings.kept_at_drift)
@@ -133,7 +133,7 @@ class OnlineLearner:
 
     @classmethod
     def restore(cls, bundle: Bundle, settings: LearningSettings, snapshot: Snapshot) -> Self:
-        """Return the learner that a snapshot was taken of; it goes on as that one would have, to the bit.
+        """Return the learner that a snapshot was taken of; it continues as that one would have, to the bit.
 
         Raises
         ------
@@ -144,8 +144,8 @@ class OnlineLearner:
         learned = msgspec.convert(snapshot.meta["settings"], LearningSettings)
         if learned != settings:
             raise SnapshotError(
-                f"the snapshot was learned with {learned}, the settings are {settings}: set them back, or delete "
-                "the snapshot and let the learner begin anew"
+                f"the snapshot was learned with {learned}, the settings are {settings}: set them back, or run "
+                "`intent learner --start-over`"
             )
         learner = cls(bundle, settings)
         learner.version, learner._as_of = snapshot.version, snapshot.meta["as_of"]
@@ -176,10 +176,14 @@ class OnlineLearner:
         return max(as_of - before, 0) / self._horizon_ms
 
     def _count(
-        self, examples: Examples, labels: NDArray[np.uint8], weights: NDArray[np.float64], lived: Lived
+        self,
+        examples: Examples,
+        labels: NDArray[np.uint8],
+        weights: NDArray[np.float64],
+        history: PublishedHistory,
     ) -> NDArray[np.float64]:
-        band = np.searchsorted(self._thresholds, lived.published, side="right").astype(np.uint8)
-        judged = np.column_stack([lived.network, lived.online, lived.published])
+        band = np.searchsorted(self._thresholds, history.published, side="right").astype(np.uint8)
+        judged = np.column_stack([history.network, history.online, history.published])
         return self.quality.count(examples.as_of, examples.segment, band, labels, weights, judged)
 
     def _watch(
@@ -187,9 +191,9 @@ class OnlineLearner:
         examples: Examples,
         weights: NDArray[np.float64],
         losses: NDArray[np.float64],
-        lived: Lived,
+        history: PublishedHistory,
     ) -> list[Alert]:
-        excess = excess_loss(losses[:, 0], lived.network)
+        excess = excess_loss(losses[:, 0], history.network)
         as_of = examples.as_of
         found: list[tuple[Any, int, list[Drifted]]] = [
             ("log_loss", since, [Drifted("network_log_loss", rise)])
@@ -212,9 +216,9 @@ class OnlineLearner:
 
 
 def _summed_losses(
-    lived: Lived, labels: NDArray[np.uint8], weights: NDArray[np.float64]
+    history: PublishedHistory, labels: NDArray[np.uint8], weights: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return the summed log-loss of the network and of each model."""
-    parts = np.column_stack([lived.network, lived.models])
+    parts = np.column_stack([history.network, history.models])
     right = np.where(labels[:, None] > 0, parts, 1.0 - parts)
     return np.asarray(-(weights[:, None] * np.log(np.maximum(right, 1e-12))).sum(axis=0))

@@ -4,8 +4,8 @@ All keys carry the hash tag ``{prefix.learner}``:
 
 ============  =============================================================================================
 ``record``    epoch and token of the learner that may write; every write is void unless it is still the same
-``lease``     the token, for as long as its learner gives signs of life; who finds none may take over
-``snapshot``  everything that a learner needs to go on, its progress in both topics inside
+``lease``     the token, for as long as its learner renews it; a learner that finds no lease may take over
+``snapshot``  everything that a learner needs to continue, its progress in both topics inside
 ``scorers``   the few kilobytes of it that scorers need
 ``version``   names what ``scorers`` holds; scorers look at it every second
 ``quality``   the live figures, JSON
@@ -16,22 +16,15 @@ from __future__ import annotations
 
 import secrets
 import struct
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, cast
 
 import msgspec
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
-from features.exceptions import SchemaMismatch, StoreUnavailable
+from features.exceptions import SchemaMismatch
 from features.store.customer_store import TOKEN_BYTES
+from features.store.redis_client import connect, store_errors
 from stream.learning.labels.cursors import Progress
-
-# Bounds one answer of Redis: a snapshot has about a megabyte, and is read by a learner once.
-_ANSWER_SECONDS: Final = 4.0
-_CONNECT_SECONDS: Final = 2.0
 
 _RECORD_VERSION: Final = 1
 _RECORD: Final = struct.Struct(f"<BQ{TOKEN_BYTES}s")
@@ -74,25 +67,19 @@ class Saved(NamedTuple):
 class SnapshotStore:
     """Snapshots, the lease and live figures. Synchronous, and safe to call from several threads.
 
-    Every method raises `StoreUnavailable` where Redis does not answer.
+    Every method raises `StoreUnavailable` where Redis does not answer. One that writes raises `StoreConflict` where its
+    transaction was void or its answer was lost: whoever writes next finds out whose the record is.
 
     Parameters
     ----------
     url
-        Where Redis is.
+        Where Redis is; see `features.store.redis_client.connect`.
     prefix
         What the keys start with, as for the customers' states.
     """
 
     def __init__(self, url: str, prefix: str = "intent") -> None:
-        self._redis = redis.Redis.from_url(
-            url,
-            protocol=2,
-            socket_timeout=_ANSWER_SECONDS,
-            socket_connect_timeout=_CONNECT_SECONDS,
-            socket_keepalive=True,
-            retry=Retry(NoBackoff(), 0),
-        )
+        self._redis = connect(url)
         self._tag = f"{{{prefix}.learner}}"
 
     def close(self) -> None:
@@ -101,13 +88,13 @@ class SnapshotStore:
 
     def ping(self) -> None:
         """Raise `StoreUnavailable` unless Redis answers."""
-        with self._answers():
+        with store_errors(self._redis):
             self._redis.ping()
 
     def acquire(self, seconds: float) -> Lease | None:
         """Take the lease for so long; return ``None`` where another learner has it."""
         token = secrets.token_bytes(TOKEN_BYTES)
-        with self._answers():
+        with store_errors(self._redis):
             if not self._redis.set(self._key("lease"), token, nx=True, px=round(seconds * 1000)):
                 return None
             found = self._record()
@@ -126,12 +113,12 @@ class SnapshotStore:
         LeaseLost
             Another learner has taken over.
         """
-        with self._answers():
+        with store_errors(self._redis):
             self._commit(lease, [self._held(lease, seconds)])
 
     def release(self, lease: Lease) -> None:
         """Let another learner take over at once."""
-        with self._answers():
+        with store_errors(self._redis):
             self._commit(lease, [("DEL", self._key("lease"))])
 
     def save(self, lease: Lease, saved: Saved, seconds: float) -> None:
@@ -143,12 +130,12 @@ class SnapshotStore:
             Another learner has taken over.
         """
         commands = [("SET", self._key(name), value) for name, value in saved._asdict().items()]
-        with self._answers():
+        with store_errors(self._redis):
             self._commit(lease, [*commands, self._held(lease, seconds)])
 
     def forget(self, lease: Lease) -> None:
         """Delete the snapshot; scorers go on with the network alone."""
-        with self._answers():
+        with store_errors(self._redis):
             self._commit(lease, [("DEL", *(self._key(name) for name in Saved._fields))])
 
     def snapshot(self) -> bytes | None:
@@ -161,7 +148,7 @@ class SnapshotStore:
 
     def for_scorers(self) -> tuple[str, bytes | None]:
         """Return what scorers should use, and its name."""
-        with self._answers():
+        with store_errors(self._redis):
             version, snapshot = cast(
                 "list[bytes | None]", self._redis.mget(self._key("version"), self._key("scorers"))
             )
@@ -175,7 +162,7 @@ class SnapshotStore:
         return f"{self._tag}:{name}"
 
     def _get(self, name: str) -> bytes | None:
-        with self._answers():
+        with store_errors(self._redis):
             return cast("bytes | None", self._redis.get(self._key(name)))
 
     def _record(self) -> Lease | None:
@@ -197,16 +184,6 @@ class SnapshotStore:
             for command in commands:
                 pipe.execute_command(*command)
             pipe.execute()
-
-    @contextmanager
-    def _answers(self) -> Iterator[None]:
-        try:
-            yield
-        except redis.WatchError:
-            # Also a connection lost between WATCH and EXEC: whoever writes next finds out whose the record is.
-            raise StoreUnavailable("the learner's transaction was void: it will be tried again") from None
-        except redis.RedisError as error:
-            raise StoreUnavailable(f"Redis failed ({error}): start it, or set INTENT_REDIS") from error
 
 
 def progress_of(meta: object) -> Progress:

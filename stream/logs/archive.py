@@ -105,8 +105,8 @@ def archive(
 
 
 @dataclass(slots=True)
-class Taken:
-    """The first pass: each partition's file of events, and who was erased at which offset."""
+class FirstPass:
+    """What the first pass found: each partition's file of events, and who was erased at which offset."""
 
     files: dict[int, Path] = field(default_factory=dict)
     erased: dict[int, dict[str, int]] = field(default_factory=dict)
@@ -120,8 +120,8 @@ async def _take(
     folder: Path,
     since_ms: int | None,
     on_progress: Callable[[int, int], None] | None,
-) -> Taken:
-    taken = Taken()
+) -> FirstPass:
+    taken = FirstPass()
     writers: dict[int, pa.ipc.RecordBatchFileWriter] = {}
     with ExitStack() as stack:
         async with TopicReader(settings, settings.events_topic) as reader:
@@ -145,9 +145,9 @@ async def _take(
 
 
 def take_events(
-    taken: Taken, partition: int, records: Sequence[ConsumerRecord], since_ms: int | None
+    taken: FirstPass, partition: int, records: Sequence[ConsumerRecord], since_ms: int | None
 ) -> pa.Table:
-    """Return the events among a partition's records as rows of the log, and take note of the others."""
+    """Return the events among a partition's records as rows of the log, and count the others."""
     records = [record for record in records if not is_close(record)]
     keys = [record.key for record in records]
     decoded = decode_many([record.value for record in records])
@@ -196,7 +196,7 @@ def _line(item: Item) -> tuple[str, str | None, float | None, int | None]:
     return item.item_id, item.category, item.price, item.quantity
 
 
-def _merged(taken: Taken, report: ArchiveReport) -> Iterator[pa.Table]:
+def _merged(taken: FirstPass, report: ArchiveReport) -> Iterator[pa.Table]:
     """Yield all partitions' rows in order of arrival, many at a time, and count them."""
     waiting: list[pa.Table] = []
     rows = 0
@@ -213,7 +213,7 @@ def _merged(taken: Taken, report: ArchiveReport) -> Iterator[pa.Table]:
         yield pa.concat_tables(waiting).combine_chunks()
 
 
-def runs_of(taken: Taken) -> list[Run]:
+def runs_of(taken: FirstPass) -> list[Run]:
     """Return the partitions' rows, ready to be merged."""
     return [Run(path, taken.erased[partition]) for partition, path in sorted(taken.files.items())]
 

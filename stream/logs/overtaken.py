@@ -35,12 +35,12 @@ def overtaken(settings: Settings, log: Path) -> Overtaken | None:
     """Return how far a log's beginning lies behind the events topic, ``None`` if it is not too late for it.
 
     Too late is what is older than the topic's newest event by more than `Settings.lateness`. Which partition
-    holds that event is not looked at, so this is a warning and no verdict.
+    holds that event is not checked, so this is only a warning.
 
     Raises
     ------
     LogError
-        The log is none.
+        The log cannot be read.
     BrokerError
         Kafka does not answer, or has no such topic.
     """

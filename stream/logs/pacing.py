@@ -63,7 +63,7 @@ def parse_speed(text: str) -> float | None:
         return None if text == "max" else 1.0
     match = _SPEED.fullmatch(text)
     if match is None or float(match[1]) <= 0:
-        raise IntentError(f"the speed {text!r} is none: use max, real, or a multiple such as 60x")
+        raise IntentError(f"invalid speed {text!r}: use max, real, or a multiple such as 60x")
     return float(match[1])
 
 

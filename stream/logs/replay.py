@@ -93,7 +93,7 @@ def replay(
     Raises
     ------
     LogError
-        The log is none, or it names other partitions for its customers than the topic has.
+        The log cannot be read, or it names other partitions for its customers than the topic has.
     BrokerError
         Kafka does not answer, or did not take an event.
     """
@@ -183,7 +183,7 @@ class _Sender:
             max_request_size=2 * _BATCH_BYTES,
             **self._settings.aiokafka_security(),
         )
-        with broker_errors(self._settings):
+        with broker_errors(self._settings.kafka):
             await self._producer.start()
         self._began = time.perf_counter()
         return self
@@ -235,11 +235,11 @@ class _Sender:
         assert self._producer is not None
         while len(self._flying) >= _IN_FLIGHT:
             await self._land()
-        with broker_errors(self._settings):
+        with broker_errors(self._settings.kafka):
             self._flying.add(await self._producer.send_batch(builder, self._topic, partition=number))
 
     async def _land(self) -> None:
         done, self._flying = await asyncio.wait(self._flying, return_when=asyncio.FIRST_COMPLETED)
-        with broker_errors(self._settings):
+        with broker_errors(self._settings.kafka):
             for future in done:
                 future.result()

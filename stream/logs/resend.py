@@ -4,11 +4,11 @@ What has been sent again is remembered by a consumer group, whose offsets are co
 as the records: a run that breaks off repeats nothing and loses nothing. Letters of one reason can be sent
 before those of another: the offset is that of the reason that is behind, its metadata name those ahead of it.
 Kafka forgets offsets some time after the last run (``offsets.retention.minutes``, by default 7 days, while
-letters are kept for 30): later than that a run begins anew with all letters that are still there.
+letters are kept for 30): after that, a run sends all letters again that are still there.
 
 **A letter that is refused again comes back** as a new dead letter, which the next run sends once more. One
 run never meets its own returns: it ends where the topic ended when it began. So mend the cause first, and
-name the reason that was mended: an event that is no JSON will never be one, and a late one only gets later.
+name the reason that was mended: an event that is not JSON stays that way, and a late one only gets later.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _log = logging.getLogger(__name__)
 # One transaction, or one look at what earlier ones remember. It takes milliseconds, and aiokafka never gives up:
 # it repeats what the broker refuses for the time being.
 _STEP_SECONDS: Final = 30.0
-# The broker ends a transaction that takes longer; later than we do, who would take that for another run.
+# The broker ends a transaction that takes longer. Ours ends sooner: else that would look like another run.
 _TRANSACTION_MS: Final = 60_000
 # Undoing and stopping wait for the broker too.
 _STOP_SECONDS: Final = 5.0
@@ -286,7 +286,7 @@ class _Again:
     @asynccontextmanager
     async def _bounded(self) -> AsyncIterator[None]:
         """Turn errors, and a wait that takes too long, into one line."""
-        with broker_errors(self._settings):
+        with broker_errors(self._settings.kafka):
             try:
                 async with asyncio.timeout(_STEP_SECONDS):
                     yield

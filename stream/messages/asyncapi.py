@@ -6,104 +6,106 @@ It is made from the very types that decode events and encode scores, so it canno
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from features.events import Event, Reason
 from stream.messages.alert import Alert
 from stream.messages.score import Score
-from stream.settings import Settings
 
-_REFERENCE = "#/components/schemas/{name}"
+#: What the names of the topics start with unless ``INTENT_TOPIC_PREFIX`` says otherwise.
+TOPIC_PREFIX: Final = "intent."
+
+_JSON: Final = "application/json"
+_BYTES: Final = "application/octet-stream"
+_TEXT: Final = {"type": "string"}
+_NULL: Final = {"type": "null"}
+_INFO: Final = {
+    "title": "purchase-intent",
+    "version": "1",
+    "description": "Events of a shop in, purchase intent of every customer out.",
+    "license": {"name": "Apache-2.0"},
+}
+_CUSTOMER_KEY: Final = "The customer id, in UTF-8; the partition is Kafka's murmur2 of it."
+_LETTER_HEADERS: Final = {
+    "reason": {"enum": [reason.value for reason in Reason]},
+    "detail": _TEXT,
+    "topic": _TEXT,
+    "partition": _TEXT,
+    "offset": _TEXT,
+    "arrived_at": {**_TEXT, "description": "Epoch milliseconds, as text."},
+}
 
 
-def asyncapi() -> dict[str, Any]:
-    """Return the contract with the default topics' names."""
-    settings = Settings.model_construct()
+def asyncapi(topic_prefix: str = TOPIC_PREFIX) -> dict[str, Any]:
+    """Return the contract, with the names of the topics as they are by default."""
     (event, score, alert), schemas = msgspec.json.schema_components(
-        [Event, Score, Alert], ref_template=_REFERENCE
+        [Event, Score, Alert], ref_template="#/components/schemas/{name}"
     )
-    schemas["Event"]["properties"]["event_time"] = {
+    event_fields = schemas["Event"]["properties"]
+    event_fields["event_time"] = {
         "description": "Epoch milliseconds, or RFC 3339 text with a zone.",
-        "anyOf": schemas["Event"]["properties"]["event_time"]["anyOf"],
-    }
-    key = {
-        "type": "string",
-        "description": "The customer id, in UTF-8; the partition is Kafka's murmur2 of it.",
-    }
-
-    def message(title: str, payload: dict[str, Any] | bool, **more: Any) -> dict[str, Any]:
-        return {"title": title, "contentType": "application/json", "payload": payload,
-                "bindings": {"kafka": {"key": key}}, **more}  # fmt: skip
-
-    text = {"type": "string"}
-    letter_headers = {
-        "type": "object",
-        "required": ["reason", "detail", "topic", "partition", "offset", "arrived_at"],
-        "properties": {
-            "reason": {"enum": [reason.value for reason in Reason]},
-            "detail": text,
-            "topic": text,
-            "partition": text,
-            "offset": text,
-            "arrived_at": {**text, "description": "Epoch milliseconds, as text."},
-        },
+        "anyOf": event_fields["event_time"]["anyOf"],
     }
     return {
         "asyncapi": "3.0.0",
-        "info": {
-            "title": "purchase-intent",
-            "version": "1",
-            "description": "Events of a shop in, purchase intent of every customer out.",
-            "license": {"name": "Apache-2.0"},
-        },
-        "defaultContentType": "application/json",
+        "info": _INFO,
+        "defaultContentType": _JSON,
         "channels": {
-            "events": {
-                "address": settings.events_topic,
-                "messages": {
-                    "event": message("What a customer did", event),
-                    "erase": message("Erase this customer (null value)", {"type": "null"}),
-                },
-            },
-            "scores": {
-                "address": settings.scores_topic,
-                "messages": {
-                    "score": message("How likely the customer is to buy", score),
-                    "tombstone": message("The customer was erased (null value)", {"type": "null"}),
-                },
-            },
-            "deadLetters": {
-                "address": settings.dead_letters_topic,
-                "messages": {
-                    "deadLetter": {
-                        "title": "A record that was refused: its original key and bytes, and why",
-                        "contentType": "application/octet-stream",
-                        "payload": {},
-                        "headers": letter_headers,
-                    }
-                },
-            },
-            "alerts": {
-                "address": settings.alerts_topic,
-                "messages": {
-                    "alert": {
-                        "title": "Customers, or the network's errors, are not what they were",
-                        "contentType": "application/json",
-                        "payload": alert,
-                        "bindings": {"kafka": {"key": {**text, "description": "The kind of alert."}}},
-                    }
-                },
-            },
+            "events": _channel(
+                f"{topic_prefix}events",
+                event=_message("What a customer did", event),
+                erase=_message("Erase this customer (null value)", _NULL),
+            ),
+            "scores": _channel(
+                f"{topic_prefix}scores",
+                score=_message("How likely the customer is to buy", score),
+                tombstone=_message("The customer was erased (null value)", _NULL),
+            ),
+            "deadLetters": _channel(f"{topic_prefix}dead-letters", deadLetter=_dead_letter()),
+            "alerts": _channel(
+                f"{topic_prefix}alerts",
+                alert=_message(
+                    "Customers, or the network's errors, are not what they were",
+                    alert,
+                    key="The kind of alert.",
+                ),
+            ),
         },
         "operations": {
-            "readEvents": {"action": "receive", "channel": {"$ref": "#/channels/events"}},
-            "writeScores": {"action": "send", "channel": {"$ref": "#/channels/scores"}},
-            "writeDeadLetters": {"action": "send", "channel": {"$ref": "#/channels/deadLetters"}},
-            "writeAlerts": {"action": "send", "channel": {"$ref": "#/channels/alerts"}},
+            "readEvents": _operation("receive", "events"),
+            "writeScores": _operation("send", "scores"),
+            "writeDeadLetters": _operation("send", "deadLetters"),
+            "writeAlerts": _operation("send", "alerts"),
         },
         "components": {"schemas": schemas},
+    }
+
+
+def _channel(address: str, **messages: dict[str, Any]) -> dict[str, Any]:
+    return {"address": address, "messages": messages}
+
+
+def _operation(action: str, channel: str) -> dict[str, Any]:
+    return {"action": action, "channel": {"$ref": f"#/channels/{channel}"}}
+
+
+def _message(title: str, payload: dict[str, Any], *, key: str = _CUSTOMER_KEY) -> dict[str, Any]:
+    return {
+        "title": title,
+        "contentType": _JSON,
+        "payload": payload,
+        "bindings": {"kafka": {"key": {**_TEXT, "description": key}}},
+    }
+
+
+def _dead_letter() -> dict[str, Any]:
+    return {
+        "title": "A record that was refused: its original key and bytes, and why",
+        "contentType": _BYTES,
+        "payload": {},
+        "headers": {"type": "object", "required": list(_LETTER_HEADERS), "properties": _LETTER_HEADERS},
     }
 
 

@@ -1,7 +1,6 @@
-"""Dead letters: records that could not be folded, kept with their original bytes, listed, and sent again.
+"""The dead letter: a record that could not be folded, kept with its original bytes, and why.
 
-The record in the dead-letter topic has the original key and value. Its headers, all of them text, say the
-rest:
+The record in the dead-letter topic has the original key and value. Its headers, all of them text, say the rest:
 
 ============== ===========================================================================
 ``reason``     a `features.events.Reason`
@@ -11,19 +10,15 @@ rest:
 ``original.*`` the record's own headers, each under its name with this prefix
 ============== ===========================================================================
 
-`read_letters` reads them, `stream.logs.resend` sends them to the events topic again.
+`stream.logs.letters` reads them, `stream.logs.resend` sends them to the events topic again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
-
-from aiokafka import ConsumerRecord
+from typing import Any, Final, NamedTuple, Protocol
 
 from features.events import Rejection
-from stream.kafka.batches import Record
-from stream.kafka.records import arrival
 
 #: Prefix of the original record's own headers.
 ORIGINAL: Final = "original."
@@ -34,6 +29,30 @@ _DETAIL_CHARACTERS: Final = 500
 _COORDINATES: Final = ("partition", "offset", "arrived_at")
 
 Headers = Sequence[tuple[str, bytes]]
+
+
+class Record(Protocol):
+    """What a dead letter is made of, or read from: a Kafka record, whoever parsed it."""
+
+    @property
+    def offset(self) -> int:
+        """Where it stands in its partition."""
+        ...
+
+    @property
+    def key(self) -> bytes | None:
+        """The key's bytes."""
+        ...
+
+    @property
+    def value(self) -> bytes | None:
+        """The value's bytes."""
+        ...
+
+    @property
+    def headers(self) -> Headers:
+        """Names and bytes, in order."""
+        ...
 
 
 class DeadLetter(NamedTuple):
@@ -91,8 +110,18 @@ class DeadLetter(NamedTuple):
         }
 
 
-def dead_letter(record: Record, topic: str, partition: int, rejection: Rejection) -> DeadLetter:
-    """Return the dead letter of a record that was rejected."""
+def dead_letter(
+    record: Record, topic: str, partition: int, rejection: Rejection, *, arrived_at: int
+) -> DeadLetter:
+    """Return the dead letter of a record that was rejected.
+
+    Parameters
+    ----------
+    topic, partition
+        Where the record stands.
+    arrived_at
+        Its arrival, epoch ms.
+    """
     return DeadLetter(
         record.key,
         record.value,
@@ -101,7 +130,7 @@ def dead_letter(record: Record, topic: str, partition: int, rejection: Rejection
         topic,
         partition,
         record.offset,
-        arrival(record),
+        arrived_at,
         record.headers,
     )
 
@@ -135,7 +164,7 @@ def dead_letter_headers(
     return headers + [(ORIGINAL + name, value) for name, value in original]
 
 
-def parse(record: ConsumerRecord) -> DeadLetter | None:
+def parse(record: Record) -> DeadLetter | None:
     """Return the letter that a record holds, ``None`` if its headers are not those of a dead letter."""
     named = {
         name: value for name, value in record.headers if not name.startswith(ORIGINAL) and value is not None

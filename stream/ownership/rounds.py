@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.state import States
-from features.store.customer_store import CustomerStore, Load, Loaded, Save
+from features.store.customer_store import CustomerStore, Loaded, LoadRequest, Save
 from stream.ownership.job import Job
 from stream.ownership.partition_batch import PartitionBatch
 
@@ -167,10 +167,10 @@ class _Found(NamedTuple):
     states: States
     missing: NDArray[np.intp]
 
-    def load(self, *, items: bool) -> Load:
+    def load(self, *, items: bool) -> LoadRequest:
         """Return what is to be asked for."""
         unknown = [self.customers[at] for at in self.missing]
-        return Load(self.part.batch.partition, unknown, self.part.record, self.customers if items else ())
+        return LoadRequest(self.part.batch.partition, unknown, self.part.record, self.customers if items else ())
 
     def with_stored(self, stored: Loaded) -> Loaded:
         """Return everything together."""

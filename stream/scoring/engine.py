@@ -18,11 +18,11 @@ from features.bundle import Bundle
 from features.calendar import zone
 from features.columns import EventColumns, from_events
 from features.events import Event
-from features.fold import Status, fold
+from features.fold import FoldStatus, fold
 from features.partition import partitions_of
 from features.state import States, empty
 from features.vector import Vectors
-from features.watermark import BEGINNING, Judged, judge
+from features.watermark import BEGINNING, Verdicts, judge
 from stream.exceptions import SettingsError
 from stream.scoring.decisions import actions, held_out
 from stream.settings import Settings
@@ -67,7 +67,7 @@ class Engine:
     ttl_ms: int
     holdout: float
 
-    def admit(self, times: NDArray[np.int64], arrivals: NDArray[np.int64], watermark: int) -> Judged:
+    def admit(self, times: NDArray[np.int64], arrivals: NDArray[np.int64], watermark: int) -> Verdicts:
         """Judge a partition's next events against its watermark."""
         return judge(times, arrivals, watermark, self.lateness_ms)
 
@@ -93,7 +93,7 @@ class Engine:
             What was learned online; the network decides alone where there is none.
         """
         folded = fold(states, slots, columns, zone=zone(self.bundle.manifest.timezone), ttl_ms=self.ttl_ms)
-        rows = np.flatnonzero(folded.status == Status.FOLDED)
+        rows = np.flatnonzero(folded.status == FoldStatus.FOLDED)
         vectors = folded.vectors if len(rows) == len(slots) else folded.vectors[rows]
         said = self.bundle.score(vectors)
         online, probability, band = None, said.probability, said.band
@@ -113,7 +113,7 @@ class Engine:
             band,
             actions(band, vectors, holdout),
             holdout,
-            int(np.count_nonzero(folded.status == Status.DUPLICATE)),
+            int(np.count_nonzero(folded.status == FoldStatus.DUPLICATE)),
         )
 
     def warm_up(self) -> None:

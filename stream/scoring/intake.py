@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.columns import from_events
+from features.durations import duration_short
 from features.events import Event, Reason, Rejection, decode_many
 from features.partition import partitions_of
 from features.watermark import ACCEPTED, BEGINNING, LATE, MAX_AHEAD_MS
@@ -22,7 +23,7 @@ from stream.kafka.records import arrival as arrival_of
 from stream.kafka.records import is_close, key_faults
 from stream.scoring.batch import Batch, RecordStatus, split
 from stream.scoring.engine import Engine, slots_of
-from stream.texts import lasting, moment
+from stream.texts import moment
 
 _offset = attrgetter("offset")
 _timestamp = attrgetter("timestamp")
@@ -178,7 +179,7 @@ def _untimely(
             time, mark = int(times[row]), int(met[row])
             fault = (
                 Reason.LATE,
-                f"event time {moment(time)} is {lasting(mark - time)} older than the watermark {moment(mark)} "
+                f"event time {moment(time)} is {duration_short(mark - time)} older than the watermark {moment(mark)} "
                 "(the partition's newest event minus the lateness)",
             )
         else:

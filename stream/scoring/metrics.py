@@ -15,7 +15,7 @@ from features.watermark import BEGINNING
 from stream.scoring.batch import Batch, RecordStatus
 
 if TYPE_CHECKING:
-    from stream.learning.advice import NewestAdvisor
+    from stream.learning.newest_advisor import NewestAdvisor
     from stream.ownership.partitions import Ownership
     from stream.scoring.engine import Scored
     from stream.scoring.recommending import NewestRecommender, Recommended

@@ -11,7 +11,7 @@ import numpy as np
 
 from features.store.customer_store import Loaded
 from stream.kafka.batches import RecordBatch
-from stream.learning.advice import NewestAdvisor
+from stream.learning.newest_advisor import NewestAdvisor
 from stream.messages.dead_letter import DeadLetter, dead_letter
 from stream.ownership.job import StateChanges
 from stream.scoring.batch import Batch, RecordStatus
@@ -172,9 +172,13 @@ class Scorer:
     def _letters(self, batch: Batch) -> list[DeadLetter]:
         return [
             dead_letter(
-                batch.records[rejection.index], self.topic, int(batch.partition[rejection.index]), rejection
+                batch.records[at],
+                self.topic,
+                int(batch.partition[at]),
+                rejection,
+                arrived_at=int(batch.arrival[at]),
             )
-            for rejection in batch.rejections
+            for at, rejection in ((rejection.index, rejection) for rejection in batch.rejections)
         ]
 
 

@@ -33,3 +33,16 @@ def test_kernels_are_compiled_into_that_folder(tmp_path: Path) -> None:
     )
     assert told.stdout.strip() == "[340]"
     assert list(tmp_path.glob("*/**/partition._partitions*.nbi"))
+
+
+def test_who_only_writes_events_pays_nothing_for_numba() -> None:
+    subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import os, sys, features.events;"
+            "assert 'numba' not in sys.modules; assert 'NUMBA_CACHE_DIR' not in os.environ",
+        ],
+        env={name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"},
+        check=True,
+    )

@@ -6,21 +6,21 @@ import numpy as np
 import pytest
 
 from features.columns import from_events
-from features.fold import Status, fold
+from features.fold import FoldStatus, fold
 from features.state import HALF_LIVES_MS, STATE, STATE_VERSION, empty, from_bytes, to_bytes, view
 from tests.features.histories import DAY, HOUR, MINUTE, MONDAY, SECOND, event, folded, random_columns
 
 
 def test_a_repeated_event_is_counted_once() -> None:
     states, out = folded([event(1, 0), event(2, SECOND), event(1, 0)])
-    assert out.status.tolist() == [Status.FOLDED, Status.FOLDED, Status.DUPLICATE]
+    assert out.status.tolist() == [FoldStatus.FOLDED, FoldStatus.FOLDED, FoldStatus.DUPLICATE]
     assert states["events"].tolist() == [2]
 
 
 def test_a_repetition_is_recognised_among_the_last_sixteen_events_only() -> None:
     history = [event(i, i * SECOND) for i in range(17)]
     _, out = folded([*history, event(1, SECOND), event(0, 0)])
-    assert out.status[17:].tolist() == [Status.DUPLICATE, Status.FOLDED]
+    assert out.status[17:].tolist() == [FoldStatus.DUPLICATE, FoldStatus.FOLDED]
 
 
 def test_thirty_minutes_of_silence_end_a_session_and_one_millisecond_less_does_not() -> None:
@@ -142,7 +142,7 @@ def test_an_erasure_leaves_nothing_and_what_follows_starts_anew() -> None:
     columns = from_events([event(1, 0), event(2, SECOND)], "EUR").with_erasures([1], ["anna"])
     states = empty(1)
     out = fold(states, np.zeros(3, np.int64), columns)
-    assert out.status.tolist() == [Status.FOLDED, Status.ERASED, Status.FOLDED]
+    assert out.status.tolist() == [FoldStatus.FOLDED, FoldStatus.ERASED, FoldStatus.FOLDED]
     fresh, _ = folded([event(2, SECOND)])
     assert states.tobytes() == fresh.tobytes()
     fold(states, np.zeros(1, np.int64), from_events([], "EUR").with_erasures([0], ["anna"]))

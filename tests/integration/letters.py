@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiokafka import ConsumerRecord
 
 from features.events import Reason, Rejection
+from stream.kafka.records import arrival
 from stream.messages.dead_letter import dead_letter
 from stream.settings import Settings
 from tests.integration.topics import Record, write
@@ -24,7 +25,11 @@ def write_letter(
         settings.events_topic, partition, number, 1_772_366_400_000, 1, key, value, None, 0, 0, headers
     )
     letter = dead_letter(
-        record, settings.events_topic, record.partition, Rejection(0, reason, f"detail {number}")
+        record,
+        settings.events_topic,
+        record.partition,
+        Rejection(0, reason, f"detail {number}"),
+        arrived_at=arrival(record),
     )
     write(
         settings, settings.dead_letters_topic, [Record(letter.key, letter.value, partition, letter.headers)]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from stream.texts import counted, lasting, moment
+from stream.texts import counted, moment
 
 
 @pytest.mark.parametrize(
@@ -10,24 +10,6 @@ from stream.texts import counted, lasting, moment
 )
 def test_a_noun_takes_an_s_unless_there_is_one_of_it(count: int, text: str) -> None:
     assert counted(count, "event") == text
-
-
-@pytest.mark.parametrize(
-    ("ms", "text"),
-    [
-        (0, "0 ms"),
-        (999, "999 ms"),
-        (1_000, "1 s"),
-        (59_999, "59 s"),
-        (60_000, "1 min"),
-        (3_605_000, "1 h"),
-        (7_500_000, "2 h 5 min"),
-        (86_400_000 + 59 * 60_000, "1 d"),
-        (2_000 * 86_400_000, "2,000 d"),
-    ],
-)
-def test_a_duration_has_two_units_at_most(ms: int, text: str) -> None:
-    assert lasting(ms) == text
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from typing import Any, Final
 import pandas as pd
 
 from features.bundle import Calibration, Manifest
+from features.durations import duration_words
 from features.segments import Segmenter
 from offline.chapters.bundle.card_measures import calibration_error, metrics_table, quality, with_interval
 from offline.chapters.bundle.model_card import Chapter, ModelCard
-from offline.problems.spans import span
 from offline.report.section import Table
 
 #: Why these segments differ from those of a report's chapter on segments.
@@ -47,7 +47,7 @@ def card_of_bundle(manifest: Manifest, segmenter: Segmenter, calibration: Calibr
 
 
 def _use(manifest: Manifest) -> list[str]:
-    horizon = span(round(manifest.horizon_seconds * 1000))
+    horizon = duration_words(round(manifest.horizon_seconds * 1000))
     begins = ", from the next day on" if manifest.label_start == "next-day" else ""
     return [
         f"The model says, for every event of a customer, how likely this customer is to buy within {horizon}{begins}. "
@@ -139,7 +139,7 @@ def _split(split: Mapping[str, Any]) -> list[str]:
     ]
     if not periods:
         return []
-    embargo = span(round(float(split.get("embargo_seconds", 0)) * 1000))
+    embargo = duration_words(round(float(split.get("embargo_seconds", 0)) * 1000))
     return [
         f"Divided by time: {', '.join(periods)}, with {embargo} left out between them so that no label looks "
         f"into a later part."

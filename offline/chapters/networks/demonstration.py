@@ -65,11 +65,3 @@ def write_demonstration(visits: Problem, path: Path) -> None:
     )  # fmt: skip
     path.parent.mkdir(parents=True, exist_ok=True)
     frame.to_csv(path, index=False)
-
-
-def best_auc(problem: Problem) -> float:
-    """Return the AUC of the true probability on the demonstration's visits: no model can reach more but by luck."""
-    from sklearn.metrics import roc_auc_score
-
-    exact = true_probability(problem.columns[DURATION].to_numpy(), problem.columns[PAGES].to_numpy())
-    return float(roc_auc_score(problem.target, exact))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from features.calendar import zone
 from features.columns import EventColumns
 from features.events import EVENT_TYPES, PURCHASE, TYPE_CODES
-from features.fold import Status, fold
+from features.fold import FoldStatus, fold
 from features.labels import POSITIVE, UNKNOWN, horizon_labels
 from features.log import LOG_SCHEMA
 from features.state import empty
@@ -146,7 +146,7 @@ def _fold(
     for start in range(0, len(accepted), _CHUNK):
         rows = accepted[start : start + _CHUNK]
         folded = fold(states, slots[rows], _columns(column, rows), zone=local, ttl_ms=context.ttl_ms)
-        new = np.flatnonzero(folded.status == Status.FOLDED)
+        new = np.flatnonzero(folded.status == FoldStatus.FOLDED)
         into = slice(filled, filled + len(new))
         at[into], as_of[into], vectors[into] = rows[new], folded.as_of[new], folded.vectors[new]
         filled += len(new)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 from river.drift import ADWIN
 
+from features.compiled import njit
 from features.reference import Reference
 from features.vector import COLUMN_NAMES, WIDTH, Vectors
 from stream.messages.alert import Drifted
@@ -189,7 +189,7 @@ class PopulationDrift:
         }
 
     def set_arrays(self, arrays: dict[str, NDArray[Any]]) -> None:
-        """Continue from a state that `arrays` returned; a bundle's reference that came or went begins anew."""
+        """Continue from a state that `arrays` returned; without it where the bundle's reference has changed."""
         if arrays["counts"].shape == self._counts.shape:
             self._counts, self._indices = arrays["counts"].copy(), arrays["indices"].copy()
             self._block, self._open = int(arrays["block"][0]), arrays["open"].astype(np.bool_)
@@ -211,7 +211,7 @@ def _tables(reference: Reference | None) -> tuple[NDArray[np.float32], NDArray[n
     return edges, shares
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _count(
     vectors: Vectors, weights: NDArray[np.float64], edges: NDArray[np.float32], counts: NDArray[np.float64]
 ) -> None:  # pragma: no cover

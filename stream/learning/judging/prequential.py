@@ -11,9 +11,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 import msgspec
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
+
+from features.compiled import njit
 
 #: Whose probabilities are judged: the frozen network, the online models, and what was published.
 JUDGED: Final = ("network", "online", "blend")
@@ -212,7 +213,7 @@ class Quality:
         self._generation[0] = generation
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _count(
     rows: NDArray[np.int64],
     labels: NDArray[np.uint8],

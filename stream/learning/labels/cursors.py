@@ -39,7 +39,7 @@ class Key(NamedTuple):
 
 
 class Cursor(NamedTuple):
-    """Where reading a partition of the examples or outcomes topic goes on, and what was known there.
+    """Where reading a partition of the examples or outcomes topic continues, and what was known there.
 
     Attributes
     ----------
@@ -79,11 +79,11 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def beginning(cls, partitions: int) -> Progress:
-        """Return the progress of who has read nothing."""
+        """Return the progress before anything was read."""
         return cls(learned=None, examples=[Cursor()] * partitions, outcomes=[Cursor()] * partitions)
 
 
-class Taken(NamedTuple):
+class NewRows(NamedTuple):
     """What of a record has not been taken before.
 
     Attributes
@@ -91,7 +91,7 @@ class Taken(NamedTuple):
     since
         Rows from this source offset on are new.
     gap
-        Where the stretch that nobody told of starts, `UNKNOWN` if there is none.
+        Where a stretch that no record covers starts, `UNKNOWN` if there is no such stretch.
     closes
         Source offsets of the new control records.
     """
@@ -101,7 +101,7 @@ class Taken(NamedTuple):
     closes: tuple[int, ...]
 
 
-def take(cursor: Cursor, header: Header) -> tuple[Cursor, Taken | None]:
+def take(cursor: Cursor, header: Header) -> tuple[Cursor, NewRows | None]:
     """Return the cursor behind a record (its ``next`` is left to the caller), and what of the record is new.
 
     A repeated record changes nothing; one that repeats in part counts from where the others ended.
@@ -112,4 +112,4 @@ def take(cursor: Cursor, header: Header) -> tuple[Cursor, Taken | None]:
     closes = tuple(at for at in header.closes if at >= covered)
     behind = Cursor(cursor.next, header.stop, cursor.generation + len(closes), header.watermark)
     gap = covered if UNKNOWN < covered < header.start else UNKNOWN
-    return behind, Taken(max(covered, header.start), gap, closes)
+    return behind, NewRows(max(covered, header.start), gap, closes)

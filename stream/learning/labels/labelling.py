@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
 from features.calendar import Zone
+from features.compiled import njit
 from features.labels import LabelStart, label_starts
 from stream.learning.records.outcomes import ERASURE, PURCHASE, Outcomes
 
@@ -17,7 +17,7 @@ from stream.learning.records.outcomes import ERASURE, PURCHASE, Outcomes
 _TAIL: Final = 1024
 _TAIL_SHARE: Final = 4
 
-#: Who an erasure concerns when nobody knows who: a stretch of the topic was never told of.
+#: Who an erasure concerns when nobody knows who: no record covers a stretch of the topic.
 _EVERYBODY: Final = np.uint64(0)
 
 #: Customer, time and source offset of outcomes.
@@ -106,7 +106,7 @@ class Labeller:
                 table.add(keys[rows], outcomes.time[rows], outcomes.offset[rows])
 
     def add_gap(self, offset: int, watermark: int) -> None:
-        """Take note that from a source offset on outcomes are missing: what was not final then can have no label."""
+        """Record that outcomes are missing from a source offset on: what was not final then can have no label."""
         self._erasures.add(
             np.array([_EVERYBODY]), np.array([watermark], np.int64), np.array([offset], np.int64)
         )
@@ -137,7 +137,7 @@ class Labeller:
         return cancelled
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _purchased(
     customer: NDArray[np.uint64],
     ends: NDArray[np.int64],
@@ -170,7 +170,7 @@ def _purchased(
                 break
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _erased(
     customer: NDArray[np.uint64],
     ends: NDArray[np.int64],

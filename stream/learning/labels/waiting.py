@@ -4,7 +4,7 @@ Fed with the records of both topics, partition by partition in the order of thei
 partitions and topics. Three things make what comes out depend on the data alone:
 
 - an example is final when its partition's outcomes have a watermark beyond ``as_of`` + horizon, and its label counts
-  what they told until then;
+  what is known of them until then;
 - examples are released in the order (as_of, partition, source offset), as far as *every* partition's examples and
   outcomes have come;
 - a mini-batch ends at 512 examples or with the ten minutes of event time that it began in.
@@ -27,8 +27,8 @@ from features.bundle import Manifest
 from features.calendar import zone
 from features.labels import LabelStart
 from features.watermark import BEGINNING
+from stream.learning.labels.buffered import Buffered, Chunk, Rows, final_rows, gathered
 from stream.learning.labels.cursors import UNKNOWN, Key, Moment, Progress, take
-from stream.learning.labels.held import Chunk, Held, Rows, final_rows, gathered
 from stream.learning.labels.labelling import Labeller, customer_keys
 from stream.learning.labels.minibatches import batch_cuts, window_end, window_start
 from stream.learning.records.examples import ExampleRecord, Examples
@@ -69,7 +69,7 @@ class Waiting:
     horizon_ms, label_start, timezone
         The horizon rule.
     progress
-        From where reading goes on.
+        From where reading continues.
 
     Attributes
     ----------
@@ -90,14 +90,14 @@ class Waiting:
         self._rule: tuple[LabelStart, str] = label_start, timezone
         self._learned = progress.learned
         self._partitions = [
-            Held(examples, outcomes)
+            Buffered(examples, outcomes)
             for examples, outcomes in zip(progress.examples, progress.outcomes, strict=True)
         ]
         self._tried: Moment = _NEVER
 
     @classmethod
     def of(cls, manifest: Manifest, progress: Progress) -> Waiting:
-        """Return who waits by a bundle's horizon rule."""
+        """Return an empty one, with a bundle's horizon rule."""
         return cls(
             manifest.version,
             horizon_ms=round(manifest.horizon_seconds * 1000),
@@ -112,16 +112,16 @@ class Waiting:
         before = own.examples
         if offset < before.next:
             return
-        behind, taken = take(before, record.header)
+        behind, new_rows = take(before, record.header)
         own.examples = behind._replace(next=offset + 1)
-        if taken is None:
+        if new_rows is None:
             self.dropped["repeated"] += record.header.rows
             return
         if record.examples is None or record.header.bundle != self._bundle:
             self.dropped["foreign"] += record.header.rows
             return
         examples = record.examples
-        bounds = np.searchsorted(examples.offset, [taken.since, *taken.closes]).tolist()
+        bounds = np.searchsorted(examples.offset, [new_rows.since, *new_rows.closes]).tolist()
         self.dropped["repeated"] += bounds[0]
         for generation, (low, high) in enumerate(pairwise([*bounds, len(examples)]), before.generation):
             part = examples[low:high]
@@ -136,7 +136,7 @@ class Waiting:
                 )
                 self._put(own, chunk)
 
-    def _put(self, own: Held, chunk: Chunk) -> None:
+    def _put(self, own: Buffered, chunk: Chunk) -> None:
         rows = len(chunk.left)
         chunk.drop_learned(self._learned)
         self.dropped["repeated"] += rows - len(chunk.left)
@@ -150,27 +150,27 @@ class Waiting:
         before = own.outcomes
         if offset < before.next:
             return
-        behind, taken = take(before, record.header)
+        behind, new_rows = take(before, record.header)
         own.outcomes = behind._replace(next=offset + 1)
-        if taken is None:
+        if new_rows is None:
             return
-        own.told.append((before._replace(next=offset), record.header.stop))
-        if taken.gap != UNKNOWN:
-            self._labeller(own, before.generation).add_gap(taken.gap, before.watermark)
-        new = record.outcomes.since(taken.since)
-        bounds = [0, *np.searchsorted(new.offset, taken.closes).tolist(), len(new)]
+        own.covered.append((before._replace(next=offset), record.header.stop))
+        if new_rows.gap != UNKNOWN:
+            self._labeller(own, before.generation).add_gap(new_rows.gap, before.watermark)
+        outcomes = record.outcomes.since(new_rows.since)
+        bounds = [0, *np.searchsorted(outcomes.offset, new_rows.closes).tolist(), len(outcomes)]
         for generation, (low, high) in enumerate(pairwise(bounds), before.generation):
             if high > low:
-                self._labeller(own, generation).add(new[low:high])
+                self._labeller(own, generation).add(outcomes[low:high])
 
     def pass_examples(self, partition: int, offset: int) -> None:
-        """Take note that no record lies before Kafka's ``offset``: topics have holes."""
+        """Move on to Kafka's ``offset``: no record lies before it (topics have holes)."""
         own = self._partitions[partition]
         if offset > own.examples.next:
             own.examples = own.examples._replace(next=offset)
 
     def pass_outcomes(self, partition: int, offset: int) -> None:
-        """Take note that no record lies before Kafka's ``offset``: topics have holes."""
+        """Move on to Kafka's ``offset``: no record lies before it (topics have holes)."""
         own = self._partitions[partition]
         if offset > own.outcomes.next:
             own.outcomes = own.outcomes._replace(next=offset)
@@ -247,16 +247,16 @@ class Waiting:
                 break
 
     def progress(self) -> Progress:
-        """Return from where a restart goes on, if all that was yielded has been learned."""
+        """Return where a restart continues, if all that was yielded has been learned."""
         examples, outcomes = [], []
         for own in self._partitions:
             left = (chunk.before for chunk in own.chunks if len(chunk.beyond(self._learned)))
             needed = own.needed_from(self._learned)
             examples.append(next(left, own.examples))
-            outcomes.append(next((before for before, stop in own.told if stop > needed), own.outcomes))
+            outcomes.append(next((before for before, stop in own.covered if stop > needed), own.outcomes))
         return Progress(learned=self._learned, examples=examples, outcomes=outcomes)
 
-    def _labelled(self, own: Held) -> Moment:
+    def _labelled(self, own: Buffered) -> Moment:
         moment = own.outcomes.moment
         return moment._replace(time=moment.time - self._horizon_ms)
 
@@ -264,7 +264,7 @@ class Waiting:
         """Return the moment before which every example's label is final."""
         return min(self._labelled(own) for own in self._partitions)
 
-    def _labeller(self, own: Held, generation: int) -> Labeller:
+    def _labeller(self, own: Buffered, generation: int) -> Labeller:
         if generation not in own.labellers:
             start, timezone = self._rule
             own.labellers[generation] = Labeller(self._horizon_ms, start, zone(timezone))
@@ -312,8 +312,8 @@ class Waiting:
             own.chunks = [chunk for chunk in own.chunks if len(chunk.left)]
             self.waiting += sum(len(chunk.left) for chunk in own.chunks)
             needed = own.needed_from(self._learned)
-            while own.told and own.told[0][1] <= needed:
-                own.told.popleft()
+            while own.covered and own.covered[0][1] <= needed:
+                own.covered.popleft()
             for generation in [g for g in own.labellers if g < own.examples.generation]:
                 if all(chunk.generation > generation for chunk in own.chunks):
                     del own.labellers[generation]

@@ -1,4 +1,7 @@
-"""What scorers ask: the online model's score and the published probability, from the newest snapshot."""
+"""What scorers ask: the online model's score and the published probability, from one snapshot.
+
+An advisor never changes; `stream.learning.newest_advisor` replaces a scorer's advisor when a newer snapshot is there.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ class Advice(NamedTuple):
 
 
 class Advisor:
-    """The newest version of a snapshot; immutable.
+    """The newest version of one snapshot; immutable.
 
     Attributes
     ----------
@@ -102,5 +105,5 @@ def check_bundle(snapshot: Snapshot, bundle: Bundle) -> None:
     if snapshot.meta.get("bundle") != bundle.manifest.version:
         raise SnapshotError(
             f"the snapshot was learned for bundle {snapshot.meta.get('bundle')}, this is "
-            f"{bundle.manifest.version}: the learner has to begin anew with it"
+            f"{bundle.manifest.version}: start the learner with this bundle"
         )

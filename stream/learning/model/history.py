@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from features.compiled import njit
 from stream.learning.model.inputs import LARGEST_LOGIT
 from stream.learning.model.linear import LinearPredictor, logit_of, sigmoid
 
@@ -33,7 +33,7 @@ class Version(NamedTuple):
     line: tuple[float, float]
 
 
-class Lived(NamedTuple):
+class PublishedHistory(NamedTuple):
     """What was, or would have been, published about each example; probabilities."""
 
     network: NDArray[np.float64]
@@ -74,7 +74,7 @@ class History:
             self.live_from = self.live_from[first:]
             self._stacked = {name: array[first:] for name, array in self._stacked.items()}
 
-    def predict(self, rows: NDArray[np.float64], as_of: NDArray[np.int64]) -> Lived:
+    def predict(self, rows: NDArray[np.float64], as_of: NDArray[np.int64]) -> PublishedHistory:
         """Return what was published about examples."""
         at = np.maximum(np.searchsorted(self.live_from, as_of, side="right") - 1, 0)
         return _predict(rows, at, self._stacked)
@@ -92,7 +92,7 @@ class History:
         self._stacked = {name: arrays[name].copy() for name in self._stacked}
 
 
-def predict(version: Version, rows: NDArray[np.float64]) -> Lived:
+def predict(version: Version, rows: NDArray[np.float64]) -> PublishedHistory:
     """Return what one version says about each row; each row for itself."""
     return _predict(rows, np.zeros(len(rows), np.int64), _stack(version))
 
@@ -110,19 +110,21 @@ def _stack(version: Version) -> dict[str, NDArray[Any]]:
     }
 
 
-def _predict(rows: NDArray[np.float64], at: NDArray[np.int64], v: dict[str, NDArray[Any]]) -> Lived:
+def _predict(
+    rows: NDArray[np.float64], at: NDArray[np.int64], v: dict[str, NDArray[Any]]
+) -> PublishedHistory:
     count = len(rows)
-    lived = Lived(
+    published = PublishedHistory(
         np.empty(count), np.empty((count, v["center"].shape[1])), *(np.empty(count) for _ in range(3))
     )
     _fill(
         rows, at, v["center"], v["scale"], v["weights"], v["intercept"], v["offset"], v["blend"], v["line"],
-        lived.network, lived.models, lived.online, lived.blend, lived.published,
+        published.network, published.models, published.online, published.blend, published.published,
     )  # fmt: skip
-    return lived
+    return published
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _fill(
     rows: NDArray[np.float64],
     at: NDArray[np.int64],

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Final
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
 from features.bundle import Bundle
+from features.compiled import njit
 from features.vector import COLUMNS, SEGMENT_AT, Vectors
 
 #: Name of the first input.
@@ -70,7 +70,7 @@ class Inputs:
         return out
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _fill(
     vectors: Vectors,
     logit: NDArray[np.float64],

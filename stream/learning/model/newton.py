@@ -6,12 +6,12 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 from river import base
 from river.base.typing import ClfTarget, FeatureName
 
+from features.compiled import njit
 from stream.learning.model import newton_steps as steps
 from stream.learning.model.linear import LinearPredictor, sigmoid
 
@@ -239,7 +239,7 @@ class NewtonLogisticRegression(base.MiniBatchClassifier):
         return rows
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def sigmoid_many(logits: NDArray[np.float64]) -> NDArray[np.float64]:  # pragma: no cover
     """Return the probability of every logit, each for itself."""
     out = np.empty(len(logits))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from features.compiled import njit
 from stream.learning.model.linear import CLIP, logit_of, sigmoid, standardised
 
 _KNOWN: Final = 256.0  # examples from which an input's mean and deviation can tell extreme values
@@ -19,7 +19,7 @@ _LEAST_CURVATURE: Final = 1e-6
 _LEAST_PIVOT: Final = 1e-12
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def decay(
     information: NDArray[np.float64], vector: NDArray[np.float64], factor: float
 ) -> None:  # pragma: no cover
@@ -30,7 +30,7 @@ def decay(
             information[j, k] *= factor
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def scale_of(
     count: NDArray[np.float64], squares: NDArray[np.float64], least: float
 ) -> NDArray[np.float64]:  # pragma: no cover
@@ -42,7 +42,7 @@ def scale_of(
     return scale
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def rescale(
     rows: NDArray[np.float64],
     weights: NDArray[np.float64],
@@ -81,7 +81,7 @@ def rescale(
         coefficients[j] *= ratio[j]
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _learn_moments(
     rows: NDArray[np.float64],
     weights: NDArray[np.float64],
@@ -120,7 +120,7 @@ def _learn_moments(
             count[j] = both * kept
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def step(
     rows: NDArray[np.float64],
     labels: NDArray[np.uint8],
@@ -146,7 +146,7 @@ def step(
             break
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _add(
     rows: NDArray[np.float64],
     labels: NDArray[np.uint8],
@@ -178,7 +178,7 @@ def _add(
                 information[j, k] += scaled * z[k]
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _move(
     precision: NDArray[np.float64],
     information: NDArray[np.float64],
@@ -201,7 +201,7 @@ def _move(
     return longest
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _cholesky_solve(factor: NDArray[np.float64], goal: NDArray[np.float64]) -> None:  # pragma: no cover
     """Solve in place for a positive definite matrix, of which the lower triangle is looked at."""
     size = len(goal)

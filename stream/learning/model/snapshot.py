@@ -46,7 +46,7 @@ class _Head(msgspec.Struct, frozen=True):
 
 
 class Snapshot:
-    """All of a learner at one point: what it needs to go on, and what scorers need.
+    """All of a learner at one point: what it needs to continue, and what scorers need.
 
     Parameters
     ----------
@@ -98,7 +98,9 @@ class Snapshot:
             The bytes are damaged or of another schema version.
         """
         if data[: len(_MAGIC)] != _MAGIC:
-            raise SnapshotError("this is no snapshot of the learner: delete it, the learner begins anew")
+            raise SnapshotError(
+                "the stored bytes are not a snapshot of the learner: run `intent learner --start-over`"
+            )
         length = int.from_bytes(data[len(_MAGIC) : _HEAD_AT], "little")
         try:
             head = msgspec.json.decode(data[_HEAD_AT : _HEAD_AT + length], type=_Head)
@@ -107,7 +109,7 @@ class Snapshot:
         if head.schema != SCHEMA_VERSION:
             raise SnapshotError(
                 f"the learner's snapshot has schema version {head.schema}, this program reads {SCHEMA_VERSION}: "
-                "run the program that wrote it, or delete it and let the learner begin anew"
+                "run the program that wrote it, or `intent learner --start-over`"
             )
         arrays: dict[str, NDArray[Any]] = {}
         at = _HEAD_AT + length

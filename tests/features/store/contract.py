@@ -12,7 +12,7 @@ import pytest
 from features import state
 from features.exceptions import StoreConflict
 from features.state import STATE_VERSION, States
-from features.store.customer_store import NO_WATERMARK, CustomerStore, Load, PartitionRecord, Save
+from features.store.customer_store import NO_WATERMARK, CustomerStore, LoadRequest, PartitionRecord, Save
 
 WriteItems = Callable[[int, Mapping[str, bytes]], object]
 
@@ -37,7 +37,7 @@ def claimed(store: CustomerStore, partition: int = 3, offset: int = 0) -> Partit
 
 
 def items(store: CustomerStore, *customers: str, partition: int = 3) -> list[bytes | None]:
-    (found,) = store.load_many([Load(partition, [], items_of=customers)])
+    (found,) = store.load_many([LoadRequest(partition, [], items_of=customers)])
     return list(found.items)
 
 
@@ -176,7 +176,7 @@ class StoreContract:
             Save(33, other, other._replace(next_offset=7), ["joan"], states(3)),
         ]
         assert store.save_many(saves) == [None, None]
-        loads = [Load(33, ["joan", "nobody"], saves[1].new), Load(3, ["grace"], saves[0].new)]
+        loads = [LoadRequest(33, ["joan", "nobody"], saves[1].new), LoadRequest(3, ["grace"], saves[0].new)]
         assert [found.states["events"].tolist() for found in store.load_many(loads)] == [[3, 0], [2]]
         assert (store.record(3), store.record(33)) == (saves[0].new, saves[1].new)
 
@@ -201,7 +201,7 @@ class StoreContract:
         mine, other = claimed(store, 3), claimed(store, 33)
         store.claim(3, mine, record(2))
         with pytest.raises(StoreConflict):
-            store.load_many([Load(33, ["joan"], other), Load(3, ["ada"], mine)])
+            store.load_many([LoadRequest(33, ["joan"], other), LoadRequest(3, ["ada"], mine)])
 
     def test_a_sweep_deletes_what_is_older_and_nothing_else(self, store: CustomerStore) -> None:
         mine, other = claimed(store, 3), claimed(store, 33)
@@ -237,7 +237,7 @@ class StoreContract:
         write_items(3, {"ada": b"1", "nobody": b"2", "Zoë": b"3"})
         assert items(store, "Zoë", "nobody", "ada") == [b"3", None, b"1"]
         assert items(store, "ada", partition=33) == [None]
-        both = Load(3, ["nobody", "ada"], mine, items_of=["ada"])
+        both = LoadRequest(3, ["nobody", "ada"], mine, items_of=["ada"])
         (found,) = store.load_many([both])
         assert (found.states["events"].tolist(), list(found.items)) == ([0, 1], [b"1"])
         (found,) = store.load_many([both._replace(items_of=())])

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from features.labels import LabelStart
-from features.log import concat_logs, write_log
+from features.log import write_log
 from offline.chapters.segments.clustering import (
     agreement,
     choose,
@@ -179,7 +179,7 @@ def test_the_section_of_a_log_shows_every_picture(tmp_path: Path) -> None:
 
 
 def test_online_retail_is_divided_on_the_log_scale() -> None:
-    log = concat_logs([load_online_retail(data_set("online_retail.parquet")).log()])
+    log = load_online_retail(data_set("online_retail.parquet")).log()
     view = CustomerView.of(log, Context(30 * DAY_MS, "next-day", "Europe/London", "GBP"))
     section = segment_log_section(view, segment_customers(view))
     tried = section.figures["tried"].set_index("segments")["silhouette"]

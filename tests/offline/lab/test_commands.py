@@ -100,7 +100,7 @@ def test_a_horizon_without_a_unit_is_misuse(app: typer.Typer, table: Path) -> No
     found = CliRunner().invoke(app, ["explore", str(table), "-o", "out", "--horizon", "30"])
     assert found.exit_code == 2
     assert "--horizon" in found.output
-    assert "'30' is no duration" in found.output
+    assert "invalid duration '30'" in found.output
 
 
 def test_a_file_is_no_folder_for_pages(app: typer.Typer, table: Path) -> None:

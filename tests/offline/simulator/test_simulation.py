@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -227,7 +228,7 @@ def test_parameters_survive_their_file(tmp_path: Path) -> None:
     shop = ShopParameters.patched(
         {"sale": {"buy": 4, "from_day": 2, "to_day": 3}, "catalogue": {"items": 77}}
     )
-    shop.dump(tmp_path / "shop.json")
+    (tmp_path / "shop.json").write_bytes(msgspec.json.encode(shop))
     assert ShopParameters.load(tmp_path / "shop.json") == shop
 
 

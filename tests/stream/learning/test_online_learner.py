@@ -108,13 +108,13 @@ def test_an_example_is_judged_by_what_had_been_known_when_it_was_scored(bundle: 
     for part in batches(len(examples), 100):
         some = examples[part]
         learner.learn(some, labels[part])
-        assert learner.lived is not None
+        assert learner.published_history is not None
         for i in range(0, len(some), 10):
             as_of = int(some.as_of[i])
             live = [advisor for since, advisor in advisors if since <= as_of][-1]
             row = slice(i, i + 1)
             said = live.advise(some.vectors[row], some.logit[row], some.segment[row])
-            assert said.probability[0] == learner.lived.published[i]
+            assert said.probability[0] == learner.published_history.published[i]
             judged += live.version > 0
         advisors.append((int(some.as_of[-1]) + DELAY, Advisor.of(learner.snapshot(), bundle)))
     assert judged > 100
@@ -126,8 +126,8 @@ def test_labels_that_could_not_be_known_yet_do_not_count(bundle: Bundle) -> None
     learner = OnlineLearner(bundle, SETTINGS)
     for part in batches(len(examples)):
         learner.learn(examples[part], labels[part])
-        assert learner.lived is not None
-        assert np.array_equal(learner.lived.published, learner.lived.network)
+        assert learner.published_history is not None
+        assert np.array_equal(learner.published_history.published, learner.published_history.network)
 
 
 def test_a_snapshot_stays_small_however_long_it_learns(bundle: Bundle) -> None:

@@ -9,7 +9,7 @@ from aiokafka import ConsumerRecord
 
 from features.log import ERASED, LOG_SCHEMA
 from features.partition import partitions_of
-from stream.logs.archive import Taken, merge, runs_of, take_events
+from stream.logs.archive import FirstPass, merge, runs_of, take_events
 from stream.logs.rows import encode_rows
 from tests.stream.logs.logs import START, events_of, random_log, random_row, table_of
 
@@ -36,8 +36,8 @@ def _record(
 
 def taken_of(
     topic: dict[int, list[ConsumerRecord]], folder: Path, batch: int = 7, since_ms: int | None = None
-) -> Taken:
-    taken = Taken(partitions=PARTITIONS)
+) -> FirstPass:
+    taken = FirstPass(partitions=PARTITIONS)
     for number, records in topic.items():
         pieces = [records[start : start + batch] for start in range(0, len(records), batch)]
         tables = [take_events(taken, number, piece, since_ms) for piece in pieces]
@@ -51,7 +51,9 @@ def taken_of(
     return taken
 
 
-def archived(topic: dict[int, list[ConsumerRecord]], folder: Path, **options: int) -> tuple[pa.Table, Taken]:
+def archived(
+    topic: dict[int, list[ConsumerRecord]], folder: Path, **options: int
+) -> tuple[pa.Table, FirstPass]:
     taken = taken_of(topic, folder, **options)
     return pa.concat_tables([LOG_SCHEMA.empty_table(), *merge(runs_of(taken))]), taken
 

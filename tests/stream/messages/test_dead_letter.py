@@ -9,7 +9,8 @@ from rich.console import Console
 
 from features.events import Reason, Rejection
 from stream.cli.dead_letters import table_of
-from stream.messages.dead_letter import dead_letter, dead_letter_headers, parse
+from stream.kafka.records import arrival
+from stream.messages.dead_letter import DeadLetter, dead_letter, dead_letter_headers, parse
 
 
 def _record(
@@ -18,9 +19,13 @@ def _record(
     return ConsumerRecord("events", 3, 17, 1_772_366_400_000, 1, key, value, None, 0, 0, tuple(headers))
 
 
+def _letter(record: ConsumerRecord, rejection: Rejection) -> DeadLetter:
+    return dead_letter(record, "events", 3, rejection, arrived_at=arrival(record))
+
+
 def test_a_letter_is_read_as_it_was_written() -> None:
     own = [("trace", b"\xff\x00"), ("reason", b"mine"), ("original.x", b"")]
-    letter = dead_letter(_record(own), "events", 3, Rejection(0, Reason.NOT_JSON, "no JSON: 'ü'"))
+    letter = _letter(_record(own), Rejection(0, Reason.NOT_JSON, "no JSON: 'ü'"))
     read = parse(_record(letter.headers))
     assert read == letter._replace(original_headers=tuple(own))
     assert (read.reason, read.partition, read.offset) == ("not_json", 3, 17)
@@ -29,7 +34,7 @@ def test_a_letter_is_read_as_it_was_written() -> None:
 
 def test_the_arrival_that_a_replay_names_is_the_letters_arrival() -> None:
     record = _record([("arrived_at", b"5")])
-    assert dead_letter(record, "events", 3, Rejection(0, Reason.LATE, "")).arrived_at == 5
+    assert _letter(record, Rejection(0, Reason.LATE, "")).arrived_at == 5
 
 
 def test_headers_are_text_whatever_the_detail_quotes() -> None:
@@ -49,7 +54,7 @@ def test_a_record_without_the_headers_is_no_letter() -> None:
 
 
 def test_bytes_that_are_no_text_can_be_shown() -> None:
-    letter = dead_letter(_record([], b"\xff", None), "events", 3, Rejection(0, Reason.NOT_JSON, ""))
+    letter = _letter(_record([], b"\xff", None), Rejection(0, Reason.NOT_JSON, ""))
     assert letter.as_dict()["key"] == "\\xff"
     assert letter.as_dict()["value"] is None
 
@@ -58,7 +63,8 @@ def test_bytes_that_are_no_text_can_be_shown() -> None:
 def test_a_table_of_80_columns_keeps_every_word_of_reason_place_and_detail(reason: Reason) -> None:
     detail = "event time 2026-03-01T09:55:00Z is 2 h 5 min older than the watermark 2026-03-01T12:00:00Z"
     record = _record([], b"c-" + b"1" * 126, b'{"event_id":"' + b"e" * 100 + b'",\n"customer_id":"c-1"}')
-    letters = [dead_letter(record, "intent.events", 11, Rejection(0, reason, detail))] * 3
+    rejection = Rejection(0, reason, detail)
+    letters = [dead_letter(record, "intent.events", 11, rejection, arrived_at=arrival(record))] * 3
     console = Console(file=StringIO(), width=80)
     console.print(table_of(letters, Counter({str(reason): 1200})))
     assert isinstance(console.file, StringIO)

@@ -10,7 +10,7 @@ import pytest
 from features.state import DAY_MS
 from features.watermark import BEGINNING
 from stream.kafka.records import CLOSE, CONTROL
-from stream.logs.archive import Taken, take_events
+from stream.logs.archive import FirstPass, take_events
 from stream.scoring.batch import RecordStatus
 from stream.scoring.engine import Engine
 from stream.scoring.intake import read_batches
@@ -41,7 +41,7 @@ def test_a_control_record_is_neither_an_event_nor_a_dead_letter(engine: Engine) 
 
 
 def test_an_archive_leaves_control_records_out() -> None:
-    taken = Taken(partitions=PARTITIONS)
+    taken = FirstPass(partitions=PARTITIONS)
     table = take_events(
         taken,
         home(b"anna"),

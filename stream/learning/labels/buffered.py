@@ -58,14 +58,15 @@ class Chunk:
 
 
 @dataclass(slots=True)
-class Held:
+class Buffered:
     """What was read of one partition and may still be needed."""
 
     examples: Cursor
     outcomes: Cursor
     chunks: list[Chunk] = field(default_factory=list)
     labellers: dict[int, Labeller] = field(default_factory=dict)
-    told: deque[tuple[Cursor, int]] = field(default_factory=deque)  # outcome records: before, and their stop
+    # Outcome records: the cursor before each, and the source offset up to which it covers outcomes.
+    covered: deque[tuple[Cursor, int]] = field(default_factory=deque)
 
     def needed_from(self, learned: Key | None) -> int:
         """Return the source offset from which on outcomes are needed."""

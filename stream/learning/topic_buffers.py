@@ -1,4 +1,4 @@
-"""Both topics of the learner, read as far as they are wanted: batches in order and without gaps."""
+"""Buffers of both topics of the learner: batches in order and without gaps, read only as far as they are wanted."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ logger = logging.getLogger(__name__)
 _START_OVER: Final = "run `intent learner --start-over`"
 
 
-class Desk:
-    """Where batches of both topics come in, each partition's in order, for one learner that takes them one by one.
+class TopicBuffers:
+    """One batch per partition of both topics, in order, until the learner takes it.
 
     Parameters
     ----------
@@ -32,29 +32,29 @@ class Desk:
     def __init__(self, names: dict[str, str], partitions: int) -> None:
         self.refusal: IntentError | None = None
         self.refused = asyncio.Event()
-        self.trays = {topic: Tray(topic, name, self) for topic, name in names.items()}
+        self.topics = {topic: TopicBuffer(topic, name, self) for topic, name in names.items()}
         self.wanted: frozenset[Source] = frozenset()
         self._partitions = partitions
         self._all = {(topic, number) for topic in names for number in range(partitions)}
         self._assigned: set[Source] = set()
-        self._came: dict[Source, RecordBatch] = {}
-        self._news = asyncio.Event()
-        self._turn = 0
+        self._fetched: dict[Source, RecordBatch] = {}
+        self._changed = asyncio.Event()
+        self._assignment = 0
 
     @property
     def complete(self) -> bool:
         """Whether all partitions of both topics are assigned to this process."""
         return self._assigned == self._all
 
-    def current(self, turn: int) -> bool:
+    def current(self, assignment: int) -> bool:
         """Whether the assignment is still the one of this number."""
-        return turn == self._turn
+        return assignment == self._assignment
 
     async def opened(self) -> int:
         """Wait until all partitions are assigned; return the number of the assignment."""
         while not self.complete:
             await self._wait()
-        return self._turn
+        return self._assignment
 
     async def begin(self, positions: dict[Source, int]) -> None:
         """Seek to the positions (Kafka offsets, -1 for the earliest).
@@ -62,71 +62,74 @@ class Desk:
         Raises
         ------
         OffsetOutsideLog
-            What was not read yet has expired, or the topic was made anew.
+            What was not read yet has expired, or the topic was created again.
         """
         for (topic, partition), offset in positions.items():
-            tray = self.trays[topic]
-            bounds = await tray.log.bounds(partition)
+            buffer = self.topics[topic]
+            bounds = await buffer.log.bounds(partition)
             if offset >= 0 and not bounds.earliest <= offset <= bounds.latest:
                 raise OffsetOutsideLog(
-                    f"partition {partition} of {tray.name} holds offsets {bounds.earliest} to {bounds.latest}, but the "
-                    f"learner goes on at {offset}: the topic was made anew, or records expired unread; {_START_OVER}"
+                    f"partition {partition} of {buffer.name} holds offsets {bounds.earliest} to {bounds.latest}, but "
+                    f"the learner continues at {offset}: the topic was created again, or records expired unread; "
+                    f"{_START_OVER}"
                 )
-            tray.expected[partition] = offset if offset >= 0 else bounds.earliest
-            await tray.log.seek(partition, tray.expected[partition])
-        self._came.clear()  # fetched before
+            buffer.expected[partition] = offset if offset >= 0 else bounds.earliest
+            await buffer.log.seek(partition, buffer.expected[partition])
+        self._fetched.clear()  # fetched before
 
-    async def next(self, turn: int, seconds: float) -> tuple[str, RecordBatch] | None:
+    async def next(self, assignment: int, seconds: float) -> tuple[str, RecordBatch] | None:
         """Return the next records of any partition; ``None`` if none came in time, or the assignment has changed."""
-        if not self._came and turn == self._turn:
+        if not self._fetched and assignment == self._assignment:
             await self._wait(seconds)
-        if turn != self._turn or not self._came:
+        if assignment != self._assignment or not self._fetched:
             return None
-        source = next(iter(self._came))
-        (topic, partition), batch = source, self._came.pop(source)
-        tray = self.trays[topic]
-        expected = tray.expected[partition]
+        source = next(iter(self._fetched))
+        (topic, partition), batch = source, self._fetched.pop(source)
+        buffer = self.topics[topic]
+        expected = buffer.expected[partition]
         if batch.start > expected:
             logger.warning(
-                "%s-%s: %s came where %s was expected", tray.name, partition, batch.start, expected
+                "%s-%s: %s came where %s was expected", buffer.name, partition, batch.start, expected
             )
-            await tray.log.seek(partition, expected)
+            await buffer.log.seek(partition, expected)
             return None
         if batch.stop <= expected:
-            tray.log.wake()
+            buffer.log.wake()
             return None
-        tray.expected[partition] = batch.stop
+        buffer.expected[partition] = batch.stop
         return topic, batch.since(expected)
 
     def want(self, wanted: frozenset[Source]) -> None:
         """Fetch records of these, and of no others."""
         self.wanted = wanted
-        for tray in self.trays.values():
-            tray.log.wake()
+        for buffer in self.topics.values():
+            buffer.log.wake()
 
-    def came(self, source: Source, batch: RecordBatch) -> None:
-        """Take a batch that was fetched."""
-        waiting = self._came.get(source)
+    def put(self, source: Source, batch: RecordBatch) -> None:
+        """Add a batch that was fetched."""
+        waiting = self._fetched.get(source)
         if waiting is None:
-            self._came[source] = batch
+            self._fetched[source] = batch
         elif waiting.stop == batch.start:
-            self._came[source] = waiting._replace(records=[*waiting.records, *batch.records], stop=batch.stop)
+            self._fetched[source] = waiting._replace(
+                records=[*waiting.records, *batch.records], stop=batch.stop
+            )
         else:
-            self._came[source] = batch  # after a seek
-        self._news.set()
+            self._fetched[source] = batch  # after a seek
+        self._changed.set()
 
     def has(self, source: Source) -> bool:
-        """Whether a batch of a partition waits. May be asked from any thread."""
-        return source in self._came
+        """Whether a batch of a partition is buffered. May be asked from any thread."""
+        return source in self._fetched
 
     def assigned(self, topic: str, partitions: Iterable[int]) -> None:
-        """Take note of the partitions of a topic that this process has now."""
+        """Set the partitions of a topic that this process has now; all buffers are emptied."""
         self._assigned = {source for source in self._assigned if source[0] != topic}
         self._assigned |= {(topic, partition) for partition in partitions}
-        self._turn += 1
-        self._came.clear()
+        self._assignment += 1
+        self._fetched.clear()
         self.wanted = frozenset()
-        self._news.set()
+        self._changed.set()
 
     def refuse(self, error: IntentError) -> None:
         """End the learner because of ``error``."""
@@ -136,34 +139,34 @@ class Desk:
 
     async def _wait(self, seconds: float | None = None) -> None:
         try:
-            await asyncio.wait_for(self._news.wait(), seconds)
+            await asyncio.wait_for(self._changed.wait(), seconds)
         except TimeoutError:
             return
-        self._news.clear()
+        self._changed.clear()
 
 
-class Tray:
-    """One topic at the desk: what the transport knows of it."""
+class TopicBuffer:
+    """One of the topics, as the transport sees it: the owner of its partitions (`stream.kafka.contract.Owning`)."""
 
     log: Log
     expired = _START_OVER
 
-    def __init__(self, topic: str, name: str, desk: Desk) -> None:
+    def __init__(self, topic: str, name: str, buffers: TopicBuffers) -> None:
         self.name = name
         self.expected: dict[int, int] = {}
         self.saved: dict[int, int] = {}
         self._topic = topic
-        self._desk = desk
+        self._buffers = buffers
 
     @property
     def refusal(self) -> IntentError | None:
         """Why the learner must end."""
-        return self._desk.refusal
+        return self._buffers.refusal
 
     @property
     def refused(self) -> asyncio.Event:
         """Set together with `refusal`."""
-        return self._desk.refused
+        return self._buffers.refused
 
     def attach(self, log: Log) -> None:
         """Tell where the partitions are read from. The transport calls this."""
@@ -172,23 +175,23 @@ class Tray:
     def assign(self, partitions: Iterable[int]) -> None:
         """Begin to read ``partitions``."""
         self.saved = {}
-        self._desk.assigned(self._topic, partitions)
+        self._buffers.assigned(self._topic, partitions)
 
     async def release(self) -> None:
         """Stop reading: nothing has to be finished, since a snapshot holds how far it has come."""
-        self._desk.assigned(self._topic, ())
+        self._buffers.assigned(self._topic, ())
 
     def close(self) -> None:
         """Do nothing."""
 
     def offer(self, batch: RecordBatch) -> None:
         """Pass a fetched batch on."""
-        self._desk.came((self._topic, batch.partition), batch)
+        self._buffers.put((self._topic, batch.partition), batch)
 
     def wants(self, partition: int) -> bool:
         """Whether more of a partition is wanted. May be asked from any thread."""
         source = (self._topic, partition)
-        return source in self._desk.wanted and not self._desk.has(source)
+        return source in self._buffers.wanted and not self._buffers.has(source)
 
     def progress(self) -> dict[int, int]:
         """Return the offsets that Kafka may commit, for lag tools."""
@@ -196,7 +199,7 @@ class Tray:
 
     def refuse(self, error: IntentError) -> None:
         """End the learner because of ``error``."""
-        self._desk.refuse(error)
+        self._buffers.refuse(error)
 
     def lag(self) -> dict[int, int]:
         """Return how many records wait in Kafka, by partition."""

@@ -1,4 +1,7 @@
-"""Keeps the newest advisor at hand: scorers change to it between two batches, without a pause."""
+"""Keeps a scorer's advisor the newest one: looks into Redis, and swaps it between two batches, without a pause.
+
+What an advisor is and what it says stands in `stream.learning.model.advisor`; here is only how a scorer gets it.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ class NewestAdvisor:
     Attributes
     ----------
     current
-        The newest advisor, ``None`` as long as there is none for this bundle.
+        The newest advisor, ``None`` until one exists for this bundle.
     """
 
     def __init__(self, store: SnapshotStore, bundle: Bundle) -> None:
@@ -54,7 +57,7 @@ class NewestAdvisor:
         advisor.advise(np.zeros((1, WIDTH), np.float32), np.zeros(1), np.zeros(1, np.int64))
 
     async def run(self) -> None:
-        """Look for ever; errors leave the advisor that is there."""
+        """Look forever; errors leave the current advisor in place."""
         while True:
             await self.look()
             await asyncio.sleep(_LOOK_SECONDS)
@@ -66,7 +69,7 @@ class NewestAdvisor:
         except StoreError:
             return  # the worker's own store says so, loudly enough
         except IntentError as error:
-            logger.warning("online learning takes no part: %s", error)
+            logger.warning("scores come from the network alone: %s", error)
             self.current = None
             return
         if found is not None:

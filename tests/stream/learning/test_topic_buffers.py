@@ -1,4 +1,4 @@
-"""The learner's desk: batches of both topics come in order and without gaps, whatever the transport does."""
+"""The learner's buffers: batches of both topics come in order and without gaps, whatever the transport does."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 from stream.exceptions import OffsetOutsideLog
 from stream.kafka.batches import RecordBatch
 from stream.kafka.contract import Bounds
-from stream.learning.desk import Desk
 from stream.learning.learning import EXAMPLES, OUTCOMES, Source
+from stream.learning.topic_buffers import TopicBuffers
 from tests.stream.records import record
 
 TOPICS = {EXAMPLES: "shop.examples", OUTCOMES: "shop.outcomes"}
@@ -48,21 +48,21 @@ class Log:
 
 
 class Scene:
-    """A desk whose partitions are all assigned."""
+    """Buffers whose partitions are all assigned."""
 
     def __init__(self) -> None:
-        self.desk = Desk(TOPICS, 2)
+        self.buffers = TopicBuffers(TOPICS, 2)
         self.logs = {topic: Log() for topic in TOPICS}
-        for topic, tray in self.desk.trays.items():
-            tray.attach(self.logs[topic])
-            tray.assign([0, 1])
+        for topic, buffer in self.buffers.topics.items():
+            buffer.attach(self.logs[topic])
+            buffer.assign([0, 1])
 
     def offer(self, topic: str, start: int, stop: int, partition: int = 0) -> None:
         records = [record(at, b"", partition=partition) for at in range(start, stop)]
-        self.desk.trays[topic].offer(RecordBatch(partition, records, start, stop))
+        self.buffers.topics[topic].offer(RecordBatch(partition, records, start, stop))
 
-    async def next(self, turn: int) -> tuple[str, int, list[int]] | None:
-        came = await self.desk.next(turn, 0.0)
+    async def next(self, assignment: int) -> tuple[str, int, list[int]] | None:
+        came = await self.buffers.next(assignment, 0.0)
         return came and (came[0], came[1].partition, [one.offset for one in came[1].records])
 
 
@@ -73,14 +73,14 @@ def play(scenario: Coroutine[Any, Any, None]) -> None:
 def test_reading_begins_when_all_partitions_of_both_topics_are_there() -> None:
     async def scenario() -> None:
         scene = Scene()
-        assert scene.desk.complete
-        scene.desk.trays[OUTCOMES].assign([0])
-        assert not scene.desk.complete
-        opened = asyncio.create_task(scene.desk.opened())
+        assert scene.buffers.complete
+        scene.buffers.topics[OUTCOMES].assign([0])
+        assert not scene.buffers.complete
+        opened = asyncio.create_task(scene.buffers.opened())
         await asyncio.sleep(0)
         assert not opened.done()
-        scene.desk.trays[OUTCOMES].assign([0, 1])
-        assert scene.desk.current(await opened)
+        scene.buffers.topics[OUTCOMES].assign([0, 1])
+        assert scene.buffers.current(await opened)
 
     play(scenario())
 
@@ -88,21 +88,21 @@ def test_reading_begins_when_all_partitions_of_both_topics_are_there() -> None:
 def test_what_was_taken_is_not_taken_again_and_a_gap_is_read_again() -> None:
     async def scenario() -> None:
         scene = Scene()
-        turn = await scene.desk.opened()
-        await scene.desk.begin(BEGINNING | {(EXAMPLES, 0): 40})
+        assignment = await scene.buffers.opened()
+        await scene.buffers.begin(BEGINNING | {(EXAMPLES, 0): 40})
         assert scene.logs[EXAMPLES].seeks == [(0, 40), (1, 5)]
         scene.offer(EXAMPLES, 38, 43)
-        assert await scene.next(turn) == (EXAMPLES, 0, [40, 41, 42])
+        assert await scene.next(assignment) == (EXAMPLES, 0, [40, 41, 42])
         scene.offer(EXAMPLES, 40, 43)
-        assert await scene.next(turn) is None, "all of it was taken"
+        assert await scene.next(assignment) is None, "all of it was taken"
         scene.offer(EXAMPLES, 50, 52)
-        assert await scene.next(turn) is None, "something is missing"
+        assert await scene.next(assignment) is None, "something is missing"
         assert scene.logs[EXAMPLES].seeks[-1] == (0, 43)
         scene.offer(EXAMPLES, 43, 45)
         scene.offer(EXAMPLES, 45, 46)
-        assert await scene.next(turn) == (EXAMPLES, 0, [43, 44, 45])
+        assert await scene.next(assignment) == (EXAMPLES, 0, [43, 44, 45])
         scene.offer(OUTCOMES, 5, 6, partition=1)
-        assert await scene.next(turn) == (OUTCOMES, 1, [5])
+        assert await scene.next(assignment) == (OUTCOMES, 1, [5])
 
     play(scenario())
 
@@ -110,16 +110,16 @@ def test_what_was_taken_is_not_taken_again_and_a_gap_is_read_again() -> None:
 def test_a_rebalance_drops_what_came_before_it() -> None:
     async def scenario() -> None:
         scene = Scene()
-        turn = await scene.desk.opened()
-        await scene.desk.begin(BEGINNING)
-        scene.desk.want(frozenset({(EXAMPLES, 0)}))
-        assert scene.desk.trays[EXAMPLES].wants(0)
+        assignment = await scene.buffers.opened()
+        await scene.buffers.begin(BEGINNING)
+        scene.buffers.want(frozenset({(EXAMPLES, 0)}))
+        assert scene.buffers.topics[EXAMPLES].wants(0)
         scene.offer(EXAMPLES, 5, 7)
-        assert not scene.desk.trays[EXAMPLES].wants(0), "one batch at a time"
-        await scene.desk.trays[EXAMPLES].release()
-        assert await scene.next(turn) is None
-        assert not scene.desk.current(turn)
-        assert not scene.desk.trays[EXAMPLES].wants(0)
+        assert not scene.buffers.topics[EXAMPLES].wants(0), "one batch at a time"
+        await scene.buffers.topics[EXAMPLES].release()
+        assert await scene.next(assignment) is None
+        assert not scene.buffers.current(assignment)
+        assert not scene.buffers.topics[EXAMPLES].wants(0)
 
     play(scenario())
 
@@ -128,11 +128,11 @@ def test_a_rebalance_drops_what_came_before_it() -> None:
 def test_a_cursor_outside_the_topic_is_refused_with_what_to_do(offset: int) -> None:
     async def scenario() -> None:
         scene = Scene()
-        await scene.desk.opened()
+        await scene.buffers.opened()
         with pytest.raises(
             OffsetOutsideLog, match=f"shop.outcomes holds offsets 5 to 100.*{offset}.*--start-over"
         ):
-            await scene.desk.begin(BEGINNING | {(OUTCOMES, 1): offset})
+            await scene.buffers.begin(BEGINNING | {(OUTCOMES, 1): offset})
 
     play(scenario())
 
@@ -140,8 +140,8 @@ def test_a_cursor_outside_the_topic_is_refused_with_what_to_do(offset: int) -> N
 def test_lag_counts_what_waits_in_kafka() -> None:
     async def scenario() -> None:
         scene = Scene()
-        await scene.desk.opened()
-        await scene.desk.begin(BEGINNING | {(EXAMPLES, 0): 40})
-        assert scene.desk.trays[EXAMPLES].lag() == {0: 60, 1: 95}
+        await scene.buffers.opened()
+        await scene.buffers.begin(BEGINNING | {(EXAMPLES, 0): 40})
+        assert scene.buffers.topics[EXAMPLES].lag() == {0: 60, 1: 95}
 
     play(scenario())

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import pytest
+import redis
+
+from features.exceptions import StoreConflict, StoreUnavailable
+from features.store.redis_client import connect, store_errors
+
+PASSWORD = "correct-horse"
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        (f"redis://:{PASSWORD}@cache:7000/2", "cache:7000"),
+        (f"redis://:{PASSWORD}@", "localhost:6379"),
+        (f"rediss://shop:{PASSWORD}@cache/1", "cache:6379"),
+        (f"unix://:{PASSWORD}@/run/redis.sock", "/run/redis.sock"),
+    ],
+)
+def test_an_error_names_the_address_and_never_the_password(url: str, address: str) -> None:
+    with pytest.raises(StoreUnavailable) as refused, store_errors(connect(url)):
+        raise redis.ConnectionError("refused")
+    assert f"Redis at {address} failed (refused): start it, or set INTENT_REDIS" == str(refused.value)
+
+
+def test_a_void_transaction_is_a_conflict() -> None:
+    with (
+        pytest.raises(StoreConflict, match=r"Redis at cache:6379 .*\(changed\)"),
+        store_errors(connect("redis://cache")),
+    ):
+        raise redis.WatchError("changed")
+
+
+def test_the_url_encrypts_and_names_whom_to_trust() -> None:
+    options = connect("rediss://cache:6379/0?ssl_ca_certs=/etc/ca.pem").connection_pool.connection_kwargs
+    connection = connect("rediss://cache:6379/0").connection_pool.connection_class
+    assert options["ssl_ca_certs"] == "/etc/ca.pem"
+    assert connection is redis.SSLConnection
+
+
+@pytest.mark.parametrize("url", [f"http://:{PASSWORD}@cache", f"redis://cache:{PASSWORD}"])
+def test_a_url_that_cannot_be_read_is_one_line_without_its_password(url: str) -> None:
+    with pytest.raises(StoreUnavailable, match="set INTENT_REDIS to redis://") as refused:
+        connect(url)
+    assert PASSWORD not in str(refused.value)
