@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-import numpy as np
-
 _SECOND_MS: Final = 1000
 _UNITS: Final = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
@@ -49,4 +47,6 @@ def moment(ms: int) -> str:
     >>> moment(1_772_366_400_000), moment(1_772_366_400_250)
     ('2026-03-01T12:00:00Z', '2026-03-01T12:00:00.250Z')
     """
+    import numpy as np  # not installed at shops that only emit and watch
+
     return str(np.datetime64(ms, "ms")).removesuffix(".000") + "Z"
