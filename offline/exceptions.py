@@ -3,29 +3,17 @@
 ::
 
     features.exceptions.IntentError
-    └── TrainingError      nothing can be learned from this log with these settings
-        └── MissingExtra   a package that only training, or only the lab, needs is not installed
+    ├── TrainingError   nothing can be learned from this log with these settings
+    └── MissingExtra    a package that an extra installs is missing (`features.extras`)
 
 Loaders raise `offline.datasets.conversion.DatasetError`, the simulator `offline.simulator.shop.ParameterError`.
 """
 
-from typing import Final
-
 from features.exceptions import IntentError
+from features.extras import MissingExtra
+
+__all__ = ["MissingExtra", "TrainingError"]
 
 
 class TrainingError(IntentError):
     """Nothing can be learned from this log with these settings."""
-
-
-_LAB: Final = frozenset(
-    {"dask", "distributed", "implicit", "optuna", "shap", "statsforecast", "utilsforecast", "xgboost"}
-)
-
-
-class MissingExtra(TrainingError):
-    """A package that only training, or only the lab, needs is not installed."""
-
-    def __init__(self, package: str) -> None:
-        extra = "lab" if package.split(".", maxsplit=1)[0].lower() in _LAB else "train"
-        super().__init__(f"{package} is not installed: pip install 'purchase-intent[{extra}]'")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 
 def counted(count: int, noun: str) -> str:
     """Return a count with its noun, which takes an s unless there is one of it.
@@ -24,4 +22,6 @@ def moment(ms: int) -> str:
     >>> moment(1_772_366_400_000), moment(1_772_366_400_250)
     ('2026-03-01T12:00:00Z', '2026-03-01T12:00:00.250Z')
     """
+    import numpy as np  # not installed at shops that only emit and watch
+
     return str(np.datetime64(ms, "ms")).removesuffix(".000") + "Z"

@@ -106,9 +106,14 @@ def _options(
 def main() -> None:
     """Run the command line; errors that a user can mend end in one line."""
     from features.exceptions import IntentError
+    from features.extras import MissingExtra
+    from stream.cli.extras import missing_extra
 
     try:
         create_app()()
+    except (ModuleNotFoundError, MissingExtra) as error:
+        missing = missing_extra(error, sys.argv[1:])
+        _end(f"intent: {missing}", missing.exit_code)
     except IntentError as error:
         _end(f"intent: {error}", error.exit_code)
     except KeyboardInterrupt:

@@ -93,14 +93,9 @@ def examples(  # noqa: PLR0917  (options of a command)
 
         intent examples orders.parquet -o examples --horizon 30d --json
     """
-    from offline.exceptions import MissingExtra
-
-    try:
-        from offline.examples.buckets import BuildSettings, build_folder
-        from offline.examples.buckets.sizes import parse_size
-        from offline.examples.examples import Asked
-    except ModuleNotFoundError as error:
-        raise MissingExtra(error.name or "a package") from None
+    from offline.examples.buckets import BuildSettings, build_folder
+    from offline.examples.buckets.sizes import parse_size
+    from offline.examples.examples import Asked
     from stream.cli.console import print_json, progress
     from stream.settings import load_settings
 

@@ -118,18 +118,11 @@ def _show(found: Found, *, as_json: bool) -> None:
 
 @contextmanager
 def _in_one_line() -> Iterator[None]:
-    """Say in one line which package is missing, or which file cannot be read or written."""
+    """Say in one line which file cannot be read or written."""
     from features.exceptions import IntentError
 
     try:
         yield
-    except ModuleNotFoundError as error:
-        package = error.name or "a package"
-        if package.partition(".")[0] in {"features", "offline", "stream"}:
-            raise  # a fault of this program, not of the installation
-        from offline.exceptions import MissingExtra
-
-        raise MissingExtra(package) from None
     except OSError as error:
         if error.filename is None:
             raise

@@ -45,16 +45,9 @@ def learner(bundle: BundleFolder = None, start_over: StartOver = False, verbose:
     import asyncio
 
     from stream.cli import logs
+    from stream.learner import learn
     from stream.settings import load_settings
 
     logs.set_up(verbose=verbose)
     settings = load_settings(**({} if bundle is None else {"bundle": bundle}))
-    try:
-        from stream.learner import learn
-    except ModuleNotFoundError as error:
-        from stream.exceptions import SettingsError
-
-        raise SettingsError(
-            f"learning needs {error.name}: install it with `pip install 'purchase-intent[learn]'`"
-        ) from None
     asyncio.run(learn(settings, start_over=start_over))

@@ -116,15 +116,10 @@ def train(  # noqa: PLR0917  (options of a command)
 
         intent train events.parquet -o bundle --no-baselines --json
     """
-    from offline.exceptions import MissingExtra
-
-    try:
-        from offline.examples.buckets import is_folder
-        from offline.examples.buckets.sizes import parse_size
-        from offline.training.train import TrainingSettings
-        from offline.training.train import train as train_bundle
-    except ModuleNotFoundError as error:
-        raise MissingExtra(error.name or "a package") from None
+    from offline.examples.buckets import is_folder
+    from offline.examples.buckets.sizes import parse_size
+    from offline.training.train import TrainingSettings
+    from offline.training.train import train as train_bundle
     from stream.cli.console import errors, print_json, progress
     from stream.settings import load_settings
 

