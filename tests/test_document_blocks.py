@@ -73,7 +73,7 @@ def test_pages_show_what_runs_in_the_background() -> None:
 
 
 def test_continued_lines_are_one_command_and_comments_are_none() -> None:
-    text = "# a remark\n\nINTENT_HTTP_PORT=0 intent worker \\\n    --bundle b   # the second\n\necho '{}' | intent emit\n"
+    text = "# a remark\n\nINTENT_HTTP_PORT=0 intent worker \\\n    --bundle b  # the second\necho '{}' | intent emit\n"
     found = commands(text)
     assert [command.words for command in found] == [["intent", "worker", "--bundle", "b"], ["echo", "{}"]]
     assert in_background(found[0]) and not in_background(found[1])

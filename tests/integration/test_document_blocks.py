@@ -127,7 +127,7 @@ class Reader:
                 printed, ran = self._type(block, environment)
                 count += ran
             elif block.language == "python":
-                printed = self._run([sys.executable, "-W", "error", "-c", block.text], block, environment)
+                printed = self._run([sys.executable, "-c", block.text], block, environment)
                 count += 1
             elif block.language == "text" and printed is not None:
                 self._compare(block, printed)
