@@ -94,3 +94,9 @@ def test_files_that_a_page_names_are_there(path: Path) -> None:
     rooms = r"`((?:features|stream|offline|tests|benchmarks|docs)/[\w./-]*)`"
     for named in re.findall(rooms, path.read_text()):
         assert (ROOT / named).exists(), named
+
+
+@pytest.mark.parametrize("path", documents(), ids=lambda path: path.stem)
+def test_a_page_is_in_plain_english(path: Path) -> None:
+    found = re.findall(r"\b(?:anew|is none|is no duration|that is none)\b", path.read_text())
+    assert not found
