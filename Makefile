@@ -1,4 +1,5 @@
-# Every target sets up .venv by itself, from Python 3.11 to 3.13 and make alone, and is quick the second time.
+# Every target sets up .venv by itself, from Python 3.11 to 3.13 and make alone. That takes minutes the first time,
+# and nothing the second time.
 #   make demo ARGS="--customers 500 --json"   passes options on to the command
 #   make test PYTHON=python3.12               takes another Python for a new .venv
 
@@ -9,7 +10,7 @@ ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-network bench-learning bench-models bench-memory clean
+.PHONY: help demo test check fix docs bench bench-network bench-learning bench-models bench-memory clean
 .DELETE_ON_ERROR:
 
 help: ## Show this help
@@ -29,6 +30,13 @@ check: $(VENV)/dev.stamp ## Lint, format, types, layers, and documents that are 
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/test_documents.py
 
+fix: $(VENV)/dev.stamp ## Format the code and mend what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(VENV)/docs.stamp ## Build the documentation into site/
+	$(BIN)/mkdocs build --strict --config-file .mkdocs.yml --site-dir site $(ARGS)
+
 bench: $(VENV)/bench.stamp ## Throughput and latency, side by side with idiomatic Faust, Quix Streams and Bytewax
 	$(BIN)/python -m benchmarks $(ARGS)
 
@@ -45,18 +53,32 @@ bench-memory: $(VENV)/bench.stamp ## Training data of a log larger than the memo
 	$(BIN)/python -m benchmarks.memory $(ARGS)
 
 clean: ## Remove .venv and what the tools left
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# One stamp for each set of extras; a larger set holds a smaller one.
-$(VENV)/demo.stamp: EXTRAS := train,embedded
-$(VENV)/dev.stamp: EXTRAS := dev
-$(VENV)/bench.stamp: EXTRAS := bench
-$(VENV)/%.stamp: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
+# One stamp for each set of packages. SIZE is what a new .venv holds then; a second set adds only what it lacks.
+$(VENV)/demo.stamp: PACKAGES := --editable '.[worker,train,embedded]'
+$(VENV)/demo.stamp: SIZE := 3 GB
+$(VENV)/dev.stamp: PACKAGES := --editable '.[all]' --group dev
+$(VENV)/dev.stamp: SIZE := 4 GB
+$(VENV)/docs.stamp: PACKAGES := --editable . --group docs
+$(VENV)/docs.stamp: SIZE := 0.2 GB
+$(VENV)/bench.stamp: PACKAGES := --editable '.[all]' --group bench
+$(VENV)/bench.stamp: SIZE := 4 GB
+
+$(VENV)/%.stamp: pyproject.toml constraints.txt | $(VENV)/pip.stamp
+	@echo "Installing into $(VENV): $(PACKAGES)" >&2
+	@echo "Up to $(SIZE) on disk and 2 to 5 minutes, this time only; pip says what it does:" >&2
+	@$(BIN)/python -m pip install --constraint constraints.txt $(PACKAGES) >&2
+	@touch $@
+
+# Dependency groups need pip 25.1.
+$(VENV)/pip.stamp: | $(BIN)/python
+	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1' >&2
 	@touch $@
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
 		{ echo "$$($(PYTHON) --version) does not fit: name a Python 3.11, 3.12 or 3.13 by make PYTHON=..." >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+	@echo "Making $(VENV) with $$($(PYTHON) --version)" >&2
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }

@@ -12,12 +12,13 @@ The way of one event, in the order in which the files are best read:
 1. ``clients/emit.py`` checks an event and writes it to the topic ``intent.events``, on its customer's partition.
 2. ``kafka/transport.py`` hands whole batches of records to Faust instead of single messages; ``worker.py`` puts all
    parts together.
-3. ``ownership/owner.py`` claims a partition for this worker, ``ownership/rounds.py`` takes each batch through the steps:
-   load the states, fold and score, publish and wait for the acknowledgement, save, mark.
+3. ``ownership/owner.py`` claims a partition for this worker. ``ownership/rounds.py`` takes each batch through the
+   steps: load the states, fold and score, publish and wait for the acknowledgement, save, mark.
 4. ``scoring/intake.py`` decodes the batch and rejects what is wrong, ``scoring/scorer.py`` folds it into the states
-   (`features.fold`) and ``scoring/engine.py`` runs the network; ``messages/dead_letter.py`` is what becomes of a rejected
-   record.
-5. ``messages/score.py`` is the answer, ``scoring/encoding.py`` and ``scoring/publisher.py`` write it to ``intent.scores``.
+   (`features.fold`), and ``scoring/engine.py`` runs the network. A rejected record becomes a
+   ``messages/dead_letter.py``.
+5. ``messages/score.py`` is the answer. ``scoring/encoding.py`` and ``scoring/publisher.py`` write it to
+   ``intent.scores``.
 6. ``clients/watch.py`` reads it.
 
 The way of one example, from which the system learns:
