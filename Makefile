@@ -28,7 +28,7 @@ check: $(VENV)/dev.stamp ## Lint, format, types, layers, and documents that are 
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q tests/test_documents.py
+	$(BIN)/python -m pytest -q tests/test_documents.py tests/test_document_blocks.py
 
 fix: $(VENV)/dev.stamp ## Format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix .

@@ -9,13 +9,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from benchmarks.learning.page import page as learning_page
 from features.events import EVENT_TYPES, Event
 from stream.cli import create_app
 from stream.messages.asyncapi import asyncapi
 from stream.messages.score import Score
 from stream.settings import Settings
+from tests.document_blocks import ROOT, documents
 
-ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+README_LINES = 150
 
 
 def test_the_published_contract_is_that_of_the_code() -> None:
@@ -62,18 +65,48 @@ def test_the_table_of_features_is_that_of_the_code() -> None:
     )
 
 
-def test_the_readme_names_no_command_or_setting_that_is_not_there() -> None:
-    text = (ROOT / "README.md").read_text()
+def test_the_page_of_learning_online_is_made_of_its_figures() -> None:
+    known = json.loads((ROOT / "docs" / "learning.json").read_text())
+    assert (ROOT / "docs" / "learning.md").read_text() == learning_page(known), "run: make bench-learning"
+
+
+@pytest.mark.parametrize("path", documents(), ids=lambda path: path.stem)
+def test_a_page_names_no_command_or_setting_that_is_not_there(path: Path) -> None:
+    text = path.read_text()
     commands = {command.name or command.callback.__name__ for command in create_app().registered_commands}
     commands |= {group.name for group in create_app().registered_groups}
-    named = set(re.findall(r"\bintent ([a-z][a-z-]+)", text))
-    assert named, "the README shows no command"
-    assert named <= commands
-    assert set(re.findall(r"\bINTENT_([A-Z_]+)", text)) - {"TEST_SEED", "DATA_DIR", "KAFKA_JARS"} <= {
-        name.upper() for name in Settings.model_fields
-    }
+    assert set(re.findall(r"\bintent ([a-z][a-z-]+)", text)) <= commands
+    of_the_tests = {"TEST_SEED", "DATA_DIR", "KAFKA_JARS"}
+    named = set(re.findall(r"\bINTENT_([A-Z]+(?:_[A-Z]+)*)", text))
+    assert named - of_the_tests <= {name.upper() for name in Settings.model_fields}
+
+
+def test_the_readme_is_short_and_shows_commands_and_settings() -> None:
+    text = README.read_text()
+    assert len(text.splitlines()) <= README_LINES
+    assert re.search(r"\bintent [a-z]", text)
+    assert "INTENT_" in text
+
+
+@pytest.mark.parametrize("path", documents(), ids=lambda path: path.stem)
+def test_links_lead_to_files_of_the_project(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", path.read_text()):
+        assert "://" in target or (path.parent / target).is_file(), target
 
 
 @pytest.mark.parametrize("kind", [Event, Score])
 def test_the_schema_of_a_message_can_be_made(kind: type) -> None:
     assert "$defs" in msgspec.json.schema(kind)
+
+
+@pytest.mark.parametrize("path", documents(), ids=lambda path: path.stem)
+def test_files_that_a_page_names_are_there(path: Path) -> None:
+    rooms = r"`((?:features|stream|offline|tests|benchmarks|docs)/[\w./-]*)`"
+    for named in re.findall(rooms, path.read_text()):
+        assert (ROOT / named).exists(), named
+
+
+@pytest.mark.parametrize("path", documents(), ids=lambda path: path.stem)
+def test_a_page_is_in_plain_english(path: Path) -> None:
+    found = re.findall(r"\b(?:anew|is none|is no duration|that is none)\b", path.read_text())
+    assert not found

@@ -7,7 +7,6 @@ replaces what it measured.
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import sys
 import time
@@ -21,12 +20,12 @@ from rich.table import Table
 
 from benchmarks.learning.cost import scorer_cost
 from benchmarks.learning.drift import drift_tables, run_drift
+from benchmarks.learning.page import page
 from benchmarks.learning.picture import picture
 from benchmarks.learning.retail import retail_tables, run_retail
 from benchmarks.learning.sales import CUSTOMERS, TRAINED_CUSTOMERS
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
-_WIDTH: Final = 140
 
 
 @contextmanager
@@ -60,31 +59,15 @@ def tables(found: dict[str, Any]) -> list[Table]:
 
 
 def write_docs(found: dict[str, Any], folder: Path) -> None:
-    """Replace what was measured in the figures kept in ``folder``, and make page and picture anew."""
+    """Replace what was measured in the figures kept in ``folder``, and write page and picture again."""
     kept = folder / "learning.json"
     known = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
     cost = known.get("cost", {}) | found.get("cost", {})
     known |= found | ({"cost": cost} if cost else {})
     kept.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    page = ["# What learning online brings", "", "Made by `make bench-learning`.", ""]
     if "drift" in known:
         (folder / "learning.svg").write_text(picture(known["drift"]), encoding="utf-8")
-        page += ["![The error through two sales](learning.svg)", ""]
-    if "learner_examples_per_second" in cost:
-        speed = cost["learner_examples_per_second"]
-        page += [f"The learner took {speed:,.0f} examples a second on one core.", ""]
-    if "scorer_ratio" in cost:
-        page += [
-            f"With learning on the scorer took {cost['scorer_on']:,.0f} events a second, without it "
-            f"{cost['scorer_off']:,.0f}: {cost['scorer_ratio']:.2f} (median of pairs).",
-            "",
-        ]
-    text = io.StringIO()
-    console = Console(file=text, width=_WIDTH, color_system=None)
-    for table in tables(known):
-        console.print(table)
-    page += ["```", text.getvalue().rstrip(), "```", ""]
-    (folder / "learning.md").write_text("\n".join(page), encoding="utf-8")
+    (folder / "learning.md").write_text(page(known), encoding="utf-8")
 
 
 def main() -> None:

@@ -139,50 +139,57 @@ def judge(
 def retail_tables(found: dict[str, Any]) -> list[Table]:
     """Return the tables of what `run_retail` found."""
     period = found["period"]
-    main = Table(
-        title=f"Online Retail, another order within 30 days: {period['orders']:,} orders of "
+    main = _table(
+        f"Online Retail, another order within 30 days: {period['orders']:,} orders of "
         f"{period['customers']:,} customers, {period['begin']} to {period['end']}, prevalence "
         f"{period['prevalence']:.3f}",
-        caption=_caption(found),
+        main_rows(found),
     )
-    for name in ("", "AUC", "95 %", "PR-AUC", "95 %", "Brier", "ECE", "log-loss"):
-        main.add_column(name, justify="left" if not name else "right")
+    main.caption = "\n".join(retail_notes(found))
+    groups = _table(
+        "AUC by order days so far, and by whether the customer was in training",
+        groups_rows(found["by_history"], "auc"),
+    )
+    return [main, groups, _table("ECE by month", groups_rows(found["by_month"], "ece"))]
+
+
+def main_rows(found: dict[str, Any]) -> list[list[str]]:
+    """Return the table of all contenders, its header first."""
+    rows = [["", "AUC", "95 %", "PR-AUC", "95 %", "Brier", "ECE", "log-loss"]]
     for key, name in NAMES.items():
         row = found[key]
-        main.add_row(
+        rows.append([
             name, f"{row['auc']:.3f}", _interval(row["ci"]["auc"]), f"{row['pr_auc']:.3f}",
             _interval(row["ci"]["pr_auc"]), f"{row['brier']:.3f}", f"{row['ece']:.3f}", f"{row['log_loss']:.4f}",
-        )  # fmt: skip
-    groups = _groups(
-        "AUC by order days so far, and by whether the customer was in training", found["by_history"], "auc"
-    )
-    return [main, groups, _groups("ECE by month", found["by_month"], "ece")]
+        ])  # fmt: skip
+    return rows
 
 
-def _groups(title: str, by: dict[str, Any], figure: str) -> Table:
-    table = Table(title=title)
-    table.add_column("")
-    for group in by:
-        table.add_column(group, justify="right")
-    table.add_row("orders", *(f"{row['examples']:,}" for row in by.values()))
-    table.add_row("prevalence", *(f"{row['prevalence']:.3f}" for row in by.values()), end_section=True)
+def groups_rows(by: dict[str, Any], figure: str) -> list[list[str]]:
+    """Return the table of one figure by group, its header first."""
+    rows = [
+        ["", *by],
+        ["orders", *(f"{row['examples']:,}" for row in by.values())],
+        ["prevalence", *(f"{row['prevalence']:.3f}" for row in by.values())],
+    ]
     for key, name in NAMES.items():
         found = (row[key][figure] for row in by.values())
-        table.add_row(name, *("-" if value is None else f"{value:.3f}" for value in found))
-    return table
+        rows.append([name, *("-" if value is None else f"{value:.3f}" for value in found)])
+    return rows
 
 
-def _caption(found: dict[str, Any]) -> str:
-    lines = ["Differences of the blend, 95 % by paired bootstrap over customers:"]
+def retail_notes(found: dict[str, Any]) -> list[str]:
+    """Return what the tables do not say, a sentence or two each."""
+    notes = []
     for name, key in (
-        ("weekly LightGBM", "blend_minus_lightgbm"),
-        ("the default", "blend_minus_lightgbm_default"),
+        ("LightGBM refitted every week", "blend_minus_lightgbm"),
+        ("LightGBM as in training", "blend_minus_lightgbm_default"),
     ):
         gains = ", ".join(
             f"{figure} {row['difference']:+.4f} ({row['ci'][0]:+.4f} to {row['ci'][1]:+.4f})"
             for figure, row in zip(("AUC", "PR-AUC"), found[key].values(), strict=True)
         )
-        lines.append(f"to {name} {gains}.")
+        notes.append(f"The blend minus {name}, 95 % by a paired bootstrap over customers: {gains}.")
     missed = [name for name, (_, reached) in found["goals"].items() if not reached]
     if "ece" in missed:
         months = found["by_month"].items()
@@ -190,18 +197,25 @@ def _caption(found: dict[str, Any]) -> str:
             ", ".join(f"{month} {row['prevalence'] - row[name]['mean']:+.3f}" for month, row in months)
             for name in ("blend", "lightgbm_weekly")
         )
-        lines.append(
-            "What happened less what was said, by month: blend {}; weekly LightGBM {}.".format(*gaps)
-        )
-        lines.append(
-            "Labels are a month late and cover no earlier autumn, so every model lags behind the season."
+        notes.append(
+            "Observed rate minus mean prediction, by month: blend {}; weekly LightGBM {}. Labels are a month late and "
+            "cover no earlier autumn, so every model lags behind the season.".format(*gaps)
         )
     low, high = found["blend_minus_lightgbm"]["auc"]["ci"]
     if "above_lightgbm" in missed and low < 0 < high:
-        lines.append(
-            "The interval of the difference to weekly LightGBM holds 0: they can't be told apart here."
+        notes.append(
+            "The interval of the difference to weekly LightGBM contains 0: these data do not show which is better."
         )
-    return "\n".join(lines)
+    return notes
+
+
+def _table(title: str, rows: list[list[str]]) -> Table:
+    table = Table(title=title)
+    for number, name in enumerate(rows[0]):
+        table.add_column(name, justify="right" if number else "left")
+    for row in rows[1:]:
+        table.add_row(*row)
+    return table
 
 
 def _interval(interval: list[float]) -> str:
