@@ -11,14 +11,11 @@ import plotly.graph_objects as go
 
 from offline.chapters.forecast.backtest import BASELINE, CHOSEN, NAMES, SEASONS, Forecast, forecast_series
 from offline.chapters.forecast.series import MEASURES, Series, daily, weekly
-from offline.chapters.segments.section import log_view
 from offline.chapters.workspace import Workspace
 from offline.exceptions import TrainingError
 from offline.report.section import Picture, Section, Table
 from offline.report.theme import BLUE, GREY, ORANGE, faint
 
-#: Where a command may leave how many days to forecast.
-DAYS: Final = "forecast_days"
 #: Days and weeks that are forecast where nothing else is said, and what a log must have for so many.
 _DAYS, _WEEKS = 28, 4
 _SHOWN_SEASONS: Final = 14
@@ -44,10 +41,10 @@ _LAST_OF_WEEK: Final = pd.Timedelta(days=6)
 
 def forecast(workspace: Workspace) -> Section:
     """Run the stage on the log of a report."""
-    view = log_view(workspace)
+    view = workspace.customer_view
     with workspace.progress("Forecasting") as on_progress:
         every = daily(view)
-        asked = workspace.shared.get(DAYS)
+        asked = workspace.options.forecast_days
         days = asked if asked is not None else _usual_days(every)
         steps = max(1, round(days * every.season / 7))
         made: list[tuple[Series, int]] = [(every, steps)]

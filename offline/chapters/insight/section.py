@@ -15,16 +15,14 @@ from offline.chapters.insight.customer_looks import Look, lifetime, valuable_cus
 from offline.chapters.insight.driver_looks import Members, drivers_look, reasons_look, segments_look
 from offline.chapters.insight.drivers import explain
 from offline.chapters.insight.model import InsightModel, fit_insight_model
-from offline.chapters.insight.profit_look import ASSUMED, Assumed, economics_of, profit_look
+from offline.chapters.insight.profit_look import economics_of, profit_look
 from offline.chapters.insight.reasons import MOST, explain_customers, latest_rows
-from offline.chapters.segments.section import log_view, segments_of
+from offline.chapters.segments.section import segments_of
 from offline.chapters.segments.segmented import Segmented
 from offline.chapters.workspace import QUICK_EVENTS, Workspace
 from offline.examples.sampling import sample_customers
 from offline.problems.from_log import MOST_EVENTS
 from offline.report.section import Picture, Section, Table
-
-__all__ = ["ASSUMED", "Assumed", "gain_insight"]
 
 _QUICK_ROWS = 800
 
@@ -44,8 +42,8 @@ def gain_insight(workspace: Workspace) -> Section:
             looks.append(segments_look(model, drivers, members, log=log, seed=seed))
     with workspace.progress("Finding reasons"):
         looks.append(_reasons(workspace, model, segments))
-    view = log_view(workspace) if log else None
-    economics = economics_of(workspace.shared.get(ASSUMED, Assumed()), view, workspace.options.currency)
+    view = workspace.customer_view if log else None
+    economics = economics_of(workspace.options.contacts, view, workspace.options.currency)
     looks.append(profit_look(model, economics, "customer" if log else workspace.problem.unit, seed=seed))
     if view is not None and segments is not None:
         with workspace.progress("Lifetime values"):
@@ -90,7 +88,7 @@ def _members(workspace: Workspace, segments: Segmented, rows: NDArray[np.intp]) 
     """Return the segments of test rows; of a log as they were when the test began, so that they don't know it."""
     if workspace.input == "table":
         return Members(segments.names, segments.members[rows])
-    view, times = log_view(workspace), workspace.problem.times
+    view, times = workspace.customer_view, workspace.problem.times
     assert times is not None  # a log's rows have times
     since = times.iloc[workspace.holdout.test].min().tz_convert(view.timezone).tz_localize(None)
     when = f"Segments as they were on {since:%d %b %Y}, before the test; who came later is in none."

@@ -24,10 +24,7 @@ _SURE: Final = 0.05
 
 
 def select_columns(workspace: Workspace, models: Sequence[Model] = ()) -> Section:
-    """Select columns on the training rows of a report's input, and compare all models with and without the rest.
-
-    Leaves the `Selection` in ``workspace.shared["selection"]``.
-    """
+    """Select columns on the training rows of a report's input, and compare all models with and without the rest."""
     quick, seed = workspace.options.quick, workspace.options.seed
     problem = sampled(workspace.problem, QUICK_ROWS if quick else MOST_ROWS, seed)
     problem = problem.without(set(problem.leaks))
@@ -45,7 +42,6 @@ def select_columns(workspace: Workspace, models: Sequence[Model] = ()) -> Sectio
     gaps = {
         key: difference(problem, folds, less.models[key], full.models[key], seed=seed) for key in full.models
     }
-    workspace.shared["selection"] = selection
     return section(selection, full.models, less.models, gaps, how, leaks=list(workspace.problem.leaks))
 
 

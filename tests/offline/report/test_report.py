@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from html.parser import HTMLParser
@@ -17,7 +18,7 @@ from features.segments import Segment, Segmenter
 from offline.chapters.bundle.bundle_card import card_of_bundle
 from offline.chapters.bundle.model_card import to_markdown
 from offline.chapters.bundle.table_card import card_of_table
-from offline.chapters.stages import STAGES, Stage, StageError, choose, lazily, run_stage, run_stages
+from offline.chapters.stages import STAGES, LazyRun, Stage, StageError, choose, lazily, run_stage, run_stages
 from offline.chapters.workspace import Workspace
 from offline.exceptions import MissingExtra, TrainingError
 from offline.problems import TableError, problem_from_table
@@ -189,6 +190,12 @@ def test_a_missing_package_is_told_and_a_missing_part_of_the_program_is_a_fault(
         lazily("offline.nowhere:run")(Workspace(table, tmp_path))
     with pytest.raises(MissingExtra, match="nowhere_at_all is not installed"):
         lazily("nowhere_at_all:run")(Workspace(table, tmp_path))
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.key)
+def test_the_function_of_every_stage_exists(stage: Stage) -> None:
+    assert isinstance(stage.run, LazyRun)
+    assert inspect.isfunction(stage.run.load())
 
 
 def test_stages_are_chosen_by_name_in_their_order() -> None:
