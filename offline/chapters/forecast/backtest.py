@@ -12,7 +12,6 @@ earlier origins only, so the figures of "as chosen" are those of a forecaster wh
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -22,6 +21,7 @@ from scipy import stats
 
 from offline.chapters.forecast.series import Series
 from offline.exceptions import MissingExtra, TrainingError
+from offline.progress import OnProgress
 
 BASELINE: Final = "SeasonalNaive"
 COMBINED: Final = "combination"
@@ -96,7 +96,7 @@ def forecast_series(
     *,
     quick: bool = False,
     seed: int = 0,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Forecast:
     """Choose a method on past origins and forecast the coming steps.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from offline.chapters.recommendation.interactions import Interactions
 from offline.chapters.recommendation.recommenders import OWN, POPULAR, RECIPES, Recipe, fit
 from offline.exceptions import TrainingError
+from offline.progress import OnProgress
 
 #: Items that are recommended.
 TOP: Final = 10
@@ -74,7 +75,7 @@ def try_out(
     recipes: Sequence[Recipe] = RECIPES,
     *,
     seed: int = 0,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Trial:
     """Choose settings on one span of time and measure them on the next, learning only from what was before.
 
