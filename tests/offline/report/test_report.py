@@ -102,6 +102,21 @@ def test_texts_of_the_data_cannot_become_markup() -> None:
     assert loads.tags.count("script") == 3  # plotly, the picture's data, the page's own
 
 
+def test_texts_of_the_data_cannot_end_an_attribute() -> None:
+    title = 'Pages" onmouseover="alert(1)'
+    section = Section(title, title, [], [Picture(title, go.Figure(go.Scatter(y=[1, 2])))], {})
+    seen: list[tuple[str, str | None]] = []
+
+    class Attributes(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            seen.extend(attrs)
+
+    Attributes().feed(page(title, [section, section], subtitle=title, footer=title))
+    assert ("aria-label", title) in seen
+    assert ("href", f"#{title}") in seen
+    assert "onmouseover" not in dict(seen)
+
+
 def test_the_data_of_a_picture_survive_the_page() -> None:
     text = page("A report", [a_section()])
     found = re.search(r'<script type="application/json" id="one-1-data">(.*?)</script>', text, re.DOTALL)
