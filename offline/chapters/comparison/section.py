@@ -33,9 +33,9 @@ __all__ = [
 
 _FOLDS, _QUICK_FOLDS = 5, 3
 _SURE: Final = 0.05
-# What leaks give is shown by these, where they take part: the others would only take longer.
+# These models show what leaks give, if they take part; the others would only take longer.
 _SHOW_LEAKS: Final = ("rule", "logistic", "lightgbm")
-# Quick, and good enough to show what dividing at random pretends; told if it is this much AUC.
+# Quick, and good enough to show what dividing at random pretends. A gain of this much AUC is reported.
 _SHUFFLED_MODEL: Final = "lightgbm"
 _WARNED: Final = 0.01
 

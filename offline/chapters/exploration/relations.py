@@ -21,7 +21,7 @@ _CORRELATED: Final = 24
 _STRONG: Final = 0.8
 # Up to this many columns, numbers in the squares can be read.
 _NUMBERED: Final = 16
-# Regressions are drawn for so many columns.
+# Regressions are drawn for at most this many columns.
 _DRAWN: Final = 6
 
 

@@ -16,7 +16,7 @@ from offline.exceptions import TrainingError
 from offline.report.section import Picture, Section, Table
 from offline.report.theme import BLUE, GREY, ORANGE, faint
 
-#: Days and weeks that are forecast where nothing else is said, and what a log must have for so many.
+#: Days and weeks that are forecast by default.
 _DAYS, _WEEKS = 28, 4
 _SHOWN_SEASONS: Final = 14
 _EIGHT: Final = 8

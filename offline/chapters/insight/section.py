@@ -77,7 +77,7 @@ def _quality(model: InsightModel, *, log: bool) -> Look:
 
 
 def _segments(workspace: Workspace) -> Segmented | None:
-    """Return the segments, None where the data allow none: insight can do without."""
+    """Return the segments, None where the data do not allow any: insight works without them."""
     try:
         return segments_of(workspace)
     except IntentError:

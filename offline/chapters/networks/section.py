@@ -43,7 +43,7 @@ _HALF: Final = 0.5
 
 
 class Demonstrated(NamedTuple):
-    """AUC and accuracy on other visits of the demonstration; ``best`` is the truth's, which none can beat."""
+    """AUC and accuracy on other visits of the demonstration; ``best`` is the true probability's: no model beats it."""
 
     logistic: float
     network: float
