@@ -109,7 +109,7 @@ def _segments_of(workspace: Workspace, segment: pd.Series, rows: NDArray[np.intp
     numbers = workspace.problem.groups
     assert numbers is not None  # a log's rows have customers
     known = pd.Series([of.get(names[number], -1) for number in numbers[rows]]).map(segment)
-    return known.fillna(-1).to_numpy(np.int64)
+    return np.asarray(known.fillna(-1), np.int64)
 
 
 def _reasons(workspace: Workspace, model: InsightModel, segments: Segmented | None) -> Look:
