@@ -102,7 +102,7 @@ def regressions(problem: Problem, aucs: pd.Series) -> Findings:
     caption = (
         "Dots: rate in tenths of the rows, with 95 % intervals. Line: logistic regression on this column alone, "
         "with its 95 % band; where dots leave it, the effect "
-        "is no simple rise or fall, which trees and networks can follow and a linear model cannot."
+        "does not simply rise or fall: trees and networks can follow it, a linear model cannot."
     )
     parts: list[Table | Picture] = [Picture("Regression of the target on single columns", figure, caption)]
     if len(frame):

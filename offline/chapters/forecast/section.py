@@ -182,7 +182,7 @@ def _parts(series: Series, measure: str, result: Forecast) -> list[Table | Pictu
             f"squared error, which large ones dominate); against naive: mean error as a share "
             f"of that of the {_baseline(series)} (below 1: better); error of the sum over all {series.step}s of a "
             "forecast; inside: share of what happened that lay inside the intervals, which are made from the errors "
-            "before each time only. “As chosen”: the method that one would have trusted then.",
+            "before each time only. “As chosen”: the method that would have been chosen then.",
             _SHARES | digits,
         ),
     ]

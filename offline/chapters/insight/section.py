@@ -91,7 +91,7 @@ def _members(workspace: Workspace, segments: Segmented, rows: NDArray[np.intp]) 
     view, times = workspace.customer_view, workspace.problem.times
     assert times is not None  # a log's rows have times
     since = times.iloc[workspace.holdout.test].min().tz_convert(view.timezone).tz_localize(None)
-    when = f"Segments as they were on {since:%d %b %Y}, before the test; who came later is in none."
+    when = f"Segments as they were on {since:%d %b %Y}, before the test; customers who came later are in no segment."
     return Members(segments.names, _segments_of(workspace, segments.at(view, since), rows), when)
 
 

@@ -102,8 +102,8 @@ def _profile_parts(profile: pd.DataFrame, segments: Segmented, view: LogView) ->
             "Segments and what they bring",
             profile,
             f"Money in {view.currency}, less refunds; orders that were taken back in full do not count"
-            f"{'' if view.browsing else ', and who has no others is left out'}. Silent: median days since the last "
-            f"{last}.",
+            f"{'' if view.browsing else ', and customers without other orders are left out'}. Silent: median days "
+            f"since the last {last}.",
             formats,
         ),
         Table(

@@ -170,7 +170,7 @@ def _effect_table(
     frame = pd.DataFrame(rows)
     caption = (
         f"Columns were selected on the training rows, models judged on the test rows ({how}). 95 % intervals and p by "
-        "a paired bootstrap over the test's customers, or its rows where nobody knows the customer."
+        "a paired bootstrap over the test's customers, or over its rows where the customer is unknown."
     )
     return Table(
         "Effect on every model, in figures",
