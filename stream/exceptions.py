@@ -17,9 +17,12 @@
 Every message says what was wrong, with which value, and what to do; the command line prints it as one line.
 """
 
-from typing import Self
+from typing import Final, Self
 
 from features.exceptions import IntentError
+
+#: A broker that does not answer for so long counts as unavailable: a wrong address is an error within seconds.
+ANSWER_SECONDS: Final = 10.0
 
 
 class SettingsError(IntentError):

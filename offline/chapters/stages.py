@@ -45,21 +45,37 @@ class Stage:
     inputs: tuple[Input, ...] = ("log", "table")
 
 
-def lazily(name: str) -> Run:
-    """Return a stage's function by ``module:function``, imported when it is run: some need heavy packages."""
+@dataclass(frozen=True)
+class LazyRun:
+    """A stage's function by ``module:function``, imported when it is called: some need heavy packages."""
 
-    def run(workspace: Workspace) -> Section:
-        module, _, function = name.partition(":")
+    name: str
+
+    def load(self) -> Run:
+        """Import the function.
+
+        Raises
+        ------
+        MissingExtra
+            A package that the stage needs is not installed.
+        """
+        module, _, function = self.name.partition(":")
         try:
-            found = getattr(importlib.import_module(module), function)
+            found: Run = getattr(importlib.import_module(module), function)
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] in _OWN:
                 raise  # a fault of this program, not of the installation
             raise MissingExtra(error.name or "a package") from None
-        section: Section = found(workspace)
-        return section
+        return found
 
-    return run
+    def __call__(self, workspace: Workspace) -> Section:
+        """Run the stage."""
+        return self.load()(workspace)
+
+
+def lazily(name: str) -> LazyRun:
+    """Return a stage's function by ``module:function``, not imported yet."""
+    return LazyRun(name)
 
 
 STAGES: Final[tuple[Stage, ...]] = (
@@ -105,7 +121,7 @@ def choose(
 
 
 def run_stage(stage: Stage, workspace: Workspace) -> Section:
-    """Run one stage and keep its section in the workspace.
+    """Run one stage on the input of a workspace.
 
     Raises
     ------
@@ -114,9 +130,7 @@ def run_stage(stage: Stage, workspace: Workspace) -> Section:
     """
     if workspace.input not in stage.inputs:
         raise StageError(f"{stage.key} needs an event log, {workspace.path.name} is a table")
-    section = stage.run(workspace)
-    workspace.sections[section.key] = section
-    return section
+    return stage.run(workspace)
 
 
 def run_stages(
@@ -145,7 +159,6 @@ def run_stages(
                 section = run_stage(stage, workspace)
             except IntentError as error:
                 section = _missing(stage, error)
-                workspace.sections[stage.key] = section
             sections.append(section)
             if on_section is not None:
                 on_section(section)

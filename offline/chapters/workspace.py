@@ -1,4 +1,4 @@
-"""What the stages of a report share: the input, how it was understood, and what earlier stages found."""
+"""What the stages of a report share: the input, how it was understood, and what they hand to each other."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from features.labels import LabelStart, default_label_start
 from features.log import log_metadata, read_log
 from features.state import DAY_MS, MINUTE_MS
+from offline.chapters.handover import HandOver
 from offline.examples.examples import Context
 from offline.problems import LogReading, TableOptions, TableReading, default_horizon_ms
 from offline.problems.from_log import MOST_EVENTS, read_problem_from_log
@@ -23,14 +24,32 @@ from offline.problems.holdout import Holdout, hold_out
 from offline.problems.problem import Problem
 from offline.problems.reading import is_event_log
 from offline.progress import Progress, silent
-from offline.report.section import Section
 from offline.training.train import TrainingSettings, context_of
+from offline.views.net_orders import CustomerView
 
 Input = Literal["log", "table"]
 Balance = Literal["none", "weights", "under", "over"]
 
 #: With ``quick``, a log is cut to this many events.
 QUICK_EVENTS = 40_000
+
+
+class ContactAssumptions(NamedTuple):
+    """What a user says of contacting customers; None where it is to be inferred.
+
+    Attributes
+    ----------
+    value
+        Of one purchase, in the shop's currency.
+    cost
+        Of one contact.
+    effect
+        Purchases that a contact adds, as a share of those that would have happened anyway.
+    """
+
+    value: float | None = None
+    cost: float | None = None
+    effect: float | None = None
 
 
 class LabOptions(NamedTuple):
@@ -52,6 +71,12 @@ class LabOptions(NamedTuple):
         Equal seeds give equal reports.
     quick
         Whether to be fast rather than exact: fewer events, folds and trials.
+    segment_count
+        Number of segments; by default chosen by the data.
+    forecast_days
+        How far ahead to forecast; by default what the log allows, at most four weeks.
+    contacts
+        What a purchase and a contact are worth.
     """
 
     table: TableOptions = TableOptions()
@@ -64,6 +89,9 @@ class LabOptions(NamedTuple):
     balance: Balance = "none"
     seed: int = 0
     quick: bool = False
+    segment_count: int | None = None
+    forecast_days: int | None = None
+    contacts: ContactAssumptions = ContactAssumptions()
 
 
 @dataclass
@@ -76,19 +104,15 @@ class Workspace:
         Of the log or table.
     directory
         Where files go that a stage writes besides its section, for example a bundle.
-    sections
-        What the stages before found, by key.
-    shared
-        What stages hand on to later ones besides figures: models, segments. A stage that finds nothing here must
-        be able to do without.
+    handover
+        What earlier stages left for later ones.
     """
 
     path: Path
     directory: Path
     options: LabOptions = LabOptions()
     progress: Progress = silent
-    sections: dict[str, Section] = field(default_factory=dict)
-    shared: dict[str, Any] = field(default_factory=dict)
+    handover: HandOver = field(default_factory=HandOver)
 
     @cached_property
     def input(self) -> Input:
@@ -115,6 +139,11 @@ class Workspace:
             ttl_ms=options.ttl_ms,
         )
         return context_of(self.log, log_metadata(self.path), settings)
+
+    @cached_property
+    def customer_view(self) -> CustomerView:
+        """The log's events and orders by customer, with refunds."""
+        return CustomerView.of(self.log, self.context)
 
     @cached_property
     def reading(self) -> TableReading | LogReading:

@@ -44,7 +44,7 @@ from features.events import (
 from offline.datasets.conversion import DatasetError, Sieve, Tally
 from offline.datasets.dataset import Dataset, check_id_sources, finish, id_source, join
 from offline.datasets.order_lines import merge_orders, without_repetitions
-from offline.datasets.reading import Block, OnProgress, column_names, find_files, read_blocks
+from offline.datasets.reading import Block, column_names, find_files, read_blocks
 from offline.datasets.values import (
     as_dictionary,
     as_numbers,
@@ -57,6 +57,7 @@ from offline.datasets.values import (
     unfit_time,
     zone,
 )
+from offline.progress import OnProgress
 
 #: Fields of an event that a column can be mapped to, and for texts how long they may be.
 TEXT_LIMITS: Final[Mapping[str, int]] = {

@@ -37,7 +37,7 @@ from features.events import MAX_ID, MAX_MONEY, MAX_QUANTITY, MAX_TEXT, PURCHASE,
 from offline.datasets.conversion import DatasetError, Sieve, Tally
 from offline.datasets.dataset import Dataset, codes, finish, join, plain, repeated
 from offline.datasets.orders import merge, with_ids
-from offline.datasets.reading import OnProgress, check_columns, column_names, find_files, read_blocks
+from offline.datasets.reading import check_columns, column_names, find_files, read_blocks
 from offline.datasets.values import (
     Times,
     as_dictionary,
@@ -51,6 +51,7 @@ from offline.datasets.values import (
     without_point_zero,
     zone,
 )
+from offline.progress import OnProgress
 
 #: Stock codes that are no products: postage, carriage, manual entries, discounts, samples, fees, commission,
 #: bad debt.

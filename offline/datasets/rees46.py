@@ -44,7 +44,7 @@ from offline.datasets.dataset import (
     repeated,
 )
 from offline.datasets.orders import append, merge
-from offline.datasets.reading import Block, OnProgress, find_files, read_blocks
+from offline.datasets.reading import Block, find_files, read_blocks
 from offline.datasets.values import (
     as_dictionary,
     as_numbers,
@@ -57,6 +57,7 @@ from offline.datasets.values import (
     unfit_time,
     zone,
 )
+from offline.progress import OnProgress
 
 TYPES = {
     "view": "view_item",

@@ -25,7 +25,7 @@ from features.events import EVENT_TYPES, MAX_ID, PURCHASE, TYPE_CODES
 from offline.datasets.conversion import Sieve, Tally
 from offline.datasets.dataset import Dataset, codes, finish, ints, join, plain, repeated, short_ids
 from offline.datasets.orders import append, merge, with_ids
-from offline.datasets.reading import Block, OnProgress, find_files, read_blocks
+from offline.datasets.reading import Block, find_files, read_blocks
 from offline.datasets.values import (
     as_dictionary,
     as_text,
@@ -38,6 +38,7 @@ from offline.datasets.values import (
     without_point_zero,
     zone,
 )
+from offline.progress import OnProgress
 
 TYPES = {"view": "view_item", "addtocart": "add_to_cart", "transaction": "purchase"}
 

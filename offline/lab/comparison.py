@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
@@ -23,9 +23,9 @@ from offline.lab.figures import (
 from offline.lab.folds import Folds
 from offline.lab.models import Model, TwoLineRule, probabilities
 from offline.problems.problem import Problem
+from offline.progress import OnProgress
 
 Floats = NDArray[np.float64]
-OnProgress = Callable[[int, int], None]
 
 _REPLICATES: Final = 200
 

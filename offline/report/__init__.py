@@ -1,7 +1,7 @@
 """The report of the offline lab: what every stage found, on one page that opens without a network.
 
-Each stage returns an `offline.report.section.Section`; this package knows nothing of what is inside them, only how
-to run the stages and to show what they found.
+Each chapter returns an `offline.report.section.Section`. This package knows nothing of what is inside a section, only
+how to show it: `html` and `tables` prepare what the templates in ``templates/`` take, `pages` writes the files.
 """
 
 __all__: list[str] = []

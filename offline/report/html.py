@@ -1,29 +1,27 @@
 """The page: sections with navigation, plain words first, Plotly inlined once, nothing loaded from elsewhere.
 
 A content security policy in the page forbids every request, so it opens without a network and tells nobody that it
-was opened. Traces that would fetch maps or tiles are refused when the page is made.
+was opened. Traces that would fetch maps or tiles are refused when the page is made. The templates escape every text;
+`Markup` marks what is inserted as it is: the package's own CSS and JavaScript, and Plotly.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from html import escape
+from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from plotly.graph_objects import Figure
 from plotly.offline import get_plotlyjs
 
 from offline.report.section import Picture, Section, Table, Text
-from offline.report.tables import html_of
+from offline.report.tables import TableView, view_of_table
 from offline.report.theme import HEIGHT, TEMPLATE
-
-#: What a browser may do with the page: run what is in it, and load nothing.
-POLICY: Final = (
-    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; "
-    "img-src data: blob:; font-src data:; base-uri 'none'; form-action 'none'"
-)
 
 # Traces whose shapes or tiles Plotly fetches from a server.
 _FETCHING: Final = frozenset(
@@ -34,6 +32,50 @@ _FETCHING: Final = frozenset(
 _FIRST: Final = 2
 _CONFIG: Final = {"displaylogo": False, "responsive": True, "displayModeBar": "hover",
                   "modeBarButtonsToRemove": ["lasso2d", "select2d", "sendDataToCloud"]}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PictureView:
+    """A picture as its template takes it.
+
+    Attributes
+    ----------
+    name
+        Id of its element, unique on the page.
+    height
+        In pixels.
+    wide
+        Whether it scrolls on a phone, instead of shrinking until nothing can be read.
+    drawn
+        What Plotly draws: ``data``, ``layout`` and ``config``, as plain values.
+    """
+
+    kind: ClassVar[str] = "picture"
+    title: str
+    caption: str
+    name: str
+    height: int
+    wide: bool
+    drawn: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TextView:
+    """Sentences as their template takes them."""
+
+    kind: ClassVar[str] = "text"
+    title: str
+    sentences: Sequence[str]
+
+
+@dataclass(frozen=True)
+class SectionView:
+    """A section as its template takes it; ``kind`` of a part names its template."""
+
+    key: str
+    title: str
+    summary: Sequence[str]
+    parts: Sequence[TableView | PictureView | TextView]
 
 
 def page(title: str, sections: Sequence[Section], *, subtitle: str = "", footer: str = "") -> str:
@@ -53,79 +95,40 @@ def page(title: str, sections: Sequence[Section], *, subtitle: str = "", footer:
     ValueError
         A picture has a trace or a map that would load something.
     """
-    several = len(sections) > 1
-    plots: list[str] = []
-    body = [_overview(sections)] if several else []
-    body += [_section(section, plots, headline=section.title != title) for section in sections]
-    links = ['<a href="#overview">In short</a>'] if several else []
-    links += [f'<a href="#{escape(s.key)}">{escape(s.title)}</a>' for s in sections]
-    scripts = ""
-    if plots:
-        scripts = f"<script>{get_plotlyjs()}</script>\n{''.join(plots)}\n<script>{_asset('page.js')}</script>"
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(title)}</title>
-<style>{_asset("page.css")}</style>
-</head>
-<body>
-<nav aria-label="Sections"><div class=brand>{escape(title)}</div>{"".join(links)}</nav>
-<main>
-<header><h1>{escape(title)}</h1>{f"<p class=lead>{escape(subtitle)}</p>" if subtitle else ""}</header>
-{"".join(body)}
-<footer>{escape(footer)}</footer>
-</main>
-{scripts}
-</body>
-</html>
-"""
+    views = [_view_of_section(section) for section in sections]
+    pictures = any(isinstance(part, PictureView) for view in views for part in view.parts)
+    return _templates().get_template("page.html.j2").render(
+        title=title, subtitle=subtitle, footer=footer, sections=views, first=_FIRST,
+        css=_asset("page.css"), script=_asset("page.js"), plotly=Markup(get_plotlyjs()) if pictures else "",
+    )  # fmt: skip
 
 
-def _overview(sections: Sequence[Section]) -> str:
-    items = "".join(
-        f'<li><a href="#{escape(s.key)}">{escape(s.title)}</a><span>{escape(" ".join(s.summary[:_FIRST]))}</span></li>'
-        for s in sections
-        if s.summary
-    )
-    return f'<section id="overview"><h2>In short</h2><ul class=overview>{items}</ul></section>'
+@cache
+def _templates() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("offline.report"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
+    return environment
 
 
-def _section(section: Section, plots: list[str], *, headline: bool) -> str:
-    sentences = "".join(f"<li>{escape(sentence)}</li>" for sentence in section.summary)
-    summary = f"<ul class=summary>{sentences}</ul>" if sentences else ""
-    parts = []
-    for at, part in enumerate(section.parts):
-        if isinstance(part, Picture):
-            parts.append(_picture(part, f"{section.key}-{at}", plots))
-        else:
-            parts.append(html_of(part) if isinstance(part, Table) else _text(part))
-    title = f"<h2>{escape(section.title)}</h2>" if headline else ""
-    return f'<section id="{escape(section.key)}">{title}{summary}{"".join(parts)}</section>'
+def _view_of_section(section: Section) -> SectionView:
+    parts = [_view_of_part(part, f"{section.key}-{at}") for at, part in enumerate(section.parts)]
+    return SectionView(section.key, section.title, section.summary, parts)
 
 
-def _text(text: Text) -> str:
-    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in text.sentences)
-    return f"<div class=part><h3>{escape(text.title)}</h3><ul class=text>{items}</ul></div>"
+def _view_of_part(part: Table | Picture | Text, name: str) -> TableView | PictureView | TextView:
+    if isinstance(part, Picture):
+        return _view_of_picture(part, name)
+    return view_of_table(part) if isinstance(part, Table) else TextView(part.title, part.sentences)
 
 
-def _picture(picture: Picture, name: str, plots: list[str]) -> str:
+def _view_of_picture(picture: Picture, name: str) -> PictureView:
     drawn = _drawn(picture)
     height = int(drawn["layout"].get("height") or HEIGHT)
-    # No text of the data may end the script element.
-    text = json.dumps(drawn, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
-    plots.append(f'<script type="application/json" id="{escape(name)}-data">{text}</script>\n')
-    caption = f"<figcaption>{escape(picture.caption)}</figcaption>" if picture.caption else ""
-    # On a phone these scroll instead of shrinking until nothing can be read.
-    squares = any(trace["type"] == "heatmap" for trace in drawn["data"])
-    many = " many" if squares or "xaxis2" in drawn["layout"] else ""
-    return (
-        f"<figure class=part><h3>{escape(picture.title)}</h3>"
-        f'<div class="plot{many}" id="{escape(name)}" style="height:{height}px" role="img" '
-        f'aria-label="{escape(picture.title)}"></div>{caption}</figure>'
-    )
+    wide = "xaxis2" in drawn["layout"] or any(trace["type"] == "heatmap" for trace in drawn["data"])
+    return PictureView(picture.title, picture.caption, name, height, wide, drawn)
 
 
 def _drawn(picture: Picture) -> dict[str, Any]:
@@ -141,5 +144,6 @@ def _drawn(picture: Picture) -> dict[str, Any]:
     return {"data": drawn["data"], "layout": drawn["layout"], "config": _CONFIG}
 
 
-def _asset(name: str) -> str:
-    return files("offline.report").joinpath(name).read_text(encoding="utf-8")
+def _asset(name: str) -> Markup:
+    """Return CSS or JavaScript of this package."""
+    return Markup(files("offline.report").joinpath(name).read_text(encoding="utf-8"))

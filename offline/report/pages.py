@@ -1,4 +1,4 @@
-"""Write what the stages found: the page, and all figures as JSON beside it."""
+"""Write what the stages found: the page, and all figures as JSON."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def write_report(
     Parameters
     ----------
     directory
-        Where ``report.html`` and ``report.json`` go; made if it is not there.
+        Where ``report.html`` and ``report.json`` go; created if it does not exist.
     about
         What else the JSON should say: input, options.
     now
-        Stands in the report as the time of its making; by default the time of the clock.
+        When the report was made; by default the current time.
     """
     made = _instant(now)
     text = page(title, sections, subtitle=subtitle, footer=f"Made by intent report, {made}.")

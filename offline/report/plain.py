@@ -1,4 +1,4 @@
-"""Values as JSON can hold them: numbers of numpy and pandas become plain, what is no number becomes null."""
+"""Values as JSON can hold them: numbers of numpy and pandas become plain ones, NaN becomes null."""
 
 from __future__ import annotations
 

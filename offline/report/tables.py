@@ -1,11 +1,11 @@
-"""A frame as an HTML table: numbers to the right and readable, texts escaped, long tables folded."""
+"""A frame as a page shows it: readable numbers to the right, long tables folded."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from html import escape
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,54 +19,53 @@ _LONG: Final = 50
 _TINY, _SMALL, _LARGE = 1e-5, 1e-3, 1e3
 
 
-def html_of(table: Table) -> str:
-    """Return a table as HTML, its title and caption included.
+class Cell(NamedTuple):
+    """A cell's text and its class in CSS: ``n`` number, ``s`` short text, ``l`` long text, or empty."""
+
+    text: str
+    mark: str
+
+
+@dataclass(frozen=True)
+class TableView:
+    """A table as its template takes it; ``folded`` are the rows that open on a click."""
+
+    kind: ClassVar[str] = "table"
+    title: str
+    caption: str
+    head: Sequence[Cell]
+    rows: Sequence[Sequence[Cell]]
+    folded: Sequence[Sequence[Cell]]
+
+
+def view_of_table(table: Table) -> TableView:
+    """Return what a page shows of a table.
 
     A frame's index is shown where it has a name.
     """
     frame = table.frame.reset_index() if table.frame.index.name else table.frame
+    names = [str(name) for name in frame]
     numeric = [
         pd.api.types.is_numeric_dtype(frame[name].dtype) and frame[name].dtype != bool for name in frame
     ]
-    head = "".join(
-        f'<th scope="col"{" class=n" if right else ""}>{escape(str(name))}</th>'
-        for name, right in zip(frame, numeric, strict=True)
-    )
+    head = [Cell(name, "n" if number else "") for name, number in zip(names, numeric, strict=True)]
     rows = [
-        "<tr>" + "".join(
-            _cell(shown(value, table.formats.get(str(name))), right)
-            for name, value, right in zip(frame, row, numeric, strict=True)
-        ) + "</tr>"
+        [
+            _cell(shown(value, table.formats.get(name)), number)
+            for name, value, number in zip(names, row, numeric, strict=True)
+        ]
         for row in frame.itertuples(index=False, name=None)
-    ]  # fmt: skip
+    ]
     # A handful beyond the limit is not worth folding.
     cut = _SHOWN if len(rows) > _SHOWN + 5 else len(rows)
-    body = _body(head, rows[:cut])
-    if cut < len(rows):
-        body += f"<details><summary>{len(rows) - cut} more rows</summary>{_body(head, rows[cut:])}</details>"
-    caption = f"<p class=caption>{escape(table.caption)}</p>" if table.caption else ""
-    return f"<div class=part><h3>{escape(table.title)}</h3>{body}{caption}</div>"
+    return TableView(table.title, table.caption, head, rows[:cut], rows[cut:])
 
 
-def _cell(text: str, right: bool) -> str:
+def _cell(text: str, number: bool) -> Cell:
     # Short texts stay on one line and long ones are wide, so that wide tables scroll instead of breaking every word.
-    mark = (
-        " class=n"
-        if right
-        else " class=s"
-        if len(text) <= _SHORT
-        else " class=l"
-        if len(text) > _LONG
-        else ""
-    )
-    return f"<td{mark}>{escape(text)}</td>"
-
-
-def _body(head: str, rows: list[str]) -> str:
-    body = "".join(rows)
-    return (
-        f"<div class=wide tabindex=0><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
+    if number:
+        return Cell(text, "n")
+    return Cell(text, "s" if len(text) <= _SHORT else "l" if len(text) > _LONG else "")
 
 
 def shown(value: Any, specification: str | None = None) -> str:

@@ -14,7 +14,7 @@ BLUE: Final = "#1769aa"
 ORANGE: Final = "#d9730d"
 GREEN: Final = "#15803d"
 GREY: Final = "#8a94a3"
-#: Series in order; after the last, colours begin again.
+#: Series in order; after the last colour, the first one is used again.
 SERIES: Final = (BLUE, ORANGE, GREEN, "#b5489a", "#3aa0d1", "#c7a008", "#6b4fbb", "#7a4a2b")
 #: Magnitudes from nothing to most.
 SEQUENTIAL: Final = ("#eef4fa", "#c9def0", "#92bfe0", "#5598c9", "#1f72ae", "#0b4d80", "#062f52")

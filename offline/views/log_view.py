@@ -87,7 +87,7 @@ class LogView:
     @property
     def days(self) -> float:
         """Length of the log in days."""
-        return (self.last - self.first) / pd.Timedelta(days=1)
+        return float((self.last - self.first) / pd.Timedelta(days=1))
 
     @property
     def period(self) -> str:

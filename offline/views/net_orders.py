@@ -1,4 +1,4 @@
-"""Orders less what was given back: a returned order is neither value nor a sign of a good customer."""
+"""Orders less refunds: an order that was returned is neither revenue nor a sign of a good customer."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ class CustomerView(LogView):
     def net_orders(self, moment: pd.Timestamp | None = None) -> pd.DataFrame:
         """Return the orders before a moment (all by default), less the refunds before it.
 
-        A refund is taken off the customer's latest earlier order of the same value, else off the latest ones; an order
-        of which nothing is left is none.
+        A refund is subtracted from the customer's latest earlier order of the same value, else from the latest ones. An
+        order with nothing left is dropped.
         """
         orders = self.orders if moment is None else self.orders[self.orders["time"] < moment]
         refunds = self.refunds if moment is None else self.refunds[self.refunds["time"] < moment]

@@ -40,7 +40,5 @@ def forecast(workspace: Workspace, days: Days = None) -> Found:
     - `intent forecast events.parquet -o report`
     - `intent forecast orders.parquet --days 14 -o report --json`
     """
-    from offline.chapters.forecast.section import DAYS
-
-    workspace.shared[DAYS] = days
+    workspace.options = workspace.options._replace(forecast_days=days)
     return run_one("forecast", workspace)

@@ -31,7 +31,7 @@ def insight(workspace: Workspace, value: Value = None, cost: Cost = None, effect
     - `intent insight orders.parquet --cost 2.50 --effect 0.05 -o report`
     - `intent insight sessions.csv --target Revenue --value 80 --cost 0.4 -o report --json`
     """
-    from offline.chapters.insight.section import ASSUMED, Assumed
+    from offline.chapters.workspace import ContactAssumptions
 
-    workspace.shared[ASSUMED] = Assumed(value, cost, effect)
+    workspace.options = workspace.options._replace(contacts=ContactAssumptions(value, cost, effect))
     return run_one("insight", workspace)

@@ -70,12 +70,13 @@ def report(  # noqa: PLR0917  (options of a command)
     - `intent report sessions.csv --target Revenue --leak PageValues -o report`
     - `intent report customers.csv --kind postcode=categorical --quick --json -o report`
     """
-    from offline.chapters.insight.section import ASSUMED, Assumed
     from offline.chapters.stages import choose, run_stages
+    from offline.chapters.workspace import ContactAssumptions
     from offline.report.pages import write_report, write_section
 
-    workspace.shared[ASSUMED] = Assumed(value, cost, effect)
-    workspace.options = workspace.options._replace(balance=balance.value)
+    workspace.options = workspace.options._replace(
+        balance=balance.value, contacts=ContactAssumptions(value, cost, effect)
+    )
     output, name = workspace.directory, workspace.path.name
     chosen = choose(only or (), skip or ())
     sections = run_stages(

@@ -40,7 +40,5 @@ def segment(workspace: Workspace, count: Count = None) -> Found:
     - `intent segment orders.parquet --segments 5 -o report`
     - `intent segment sessions.csv --target Revenue -o report --json`
     """
-    from offline.chapters.segments.section import COUNT
-
-    workspace.shared[COUNT] = count
+    workspace.options = workspace.options._replace(segment_count=count)
     return run_one("segments", workspace)

@@ -6,17 +6,13 @@ import asyncio
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any
 
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 
-from stream.exceptions import BrokerError, BrokerUnavailable, TopicMismatch
+from stream.exceptions import ANSWER_SECONDS, BrokerError, BrokerUnavailable, TopicMismatch
 from stream.settings import Settings
-
-#: Bounds the wait for a broker's answer, so that a wrong address is an error within seconds. A broker that is starting
-#: answers within it.
-ANSWER_SECONDS: Final = 10.0
 
 
 @contextmanager

@@ -12,8 +12,8 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
 from features.events import MAX_BYTES
-from stream.exceptions import BrokerError, BrokerUnavailable
-from stream.kafka.broker import ANSWER_SECONDS, broker_errors, partition_count
+from stream.exceptions import ANSWER_SECONDS, BrokerError, BrokerUnavailable
+from stream.kafka.broker import broker_errors, partition_count
 from stream.settings import Settings
 
 # Records handed over at a time; with what the broker sends ahead of them this bounds memory.

@@ -21,8 +21,7 @@ from kafka import KafkaAdminClient
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from features.durations import duration_ms, duration_short
-from stream.exceptions import BrokerError, BrokerUnavailable, TopicMismatch
-from stream.kafka.broker import ANSWER_SECONDS
+from stream.exceptions import ANSWER_SECONDS, BrokerError, BrokerUnavailable, TopicMismatch
 from stream.settings import Settings
 
 __all__ = ["Created", "check_retention", "create_topics", "topic_configs"]

@@ -32,8 +32,8 @@ from kafka.structs import OffsetAndMetadata as KafkaOffset
 
 from features.events import Reason
 from features.partition import partitions_of
-from stream.exceptions import BrokerError
-from stream.kafka.broker import ANSWER_SECONDS, broker_errors
+from stream.exceptions import ANSWER_SECONDS, BrokerError
+from stream.kafka.broker import broker_errors
 from stream.kafka.reading import TopicReader
 from stream.kafka.records import ARRIVED_AT
 from stream.messages.dead_letter import DeadLetter, parse

@@ -24,7 +24,7 @@ _QUICK_EPOCHS = 2.0
 def train_bundle(workspace: Workspace) -> Section:
     """Train a bundle on the log, write it into the report's folder, and show how its models compare.
 
-    Leaves the bundle in ``workspace.shared["bundle"]``.
+    Hands over the bundle.
     """
     context, options = workspace.context, workspace.options
     settings = TrainingSettings(
@@ -39,7 +39,7 @@ def train_bundle(workspace: Workspace) -> Section:
     )
     folder = workspace.directory / BUNDLE
     bundle = train(workspace.path, folder, settings, progress=workspace.progress)
-    workspace.shared["bundle"] = bundle
+    workspace.handover.bundle = bundle
     manifest = bundle.manifest
     network = manifest.metrics["network"]
     others = {
@@ -73,21 +73,20 @@ def train_bundle(workspace: Workspace) -> Section:
 def write_model_card(workspace: Workspace) -> Section:
     """Write the model card of the bundle, or of a table's models, and return it as a section.
 
-    Reads ``workspace.shared``: "bundle" (`features.bundle.Bundle`), or "metrics", by name of the model measures
-    like those of `offline.training.evaluation.measure`. A log's bundle may also be that of an earlier run.
+    Reads the bundle or the models' measures that were handed over. A log's bundle may also be that of an earlier run.
 
     Raises
     ------
     StageError
         A log has no bundle yet, or one that was made from another log.
     """
-    bundle = workspace.shared.get("bundle")
+    bundle = workspace.handover.bundle
     if bundle is None and workspace.input == "log":
         bundle = _earlier(workspace)
     if bundle is not None:
         card = card_of_bundle(bundle.manifest, bundle.segmenter, bundle.calibration)
     else:
-        card = card_of_table(workspace.problem, workspace.shared.get("metrics", {}))
+        card = card_of_table(workspace.problem, workspace.handover.metrics or {})
     write_card(workspace.directory, card)
     return section_of(card)
 

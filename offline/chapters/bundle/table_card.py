@@ -18,7 +18,7 @@ def card_of_table(problem: Problem, metrics: Mapping[str, Mapping[str, Any]]) ->
     Parameters
     ----------
     metrics
-        By name of the model, measures like those of `offline.training.evaluation.measure`; empty where none was made.
+        Measures by name of the model, like those of `offline.training.evaluation.measure`; empty without a comparison.
     """
     best = max(metrics, key=lambda name: metrics[name].get("auc") or 0.0, default=None)
     main = metrics[best] if best else {}

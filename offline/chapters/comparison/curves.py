@@ -61,7 +61,7 @@ def _precision_recall(target: NDArray[np.bool_], predicted: Mapping[str, Floats]
     figure = _figure("recall: share of positives found", "precision: share of flagged that are positive")
     for colour, (name, p) in _coloured(predicted):
         precision, recall, thresholds = precision_recall_curve(target, p)
-        # Of a few flagged rows, precision says nothing; the end at a precision of 1 is none of the model's.
+        # Of a few flagged rows, precision says nothing; the last point (precision 1) is scikit-learn's own.
         ordered = np.sort(p)
         kept = np.append((len(p) - np.searchsorted(ordered, thresholds)) >= _LEAST_FLAGGED * len(p), False)
         _line(figure, name, colour, *_thinned(recall[kept][::-1], precision[kept][::-1]))

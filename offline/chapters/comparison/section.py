@@ -33,9 +33,9 @@ __all__ = [
 
 _FOLDS, _QUICK_FOLDS = 5, 3
 _SURE: Final = 0.05
-# What leaks give is shown by these, where they take part: the others would only take longer.
+# These models show what leaks give, if they take part; the others would only take longer.
 _SHOW_LEAKS: Final = ("rule", "logistic", "lightgbm")
-# Quick, and good enough to show what dividing at random pretends; told if it is this much AUC.
+# Quick, and good enough to show what dividing at random pretends. A gain of this much AUC is reported.
 _SHUFFLED_MODEL: Final = "lightgbm"
 _WARNED: Final = 0.01
 
@@ -43,8 +43,7 @@ _WARNED: Final = 0.01
 def compare_models(workspace: Workspace, models: Sequence[Model] = ()) -> Section:
     """Compare all models on the input of a report.
 
-    Leaves the `Comparison` in ``workspace.shared["comparison"]`` and the measures by title in ``["metrics"]``, both
-    without the columns that know the target, if there are any.
+    Hands over the models' measures, without the columns that know the target, if there are any.
     """
     quick, seed, balance = workspace.options.quick, workspace.options.seed, workspace.options.balance
     problem = sampled(workspace.problem, QUICK_ROWS if quick else MOST_ROWS, seed)
@@ -62,8 +61,7 @@ def compare_models(workspace: Workspace, models: Sequence[Model] = ()) -> Sectio
             leaky = compare(
                 problem, quickest, folds, balance=balance, seed=seed, quick=quick, on_progress=on_progress
             )
-    workspace.shared["comparison"] = comparison
-    workspace.shared["metrics"] = {judged.title: judged.figures for judged in comparison.models.values()}
+    workspace.handover.metrics = {judged.title: judged.figures for judged in comparison.models.values()}
     shuffled = rows_at_random(honest, models, seed) if honest.times is not None else None
     log = workspace.input == "log"
     return section(comparison, leaky, rows=len(workspace.problem), shuffled=shuffled, log=log)

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
-from plotly.subplots import make_subplots
 
 from offline.chapters.exploration.findings import Findings
 from offline.chapters.exploration.patterns import WEEKDAYS
@@ -16,12 +15,12 @@ from offline.lab.statistics import wilson
 from offline.problems.dates import MONTHS
 from offline.problems.problem import Problem
 from offline.report.section import Picture
+from offline.report.small_multiples import small_multiples
 from offline.report.theme import BLUE, POSITIVE_COLOUR
 
 # Pictures show at most this many columns, those that tell most of the target.
 _PICTURED: Final = 12
 _CATEGORIES: Final = 14
-_PER_ROW: Final = 3
 # Rates of fewer rows are mostly noise.
 _SOLID: Final = 100
 # Fewer rows are drawn together: alone, their intervals would be all that a picture shows.
@@ -35,27 +34,20 @@ def rates(problem: Problem, aucs: pd.Series) -> Findings:
     names = list(columns)[:_PICTURED]
     if not names:
         return Findings("rates")
-    rows = -(-len(names) // _PER_ROW)
-    figure = make_subplots(
-        rows=rows,
-        cols=_PER_ROW,
-        subplot_titles=names,
-        vertical_spacing=0.36 / max(rows, 2),
-        horizontal_spacing=0.07,
-    )
+    drawn = small_multiples(names, gap=0.07)
+    figure = drawn.figure
     figures, widest, gathered = {}, (0.0, ""), False
-    for at, name in enumerate(names):
+    for name, where in zip(names, drawn.panels, strict=True):
         frame = rate_by_category(columns[name], problem.target)
         figures[name] = frame
         shown = _gathered(frame)
         gathered |= _OTHERS in set(shown["category"])
-        _add_bars(figure, shown, problem.prevalence, {"row": at // _PER_ROW + 1, "col": at % _PER_ROW + 1})
+        _add_bars(figure, shown, problem.prevalence, where)
         if name not in problem.leaks and (found := _widest(frame)) is not None and found[0] > widest[0]:
             widest = (found[0], f"{name}: {found[1]}")
     figure.update_xaxes(type="category", tickfont_size=11)
     figure.update_yaxes(tickformat=".0%", rangemode="tozero", nticks=5)
-    figure.update_annotations(font_size=12)
-    figure.update_layout(height=240 * rows + 40)
+    figure.update_layout(height=240 * drawn.rows + 40)
     summary = [
         f"Among categories, the rate differs most by {widest[1]}."
         if widest[1]
@@ -99,7 +91,7 @@ def _categories(problem: Problem, name: str) -> pd.Series | None:
 
 
 def _gathered(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the categories to draw: those with enough rows, at most so many, the others as one."""
+    """Return the categories to draw: the largest ones with enough rows, and all others as one."""
     kept = frame.nlargest(_CATEGORIES, "rows", keep="first").index
     few = ~frame.index.isin(kept) | (frame["rows"] < _DRAWN_ALONE)
     if few.sum() < 2 or few.all():  # noqa: PLR2004  (one needs no company)

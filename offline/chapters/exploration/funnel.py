@@ -26,7 +26,7 @@ _STEPS: Final = (
 def funnel(view: LogView) -> Findings:
     """Return the funnel of sessions and of customers; a step that the log does not have is left out.
 
-    In logs with incomplete cart events some purchases have no cart before them; they are counted and told.
+    In logs with incomplete cart events some purchases have no cart before them; they are counted and reported.
     """
     if not view.browsing:
         return Findings(

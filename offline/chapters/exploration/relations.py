@@ -21,7 +21,7 @@ _CORRELATED: Final = 24
 _STRONG: Final = 0.8
 # Up to this many columns, numbers in the squares can be read.
 _NUMBERED: Final = 16
-# Regressions are drawn for so many columns.
+# Regressions are drawn for at most this many columns.
 _DRAWN: Final = 6
 
 
@@ -102,7 +102,7 @@ def regressions(problem: Problem, aucs: pd.Series) -> Findings:
     caption = (
         "Dots: rate in tenths of the rows, with 95 % intervals. Line: logistic regression on this column alone, "
         "with its 95 % band; where dots leave it, the effect "
-        "is no simple rise or fall, which trees and networks can follow and a linear model cannot."
+        "does not simply rise or fall: trees and networks can follow it, a linear model cannot."
     )
     parts: list[Table | Picture] = [Picture("Regression of the target on single columns", figure, caption)]
     if len(frame):

@@ -76,6 +76,6 @@ def grid_picture(customers: pd.DataFrame, currency: str) -> Picture | None:
     return Picture(
         "Recency, frequency and spending",
         figure,
-        f"Share of all buyers, and below what one of them has spent on average ({currency}). Upper right: the best "
+        f"Share of all buyers, and below it their mean spending ({currency}). Upper right: the best "
         "customers; upper left: new ones; lower right: good customers who are about to be lost.",
     )

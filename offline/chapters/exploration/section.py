@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from offline.chapters.exploration.category_rates import rates
 from offline.chapters.exploration.channels import channels
@@ -19,13 +19,12 @@ from offline.chapters.exploration.trends import trends
 from offline.chapters.exploration.worldmap import countries
 from offline.chapters.workspace import Workspace
 from offline.problems.problem import Problem
+from offline.progress import OnProgress
 from offline.report.section import Section
 from offline.views.log_view import LogView
 
 LOG_LOOKS = (overview, patterns, buyers, trends, cohorts, funnel, channels, countries)
 TABLE_LOOKS = (description, drift, distributions, rates, correlations, regressions)
-
-OnProgress = Callable[[int, int], None]
 
 
 def explore(workspace: Workspace) -> Section:

@@ -7,7 +7,6 @@ from typing import Final
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from offline.chapters.exploration.category_rates import is_calendar
 from offline.chapters.exploration.findings import Findings
@@ -16,12 +15,12 @@ from offline.lab.statistics import describe
 from offline.problems.leaks import alone
 from offline.problems.problem import Problem
 from offline.report.section import Picture, Table
+from offline.report.small_multiples import small_multiples
 from offline.report.theme import NEGATIVE_COLOUR, POSITIVE_COLOUR
 
 # Pictures show at most this many columns, those that tell most of the target; tables show all.
 _PICTURED: Final = 12
 _BINS: Final = 30
-_PER_ROW: Final = 3
 _RANKED_ROWS: Final = 20_000
 
 
@@ -52,8 +51,8 @@ def description(problem: Problem, aucs: pd.Series) -> Findings:
                 "Numeric columns described",
                 told,
                 "AUC alone: how often this column alone ranks a positive one above a negative one; 0.5 tells nothing, "
-                "1 everything. sd: standard deviation. 5 % and the like: so many lie below. Skewness: 0 where both "
-                "sides are alike, large where few values are very large. Zero: share of zeros.",
+                "1 everything. sd: standard deviation. 5 %, 25 %, 75 %, 95 %: this share of the values lies below. "
+                "Skewness: 0 where both sides are alike, large where few values are very large. Zero: share of zeros.",
                 {"skewness": ".1f", "zero": ".1%", "AUC alone": ".3f"},
             )
         )
@@ -94,19 +93,11 @@ def distributions(problem: Problem, aucs: pd.Series) -> Findings:
     names = numeric[:_PICTURED]
     if not names:
         return Findings("distributions")
-    rows = -(-len(names) // _PER_ROW)
-    figure = make_subplots(
-        rows=rows,
-        cols=_PER_ROW,
-        subplot_titles=names,
-        vertical_spacing=0.36 / max(rows, 2),
-        horizontal_spacing=0.06,
-    )
-    for at, name in enumerate(names):
-        where = {"row": at // _PER_ROW + 1, "col": at % _PER_ROW + 1}
-        _add_histograms(figure, problem, name, where, legend=at == 0)
+    drawn = small_multiples(names, gap=0.06)
+    figure, rows = drawn.figure, drawn.rows
+    for name, where in zip(names, drawn.panels, strict=True):
+        _add_histograms(figure, problem, name, where, legend=name == names[0])
     figure.update_yaxes(tickformat=".0%", nticks=4)
-    figure.update_annotations(font_size=12)
     figure.update_layout(height=220 * rows + 60, barmode="overlay", bargap=0, legend={"y": 1 + 0.12 / rows})
     caption = (
         f"Shares within each class, so that {problem.unit}s with and without {problem.target_name} can be compared "

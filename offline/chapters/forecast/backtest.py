@@ -2,17 +2,16 @@
 
 At several origins in the past every method sees only what was known then and forecasts the steps that followed
 [Tashman 2000, doi 10.1016/S0169-2070(00)00065-0], and all are compared with the seasonal naive forecast (as in the last
-season), which is what an attentive shop keeper would say. The plain mean of three simple methods is what is trusted at
-first: such means are hard to beat [Makridakis et al. 2020, doi 10.1016/j.ijforecast.2019.04.014]. Another
-method takes its place where it was clearly better at the origins before: by a twentieth, and beyond chance (t-test of
-the differences), for of several methods one is always ahead by luck. At every origin the choice is made anew from
-earlier origins only, so the figures of "as chosen" are those of a forecaster who did not know the future.
+season), which is what an attentive shop keeper would say. The default is the plain mean of three simple methods: such
+means are hard to beat [Makridakis et al. 2020, doi 10.1016/j.ijforecast.2019.04.014]. Another method replaces it if it
+was clearly better at the earlier origins: by a twentieth, and beyond chance (t-test of the differences), because of
+several methods one is always ahead by luck. The choice is repeated at every origin from earlier origins only, so the
+figures of "as chosen" are those of a forecaster who did not know the future.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -22,6 +21,7 @@ from scipy import stats
 
 from offline.chapters.forecast.series import Series
 from offline.exceptions import MissingExtra, TrainingError
+from offline.progress import OnProgress
 
 BASELINE: Final = "SeasonalNaive"
 COMBINED: Final = "combination"
@@ -96,7 +96,7 @@ def forecast_series(
     *,
     quick: bool = False,
     seed: int = 0,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Forecast:
     """Choose a method on past origins and forecast the coming steps.
 

@@ -11,15 +11,12 @@ import plotly.graph_objects as go
 
 from offline.chapters.forecast.backtest import BASELINE, CHOSEN, NAMES, SEASONS, Forecast, forecast_series
 from offline.chapters.forecast.series import MEASURES, Series, daily, weekly
-from offline.chapters.segments.section import log_view
 from offline.chapters.workspace import Workspace
 from offline.exceptions import TrainingError
 from offline.report.section import Picture, Section, Table
 from offline.report.theme import BLUE, GREY, ORANGE, faint
 
-#: Where a command may leave how many days to forecast.
-DAYS: Final = "forecast_days"
-#: Days and weeks that are forecast where nothing else is said, and what a log must have for so many.
+#: Days and weeks that are forecast by default.
 _DAYS, _WEEKS = 28, 4
 _SHOWN_SEASONS: Final = 14
 _EIGHT: Final = 8
@@ -44,10 +41,10 @@ _LAST_OF_WEEK: Final = pd.Timedelta(days=6)
 
 def forecast(workspace: Workspace) -> Section:
     """Run the stage on the log of a report."""
-    view = log_view(workspace)
+    view = workspace.customer_view
     with workspace.progress("Forecasting") as on_progress:
         every = daily(view)
-        asked = workspace.shared.get(DAYS)
+        asked = workspace.options.forecast_days
         days = asked if asked is not None else _usual_days(every)
         steps = max(1, round(days * every.season / 7))
         made: list[tuple[Series, int]] = [(every, steps)]
@@ -185,7 +182,7 @@ def _parts(series: Series, measure: str, result: Forecast) -> list[Table | Pictu
             f"squared error, which large ones dominate); against naive: mean error as a share "
             f"of that of the {_baseline(series)} (below 1: better); error of the sum over all {series.step}s of a "
             "forecast; inside: share of what happened that lay inside the intervals, which are made from the errors "
-            "before each time only. “As chosen”: the method that one would have trusted then.",
+            "before each time only. “As chosen”: the method that would have been chosen then.",
             _SHARES | digits,
         ),
     ]

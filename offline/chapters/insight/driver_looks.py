@@ -40,7 +40,7 @@ class Members(NamedTuple):
     names
         Of the segments.
     groups
-        Segment of each explained row, -1 where it belongs to none.
+        Segment of each explained row, -1 where it belongs to no segment.
     when
         Of which time the segments are, in a sentence; empty where there is no time.
     """

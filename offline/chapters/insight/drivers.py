@@ -74,7 +74,7 @@ class Dependence(NamedTuple):
     high: NDArray[np.float64]
 
 
-class Reason(NamedTuple):
+class Attribution(NamedTuple):
     """A column, its value in a row, and its effect on the row's log-odds."""
 
     column: str
@@ -188,7 +188,7 @@ def by_group(drivers: Drivers, groups: NDArray[np.int64], names: list[str], *, t
     Parameters
     ----------
     groups
-        Group of each explained row, -1 where it belongs to none.
+        Group of each explained row, -1 where it belongs to no group.
     """
     at = [list(drivers.columns).index(name) for name in drivers.ranking["column"][:top]]
     frame = pd.DataFrame(
@@ -222,7 +222,9 @@ def shares_by_group(drivers: Drivers, groups: NDArray[np.int64], names: list[str
 
 def reasons(
     columns: pd.DataFrame, values: NDArray[np.float64], row: int, *, most: int = REASONS
-) -> list[Reason]:
+) -> list[Attribution]:
     """Return the columns that moved one row most, by its SHAP values."""
     order = np.argsort(-np.abs(values[row]), kind="stable")[:most]
-    return [Reason(str(columns.columns[at]), columns.iloc[row, at], float(values[row, at])) for at in order]
+    return [
+        Attribution(str(columns.columns[at]), columns.iloc[row, at], float(values[row, at])) for at in order
+    ]

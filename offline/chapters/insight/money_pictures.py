@@ -46,7 +46,7 @@ def assumptions(economics: Economics) -> str:
     return (
         f"Assumed: a purchase is worth {economics.value:,.2f} {economics.currency}, a contact costs "
         f"{economics.cost:,.2f}, and contacting adds {economics.effect:.0%} to the purchases that would have happened "
-        "anyway. The last is what decides, and only a comparison with customers left alone can tell it. "
+        "anyway. The last assumption decides, and only a comparison with customers who are not contacted can test it. "
         "A customer is contacted once, when the probability first reaches the threshold."
     )
 

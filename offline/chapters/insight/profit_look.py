@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 import pandas as pd
 
@@ -10,11 +10,9 @@ from offline.chapters.insight.customer_looks import Look
 from offline.chapters.insight.model import InsightModel
 from offline.chapters.insight.money_pictures import profit_picture
 from offline.chapters.insight.profit import Economics, ProfitCurve, profit_curve
+from offline.chapters.workspace import ContactAssumptions
 from offline.report.section import Picture, Table
 from offline.views.log_view import LogView
-
-#: Where a command may leave what is assumed of value, cost and effect.
-ASSUMED: Final = "economics"
 
 # Where nothing is said: a contact costs a hundredth of a purchase's value, and adds a tenth to the purchases.
 _COST_SHARE, _EFFECT = 0.01, 0.1
@@ -22,15 +20,7 @@ _TABLE_VALUE: Final = 100.0
 _SHARES: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
 
 
-class Assumed(NamedTuple):
-    """What a user says of value, cost and effect; None: as inferred."""
-
-    value: float | None = None
-    cost: float | None = None
-    effect: float | None = None
-
-
-def economics_of(assumed: Assumed, view: LogView | None, currency: str | None) -> Economics:
+def economics_of(assumed: ContactAssumptions, view: LogView | None, currency: str | None) -> Economics:
     """Return what a purchase and a contact are worth: as said, or the mean order of the log."""
     if view is not None:
         inferred, currency = _mean_order(view), view.currency

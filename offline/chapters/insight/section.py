@@ -15,16 +15,14 @@ from offline.chapters.insight.customer_looks import Look, lifetime, valuable_cus
 from offline.chapters.insight.driver_looks import Members, drivers_look, reasons_look, segments_look
 from offline.chapters.insight.drivers import explain
 from offline.chapters.insight.model import InsightModel, fit_insight_model
-from offline.chapters.insight.profit_look import ASSUMED, Assumed, economics_of, profit_look
+from offline.chapters.insight.profit_look import economics_of, profit_look
 from offline.chapters.insight.reasons import MOST, explain_customers, latest_rows
-from offline.chapters.segments.section import log_view, segments_of
+from offline.chapters.segments.section import segments_of
 from offline.chapters.segments.segmented import Segmented
 from offline.chapters.workspace import QUICK_EVENTS, Workspace
 from offline.examples.sampling import sample_customers
 from offline.problems.from_log import MOST_EVENTS
 from offline.report.section import Picture, Section, Table
-
-__all__ = ["ASSUMED", "Assumed", "gain_insight"]
 
 _QUICK_ROWS = 800
 
@@ -44,8 +42,8 @@ def gain_insight(workspace: Workspace) -> Section:
             looks.append(segments_look(model, drivers, members, log=log, seed=seed))
     with workspace.progress("Finding reasons"):
         looks.append(_reasons(workspace, model, segments))
-    view = log_view(workspace) if log else None
-    economics = economics_of(workspace.shared.get(ASSUMED, Assumed()), view, workspace.options.currency)
+    view = workspace.customer_view if log else None
+    economics = economics_of(workspace.options.contacts, view, workspace.options.currency)
     looks.append(profit_look(model, economics, "customer" if log else workspace.problem.unit, seed=seed))
     if view is not None and segments is not None:
         with workspace.progress("Lifetime values"):
@@ -79,7 +77,7 @@ def _quality(model: InsightModel, *, log: bool) -> Look:
 
 
 def _segments(workspace: Workspace) -> Segmented | None:
-    """Return the segments, None where the data allow none: insight can do without."""
+    """Return the segments, None where the data do not allow any: insight works without them."""
     try:
         return segments_of(workspace)
     except IntentError:
@@ -90,10 +88,10 @@ def _members(workspace: Workspace, segments: Segmented, rows: NDArray[np.intp]) 
     """Return the segments of test rows; of a log as they were when the test began, so that they don't know it."""
     if workspace.input == "table":
         return Members(segments.names, segments.members[rows])
-    view, times = log_view(workspace), workspace.problem.times
+    view, times = workspace.customer_view, workspace.problem.times
     assert times is not None  # a log's rows have times
     since = times.iloc[workspace.holdout.test].min().tz_convert(view.timezone).tz_localize(None)
-    when = f"Segments as they were on {since:%d %b %Y}, before the test; who came later is in none."
+    when = f"Segments as they were on {since:%d %b %Y}, before the test; customers who came later are in no segment."
     return Members(segments.names, _segments_of(workspace, segments.at(view, since), rows), when)
 
 
@@ -111,7 +109,7 @@ def _segments_of(workspace: Workspace, segment: pd.Series, rows: NDArray[np.intp
     numbers = workspace.problem.groups
     assert numbers is not None  # a log's rows have customers
     known = pd.Series([of.get(names[number], -1) for number in numbers[rows]]).map(segment)
-    return known.fillna(-1).to_numpy(np.int64)
+    return np.asarray(known.fillna(-1), np.int64)
 
 
 def _reasons(workspace: Workspace, model: InsightModel, segments: Segmented | None) -> Look:

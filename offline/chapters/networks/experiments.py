@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from offline.lab.comparison import OnProgress
 from offline.lab.figures import Difference, bootstrap_test, figures
 from offline.lab.models import (
     BEST_ARCHITECTURE,
@@ -25,6 +24,7 @@ from offline.lab.networks import DistilledNetwork
 from offline.lab.networks.architectures import Architecture
 from offline.lab.networks.training import Curve, Training
 from offline.problems.problem import Problem
+from offline.progress import OnProgress
 
 #: What every experiment changes one thing of.
 PLAIN: Final = Architecture(hidden=(128, 128), dropout=0.1)
@@ -162,7 +162,7 @@ def study(
     )
 
 
-def _part(on_progress: OnProgress | None, at: int, of: int) -> Callable[[int, int], None] | None:
+def _part(on_progress: OnProgress | None, at: int, of: int) -> OnProgress | None:
     if on_progress is None:
         return None
     return lambda done, total: on_progress(1000 * at + 1000 * done // max(total, 1), 1000 * of)

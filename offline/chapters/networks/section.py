@@ -43,7 +43,7 @@ _HALF: Final = 0.5
 
 
 class Demonstrated(NamedTuple):
-    """AUC and accuracy on other visits of the demonstration; ``best`` is the truth's, which none can beat."""
+    """AUC and accuracy on other visits of the demonstration; ``best`` is the true probability's: no model beats it."""
 
     logistic: float
     network: float
@@ -172,7 +172,7 @@ def _table(found: Study, how: str) -> Table:
         "trained once; the recommended ones are means of networks that each left out a fold, the last one learned "
         "from the probabilities of LightGBM and a random forest too. In brackets 95 % intervals, by a bootstrap over "
         "the test, as p. Against logistic: difference of the AUC. Weights: numbers that are learned. Epochs (passes "
-        "over the data): that whose weights were kept, of those trained. Do not pick the best row by this test: many "
+        "over the data): the one whose weights were kept, of all trained. Do not pick the best row by this test: many "
         "were tried."
     )
     return Table("Experiments", pd.DataFrame(rows), caption, {"p": ".3f", "weights": ",.0f"})

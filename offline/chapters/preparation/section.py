@@ -49,7 +49,7 @@ def preparation_section(
     Parameters
     ----------
     balance
-        How the models of the report are balanced, to be told.
+        How the models of the report are balanced; the section mentions it.
     most_rows
         Training rows that are used, at most; more hardly move a median.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -16,6 +16,7 @@ from features.offers import Band, CustomerItems, Offer, OfferPolicy
 from offline.chapters.recommendation.interactions import Interactions
 from offline.chapters.recommendation.recommenders import RECENT, Recipe, fit
 from offline.chapters.recommendation.trial import TOP
+from offline.progress import OnProgress
 
 BANDS: Final[tuple[Band, ...]] = ("high", "medium", "low")
 #: Items in an offer for a segment.
@@ -145,7 +146,7 @@ def customer_items(
     version: str,
     *,
     seed: int = 0,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Iterator[tuple[str, CustomerItems]]:
     """Yield the items of every customer, by recommenders learned from everything that is known."""
     now_ms = int(known.time_ms[-1]) + 1

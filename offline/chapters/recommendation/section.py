@@ -21,8 +21,6 @@ from offline.chapters.workspace import Workspace
 from offline.report.section import Picture, Section, Table
 from offline.report.theme import BLUE, GREY, ORANGE
 
-#: Where the stage leaves its interactions and its trial for who writes offers.
-SHARED: Final = "recommendations"
 #: Where the items of every customer go in the report's folder.
 ITEMS_FILE: Final = "recommendations.csv"
 _SHOWN, _FEW, _SEPARATOR = 8, 5, "|"
@@ -41,7 +39,7 @@ def recommend(workspace: Workspace) -> Section:
     recipes = QUICK_RECIPES if workspace.options.quick or len(known) > _MOST_ROWS else RECIPES
     with workspace.progress("Trying recommenders") as on_progress:
         trial = try_out(known, recipes, seed=seed, on_progress=on_progress)
-    workspace.shared[SHARED] = known, trial
+    workspace.handover.recommenders = known, trial
     groups = groups_of_segments(known, workspace.log, segments_of(workspace))
     offers = offers_of(known, groups)
     with workspace.progress("Recommending") as on_progress:

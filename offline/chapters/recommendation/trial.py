@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from offline.chapters.recommendation.interactions import Interactions
 from offline.chapters.recommendation.recommenders import OWN, POPULAR, RECIPES, Recipe, fit
 from offline.exceptions import TrainingError
+from offline.progress import OnProgress
 
 #: Items that are recommended.
 TOP: Final = 10
@@ -29,7 +30,7 @@ _MOST_CUSTOMERS: Final = 5_000
 _Z: Final = 1.96
 
 
-class Taken(NamedTuple):
+class GroundTruth(NamedTuple):
     """Customers known before a moment and the items that each took up after it."""
 
     customers: NDArray[np.int64]
@@ -74,7 +75,7 @@ def try_out(
     recipes: Sequence[Recipe] = RECIPES,
     *,
     seed: int = 0,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Trial:
     """Choose settings on one span of time and measure them on the next, learning only from what was before.
 
@@ -119,11 +120,11 @@ def try_out(
 
 def _to_come(
     known: Interactions, validation: int, test: int, end: int, seed: int
-) -> tuple[str, Taken, Taken]:
+) -> tuple[str, GroundTruth, GroundTruth]:
     """Return what counts, and what known customers took up in the validation span and in the test span."""
     for what, bought in (("bought", True), ("looked at", False)):
-        earlier = taken(known, validation, test, bought=bought, seed=seed)
-        later = taken(known, test, end, bought=bought, seed=seed)
+        earlier = ground_truth(known, validation, test, bought=bought, seed=seed)
+        later = ground_truth(known, test, end, bought=bought, seed=seed)
         if min(len(later.customers), len(earlier.customers)) >= _LEAST_CUSTOMERS:
             return what, earlier, later
     raise TrainingError(
@@ -135,7 +136,7 @@ def _to_come(
 def _gains(
     recipe: Recipe,
     before: Interactions,
-    later: Taken,
+    later: GroundTruth,
     unknown: list[NDArray[np.int64]],
     *,
     now_ms: int,
@@ -198,7 +199,7 @@ def _differences(tested: dict[str, Gains]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _new_items(before: Interactions, later: Taken) -> list[NDArray[np.int64]]:
+def _new_items(before: Interactions, later: GroundTruth) -> list[NDArray[np.int64]]:
     had = before.matrix(now_ms=int(before.time_ms[-1]))
     return [
         np.setdiff1d(items, had.indices[had.indptr[customer] : had.indptr[customer + 1]])
@@ -206,7 +207,7 @@ def _new_items(before: Interactions, later: Taken) -> list[NDArray[np.int64]]:
     ]
 
 
-def taken(known: Interactions, start: int, end: int, *, bought: bool, seed: int = 0) -> Taken:
+def ground_truth(known: Interactions, start: int, end: int, *, bought: bool, seed: int = 0) -> GroundTruth:
     """Return the customers seen before ``start`` and what they took up from then to ``end``; at most 5,000 of them."""
     span = (known.time_ms >= start) & (known.time_ms < end)
     if bought:
@@ -219,7 +220,7 @@ def taken(known: Interactions, start: int, end: int, *, bought: bool, seed: int 
     if len(customers) > _MOST_CUSTOMERS:
         some = np.sort(np.random.default_rng(seed).choice(len(customers), _MOST_CUSTOMERS, replace=False))
         customers, items = customers[some], [items[at] for at in some]
-    return Taken(customers, items)
+    return GroundTruth(customers, items)
 
 
 def hits(made: NDArray[np.int64], truth: Sequence[NDArray[np.int64]]) -> NDArray[np.float64]:

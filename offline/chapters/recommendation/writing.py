@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,10 +11,10 @@ from features.store.offer_store import DEFAULT_TTL_SECONDS, OfferStore
 from offline.chapters.recommendation.grouping import groups_of_bundle
 from offline.chapters.recommendation.interactions import Interactions
 from offline.chapters.recommendation.offers import customer_items, policy_of
-from offline.chapters.recommendation.section import SHARED
 from offline.chapters.recommendation.trial import Trial, try_out
 from offline.chapters.workspace import Workspace
 from offline.examples.examples import Context
+from offline.progress import OnProgress
 
 
 class WrittenOffers(NamedTuple):
@@ -33,7 +32,7 @@ def write_offers(
     *,
     partitions: int,
     ttl_seconds: int = DEFAULT_TTL_SECONDS,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> WrittenOffers:
     """Write a policy, and items for the customers who have a state in Redis.
 
@@ -67,8 +66,8 @@ def write_offers(
 
 
 def _found(workspace: Workspace) -> tuple[Interactions, Trial]:
-    if SHARED not in workspace.shared:
-        known = Interactions.of(workspace.log)
-        workspace.shared[SHARED] = known, try_out(known, seed=workspace.options.seed)
-    found: tuple[Interactions, Trial] = workspace.shared[SHARED]
-    return found
+    """Return what the stage "recommendations" handed over, found now if it has not run."""
+    if workspace.handover.recommenders is not None:
+        return workspace.handover.recommenders
+    known = Interactions.of(workspace.log)
+    return known, try_out(known, seed=workspace.options.seed)

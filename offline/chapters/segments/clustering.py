@@ -9,7 +9,6 @@ is that of a handful of customers cut off from all others.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -20,6 +19,7 @@ from sklearn.cluster import HDBSCAN, KMeans
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 
 from offline.exceptions import TrainingError
+from offline.progress import OnProgress
 
 Points = NDArray[np.float64]
 Members = NDArray[np.int64]
@@ -67,7 +67,7 @@ class Hierarchy(NamedTuple):
     stability: float
 
 
-def choose(points: Points, *, seed: int = 0, on_progress: Callable[[int, int], None] | None = None) -> Choice:
+def choose(points: Points, *, seed: int = 0, on_progress: OnProgress | None = None) -> Choice:
     """Choose the number of groups of K-means.
 
     Among the divisions whose smallest group holds `LEAST_SHARE` and whose stability reaches `STABLE`, with at least

@@ -13,7 +13,7 @@ from offline.views.log_view import LogView
 from offline.views.net_orders import net_orders
 
 DAY: Final = pd.Timedelta(days=1)
-#: What customers of a log of orders, and of a log with browsing, are told apart by.
+#: Columns that segments are made from, of a log of orders and of a log with browsing.
 ORDER_COLUMNS: Final = ("recency", "frequency", "monetary")
 BROWSING_COLUMNS: Final = ("recency", "sessions", "events", "purchases", "monetary", "carts")
 #: Names for people.
@@ -62,7 +62,7 @@ def history_at(view: LogView, moment: pd.Timestamp) -> pd.DataFrame:
 
 
 def segment_columns(view: LogView) -> tuple[str, ...]:
-    """Return what customers of the log are told apart by."""
+    """Return the columns that segments of a log are made from."""
     return BROWSING_COLUMNS if view.browsing else ORDER_COLUMNS
 
 

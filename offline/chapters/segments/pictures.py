@@ -152,8 +152,8 @@ def choice_picture(tried: pd.DataFrame) -> Picture:
     return Picture(
         "How many segments",
         figure,
-        "Orange: taken, the best separated among divisions that are stable (above the dotted line), have at least "
-        f"{LEAST_COUNT} segments and none of less than 2 %. Bars: K-means; diamonds: Ward's hierarchy. Stability: how "
+        "Orange: chosen, the best separated among divisions that are stable (above the dotted line), have at least "
+        f"{LEAST_COUNT} segments and no segment below 2 %. Bars: K-means; diamonds: Ward's hierarchy. Stability: how "
         "alike divisions learned from different subsamples are.",
     )
 

@@ -16,10 +16,7 @@ from offline.chapters.segments.table_section import segment_table_section
 from offline.chapters.workspace import Workspace
 from offline.report.section import Section, Table
 from offline.views.log_view import LogView
-from offline.views.net_orders import CustomerView
 
-#: Where the stage leaves its `Segmented` for later ones, and where a command may leave a number of segments.
-SHARED, COUNT, VIEW = "segments", "segment_count", "customer_view"
 #: Shorter logs are not asked who moves.
 _LEAST_HOURS: Final = 24
 _RAW_COUNT: Final = 2
@@ -30,29 +27,22 @@ def segment(workspace: Workspace) -> Section:
     segments = segments_of(workspace)
     with workspace.progress("Comparing ways of dividing"):
         if workspace.input == "log":
-            return segment_log_section(log_view(workspace), segments, seed=workspace.options.seed)
+            return segment_log_section(workspace.customer_view, segments, seed=workspace.options.seed)
         return segment_table_section(workspace.problem, segments, seed=workspace.options.seed)
-
-
-def log_view(workspace: Workspace) -> LogView:
-    """Return the view of the log, made once for all stages that want one."""
-    if VIEW not in workspace.shared:
-        workspace.shared[VIEW] = CustomerView.of(workspace.log, workspace.context)
-    view: LogView = workspace.shared[VIEW]
-    return view
 
 
 def segments_of(workspace: Workspace) -> Segmented:
     """Return the segments of the input, found once for all stages that want them."""
-    if SHARED not in workspace.shared:
-        count, seed = workspace.shared.get(COUNT), workspace.options.seed
-        with workspace.progress("Finding segments") as on_progress:
-            workspace.shared[SHARED] = (
-                segment_customers(log_view(workspace), count=count, seed=seed, on_progress=on_progress)
-                if workspace.input == "log"
-                else segment_rows(workspace.problem, count=count, seed=seed, on_progress=on_progress)
-            )
-    segments: Segmented = workspace.shared[SHARED]
+    if workspace.handover.segments is not None:
+        return workspace.handover.segments
+    count, seed = workspace.options.segment_count, workspace.options.seed
+    with workspace.progress("Finding segments") as on_progress:
+        segments = (
+            segment_customers(workspace.customer_view, count=count, seed=seed, on_progress=on_progress)
+            if workspace.input == "log"
+            else segment_rows(workspace.problem, count=count, seed=seed, on_progress=on_progress)
+        )
+    workspace.handover.segments = segments
     return segments
 
 
@@ -112,8 +102,8 @@ def _profile_parts(profile: pd.DataFrame, segments: Segmented, view: LogView) ->
             "Segments and what they bring",
             profile,
             f"Money in {view.currency}, less refunds; orders that were taken back in full do not count"
-            f"{'' if view.browsing else ', and who has no others is left out'}. Silent: median days since the last "
-            f"{last}.",
+            f"{'' if view.browsing else ', and customers without other orders are left out'}. Silent: median days "
+            f"since the last {last}.",
             formats,
         ),
         Table(

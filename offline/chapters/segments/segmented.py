@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,10 +14,9 @@ from offline.chapters.segments.names import name_customers, name_rows
 from offline.exceptions import TrainingError
 from offline.preparation import preparation
 from offline.problems.problem import Problem
+from offline.progress import OnProgress
 from offline.report.words import in_words
 from offline.views.log_view import LogView
-
-OnProgress = Callable[[int, int], None]
 
 _MISSING_MARK = "missingindicator_"
 

@@ -24,10 +24,7 @@ _SURE: Final = 0.05
 
 
 def select_columns(workspace: Workspace, models: Sequence[Model] = ()) -> Section:
-    """Select columns on the training rows of a report's input, and compare all models with and without the rest.
-
-    Leaves the `Selection` in ``workspace.shared["selection"]``.
-    """
+    """Select columns on the training rows of a report's input, and compare all models with and without the rest."""
     quick, seed = workspace.options.quick, workspace.options.seed
     problem = sampled(workspace.problem, QUICK_ROWS if quick else MOST_ROWS, seed)
     problem = problem.without(set(problem.leaks))
@@ -45,7 +42,6 @@ def select_columns(workspace: Workspace, models: Sequence[Model] = ()) -> Sectio
     gaps = {
         key: difference(problem, folds, less.models[key], full.models[key], seed=seed) for key in full.models
     }
-    workspace.shared["selection"] = selection
     return section(selection, full.models, less.models, gaps, how, leaks=list(workspace.problem.leaks))
 
 
@@ -174,7 +170,7 @@ def _effect_table(
     frame = pd.DataFrame(rows)
     caption = (
         f"Columns were selected on the training rows, models judged on the test rows ({how}). 95 % intervals and p by "
-        "a paired bootstrap over the test's customers, or its rows where nobody knows the customer."
+        "a paired bootstrap over the test's customers, or over its rows where the customer is unknown."
     )
     return Table(
         "Effect on every model, in figures",

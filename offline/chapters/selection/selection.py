@@ -6,7 +6,7 @@ reason otherwise: nothing in it, a copy of a better one, or nothing added to the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,9 +20,9 @@ from sklearn.metrics import roc_auc_score
 from offline.lab.folds import Fold, make_folds
 from offline.lab.models import MODELS, fit, numbered, probabilities
 from offline.problems.problem import Problem
+from offline.progress import OnProgress
 
 Floats = NDArray[np.float64]
-OnProgress = Callable[[int, int], None]
 
 #: Two columns whose ranks agree beyond this are copies of each other.
 COPY: Final = 0.97

@@ -59,7 +59,7 @@ class Tuned(NamedTuple):
 def tune_models(workspace: Workspace, plan: Plan | None = None) -> Section:
     """Search settings on the training rows of a report's input, and judge the best ones on the other rows.
 
-    Leaves the best settings by model in ``workspace.shared["settings"]``.
+    Hands over the best settings of every model.
     """
     quick, seed = workspace.options.quick, workspace.options.seed
     plan = plan or Plan(trials=QUICK_TRIALS if quick else TRIALS)
@@ -93,7 +93,7 @@ def tune_models(workspace: Workspace, plan: Plan | None = None) -> Section:
             judged = compare(problem, pair, folds, seed=seed, quick=quick, on_progress=on_progress).models
         gap = difference(problem, folds, judged["tuned"], judged["default"], seed=seed)
         tuned[key] = Tuned(searches, defaults, judged["default"].figures, judged["tuned"].figures, gap)
-    workspace.shared["settings"] = {key: found.best.settings for key, found in tuned.items()}
+    workspace.handover.settings = {key: found.best.settings for key, found in tuned.items()}
     return section(tuned, how)
 
 

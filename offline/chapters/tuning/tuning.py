@@ -8,7 +8,7 @@ cross-validation on the rows that are given, which must be training rows.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -24,13 +24,13 @@ from offline.lab.figures import figures
 from offline.lab.folds import Fold, make_folds
 from offline.lab.models import fit, probabilities
 from offline.problems.problem import Problem
+from offline.progress import OnProgress
 
 if TYPE_CHECKING:
     import optuna
 
 Method = Literal["grid", "random", "optuna"]
 METHODS: Final = get_args(Method)
-OnProgress = Callable[[int, int], None]
 
 _FOLDS: Final = 3
 

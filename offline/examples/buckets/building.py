@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import pyarrow as pa
 
@@ -27,9 +27,7 @@ from offline.examples.buckets.scan import Scan, scan
 from offline.examples.buckets.sizes import bucket_count
 from offline.examples.buckets.spill import Spilled, SpillTask, spill_piece
 from offline.examples.examples import Asked, Context, example_types_of
-
-if TYPE_CHECKING:
-    from offline.progress import OnProgress, Progress
+from offline.progress import OnProgress, Progress, silent
 
 _SIMULATOR: Final = "simulator"
 _SIGTERM_EXIT: Final = 128 + signal.SIGTERM
@@ -84,7 +82,7 @@ def build_folder(
     LogError
         There is no log, or a row of it breaks the event contract.
     """
-    progress = progress or _silent
+    progress = progress or silent
     path, folder = Path(path).absolute(), Path(folder).absolute()
     with _terminable(), _filled(folder), _spill(folder) as spill:
         wants_currency = settings.asked.currency is None
@@ -213,11 +211,6 @@ def _instant(ms: int | None) -> str:
 def _sha256(path: str) -> str:
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextmanager
-def _silent(description: str) -> Iterator[OnProgress]:
-    yield lambda done, total: None
 
 
 @contextmanager

@@ -32,9 +32,9 @@ from offline.chapters.insight.lifetime_check import MEAN, MODEL, check_lifetime
 from offline.chapters.insight.model import InsightError, InsightModel, fit_insight_model, logits
 from offline.chapters.insight.profit import Economics, profit_curve
 from offline.chapters.insight.reasons import explain_customers, latest_rows
-from offline.chapters.insight.section import ASSUMED, Assumed, _members, gain_insight
+from offline.chapters.insight.section import _members, gain_insight
 from offline.chapters.segments.section import segments_of
-from offline.chapters.workspace import Workspace
+from offline.chapters.workspace import ContactAssumptions, LabOptions, Workspace
 from offline.examples.examples import Context
 from offline.exceptions import TrainingError
 from offline.problems.holdout import hold_out
@@ -321,8 +321,8 @@ def test_the_section_of_a_table(tmp_path: Path) -> None:
 
 def test_the_section_of_a_log_has_segments_reasons_and_lifetime_values_of_all(tmp_path: Path) -> None:
     write_log(tmp_path / "log.parquet", shop_log(400, days=150))
-    workspace = Workspace(tmp_path / "log.parquet", tmp_path)
-    workspace.shared[ASSUMED] = Assumed(value=40.0, cost=1.0, effect=0.25)
+    contacts = ContactAssumptions(value=40.0, cost=1.0, effect=0.25)
+    workspace = Workspace(tmp_path / "log.parquet", tmp_path, LabOptions(contacts=contacts))
     section = gain_insight(workspace)
     assert "high_value" in section.figures
     assert section.figures["profit"]["threshold"] == pytest.approx(0.1)

@@ -31,7 +31,7 @@ from offline.chapters.recommendation.recommenders import (
     fit,
 )
 from offline.chapters.recommendation.section import recommend
-from offline.chapters.recommendation.trial import taken, try_out
+from offline.chapters.recommendation.trial import ground_truth, try_out
 from offline.chapters.workspace import Workspace
 from offline.exceptions import TrainingError
 from tests.offline.lab.problems import DAY_MS, START_MS, event, log_of
@@ -114,7 +114,7 @@ def test_models_tell_tastes_apart_where_popularity_cannot(recipe: Recipe, known:
 
 def test_nothing_of_the_test_span_is_learned(known: Interactions) -> None:
     end = int(known.time_ms[-1]) + 1
-    later = taken(known, end - 10 * DAY_MS, end, bought=True)
+    later = ground_truth(known, end - 10 * DAY_MS, end, bought=True)
     before = known.take(known.time_ms < end - 10 * DAY_MS)
     for customer, items in zip(later.customers, later.items, strict=True):
         own = (known.customers == customer) & (known.time_ms >= end - 10 * DAY_MS)

@@ -151,7 +151,7 @@ def test_the_section_shows_every_search_and_its_history(tmp_path: Path) -> None:
     workspace = Workspace(path, tmp_path, LabOptions(quick=True))
     section = tune_models(workspace, Plan(models=("lightgbm",), trials=4))
     assert set(section.figures["lightgbm"]["searches"]) == set(METHODS)
-    assert workspace.shared["settings"] == {"lightgbm": section.figures["lightgbm"]["settings"]}
+    assert workspace.handover.settings == {"lightgbm": section.figures["lightgbm"]["settings"]}
     history, settings = (part for part in section.parts if isinstance(part, Picture))
     assert len(history.figure.data) == 2 * len(METHODS)
     assert len(settings.figure.data) == len(SPACES["lightgbm"]) * len(METHODS)

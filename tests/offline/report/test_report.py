@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from html.parser import HTMLParser
@@ -17,7 +18,7 @@ from features.segments import Segment, Segmenter
 from offline.chapters.bundle.bundle_card import card_of_bundle
 from offline.chapters.bundle.model_card import to_markdown
 from offline.chapters.bundle.table_card import card_of_table
-from offline.chapters.stages import STAGES, Stage, StageError, choose, lazily, run_stage, run_stages
+from offline.chapters.stages import STAGES, LazyRun, Stage, StageError, choose, lazily, run_stage, run_stages
 from offline.chapters.workspace import Workspace
 from offline.exceptions import MissingExtra, TrainingError
 from offline.problems import TableError, problem_from_table
@@ -99,6 +100,21 @@ def test_texts_of_the_data_cannot_become_markup() -> None:
     loads = Loads()
     loads.feed(text)
     assert loads.tags.count("script") == 3  # plotly, the picture's data, the page's own
+
+
+def test_texts_of_the_data_cannot_end_an_attribute() -> None:
+    title = 'Pages" onmouseover="alert(1)'
+    section = Section(title, title, [], [Picture(title, go.Figure(go.Scatter(y=[1, 2])))], {})
+    seen: list[tuple[str, str | None]] = []
+
+    class Attributes(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            seen.extend(attrs)
+
+    Attributes().feed(page(title, [section, section], subtitle=title, footer=title))
+    assert ("aria-label", title) in seen
+    assert ("href", f"#{title}") in seen
+    assert "onmouseover" not in dict(seen)
 
 
 def test_the_data_of_a_picture_survive_the_page() -> None:
@@ -189,6 +205,12 @@ def test_a_missing_package_is_told_and_a_missing_part_of_the_program_is_a_fault(
         lazily("offline.nowhere:run")(Workspace(table, tmp_path))
     with pytest.raises(MissingExtra, match="nowhere_at_all is not installed"):
         lazily("nowhere_at_all:run")(Workspace(table, tmp_path))
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.key)
+def test_the_function_of_every_stage_exists(stage: Stage) -> None:
+    assert isinstance(stage.run, LazyRun)
+    assert inspect.isfunction(stage.run.load())
 
 
 def test_stages_are_chosen_by_name_in_their_order() -> None:
