@@ -10,7 +10,7 @@ import pandas as pd
 
 from features.state import DAY_MS
 from features.vector import COLUMNS
-from offline.problems.dates import month_numbers
+from offline.problems.months import month_numbers
 
 _UNITS = {column.name: column.unit for column in COLUMNS}
 _MEANINGS = {column.name: column.meaning for column in COLUMNS}
