@@ -46,9 +46,9 @@ _YEAR_FIRST: Final = r"^(?P<year>\d{4})[./-](?P<month>\d{1,2})[./-](?P<day>\d{1,
 _CLOCK_ALONE: Final = rf"^{_CLOCK}$"
 _LIKE_DAY_AND_MONTH: Final = r"^\d{1,2}[./-]\d{1,2}[./-]\d"
 _LIKE_ISO: Final = r"^[+-]?\d{4}"
-# A month by its name, a year or a day, and another number.
+# A month by its name, besides a day or a year.
 _NAMED_MONTH: Final = r"(?i)(?:^|[^a-z])(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*(?:[^a-z]|$)"
-_TWO_NUMBERS: Final = r"\d{4}|\d\D+\d"
+_NUMBER: Final = r"\d"
 
 _MONTHS_IN_YEAR: Final = 12
 _SHORT_YEAR: Final = 100
@@ -186,7 +186,7 @@ def read_clock(text: pa.Array, form: DateForm, formats: Sequence[str], *, zoned:
         if here.any() and not (pattern == _DAY_AND_MONTH and form.day_first is None):
             fill(here, _by_parts(_extract(text.filter(pa.array(here)), pattern), form))
     named = bad & mask(pc.match_substring_regex(text, _NAMED_MONTH))
-    named &= mask(pc.match_substring_regex(text, _TWO_NUMBERS))
+    named &= mask(pc.match_substring_regex(text, _NUMBER))
     if named.any():
         fill(named, _by_pandas(text.filter(pa.array(named)), "mixed"))
     return np.where(bad, 0, ms), bad
