@@ -22,7 +22,7 @@ from offline.problems.from_log import MOST_EVENTS, read_problem_from_log
 from offline.problems.from_table import read_problem_from_table
 from offline.problems.holdout import Holdout, hold_out
 from offline.problems.problem import Problem
-from offline.problems.reading import is_event_log
+from offline.problems.table_files import is_event_log
 from offline.progress import Progress, silent
 from offline.training.train import TrainingSettings, context_of
 from offline.views.net_orders import CustomerView

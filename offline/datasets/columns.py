@@ -14,8 +14,11 @@ How the source is understood:
 - Without `event_id`, ids are made of the file's name and the row's number. Rows alike are then all kept:
   nothing tells a repetition of the log from an event that happened twice. With `event_id`, the first row of
   an id counts.
-- A row with a bad value is dropped: no customer, no time, a number that is none or beyond the limits of an
-  event, a text that is too long. Only an unknown channel is left out and the row kept.
+- A row with a bad value is dropped: no customer, no time, a number that cannot be read or is beyond the limits
+  of an event, a text that is too long. Only an unknown channel is left out and the row kept.
+- Texts are read as in tables (`offline.problems`): words for missing values, decimal signs and the order of day
+  and month are those of `offline.datasets.missing`, `numbers` and `dates`. Signs and order are decided once for
+  a whole column, over all files, in a first pass over the files; what was decided is noted in the account.
 """
 
 from __future__ import annotations
@@ -41,22 +44,15 @@ from features.events import (
     REFUND,
     TYPE_CODES,
 )
+from offline.datasets.column_forms import ColumnForms, survey, two_passes
 from offline.datasets.conversion import DatasetError, Sieve, Tally
 from offline.datasets.dataset import Dataset, check_id_sources, finish, id_source, join
+from offline.datasets.missing import NAMIBIA
+from offline.datasets.numbers import as_numbers
 from offline.datasets.order_lines import merge_orders, without_repetitions
-from offline.datasets.reading import Block, column_names, find_files, read_blocks
-from offline.datasets.values import (
-    as_dictionary,
-    as_numbers,
-    as_text,
-    as_times,
-    coded,
-    constant,
-    mask,
-    too_long,
-    unfit_time,
-    zone,
-)
+from offline.datasets.source_files import Block, column_names, find_files, read_blocks
+from offline.datasets.times import as_times, unfit_time, zone
+from offline.datasets.values import as_dictionary, as_text, coded, constant, mask, too_long
 from offline.progress import OnProgress
 
 #: Fields of an event that a column can be mapped to, and for texts how long they may be.
@@ -105,7 +101,8 @@ def load_columns(  # noqa: PLR0913  (keyword-only options of one command)
     timezone
         IANA name of the zone of times that name none.
     time_format
-        Form of times that are neither ISO 8601 nor an epoch, as of `datetime.strptime`.
+        Form of times that are neither ISO 8601 nor an epoch, as of `datetime.strptime`. Dates with day and month
+        in numbers are then read in this form only.
     encoding
         Of CSV files.
     strict
@@ -122,22 +119,29 @@ def load_columns(  # noqa: PLR0913  (keyword-only options of one command)
     files = find_files(Path(path))
     check_id_sources(files)
     _check_mapping(columns, files[0], encoding)
-    source = _Source(
-        dict(columns),
-        _type_codes(columns, types or {}),
-        zone(timezone),
-        [time_format] if time_format else [],
-        Tally(strict),
-        Tally(),
-    )
+    codes, local = _type_codes(columns, types or {}), zone(timezone)
+    first, second = two_passes(on_progress)
+    forms = survey(files, columns, encoding=encoding, time_format=time_format, on_progress=first)
+    formats = [time_format] if time_format else []
+    source = _Source(dict(columns), codes, local, formats, forms, Tally(strict), Tally())
+    kept_words = {columns["type"]: set(types or {})} if "type" in columns else {}
+    if forms.country_codes:
+        kept_words[columns["country"]] = {NAMIBIA}
     drafts, rows = [], 0
-    wanted = list(columns.values())
-    blocks = read_blocks(files, wanted, broken=source.dropped, encoding=encoding, on_progress=on_progress)
+    blocks = read_blocks(
+        files,
+        list(columns.values()),
+        broken=source.dropped,
+        encoding=encoding,
+        kept_words=kept_words,
+        on_progress=second,
+    )
     for block in blocks:
         drafts.append(_draft(block, rows, source))
         rows += block.data.num_rows
     log = without_repetitions(join(drafts), source.dropped)
     del drafts
+    forms.note(source.notes, columns)
     log, merged = merge_orders(log, source.dropped, source.notes)
     return finish(
         "csv",
@@ -159,6 +163,7 @@ class _Source:
     types: dict[str, int]
     zone: ZoneInfo
     formats: list[str]
+    forms: ColumnForms
     dropped: Tally
     notes: Tally
     unknown_types: set[str] = field(default_factory=set)
@@ -201,7 +206,7 @@ def _draft(block: Block, before: int, source: _Source) -> pa.Table:
     sieve.reject(
         too_long(customer, MAX_ID), f"text of more than {MAX_ID} characters", column, raw["customer_id"]
     )
-    times = as_times(raw["event_time"], source.zone, source.formats)
+    times = as_times(raw["event_time"], source.zone, source.formats, source.forms.dates.form())
     sieve.reject(unfit_time(times), "unreadable time", source.columns["event_time"], raw["event_time"])
 
     draft: dict[str, object] = {
@@ -269,7 +274,7 @@ def _numbers(
     for name, limit in (("price", MAX_MONEY), ("value", MAX_MONEY), ("quantity", MAX_QUANTITY)):
         if name not in raw:
             continue
-        numbers, bad = as_numbers(raw[name])
+        numbers, bad = as_numbers(raw[name], source.forms.numbers[name].form())
         column = source.columns[name]
         sieve.reject(bad, f"{name} is no number", column, raw[name])
         turned = refund & (numbers < 0)

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from features.events import EVENT_TYPES, MAX_ID
 from features.log import LOG_SCHEMA, write_log
 from offline.datasets.conversion import Conversion, DatasetError, Tally
-from offline.datasets.reading import BROKEN_LINE
+from offline.datasets.source_files import BROKEN_LINE
 from offline.progress import OnProgress
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)

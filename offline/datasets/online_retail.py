@@ -21,7 +21,6 @@ How the source is understood:
 
 from __future__ import annotations
 
-import codecs
 import importlib.util
 import zipfile
 from pathlib import Path
@@ -35,22 +34,13 @@ from numpy.typing import NDArray
 
 from features.events import MAX_ID, MAX_MONEY, MAX_QUANTITY, MAX_TEXT, PURCHASE, REFUND
 from offline.datasets.conversion import DatasetError, Sieve, Tally
+from offline.datasets.csv_files import WESTERN, detect_encoding
 from offline.datasets.dataset import Dataset, codes, finish, join, plain, repeated
+from offline.datasets.numbers import as_numbers
 from offline.datasets.orders import merge, with_ids
-from offline.datasets.reading import check_columns, column_names, find_files, read_blocks
-from offline.datasets.values import (
-    Times,
-    as_dictionary,
-    as_numbers,
-    as_text,
-    as_times,
-    constant,
-    mask,
-    too_long,
-    unfit_time,
-    without_point_zero,
-    zone,
-)
+from offline.datasets.source_files import check_columns, column_names, find_files, read_blocks
+from offline.datasets.times import Times, as_times, unfit_time, zone
+from offline.datasets.values import as_dictionary, as_text, constant, mask, too_long, without_point_zero
 from offline.progress import OnProgress
 
 #: Stock codes that are no products: postage, carriage, manual entries, discounts, samples, fees, commission,
@@ -128,7 +118,9 @@ def _read(file: Path, dropped: Tally, on_progress: OnProgress | None) -> pa.Tabl
         names = _names(file, table.column_names)
         table = table.select(list(names))
     else:
-        encoding = "utf8" if _is_utf8(file) else "latin1"
+        # Older CSV copies are Latin-1, for the pound signs in them.
+        encoding = detect_encoding(file)
+        encoding = "latin1" if encoding == WESTERN else encoding
         names = _names(file, column_names(file, encoding))
         blocks = read_blocks([file], list(names), broken=dropped, encoding=encoding, on_progress=on_progress)
         batches = [block.data for block in blocks]
@@ -141,20 +133,6 @@ def _names(file: Path, there: list[str]) -> dict[str, str]:
     names = {(_COLUMNS[name] if name in second else name): name for name in _COLUMNS}
     check_columns(file, list(names), there)
     return names
-
-
-def _is_utf8(file: Path) -> bool:
-    """Tell whether a file may be read as UTF-8; older CSV copies are Latin-1, for the pound signs in them."""
-    if not file.name.lower().endswith((".csv", ".tsv", ".txt")):
-        return True
-    decoder = codecs.getincrementaldecoder("utf8")()
-    with file.open("rb") as stream:
-        try:
-            while block := stream.read(1 << 20):
-                decoder.decode(block)
-        except UnicodeDecodeError:
-            return False
-    return True
 
 
 def _read_excel(file: Path) -> pa.Table:

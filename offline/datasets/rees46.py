@@ -43,20 +43,11 @@ from offline.datasets.dataset import (
     plain,
     repeated,
 )
+from offline.datasets.numbers import as_numbers
 from offline.datasets.orders import append, merge
-from offline.datasets.reading import Block, find_files, read_blocks
-from offline.datasets.values import (
-    as_dictionary,
-    as_numbers,
-    as_text,
-    as_times,
-    coded,
-    constant,
-    mask,
-    too_long,
-    unfit_time,
-    zone,
-)
+from offline.datasets.source_files import Block, find_files, read_blocks
+from offline.datasets.times import as_times, unfit_time, zone
+from offline.datasets.values import as_dictionary, as_text, coded, constant, mask, too_long
 from offline.progress import OnProgress
 
 TYPES = {

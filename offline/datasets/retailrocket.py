@@ -25,18 +25,16 @@ from features.events import EVENT_TYPES, MAX_ID, PURCHASE, TYPE_CODES
 from offline.datasets.conversion import Sieve, Tally
 from offline.datasets.dataset import Dataset, codes, finish, ints, join, plain, repeated, short_ids
 from offline.datasets.orders import append, merge, with_ids
-from offline.datasets.reading import Block, find_files, read_blocks
+from offline.datasets.source_files import Block, find_files, read_blocks
+from offline.datasets.times import as_times, unfit_time, zone
 from offline.datasets.values import (
     as_dictionary,
     as_text,
-    as_times,
     coded,
     constant,
     mask,
     too_long,
-    unfit_time,
     without_point_zero,
-    zone,
 )
 from offline.progress import OnProgress
 

@@ -12,15 +12,17 @@ from typing import Any, Final, Literal, NamedTuple, cast
 import numpy as np
 import pandas as pd
 
-from offline.problems.dates import CLEAR_SHARE, LEAST_MONTHS, month_numbers, read_dates
 from offline.problems.errors import TableError
-from offline.problems.numbers import read_numbers
+from offline.problems.months import LEAST_MONTHS, month_numbers
+from offline.problems.text_columns import mostly_digits, read_dates, read_numbers
 from offline.problems.yes_no import are_yes_and_no, means_yes
 
 TableKind = Literal["numeric", "categorical", "boolean", "date", "identifier", "constant", "text"]
 #: What a user may call a column; the other kinds are only inferred.
 CHOICES: Final = ("numeric", "categorical", "boolean", "date", "identifier")
 
+#: Share of values that must read as dates (numbers) for the rest to be mistakes instead of categories.
+CLEAR_SHARE: Final = 0.95
 #: Beyond this many categories, most of them rare, a column of texts is no category.
 _MOST_CATEGORIES: Final = 200
 #: Whole numbers with at most this many distinct values can be codes.
@@ -160,7 +162,7 @@ def _dates(raw: pd.Series, *, strict: bool = False) -> tuple[pd.Series, str] | N
     if pd.api.types.is_datetime64_any_dtype(raw.dtype):
         return raw, "type of the file"
     known = raw.dropna()
-    if not strict and month_numbers(known) is not None:
+    if not strict and (month_numbers(known) is not None or mostly_digits(known)):
         return None
     values, how = read_dates(known)
     if not strict and values.notna().mean() < CLEAR_SHARE:

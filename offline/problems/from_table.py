@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 
 from offline.problems.columns import CUSTOMER_NAME, ColumnReading, check_choices, read_column
-from offline.problems.dates import month_numbers
 from offline.problems.duplicates import drop_duplicates
 from offline.problems.errors import TableError
 from offline.problems.holdout import UNKNOWN_YEAR
 from offline.problems.leaks import find_leaks
+from offline.problems.months import month_numbers
 from offline.problems.problem import Kind, Problem
-from offline.problems.reading import read_table
+from offline.problems.table_files import read_table
 from offline.problems.targets import Target, find_target
 
 _SESSION: Final = re.compile(r"(session|bounce|page|visit)", re.IGNORECASE)

@@ -76,4 +76,5 @@ def _moment(begin: pd.Timestamp, times: pd.Series) -> str:
 
 
 def _ms(length: pd.Timedelta) -> int:
-    return round(length.total_seconds() * 1000)
+    seconds: float = length.total_seconds()
+    return round(seconds * 1000)

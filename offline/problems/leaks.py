@@ -7,7 +7,7 @@ is reported with and without it:
 - a value that most rows have never goes with the positive class, in the whole table or from its first month up to
   some month: the column then is a condition of the target, not a hint (page values that an analytics tool
   computes from transactions, a discount booked with the order);
-- it is known from the documentation of a public data set.
+- it is known from the documentation of a public data set (`offline.problems.known`).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.tree import DecisionTreeClassifier
 
+from offline.problems.known import known_leaks
 from offline.problems.problem import Kind
 
 #: A column that alone reaches this AUC (of a small tree, cross-validated) is taken for a leak.
@@ -34,9 +35,6 @@ _LEAST_SHARE: Final = 0.5
 _FOLDS: Final = 3
 # A column is judged on at most this many rows; more would not change the verdict.
 _ROWS: Final = 50_000
-
-_SHOPPERS: Final = frozenset({"BounceRates", "ExitRates", "PageValues"})
-_PAGE_VALUES: Final = "the analytics tool computes it from the transactions that the pages led to"
 
 
 class _Condition(NamedTuple):
@@ -63,6 +61,7 @@ def find_leaks(
     if len(rows) > _ROWS:
         rows = np.sort(rng.choice(rows, _ROWS, replace=False))
     periods = _periods(columns)
+    documented = known_leaks(columns)
     found: dict[str, str] = {}
     for name in columns:
         reasons = []
@@ -78,8 +77,8 @@ def find_leaks(
                 f"{when}none of {condition.rows:,} {unit}s with {name} = {condition.value} is positive, "
                 f"{condition.expected:,.0f} were to be expected"
             )
-        if name == "PageValues" and set(columns) >= _SHOPPERS:
-            reasons.append(_PAGE_VALUES)
+        if name in documented:
+            reasons.append(documented[name])
         if reasons:
             found[name] = "; ".join(reasons)
     return found

@@ -11,7 +11,7 @@ import pandas as pd
 from features.durations import duration_rounded, duration_unit
 from features.state import DAY_MS
 from features.vector import COLUMNS
-from offline.problems.dates import month_numbers
+from offline.problems.months import month_numbers
 
 _UNITS = {column.name: column.unit for column in COLUMNS}
 _MEANINGS = {column.name: column.meaning for column in COLUMNS}

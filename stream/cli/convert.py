@@ -43,7 +43,9 @@ Timezone = Annotated[
 TimeFormat = Annotated[
     str | None,
     typer.Option(
-        metavar="FORMAT", help="Form of times that are neither ISO 8601 nor an epoch: '%d.%m.%Y %H:%M'."
+        metavar="FORMAT",
+        help="Form of times that are neither ISO 8601 nor an epoch, if the order of day and month is not found "
+        "out: '%d.%m.%Y %H:%M'.",
     ),
 ]
 Encoding = Annotated[str, typer.Option(metavar="NAME", help="Encoding of the CSV file.")]
@@ -119,8 +121,9 @@ def csv(  # noqa: PLR0917  (options of a command)
 ) -> None:
     """Any CSV or Parquet file with one row per event or order line, by naming its columns.
 
-    Times may be ISO 8601 with or without a zone, or an epoch (seconds or finer). Rows of one order_id become
-    one purchase.
+    Times may be ISO 8601 with or without a zone, an epoch (seconds or finer), or dates such as 03.02.2025 14:05;
+    prices may have a decimal comma. How a column was read is noted in the account. Rows of one order_id become one
+    purchase.
 
     **Examples**
 

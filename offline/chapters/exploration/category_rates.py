@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from offline.chapters.exploration.findings import Findings
 from offline.chapters.exploration.patterns import WEEKDAYS
 from offline.lab.statistics import wilson
-from offline.problems.dates import MONTHS
+from offline.problems.months import MONTHS
 from offline.problems.problem import Problem
 from offline.report.section import Picture
 from offline.report.small_multiples import small_multiples

@@ -376,7 +376,7 @@ def test_many_blocks_give_the_log_of_one(tmp_path: Path, seed: int, monkeypatch:
         for i in range(2000)
     ]
     expected = convert(tmp_path, HEAD + "".join(lines), MORE)
-    monkeypatch.setattr("offline.datasets.reading._BLOCK_BYTES", 512)
+    monkeypatch.setattr("offline.datasets.csv_files._BLOCK_BYTES", 512)
     small = convert(tmp_path, HEAD + "".join(lines), MORE)
     assert small.log() == expected.log()
     assert small.report == expected.report

@@ -10,11 +10,10 @@ import pytest
 
 from offline.problems import TableError, TableOptions, problem_from_table, read_problem_from_table
 from offline.problems.columns import read_column
-from offline.problems.dates import read_dates
 from offline.problems.holdout import hold_out
 from offline.problems.leaks import find_leaks
-from offline.problems.numbers import read_numbers
-from offline.problems.reading import read_table
+from offline.problems.table_files import read_table
+from offline.problems.text_columns import read_dates, read_numbers
 from tests.data_sets import data_set
 from tests.offline.lab.problems import visits, write_csv
 

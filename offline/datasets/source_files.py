@@ -1,33 +1,26 @@
-"""Reading CSV and Parquet files block by block, columns of CSV as text.
+"""Reading the files of a source, CSV or Parquet, block by block.
 
-Text is turned into numbers and times by `offline.datasets.values`, so that one bad value costs one row and
-not the file.
+Columns of CSV files are texts, those that stand for a missing value null. Texts are turned into numbers and times by
+`offline.datasets.numbers` and `offline.datasets.times`, so that one bad value costs one row and not the file.
 """
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
-import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from offline.datasets.conversion import DatasetError, Tally
+from offline.datasets.csv_files import CSV_SUFFIXES, UTF8, BrokenLine, clear_errors, csv_blocks, csv_layout
+from offline.datasets.missing import without_missing
 from offline.progress import OnProgress
 
-CSV_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz")
 PARQUET_SUFFIXES = (".parquet", ".pq")
-#: What stands for "no value" in a CSV file. Not "NA": it is Namibia, and a brand.
-NULLS = ("", "NULL", "null", "NaN", "nan", "None", "\\N")
-# A block bounds the memory of the text that is not yet converted, and is the longest line that can be read.
-_BLOCK_BYTES = 16 << 20
 _BLOCK_ROWS = 250_000
-_HEADER_BYTES = 1 << 20
 #: Why a line of a CSV file was passed over.
 BROKEN_LINE = "line with another number of fields than the header"
 
@@ -57,7 +50,7 @@ def find_files(path: Path, *extra_suffixes: str) -> list[Path]:
     Raises
     ------
     DatasetError
-        If there is no such file or folder, or no data file in it.
+        If the file or folder does not exist, or the folder has no data file.
     """
     suffixes = (*CSV_SUFFIXES, *PARQUET_SUFFIXES, *extra_suffixes)
     if path.is_dir():
@@ -72,12 +65,23 @@ def find_files(path: Path, *extra_suffixes: str) -> list[Path]:
     return [path]
 
 
-def column_names(file: Path, encoding: str = "utf8") -> list[str]:
+def column_names(file: Path, encoding: str = UTF8) -> list[str]:
     """Return the columns that a CSV or Parquet file has."""
-    if _is_parquet(file):
-        with _clear_errors(file):
-            return list(pq.ParquetFile(file).schema_arrow.names)
-    return _csv_header(file, encoding)[0]
+    if is_parquet(file):
+        return list(_parquet_schema(file).names)
+    return list(csv_layout(file, encoding).columns)
+
+
+def text_columns(file: Path, columns: Sequence[str]) -> list[str]:
+    """Return those of the columns that hold texts: all of a CSV file."""
+    if not is_parquet(file):
+        return list(columns)
+    schema = _parquet_schema(file)
+    return [
+        name
+        for name in columns
+        if name in schema.names and not pa.types.is_primitive(schema.field(name).type)
+    ]
 
 
 def check_columns(file: Path, wanted: Sequence[str], there: Sequence[str]) -> None:
@@ -103,7 +107,8 @@ def read_blocks(
     columns: Sequence[str],
     *,
     broken: Tally,
-    encoding: str = "utf8",
+    encoding: str = UTF8,
+    kept_words: Mapping[str, Collection[str]] | None = None,
     on_progress: OnProgress | None = None,
 ) -> Iterator[Block]:
     """Yield the wanted columns of all files, block by block.
@@ -118,13 +123,15 @@ def read_blocks(
         Counts CSV lines with more or fewer fields than the header; they don't count in row numbers.
     encoding
         Of the CSV files.
+    kept_words
+        By column: words that are values there, though they stand for a missing value elsewhere.
     on_progress
         Called with bytes read and bytes in all.
 
     Raises
     ------
     DatasetError
-        If a file cannot be read or lacks a column, or none has a row.
+        If a file cannot be read or lacks a column, or all of them together have no rows.
     """
     total = sum(file.stat().st_size for file in files)
     before, rows = 0, 0
@@ -134,11 +141,11 @@ def read_blocks(
         first_row = 1
         blocks = (
             _parquet_blocks(file, wanted)
-            if _is_parquet(file)
-            else _csv_blocks(file, wanted, broken, encoding)
+            if is_parquet(file)
+            else _text_blocks(file, wanted, broken, encoding, kept_words or {})
         )
         size = file.stat().st_size
-        with _clear_errors(file):
+        with clear_errors(file):
             for data, share in blocks:
                 rows += data.num_rows
                 if data.num_rows:
@@ -153,6 +160,16 @@ def read_blocks(
         raise DatasetError(f"{files[0].name} has no rows")
 
 
+def is_parquet(file: Path) -> bool:
+    """Say whether a file is Parquet, by its name."""
+    return file.name.lower().endswith(PARQUET_SUFFIXES)
+
+
+def _parquet_schema(file: Path) -> pa.Schema:
+    with clear_errors(file):
+        return pq.read_schema(file)
+
+
 def _parquet_blocks(file: Path, wanted: list[str]) -> Iterator[tuple[pa.RecordBatch, float]]:
     source = pq.ParquetFile(file)
     rows, done = max(source.metadata.num_rows, 1), 0
@@ -161,68 +178,19 @@ def _parquet_blocks(file: Path, wanted: list[str]) -> Iterator[tuple[pa.RecordBa
         yield batch.select(wanted), done / rows
 
 
-def _csv_blocks(
-    file: Path, wanted: list[str], broken: Tally, encoding: str
+def _text_blocks(
+    file: Path, wanted: list[str], broken: Tally, encoding: str, kept_words: Mapping[str, Collection[str]]
 ) -> Iterator[tuple[pa.RecordBatch, float]]:
-    def skip(row: pacsv.InvalidRow) -> str:
+    def count(line: BrokenLine) -> Literal["skip", "error"]:
         if broken.strict:
             return "error"
         broken.add(
             BROKEN_LINE,
             1,
-            f"{file.name}: {row.text[:60]!r} has {row.actual_columns} fields, "
-            f"expected {row.expected_columns}",
+            f"{file.name}: {line.text[:60]!r} has {line.values} fields, expected {line.expected}",
         )
         return "skip"
 
-    size = max(file.stat().st_size, 1)
-    with pa.OSFile(str(file)) as raw:
-        stream = pa.CompressedInputStream(raw, "gzip") if file.name.lower().endswith(".gz") else raw
-        reader = pacsv.open_csv(
-            stream,
-            read_options=pacsv.ReadOptions(block_size=_BLOCK_BYTES, encoding=encoding),
-            parse_options=pacsv.ParseOptions(
-                delimiter=_csv_header(file, encoding)[1], newlines_in_values=True, invalid_row_handler=skip
-            ),
-            convert_options=pacsv.ConvertOptions(
-                include_columns=wanted,
-                column_types=dict.fromkeys(wanted, pa.string()),
-                null_values=list(NULLS),
-                strings_can_be_null=True,
-            ),
-        )
-        for batch in reader:
-            yield batch, min(raw.tell() / size, 1.0)
-
-
-def _csv_header(file: Path, encoding: str) -> tuple[list[str], str]:
-    opener = gzip.open if file.name.lower().endswith(".gz") else open
-    with _clear_errors(file), opener(file, "rb") as stream:
-        head = stream.read(_HEADER_BYTES)
-    # The rest may end within a character; only the first record is looked at.
-    text = head.decode("utf-8-sig" if encoding in ("utf8", "utf-8") else encoding, errors="replace")
-    first = text.splitlines()[0] if text.strip() else ""
-    if not first:
-        raise DatasetError(f"{file.name} is empty: expected a header line with the names of the columns")
-    separator = max(",;\t|", key=first.count)
-    return next(csv.reader(io.StringIO(text), delimiter=separator)), separator
-
-
-def _is_parquet(file: Path) -> bool:
-    return file.name.lower().endswith(PARQUET_SUFFIXES)
-
-
-class _clear_errors:  # noqa: N801  (used like a function)
-    """Turn what the readers raise into one line that names the file."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, pa.ArrowException | OSError | EOFError | UnicodeDecodeError):
-            line = str(error).splitlines()[0] if str(error) else type(error).__name__
-            hint = "; name its encoding, e.g. latin1, or save it as UTF-8" if "UTF8" in line else ""
-            raise DatasetError(f"cannot read {self._file.name}: {line}{hint}") from error
+    for batch, share in csv_blocks(file, csv_layout(file, encoding), wanted, count):
+        columns = [without_missing(batch.column(name), kept_words.get(name, ())) for name in wanted]
+        yield pa.RecordBatch.from_arrays(columns, names=wanted), share

@@ -1,0 +1,106 @@
+"""How the values of a mapped file are written, decided for whole columns in a first pass over its files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from offline.datasets.conversion import Tally
+from offline.datasets.dates import DateSigns
+from offline.datasets.missing import are_country_codes
+from offline.datasets.numbers import PLAIN_NUMBERS, NumberSigns, number_signs
+from offline.datasets.source_files import OnProgress, read_blocks, text_columns
+from offline.datasets.times import time_signs
+
+#: Fields of an event that are numbers.
+NUMBER_FIELDS: Final = ("price", "value", "quantity")
+
+
+@dataclass
+class ColumnForms:
+    """What the values of the columns tell of their forms.
+
+    Attributes
+    ----------
+    numbers
+        By field of `NUMBER_FIELDS`.
+    dates
+        Of the times.
+    country_codes
+        Whether countries are codes of two letters; None if there are no countries.
+    """
+
+    numbers: dict[str, NumberSigns] = field(
+        default_factory=lambda: {name: NumberSigns() for name in NUMBER_FIELDS}
+    )
+    dates: DateSigns = field(default_factory=DateSigns)
+    country_codes: bool | None = None
+
+    def add(self, name: str, values: pa.Array) -> None:
+        """Look at a block of the column for a field."""
+        if name in self.numbers:
+            self.numbers[name] += number_signs(values)
+        elif name == "event_time":
+            self.dates += time_signs(values)
+        elif pc.count(values).as_py():
+            self.country_codes = self.country_codes is not False and are_country_codes(values)
+
+    def note(self, notes: Tally, columns: Mapping[str, str]) -> None:
+        """Note the forms that are not the plain ones, each with the number of values written like that."""
+        dates = self.dates.form()
+        if dates.day_first is not None:
+            notes.add(f"column {columns['event_time']!r} is read as {dates}", self.dates.texts)
+        for name, signs in self.numbers.items():
+            form = signs.form()
+            if form != PLAIN_NUMBERS:
+                notes.add(f"column {columns[name]!r} is read as {form}", signs.texts)
+
+
+def survey(
+    files: Sequence[Path],
+    columns: Mapping[str, str],
+    *,
+    encoding: str,
+    time_format: str | None,
+    on_progress: OnProgress | None = None,
+) -> ColumnForms:
+    """Look at all values of the columns whose form is to be decided.
+
+    Parameters
+    ----------
+    files, encoding
+        As for `read_blocks`.
+    columns
+        Name of the column for each field.
+    time_format
+        The form of times if it was given; then nothing is decided about them.
+    on_progress
+        Called with bytes read and bytes in all.
+    """
+    fields = [*NUMBER_FIELDS, "country", *([] if time_format else ["event_time"])]
+    wanted = {name: columns[name] for name in fields if name in columns}
+    forms = ColumnForms()
+    written = [file for file in files if text_columns(file, list(wanted.values()))]
+    if not written:
+        return forms
+    for block in read_blocks(
+        written, list(wanted.values()), broken=Tally(), encoding=encoding, on_progress=on_progress
+    ):
+        for name, column in wanted.items():
+            forms.add(name, block.data.column(column))
+    return forms
+
+
+def two_passes(on_progress: OnProgress | None) -> tuple[OnProgress | None, OnProgress | None]:
+    """Return what the first and the second of two passes call, each half of the progress."""
+    if on_progress is None:
+        return None, None
+    return (
+        lambda done, total: on_progress(done // 2, total),
+        lambda done, total: on_progress((total + done) // 2, total),
+    )

@@ -1,0 +1,218 @@
+"""Texts as numbers: decimal points and commas, separators of thousands, units; one reading for a whole column.
+
+=======================  ==================  ==================
+text                     decimal point       decimal comma
+=======================  ==================  ==================
+``1.5``                  1.5                 not a number
+``1,5``                  not a number        1.5
+``1,234.50``             1234.5              not a number
+``1.234,50``             not a number        1234.5
+``1.234``                1.234               1234
+``1,234``                1234                1.234
+``1 234`` or ``1'234``   1234                1234
+``19,90 €``                                  19.9
+``$19.90``               19.9
+=======================  ==================  ==================
+
+A column has a decimal comma if more of its values can only be read with a comma (``1,5``, ``1.234,50``) than only
+with a point (``1.5``, ``1,234.5``); otherwise it has a decimal point. A unit is read if all units in the column are
+the same one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from offline.datasets.values import Bools, as_text, mask
+
+Floats = NDArray[np.float64]
+
+_UNITS: Final = r"€|\$|£|¥|%|EUR|USD|GBP|CHF"
+_WITH_UNIT: Final = rf"^(?P<before>{_UNITS})?\s*(?P<number>[+-]?[\d.,' ]*\d)\s*(?P<after>{_UNITS})?$"
+_SPACES: Final = "[\u00a0\u202f]"
+_PLAIN: Final = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
+# With commas: 1.234,56 or 0,5 or 1.234 (which then are thousands); with points: 1,234.56 and 1 234.56.
+_COMMA_NUMBER: Final = r"^[+-]?(?:\d+|\d{1,3}(?:[. ']\d{3})+)(?:,\d+)?$"
+_POINT_NUMBER: Final = r"^[+-]?(?:\d{1,3}(?:[, ']\d{3})+)(?:\.\d+)?$"
+# 0,5 and 12,50 can only be decimals, 1,234 could be a thousand; 1.5 and 1,234.5 speak for the point.
+_SURE_COMMA: Final = r"^[+-]?(?:\d{1,3}(?:[. ']\d{3})+,\d+|\d+,(?:\d{1,2}|\d{4,})|0,\d+|\d{4,},\d+)$"
+_SURE_POINT: Final = r"^[+-]?(?:\d{1,3}(?:,\d{3})+\.\d+|\d+\.(?:\d{1,2}|\d{4,})|0\.\d+|\d{4,}\.\d+)$"
+
+
+@dataclass(frozen=True, slots=True)
+class NumberForm:
+    """How the numbers of a column are written.
+
+    Attributes
+    ----------
+    comma
+        Whether the decimal sign is a comma.
+    grouped
+        Whether commas stand between thousands.
+    unit
+        What stands before or after the numbers, e.g. a currency sign; empty if nothing does.
+    """
+
+    comma: bool = False
+    grouped: bool = False
+    unit: str = ""
+
+    def __str__(self) -> str:
+        if self.comma:
+            how = "numbers with a decimal comma"
+        else:
+            how = "numbers, commas between thousands" if self.grouped else "numbers"
+        return f"{how}, in {self.unit}" if self.unit else how
+
+
+PLAIN_NUMBERS: Final = NumberForm()
+
+
+@dataclass(frozen=True, slots=True)
+class NumberSigns:
+    """What the values of a column tell of their form; those of several blocks are added.
+
+    Attributes
+    ----------
+    by_unit
+        For each unit (empty: none): how many values can only have a decimal comma, how many only a decimal point,
+        and how many have commas between thousands.
+    texts
+        How many values that are not plain numbers there are for each unit.
+    """
+
+    by_unit: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    texts: int = 0
+
+    def __add__(self, other: NumberSigns) -> NumberSigns:
+        both = dict(self.by_unit)
+        for unit, counts in other.by_unit.items():
+            both[unit] = both[unit] + counts if unit in both else counts
+        return NumberSigns(both, self.texts + other.texts)
+
+    def form(self) -> NumberForm:
+        """Return the form of the column."""
+        units = [unit for unit in self.by_unit if unit]
+        unit = units[0] if len(units) == 1 and " " not in units[0] else ""
+        comma, point, grouped = sum(
+            (self.by_unit[name] for name in {"", unit} if name in self.by_unit), np.zeros(3, np.int64)
+        )
+        by_comma = bool(comma > point)
+        return NumberForm(by_comma, bool(grouped) and not by_comma, unit)
+
+
+def number_signs(values: pa.Array) -> NumberSigns:
+    """Collect what a column, or a block of it, tells of the form of its numbers.
+
+    Examples
+    --------
+    >>> str(number_signs(pa.array(["1.234,50 €", "7,25 €", "1.000 €"])).form())
+    'numbers with a decimal comma, in €'
+    >>> str(number_signs(pa.array(["1,234", "5"])).form())
+    'numbers, commas between thousands'
+    """
+    if not is_text(values):
+        return NumberSigns()
+    counted = pc.value_counts(pc.drop_null(_cleaned(values)))
+    texts, weights = counted.field(0), counted.field(1).to_numpy()
+    plain = mask(pc.match_substring_regex(texts, _PLAIN))
+    signs = NumberSigns({"": _signs(texts.filter(pa.array(plain)), weights[plain])})
+    if plain.all():
+        return signs
+    texts, weights = texts.filter(pa.array(~plain)), weights[~plain]
+    numbers, units = _split(texts)
+    for unit in np.unique(units):
+        here = units == unit
+        found = _signs(numbers.filter(pa.array(here)), weights[here])
+        signs += NumberSigns({str(unit): found}, int(weights[here].sum()))
+    return signs
+
+
+def as_numbers(values: pa.Array, form: NumberForm = PLAIN_NUMBERS) -> tuple[Floats, Bools]:
+    """Return a column as floats (null: NaN), and a mark for every value that is not a finite number.
+
+    Parameters
+    ----------
+    values
+        Numbers, or texts.
+    form
+        How the numbers are written, if the values are texts.
+
+    Examples
+    --------
+    >>> as_numbers(pa.array(["1.5", None, "free"]))
+    (array([1.5, nan, nan]), array([False, False,  True]))
+    >>> as_numbers(pa.array(["1.234,50 €", "1,5"]), NumberForm(comma=True, unit="€"))[0].tolist()
+    [1234.5, 1.5]
+    """
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    there = ~mask(pc.is_null(values, nan_is_null=True))
+    if is_text(values):
+        numbers = _read(_cleaned(values), form)
+    else:
+        try:
+            numbers = np.asarray(
+                values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float64
+            )
+        except pa.ArrowException:  # dates, lists and the like
+            numbers = np.full(len(values), np.nan)
+    bad = there & ~np.isfinite(numbers)
+    return np.where(np.isfinite(numbers), numbers, np.nan), bad
+
+
+def is_text(values: pa.Array) -> bool:
+    """Say whether a column holds texts."""
+    kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _cleaned(values: pa.Array) -> pa.Array:
+    return pc.utf8_trim_whitespace(pc.replace_substring_regex(as_text(values), _SPACES, " "))
+
+
+def _signs(texts: pa.Array, weights: NDArray[np.int64]) -> NDArray[np.int64]:
+    grouped = mask(pc.match_substring_regex(texts, _POINT_NUMBER)) & mask(pc.match_substring(texts, ","))
+    marks = (
+        mask(pc.match_substring_regex(texts, _SURE_COMMA)),
+        mask(pc.match_substring_regex(texts, _SURE_POINT)),
+        grouped,
+    )
+    return np.array([int(weights[mark].sum()) for mark in marks], dtype=np.int64)
+
+
+def _split(texts: pa.Array) -> tuple[pa.Array, NDArray[np.object_]]:
+    """Return texts without their unit, and the unit of each; a text with two units has both, with a space between."""
+    parts = pc.extract_regex(texts, _WITH_UNIT)
+    before, number, after = (pc.fill_null(pc.struct_field(parts, at), "") for at in range(3))
+    units = pc.utf8_trim_whitespace(pc.binary_join_element_wise(before, after, pa.scalar(" ", before.type)))
+    bare = pc.or_(pc.equal(units, ""), pc.match_substring(units, " "))
+    return pc.if_else(bare, texts, number), np.asarray(units.to_numpy(zero_copy_only=False), dtype=object)
+
+
+def _read(texts: pa.Array, form: NumberForm) -> Floats:
+    if form == PLAIN_NUMBERS:
+        try:
+            return np.asarray(texts.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
+        except pa.ArrowException:
+            pass  # some are not plain: value by value
+    if form.unit:
+        numbers, units = _split(texts)
+        texts = pc.if_else(pa.array(units == form.unit), numbers, texts)
+    if form.comma:
+        fits = pc.match_substring_regex(texts, _COMMA_NUMBER)
+        cleaned = pc.replace_substring(pc.replace_substring_regex(texts, "[. ']", ""), ",", ".")
+        texts = pc.if_else(fits, cleaned, pa.scalar(None, texts.type))
+    else:
+        grouped = pc.match_substring_regex(texts, _POINT_NUMBER)
+        texts = pc.if_else(grouped, pc.replace_substring_regex(texts, "[, ']", ""), texts)
+    plain = pc.match_substring_regex(texts, _PLAIN)
+    texts = pc.if_else(plain, texts, pa.scalar(None, texts.type))
+    return np.asarray(texts.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)

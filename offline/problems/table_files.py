@@ -1,0 +1,141 @@
+"""Read a table from CSV or Parquet without guessing: values of CSV files stay texts until their column is judged.
+
+Files of CSV are parsed, and words for missing values taken, as for logs (`offline.datasets`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, Literal
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from offline.datasets import DatasetError
+from offline.datasets.csv_files import (
+    CSV_SUFFIXES,
+    BrokenLine,
+    CsvLayout,
+    clear_errors,
+    csv_blocks,
+    csv_layout,
+    detect_encoding,
+    place_of_broken_line,
+)
+from offline.datasets.missing import COUNTRY_NAME, NAMIBIA, are_country_codes, without_missing
+from offline.datasets.source_files import PARQUET_SUFFIXES
+from offline.datasets.values import as_text
+from offline.problems.errors import TableError
+
+_OF_LOGS: Final = frozenset({"event_id", "type", "customer_id", "event_time"})
+
+
+def is_event_log(path: str | Path) -> bool:
+    """Say whether a file is an event log, by the columns that every log has; one may be missing by mistake."""
+    path = Path(path)
+    if not path.name.lower().endswith(PARQUET_SUFFIXES) or not path.is_file():
+        return False
+    try:
+        names = set(pq.read_schema(path).names)
+    except pa.ArrowInvalid:
+        return False
+    return len(_OF_LOGS & names) >= len(_OF_LOGS) - 1
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read a table; row ``i`` of the frame is row ``i + 1`` of the table, its header not counted.
+
+    Returns
+    -------
+    pandas.DataFrame
+        From CSV: texts, missing ones as None. From Parquet: the types of the file.
+
+    Raises
+    ------
+    TableError
+        If the file does not exist, is neither CSV nor Parquet or has no rows, if a row has too many or too few values,
+        or if two columns have the same name.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise TableError(f"there is no table at {path}: name a CSV or Parquet file")
+    name = path.name.lower()
+    if name.endswith(PARQUET_SUFFIXES):
+        frame = _parquet(path)
+    elif name.endswith(CSV_SUFFIXES):
+        try:
+            frame = _csv(path)
+        except DatasetError as error:
+            raise TableError(str(error)) from error
+    else:
+        raise TableError(f"{path}: cannot tell its format: name it .csv, .tsv, .txt (also .gz) or .parquet")
+    if not len(frame):
+        raise TableError(f"{path} has no rows")
+    return frame
+
+
+def _parquet(path: Path) -> pd.DataFrame:
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise TableError(f"{path} is not a Parquet file: {error}") from None
+    nested = [field.name for field in table.schema if pa.types.is_nested(field.type)]
+    if nested:
+        raise TableError(f"{path}: column {nested[0]!r} holds lists or records: make plain columns of it")
+    frame = table.to_pandas()
+    # Dictionaries are an encoding of the file, not a judgement of the column.
+    return frame.astype(
+        {name: object for name, kind in frame.dtypes.items() if isinstance(kind, pd.CategoricalDtype)}
+    )
+
+
+def _csv(path: Path) -> pd.DataFrame:
+    layout = csv_layout(path, detect_encoding(path))
+    names = layout.columns
+    for at, name in enumerate(names):
+        if not name:
+            raise TableError(f"{path}: column {at + 1} of the header has no name")
+        if name in names[:at]:
+            raise TableError(f"{path}: the header names {name!r} twice")
+    table = _read(path, layout)
+    return pd.DataFrame({name: _texts(name, table.column(name)) for name in names}, dtype=object)
+
+
+def _read(path: Path, layout: CsvLayout) -> pa.Table:
+    """Return all columns; a row with other than one value for each column is refused, as its values may be shifted."""
+    broken: list[BrokenLine] = []
+
+    def refuse(line: BrokenLine) -> Literal["error"]:
+        broken.append(line)
+        return "error"
+
+    schema = pa.schema([(name, pa.string()) for name in layout.columns])
+    with clear_errors(path):
+        try:
+            blocks = [block for block, _ in csv_blocks(path, layout, layout.columns, refuse)]
+        except pa.ArrowInvalid:
+            if not broken:
+                raise
+            raise _uneven(path, layout, broken[0]) from None
+    return pa.Table.from_batches(blocks, schema)
+
+
+def _texts(name: str, column: pa.ChunkedArray) -> pd.Series:
+    texts = column.combine_chunks()
+    countries = COUNTRY_NAME.search(name) and are_country_codes(texts)
+    texts = as_text(without_missing(texts, {NAMIBIA} if countries else ()))
+    return pd.Series(texts.to_numpy(zero_copy_only=False), dtype=object)
+
+
+def _uneven(path: Path, layout: CsvLayout, line: BrokenLine) -> TableError:
+    names, count, where = layout.columns, line.values, str(path)
+    if (place := place_of_broken_line(path, layout)) is not None:
+        row, number, count = place
+        where = f"{path}: row {row} (line {number})"
+    values = f"{where} has {count} value{'' if count == 1 else 's'}"
+    if count > len(names):
+        return TableError(
+            f"{values}, the header names {len(names)} columns: quote values that hold the delimiter"
+        )
+    return TableError(f"{values}, so none for column {names[count]!r}: write a delimiter for every column")
