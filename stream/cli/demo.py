@@ -19,18 +19,23 @@ _HOTTEST = 12
 Data = Annotated[
     Path | None,
     typer.Option(
-        "--data", metavar="LOG", help="Train on this log's beginning and stream it, instead of simulating."
+        "--data",
+        metavar="LOG",
+        help="Use this log instead of simulating: train on its beginning and stream it.",
     ),
 ]
 Horizon = Annotated[
     str | None,
     typer.Option(
-        metavar="DURATION", help="How far the prediction looks: 30m, 12h, 30d. Default: INTENT_HORIZON, 30m."
+        metavar="DURATION",
+        help="How far the prediction looks ahead: 30m, 12h, 30d. Default: INTENT_HORIZON, 30m.",
     ),
 ]
-Customers = Annotated[int, typer.Option(min=100, metavar="N", help="Simulated customers that are streamed.")]
-Days = Annotated[int, typer.Option(min=2, metavar="N", help="Days that are simulated.")]
-Seed = Annotated[int, typer.Option(min=0, metavar="N", help="Of the simulation and of the training.")]
+Customers = Annotated[
+    int, typer.Option(min=100, metavar="N", help="Number of simulated customers to stream.")
+]
+Days = Annotated[int, typer.Option(min=2, metavar="N", help="Number of days to simulate.")]
+Seed = Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the simulation and of the training.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 
 
@@ -47,17 +52,19 @@ def demo(
     seed: Seed = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Simulate or read a log, train, stream it through a real Kafka and a real Redis, show who is about to buy.
+    """Run the whole system once, on simulated customers.
 
-    Needs neither Java nor Docker. Simulated customers come from a shop whose best possible score is known exactly,
-    so the summary says how much of it was reached; the network is trained on other customers than those streamed.
-    Quality is judged on what was streamed after the training period and its embargo.
+    Simulates a log (or reads one), trains, streams the log through a real Kafka and a real Redis, and shows who is
+    most likely to buy. Needs neither Java nor Docker.
 
-    **Examples**
+    The best possible score of a simulated customer is known exactly, so the summary says how much of it was reached.
+    The models are trained on other customers than those streamed, and tested on events after the training period.
 
-    - `intent demo`
-    - `intent demo --customers 2000 --json`
-    - `intent demo --data online-retail.parquet --horizon 30d`
+    Examples
+    --------
+    - `intent demo`: run the demo
+    - `intent demo --customers 2000 --json`: run a small demo; print the summary as JSON
+    - `intent demo --data online-retail.parquet --horizon 30d`: use your own log
     """
     from tempfile import TemporaryDirectory
 
@@ -165,7 +172,7 @@ def _show(streamed: DemoRun, summary: dict[str, Any], horizon_seconds: float) ->
     for score in streamed.scores:
         if score.customer_id not in latest or score.as_of >= latest[score.customer_id].as_of:
             latest[score.customer_id] = score
-    table = Table(title=f"The hottest customers: who is about to buy within {horizon}")
+    table = Table(title=f"Most likely to buy within {horizon}")
     for name, justify in (("customer", "left"), ("intent", "right"), ("band", "left"), ("segment", "left"),
                           ("action", "left"), ("as of (UTC)", "left")):  # fmt: skip
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
@@ -188,7 +195,7 @@ def _caption(summary: dict[str, Any]) -> str | None:
     """Return what a newcomer cannot guess of the summary."""
     if summary["share"] is None:
         return None
-    return "share: of the best possible AUC above .5, how much was reached"
+    return "share: part of the best possible AUC above .5 that was reached"
 
 
 def _minute(ms: int) -> str:
