@@ -8,8 +8,13 @@ from typing import Annotated
 
 import typer
 
+from stream.cli import checks
+
 Output = Annotated[
-    Path, typer.Option("--output", "-o", metavar="LOG", help="The event log to write (Parquet).")
+    Path,
+    typer.Option(
+        "--output", "-o", metavar="LOG", callback=checks.output_file, help="The event log to write (Parquet)."
+    ),
 ]
 Since = Annotated[
     str | None,
@@ -72,7 +77,7 @@ def _moment(text: str) -> int:
         try:
             return time.time_ns() // 1_000_000 - parse_duration(text) // timedelta(milliseconds=1)
         except IntentError:
-            raise IntentError(
-                f"invalid time {text!r} for --since: use 2026-03-01T12:00:00Z, 2026-03-01 or 7d"
+            raise typer.BadParameter(
+                f"invalid time {text!r}: use 2026-03-01T12:00:00Z, 2026-03-01 or 7d", param_hint="'--since'"
             ) from None
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)

@@ -8,12 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stream.cli import checks
+
 if TYPE_CHECKING:
     from offline.datasets import Conversion, Dataset
 
-Source = Annotated[Path, typer.Argument(metavar="PATH", help="A file, or a folder of files.")]
+Source = Annotated[
+    Path, typer.Argument(metavar="PATH", callback=checks.existing_path, help="A file, or a folder of files.")
+]
 Output = Annotated[
-    Path, typer.Option("--output", "-o", metavar="LOG", help="The event log to write (Parquet).")
+    Path,
+    typer.Option(
+        "--output", "-o", metavar="LOG", callback=checks.output_file, help="The event log to write (Parquet)."
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")]
 Columns = Annotated[
@@ -44,7 +51,9 @@ TimeFormat = Annotated[
         metavar="FORMAT", help="Format of times that are neither ISO 8601 nor an epoch: '%d.%m.%Y %H:%M'."
     ),
 ]
-Encoding = Annotated[str, typer.Option(metavar="NAME", help="Encoding of the CSV file.")]
+Encoding = Annotated[
+    str, typer.Option(metavar="NAME", callback=checks.encoding, help="Encoding of the CSV file.")
+]
 Strict = Annotated[
     bool, typer.Option("--strict", help="Stop at the first invalid value instead of dropping its row.")
 ]

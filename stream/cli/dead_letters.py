@@ -129,10 +129,11 @@ def replay(
 
 def _known(reason: str | None) -> str | None:
     from features.events import Reason as Known
-    from features.exceptions import IntentError
 
     if reason is not None and reason not in set(Known):
-        raise IntentError(f"unknown reason {reason!r}: use {', '.join(Known)}")
+        raise typer.BadParameter(
+            f"unknown reason {reason!r}: use {', '.join(Known)}", param_hint="'--reason'"
+        )
     return reason
 
 

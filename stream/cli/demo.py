@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stream.cli import checks
+
 if TYPE_CHECKING:
     from offline.training.streamed import StreamQuality
     from stream.demo import DemoRun
@@ -21,6 +23,7 @@ Data = Annotated[
     typer.Option(
         "--data",
         metavar="LOG",
+        callback=checks.existing_log,
         help="Use this log instead of simulating: train on its beginning and stream it.",
     ),
 ]
@@ -28,6 +31,7 @@ Horizon = Annotated[
     str | None,
     typer.Option(
         metavar="DURATION",
+        callback=checks.duration,
         help="How far the prediction looks ahead: 30m, 12h, 30d. Default: INTENT_HORIZON, 30m.",
     ),
 ]

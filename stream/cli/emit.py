@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stream.cli import checks
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from contextlib import AbstractContextManager
@@ -17,6 +19,7 @@ File = Annotated[
     Path,
     typer.Argument(
         metavar="FILE",
+        callback=checks.existing_file_or_stdin,
         help="Events, one JSON object per line; - reads standard input.",
     ),
 ]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stream.cli import checks
 from stream.cli.train import Horizon, LabelStart
 
 if TYPE_CHECKING:
@@ -14,10 +15,21 @@ if TYPE_CHECKING:
 
 Log = Annotated[
     Path,
-    typer.Argument(metavar="LOG", help="The event log (Parquet), of any size, in order of arrival."),
+    typer.Argument(
+        metavar="LOG",
+        callback=checks.existing_log,
+        help="The event log (Parquet), of any size, in order of arrival.",
+    ),
 ]
 Output = Annotated[
-    Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the examples, new or empty.")
+    Path,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="DIR",
+        callback=checks.output_folder,
+        help="Folder for the examples, new or empty.",
+    ),
 ]
 Buckets = Annotated[
     int | None,

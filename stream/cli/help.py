@@ -155,7 +155,6 @@ def _print_examples(examples: list[Example]) -> None:
         console.print()
         console.print(Text(f"   # {example.purpose}", "dim"), soft_wrap=True)
         console.print(Text(f"   {example.command}", "cyan"), soft_wrap=True)
-    console.print()
 
 
 def _print_misuse(error: TyperException) -> None:
@@ -164,6 +163,7 @@ def _print_misuse(error: TyperException) -> None:
     if type(error).__name__ == "NoArgsIsHelpError":
         return  # the help has been printed
     path = "intent" if context is None else context.command_path
-    message = " ".join(error.format_message().split()).rstrip(".")
-    see = f"; see `{path} --help`" if error.exit_code == _MISUSE else ""
-    print(f"{path}: {message[:1].lower()}{message[1:]}{see}", file=sys.stderr)
+    message = " ".join(error.format_message().replace("Value error, ", "").split())
+    end = "" if message.endswith((".", "?")) else "."
+    see = f" See `{path} --help`." if error.exit_code == _MISUSE else ""
+    print(f"{path}: {message[:1].lower()}{message[1:]}{end}{see}", file=sys.stderr)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stream.cli import checks
+
 if TYPE_CHECKING:
     from offline.chapters.workspace import Workspace
     from offline.problems import TableOptions
@@ -43,17 +45,28 @@ Input = Annotated[
     Path,
     typer.Argument(
         metavar="LOG_OR_TABLE",
+        callback=checks.existing_file,
         help="An event log (from intent convert, archive or simulate), or a table with one row per customer or session "
         "(CSV, Parquet).",
     ),
 ]
 Log = Annotated[
     Path,
-    typer.Argument(metavar="LOG", help="An event log (Parquet) from intent convert, archive or simulate."),
+    typer.Argument(
+        metavar="LOG",
+        callback=checks.existing_log,
+        help="An event log (Parquet) from intent convert, archive or simulate.",
+    ),
 ]
 Output = Annotated[
     Path,
-    typer.Option("--output", "-o", metavar="DIR", help="Folder for pages and figures; created if missing."),
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="DIR",
+        callback=checks.output_folder,
+        help="Folder for pages and figures; created if missing.",
+    ),
 ]
 Target = Annotated[
     str | None,
@@ -259,7 +272,6 @@ def _workspace(
         seed=seed,
         quick=quick,
     )
-    _check_places(path, output)
     return Workspace(path, output, options)
 
 
@@ -271,18 +283,3 @@ def _milliseconds(horizon: str) -> int:
         return round(parse_duration(horizon).total_seconds() * 1000)
     except SettingsError as error:
         raise typer.BadParameter(str(error), param_hint="--horizon") from None
-
-
-def _check_places(path: Path, output: Path) -> None:
-    """Refuse what nothing can be read from, and a folder that nothing can be written to, before hours of work."""
-    import os
-
-    if not path.exists():
-        raise typer.BadParameter(
-            f"{path} does not exist: name an event log or a table", param_hint="LOG_OR_TABLE"
-        )
-    there = next(place for place in (output, *output.absolute().parents) if place.exists())
-    if not there.is_dir():
-        raise typer.BadParameter(f"{there} is a file: name a folder", param_hint="--output")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise typer.BadParameter(f"{there} is not writable: name another folder", param_hint="--output")

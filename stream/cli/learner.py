@@ -55,6 +55,6 @@ def learner(bundle: BundleFolder = None, start_over: StartOver = False, verbose:
         from stream.exceptions import SettingsError
 
         raise SettingsError(
-            f"learning needs the package {error.name}: run `pip install 'purchase-intent[learn]'`"
+            f"learning needs {error.name}: install it with `pip install 'purchase-intent[learn]'`"
         ) from None
     asyncio.run(learn(settings, start_over=start_over))

@@ -47,7 +47,8 @@ def recommend(workspace: Workspace, write: Write = False, bundle: Bundle = None)
     """
     if write and bundle is None:
         raise typer.BadParameter(
-            "--write needs the bundle whose segments get the offers: add --bundle DIR", param_hint="--bundle"
+            "--write needs the bundle whose segments get the offers: add --bundle DIR",
+            param_hint="'--bundle'",
         )
     found = run_one("recommendations", workspace)
     if not (write and bundle):

@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stream.cli import checks
+
 if TYPE_CHECKING:
     from stream.logs.overtaken import Overtaken
     from stream.settings import Settings
 
-Log = Annotated[Path, typer.Argument(metavar="LOG", help="An event log (Parquet).")]
+Log = Annotated[
+    Path, typer.Argument(metavar="LOG", callback=checks.existing_log, help="An event log (Parquet).")
+]
 Speed = Annotated[
     str,
     typer.Option(

@@ -7,12 +7,26 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stream.cli import checks
+
 if TYPE_CHECKING:
     from stream.scoring.score_log import ScoredLog
 
-Log = Annotated[Path, typer.Argument(metavar="LOG", help="An event log (Parquet) in order of arrival.")]
+Log = Annotated[
+    Path,
+    typer.Argument(
+        metavar="LOG", callback=checks.existing_log, help="An event log (Parquet) in order of arrival."
+    ),
+]
 Output = Annotated[
-    Path, typer.Option("--output", "-o", metavar="SCORES", help="The file of scores to write (Parquet).")
+    Path,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="SCORES",
+        callback=checks.output_file,
+        help="The file of scores to write (Parquet).",
+    ),
 ]
 BundleFolder = Annotated[
     Path | None,
@@ -29,7 +43,10 @@ Partitions = Annotated[
 States = Annotated[
     Path | None,
     typer.Option(
-        "--states", metavar="FILE", help="Also write each customer's state after the last event (Parquet)."
+        "--states",
+        metavar="FILE",
+        callback=checks.output_file,
+        help="Also write each customer's state after the last event (Parquet).",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")]

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stream.cli import checks
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -37,18 +39,27 @@ Seed = Annotated[
     ),
 ]
 Output = Annotated[
-    Path, typer.Option("--output", "-o", metavar="LOG", help="The event log to write (Parquet).")
+    Path,
+    typer.Option(
+        "--output", "-o", metavar="LOG", callback=checks.output_file, help="The event log to write (Parquet)."
+    ),
 ]
 OracleFile = Annotated[
     Path | None,
     typer.Option(
         "--oracle",
         metavar="FILE",
+        callback=checks.output_file,
         help="Also write the exact probability of a purchase within the horizon of each event (Parquet).",
     ),
 ]
 Horizon = Annotated[
-    str, typer.Option(metavar="DURATION", help="How far the prediction looks ahead: 30m, 12h, PT30M.")
+    str,
+    typer.Option(
+        metavar="DURATION",
+        callback=checks.duration,
+        help="How far the prediction looks ahead: 30m, 12h, PT30M.",
+    ),
 ]
 SaleChoice = Annotated[
     SaleName | None,

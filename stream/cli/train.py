@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stream.cli import checks
+
 if TYPE_CHECKING:
     from features.bundle import Manifest
     from features.segments import Segmenter
@@ -32,14 +34,22 @@ class Start(StrEnum):
 Log = Annotated[
     Path,
     typer.Argument(
-        metavar="LOG|FOLDER", help="The event log (Parquet), or a folder of examples from `intent examples`."
+        metavar="LOG|FOLDER",
+        callback=checks.existing_path,
+        help="The event log (Parquet), or a folder of examples from `intent examples`.",
     ),
 ]
-Output = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the bundle.")]
+Output = Annotated[
+    Path,
+    typer.Option(
+        "--output", "-o", metavar="DIR", callback=checks.output_folder, help="Folder for the bundle."
+    ),
+]
 Horizon = Annotated[
     str | None,
     typer.Option(
         metavar="DURATION",
+        callback=checks.duration,
         help="How far the prediction looks ahead: 30m, 12h, 30d. Default: INTENT_HORIZON, 30m; for a folder of "
         "examples, theirs.",
         show_default=False,

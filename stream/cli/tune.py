@@ -87,7 +87,7 @@ def tune(  # noqa: PLR0917  (options of a command)
     for method in methods or ():
         if method not in METHODS:
             raise typer.BadParameter(
-                f"unknown method {method!r}: use {', '.join(METHODS)}", param_hint="--method"
+                f"unknown method {method!r}: use {', '.join(METHODS)}", param_hint="'--method'"
             )
     for model in models or ():
         space_of(model)
