@@ -47,12 +47,12 @@ _PANELS = {
 _HELP = """
 How likely is each customer to buy within the next 30 minutes, who are they, and what should marketing do?
 
-Events come from Kafka, customers' states are kept in Redis, and scores go back to Kafka. Settings are environment
-variables (`INTENT_...`) or stand in `.env`; `intent settings` explains them.
+Events come from Kafka, customers' states are kept in Redis, and scores go back to Kafka. Settings come from environment
+variables (`INTENT_...`) and from `.env`; `intent settings` explains them.
 
 Examples
 --------
-- `intent demo`: see it work: simulate, train, stream and score; needs only Python
+- `intent demo`: see it work on this machine: simulate, train, stream and score
 - `intent services`: start Kafka and Redis on this machine
 - `intent train events.parquet -o bundle`: train the models on an event log
 - `intent worker --bundle bundle`: score events as they arrive

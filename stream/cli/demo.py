@@ -191,7 +191,9 @@ def _show(streamed: DemoRun, summary: dict[str, Any], horizon_seconds: float) ->
         rows.add_row(name.replace("_", " "), _text(value))
     console.print(rows)
     console.print(
-        "Next: [bold]intent services[/], [bold]intent train[/] on your own log, [bold]intent worker[/]."
+        "Next, with your own data: `intent convert csv` makes a log, `intent train LOG -o bundle` trains on it, "
+        "`intent services` and `intent worker --bundle bundle` score live events.",
+        soft_wrap=True,
     )
 
 

@@ -63,11 +63,15 @@ def services(
             print_json(named)
         else:
             print("\n".join(f"export {name}={value}" for name, value in named.items()), flush=True)
-        errors().print("Kafka and Redis are running; Ctrl-C ends them.")
+        errors().print(
+            "Kafka and Redis are running; Ctrl-C stops them. Next, in another terminal: paste the lines above, then "
+            "run `intent worker --bundle bundle`.",
+            soft_wrap=True,
+        )
         while True:
             embedded.check()
             time.sleep(0.5)
     except KeyboardInterrupt:
-        errors().print("Ending Kafka and Redis.")
+        errors().print("Stopping Kafka and Redis.")
     finally:
         embedded.stop()

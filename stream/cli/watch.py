@@ -72,8 +72,8 @@ def watch(  # noqa: PLR0917  (options of a command)
     """Watch scores as they are published.
 
     On a terminal: a table of the customers who are most likely to buy; in a pipe: JSON lines. The band `high` is the
-    top 5 % of the customers in the training data, `medium` the next 15 %, and `low` the rest. After a restart of a
-    worker a score can be published again with the same `event_id` and values: ignore the repetition.
+    top 5 % of the scores in the reference data of the training, `medium` the next 15 %, and `low` the rest. After a
+    restart of a worker a score can be published again, with the same `event_id` and values: ignore the repetition.
 
     The table shows three recommended items; a star marks the customer's own. An erased customer leaves the table; in
     a pipe the line `{"customer_id": ..., "erased": true}` is printed, but not with `--band` or `--segment`.
