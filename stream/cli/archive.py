@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from stream.cli import checks
+from stream.cli.options import LogOutput
 
-Output = Annotated[
-    Path,
-    typer.Option(
-        "--output", "-o", metavar="LOG", callback=checks.output_file, help="The event log to write (Parquet)."
-    ),
-]
 Since = Annotated[
     str | None,
     typer.Option(
@@ -31,7 +24,7 @@ def register(app: typer.Typer) -> None:
     app.command()(archive)
 
 
-def archive(output: Output, since: Since = None, as_json: AsJson = False) -> None:
+def archive(output: LogOutput, since: Since = None, as_json: AsJson = False) -> None:
     """Save the events in Kafka as an event log.
 
     Train on the log, score it or replay it. Of events from before a customer was erased, only the times are kept. As

@@ -9,18 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stream.cli import checks
+from stream.cli.options import LogOutput
 
 if TYPE_CHECKING:
     from offline.datasets import Conversion, Dataset
 
 Source = Annotated[
     Path, typer.Argument(metavar="PATH", callback=checks.existing_path, help="A file, or a folder of files.")
-]
-Output = Annotated[
-    Path,
-    typer.Option(
-        "--output", "-o", metavar="LOG", callback=checks.output_file, help="The event log to write (Parquet)."
-    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")]
 Columns = Annotated[
@@ -85,7 +80,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(convert, name="convert")
 
 
-def online_retail(path: Source, output: Output, as_json: AsJson = False) -> None:
+def online_retail(path: Source, output: LogOutput, as_json: AsJson = False) -> None:
     """Convert UCI Online Retail (xlsx, CSV or Parquet).
 
     One event per invoice. Cancellations become refunds, and lines without a customer are dropped. Times are in London
@@ -100,7 +95,7 @@ def online_retail(path: Source, output: Output, as_json: AsJson = False) -> None
     _convert(lambda progress: load_online_retail(path, on_progress=progress), output, as_json)
 
 
-def retailrocket(path: Source, output: Output, as_json: AsJson = False) -> None:
+def retailrocket(path: Source, output: LogOutput, as_json: AsJson = False) -> None:
     """Convert the events.csv of RetailRocket.
 
     Views, carts, and one purchase per transaction.
@@ -114,7 +109,7 @@ def retailrocket(path: Source, output: Output, as_json: AsJson = False) -> None:
     _convert(lambda progress: load_retailrocket(path, on_progress=progress), output, as_json)
 
 
-def rees46(path: Source, output: Output, as_json: AsJson = False) -> None:
+def rees46(path: Source, output: LogOutput, as_json: AsJson = False) -> None:
     """Convert REES46 (Open CDP) files: one month, or a folder.
 
     Views, carts, and one purchase per order.
@@ -131,7 +126,7 @@ def rees46(path: Source, output: Output, as_json: AsJson = False) -> None:
 
 def csv(  # noqa: PLR0917  (options of a command)
     path: Source,
-    output: Output,
+    output: LogOutput,
     columns: Columns,
     types: Types = None,
     timezone: Timezone = "UTC",

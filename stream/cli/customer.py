@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from stream.cli.options import BundleFolder
 
 if TYPE_CHECKING:
     from features.bundle import Bundle
@@ -21,10 +22,6 @@ _LOOK_SECONDS = 0.1
 
 Customer = Annotated[str, typer.Argument(metavar="ID", help="The customer id.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object with the original values.")]
-BundleFolder = Annotated[
-    Path | None,
-    typer.Option("--bundle", metavar="DIR", help="The bundle to score with. Default: INTENT_BUNDLE."),
-]
 Everything = Annotated[
     bool, typer.Option("--all", help="Also show columns that are zero, and the angles of the time of day.")
 ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stream.cli import checks
+from stream.cli.options import BundleFolder
 
 if TYPE_CHECKING:
     from stream.scoring.score_log import ScoredLog
@@ -27,10 +28,6 @@ Output = Annotated[
         callback=checks.output_file,
         help="The file of scores to write (Parquet).",
     ),
-]
-BundleFolder = Annotated[
-    Path | None,
-    typer.Option("--bundle", metavar="DIR", help="The bundle to score with. Default: INTENT_BUNDLE."),
 ]
 Partitions = Annotated[
     int | None,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stream.cli import checks
+from stream.cli.options import LogOutput
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,12 +37,6 @@ Seed = Annotated[
     int,
     typer.Option(
         min=0, metavar="N", help="The same seed gives the same log; logs of two seeds share no customer."
-    ),
-]
-Output = Annotated[
-    Path,
-    typer.Option(
-        "--output", "-o", metavar="LOG", callback=checks.output_file, help="The event log to write (Parquet)."
     ),
 ]
 OracleFile = Annotated[
@@ -86,7 +81,7 @@ def register(app: typer.Typer) -> None:
 
 
 def simulate(  # noqa: PLR0917  (options of a command)
-    output: Output,
+    output: LogOutput,
     customers: Customers = 100_000,
     days: Days = 14,
     seed: Seed = 1,

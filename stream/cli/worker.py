@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-BundleFolder = Annotated[
-    Path | None,
-    typer.Option("--bundle", metavar="DIR", help="The bundle to score with. Default: INTENT_BUNDLE."),
-]
+from stream.cli.options import BundleFolder
+
 Rebuild = Annotated[
     bool,
     typer.Option(
