@@ -321,6 +321,6 @@ def parse_rates(text: str) -> dict[str, float]:
             rates[name] = float("nan")
         if not 0 < rates[name] <= 1:
             raise SettingsError(
-                f"invalid rate {part!r}: use a type and a number above 0 and up to 1, as in view_item=0.2"
+                f"invalid rate {part!r}: use an event type and a number above 0 and up to 1, as in view_item=0.2"
             )
     return rates
