@@ -1,4 +1,4 @@
-"""A whole deployment on this machine, for as long as one log takes: servers, topics, a worker, a replay."""
+"""A whole deployment on this machine for the time of one replay: servers, topics, a worker."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class DemoRun:
-    """What came out of a replay through Kafka, Faust and Redis.
+    """The result of a replay through Kafka, Faust and Redis.
 
     Attributes
     ----------
     scores
         Every record of the scored topic, partition by partition.
     events, duplicates, dead_letters
-        Records in the events topic, repetitions the worker dropped, records in the dead-letter topic.
+        Records in the events topic, repetitions that the worker dropped, records in the dead-letter topic.
     events_per_second
         From the replay's start to the last score.
     """
@@ -62,19 +62,19 @@ class DemoRun:
 def run(
     log: Path, bundle: Path, *, on_services: Progress | None = None, on_progress: Progress | None = None
 ) -> DemoRun:
-    """Replay a log through an embedded deployment and collect what it says.
+    """Replay a log through an embedded deployment and collect the scores.
 
     Parameters
     ----------
     on_services
-        Progress of fetching the broker, the first time.
+        Progress of downloading the broker, the first time.
     on_progress
         Called with events done by the worker and events in all.
 
     Raises
     ------
     ServiceError
-        A server or the worker does not start, or gets stuck.
+        A server or the worker does not start, or the worker makes no progress.
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="intent-demo-")))
@@ -112,7 +112,7 @@ class _Worker:
     def check(self) -> None:
         if self.process.poll() is not None:
             lines = self.log.read_text(errors="replace").strip().splitlines()
-            raise ServiceError(f"the worker has ended: {lines[-1] if lines else 'it said nothing'}")
+            raise ServiceError(f"the worker stopped: {lines[-1] if lines else 'it printed no message'}")
 
 
 @contextmanager
@@ -138,7 +138,9 @@ def _worker(settings: Settings, log: Path) -> Iterator[_Worker]:
         while _get(settings, "readyz") is None:
             worker.check()
             if time.monotonic() > deadline:
-                raise ServiceError(f"the worker was not ready after {_READY_SECONDS:.0f} s")
+                raise ServiceError(
+                    f"the worker was not ready within {_READY_SECONDS:.0f} s: stop other programs and retry"
+                )
             time.sleep(_POLL_SECONDS)
         yield worker
     finally:
@@ -166,7 +168,9 @@ def _finish(
         if now > done:
             done, moved = now, time.monotonic()
         elif time.monotonic() - moved > _SILENCE_SECONDS:
-            raise ServiceError(f"the worker got stuck after {done:.0f} of {events} events")
+            raise ServiceError(
+                f"the worker made no progress for {_SILENCE_SECONDS:.0f} s, after {done:.0f} of {events} events"
+            )
         time.sleep(_POLL_SECONDS)
 
 
@@ -180,7 +184,7 @@ async def _collect(settings: Settings) -> tuple[list[Score], int]:
 
 
 def _get(settings: Settings, path: str) -> str | None:
-    """Return what the worker's health service says, ``None`` while it is not there or not ready."""
+    """Return an answer of the worker's health service; ``None`` until it is there and ready."""
     try:
         with urllib.request.urlopen(
             f"http://{settings.http_host}:{settings.http_port}/{path}", timeout=5

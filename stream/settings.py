@@ -36,69 +36,82 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="INTENT_", env_file=".env", extra="ignore", frozen=True)
 
-    kafka: str = Field("localhost:9092", description="brokers, host:port separated by commas")
+    kafka: str = Field("localhost:9092", description="Kafka brokers, host:port separated by commas.")
     redis: SecretStr = Field(
-        SecretStr("redis://localhost:6379/0"), description="URL of Redis, may hold a password"
+        SecretStr("redis://localhost:6379/0"), description="URL of Redis; may contain a password."
     )
     services: Literal["auto", "docker", "embedded", "external"] = Field(
-        "auto", description="who starts the servers"
+        "auto", description="How tests get Kafka and Redis: auto, docker, embedded or external."
     )
 
-    topic_prefix: str = Field("intent.", description="start of every topic's name")
-    redis_prefix: str = Field("intent", description="start of every key's hash tag")
-    group: str = Field("intent-scorer", description="consumer group of the workers")
-    partitions: int = Field(12, ge=1, description="partitions of the topics, when they are created")
-    replication: int = Field(1, ge=1, description="replicas of the topics, when they are created")
+    topic_prefix: str = Field("intent.", description="Prefix of the topic names.")
+    redis_prefix: str = Field("intent", description="Prefix of the Redis keys.")
+    group: str = Field("intent-scorer", description="Consumer group of the workers.")
+    partitions: int = Field(12, ge=1, description="Partitions of new topics.")
+    replication: int = Field(1, ge=1, description="Replicas of new topics.")
 
-    bundle: Path = Field(Path("bundle"), description="folder of the model bundle")
+    bundle: Path = Field(Path("bundle"), description="Folder of the model bundle.")
     horizon: Duration = Field(
-        timedelta(minutes=30), description="how far the prediction looks, when training"
+        timedelta(minutes=30),
+        description="Time after an event in which a purchase counts; used for training.",
     )
-    lateness: Duration = Field(timedelta(minutes=15), description="how late an event may come (event time)")
+    lateness: Duration = Field(
+        timedelta(minutes=15),
+        description="Maximum delay of an event (event time); later events are rejected.",
+    )
     state_ttl: Duration = Field(
-        timedelta(days=400), description="how long a silent customer is remembered (event time)"
+        timedelta(days=400), description="Idle time after which a customer is forgotten (event time)."
     )
     currency: str | None = Field(
-        None, min_length=3, max_length=3, description="the shop's; by default the log's"
+        None,
+        min_length=3,
+        max_length=3,
+        description="Currency of the shop. Default: the currency of the log.",
     )
-    timezone: str | None = Field(None, description="the shop's IANA zone; by default the log's, else UTC")
-    holdout: float = Field(0.05, ge=0, le=1, description="share of customers that get no action")
+    timezone: str | None = Field(
+        None, description="Time zone of the shop (IANA). Default: the zone of the log, else UTC."
+    )
+    holdout: float = Field(
+        0.05, ge=0, le=1, description="Share of customers that get no action, for comparison."
+    )
 
     learning: bool = Field(
-        True, description="whether scored events become examples, and what was learned is published"
+        True, description="Whether workers write examples for the learner and use what it has learned."
     )
     sample: Sample = Field(
-        "", description="share of events that become examples by type: view_item=0.2,search=0.5"
+        "", description="Share of events that become examples, by type: view_item=0.2,search=0.5."
     )
     online_model: Literal["newton", "river"] = Field(
-        "newton", description="what learns online: recursive Newton, or River's gradient steps"
+        "newton", description="Online model: recursive Newton, or River's gradient descent."
     )
     idle: Duration = Field(
         timedelta(seconds=60),
-        description="silence after which a partition follows the event time of the others",
+        description="Idle time after which a partition no longer delays the others.",
     )
 
     recommendations: bool = Field(
-        True, description="whether scores carry what `intent recommend --write` wrote, where there is any"
+        True, description="Whether scores contain recommendations from `intent recommend --write`."
     )
 
-    batch_max: int = Field(4000, ge=1, le=100_000, description="events that are scored at once, at most")
+    batch_max: int = Field(4000, ge=1, le=100_000, description="Maximum number of events per batch.")
     cache_customers: int = Field(
-        100_000, ge=0, description="states that a worker keeps in memory, 1.1 kB each"
+        100_000, ge=0, description="Number of states that a worker keeps in memory, 1.1 kB each."
     )
-    http_host: str = Field("127.0.0.1", description="where health and metrics listen")
-    http_port: int = Field(8080, ge=0, le=65535, description="port of health and metrics; 0 takes a free one")
+    http_host: str = Field("127.0.0.1", description="Address of /healthz, /readyz and /metrics.")
+    http_port: int = Field(
+        8080, ge=0, le=65535, description="Port of /healthz, /readyz and /metrics; 0 takes a free port."
+    )
 
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        "PLAINTEXT", description="how Kafka is spoken to: SSL encrypts, SASL logs in"
+        "PLAINTEXT", description="Protocol of the Kafka connection."
     )
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
-        None, description="how to log in where the protocol is SASL; by default PLAIN"
+        None, description="SASL mechanism. Default: PLAIN."
     )
-    sasl_username: str | None = Field(None, description="who logs in to Kafka")
-    sasl_password: SecretStr | None = Field(None, description="the password for it, never shown")
+    sasl_username: str | None = Field(None, description="SASL user name.")
+    sasl_password: SecretStr | None = Field(None, description="SASL password; never shown.")
     ssl_cafile: Path | None = Field(
-        None, description="certificates to trust (PEM) where the protocol is SSL; by default the system's"
+        None, description="Trusted certificates for SSL (PEM file). Default: those of the system."
     )
 
     @property
@@ -203,7 +216,9 @@ class Settings(BaseSettings):
                 cafile=None if self.ssl_cafile is None else str(self.ssl_cafile)
             )
         except OSError as error:
-            raise SettingsError(f"INTENT_SSL_CAFILE {self.ssl_cafile} cannot be read: {error}") from None
+            raise SettingsError(
+                f"INTENT_SSL_CAFILE {self.ssl_cafile} cannot be read: {error.strerror or error}; name a PEM file"
+            ) from None
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -15,58 +15,48 @@ from typing import Annotated
 
 import typer
 
-from stream.cli.plain import make_plain
+from stream.cli.help import use_help
 
 __all__ = ["create_app", "main"]
 
 _INTERRUPTED = 128 + signal.SIGINT
 
-# In the order of the help: data, models, the running system, people's questions.
-_COMMANDS = (
-    "demo",
-    "simulate",
-    "convert",
-    "archive",
-    "examples",
-    "train",
-    "report",
-    "explore",
-    "prepare",
-    "compare",
-    "select",
-    "tune",
-    "network",
-    "segment",
-    "insight",
-    "forecast",
-    "recommend",
-    "services",
-    "topics",
-    "worker",
-    "learner",
-    "replay",
-    "score",
-    "emit",
-    "watch",
-    "quality",
-    "customer",
-    "dead_letters",
-    "features",
-    "settings",
-)
+# The panels of the help, with their commands by use. A module is named like its command.
+_PANELS = {
+    "Data: event logs": ("convert", "simulate", "archive", "replay", "examples"),
+    "Models: train and analyse": (
+        "train",
+        "score",
+        "report",
+        "explore",
+        "prepare",
+        "compare",
+        "select",
+        "tune",
+        "network",
+        "segment",
+        "insight",
+        "forecast",
+        "recommend",
+    ),
+    "Stream: score and learn": ("topics", "worker", "learner", "quality", "dead-letters"),
+    "People: shops, marketing, customers": ("emit", "watch", "customer"),
+    "Development: on this machine": ("demo", "services", "settings", "features"),
+}
 
 _HELP = """
 How likely is each customer to buy within the next 30 minutes, who are they, and what should marketing do?
 
-Events come from Kafka, states live in Redis, scores go back to Kafka. Settings come from the environment
-(`INTENT_...`) and from `.env`; `intent settings` shows them.
+Events come from Kafka, customers' states are kept in Redis, and scores go back to Kafka. Settings come from environment
+variables (`INTENT_...`) and from `.env`; `intent settings` explains them.
 
-**Examples**
-
-- `intent demo` — everything at once, on simulated customers, without anything installed but Python
-- `intent services` — a Kafka broker and a Redis server for this machine
-- `intent train events.parquet -o bundle` and `intent worker --bundle bundle` — train, then score
-- `intent watch --band high --json` — the customers who are about to buy
+Examples
+--------
+- `intent demo`: see it work on this machine: simulate, train, stream and score
+- `intent services`: start Kafka and Redis on this machine
+- `intent train events.parquet -o bundle`: train the models on an event log
+- `intent worker --bundle bundle`: score events as they arrive
+- `intent watch --band high --json`: follow the customers who are about to buy
 """
 
 
@@ -81,9 +71,9 @@ def create_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_options)
-    for name in _COMMANDS:
-        importlib.import_module(f"stream.cli.{name}").register(app)
-    make_plain(app)
+    for name in (name for names in _PANELS.values() for name in names):
+        importlib.import_module(f"stream.cli.{name.replace('-', '_')}").register(app)
+    use_help(app, _PANELS)
     return app
 
 
@@ -97,10 +87,10 @@ def _version(wanted: bool) -> None:
 
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Take the options that stand before the command."""
+    """Take the options before the command."""
 
 
 def main() -> None:

@@ -1,21 +1,19 @@
-"""`intent archive`: the events topic into a log."""
+"""`intent archive`: the events topic as a log."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-Output = Annotated[
-    Path, typer.Option("--output", "-o", metavar="LOG", help="The event log to write (Parquet).")
-]
+from stream.cli.options import LogOutput
+
 Since = Annotated[
     str | None,
     typer.Option(
         metavar="TIME",
-        help="Only events that arrived since then: 2026-03-01, 2026-03-01T12:00:00Z, or 7d ago as 7d.",
+        help="Only events that arrived since then: 2026-03-01, 2026-03-01T12:00:00Z, or 7d for the last 7 days.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the counts as one JSON object.")]
@@ -26,16 +24,17 @@ def register(app: typer.Typer) -> None:
     app.command()(archive)
 
 
-def archive(output: Output, since: Since = None, as_json: AsJson = False) -> None:
-    """Write the events that Kafka holds to a log, to train on and to replay.
+def archive(output: LogOutput, since: Since = None, as_json: AsJson = False) -> None:
+    """Save the events in Kafka as an event log.
 
-    Of what a customer did before being erased, only times are left. Without `--since`, `intent score` on the
-    log gives the states that the worker has, as long as the topic still holds its first event.
+    Train on the log, score it or replay it. Of events from before a customer was erased, only the times are kept. As
+    long as the topic still holds its first event and `--since` is not given, `intent score` on the log gives the same
+    states as the worker.
 
-    **Examples**
-
-    - `intent archive -o events.parquet`
-    - `intent archive -o week.parquet --since 7d`
+    Examples
+    --------
+    - `intent archive -o events.parquet`: save all events
+    - `intent archive -o week.parquet --since 7d`: save the events of the last seven days
     """
     from stream.cli.console import print_json, progress
     from stream.logs import archive as archiving
@@ -52,7 +51,7 @@ def archive(output: Output, since: Since = None, as_json: AsJson = False) -> Non
     typer.echo(f"{counted(report.events, 'event')} of {where} in {output}")
     if report.erased or report.erasures:
         requests, rows = counted(report.erasures, "request"), counted(report.erased, "row")
-        typer.echo(f"{requests} to erase; of what these customers did before, only times are left ({rows})")
+        typer.echo(f"{requests} to erase a customer; {rows} of these customers keep only their times")
     for reason, count in report.refused.items():
         typer.echo(f"left out: {count:,} ({reason})")
 
@@ -71,7 +70,7 @@ def _moment(text: str) -> int:
         try:
             return time.time_ns() // 1_000_000 - parse_duration(text) // timedelta(milliseconds=1)
         except IntentError:
-            raise IntentError(
-                f"--since {text!r} is no time: write 2026-03-01T12:00:00Z, 2026-03-01 or 7d"
+            raise typer.BadParameter(
+                f"invalid time {text!r}: use 2026-03-01T12:00:00Z, 2026-03-01 or 7d", param_hint="'--since'"
             ) from None
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)

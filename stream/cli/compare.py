@@ -19,15 +19,17 @@ def register(app: typer.Typer) -> None:
 
 
 def compare(workspace: Workspace, models: Models = None, balance: Balanced = Balance.NONE) -> Found:
-    """Compare models on the same folds: figures with intervals, curves, paired tests; with and without leaking columns.
+    """Compare models on the same folds.
 
-    Writes comparison.html, a page that opens offline, and comparison.json with all figures.
+    Shows figures with intervals, curves and paired tests, with and without columns that leak the target. Writes
+    comparison.html, a page that opens without a network, and comparison.json with all figures.
 
-    **Examples**
-
-    - `intent compare sessions.csv --target Revenue -o report`
-    - `intent compare events.parquet --model logistic --model lightgbm --quick --json -o report`
-    - `intent compare sessions.csv --target Revenue --balance weights -o report`
+    Examples
+    --------
+    - `intent compare sessions.csv --target Revenue -o report`: compare all models on a table
+    - `intent compare events.parquet --model logistic --model lightgbm --quick --json -o report`: compare two models
+      on a log
+    - `intent compare sessions.csv --target Revenue --balance weights -o report`: give rare classes more weight
     """
     from offline.chapters.comparison.section import compare_models
     from offline.lab.models import choose_models

@@ -1,4 +1,4 @@
-"""`intent convert`: files of shops and public data sets to the event log."""
+"""`intent convert`: a shop's files and public data sets to an event log."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stream.cli import checks
+from stream.cli.options import LogOutput
+
 if TYPE_CHECKING:
     from offline.datasets import Conversion, Dataset
 
-Source = Annotated[Path, typer.Argument(metavar="PATH", help="The file, or a folder of files.")]
-Output = Annotated[
-    Path, typer.Option("--output", "-o", metavar="LOG", help="The event log to write (Parquet).")
+Source = Annotated[
+    Path, typer.Argument(metavar="PATH", callback=checks.existing_path, help="A file, or a folder of files.")
 ]
-AsJson = Annotated[
-    bool, typer.Option("--json", help="Print the account of the conversion as one JSON object.")
-]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")]
 Columns = Annotated[
     list[str],
     typer.Option(
         "--columns",
         metavar="FIELD=COLUMN,...",
-        help="Column for each field: customer_id and event_time are needed, and type unless --types has a "
-        "'*'. Further fields: event_id, item_id, category, price, quantity, value, currency, order_id, "
-        "session_id, channel, device, country. May be repeated.",
+        help="Which column holds which field. Required: customer_id, event_time, and type unless --types has "
+        "'*'. Optional: event_id, item_id, category, price, quantity, value, currency, order_id, session_id, "
+        "channel, device, country. Repeatable.",
     ),
 ]
 Types = Annotated[
@@ -33,32 +33,47 @@ Types = Annotated[
     typer.Option(
         "--types",
         metavar="NAME=TYPE,...",
-        help="Event type for each name that the file uses; names of event types pass as they are, others are "
-        "dropped and counted. '*' stands for every name not given. May be repeated.",
+        help="Event type for each name in the type column; '*' stands for all other names. Names that are event "
+        "types already need no entry; rows of unknown types are dropped and counted. Repeatable.",
     ),
 ]
 Timezone = Annotated[
-    str, typer.Option(metavar="ZONE", help="Zone of the times that name none, e.g. Europe/Berlin.")
+    str, typer.Option(metavar="ZONE", help="Time zone of times that have none, such as Europe/Berlin.")
 ]
 TimeFormat = Annotated[
     str | None,
     typer.Option(
         metavar="FORMAT",
-        help="Form of times that are neither ISO 8601 nor an epoch, if the order of day and month is not found "
-        "out: '%d.%m.%Y %H:%M'.",
+        help="Format of times that are neither ISO 8601 nor an epoch: '%d.%m.%Y %H:%M'. Needed only if the order of "
+        "day and month cannot be found out.",
     ),
 ]
-Encoding = Annotated[str, typer.Option(metavar="NAME", help="Encoding of the CSV file.")]
-Strict = Annotated[
-    bool, typer.Option("--strict", help="Stop at the first bad value instead of dropping its row.")
+Encoding = Annotated[
+    str, typer.Option(metavar="NAME", callback=checks.encoding, help="Encoding of the CSV file.")
 ]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Stop at the first invalid value instead of dropping its row.")
+]
+
+_HELP = """
+Convert a shop's files or a public data set to an event log.
+
+The log (Parquet) is what `intent train`, `report`, `score` and `replay` read. A summary counts every row that was
+dropped or merged, and says why. For your own CSV use `intent convert csv`.
+
+Examples
+--------
+- `intent convert csv shop.csv -o log.parquet --columns customer_id=user,event_time=ts,type=event`: convert your own
+  file
+- `intent convert rees46 2019-Oct.csv.gz -o log.parquet`: convert a public data set
+"""
 
 
 def register(app: typer.Typer) -> None:
     """Add `convert` and its subcommands."""
     convert = typer.Typer(
         no_args_is_help=True,
-        help="Make an event log (Parquet) from files, and account for every row that is not in it.",
+        help=_HELP,
     )
     convert.command("online-retail")(online_retail)
     convert.command("retailrocket")(retailrocket)
@@ -67,41 +82,44 @@ def register(app: typer.Typer) -> None:
     app.add_typer(convert, name="convert")
 
 
-def online_retail(path: Source, output: Output, as_json: AsJson = False) -> None:
-    """UCI Online Retail (xlsx, CSV or Parquet): one event per invoice.
+def online_retail(path: Source, output: LogOutput, as_json: AsJson = False) -> None:
+    """Convert UCI Online Retail (xlsx, CSV or Parquet).
 
-    Cancellations become refunds, lines without a customer are dropped, times are those of London and money is
-    GBP.
+    One event per invoice. Cancellations become refunds, and lines without a customer are dropped. Times are in London
+    time, money is in GBP.
 
-    **Example**
-
-        intent convert online-retail online_retail.parquet -o retail.parquet
+    Examples
+    --------
+    - `intent convert online-retail online_retail.parquet -o retail.parquet`: convert the invoices
     """
     from offline.datasets import load_online_retail
 
     _convert(lambda progress: load_online_retail(path, on_progress=progress), output, as_json)
 
 
-def retailrocket(path: Source, output: Output, as_json: AsJson = False) -> None:
-    """RetailRocket's events.csv: views, carts, and one purchase per transaction.
+def retailrocket(path: Source, output: LogOutput, as_json: AsJson = False) -> None:
+    """Convert the events.csv of RetailRocket.
 
-    **Example**
+    Views, carts, and one purchase per transaction.
 
-        intent convert retailrocket events.csv -o retailrocket.parquet
+    Examples
+    --------
+    - `intent convert retailrocket events.csv -o retailrocket.parquet`: convert the events
     """
     from offline.datasets import load_retailrocket
 
     _convert(lambda progress: load_retailrocket(path, on_progress=progress), output, as_json)
 
 
-def rees46(path: Source, output: Output, as_json: AsJson = False) -> None:
-    """REES46 (Open CDP) logs, a month or a folder of months: views, carts, and one purchase per order.
+def rees46(path: Source, output: LogOutput, as_json: AsJson = False) -> None:
+    """Convert REES46 (Open CDP) files: one month, or a folder.
 
-    **Examples**
+    Views, carts, and one purchase per order.
 
-        intent convert rees46 2019-Oct.csv.gz -o october.parquet
-
-        intent convert rees46 months/ -o log.parquet --json
+    Examples
+    --------
+    - `intent convert rees46 2019-Oct.csv.gz -o october.parquet`: convert one month
+    - `intent convert rees46 months/ -o log.parquet --json`: convert a folder of months; print the summary as JSON
     """
     from offline.datasets import load_rees46
 
@@ -110,7 +128,7 @@ def rees46(path: Source, output: Output, as_json: AsJson = False) -> None:
 
 def csv(  # noqa: PLR0917  (options of a command)
     path: Source,
-    output: Output,
+    output: LogOutput,
     columns: Columns,
     types: Types = None,
     timezone: Timezone = "UTC",
@@ -119,21 +137,20 @@ def csv(  # noqa: PLR0917  (options of a command)
     strict: Strict = False,
     as_json: AsJson = False,
 ) -> None:
-    """Any CSV or Parquet file with one row per event or order line, by naming its columns.
+    """Convert any CSV or Parquet file by naming its columns.
 
-    Times may be ISO 8601 with or without a zone, an epoch (seconds or finer), or dates such as 03.02.2025 14:05;
-    prices may have a decimal comma. How a column was read is noted in the account. Rows of one order_id become one
-    purchase.
+    The file has one row per event or order line. Times are ISO 8601 with or without a zone, an epoch (seconds or
+    finer), or dates such as 03.02.2025 14:05; prices may have a decimal comma. The summary says how each column was
+    read. Rows with the same order_id become one purchase.
 
-    **Examples**
-
-        intent convert csv shop.csv -o log.parquet --columns
-        customer_id=user,event_time=ts,type=event,price=amount --types cart=add_to_cart,paid=purchase
-
-        intent convert csv orders.csv -o log.parquet --columns
-        customer_id=client,event_time=date,order_id=nr,value=total --types '*=purchase' --timezone
-        Europe/Berlin
-    """  # noqa: E501  (a command is copied as one line)
+    Examples
+    --------
+    - `intent convert csv shop.csv -o log.parquet --columns customer_id=user,event_time=ts,type=event,price=amount
+      --types cart=add_to_cart,paid=purchase`: convert a file of events
+    - `intent convert csv orders.csv -o log.parquet --columns
+      customer_id=client,event_time=date,order_id=nr,value=total --types '*=purchase' --timezone Europe/Berlin`:
+      convert a file of orders, where every row is a purchase
+    """
     from offline.datasets import load_columns
 
     named = pairs(columns, "--columns", "customer_id=user,event_time=ts,type=event")
@@ -176,9 +193,9 @@ def pairs(texts: list[str], option: str, example: str, *, last: bool = False) ->
     for part in (part.strip() for text in texts for part in text.split(",")):
         left, divider, right = (p.strip() for p in (part.rpartition("=") if last else part.partition("=")))
         if not (left and divider and right):
-            raise typer.BadParameter(f"{part!r} is not of the form NAME=NAME, as in {option} {example}")
+            raise typer.BadParameter(f"{part!r} is not of the form NAME=NAME: use {option} {example}")
         if left in found:
-            raise typer.BadParameter(f"{left!r} is given twice in {option}")
+            raise typer.BadParameter(f"{left!r} is given twice in {option}: name it once")
         found[left] = right
     return found
 
@@ -205,18 +222,18 @@ def _show(report: Conversion, output: Path) -> None:
     facts = Table(
         title=f"{report.source}: {', '.join(report.files[:3])}{', ...' if report.files[3:] else ''}"
     )
-    facts.add_column("what", overflow="fold")
+    facts.add_column("", overflow="fold")
     facts.add_column("rows or events", justify="right")
     facts.add_column("example", overflow="fold")
     facts.add_row("rows read", f"{report.rows:,}")
     facts.add_row("events", f"{report.events:,}")
     for name, count in report.by_type.items():
         facts.add_row(f"  {name}", f"{count:,}")
-    facts.add_row("rows merged into the event of their order", f"{report.merged:,}")
+    facts.add_row("rows merged into orders", f"{report.merged:,}")
     facts.add_row("customers", f"{report.customers:,}")
     facts.add_row("first event", f"{report.first_time:%Y-%m-%d %H:%M:%S} UTC")
     facts.add_row("last event", f"{report.last_time:%Y-%m-%d %H:%M:%S} UTC")
-    for title, counts in (("dropped rows", report.dropped), ("to be known", report.notes)):
+    for title, counts in (("dropped rows", report.dropped), ("notes", report.notes)):
         facts.add_section()
         facts.add_row(
             f"[bold]{title}[/bold]", f"{sum(c.rows for c in counts):,}" if title == "dropped rows" else ""
@@ -226,3 +243,4 @@ def _show(report: Conversion, output: Path) -> None:
     out = console.output()
     out.print(facts)
     out.print(f"Log: {escape(str(output))}", soft_wrap=True)
+    out.print(f"Next: `intent train {escape(str(output))} -o bundle`", soft_wrap=True)

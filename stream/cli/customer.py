@@ -1,11 +1,12 @@
-"""`intent customer`: what is known about one customer, and forgetting it."""
+"""`intent customer`: show or erase one customer."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from stream.cli.options import BundleFolder
 
 if TYPE_CHECKING:
     from features.bundle import Bundle
@@ -19,18 +20,23 @@ if TYPE_CHECKING:
 _WAIT_SECONDS = 30.0
 _LOOK_SECONDS = 0.1
 
-Customer = Annotated[str, typer.Argument(metavar="ID", help="The customer's id.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, every value as it is.")]
-BundleFolder = Annotated[
-    Path | None,
-    typer.Option("--bundle", metavar="DIR", help="The bundle to score with. Default: INTENT_BUNDLE."),
-]
+Customer = Annotated[str, typer.Argument(metavar="ID", help="The customer id.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object with the original values.")]
 Everything = Annotated[
-    bool, typer.Option("--all", help="Also show what is zero, and the angles of the time of day.")
+    bool, typer.Option("--all", help="Also show columns that are zero, and the angles of the time of day.")
 ]
 Wait = Annotated[
-    bool, typer.Option("--wait", help="Wait until the worker has erased the state (30 s at most).")
+    bool, typer.Option("--wait", help="Wait until the worker has erased the customer, 30 s at most.")
 ]
+
+_HELP = """
+Show or erase one customer.
+
+Examples
+--------
+- `intent customer show c-17 --bundle bundle`: show what is known about a customer
+- `intent customer erase c-17 --wait`: erase a customer
+"""
 
 
 def register(app: typer.Typer) -> None:
@@ -38,7 +44,7 @@ def register(app: typer.Typer) -> None:
     customer = typer.Typer(
         no_args_is_help=True,
         rich_markup_mode="markdown",
-        help="What is known about one customer, and forgetting it.",
+        help=_HELP,
     )
     customer.command("show")(show)
     customer.command("erase")(erase)
@@ -51,14 +57,15 @@ def show(
     everything: Everything = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show a customer's state, the models' input and score as of the last event, and what is recommended.
+    """Show a customer's state, score and recommendation.
 
-    Without a bundle there is no score and no recommendation.
+    Also shows the model's input; everything is as of the customer's last event. Without a bundle there is no score
+    and no recommendation.
 
-    **Examples**
-
-    - `intent customer show c-17 --bundle bundle`
-    - `intent customer show c-17 --json | jq .vector.cart_value`
+    Examples
+    --------
+    - `intent customer show c-17 --bundle bundle`: show a customer with the score
+    - `intent customer show c-17 --json | jq .vector.cart_value`: print one value
     """
     import time
     from contextlib import closing
@@ -81,7 +88,10 @@ def show(
         partition = partition_of(settings, store, customer_id)
         states = store.peek(partition, customer_id)
         if states is None:
-            raise IntentError(f"nothing is known about customer {customer_id!r} (partition {partition})")
+            raise IntentError(
+                f"nothing is known about customer {customer_id!r} (partition {partition}): "
+                "check the id and INTENT_REDIS"
+            )
         known = described(models, settings.timezone or "UTC", customer_id, partition, states)
         no_offer = ""
         if models is not None:
@@ -93,20 +103,21 @@ def show(
     if as_json:
         print_json(known)
         return
-    no_score = f"no score: set INTENT_BUNDLE (or give --bundle), there is no bundle in {settings.bundle}"
+    no_score = f"no score: set INTENT_BUNDLE (or give --bundle); {settings.bundle} has no bundle"
     now_ms = time.time_ns() // 1_000_000
     for part in customer_view(known, no_score, now_ms, no_offer=no_offer, everything=everything):
         output().print(part)
 
 
 def erase(customer_id: Customer, wait: Wait = False, as_json: AsJson = False) -> None:
-    """Ask the worker to forget a customer: the state, and the last score in the scored topic.
+    """Erase a customer's state and last score.
 
-    Events of the customer stay in Kafka until they expire; `intent archive` keeps only their times.
+    The request goes through the events topic, and the worker carries it out. The customer's events stay in Kafka
+    until they expire; `intent archive` keeps only their times.
 
-    **Examples**
-
-    - `intent customer erase c-17 --wait`
+    Examples
+    --------
+    - `intent customer erase c-17 --wait`: erase a customer and wait until it is done
     """
     import time
 
@@ -126,8 +137,8 @@ def erase(customer_id: Customer, wait: Wait = False, as_json: AsJson = False) ->
             while not is_past(store, partition, offset):
                 if time.monotonic() > deadline:
                     raise BrokerError(
-                        f"no worker came to offset {offset} of partition {partition} in time: "
-                        "the request stands, start `intent worker`"
+                        f"no worker has read offset {offset} of partition {partition} within {_WAIT_SECONDS:.0f} s: "
+                        "the request is in Kafka, start `intent worker`"
                     )
                 time.sleep(_LOOK_SECONDS)
         finally:
@@ -172,11 +183,11 @@ def recommended(
     from stream.scoring.recommending import Recommender
 
     if held_out([known["customer_id"]], holdout)[0]:
-        return "no recommendation: the customer belongs to the holdout"
+        return "no recommendation: the customer is in the holdout group"
     try:
         policy = offers.policy()
         if policy is None:
-            return "no recommendation: `intent recommend --write` has not written any"
+            return "no recommendation: run `intent recommend --write` first"
         policy.check(bundle=bundle.manifest.version, partitions=partitions)
         [items] = offers.items(known["partition"], [known["customer_id"]])
     except SchemaMismatch as error:

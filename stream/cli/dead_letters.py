@@ -1,4 +1,4 @@
-"""`intent dead-letters`: what was refused, and sending it again."""
+"""`intent dead-letters`: list refused records, or send them again."""
 
 from __future__ import annotations
 
@@ -21,16 +21,30 @@ _VALUE_CHARACTERS = 200
 _PLACE_CHARACTERS = 24
 _KEY_CHARACTERS = 16
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per letter.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per dead letter.")]
 Limit = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="Only the latest so many; by default a table shows 20.")
+    int | None,
+    typer.Option(min=1, metavar="N", help="Only the latest N. Default: 20 in a table, all with --json."),
 ]
 Reason = Annotated[
     str | None,
     typer.Option(
-        "--reason", metavar="NAME", help="Only letters with this reason, such as late or wrong_partition."
+        "--reason",
+        metavar="NAME",
+        help="Only dead letters with this reason, such as late or wrong_partition.",
     ),
 ]
+
+_HELP = """
+List refused records, or send them again.
+
+A record that the worker cannot accept goes to the dead letters, with the reason and its original bytes.
+
+Examples
+--------
+- `intent dead-letters list`: show the latest dead letters
+- `intent dead-letters replay --reason wrong_partition`: send those with one reason again
+"""
 
 
 def register(app: typer.Typer) -> None:
@@ -38,7 +52,7 @@ def register(app: typer.Typer) -> None:
     letters = typer.Typer(
         no_args_is_help=True,
         rich_markup_mode="markdown",
-        help="Records that were refused: list them, send them again.",
+        help=_HELP,
     )
     letters.command("list")(list_letters)
     letters.command("replay")(replay)
@@ -46,12 +60,12 @@ def register(app: typer.Typer) -> None:
 
 
 def list_letters(as_json: AsJson = False, limit: Limit = None, reason: Reason = None) -> None:
-    """List the records that were refused, with the reason and where they stood; the latest last.
+    """List refused records with their reasons, latest last.
 
-    **Examples**
-
-    - `intent dead-letters list`
-    - `intent dead-letters list --reason late --json`
+    Examples
+    --------
+    - `intent dead-letters list`: show the latest 20
+    - `intent dead-letters list --reason late --json`: print all late ones as JSON lines
     """
     import asyncio
 
@@ -84,17 +98,17 @@ def list_letters(as_json: AsJson = False, limit: Limit = None, reason: Reason = 
 
 def replay(
     reason: Reason = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the counts as one JSON object.")] = False,
 ) -> None:
-    """Send dead letters to the events topic again, each once, as events that arrive now.
+    """Send dead letters to the events topic again, each once.
 
-    Mend the cause first: a letter that is refused again comes back as a new one, which the next run sends
-    once more. What was late stays late, because its event time stays: only a log rebuilt in the order of
-    event time (`intent archive`, sort it, `intent replay` into fresh topics) takes it in.
+    Fix the cause first: a record that is refused again becomes a new dead letter. Late events stay late, because
+    their event time does not change. To take them in, run `intent archive`, sort the log by event time, and `intent
+    replay` it into new topics.
 
-    **Examples**
-
-    - `intent dead-letters replay --reason wrong_partition`
+    Examples
+    --------
+    - `intent dead-letters replay --reason wrong_partition`: send those with one reason again
     """
     from stream.cli.console import print_json, progress
     from stream.logs.resend import resend
@@ -108,17 +122,18 @@ def replay(
         print_json(asdict(report))
         return
     sent = counted(sum(report.sent.values()), "dead letter")
-    typer.echo(f"{sent} sent again, {report.already:,} had been before")
+    typer.echo(f"{sent} sent again, {report.already:,} had been sent before")
     for name, count in report.sent.items():
         typer.echo(f"{name}: {count:,}")
 
 
 def _known(reason: str | None) -> str | None:
     from features.events import Reason as Known
-    from features.exceptions import IntentError
 
     if reason is not None and reason not in set(Known):
-        raise IntentError(f"there is no reason {reason!r}: it is one of {', '.join(Known)}")
+        raise typer.BadParameter(
+            f"unknown reason {reason!r}: use {', '.join(Known)}", param_hint="'--reason'"
+        )
     return reason
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stream.cli import checks
+
 if TYPE_CHECKING:
     from offline.training.streamed import StreamQuality
     from stream.demo import DemoRun
@@ -19,18 +21,25 @@ _HOTTEST = 12
 Data = Annotated[
     Path | None,
     typer.Option(
-        "--data", metavar="LOG", help="Train on this log's beginning and stream it, instead of simulating."
+        "--data",
+        metavar="LOG",
+        callback=checks.existing_log,
+        help="Use this log instead of simulating: train on its beginning and stream it.",
     ),
 ]
 Horizon = Annotated[
     str | None,
     typer.Option(
-        metavar="DURATION", help="How far the prediction looks: 30m, 12h, 30d. Default: INTENT_HORIZON, 30m."
+        metavar="DURATION",
+        callback=checks.duration,
+        help="How far the prediction looks ahead: 30m, 12h, 30d. Default: INTENT_HORIZON, 30m.",
     ),
 ]
-Customers = Annotated[int, typer.Option(min=100, metavar="N", help="Simulated customers that are streamed.")]
-Days = Annotated[int, typer.Option(min=2, metavar="N", help="Days that are simulated.")]
-Seed = Annotated[int, typer.Option(min=0, metavar="N", help="Of the simulation and of the training.")]
+Customers = Annotated[
+    int, typer.Option(min=100, metavar="N", help="Number of simulated customers to stream.")
+]
+Days = Annotated[int, typer.Option(min=2, metavar="N", help="Number of days to simulate.")]
+Seed = Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the simulation and of the training.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 
 
@@ -47,17 +56,19 @@ def demo(
     seed: Seed = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Simulate or read a log, train, stream it through a real Kafka and a real Redis, show who is about to buy.
+    """Run the whole system once, on simulated customers.
 
-    Needs neither Java nor Docker. Simulated customers come from a shop whose best possible score is known exactly,
-    so the summary says how much of it was reached; the network is trained on other customers than those streamed.
-    Quality is judged on what was streamed after the training period and its embargo.
+    Simulates a log (or reads one), trains, streams the log through a real Kafka and a real Redis, and shows who is
+    most likely to buy. Needs neither Java nor Docker.
 
-    **Examples**
+    The best possible score of a simulated customer is known exactly, so the summary says how much of it was reached.
+    The models are trained on other customers than those streamed, and tested on events after the training period.
 
-    - `intent demo`
-    - `intent demo --customers 2000 --json`
-    - `intent demo --data online-retail.parquet --horizon 30d`
+    Examples
+    --------
+    - `intent demo`: run the demo
+    - `intent demo --customers 2000 --json`: run a small demo; print the summary as JSON
+    - `intent demo --data online-retail.parquet --horizon 30d`: use your own log
     """
     from tempfile import TemporaryDirectory
 
@@ -166,7 +177,7 @@ def _show(streamed: DemoRun, summary: dict[str, Any], horizon_seconds: float) ->
     for score in streamed.scores:
         if score.customer_id not in latest or score.as_of >= latest[score.customer_id].as_of:
             latest[score.customer_id] = score
-    table = Table(title=f"The hottest customers: who is about to buy within {horizon}")
+    table = Table(title=f"Most likely to buy within {horizon}")
     for name, justify in (("customer", "left"), ("intent", "right"), ("band", "left"), ("segment", "left"),
                           ("action", "left"), ("as of (UTC)", "left")):  # fmt: skip
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
@@ -181,7 +192,9 @@ def _show(streamed: DemoRun, summary: dict[str, Any], horizon_seconds: float) ->
         rows.add_row(name.replace("_", " "), _text(value))
     console.print(rows)
     console.print(
-        "Next: [bold]intent services[/], [bold]intent train[/] on your own log, [bold]intent worker[/]."
+        "Next, with your own data: `intent convert csv` makes a log, `intent train LOG -o bundle` trains on it, "
+        "`intent services` and `intent worker --bundle bundle` score live events.",
+        soft_wrap=True,
     )
 
 
@@ -189,7 +202,7 @@ def _caption(summary: dict[str, Any]) -> str | None:
     """Return what a newcomer cannot guess of the summary."""
     if summary["share"] is None:
         return None
-    return "share: of the best possible AUC above .5, how much was reached"
+    return "share: part of the best possible AUC above .5 that was reached"
 
 
 def _minute(ms: int) -> str:

@@ -1,4 +1,4 @@
-"""`intent emit`: JSON lines into Kafka."""
+"""`intent emit`: send events to Kafka."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from stream.cli import checks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,12 +19,13 @@ File = Annotated[
     Path,
     typer.Argument(
         metavar="FILE",
-        help="Events, one JSON object per line; - is standard input.",
+        callback=checks.existing_file_or_stdin,
+        help="Events, one JSON object per line; - reads standard input.",
     ),
 ]
 SkipInvalid = Annotated[
     bool,
-    typer.Option("--skip-invalid", help="Go on after a line that is no event, instead of stopping there."),
+    typer.Option("--skip-invalid", help="Skip invalid lines instead of stopping at the first one."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the counts as one JSON object.")]
 
@@ -33,15 +36,20 @@ def register(app: typer.Typer) -> None:
 
 
 def emit(file: File = Path("-"), skip_invalid: SkipInvalid = False, as_json: AsJson = False) -> None:
-    """Send events to Kafka, each checked before it is sent.
+    """Send events to Kafka.
 
-    The exit code is 1 where a line was refused.
+    Each line is checked before it is sent; if a line is refused, the exit code is 1.
 
-    **Examples**
+    To emit from another language, write the same JSON to the topic `intent.events` with any Kafka client. The key is
+    the customer id, and the partitioner must be murmur2 as in Kafka's Java client (librdkafka:
+    `partitioner=murmur2_random`).
 
-    - `intent emit events.jsonl`
-    - `tail -f shop.log | intent emit --skip-invalid`
-    - `echo '{"event_id":"e1","type":"search","customer_id":"c1","event_time":1772366400000}' | intent emit`
+    Examples
+    --------
+    - `intent emit events.jsonl`: send the events of a file
+    - `tail -f shop.log | intent emit --skip-invalid`: follow a growing file
+    - `echo '{"event_id":"e1","type":"search","customer_id":"c1","event_time":1772366400000}' | intent emit`: send one
+      event
     """
     from stream.cli.console import errors, print_json
     from stream.clients.emit import EventEmitter, emit_lines
@@ -59,7 +67,11 @@ def emit(file: File = Path("-"), skip_invalid: SkipInvalid = False, as_json: AsJ
         print_json({"emitted": report.emitted, "refused": report.refused})
     else:
         rest = f", {report.refused:,} refused" if report.refused else ""
-        stopped = " (stopped there; --skip-invalid goes on)" if report.refused and not skip_invalid else ""
+        stopped = (
+            "; stopped there: correct the line or add --skip-invalid"
+            if report.refused and not skip_invalid
+            else ""
+        )
         typer.echo(f"{counted(report.emitted, 'event')} emitted to {emitter.topic}{rest}{stopped}")
     if report.refused:
         raise typer.Exit(1)
@@ -76,4 +88,4 @@ def _lines(file: Path) -> AbstractContextManager[Iterable[bytes]]:
     try:
         return file.open("rb")
     except OSError as error:
-        raise IntentError(f"{file} cannot be read: {error.strerror}") from None
+        raise IntentError(f"cannot read {file}: {error.strerror}") from None

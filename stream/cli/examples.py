@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stream.cli import checks
 from stream.cli.train import Horizon, LabelStart
 
 if TYPE_CHECKING:
@@ -14,10 +15,21 @@ if TYPE_CHECKING:
 
 Log = Annotated[
     Path,
-    typer.Argument(metavar="LOG", help="The event log (Parquet), of any size, rows in order of arrival."),
+    typer.Argument(
+        metavar="LOG",
+        callback=checks.existing_log,
+        help="The event log (Parquet), of any size, in order of arrival.",
+    ),
 ]
 Output = Annotated[
-    Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the examples: new or empty.")
+    Path,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="DIR",
+        callback=checks.output_folder,
+        help="Folder for the examples, new or empty.",
+    ),
 ]
 Buckets = Annotated[
     int | None,
@@ -25,8 +37,8 @@ Buckets = Annotated[
         min=1,
         max=65_536,
         metavar="N",
-        help="Parts that customers are divided into by the hash of their id. Default: what the memory of a worker "
-        "needs.",
+        help="Number of parts that customers are divided into, by the hash of their id. Default: as many as the memory "
+        "of a worker needs.",
         show_default=False,
     ),
 ]
@@ -34,8 +46,8 @@ Scheduler = Annotated[
     str | None,
     typer.Option(
         metavar="ADDRESS",
-        help="Work on the Dask cluster whose scheduler this is: tcp://HOST:8786. Its workers need this package, and "
-        "must see LOG and DIR under the same paths. Default: workers on this machine.",
+        help="Use the Dask cluster with this scheduler: tcp://HOST:8786. Its workers need this package, and must see "
+        "LOG and DIR under the same paths. Default: workers on this machine.",
         show_default=False,
     ),
 ]
@@ -45,7 +57,7 @@ WorkerCount = Annotated[
         "--workers",
         min=1,
         metavar="N",
-        help="Worker processes on this machine. Default: one for each processor.",
+        help="Worker processes on this machine. Default: one per processor.",
         show_default=False,
     ),
 ]
@@ -53,8 +65,8 @@ Memory = Annotated[
     str | None,
     typer.Option(
         metavar="SIZE",
-        help="Memory of one worker: 1GB, 600MB, at least 500MB. Default: the workers share 60 % of this machine's; "
-        "on a cluster, their own limits.",
+        help="Memory of one worker: 1GB, 600MB, at least 500MB. Default: the workers share 60 % of this machine's "
+        "memory; on a cluster, their own limits apply.",
         show_default=False,
     ),
 ]
@@ -77,21 +89,18 @@ def examples(  # noqa: PLR0917  (options of a command)
     memory: Memory = None,
     as_json: AsJson = False,
 ) -> None:
-    """Build the training data of an event log that may be larger than memory, with Dask.
+    """Build training data from a log that exceeds the memory.
 
-    Each row is an event as the scorer would have seen it: the model's input, what it refers to, and whether a purchase
-    followed. Rows are divided into files by customer; `examples.json` says how they were built. `intent train DIR`
-    trains on them, and pandas, Polars or DuckDB read them. Until it ends, DIR also holds a compressed copy of LOG.
+    Runs with Dask. Each row is an event as the scorer saw it: the model's input, and whether a purchase followed.
+    Rows are divided into files by customer; `examples.json` says how they were built. `intent train DIR` trains on
+    them, and pandas, Polars or DuckDB read them. While it runs, DIR also holds a compressed copy of LOG.
 
-    **Examples**
-
-        intent examples events.parquet -o examples
-
-        intent examples events.parquet -o examples --workers 8 --memory 2GB
-
-        intent examples /share/events.parquet -o /share/examples --scheduler tcp://10.0.0.5:8786
-
-        intent examples orders.parquet -o examples --horizon 30d --json
+    Examples
+    --------
+    - `intent examples events.parquet -o examples`: use all processors of this machine
+    - `intent examples events.parquet -o examples --workers 8 --memory 2GB`: use eight workers of 2 GB each
+    - `intent examples /share/events.parquet -o /share/examples --scheduler tcp://10.0.0.5:8786`: use a Dask cluster
+    - `intent examples orders.parquet -o examples --horizon 30d --json`: predict orders within 30 days
     """
     from offline.examples.buckets import BuildSettings, build_folder
     from offline.examples.buckets.sizes import parse_size
@@ -136,10 +145,10 @@ def _show(output: Path, manifest: FolderManifest) -> None:
         f"{duration_short(manifest.context.horizon_ms)})"
     )
     for count, what in (
-        (manifest.refused, "came too late or ahead of their arrival"),
-        (manifest.repeated, "were repetitions"),
+        (manifest.refused, "came too late or are dated after their arrival"),
+        (manifest.repeated, "are repetitions"),
         (manifest.erased, "belong to erased customers"),
     ):
         if count:
             typer.echo(f"left out: {counted(count, 'event')} that {what}")
-    typer.echo(f"Try `intent train {output} -o bundle`")
+    typer.echo(f"Next: `intent train {output} -o bundle`")

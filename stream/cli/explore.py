@@ -18,13 +18,14 @@ def register(app: typer.Typer) -> None:
 
 
 def explore(workspace: Workspace) -> Found:
-    """Describe a log or a table: distributions, patterns in time, customers, funnel, cohorts, countries, regressions.
+    """Describe the data: distributions, time, customers, funnel.
 
-    Writes exploration.html, a page that opens offline, and exploration.json with all figures.
+    Also cohorts, countries and regressions. Writes exploration.html, a page that opens without a network, and
+    exploration.json with all figures.
 
-    **Examples**
-
-    - `intent explore events.parquet -o report`
-    - `intent explore sessions.csv --target Revenue -o report --json`
+    Examples
+    --------
+    - `intent explore events.parquet -o report`: describe a log
+    - `intent explore sessions.csv --target Revenue -o report --json`: describe a table; print the figures as JSON
     """
     return run_one("exploration", workspace)

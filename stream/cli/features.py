@@ -1,4 +1,4 @@
-"""`intent features`: what the models look at."""
+"""`intent features`: the columns of the models' input."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def register(app: typer.Typer) -> None:
 
 
 def features(markdown: Markdown = False, as_json: AsJson = False) -> None:
-    """Show the columns of the models' input: name, unit and meaning.
+    """List the columns that the models use.
 
-    **Examples**
-
-    - `intent features`
-    - `intent features --markdown > docs/features.md`
+    Examples
+    --------
+    - `intent features`: show name, unit, scale and meaning of each column
+    - `intent features --markdown > docs/features.md`: update the page in the documentation
     """
     from features.vector import COLUMNS, schema_hash
     from stream.cli.console import output, print_json

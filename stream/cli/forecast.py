@@ -1,4 +1,4 @@
-"""`intent forecast`: orders and revenue of the coming days and weeks, and how far to trust them."""
+"""`intent forecast`: orders and revenue of the coming days and weeks, with intervals."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Days = Annotated[
         min=1,
         max=366,
         metavar="N",
-        help="How far ahead. Default: 28, less for a short log.",
+        help="Days to forecast. Default: 28, fewer for a short log.",
         show_default=False,
     ),
 ]
@@ -30,15 +30,16 @@ def register(app: typer.Typer) -> None:
 
 
 def forecast(workspace: Workspace, days: Days = None) -> Found:
-    """Forecast orders and revenue with intervals, tried at earlier times against the seasonal naive forecast.
+    """Forecast orders and revenue.
 
-    Writes forecast.html, a page that opens offline, forecast.json with all figures, and forecast.csv: all days and
+    The forecast has intervals and is tested on earlier periods against the seasonal naive forecast. Writes
+    forecast.html, a page that opens without a network, forecast.json with all figures, and forecast.csv: all days and
     weeks with their 80 % and 95 % intervals.
 
-    **Examples**
-
-    - `intent forecast events.parquet -o report`
-    - `intent forecast orders.parquet --days 14 -o report --json`
+    Examples
+    --------
+    - `intent forecast events.parquet -o report`: forecast the next days and weeks
+    - `intent forecast orders.parquet --days 14 -o report --json`: forecast two weeks; print the figures as JSON
     """
     workspace.options = workspace.options._replace(forecast_days=days)
     return run_one("forecast", workspace)

@@ -1,4 +1,4 @@
-"""`intent insight`: what drives conversion, what a contact is worth, and what customers will still bring."""
+"""`intent insight`: what drives purchases, what a contact is worth, and what customers will still spend."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ def register(app: typer.Typer) -> None:
 
 
 def insight(workspace: Workspace, value: Value = None, cost: Cost = None, effect: Effect = 0.1) -> Found:
-    """Explain what drives conversion, price contacts by their probability, and value customers.
+    """Show what drives purchases and what customers are worth.
 
-    Writes insight.html, a page that opens offline, insight.json with all figures, reasons.csv (probability and three
-    reasons for every customer; of a table, for every row that the model was tested on) and, of a log,
-    lifetime_values.csv.
+    Also shows from which probability on a contact pays off. Writes insight.html, a page that opens without a network,
+    insight.json with all figures, and reasons.csv: the probability and three reasons for each customer (for a table,
+    each tested row). For a log, also writes lifetime_values.csv.
 
-    **Examples**
-
-    - `intent insight events.parquet -o report`
-    - `intent insight orders.parquet --cost 2.50 --effect 0.05 -o report`
-    - `intent insight sessions.csv --target Revenue --value 80 --cost 0.4 -o report --json`
+    Examples
+    --------
+    - `intent insight events.parquet -o report`: explain a log
+    - `intent insight orders.parquet --cost 2.50 --effect 0.05 -o report`: contacts cost 2.50 and add 5 % more
+      purchases
+    - `intent insight sessions.csv --target Revenue --value 80 --cost 0.4 -o report --json`: a purchase is worth 80
     """
     from offline.chapters.workspace import ContactAssumptions
 

@@ -73,7 +73,7 @@ def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
 
 
 def _warn_of_ignored(context: typer.Context, workspace: Workspace) -> None:
-    """Say on standard error which options have no effect: who names a horizon believes that the table is a log."""
+    """Say on standard error which options have no effect: a horizon, for example, means nothing to a table."""
     what, panel = ("an event log", OF_TABLES) if workspace.input == "log" else ("a table", OF_LOGS)
     for option in context.command.params:
         source = context.get_parameter_source(option.name or "")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stream.cli import checks
+
 if TYPE_CHECKING:
     from offline.chapters.workspace import Workspace
     from offline.problems import TableOptions
@@ -43,27 +45,34 @@ Input = Annotated[
     Path,
     typer.Argument(
         metavar="LOG_OR_TABLE",
-        help="An event log (as intent convert, archive or simulate write it), or a table with a row per customer or "
-        "session (CSV, Parquet).",
+        callback=checks.existing_file,
+        help="An event log (from intent convert, archive or simulate), or a table with one row per customer or session "
+        "(CSV, Parquet).",
     ),
 ]
 Log = Annotated[
     Path,
     typer.Argument(
-        metavar="LOG", help="An event log, as intent convert, archive or simulate write it (Parquet)."
+        metavar="LOG",
+        callback=checks.existing_log,
+        help="An event log (Parquet) from intent convert, archive or simulate.",
     ),
 ]
 Output = Annotated[
     Path,
     typer.Option(
-        "--output", "-o", metavar="DIR", help="Folder for pages and figures, made if it is not there."
+        "--output",
+        "-o",
+        metavar="DIR",
+        callback=checks.output_folder,
+        help="Folder for pages and figures; created if missing.",
     ),
 ]
 Target = Annotated[
     str | None,
     typer.Option(
         metavar="COLUMN",
-        help="What is to be predicted. Default: inferred.",
+        help="The column to predict. Default: inferred.",
         show_default=False,
         rich_help_panel=OF_TABLES,
     ),
@@ -72,7 +81,7 @@ Positive = Annotated[
     str | None,
     typer.Option(
         metavar="VALUE",
-        help="The target's value that is predicted; needed if it has more than two. Default: inferred.",
+        help="The value of the target to predict; required if it has more than two. Default: inferred.",
         show_default=False,
         rich_help_panel=OF_TABLES,
     ),
@@ -82,7 +91,7 @@ Kinds = Annotated[
     typer.Option(
         "--kind",
         metavar="COLUMN=KIND",
-        help="A column is numeric, categorical, boolean, date or identifier. Repeatable. Default: inferred.",
+        help="Kind of a column: numeric, categorical, boolean, date or identifier. Repeatable. Default: inferred.",
         show_default=False,
         rich_help_panel=OF_TABLES,
     ),
@@ -92,7 +101,7 @@ Leaks = Annotated[
     typer.Option(
         "--leak",
         metavar="COLUMN",
-        help="A column that leaks the target: models do without it. Repeatable. Default: inferred.",
+        help="A column that leaks the target; models do not use it. Repeatable. Default: inferred.",
         show_default=False,
         rich_help_panel=OF_TABLES,
     ),
@@ -112,7 +121,7 @@ Drops = Annotated[
     typer.Option(
         "--drop",
         metavar="COLUMN",
-        help="A column that is not used at all. Repeatable.",
+        help="A column to ignore. Repeatable.",
         show_default=False,
         rich_help_panel=OF_TABLES,
     ),
@@ -121,7 +130,7 @@ Time = Annotated[
     str | None,
     typer.Option(
         metavar="COLUMN",
-        help="The column of dates or names of months: models are then judged on later rows.",
+        help="A column of dates or month names; models are then tested on later rows.",
         show_default=False,
         rich_help_panel=OF_TABLES,
     ),
@@ -130,7 +139,7 @@ Customer = Annotated[
     str | None,
     typer.Option(
         metavar="COLUMN",
-        help="The column that names the customer: a customer's rows are never divided.",
+        help="The column with the customer; rows of a customer always stay together.",
         show_default=False,
         rich_help_panel=OF_TABLES,
     ),
@@ -139,7 +148,7 @@ DropDuplicates = Annotated[
     bool,
     typer.Option(
         "--drop-duplicates",
-        help="Leave out rows that equal an earlier one in everything.",
+        help="Leave out rows that are equal to an earlier row.",
         rich_help_panel=OF_TABLES,
     ),
 ]
@@ -147,7 +156,7 @@ Horizon = Annotated[
     str | None,
     typer.Option(
         metavar="DURATION",
-        help="How far the prediction looks: 30m, 12h, 30d. Default: 30m; 30d where there are only orders.",
+        help="How far the prediction looks ahead: 30m, 12h, 30d. Default: 30m; 30d for a log with orders only.",
         show_default=False,
         rich_help_panel=OF_LOGS,
     ),
@@ -166,8 +175,8 @@ Balanced = Annotated[
     typer.Option(
         "--balance",
         metavar="HOW",
-        help="What is done to training rows where positives are rare: none, weights, under (leave out negatives) or "
-        "over (repeat positives). Probabilities are brought back to the natural prevalence.",
+        help="How to balance training rows if positives are rare: none, weights, under (leave out negatives) or over "
+        "(repeat positives). Probabilities are corrected to the true prevalence.",
     ),
 ]
 Value = Annotated[
@@ -175,7 +184,7 @@ Value = Annotated[
     typer.Option(
         min=0.0,
         metavar="MONEY",
-        help="What a purchase is worth. Default: the mean order; for a table 100.",
+        help="Value of a purchase. Default: the mean order; 100 for a table.",
         show_default=False,
     ),
 ]
@@ -184,7 +193,7 @@ Cost = Annotated[
     typer.Option(
         min=0.0,
         metavar="MONEY",
-        help="What a contact costs. Default: a hundredth of the value.",
+        help="Cost of a contact. Default: 1 % of the value.",
         show_default=False,
     ),
 ]
@@ -194,14 +203,14 @@ Effect = Annotated[
         min=0.0,
         max=10.0,
         metavar="SHARE",
-        help="Purchases that a contact adds, as a share of those that would have happened anyway.",
+        help="Additional purchases from a contact, as a share of those that happen anyway.",
     ),
 ]
 Quick = Annotated[
-    bool, typer.Option("--quick", help="A first look, fast rather than exact: fewer events, folds, trials.")
+    bool, typer.Option("--quick", help="A fast first look with fewer events, folds and trials.")
 ]
 Seed = Annotated[
-    int, typer.Option(min=0, metavar="N", help="Equal seeds and data give equal pages and figures.")
+    int, typer.Option(min=0, metavar="N", help="The same seed and data give the same pages and figures.")
 ]
 
 
@@ -263,7 +272,6 @@ def _workspace(
         seed=seed,
         quick=quick,
     )
-    _check_places(path, output)
     return Workspace(path, output, options)
 
 
@@ -275,18 +283,3 @@ def _milliseconds(horizon: str) -> int:
         return round(parse_duration(horizon).total_seconds() * 1000)
     except InvalidDuration as error:
         raise typer.BadParameter(str(error), param_hint="--horizon") from None
-
-
-def _check_places(path: Path, output: Path) -> None:
-    """Refuse what nothing can be read from, and a folder that nothing can be written to, before hours of work."""
-    import os
-
-    if not path.exists():
-        raise typer.BadParameter(f"there is nothing at {path}", param_hint="LOG_OR_TABLE")
-    there = next(place for place in (output, *output.absolute().parents) if place.exists())
-    if not there.is_dir():
-        raise typer.BadParameter(f"{there} is a file: name a folder", param_hint="--output")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise typer.BadParameter(
-            f"nothing may be written to {there}: name another folder", param_hint="--output"
-        )

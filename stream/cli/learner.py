@@ -1,4 +1,4 @@
-"""`intent learner`: the Faust learner."""
+"""`intent learner`: learn from what customers did (Faust)."""
 
 from __future__ import annotations
 
@@ -17,12 +17,10 @@ StartOver = Annotated[
     bool,
     typer.Option(
         "--start-over",
-        help="Forget what was learned, and learn again from all examples that Kafka still has.",
+        help="Forget what was learned, and learn again from all examples in Kafka.",
     ),
 ]
-Verbose = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Also log what Faust and the Kafka client do.")
-]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Also log Faust and the Kafka client.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -31,16 +29,18 @@ def register(app: typer.Typer) -> None:
 
 
 def learner(bundle: BundleFolder = None, start_over: StartOver = False, verbose: Verbose = False) -> None:
-    """Learn from what customers really did, until SIGTERM or Ctrl-C.
+    """Learn from what customers did after they were scored.
 
-    It labels the workers' examples when the horizon has passed, learns, and publishes snapshots that the workers
-    pick up. One learns at a time; start a second one to stand by. Needs the extra `learn`.
+    Runs until SIGTERM or Ctrl-C. When the horizon of a score has passed, the learner knows whether the customer
+    bought. It learns from that and publishes a model that the workers load. One learner works at a time; a second one
+    stands by. Needs the extra `learn`. `/healthz`, `/readyz` and `/metrics` (Prometheus) are on `INTENT_HTTP_PORT`,
+    8080 unless configured.
 
-    **Examples**
-
-    - `intent learner --bundle bundle`
-    - `INTENT_HTTP_PORT=0 intent learner` — beside a worker on one machine, health and metrics on any free port
-    - `intent learner --start-over` — after settings of the online model were changed
+    Examples
+    --------
+    - `intent learner --bundle bundle`: learn on top of the bundle that the workers use
+    - `INTENT_HTTP_PORT=0 intent learner`: run beside a worker on this machine; 0 takes a free port
+    - `intent learner --start-over`: learn again after settings of the online model have changed
     """
     import asyncio
 

@@ -1,4 +1,4 @@
-"""`intent network`: networks tried on a problem, their curves and decision boundaries."""
+"""`intent network`: neural networks compared, with their learning curves and decision boundaries."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Boundary = Annotated[
     tuple[str, str] | None,
     typer.Option(
         metavar="COLUMN COLUMN",
-        help="Any two columns for the decision boundary. Default: the two numeric ones that alone tell most.",
+        help="Two columns for the decision boundary. Default: the two numeric columns that predict best.",
         show_default=False,
     ),
 ]
@@ -27,15 +27,17 @@ def register(app: typer.Typer) -> None:
 
 
 def network(workspace: Workspace, boundary: Boundary = None) -> Found:
-    """Try networks: architectures, activations, regularisation; show their curves and their decision boundaries.
+    """Compare neural networks and show what they have learned.
 
-    Writes network.html, a page that opens offline, network.json with all figures, and demonstration.csv: visits with
-    a known probability of a purchase by duration and pages, the table of the two-feature demonstration.
+    Tries architectures, activations and regularisation, and shows learning curves and decision boundaries. Writes
+    network.html, a page that opens without a network, network.json with all figures, and demonstration.csv: a table
+    of visits with two features whose exact probability of a purchase is known.
 
-    **Examples**
-
-    - `intent network sessions.csv --target Revenue -o report`
-    - `intent network sessions.csv --boundary ExitRates ProductRelated --quick --json -o report`
+    Examples
+    --------
+    - `intent network sessions.csv --target Revenue -o report`: try networks on a table
+    - `intent network sessions.csv --boundary ExitRates ProductRelated --quick --json -o report`: draw the boundary
+      over two columns
     """
     from offline.chapters.networks.section import study_networks
 

@@ -19,14 +19,15 @@ def register(app: typer.Typer) -> None:
 
 
 def prepare(workspace: Workspace, balance: Balanced = Balance.NONE) -> Found:
-    """Show how columns are prepared for models: missing values, duplicates, outliers, skew, scale, balance of classes.
+    """Show how columns are cleaned and scaled for models.
 
-    Writes preparation.html, a page that opens offline, and preparation.json with all figures.
+    Covers missing values, duplicates, outliers, skew, scales and rare classes. Writes preparation.html, a page that
+    opens without a network, and preparation.json with all figures.
 
-    **Examples**
-
-    - `intent prepare events.parquet -o report`
-    - `intent prepare sessions.csv --target Revenue -o report --json`
+    Examples
+    --------
+    - `intent prepare events.parquet -o report`: check the columns of a log
+    - `intent prepare sessions.csv --target Revenue -o report --json`: check a table; print the figures as JSON
     """
     workspace.options = workspace.options._replace(balance=balance.value)
     return run_one("preparation", workspace)

@@ -1,4 +1,4 @@
-"""`intent quality`: how good the published probabilities are, by what customers really did."""
+"""`intent quality`: how good the published scores are."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from stream.learning.report import Report
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print all figures as one JSON object.")]
-Windows = Annotated[
-    int, typer.Option(min=0, metavar="N", help="How many of the last horizon windows to show.")
-]
+Windows = Annotated[int, typer.Option(min=0, metavar="N", help="Number of latest time windows to show.")]
 
 # The plot: columns by predicted, rows by observed frequency.
 _WIDTH, _HEIGHT = 60, 16
@@ -27,14 +25,16 @@ def register(app: typer.Typer) -> None:
 
 
 def quality(windows: Windows = 3, as_json: AsJson = False) -> None:
-    """Show the live figures: every score judged by its outcome before anything was learned from it.
+    """Show how good the published scores are.
 
-    `blend` is what was published. PR-AUC goes with the prevalence, which guessing reaches.
+    Each score is compared with what the customer did, before the learner learns from it. `blend` is the published
+    score. Compare PR-AUC with the prevalence, which is the PR-AUC of guessing. Needs a running or earlier `intent
+    learner`.
 
-    **Examples**
-
-    - `intent quality`
-    - `intent quality --json`
+    Examples
+    --------
+    - `intent quality`: show the figures and a reliability plot
+    - `intent quality --json`: print all figures as JSON
     """
     from stream.cli.console import output
     from stream.exceptions import ServiceError
@@ -48,7 +48,7 @@ def quality(windows: Windows = 3, as_json: AsJson = False) -> None:
     store.close()
     if raw is None:
         raise ServiceError(
-            "nothing was learned yet: start `intent learner`, and wait until the horizon of some events has passed"
+            "no figures yet: start `intent learner` and wait until the horizon of some events has passed"
         )
     if as_json:
         typer.echo(raw.decode())

@@ -1,4 +1,4 @@
-"""`intent recommend`: items for customers, offers for segments; tried, and written for the stream."""
+"""`intent recommend`: items for customers and offers for segments, tested, and written to Redis for the workers."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 Bundle = Annotated[
     Path | None,
     typer.Option(
-        metavar="DIR", help="With --write: the bundle that workers score with; offers are for its segments.",
+        metavar="DIR", help="Required by --write: the bundle that workers score with; offers are for its segments.",
         show_default=False,
     ),
 ]  # fmt: skip
-Write = Annotated[bool, typer.Option("--write", help="Write offers and items to Redis (INTENT_REDIS).")]
+Write = Annotated[
+    bool, typer.Option("--write", help="Write offers and items to Redis (INTENT_REDIS) for the workers.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -29,19 +31,25 @@ def register(app: typer.Typer) -> None:
 
 
 def recommend(workspace: Workspace, write: Write = False, bundle: Bundle = None) -> Found:
-    """Try recommenders on what customers took up later, and make offers for segments and intent.
+    """Recommend items to customers and offers to segments.
 
-    Writes recommendations.html, a page that opens offline, recommendations.json with all figures, and
-    recommendations.csv: ten items for every customer, and ten that are new to the customer. With --write also offers
-    for every segment, and items for every customer that the stream knows, to Redis.
+    Recommenders are tested on what customers chose later. Writes recommendations.html, a page that opens without a
+    network, recommendations.json with all figures, and recommendations.csv: ten items for each customer, and ten that
+    are new to the customer. With --write, scores carry recommendations: the offers of each segment and the items of
+    each known customer are written to Redis. If offers belong to another bundle, the worker warns once and omits
+    recommendations.
 
-    **Examples**
-
-    - `intent recommend events.parquet -o report`
-    - `intent recommend events.parquet --write --bundle bundle -o report`
+    Examples
+    --------
+    - `intent recommend events.parquet -o report`: test the recommenders
+    - `intent recommend events.parquet --write --bundle bundle -o report`: also write the recommendations for the
+      workers
     """
     if write and bundle is None:
-        raise typer.BadParameter("offers are for the segments of a bundle: name it", param_hint="--bundle")
+        raise typer.BadParameter(
+            "--write needs the bundle whose segments get the offers: add --bundle DIR",
+            param_hint="'--bundle'",
+        )
     found = run_one("recommendations", workspace)
     if not (write and bundle):
         return found
@@ -64,5 +72,9 @@ def recommend(workspace: Workspace, write: Write = False, bundle: Bundle = None)
     return found._replace(
         remark=f"Redis: {len(made.policy.offers)} offers for bundle {made.policy.bundle}, items for "
         f"{made.customers:,} customers, version {made.policy.version}."
-        + (f" {made.without_state:,} got none: the stream does not know them." if made.without_state else "")
+        + (
+            f" {made.without_state:,} customers got none: the workers do not know them."
+            if made.without_state
+            else ""
+        )
     )

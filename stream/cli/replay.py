@@ -8,23 +8,27 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stream.cli import checks
+
 if TYPE_CHECKING:
     from stream.logs.overtaken import Overtaken
     from stream.settings import Settings
 
-Log = Annotated[Path, typer.Argument(metavar="LOG", help="An event log (Parquet).")]
+Log = Annotated[
+    Path, typer.Argument(metavar="LOG", callback=checks.existing_log, help="An event log (Parquet).")
+]
 Speed = Annotated[
     str,
     typer.Option(
         metavar="SPEED",
-        help="max: as fast as Kafka takes it; real: as it happened; 60x: a minute in a second.",
+        help="max: as fast as possible; real: as fast as it happened; 60x: one minute per second.",
     ),
 ]
 Close = Annotated[
     bool,
     typer.Option(
         "--close",
-        help="End the topic: what waits for its label is learned as if the horizon had passed without events.",
+        help="End the topic after the log: the learner labels the last events as if no event came later.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")]
@@ -36,16 +40,17 @@ def register(app: typer.Typer) -> None:
 
 
 def replay(log: Log, speed: Speed = "max", close: Close = False, as_json: AsJson = False) -> None:
-    """Send a log's events to Kafka, each on its customer's partition and with its own arrival.
+    """Send the events of a log to Kafka.
 
-    Beside newer events of a partition old ones are late: a warning says so where the topic has some. Fresh
-    topics and keys (`INTENT_TOPIC_PREFIX`, `INTENT_REDIS_PREFIX`) take every log.
+    Each event goes to its customer's partition with its original arrival time. If the topic already holds newer
+    events, older ones are rejected as late, and a warning says so; new topics and keys (`INTENT_TOPIC_PREFIX`,
+    `INTENT_REDIS_PREFIX`) take any log.
 
-    **Examples**
-
-    - `intent replay events.parquet`
-    - `intent replay events.parquet --speed 60x`
-    - `intent replay events.parquet --close` — and let the learner learn from all of it
+    Examples
+    --------
+    - `intent replay events.parquet`: send a log as fast as possible
+    - `intent replay events.parquet --speed 60x`: send one minute of the log per second
+    - `intent replay events.parquet --close`: let the learner learn from the last events too
     """
     from stream.cli.console import print_json, progress
     from stream.logs import replay as replaying
@@ -71,7 +76,7 @@ def replay(log: Log, speed: Speed = "max", close: Close = False, as_json: AsJson
     if as_json:
         print_json(asdict(report) | {"events_per_second": report.events_per_second})
         return
-    erased = f", {report.erased:,} of erased customers left out" if report.erased else ""
+    erased = f"; {report.erased:,} of erased customers were left out" if report.erased else ""
     typer.echo(
         f"{counted(report.events, 'event')} in {report.seconds:.1f} s "
         f"({report.events_per_second:,.0f} events/s) "
@@ -85,6 +90,6 @@ def _warning(settings: Settings, behind: Overtaken) -> str:
 
     return (
         f"warning: the log begins at {moment(behind.first_ms)}, but {settings.events_topic} has events up to "
-        f"{moment(behind.newest_ms)}: on their partitions what is more than {duration_text(settings.lateness)} "
-        "older is a late dead letter; for fresh topics set INTENT_TOPIC_PREFIX and INTENT_REDIS_PREFIX"
+        f"{moment(behind.newest_ms)}: events on their partitions that are more than {duration_text(settings.lateness)} "
+        "older will be rejected as late; for new topics set INTENT_TOPIC_PREFIX and INTENT_REDIS_PREFIX"
     )

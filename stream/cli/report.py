@@ -1,4 +1,4 @@
-"""`intent report`: from a log or a table to a page with everything that the lab finds."""
+"""`intent report`: all analyses of a log or a table on one page."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ if TYPE_CHECKING:
 Only = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="STAGE", help="Run this stage only. Repeatable; --stages lists them.", show_default=False
+        metavar="STAGE", help="Run only this stage; --stages lists them. Repeatable.", show_default=False
     ),
 ]
 Skip = Annotated[
-    list[str] | None, typer.Option(metavar="STAGE", help="Leave a stage out. Repeatable.", show_default=False)
+    list[str] | None,
+    typer.Option(metavar="STAGE", help="Leave out this stage. Repeatable.", show_default=False),
 ]
 Title = Annotated[
-    str | None, typer.Option(metavar="TEXT", help="Headline. Default: the file's name.", show_default=False)
+    str | None,
+    typer.Option(metavar="TEXT", help="Title of the page. Default: the file's name.", show_default=False),
 ]
 
 
@@ -41,7 +43,7 @@ def _list_stages(wanted: bool) -> None:
 
 
 Stages = Annotated[
-    bool, typer.Option("--stages", callback=_list_stages, is_eager=True, help="List the stages and end.")
+    bool, typer.Option("--stages", callback=_list_stages, is_eager=True, help="List the stages and exit.")
 ]
 
 
@@ -56,19 +58,21 @@ def report(  # noqa: PLR0917  (options of a command)
     effect: Effect = 0.1,
     stages: Stages = False,
 ) -> Found:
-    """Look at a log or a table from all sides and write one page that opens without a network.
+    """Write a full report on a log or a table.
 
-    The page (report.html) has pictures, tables and a summary in plain words; all figures stand beside it as JSON,
-    and every stage has a page and figures of its own. A log also gets a bundle that a worker can score with.
+    The page (report.html) opens without a network. It has a summary in plain words, charts and tables; all figures
+    are beside it as JSON, and every stage has its own page. For a log, a bundle that a worker can score with is also
+    trained.
 
-    Kinds of columns, the target, and columns that seem to know the target are inferred and shown; options overrule it.
+    The target, the kinds of columns and columns that leak the target are inferred and shown; options overrule them.
 
-    **Examples**
-
-    - `intent report events.parquet -o report`
-    - `intent report orders.parquet -o report --horizon 30d --skip bundle`
-    - `intent report sessions.csv --target Revenue --leak PageValues -o report`
-    - `intent report customers.csv --kind postcode=categorical --quick --json -o report`
+    Examples
+    --------
+    - `intent report events.parquet -o report`: report on a log
+    - `intent report orders.parquet -o report --horizon 30d --skip bundle`: predict orders within 30 days; train no
+      bundle
+    - `intent report sessions.csv --target Revenue --leak PageValues -o report`: report on a table of sessions
+    - `intent report customers.csv --kind postcode=categorical --quick --json -o report`: take a quick first look
     """
     from offline.chapters.stages import choose, run_stages
     from offline.chapters.workspace import ContactAssumptions

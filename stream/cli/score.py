@@ -1,4 +1,4 @@
-"""`intent score`: the worker's scoring in one process, from a log."""
+"""`intent score`: the worker's scoring of a log, in one process."""
 
 from __future__ import annotations
 
@@ -7,28 +7,43 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stream.cli import checks
+from stream.cli.options import BundleFolder
+
 if TYPE_CHECKING:
     from stream.scoring.score_log import ScoredLog
 
-Log = Annotated[Path, typer.Argument(metavar="LOG", help="An event log (Parquet), rows in order of arrival.")]
-Output = Annotated[
-    Path, typer.Option("--output", "-o", metavar="SCORES", help="The scores to write (Parquet).")
+Log = Annotated[
+    Path,
+    typer.Argument(
+        metavar="LOG", callback=checks.existing_log, help="An event log (Parquet) in order of arrival."
+    ),
 ]
-BundleFolder = Annotated[
-    Path | None, typer.Option("--bundle", metavar="DIR", help="The models; default: INTENT_BUNDLE.")
+Output = Annotated[
+    Path,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="SCORES",
+        callback=checks.output_file,
+        help="The file of scores to write (Parquet).",
+    ),
 ]
 Partitions = Annotated[
     int | None,
     typer.Option(
         min=1,
         metavar="N",
-        help="Partitions of the topic; default: those that the log names, else INTENT_PARTITIONS.",
+        help="Partitions of the topic. Default: those in the log, else INTENT_PARTITIONS.",
     ),
 ]
 States = Annotated[
     Path | None,
     typer.Option(
-        "--states", metavar="FILE", help="Also write every customer's state after the last event (Parquet)."
+        "--states",
+        metavar="FILE",
+        callback=checks.output_file,
+        help="Also write each customer's state after the last event (Parquet).",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")]
@@ -49,12 +64,12 @@ def score(  # noqa: PLR0917  (options of a command)
 ) -> None:
     """Score a log as the worker would, without Kafka and Redis.
 
-    The scores have the fields of the scored topic, in the order of the log.
+    The scores have the fields of the scores topic, in the order of the log.
 
-    **Examples**
-
-    - `intent score events.parquet --bundle bundle -o scores.parquet`
-    - `intent score events.parquet -o scores.parquet --json`
+    Examples
+    --------
+    - `intent score events.parquet --bundle bundle -o scores.parquet`: score a log
+    - `intent score events.parquet -o scores.parquet --states states.parquet --json`: also write the customers' states
     """
     import time
 

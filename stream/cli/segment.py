@@ -1,4 +1,4 @@
-"""`intent segment`: which groups of customers there are, what each brings, and who moves between them."""
+"""`intent segment`: groups of customers, what each brings, and how customers move between them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Count = Annotated[
         min=2,
         max=12,
         metavar="N",
-        help="How many. Default: chosen by the data.",
+        help="Number of segments. Default: chosen from the data.",
         show_default=False,
     ),
 ]
@@ -30,15 +30,16 @@ def register(app: typer.Typer) -> None:
 
 
 def segment(workspace: Workspace, count: Count = None) -> Found:
-    """Divide customers (or a table's rows) into segments: K-means, a hierarchy and a density-based way compared.
+    """Divide customers, or the rows of a table, into segments.
 
-    Writes segments.html, a page that opens offline, and segments.json with all figures.
+    Compares K-means, hierarchical and density-based clustering. Writes segments.html, a page that opens without a
+    network, and segments.json with all figures.
 
-    **Examples**
-
-    - `intent segment events.parquet -o report`
-    - `intent segment orders.parquet --segments 5 -o report`
-    - `intent segment sessions.csv --target Revenue -o report --json`
+    Examples
+    --------
+    - `intent segment events.parquet -o report`: find the segments of a log's customers
+    - `intent segment orders.parquet --segments 5 -o report`: make five segments
+    - `intent segment sessions.csv --target Revenue -o report --json`: divide the rows of a table
     """
     workspace.options = workspace.options._replace(segment_count=count)
     return run_one("segments", workspace)

@@ -19,14 +19,15 @@ def register(app: typer.Typer) -> None:
 
 
 def select(workspace: Workspace, models: Models = None) -> Found:
-    """Say for each column whether models need it and why, and what dropping the others does to every model.
+    """Show which columns the models need, and why.
 
-    Writes selection.html, a page that opens offline, and selection.json with all figures.
+    Also shows how every model changes without the other columns. Writes selection.html, a page that opens without a
+    network, and selection.json with all figures.
 
-    **Examples**
-
-    - `intent select sessions.csv --target Revenue -o report`
-    - `intent select events.parquet --model lightgbm --model network --json -o report`
+    Examples
+    --------
+    - `intent select sessions.csv --target Revenue -o report`: check the columns of a table
+    - `intent select events.parquet --model lightgbm --model network --json -o report`: check a log with two models
     """
     from offline.chapters.selection.section import select_columns
     from offline.lab.models import choose_models

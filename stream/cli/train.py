@@ -1,4 +1,4 @@
-"""`intent train`: from an event log to a bundle of models."""
+"""`intent train`: a bundle of models from an event log."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from stream.cli import checks
 
 if TYPE_CHECKING:
     from features.bundle import Manifest
@@ -32,15 +34,24 @@ class Start(StrEnum):
 Log = Annotated[
     Path,
     typer.Argument(
-        metavar="LOG|FOLDER", help="The event log (Parquet), or a folder of examples from `intent examples`."
+        metavar="LOG|FOLDER",
+        callback=checks.existing_path,
+        help="The event log (Parquet), or a folder of examples from `intent examples`.",
     ),
 ]
-Output = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the bundle.")]
+Output = Annotated[
+    Path,
+    typer.Option(
+        "--output", "-o", metavar="DIR", callback=checks.output_folder, help="Folder for the bundle."
+    ),
+]
 Horizon = Annotated[
     str | None,
     typer.Option(
         metavar="DURATION",
-        help="How far the prediction looks: 30m, 12h, 30d. Default: INTENT_HORIZON, 30m; of a folder, its own.",
+        callback=checks.duration,
+        help="How far the prediction looks ahead: 30m, 12h, 30d. Default: INTENT_HORIZON, 30m; for a folder of "
+        "examples, theirs.",
         show_default=False,
     ),
 ]
@@ -48,8 +59,8 @@ LabelStart = Annotated[
     Start | None,
     typer.Option(
         metavar="0|next-day",
-        help="From when on a purchase counts: from the event on, or from the next day on. "
-        "Default: the next day from a horizon of one day on.",
+        help="Count purchases from the event on (0) or from the next day on. Default: next-day if the horizon is a day "
+        "or longer.",
         show_default=False,
     ),
 ]
@@ -58,24 +69,24 @@ Epochs = Annotated[
     typer.Option(
         min=0.01,
         metavar="N",
-        help="Passes over the training data. Default: what suits its size.",
+        help="Passes over the training data. Default: depends on its size.",
         show_default=False,
     ),
 ]
-Seed = Annotated[int, typer.Option(min=0, metavar="N", help="Equal seeds and logs give equal bundles.")]
+Seed = Annotated[int, typer.Option(min=0, metavar="N", help="The same seed and log give the same bundle.")]
 Baselines = Annotated[
     bool,
     typer.Option(
         "--baselines/--no-baselines",
-        help="Also train the rule, logistic regression and LightGBM, to compare.",
+        help="Also train a rule, logistic regression and LightGBM for comparison.",
     ),
 ]
 Memory = Annotated[
     str | None,
     typer.Option(
         metavar="SIZE",
-        help="What training may take: 4GB, 600MB. A longer log is built bucket by bucket, and all events of as many "
-        "customers are used as fit. Default: half of this machine's memory.",
+        help="Memory for training: 4GB, 600MB. If a log needs more, as many customers as fit are used, with all their "
+        "events. Default: half of this machine's memory.",
         show_default=False,
     ),
 ]
@@ -98,23 +109,23 @@ def train(  # noqa: PLR0917  (options of a command)
     memory: Memory = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train segments and network on an event log, and write them as a bundle that a worker can score with.
+    """Train the models that the worker scores with.
 
-    A folder of examples gives the same bundle as the log it was built from. Where examples don't fit the memory, a
-    part of the customers is used, chosen by the hash of their id; this is said, and stands in the manifest.
+    LOG is an event log: make it from your own CSV with `intent convert csv`. A folder of examples gives the same
+    bundle as the log it was built from. The bundle holds the segments and a network that predicts a purchase within
+    the horizon: the time after an event (30 minutes unless configured) in which a purchase counts.
 
-    Time is split into training, calibration and test, one horizon apart. All models are measured on the same
-    test events, with 95 % intervals.
+    Time is split into training, calibration and test, one horizon apart. All models are tested on the same events,
+    with 95 % intervals. If the examples do not fit in memory, a part of the customers is used; a message and the
+    manifest say so.
 
-    **Examples**
-
-        intent train events.parquet -o bundle
-
-        intent train orders.parquet -o bundle --horizon 30d
-
-        intent train examples/ -o bundle --memory 32GB
-
-        intent train events.parquet -o bundle --no-baselines --json
+    Examples
+    --------
+    - `intent train events.parquet -o bundle`: train on a log
+    - `intent train orders.parquet -o bundle --horizon 30d`: predict orders within 30 days
+    - `intent train examples/ -o bundle --memory 32GB`: train on a folder of examples
+    - `intent train events.parquet -o bundle --no-baselines --json`: train the network only; print the manifest as
+      JSON
     """
     from offline.examples.buckets import is_folder
     from offline.examples.buckets.sizes import parse_size
@@ -173,8 +184,8 @@ def _show(output: Path, manifest: Manifest, segmenter: Segmenter) -> None:
         models.add_column(name, justify="right", no_wrap=True)
     if exact:
         models.caption = (
-            "share: of the best possible AUC above .5, gain: of its gain in log-loss, both expected under the exact "
-            "probabilities; the other columns are what came of it, chance included"
+            "share: part of the best possible AUC above 0.5 that was reached; gain: the same for log-loss. Both are "
+            "expected values under the exact probabilities; the other columns are measured on what happened."
         )
     for name, title in _MODELS.items():
         if name in manifest.metrics:
@@ -182,13 +193,15 @@ def _show(output: Path, manifest: Manifest, segmenter: Segmenter) -> None:
     segments = Table(title="Segments", box=box.SIMPLE_HEAD)
     segments.add_column("segment")
     segments.add_column("customers", justify="right")
-    segments.add_column("who they are")
+    segments.add_column("description")
     for segment in reversed(segmenter.segments):
         segments.add_row(segment.name, f"{segment.share:.1%}", segment.description)
     screen = console()
     screen.print(models)
     screen.print(segments)
-    screen.print(f"Bundle {manifest.version} in {output}: try `intent worker --bundle {output}`")
+    screen.print(
+        f"Bundle {manifest.version} is in {output}. Next: `intent worker --bundle {output}`", soft_wrap=True
+    )
 
 
 def _row(metrics: dict[str, Any], exact: bool) -> list[str]:

@@ -1,4 +1,4 @@
-"""`intent tune`: search models' settings by grid, at random, or by Optuna."""
+"""`intent tune`: search for models' settings by grid, at random, or with Optuna."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ Trials = Annotated[
     typer.Option(
         min=1,
         metavar="N",
-        help="Trials of each search, earlier runs included. Default: 20, with --quick 5, with --minutes no limit.",
+        help="Trials per search, earlier runs included. Default: 20; 5 with --quick; no limit with --minutes.",
         show_default=False,
     ),
 ]
 Minutes = Annotated[
     float | None,
-    typer.Option(min=0.01, metavar="N", help="How long each search may take.", show_default=False),
+    typer.Option(min=0.01, metavar="N", help="Time limit of each search in minutes.", show_default=False),
 ]
 Study = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Where trials are kept, so that a search can be resumed. Default: tuning.journal in DIR.",
+        help="File that keeps the trials, so that a search can be resumed. Default: tuning.journal in DIR.",
         show_default=False,
     ),
 ]
@@ -66,18 +66,19 @@ def tune(  # noqa: PLR0917  (options of a command)
     minutes: Minutes = None,
     study: Study = None,
 ) -> Found:
-    """Search models' settings within a budget, and judge the best ones on rows that the search has not seen.
+    """Search for the best settings of models.
 
-    Each method searches for each model. A search goes on where an earlier one stopped, if it has the same folder
-    (or --study file).
+    Each method searches for each model, within a number of trials or minutes. The best settings are tested on rows
+    that the search has not seen. A search with the same folder (or --study file) continues an earlier one.
 
-    Writes tuning.html, a page that opens offline, and tuning.json with all figures.
+    Writes tuning.html, a page that opens without a network, and tuning.json with all figures.
 
-    **Examples**
-
-    - `intent tune sessions.csv --target Revenue -o report`
-    - `intent tune events.parquet --model lightgbm --method optuna --minutes 10 -o report`
-    - `intent tune sessions.csv --model network --method random --trials 12 --json -o report`
+    Examples
+    --------
+    - `intent tune sessions.csv --target Revenue -o report`: search with all methods
+    - `intent tune events.parquet --model lightgbm --method optuna --minutes 10 -o report`: search for ten minutes
+    - `intent tune sessions.csv --model network --method random --trials 12 --json -o report`: try twelve random
+      settings
     """
     from offline.chapters.tuning.section import QUICK_TRIALS, TRIALS, Plan, tune_models
     from offline.chapters.tuning.spaces import space_of
@@ -85,7 +86,9 @@ def tune(  # noqa: PLR0917  (options of a command)
 
     for method in methods or ():
         if method not in METHODS:
-            raise typer.BadParameter(f"{method!r} is none of {', '.join(METHODS)}", param_hint="--method")
+            raise typer.BadParameter(
+                f"unknown method {method!r}: use {', '.join(METHODS)}", param_hint="'--method'"
+            )
     for model in models or ():
         space_of(model)
     if trials is None and minutes is None:

@@ -1,4 +1,4 @@
-"""`intent watch`: scores as they come."""
+"""`intent watch`: scores as they are published."""
 
 from __future__ import annotations
 
@@ -34,26 +34,24 @@ class BandName(StrEnum):
 
 Bands = Annotated[
     list[BandName] | None,
-    typer.Option("--band", metavar="low|medium|high", help="Only this band; may be repeated."),
+    typer.Option("--band", metavar="low|medium|high", help="Only this band. Repeatable."),
 ]
 Segment = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Only this segment: its number or part of its name.")
+    str | None, typer.Option(metavar="NAME", help="Only this segment: its number, or part of its name.")
 ]
 AsJson = Annotated[
     bool,
-    typer.Option(
-        "--json", help="Print one JSON object per score; the default where the output is no terminal."
-    ),
+    typer.Option("--json", help="Print one JSON object per score. Default if the output is not a terminal."),
 ]
 FromBeginning = Annotated[
-    bool, typer.Option("--from-beginning", help="Begin with the oldest score, not the next.")
+    bool, typer.Option("--from-beginning", help="Start with the oldest score instead of the next one.")
 ]
-Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="End after so many scores.")]
+Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Stop after N scores.")]
 Group = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="Consumer group: its members share the scores, and go on where the group stopped.",
+        help="Consumer group. Its members share the scores and continue where the group stopped.",
     ),
 ]
 
@@ -71,17 +69,20 @@ def watch(  # noqa: PLR0917  (options of a command)
     limit: Limit = None,
     group: Group = None,
 ) -> None:
-    """Watch scores: a table of the hottest customers on a terminal, JSON lines in a pipe.
+    """Watch scores as they are published.
 
-    Of recommended items the table shows three; a star stands behind a customer's own. An erased customer leaves the
-    table; in a pipe it is a line `{"customer_id": ..., "erased": true}`. With `--band` or `--segment` there are no such
-    lines: nobody knows which scores the customer would have had.
+    On a terminal: a table of the customers who are most likely to buy; in a pipe: JSON lines. The band `high` is the
+    top 5 % of the scores in the reference data of the training, `medium` the next 15 %, and `low` the rest. After a
+    restart of a worker a score can be published again, with the same `event_id` and values: ignore the repetition.
 
-    **Examples**
+    The table shows three recommended items; a star marks the customer's own. An erased customer leaves the table; in
+    a pipe the line `{"customer_id": ..., "erased": true}` is printed, but not with `--band` or `--segment`.
 
-    - `intent watch --band high`
-    - `intent watch --segment loyal --json | jq .customer_id`
-    - `intent watch --group crm --band high --json` — goes on where it was stopped
+    Examples
+    --------
+    - `intent watch --band high`: see who is about to buy
+    - `intent watch --segment loyal --json | jq .customer_id`: print the ids of a segment's customers
+    - `intent watch --group crm --band high --json`: continue where the group stopped
     """
     from stream.clients.watch import ScoreWatcher
     from stream.settings import load_settings
@@ -161,7 +162,7 @@ class Board:
 
         from stream.texts import counted
 
-        shown = Table(title="Purchase intent", caption=f"{counted(self._seen, 'score')}; Ctrl-C ends")
+        shown = Table(title="Purchase intent", caption=f"{counted(self._seen, 'score')}; Ctrl-C stops")
         for name, justify in (
             ("customer", "left"),
             ("intent", "right"),

@@ -1,28 +1,23 @@
-"""`intent worker`: the Faust scorer."""
+"""`intent worker`: score events as they arrive (Faust)."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-BundleFolder = Annotated[
-    Path | None,
-    typer.Option("--bundle", metavar="DIR", help="The bundle to score with. Default: INTENT_BUNDLE."),
-]
+from stream.cli.options import BundleFolder
+
 Rebuild = Annotated[
     bool,
     typer.Option(
         "--rebuild",
-        help="Where Redis has lost its records, build the states again from the topic's first event on.",
+        help="If Redis has lost its data, rebuild the states from the first event of the topic.",
     ),
 ]
 Verbose = Annotated[
     bool,
-    typer.Option(
-        "--verbose", "-v", help="Also log each claimed partition, and what Faust and the Kafka client do."
-    ),
+    typer.Option("--verbose", "-v", help="Also log claimed partitions, Faust and the Kafka client."),
 ]
 
 
@@ -32,16 +27,21 @@ def register(app: typer.Typer) -> None:
 
 
 def worker(bundle: BundleFolder = None, rebuild: Rebuild = False, verbose: Verbose = False) -> None:
-    """Score every event of the events topic, until SIGTERM or Ctrl-C.
+    """Score events as they arrive.
 
-    Start one worker per core: they share the partitions. It refuses to start on a bundle of other features, on a
-    Kafka or Redis that does not answer, on a changed partition count and on states that Redis has lost.
+    Runs until SIGTERM or Ctrl-C. To start a second worker, run the command again: workers share the partitions. Start
+    one per core, each with its own `INTENT_HTTP_PORT`. `/healthz`, `/readyz` and `/metrics` (Prometheus) are on that
+    port, 8080 unless configured.
 
-    **Examples**
+    If Redis loses its data, the worker stops and says so; `--rebuild` builds the states again from the events in
+    Kafka. The worker also stops if the bundle was trained with other features, if Kafka or Redis does not answer, or
+    if the number of partitions has changed.
 
-    - `intent worker --bundle bundle`
-    - `INTENT_HTTP_PORT=0 intent worker` — a second worker on one machine, health on any free port
-    - `intent worker --rebuild` — after Redis has lost its data
+    Examples
+    --------
+    - `intent worker --bundle bundle`: score with the models in a folder
+    - `INTENT_HTTP_PORT=0 intent worker`: start a second worker on this machine; 0 takes a free port
+    - `intent worker --rebuild`: rebuild the states after Redis has lost its data
     """
     import asyncio
 

@@ -283,4 +283,4 @@ def test_the_services_command_prints_its_settings_and_ends_on_sigterm(tmp_path: 
             process.terminate()
             _, remarks = process.communicate(timeout=60)
     assert process.returncode == 0
-    assert remarks.splitlines()[-1] == "Ending Kafka and Redis."
+    assert remarks.splitlines()[-1] == "Stopping Kafka and Redis."
