@@ -5,7 +5,7 @@ events           the broker's append time is an event's arrival; kept for 30 day
                  rebuilt and logs archived
 scores           the last score of every customer is kept for 7 days; all scores for a day at least
 dead-letters     takes what fills a whole record of the events topic, and the headers; kept for 30 days
-examples         what the learner waits with: kept for the horizon, the lateness and 7 days more
+examples         scored events that wait for their labels: kept for the horizon, the lateness and 7 days more
 outcomes         likewise
 alerts           when the data or the network's errors have changed; kept for 30 days
 ===============  ===========================================================================================
@@ -124,7 +124,7 @@ def check_retention(settings: Settings, horizon: timedelta) -> None:
 
 
 def create_topics(settings: Settings) -> list[Created]:
-    """Create the topics that are not there, check those that are, and lengthen what the learner waits with.
+    """Create the topics that are missing, check the others, and lengthen how long the learner's are kept.
 
     Raises
     ------

@@ -6,9 +6,9 @@
       │                   ├─► waiting (held back until the label is known) ──► online learner ──► snapshot ──► scorers
       └──────► outcomes ──┘                                                        └──► live quality, drift, alerts
 
-`recorder` writes `examples` and `outcomes` as the scorer sees them; `waiting` holds examples back and labels them; the
-learner predicts first and learns then. What is learned depends on event time and on the data alone: never on the clock,
-nor on how records arrive. What is known about a customer is in ``features``; what moves records is in ``stream``.
+`stream.scoring.recorder` writes `examples` and `outcomes` as the scorer sees them, and `records` is their form;
+`labels` holds examples back until their label is known; `model` is what learns, and what scorers ask of it; `judging`
+measures it, predicting first and learning then. `learning` puts these together without Kafka, Redis and the clock,
+`topic_buffers` and `snapshot_store` connect it to both, and `newest_advisor` brings what was learned to the scorers.
+What is learned depends on event time and on the data alone: never on the clock, nor on how records arrive.
 """
-
-__all__: list[str] = []

@@ -71,7 +71,7 @@ def decode_report(raw: bytes) -> Report:
         return _decoder.decode(raw)
     except msgspec.DecodeError as error:
         raise SchemaMismatch(
-            f"the live figures in Redis are of another version ({error}): run the learner of this one"
+            f"the live figures in Redis were saved by another version ({error}): start the learner of this version"
         ) from None
 
 

@@ -220,7 +220,7 @@ class _Again:
         }
 
     def _committed(self, partitions: list[KafkaPartition]) -> dict[KafkaPartition, KafkaOffset]:
-        """Ask kafka-python: aiokafka takes an answer without offsets, from a coordinator that loads, for none."""
+        """Ask kafka-python: to aiokafka a coordinator that is still loading looks like one without offsets."""
         with KafkaAdminClient(
             bootstrap_servers=self._settings.kafka,
             client_id="intent-resend",
@@ -239,8 +239,8 @@ class _Again:
             ahead = dict(json.loads(committed.metadata or "{}"))
         except (TypeError, ValueError) as error:
             raise BrokerError(
-                f"group {self._group} has an offset of another program's ({committed.metadata!r}): delete the "
-                "group, then all dead letters that are still there are sent again"
+                f"group {self._group} has an offset of another program ({committed.metadata!r}): delete the "
+                "group, and all dead letters that are still there are sent again"
             ) from error
         return {str(name): offset for name in Reason} | ahead
 
@@ -296,7 +296,7 @@ class _Again:
                 ) from error
             except ProducerFenced as error:
                 raise BrokerError(
-                    "another run sends dead letters again: let it end, then look what is left"
+                    "another run sends dead letters again: wait until it has ended, then run this again"
                 ) from error
 
 
