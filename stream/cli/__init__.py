@@ -1,8 +1,8 @@
 """The command line: ``intent``.
 
-One module per command, each with ``register(app)``. Importing them must stay cheap, because ``intent --help``
-and the completion of a shell import all of them: at their top they import nothing but ``typer``, the rest
-inside the command's function.
+One module per command, each with ``register(app)``; `help` prints them in panels, `options` and `checks` hold what
+several share. Importing them must stay cheap, because ``intent --help`` and the completion of a shell import all
+of them: at their top they import nothing but ``typer`` and their neighbours, the rest inside the command's function.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def test_an_erasure_is_waited_for_until_a_worker_has_read_it(
     partition = int(partitions_of([b"ada"], topics.partitions)[0])
     store, record = owned(topics, partition, 0)
     monkeypatch.setattr("stream.cli.customer._WAIT_SECONDS", 0.3)
-    with pytest.raises(BrokerError, match="the request stands, start `intent worker`"):
+    with pytest.raises(BrokerError, match="the request is in Kafka, start `intent worker`"):
         command(topics, "erase", "ada", "--wait")
     store.claim(partition, record, record._replace(next_offset=2))
     store.close()

@@ -147,6 +147,10 @@ def test_a_long_example_is_one_line() -> None:
             ["archive", "-o", "a", "--since", "soon"],
             "intent archive: invalid value for '--since': invalid time",
         ),
+        (
+            ["convert", "csv", ".", "-o", "a", "--columns", "a=b", "--encoding", "klingon"],
+            "intent convert csv: invalid value for '--encoding': unknown encoding 'klingon'",
+        ),
         (["emit", "no.jsonl"], "intent emit: invalid value for 'FILE': no.jsonl does not exist"),
         (
             ["dead-letters", "list", "--reason", "x"],
