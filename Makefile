@@ -58,7 +58,7 @@ clean: ## Remove .venv and what the tools left
 
 # One stamp for each set of packages. SIZE is what a new .venv holds then; a second set adds only what it lacks.
 $(VENV)/demo.stamp: PACKAGES := --editable '.[worker,train,embedded]'
-$(VENV)/demo.stamp: SIZE := 3 GB
+$(VENV)/demo.stamp: SIZE := 3.5 GB
 $(VENV)/dev.stamp: PACKAGES := --editable '.[all]' --group dev
 $(VENV)/dev.stamp: SIZE := 4 GB
 $(VENV)/docs.stamp: PACKAGES := --editable . --group docs

@@ -55,7 +55,7 @@ WITHOUT_EXTRAS = without(set(PACKAGES) - {"cramjam"})  # kafka-python needs cram
 def run(code: str) -> str:
     """Return what the code prints in a process of its own."""
     ended = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=240, check=False
     )
     assert ended.returncode == 0, ended.stderr
     return ended.stdout

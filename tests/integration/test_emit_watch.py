@@ -6,10 +6,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 
 import msgspec
 import pytest
-from kafka import KafkaAdminClient
+from kafka import KafkaAdminClient, KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType
 from typer.testing import CliRunner
 
@@ -89,6 +90,18 @@ def test_events_that_kafka_does_not_take_are_named(topics: Settings) -> None:
         shop.close()
     assert failed.value.event_ids == ["e2"]
     assert [decode(record.value).event_id for record in held(topics, topics.events_topic)] == ["e1"]
+
+
+@pytest.mark.parametrize("compression", ["gzip", "lz4", "snappy", "zstd"])
+def test_compressed_scores_are_read(topics: Settings, compression: str) -> None:
+    with closing(
+        KafkaProducer(bootstrap_servers=topics.kafka, compression_type=compression, linger_ms=100)
+    ) as producer:
+        for intent in (0.1, 0.2, 0.3):
+            value = msgspec.json.encode(score("ada", intent))
+            producer.send(topics.scores_topic, value=value, key=b"ada")
+    with ScoreWatcher(topics, from_beginning=True, limit=3) as watcher:
+        assert [one.purchase_intent for one in watcher] == [0.1, 0.2, 0.3]
 
 
 def test_what_is_on_its_way_is_sent_before_the_program_ends(topics: Settings) -> None:
