@@ -30,6 +30,8 @@ README: Final = ROOT / "README.md"
 INSTEAD: Final = {
     "--customers 20000 --days 14": "--customers 1000 --days 10",
     "intent train events.parquet -o bundle": "intent train events.parquet -o bundle --no-baselines --epochs 1",
+    # On a page it is the only worker; here, that of the README still has the port.
+    "intent worker --rebuild": "INTENT_HTTP_PORT=0 intent worker --rebuild",
 }
 
 # One block: training, on two busy cores.
