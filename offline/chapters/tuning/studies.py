@@ -122,14 +122,14 @@ def finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
 def history(study: optuna.Study) -> pd.DataFrame:
     """Return the trials as a table, as `offline.chapters.tuning.search.Search` describes it."""
     rows = []
-    best = np.inf
+    best = float("inf")
     for at, trial in enumerate(finished(study)):
-        complete = trial.value is not None and trial.state.name == "COMPLETE"
-        best = min(best, trial.value) if complete else best
+        loss = trial.value if trial.state.name == "COMPLETE" else None
+        best = best if loss is None else min(best, loss)
         rows.append(
             {
                 "trial": at + 1,
-                "log_loss": trial.value if complete else np.nan,
+                "log_loss": np.nan if loss is None else loss,
                 "auc": trial.user_attrs["auc"],
                 "best": best,
                 "seconds": trial.user_attrs["seconds"],
