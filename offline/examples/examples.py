@@ -123,7 +123,8 @@ class Examples:
     @property
     def usable(self) -> NDArray[np.bool_]:
         """Whether an event is an example whose label is known."""
-        return self.counted & (self.labels != UNKNOWN)
+        usable: NDArray[np.bool_] = self.counted & (self.labels != UNKNOWN)
+        return usable
 
 
 def build_examples(

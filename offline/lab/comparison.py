@@ -30,7 +30,7 @@ Floats = NDArray[np.float64]
 _REPLICATES: Final = 200
 
 
-class Judged(NamedTuple):
+class ComparedModel(NamedTuple):
     """A model's predictions and figures.
 
     Attributes
@@ -69,7 +69,7 @@ class Comparison:
 
     problem: Problem
     folds: Folds
-    models: dict[str, Judged]
+    models: dict[str, ComparedModel]
     best: str
     tests: dict[str, dict[str, Difference]]
     rule: tuple[str, ...] = ()
@@ -138,7 +138,7 @@ def judge(
     seed: int = 0,
 ) -> Comparison:
     """Return the figures and tests of predictions that models made on folds."""
-    judged = {key: _judged(problem, folds, titles[key], tested[key], seed) for key in tested}
+    judged = {key: _compared(problem, folds, titles[key], tested[key], seed) for key in tested}
     best = max(judged, key=lambda key: judged[key].figures["auc"])
     tests = {
         key: difference(problem, folds, judged[best], judged[key], seed=seed) for key in judged if key != best
@@ -147,7 +147,7 @@ def judge(
 
 
 def difference(
-    problem: Problem, folds: Folds, first: Judged, second: Judged, *, seed: int = 0
+    problem: Problem, folds: Folds, first: ComparedModel, second: ComparedModel, *, seed: int = 0
 ) -> dict[str, Difference]:
     """Return the paired test of two models: the first one's figures less the second one's."""
     if over_repeats(folds):
@@ -178,7 +178,7 @@ def better(name: str, gap: float) -> bool:
     return gap < 0 if name in SMALLER_IS_BETTER else gap > 0
 
 
-def _judged(problem: Problem, folds: Folds, title: str, tested: list[Floats], seed: int) -> Judged:
+def _compared(problem: Problem, folds: Folds, title: str, tested: list[Floats], seed: int) -> ComparedModel:
     groups = problem.groups
     by_fold = tuple(
         figures(problem.target[fold.test], p, None if groups is None else groups[fold.test])
@@ -202,7 +202,7 @@ def _judged(problem: Problem, folds: Folds, title: str, tested: list[Floats], se
         found["threshold"] = float(np.mean([fold["threshold"] for fold in by_fold]))
     else:
         found |= figures(target, np.concatenate(tested), tested_groups, replicates=_REPLICATES, seed=seed)
-    return Judged(title, tuple(tested), by_fold, found)
+    return ComparedModel(title, tuple(tested), by_fold, found)
 
 
 def _groups(problem: Problem, folds: Folds) -> NDArray[np.int64] | None:

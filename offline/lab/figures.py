@@ -176,10 +176,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
     """
-    corrected, worst = [0.0] * len(p_values), 0.0
-    for rank, at in enumerate(np.argsort(p_values, kind="stable")):
-        worst = max(worst, min(1.0, float(p_values[at]) * (len(p_values) - rank)))
-        corrected[int(at)] = worst
+    from statsmodels.stats.multitest import multipletests
+
+    corrected: list[float] = multipletests(p_values, method="holm")[1].tolist()
     return corrected
 
 

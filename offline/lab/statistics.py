@@ -117,10 +117,11 @@ def logistic_line(x: NDArray[np.float64], happened: NDArray[np.bool_], points: i
     p = np.clip(1 / (1 + np.exp(-np.clip(design @ beta, -30, 30))), 1e-12, 1 - 1e-12)
     likelihood = np.sum(np.where(happened, np.log(p), np.log(1 - p)))
     null = len(x) * (base * np.log(base) + (1 - base) * np.log(1 - base))
-    shares = [1 / (1 + np.exp(-np.clip(values, -30, 30))) for values in (logit, logit - half, logit + half)]
-    return Line(
-        grid, *shares, float(slope), (slope - _Z * error, slope + _Z * error), float(1 - likelihood / null)
+    curve, low, high = (
+        1 / (1 + np.exp(-np.clip(values, -30, 30))) for values in (logit, logit - half, logit + half)
     )
+    interval = (slope - _Z * error, slope + _Z * error)
+    return Line(grid, curve, low, high, float(slope), interval, float(1 - likelihood / null))
 
 
 def gini(values: NDArray[np.float64]) -> float:

@@ -155,7 +155,8 @@ class RobustClip(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """Return the columns within their fences."""
         check_is_fitted(self)
         values = validate_data(self, X, dtype=np.float64, reset=False)
-        return np.clip(values, self.low_, self.high_)
+        clipped: NDArray[np.float64] = np.clip(values, self.low_, self.high_)
+        return clipped
 
 
 def preparation(

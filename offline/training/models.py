@@ -34,7 +34,7 @@ class Models(NamedTuple):
     rule: str
 
 
-class Judged(NamedTuple):
+class EvaluatedModel(NamedTuple):
     """A model's calibration, its probabilities on the calibration and the test slice, and its measures."""
 
     calibration: Calibration
@@ -108,7 +108,7 @@ def judge_models(
     exact: NDArray[np.float64] | None = None,
     seed: int = 0,
     progress: Progress = silent,
-) -> dict[str, Judged]:
+) -> dict[str, EvaluatedModel]:
     """Calibrate every model on one slice and measure it on another.
 
     Parameters
@@ -131,7 +131,7 @@ def judge_models(
             found["unseen"] = measure(labels[new], probabilities[new], customers[new], seed=seed)
         return found if exact is None else found | measure_exact(exact, probabilities)
 
-    judged: dict[str, Judged] = {}
+    judged: dict[str, EvaluatedModel] = {}
     total = len(models.scorers)
     with progress("Evaluating") as on_progress:
         for done, (name, scorer) in enumerate(models.scorers.items()):
@@ -141,9 +141,11 @@ def judge_models(
             metrics = measures(tested)
             if name == "rule":
                 metrics["rule"] = models.rule
-            judged[name] = Judged(fitted, fitted.probabilities(logits), tested, metrics)
+            judged[name] = EvaluatedModel(fitted, fitted.probabilities(logits), tested, metrics)
             on_progress(done + 1, total)
         if exact is not None:
             none = np.zeros(0)
-            judged["best_possible"] = Judged(judged["network"].calibration, none, exact, measures(exact))
+            judged["best_possible"] = EvaluatedModel(
+                judged["network"].calibration, none, exact, measures(exact)
+            )
     return judged

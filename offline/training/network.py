@@ -144,7 +144,7 @@ def fit_network(
     optimizer.build(variables)
     weights = tf.constant([1.0] + [settings.side_weight] * (targets.shape[1] - 1))
 
-    @tf.function  # type: ignore[misc, unused-ignore]
+    @tf.function  # type: ignore[misc, unused-ignore, untyped-decorator]
     def train(rows: Any, wanted: Any, count: Any) -> None:
         for i in tf.range(count):
             x, y = rows[i * batch : (i + 1) * batch], wanted[i * batch : (i + 1) * batch]
@@ -271,7 +271,7 @@ def tensorflow() -> Any:
     return tf
 
 
-def begin_anew() -> None:
+def restart_layer_names() -> None:
     """Have Keras number its layers from the beginning: their names stand in the exported network.
 
     Raises

@@ -54,7 +54,7 @@ def settings_for(examples: Examples, rows: NDArray[np.int64], seed: int = 0) -> 
 def worth_refitting(examples: Examples) -> bool:
     """Tell whether the log is one of orders, and small."""
     orders = examples.types == ("purchase",)
-    return orders and np.count_nonzero(examples.usable) < PLENTY
+    return orders and int(np.count_nonzero(examples.usable)) < PLENTY
 
 
 def refit(

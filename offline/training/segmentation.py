@@ -232,4 +232,5 @@ def _numbers(f: Facts) -> str:
 
 def _nearest(points: NDArray[np.float64], centroids: NDArray[np.float64]) -> NDArray[np.int64]:
     distances = np.stack([np.square(points - c).sum(axis=1) for c in centroids])
-    return distances.argmin(axis=0)
+    nearest: NDArray[np.int64] = distances.argmin(axis=0)
+    return nearest

@@ -29,8 +29,8 @@ from offline.exceptions import TrainingError
 from offline.progress import Progress, silent
 from offline.simulator.oracle import exact_probability
 from offline.training.calibration import HIGH_SHARE, MEDIUM_SHARE, band_thresholds
-from offline.training.models import Judged, Models, fit_models, judge_models
-from offline.training.network import NetworkSettings, begin_anew, export
+from offline.training.models import EvaluatedModel, Models, fit_models, judge_models
+from offline.training.network import NetworkSettings, export, restart_layer_names
 from offline.training.refitting import MEMBERS, Refitted, refit, settings_for, worth_refitting
 from offline.training.segmentation import fit_segmenter
 from offline.training.splitting import Split, split_by_time
@@ -77,7 +77,14 @@ class TrainingSettings(NamedTuple):
     @property
     def asked(self) -> Asked:
         """What is asked of how events are read."""
-        return Asked(*self[: len(Asked._fields)])
+        return Asked(
+            horizon_ms=self.horizon_ms,
+            label_start=self.label_start,
+            timezone=self.timezone,
+            currency=self.currency,
+            lateness_ms=self.lateness_ms,
+            ttl_ms=self.ttl_ms,
+        )
 
 
 class Material(NamedTuple):
@@ -132,9 +139,9 @@ def train(
     TrainingError
         The log is too short for the horizon, has too few purchases, or TensorFlow is not installed.
     """
-    begin_anew()
+    restart_layer_names()
     material = gather(path, Path(directory), settings, progress)
-    examples, context, data = material[:3]
+    examples, context, data = material.examples, material.context, material.data
     if material.sampled is not None:
         on_note(f"Training on {material.sampled}.")
     split = split_by_time(examples, context.horizon_ms)
@@ -299,7 +306,7 @@ def describe(
     split: Split,
     models: Models,
     calibration: Calibration,
-    judged: Mapping[str, Judged],
+    judged: Mapping[str, EvaluatedModel],
     refitted: Refitted | None = None,
     *,
     sampled: str | None = None,

@@ -82,7 +82,7 @@ def tune(  # noqa: PLR0917  (options of a command)
     """
     from offline.chapters.tuning.section import QUICK_TRIALS, TRIALS, Plan, tune_models
     from offline.chapters.tuning.spaces import space_of
-    from offline.chapters.tuning.tuning import METHODS
+    from offline.chapters.tuning.studies import METHODS
 
     for method in methods or ():
         if method not in METHODS:

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from benchmarks.learning.retail_bgnbd import Histories, fit_bg_nbd, histories_at
 from benchmarks.learning.retail_contenders import refitted_weekly
 from benchmarks.learning.retail_data import DELAY_MS, Orders, days_so_far, local_days, midnight, period
 from benchmarks.learning.retail_figures import difference
+from benchmarks.learning.retail_histories import Histories, histories_at
 from features.state import DAY_MS
 from features.vector import WIDTH
+from offline.lab.bg_nbd import fit_bg_nbd
 
 
 def simulated(customers: int, days: float, rng: np.random.Generator) -> tuple[Histories, np.ndarray]:
@@ -30,20 +31,20 @@ def simulated(customers: int, days: float, rng: np.random.Generator) -> tuple[Hi
 
 def test_bg_nbd_recovers_what_it_was_simulated_with() -> None:
     histories, again = simulated(4_000, 300.0, np.random.default_rng(1))
-    model = fit_bg_nbd(histories)
+    model = fit_bg_nbd(histories, penalty=0)
     assert (model.r, model.alpha) == pytest.approx((2.0, 40.0), rel=0.2)
     assert model.a / (model.a + model.b) == pytest.approx(0.2, abs=0.03)
-    probabilities = model.within(histories, 30.0)
+    probabilities = model.returns(histories, 30.0)
     assert probabilities.mean() == pytest.approx(again.mean(), abs=0.02)
     assert roc_auc_score(again, probabilities) > 0.8
 
 
 def test_who_was_silent_for_long_is_less_likely_to_order_and_nobody_leaves_before_a_second_order() -> None:
-    model = fit_bg_nbd(simulated(1_000, 300.0, np.random.default_rng(2))[0])
+    model = fit_bg_nbd(simulated(1_000, 300.0, np.random.default_rng(2))[0], penalty=0)
     three = np.array([3.0, 3.0])
-    recent, silent = model.within(Histories(three, np.array([200.0, 200.0]), np.array([200.0, 400.0])), 30.0)
+    recent, silent = model.returns(Histories(three, np.array([200.0, 200.0]), np.array([200.0, 400.0])), 30.0)
     assert silent < recent / 2
-    (once,) = model.within(Histories(np.zeros(1), np.zeros(1), np.zeros(1)), 30.0)
+    (once,) = model.returns(Histories(np.zeros(1), np.zeros(1), np.zeros(1)), 30.0)
     assert once == pytest.approx(1 - (model.alpha / (model.alpha + 30)) ** model.r)
 
 

@@ -9,15 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from offline.chapters.insight.lifetime import (
-    BgNbd,
-    Floats,
-    GammaGamma,
-    Histories,
-    fit_bg_nbd,
-    fit_gamma_gamma,
-    histories_at,
-)
+from offline.chapters.insight.lifetime import GammaGamma, Histories, fit_gamma_gamma, histories_at
+from offline.lab.bg_nbd import BgNbd, Floats, fit_bg_nbd
 from offline.views.log_view import LogView
 from offline.views.net_orders import net_orders
 

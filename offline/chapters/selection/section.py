@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from offline.chapters.selection.selection import Selection, select
 from offline.chapters.workspace import Workspace
-from offline.lab.comparison import Judged, compare, difference
+from offline.lab.comparison import ComparedModel, compare, difference
 from offline.lab.figures import Difference
 from offline.lab.folds import Fold, Folds
 from offline.lab.models import Model, choose_models
@@ -47,8 +47,8 @@ def select_columns(workspace: Workspace, models: Sequence[Model] = ()) -> Sectio
 
 def section(
     selection: Selection,
-    full: dict[str, Judged],
-    less: dict[str, Judged],
+    full: dict[str, ComparedModel],
+    less: dict[str, ComparedModel],
     gaps: dict[str, dict[str, Difference]],
     how: str,
     *,
@@ -96,7 +96,7 @@ def _are(names: Sequence[str]) -> str:
     return "is" if len(names) == 1 else "are"
 
 
-def _effect(full: Mapping[str, Judged], gaps: Mapping[str, Mapping[str, Difference]]) -> str:
+def _effect(full: Mapping[str, ComparedModel], gaps: Mapping[str, Mapping[str, Difference]]) -> str:
     sure = {full[key].title: gap["auc"].value for key, gap in gaps.items() if gap["auc"].p < _SURE}
     lost = [f"{title} {-value:.3f}" for title, value in sure.items() if value < 0]
     won = [f"{title} {value:.3f}" for title, value in sure.items() if value > 0]
@@ -128,7 +128,9 @@ def _measures_table(frame: pd.DataFrame) -> Table:
     )  # fmt: skip
 
 
-def _effect_picture(full: Mapping[str, Judged], gaps: Mapping[str, Mapping[str, Difference]]) -> Picture:
+def _effect_picture(
+    full: Mapping[str, ComparedModel], gaps: Mapping[str, Mapping[str, Difference]]
+) -> Picture:
     shown = {full[key].title: gap["auc"] for key, gap in gaps.items() if key != "dummy"}
     names, found = list(shown), list(shown.values())
     figure = go.Figure()
@@ -151,7 +153,10 @@ def _effect_picture(full: Mapping[str, Judged], gaps: Mapping[str, Mapping[str, 
 
 
 def _effect_table(
-    full: dict[str, Judged], less: dict[str, Judged], gaps: dict[str, dict[str, Difference]], how: str
+    full: dict[str, ComparedModel],
+    less: dict[str, ComparedModel],
+    gaps: dict[str, dict[str, Difference]],
+    how: str,
 ) -> Table:
     rows = []
     for key, judged in full.items():

@@ -9,8 +9,8 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from offline.chapters.tuning.search import Search
 from offline.chapters.tuning.spaces import Choices, Space
-from offline.chapters.tuning.tuning import Search
 from offline.report.section import Picture
 from offline.report.theme import SERIES
 

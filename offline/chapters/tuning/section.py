@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from offline.chapters.tuning.pictures import SEARCHES, history_picture, settings_picture
+from offline.chapters.tuning.search import Search, tune
 from offline.chapters.tuning.spaces import Settings, defaults_of, model_with, space_of
-from offline.chapters.tuning.tuning import METHODS, Method, Search, tune
+from offline.chapters.tuning.studies import METHODS, Method
 from offline.chapters.workspace import Workspace
 from offline.lab.comparison import compare, difference
 from offline.lab.figures import TITLES, Difference
@@ -183,7 +184,7 @@ def _searches_table(tuned: Mapping[str, Tuned]) -> Table:
                 }
             )
     caption = (
-        "Grid: every combination of a few values; random: combinations drawn at random (both are scikit-learn's); "
+        "Grid: every combination of a few values; random: combinations drawn at random; "
         "Optuna: each trial learns from those before it (tree-structured Parzen estimator), and settings that are "
         "worse than the median of earlier ones after the same folds are given up. Random search and Optuna begin with "
         "the defaults. Log-loss (smaller is better) in cross-validation on the training rows: the best of many "

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
-from scipy.stats import loguniform, randint, uniform
 
 from offline.lab.models import BEST_ARCHITECTURE, BEST_TRAINING, MODELS, Kinds, ModelError, network
+
+if TYPE_CHECKING:
+    import optuna
 
 Settings = dict[str, Any]
 
@@ -31,12 +33,6 @@ class Numbers(NamedTuple):
         spread = np.geomspace if self.log else np.linspace
         values = np.clip(spread(self.low, self.high, count), self.low, self.high).tolist()
         return sorted({round(value) for value in values}) if self.whole else values
-
-    def distribution(self) -> Any:
-        """Return what scikit-learn's `ParameterSampler` draws from."""
-        if self.whole and not self.log:
-            return randint(int(self.low), int(self.high) + 1)
-        return loguniform(self.low, self.high) if self.log else uniform(self.low, self.high - self.low)
 
 
 class Choices(NamedTuple):
@@ -95,15 +91,17 @@ def space_of(key: str) -> Space:
     return SPACES[key]
 
 
-def whole(space: Space, settings: Settings) -> Settings:
-    """Return drawn settings with whole numbers where they must be, and numpy's types as Python's."""
-    plain = {
-        name: value.item() if isinstance(value, np.generic) else value for name, value in settings.items()
-    }
+def suggest(trial: optuna.Trial, space: Space) -> Settings:
+    """Return the point of a space that a trial's sampler proposes."""
+    settings: Settings = {}
     for name, part in space.items():
-        if isinstance(part, Numbers) and part.whole:
-            plain[name] = round(plain[name])
-    return plain
+        if isinstance(part, Choices):
+            settings[name] = trial.suggest_categorical(name, part.values)
+        elif part.whole:
+            settings[name] = trial.suggest_int(name, int(part.low), int(part.high), log=part.log)
+        else:
+            settings[name] = trial.suggest_float(name, part.low, part.high, log=part.log)
+    return settings
 
 
 def defaults_of(key: str, kinds: Kinds, *, quick: bool = False) -> Settings:

@@ -9,26 +9,25 @@ from __future__ import annotations
 import hashlib
 import logging
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
 
 from features.exceptions import IntentError
-from offline.chapters.tuning.spaces import Choices, Settings, Space
 from offline.exceptions import MissingExtra
 from offline.problems.problem import Problem
 
 if TYPE_CHECKING:
     import optuna
 
+Method = Literal["grid", "random", "optuna"]
+METHODS: Final[tuple[Method, ...]] = get_args(Method)
+
 # Before Optuna gives a trial up for its first folds, it has seen so many.
 _UNPRUNED: Final = 6
-# Apart from the seed of the random search, whose first points it would otherwise draw again.
-_OWN_SEED: Final = 1_000
-
-
 # The file is locked for milliseconds; a lock that is older was left by a process that was killed.
 _LOCKED_S: Final = 4
 
@@ -37,9 +36,25 @@ class TuningError(IntentError):
     """A search cannot be made or resumed."""
 
 
+class SavedStudy(NamedTuple):
+    """A study in memory, and the one in the file that its trials are saved to.
+
+    Trials run in memory. One that is stopped half-way leaves nothing in the file, so the next run begins with the same
+    number and, by its seed, with the same settings.
+    """
+
+    study: optuna.Study
+    file: optuna.Study | None
+
+    def save(self, trial: optuna.trial.FrozenTrial) -> None:
+        """Append a trial to the file."""
+        if self.file is not None:
+            self.file.add_trial(trial)
+
+
 def open_study(
-    problem: Problem, model: str, method: str, storage: Path | None, seed: int, folds: int
-) -> optuna.Study:
+    problem: Problem, model: str, method: Method, storage: Path | None, seed: int, folds: int
+) -> SavedStudy:
     """Return a model's study by a method, with the trials of earlier runs where the file has them.
 
     Raises
@@ -51,83 +66,70 @@ def open_study(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             import optuna
-            from optuna.storages import JournalStorage
-            from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
     except ImportError:
         raise MissingExtra("Optuna") from None
     optuna.logging.set_verbosity(logging.ERROR)
-    kept = None
-    if storage is not None:
-        storage.parent.mkdir(parents=True, exist_ok=True)
-        lock = JournalFileSymlinkLock(str(storage), grace_period=_LOCKED_S)
-        kept = JournalStorage(JournalFileBackend(str(storage), lock))
-    pruner: Any = optuna.pruners.NopPruner()
+    pruner: optuna.pruners.BasePruner = optuna.pruners.NopPruner()
     if method == "optuna":
         pruner = optuna.pruners.MedianPruner(n_startup_trials=_UNPRUNED)
-    study = optuna.create_study(
-        study_name=f"{model} by {method}",
-        storage=kept,
-        pruner=pruner,
-        direction="minimize",
-        load_if_exists=True,
+    study = optuna.create_study(pruner=pruner, direction="minimize")
+    if storage is None:
+        return SavedStudy(study, None)
+    name = f"{model} by {method}"
+    file = optuna.create_study(
+        study_name=name, storage=_journal(storage), direction="minimize", load_if_exists=True
     )
     data = f"{_fingerprint(problem)}, {folds} folds, seed {seed}"
-    if study.user_attrs.get("data", data) != data:
+    if file.user_attrs.get("data", data) != data:
         raise TuningError(
-            f"{storage} holds a search of {model} by {method} on other data or folds: remove it, or name another file"
+            f"{storage} holds a search of {name} on other data or folds: remove it, or name another file"
         )
-    study.set_user_attr("data", data)
-    # A resumed sampler must not draw again what it drew before.
-    study.sampler = optuna.samplers.TPESampler(seed=_OWN_SEED + seed + len(study.trials))
-    return study
+    file.set_user_attr("data", data)
+    study.add_trials(trial for trial in file.trials if trial.state.is_finished())
+    return SavedStudy(study, file)
 
 
-def add_trial(
-    study: optuna.Study, space: Space, settings: Settings, loss: float, about: dict[str, Any]
-) -> None:
-    """Append a trial whose settings Optuna did not propose."""
-    from optuna.trial import create_trial
+def sampler_for(
+    method: Method, seed: int, number: int, grid: Mapping[str, Sequence[Any]]
+) -> optuna.samplers.BaseSampler:
+    """Return what proposes the settings of one trial.
 
-    known = {name: value for name, value in settings.items() if name in space}
-    study.add_trial(
-        create_trial(
-            value=loss,
-            params=known,
-            distributions={name: _distribution(space[name]) for name in known},
-            user_attrs=about | {"settings": settings},
-        )
-    )
+    Each trial has a sampler of its own, seeded by the trial's number. So a resumed search has the same trials as one
+    that was never stopped.
 
+    Parameters
+    ----------
+    number
+        Of the trial in its study, from 0.
+    grid
+        Values of each setting, for a grid search.
+    """
+    from optuna.samplers import GridSampler, RandomSampler, TPESampler
 
-def suggest(trial: optuna.Trial, space: Space) -> Settings:
-    """Return what Optuna proposes."""
-    settings: Settings = {}
-    for name, part in space.items():
-        if isinstance(part, Choices):
-            settings[name] = trial.suggest_categorical(name, part.values)
-        elif part.whole:
-            settings[name] = trial.suggest_int(name, int(part.low), int(part.high), log=part.log)
-        else:
-            settings[name] = trial.suggest_float(name, part.low, part.high, log=part.log)
-    return settings
+    if method == "grid":
+        return GridSampler(grid, seed=seed)
+    # The method takes part, because TPE begins with random points too.
+    entropy = np.random.SeedSequence((seed, number, METHODS.index(method)))
+    own = int(entropy.generate_state(1)[0])
+    return RandomSampler(seed=own) if method == "random" else TPESampler(seed=own)
 
 
-def finished(study: optuna.Study) -> list[Any]:
+def finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     """Return the trials that came to an end, in order."""
     return [trial for trial in study.trials if trial.state.is_finished() and "settings" in trial.user_attrs]
 
 
 def history(study: optuna.Study) -> pd.DataFrame:
-    """Return the trials as a table, as `offline.chapters.tuning.tuning.Search` describes it."""
+    """Return the trials as a table, as `offline.chapters.tuning.search.Search` describes it."""
     rows = []
-    best = np.inf
+    best = float("inf")
     for at, trial in enumerate(finished(study)):
-        complete = trial.value is not None and trial.state.name == "COMPLETE"
-        best = min(best, trial.value) if complete else best
+        loss = trial.value if trial.state.name == "COMPLETE" else None
+        best = best if loss is None else min(best, loss)
         rows.append(
             {
                 "trial": at + 1,
-                "log_loss": trial.value if complete else np.nan,
+                "log_loss": np.nan if loss is None else loss,
                 "auc": trial.user_attrs["auc"],
                 "best": best,
                 "seconds": trial.user_attrs["seconds"],
@@ -138,14 +140,13 @@ def history(study: optuna.Study) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _distribution(part: Any) -> Any:
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+def _journal(path: Path) -> optuna.storages.JournalStorage:
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
-    if isinstance(part, Choices):
-        return CategoricalDistribution(part.values)
-    if part.whole:
-        return IntDistribution(int(part.low), int(part.high), log=part.log)
-    return FloatDistribution(part.low, part.high, log=part.log)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = JournalFileSymlinkLock(str(path), grace_period=_LOCKED_S)
+    return JournalStorage(JournalFileBackend(str(path), lock))
 
 
 def _fingerprint(problem: Problem) -> str:

@@ -147,7 +147,7 @@ def _layers() -> dict[str, Any]:
     import keras
     from keras import ops
 
-    class SharedDense(keras.layers.Layer):  # type: ignore[misc]
+    class SharedDense(keras.layers.Layer):
         """A dense layer for all members, with scales of inputs and outputs and a bias for each."""
 
         def __init__(self, units: int, first: bool) -> None:
@@ -166,7 +166,7 @@ def _layers() -> dict[str, Any]:
         def call(self, x: Any) -> Any:
             return ops.matmul(x * self.into, self.kernel) * self.out + self.bias
 
-    class Heads(keras.layers.Layer):  # type: ignore[misc]
+    class Heads(keras.layers.Layer):
         """One linear head for each member: (rows, members, units) to (rows, members)."""
 
         def __init__(self, members: int) -> None:
@@ -180,7 +180,7 @@ def _layers() -> dict[str, Any]:
         def call(self, x: Any) -> Any:
             return ops.sum(x * self.kernel, axis=-1) + self.bias
 
-    class Piecewise(keras.layers.Layer):  # type: ignore[misc]
+    class Piecewise(keras.layers.Layer):
         """Position among bins: 1 for every bin below the number, the share covered of its own, 0 above."""
 
         def __init__(self, bins: NDArray[np.float32]) -> None:
@@ -191,7 +191,7 @@ def _layers() -> dict[str, Any]:
         def call(self, x: Any) -> Any:
             return ops.clip((ops.expand_dims(x, -1) - self.low) / self.width, 0.0, 1.0)
 
-    class Periodic(keras.layers.Layer):  # type: ignore[misc]
+    class Periodic(keras.layers.Layer):
         """Sines and cosines of a number times learned frequencies."""
 
         def __init__(self, numbers: int, frequencies: int = 16, deviation: float = 0.3) -> None:

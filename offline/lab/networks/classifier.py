@@ -155,4 +155,6 @@ def divisions(
 def _bins(numbers: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return edges of bins of equal mass, as far as equal values allow, shape (numbers, BINS + 1)."""
     at = np.linspace(0, 1, BINS + 1)
-    return np.quantile(numbers, at, axis=0).T.astype(np.float32) if numbers.shape[1] else np.zeros((0, 2))
+    if not numbers.shape[1]:
+        return np.zeros((0, 2), np.float32)
+    return np.quantile(numbers, at, axis=0).T.astype(np.float32)

@@ -21,10 +21,8 @@ from offline.chapters.insight.drivers import (
 )
 from offline.chapters.insight.high_value import high_value
 from offline.chapters.insight.lifetime import (
-    BgNbd,
     GammaGamma,
     Histories,
-    fit_bg_nbd,
     fit_gamma_gamma,
     histories_at,
 )
@@ -37,6 +35,7 @@ from offline.chapters.segments.section import segments_of
 from offline.chapters.workspace import ContactAssumptions, LabOptions, Workspace
 from offline.examples.examples import Context
 from offline.exceptions import TrainingError
+from offline.lab.bg_nbd import BgNbd, fit_bg_nbd
 from offline.problems.holdout import hold_out
 from offline.problems.problem import Problem
 from offline.report.words import value_words

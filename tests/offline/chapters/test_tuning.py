@@ -7,13 +7,18 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import optuna
 import pandas as pd
 import pytest
+from optuna.distributions import FloatDistribution
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import create_trial
 
+from offline.chapters.tuning.search import grid_of, tune
 from offline.chapters.tuning.section import Plan, tune_models
 from offline.chapters.tuning.spaces import SPACES, Choices, model_with
-from offline.chapters.tuning.studies import TuningError
-from offline.chapters.tuning.tuning import METHODS, Method, grid_of, tune
+from offline.chapters.tuning.studies import METHODS, Method, TuningError
 from offline.chapters.workspace import LabOptions, Workspace
 from offline.lab.models import ModelError, fit, probabilities
 from offline.problems.problem import Problem
@@ -26,7 +31,7 @@ SEARCHING = """
 import sys
 from pathlib import Path
 from tests.offline.chapters.test_tuning import rows
-from offline.chapters.tuning.tuning import tune
+from offline.chapters.tuning.search import tune
 
 tell = lambda done, total: print(done, flush=True)
 tune(rows(), "logistic", sys.argv[1], trials=400, storage=Path(sys.argv[2]), on_progress=tell)
@@ -92,10 +97,28 @@ def test_a_search_that_was_killed_in_the_middle_goes_on_where_it_stopped(
     assert steps[0] == (resumed.resumed, total)
     assert len(resumed.trials) > resumed.resumed
     assert resumed.trials["C"].nunique() == len(resumed.trials)
-    if method != "optuna":  # whose proposals depend on the trials before
-        straight = tune(rows(), "logistic", method, trials=total, minutes=0.05)
-        common = min(len(resumed.trials), len(straight.trials))
-        assert resumed.trials["C"][:common].tolist() == straight.trials["C"][:common].tolist()
+    straight = tune(rows(), "logistic", method, trials=total, minutes=0.05)
+    common = min(len(resumed.trials), len(straight.trials))
+    assert resumed.trials["C"][:common].tolist() == straight.trials["C"][:common].tolist()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_file_of_an_earlier_version_is_continued(method: Method, tmp_path: Path) -> None:
+    """Their trials of grid and random searches were not proposed by Optuna; a killed one of Optuna's was left open."""
+    study = tmp_path / "tuning.journal"
+    tune(rows(), "logistic", method, trials=1, storage=study)
+    kept = optuna.load_study(
+        study_name=f"logistic by {method}", storage=JournalStorage(JournalFileBackend(str(study)))
+    )
+    kept.ask()
+    about = {"settings": {"C": 0.5}, "auc": 0.5, "seconds": 0.1}
+    space = {"C": FloatDistribution(1e-3, 1e2, log=True)}
+    kept.add_trial(create_trial(value=0.6, params={"C": 0.5}, distributions=space, user_attrs=about))
+    found = tune(rows(), "logistic", method, trials=4, storage=study)
+    assert found.resumed == 2
+    assert len(found.trials) >= 4
+    assert found.trials["C"][1] == 0.5
+    assert found.trials["C"].nunique() == len(found.trials)
 
 
 def test_a_search_on_other_data_is_refused(tmp_path: Path) -> None:

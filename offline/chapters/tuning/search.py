@@ -1,8 +1,6 @@
-"""Search of a model's settings: scikit-learn's grid or random candidates, or Optuna's, all resumable.
+"""Search of a model's settings with Optuna: on a grid, at random, or learning from earlier trials. All can be resumed.
 
-`ParameterGrid` and `ParameterSampler` give what `GridSearchCV` and `RandomizedSearchCV` would try; they are gone
-through here, because those two keep nothing of a search that is stopped. Settings are judged by their log-loss in
-cross-validation on the rows that are given, which must be training rows.
+Settings are judged by their log-loss in cross-validation on the rows that are given, which must be training rows.
 """
 
 from __future__ import annotations
@@ -10,16 +8,23 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
+from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import ParameterGrid, ParameterSampler
 
-from offline.chapters.tuning.spaces import Choices, Settings, Space, defaults_of, model_with, space_of, whole
-from offline.chapters.tuning.studies import TuningError, add_trial, finished, history, open_study, suggest
+from offline.chapters.tuning.spaces import (
+    Choices,
+    Settings,
+    Space,
+    defaults_of,
+    model_with,
+    space_of,
+    suggest,
+)
+from offline.chapters.tuning.studies import Method, TuningError, finished, history, open_study, sampler_for
 from offline.lab.figures import figures
 from offline.lab.folds import Fold, make_folds
 from offline.lab.models import fit, probabilities
@@ -28,9 +33,6 @@ from offline.progress import OnProgress
 
 if TYPE_CHECKING:
     import optuna
-
-Method = Literal["grid", "random", "optuna"]
-METHODS: Final = get_args(Method)
 
 _FOLDS: Final = 3
 
@@ -57,6 +59,10 @@ class Search:
     resumed: int
 
 
+class _RepeatedPoint(Exception):
+    """A point of the grid that was tried before, as a point of a smaller or larger grid."""
+
+
 @dataclass
 class _Budget:
     """Trials and minutes that a search may take, and who is told how much of them is gone."""
@@ -72,9 +78,8 @@ class _Budget:
 
     @property
     def left(self) -> bool:
-        """Whether another trial may begin."""
-        in_time = self.minutes is None or time.monotonic() < self._begun + 60 * self.minutes
-        return in_time and (self.total is None or self.done < self.total)
+        """Whether there are trials left; the minutes are Optuna's to watch."""
+        return self.total is None or self.done < self.total
 
     def spend(self) -> None:
         """Count one trial."""
@@ -125,6 +130,8 @@ def tune(
 ) -> Search:
     """Search a model's settings.
 
+    Equal seeds give equal trials, whether or not the search was stopped and resumed in between.
+
     Parameters
     ----------
     problem
@@ -141,77 +148,67 @@ def tune(
     Raises
     ------
     TuningError
-        No budget, or the file holds this search on other data.
+        Neither trials nor minutes are limited, or the file holds this search on other data.
     """
     if trials is None and minutes is None and method != "grid":
         raise TuningError("a search without end: give a number of trials or minutes")
     space = space_of(model)
     judge = _Judge(problem, make_folds(problem, folds, seed=seed).folds, model, seed, quick)
-    study = open_study(problem, model, method, storage, seed, len(judge.folds))
+    saved = open_study(problem, model, method, storage, seed, len(judge.folds))
+    study = saved.study
     known = [trial.user_attrs["settings"] for trial in finished(study)]
+    grid = grid_of(space, trials) if method == "grid" else {}
+    if method == "grid":
+        points = (dict(zip(grid, values, strict=True)) for values in product(*grid.values()))
+        trials = len(known) + sum(point not in known for point in points)
+    study.sampler = sampler_for(method, seed, len(study.trials), grid)
     # The defaults come first, so that a short search cannot end with something worse than them.
     defaults = defaults_of(model, problem.kinds, quick=quick)
-    if method == "grid":
-        points = [whole(space, dict(point)) for point in ParameterGrid(grid_of(space, trials))]
-        points = [point for point in points if point not in known]
-        budget = _Budget(len(known) + len(points), minutes, len(known), on_progress)
-        _go_through(study, space, iter(points), judge, budget)
-    elif method == "random":
-        budget = _Budget(trials, minutes, len(known), on_progress)
-        every = chain([defaults] if defaults else [], _drawn(space, trials, seed))
-        _go_through(study, space, (some for some in every if some not in known), judge, budget)
-    else:
-        budget = _Budget(trials, minutes, len(known), on_progress)
-        if defaults and defaults not in known:
-            study.enqueue_trial(defaults)
-        _propose(study, space, judge, budget)
+    if method != "grid" and defaults and defaults not in known:
+        study.enqueue_trial(defaults)
+    budget = _Budget(trials, minutes, len(known), on_progress)
+
+    def loss_of(trial: optuna.Trial) -> float:
+        settings = suggest(trial, space)
+        if method == "grid" and settings in known:
+            raise _RepeatedPoint
+        return _cross_validated(trial, settings, judge)
+
+    def after(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+        saved.save(trial)
+        study.sampler = sampler_for(method, seed, len(study.trials), grid)
+        if "settings" in trial.user_attrs:
+            budget.spend()
+        if not budget.left:
+            study.stop()
+
+    if budget.left:
+        seconds = None if minutes is None else 60 * minutes
+        study.optimize(loss_of, timeout=seconds, callbacks=[after], catch=(_RepeatedPoint,))
     if all(trial.state.name != "COMPLETE" for trial in finished(study)):
         raise TuningError(f"no trial of {model} was finished in {minutes} minutes: give more")
     best = study.best_trial
     return Search(model, method, history(study), dict(best.user_attrs["settings"]), len(known))
 
 
-def _go_through(
-    study: optuna.Study, space: Space, candidates: Iterator[Settings], judge: _Judge, budget: _Budget
-) -> None:
-    """Try candidates in their order."""
-    while budget.left and (settings := next(candidates, None)) is not None:
-        begun = time.monotonic()
-        losses, aucs = np.array(list(judge.losses(settings))).T
-        about = {"auc": float(aucs.mean()), "seconds": time.monotonic() - begun}
-        add_trial(study, space, settings, float(losses.mean()), about)
-        budget.spend()
+def _cross_validated(trial: optuna.Trial, settings: Settings, judge: _Judge) -> float:
+    """Return the mean log-loss over the folds; the study's pruner may give the trial up after each of them."""
+    import optuna
 
-
-def _propose(study: optuna.Study, space: Space, judge: _Judge, budget: _Budget) -> None:
-    """Try what Optuna proposes; give up what is clearly worse than others were after the same folds."""
-    from optuna.trial import TrialState
-
-    while budget.left:
-        begun = time.monotonic()
-        trial = study.ask()
-        settings = suggest(trial, space)
-        losses, aucs = [], []
-        for number, (loss, auc) in enumerate(judge.losses(settings)):
-            losses.append(loss)
-            aucs.append(auc)
-            trial.report(float(np.mean(losses)), number)
-            if number < len(judge.folds) - 1 and trial.should_prune():
-                break
-        trial.set_user_attr("settings", settings)
-        trial.set_user_attr("auc", float(np.mean(aucs)))
-        trial.set_user_attr("seconds", time.monotonic() - begun)
-        if len(losses) < len(judge.folds):
-            study.tell(trial, state=TrialState.PRUNED)
-        else:
-            study.tell(trial, float(np.mean(losses)))
-        budget.spend()
-
-
-def _drawn(space: Space, trials: int | None, seed: int) -> Iterator[Settings]:
-    spread = {n: list(p.values) if isinstance(p, Choices) else p.distribution() for n, p in space.items()}
-    drawn = ParameterSampler(spread, 10**6 if trials is None else trials, random_state=seed)
-    return (whole(space, dict(some)) for some in drawn)
+    begun = time.monotonic()
+    losses, aucs = [], []
+    for number, (loss, auc) in enumerate(judge.losses(settings)):
+        losses.append(loss)
+        aucs.append(auc)
+        trial.report(float(np.mean(losses)), number)
+        if number < len(judge.folds) - 1 and trial.should_prune():
+            break
+    trial.set_user_attr("settings", settings)
+    trial.set_user_attr("auc", float(np.mean(aucs)))
+    trial.set_user_attr("seconds", time.monotonic() - begun)
+    if len(losses) < len(judge.folds):
+        raise optuna.TrialPruned
+    return float(np.mean(losses))
 
 
 def grid_of(space: Space, trials: int | None) -> dict[str, list[Any]]:
