@@ -268,8 +268,7 @@ NEEDS = {
     "stream/clients": (None,),
     "stream/learner.py": ("learn",),
     "stream/learning": ("learn",),
-    "stream/messages/alert.py": (None,),
-    "stream/messages/score.py": (None,),
+    "stream/messages": (None,),
     "stream/services": ("embedded",),
     "stream/settings.py": (None,),
 }

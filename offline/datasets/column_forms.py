@@ -14,8 +14,9 @@ from offline.datasets.conversion import Tally
 from offline.datasets.dates import DateSigns
 from offline.datasets.missing import are_country_codes
 from offline.datasets.numbers import PLAIN_NUMBERS, NumberSigns, number_signs
-from offline.datasets.source_files import OnProgress, read_blocks, text_columns
+from offline.datasets.source_files import read_blocks, text_columns
 from offline.datasets.times import time_signs
+from offline.progress import OnProgress
 
 #: Fields of an event that are numbers.
 NUMBER_FIELDS: Final = ("price", "value", "quantity")

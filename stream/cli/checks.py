@@ -73,8 +73,8 @@ def output_folder(path: Path) -> Path:
 
 def duration(text: str | None) -> str | None:
     """Check that a text is a duration."""
+    from features.durations import parse_duration
     from features.exceptions import IntentError
-    from stream.settings import parse_duration
 
     if text is not None:
         try:

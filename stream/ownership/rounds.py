@@ -170,7 +170,9 @@ class _Found(NamedTuple):
     def load(self, *, items: bool) -> LoadRequest:
         """Return what is to be asked for."""
         unknown = [self.customers[at] for at in self.missing]
-        return LoadRequest(self.part.batch.partition, unknown, self.part.record, self.customers if items else ())
+        return LoadRequest(
+            self.part.batch.partition, unknown, self.part.record, self.customers if items else ()
+        )
 
     def with_stored(self, stored: Loaded) -> Loaded:
         """Return everything together."""
