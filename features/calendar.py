@@ -39,7 +39,7 @@ def zone(name: str) -> Zone:
     try:
         info = ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError):
-        raise IntentError(f"there is no time zone {name!r}: use an IANA name such as Europe/London") from None
+        raise IntentError(f"unknown time zone {name!r}: use an IANA name such as Europe/London") from None
 
     def offset(ms: int) -> int:
         at = dt.datetime.fromtimestamp(ms / 1000, dt.UTC).astimezone(info).utcoffset() or dt.timedelta()

@@ -27,7 +27,7 @@ The way of one example, from which the system learns:
    ``learning/records/`` describes.
 2. ``learner.py`` reads both. ``learning/labels/`` holds an example back until its horizon has passed, and labels it.
 3. ``learning/judging/`` compares the published score with the label, then ``learning/model/`` learns from it.
-4. ``learning/snapshot_store.py`` publishes the model, and ``learning/advice.py`` brings it to the scorer.
+4. ``learning/snapshot_store.py`` publishes the model, and ``learning/newest_advisor.py`` brings it to the scorer.
 
 Beside that way: ``logs/`` moves events between topics and files, ``services/`` starts Kafka and Redis for development,
 ``health.py`` answers probes, ``cli/`` is the command ``intent``, ``demo.py`` its command ``demo``. ``emit/`` and

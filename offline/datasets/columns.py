@@ -259,7 +259,7 @@ def _text(name: str, raw: pa.Array, sieve: Sieve, source: _Source) -> pa.Array:
         known = pc.is_in(text, value_set=pa.array(CHANNELS, text.type))
         wrong = ~mask(known) & ~mask(pc.is_null(text)) & sieve.keep
         example = f"{column}: {text[int(np.argmax(wrong))].as_py()!r}" if wrong.any() else None
-        source.notes.add(f"channel is none of {', '.join(CHANNELS)}: left out", int(wrong.sum()), example)
+        source.notes.add(f"channel is not one of {', '.join(CHANNELS)}: left out", int(wrong.sum()), example)
         text = pc.if_else(known, text, pa.scalar(None, text.type))
     else:
         limit = TEXT_LIMITS[name]

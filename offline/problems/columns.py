@@ -69,7 +69,7 @@ def read_column(raw: pd.Series, choice: str | None = None) -> ColumnReading:
         kind, why, values = _infer(raw, distinct)
     else:
         if choice not in CHOICES:
-            raise TableError(f"column {raw.name!r}: there is no kind {choice!r}, only {', '.join(CHOICES)}")
+            raise TableError(f"column {raw.name!r}: unknown kind {choice!r}: use one of {', '.join(CHOICES)}")
         kind, why, values = cast(TableKind, choice), "as told", _read_as(raw, choice)
     return ColumnReading(str(raw.name), kind, why, values, missing, distinct)
 
@@ -169,7 +169,7 @@ def _dates(raw: pd.Series, *, strict: bool = False) -> tuple[pd.Series, str] | N
         return None
     name = str(raw.name)
     _refuse(
-        known, values, name, f"is no date: correct it, leave it empty, or say --kind '{name}=categorical'"
+        known, values, name, f"is not a date: correct it, leave it empty, or say --kind '{name}=categorical'"
     )
     return values.reindex(raw.index), how
 

@@ -58,7 +58,7 @@ class DeliveryError(BrokerError):
     def __init__(self, event_ids: list[str], reason: str) -> None:
         named = ", ".join(event_ids[:_NAMED]) + (", ..." if len(event_ids) > _NAMED else "")
         failed = counted(len(event_ids), "event")
-        super().__init__(f"Kafka did not take {failed} ({named}): {reason}; emit them again")
+        super().__init__(f"Kafka did not accept {failed} ({named}): {reason}; emit them again")
         self.event_ids = event_ids
 
 

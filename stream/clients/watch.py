@@ -138,7 +138,7 @@ class ScoreWatcher:
         while not self._stopped.is_set() and not self._knows_where():
             if time.monotonic() > deadline:
                 raise BrokerUnavailable(
-                    f"Kafka did not say within {_JOIN_SECONDS:.0f} s where to begin: try again"
+                    f"Kafka did not return the start offsets within {_JOIN_SECONDS:.0f} s: try again"
                 )
         self._started = True
 
@@ -170,7 +170,7 @@ class ScoreWatcher:
             logger.info("scores of group %s will be repeated: %s", self._group, error)
         except KafkaError as error:
             raise BrokerError(
-                f"Kafka at {self._settings.kafka} did not take the group's offsets: {error}"
+                f"Kafka at {self._settings.kafka} rejected the group's offsets: {error}"
             ) from error
 
     def __iter__(self) -> Iterator[Score]:
@@ -205,7 +205,9 @@ class ScoreWatcher:
         try:
             polled = self._consumer.poll(timeout_ms=_POLL_MS)
         except KafkaError as error:
-            raise BrokerError(f"Kafka at {self._settings.kafka} refused to give scores: {error}") from error
+            raise BrokerError(
+                f"Kafka at {self._settings.kafka} rejected the request for scores: {error}"
+            ) from error
         return ((position, record) for position, records in polled.items() for record in records)
 
     def _read(self, record: Any) -> Score | None:

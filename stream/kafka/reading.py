@@ -142,7 +142,8 @@ class TopicReader:
                 news = loop.time()
             elif loop.time() - news > _SILENCE_SECONDS:
                 raise BrokerUnavailable(
-                    f"Kafka at {self._settings.kafka} has stopped sending {self.topic}: try again"
+                    f"Kafka at {self._settings.kafka} sent no more records of {self.topic}: check the broker, "
+                    "then try again"
                 )
 
     def _all(self, numbers: Iterable[int]) -> list[TopicPartition]:

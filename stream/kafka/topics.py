@@ -119,7 +119,8 @@ def check_retention(settings: Settings, horizon: timedelta) -> None:
             if 0 <= kept < needed:
                 raise TopicMismatch(
                     f"{topic} keeps records for {duration_short(kept)}, but labels need {duration_short(needed)} "
-                    "(horizon, lateness and 7 days): `intent topics create` lengthens it; or set INTENT_LEARNING=off"
+                    "(horizon, lateness and 7 days): run `intent topics create` to keep them longer, or set "
+                    "INTENT_LEARNING=off"
                 )
 
 
@@ -154,7 +155,7 @@ def create_topics(settings: Settings) -> list[Created]:
     except KafkaError as error:
         if (getattr(error, "errno", None) or -1) > 0:  # an answer of the broker's
             raise BrokerError(
-                f"Kafka at {settings.kafka} refused to show or create topics: {error}"
+                f"Kafka at {settings.kafka} refused to list or create topics: {error}"
             ) from error
         raise BrokerUnavailable.at(settings.kafka) from error
     return [Created(name, partitions[name], name in missing) for name in configs]

@@ -77,5 +77,5 @@ def check_partitions(table: pa.Table, belongs: NDArray[np.int32], before: int) -
         row = int(wrong[0])
         raise LogError(
             f"near row {before + row} customer {table['customer_id'][row].as_py()!r} is on partition "
-            f"{named[row]} and belongs to {belongs[row]} by murmur2: make the log again with `intent archive`"
+            f"{named[row]} and belongs to {belongs[row]} by murmur2: create the log again with `intent archive`"
         )

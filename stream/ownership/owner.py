@@ -316,6 +316,6 @@ class PartitionOwner:
         if not bounds.earliest <= found.next_offset <= bounds.latest:
             raise OffsetOutsideLog(
                 f"partition {self.partition} of {topic} holds offsets {bounds.earliest} to {bounds.latest}, "
-                f"but its states go on at {found.next_offset}: the topic was created again, or events "
+                f"but the next one to read is {found.next_offset}: the topic was created again, or events "
                 f"expired before they were read; {start_over}"
             )

@@ -36,7 +36,9 @@ def free_port() -> int:
             except OSError:
                 continue
             return port
-    raise ServiceError(f"no free port between {_PORTS[0]} and {_PORTS[-1]}; end some servers on this machine")
+    raise ServiceError(
+        f"no free port between {_PORTS[0]} and {_PORTS[-1]}; stop some servers on this machine"
+    )
 
 
 class ServerProcess(ABC):

@@ -86,7 +86,7 @@ def test_events_that_kafka_does_not_take_are_named(topics: Settings) -> None:
     shop.emit(event(1))
     shop.flush()
     shop.emit(msgspec.structs.replace(event(2), device="x" * 250, country="x" * 250))
-    with pytest.raises(DeliveryError, match="did not take 1 event .e2.") as failed:
+    with pytest.raises(DeliveryError, match="did not accept 1 event .e2.") as failed:
         shop.close()
     assert failed.value.event_ids == ["e2"]
     assert [decode(record.value).event_id for record in held(topics, topics.events_topic)] == ["e1"]

@@ -172,7 +172,7 @@ def test_events_that_expired_before_they_were_read_are_refused(topics: Settings)
     delete_before(topics, 40)
     store = MemoryStore()
     store.claim(0, None, PartitionRecord(1, bytes(16), 39, NO_WATERMARK, 3))
-    with pytest.raises(OffsetOutsideLog, match="go on at 39"):
+    with pytest.raises(OffsetOutsideLog, match="next one to read is 39"):
         consume(topics, lambda ownership, job: False, store)
 
 

@@ -87,7 +87,7 @@ def space_of(key: str) -> Space:
         There is nothing to search.
     """
     if key not in SPACES:
-        raise ModelError(f"there is nothing to tune in {key!r}: choose one of {', '.join(SPACES)}")
+        raise ModelError(f"model {key!r} cannot be tuned: choose one of {', '.join(SPACES)}")
     return SPACES[key]
 
 

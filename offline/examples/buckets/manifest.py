@@ -98,7 +98,7 @@ def read_manifest(folder: str | Path) -> FolderManifest:
     path = Path(folder) / MANIFEST
     if not path.is_file():
         raise BucketError(
-            f"{folder} has no {MANIFEST}, so it is no finished folder of examples: make one with `intent examples`"
+            f"{folder} has no {MANIFEST}, so it is not a complete folder of examples: make one with `intent examples`"
         )
     try:
         manifest = msgspec.json.decode(path.read_bytes(), type=FolderManifest)

@@ -58,7 +58,7 @@ def parse_size(text: str) -> int:
     """
     match = _SIZE.fullmatch(text.strip())
     if match is None or not float(match[1]):
-        raise BucketError(f"{text!r} is no amount of memory: write 600MB, 4GB or 1.5GiB")
+        raise BucketError(f"invalid size {text!r}: use 600MB, 4GB or 1.5GiB")
     return int(float(match[1]) * _UNITS[(match[2] or "").lower()])
 
 

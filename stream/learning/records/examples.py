@@ -193,7 +193,7 @@ def decode_examples(raw: bytes, partition: int, features: str) -> ExampleRecord:
         texts = texts_from_bytes(body[at:], 2 * rows)
     except (ValueError, cramjam.DecompressionError) as error:
         raise SchemaMismatch(
-            f"a record of examples on partition {partition} is damaged ({error}): let the learner start over"
+            f"a record of examples on partition {partition} is damaged ({error}): run `intent learner --start-over`"
         ) from None
     return ExampleRecord(
         header,

@@ -89,14 +89,14 @@ def unpack(magic: bytes, raw: bytes) -> tuple[Header, memoryview]:
     if version != SCHEMA_VERSION:
         raise SchemaMismatch(
             f"a record of the {name} topic has schema version {version}, this program reads {SCHEMA_VERSION}: "
-            "run workers and learner of one version, or let the learner start over"
+            "run workers and learner of one version, or run `intent learner --start-over`"
         )
     body = _START.size + length
     try:
         header = _decoder.decode(memoryview(raw)[_START.size : body])
     except msgspec.DecodeError as error:
         raise SchemaMismatch(
-            f"a record of the {name} topic is damaged ({error}): let the learner start over"
+            f"a record of the {name} topic is damaged ({error}): run `intent learner --start-over`"
         ) from None
     return header, memoryview(raw)[body:]
 

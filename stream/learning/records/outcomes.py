@@ -104,6 +104,6 @@ def decode_outcomes(raw: bytes) -> OutcomeRecord:
         customers = texts_from_bytes(body[17 * rows :], rows)
     except ValueError as error:
         raise SchemaMismatch(
-            f"a record of outcomes is damaged ({error}): let the learner start over"
+            f"a record of outcomes is damaged ({error}): run `intent learner --start-over`"
         ) from None
     return OutcomeRecord(header, Outcomes(kind, offset, time, customers))

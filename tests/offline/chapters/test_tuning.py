@@ -139,7 +139,7 @@ def test_a_search_without_end_is_refused() -> None:
 
 
 def test_what_cannot_be_tuned_is_refused() -> None:
-    with pytest.raises(ModelError, match="nothing to tune in 'dummy'"):
+    with pytest.raises(ModelError, match="model 'dummy' cannot be tuned"):
         tune(rows(), "dummy", trials=1)
 
 

@@ -231,7 +231,7 @@ def test_strict_stops_at_the_first_bad_value_but_not_at_an_unknown_type(tmp_path
 def test_an_unknown_channel_is_left_out(tmp_path: Path) -> None:
     dataset = convert(tmp_path, "user,ts,event,ch\n1,1,cart,Web\n1,2,cart,desktop\n", {"channel": "ch"})
     assert dataset.log()["channel"].to_pylist() == ["web", None]
-    assert notes(dataset) == {"channel is none of web, app, store: left out": 1}
+    assert notes(dataset) == {"channel is not one of web, app, store: left out": 1}
 
 
 def test_the_first_row_of_an_event_id_counts(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_a_kind_can_be_overruled(tmp_path: Path) -> None:
         ("price,y\n" + "1.5,0\n2.5,1\n" * 40 + "1O.5,1\n", "row 81, column 'price': '1O.5' is no number"),
         ("price,y\n1,0\n2,\n3,1\n", "row 2, column 'y': the target is missing"),
         ("a,b,converted\n1,0,x\n2,1,y\n3,0,z\n", r"'converted' has 3 values \(x, y, z\)"),
-        ("day,y\n" + "2024-01-01,0\n,1\n" * 20 + "soon,1\n", "row 41, column 'day': 'soon' is no date"),
+        ("day,y\n" + "2024-01-01,0\n,1\n" * 20 + "soon,1\n", "row 41, column 'day': 'soon' is not a date"),
     ],
 )
 def test_bad_data_is_told_with_row_and_column(tmp_path: Path, text: str, message: str) -> None:
@@ -203,7 +203,7 @@ def test_the_order_of_day_and_month_is_told_by_the_column(texts: list[str], seco
 
 def test_a_day_that_there_is_not_is_told_with_its_row(tmp_path: Path) -> None:
     text = "tag,y\n" + "01.02.2024,0\n28.02.2024,1\n" * 20 + "31.02.2024,1\n"
-    with pytest.raises(TableError, match=r"row 41, column 'tag': '31\.02\.2024' is no date"):
+    with pytest.raises(TableError, match=r"row 41, column 'tag': '31\.02\.2024' is not a date"):
         problem_from_table(write_csv(tmp_path, text))
 
 

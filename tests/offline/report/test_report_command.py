@@ -120,9 +120,9 @@ def test_what_was_inferred_can_be_overruled_by_options(table: Path, tmp_path: Pa
     ("options", "message"),
     [
         (["--target", "z"], "there is no column 'z' to predict"),
-        (["--kind", "pages=colour"], "there is no kind 'colour'"),
+        (["--kind", "pages=colour"], "unknown kind 'colour'"),
         (["--only", "dance"], "there is no stage 'dance'"),
-        (["--time", "channel"], "'app' is no date|'web' is no date"),
+        (["--time", "channel"], "'app' is not a date|'web' is not a date"),
     ],
 )
 def test_a_wrong_option_is_told_in_one_line(

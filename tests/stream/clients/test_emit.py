@@ -52,7 +52,7 @@ def test_bad_lines_are_named_by_number_and_reason_and_passed_over() -> None:
 def test_a_delivery_error_has_all_events_and_names_some() -> None:
     error = DeliveryError([f"e{number}" for number in range(9)], "timed out")
     assert len(error.event_ids) == 9
-    assert str(error).startswith("Kafka did not take 9 events (e0, e1, e2, e3, e4, ...): timed out")
+    assert str(error).startswith("Kafka did not accept 9 events (e0, e1, e2, e3, e4, ...): timed out")
 
 
 def test_an_address_where_no_broker_listens_is_one_clear_line() -> None:
