@@ -97,7 +97,7 @@ NOT_RUN: Final = (
     NotRun(r"intent convert (online-retail|retailrocket|rees46)", _DATA, check_intent),
     NotRun(r"intent (report|compare|select|tune|network|segment|insight|forecast)", _LAB, check_intent),
     NotRun(r"intent train .*(orders|retail)\.parquet", _DATA, check_intent),
-    NotRun(r"intent (recommend|examples) .*(--scheduler|--memory)", "needs a cluster or much memory", check_intent),
+    NotRun(r"intent (train )?examples ", "tests/offline/examples/test_buckets_command.py runs both", check_intent),
 )  # fmt: skip
 
 #: Run until they are stopped: started in the background, and waited for until they are ready or have printed.

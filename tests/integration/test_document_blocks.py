@@ -201,6 +201,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
             one.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_every_block_of_the_readme_runs(reader: Reader) -> None:
     begun = {one.command.words[1] for one in reader.begun}
@@ -215,6 +216,7 @@ def _pages() -> list[Path]:
     return [path for path, languages in found.items() if languages & {"bash", "python"}]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", _pages(), ids=lambda path: path.stem)
 def test_every_block_of_a_page_runs(reader: Reader, page: Path) -> None:
