@@ -31,6 +31,7 @@ PACKAGES: Final[dict[str, tuple[str, ...]]] = {
     "jinja2": ("train",),
     "keras": ("train",),
     "lightgbm": ("train",),
+    "markupsafe": ("train",),
     "mode": ("worker",),
     "narwhals": ("learn",),
     "numba": ("worker", "train"),

@@ -246,5 +246,5 @@ def test_events_that_expired_unread_are_refused(fleet: Fleet) -> None:
     with KafkaAdminClient(bootstrap_servers=settings.kafka) as admin:
         admin.delete_records(ends)
     line = refusal(fleet.start())
-    assert "expired unread" in line
+    assert "expired before they were read" in line
     assert "`intent worker --rebuild`" in line

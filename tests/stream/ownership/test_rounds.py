@@ -12,7 +12,14 @@ import pytest
 from features import state
 from features.exceptions import StoreError
 from features.state import STATE_VERSION, States
-from features.store.customer_store import NO_WATERMARK, Load, Loaded, MemoryStore, PartitionRecord, Save
+from features.store.customer_store import (
+    NO_WATERMARK,
+    Loaded,
+    LoadRequest,
+    MemoryStore,
+    PartitionRecord,
+    Save,
+)
 from stream.kafka.batches import RecordBatch
 from stream.ownership.cache import StateCache
 from stream.ownership.job import Job, StateChanges
@@ -27,10 +34,10 @@ class CountingStore(MemoryStore):
 
     def __init__(self) -> None:
         super().__init__()
-        self.loads: list[list[Load]] = []
+        self.loads: list[list[LoadRequest]] = []
         self.story: list[str] = []
 
-    def load_many(self, loads: Sequence[Load]) -> list[Loaded]:
+    def load_many(self, loads: Sequence[LoadRequest]) -> list[Loaded]:
         self.loads.append(list(loads))
         self.story.append("load")
         return super().load_many(loads)
@@ -152,7 +159,7 @@ def test_the_items_of_the_erased_are_deleted_with_the_save(bench: Bench) -> None
         return await rounds.take(bench.parts[0])
 
     assert within(bench, take)
-    (found,) = bench.store.load_many([Load(0, ["ada"], items_of=["ada", "grace"])])
+    (found,) = bench.store.load_many([LoadRequest(0, ["ada"], items_of=["ada", "grace"])])
     assert found.states["events"].tolist() == [1]
     assert list(found.items) == [None, b"grace"]
 
