@@ -77,7 +77,7 @@ class Batch:
 
     def where(self, status: RecordStatus) -> NDArray[np.intp]:
         """Return the positions of the records with a status."""
-        return np.flatnonzero(self.status == status)
+        return (self.status == status).nonzero()[0]
 
     def split(self, positions: NDArray[np.intp]) -> list[slice]:
         """Return for each partition batch which of these positions of records, in rising order, lie in it."""
@@ -92,4 +92,4 @@ def split(positions: NDArray[np.intp], bounds: NDArray[np.intp]) -> list[slice]:
     >>> split(np.array([1, 2, 7]), np.array([0, 3, 3, 9]))
     [slice(0, 2, None), slice(2, 2, None), slice(2, 3, None)]
     """
-    return [slice(start, stop) for start, stop in pairwise(np.searchsorted(positions, bounds).tolist())]
+    return [slice(start, stop) for start, stop in pairwise(positions.searchsorted(bounds).tolist())]

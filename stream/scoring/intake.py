@@ -75,7 +75,7 @@ def read_batches(
 
     rejections.sort(key=lambda rejection: rejection.index)
     status = _status(len(records), rejections, erasures, closes)
-    rows = np.flatnonzero(status <= RecordStatus.ERASE)
+    rows = (status <= RecordStatus.ERASE).nonzero()[0]
     customers, slots = slots_of(columns.customers)
     return Batch(
         parts=parts,
@@ -83,7 +83,7 @@ def read_batches(
         watermarks=after,
         records=records,
         partition=partition,
-        offset=np.fromiter(map(_offset, records), np.int64, len(records)),
+        offset=np.concatenate([_offsets(part) for part in parts]),
         arrival=arrival,
         status=status,
         rejections=rejections,
@@ -99,7 +99,7 @@ def read_batches(
 def _status(
     count: int, rejections: Sequence[Rejection], erasures: Sequence[int], closes: Sequence[int]
 ) -> NDArray[np.uint8]:
-    status = np.full(count, RecordStatus.EVENT, np.uint8)
+    status = np.zeros(count, np.uint8)  # `RecordStatus.EVENT`
     if rejections:
         status[[rejection.index for rejection in rejections]] = RecordStatus.REJECTED
     if erasures:
@@ -111,7 +111,7 @@ def _status(
 
 def _first_rows(slots: NDArray[np.int64], customers: int) -> NDArray[np.intp]:
     """Return the first row of each customer; slots are numbered in order of appearance."""
-    return np.searchsorted(np.maximum.accumulate(slots), np.arange(customers))
+    return np.maximum.accumulate(slots).searchsorted(np.arange(customers))
 
 
 def _judged(
@@ -127,6 +127,12 @@ def _judged(
         for part, watermark in zip(own, watermarks, strict=True)
     ]
     return np.concatenate([verdicts for verdicts, _ in judged]), [watermark for _, watermark in judged]
+
+
+def _offsets(part: RecordBatch) -> NDArray[np.int64]:
+    if part.stop - part.start == len(part.records):  # no holes, as nearly always
+        return np.arange(part.start, part.stop)
+    return np.fromiter(map(_offset, part.records), np.int64, len(part.records))
 
 
 def _arrivals(records: Sequence[Record]) -> NDArray[np.int64]:

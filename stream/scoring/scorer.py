@@ -162,7 +162,7 @@ class Scorer:
             Output(part.partition, records[own], letters[refused], *for_learner)
             for part, own, refused, for_learner in zip(
                 batch.parts,
-                batch.split(np.flatnonzero(published)),
+                batch.split(published.nonzero()[0]),
                 batch.split(rejected),
                 learner,
                 strict=True,
