@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 _KEYWORDS: Final = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
 _SECOND_MS: Final = 1000
@@ -65,8 +65,8 @@ def parse_duration(value: object) -> timedelta:
             raise ValueError(text)
     except (ValueError, OverflowError):
         raise InvalidDuration(f"invalid duration {text!r}: use 45s, 30m, 12h, 30d or PT30M") from None
-    if found <= timedelta():
-        raise InvalidDuration(f"invalid duration {text!r}: use one longer than 0")
+    if found < _MILLISECOND:
+        raise InvalidDuration(f"invalid duration {text!r}: use one of at least 1ms")
     return found
 
 

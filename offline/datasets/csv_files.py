@@ -102,7 +102,8 @@ def csv_layout(file: Path, encoding: str = UTF8) -> CsvLayout:
     if not first.strip():
         raise DatasetError(f"{file.name} begins with an empty line: the first line must name the columns")
     separator = max(_SEPARATORS, key=first.count)
-    names = next(csv.reader(io.StringIO(text), delimiter=separator))
+    with clear_errors(file):
+        names = next(csv.reader(io.StringIO(text, newline=None), delimiter=separator))
     return CsvLayout(encoding, separator, tuple(name.strip() for name in names))
 
 
@@ -196,7 +197,7 @@ def clear_errors(file: Path) -> Iterator[None]:
     """Turn what the readers raise into one line that names the file."""
     try:
         yield
-    except (pa.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, csv.Error, OSError, EOFError, UnicodeDecodeError) as error:
         line = str(error).splitlines()[0] if str(error) else type(error).__name__
         hint = "; name its encoding, e.g. latin1, or save it as UTF-8" if "UTF8" in line else ""
         raise DatasetError(f"cannot read {file.name}: {line}{hint}") from error

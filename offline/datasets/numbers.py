@@ -41,9 +41,13 @@ _PLAIN: Final = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
 # With commas: 1.234,56 or 0,5 or 1.234 (which then are thousands); with points: 1,234.56 and 1 234.56.
 _COMMA_NUMBER: Final = r"^[+-]?(?:\d+|\d{1,3}(?:[. ']\d{3})+)(?:,\d+)?$"
 _POINT_NUMBER: Final = r"^[+-]?(?:\d{1,3}(?:[, ']\d{3})+)(?:\.\d+)?$"
-# 0,5 and 12,50 can only be decimals, 1,234 could be a thousand; 1.5 and 1,234.5 speak for the point.
-_SURE_COMMA: Final = r"^[+-]?(?:\d{1,3}(?:[. ']\d{3})+,\d+|\d+,(?:\d{1,2}|\d{4,})|0,\d+|\d{4,},\d+)$"
-_SURE_POINT: Final = r"^[+-]?(?:\d{1,3}(?:,\d{3})+\.\d+|\d+\.(?:\d{1,2}|\d{4,})|0\.\d+|\d{4,}\.\d+)$"
+# 0,5, 12,50 and 1.234.567 speak for the comma; 1.5, 1,234.5 and 1,234,567 for the point; 1,234 could be either.
+_SURE_COMMA: Final = (
+    r"^[+-]?(?:\d{1,3}(?:[. ']\d{3})+,\d+|\d{1,3}(?:\.\d{3}){2,}|\d+,(?:\d{1,2}|\d{4,})|0,\d+|\d{4,},\d+)$"
+)
+_SURE_POINT: Final = (
+    r"^[+-]?(?:\d{1,3}(?:[, ']\d{3})+\.\d+|\d{1,3}(?:,\d{3}){2,}|\d+\.(?:\d{1,2}|\d{4,})|0\.\d+|\d{4,}\.\d+)$"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,10 @@ from offline.datasets.values import Bools, Ints, as_text, mask
 # Epochs by magnitude: up to here seconds (until the year 5138), then milliseconds (from 1973), micro- and
 # nanoseconds.
 _SECONDS_BELOW: Final = 1e11
-_ZONED: Final = r"\d:\d\d(:\d\d(\.\d+)?)?\s*(Z|z|UTC|GMT|[+-]\d\d(:?\d\d)?)$"
+_CLOCK: Final = r"(\d:\d\d(:\d\d([.,]\d+)?)?(\s*[AaPp][Mm])?|T\d\d(\d\d(\d\d([.,]\d+)?)?)?)"
+_ZONED: Final = _CLOCK + r"\s*(Z|z|UTC|GMT|[+-]\d\d(:?\d\d)?)$"
+# As JavaScript writes dates: GMT+0100 (CET) is an hour ahead of Greenwich, which POSIX would write GMT-1.
+_GREENWICH: Final = r"(?:GMT|UTC)([+-]\d\d:?\d\d)(?: \([^)]*\))?$"
 _DIGITS: Final = r"^[+-]?\d+(\.\d*)?$"
 
 
@@ -118,6 +121,7 @@ def as_times(
 
 def _from_text(text: pa.Array, local: ZoneInfo, formats: Sequence[str], form: DateForm) -> Times:
     rows = len(text)
+    text = pc.replace_substring_regex(text, _GREENWICH, r"\1")
     times = Times(np.zeros(rows, np.int64), np.ones(rows, bool), np.zeros(rows, bool), np.zeros(rows, bool))
     digits, zoned = are_digits(text), mask(pc.match_substring_regex(text, _ZONED))
     naive = ~digits & ~zoned & ~mask(pc.is_null(text))

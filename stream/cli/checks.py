@@ -86,10 +86,10 @@ def duration(text: str | None) -> str | None:
 
 def encoding(name: str) -> str:
     """Check that Python knows an encoding."""
-    import codecs
+    import io
 
     try:
-        codecs.lookup(name)
-    except LookupError:
+        io.TextIOWrapper(io.BytesIO(), name)
+    except LookupError:  # also of codecs that are not encodings of text, such as base64
         raise typer.BadParameter(f"unknown encoding {name!r}: use a name such as utf8 or latin1") from None
     return name

@@ -70,8 +70,8 @@ class TopicBuffers:
             if offset >= 0 and not bounds.earliest <= offset <= bounds.latest:
                 raise OffsetOutsideLog(
                     f"partition {partition} of {buffer.name} holds offsets {bounds.earliest} to {bounds.latest}, but "
-                    f"the learner continues at {offset}: the topic was created again, or records expired unread; "
-                    f"{_START_OVER}"
+                    f"the learner continues at {offset}: the topic was created again, or records expired before "
+                    f"they were read; {_START_OVER}"
                 )
             buffer.expected[partition] = offset if offset >= 0 else bounds.earliest
             await buffer.log.seek(partition, buffer.expected[partition])

@@ -77,7 +77,7 @@ class Batch:
 
     def where(self, status: RecordStatus) -> NDArray[np.intp]:
         """Return the positions of the records with a status."""
-        return (self.status == status).nonzero()[0]
+        return np.flatnonzero(self.status == status)
 
     def split(self, positions: NDArray[np.intp]) -> list[slice]:
         """Return for each partition batch which of these positions of records, in rising order, lie in it."""

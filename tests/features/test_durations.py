@@ -26,7 +26,8 @@ def test_durations_are_read_in_both_forms(text: str, milliseconds: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "30", "m", "30 m", "-5m", "0s", "PT", "P0D", "1e3s", "30M", "9" * 30 + "d"]
+    "text",
+    ["", "30", "m", "30 m", "-5m", "0s", "PT", "P0D", "1e3s", "30M", "9" * 30 + "d", "\u0663s", "0.4ms"],
 )
 def test_other_durations_are_refused_in_one_line(text: str) -> None:
     with pytest.raises(InvalidDuration) as refused:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from offline.datasets import Dataset, load_columns
+from offline.datasets.conversion import DatasetError
 from offline.datasets.csv_files import csv_layout, detect_encoding
 from offline.datasets.dates import DateForm, calendar_digits, date_signs
 from offline.datasets.numbers import NumberForm, as_numbers, number_signs
@@ -131,3 +132,52 @@ def test_unicode_text_of_a_spreadsheet_is_read_without_naming_its_encoding(tmp_p
     path.write_text("user\tts\tprice\nJürgen\t03.02.2025\t1,5\n", encoding="utf-16")
     [event] = convert(path).log().to_pylist()
     assert (event["customer_id"], event["price"]) == ("Jürgen", 1.5)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "20250203T140500+0100",
+        "20250203T130500Z",
+        "2025-02-03T13:05:00,0Z",
+        "2025-02-03 2:05 PM +01:00",
+        "03.02.2025 2:05 PM +01:00",
+        "Mon Feb 03 2025 14:05:00 GMT+0100 (CET)",
+        "Mon Feb 03 2025 14:05:00 GMT+0100",
+    ],
+)
+def test_a_time_that_names_its_zone_is_read_in_it(tmp_path: Path, written: str) -> None:
+    path = tmp_path / "shop.csv"
+    path.write_text(f'user,ts,price\na,"{written}",1\n')
+    for timezone in ("UTC", "Europe/Berlin"):
+        log = load_columns(path, columns=COLUMNS, types={"*": "view_item"}, timezone=timezone).log()
+        assert log["event_time"].to_pylist() == [dt.datetime(2025, 2, 3, 13, 5, tzinfo=dt.UTC)], timezone
+
+
+@pytest.mark.parametrize(
+    ("written", "values"),
+    [
+        (("1.234.567", "1.234", "2.500", "12"), [1_234_567.0, 1234.0, 2500.0, 12.0]),
+        (("1,234,567", "1,234", "2,500", "12"), [1_234_567.0, 1234.0, 2500.0, 12.0]),
+    ],
+)
+def test_two_groups_of_thousands_tell_the_decimal_sign(
+    tmp_path: Path, written: tuple[str, ...], values: list[float]
+) -> None:
+    path = tmp_path / "shop.csv"
+    rows = "".join(f"a;2025-02-0{at};{price}\n" for at, price in enumerate(written, 1))
+    path.write_text("user;ts;price\n" + rows)
+    assert convert(path).log()["price"].to_pylist() == values
+
+
+def test_line_ends_of_old_macs_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "shop.csv"
+    path.write_bytes(b"user,ts,price\ra,2025-02-03,1\rb,2025-02-04,2\r")
+    assert convert(path).log()["price"].to_pylist() == [1.0, 2.0]
+
+
+def test_a_header_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "shop.csv"
+    path.write_text("u" * 200_000 + ",ts,price\na,2025-02-03,1\n")
+    with pytest.raises(DatasetError, match=r"cannot read shop\.csv: field larger than field limit"):
+        convert(path)
