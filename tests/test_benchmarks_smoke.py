@@ -16,7 +16,7 @@ from stream.messages.score import decode_score
 
 peers = pytest.mark.skipif(
     None in map(find_spec, ("bytewax", "confluent_kafka", "quixstreams")),
-    reason="the peers are in the extra 'bench'",
+    reason="the peers are in the dependency group bench",
 )
 
 ROOT = Path(__file__).resolve().parent.parent
