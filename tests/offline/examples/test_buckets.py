@@ -233,7 +233,7 @@ def test_a_folder_that_is_not_empty_is_left_alone(log: Path, tmp_path: Path) -> 
 
 
 def test_an_unfinished_folder_is_not_read(log: Path, scheduler: str, tmp_path: Path) -> None:
-    with pytest.raises(BucketError, match=r"no finished folder of examples"):
+    with pytest.raises(BucketError, match=r"not a complete folder of examples"):
         read_folder(tmp_path)
     build_folder(log, tmp_path / "e", BuildSettings(buckets=2, scheduler=scheduler))
     (tmp_path / "e" / "bucket-00000.parquet").unlink()
