@@ -50,7 +50,7 @@ PACKAGES: Final[dict[str, tuple[str, ...]]] = {
     "shap": ("lab",),
     "sklearn": ("train",),
     "statsforecast": ("lab",),
-    "statsmodels": ("lab",),
+    "statsmodels": ("train",),
     "tensorflow": ("train",),
     "tf2onnx": ("train",),
     "threadpoolctl": ("train",),

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+import warnings
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
+from statsmodels.genmod.families import Binomial
+from statsmodels.genmod.generalized_linear_model import GLM
+from statsmodels.regression.linear_model import OLS
+from statsmodels.stats.proportion import proportion_confint
+from statsmodels.tools.sm_exceptions import ConvergenceWarning, PerfectSeparationWarning
 
 COVERAGE: Final = 0.95
-_Z: Final = float(stats.norm.ppf((1 + COVERAGE) / 2))
-_ITERATIONS: Final = 50
 _LEAST: Final = 3
+_TOLERANCE: Final = 1e-13  # of the deviance, relative
+# A slope per standard deviation with a larger error has no end: one value of x, say, has a single class.
+_DIVIDED: Final = 100.0
 
 
 class Line(NamedTuple):
@@ -63,65 +71,69 @@ def wilson(successes: ArrayLike, trials: ArrayLike) -> tuple[NDArray[np.float64]
     >>> [float(end[0].round(3)) for end in wilson([0], [10])]
     [0.0, 0.278]
     """
-    k, n = np.asarray(successes, np.float64), np.maximum(np.asarray(trials, np.float64), 1.0)
-    share = k / n
-    centre = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
-    half = _Z / (1 + _Z**2 / n) * np.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
-    return np.maximum(centre - half, 0.0), np.minimum(centre + half, 1.0)
+    low, high = proportion_confint(
+        np.asarray(successes), np.maximum(np.asarray(trials), 1), alpha=1 - COVERAGE, method="wilson"
+    )
+    return low, high
 
 
 def ordinary_line(x: NDArray[np.float64], y: NDArray[np.float64], points: int = 60) -> Line | None:
     """Return the least-squares line with the band of its mean, None where x hardly varies."""
     if len(x) < _LEAST or np.ptp(x) == 0:
         return None
-    fit = stats.linregress(x, y)
     grid = np.linspace(x.min(), x.max(), points)
-    freedom = len(x) - 2
-    t = float(stats.t.ppf((1 + COVERAGE) / 2, freedom)) if freedom else np.nan
-    residual = np.sqrt(np.sum((y - fit.intercept - fit.slope * x) ** 2) / max(freedom, 1))
-    half = t * residual * np.sqrt(1 / len(x) + (grid - x.mean()) ** 2 / np.sum((x - x.mean()) ** 2))
-    line = fit.intercept + fit.slope * grid
-    interval = (fit.slope - t * fit.stderr, fit.slope + t * fit.stderr)
-    return Line(grid, line, line - half, line + half, float(fit.slope), interval, float(fit.rvalue**2))
+    fit = OLS(y, _design(x)).fit()
+    middle, low, high = _band(fit, grid)
+    return Line(
+        grid,
+        middle,
+        low,
+        high,
+        float(fit.params[1]),
+        tuple(fit.conf_int(1 - COVERAGE)[1].tolist()),
+        float(fit.rsquared),
+    )
 
 
 def logistic_line(x: NDArray[np.float64], happened: NDArray[np.bool_], points: int = 80) -> Line | None:
-    """Return the curve of a logistic regression on one column with its band (delta method on the logit).
+    """Return the curve of a logistic regression on one column with its band (normal on the logit).
 
     None where x hardly varies, where there is one class, or where the classes are perfectly divided.
     """
-    spread = float(x.std())
+    centre, spread = float(x.mean()), float(x.std())
     if spread == 0 or happened.all() or not happened.any():
         return None
-    centre = float(x.mean())
-    design = np.column_stack([np.ones(len(x)), (x - centre) / spread])
-    beta = np.array([np.log(happened.mean() / (1 - happened.mean())), 0.0])
-    for _ in range(_ITERATIONS):  # Newton's method
-        p = 1 / (1 + np.exp(-np.clip(design @ beta, -30, 30)))
-        information = (design * (p * (1 - p))[:, None]).T @ design
-        if np.linalg.cond(information) > 1 / np.finfo(float).eps:
+    model = GLM(happened.astype(float), _design((x - centre) / spread), family=Binomial())
+    with warnings.catch_warnings(), np.errstate(over="ignore"):  # exp overflows where a probability is 0
+        for unusable in (PerfectSeparationWarning, ConvergenceWarning):
+            warnings.simplefilter("error", unusable)
+        try:
+            fit = model.fit(tol=_TOLERANCE)
+        except (PerfectSeparationWarning, ConvergenceWarning):
             return None
-        step = np.linalg.solve(information, design.T @ (happened - p))
-        beta = beta + step
-        if np.abs(step).max() < 1e-8:  # noqa: PLR2004  (converged)
-            break
-    else:
+    if fit.bse[1] > _DIVIDED:
         return None
-    covariance = np.linalg.inv(information)
     grid = np.linspace(x.min(), x.max(), points)
-    rows = np.column_stack([np.ones(points), (grid - centre) / spread])
-    logit = rows @ beta
-    half = _Z * np.sqrt(np.einsum("ij,jk,ik->i", rows, covariance, rows))
-    slope, error = beta[1] / spread, np.sqrt(covariance[1, 1]) / spread
-    base = happened.mean()
-    p = np.clip(1 / (1 + np.exp(-np.clip(design @ beta, -30, 30))), 1e-12, 1 - 1e-12)
-    likelihood = np.sum(np.where(happened, np.log(p), np.log(1 - p)))
-    null = len(x) * (base * np.log(base) + (1 - base) * np.log(1 - base))
-    curve, low, high = (
-        1 / (1 + np.exp(-np.clip(values, -30, 30))) for values in (logit, logit - half, logit + half)
+    middle, low, high = _band(fit, (grid - centre) / spread)
+    return Line(
+        grid,
+        middle,
+        low,
+        high,
+        float(fit.params[1] / spread),
+        tuple((fit.conf_int(1 - COVERAGE)[1] / spread).tolist()),
+        float(1 - fit.deviance / fit.null_deviance),
     )
-    interval = (slope - _Z * error, slope + _Z * error)
-    return Line(grid, curve, low, high, float(slope), interval, float(1 - likelihood / null))
+
+
+def _band(fit: Any, x: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
+    """Return the fitted mean at ``x``, and the ends of its interval."""
+    frame = fit.get_prediction(_design(x)).summary_frame(alpha=1 - COVERAGE)
+    return (frame[name].to_numpy() for name in ("mean", "mean_ci_lower", "mean_ci_upper"))
+
+
+def _design(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.column_stack([np.ones(len(x)), x])
 
 
 def gini(values: NDArray[np.float64]) -> float:
