@@ -46,7 +46,7 @@ class Bar(Protocol):
 
 @contextmanager
 def progress(description: str) -> Iterator[Bar]:
-    """Draw a bar on the terminal's standard error while the block runs; elsewhere draw nothing.
+    """Draw a bar on the terminal's standard error while the block runs; elsewhere print one line as it begins.
 
     Yields
     ------
@@ -67,6 +67,8 @@ def progress(description: str) -> Iterator[Bar]:
     )
 
     console = errors()
+    if not console.is_terminal:
+        console.print(f"{description} ...", soft_wrap=True)
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),

@@ -22,6 +22,9 @@ _LOOK_SECONDS = 0.1
 
 Customer = Annotated[str, typer.Argument(metavar="ID", help="The customer id.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object with the original values.")]
+ErasedJson = Annotated[
+    bool, typer.Option("--json", help="Print the partition, the offset and what is done as JSON.")
+]
 Everything = Annotated[
     bool, typer.Option("--all", help="Also show columns that are zero, and the angles of the time of day.")
 ]
@@ -109,7 +112,7 @@ def show(
         output().print(part)
 
 
-def erase(customer_id: Customer, wait: Wait = False, as_json: AsJson = False) -> None:
+def erase(customer_id: Customer, wait: Wait = False, as_json: ErasedJson = False) -> None:
     """Erase a customer's state and last score.
 
     The request goes through the events topic, and the worker carries it out. The customer's events stay in Kafka

@@ -75,7 +75,7 @@ def _summary(state: dict[str, Any], now_ms: int) -> list[str]:
         f"first event {first}",
         f"last event {last}",
         f"spent {state['spend']:,.2f}, refunded {state['refunded']:,.2f}",
-        f"cart: {cart['quantity']:,.4g} pieces, value {cart['value']:,.2f}",
+        f"cart: {cart['quantity']:,.4g} {'item' if cart['quantity'] == 1 else 'items'}, value {cart['value']:,.2f}",
     ]
     channels = [f"{name} {count:,}" for name, count in state["channels"].items() if count]
     return [*lines, f"channels: {', '.join(channels)}"] if channels else lines

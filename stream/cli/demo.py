@@ -101,8 +101,9 @@ def _simulated(folder: Path, customers: int, days: int, seed: int) -> tuple[Path
     from stream.texts import counted
 
     paths = folder / "training.parquet", folder / "log.parquet"
-    for path, count, number in zip(paths, (_TRAINING_CUSTOMERS, customers), (seed + 1, seed), strict=True):
-        with progress(f"Simulating {counted(count, 'customer')}") as on_progress:
+    wanted = (("to train on", _TRAINING_CUSTOMERS, seed + 1), ("to stream", customers, seed))
+    for path, (purpose, count, number) in zip(paths, wanted, strict=True):
+        with progress(f"Simulating {counted(count, 'customer')} {purpose}") as on_progress:
             table = simulate(ShopParameters.default(), count, days, number, on_progress=on_progress)
             write_log(path, table, metadata=Simulation.of(table).metadata())
     return paths

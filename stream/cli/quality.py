@@ -55,6 +55,9 @@ def quality(windows: Windows = 3, as_json: AsJson = False) -> None:
         return
     report = decode_report(raw)
     console = output()
+    if not report.total:
+        console.print("No event has been judged yet: its horizon has to pass first.")
+        return
     console.print(_table(report, windows))
     blend = report.total.get("blend")
     if blend is not None:

@@ -65,7 +65,7 @@ def services(
             print("\n".join(f"export {name}={value}" for name, value in named.items()), flush=True)
         errors().print(
             "Kafka and Redis are running; Ctrl-C stops them. Next, in another terminal: paste the lines above, then "
-            "run `intent worker --bundle bundle`.",
+            "run `intent worker --bundle bundle` (after `intent train` has made the bundle).",
             soft_wrap=True,
         )
         while True:

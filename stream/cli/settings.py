@@ -38,7 +38,13 @@ def settings(as_json: AsJson = False) -> None:
 
     table = Table("Variable", "Value", "Meaning", box=None, pad_edge=False)
     for name, field in Settings.model_fields.items():
-        value = "" if masked[name] is None else str(masked[name])
+        value = _text(masked[name])
         bold = "bold" if name in loaded.model_fields_set else ""
         table.add_row(f"INTENT_{name.upper()}", escape(value), escape(field.description or ""), style=bold)
     output().print(table)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "" if value is None else str(value)

@@ -135,6 +135,8 @@ def train(  # noqa: PLR0917  (options of a command)
     from stream.settings import load_settings
 
     settings = load_settings(**({} if horizon is None else {"horizon": horizon}))
+    if (output / "manifest.json").exists():
+        errors().print(f"{output} holds a bundle already: it will be replaced.", soft_wrap=True)
     bundle = train_bundle(
         log,
         output,
