@@ -1,0 +1,141 @@
+"""Mistakes that somebody could make in the rules of ownership, as patches; each must be found by the schedules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+from unittest.mock import patch
+
+from features.exceptions import StoreConflict, StoreError
+from features.state import States
+from features.store import customer_store
+from features.store.customer_store import NO_WATERMARK, MemoryStore, PartitionRecord, Save
+from stream.kafka.batches import Backlog, RecordBatch
+from stream.ownership.cache import StateCache
+from stream.ownership.job import StateChanges
+from stream.ownership.owner import PartitionOwner
+from stream.ownership.partition_batch import PartitionBatch
+from stream.ownership.rounds import Rounds
+
+
+def _guard_by(*fields: str) -> Callable[..., None]:
+    """Return a guard of the store that compares some fields of the record only."""
+
+    def check(partition: int, stored: bytes | None, expected: PartitionRecord | None) -> None:
+        found = None if stored is None else PartitionRecord.from_bytes(stored)
+        if found is None or expected is None:
+            same = found is expected
+        else:
+            same = all(getattr(found, field) == getattr(expected, field) for field in fields)
+        if not same:
+            raise StoreConflict("another record", found=found)
+
+    return check
+
+
+async def _settled_as_failed(self: PartitionOwner, record: PartitionRecord) -> None:
+    self._cache.drop()
+    self.record = record  # as if nothing had been saved
+    await self._config.rounds.call(self._config.store.claim, self.partition, await _stored(self), record)
+    await self._seek(record.next_offset)
+    self._latest, self._in_doubt = None, False
+
+
+async def _settled_as_saved(self: PartitionOwner, record: PartitionRecord) -> None:
+    intended = None if self._latest is None else self._latest.intended
+    self.record = intended or record
+    await self._config.rounds.call(self._config.store.claim, self.partition, await _stored(self), self.record)
+    await self._seek(self.record.next_offset)
+    self._latest, self._in_doubt = None, False
+
+
+async def _stored(self: PartitionOwner) -> PartitionRecord | None:
+    return await self._config.rounds.call(self._config.store.record, self.partition)
+
+
+async def _save_first(self: Rounds, parts: Sequence[PartitionBatch]) -> None:
+    job = self._job
+    try:
+        batch = job.read([part.batch for part in parts], [part.watermark for part in parts])
+        result = job.score(batch, await self.load(parts, batch.customers, items=batch.with_items))
+    except Exception as error:
+        await self._retry(parts, error)
+        return
+    awaited = [(part, changes) for part, changes in zip(parts, result.changes, strict=True) if part.awaited]
+    saves = [part.intend(changes) for part, changes in awaited]
+    for (part, _), save, fault in zip(awaited, saves, await self._save(saves), strict=True):
+        part.mark(save, fault)
+    await job.publish(result)
+
+
+def _take_all(self: Backlog, expected: int) -> RecordBatch | None:
+    """Take what comes next, without a look at where it begins."""
+    return self._pop() if self._waiting else None
+
+
+_take = Backlog.take
+
+
+def _take_beyond_gaps(self: Backlog, expected: int) -> RecordBatch | None:
+    batch = _take(self, expected)
+    return None if batch is None else batch._replace(start=min(batch.start, expected))
+
+
+_intend = PartitionBatch.intend
+
+
+def _without_watermark(self: PartitionBatch, changes: StateChanges) -> Save:
+    return _intend(self, changes._replace(watermark=self.record.watermark))
+
+
+def _kept_offset(self: PartitionOwner, committed: int | None, bounds: Any) -> PartitionRecord:
+    """Go on from Kafka's commit where the store has lost everything."""
+    return PartitionRecord(0, self._config.token, committed or 0, NO_WATERMARK, bounds.partitions)
+
+
+def _saved_in_two_steps(self: MemoryStore, saves: Sequence[Save]) -> list[StoreError | None]:
+    """Write the states without the guard, then the record with it."""
+    outcomes: list[StoreError | None] = []
+    for save in saves:
+        stored = self._states.setdefault(save.partition, {})
+        stored.update(zip(save.customers, customer_store.state.to_bytes(save.states), strict=True))
+        outcomes.append(self._outcome(save))
+    return outcomes
+
+
+def _loaded_without_guard(
+    self: MemoryStore, partition: int, customers: Sequence[str], expected: PartitionRecord | None = None
+) -> States:
+    return _load(self, partition, customers)
+
+
+_load = MemoryStore.load
+
+
+async def _never_look(self: PartitionOwner, expected: int) -> None:
+    """Trust the record as long as nothing comes."""
+
+
+#: By what the mistake is: what is patched, and by what.
+BUGS: Final[dict[str, tuple[Any, str, Any]]] = {
+    "the cache is kept after a fall-back": (StateCache, "drop", lambda self: None),
+    "the guard compares the owner only": (customer_store, "check_guard", _guard_by("token")),
+    "an unanswered save counts as failed": (PartitionOwner, "_settle", _settled_as_failed),
+    "an unanswered save counts as done": (PartitionOwner, "_settle", _settled_as_saved),
+    "scores are published after the save": (Rounds, "_round", _save_first),
+    "records below the expected offset are folded": (Backlog, "take", _take_all),
+    "records that never came are passed over": (Backlog, "take", _take_beyond_gaps),
+    "the watermark is not saved": (PartitionBatch, "intend", _without_watermark),
+    "a lost store is taken for an empty one": (PartitionOwner, "_unclaimed", _kept_offset),
+    "states are loaded without the guard": (MemoryStore, "load", _loaded_without_guard),
+    "a silent partition does not look round": (PartitionOwner, "_look_round", _never_look),
+    "states are written without the guard": (MemoryStore, "save_many", _saved_in_two_steps),
+}
+
+
+@contextmanager
+def planted(name: str) -> Iterator[None]:
+    """Make the mistake within the block."""
+    with patch.object(*BUGS[name]):
+        yield

@@ -1,0 +1,64 @@
+"""A store in memory that can fall back to an earlier moment, as Redis does when it restarts from its file."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+from features.state import States
+from features.store.customer_store import MemoryStore, PartitionRecord
+
+_MOMENTS: Final = 5
+
+Moment = tuple[dict[int, bytes], dict[int, dict[str, bytes]]]
+
+
+class SimulatedStore(MemoryStore):
+    """The store; its last moments are kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._moments: deque[Moment] = deque(maxlen=_MOMENTS)
+        self._keep()
+
+    def claim(self, partition: int, found: PartitionRecord | None, new: PartitionRecord) -> None:
+        """See `MemoryStore.claim`."""
+        super().claim(partition, found, new)
+        self._keep()
+
+    def save(
+        self,
+        partition: int,
+        expected: PartitionRecord,
+        new: PartitionRecord,
+        customers: Sequence[str],
+        states: States,
+        erased: Sequence[str] = (),
+    ) -> None:
+        """See `MemoryStore.save`."""
+        super().save(partition, expected, new, customers, states, erased)
+        self._keep()
+
+    def fall_back(self, moments: int) -> None:
+        """Lose the last ``moments`` writes, as far as earlier ones are known."""
+        for _ in range(min(moments, len(self._moments) - 1)):
+            self._moments.pop()
+        self._records, self._states = _copy(self._moments[-1])
+
+    def wipe(self) -> None:
+        """Lose everything."""
+        self._moments.clear()
+        self._records, self._states = {}, {}
+        self._keep()
+
+    def states(self, partition: int) -> dict[str, bytes]:
+        """Return what is stored of a partition, by customer."""
+        return self._states.get(partition, {})
+
+    def _keep(self) -> None:
+        self._moments.append(_copy((self._records, self._states)))
+
+
+def _copy(moment: Moment) -> Moment:
+    return dict(moment[0]), {partition: dict(held) for partition, held in moment[1].items()}

@@ -1,0 +1,73 @@
+"""Ten thousand schedules of random faults; every planted mistake is found.
+
+A failure prints the number of its schedule, and what happened in it. `run(schedules, 4711, 4712)` repeats it;
+`INTENT_SCHEDULES=100000` runs more of them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from itertools import pairwise
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+
+from features.bundle import Bundle
+from tests.bundles import save_bundle
+from tests.simulation.bugs import BUGS, planted
+from tests.simulation.schedules import Schedules
+
+_COUNT = int(os.environ.get("INTENT_SCHEDULES", "10000"))
+_PIECE = 500
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_bundle(tmp_path_factory.mktemp("bundle"))
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+def run(schedules: Schedules, start: int, stop: int) -> int:
+    """Run a range of schedules; return how many."""
+    for number in range(start, stop):
+        schedules.run(number)
+    return stop - start
+
+
+def run_apart(folder: Path, start: int, stop: int) -> int:
+    """Run a range of schedules in another process."""
+    logging.disable(logging.CRITICAL)
+    return run(Schedules(Bundle.load(folder)), start, stop)
+
+
+@pytest.mark.timeout(600)
+def test_whatever_goes_wrong_states_are_exact_and_every_event_is_scored(folder: Path) -> None:
+    ends = [*range(0, _COUNT, _PIECE), _COUNT]
+    with ProcessPoolExecutor(min(os.cpu_count() or 1, 4), get_context("spawn")) as pool:
+        pieces = [pool.submit(run_apart, folder, *piece) for piece in pairwise(ends)]
+        assert sum(piece.result() for piece in pieces) == _COUNT
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("bug", BUGS)
+def test_a_planted_mistake_is_found(folder: Path, bug: str) -> None:
+    schedules = Schedules(Bundle.load(folder))
+    with planted(bug), pytest.raises(AssertionError, match="schedule"):
+        run(schedules, 0, 2_000)
+
+
+def test_a_schedule_repeats_itself(folder: Path) -> None:
+    schedules = Schedules(Bundle.load(folder))
+    stories = [schedules.run(7) for _ in range(2)]
+    assert stories[0] == stories[1]
+    assert stories[0] != schedules.run(8)
