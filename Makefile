@@ -10,7 +10,7 @@ ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix docs bench bench-network bench-learning bench-models bench-memory clean
+.PHONY: help demo test check fix docs chaos bench bench-network bench-learning bench-models bench-memory clean
 .DELETE_ON_ERROR:
 
 help: ## Show this help
@@ -36,6 +36,9 @@ fix: $(VENV)/dev.stamp ## Format the code and mend what ruff can mend
 
 docs: $(VENV)/docs.stamp ## Build the documentation into site/
 	$(BIN)/mkdocs build --strict --config-file .mkdocs.yml --site-dir site $(ARGS)
+
+chaos: $(VENV)/dev.stamp ## Random faults on real servers, then an exact account: ARGS="--minutes 10 --seed 7"
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 bench: $(VENV)/bench.stamp ## Throughput and latency, side by side with idiomatic Faust, Quix Streams and Bytewax
 	$(BIN)/python -m benchmarks $(ARGS)
