@@ -1,0 +1,1 @@
+"""The real owner, rounds and scorer under random faults, in virtual time."""
