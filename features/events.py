@@ -120,6 +120,8 @@ class Reason(StrEnum):
     WRONG_PARTITION = "wrong_partition"
     FUTURE = "future"
     LATE = "late"
+    BAD_HEADERS = "bad_headers"
+    UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True, slots=True)

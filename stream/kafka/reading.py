@@ -9,11 +9,12 @@ from types import TracebackType
 from typing import Final, Self, cast
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import OffsetOutOfRangeError
+from aiokafka.errors import CorruptRecordException, OffsetOutOfRangeError
 
 from features.events import MAX_BYTES
 from stream.exceptions import ANSWER_SECONDS, BrokerError, BrokerUnavailable
 from stream.kafka.broker import broker_errors, partition_count
+from stream.kafka.parsing import parse_leniently
 from stream.settings import Settings
 
 # Records handed over at a time; with what the broker sends ahead of them this bounds memory.
@@ -55,6 +56,7 @@ class TopicReader:
 
     async def __aenter__(self) -> Self:
         numbers = range(await partition_count(self._settings, self.topic))
+        parse_leniently()
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._settings.kafka,
             group_id=None,
@@ -161,4 +163,8 @@ class TopicReader:
         except OffsetOutOfRangeError as error:
             raise BrokerError(
                 f"records of {self.topic} expired while they were read ({error}): run the command again"
+            ) from error
+        except CorruptRecordException as error:
+            raise BrokerError(
+                f"{self.topic} cannot be read: {error.args[0]}; restore the partition from another replica or a backup"
             ) from error
