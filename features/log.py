@@ -14,7 +14,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from features.events import CHANNELS, EVENT_TYPES, MAX_ID, MAX_MONEY, MAX_QUANTITY, MAX_TEXT, MAX_TIME_MS
+from features.events import (
+    CHANNELS,
+    EVENT_TYPES,
+    MAX_ID,
+    MAX_MONEY,
+    MAX_QUANTITY,
+    MAX_TEXT,
+    MAX_TIME_MS,
+    MIN_TIME_MS,
+)
 from features.exceptions import LogError
 
 _TIME = pa.timestamp("ms", tz="UTC")
@@ -56,6 +65,9 @@ ERASED: Final = "erased"
 
 _REQUIRED = ("event_id", "type", "customer_id", "event_time", "arrived_at")
 _ROW_GROUP = 250_000
+
+# Control characters, which no identifier may have; as in `features.events`.
+_CONTROL = r"[\x00-\x1f\x7f-\x{9f}]"
 
 
 def conform(table: pa.Table) -> pa.Table:
@@ -101,10 +113,17 @@ def validate(table: pa.Table) -> None:
         )
     _refuse(table, "type", pc.invert(pc.is_in(table["type"], pa.array([*EVENT_TYPES, ERASED]))))
     times = table["event_time"].cast(pa.int64())
-    _refuse(table, "event_time", pc.or_(pc.less(times, 1), pc.greater(times, MAX_TIME_MS)))
+    if len(times) and (first := pc.min(times).as_py()) is not None and 0 < first < MIN_TIME_MS:
+        row = pc.index(times, first).as_py()
+        raise LogError(
+            f"row {row} of the log: event_time is {first} ms since 1970, which looks like seconds: milliseconds are "
+            f"wanted, and times from 1973 on; make the log again, for example with `intent convert csv`"
+        )
+    _refuse(table, "event_time", pc.or_(pc.less(times, MIN_TIME_MS), pc.greater(times, MAX_TIME_MS)))
     for name in ("event_id", "customer_id", "item_id", "order_id", "session_id"):
         length = pc.utf8_length(table[name])
         _refuse(table, name, pc.or_(pc.less(length, 1), pc.greater(length, MAX_ID)))
+        _refuse(table, name, pc.match_substring_regex(table[name], _CONTROL))
     for name in ("category", "device", "country"):
         _refuse(table, name, pc.greater(pc.utf8_length(table[name]), MAX_TEXT))
     for name, limit in (("price", MAX_MONEY), ("value", MAX_MONEY), ("quantity", MAX_QUANTITY)):

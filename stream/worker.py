@@ -116,7 +116,7 @@ async def _scorer(engine: Engine, partitions: int, settings: Settings, stack: As
     """Return the scorer, with learning and recommendations as the settings say."""
     publisher = await stack.enter_async_context(_publisher(settings))
     metrics = ScorerMetrics(engine.bundle.manifest.version)
-    scorer = Scorer(engine, publisher, metrics, settings.events_topic, partitions)
+    scorer = Scorer(engine, publisher, metrics, settings.events_topic, partitions, decoding=settings.decoding)
     if settings.learning:
         await _follow_learner(scorer, settings, stack)
     if settings.recommendations:

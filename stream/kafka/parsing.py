@@ -4,21 +4,20 @@ aiokafka's parser gives up the whole batch where one header name is not UTF-8, a
 batch that it cannot parse is parsed again, record by record:
 
 - a record whose header names are not UTF-8 keeps its key, value and headers; the names are escaped (see
-  `escaped_name`);
+  `stream.kafka.unreadable.escaped_name`);
 - a record that cannot be parsed at all has no key, and its bytes as they stand in the batch as its value;
 - a batch that cannot be decompressed is one such record, and so is what is left of a batch whose framing is broken.
 
-Each of them carries the header `UNREADABLE` first, which says why; who reads events refuses it, as a dead letter. A
-batch whose checksum (CRC) is wrong is another thing: the disk or the network has changed it, and nothing in it can be
-trusted. What was fetched before it is handed over, and then it is an error that names its offsets.
+Each of them carries a header first that says why (`stream.kafka.unreadable`); who reads events refuses it, as a dead
+letter. A batch whose checksum (CRC) is wrong is another thing: the disk or the network has changed it, and nothing in
+it can be trusted. What was fetched before it is handed over, and then it is an error that names its offsets.
 """
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Callable, Iterator
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final
 
 import aiokafka.codec as codecs
 import aiokafka.consumer.fetcher
@@ -27,10 +26,8 @@ from aiokafka.record.default_records import DefaultRecord, DefaultRecordBatch
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import decode_varint_py as decode_varint
 
-from features.events import Reason
-
-#: Header, always the first, of a record that could not be parsed as it is: ``<reason>: <sentence>``.
-UNREADABLE: Final = "intent.unreadable"
+from features.refusals import Reason
+from stream.kafka.unreadable import Unreadable, escaped_name
 
 # Before a batch: its base offset (8 bytes) and the length of what follows (4).
 _LENGTH: Final = struct.Struct(">8xi")
@@ -44,47 +41,6 @@ _CODECS: Final[dict[int, Callable[[bytes], Any]]] = {
     DefaultRecordBatch.CODEC_LZ4: codecs.lz4_decode,
     DefaultRecordBatch.CODEC_ZSTD: codecs.zstd_decode,
 }
-
-_ESCAPE: Final = re.compile(rb"\\(?:\\|x([0-9a-f]{2}))")
-
-
-class Unreadable(NamedTuple):
-    """Why a record could not be parsed as it is: a reason, and a sentence for people."""
-
-    reason: Reason
-    detail: str
-
-
-class _Headed(Protocol):
-    @property
-    def headers(self) -> Any: ...
-
-
-def unreadable(record: _Headed) -> Unreadable | None:
-    """Return why a record could not be parsed as it is, ``None`` for one that could."""
-    if not record.headers or record.headers[0][0] != UNREADABLE:
-        return None
-    reason, _, detail = (record.headers[0][1] or b"").decode(errors="replace").partition(": ")
-    known = Reason.BAD_HEADERS if reason == Reason.BAD_HEADERS else Reason.UNREADABLE
-    return Unreadable(known, detail)
-
-
-def escaped_name(raw: bytes) -> str:
-    r"""Return a header name as text: a backslash is doubled, a byte that is not UTF-8 becomes ``\xff``.
-
-    Examples
-    --------
-    >>> print(escaped_name(b"caf\xe9\\"))
-    caf\xe9\\
-    >>> name_bytes(escaped_name(b"caf\xe9\\")) == b"caf\xe9\\"
-    True
-    """
-    return raw.replace(b"\\", b"\\\\").decode(errors="backslashreplace")
-
-
-def name_bytes(escaped: str) -> bytes:
-    """Return the bytes of a header name that `escaped_name` made a text of."""
-    return _ESCAPE.sub(lambda found: bytes.fromhex((found[1] or b"5c").decode()), escaped.encode())
 
 
 class LenientRecords:
@@ -167,7 +123,9 @@ class _LenientBatch:
             return iter(list(self._batch))
         except UnsupportedCodecError:
             raise
-        except Exception as error:  # of the parser, of a codec: whatever the bytes are, they are one record's fault
+        except (
+            Exception
+        ) as error:  # of the parser, of a codec: whatever the bytes are, they are one record's fault
             return iter(_parse(self._batch, self._raw, error))
 
 
@@ -177,7 +135,8 @@ def _parse(batch: Any, raw: memoryview, error: Exception) -> list[Any]:
     try:
         body = bytes(_CODECS[batch.compression_type](data))
     except Exception:
-        detail = f"the batch at offsets {batch.base_offset} to {batch.next_offset - 1} cannot be decompressed ({error!r})"
+        offsets = f"{batch.base_offset} to {batch.next_offset - 1}"
+        detail = f"the batch at offsets {offsets} cannot be decompressed ({error!r}); its bytes are the value"
         return [_unreadable(batch, batch.base_offset, data, Unreadable(Reason.UNREADABLE, detail))]
     records: list[Any] = []
     expected, at = batch.base_offset, 0
@@ -228,10 +187,8 @@ def _record(batch: Any, expected: int, body: bytes) -> Any:
     except UnicodeDecodeError:
         bad = next(name for name in names if not _is_text(name))
         detail = f"the header name {bad[:100]!r} is not UTF-8: headers are written with their names escaped"
-        escaped = [
-            (escaped_name(name), of_header) for name, of_header in zip(names, headers, strict=True)
-        ]
-        named = [_header(Unreadable(Reason.BAD_HEADERS, detail)), *escaped]
+        escaped = [(escaped_name(name), of_header) for name, of_header in zip(names, headers, strict=True)]
+        named = [Unreadable(Reason.BAD_HEADERS, detail).header, *escaped]
     return DefaultRecord(offset, timestamp, batch.timestamp_type, key, value, named)
 
 
@@ -251,11 +208,7 @@ def _broken(batch: Any, offset: int, body: bytes, fault: Exception) -> Any:
 
 
 def _unreadable(batch: Any, offset: int, body: bytes, why: Unreadable) -> Any:
-    return DefaultRecord(offset, batch.max_timestamp, batch.timestamp_type, None, body, [_header(why)])
-
-
-def _header(why: Unreadable) -> tuple[str, bytes]:
-    return UNREADABLE, f"{why.reason}: {why.detail}".encode(errors="backslashreplace")
+    return DefaultRecord(offset, batch.max_timestamp, batch.timestamp_type, None, body, [why.header])
 
 
 def _is_text(name: bytes) -> bool:

@@ -148,6 +148,28 @@ class TopicReader:
                     "then try again"
                 )
 
+    async def record_at(self, partition: int, offset: int) -> ConsumerRecord | None:
+        """Return the record at an offset, ``None`` if it is not there (any more). Not while `read` is under way."""
+        if not self.begins.get(partition, 0) <= offset < self.ends.get(partition, 0):
+            return None
+        consumer, tp = self._reading(), TopicPartition(self.topic, partition)
+        consumer.pause(*self._all(self.ends.keys()))
+        consumer.resume(tp)
+        consumer.seek(tp, offset)
+        loop = asyncio.get_running_loop()
+        silent = loop.time() + _SILENCE_SECONDS
+        while loop.time() < silent:
+            with broker_errors(self._settings.kafka), self._whole():
+                fetched = await consumer.getmany(tp, timeout_ms=_POLL_MS, max_records=1)
+                position = await consumer.position(tp)
+            for record in fetched.get(tp, ()):
+                return cast("ConsumerRecord", record) if record.offset == offset else None
+            if position > offset:  # a hole
+                return None
+        raise BrokerUnavailable(
+            f"Kafka at {self._settings.kafka} sent no record of {self.topic}: check the broker, then try again"
+        )
+
     def _all(self, numbers: Iterable[int]) -> list[TopicPartition]:
         return [TopicPartition(self.topic, number) for number in numbers]
 

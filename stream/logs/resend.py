@@ -9,6 +9,10 @@ letters are kept for 30): after that, a run sends all letters again that are sti
 **A letter that is refused again comes back** as a new dead letter, which the next run sends once more. One
 run never meets its own returns: it ends where the topic ended when it began. So mend the cause first, and
 name the reason that was mended: an event that is not JSON stays that way, and a late one only gets later.
+
+Of a letter that was cut, the original record is sent, from where the letter says that it stood, as long as its topic
+keeps it and its hash is the letter's. Else the letter cannot be sent again, and is counted. A record that was refused
+for header names that are not UTF-8 is sent with the names escaped, and so is no longer refused.
 """
 
 from __future__ import annotations
@@ -36,6 +40,7 @@ from stream.exceptions import ANSWER_SECONDS, BrokerError
 from stream.kafka.broker import broker_errors
 from stream.kafka.reading import TopicReader
 from stream.kafka.records import ARRIVED_AT
+from stream.logs.originals import Originals
 from stream.messages.dead_letter import DeadLetter, parse
 from stream.settings import Settings
 
@@ -72,11 +77,14 @@ class ResendReport:
         Letters that earlier runs have sent.
     foreign
         Records that are no dead letters.
+    gone
+        Letters that were cut and whose original record is no longer there, by reason. They are not looked for again.
     """
 
     sent: dict[str, int] = field(default_factory=dict)
     already: int = 0
     foreign: int = 0
+    gone: dict[str, int] = field(default_factory=dict)
 
 
 def resend(
@@ -132,9 +140,13 @@ async def _resend(
     heard: _Heard,
 ) -> ResendReport:
     asyncio.get_running_loop().set_exception_handler(_told_already)
-    report, sent = ResendReport(), Counter[str]()
+    report, sent, gone = ResendReport(), Counter[str](), Counter[str]()
     reasons = [reason] if reason is not None else [str(known) for known in Reason]
-    async with _Again(settings, heard) as again, TopicReader(settings, settings.dead_letters_topic) as reader:
+    async with (
+        _Again(settings, heard) as again,
+        TopicReader(settings, settings.dead_letters_topic) as reader,
+        Originals(settings) as originals,
+    ):
         passed = await again.passed(reader.begins)
         starts = {number: min(offsets[name] for name in reasons) for number, offsets in passed.items()}
         async for partition, records in reader.read(starts, on_progress):
@@ -147,12 +159,15 @@ async def _resend(
                     report.already += 1
                 elif letter.reason in reasons:
                     letters.append(letter)
+            whole = [await originals.whole(letter) for letter in letters]
+            gone.update(letter.reason for letter, found in zip(letters, whole, strict=True) if found is None)
+            letters = [letter for letter in whole if letter is not None]
             stop = records[-1].offset + 1
             reached = {name: max(passed[partition][name], stop) for name in reasons}
             await again.send(partition, letters, passed[partition] | reached)
             passed[partition] |= reached
             sent.update(letter.reason for letter in letters)
-    report.sent = dict(sorted(sent.items()))
+    report.sent, report.gone = dict(sorted(sent.items())), dict(sorted(gone.items()))
     return report
 
 
