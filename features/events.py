@@ -20,6 +20,14 @@ import msgspec
 
 from features.refusals import Reason, RejectedEvent, Rejection, not_json, refusal
 
+__all__ = [
+    "CHANNELS", "CHANNEL_CODES", "EVENT_TYPES", "IGNORED_TYPES", "LENIENT", "MAX_BYTES", "MAX_ID", "MAX_ITEMS",
+    "MAX_MONEY", "MAX_QUANTITY", "MAX_TEXT", "MAX_TIME_MS", "MIN_TIME_MS", "NO_CHANNEL", "PURCHASE", "REFUND",
+    "TYPE_CODES", "UNKNOWN_CURRENCY", "Decoded", "Decoding", "Event", "EventTime", "EventType", "Identifier",
+    "Item", "Money", "Quantity", "Reason", "RejectedEvent", "Rejection", "Text", "decode", "decode_many",
+    "encode", "epoch_ms",
+]  # fmt: skip
+
 #: Event types in the order of their codes (0 to 7).
 EVENT_TYPES: Final = (
     "view_item",

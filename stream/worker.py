@@ -21,7 +21,7 @@ from features.store.offer_store import OfferStore
 from features.store.redis_store import RedisStore
 from stream.health import health_app, serve_health
 from stream.kafka.broker import check_topics
-from stream.kafka.topics import check_retention
+from stream.kafka.topics import check_arrival, check_retention
 from stream.kafka.transport import BatchedApp, serve
 from stream.learning.newest_advisor import NewestAdvisor
 from stream.learning.snapshot_store import SnapshotStore
@@ -176,6 +176,7 @@ async def _check(settings: Settings, store: RedisStore, horizon: timedelta) -> i
     if settings.learning:
         topics += [settings.examples_topic, settings.outcomes_topic]
     partitions = await check_topics(settings, topics)
+    await asyncio.to_thread(check_arrival, settings)
     if settings.learning:
         await asyncio.to_thread(check_retention, settings, horizon)
     return partitions
