@@ -11,13 +11,15 @@ run never meets its own returns: it ends where the topic ended when it began. So
 name the reason that was mended: an event that is not JSON stays that way, and a late one only gets later.
 
 Of a letter that was cut, the original record is sent, from where the letter says that it stood, as long as its topic
-keeps it and its hash is the letter's. Else the letter cannot be sent again, and is counted. A record that was refused
+keeps it, its hash is the letter's, and it fits into a message when it is compressed. Else the letter cannot be sent
+again, and is counted. A record that was refused
 for header names that are not UTF-8 is sent with the names escaped, and so is no longer refused.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import logging
 from collections import Counter
@@ -61,8 +63,9 @@ _NO_TRANSACTIONS: Final = (
     "transaction.state.log.replication.factor and offsets.topic.replication.factor ask for; then run again, "
     "nothing is sent twice"
 )
-# A record of the events topic with its headers (see `stream.kafka.topics`).
-_REQUEST_BYTES: Final = 4 * 1024 * 1024
+# A record before it is compressed. The broker judges by what is left then, and takes 1 MiB (`stream.kafka.topics`).
+_REQUEST_BYTES: Final = 64 * 1024 * 1024
+_COMPRESSED_BYTES: Final = 1_000_000
 
 
 @dataclass(slots=True)
@@ -78,7 +81,8 @@ class ResendReport:
     foreign
         Records that are no dead letters.
     gone
-        Letters that were cut and whose original record is no longer there, by reason. They are not looked for again.
+        Letters that were cut and whose original record is no longer there, or is too large to be sent, by reason. They
+        are not looked for again.
     """
 
     sent: dict[str, int] = field(default_factory=dict)
@@ -159,7 +163,7 @@ async def _resend(
                     report.already += 1
                 elif letter.reason in reasons:
                     letters.append(letter)
-            whole = [await originals.whole(letter) for letter in letters]
+            whole = [_sendable(await originals.whole(letter)) for letter in letters]
             gone.update(letter.reason for letter, found in zip(letters, whole, strict=True) if found is None)
             letters = [letter for letter in whole if letter is not None]
             stop = records[-1].offset + 1
@@ -174,6 +178,22 @@ async def _resend(
 def _told_already(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Keep back the errors of futures for which nobody waits any more: the first one has ended the run."""
     _log.debug("%s", context.get("message"), exc_info=context.get("exception"))
+
+
+def _sendable(letter: DeadLetter | None) -> DeadLetter | None:
+    """Return the letter if the broker takes it as a record."""
+    if letter is None:
+        return None
+    fields = [letter.key or b"", letter.value or b""]
+    fields += [name.encode() + (value or b"") + bytes(2) for name, value in letter.original_headers]
+    size = sum(map(len, fields))
+    if size > _REQUEST_BYTES or (size > _COMPRESSED_BYTES and _gzipped(b"".join(fields)) > _COMPRESSED_BYTES):
+        return None
+    return letter
+
+
+def _gzipped(raw: bytes) -> int:
+    return len(gzip.compress(raw))
 
 
 class _Again:
@@ -199,6 +219,7 @@ class _Again:
             transactional_id=f"{self._settings.dead_letters_topic}-resend",
             transaction_timeout_ms=_TRANSACTION_MS,
             max_request_size=_REQUEST_BYTES,
+            compression_type="gzip",  # a record that was cut came compressed, too
             **self._settings.aiokafka_security(),
         )
         try:

@@ -24,9 +24,8 @@ The names of a record with the reason ``bad_headers`` are escaped, see `stream.k
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_right
+import struct
 from collections.abc import Mapping, Sequence
-from itertools import accumulate, chain
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -48,6 +47,10 @@ HEADERS_BYTES: Final = 128 * 1024
 
 # What a header costs besides its name and its value: two lengths, of up to 5 bytes each.
 _FRAMING: Final = 10
+
+# Before each name and value in what the headers' hash is of.
+_SIZE: Final = struct.Struct(">i").pack
+_NULL: Final = _SIZE(-1)
 
 # A detail may quote a value of the event; the value itself is in the record.
 _DETAIL_CHARACTERS: Final = 500
@@ -184,11 +187,21 @@ def dead_letter(
         arrived_at,
         own_headers(record),
     )
-    return letter if _size(record) <= LETTER_BYTES else _bounded(letter, record)
+    return letter if _fits(letter) else _bounded(letter, record)
 
 
-def _size(record: Record) -> int:
-    return len(record.key or b"") + len(record.value or b"") + sum(map(_header_size, record.headers))
+def _fits(letter: DeadLetter) -> bool:
+    left = LETTER_BYTES - len(letter.key or b"") - len(letter.value or b"")
+    return left >= 0 and len(_leading(letter.original_headers, left)) == len(letter.original_headers)
+
+
+def _leading(headers: Headers, room: int) -> Headers:
+    """Return the first headers, as many as fit into ``room`` bytes."""
+    for at, header in enumerate(headers):
+        room -= _header_size(header)
+        if room < 0:
+            return headers[:at]
+    return headers
 
 
 def _header_size(header: tuple[str, bytes]) -> int:
@@ -199,17 +212,16 @@ def _header_size(header: tuple[str, bytes]) -> int:
 def _bounded(letter: DeadLetter, record: Record) -> DeadLetter:
     """Return a letter that is too large with its key, headers and value cut."""
     key = letter.key and letter.key[:KEY_BYTES]
-    sizes = list(accumulate(map(_header_size, letter.original_headers)))
-    kept = bisect_right(sizes, HEADERS_BYTES)
-    left = LETTER_BYTES - len(key or b"") - (sizes[kept - 1] if kept else 0)
+    headers = _leading(letter.original_headers, HEADERS_BYTES)
+    left = LETTER_BYTES - len(key or b"") - sum(map(_header_size, headers))
     value = letter.value and letter.value[:left]
     shorter = {
-        "key": key != letter.key, "value": value != letter.value, "headers": kept < len(sizes)
+        "key": key != letter.key, "value": value != letter.value, "headers": headers != letter.original_headers
     }  # fmt: skip
     return letter._replace(
         key=key,
         value=value,
-        original_headers=letter.original_headers[:kept],
+        original_headers=headers,
         cut={name: Cut.of(_part(record, name)) for name, is_cut in shorter.items() if is_cut},
     )
 
@@ -217,11 +229,12 @@ def _bounded(letter: DeadLetter, record: Record) -> DeadLetter:
 def _part(record: Record, name: str) -> bytes:
     """Return the bytes of which a cut part's size and hash are given."""
     if name == "headers":
-        texts = chain.from_iterable((header.encode(), value) for header, value in own_headers(record))
-        return b"".join(
-            (-1 if text is None else len(text)).to_bytes(4, "big", signed=True) + (text or b"")
-            for text in texts
-        )
+        raw = bytearray()
+        for header, value in own_headers(record):
+            named = header.encode()
+            raw += _SIZE(len(named)) + named
+            raw += _NULL if value is None else _SIZE(len(value)) + value
+        return bytes(raw)
     return (record.key if name == "key" else record.value) or b""
 
 
