@@ -66,8 +66,8 @@ ERASED: Final = "erased"
 _REQUIRED = ("event_id", "type", "customer_id", "event_time", "arrived_at")
 _ROW_GROUP = 250_000
 
-# Control characters, which no identifier may have; as in `features.events`.
-_CONTROL = r"[\x00-\x1f\x7f-\x{9f}]"
+#: Control characters, which no identifier may have (a pattern for Arrow); as in `features.events`.
+CONTROL: Final = r"[\x00-\x1f\x7f-\x{9f}]"
 
 
 def conform(table: pa.Table) -> pa.Table:
@@ -117,13 +117,13 @@ def validate(table: pa.Table) -> None:
         row = pc.index(times, first).as_py()
         raise LogError(
             f"row {row} of the log: event_time is {first} ms since 1970, which looks like seconds: milliseconds are "
-            f"wanted, and times from 1973 on; make the log again, for example with `intent convert csv`"
+            "wanted, and times from 1973 on; make the log again, for example by `intent convert csv`"
         )
     _refuse(table, "event_time", pc.or_(pc.less(times, MIN_TIME_MS), pc.greater(times, MAX_TIME_MS)))
     for name in ("event_id", "customer_id", "item_id", "order_id", "session_id"):
         length = pc.utf8_length(table[name])
         _refuse(table, name, pc.or_(pc.less(length, 1), pc.greater(length, MAX_ID)))
-        _refuse(table, name, pc.match_substring_regex(table[name], _CONTROL))
+        _refuse(table, name, pc.match_substring_regex(table[name], CONTROL))
     for name in ("category", "device", "country"):
         _refuse(table, name, pc.greater(pc.utf8_length(table[name]), MAX_TEXT))
     for name, limit in (("price", MAX_MONEY), ("value", MAX_MONEY), ("quantity", MAX_QUANTITY)):

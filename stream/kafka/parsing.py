@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
+from operator import attrgetter
 from typing import Any, Final
 
 import aiokafka.codec as codecs
@@ -33,6 +34,8 @@ from stream.kafka.unreadable import Unreadable, escaped_name
 _LENGTH: Final = struct.Struct(">8xi")
 # From the start of a batch to its first record.
 _BATCH_HEADER: Final = 61
+
+_offset = attrgetter("offset")
 
 _CODECS: Final[dict[int, Callable[[bytes], Any]]] = {
     DefaultRecordBatch.CODEC_NONE: bytes,
@@ -120,13 +123,23 @@ class _LenientBatch:
 
     def __iter__(self) -> Iterator[Any]:
         try:
-            return iter(list(self._batch))
+            records = list(self._batch)
+            if not self._in_order(list(map(_offset, records))):
+                raise CorruptRecordException("its records' offsets are out of order")  # noqa: TRY301
+            return iter(records)
         except UnsupportedCodecError:
             raise
         except (
             Exception
         ) as error:  # of the parser, of a codec: whatever the bytes are, they are one record's fault
             return iter(_parse(self._batch, self._raw, error))
+
+    def _in_order(self, offsets: list[int]) -> bool:
+        """Whether no record would be taken for one that has been read: of plain batches, the broker does not check."""
+        first = self.base_offset
+        return offsets == list(range(first, first + len(offsets))) or (  # without holes, as nearly always
+            offsets == sorted(set(offsets)) and first <= offsets[0] and offsets[-1] < self.next_offset
+        )
 
 
 def _parse(batch: Any, raw: memoryview, error: Exception) -> list[Any]:
