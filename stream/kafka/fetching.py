@@ -296,6 +296,11 @@ class TopicLog:
         state = self._thread.position_state(self._tp(partition))
         return None if state is None else state.lso
 
+    def corrupt(self, partition: int) -> str:
+        """See `stream.kafka.contract.Log.corrupt`."""
+        fault = self._thread.corrupt.get(self._tp(partition))
+        return "" if fault is None else fault.detail
+
     def wake(self) -> None:
         """See `stream.kafka.contract.Log.wake`."""
         self._thread.wake()

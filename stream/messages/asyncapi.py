@@ -38,7 +38,10 @@ _LETTER_HEADERS: Final = {
     "arrived_at": {**_TEXT, "description": "Epoch milliseconds, as text."},
 }
 _CUT_HEADERS: Final = {
-    f"{CUT}{part}": {**_TEXT, "description": f"Where the {part} was cut: the original's bytes, and its SHA-256."}
+    f"{CUT}{part}": {
+        **_TEXT,
+        "description": f"Where the {part} was cut: the original's bytes, and its SHA-256.",
+    }
     for part in ("key", "value", "headers")
 }
 
