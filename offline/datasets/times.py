@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from features.events import MAX_TIME_MS, MIN_TIME_MS
+from features.events import MAX_TIME_MS
 from offline.datasets.conversion import DatasetError
 from offline.datasets.dates import YEAR_FIRST, DateForm, DateSigns, calendar_digits, date_signs, read_clock
 from offline.datasets.numbers import as_numbers, is_text
@@ -66,8 +66,8 @@ def zone(name: str) -> ZoneInfo:
 
 
 def unfit_time(times: Times) -> Bools:
-    """Mark what is not a time, or lies outside what an event may have (1973 to 9999)."""
-    return times.bad | (times.ms < MIN_TIME_MS) | (times.ms > MAX_TIME_MS)
+    """Mark what is not a time, or lies outside what an event may have (after 1970, before the year 10000)."""
+    return times.bad | (times.ms < 1) | (times.ms > MAX_TIME_MS)
 
 
 def time_signs(values: pa.Array) -> DateSigns:
