@@ -2,17 +2,31 @@
 
 Names follow the GA4 e-commerce events. A value that breaks the schema is never an exception here: `decode_many`
 returns it as a `Rejection` with a machine-readable `Reason` and a sentence for people.
+
+A required field that is missing or bad makes a rejection. An optional one that is bad is dropped, and counted: the
+event lives. `Decoding` says so, and which types of events are passed over. `decode`, for who sends events, is strict.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal, cast
 
 import msgspec
+
+from features.refusals import Reason, RejectedEvent, Rejection, not_json, refusal
+
+__all__ = [
+    "CHANNELS", "CHANNEL_CODES", "EVENT_TYPES", "IGNORED_TYPES", "LENIENT", "MAX_BYTES", "MAX_ID", "MAX_ITEMS",
+    "MAX_MONEY", "MAX_QUANTITY", "MAX_TEXT", "MAX_TIME_MS", "MIN_TIME_MS", "NO_CHANNEL", "PURCHASE", "REFUND",
+    "TYPE_CODES", "UNKNOWN_CURRENCY", "Decoded", "Decoding", "Event", "EventTime", "EventType", "Identifier",
+    "Item", "Money", "Quantity", "Reason", "RejectedEvent", "Rejection", "Text", "decode", "decode_many",
+    "encode", "epoch_ms",
+]  # fmt: skip
 
 #: Event types in the order of their codes (0 to 7).
 EVENT_TYPES: Final = (
@@ -42,6 +56,20 @@ MAX_ITEMS: Final = 100
 MAX_MONEY: Final = 1e9
 MAX_QUANTITY: Final = 1_000_000
 MAX_TIME_MS: Final = 253_402_300_799_999  # the last millisecond of the year 9999
+# 3 March 1973. What lies before it is an epoch of seconds: ten digits where thirteen are wanted.
+MIN_TIME_MS: Final = 100_000_000_000
+#: Currency of money in an unknown one (ISO 4217): it is left out, as any foreign money is.
+UNKNOWN_CURRENCY: Final = "XXX"
+
+#: GA4's events that say nothing about buying here; see `Decoding.ignored`.
+IGNORED_TYPES: Final = (
+    "ad_click", "ad_impression", "add_payment_info", "add_shipping_info", "add_to_wishlist", "app_exception",
+    "app_remove", "app_update", "click", "exception", "file_download", "first_open", "first_visit", "form_start",
+    "form_submit", "generate_lead", "login", "notification_open", "os_update", "page_view", "screen_view", "scroll",
+    "select_content", "select_item", "select_promotion", "session_start", "share", "sign_up", "timing_complete",
+    "user_engagement", "video_complete", "video_progress", "video_start", "view_cart", "view_promotion",
+    "view_search_results",
+)  # fmt: skip
 
 EventType = Literal[
     "view_item",
@@ -57,7 +85,10 @@ Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID)]
 Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 Money = Annotated[float, msgspec.Meta(ge=0, le=MAX_MONEY)]
 Quantity = Annotated[int, msgspec.Meta(ge=0, le=MAX_QUANTITY)]
-EventTime = Annotated[int, msgspec.Meta(ge=1, le=MAX_TIME_MS)] | Annotated[dt.datetime, msgspec.Meta(tz=True)]
+EventTime = (
+    Annotated[int, msgspec.Meta(ge=MIN_TIME_MS, le=MAX_TIME_MS)]
+    | Annotated[dt.datetime, msgspec.Meta(tz=True)]
+)
 
 
 class Item(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -106,38 +137,47 @@ class Event(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=T
     country: Text | None = None
 
 
-class Reason(StrEnum):
-    """Why a record became a dead letter."""
-
-    NOT_JSON = "not_json"
-    MISSING_FIELD = "missing_field"
-    UNKNOWN_TYPE = "unknown_type"
-    NEGATIVE = "negative"
-    INVALID_FIELD = "invalid_field"
-    TOO_LARGE = "too_large"
-    MISSING_KEY = "missing_key"
-    KEY_MISMATCH = "key_mismatch"
-    WRONG_PARTITION = "wrong_partition"
-    FUTURE = "future"
-    LATE = "late"
-
-
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """A record that cannot be folded: its position in the batch, why, and a sentence for people."""
-
-    index: int
-    reason: Reason
-    detail: str
-
-
 @dataclass(slots=True)
 class Decoded:
-    """What `decode_many` made of a batch: `events[i]` came from the value at `indices[i]`."""
+    """What `decode_many` made of a batch.
+
+    Attributes
+    ----------
+    events, indices
+        ``events[i]`` came from the value at ``indices[i]``.
+    rejections
+        What is no event.
+    ignored
+        Indices of events of a type that is passed over.
+    dropped
+        How often a bad optional field was dropped, by its name; ``items`` counts lines.
+    """
 
     events: list[Event] = field(default_factory=list)
     indices: list[int] = field(default_factory=list)
     rejections: list[Rejection] = field(default_factory=list)
+    ignored: list[int] = field(default_factory=list)
+    dropped: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """How `decode_many` takes what is not quite an event of this schema.
+
+    Attributes
+    ----------
+    strict
+        Whether a bad optional field rejects its event.
+    ignored
+        Types of events that are passed over.
+    """
+
+    strict: bool = False
+    ignored: frozenset[str] = frozenset(IGNORED_TYPES)
+
+
+#: Bad optional fields are dropped, GA4's further types are passed over.
+LENIENT: Final = Decoding()
 
 
 _decoder = msgspec.json.Decoder(Event)
@@ -163,44 +203,32 @@ def encode(event: Event) -> bytes:
 
 
 def decode(value: bytes) -> Event:
-    """Return the event that `value` holds.
+    """Return the event that `value` holds; a bad optional field is as bad as a required one.
 
     Raises
     ------
     RejectedEvent
         With the reason and a sentence that names the field.
     """
-    if len(value) > MAX_BYTES:
-        raise RejectedEvent(Reason.TOO_LARGE, f"the value has {len(value)} bytes, the limit is {MAX_BYTES}")
-    try:
-        event = _decoder.decode(value)
-    except msgspec.ValidationError as error:
-        raise RejectedEvent(_reason(str(error)), str(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise RejectedEvent(Reason.NOT_JSON, f"not JSON: {error}") from None
-    if not 0 < epoch_ms(event.event_time) <= MAX_TIME_MS:
+    _check_size(value)
+    event = _strictly(value)
+    if _has_control(event):
+        text = next(text for text in _ids(event) if _CONTROL.search(text))
         raise RejectedEvent(
-            Reason.INVALID_FIELD, "the event time must lie in 1970 to 9999 (UTC) - at `$.event_time`"
+            Reason.INVALID_FIELD, f"an identifier must not contain control characters: {text!r}"
         )
     return event
 
 
-class RejectedEvent(ValueError):
-    """A value that breaks the event schema."""
-
-    def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
-        self.detail = detail
-
-
-def decode_many(values: Sequence[bytes | None]) -> Decoded:
+def decode_many(values: Sequence[bytes | None], decoding: Decoding = LENIENT) -> Decoded:
     """Decode a batch of record values; nulls (requests to erase) are passed over.
 
     Parameters
     ----------
     values
         JSON texts, in the order of the records.
+    decoding
+        How to take bad optional fields and further types.
 
     Returns
     -------
@@ -214,6 +242,7 @@ def decode_many(values: Sequence[bytes | None]) -> Decoded:
     """
     decoded = Decoded()
     read, take, at = _decoder.decode, decoded.events.append, decoded.indices.append
+    plain = not _may_hold_controls(values)
     for index, value in enumerate(values):
         if value is None:
             continue
@@ -221,29 +250,176 @@ def decode_many(values: Sequence[bytes | None]) -> Decoded:
             if len(value) > MAX_BYTES:
                 raise msgspec.ValidationError
             event = read(value)
-            if type(event.event_time) is not int:
-                event = decode(value)
+            if type(event.event_time) is not int and not _in_reach(event):
+                raise msgspec.ValidationError
+            if not plain and _has_control(event):
+                raise msgspec.ValidationError
         except (msgspec.DecodeError, ValueError, RecursionError):
-            decoded.rejections.append(_explain(index, value))
+            _take_badly(decoded, index, value, decoding)
             continue
         take(event)
         at(index)
     return decoded
 
 
-def _explain(index: int, value: bytes) -> Rejection:
+def _take_badly(decoded: Decoded, index: int, value: bytes, decoding: Decoding) -> None:
+    """Take a value that is no event as it is: as one of an ignored type, without its bad fields, or not at all."""
     try:
-        decode(value)
+        _check_size(value)
+        if _type_of(value) in decoding.ignored:
+            decoded.ignored.append(index)
+            return
+        event = decode(value) if decoding.strict else _leniently(value, decoded.dropped)
     except RejectedEvent as rejected:
-        return Rejection(index, rejected.reason, rejected.detail)
-    raise AssertionError("a value was rejected in a batch and accepted alone")
+        decoded.rejections.append(Rejection(index, rejected.reason, rejected.detail))
+        return
+    decoded.events.append(event)
+    decoded.indices.append(index)
 
 
-def _reason(message: str) -> Reason:
-    if "missing required field" in message:
-        return Reason.MISSING_FIELD
-    if "`$.type`" in message and "Invalid enum value" in message:
-        return Reason.UNKNOWN_TYPE
-    if ">= 0" in message:
-        return Reason.NEGATIVE
-    return Reason.INVALID_FIELD
+class _Typed(msgspec.Struct, gc=False):
+    type: Any = None
+
+
+_type_decoder = msgspec.json.Decoder(_Typed)
+_fields_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_lines_decoder = msgspec.json.Decoder(list[msgspec.Raw])
+_line_decoder = msgspec.json.Decoder(Item)
+
+_REQUIRED: Final = frozenset({"event_id", "type", "customer_id", "event_time"})
+_IDS: Final = ("event_id", "customer_id", "item_id", "order_id", "session_id")
+
+# Where msgspec says what is wrong.
+_FIELD: Final = re.compile(r" - at `\$\.(\w+)")
+
+# Control characters of ASCII and Latin-1. An identifier with one breaks keys, lines and terminals.
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
+
+
+def _may_hold_controls(values: Sequence[bytes | None]) -> bool:
+    """Whether a text in any value can have a control character: JSON holds most of them escaped only."""
+    joined = b"".join(
+        [value or b"" for value in values] if None in values else cast("Sequence[bytes]", values)
+    )
+    return b"\\" in joined or b"\x7f" in joined or not joined.isascii()
+
+
+def _ids(event: Event) -> list[str]:
+    """Return the event's identifiers, those of its lines too."""
+    ids = [
+        event.event_id,
+        event.customer_id,
+        event.item_id or "",
+        event.order_id or "",
+        event.session_id or "",
+    ]
+    return [*ids, *(item.item_id for item in event.items)] if event.items else ids
+
+
+def _in_reach(event: Event) -> bool:
+    """Whether the event's time, which may be an RFC 3339 text of any year, lies where epochs may."""
+    return MIN_TIME_MS <= epoch_ms(event.event_time) <= MAX_TIME_MS
+
+
+def _has_control(event: Event) -> bool:
+    return _CONTROL.search("".join(_ids(event))) is not None
+
+
+def _check_size(value: bytes) -> None:
+    if len(value) > MAX_BYTES:
+        raise RejectedEvent(Reason.TOO_LARGE, f"the value has {len(value)} bytes, the limit is {MAX_BYTES}")
+
+
+def _strictly(value: bytes) -> Event:
+    try:
+        event = _decoder.decode(value)
+    except msgspec.ValidationError as error:
+        raise refusal(value, str(error), EVENT_TYPES) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise not_json(error) from None
+    if not _in_reach(event):
+        raise RejectedEvent(
+            Reason.INVALID_FIELD,
+            f"event_time is {msgspec.json.encode(event.event_time).decode()}: it must lie in 1973 to 9999 (UTC)",
+        )
+    return event
+
+
+def _leniently(value: bytes, dropped: Counter[str]) -> Event:
+    """Return the event without its bad optional fields, which are counted once it is known to live."""
+    text, bad = value, list[str]()
+    fields: dict[str, msgspec.Raw] = {}
+    while isinstance(found := _event_or_bad_field(text), str):  # each turn drops a field
+        fields = fields or _fields_of(value)
+        raw = fields.pop(found)
+        if found == "items":
+            lines, faults = _good_lines(raw)
+            bad += [found] * faults
+            fields[found] = msgspec.Raw(msgspec.json.encode(lines))
+        else:
+            bad.append(found)
+            if found == "currency" and bytes(raw) != b'""':  # without it, the money would count as the shop's
+                fields[found] = msgspec.Raw(msgspec.json.encode(UNKNOWN_CURRENCY))
+        text = msgspec.json.encode(fields)
+    dropped.update(bad)
+    return found
+
+
+def _event_or_bad_field(value: bytes) -> Event | str:
+    """Return the event, or the name of a bad optional field.
+
+    Raises
+    ------
+    RejectedEvent
+        Something else is wrong.
+    """
+    try:
+        event = _decoder.decode(value)
+    except msgspec.ValidationError as error:
+        at = _FIELD.search(str(error))
+        if at is not None and at[1] not in _REQUIRED:
+            return at[1]
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        pass
+    else:
+        if not _in_reach(event):
+            return decode(value)
+        if not _has_control(event):
+            return event
+        for name in _IDS:
+            if name not in _REQUIRED and _CONTROL.search(getattr(event, name) or ""):
+                return name
+        if any(_CONTROL.search(item.item_id) for item in event.items or ()):
+            return "items"
+    return decode(value)
+
+
+def _fields_of(value: bytes) -> dict[str, msgspec.Raw]:
+    try:
+        return _fields_decoder.decode(value)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise not_json(error) from None
+
+
+def _good_lines(raw: msgspec.Raw) -> tuple[list[msgspec.Raw] | None, int]:
+    """Return the lines that are good, the first `MAX_ITEMS` of them, and how many others there are."""
+    try:
+        lines = _lines_decoder.decode(raw)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return None, 1
+    good = [line for line in lines if _is_line(line)]
+    return good[:MAX_ITEMS] or None, len(lines) - len(good[:MAX_ITEMS])
+
+
+def _is_line(raw: msgspec.Raw) -> bool:
+    try:
+        return not _CONTROL.search(_line_decoder.decode(raw).item_id)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return False
+
+
+def _type_of(value: bytes) -> str:
+    try:
+        return str(_type_decoder.decode(value).type)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return ""

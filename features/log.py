@@ -14,7 +14,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from features.events import CHANNELS, EVENT_TYPES, MAX_ID, MAX_MONEY, MAX_QUANTITY, MAX_TEXT, MAX_TIME_MS
+from features.events import (
+    CHANNELS,
+    EVENT_TYPES,
+    MAX_ID,
+    MAX_MONEY,
+    MAX_QUANTITY,
+    MAX_TEXT,
+    MAX_TIME_MS,
+)
 from features.exceptions import LogError
 
 _TIME = pa.timestamp("ms", tz="UTC")
@@ -56,6 +64,9 @@ ERASED: Final = "erased"
 
 _REQUIRED = ("event_id", "type", "customer_id", "event_time", "arrived_at")
 _ROW_GROUP = 250_000
+
+#: Control characters, which no identifier may have (a pattern for Arrow); as in `features.events`.
+CONTROL: Final = r"[\x00-\x1f\x7f-\x{9f}]"
 
 
 def conform(table: pa.Table) -> pa.Table:
@@ -105,6 +116,7 @@ def validate(table: pa.Table) -> None:
     for name in ("event_id", "customer_id", "item_id", "order_id", "session_id"):
         length = pc.utf8_length(table[name])
         _refuse(table, name, pc.or_(pc.less(length, 1), pc.greater(length, MAX_ID)))
+        _refuse(table, name, pc.match_substring_regex(table[name], CONTROL))
     for name in ("category", "device", "country"):
         _refuse(table, name, pc.greater(pc.utf8_length(table[name]), MAX_TEXT))
     for name, limit in (("price", MAX_MONEY), ("value", MAX_MONEY), ("quantity", MAX_QUANTITY)):
@@ -115,6 +127,26 @@ def validate(table: pa.Table) -> None:
         )
     known = pc.or_kleene(pc.is_null(table["channel"]), pc.is_in(table["channel"], pa.array(CHANNELS)))
     _refuse(table, "channel", pc.invert(known))
+
+
+def check_unit(first: pa.Table) -> None:
+    """Check that the first rows of a log are not seconds that were taken for milliseconds.
+
+    Times that count from 0 on, as some anonymised data have, are no mistake.
+
+    Raises
+    ------
+    LogError
+        They all are of ten digits.
+    """
+    if not len(first):
+        return
+    lowest, highest = (bound.as_py() for bound in pc.min_max(first["event_time"].cast(pa.int64())).values())
+    if lowest >= 10**9 and highest < 10**10:
+        raise LogError(
+            f"row 0 of the log: event_time is {lowest} ms after 1970, which looks like seconds: milliseconds are "
+            "wanted; make the log again, for example by `intent convert csv`"
+        )
 
 
 def _refuse(table: pa.Table, column: str, wrong: pa.ChunkedArray) -> None:
@@ -170,6 +202,7 @@ def read_log(path: str | Path) -> pa.Table:
         table = conform(file.read())
     try:
         validate(table)
+        check_unit(table)
     except LogError as error:
         raise LogError(f"{path}: {error}") from None
     return table
@@ -177,10 +210,14 @@ def read_log(path: str | Path) -> pa.Table:
 
 def iterate_log(path: str | Path, rows: int = _ROW_GROUP) -> Iterator[pa.Table]:
     """Read a log piece by piece, ``rows`` at a time, checking each piece."""
+    first = True
     with _open(path) as file:
         for batch in file.iter_batches(batch_size=rows):
             table = conform(pa.Table.from_batches([batch]))
             validate(table)
+            if first:
+                check_unit(table)
+            first = False
             yield table
 
 

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from features.durations import duration_ms, duration_text, parse_duration
-from features.events import EVENT_TYPES, TYPE_CODES
+from features.events import EVENT_TYPES, IGNORED_TYPES, TYPE_CODES, Decoding
 from stream.exceptions import SettingsError
 
 # In a URL: between the name and the host, or as a parameter.
@@ -29,6 +29,16 @@ def _checked_rates(value: object) -> str:
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 Sample = Annotated[str, BeforeValidator(_checked_rates)]
+
+
+def _foreign_types(value: object) -> str:
+    own = [name for name in split_names(str(value)) if name in TYPE_CODES]
+    if own:
+        raise ValueError(f"{own[0]} is scored and cannot be passed over: leave it out")
+    return str(value)
+
+
+Types = Annotated[str, BeforeValidator(_foreign_types)]
 
 
 class Settings(BaseSettings):
@@ -58,6 +68,13 @@ class Settings(BaseSettings):
     lateness: Duration = Field(
         timedelta(minutes=15),
         description="Maximum delay of an event (event time); later events are rejected.",
+    )
+    strict: bool = Field(
+        False, description="Whether a bad optional field rejects its event, instead of being dropped."
+    )
+    ignore_types: Types = Field(
+        ",".join(IGNORED_TYPES),
+        description="Event types that are passed over, separated by commas. Default: what GA4 has besides ours.",
     )
     state_ttl: Duration = Field(
         timedelta(days=400), description="Idle time after which a customer is forgotten (event time)."
@@ -164,6 +181,11 @@ class Settings(BaseSettings):
         """`state_ttl` in milliseconds."""
         return duration_ms(self.state_ttl)
 
+    @property
+    def decoding(self) -> Decoding:
+        """How to take events that are not quite of the schema."""
+        return Decoding(self.strict, frozenset(split_names(self.ignore_types)))
+
     def kafka_python_security(self) -> dict[str, Any]:
         """Return the security settings as kafka-python's clients take them."""
         if self.security_protocol == "PLAINTEXT":
@@ -237,6 +259,17 @@ def load_settings(**overrides: Any) -> Settings:
         raise SettingsError(
             f"{name} = {first.get('input')!r}: {first['msg'].removeprefix('Value error, ')}"
         ) from None
+
+
+def split_names(text: str) -> list[str]:
+    """Return names that are separated by commas.
+
+    Examples
+    --------
+    >>> split_names("scroll, click,")
+    ['scroll', 'click']
+    """
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def parse_rates(text: str) -> dict[str, float]:

@@ -21,7 +21,7 @@ from features.store.offer_store import OfferStore
 from features.store.redis_store import RedisStore
 from stream.health import health_app, serve_health
 from stream.kafka.broker import check_topics
-from stream.kafka.topics import check_retention
+from stream.kafka.topics import check_arrival, check_retention
 from stream.kafka.transport import BatchedApp, serve
 from stream.learning.newest_advisor import NewestAdvisor
 from stream.learning.snapshot_store import SnapshotStore
@@ -116,7 +116,7 @@ async def _scorer(engine: Engine, partitions: int, settings: Settings, stack: As
     """Return the scorer, with learning and recommendations as the settings say."""
     publisher = await stack.enter_async_context(_publisher(settings))
     metrics = ScorerMetrics(engine.bundle.manifest.version)
-    scorer = Scorer(engine, publisher, metrics, settings.events_topic, partitions)
+    scorer = Scorer(engine, publisher, metrics, settings.events_topic, partitions, decoding=settings.decoding)
     if settings.learning:
         await _follow_learner(scorer, settings, stack)
     if settings.recommendations:
@@ -176,6 +176,7 @@ async def _check(settings: Settings, store: RedisStore, horizon: timedelta) -> i
     if settings.learning:
         topics += [settings.examples_topic, settings.outcomes_topic]
     partitions = await check_topics(settings, topics)
+    await asyncio.to_thread(check_arrival, settings)
     if settings.learning:
         await asyncio.to_thread(check_retention, settings, horizon)
     return partitions

@@ -56,7 +56,7 @@ MALFORMED = [
     Malformed("no type", _event(type="-"), "missing_field"),
     Malformed("no customer_id", _event(customer_id="-"), "missing_field"),
     Malformed("no event_time", _event(event_time="-"), "missing_field"),
-    Malformed("unknown type", _event(type='"click"'), "unknown_type"),
+    Malformed("unknown type", _event(type='"klick"'), "unknown_type"),
     Malformed("type in capitals", _event(type='"PURCHASE"'), "unknown_type"),
     Malformed("empty type", _event(type='""'), "unknown_type"),
     Malformed("type is a number", _event(type="3"), "invalid_field"),
@@ -68,6 +68,14 @@ MALFORMED = [
     Malformed("time without a zone", _event(event_time='"2024-03-04T00:00:00"'), "invalid_field"),
     Malformed("time as words", _event(event_time='"yesterday"'), "invalid_field"),
     Malformed("time with a fraction", _event(event_time="1709510400000.5"), "invalid_field"),
+    Malformed("time in seconds", _event(event_time="1709510400"), "invalid_field"),
+    Malformed("time in seconds with a fraction", _event(event_time="1709510400.5"), "invalid_field"),
+    Malformed("time in microseconds", _event(event_time="1709510400000000"), "invalid_field"),
+    Malformed("control character in event_id", _event(event_id='"e\\u0007"'), "invalid_field"),
+    Malformed("line feed in customer_id", _event(customer_id='"anna\\n"'), "invalid_field", key=b"anna\n"),
+    Malformed("delete in event_id", _event(event_id='"e\x7f"'), "invalid_field"),
+    Malformed("control character of Latin-1 in event_id", _event(event_id='"e\x85"'), "invalid_field"),
+    Malformed("bad price and no event_time", _event(event_time="-", price="-1"), "missing_field"),
     Malformed("time is null", _event(event_time="null"), "invalid_field"),
     Malformed("time on the 30th of February", _event(event_time='"2024-02-30T00:00:00Z"'), "invalid_field"),
     Malformed("time before 1970", _event(event_time='"1969-12-31T23:59:59Z"'), "invalid_field"),
@@ -77,20 +85,6 @@ MALFORMED = [
         _event(event_time='"9999-12-31T23:59:59-12:00"'),
         "invalid_field",
     ),
-    Malformed("negative price", _event(price="-0.01"), "negative"),
-    Malformed("negative value", _event(value="-5"), "negative"),
-    Malformed("negative quantity", _event(quantity="-1"), "negative"),
-    Malformed("negative price in a line", _event(items='[{"item_id":"i","price":-1}]'), "negative"),
-    Malformed("price as text", _event(price='"9.99"'), "invalid_field"),
-    Malformed("price beyond a float", _event(price="1e999"), "invalid_field"),
-    Malformed("price beyond the limit", _event(price="1000000001"), "invalid_field"),
-    Malformed("quantity with a fraction", _event(quantity="1.5"), "invalid_field"),
-    Malformed("quantity beyond 64 bits", _event(quantity="99999999999999999999"), "invalid_field"),
-    Malformed("101 lines", _event(items=f"[{','.join([_LINE] * 101)}]"), "invalid_field"),
-    Malformed("a line without an item", _event(items='[{"price":1}]'), "missing_field"),
-    Malformed("lines are an object", _event(items='{"item_id":"i"}'), "invalid_field"),
-    Malformed("unknown channel", _event(channel='"fax"'), "invalid_field"),
-    Malformed("currency of two letters", _event(currency='"EU"'), "invalid_field"),
     Malformed("one byte over 64 KiB", _event() + b" " * (MAX_BYTES + 1 - len(_event())), "too_large"),
     Malformed("no key", _event(), "missing_key", key=None),
     Malformed("empty key", _event(), "missing_key", key=b""),
@@ -100,4 +94,38 @@ MALFORMED = [
         "more than five minutes ahead of its arrival", _event(), "future", arrived_at=NOW - 5 * 60_000 - 1
     ),
     Malformed("older than the watermark", _event(event_time=str(NOW - 15 * 60_000 - 1)), "late"),
+]
+
+
+class Lenient(NamedTuple):
+    """An event with bad optional fields, and how often each is dropped."""
+
+    name: str
+    value: bytes
+    dropped: dict[str, int]
+
+
+LENIENT = [
+    Lenient("negative price", _event(price="-0.01"), {"price": 1}),
+    Lenient("negative value", _event(value="-5"), {"value": 1}),
+    Lenient("negative quantity", _event(quantity="-1"), {"quantity": 1}),
+    Lenient("discount as a line", _event(items=f'[{_LINE},{{"item_id":"d","price":-1}}]'), {"items": 1}),
+    Lenient("nothing but a bad line", _event(items='[{"item_id":"i","quantity":0.5}]'), {"items": 1}),
+    Lenient("price as text", _event(price='"9.99"'), {"price": 1}),
+    Lenient("price beyond a float", _event(price="1e999"), {"price": 1}),
+    Lenient("price beyond the limit", _event(price="1000000001"), {"price": 1}),
+    Lenient("quantity with a fraction", _event(quantity="1.5"), {"quantity": 1}),
+    Lenient("quantity beyond 64 bits", _event(quantity="99999999999999999999"), {"quantity": 1}),
+    Lenient("101 lines", _event(items=f"[{','.join([_LINE] * 101)}]"), {"items": 1}),
+    Lenient("a line without an item", _event(items='[{"price":1}]'), {"items": 1}),
+    Lenient("lines are an object", _event(items='{"item_id":"i"}'), {"items": 1}),
+    Lenient("unknown channel", _event(channel='"mobile_web"'), {"channel": 1}),
+    Lenient("currency of two letters", _event(currency='"EU"', price="5"), {"currency": 1}),
+    Lenient("session with a line feed", _event(session_id='"s\\n"'), {"session_id": 1}),
+    Lenient("item of a line with a control character", _event(items='[{"item_id":"\\u0001"}]'), {"items": 1}),
+    Lenient(
+        "several at once",
+        _event(channel="7", price="-1", device=f'"{"x" * 257}"', items=f'[{_LINE},1,{{"item_id":""}}]'),
+        {"channel": 1, "price": 1, "device": 1, "items": 2},
+    ),
 ]

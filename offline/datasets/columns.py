@@ -52,7 +52,7 @@ from offline.datasets.numbers import as_numbers
 from offline.datasets.order_lines import merge_orders, without_repetitions
 from offline.datasets.source_files import Block, column_names, find_files, read_blocks
 from offline.datasets.times import as_times, unfit_time, zone
-from offline.datasets.values import as_dictionary, as_text, coded, constant, mask, too_long
+from offline.datasets.values import as_dictionary, as_text, coded, constant, holds_control, mask, too_long
 from offline.progress import OnProgress
 
 #: Fields of an event that a column can be mapped to, and for texts how long they may be.
@@ -73,6 +73,7 @@ ANY: Final = "*"
 
 _REQUIRED = ("customer_id", "event_time")
 _CURRENCY = r"^[A-Z]{3}$"
+_CONTROL = "identifier with a control character"
 _UNKNOWN_TYPES = 20  # reasons that name an unknown type; the rest is counted together
 
 
@@ -206,6 +207,7 @@ def _draft(block: Block, before: int, source: _Source) -> pa.Table:
     sieve.reject(
         too_long(customer, MAX_ID), f"text of more than {MAX_ID} characters", column, raw["customer_id"]
     )
+    sieve.reject(holds_control(customer), _CONTROL, column, raw["customer_id"])
     times = as_times(raw["event_time"], source.zone, source.formats, source.forms.dates.form())
     sieve.reject(unfit_time(times), "unreadable time", source.columns["event_time"], raw["event_time"])
 
@@ -264,6 +266,8 @@ def _text(name: str, raw: pa.Array, sieve: Sieve, source: _Source) -> pa.Array:
     else:
         limit = TEXT_LIMITS[name]
         sieve.reject(too_long(text, limit), f"text of more than {limit} characters", column, raw)
+        if name.endswith("_id"):
+            sieve.reject(holds_control(text), _CONTROL, column, raw)
     return text
 
 

@@ -32,6 +32,7 @@ from offline.datasets.source_files import BROKEN_LINE
 from offline.progress import OnProgress
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_DAY_MS = 86_400_000
 _BATCH = 250_000
 _STEM = 64  # characters of a file's name that are kept in event ids, so that ids stay within their limit
 _TYPES = pa.array(EVENT_TYPES)
@@ -139,6 +140,7 @@ def finish(
     order = np.lexsort((ints(draft["row"]), time))
     if not np.array_equal(order, np.arange(len(order))):
         draft, time = draft.take(order), time[order]
+    note_odd_dates(time, notes, int(dt.datetime.now(dt.UTC).timestamp() * 1000))
     counts = np.bincount(ints(draft["type"]), minlength=len(EVENT_TYPES))
     report = Conversion(
         source=source,
@@ -154,6 +156,33 @@ def finish(
         notes=notes.counts(),
     )
     return Dataset(draft, report, timezone)
+
+
+def note_odd_dates(time: NDArray[np.int64], notes: Tally, now_ms: int) -> None:
+    """Note events dated after today, and events dated far from all others.
+
+    Far is what lies outside the middle half of the events by more than ten times its length, and by more than a year.
+    A worker refuses an event that is dated after its arrival; and training takes the log to be as long as its dates.
+
+    Parameters
+    ----------
+    time
+        Event times, epoch ms, ascending.
+    now_ms
+        The wall clock, epoch ms.
+    """
+    ahead = int(np.count_nonzero(time > now_ms))
+    notes.add("event dated after today: look at its date", ahead, _day(time[-1]))
+    first, last = time[-(-(len(time) - 1) // 4)], time[3 * (len(time) - 1) // 4]
+    room = max(10 * int(last - first), 365 * _DAY_MS)
+    before = int(np.searchsorted(time, first - room, side="left"))
+    after = len(time) - int(np.searchsorted(time, last + room, side="right"))
+    notes.add("event dated long before all others: look at its date", before, _day(time[0]))
+    notes.add("event dated long after all others: look at its date", after, _day(time[-1]))
+
+
+def _day(time_ms: np.int64) -> str:
+    return f"{_EPOCH + dt.timedelta(milliseconds=int(time_ms)):%Y-%m-%d}"
 
 
 def join(drafts: Sequence[pa.Table]) -> pa.Table:

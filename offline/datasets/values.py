@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from features.log import CONTROL
+
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 
@@ -76,3 +78,8 @@ def coded(text: pa.Array, codes: Mapping[str, int]) -> NDArray[np.int8]:
 def too_long(text: pa.Array, limit: int) -> Bools:
     """Mark texts of more than `limit` characters."""
     return mask(pc.greater(pc.utf8_length(text), limit))
+
+
+def holds_control(text: pa.Array) -> Bools:
+    """Mark texts with a control character, which no identifier may have."""
+    return mask(pc.match_substring_regex(text, CONTROL))

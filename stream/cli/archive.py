@@ -54,6 +54,10 @@ def archive(output: LogOutput, since: Since = None, as_json: AsJson = False) -> 
         typer.echo(f"{requests} to erase a customer; {rows} of these customers keep only their times")
     for reason, count in report.refused.items():
         typer.echo(f"left out: {count:,} ({reason})")
+    if report.ignored:
+        typer.echo(f"left out: {report.ignored:,} (a type in INTENT_IGNORE_TYPES)")
+    for name, count in report.dropped.items():
+        typer.echo(f"bad optional fields left out: {count:,} ({name})")
 
 
 def _moment(text: str) -> int:

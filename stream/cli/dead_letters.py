@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rich.table import Table
+    from rich.text import Text
 
     from stream.messages.dead_letter import DeadLetter
 
@@ -38,7 +39,8 @@ Reason = Annotated[
 _HELP = """
 List refused records, or send them again.
 
-A record that the worker cannot accept goes to the dead letters, with the reason and its original bytes.
+A record that the worker cannot accept goes to the dead letters, with the reason and its original bytes. What is larger
+than 1,000,000 bytes is cut; `list` says so, and `replay` takes the original from the events topic while it is there.
 
 Examples
 --------
@@ -125,6 +127,13 @@ def replay(
     typer.echo(f"{sent} sent again, {report.already:,} had been sent before")
     for name, count in report.sent.items():
         typer.echo(f"{name}: {count:,}")
+    if report.gone:
+        gone = counted(sum(report.gone.values()), "dead letter")
+        typer.echo(
+            f"{gone} cannot be sent again: they were cut, and the events topic no longer has the original"
+        )
+        for name, count in report.gone.items():
+            typer.echo(f"not sent, {name}: {count:,}")
 
 
 def _known(reason: str | None) -> str | None:
@@ -141,6 +150,14 @@ def _show(letters: Iterable[DeadLetter], counts: Counter[str]) -> None:
     from stream.cli.console import output
 
     output().print(table_of(letters, counts))
+
+
+def _told(letter: DeadLetter) -> list[Text]:
+    """Return why a record was refused, and what of it was cut."""
+    from rich.text import Text
+
+    cuts = ", ".join(f"{name} of {cut.size:,} bytes" for name, cut in letter.cut.items())
+    return [Text(letter.detail), *([Text(f"cut: {cuts}", "yellow")] if cuts else [])]
 
 
 def table_of(letters: Iterable[DeadLetter], counts: Counter[str]) -> Table:
@@ -168,6 +185,6 @@ def table_of(letters: Iterable[DeadLetter], counts: Counter[str]) -> Table:
         table.add_row(
             Group(line(arrived), line(f"{letter.topic}[{letter.partition}] {letter.offset}", "dim")),
             Group(line(letter.reason), line(plain["key"], "dim")),
-            Group(Text(letter.detail), line((plain["value"] or "")[:_VALUE_CHARACTERS], "dim")),
+            Group(*_told(letter), line((plain["value"] or "")[:_VALUE_CHARACTERS], "dim")),
         )
     return table

@@ -66,7 +66,8 @@ class EventEmitter:
     """Sends events to the events topic: idempotent, acknowledged by all replicas, keyed by customer.
 
     Events go out in the background, up to a few milliseconds later. A failed delivery is raised by the next
-    `emit`, by `flush` or by `close`, whichever comes first. May be shared by threads. What is still on its
+    `emit`, by `flush` or by `close`, whichever comes first; the event of that `emit` has been handed over all the same.
+    May be shared by threads. What is still on its
     way is flushed at the end of the ``with`` block and, without one, at the end of the program.
 
     Parameters
@@ -132,7 +133,7 @@ class EventEmitter:
         RejectedEvent
             The event breaks the schema; nothing was sent.
         DeliveryError
-            Events that were emitted before have failed.
+            Events that were emitted before have failed, and are named; this one is on its way unless it is among them.
         """
         if event is None:
             event = self._made(fields)
@@ -197,7 +198,6 @@ class EventEmitter:
         return decode(_encoded({"event_id": uuid.uuid4().hex, "event_time": self._clock()} | fields))
 
     def _send(self, event_id: str, key: bytes, value: bytes | None) -> Any:
-        self._raise_failures()
         size = len(key) + len(value or b"")
         with self._room:
             self._room.wait_for(lambda: self._pending < _PENDING_BYTES)
@@ -212,6 +212,7 @@ class EventEmitter:
             raise
         future.add_callback(lambda _: self._settle(size))
         future.add_errback(lambda error: self._settle(size, event_id, error))
+        self._raise_failures()  # of earlier events, now that this one is on its way
         return future
 
     def _settle(self, size: int, failed: str | None = None, error: BaseException | None = None) -> None:

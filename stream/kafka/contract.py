@@ -41,6 +41,10 @@ class Log(Protocol):
         """Return the offset after the last record that can be read, as far as known."""
         ...
 
+    def corrupt(self, partition: int) -> str:
+        """Return why the partition cannot be read: records arrive corrupt. Empty while they do not."""
+        ...
+
     def wake(self) -> None:
         """Hand over records of partitions that want some again."""
         ...

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import aiokafka
+from aiokafka.consumer.fetcher import FetchError
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
-from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import ConsumerStoppedError, CorruptRecordException, KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, server_list
 from faust.types import TP
@@ -18,6 +21,7 @@ from faust.types import TP
 from stream.exceptions import BrokerError, OffsetOutsideLog
 from stream.kafka.batches import RecordBatch
 from stream.kafka.contract import Bounds
+from stream.kafka.parsing import parse_leniently
 
 if TYPE_CHECKING:
     from stream.kafka.transport import BatchConsumer
@@ -43,6 +47,19 @@ COMMIT_TIMEOUT_SECONDS: Final = 2.0
 # After an error of the broker.
 ERROR_PAUSE_SECONDS: Final = 0.2
 
+# A batch that arrived corrupt is fetched again after this long; the log says so at once, and then this often.
+CORRUPT_RETRY_SECONDS: Final = 1.0
+CORRUPT_LOG_SECONDS: Final = 60.0
+
+
+@dataclass(slots=True)
+class _Corrupt:
+    """A partition that arrives corrupt: why, when it is to be fetched again, and when the log said so last."""
+
+    detail: str = ""
+    again: float | None = None
+    told: float = float("-inf")
+
 
 class BatchConsumerThread(AIOKafkaConsumerThread):
     """Fetches in its own thread, and keeps the membership in the group alive while batches are worked on."""
@@ -50,7 +67,13 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
     consumer: BatchConsumer
     _waiter: asyncio.Future[None] | None = None
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        #: What arrives corrupt, until it arrives whole.
+        self.corrupt: dict[TopicPartition, _Corrupt] = {}
+
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
+        parse_leniently()
         conf = self.app.conf
         return aiokafka.AIOKafkaConsumer(
             bootstrap_servers=server_list(transport.url, transport.default_port),
@@ -113,24 +136,57 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
         owners = self.consumer.owners
         before = {
             tp: assignment.state_value(tp).position
-            for tp in fetcher._records
+            for tp in list(fetcher._records)
             if tp in assignment.tps
+            and not self._waits(fetcher, tp)
             and tp.topic in owners
             and owners[tp.topic].wants(tp.partition)
             and assignment.state_value(tp).has_valid_position
         }
         if not before:  # to the fetcher, no partitions are all partitions
             return {}
-        for tp in before:
-            _keep_raw(fetcher._records[tp])
-        # With timeout 0 this does not suspend, so no seek comes between the positions and the records.
-        records = await fetcher.fetched_records(list(before), timeout=0)
-        batches = {}
+        batches: dict[TP, RecordBatch] = {}
         for tp, start in before.items():
+            fetched = fetcher._records[tp]
+            if isinstance(fetched, FetchError) and batches:
+                continue  # it is raised by the next call, which has nothing else to return
+            _keep_raw(fetched)
+            try:
+                # With timeout 0 this does not suspend, so no seek comes between the positions and the records.
+                records = await fetcher.fetched_records([tp], timeout=0)
+            except CorruptRecordException as error:
+                self._corrupt(tp, start, error)
+                continue
             stop = assignment.state_value(tp).position
             if stop > start:
+                self.corrupt.pop(tp, None)
                 batches[TP(*tp)] = RecordBatch(tp.partition, records.get(tp, ()), start, stop)
         return batches
+
+    def _corrupt(self, tp: TopicPartition, position: int, error: CorruptRecordException) -> None:
+        """Fetch again what arrived corrupt, for as long as it does: nobody may go on behind it without a word."""
+        fault = self.corrupt.get(tp) or _Corrupt()
+        now = time.monotonic()
+        fault.detail = (
+            f"{tp.topic}-{tp.partition} cannot be read from offset {position} on: {error.args[0]}; the disk of the "
+            "broker or the network has changed it: restore the partition from another replica or a backup"
+        )
+        fault.again = now + CORRUPT_RETRY_SECONDS
+        if now >= fault.told + CORRUPT_LOG_SECONDS:
+            logger.error("%s", fault.detail)
+            fault.told = now
+        self.corrupt[tp] = fault
+
+    def _waits(self, fetcher: Any, tp: TopicPartition) -> bool:
+        """Whether a partition arrived corrupt, and is fetched again only later."""
+        fault = self.corrupt.get(tp)
+        if fault is None or fault.again is None:
+            return False
+        if time.monotonic() >= fault.again:
+            fault.again = None
+            fetcher._records.pop(tp, None)  # of which aiokafka would hand over what comes behind
+            fetcher._notify(fetcher._wait_consume_future)
+        return True
 
     async def _news(self, consumer: aiokafka.AIOKafkaConsumer, seconds: float) -> None:
         """Wait until records arrive or a partition wants some."""
@@ -239,6 +295,11 @@ class TopicLog:
         """See `stream.kafka.contract.Log.end`."""
         state = self._thread.position_state(self._tp(partition))
         return None if state is None else state.lso
+
+    def corrupt(self, partition: int) -> str:
+        """See `stream.kafka.contract.Log.corrupt`."""
+        fault = self._thread.corrupt.get(self._tp(partition))
+        return "" if fault is None else fault.detail
 
     def wake(self) -> None:
         """See `stream.kafka.contract.Log.wake`."""

@@ -9,11 +9,12 @@ from types import TracebackType
 from typing import Final, Self, cast
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import OffsetOutOfRangeError
+from aiokafka.errors import CorruptRecordException, OffsetOutOfRangeError
 
 from features.events import MAX_BYTES
 from stream.exceptions import ANSWER_SECONDS, BrokerError, BrokerUnavailable
 from stream.kafka.broker import broker_errors, partition_count
+from stream.kafka.parsing import parse_leniently
 from stream.settings import Settings
 
 # Records handed over at a time; with what the broker sends ahead of them this bounds memory.
@@ -55,6 +56,7 @@ class TopicReader:
 
     async def __aenter__(self) -> Self:
         numbers = range(await partition_count(self._settings, self.topic))
+        parse_leniently()
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._settings.kafka,
             group_id=None,
@@ -146,6 +148,28 @@ class TopicReader:
                     "then try again"
                 )
 
+    async def record_at(self, partition: int, offset: int) -> ConsumerRecord | None:
+        """Return the record at an offset, ``None`` if it is not there (any more). Not while `read` is under way."""
+        if not self.begins.get(partition, 0) <= offset < self.ends.get(partition, 0):
+            return None
+        consumer, tp = self._reading(), TopicPartition(self.topic, partition)
+        consumer.pause(*self._all(self.ends.keys()))
+        consumer.resume(tp)
+        consumer.seek(tp, offset)
+        loop = asyncio.get_running_loop()
+        silent = loop.time() + _SILENCE_SECONDS
+        while loop.time() < silent:
+            with broker_errors(self._settings.kafka), self._whole():
+                fetched = await consumer.getmany(tp, timeout_ms=_POLL_MS, max_records=1)
+                position = await consumer.position(tp)
+            for record in fetched.get(tp, ()):
+                return cast("ConsumerRecord", record) if record.offset == offset else None
+            if position > offset:  # a hole
+                return None
+        raise BrokerUnavailable(
+            f"Kafka at {self._settings.kafka} sent no record of {self.topic}: check the broker, then try again"
+        )
+
     def _all(self, numbers: Iterable[int]) -> list[TopicPartition]:
         return [TopicPartition(self.topic, number) for number in numbers]
 
@@ -161,4 +185,8 @@ class TopicReader:
         except OffsetOutOfRangeError as error:
             raise BrokerError(
                 f"records of {self.topic} expired while they were read ({error}): run the command again"
+            ) from error
+        except CorruptRecordException as error:
+            raise BrokerError(
+                f"{self.topic} cannot be read: {error.args[0]}; restore the partition from another replica or a backup"
             ) from error

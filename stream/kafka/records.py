@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from features.events import MAX_ID, Event, Reason, Rejection
 from features.partition import partitions_of
 from stream.kafka.batches import Record
+from stream.kafka.unreadable import unreadable
 
-#: Header in which a replayed record carries its arrival (epoch ms, decimal); it then counts instead of the broker's.
+#: Header in which a replayed record carries its arrival (epoch ms, decimal); it then counts instead of the broker's,
+#: but never as later than that.
 ARRIVED_AT: Final = "arrived_at"
 #: Header of a record that is no event but tells the workers something; `CLOSE` ends a replay on a partition.
 CONTROL: Final = "control"
@@ -26,11 +28,18 @@ def is_close(record: Record) -> bool:
 
 
 def arrival(record: Record) -> int:
-    """Return when a record arrived, epoch ms: what a replay says, else the broker's append time."""
+    """Return when a record arrived, epoch ms: what a replay says, and at most the broker's append time."""
+    appended = int(record.timestamp)
     for name, value in record.headers:
         if name == ARRIVED_AT and value is not None and value.isdigit() and len(value) < _TIME_DIGITS:
-            return int(value)
-    return int(record.timestamp)
+            return min(int(value), appended)
+    return appended
+
+
+def unreadable_records(records: Sequence[Record]) -> list[Rejection]:
+    """Return the rejections of records that could not be parsed as they are."""
+    faults = ((at, unreadable(record)) for at, record in enumerate(records))
+    return [Rejection(at, fault.reason, fault.detail) for at, fault in faults if fault is not None]
 
 
 def key_faults(

@@ -24,7 +24,7 @@ from features.durations import duration_ms, duration_short
 from stream.exceptions import ANSWER_SECONDS, BrokerError, BrokerUnavailable, TopicMismatch
 from stream.settings import Settings
 
-__all__ = ["Created", "check_retention", "create_topics", "topic_configs"]
+__all__ = ["Created", "check_arrival", "check_retention", "create_topics", "topic_configs"]
 
 # Creation is acknowledged within a second; leaders of all partitions are there a moment later.
 _CREATE_SECONDS: Final = 30.0
@@ -124,6 +124,25 @@ def check_retention(settings: Settings, horizon: timedelta) -> None:
                 )
 
 
+def check_arrival(settings: Settings) -> None:
+    """Check that a record's time in the events topic is the broker's append time: the arrival of an event.
+
+    With the producer's own time, a single wrong clock could move a watermark to any year.
+
+    Raises
+    ------
+    TopicMismatch
+        It is the producer's time.
+    """
+    with KafkaAdminClient(
+        bootstrap_servers=settings.kafka,
+        client_id="intent-topics",
+        bootstrap_timeout_ms=int(ANSWER_SECONDS * 1000),
+        **settings.kafka_python_security(),
+    ) as admin:
+        _check_arrival(admin, settings)
+
+
 def create_topics(settings: Settings) -> list[Created]:
     """Create the topics that are missing, check the others, and lengthen how long the learner's are kept.
 
@@ -183,11 +202,16 @@ def _check(admin: Any, settings: Settings, partitions: Mapping[str, int]) -> Non
             f"{found} partitions, but INTENT_PARTITIONS is {settings.partitions}: set it to what is "
             "there, or take another INTENT_TOPIC_PREFIX"
         )
+    _check_arrival(admin, settings)
+
+
+def _check_arrival(admin: Any, settings: Settings) -> None:
     kind = _config(admin, settings.events_topic, "message.timestamp.type")
     if kind != "LogAppendTime":
         raise TopicMismatch(
-            f"{settings.events_topic} has message.timestamp.type={kind}: set it to LogAppendTime, because "
-            "the broker's time is the arrival of an event"
+            f"{settings.events_topic} has message.timestamp.type={kind}, but the broker's time is the arrival of an "
+            f"event: run `kafka-configs.sh --bootstrap-server {settings.kafka} --alter --topic "
+            f"{settings.events_topic} --add-config message.timestamp.type=LogAppendTime`"
         )
 
 

@@ -23,10 +23,10 @@ import pyarrow.compute as pc
 from aiokafka import ConsumerRecord
 from numpy.typing import NDArray
 
-from features.events import Event, Item, decode_many, epoch_ms
+from features.events import LENIENT, Decoding, Event, Item, decode_many, epoch_ms
 from features.log import ERASED, LOG_SCHEMA, write_log
 from stream.kafka.reading import TopicReader
-from stream.kafka.records import arrival, is_close, key_faults
+from stream.kafka.records import arrival, is_close, key_faults, unreadable_records
 from stream.settings import Settings
 
 # What the second pass writes at a time, and with it the log's row groups.
@@ -52,6 +52,10 @@ class ArchiveReport:
         Requests to erase that were read.
     refused
         Records that are no events, by reason (`features.events.Reason`); they are not in the log.
+    ignored
+        Events of types that are passed over; they are not in the log.
+    dropped
+        Bad optional fields that were left out of their events, by name.
     partitions
         Partition count of the topic.
     """
@@ -60,6 +64,8 @@ class ArchiveReport:
     erased: int = 0
     erasures: int = 0
     refused: dict[str, int] = field(default_factory=dict)
+    ignored: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
     partitions: int = 0
 
 
@@ -93,7 +99,11 @@ def archive(
     with tempfile.TemporaryDirectory(prefix=".intent-archive-", dir=path.parent) as folder:
         taken = asyncio.run(_take(settings, Path(folder), since_ms, on_progress))
         report = ArchiveReport(
-            erasures=taken.erasures, refused=dict(sorted(taken.refused.items())), partitions=taken.partitions
+            erasures=taken.erasures,
+            refused=dict(sorted(taken.refused.items())),
+            ignored=taken.ignored,
+            dropped=dict(sorted(taken.dropped.items())),
+            partitions=taken.partitions,
         )
         metadata = {
             "source": "kafka",
@@ -112,6 +122,8 @@ class FirstPass:
     erased: dict[int, dict[str, int]] = field(default_factory=dict)
     erasures: int = 0
     refused: Counter[str] = field(default_factory=Counter)
+    ignored: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
     partitions: int = 0
 
 
@@ -129,7 +141,7 @@ async def _take(
             # A replayed event arrived before it was appended, so none that is wanted lies before this offset.
             starts = None if since_ms is None else await reader.since(since_ms)
             async for partition, records in reader.read(starts, on_progress):
-                table = take_events(taken, partition, records, since_ms)
+                table = take_events(taken, partition, records, since_ms, settings.decoding)
                 if not len(table):
                     continue
                 if partition not in writers:
@@ -145,12 +157,21 @@ async def _take(
 
 
 def take_events(
-    taken: FirstPass, partition: int, records: Sequence[ConsumerRecord], since_ms: int | None
+    taken: FirstPass,
+    partition: int,
+    records: Sequence[ConsumerRecord],
+    since_ms: int | None,
+    decoding: Decoding = LENIENT,
 ) -> pa.Table:
     """Return the events among a partition's records as rows of the log, and count the others."""
-    records = [record for record in records if not is_close(record)]
+    broken = unreadable_records(records)
+    taken.refused.update(str(rejection.reason) for rejection in broken)
+    lost = {rejection.index for rejection in broken}
+    records = [record for at, record in enumerate(records) if at not in lost and not is_close(record)]
     keys = [record.key for record in records]
-    decoded = decode_many([record.value for record in records])
+    decoded = decode_many([record.value for record in records], decoding)
+    taken.ignored += len(decoded.ignored)
+    taken.dropped.update(decoded.dropped)
     taken.refused.update(str(rejection.reason) for rejection in decoded.rejections)
     events = dict(zip(decoded.indices, decoded.events, strict=True))
     erasures = [at for at, record in enumerate(records) if record.value is None]

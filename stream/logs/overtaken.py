@@ -14,6 +14,7 @@ from features.log import iterate_log
 from features.watermark import MAX_AHEAD_MS
 from stream.kafka.reading import TopicReader
 from stream.kafka.records import arrival
+from stream.kafka.unreadable import unreadable
 from stream.settings import Settings
 
 # Looked at from each partition's end to learn how far its event time has come: the last record may be a late
@@ -58,7 +59,8 @@ async def _newest(settings: Settings) -> int | None:
     async with TopicReader(settings, settings.events_topic) as reader:
         starts = {number: end - _LAST_RECORDS for number, end in reader.ends.items()}
         async for _, records in reader.read(starts):
-            decoded = decode_many([record.value for record in records])
+            readable = [None if unreadable(record) else record.value for record in records]
+            decoded = decode_many(readable, settings.decoding)
             for at, event in zip(decoded.indices, decoded.events, strict=True):
                 time_ms = epoch_ms(event.event_time)
                 # What is further ahead of its arrival is a dead letter itself.

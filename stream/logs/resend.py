@@ -9,11 +9,17 @@ letters are kept for 30): after that, a run sends all letters again that are sti
 **A letter that is refused again comes back** as a new dead letter, which the next run sends once more. One
 run never meets its own returns: it ends where the topic ended when it began. So mend the cause first, and
 name the reason that was mended: an event that is not JSON stays that way, and a late one only gets later.
+
+Of a letter that was cut, the original record is sent, from where the letter says that it stood, as long as its topic
+keeps it, its hash is the letter's, and it fits into a message when it is compressed. Else the letter cannot be sent
+again, and is counted. A record that was refused
+for header names that are not UTF-8 is sent with the names escaped, and so is no longer refused.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import logging
 from collections import Counter
@@ -36,6 +42,7 @@ from stream.exceptions import ANSWER_SECONDS, BrokerError
 from stream.kafka.broker import broker_errors
 from stream.kafka.reading import TopicReader
 from stream.kafka.records import ARRIVED_AT
+from stream.logs.originals import Originals
 from stream.messages.dead_letter import DeadLetter, parse
 from stream.settings import Settings
 
@@ -56,8 +63,9 @@ _NO_TRANSACTIONS: Final = (
     "transaction.state.log.replication.factor and offsets.topic.replication.factor ask for; then run again, "
     "nothing is sent twice"
 )
-# A record of the events topic with its headers (see `stream.kafka.topics`).
-_REQUEST_BYTES: Final = 4 * 1024 * 1024
+# A record before it is compressed. The broker judges by what is left then, and takes 1 MiB (`stream.kafka.topics`).
+_REQUEST_BYTES: Final = 64 * 1024 * 1024
+_COMPRESSED_BYTES: Final = 1_000_000
 
 
 @dataclass(slots=True)
@@ -72,11 +80,15 @@ class ResendReport:
         Letters that earlier runs have sent.
     foreign
         Records that are no dead letters.
+    gone
+        Letters that were cut and whose original record is no longer there, or is too large to be sent, by reason. They
+        are not looked for again.
     """
 
     sent: dict[str, int] = field(default_factory=dict)
     already: int = 0
     foreign: int = 0
+    gone: dict[str, int] = field(default_factory=dict)
 
 
 def resend(
@@ -132,9 +144,13 @@ async def _resend(
     heard: _Heard,
 ) -> ResendReport:
     asyncio.get_running_loop().set_exception_handler(_told_already)
-    report, sent = ResendReport(), Counter[str]()
+    report, sent, gone = ResendReport(), Counter[str](), Counter[str]()
     reasons = [reason] if reason is not None else [str(known) for known in Reason]
-    async with _Again(settings, heard) as again, TopicReader(settings, settings.dead_letters_topic) as reader:
+    async with (
+        _Again(settings, heard) as again,
+        TopicReader(settings, settings.dead_letters_topic) as reader,
+        Originals(settings) as originals,
+    ):
         passed = await again.passed(reader.begins)
         starts = {number: min(offsets[name] for name in reasons) for number, offsets in passed.items()}
         async for partition, records in reader.read(starts, on_progress):
@@ -147,18 +163,37 @@ async def _resend(
                     report.already += 1
                 elif letter.reason in reasons:
                     letters.append(letter)
+            whole = [_sendable(await originals.whole(letter)) for letter in letters]
+            gone.update(letter.reason for letter, found in zip(letters, whole, strict=True) if found is None)
+            letters = [letter for letter in whole if letter is not None]
             stop = records[-1].offset + 1
             reached = {name: max(passed[partition][name], stop) for name in reasons}
             await again.send(partition, letters, passed[partition] | reached)
             passed[partition] |= reached
             sent.update(letter.reason for letter in letters)
-    report.sent = dict(sorted(sent.items()))
+    report.sent, report.gone = dict(sorted(sent.items())), dict(sorted(gone.items()))
     return report
 
 
 def _told_already(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Keep back the errors of futures for which nobody waits any more: the first one has ended the run."""
     _log.debug("%s", context.get("message"), exc_info=context.get("exception"))
+
+
+def _sendable(letter: DeadLetter | None) -> DeadLetter | None:
+    """Return the letter if the broker takes it as a record."""
+    if letter is None:
+        return None
+    fields = [letter.key or b"", letter.value or b""]
+    fields += [name.encode() + (value or b"") + bytes(2) for name, value in letter.original_headers]
+    size = sum(map(len, fields))
+    if size > _REQUEST_BYTES or (size > _COMPRESSED_BYTES and _gzipped(b"".join(fields)) > _COMPRESSED_BYTES):
+        return None
+    return letter
+
+
+def _gzipped(raw: bytes) -> int:
+    return len(gzip.compress(raw))
 
 
 class _Again:
@@ -184,6 +219,7 @@ class _Again:
             transactional_id=f"{self._settings.dead_letters_topic}-resend",
             transaction_timeout_ms=_TRANSACTION_MS,
             max_request_size=_REQUEST_BYTES,
+            compression_type="gzip",  # a record that was cut came compressed, too
             **self._settings.aiokafka_security(),
         )
         try:

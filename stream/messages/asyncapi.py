@@ -12,6 +12,7 @@ import msgspec
 
 from features.events import Event, Reason
 from stream.messages.alert import Alert
+from stream.messages.dead_letter import CUT
 from stream.messages.score import Score
 
 #: What the names of the topics start with unless ``INTENT_TOPIC_PREFIX`` says otherwise.
@@ -35,6 +36,13 @@ _LETTER_HEADERS: Final = {
     "partition": _TEXT,
     "offset": _TEXT,
     "arrived_at": {**_TEXT, "description": "Epoch milliseconds, as text."},
+}
+_CUT_HEADERS: Final = {
+    f"{CUT}{part}": {
+        **_TEXT,
+        "description": f"Where the {part} was cut: the original's bytes, and its SHA-256.",
+    }
+    for part in ("key", "value", "headers")
 }
 
 
@@ -105,7 +113,11 @@ def _dead_letter() -> dict[str, Any]:
         "title": "A record that was refused: its original key and bytes, and why",
         "contentType": _BYTES,
         "payload": {},
-        "headers": {"type": "object", "required": list(_LETTER_HEADERS), "properties": _LETTER_HEADERS},
+        "headers": {
+            "type": "object",
+            "required": list(_LETTER_HEADERS),
+            "properties": _LETTER_HEADERS | _CUT_HEADERS,
+        },
     }
 
 

@@ -182,6 +182,8 @@ class Ownership:
                 return owner.trouble
             if owner.record is None:
                 return f"partition {owner.partition} is not claimed yet"
+            if self._log is not None and (fault := self._log.corrupt(owner.partition)):
+                return fault
         return ""
 
     def lag(self) -> dict[int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import pairwise
@@ -22,6 +22,7 @@ class RecordStatus(IntEnum):
     ERASE = 1
     CLOSE = 2  # a control record that ends a replay
     REJECTED = 3
+    IGNORED = 4  # an event of a type that is passed over
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,8 @@ class Batch:
         A `RecordStatus`.
     rejections
         What becomes a dead letter, in the order of the records; the index is the record's position.
+    dropped
+        How often a bad optional field of an event was dropped, by its name.
     rows
         Positions of the events and the requests to erase: what is folded.
     columns
@@ -65,6 +68,7 @@ class Batch:
     arrival: NDArray[np.int64]
     status: NDArray[np.uint8]
     rejections: Sequence[Rejection]
+    dropped: Mapping[str, int]
     rows: NDArray[np.intp]
     columns: EventColumns
     customers: list[str]

@@ -7,9 +7,10 @@ from itertools import repeat
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from features.bundle import BANDS, Bundle
-from features.columns import ERASE, EventColumns
+from features.columns import EventColumns
 from stream.messages.score import ReasonRef, Recommendation, Score, SegmentRef
 from stream.scoring.decisions import ACTIONS
 from stream.scoring.engine import Scored
@@ -18,11 +19,11 @@ _encode = msgspec.json.Encoder().encode
 
 
 def with_tombstones(
-    scores: list[tuple[str, bytes]], columns: EventColumns, scored: Scored
+    scores: list[tuple[str, bytes]], columns: EventColumns, scored: Scored, erased: NDArray[np.bool_]
 ) -> list[tuple[str, bytes | None]]:
-    """Return the scores with a tombstone at the place of every erasure."""
+    """Return the scores with a tombstone at the place of every erasure: the rows that are ``erased``."""
     records: list[tuple[str, bytes | None]] = list(scores)
-    for row in np.flatnonzero(columns.type == ERASE)[::-1].tolist():
+    for row in np.flatnonzero(erased)[::-1].tolist():
         records.insert(int(np.searchsorted(scored.rows, row)), (columns.customers[row], None))
     return records
 

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from features.columns import from_events
 from features.durations import duration_short
-from features.events import Event, Reason, Rejection, decode_many
+from features.events import LENIENT, Decoding, Event, Reason, Rejection, decode_many
 from features.partition import partitions_of
 from features.watermark import ACCEPTED, BEGINNING, LATE, MAX_AHEAD_MS
-from stream.kafka.batches import Record, RecordBatch
+from stream.kafka.batches import RecordBatch
 from stream.kafka.records import arrival as arrival_of
-from stream.kafka.records import is_close, key_faults
+from stream.kafka.records import is_close, key_faults, unreadable_records
 from stream.scoring.batch import Batch, RecordStatus, split
 from stream.scoring.engine import Engine, slots_of
 from stream.texts import moment
@@ -30,7 +30,12 @@ _timestamp = attrgetter("timestamp")
 
 
 def read_batches(
-    parts: Sequence[RecordBatch], watermarks: Sequence[int], engine: Engine, *, partitions: int
+    parts: Sequence[RecordBatch],
+    watermarks: Sequence[int],
+    engine: Engine,
+    *,
+    partitions: int,
+    decoding: Decoding = LENIENT,
 ) -> Batch:
     """Decode and check the records of partition batches, each of another partition.
 
@@ -40,20 +45,29 @@ def read_batches(
         Of each one's partition before it, epoch ms.
     partitions
         Partition count of the topic.
+    decoding
+        How to take events that are not quite of the schema.
     """
     records = parts[0].records if len(parts) == 1 else [record for part in parts for record in part.records]
     lengths = [len(part.records) for part in parts]
     bounds = np.cumsum([0, *lengths])
     partition = np.repeat(np.array([part.partition for part in parts], np.int64), lengths)
-    arrival = _arrivals(records)
+    headed = any([record.headers for record in records])  # noqa: C419  (twice as fast)
+    arrival = np.fromiter(map(arrival_of if headed else _timestamp, records), np.int64, len(records))
     keys = [record.key for record in records]
     values = [record.value for record in records]
 
-    decoded = decode_many(values)
+    broken = unreadable_records(records) if headed else []
+    lost = {rejection.index for rejection in broken}
+    for index in lost:
+        values[index] = b""
+    decoded = decode_many(values, decoding)
     events, at, rejections = decoded.events, decoded.indices, decoded.rejections
     closes = [i for i, key in enumerate(keys) if key is None and is_close(records[i])] if None in keys else []
-    if closes:
-        rejections = [rejection for rejection in rejections if rejection.index not in closes]
+    if closes or broken:
+        closes = [i for i in closes if i not in lost]
+        others = lost.union(closes)
+        rejections = [rejection for rejection in rejections if rejection.index not in others] + broken
     erasures = [i for i, value in enumerate(values) if value is None] if None in values else []
     if erasures or not _keys_fit(keys, events, at, partition, partitions):
         faults = key_faults(keys, dict(zip(at, events, strict=True)), erasures, partition, partitions)
@@ -75,7 +89,7 @@ def read_batches(
         columns = columns.with_erasures(np.searchsorted(positions, erasures).tolist(), erased)
 
     rejections.sort(key=lambda rejection: rejection.index)
-    status = _status(len(records), rejections, erasures, closes)
+    status = _status(len(records), rejections, erasures, closes, decoded.ignored)
     rows = (status <= RecordStatus.ERASE).nonzero()[0]
     customers, slots = slots_of(columns.customers)
     return Batch(
@@ -88,6 +102,7 @@ def read_batches(
         arrival=arrival,
         status=status,
         rejections=rejections,
+        dropped=decoded.dropped,
         rows=rows,
         columns=columns,
         customers=customers,
@@ -98,7 +113,11 @@ def read_batches(
 
 
 def _status(
-    count: int, rejections: Sequence[Rejection], erasures: Sequence[int], closes: Sequence[int]
+    count: int,
+    rejections: Sequence[Rejection],
+    erasures: Sequence[int],
+    closes: Sequence[int],
+    ignored: Sequence[int],
 ) -> NDArray[np.uint8]:
     status = np.zeros(count, np.uint8)  # `RecordStatus.EVENT`
     if rejections:
@@ -107,6 +126,8 @@ def _status(
         status[erasures] = RecordStatus.ERASE
     if closes:
         status[closes] = RecordStatus.CLOSE
+    if ignored:
+        status[ignored] = RecordStatus.IGNORED
     return status
 
 
@@ -134,11 +155,6 @@ def _offsets(part: RecordBatch) -> NDArray[np.int64]:
     if part.stop - part.start == len(part.records):  # no holes, as nearly always
         return np.arange(part.start, part.stop)
     return np.fromiter(map(_offset, part.records), np.int64, len(part.records))
-
-
-def _arrivals(records: Sequence[Record]) -> NDArray[np.int64]:
-    timed = arrival_of if any([record.headers for record in records]) else _timestamp  # noqa: C419  (twice as fast)
-    return np.fromiter(map(timed, records), np.int64, len(records))
 
 
 def _keys_fit(

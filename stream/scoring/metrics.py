@@ -39,6 +39,13 @@ class ScorerMetrics:
         self._dead_letters = Counter(
             "intent_dead_letters", "Records refused, by reason", ["reason"], registry=self.registry
         )
+        self._ignored = self._counter(
+            "intent_ignored", "Events of a type in INTENT_IGNORE_TYPES, passed over"
+        )
+        self._dropped_fields = Counter(
+            "intent_dropped_fields", "Bad optional fields of events that were dropped; items: lines", ["field"],
+            registry=self.registry,
+        )  # fmt: skip
         self._bands = Counter(
             "intent_scored_by_band", "Events scored, by band", ["band"], registry=self.registry
         )
@@ -93,6 +100,9 @@ class ScorerMetrics:
         self._duplicates.inc(scored.duplicates)
         self._erased.inc(int(np.count_nonzero(batch.status == RecordStatus.ERASE)))
         self._foreign.inc(int(np.count_nonzero(batch.columns.foreign)))
+        self._ignored.inc(int(np.count_nonzero(batch.status == RecordStatus.IGNORED)))
+        for field, number in batch.dropped.items():
+            self._dropped_fields.labels(field).inc(number)
         for reason, number in Tally(rejection.reason for rejection in batch.rejections).items():
             self._dead_letters.labels(reason.value).inc(number)
         for band, number in zip(

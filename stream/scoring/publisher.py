@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.record.default_records import DefaultRecordBatch
 
 from stream.messages.dead_letter import DeadLetter
 
 # A produced batch. The broker takes 1 MiB (`message.max.bytes`); a score has about 400 bytes.
 _BATCH_BYTES: Final = 1_000_000
 
-# Dead letters hold the original bytes, which may fill a whole record of the events topic; their topic takes more.
+# A batch of dead letters can hold one letter of `stream.messages.dead_letter.LETTER_BYTES`, and its headers.
 _REQUEST_BYTES: Final = 4 * 1024 * 1024
 
 # The broker acknowledges within milliseconds; after this long the batch counts as failed and is done again.
@@ -92,14 +93,20 @@ class Publisher:
             scores = ((customer.encode(), value, _NO_HEADERS) for customer, value in output.scores)
             letters = ((letter.key, letter.value, letter.headers) for letter in output.letters)
             acknowledgements += await self._send(self._scores, output.partition, scores)
-            acknowledgements += await self._send(self._dead_letters, output.partition, letters)
+            acknowledgements += await self._send(
+                self._dead_letters, output.partition, letters, _compressed_batch
+            )
             for topic, values in ((self._examples, output.examples), (self._outcomes, output.outcomes)):
                 records = ((None, value, _NO_HEADERS) for value in values)
                 acknowledgements += await self._send(topic, output.partition, records)
         await asyncio.gather(*acknowledgements)
 
     async def _send(
-        self, topic: str, partition: int, records: Iterable[_Record]
+        self,
+        topic: str,
+        partition: int,
+        records: Iterable[_Record],
+        new_batch: Callable[[], BatchBuilder] | None = None,
     ) -> list[asyncio.Future[Any]]:
         sent: list[asyncio.Future[Any]] = []
         builder: BatchBuilder | None = None
@@ -107,7 +114,7 @@ class Publisher:
         for key, value, headers in records:
             while True:
                 if builder is None:
-                    builder = self._producer.create_batch()
+                    builder = (new_batch or self._producer.create_batch)()
                     append = builder.append
                 if append(timestamp=now, key=key, value=value, headers=headers) is not None:
                     break
@@ -116,3 +123,8 @@ class Publisher:
         if builder is not None:
             sent.append(await self._producer.send_batch(builder, topic, partition=partition))
         return sent
+
+
+def _compressed_batch() -> BatchBuilder:
+    """Return a batch for dead letters. What fills a batch of the events topic compressed fits here, too."""
+    return BatchBuilder(_BATCH_BYTES, DefaultRecordBatch.CODEC_LZ4)

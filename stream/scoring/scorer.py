@@ -9,6 +9,7 @@ from itertools import chain
 
 import numpy as np
 
+from features.events import LENIENT, Decoding
 from features.store.customer_store import Loaded
 from stream.kafka.batches import RecordBatch
 from stream.learning.newest_advisor import NewestAdvisor
@@ -96,6 +97,8 @@ class Scorer:
         Knows what has been learned; ``None`` where the network decides alone.
     recommending
         Knows what to recommend; ``None`` where scores are to carry nothing of it.
+    decoding
+        How to take events that are not quite of the schema.
     clock
         Returns the wall clock, epoch ms; only ``scored_at`` comes from it.
     """
@@ -108,12 +111,15 @@ class Scorer:
     recorder: Recorder | None = None
     newest: NewestAdvisor | None = None
     recommending: NewestRecommender | None = None
+    decoding: Decoding = LENIENT
     clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000
 
     def read(self, batches: Sequence[RecordBatch], watermarks: Sequence[int]) -> ScorerBatch:
         """Decode, check keys, and judge against the watermarks."""
         began = time.perf_counter()
-        batch = read_batches(batches, watermarks, self.engine, partitions=self.partitions)
+        batch = read_batches(
+            batches, watermarks, self.engine, partitions=self.partitions, decoding=self.decoding
+        )
         return ScorerBatch(batch, None if self.recommending is None else self.recommending.current, began)
 
     def score(self, read: ScorerBatch, loaded: Sequence[Loaded]) -> ScorerResult:
@@ -151,7 +157,9 @@ class Scorer:
         """Return what is to be written for each partition batch."""
         published = batch.status == RecordStatus.ERASE
         published[batch.rows[scored.rows]] = True
-        records = with_tombstones(scores, batch.columns, scored)
+        records = with_tombstones(
+            scores, batch.columns, scored, batch.status[batch.rows] == RecordStatus.ERASE
+        )
         letters = self._letters(batch)
         rejected = np.array([rejection.index for rejection in batch.rejections], np.intp)
         if self.recorder is None:

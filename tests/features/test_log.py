@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pyarrow as pa
@@ -7,7 +8,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.exceptions import LogError
-from features.log import LOG_SCHEMA, conform, iterate_log, log_metadata, log_rows, read_log, write_log
+from features.log import (
+    LOG_SCHEMA,
+    conform,
+    iterate_log,
+    log_metadata,
+    log_rows,
+    read_log,
+    validate,
+    write_log,
+)
 
 ROWS = {
     "event_id": ["a", "b"],
@@ -70,3 +80,26 @@ def test_a_log_that_failed_half_way_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(LogError):
         write_log(tmp_path / "log.parquet", [pa.table(ROWS), bad])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_log_of_seconds_is_refused_and_one_that_counts_from_zero_is_not(tmp_path: Path) -> None:
+    row = {"event_id": "e", "type": "search", "customer_id": "c"}
+    for times, fits in (([1_700_000_000, 1_700_000_100], False), ([1, 1_700_000_000], True)):
+        table = pa.table({name: [value] * 2 for name, value in row.items()} | {"event_time": times})
+        write_log(tmp_path / "log.parquet", conform(table))
+        for read in (read_log, lambda path: list(iterate_log(path, 1))):
+            with nullcontext() if fits else pytest.raises(LogError, match="looks like seconds"):
+                read(tmp_path / "log.parquet")
+
+
+@pytest.mark.parametrize("name", ["event_id", "customer_id", "item_id", "order_id", "session_id"])
+def test_control_characters_in_identifiers_of_a_log_are_refused(name: str) -> None:
+    row = {
+        "event_id": "e",
+        "type": "search",
+        "customer_id": "c",
+        "event_time": 1_700_000_000_000,
+        name: "a\x85",
+    }
+    with pytest.raises(LogError, match=f"row 0 .*{name} = "):
+        validate(conform(pa.table({key: [value] for key, value in row.items()})))

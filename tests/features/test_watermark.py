@@ -4,6 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from features.events import MAX_TIME_MS
 from features.watermark import ACCEPTED, BEGINNING, FUTURE, LATE, MAX_AHEAD_MS, judge
 
 LATENESS = 15 * 60_000
@@ -29,3 +30,15 @@ def test_the_cut_into_batches_changes_no_verdict(times: list[int], cut: int) -> 
     second = judge(array[cut:], array[cut:], first.watermark, LATENESS)
     assert [*first.verdicts, *second.verdicts] == whole.verdicts.tolist()
     assert second.watermark == whole.watermark
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, MAX_TIME_MS), st.integers(0, 10**13)), min_size=1, max_size=60),
+    st.just(BEGINNING) | st.integers(0, 10**13),
+)
+def test_no_event_moves_the_watermark_further_than_the_bound_ahead_of_its_arrival(
+    events: list[tuple[int, int]], before: int
+) -> None:
+    times, arrivals = np.array(events, np.int64).T
+    after = judge(times, arrivals, before, LATENESS).watermark
+    assert before <= after <= max(before, int(arrivals.max()) + MAX_AHEAD_MS - LATENESS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -15,6 +16,7 @@ from features import state
 from features.store.customer_store import NO_WATERMARK, Loaded, MemoryStore, PartitionRecord
 from stream.exceptions import OffsetOutsideLog
 from stream.kafka.batches import RecordBatch
+from stream.kafka.parsing import LenientRecords
 from stream.kafka.transport import BatchedApp, serve
 from stream.ownership.job import StateChanges
 from stream.ownership.partitions import Ownership
@@ -180,3 +182,35 @@ def delete_before(settings: Settings, offset: int) -> None:
     client = KafkaAdminClient(bootstrap_servers=settings.kafka)
     client.delete_records({TopicPartition(settings.events_topic, 0): offset})
     client.close()
+
+
+def test_a_partition_that_arrives_corrupt_waits_and_is_shown_while_the_others_go_on(
+    topics: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def corrupted(raw: bytes) -> LenientRecords:
+        return LenientRecords(raw if healed.is_set() else raw.replace(b"corrupt", b"corrupT"))
+
+    healed = threading.Event()
+    write_each(topics, 0, [b"whole", b"corrupt", b"behind"])
+    write_each(topics, 1, [b"other"])
+    monkeypatch.setattr("stream.kafka.parsing.LenientRecords", corrupted)
+    shown: list[str] = []
+
+    def until(ownership: Ownership, job: Collecting) -> bool:
+        if ownership.trouble and job.values(1):
+            shown.append(ownership.trouble)
+            healed.set()
+        return job.values(0)[-1:] == [b"behind"] and ownership.ready
+
+    _, job = consume(topics, until)
+    assert (job.values(0), job.values(1)) == ([b"whole", b"corrupt", b"behind"], [b"other"])
+    assert f"{topics.events_topic}-0 cannot be read from offset 1 on: the batch at offsets 1 to 1" in shown[0]
+    assert sum("cannot be read from offset 1" in message for message in caplog.messages) == 1
+
+
+def write_each(settings: Settings, partition: int, values: list[bytes]) -> None:
+    """Write values, each in a batch of its own."""
+    producer = KafkaProducer(bootstrap_servers=settings.kafka)
+    for value in values:
+        producer.send(settings.events_topic, value, partition=partition).get(timeout=30)
+    producer.close()

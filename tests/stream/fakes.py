@@ -38,6 +38,7 @@ class FakeLog:
         self.partitions = len(records)
         self.lose: set[int] = set()  # offsets at which a fetched batch never arrives, once
         self.seeks: list[int] = []
+        self.faults: dict[int, str] = {}
         self.rejoined = asyncio.Event()
         self._news = asyncio.Event()
 
@@ -57,6 +58,9 @@ class FakeLog:
 
     def end(self, partition: int) -> int | None:
         return self._end(partition)
+
+    def corrupt(self, partition: int) -> str:
+        return self.faults.get(partition, "")
 
     def wake(self) -> None:
         self._news.set()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from features.events import Decoding
 from features.exceptions import IntentError
 from stream.cli import create_app
 from stream.exceptions import SettingsError
@@ -153,3 +154,11 @@ def test_the_command_prints_what_is_set_and_no_secret(monkeypatch: pytest.Monkey
 def test_every_error_of_settings_ends_a_command_with_code_1() -> None:
     assert issubclass(SettingsError, IntentError)
     assert SettingsError.exit_code == 1
+
+
+def test_types_that_are_scored_cannot_be_passed_over() -> None:
+    settings = load_settings(ignore_types="page_view, clack", strict=True)
+    assert settings.decoding == Decoding(strict=True, ignored=frozenset({"page_view", "clack"}))
+    assert load_settings().decoding == Decoding()
+    with pytest.raises(SettingsError, match="INTENT_IGNORE_TYPES.*purchase is scored"):
+        load_settings(ignore_types="scroll,purchase")

@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from features.events import EVENT_TYPES, MAX_BYTES, Event, decode_many
 from features.log import validate
 from offline.datasets import Dataset, DatasetError, load_columns
+from offline.datasets.conversion import Tally
+from offline.datasets.dataset import note_odd_dates
 
 COLUMNS = {"customer_id": "user", "event_time": "ts", "type": "event"}
 TYPES = {"cart": "add_to_cart", "paid": "purchase"}
@@ -170,7 +172,7 @@ def test_an_order_beyond_the_limits_of_an_event_is_dropped(tmp_path: Path) -> No
 
 def test_a_large_order_of_long_texts_stays_within_an_event(tmp_path: Path) -> None:
     text = "ä" * 120
-    rows = "".join(f"1,10,paid,o1,{text}{i},{i + 1},1,{'ö' * 250}\n" for i in range(150))
+    rows = "".join(f"1,1700000010,paid,o1,{text}{i},{i + 1},1,{'ö' * 250}\n" for i in range(150))
     dataset = convert(
         tmp_path,
         "user,ts,event,order,sku,price,qty,cat\n" + rows,
@@ -322,7 +324,7 @@ def test_timestamps_of_parquet_keep_their_moment(tmp_path: Path, kind: str, zone
 rows = st.lists(
     st.tuples(
         st.integers(1, 4),  # customer
-        st.integers(1, 6),  # second
+        st.integers(1_700_000_001, 1_700_000_006),  # second
         st.sampled_from([*EVENT_TYPES, "cart", "paid", "scroll"]),
         st.sampled_from(["", "o1", "o2"]),
         st.sampled_from(["", "a", "b"]),
@@ -381,3 +383,36 @@ def test_many_blocks_give_the_log_of_one(tmp_path: Path, seed: int, monkeypatch:
     assert small.log() == expected.log()
     assert small.report == expected.report
     assert sum(batch.num_rows for batch in small.batches(7)) == small.report.events
+
+
+def test_dates_after_today_and_far_from_all_others_are_noted() -> None:
+    day, start = 86_400_000, 1_700_000_000_000
+    usual = [start + n * day // 4 for n in range(200)]
+    now = usual[-1] + day
+
+    def notes_of(*odd: int) -> dict[str, tuple[int, str | None]]:
+        notes = Tally()
+        note_odd_dates(np.sort(np.array([*usual, *odd], np.int64)), notes, now)
+        return {count.reason: (count.rows, count.example) for count in notes.counts()}
+
+    assert notes_of() == notes_of(start - 200 * day) == {}, "a year is not far"
+    assert notes_of(now + 1) == {"event dated after today: look at its date": (1, "2024-01-04")}
+    assert notes_of(315_532_800_000) == {
+        "event dated long before all others: look at its date": (1, "1980-01-01")
+    }
+    assert [rows for rows, _ in notes_of(*[33_000_000_000_000] * 3).values()] == [3, 3]
+
+
+def test_rows_whose_identifiers_hold_control_characters_are_dropped(tmp_path: Path) -> None:
+    rows = [
+        "c1,2024-01-01 10:00,view_item,s1",
+        "c\x012,2024-01-01 10:00,view_item,s1",
+    ]
+    rows += ["c4,2024-01-01 10:00,view_item,s\x7f"]
+    path = tmp_path / "shop.csv"
+    path.write_text("\n".join(["client,when,type,session", *rows]))
+    columns = {"customer_id": "client", "event_time": "when", "type": "type", "session_id": "session"}
+    report = load_columns(path, columns=columns).report
+    assert report.events == 1
+    dropped = {count.reason: count.rows for count in report.dropped}
+    assert dropped == {"identifier with a control character": 2}

@@ -3,7 +3,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 
+import pytest
+from kafka.errors import KafkaTimeoutError
+from kafka.future import Future
 from typer.testing import CliRunner
 
 from features.events import Event, Reason
@@ -74,3 +78,33 @@ def test_a_file_that_is_not_there_is_one_clear_error() -> None:
     assert ended.exit_code == 2
     assert ended.stderr.startswith("intent emit: invalid value for 'FILE': nowhere.jsonl does not exist")
     assert ended.stderr.count("\n") == 1
+
+
+class Delayed:
+    """Stands for kafka-python's producer: what is sent fails when it is told to."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[bytes, Future]] = []
+
+    def send(self, topic: str, *, key: bytes, value: bytes) -> Future:
+        self.sent.append((key, Future()))
+        return self.sent[-1][1]
+
+    def flush(self, timeout: float) -> None:
+        """All is answered."""
+
+
+def test_an_earlier_failure_is_raised_after_the_event_at_hand_was_sent() -> None:
+    emitter = EventEmitter.__new__(EventEmitter)
+    producer = Delayed()
+    emitter.__dict__ |= {
+        "topic": "events", "_producer": producer, "_failed": [], "_reason": "", "_pending": 0,
+        "_room": threading.Condition(), "_clock": lambda: 1_772_366_400_000,
+    }  # fmt: skip
+    emitter.emit(event_id="e1", type="search", customer_id="ada")
+    producer.sent[0][1].failure(KafkaTimeoutError("too slow"))
+    with pytest.raises(DeliveryError) as failed:
+        emitter.emit(event_id="e2", type="search", customer_id="bob")
+    assert failed.value.event_ids == ["e1"]
+    assert [key for key, _ in producer.sent] == [b"ada", b"bob"], "the event at hand is on its way"
+    emitter.flush()

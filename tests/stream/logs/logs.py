@@ -12,6 +12,8 @@ from features.log import LOG_SCHEMA
 
 START = 1_772_366_400_000  # 2026-03-01 12:00 UTC
 TEXTS = ("Schuhe", 'with "quotes"', "back\\slash", "tab\there", "Größe 🛒", "\x7f", "\u2028", "日本")
+# Identifiers: control characters are refused.
+IDS = ("s-1", 'with "quotes"', "back\\slash", "a b", "Größe 🛒", "~", "\u2028", "日本")
 MONEY = (0.0, -0.0, 0.1 + 0.2, 1e9, 5e-324, 1 / 3, 19.99, 123456789.123456)
 
 
@@ -43,7 +45,7 @@ def random_row(chance: random.Random, number: int, customers: int) -> dict[str, 
         "value": maybe(chance.random() * 1e9),
         "currency": maybe(chance.choice(("EUR", "USD"))),
         "order_id": maybe(f"o-{number}"),
-        "session_id": maybe(chance.choice(TEXTS)),
+        "session_id": maybe(chance.choice(IDS)),
         "channel": maybe(chance.choice(CHANNELS)),
         "device": maybe(chance.choice(TEXTS)),
         "country": maybe(chance.choice(TEXTS)),

@@ -31,7 +31,8 @@ def _record(
     partition: int, offset: int, key: bytes | None, value: bytes | None, arrived_at: bytes = b"1"
 ) -> ConsumerRecord:
     headers = (("arrived_at", arrived_at),)
-    return ConsumerRecord("events", partition, offset, 1, 1, key, value, None, 0, 0, headers)
+    appended = START + 10**9  # a replay's arrivals lie before
+    return ConsumerRecord("events", partition, offset, appended, 1, key, value, None, 0, 0, headers)
 
 
 def taken_of(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from io import StringIO
 
@@ -10,7 +11,7 @@ from rich.console import Console
 from features.events import Reason, Rejection
 from stream.cli.dead_letters import table_of
 from stream.kafka.records import arrival
-from stream.messages.dead_letter import DeadLetter, dead_letter, dead_letter_headers, parse
+from stream.messages.dead_letter import LETTER_BYTES, DeadLetter, dead_letter, dead_letter_headers, parse
 
 
 def _record(
@@ -76,3 +77,55 @@ def test_a_table_of_80_columns_keeps_every_word_of_reason_place_and_detail(reaso
     assert " ".join(line[44:].strip() for line in lines).count(detail) == 3
     assert f"{reason}: 1,200" in lines[-1]
     assert len(lines) <= 6 + 3 * 4
+
+
+def _size(letter: DeadLetter) -> int:
+    return len(letter.key or b"") + len(letter.value or b"") + sum(len(n) + len(v) for n, v in letter.headers)
+
+
+BROKERS_LIMIT = 1_048_588  # max.message.bytes where nothing else is set
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "headers", "cut"),
+    [
+        (b"k", b"v" * (LETTER_BYTES - 1), [], set()),
+        (b"k", b"v" * LETTER_BYTES, [], {"value"}),
+        (b"k" * 2_000_000, b"v", [], {"key"}),
+        (b"k" * 2_000_000, b"v" * 2_000_000, [("h", b"x" * 2_000_000)], {"key", "value", "headers"}),
+        (None, None, [("", b"")] * 480_000, {"headers"}),
+        (b"k", None, [("a", b"1"), ("b" * 300_000, b""), ("c", b"x" * 900_000)], {"headers"}),
+    ],
+)
+def test_a_letter_is_bounded_and_says_what_was_cut(
+    key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]], cut: set[str]
+) -> None:
+    record = _record(headers, key, value)
+    letter = _letter(record, Rejection(0, Reason.TOO_LARGE, "x" * 9000))
+    assert _size(letter) + 10 * len(letter.headers) < BROKERS_LIMIT
+    assert set(letter.cut) == cut
+    assert letter.is_of(record)
+    assert (key or b"").startswith(letter.key or b"")
+    assert (value or b"").startswith(letter.value or b"")
+    if "value" in cut:
+        assert letter.cut["value"] == (len(value), hashlib.sha256(value).hexdigest())
+    back = parse(ConsumerRecord("l", 0, 0, 0, 1, letter.key, letter.value, None, 0, 0, letter.headers))
+    assert back == letter._replace(detail="x" * 500, original_headers=tuple(letter.original_headers))
+    assert back.as_dict()["cut"].keys() == cut
+
+
+@pytest.mark.parametrize("changed", ["key", "value", "headers"])
+def test_another_record_at_the_same_place_is_not_the_letters(changed: str) -> None:
+    huge = b"x" * 2_000_000
+    fields = {"key": huge, "value": huge, "headers": [("h", huge)]}
+    letter = _letter(_record(**fields), Rejection(0, Reason.TOO_LARGE, ""))
+    other = [("h", huge[:-1] + b"y")] if changed == "headers" else huge[:-1] + b"y"
+    assert letter.is_of(_record(**fields))
+    assert not letter.is_of(_record(**fields | {changed: other}))
+
+
+def test_the_table_says_that_a_letter_was_cut() -> None:
+    letter = _letter(_record([], b"k", b"v" * 2_000_000), Rejection(0, Reason.TOO_LARGE, "too large"))
+    console = Console(file=StringIO(), width=80)
+    console.print(table_of([letter], Counter(too_large=1)))
+    assert "cut: value of 2,000,000 bytes" in console.file.getvalue()

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from features.bundle import BANDS, Bundle
-from features.columns import EventColumns, from_events
+from features.columns import ERASE, EventColumns, from_events
 from features.state import DAY_MS, empty
 from features.vector import schema_hash
 from stream.messages.score import Recommendation, Score, decode_score
@@ -107,7 +107,9 @@ def test_tombstones_stand_where_the_erasures_stood(engine: Engine) -> None:
         [0, 1, 3, 5], ["bert", "anna", "bert", "anna"]
     )
     said = scored(engine, columns)
-    records = with_tombstones(encode_scores(engine.bundle, columns, said, CLOCK), columns, said)
+    records = with_tombstones(
+        encode_scores(engine.bundle, columns, said, CLOCK), columns, said, columns.type == ERASE
+    )
     story = [(customer, value and decode_score(value).event_id) for customer, value in records]
     assert story == [
         ("bert", None), ("anna", "e0"), ("anna", None), ("bert", "e1"), ("anna", "e2"), ("bert", None),
@@ -118,7 +120,7 @@ def test_tombstones_stand_where_the_erasures_stood(engine: Engine) -> None:
 def test_without_erasures_there_are_no_tombstones(engine: Engine) -> None:
     bundle, columns, said = three(engine)
     scores = encode_scores(bundle, columns, said, CLOCK)
-    assert with_tombstones(scores, columns, said) == scores
+    assert with_tombstones(scores, columns, said, columns.type == ERASE) == scores
 
 
 def test_a_batch_without_scores_has_no_records(engine: Engine) -> None:

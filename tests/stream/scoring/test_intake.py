@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from features.columns import ERASE
-from features.events import Reason
-from features.watermark import BEGINNING
+from features.events import MAX_TIME_MS, MIN_TIME_MS, Reason
+from features.watermark import BEGINNING, MAX_AHEAD_MS
 from stream.kafka.records import arrival
-from stream.scoring.batch import Batch
+from stream.kafka.unreadable import Unreadable
+from stream.scoring.batch import Batch, RecordStatus
 from stream.scoring.engine import Engine
 from stream.scoring.intake import read_batches
 from stream.texts import moment
 from tests.bundles import random_bundle
-from tests.malformed import MALFORMED, Malformed, good
+from tests.malformed import LENIENT, MALFORMED, Malformed, good
 from tests.stream.records import NOW, PARTITIONS, batch, home, record
 
 MINUTE = 60_000
@@ -181,3 +185,40 @@ def test_the_arrival_is_what_a_replay_says_or_the_brokers_time(
     headers: list[tuple[str, bytes | None]], expected: int
 ) -> None:
     assert arrival(record(0, b"{}", headers=headers)) == expected
+
+
+@given(st.integers(1, MAX_TIME_MS), st.binary(max_size=18) | st.integers(0, 10**16).map(lambda n: b"%d" % n))
+def test_no_header_moves_the_watermark_beyond_the_brokers_clock(
+    engine: Engine, time: int, claimed: bytes
+) -> None:
+    odd = record(1, good(1, max(time, MIN_TIME_MS)), headers=[("arrived_at", claimed)])
+    intake = read(engine, record(0, good(0)), odd, record(2, good(2)))
+    assert intake.watermarks[0] <= NOW + MAX_AHEAD_MS - LATENESS
+    assert int(intake.arrival.max()) <= NOW
+    assert intake.status[2] == RecordStatus.EVENT, "the event that follows is scored"
+
+
+def test_records_that_could_not_be_parsed_are_letters_whatever_they_hold(engine: Engine) -> None:
+    mark = [Unreadable(Reason.BAD_HEADERS, "a name").header]
+    close = [*mark, ("control", b"close")]
+    intake = read(
+        engine,
+        record(0, good(0)),
+        record(1, good(1), headers=mark),
+        record(2, None, headers=mark),
+        record(3, None, None, headers=close),
+        record(4, good(4)),
+    )
+    assert reasons(intake) == [(n, "bad_headers") for n in (1, 2, 3)]
+    assert intake.rejections[0].detail == "a name"
+    assert intake.columns.event_ids == ["good-0", "good-4"]
+
+
+def test_ignored_types_and_dropped_fields_are_counted_and_nothing_else_happens(engine: Engine) -> None:
+    page_view = good(1).replace(b"view_item", b"page_view")
+    lenient = [record(n, case.value) for n, case in enumerate(LENIENT, 2)]
+    intake = read(engine, record(0, good(0)), record(1, page_view, b"nobody"), *lenient)
+    assert intake.rejections == []
+    assert intake.where(RecordStatus.IGNORED).tolist() == [1]
+    assert len(intake.columns) == 1 + len(LENIENT)
+    assert intake.dropped == sum((Counter(case.dropped) for case in LENIENT), Counter())

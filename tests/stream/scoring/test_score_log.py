@@ -27,7 +27,7 @@ from stream.scoring.publisher import Output, Publisher
 from stream.scoring.score_log import ScoredLog, score_log
 from stream.scoring.scorer import Scorer
 from tests.bundles import random_bundle
-from tests.stream.logs.logs import random_log
+from tests.stream.logs.logs import START, random_log
 from tests.stream.records import batch, record
 
 PARTITIONS = 3
@@ -113,6 +113,7 @@ async def _streamed(engine: Engine, log: pa.Table, batch_size: int) -> list[Part
                         encoded.values[row],
                         encoded.keys[row],
                         partition=part.partition,
+                        timestamp=START + 10**9,
                         headers=[("arrived_at", encoded.arrivals[row])],
                     )
                     for offset, row in enumerate(rows[part.partition][start : start + batch_size], start)
