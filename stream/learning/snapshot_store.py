@@ -196,6 +196,16 @@ def progress_of(meta: object) -> Progress:
         ) from None
 
 
+def passed_of(meta: object) -> dict[str, Progress]:
+    """Return where the examples of other bundles begin that a snapshot's meta holds, by bundle."""
+    try:
+        return msgspec.convert(meta, dict[str, Progress])
+    except msgspec.ValidationError as error:
+        raise SchemaMismatch(
+            f"the learner's snapshot has unusable progress ({error}): run `intent learner --start-over`"
+        ) from None
+
+
 def _text(stored: bytes | None) -> str:
     if stored is None:
         return "Redis has lost the learner's record"

@@ -1,4 +1,4 @@
-"""What is in memory of a partition: the examples that wait, the outcomes that label them, and how far both were read."""
+"""What is in memory of a partition: examples that wait, outcomes that label them, and how far both were read."""
 
 from __future__ import annotations
 

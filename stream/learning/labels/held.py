@@ -118,7 +118,5 @@ def _by_page(place: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.intp]]]
     page = place // PAGE
     order = np.argsort(page, kind="stable")
     numbers, starts = np.unique(page[order], return_index=True)
-    for number, (low, high) in zip(
-        numbers.tolist(), pairwise([*starts.tolist(), len(order)]), strict=True
-    ):
+    for number, (low, high) in zip(numbers.tolist(), pairwise([*starts.tolist(), len(order)]), strict=True):
         yield number, order[low:high]

@@ -66,22 +66,22 @@ class SortedRuns:
         """Return, in order, the rows whose first column is below ``bound``, by default all, and drop them."""
         popped: list[Columns] = []
         left: list[_Run] = []
-        for run in self._runs:
-            first = run.columns[0]
-            at = len(first) if bound is None else int(np.searchsorted(first, bound))
+        for columns, held, last in self._runs:
+            rows = len(columns[0])
+            at = rows if bound is None else int(np.searchsorted(columns[0], bound))
             if at:
-                popped.append(tuple(column[:at] for column in run.columns))
-                run = run._replace(columns=tuple(column[at:] for column in run.columns))
-            rows = len(first) - at
-            if 2 * rows < run.held:  # a view keeps the whole array alive
-                run = run._replace(columns=tuple(column.copy() for column in run.columns), held=rows)
-            if rows:
-                left.append(run)
+                popped.append(tuple(column[:at] for column in columns))
+            if at == rows:
+                continue
+            rest = tuple(column[at:] for column in columns)
+            if 2 * (rows - at) < held:  # a view keeps the whole array alive
+                rest, held = tuple(column.copy() for column in rest), rows - at  # noqa: PLW2901
+            left.append(_Run(rest, held, last))
         self._runs = left
         if not popped:
             return self._none
-        columns = _joined(popped)
-        return _taken(columns, self._order(columns))
+        joined = _joined(popped)
+        return _taken(joined, self._order(joined))
 
     def forget(self, offset: int) -> None:
         """Drop the rows before a source offset, those at once that cost no work and the others with the next merge."""
@@ -106,7 +106,9 @@ class SortedRuns:
 
 
 def _joined(parts: Sequence[Columns]) -> Columns:
-    return parts[0] if len(parts) == 1 else tuple(np.concatenate(column) for column in zip(*parts, strict=True))
+    return (
+        parts[0] if len(parts) == 1 else tuple(np.concatenate(column) for column in zip(*parts, strict=True))
+    )
 
 
 def _taken(columns: Columns, rows: NDArray[np.intp]) -> Columns:

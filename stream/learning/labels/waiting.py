@@ -208,9 +208,7 @@ class Waiting:
         """Take records of the outcomes topic."""
         own = self._partitions[partition]
         parts: dict[int, list[Outcomes]] = {}  # by generation
-        for offset, header, outcomes in zip(
-            records.offsets, records.headers, records.outcomes, strict=True
-        ):
+        for offset, header, outcomes in zip(records.offsets, records.headers, records.outcomes, strict=True):
             before = own.outcomes
             if offset < before.next:
                 continue
@@ -322,8 +320,7 @@ class Waiting:
             learned=self._learned,
             examples=[cursor for cursor, _ in begins],
             outcomes=[
-                own.outcomes_from(needed)
-                for own, (_, needed) in zip(self._partitions, begins, strict=True)
+                own.outcomes_from(needed) for own, (_, needed) in zip(self._partitions, begins, strict=True)
             ],
         )
 

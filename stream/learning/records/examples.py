@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 
 from features.exceptions import SchemaMismatch
 from features.vector import WIDTH, Vectors
-from stream.learning.records.header import EXAMPLES, RECORD_BYTES, Header, check_offsets, pack, stretches, unpack
+from stream.learning.records.header import (
+    EXAMPLES,
+    RECORD_BYTES,
+    Header,
+    check_offsets,
+    pack,
+    stretches,
+    unpack,
+)
 from stream.learning.records.texts import lengths_of, texts_from_bytes, texts_to_bytes
 
 # One example without its identifiers: offset, as_of, kind, weight, segment, logit and vector; then with two lengths.
@@ -199,9 +207,7 @@ def opened(header: Header, compressed: memoryview) -> tuple[memoryview, list[str
         if rows:
             check_offsets(header, np.frombuffer(body, "<i8", rows))
     except (ValueError, cramjam.DecompressionError) as error:
-        raise SchemaMismatch(
-            f"a record of the examples topic is damaged ({error}): it is left out"
-        ) from None
+        raise SchemaMismatch(f"a record of the examples topic is damaged ({error}): it is left out") from None
     return body[:size], texts
 
 

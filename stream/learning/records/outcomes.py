@@ -14,7 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.exceptions import SchemaMismatch
-from stream.learning.records.header import OUTCOMES, RECORD_BYTES, Header, check_offsets, pack, stretches, unpack
+from stream.learning.records.header import (
+    OUTCOMES,
+    RECORD_BYTES,
+    Header,
+    check_offsets,
+    pack,
+    stretches,
+    unpack,
+)
 from stream.learning.records.texts import lengths_of, texts_from_bytes, texts_to_bytes
 
 PURCHASE: Final = 0
@@ -118,7 +126,5 @@ def decode_outcomes(raw: bytes | None) -> OutcomeRecord:
         if rows:
             check_offsets(header, offset)
     except ValueError as error:
-        raise SchemaMismatch(
-            f"a record of the outcomes topic is damaged ({error}): it is left out"
-        ) from None
+        raise SchemaMismatch(f"a record of the outcomes topic is damaged ({error}): it is left out") from None
     return OutcomeRecord(header, Outcomes(kind, offset, time, customers))

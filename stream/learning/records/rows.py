@@ -34,7 +34,7 @@ Payload = NDArray[np.void]
 
 
 class ExampleRows(NamedTuple):
-    """Examples: what decides their order and label, and what is learned. ``customer`` is a hash, see `customer_keys`."""
+    """Examples: what decides their order and label, and what is learned. Customers are `customer_keys`."""
 
     as_of: NDArray[np.int64]
     offset: NDArray[np.int64]
@@ -85,9 +85,7 @@ class OutcomeRecords(NamedTuple):
     unreadable: Sequence[Unreadable]
 
 
-def read_examples(
-    records: Iterable[tuple[int, bytes | None]], bundle: str, features: str
-) -> ExampleRecords:
+def read_examples(records: Iterable[tuple[int, bytes | None]], bundle: str, features: str) -> ExampleRecords:
     """Read records, given by Kafka's offset and value; those of other bundles and features are not opened."""
     offsets: list[int] = []
     headers: list[Header] = []
@@ -136,7 +134,9 @@ def read_outcomes(records: Iterable[tuple[int, bytes | None]]) -> OutcomeRecords
 def _columns(bodies: Mapping[int, list[tuple[int, memoryview]]], customer: NDArray[np.uint64]) -> ExampleRows:
     """Take the columns of all records apart, those with equally many rows together."""
     count = len(customer)
-    rows = ExampleRows(np.empty(count, np.int64), np.empty(count, np.int64), customer, np.empty(count, PAYLOAD))
+    rows = ExampleRows(
+        np.empty(count, np.int64), np.empty(count, np.int64), customer, np.empty(count, PAYLOAD)
+    )
     for size, parts in bodies.items():
         columns = np.frombuffer(b"".join(body for _, body in parts), layout(size))
         at = (np.array([start for start, _ in parts])[:, None] + np.arange(size)).ravel()

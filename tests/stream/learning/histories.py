@@ -224,7 +224,9 @@ class Reader:
     def _read(self, kind: int, partition: int) -> None:
         offset = self._at[kind][partition]
         count = self._chance.choice((1, 1, 2, 10))
-        add_records(self.waiting, kind, partition, offset, self._topics[kind][partition][offset : offset + count])
+        add_records(
+            self.waiting, kind, partition, offset, self._topics[kind][partition][offset : offset + count]
+        )
         self._at[kind][partition] += count
 
 
