@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import cramjam
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,13 +33,11 @@ from stream.learning.records.outcomes import ERASURE, PURCHASE, Outcomes, encode
 from stream.learning.records.texts import lengths_of, texts_to_bytes
 
 RATE: Final = 2_000  # events per second
-MINUTES: Final = 30  # of event time that are learned, after horizon and lateness
 ROUND_MS: Final = 20
 FULL_MS: Final = 2_000
 STEP_MS: Final = 100  # as the learner paces itself at the end of a log
 
 _START: Final = 1_736_121_600_000
-_LATENESS_MS: Final = 15 * 60_000
 _FETCH_MS: Final = 20_000  # of a partition: about 1 MiB of examples
 _POOL: Final = 100_003
 _CUSTOMERS: Final = 4_001  # of each partition
@@ -94,19 +93,22 @@ class Events:
         Events per second.
     rounds, round_ms
         How many rounds the workers write, and how much event time each takes; then a record closes each partition.
+    lateness_ms
+        By how much an event is late at most.
     """
 
-    def __init__(self, bundle: Bundle, rate: int, rounds: int, round_ms: int) -> None:
+    def __init__(self, bundle: Bundle, rate: int, rounds: int, round_ms: int, lateness_ms: int) -> None:
         chance = np.random.default_rng(1)
         self.rounds = rounds
         self.round_ms = round_ms
         self._rate = rate
+        self._lateness_ms = lateness_ms
         self._bundle = bundle.manifest.version
         self._features = schema_hash()
         self._vectors = chance.gamma(0.6, 20.0, size=(_POOL, WIDTH)).astype(np.float32)
         self._logit = chance.normal(-2.0, 1.0, _POOL)
         late = chance.exponential(20_000, _POOL) * (chance.random(_POOL) < 0.2)
-        self._late = np.minimum(late, _LATENESS_MS - FULL_MS).astype(np.int64)
+        self._late = np.minimum(late, lateness_ms - FULL_MS).astype(np.int64)
 
     def fetch(self, topic: str, partition: int, first: int, now: int) -> RecordBatch | None:
         """Return what one fetch brings from a round on: all that is new at ``now``, about 1 MiB at most."""
@@ -122,7 +124,9 @@ class Events:
         return np.maximum(-(-(rounds * self.round_ms * self._rate // 1000 - partition) // PARTITIONS), 0)
 
     def _header(self, start: int, stop: int, at_ms: int, rows: int, closes: tuple[int, ...] = ()) -> Header:
-        return Header(start, stop, _START + at_ms - _LATENESS_MS, closes, rows, self._bundle, self._features)
+        return Header(
+            start, stop, _START + at_ms - self._lateness_ms, closes, rows, self._bundle, self._features
+        )
 
     def _records(self, topic: str, partition: int, rounds: NDArray[np.int64]) -> list[bytes]:
         """Return the records of all rounds but the last, which only ends them."""
@@ -145,7 +149,7 @@ class Events:
         if topic == OUTCOMES:
             # As of an erasure the watermark is that of the last event before it, whatever the rounds are.
             told = np.where(
-                bought[some], time[some], _START + number[some] * 1000 // self._rate - _LATENESS_MS
+                bought[some], time[some], _START + number[some] * 1000 // self._rate - self._lateness_ms
             )
             kind = np.where(bought[some], PURCHASE, ERASURE).astype(np.uint8)
             outcomes = Outcomes(kind, offset[some], told, customer)
@@ -182,18 +186,29 @@ def _compressed(body: NDArray[np.void], texts: list[str]) -> bytes:
     return bytes(cramjam.lz4.compress_block(columns + texts_to_bytes(texts, lengths_of(texts))))
 
 
-def live_figures(step: Step, rate: int = RATE, minutes: int = MINUTES) -> dict[str, Any]:
-    """Measure the learner beside live workers, and beside a replay in full batches."""
+def live_figures(step: Step, rate: int, learned: float, horizon: float, lateness: float) -> dict[str, Any]:
+    """Measure the learner beside live workers, and beside a replay in full batches.
+
+    Parameters
+    ----------
+    rate
+        Events per second.
+    learned, horizon, lateness
+        Minutes of event time: those that are learned come after the other two.
+    """
     with tempfile.TemporaryDirectory() as folder:
         write_bundle(Path(folder))
         bundle = Bundle.load(Path(folder))
-    with step(f"Learning {minutes} minutes of {rate:,} events a second, in small records"):
-        small = play(bundle, rate, minutes, ROUND_MS)
+    bundle.manifest = msgspec.structs.replace(bundle.manifest, horizon_seconds=horizon * 60)
+    with step(f"Learning {learned:g} minutes of {rate:,} events a second, in small records"):
+        small = play(bundle, rate, learned, lateness, ROUND_MS)
     with step("The same in full batches"):
-        full = play(bundle, rate, minutes, FULL_MS)
+        full = play(bundle, rate, learned, lateness, FULL_MS)
     return {
         "rate": rate,
-        "minutes": minutes,
+        "minutes": learned,
+        "horizon_minutes": horizon,
+        "lateness_minutes": lateness,
         "round_ms": ROUND_MS,
         "examples": small.learned,
         "core_share": small.share,
@@ -205,12 +220,14 @@ def live_figures(step: Step, rate: int = RATE, minutes: int = MINUTES) -> dict[s
     }
 
 
-def play(bundle: Bundle, rate: int, minutes: float, round_ms: int) -> Run:
+def play(bundle: Bundle, rate: int, learned: float, lateness: float, round_ms: int) -> Run:
     """Learn from workers whose rounds take so long; after horizon and lateness for so many minutes."""
-    delay_ms = round(bundle.manifest.horizon_seconds * 1000) + _LATENESS_MS
-    end_ms = delay_ms + round(minutes * 60_000)
-    events = Events(bundle, rate, end_ms // round_ms, round_ms)
-    learning = Learning.begin(bundle, LearningSettings(), PARTITIONS)
+    lateness_ms = round(lateness * 60_000)
+    delay_ms = round(bundle.manifest.horizon_seconds * 1000) + lateness_ms
+    end_ms = delay_ms + round(learned * 60_000)
+    events = Events(bundle, rate, end_ms // round_ms, round_ms, lateness_ms)
+    how = LearningSettings(lateness_seconds=lateness_ms / 1000)
+    learning = Learning.begin(bundle, how, PARTITIONS)
     gc.collect()
     resident, spent, waiting, most = _resident(), [0.0, 0.0], 0, 0
     for now in range(STEP_MS, end_ms + 1, STEP_MS):
@@ -224,7 +241,7 @@ def play(bundle: Bundle, rate: int, minutes: float, round_ms: int) -> Run:
     arrays = learning.online.snapshot().arrays
     return Run(
         learning.status.examples,
-        spent[1] / (minutes * 60),
+        spent[1] / (learned * 60),
         spent[0] / (delay_ms / 1000),
         waiting,
         most / max(waiting, 1),
