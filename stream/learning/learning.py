@@ -230,7 +230,9 @@ class Learning:
         progress: Any = msgspec.to_builtins(self.waiting.progress())
         scorers = scorer_part(snapshot).to_bytes()
         return Saved(
-            snapshot.with_meta(progress=progress, passed=msgspec.to_builtins(self.waiting.passed)).to_bytes(),
+            snapshot.with_meta(
+                progress=progress, passed=msgspec.to_builtins(self.waiting.remembered())
+            ).to_bytes(),
             scorers,
             f"{self._bundle.manifest.version}:{snapshot.version}:{xxh3_64_hexdigest(scorers)}",
             msgspec.json.encode(self.report(snapshot)),

@@ -40,6 +40,10 @@ from stream.learning.records.rows import PAYLOAD, ExampleRecords, ExampleRows, O
 # Mini-batches that are gathered at a time: quicker than each by itself, and bounds the copies.
 _GATHERED: Final = 32
 
+# How long it is remembered where another bundle's examples begin (event time). The topics keep records for 7 days more
+# than horizon and lateness, and nobody may be sent to records that have expired.
+_REMEMBERED_MS: Final = 6 * 24 * 3_600_000
+
 _NEVER: Final = Moment(-1, BEGINNING)
 
 # Examples whose labels are final, and which wait for their mini-batch to be complete.
@@ -323,6 +327,16 @@ class Waiting:
                 own.outcomes_from(needed) for own, (_, needed) in zip(self._partitions, begins, strict=True)
             ],
         )
+
+    def remembered(self) -> dict[str, Progress]:
+        """Return `passed`, without what lies too far back."""
+        since = self.watermark - _REMEMBERED_MS
+        self.passed = {
+            other: place
+            for other, place in self.passed.items()
+            if min(cursor.watermark for cursor in place.outcomes) >= since
+        }
+        return self.passed
 
     def _labelled(self, own: Buffered) -> Moment:
         moment = own.outcomes.moment
