@@ -97,9 +97,9 @@ def _live(found: dict[str, Any]) -> list[str]:
         f"`python -m benchmarks.learning --only live --live {' '.join(minutes)}`",
         "",
         *markdown(header, rows),
-        "The learner reads examples only when they are about to be final, and Kafka keeps the others. So in memory wait",
-        "the examples of the lateness and of a mini-batch's ten minutes, and never more than rate x (horizon + lateness",
-        "+ 10 minutes). `INTENT_SAMPLE` makes it less.",
+        "The learner reads examples only when they are about to be final, and Kafka keeps the others. So in memory",
+        "wait the examples of the lateness and of a mini-batch's ten minutes, and never more than rate x (horizon +",
+        "lateness + 10 minutes). `INTENT_SAMPLE` makes it less.",
         "",
     ]
 

@@ -144,7 +144,8 @@ class Learning:
             OnlineLearner.restore(bundle, settings, snapshot) if same else OnlineLearner(bundle, settings)
         )
         passed = passed_of(snapshot.meta.get("passed", {}))
-        progress = passed.pop(bundle.manifest.version, progress)
+        place = passed.pop(bundle.manifest.version, None)
+        progress = progress if place is None else place.progress
         return cls(bundle, online, Waiting.of(bundle.manifest, progress, passed))
 
     def next(self, source: Source) -> int:

@@ -71,8 +71,11 @@ class Labeller:
         """Return 1 for every example whose customer purchased in time, else 0; the outcomes must be all there."""
         labels = np.zeros(len(as_of), np.uint8)
         starts = label_starts(as_of, self._start, self._zone)
-        for part in self._purchases:
-            _purchased(customer, as_of + self._horizon_ms, starts, offset, *part, self._start == "0", labels)
+        for who, when, where in self._purchases:
+            _purchased(
+                customer, as_of + self._horizon_ms, starts, offset,
+                who, when, where, self._start == "0", labels,
+            )  # fmt: skip
         return labels
 
     def cancelled(
@@ -80,9 +83,9 @@ class Labeller:
     ) -> NDArray[np.bool_]:
         """Return which examples are not to be learned: the customer was erased before the label was final."""
         cancelled = np.zeros(len(as_of), np.bool_)
-        for part in self._erasures:
+        for erased, when, where in self._erasures:
             for who in (customer, np.full(len(customer), _EVERYBODY)):
-                _erased(who, as_of + self._horizon_ms, offset, *part, cancelled)
+                _erased(who, as_of + self._horizon_ms, offset, erased, when, where, cancelled)
         return cancelled
 
 

@@ -29,7 +29,7 @@ from features.calendar import zone
 from features.labels import LabelStart
 from features.watermark import BEGINNING
 from stream.learning.labels.buffered import Buffered
-from stream.learning.labels.cursors import UNKNOWN, Cursor, Key, Moment, NewRows, Progress, take
+from stream.learning.labels.cursors import UNKNOWN, Cursor, Key, Moment, NewRows, Place, Progress, take
 from stream.learning.labels.held import Held
 from stream.learning.labels.labelling import Labeller
 from stream.learning.labels.minibatches import batch_cuts, window_end, window_start
@@ -111,7 +111,7 @@ class Waiting:
         label_start: LabelStart,
         timezone: str,
         progress: Progress,
-        passed: Mapping[str, Progress] | None = None,
+        passed: Mapping[str, Place] | None = None,
     ) -> None:
         self.dropped: Counter[str] = Counter()
         self.waiting = 0
@@ -129,9 +129,7 @@ class Waiting:
         self._ready_generation = 0
 
     @classmethod
-    def of(
-        cls, manifest: Manifest, progress: Progress, passed: Mapping[str, Progress] | None = None
-    ) -> Waiting:
+    def of(cls, manifest: Manifest, progress: Progress, passed: Mapping[str, Place] | None = None) -> Waiting:
         """Return an empty one, with a bundle's horizon rule."""
         return cls(
             manifest.version,
@@ -148,7 +146,7 @@ class Waiting:
             header.bundle for header, ours in zip(records.headers, records.ours, strict=True) if not ours
         }
         if not others <= self.passed.keys() | {self._bundle}:
-            here = self.progress()
+            here = Place(self.newest, self.progress())
             self.passed |= {other: here for other in others - self.passed.keys() - {self._bundle}}
         own = self._partitions[partition]
         parts: dict[int, list[tuple[Cursor, int, int]]] = {}  # by generation
@@ -328,14 +326,10 @@ class Waiting:
             ],
         )
 
-    def remembered(self) -> dict[str, Progress]:
+    def remembered(self) -> dict[str, Place]:
         """Return `passed`, without what lies too far back."""
-        since = self.watermark - _REMEMBERED_MS
-        self.passed = {
-            other: place
-            for other, place in self.passed.items()
-            if min(cursor.watermark for cursor in place.outcomes) >= since
-        }
+        since = self.newest - _REMEMBERED_MS
+        self.passed = {other: place for other, place in self.passed.items() if place.since >= since}
         return self.passed
 
     def _labelled(self, own: Buffered) -> Moment:

@@ -49,7 +49,7 @@ class ExampleRows(NamedTuple):
 class Unreadable(NamedTuple):
     """A record that is none of ours, or damaged: its position among the others, and what is wrong."""
 
-    index: int
+    position: int
     detail: str
 
 
