@@ -10,8 +10,9 @@ from __future__ import annotations
 import gc
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -47,14 +48,15 @@ _ERASURES: Final = 20_011
 Step = Callable[[str], AbstractContextManager[object]]
 
 
-class Record(NamedTuple):
+@dataclass(slots=True)
+class Record:
     """A record as the learner needs it."""
 
     offset: int
     value: bytes
     timestamp: int = 0
     key: bytes | None = None
-    headers: tuple[tuple[str, bytes], ...] = ()
+    headers: Sequence[tuple[str, bytes]] = ()
 
 
 class Run(NamedTuple):
