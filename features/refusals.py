@@ -27,6 +27,13 @@ class Reason(StrEnum):
     LATE = "late"
     BAD_HEADERS = "bad_headers"
     UNREADABLE = "unreadable"
+    # Not of events, but of the topics between worker and learner:
+    BAD_EXAMPLE = "bad_example"
+    BAD_OUTCOME = "bad_outcome"
+
+
+#: Reasons of letters that are no events: they can be looked at, not sent again.
+NO_EVENTS: Final = frozenset({Reason.BAD_EXAMPLE, Reason.BAD_OUTCOME})
 
 
 @dataclass(frozen=True, slots=True)

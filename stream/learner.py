@@ -12,7 +12,7 @@ import contextlib
 import logging
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from tempfile import TemporaryDirectory
@@ -20,7 +20,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 import msgspec
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from features.bundle import Bundle
 from features.exceptions import StoreError
@@ -28,13 +28,14 @@ from stream.health import health_app, serve_health
 from stream.kafka.batches import RecordBatch
 from stream.kafka.broker import check_topics
 from stream.kafka.transport import BatchedApp, serve
-from stream.learning.learning import EXAMPLES, OUTCOMES, Learning, Source
+from stream.learning.learning import EXAMPLES, OUTCOMES, Learning, Refused, Source
 from stream.learning.metrics import LearnerMetrics
 from stream.learning.model.settings import LearningSettings
 from stream.learning.report import Report, decode_report
 from stream.learning.snapshot_store import Lease, LeaseLost, SnapshotStore
 from stream.learning.topic_buffers import TopicBuffers
 from stream.messages.alert import Alert
+from stream.messages.dead_letter import dead_letter
 from stream.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -47,9 +48,16 @@ _RENEW_SECONDS: Final = 2.0
 # How often a learner that stands by looks.
 _STAND_BY_SECONDS: Final = 0.5
 
-# What was learned since the last snapshot is learned again after a crash, so this bounds it; and scorers notice a
-# snapshot within a second more.
-_SAVE_SECONDS: Final = 1.0
+# Where nothing is learned (all examples are another bundle's, say) only the cursors move on. They are saved too, but
+# after so many intervals: a restart must never ask for records that have expired.
+_UNLEARNED_INTERVALS: Final = 6
+
+# At the end of the log records come one by one; what comes within this time is taken in one step. Labels are as late
+# as the horizon anyway.
+_PACE_SECONDS: Final = 0.1
+
+# A letter holds a whole record, which the broker lets have 1 MiB, and its headers.
+_REQUEST_BYTES: Final = 4 << 20
 
 # How often to look for a stop, a lost lease and the time to save while no records come.
 _POLL_SECONDS: Final = 0.5
@@ -101,6 +109,7 @@ class Learner:
         self._how = learning_settings(settings)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="learner")
         self._saved_at = 0.0
+        self._saved_version = 0
         self._step: asyncio.Future[None] | None = None
 
     async def run(self, stop: asyncio.Event, *, start_over: bool = False) -> None:
@@ -191,6 +200,7 @@ class Learner:
         async with AIOKafkaProducer(
             bootstrap_servers=self._settings.kafka,
             enable_idempotence=True,
+            max_request_size=_REQUEST_BYTES,
             **self._settings.aiokafka_security(),
         ) as producer:
             renewed = asyncio.create_task(self._renew(lease))
@@ -221,6 +231,7 @@ class Learner:
         ]
         await buffers.begin({source: learning.next(source) for source in sources})
         self.learning = learning
+        self._saved_version = learning.online.version
         return learning
 
     async def _learn(
@@ -236,20 +247,48 @@ class Learner:
         unsaved = False
         while buffers.current(assignment):
             came = await buffers.next(assignment, _POLL_SECONDS)
-            if came is not None:
+            if came:
                 unsaved = True
                 self._step = asyncio.ensure_future(self._take(learning, came, producer))
                 await asyncio.shield(self._step)
                 buffers.want(await self._call(learning.wanted))
-            if unsaved and time.monotonic() - self._saved_at >= _SAVE_SECONDS:
+            if unsaved and self._due(learning):
                 unsaved = not await self._save(lease, learning)
+            if came and buffers.at_end(came):
+                await asyncio.sleep(_PACE_SECONDS)
 
     async def _take(
-        self, learning: Learning, came: tuple[str, RecordBatch], producer: AIOKafkaProducer
+        self, learning: Learning, came: list[tuple[str, RecordBatch]], producer: AIOKafkaProducer
     ) -> None:
-        await self._publish(producer, await self._call(learning.take, *came))
+        taken = await self._call(learning.take_many, came)
+        await self._publish(producer, taken.alerts)
+        await self._bury(producer, taken.refused)
 
-    async def _publish(self, producer: AIOKafkaProducer, alerts: list[Alert]) -> None:
+    async def _bury(self, producer: AIOKafkaProducer, refused: Sequence[Refused]) -> None:
+        """Write the letters of records that cannot be read; after a crash one may be written again."""
+        names = {EXAMPLES: self._settings.examples_topic, OUTCOMES: self._settings.outcomes_topic}
+        for topic, partition, record, rejection in refused:
+            letter = dead_letter(record, names[topic], partition, rejection, arrived_at=record.timestamp)
+            logger.warning("%s-%s, offset %s: %s", names[topic], partition, record.offset, rejection.detail)
+            try:
+                await producer.send_and_wait(
+                    self._settings.dead_letters_topic,
+                    key=letter.key,
+                    value=letter.value,
+                    headers=letter.headers,
+                )
+            except MessageSizeTooLargeError:
+                logger.error(
+                    "%s-%s, offset %s: too large for a dead letter", names[topic], partition, record.offset
+                )
+
+    def _due(self, learning: Learning) -> bool:
+        """Whether to save what is not saved: what workers use has changed, or nothing was learned for long."""
+        interval = self._settings.snapshot_interval.total_seconds()
+        changed = learning.online.version != self._saved_version
+        return time.monotonic() - self._saved_at >= interval * (1 if changed else _UNLEARNED_INTERVALS)
+
+    async def _publish(self, producer: AIOKafkaProducer, alerts: Sequence[Alert]) -> None:
         """Write alerts; after a crash one may be written again, and is then equal to the first."""
         for alert in alerts:
             await producer.send_and_wait(
@@ -264,7 +303,7 @@ class Learner:
 
     async def _save(self, lease: Lease, learning: Learning) -> bool:
         """Save a snapshot; return whether it is saved: Redis may be away for a while."""
-        saved = await self._call(learning.saved)
+        saved, version = await self._call(learning.saved), learning.online.version
         self.report = decode_report(saved.quality)
         self._saved_at = time.monotonic()
         try:
@@ -272,6 +311,7 @@ class Learner:
         except StoreError as error:
             logger.warning("saving a snapshot: %s", error)
             return False
+        self._saved_version = version
         if self.buffers is not None:
             for topic, buffer in self.buffers.topics.items():
                 buffer.saved = {number: max(learning.next((topic, number)), 0) for number in buffer.expected}
@@ -333,6 +373,7 @@ async def learn(settings: Settings, *, start_over: bool = False, stop: asyncio.E
         await asyncio.to_thread(store.ping)
         partitions = await check_topics(settings, [settings.examples_topic, settings.outcomes_topic])
         await check_topics(settings, [settings.alerts_topic])
+        await check_topics(settings, [settings.dead_letters_topic])
         learner = Learner(settings, bundle, store, partitions)
         port = await stack.enter_async_context(
             serve_health(

@@ -106,6 +106,11 @@ class Settings(BaseSettings):
         description="Idle time after which a partition no longer delays the others.",
     )
 
+    snapshot_interval: Duration = Field(
+        timedelta(seconds=10),
+        description="Least time between two snapshots of the learner. Workers follow with every snapshot.",
+    )
+
     recommendations: bool = Field(
         True, description="Whether scores contain recommendations from `intent recommend --write`."
     )

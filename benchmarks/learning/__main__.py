@@ -10,7 +10,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +20,7 @@ from rich.table import Table
 
 from benchmarks.learning.cost import scorer_cost
 from benchmarks.learning.drift import drift_tables, run_drift
+from benchmarks.learning.live import RATE, live_figures
 from benchmarks.learning.page import page
 from benchmarks.learning.picture import picture
 from benchmarks.learning.retail import retail_tables, run_retail
@@ -37,8 +38,16 @@ def step(description: str) -> Iterator[Callable[[int, int], None]]:
     print(f" {time.perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
 
 
-def measure(only: str | None, trained: int, customers: int) -> dict[str, Any]:
-    """Return the figures of the parts that are asked for; so many customers take part in the sales."""
+def measure(only: str | None, trained: int, customers: int, live: Sequence[float]) -> dict[str, Any]:
+    """Return the figures of the parts that are asked for.
+
+    Parameters
+    ----------
+    trained, customers
+        How many customers a network is trained on, and how many others take part in the sales.
+    live
+        Minutes that are learned beside live workers, their horizon and their lateness.
+    """
     found: dict[str, Any] = {}
     if only in (None, "retail"):
         found["online_retail"] = run_retail(step)
@@ -49,6 +58,8 @@ def measure(only: str | None, trained: int, customers: int) -> dict[str, Any]:
         cost = scorer_cost(step)
         found.setdefault("cost", {})
         found["cost"] |= {"scorer_ratio": cost.ratio, "scorer_on": cost.on, "scorer_off": cost.off}
+    if only in (None, "live"):
+        found["live"] = live_figures(step, RATE, *live)
     return found
 
 
@@ -78,14 +89,18 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--only", choices=("drift", "retail", "cost"), help="measure one of the three")
+    parser.add_argument("--only", choices=("drift", "retail", "cost", "live"), help="measure one of the four")
     parser.add_argument(
         "--trained", type=int, default=TRAINED_CUSTOMERS, help="customers to train on before a sale"
     )
     parser.add_argument("--customers", type=int, default=CUSTOMERS, help="other customers in each sale")
+    parser.add_argument(
+        "--live", type=float, nargs=3, default=(30, 30, 15), metavar=("LEARNED", "HORIZON", "LATENESS"),
+        help="minutes beside live workers (default: 30 30 15)",
+    )  # fmt: skip
     parser.add_argument("--docs", type=Path, default=DOCS, help="folder for the page and the picture")
     options = parser.parse_args()
-    found = measure(options.only, options.trained, options.customers)
+    found = measure(options.only, options.trained, options.customers, options.live)
     write_docs(found, options.docs)
     if options.json:
         print(json.dumps(found))

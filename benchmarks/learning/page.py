@@ -39,6 +39,8 @@ def page(known: dict[str, Any]) -> str:
     ]
     if "cost" in known:
         parts += ["## What it costs", "", *_cost(known["cost"]), ""]
+    if "live" in known:
+        parts += _live(known["live"])
     if "drift" in known:
         parts += _sales(known["drift"])
     if "online_retail" in known:
@@ -70,6 +72,36 @@ def _cost(cost: dict[str, float]) -> list[str]:
             f"{cost['scorer_off']:,.0f}. The ratio is {cost['scorer_ratio']:.2f} (median of pairs of runs)."
         )
     return found
+
+
+def _live(found: dict[str, Any]) -> list[str]:
+    minutes = [f"{found[name]:g}" for name in ("minutes", "horizon_minutes", "lateness_minutes")]
+    header = ["", "value"]
+    rows = [
+        ["CPU seconds per second of event time, small records", f"{found['core_share']:.3f}"],
+        ["the same before the first labels", f"{found['core_share_filling']:.3f}"],
+        ["CPU seconds per second of event time, full batches", f"{found['core_share_full_batches']:.3f}"],
+        ["examples learned", f"{found['examples']:,}"],
+        ["examples in memory, at most", f"{found['waiting']:,}"],
+        ["bytes of memory per example that waits", f"{found['bytes_per_waiting_example']:,.0f}"],
+        ["weights equal to the bit", "yes" if found["equal_to_the_bit"] else "no"],
+    ]
+    return [
+        "## Beside live workers",
+        "",
+        f"Workers that take {found['rate']:,} events a second write one small record for each round of "
+        f"{found['round_ms']} ms and each of 12 partitions, to both topics. {minutes[0]} minutes of event time are "
+        f"learned, with a horizon of {minutes[1]} and a lateness of {minutes[2]} minutes. The same events come once "
+        "more in full batches.",
+        "",
+        f"`python -m benchmarks.learning --only live --live {' '.join(minutes)}`",
+        "",
+        *markdown(header, rows),
+        "The learner reads examples only when they are about to be final, and Kafka keeps the others. So in memory",
+        "wait the examples of the lateness and of a mini-batch's ten minutes, and never more than rate x (horizon +",
+        "lateness + 10 minutes). `INTENT_SAMPLE` makes it less.",
+        "",
+    ]
 
 
 def _sales(found: dict[str, Any]) -> list[str]:

@@ -112,12 +112,18 @@ def replay(
     --------
     - `intent dead-letters replay --reason wrong_partition`: send those with one reason again
     """
+    from features.refusals import NO_EVENTS
     from stream.cli.console import print_json, progress
     from stream.logs.resend import resend
     from stream.settings import load_settings
     from stream.texts import counted
 
     settings, reason = load_settings(), _known(reason)
+    if reason in NO_EVENTS:
+        raise typer.BadParameter(
+            f"{reason!r} is a reason of the learner's records: they are no events, and cannot be sent again",
+            param_hint="'--reason'",
+        )
     with progress("Sending again") as on_progress:
         report = resend(settings, reason=reason, on_progress=on_progress)
     if as_json:

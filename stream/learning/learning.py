@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, Self
 
 import msgspec
 from xxhash import xxh3_64_hexdigest
 
 from features.bundle import Bundle
+from features.events import Reason, Rejection
 from features.exceptions import IntentError
 from features.vector import schema_hash
 from features.watermark import BEGINNING
-from stream.kafka.batches import RecordBatch
+from stream.kafka.batches import Record, RecordBatch
 from stream.learning.labels.cursors import Progress
 from stream.learning.labels.waiting import Waiting
 from stream.learning.model.advisor import scorer_part
 from stream.learning.model.settings import LearningSettings
 from stream.learning.model.snapshot import Snapshot
 from stream.learning.online_learner import OnlineLearner
-from stream.learning.records.examples import decode_examples
-from stream.learning.records.outcomes import decode_outcomes
+from stream.learning.records.rows import read_examples, read_outcomes
 from stream.learning.report import Report, report_of
-from stream.learning.snapshot_store import Saved, progress_of
+from stream.learning.snapshot_store import Saved, passed_of, progress_of
 from stream.messages.alert import Alert
+
+logger = logging.getLogger(__name__)
 
 EXAMPLES: Final = "examples"
 OUTCOMES: Final = "outcomes"
 TOPICS: Final = (EXAMPLES, OUTCOMES)
+
+_REASONS: Final = {EXAMPLES: Reason.BAD_EXAMPLE, OUTCOMES: Reason.BAD_OUTCOME}
 
 #: One of `TOPICS`, and a partition of it.
 Source = tuple[str, int]
@@ -46,6 +52,8 @@ class LearningStatus(NamedTuple):
         What has been learned since this process began.
     dropped
         What will not be learned, by why (`stream.learning.labels.waiting.Waiting.dropped`).
+    bad
+        Records that could not be read, by topic.
     waiting
         Examples in memory.
     oldest_waiting_seconds
@@ -58,9 +66,26 @@ class LearningStatus(NamedTuple):
     mini_batches: int = 0
     positives: int = 0
     dropped: Mapping[str, int] = {}
+    bad: Mapping[str, int] = {}
     waiting: int = 0
     oldest_waiting_seconds: float | None = None
     label_delay_seconds: float = 0.0
+
+
+class Refused(NamedTuple):
+    """A record that is none of ours, or damaged: where it stands, and why it was left out."""
+
+    topic: str
+    partition: int
+    record: Record
+    rejection: Rejection
+
+
+class Taken(NamedTuple):
+    """What came of some batches, besides what was learned: alerts that begin, and records that cannot be read."""
+
+    alerts: Sequence[Alert]
+    refused: Sequence[Refused]
 
 
 class Learning:
@@ -85,6 +110,7 @@ class Learning:
         self.online = online
         self.waiting = waiting
         self.status = LearningStatus()
+        self._bad: Counter[str] = Counter()
         self._bundle = bundle
         self._features = schema_hash()
 
@@ -98,7 +124,8 @@ class Learning:
     def resume(cls, bundle: Bundle, settings: LearningSettings, partitions: int, stored: bytes) -> Self:
         """Return the learner that a snapshot was taken of.
 
-        A new bundle begins with an untrained model, but does not read again what was read.
+        A new bundle begins with an untrained model, where its first example was passed over; if there was none yet,
+        where reading stopped.
 
         Raises
         ------
@@ -116,7 +143,10 @@ class Learning:
         online = (
             OnlineLearner.restore(bundle, settings, snapshot) if same else OnlineLearner(bundle, settings)
         )
-        return cls(bundle, online, Waiting.of(bundle.manifest, progress))
+        passed = passed_of(snapshot.meta.get("passed", {}))
+        place = passed.pop(bundle.manifest.version, None)
+        progress = progress if place is None else place.progress
+        return cls(bundle, online, Waiting.of(bundle.manifest, progress, passed))
 
     def next(self, source: Source) -> int:
         """Return Kafka's offset from which a partition is to be read on; -1 for the earliest."""
@@ -133,19 +163,18 @@ class Learning:
             for number in numbers
         )
 
-    def take(self, topic: str, batch: RecordBatch) -> list[Alert]:
-        """Take the next records of a partition, learn what they make final, and return the alerts that begin."""
-        for record in batch.records:
-            value = record.value or b""
+    def take(self, topic: str, batch: RecordBatch) -> Taken:
+        """Take the next records of a partition, and learn what they make final."""
+        return self.take_many([(topic, batch)])
+
+    def take_many(self, came: Sequence[tuple[str, RecordBatch]]) -> Taken:
+        """Take the next records of some partitions, and learn what they make final."""
+        refused = [one for topic, batch in came for one in self._read(topic, batch)]
+        for topic, batch in came:
             if topic == EXAMPLES:
-                scored = decode_examples(value, batch.partition, self._features)
-                self.waiting.add_examples(batch.partition, record.offset, scored)
+                self.waiting.pass_examples(batch.partition, batch.stop)
             else:
-                self.waiting.add_outcomes(batch.partition, record.offset, decode_outcomes(value))
-        if topic == EXAMPLES:
-            self.waiting.pass_examples(batch.partition, batch.stop)
-        else:
-            self.waiting.pass_outcomes(batch.partition, batch.stop)
+                self.waiting.pass_outcomes(batch.partition, batch.stop)
         alerts: list[Alert] = []
         examples, mini_batches, positives, *_, delay = self.status
         for mini_batch in self.waiting.release():
@@ -161,11 +190,35 @@ class Learning:
             mini_batches,
             positives,
             dict(self.waiting.dropped),
+            dict(self._bad),
             self.waiting.waiting,
             None if BEGINNING in (oldest, newest) else max(newest - oldest, 0) / 1000,
             delay,
         )
-        return alerts
+        return Taken(alerts, refused)
+
+    def _read(self, topic: str, batch: RecordBatch) -> list[Refused]:
+        """Add the records of a batch to what waits; return those that cannot be read."""
+        records = ((record.offset, record.value) for record in batch.records)
+        if topic == EXAMPLES:
+            examples = read_examples(records, self._bundle.manifest.version, self._features)
+            known = set(self.waiting.passed)
+            self.waiting.add_examples(batch.partition, examples)
+            for other in self.waiting.passed.keys() - known:
+                logger.info(
+                    "examples of bundle %s are passed over: this learner learns those of %s; a learner that starts "
+                    "with that bundle learns them from the first on", other, self._bundle.manifest.version,
+                )  # fmt: skip
+            unreadable = examples.unreadable
+        else:
+            outcomes = read_outcomes(records)
+            self.waiting.add_outcomes(batch.partition, outcomes)
+            unreadable = outcomes.unreadable
+        self._bad[topic] += len(unreadable)
+        return [
+            Refused(topic, batch.partition, batch.records[at], Rejection(at, _REASONS[topic], text))
+            for at, text in unreadable
+        ]
 
     def report(self, snapshot: Snapshot | None = None) -> Report:
         """Return the live figures."""
@@ -178,7 +231,9 @@ class Learning:
         progress: Any = msgspec.to_builtins(self.waiting.progress())
         scorers = scorer_part(snapshot).to_bytes()
         return Saved(
-            snapshot.with_meta(progress=progress).to_bytes(),
+            snapshot.with_meta(
+                progress=progress, passed=msgspec.to_builtins(self.waiting.remembered())
+            ).to_bytes(),
             scorers,
             f"{self._bundle.manifest.version}:{snapshot.version}:{xxh3_64_hexdigest(scorers)}",
             msgspec.json.encode(self.report(snapshot)),

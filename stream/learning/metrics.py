@@ -78,6 +78,14 @@ def _progress(learning: Learning) -> Iterable[GaugeMetricFamily | CounterMetricF
     for why, number in status.dropped.items():
         dropped.add_metric([why], number)
     yield dropped
+    bad = CounterMetricFamily(
+        "intent_learner_bad_records",
+        "Records that could not be read and became dead letters, by topic",
+        labels=["topic"],
+    )
+    for topic, number in status.bad.items():
+        bad.add_metric([topic], number)
+    yield bad
     yield _gauge("intent_waiting_examples", "Examples in memory that wait for their labels", status.waiting)
     if status.oldest_waiting_seconds is not None:
         yield _gauge(

@@ -40,7 +40,7 @@ class NewestAdvisor:
     Attributes
     ----------
     current
-        The newest advisor, ``None`` until one exists for this bundle.
+        The newest advisor for this bundle, ``None`` until one exists.
     """
 
     def __init__(self, store: SnapshotStore, bundle: Bundle) -> None:
@@ -48,6 +48,7 @@ class NewestAdvisor:
         self._store = store
         self._bundle = bundle
         self._seen = ""
+        self._passed: set[str] = set()
 
     def warm_up(self) -> None:
         """Compile what is compiled at first use, before events wait for it."""
@@ -63,7 +64,7 @@ class NewestAdvisor:
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def look(self) -> None:
-        """Take the newest snapshot."""
+        """Take the newest snapshot, if it was learned for this bundle."""
         try:
             found = await asyncio.to_thread(self._newer)
         except StoreError:
@@ -72,12 +73,30 @@ class NewestAdvisor:
             logger.warning("scores come from the network alone: %s", error)
             self.current = None
             return
-        if found is not None:
+        if isinstance(found, Snapshot):
+            self._pass_over(str(found.meta.get("bundle")))
+        elif found is not None:
             self.current = found[0]
 
-    def _newer(self) -> tuple[Advisor | None] | None:
-        """Return the newest advisor if it is another one than before."""
+    def _pass_over(self, other: str) -> None:
+        """Say once for each other bundle that its snapshots are left alone: bundles change one process at a time."""
+        if other not in self._passed:
+            self._passed.add(other)
+            logger.info(
+                "the learner learns for bundle %s, this worker scores with %s and %s until both have one bundle",
+                other,
+                self._bundle.manifest.version,
+                "uses the network alone" if self.current is None else "keeps what was learned for it before",
+            )
+
+    def _newer(self) -> tuple[Advisor | None] | Snapshot | None:
+        """Return the newest advisor if it is another one than before, or the snapshot of another bundle."""
         if self._store.version() == self._seen:
             return None
         self._seen, raw = self._store.for_scorers()
-        return (None if raw is None else Advisor.of(Snapshot.from_bytes(raw), self._bundle),)
+        if raw is None:
+            return (None,)
+        snapshot = Snapshot.from_bytes(raw)
+        if snapshot.meta.get("bundle") != self._bundle.manifest.version:
+            return snapshot
+        return (Advisor.of(snapshot, self._bundle),)

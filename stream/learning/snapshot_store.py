@@ -24,7 +24,7 @@ import msgspec
 from features.exceptions import SchemaMismatch
 from features.store.customer_store import TOKEN_BYTES
 from features.store.redis_client import connect, store_errors
-from stream.learning.labels.cursors import Progress
+from stream.learning.labels.cursors import Place, Progress
 
 _RECORD_VERSION: Final = 1
 _RECORD: Final = struct.Struct(f"<BQ{TOKEN_BYTES}s")
@@ -193,6 +193,16 @@ def progress_of(meta: object) -> Progress:
     except msgspec.ValidationError as error:
         raise SchemaMismatch(
             f"the learner's snapshot has no usable progress ({error}): run `intent learner --start-over`"
+        ) from None
+
+
+def passed_of(meta: object) -> dict[str, Place]:
+    """Return where the examples of other bundles begin that a snapshot's meta holds, by bundle."""
+    try:
+        return msgspec.convert(meta, dict[str, Place])
+    except msgspec.ValidationError as error:
+        raise SchemaMismatch(
+            f"the learner's snapshot has unusable progress ({error}): run `intent learner --start-over`"
         ) from None
 
 

@@ -77,27 +77,34 @@ class TopicBuffers:
             await buffer.log.seek(partition, buffer.expected[partition])
         self._fetched.clear()  # fetched before
 
-    async def next(self, assignment: int, seconds: float) -> tuple[str, RecordBatch] | None:
-        """Return the next records of any partition; ``None`` if none came in time, or the assignment has changed."""
+    async def next(self, assignment: int, seconds: float) -> list[tuple[str, RecordBatch]]:
+        """Return the next records of all partitions that have some.
+
+        None if none came in time, or the assignment has changed.
+        """
         if not self._fetched and assignment == self._assignment:
             await self._wait(seconds)
-        if assignment != self._assignment or not self._fetched:
-            return None
-        source = next(iter(self._fetched))
-        (topic, partition), batch = source, self._fetched.pop(source)
-        buffer = self.topics[topic]
-        expected = buffer.expected[partition]
-        if batch.start > expected:
-            logger.warning(
-                "%s-%s: %s came where %s was expected", buffer.name, partition, batch.start, expected
-            )
-            await buffer.log.seek(partition, expected)
-            return None
-        if batch.stop <= expected:
-            buffer.log.wake()
-            return None
-        buffer.expected[partition] = batch.stop
-        return topic, batch.since(expected)
+        came = []
+        while self._fetched and assignment == self._assignment:
+            source = next(iter(self._fetched))
+            (topic, partition), batch = source, self._fetched.pop(source)
+            buffer = self.topics[topic]
+            expected = buffer.expected[partition]
+            if batch.start > expected:
+                logger.warning(
+                    "%s-%s: %s came where %s was expected", buffer.name, partition, batch.start, expected
+                )
+                await buffer.log.seek(partition, expected)
+            elif batch.stop <= expected:
+                buffer.log.wake()
+            else:
+                buffer.expected[partition] = batch.stop
+                came.append((topic, batch.since(expected)))
+        return came if assignment == self._assignment else []
+
+    def at_end(self, came: Iterable[tuple[str, RecordBatch]]) -> bool:
+        """Whether these batches end where their logs end, as far as is known."""
+        return all(batch.stop >= (self.topics[topic].log.end(batch.partition) or 0) for topic, batch in came)
 
     def want(self, wanted: frozenset[Source]) -> None:
         """Fetch records of these, and of no others."""

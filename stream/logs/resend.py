@@ -36,8 +36,8 @@ from kafka import KafkaAdminClient
 from kafka import TopicPartition as KafkaPartition
 from kafka.structs import OffsetAndMetadata as KafkaOffset
 
-from features.events import Reason
 from features.partition import partitions_of
+from features.refusals import NO_EVENTS, Reason
 from stream.exceptions import ANSWER_SECONDS, BrokerError
 from stream.kafka.broker import broker_errors
 from stream.kafka.reading import TopicReader
@@ -45,6 +45,9 @@ from stream.kafka.records import ARRIVED_AT
 from stream.logs.originals import Originals
 from stream.messages.dead_letter import DeadLetter, parse
 from stream.settings import Settings
+
+# Letters of the learner's topics are no events, and stay where they are.
+_REASONS: Final = [str(known) for known in Reason if known not in NO_EVENTS]
 
 _log = logging.getLogger(__name__)
 
@@ -145,7 +148,7 @@ async def _resend(
 ) -> ResendReport:
     asyncio.get_running_loop().set_exception_handler(_told_already)
     report, sent, gone = ResendReport(), Counter[str](), Counter[str]()
-    reasons = [reason] if reason is not None else [str(known) for known in Reason]
+    reasons = [reason] if reason is not None else _REASONS
     async with (
         _Again(settings, heard) as again,
         TopicReader(settings, settings.dead_letters_topic) as reader,
@@ -278,7 +281,7 @@ class _Again:
                 f"group {self._group} has an offset of another program ({committed.metadata!r}): delete the "
                 "group, and all dead letters that are still there are sent again"
             ) from error
-        return {str(name): offset for name in Reason} | ahead
+        return {name: offset for name in _REASONS} | ahead
 
     def _pack(self, passed: dict[str, int]) -> OffsetAndMetadata:
         offset = min(passed.values())

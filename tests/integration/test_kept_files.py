@@ -7,6 +7,7 @@ import gzip
 import json
 import subprocess
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -56,7 +57,9 @@ def kept() -> Kept:
 @pytest.fixture
 def restored(settings: Settings, kept: Kept, tmp_path: Path) -> Iterator[Fleet]:
     """A fleet on servers that hold what the earlier version had written."""
-    settings = settings.model_copy(update={"bundle": KEPT / "bundle"})
+    settings = settings.model_copy(
+        update={"bundle": KEPT / "bundle", "snapshot_interval": timedelta(milliseconds=300)}
+    )
     create_topics(settings)
     with redis.Redis.from_url(settings.redis_url) as client:
         client.mset({_renamed(key, settings): _bytes(value) for key, value in kept.redis.items()})

@@ -10,6 +10,7 @@ import random
 import signal
 import subprocess
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
@@ -24,6 +25,7 @@ from stream.learning.model.snapshot import Snapshot
 from stream.learning.snapshot_store import SnapshotStore, progress_of
 from stream.logs.replay import replay
 from stream.messages.alert import Alert
+from stream.messages.dead_letter import parse
 from stream.settings import Settings
 from tests.bundles import save_bundle
 from tests.integration.outcome import read_topic, scores_by_event
@@ -48,6 +50,7 @@ class Shop:
             redis_prefix=f"test-{name}",
             group=f"test-{name}",
             partitions=PARTITIONS,
+            snapshot_interval=timedelta(milliseconds=300),
             http_port=0,
             bundle=bundle,
             **options,
@@ -181,6 +184,66 @@ def test_examples_that_a_killed_scorer_repeats_are_learned_once(
         worker.kill()
         worker = shop.fleet.start(settings=small)
     assert shop.finish(worker, learner) == undisturbed[0]
+
+
+def test_strays_in_its_topics_become_letters_and_learning_goes_on(
+    shop: Shop, log: pa.Table, undisturbed: tuple[Weights, float]
+) -> None:
+    settings = shop.settings
+    topics = settings.examples_topic, settings.outcomes_topic
+    strays = [b"stray", b"PIex\x09\x00" + bytes(8), None]
+    for topic in topics:
+        write(
+            settings,
+            topic,
+            [
+                Record(b"k", value, partition, [("who", b"me")])
+                for partition in range(PARTITIONS)
+                for value in strays
+            ],
+        )
+    worker, learner = shop.fleet.start(), shop.learner()
+    replay(settings, log, close=True)
+    assert shop.finish(worker, learner) == undisturbed[0]
+    letters = [parse(one) for one in read_topic(settings, settings.dead_letters_topic)]
+    found = sorted((one.topic, one.partition, one.offset, one.reason) for one in letters if one)
+    reasons = dict(zip(topics, ("bad_example", "bad_outcome"), strict=True))
+    assert found == sorted(
+        (topic, partition, offset, reasons[topic])
+        for topic in topics
+        for partition in range(PARTITIONS)
+        for offset in range(len(strays))
+    )
+    assert all(one and one.value == strays[one.offset] and one.key == b"k" for one in letters)
+    bad = {name: value for name, value in learner.metrics().items() if "bad_records" in name}
+    assert sum(bad.values()) == len(found)
+    assert learner.stop()[0] == 0
+
+
+def test_workers_change_their_bundle_before_the_learner_and_no_label_is_lost(
+    shop: Shop, log: pa.Table, tmp_path: Path, undisturbed: tuple[Weights, float]
+) -> None:
+    """What the first learner cannot learn, since it has the other bundle, the next one learns from the first on."""
+    other = save_bundle(tmp_path / "other", seed=7)
+    learner, half = shop.fleet.ready(command="learner"), len(log) // 2
+    replay(shop.settings, log.slice(0, half))
+    worker = shop.fleet.start()
+    shop.fleet.finish(worker)
+    assert worker.stop()[0] == 0
+    changed = shop.settings.model_copy(update={"bundle": other})
+    worker = shop.fleet.start(settings=changed)
+    replay(changed, log.slice(half), close=True)
+    shop.finish(worker, learner)
+    first = shop.learned()
+    assert 0 < first < undisturbed[1]
+    assert learner.stop()[0] == 0
+    assert sum("are passed over" in line for line in learner.lines()) == 1
+    learner = shop.fleet.start(settings=changed, command="learner")
+    shop.await_learned(1)
+    until(lambda: shop.learned() == undisturbed[1] - first, "the others are learned")
+    until(lambda: worker.metrics().get("intent_online_version", 0) > 0, "the worker follows")
+    assert sum("the learner learns for bundle" in line for line in worker.lines()) <= 1
+    assert learner.check()
 
 
 def test_a_second_learner_stands_by_and_takes_over(

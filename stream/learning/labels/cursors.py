@@ -83,6 +83,13 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
         return cls(learned=None, examples=[Cursor()] * partitions, outcomes=[Cursor()] * partitions)
 
 
+class Place(msgspec.Struct, frozen=True):
+    """Where the examples of another bundle begin; ``since`` is how far event time was then (epoch ms)."""
+
+    since: int
+    progress: Progress
+
+
 class NewRows(NamedTuple):
     """What of a record has not been taken before.
 

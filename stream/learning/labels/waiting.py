@@ -9,16 +9,17 @@ partitions and topics. Three things make what comes out depend on the data alone
   outcomes have come;
 - a mini-batch ends at 512 examples or with the ten minutes of event time that it began in.
 
-Neither topic is read further than needed (`Waiting.wanted`): Kafka keeps what waits,
-and here are only the examples of about the lateness, and the outcomes of about the horizon.
+Neither topic is read further than needed (`Waiting.wanted`): Kafka keeps what waits, and here are only the examples of
+about the lateness, and the outcomes of about the horizon. A step costs in proportion to what it brings and releases,
+not to what waits (`stream.learning.labels.held`, `stream.learning.labels.runs`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,17 +28,34 @@ from features.bundle import Manifest
 from features.calendar import zone
 from features.labels import LabelStart
 from features.watermark import BEGINNING
-from stream.learning.labels.buffered import Buffered, Chunk, Rows, final_rows, gathered
-from stream.learning.labels.cursors import UNKNOWN, Key, Moment, Progress, take
-from stream.learning.labels.labelling import Labeller, customer_keys
+from stream.learning.labels.buffered import Buffered
+from stream.learning.labels.cursors import UNKNOWN, Cursor, Key, Moment, NewRows, Place, Progress, take
+from stream.learning.labels.held import Held
+from stream.learning.labels.labelling import Labeller
 from stream.learning.labels.minibatches import batch_cuts, window_end, window_start
-from stream.learning.records.examples import ExampleRecord, Examples
-from stream.learning.records.outcomes import OutcomeRecord
+from stream.learning.records.examples import Examples
+from stream.learning.records.outcomes import Outcomes, joined
+from stream.learning.records.rows import PAYLOAD, ExampleRecords, ExampleRows, OutcomeRecords, Payload
 
 # Mini-batches that are gathered at a time: quicker than each by itself, and bounds the copies.
 _GATHERED: Final = 32
 
+# How long it is remembered where another bundle's examples begin (event time). The topics keep records for 7 days more
+# than horizon and lateness, and nobody may be sent to records that have expired.
+_REMEMBERED_MS: Final = 6 * 24 * 3_600_000
+
 _NEVER: Final = Moment(-1, BEGINNING)
+
+# Examples whose labels are final, and which wait for their mini-batch to be complete.
+_READY: Final = np.dtype(
+    [
+        ("as_of", np.int64),
+        ("partition", np.int32),
+        ("offset", np.int64),
+        ("place", np.int64),
+        ("label", np.uint8),
+    ]
+)
 
 
 class MiniBatch(NamedTuple):
@@ -46,7 +64,7 @@ class MiniBatch(NamedTuple):
     Attributes
     ----------
     examples
-        In the order of their keys.
+        In the order of their keys; without event ids and customers.
     labels
         1 = the customer purchased in time.
     known_at
@@ -65,11 +83,13 @@ class Waiting:
     Parameters
     ----------
     bundle
-        Version of the bundle whose examples are learned; others are dropped.
+        Version of the bundle whose examples are learned; others are passed over.
     horizon_ms, label_start, timezone
         The horizon rule.
     progress
         From where reading continues.
+    passed
+        From where to read for other bundles, see the attribute.
 
     Attributes
     ----------
@@ -78,13 +98,24 @@ class Waiting:
         bundle's), ``cancelled`` (the customer was erased, or outcomes are missing).
     waiting
         Examples in memory.
+    passed
+        By each other bundle whose examples were passed over: the progress before the first of them. A learner of that
+        bundle begins there, and so learns all of them.
     """
 
     def __init__(
-        self, bundle: str, *, horizon_ms: int, label_start: LabelStart, timezone: str, progress: Progress
+        self,
+        bundle: str,
+        *,
+        horizon_ms: int,
+        label_start: LabelStart,
+        timezone: str,
+        progress: Progress,
+        passed: Mapping[str, Place] | None = None,
     ) -> None:
         self.dropped: Counter[str] = Counter()
         self.waiting = 0
+        self.passed = dict(passed or {})
         self._bundle = bundle
         self._horizon_ms = horizon_ms
         self._rule: tuple[LabelStart, str] = label_start, timezone
@@ -94,9 +125,11 @@ class Waiting:
             for examples, outcomes in zip(progress.examples, progress.outcomes, strict=True)
         ]
         self._tried: Moment = _NEVER
+        self._ready = np.zeros(0, _READY)  # in order
+        self._ready_generation = 0
 
     @classmethod
-    def of(cls, manifest: Manifest, progress: Progress) -> Waiting:
+    def of(cls, manifest: Manifest, progress: Progress, passed: Mapping[str, Place] | None = None) -> Waiting:
         """Return an empty one, with a bundle's horizon rule."""
         return cls(
             manifest.version,
@@ -104,64 +137,98 @@ class Waiting:
             label_start=manifest.label_start,
             timezone=manifest.timezone,
             progress=progress,
+            passed=passed,
         )
 
-    def add_examples(self, partition: int, offset: int, record: ExampleRecord) -> None:
-        """Take a record of the examples topic; ``offset`` is Kafka's."""
+    def add_examples(self, partition: int, records: ExampleRecords) -> None:
+        """Take records of the examples topic."""
+        others = {
+            header.bundle for header, ours in zip(records.headers, records.ours, strict=True) if not ours
+        }
+        if not others <= self.passed.keys() | {self._bundle}:
+            here = Place(self.newest, self.progress())
+            self.passed |= {other: here for other in others - self.passed.keys() - {self._bundle}}
         own = self._partitions[partition]
-        before = own.examples
-        if offset < before.next:
-            return
-        behind, new_rows = take(before, record.header)
-        own.examples = behind._replace(next=offset + 1)
-        if new_rows is None:
-            self.dropped["repeated"] += record.header.rows
-            return
-        if record.examples is None or record.header.bundle != self._bundle:
-            self.dropped["foreign"] += record.header.rows
-            return
-        examples = record.examples
-        bounds = np.searchsorted(examples.offset, [new_rows.since, *new_rows.closes]).tolist()
-        self.dropped["repeated"] += bounds[0]
-        for generation, (low, high) in enumerate(pairwise([*bounds, len(examples)]), before.generation):
-            part = examples[low:high]
-            if len(part):
-                chunk = Chunk(
-                    before._replace(next=offset),
-                    generation,
-                    part,
-                    customer_keys(list(part.customer)),
-                    np.arange(len(part)),
-                    int(part.as_of.min()),
-                )
-                self._put(own, chunk)
+        parts: dict[int, list[tuple[Cursor, int, int]]] = {}  # by generation
+        for at, (offset, header) in enumerate(zip(records.offsets, records.headers, strict=True)):
+            before = own.examples
+            if offset < before.next:
+                continue
+            behind, new_rows = take(before, header)
+            own.examples = behind._replace(next=offset + 1)
+            if new_rows is None:
+                self.dropped["repeated"] += header.rows
+            elif not records.ours[at]:
+                self.dropped["foreign"] += header.rows
+            elif header.rows:
+                low, high = records.bounds[at : at + 2]
+                bounds = _bounds(records.rows.offset[low:high], new_rows, header.start)
+                self.dropped["repeated"] += bounds[0]
+                place = before._replace(next=offset)
+                for generation, (first, last) in enumerate(pairwise(bounds), before.generation):
+                    if last > first:
+                        parts.setdefault(generation, []).append((place, low + first, low + last))
+        for generation, some in parts.items():
+            self._hold(own, partition, generation, records.rows, some)
 
-    def _put(self, own: Buffered, chunk: Chunk) -> None:
-        rows = len(chunk.left)
-        chunk.drop_learned(self._learned)
-        self.dropped["repeated"] += rows - len(chunk.left)
-        if len(chunk.left):
-            own.chunks.append(chunk)
-            self.waiting += len(chunk.left)
+    def _hold(
+        self,
+        own: Buffered,
+        partition: int,
+        generation: int,
+        rows: ExampleRows,
+        parts: Sequence[tuple[Cursor, int, int]],
+    ) -> None:
+        """Hold the rows of these parts that were not learned before; each has the cursor that leads to it."""
+        counts = [high - low for _, low, high in parts]
+        record = np.repeat(np.arange(len(parts)), counts)
+        picked = np.concatenate([np.arange(low, high) for _, low, high in parts])
+        new = self._beyond(partition, generation, rows.as_of[picked], rows.offset[picked])
+        if not new.all():
+            record, picked = record[new], picked[new]
+        self.dropped["repeated"] += len(new) - len(picked)
+        self.waiting += len(picked)
+        if len(picked):
+            held = own.held.setdefault(generation, Held())
+            held.add(rows.take(picked), [cursor for cursor, _, _ in parts], record)
 
-    def add_outcomes(self, partition: int, offset: int, record: OutcomeRecord) -> None:
-        """Take a record of the outcomes topic; ``offset`` is Kafka's."""
+    def _beyond(
+        self, partition: int, generation: int, as_of: NDArray[np.int64], offset: NDArray[np.int64]
+    ) -> NDArray[np.bool_]:
+        """Return which examples come after what was learned."""
+        learned = self._learned
+        if learned is None or generation != learned.generation:
+            return np.full(len(as_of), learned is None or generation > learned.generation)
+        if partition == learned.partition:
+            later = offset > learned.offset
+        else:
+            later = np.full(len(as_of), partition > learned.partition)
+        beyond: NDArray[np.bool_] = (as_of > learned.as_of) | ((as_of == learned.as_of) & later)
+        return beyond
+
+    def add_outcomes(self, partition: int, records: OutcomeRecords) -> None:
+        """Take records of the outcomes topic."""
         own = self._partitions[partition]
-        before = own.outcomes
-        if offset < before.next:
-            return
-        behind, new_rows = take(before, record.header)
-        own.outcomes = behind._replace(next=offset + 1)
-        if new_rows is None:
-            return
-        own.covered.append((before._replace(next=offset), record.header.stop))
-        if new_rows.gap != UNKNOWN:
-            self._labeller(own, before.generation).add_gap(new_rows.gap, before.watermark)
-        outcomes = record.outcomes.since(new_rows.since)
-        bounds = [0, *np.searchsorted(outcomes.offset, new_rows.closes).tolist(), len(outcomes)]
-        for generation, (low, high) in enumerate(pairwise(bounds), before.generation):
-            if high > low:
-                self._labeller(own, generation).add(outcomes[low:high])
+        parts: dict[int, list[Outcomes]] = {}  # by generation
+        for offset, header, outcomes in zip(records.offsets, records.headers, records.outcomes, strict=True):
+            before = own.outcomes
+            if offset < before.next:
+                continue
+            behind, new_rows = take(before, header)
+            own.outcomes = behind._replace(next=offset + 1)
+            if new_rows is None:
+                continue
+            own.cover(before._replace(next=offset), header.stop)
+            if new_rows.gap != UNKNOWN:
+                self._labeller(own, before.generation).add_gap(new_rows.gap, before.watermark)
+            if not len(outcomes):
+                continue
+            bounds = _bounds(outcomes.offset, new_rows, header.start)
+            for generation, (low, high) in enumerate(pairwise(bounds), before.generation):
+                if high > low:
+                    parts.setdefault(generation, []).append(outcomes[low:high])
+        for generation, some in parts.items():
+            self._labeller(own, generation).add(joined(some))
 
     def pass_examples(self, partition: int, offset: int) -> None:
         """Move on to Kafka's ``offset``: no record lies before it (topics have holes)."""
@@ -201,8 +268,13 @@ class Waiting:
         """The oldest example that waits, or could still come."""
         moments = [own.examples.moment for own in self._partitions]
         moments += [
-            Moment(chunk.generation, chunk.oldest) for own in self._partitions for chunk in own.chunks
+            Moment(generation, oldest)
+            for own in self._partitions
+            for generation, held in own.held.items()
+            if (oldest := held.oldest) is not None
         ]
+        if len(self._ready):
+            moments.append(Moment(self._ready_generation, int(self._ready["as_of"][0])))
         return min(moments)
 
     @property
@@ -222,19 +294,15 @@ class Waiting:
 
     def release(self) -> Iterator[MiniBatch]:
         """Yield the mini-batches that are final and complete. What was yielded counts as learned."""
-        self._forget()
-        while True:
+        while self.waiting:
             bound = min(self._final(), *(own.examples.moment for own in self._partitions))
-            chunks = [chunk for own in self._partitions for chunk in own.chunks]
-            if bound == self._tried or not chunks:
-                break
-            generation = min(chunk.generation for chunk in chunks)
-            if generation > bound.generation:
+            generation = min(generation for own in self._partitions for generation in own.held)
+            if bound == self._tried or generation > bound.generation:
                 break
             closed = generation < bound.generation
             until = None if closed else bound.time
-            rows = final_rows(chunks, generation, until)
-            yield from self._batches(chunks, generation, rows, until)
+            self._ripen(generation, until)
+            yield from self._batches(generation, until)
             # Cancelled rows don't wait any longer either, so all before these places is decided.
             if closed:
                 self._decide(Key(generation + 1, BEGINNING, -1, -1))
@@ -245,16 +313,24 @@ class Waiting:
             self._forget()
             if not closed:
                 break
+        self._forget()
 
     def progress(self) -> Progress:
         """Return where a restart continues, if all that was yielded has been learned."""
-        examples, outcomes = [], []
-        for own in self._partitions:
-            left = (chunk.before for chunk in own.chunks if len(chunk.beyond(self._learned)))
-            needed = own.needed_from(self._learned)
-            examples.append(next(left, own.examples))
-            outcomes.append(next((before for before, stop in own.covered if stop > needed), own.outcomes))
-        return Progress(learned=self._learned, examples=examples, outcomes=outcomes)
+        begins = [own.begins() for own in self._partitions]
+        return Progress(
+            learned=self._learned,
+            examples=[cursor for cursor, _ in begins],
+            outcomes=[
+                own.outcomes_from(needed) for own, (_, needed) in zip(self._partitions, begins, strict=True)
+            ],
+        )
+
+    def remembered(self) -> dict[str, Place]:
+        """Return `passed`, without what lies too far back."""
+        since = self.newest - _REMEMBERED_MS
+        self.passed = {other: place for other, place in self.passed.items() if place.since >= since}
+        return self.passed
 
     def _labelled(self, own: Buffered) -> Moment:
         moment = own.outcomes.moment
@@ -270,52 +346,99 @@ class Waiting:
             own.labellers[generation] = Labeller(self._horizon_ms, start, zone(timezone))
         return own.labellers[generation]
 
-    def _batches(
-        self, chunks: Sequence[Chunk], generation: int, rows: Rows, until: int | None
-    ) -> Iterator[MiniBatch]:
-        cancelled = np.zeros(len(rows.row), np.bool_)
-        labels = np.zeros(len(rows.row), np.uint8)
-        for number in np.unique(rows.partition).tolist():
-            labeller = self._partitions[number].labellers.get(generation)
+    def _ripen(self, generation: int, until: int | None) -> None:
+        """Label the examples older than ``until``, by default all of the generation; those cancelled are dropped."""
+        ripe = [self._ready]
+        for number, own in enumerate(self._partitions):
+            if generation not in own.held:
+                continue
+            keys = own.held[generation].pop(until)
+            if not len(keys.as_of):
+                continue
+            rows = np.zeros(len(keys.as_of), _READY)
+            rows["as_of"], rows["partition"] = keys.as_of, number
+            rows["offset"], rows["place"] = keys.offset, keys.place
+            labeller = own.labellers.get(generation)
             if labeller is not None:
-                at = np.flatnonzero(rows.partition == number)
-                asked = rows.customer[at], rows.as_of[at], rows.offset[at]
-                cancelled[at] = labeller.cancelled(*asked)
-                labels[at] = labeller.labels(*asked)
-        kept = np.flatnonzero(~cancelled)
-        cuts = batch_cuts(rows.as_of[kept], until)
+                asked = keys.customer, keys.as_of, keys.offset
+                rows["label"] = labeller.labels(*asked)
+                cancelled = labeller.cancelled(*asked)
+                self._drop(own.held[generation], keys.place[cancelled])
+                self.dropped["cancelled"] += int(np.count_nonzero(cancelled))
+                rows = rows[~cancelled]
+            ripe.append(rows)
+        if len(ripe) > 1:
+            ready = np.concatenate(ripe)
+            order = np.lexsort((ready["offset"], ready["partition"], ready["as_of"]))
+            self._ready, self._ready_generation = ready[order], generation
+
+    def _batches(self, generation: int, until: int | None) -> Iterator[MiniBatch]:
+        """Yield the complete mini-batches of what is ready."""
+        cuts = batch_cuts(self._ready["as_of"], until)
         for first in range(0, len(cuts) - 1, _GATHERED):
             bounds = cuts[first : first + _GATHERED + 1]
-            block = kept[bounds[0] : bounds[-1]]
-            examples = gathered(chunks, rows.chunk[block], rows.row[block])
-            for low, high in pairwise(bounds):
-                last = kept[high - 1]
+            block = self._ready[: bounds[-1] - bounds[0]]
+            payload = self._payload(generation, block)
+            for low, high in pairwise(at - bounds[0] for at in bounds):
+                rows = block[low:high]
+                last = rows[-1]
                 self._learned = Key(
-                    generation, int(rows.as_of[last]), int(rows.partition[last]), int(rows.offset[last])
+                    generation, int(last["as_of"]), int(last["partition"]), int(last["offset"])
                 )
-                part = slice(low - bounds[0], high - bounds[0])
+                self._ready = self._ready[len(rows) :]
+                for number, at in _by_partition(rows):
+                    self._drop(self._partitions[number].held[generation], rows["place"][at])
                 yield MiniBatch(
-                    examples[part], labels[kept[low:high]], None if until is None else self.watermark
+                    _examples(rows, payload[low:high]),
+                    rows["label"].copy(),
+                    None if until is None else self.watermark,
                 )
-        done = len(rows.row) if until is None else (kept[cuts[-1] - 1] + 1 if cuts[-1] else 0)
-        self.dropped["cancelled"] += int(np.count_nonzero(cancelled[:done]))
+        self._ready = self._ready.copy()  # a view would keep all of them in memory
+
+    def _payload(self, generation: int, rows: NDArray[np.void]) -> Payload:
+        payload = np.empty(len(rows), PAYLOAD)
+        for number, at in _by_partition(rows):
+            payload[at] = self._partitions[number].held[generation].payload(rows["place"][at])
+        return payload
+
+    def _drop(self, held: Held, place: NDArray[np.int64]) -> None:
+        held.drop(place)
+        self.waiting -= len(place)
 
     def _decide(self, place: Key) -> None:
         self._learned = place if self._learned is None else max(place, self._learned)
 
     def _forget(self) -> None:
-        """Drop what is learned, and the outcomes that nothing needs any more."""
-        self.waiting = 0
         for own in self._partitions:
-            for chunk in own.chunks:
-                chunk.drop_learned(self._learned)
-            own.chunks = [chunk for chunk in own.chunks if len(chunk.left)]
-            self.waiting += sum(len(chunk.left) for chunk in own.chunks)
-            needed = own.needed_from(self._learned)
-            while own.covered and own.covered[0][1] <= needed:
-                own.covered.popleft()
-            for generation in [g for g in own.labellers if g < own.examples.generation]:
-                if all(chunk.generation > generation for chunk in own.chunks):
-                    del own.labellers[generation]
-            for labeller in own.labellers.values():
-                labeller.forget(needed)
+            own.forget()
+
+
+def _bounds(offsets: NDArray[np.int64], new: NewRows, start: int) -> list[int]:
+    """Return where in a record's rows the new ones begin, where each generation ends, and where they all end."""
+    if new.since <= start and not new.closes:
+        return [0, len(offsets)]
+    return [*np.searchsorted(offsets, [new.since, *new.closes]).tolist(), len(offsets)]
+
+
+def _by_partition(rows: NDArray[np.void]) -> Iterator[tuple[int, NDArray[np.intp]]]:
+    """Yield each partition, and the positions of its rows."""
+    for number in np.unique(rows["partition"]).tolist():
+        yield number, np.flatnonzero(rows["partition"] == number)
+
+
+def _examples(rows: NDArray[np.void], payload: Payload) -> Examples:
+    columns: list[NDArray[Any]] = [
+        np.ascontiguousarray(column)
+        for column in (
+            rows["partition"],
+            rows["offset"],
+            payload["kind"],
+            rows["as_of"],
+            payload["weight"],
+            payload["segment"].astype(np.int64),
+            payload["logit"],
+            payload["vector"],
+        )
+    ]
+    partition, offset, *others = columns
+    return Examples(partition, offset, (), (), *others)

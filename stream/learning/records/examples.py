@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 import cramjam
 import numpy as np
@@ -12,12 +14,24 @@ from numpy.typing import NDArray
 
 from features.exceptions import SchemaMismatch
 from features.vector import WIDTH, Vectors
-from stream.learning.records.header import EXAMPLES, RECORD_BYTES, Header, pack, stretches, unpack
+from stream.learning.records.header import (
+    EXAMPLES,
+    RECORD_BYTES,
+    Header,
+    check_offsets,
+    pack,
+    stretches,
+    unpack,
+)
 from stream.learning.records.texts import lengths_of, texts_from_bytes, texts_to_bytes
 
-# One example without its identifiers: offset, as_of, kind, weight, segment, logit, vector and two lengths.
-_FIXED_BYTES: Final = 8 + 8 + 1 + 4 + 2 + 8 + 4 * WIDTH + 4
+# One example without its identifiers: offset, as_of, kind, weight, segment, logit and vector; then with two lengths.
+_COLUMN_BYTES: Final = 8 + 8 + 1 + 4 + 2 + 8 + 4 * WIDTH
+_FIXED_BYTES: Final = _COLUMN_BYTES + 4
 _CHARACTER_BYTES: Final = 4  # of UTF-8, at most
+
+# In front of a compressed body: its size, which is believed only as far as a record can be that large.
+_SIZE: Final = struct.Struct("<I")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +43,7 @@ class Examples:
     partition, offset
         Where the event stands in the events topic.
     event_id, customer
-        Whose event it is.
+        Whose event it is; empty where that is not needed any more.
     kind
         Type code of the event.
     as_of
@@ -75,22 +89,6 @@ class Examples:
             np.zeros((0, WIDTH), np.float32),
         )
 
-    def take(self, rows: NDArray[np.intp]) -> Examples:
-        """Return the examples at these positions."""
-        picked = rows.tolist()
-        return Examples(
-            self.partition[rows],
-            self.offset[rows],
-            [self.event_id[row] for row in picked],
-            [self.customer[row] for row in picked],
-            self.kind[rows],
-            self.as_of[rows],
-            self.weight[rows],
-            self.segment[rows],
-            self.logit[rows],
-            self.vectors[rows],
-        )
-
     def __getitem__(self, rows: slice) -> Examples:
         return Examples(
             self.partition[rows],
@@ -104,24 +102,6 @@ class Examples:
             self.logit[rows],
             self.vectors[rows],
         )
-
-
-def concatenate(parts: Sequence[Examples]) -> Examples:
-    """Return the examples of all parts, at least one, in their order."""
-    if len(parts) == 1:
-        return parts[0]
-    return Examples(
-        np.concatenate([part.partition for part in parts]),
-        np.concatenate([part.offset for part in parts]),
-        [text for part in parts for text in part.event_id],
-        [text for part in parts for text in part.customer],
-        np.concatenate([part.kind for part in parts]),
-        np.concatenate([part.as_of for part in parts]),
-        np.concatenate([part.weight for part in parts]),
-        np.concatenate([part.segment for part in parts]),
-        np.concatenate([part.logit for part in parts]),
-        np.concatenate([part.vectors for part in parts]),
-    )
 
 
 class ExampleRecord(NamedTuple):
@@ -173,43 +153,62 @@ def decode_examples(raw: bytes, partition: int, features: str) -> ExampleRecord:
     if header.features != features:
         return ExampleRecord(header, None)
     rows = header.rows
-    try:
-        body = memoryview(cramjam.lz4.decompress_block(compressed))
-        at = 0
-
-        def array(dtype: str, width: int = 1) -> NDArray[Any]:
-            nonlocal at
-            values: NDArray[Any] = np.frombuffer(body, dtype, rows * width, at)
-            at += values.nbytes
-            return values
-
-        offset = array("<i8")
-        as_of = array("<i8")
-        logit = array("<f8")
-        vectors = array("<f4", WIDTH).reshape(rows, WIDTH)
-        weight = array("<f4")
-        segment = array("<i2").astype(np.int64)
-        kind = array("u1")
-        texts = texts_from_bytes(body[at:], 2 * rows)
-    except (ValueError, cramjam.DecompressionError) as error:
-        raise SchemaMismatch(
-            f"a record of examples on partition {partition} is damaged ({error}): run `intent learner --start-over`"
-        ) from None
+    body, texts = opened(header, compressed)
+    if not rows:
+        return ExampleRecord(header, Examples.none())
+    columns = np.frombuffer(body, layout(rows))[0]
     return ExampleRecord(
         header,
         Examples(
             np.full(rows, partition, np.int32),
-            offset,
+            columns["offset"],
             texts[:rows],
             texts[rows:],
-            kind,
-            as_of,
-            weight,
-            segment,
-            logit,
-            vectors,
+            columns["kind"],
+            columns["as_of"],
+            columns["weight"],
+            columns["segment"].astype(np.int64),
+            columns["logit"],
+            columns["vector"],
         ),
     )
+
+
+@lru_cache(maxsize=1024)
+def layout(rows: int) -> np.dtype[np.void]:
+    """Return the columns of a body with so many rows, in front of its texts."""
+    columns = [
+        ("offset", "<i8", (rows,)),
+        ("as_of", "<i8", (rows,)),
+        ("logit", "<f8", (rows,)),
+        ("vector", "<f4", (rows, WIDTH)),
+        ("weight", "<f4", (rows,)),
+        ("segment", "<i2", (rows,)),
+        ("kind", "u1", (rows,)),
+    ]
+    return np.dtype(columns)
+
+
+def opened(header: Header, compressed: memoryview) -> tuple[memoryview, list[str]]:
+    """Return the columns (see `layout`) and the texts of a body: event ids, then customers.
+
+    Raises
+    ------
+    SchemaMismatch
+        It is damaged.
+    """
+    rows = header.rows
+    size = _COLUMN_BYTES * rows
+    try:
+        if len(compressed) < _SIZE.size or _SIZE.unpack_from(compressed)[0] > RECORD_BYTES:
+            raise ValueError("no size that a record can have")
+        body = memoryview(cramjam.lz4.decompress_block(compressed))
+        texts = texts_from_bytes(body[size:], 2 * rows)
+        if rows:
+            check_offsets(header, np.frombuffer(body, "<i8", rows))
+    except (ValueError, cramjam.DecompressionError) as error:
+        raise SchemaMismatch(f"a record of the examples topic is damaged ({error}): it is left out") from None
+    return body[:size], texts
 
 
 def _body(examples: Examples, lengths: NDArray[np.uint16]) -> bytes:

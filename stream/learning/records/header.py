@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.exceptions import SchemaMismatch
+from features.watermark import BEGINNING
 
 #: Raise it whenever the meaning of a header or of a body changes.
 SCHEMA_VERSION: Final = 1
@@ -29,6 +30,9 @@ OUTCOMES: Final = b"PIoc"
 
 #: A record, or what is compressed to one. The broker takes 1 MiB (`message.max.bytes`).
 RECORD_BYTES: Final = 900_000
+
+# Offsets and times of a record that can be believed lie below.
+_LIMIT: Final = 2**62
 
 _NAMES: Final = {EXAMPLES: "examples", OUTCOMES: "outcomes"}
 _START: Final = struct.Struct("<4sHI")
@@ -71,34 +75,52 @@ def pack(magic: bytes, header: Header, body: bytes) -> bytes:
     return b"".join((_START.pack(magic, SCHEMA_VERSION, len(head)), head, body))
 
 
-def unpack(magic: bytes, raw: bytes) -> tuple[Header, memoryview]:
+def unpack(magic: bytes, raw: bytes | None) -> tuple[Header, memoryview]:
     """Return a record's header and body.
 
     Raises
     ------
     SchemaMismatch
-        The record is none, or was written by another version of this program.
+        The record is none, is damaged, or was written by another version of this program.
     """
     name = _NAMES[magic]
-    if len(raw) < _START.size or raw[: len(magic)] != magic:
+    if raw is None or len(raw) < _START.size or raw[: len(magic)] != magic:
         raise SchemaMismatch(
-            f"a record of the {name} topic begins with {bytes(raw[:6]).hex() or 'nothing'}: only workers may write "
-            "to it; take another INTENT_TOPIC_PREFIX"
+            f"a record of the {name} topic begins with {bytes((raw or b'')[:6]).hex() or 'nothing'}: only workers may "
+            "write to it; take another INTENT_TOPIC_PREFIX"
         )
     _, version, length = _START.unpack_from(raw)
     if version != SCHEMA_VERSION:
         raise SchemaMismatch(
             f"a record of the {name} topic has schema version {version}, this program reads {SCHEMA_VERSION}: "
-            "run workers and learner of one version, or run `intent learner --start-over`"
+            "run workers and learner of one version"
         )
     body = _START.size + length
+    whole = memoryview(raw)
     try:
-        header = _decoder.decode(memoryview(raw)[_START.size : body])
+        header = _decoder.decode(whole[_START.size : body])
     except msgspec.DecodeError as error:
+        raise SchemaMismatch(f"a record of the {name} topic is damaged ({error}): it is left out") from None
+    if not (
+        0 <= header.start <= header.stop < _LIMIT
+        and BEGINNING <= header.watermark < _LIMIT
+        and 0 <= header.rows <= header.stop - header.start
+        and (not header.closes or header.start <= min(header.closes) <= max(header.closes) < header.stop)
+    ):
         raise SchemaMismatch(
-            f"a record of the {name} topic is damaged ({error}): run `intent learner --start-over`"
-        ) from None
-    return header, memoryview(raw)[body:]
+            f"a record of the {name} topic is damaged (offsets {header.start} to {header.stop}, {header.rows} rows): "
+            "it is left out"
+        )
+    return header, whole[body:]
+
+
+def check_offsets(header: Header, offsets: NDArray[np.int64]) -> None:
+    """Raise `ValueError` unless the source offsets of a record, at least one, rise and lie in its stretch."""
+    first, last = int(offsets[0]), int(offsets[-1])
+    if not header.start <= first <= last < header.stop or (
+        len(offsets) > 1 and not (np.diff(offsets) > 0).all()
+    ):
+        raise ValueError(f"offsets {first} to {last} where it covers {header.start} to {header.stop}")
 
 
 def stretches(

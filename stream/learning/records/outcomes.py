@@ -14,7 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.exceptions import SchemaMismatch
-from stream.learning.records.header import OUTCOMES, RECORD_BYTES, Header, pack, stretches, unpack
+from stream.learning.records.header import (
+    OUTCOMES,
+    RECORD_BYTES,
+    Header,
+    check_offsets,
+    pack,
+    stretches,
+    unpack,
+)
 from stream.learning.records.texts import lengths_of, texts_from_bytes, texts_to_bytes
 
 PURCHASE: Final = 0
@@ -54,13 +62,24 @@ class Outcomes:
         """Return no outcomes."""
         return cls(np.zeros(0, np.uint8), np.zeros(0, np.int64), np.zeros(0, np.int64), [])
 
-    def since(self, offset: int) -> Outcomes:
-        """Return those from a source offset on."""
-        at = int(np.searchsorted(self.offset, offset))
-        return self[at:] if at else self
-
     def __getitem__(self, rows: slice) -> Outcomes:
         return Outcomes(self.kind[rows], self.offset[rows], self.time[rows], self.customer[rows])
+
+
+def joined(parts: Sequence[Outcomes]) -> Outcomes:
+    """Return the outcomes of all parts, at least one, in their order."""
+    if len(parts) == 1:
+        return parts[0]
+    return Outcomes(
+        np.concatenate([part.kind for part in parts]),
+        np.concatenate([part.offset for part in parts]),
+        np.concatenate([part.time for part in parts]),
+        [customer for part in parts for customer in part.customer],
+    )
+
+
+#: Of most records of a live worker.
+NOTHING: Final = Outcomes.none()
 
 
 class OutcomeRecord(NamedTuple):
@@ -87,7 +106,7 @@ def encode_outcomes(
         yield pack(OUTCOMES, own, b"".join(body))
 
 
-def decode_outcomes(raw: bytes) -> OutcomeRecord:
+def decode_outcomes(raw: bytes | None) -> OutcomeRecord:
     """Return what `encode_outcomes` wrote.
 
     Raises
@@ -97,13 +116,15 @@ def decode_outcomes(raw: bytes) -> OutcomeRecord:
     """
     header, body = unpack(OUTCOMES, raw)
     rows = header.rows
+    if not rows and not body:
+        return OutcomeRecord(header, NOTHING)
     try:
         offset = np.frombuffer(body, "<i8", rows)
         time = np.frombuffer(body, "<i8", rows, 8 * rows)
         kind = np.frombuffer(body, "u1", rows, 16 * rows)
         customers = texts_from_bytes(body[17 * rows :], rows)
+        if rows:
+            check_offsets(header, offset)
     except ValueError as error:
-        raise SchemaMismatch(
-            f"a record of outcomes is damaged ({error}): run `intent learner --start-over`"
-        ) from None
+        raise SchemaMismatch(f"a record of the outcomes topic is damaged ({error}): it is left out") from None
     return OutcomeRecord(header, Outcomes(kind, offset, time, customers))

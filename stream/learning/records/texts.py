@@ -7,6 +7,7 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
+from xxhash import xxh3_64_intdigest
 
 
 def lengths_of(texts: Sequence[str]) -> NDArray[np.uint16]:
@@ -20,7 +21,7 @@ def texts_to_bytes(texts: Sequence[str], lengths: NDArray[np.uint16]) -> bytes:
 
 
 def texts_from_bytes(raw: memoryview, count: int) -> list[str]:
-    """Return ``count`` texts that `texts_to_bytes` wrote.
+    """Return ``count`` texts that `texts_to_bytes` wrote; raises `ValueError` unless that is all of ``raw``.
 
     Examples
     --------
@@ -29,5 +30,14 @@ def texts_from_bytes(raw: memoryview, count: int) -> list[str]:
     ['añada', '', '7']
     """
     lengths = np.frombuffer(raw, "<u2", count)
-    text = bytes(raw[lengths.nbytes :]).decode()
-    return [text[start:stop] for start, stop in pairwise(accumulate(lengths.tolist(), initial=0))]
+    text = str(raw[lengths.nbytes :], "utf-8")
+    ends = [*accumulate(lengths.tolist(), initial=0)]
+    if ends[-1] != len(text):
+        raise ValueError(f"{len(text)} characters where there should be {ends[-1]}")
+    return [text[start:stop] for start, stop in pairwise(ends)]
+
+
+def customer_keys(customers: list[str]) -> NDArray[np.uint64]:
+    """Return a 64-bit hash (xxh3) of every customer id, never 0."""
+    keys = np.fromiter(map(xxh3_64_intdigest, map(str.encode, customers)), np.uint64, len(customers))
+    return np.maximum(keys, np.uint64(1))

@@ -13,9 +13,10 @@ from features.watermark import BEGINNING
 from stream.learning.labels.cursors import Progress
 from stream.learning.labels.minibatches import BATCH_EXAMPLES, BATCH_MS
 from stream.learning.labels.waiting import MiniBatch, Waiting
-from stream.learning.records.examples import Examples, decode_examples, encode_examples
+from stream.learning.records.examples import Examples, encode_examples
 from stream.learning.records.header import RECORD_BYTES, Header
-from stream.learning.records.outcomes import ERASURE, PURCHASE, Outcomes, decode_outcomes, encode_outcomes
+from stream.learning.records.outcomes import ERASURE, PURCHASE, Outcomes, encode_outcomes
+from stream.learning.records.rows import read_examples, read_outcomes
 
 MINUTE = 60_000
 HORIZON = 30 * MINUTE
@@ -173,6 +174,19 @@ def waiting(progress: Progress) -> Waiting:
     return Waiting(BUNDLE, horizon_ms=HORIZON, label_start="0", timezone="UTC", progress=progress)
 
 
+def add_records(held: Waiting, kind: int, partition: int, offset: int, raw: list[bytes]) -> None:
+    """Add records of the examples (0) or outcomes (1) topic; ``offset`` is that of the first."""
+    some = list(enumerate(raw, offset))
+    if kind == 0:
+        examples = read_examples(some, BUNDLE, FEATURES)
+        assert not examples.unreadable
+        held.add_examples(partition, examples)
+    else:
+        outcomes = read_outcomes(some)
+        assert not outcomes.unreadable
+        held.add_outcomes(partition, outcomes)
+
+
 class Reader:
     """Reads the two topics in an order that chance decides, as far as they are wanted."""
 
@@ -209,18 +223,19 @@ class Reader:
 
     def _read(self, kind: int, partition: int) -> None:
         offset = self._at[kind][partition]
-        raw = self._topics[kind][partition][offset]
-        if kind == 0:
-            self.waiting.add_examples(partition, offset, decode_examples(raw, partition, FEATURES))
-        else:
-            self.waiting.add_outcomes(partition, offset, decode_outcomes(raw))
-        self._at[kind][partition] += 1
+        count = self._chance.choice((1, 1, 2, 10))
+        add_records(
+            self.waiting, kind, partition, offset, self._topics[kind][partition][offset : offset + count]
+        )
+        self._at[kind][partition] += count
 
 
 def _checked(batch: MiniBatch) -> tuple[Learned, tuple[int, ...]]:
     """Return which examples a mini-batch holds, and their labels; all columns must be the example's own."""
     rows = batch.examples
-    assert rows.event_id == [f"e{offset}" for offset in rows.offset.tolist()]
+    assert rows.kind.tolist() == (rows.offset % 6).tolist()
+    assert rows.segment.tolist() == (rows.offset % 4).tolist()
+    assert rows.logit.tolist() == (rows.offset / 7).tolist()
     assert (rows.vectors == rows.offset.astype(np.float32)[:, None]).all()
     assert (rows.weight == 1 + rows.offset % 3).all()
     places = zip(rows.as_of.tolist(), rows.partition.tolist(), rows.offset.tolist(), strict=True)

@@ -61,9 +61,9 @@ class Scene:
         records = [record(at, b"", partition=partition) for at in range(start, stop)]
         self.buffers.topics[topic].offer(RecordBatch(partition, records, start, stop))
 
-    async def next(self, assignment: int) -> tuple[str, int, list[int]] | None:
+    async def next(self, assignment: int) -> list[tuple[str, int, list[int]]]:
         came = await self.buffers.next(assignment, 0.0)
-        return came and (came[0], came[1].partition, [one.offset for one in came[1].records])
+        return [(topic, batch.partition, [one.offset for one in batch.records]) for topic, batch in came]
 
 
 def play(scenario: Coroutine[Any, Any, None]) -> None:
@@ -92,17 +92,16 @@ def test_what_was_taken_is_not_taken_again_and_a_gap_is_read_again() -> None:
         await scene.buffers.begin(BEGINNING | {(EXAMPLES, 0): 40})
         assert scene.logs[EXAMPLES].seeks == [(0, 40), (1, 5)]
         scene.offer(EXAMPLES, 38, 43)
-        assert await scene.next(assignment) == (EXAMPLES, 0, [40, 41, 42])
+        assert await scene.next(assignment) == [(EXAMPLES, 0, [40, 41, 42])]
         scene.offer(EXAMPLES, 40, 43)
-        assert await scene.next(assignment) is None, "all of it was taken"
+        assert await scene.next(assignment) == [], "all of it was taken"
         scene.offer(EXAMPLES, 50, 52)
-        assert await scene.next(assignment) is None, "something is missing"
+        assert await scene.next(assignment) == [], "something is missing"
         assert scene.logs[EXAMPLES].seeks[-1] == (0, 43)
         scene.offer(EXAMPLES, 43, 45)
         scene.offer(EXAMPLES, 45, 46)
-        assert await scene.next(assignment) == (EXAMPLES, 0, [43, 44, 45])
         scene.offer(OUTCOMES, 5, 6, partition=1)
-        assert await scene.next(assignment) == (OUTCOMES, 1, [5])
+        assert await scene.next(assignment) == [(EXAMPLES, 0, [43, 44, 45]), (OUTCOMES, 1, [5])]
 
     play(scenario())
 
@@ -117,7 +116,7 @@ def test_a_rebalance_drops_what_came_before_it() -> None:
         scene.offer(EXAMPLES, 5, 7)
         assert not scene.buffers.topics[EXAMPLES].wants(0), "one batch at a time"
         await scene.buffers.topics[EXAMPLES].release()
-        assert await scene.next(assignment) is None
+        assert await scene.next(assignment) == []
         assert not scene.buffers.current(assignment)
         assert not scene.buffers.topics[EXAMPLES].wants(0)
 

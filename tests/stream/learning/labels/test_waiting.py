@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from stream.learning.labels.cursors import Progress
 from stream.learning.labels.minibatches import batch_cuts
-from stream.learning.records.examples import decode_examples
 from stream.learning.records.header import Header
-from stream.learning.records.outcomes import Outcomes, decode_outcomes, encode_outcomes
+from stream.learning.records.outcomes import Outcomes, encode_outcomes
 from tests.stream.learning.histories import (
     BUNDLE,
     FEATURES,
@@ -24,6 +23,7 @@ from tests.stream.learning.histories import (
     Happening,
     Reader,
     Source,
+    add_records,
     records,
     sources,
     truth,
@@ -83,13 +83,12 @@ def test_a_restart_at_any_point_changes_nothing(
 def test_nothing_is_labelled_before_the_watermark_has_passed_the_horizon() -> None:
     made = [Source(0, [Happening(0, "example", "a", 0, 0)])]
     held = waiting(Progress.beginning(1))
-    for raw in records(made[0], 0, 1)[0]:
-        held.add_examples(0, 0, decode_examples(raw, 0, FEATURES))
+    add_records(held, 0, 0, 0, records(made[0], 0, 1)[0])
 
     def told(at: int, watermark: int) -> int:
         header = Header(1, 1, watermark, (), 0, BUNDLE, FEATURES)
         [raw] = encode_outcomes(header, Outcomes.none(), watermark)
-        held.add_outcomes(0, at, decode_outcomes(raw))
+        add_records(held, 1, 0, at, [raw])
         header = msgspec.structs.replace(header, watermark=HORIZON)
         return sum(len(batch.labels) for batch in held.release())
 
@@ -119,7 +118,7 @@ def test_other_bundles_examples_are_dropped_and_counted() -> None:
     held = waiting(Progress.beginning(1))
     for at, (low, high, bundle) in enumerate([(0, 2, BUNDLE), (2, 4, "another"), (4, 6, BUNDLE)]):
         [raw] = records(source, low, high, bundle=bundle)[0]
-        held.add_examples(0, at, decode_examples(raw, 0, FEATURES))
+        add_records(held, 0, 0, at, [raw])
     assert (held.waiting, held.dropped["foreign"]) == (4, 2)
 
 
@@ -136,8 +135,8 @@ def test_examples_whose_outcomes_nobody_wrote_are_not_learned() -> None:
     learned = []
     for at, (low, high) in enumerate([(0, 1), (2, 5)]):  # the event at offset 1 was scored without learning
         examples, outcomes = records(source, low, high)
-        held.add_examples(0, at, decode_examples(examples[0], 0, FEATURES))
-        held.add_outcomes(0, at, decode_outcomes(outcomes[0]))
+        add_records(held, 0, 0, at, examples)
+        add_records(held, 1, 0, at, outcomes)
         learned += [offset for batch in held.release() for offset in batch.examples.offset.tolist()]
     assert learned == [2, 3]
     assert held.dropped["cancelled"] == 1
