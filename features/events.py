@@ -120,6 +120,7 @@ class Reason(StrEnum):
     WRONG_PARTITION = "wrong_partition"
     FUTURE = "future"
     LATE = "late"
+    POISON = "poison"
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,6 +166,11 @@ class Ownership:
             self.refused.set()
 
     @property
+    def parked(self) -> list[int]:
+        """The partitions that are parked."""
+        return [partition for partition, owner in self._owners.items() if owner.parking]
+
+    @property
     def ready(self) -> bool:
         """Whether the group has assigned partitions to this worker, and each of them gets on."""
         return self._joined and self.refusal is None and not self.trouble
@@ -177,6 +182,9 @@ class Ownership:
             return str(self.refusal)
         if not self._joined:
             return "waiting for the consumer group to assign partitions"
+        if parked := self.parked:
+            more = f" (partitions {', '.join(map(str, parked))} are parked)" if len(parked) > 1 else ""
+            return self._owners[parked[0]].parking.trouble + more
         for owner in self._owners.values():
             if owner.trouble:
                 return owner.trouble

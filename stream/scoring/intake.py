@@ -48,9 +48,17 @@ def read_batches(
     arrival = _arrivals(records)
     keys = [record.key for record in records]
     values = [record.value for record in records]
+    poison = {int(at): part.poison for at, part in zip(bounds[:-1], parts, strict=True) if part.poison}
+    for i in poison:
+        keys[i] = values[i] = b""  # nobody looks at them
 
     decoded = decode_many(values)
     events, at, rejections = decoded.events, decoded.indices, decoded.rejections
+    if poison:
+        rejections = [
+            Rejection(one.index, Reason.POISON, poison[one.index]) if one.index in poison else one
+            for one in rejections
+        ]
     closes = [i for i, key in enumerate(keys) if key is None and is_close(records[i])] if None in keys else []
     if closes:
         rejections = [rejection for rejection in rejections if rejection.index not in closes]
