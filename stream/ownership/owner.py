@@ -118,7 +118,7 @@ class PartitionOwner:
         self._bisection = Bisection(f"partition {partition} of {config.topic}")
         self._trial: RecordBatch | None = None  # what the job works on
         self._failures = 0
-        self._hindrance: KafkaError | None = None
+        self._hindrance: Exception | None = None
         self._append_time = NO_WATERMARK  # of the newest record that was saved
         self._cursor = 0
         self._swept_at = time.monotonic()
@@ -138,7 +138,7 @@ class PartitionOwner:
         self._backlog.put(batch)
         self._arrived.set()
 
-    def hinder(self, error: KafkaError) -> None:
+    def hinder(self, error: Exception) -> None:
         """Take note that Kafka does not hand over records of the partition."""
         self._hindrance = error
         self._arrived.set()
@@ -335,7 +335,7 @@ class PartitionOwner:
         self._failures += 1
         if self._failures in (1, 10) or self._failures % 100 == 0:
             logger.warning("partition %s of %s: %s", self.partition, self._config.topic, error)
-        self._in_doubt = True
+        self._in_doubt, self._trial = True, None
         times = self._failures if times is None else max(times, 1)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), PAUSES[min(times, len(PAUSES)) - 1])

@@ -159,6 +159,12 @@ class Ownership:
             partition: owner.record.next_offset for partition, owner in self._owners.items() if owner.record
         }
 
+    def hinder(self, error: Exception, partition: int | None = None) -> None:
+        """Park a partition, or all of them, because Kafka does not hand its records over."""
+        for owner in self._owners.values():
+            if partition in (None, owner.partition):
+                owner.hinder(error)
+
     def refuse(self, error: IntentError) -> None:
         """End the worker because of ``error``."""
         if self.refusal is None:

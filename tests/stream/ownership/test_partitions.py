@@ -10,7 +10,7 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 
 from features.exceptions import IntentError, SchemaMismatch
-from features.store.customer_store import NO_WATERMARK, PartitionRecord
+from features.store.customer_store import NO_WATERMARK, Loaded, PartitionRecord
 from stream.exceptions import OffsetOutsideLog, PartitionsChanged, StoreLost
 from stream.kafka.batches import RecordBatch
 from stream.ownership import owner, poison
@@ -419,6 +419,31 @@ def test_expired_states_are_swept_by_their_owner(monkeypatch: pytest.MonkeyPatch
             await until(lambda: worker.store.customers(0) == ["new"])
             await until(lambda: worker.done)
             assert worker.store.counted(0)["new"][0] == 55
+
+    run(scenario)
+
+
+def test_no_watermark_ahead_of_the_brokers_clock_expires_anybody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(owner, "SWEEP_SECONDS", 0.0)
+
+    async def scenario() -> None:
+        log = FakeLog({0: [record(0, offset, "old" if offset < 5 else "new") for offset in range(60)]})
+        store = ScriptedStore()
+        async with Worker(log, store, state_ttl_ms=20) as worker:
+            inner = worker.job.score
+
+            def from_the_future(read: Read, loaded: Sequence[Loaded]) -> Counted:
+                counted = inner(read, loaded)
+                return counted._replace(changes=[one._replace(watermark=10**12) for one in counted.changes])
+
+            worker.job.score = from_the_future  # type: ignore[method-assign]
+            await until(lambda: worker.done)
+            await asyncio.sleep(0.1)  # several looks round
+            assert store.customers(0) == ["new", "old"]
+        async with Worker(log, store, state_ttl_ms=20) as another:
+            await until(lambda: another.ownership.ready)
+            await asyncio.sleep(0.1)
+            assert store.customers(0) == ["new", "old"]
 
     run(scenario)
 
