@@ -325,7 +325,8 @@ class PartitionOwner:
         """Look for the record at which the job failed."""
         trial, self._trial = self._trial, None
         if trial is None or not self._bisection.failed(trial, error, self._config.rounds.scored):
-            await self._park(error)
+            alone = trial is not None and len(trial.records) == 1
+            await self._park(error, trial.stop if trial is not None and alone else None)
         else:
             await self._pause(error, self._bisection.failures)
 
@@ -340,10 +341,10 @@ class PartitionOwner:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), PAUSES[min(times, len(PAUSES)) - 1])
 
-    async def _park(self, error: Exception) -> None:
+    async def _park(self, error: Exception, behind: int | None = None) -> None:
         """Leave the partition alone for a while, unless somebody else claims it meanwhile."""
         self.fetching, self._in_doubt, self._trial = False, True, None
-        seconds = self.parking.park(error, None if self.record is None else self.record.next_offset)
+        seconds = self.parking.park(error, None if self.record is None else self.record.next_offset, behind)
         self.trouble = self.parking.trouble
         ends = time.monotonic() + seconds
         while (left := ends - time.monotonic()) > 0 and not self._stopping.is_set():

@@ -39,21 +39,23 @@ class Parking:
     def __bool__(self) -> bool:
         return bool(self.trouble)
 
-    def park(self, error: Exception, offset: int | None) -> float:
+    def park(self, error: Exception, offset: int | None, behind: int | None = None) -> float:
         """Park the partition, or leave it parked; return for how many seconds.
 
         Parameters
         ----------
         offset
             What it is to read next, ``None`` where it could not be claimed.
+        behind
+            The offset behind the one record that is to blame, where that is known.
         """
         now = time.monotonic()
         what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         ways = "it is tried again, once a minute in the end"
-        if offset is not None:
+        if behind is not None:
             ways += (
-                f"; if nothing else helps, `intent partition skip {self._partition} --to {offset + 1} "
-                "--reason TEXT` leaves the record there out"
+                f"; if nothing else helps, `intent partition skip {self._partition} --to {behind} --reason TEXT` "
+                "leaves the record there out"
             )
         first = not self.trouble
         self.trouble = (

@@ -208,7 +208,7 @@ def test_the_log_says_once_that_a_partition_is_parked(caplog: pytest.LogCaptureF
     told = [one.getMessage() for one in caplog.records if one.name == "stream.ownership.parking"]
     assert len(told) == 2
     assert "is parked at offset 0" in told[0]
-    assert "`intent partition skip 0 --to 1 --reason TEXT`" in told[0]
+    assert "intent partition skip" not in told[0], "no record is to blame"
     assert "goes on" in told[1]
 
 
