@@ -387,16 +387,22 @@ def test_a_release_finishes_the_batch_under_way_and_drops_one_that_takes_too_lon
 ) -> None:
     async def scenario() -> None:
         worker = Worker(log_of(), ScriptedStore())
-        started, inner = asyncio.Event(), worker.job.publish
+        started, stopped, inner = asyncio.Event(), asyncio.Event(), worker.job.publish
 
         async def slow(counted: Counted) -> None:
             started.set()
-            await asyncio.sleep(0.1)
+            try:
+                await asyncio.sleep(0.1)
+            except asyncio.CancelledError:
+                stopped.set()
+                raise
 
         worker.job.publish = slow  # type: ignore[method-assign]
         async with worker:
             await started.wait()
             await worker.ownership.release(limit)
+            if not finished:
+                await asyncio.wait_for(stopped.wait(), 5)  # nobody waits for what it would publish
             at = worker.ownership.progress()[0]
             assert (at > 0) == finished
             stored = worker.store.record(0)
