@@ -11,7 +11,6 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
-from contextlib import aclosing
 from typing import Final, NamedTuple
 
 from features.exceptions import IntentError, StoreConflict
@@ -57,11 +56,10 @@ async def append_time_before(settings: Settings, partition: int, offset: int) ->
         while offset > begin:
             start = max(begin, offset - back)
             times: list[int] = []
-            async with aclosing(reader.read({**reader.ends, partition: start})) as batches:
-                async for _, records in batches:
-                    times += [record.timestamp for record in records if record.offset < offset]
-                    if records[-1].offset >= offset:
-                        break
+            async for _, records in reader.read({**reader.ends, partition: start}):
+                times += [record.timestamp for record in records if record.offset < offset]
+                if records[-1].offset >= offset:
+                    break
             if times:
                 return times[-1]
             if start == begin:
