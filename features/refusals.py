@@ -30,6 +30,8 @@ class Reason(StrEnum):
     # Not of events, but of the topics between worker and learner:
     BAD_EXAMPLE = "bad_example"
     BAD_OUTCOME = "bad_outcome"
+    # Of no value: the scorer raises on it.
+    POISON = "poison"
 
 
 #: Reasons of letters that are no events: they can be looked at, not sent again.

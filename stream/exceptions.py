@@ -11,8 +11,7 @@
     └── OwnershipError        a partition cannot go on until a person has acted
         ├── StoreLost           the store has no record, but Kafka has a commit
         ├── OffsetOutsideLog    the recorded offset is not in the topic
-        ├── PartitionsChanged   the topic has another partition count than the states
-        └── JobFailed           the job raises again and again
+        └── PartitionsChanged   the topic has another partition count than the states
 
 Every message says what was wrong, with which value, and what to do; the command line prints it as one line.
 """
@@ -69,7 +68,3 @@ class OffsetOutsideLog(OwnershipError):
 
 class PartitionsChanged(OwnershipError):
     """The topic has another partition count than when the states were written."""
-
-
-class JobFailed(OwnershipError):
-    """The job raises on the same records again and again."""

@@ -5,10 +5,20 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Sequence
+from itertools import accumulate, takewhile
 from operator import attrgetter
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 _offset = attrgetter("offset")
+_key, _value, _headers = attrgetter("key"), attrgetter("value"), attrgetter("headers")
+
+# Bytes of keys, values and headers that wait for an owner, and that it takes at once, at most: ten times what a
+# full batch of usual events has. Together with one fetch (1 MiB as the broker sends it) it bounds the memory of a
+# partition, whatever its records are.
+BACKLOG_BYTES: Final = 8 << 20
+
+# What a header costs besides its name and its value, as Python objects.
+_HEADER_BYTES: Final = 150
 
 
 class Record(Protocol):
@@ -37,12 +47,16 @@ class RecordBatch(NamedTuple):
         The fetch position before the first record.
     stop
         The fetch position after the last record: where the next batch starts.
+    poison
+        Why the one record of the batch is to be rejected unread: a job has failed on it again and again. Empty as
+        a rule.
     """
 
     partition: int
     records: Sequence[Record]
     start: int
     stop: int
+    poison: str = ""
 
     def since(self, offset: int) -> RecordBatch:
         """Return the part of the batch from ``offset`` on."""
@@ -52,6 +66,22 @@ class RecordBatch(NamedTuple):
             records=self.records[bisect_left(self.records, offset, key=_offset) :], start=offset
         )
 
+    def until(self, offset: int) -> RecordBatch:
+        """Return the part of the batch below ``offset``."""
+        if offset >= self.stop:
+            return self
+        return self._replace(
+            records=self.records[: bisect_left(self.records, offset, key=_offset)], stop=offset
+        )
+
+
+def bytes_of(records: Sequence[Record]) -> int:
+    """Return how many bytes the keys, values and headers of records take, about."""
+    size = sum(map(len, filter(None, map(_key, records)))) + sum(map(len, filter(None, map(_value, records))))
+    for headers in filter(None, map(_headers, records)):
+        size += sum(len(name) + len(value or b"") + _HEADER_BYTES for name, value in headers)
+    return size
+
 
 class Backlog:
     """Batches of one partition that wait for its owner, oldest first.
@@ -60,30 +90,46 @@ class Backlog:
     ----------
     batch_max
         Records that the owner takes at once, at most.
+    bytes_max
+        Bytes that it takes at once, at most, unless one record alone has more.
 
     Attributes
     ----------
-    records
-        How many records wait.
+    records, bytes
+        How many records wait, and how many bytes they have.
     """
 
-    def __init__(self, batch_max: int) -> None:
+    def __init__(self, batch_max: int, bytes_max: int = BACKLOG_BYTES) -> None:
         self._batch_max = batch_max
+        self._bytes_max = bytes_max
         self._waiting: deque[RecordBatch] = deque()
+        self._sizes: deque[int] = deque()  # of those that wait
         self.records = 0
+        self.bytes = 0
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
+    @property
+    def full(self) -> bool:
+        """Whether as much waits as the owner takes at once. May be asked from any thread."""
+        return self.records >= self._batch_max or self.bytes >= self._bytes_max
+
     def put(self, batch: RecordBatch) -> None:
         """Add a batch at the end."""
         self._waiting.append(batch)
-        self.records += len(batch.records)
+        self._sizes.append(self._count(batch))
+
+    def put_back(self, batch: RecordBatch) -> None:
+        """Add a batch at the beginning."""
+        self._waiting.appendleft(batch)
+        self._sizes.appendleft(self._count(batch))
 
     def clear(self) -> None:
         """Forget what waits."""
         self._waiting.clear()
-        self.records = 0
+        self._sizes.clear()
+        self.records = self.bytes = 0
 
     def take(self, expected: int) -> RecordBatch | None:
         """Return up to ``batch_max`` records from ``expected`` on, merged from the batches that wait.
@@ -95,21 +141,40 @@ class Backlog:
             self._pop()
         if not self._waiting:
             return None
+        waited = self.bytes
         first = self._pop().since(expected)
         records, stop = list(first.records), first.stop
-        while self._waiting and self._waiting[0].start == stop and len(records) < self._batch_max:
+        while (
+            self._waiting
+            and self._waiting[0].start == stop
+            and len(records) < self._batch_max
+            and waited - self.bytes < self._bytes_max
+        ):
             following = self._pop()
             records += following.records
             stop = following.stop
-        if len(records) > self._batch_max:
-            cut = records[self._batch_max - 1].offset + 1
-            rest = RecordBatch(first.partition, records[self._batch_max :], cut, stop)
-            self._waiting.appendleft(rest)
-            self.records += len(rest.records)
-            records, stop = records[: self._batch_max], cut
+        room = self._batch_max
+        if waited - self.bytes > self._bytes_max:
+            room = min(room, self._fitting(records))
+        if len(records) > room:
+            cut = records[room - 1].offset + 1
+            self.put_back(RecordBatch(first.partition, records[room:], cut, stop))
+            records, stop = records[:room], cut
         return RecordBatch(first.partition, records, first.start, stop)
+
+    def _fitting(self, records: Sequence[Record]) -> int:
+        """Return how many of the records are within the bytes; one always is."""
+        sizes = accumulate(bytes_of([record]) for record in records)
+        return max(1, sum(1 for _ in takewhile(lambda size: size <= self._bytes_max, sizes)))
+
+    def _count(self, batch: RecordBatch) -> int:
+        size = bytes_of(batch.records)
+        self.records += len(batch.records)
+        self.bytes += size
+        return size
 
     def _pop(self) -> RecordBatch:
         batch = self._waiting.popleft()
         self.records -= len(batch.records)
+        self.bytes -= self._sizes.popleft()
         return batch

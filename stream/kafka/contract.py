@@ -105,6 +105,10 @@ class Owning(Protocol):
         """Return by partition the offset that Kafka may commit."""
         ...
 
+    def hinder(self, error: Exception, partition: int | None = None) -> None:
+        """Take note that Kafka does not hand over the records of a partition, or of any."""
+        ...
+
     def refuse(self, error: IntentError) -> None:
         """End the process because of ``error``."""
         ...

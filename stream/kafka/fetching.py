@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 import aiokafka
 from aiokafka.consumer.fetcher import FetchError
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
-from aiokafka.errors import ConsumerStoppedError, CorruptRecordException, KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import (
+    ConsumerStoppedError,
+    CorruptRecordException,
+    KafkaError,
+    OffsetOutOfRangeError,
+    TopicAuthorizationFailedError,
+)
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, server_list
 from faust.types import TP
@@ -119,6 +125,10 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
                 )
             )
         except KafkaError as error:
+            if isinstance(error, TopicAuthorizationFailedError) and error.args[0] in self.consumer.owners:
+                self.consumer.hinder(error.args[0], error)
+                await asyncio.sleep(ERROR_PAUSE_SECONDS)
+                return {}
             logger.warning("fetching from %s: %r", self.consumer.topics, error)
             if not error.retriable:
                 self.consumer.refuse(
@@ -263,6 +273,10 @@ async def _committed(consumer: aiokafka.AIOKafkaConsumer, tp: TopicPartition) ->
 
 async def _seek(consumer: aiokafka.AIOKafkaConsumer, tp: TopicPartition, offset: int) -> None:
     consumer.seek(tp, offset)
+    fetcher = consumer._fetcher
+    if isinstance(fetcher._records.get(tp), FetchError):  # of before, while nobody wanted records
+        del fetcher._records[tp]
+        fetcher._notify(fetcher._wait_consume_future)
 
 
 class TopicLog:

@@ -139,6 +139,10 @@ class BatchConsumer(Consumer):
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Do nothing: lag and readiness are `Ownership`'s."""
 
+    def hinder(self, topic: str, error: Exception) -> None:
+        """Have a topic's owner know that Kafka does not hand over its records. May be called from any thread."""
+        self.loop.call_soon_threadsafe(self.owners[topic].hinder, error)
+
     def refuse(self, error: IntentError) -> None:
         """End the worker because of ``error``. May be called from any thread."""
         self.loop.call_soon_threadsafe(next(iter(self.owners.values())).refuse, error)

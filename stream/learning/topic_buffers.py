@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from features.exceptions import IntentError
-from stream.exceptions import OffsetOutsideLog
+from stream.exceptions import BrokerError, OffsetOutsideLog
 from stream.kafka.batches import RecordBatch
 from stream.kafka.contract import Log
 from stream.learning.learning import Source
@@ -203,6 +203,10 @@ class TopicBuffer:
     def progress(self) -> dict[int, int]:
         """Return the offsets that Kafka may commit, for lag tools."""
         return self.saved
+
+    def hinder(self, error: Exception, partition: int | None = None) -> None:
+        """End the learner: without records it does nothing."""
+        self.refuse(BrokerError(f"Kafka does not let this learner read {self._topic}: {error!r}"))
 
     def refuse(self, error: IntentError) -> None:
         """End the learner because of ``error``."""

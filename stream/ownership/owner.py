@@ -11,6 +11,18 @@ After a save that failed or was not answered the record is read again: the new o
 token with a lower offset = the store lost its last moments, so the cache is dropped and the reading starts
 again from there; another token = *fenced*, the batch is dropped and the partition given up; no record = claimed
 again, or refused.
+
+What becomes of an exception:
+
+- *an outage* (the store or Kafka does not answer, a retriable error of Kafka, an operating system out of something):
+  waited out, however long. Never the fault of a record.
+- *the job failed* on a batch, or Kafka refused what came of it for what it holds: the batch is halved until one record
+  fails alone, which becomes a dead letter (`stream.ownership.poison`).
+- *anything else* that no repetition mends (Kafka does not allow it; even the letter cannot be written; ten records in
+  a row fail and nothing else is scored): the partition is parked (`stream.ownership.parking`), the others go on.
+- *an `IntentError`* ends the worker: it says that states and log, or states and program, do not belong together
+  (`StoreLost`, `PartitionsChanged`, `OffsetOutsideLog`, `SchemaMismatch`). It concerns more than a partition, going on
+  could make it worse, and a person has to choose.
 """
 
 from __future__ import annotations
@@ -26,11 +38,13 @@ from aiokafka.errors import IllegalStateError, KafkaError, KafkaTimeoutError
 
 from features.exceptions import IntentError, StoreConflict, StoreError
 from features.store.customer_store import NO_WATERMARK, CustomerStore, PartitionRecord
-from stream.exceptions import JobFailed, OffsetOutsideLog, PartitionsChanged, StoreLost
+from stream.exceptions import OffsetOutsideLog, PartitionsChanged, StoreLost
 from stream.kafka.batches import Backlog, RecordBatch
 from stream.kafka.contract import Bounds, Log
 from stream.ownership.cache import StateCache
+from stream.ownership.parking import Parking
 from stream.ownership.partition_batch import PartitionBatch
+from stream.ownership.poison import Bisection, concerns_a_record
 from stream.ownership.rounds import Rounds
 
 logger = logging.getLogger(__name__)
@@ -43,9 +57,6 @@ IDLE_SECONDS: Final = 5.0
 # Pauses after the first, second, ... failure in a row. The last stands for all that follow: an outage of
 # Redis or Kafka may last for hours, and ends within this much of their return.
 PAUSES: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
-
-# A job that raises this often in a row on the same records will not mend by itself. Outages are not counted.
-JOB_TRIES: Final = 5
 
 # One step of the sweep looks at this many keys (1-2 ms of Redis), at most this often per partition.
 SWEEP_KEYS: Final = 500
@@ -87,6 +98,8 @@ class PartitionOwner:
         The last record that is known to be stored; ``None`` until the partition is claimed.
     trouble
         Why the owner does not get on at the moment; empty when all is well.
+    parking
+        Whether the partition is parked.
     """
 
     def __init__(self, partition: int, config: OwnerConfig) -> None:
@@ -94,6 +107,7 @@ class PartitionOwner:
         self.record: PartitionRecord | None = None
         self.trouble = ""
         self.fetching = False
+        self.parking = Parking(partition, config.topic)
         self._config = config
         self._backlog = Backlog(config.batch_max)
         self._cache = StateCache(config.cache_customers)
@@ -101,15 +115,18 @@ class PartitionOwner:
         self._stopping = asyncio.Event()
         self._latest: PartitionBatch | None = None  # under way, or the last one, whose outcome may be unknown
         self._in_doubt = False
+        self._bisection = Bisection(f"partition {partition} of {config.topic}")
+        self._trial: RecordBatch | None = None  # what the job works on
         self._failures = 0
-        self._job_failures = 0
+        self._hindrance: Exception | None = None
+        self._append_time = NO_WATERMARK  # of the newest record that was saved
         self._cursor = 0
         self._swept_at = time.monotonic()
 
     @property
     def wants(self) -> bool:
         """Whether there is room for more records. May be asked from any thread."""
-        return self.fetching and self._backlog.records < self._config.batch_max
+        return self.fetching and not self._backlog.full
 
     @property
     def watermark(self) -> int:
@@ -119,6 +136,11 @@ class PartitionOwner:
     def offer(self, batch: RecordBatch) -> None:
         """Take a batch that was fetched."""
         self._backlog.put(batch)
+        self._arrived.set()
+
+    def hinder(self, error: Exception) -> None:
+        """Take note that Kafka does not hand over records of the partition."""
+        self._hindrance = error
         self._arrived.set()
 
     def stop(self) -> None:
@@ -147,15 +169,19 @@ class PartitionOwner:
                     await self._settle(self.record)
                 else:
                     await self._advance(self.record)
-            except (StoreError, IllegalStateError, KafkaTimeoutError, OSError) as error:
-                await self._pause(error, counts=False)
+            except (StoreError, IllegalStateError, KafkaTimeoutError, OSError, MemoryError) as error:
+                await self._pause(error)
             except (Fenced, IntentError):
                 raise
             except KafkaError as error:
-                await self._pause(error, counts=not error.retriable)
+                if error.retriable:
+                    await self._pause(error)
+                elif concerns_a_record(error):
+                    await self._suspect(error)
+                else:
+                    await self._park(error)
             except Exception as error:
-                logger.exception("partition %s of %s: the job failed", self.partition, self._config.topic)
-                await self._pause(error, counts=True)
+                await self._suspect(error)
 
     async def _claim(self) -> None:
         store, log = self._config.store, self._config.log
@@ -185,12 +211,19 @@ class PartitionOwner:
         batch = await self._next(record.next_offset)
         if batch is None:
             return
-        self._latest = part = PartitionBatch(batch, record, self._cache)
+        self._trial = trial = self._bisection.trial(batch)
+        if trial.stop < batch.stop:
+            self._backlog.put_back(batch.since(trial.stop))
+        self._latest = part = PartitionBatch(trial, record, self._cache)
         self._in_doubt = True
         if not await self._config.rounds.take(part):
             return
-        self.record, self._in_doubt = part.intended, False
-        self._failures, self._job_failures, self.trouble = 0, 0, ""
+        self.record, self._in_doubt, self._trial = part.intended, False, None
+        self._failures, self.trouble = 0, ""
+        self._bisection.passed(trial)
+        self.parking.leave()
+        if trial.records:
+            self._append_time = max(self._append_time, trial.records[-1].timestamp)
         await self._sweep()
 
     async def _next(self, expected: int) -> RecordBatch | None:
@@ -204,6 +237,9 @@ class PartitionOwner:
                     await self._arrived.wait()
             except TimeoutError:
                 await self._look_round(expected)
+            if self._hindrance is not None:
+                error, self._hindrance = self._hindrance, None
+                raise error
             return None
         if batch.start > expected:
             logger.warning(
@@ -229,6 +265,8 @@ class PartitionOwner:
         )
         await self._sweep()
         self._failures, self.trouble = 0, ""
+        if self._config.log.end(self.partition) == expected:  # nothing is left that could fail
+            self.parking.leave()
 
     async def _settle(self, record: PartitionRecord) -> None:
         """Find out what is stored after a save, or a job, that did not come to its end."""
@@ -261,9 +299,16 @@ class PartitionOwner:
         self._config.log.wake()
 
     async def _sweep(self) -> None:
-        """Delete some states that the watermark proves expired, now and then."""
+        """Delete some states that the watermark proves expired, now and then.
+
+        A watermark proves nothing while it lies ahead of the broker's clock, that is of the append time of the newest
+        record that this owner has saved: events of the future would expire everybody. Before its first record, an
+        owner does not sweep. States are the same whether they are swept or not: an expired one counts as empty.
+        """
         ttl, record = self._config.state_ttl_ms, self.record
         if ttl is None or record is None or record.watermark == NO_WATERMARK or self._in_doubt:
+            return
+        if record.watermark > self._append_time:
             return
         if time.monotonic() - self._swept_at >= SWEEP_SECONDS:
             self._swept_at = time.monotonic()
@@ -276,22 +321,44 @@ class PartitionOwner:
                 SWEEP_KEYS,
             )
 
-    async def _pause(self, error: Exception, *, counts: bool) -> None:
+    async def _suspect(self, error: Exception) -> None:
+        """Look for the record at which the job failed."""
+        trial, self._trial = self._trial, None
+        if trial is None or not self._bisection.failed(trial, error, self._config.rounds.scored):
+            alone = trial is not None and len(trial.records) == 1
+            await self._park(error, trial.stop if trial is not None and alone else None)
+        else:
+            await self._pause(error, self._bisection.failures)
+
+    async def _pause(self, error: Exception, times: int | None = None) -> None:
+        """Wait before the next try, longer after each of the failures in a row, or as after so many ``times``."""
         self.trouble = f"partition {self.partition}: {error}"
         self._failures += 1
-        self._job_failures += counts
-        if counts and self._job_failures >= JOB_TRIES:
-            at = "" if self.record is None else f" from offset {self.record.next_offset} on"
-            raise JobFailed(
-                f"partition {self.partition} of {self._config.topic}{at} failed {self._job_failures} times, "
-                f"last with {type(error).__name__}: {error}; the log above has the details"
-            ) from error
         if self._failures in (1, 10) or self._failures % 100 == 0:
             logger.warning("partition %s of %s: %s", self.partition, self._config.topic, error)
-        self._in_doubt = True
-        delay = PAUSES[min(self._failures, len(PAUSES)) - 1]
+        self._in_doubt, self._trial = True, None
+        times = self._failures if times is None else max(times, 1)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), delay)
+            await asyncio.wait_for(self._stopping.wait(), PAUSES[min(times, len(PAUSES)) - 1])
+
+    async def _park(self, error: Exception, behind: int | None = None) -> None:
+        """Leave the partition alone for a while, unless somebody else claims it meanwhile."""
+        self.fetching, self._in_doubt, self._trial = False, True, None
+        seconds = self.parking.park(error, None if self.record is None else self.record.next_offset, behind)
+        self.trouble = self.parking.trouble
+        ends = time.monotonic() + seconds
+        while (left := ends - time.monotonic()) > 0 and not self._stopping.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), min(left, IDLE_SECONDS))
+            if self.record is not None and not await self._stands(self.record):
+                return
+
+    async def _stands(self, record: PartitionRecord) -> bool:
+        """Whether the stored record is still this one, as far as the store answers."""
+        try:
+            return await self._config.rounds.call(self._config.store.record, self.partition) == record
+        except StoreError:
+            return True
 
     def _unclaimed(self, committed: int | None, bounds: Bounds) -> PartitionRecord:
         if committed is not None and not self._config.rebuild:

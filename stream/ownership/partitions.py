@@ -159,11 +159,22 @@ class Ownership:
             partition: owner.record.next_offset for partition, owner in self._owners.items() if owner.record
         }
 
+    def hinder(self, error: Exception, partition: int | None = None) -> None:
+        """Park a partition, or all of them, because Kafka does not hand its records over."""
+        for owner in self._owners.values():
+            if partition in (None, owner.partition):
+                owner.hinder(error)
+
     def refuse(self, error: IntentError) -> None:
         """End the worker because of ``error``."""
         if self.refusal is None:
             self.refusal = error
             self.refused.set()
+
+    @property
+    def parked(self) -> list[int]:
+        """The partitions that are parked."""
+        return [partition for partition, owner in self._owners.items() if owner.parking]
 
     @property
     def ready(self) -> bool:
@@ -177,6 +188,9 @@ class Ownership:
             return str(self.refusal)
         if not self._joined:
             return "waiting for the consumer group to assign partitions"
+        if parked := self.parked:
+            more = f" (partitions {', '.join(map(str, parked))} are parked)" if len(parked) > 1 else ""
+            return self._owners[parked[0]].parking.trouble + more
         for owner in self._owners.values():
             if owner.trouble:
                 return owner.trouble

@@ -9,6 +9,7 @@ high rate a round is one full batch.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
@@ -21,6 +22,8 @@ from features.state import States
 from features.store.customer_store import CustomerStore, Loaded, LoadRequest, Save
 from stream.ownership.job import Job
 from stream.ownership.partition_batch import PartitionBatch
+
+logger = logging.getLogger(__name__)
 
 # A round may begin beside another if it holds at least this part of a full one.
 _LARGE: Final = 4
@@ -43,6 +46,11 @@ class Rounds:
     at_once
         Rounds under way at the same time, at most: while some wait for the broker or the store, another computes.
         Small ones follow each other, since two would cost twice as much and answer no sooner.
+
+    Attributes
+    ----------
+    scored
+        How many batches were done and saved, those of poison aside: whether anything is scored at all.
     """
 
     def __init__(
@@ -57,6 +65,7 @@ class Rounds:
         self._records = 0  # that wait
         self._scheduled = False
         self._running: set[asyncio.Task[None]] = set()
+        self.scored = 0
 
     async def take(self, part: PartitionBatch) -> bool:
         """Work on a batch and save what came of it; return whether it was done (``False``: dropped before).
@@ -96,14 +105,28 @@ class Rounds:
             task = asyncio.create_task(self._round(parts), name="round")
             self._running.add(task)
             task.add_done_callback(self._end)
+            for part in parts:
+                part.ended.add_done_callback(lambda ended: _stop_if_given_up(task, parts, ended))
         self._schedule()
 
     def _end(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        task.result()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("a round failed", exc_info=error)
         self._schedule()
 
     async def _round(self, parts: Sequence[PartitionBatch]) -> None:
+        """Work on batches so that whoever waits for one learns what became of it, whatever happens."""
+        try:
+            await self._work(parts)
+        except Exception as error:
+            for part in parts:
+                part.fail(error)
+        finally:
+            for part in parts:
+                part.fail(RuntimeError("the round was stopped"))  # most have ended, and stay as they are
+
+    async def _work(self, parts: Sequence[PartitionBatch]) -> None:
         """Load, score, publish, save, mark: all that happens to batches; empty ones move their partitions on too."""
         job = self._job
         try:
@@ -121,6 +144,7 @@ class Rounds:
         faults = await self._save(saves)  # states and record of a partition are one transaction
         for (part, _), save, fault in zip(awaited, saves, faults, strict=True):
             part.mark(save, fault)
+            self.scored += fault is None and not part.batch.poison and bool(part.batch.records)
 
     async def _retry(self, parts: Sequence[PartitionBatch], error: Exception) -> None:
         """Run each batch of a failed round alone, so that only those fail that cannot do otherwise."""
@@ -128,7 +152,8 @@ class Rounds:
             parts[0].fail(error)
             return
         for part in parts:
-            await self._round([part])
+            if part.awaited:
+                await self._round([part])
 
     async def _save(self, saves: Sequence[Save]) -> Sequence[Exception | None]:
         """Return for each save ``None``, or why it failed or was not answered."""
@@ -157,6 +182,14 @@ class Rounds:
             one.with_stored(next(loaded)) if load.customers or load.items_of else Loaded(one.states, ())
             for one, load in zip(found, loads, strict=True)
         ]
+
+
+def _stop_if_given_up(
+    task: asyncio.Task[None], parts: Sequence[PartitionBatch], ended: asyncio.Future[bool]
+) -> None:
+    """Stop a round as soon as all of its partitions have been given up: nobody is to publish or save any more."""
+    if ended.cancelled() and not any(part.awaited for part in parts):
+        task.cancel()
 
 
 class _Found(NamedTuple):

@@ -56,6 +56,9 @@ def read_batches(
     arrival = np.fromiter(map(arrival_of if headed else _timestamp, records), np.int64, len(records))
     keys = [record.key for record in records]
     values = [record.value for record in records]
+    poison = {int(at): part.poison for at, part in zip(bounds[:-1], parts, strict=True) if part.poison}
+    for i in poison:
+        keys[i] = values[i] = b""  # nobody looks at them
 
     broken = unreadable_records(records) if headed else []
     lost = {rejection.index for rejection in broken}
@@ -63,6 +66,11 @@ def read_batches(
         values[index] = b""
     decoded = decode_many(values, decoding)
     events, at, rejections = decoded.events, decoded.indices, decoded.rejections
+    if poison:
+        rejections = [
+            Rejection(one.index, Reason.POISON, poison[one.index]) if one.index in poison else one
+            for one in rejections
+        ]
     closes = [i for i, key in enumerate(keys) if key is None and is_close(records[i])] if None in keys else []
     if closes or broken:
         closes = [i for i in closes if i not in lost]

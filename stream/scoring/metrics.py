@@ -135,5 +135,8 @@ class _OwnershipCollector(Collector):
             lag.add_metric([str(partition)], number)
         yield lag
         yield GaugeMetricFamily(
+            "intent_parked_partitions", "Partitions that cannot go on", value=len(self._ownership.parked)
+        )
+        yield GaugeMetricFamily(
             "intent_ready", "Whether the worker is ready", value=int(self._ownership.ready)
         )

@@ -11,8 +11,9 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from kafka import KafkaProducer
 
-from features.events import MAX_BYTES, Reason
+from features.events import MAX_BYTES
 from features.partition import partitions_of
+from features.refusals import NO_EVENTS, Reason
 from stream.logs.letters import read_letters
 from stream.messages.dead_letter import LETTER_BYTES, Cut, DeadLetter
 from stream.settings import Settings
@@ -135,6 +136,8 @@ def test_there_are_enough_cases() -> None:
         Reason.WRONG_PARTITION,
         Reason.BAD_HEADERS,
         Reason.UNREADABLE,
+        Reason.POISON,
+        *NO_EVENTS,
     }  # need a real topic or batch
     assert set(Reason) - named == of_the_broker | {Reason.NEGATIVE}, "a negative amount is dropped"
 

@@ -109,16 +109,30 @@ class Counting:
     def __init__(self) -> None:
         self.processed: list[tuple[int, int]] = []
         self.failures: list[Exception] = []
+        self.poison: set[tuple[int, int]] = set()  # partitions and offsets at which it raises
+        self.letters: list[tuple[int, int, str]] = []
 
     def read(self, batches: Sequence[RecordBatch], watermarks: Sequence[int]) -> Read:
-        customers = [list(dict.fromkeys(one.key.decode() for one in batch.records)) for batch in batches]  # type: ignore[union-attr]
+        customers = [
+            [] if batch.poison else list(dict.fromkeys(one.key.decode() for one in batch.records))  # type: ignore[union-attr]
+            for batch in batches
+        ]
         return Read(batches, watermarks, customers)
 
     def score(self, read: Read, loaded: Sequence[Loaded]) -> Counted:
         if self.failures:
             raise self.failures.pop(0)
+        for batch in read.batches:
+            for one in () if batch.poison else batch.records:
+                if (batch.partition, one.offset) in self.poison:
+                    raise ValueError(f"record {one.offset} is poison")
         changes = []
         for batch, watermark, own, (states, _) in zip(*read[:3], loaded, strict=True):
+            if batch.poison:
+                (one,) = batch.records
+                self.letters.append((batch.partition, one.offset, batch.poison))
+                changes.append(StateChanges(own, states, watermark))
+                continue
             self.processed += [(batch.partition, one.offset) for one in batch.records]
             fold(states, own, batch)
             changes.append(StateChanges(own, states, max(watermark, batch.records[-1].timestamp)))

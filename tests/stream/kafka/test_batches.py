@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from aiokafka import ConsumerRecord
 
 from stream.kafka.batches import Backlog, RecordBatch
 from tests.stream.fakes import record
@@ -59,3 +60,61 @@ def test_more_than_the_maximum_is_taken_in_turns_without_loss(size: int) -> None
         seen += [record.offset for record in found.records]
         expected = found.stop
     assert (seen, expected, backlog.records) == (offsets, 15, 0)
+
+
+def sized(offset: int, size: int, headers: int = 0) -> ConsumerRecord[bytes, bytes]:
+    own = (("", b""),) * headers
+    return ConsumerRecord("events", 0, offset, offset, 0, None, bytes(size), None, 0, size, own)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "taken_at_once"),
+    [
+        ([10, 10, 10, 10], [[0, 1, 2, 3]]),
+        ([60, 60, 60, 60], [[0], [1], [2], [3]]),
+        ([50, 50, 50, 50], [[0, 1], [2, 3]]),
+        ([500, 10, 10, 500], [[0], [1, 2], [3]]),  # one alone may have more
+        ([0, 0, 0, 0], [[0, 1, 2, 3]]),
+    ],
+)
+def test_what_is_taken_at_once_is_bounded_in_bytes(sizes: list[int], taken_at_once: list[list[int]]) -> None:
+    backlog = Backlog(batch_max=100, bytes_max=100)
+    backlog.put(RecordBatch(0, [sized(at, size) for at, size in enumerate(sizes)], 0, len(sizes)))
+    expected, seen = 0, []
+    while found := backlog.take(expected):
+        seen.append([one.offset for one in found.records])
+        expected = found.stop
+    assert seen == taken_at_once
+    assert (expected, backlog.records, backlog.bytes) == (len(sizes), 0, 0)
+
+
+def test_a_backlog_is_full_by_records_or_by_bytes_and_headers_count() -> None:
+    for records in ([sized(0, 99)], [sized(0, 0, headers=1)], [sized(0, 50), sized(1, 50)]):
+        backlog = Backlog(batch_max=100, bytes_max=99)
+        assert not backlog.full
+        backlog.put(RecordBatch(0, records, 0, 2))
+        assert backlog.full
+        backlog.clear()
+        assert not backlog.full
+    many = Backlog(batch_max=3)
+    many.put(batch([0, 1]))
+    assert not many.full
+    many.put(batch([2]))
+    assert many.full
+
+
+def test_a_batch_is_cut_between_two_records() -> None:
+    whole = batch([5, 9], start=3, stop=12)
+    assert [one.offset for one in whole.until(9).records] == [5]
+    assert (whole.until(9).start, whole.until(9).stop) == (3, 9)
+    assert whole.until(12) == whole
+    assert (whole.since(6).start, [one.offset for one in whole.since(6).records]) == (6, [9])
+
+
+def test_what_is_put_back_comes_next() -> None:
+    backlog = Backlog(batch_max=2)
+    backlog.put(batch([4, 5]))
+    backlog.put_back(batch([2, 3]))
+    assert taken(backlog, 2) == ([2, 3], 2, 4)
+    assert taken(backlog, 4) == ([4, 5], 4, 6)
+    assert (backlog.records, backlog.bytes) == (0, 0)

@@ -10,10 +10,10 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 
 from features.exceptions import IntentError, SchemaMismatch
-from features.store.customer_store import NO_WATERMARK, PartitionRecord
-from stream.exceptions import JobFailed, OffsetOutsideLog, PartitionsChanged, StoreLost
+from features.store.customer_store import NO_WATERMARK, Loaded, PartitionRecord
+from stream.exceptions import OffsetOutsideLog, PartitionsChanged, StoreLost
 from stream.kafka.batches import RecordBatch
-from stream.ownership import owner
+from stream.ownership import owner, poison
 from stream.ownership.partitions import Ownership
 from tests.stream.fakes import Counted, Counting, FakeLog, Read, ScriptedStore, record, truth
 
@@ -23,6 +23,7 @@ CUSTOMERS = ["ada", "grace", "joan", "mary", "hedy"]
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(owner, "PAUSES", (0.001,))
+    monkeypatch.setattr("stream.ownership.parking.PARK_PAUSES", (0.005,))
     monkeypatch.setattr(owner, "IDLE_SECONDS", 0.02)
     monkeypatch.setattr("stream.ownership.partitions.REJOIN_SECONDS", 0.0)
     return
@@ -195,7 +196,7 @@ def test_a_store_that_is_away_makes_the_worker_unready_and_loses_nothing() -> No
 def test_a_job_that_fails_a_few_times_is_run_again() -> None:
     async def scenario() -> None:
         worker = Worker(log_of(), ScriptedStore())
-        worker.job.failures = [ZeroDivisionError("oh")] * (owner.JOB_TRIES - 1)
+        worker.job.failures = [ZeroDivisionError("oh")] * (poison.JOB_TRIES - 1)
         async with worker:
             await until(lambda: worker.done)
             worker.assert_exact()
@@ -203,21 +204,14 @@ def test_a_job_that_fails_a_few_times_is_run_again() -> None:
     run(scenario)
 
 
-@pytest.mark.parametrize(
-    ("failures", "refusal"),
-    [([ZeroDivisionError("oh")] * owner.JOB_TRIES, JobFailed), ([SchemaMismatch("older")], SchemaMismatch)],
-)
-def test_a_job_that_cannot_succeed_ends_the_worker_with_one_line(
-    failures: list[Exception], refusal: type[IntentError]
-) -> None:
+def test_states_of_another_layout_end_the_worker_with_one_line() -> None:
     async def scenario() -> None:
         worker = Worker(log_of(), ScriptedStore())
-        worker.job.failures = list(failures)
+        worker.job.failures = [SchemaMismatch("older")]
         async with worker:
             await asyncio.wait_for(worker.ownership.refused.wait(), 10)
-            assert isinstance(worker.ownership.refusal, refusal)
-            assert "\n" not in str(worker.ownership.refusal)
-            assert str(failures[0]) in str(worker.ownership.refusal)
+            assert isinstance(worker.ownership.refusal, SchemaMismatch)
+            assert str(worker.ownership.refusal) == "older"
             assert not worker.ownership.ready
 
     run(scenario)
@@ -337,22 +331,32 @@ def test_small_batches_of_several_partitions_make_one_round() -> None:
     run(scenario)
 
 
-def test_a_batch_that_cannot_be_done_fails_alone() -> None:
+def test_a_partition_that_cannot_go_on_is_parked_alone_and_goes_on_by_itself() -> None:
     async def scenario() -> None:
         worker = Worker(log_of(partitions=4), ScriptedStore())
         inner = worker.job.read
+        broken = True
 
         def breaks(batches: Sequence[RecordBatch], watermarks: Sequence[int]) -> Read:
-            if any(batch.partition == 2 for batch in batches):
+            if broken and any(batch.partition == 2 for batch in batches):
                 raise ValueError("no")
             return inner(batches, watermarks)
 
         worker.job.read = breaks  # type: ignore[method-assign]
         async with worker:
-            await until(lambda: worker.ownership.refusal is not None)
+            await until(lambda: worker.ownership.parked == [2])
             await until(lambda: all(worker.ownership.progress()[p] == worker.log.end(p) for p in (0, 1, 3)))
-            assert isinstance(worker.ownership.refusal, JobFailed)
-            assert "partition 2" in str(worker.ownership.refusal)
+            assert worker.ownership.refusal is None
+            assert not worker.ownership.ready
+            stands = worker.ownership.progress()[2]
+            assert f"partition 2 of events is parked at offset {stands}" in worker.ownership.trouble
+            assert "ValueError: no" in worker.ownership.trouble
+            assert worker.job.letters == [], "not even letters could be written"
+            broken = False
+            await until(lambda: worker.done)
+            await until(lambda: worker.ownership.ready)
+            assert worker.ownership.parked == []
+            worker.assert_exact()
 
     run(scenario)
 
@@ -383,16 +387,22 @@ def test_a_release_finishes_the_batch_under_way_and_drops_one_that_takes_too_lon
 ) -> None:
     async def scenario() -> None:
         worker = Worker(log_of(), ScriptedStore())
-        started, inner = asyncio.Event(), worker.job.publish
+        started, stopped, inner = asyncio.Event(), asyncio.Event(), worker.job.publish
 
         async def slow(counted: Counted) -> None:
             started.set()
-            await asyncio.sleep(0.1)
+            try:
+                await asyncio.sleep(0.1)
+            except asyncio.CancelledError:
+                stopped.set()
+                raise
 
         worker.job.publish = slow  # type: ignore[method-assign]
         async with worker:
             await started.wait()
             await worker.ownership.release(limit)
+            if not finished:
+                await asyncio.wait_for(stopped.wait(), 5)  # nobody waits for what it would publish
             at = worker.ownership.progress()[0]
             assert (at > 0) == finished
             stored = worker.store.record(0)
@@ -415,6 +425,31 @@ def test_expired_states_are_swept_by_their_owner(monkeypatch: pytest.MonkeyPatch
             await until(lambda: worker.store.customers(0) == ["new"])
             await until(lambda: worker.done)
             assert worker.store.counted(0)["new"][0] == 55
+
+    run(scenario)
+
+
+def test_no_watermark_ahead_of_the_brokers_clock_expires_anybody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(owner, "SWEEP_SECONDS", 0.0)
+
+    async def scenario() -> None:
+        log = FakeLog({0: [record(0, offset, "old" if offset < 5 else "new") for offset in range(60)]})
+        store = ScriptedStore()
+        async with Worker(log, store, state_ttl_ms=20) as worker:
+            inner = worker.job.score
+
+            def from_the_future(read: Read, loaded: Sequence[Loaded]) -> Counted:
+                counted = inner(read, loaded)
+                return counted._replace(changes=[one._replace(watermark=10**12) for one in counted.changes])
+
+            worker.job.score = from_the_future  # type: ignore[method-assign]
+            await until(lambda: worker.done)
+            await asyncio.sleep(0.1)  # several looks round
+            assert store.customers(0) == ["new", "old"]
+        async with Worker(log, store, state_ttl_ms=20) as another:
+            await until(lambda: another.ownership.ready)
+            await asyncio.sleep(0.1)
+            assert store.customers(0) == ["new", "old"]
 
     run(scenario)
 

@@ -202,3 +202,59 @@ def test_batches_of_a_failed_round_are_run_one_by_one(bench: Bench) -> None:
         "read 1",
         "save",
     ]
+
+
+def test_a_round_that_nobody_waits_for_any_more_stops(bench: Bench) -> None:
+    story = bench.store.story
+
+    class Waiting(Telling):
+        async def publish(self, counted: Counted) -> None:
+            if not story.count("publish"):
+                story.append("publish")
+                await asyncio.sleep(3600)
+            story.append("acknowledged")
+
+    async def give_up(rounds: Rounds) -> None:
+        takes = [asyncio.create_task(rounds.take(part)) for part in bench.parts]
+        while "publish" not in story:
+            await asyncio.sleep(0)
+        takes[0].cancel()
+        following = PartitionBatch(bench.parts[0].batch, bench.parts[0].record, bench.parts[0].cache)
+        waits = asyncio.create_task(rounds.take(following))
+        await asyncio.sleep(0.01)
+        assert story[-1] == "publish", "the other partition still waits"
+        takes[1].cancel()
+        async with asyncio.timeout(5):
+            assert await waits, "the next round begins at once"
+
+    within(bench, give_up, Waiting(story))
+    assert story == ["read 2", "load", "score", "publish", "read 1", "score", "acknowledged", "save"]
+
+
+class Wrong(Erasing):
+    """A job that forgets the changes of the last batch."""
+
+    def score(self, read: Read, loaded: Sequence[Loaded]) -> Counted:
+        return super().score(read, loaded)._replace(changes=[])
+
+
+def test_whatever_goes_wrong_behind_the_acknowledgement_everybody_learns_of_it(bench: Bench) -> None:
+    async def take(rounds: Rounds) -> list[bool | BaseException]:
+        async with asyncio.timeout(5):
+            return await asyncio.gather(*map(rounds.take, bench.parts), return_exceptions=True)
+
+    assert [type(one) for one in within(bench, take, Wrong())] == [ValueError, ValueError]
+    assert "save" not in bench.store.story
+
+
+def test_a_round_that_is_stopped_from_outside_says_so(bench: Bench) -> None:
+    class Cancelled(Erasing):
+        async def publish(self, counted: Counted) -> None:
+            raise asyncio.CancelledError
+
+    async def take(rounds: Rounds) -> None:
+        async with asyncio.timeout(5):
+            with pytest.raises(RuntimeError, match="stopped"):
+                await rounds.take(bench.parts[0])
+
+    within(bench, take, Cancelled())

@@ -58,6 +58,28 @@ def test_a_malformed_record_is_rejected_for_its_reason_between_good_ones(
     assert intake.watermarks == [NOW - LATENESS]
 
 
+@pytest.mark.parametrize(
+    ("value", "key", "headers"),
+    [
+        (good(2), b"anna", [("arrived_at", b"9")]),
+        (None, b"anna", []),
+        (b"{", None, [("control", b"close")]),
+        (None, None, []),
+    ],
+)
+def test_a_record_marked_as_poison_is_rejected_unread(
+    engine: Engine, value: bytes | None, key: bytes | None, headers: list[tuple[str, bytes]]
+) -> None:
+    other = (home(b"anna") + 1) % PARTITIONS
+    marked = batch(record(8, value, key, headers=headers))._replace(poison="failed 5 times alone")
+    parts = [batch(record(3, b"{", partition=other)), marked]
+    intake = read_batches(parts, [BEGINNING, NOW], engine, partitions=PARTITIONS)
+    assert reasons(intake) == [(0, Reason.NOT_JSON), (1, Reason.POISON)]
+    assert intake.rejections[1].detail == "failed 5 times alone"
+    assert (len(intake.columns), intake.watermarks) == (0, [BEGINNING, NOW])
+    assert intake.records[1].value is value, "the letter has the original"
+
+
 def test_all_malformed_records_at_once_are_rejected_in_their_order(engine: Engine) -> None:
     records = [record(0, good(0))]
     for number, case in enumerate(MALFORMED):

@@ -79,6 +79,7 @@ class Owns:
     """An ownership as far as metrics look at it."""
 
     ready = True
+    parked = (2,)
 
     def lag(self) -> dict[int, int]:
         return {0: 7, 2: 0}
@@ -93,5 +94,6 @@ def test_lag_and_readiness_are_asked_for_when_metrics_are_read() -> None:
         value("intent_lag_events", {"partition": "2"}),
     ) == (7, 0)
     assert value("intent_ready") == 1
+    assert value("intent_parked_partitions") == 1
     owns.ready = False
     assert value("intent_ready") == 0
