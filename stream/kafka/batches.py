@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import NamedTuple, Protocol
 
+from features.store.customer_store import UNKNOWN_EPOCH
+
 _offset = attrgetter("offset")
 
 
@@ -37,12 +39,18 @@ class RecordBatch(NamedTuple):
         The fetch position before the first record.
     stop
         The fetch position after the last record: where the next batch starts.
+    epoch
+        Kafka's leader epoch of the last of the broker's batches in it.
+    silent
+        Whether its events only change states: what is to be published of them was published before.
     """
 
     partition: int
     records: Sequence[Record]
     start: int
     stop: int
+    epoch: int = UNKNOWN_EPOCH
+    silent: bool = False
 
     def since(self, offset: int) -> RecordBatch:
         """Return the part of the batch from ``offset`` on."""
@@ -50,6 +58,14 @@ class RecordBatch(NamedTuple):
             return self
         return self._replace(
             records=self.records[bisect_left(self.records, offset, key=_offset) :], start=offset
+        )
+
+    def until(self, offset: int) -> RecordBatch:
+        """Return the part of the batch below ``offset``."""
+        if offset >= self.stop:
+            return self
+        return self._replace(
+            records=self.records[: bisect_left(self.records, offset, key=_offset)], stop=offset
         )
 
 
@@ -80,6 +96,11 @@ class Backlog:
         self._waiting.append(batch)
         self.records += len(batch.records)
 
+    def put_back(self, batch: RecordBatch) -> None:
+        """Add a batch at the beginning."""
+        self._waiting.appendleft(batch)
+        self.records += len(batch.records)
+
     def clear(self) -> None:
         """Forget what waits."""
         self._waiting.clear()
@@ -96,18 +117,16 @@ class Backlog:
         if not self._waiting:
             return None
         first = self._pop().since(expected)
-        records, stop = list(first.records), first.stop
+        records, stop, epoch = list(first.records), first.stop, first.epoch
         while self._waiting and self._waiting[0].start == stop and len(records) < self._batch_max:
             following = self._pop()
             records += following.records
-            stop = following.stop
+            stop, epoch = following.stop, following.epoch
         if len(records) > self._batch_max:
             cut = records[self._batch_max - 1].offset + 1
-            rest = RecordBatch(first.partition, records[self._batch_max :], cut, stop)
-            self._waiting.appendleft(rest)
-            self.records += len(rest.records)
+            self.put_back(RecordBatch(first.partition, records[self._batch_max :], cut, stop, epoch))
             records, stop = records[: self._batch_max], cut
-        return RecordBatch(first.partition, records, first.start, stop)
+        return RecordBatch(first.partition, records, first.start, stop, epoch)
 
     def _pop(self) -> RecordBatch:
         batch = self._waiting.popleft()

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import aiokafka
+import aiokafka.consumer.fetcher
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
@@ -16,8 +17,9 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, server_list
 from faust.types import TP
 
 from stream.exceptions import BrokerError, OffsetOutsideLog
-from stream.kafka.batches import RecordBatch
-from stream.kafka.contract import Bounds
+from stream.kafka import epochs
+from stream.kafka.batches import UNKNOWN_EPOCH, RecordBatch
+from stream.kafka.contract import Bounds, Stamp, TooOld
 
 if TYPE_CHECKING:
     from stream.kafka.transport import BatchConsumer
@@ -42,6 +44,9 @@ COMMIT_TIMEOUT_SECONDS: Final = 2.0
 
 # After an error of the broker.
 ERROR_PAUSE_SECONDS: Final = 0.2
+
+# What aiokafka's fetcher makes of a partition's part of an answer; ours tells the leader epochs too.
+aiokafka.consumer.fetcher.MemoryRecords = epochs.EpochRecords
 
 
 class BatchConsumerThread(AIOKafkaConsumerThread):
@@ -121,6 +126,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
         }
         if not before:  # to the fetcher, no partitions are all partitions
             return {}
+        fetched = {tp: _records_of(fetcher._records[tp]) for tp in before}
         for tp in before:
             _keep_raw(fetcher._records[tp])
         # With timeout 0 this does not suspend, so no seek comes between the positions and the records.
@@ -129,7 +135,8 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
         for tp, start in before.items():
             stop = assignment.state_value(tp).position
             if stop > start:
-                batches[TP(*tp)] = RecordBatch(tp.partition, records.get(tp, ()), start, stop)
+                epoch = UNKNOWN_EPOCH if fetched[tp] is None else fetched[tp].epoch_before(stop)
+                batches[TP(*tp)] = RecordBatch(tp.partition, records.get(tp, ()), start, stop, epoch)
         return batches
 
     async def _news(self, consumer: aiokafka.AIOKafkaConsumer, seconds: float) -> None:
@@ -190,6 +197,11 @@ def _keep_raw(fetched: Any) -> None:
         parsed._consumer_record = _as_it_is
 
 
+def _records_of(fetched: Any) -> Any:
+    """Return the `epochs.EpochRecords` of what was fetched, ``None`` if that is an error."""
+    return getattr(getattr(fetched, "_partition_records", None), "_records", None)
+
+
 def _as_it_is(tp: TopicPartition, record: Any) -> Any:
     return record
 
@@ -197,7 +209,19 @@ def _as_it_is(tp: TopicPartition, record: Any) -> Any:
 async def _bounds(consumer: aiokafka.AIOKafkaConsumer, tp: TopicPartition) -> Bounds:
     earliest = await consumer.beginning_offsets([tp])
     latest = await consumer.end_offsets([tp])
-    return Bounds(earliest[tp], latest[tp], len(consumer.partitions_for_topic(tp.topic)))
+    try:
+        topic_id = await epochs.topic_id(consumer._client, tp.topic)
+    except TooOld:
+        topic_id = None
+    return Bounds(earliest[tp], latest[tp], len(consumer.partitions_for_topic(tp.topic)), topic_id)
+
+
+async def _epoch_end(consumer: aiokafka.AIOKafkaConsumer, tp: TopicPartition, epoch: int) -> int | None:
+    return await epochs.epoch_end(consumer._client, tp, epoch)
+
+
+async def _stamp_at(consumer: aiokafka.AIOKafkaConsumer, tp: TopicPartition, offset: int) -> Stamp | None:
+    return await epochs.stamp_at(consumer._client, tp, offset)
 
 
 async def _committed(consumer: aiokafka.AIOKafkaConsumer, tp: TopicPartition) -> int | None:
@@ -225,6 +249,16 @@ class TopicLog:
         """See `stream.kafka.contract.Log.committed`."""
         offset: int | None = await self._thread.call(_committed, self._tp(partition))
         return offset
+
+    async def epoch_end(self, partition: int, epoch: int) -> int | None:
+        """See `stream.kafka.contract.Log.epoch_end`."""
+        end: int | None = await self._thread.call(_epoch_end, self._tp(partition), epoch)
+        return end
+
+    async def stamp_at(self, partition: int, offset: int) -> Stamp | None:
+        """See `stream.kafka.contract.Log.stamp_at`."""
+        stamp: Stamp | None = await self._thread.call(_stamp_at, self._tp(partition), offset)
+        return stamp
 
     async def seek(self, partition: int, offset: int) -> None:
         """See `stream.kafka.contract.Log.seek`."""

@@ -25,12 +25,14 @@ from typing import Final
 from aiokafka.errors import IllegalStateError, KafkaError, KafkaTimeoutError
 
 from features.exceptions import IntentError, StoreConflict, StoreError
-from features.store.customer_store import NO_WATERMARK, CustomerStore, PartitionRecord
-from stream.exceptions import JobFailed, OffsetOutsideLog, PartitionsChanged, StoreLost
+from features.store.customer_store import NO_WATERMARK, UNKNOWN_EPOCH, CustomerStore, PartitionRecord
+from stream.exceptions import JobFailed
 from stream.kafka.batches import Backlog, RecordBatch
-from stream.kafka.contract import Bounds, Log
+from stream.kafka.contract import Log
 from stream.ownership.cache import StateCache
+from stream.ownership.log_check import LogCheck
 from stream.ownership.partition_batch import PartitionBatch
+from stream.ownership.rebuilding import Rebuilding
 from stream.ownership.rounds import Rounds
 
 logger = logging.getLogger(__name__)
@@ -87,6 +89,8 @@ class PartitionOwner:
         The last record that is known to be stored; ``None`` until the partition is claimed.
     trouble
         Why the owner does not get on at the moment; empty when all is well.
+    rebuilding
+        How far it is with building states again, if it does.
     """
 
     def __init__(self, partition: int, config: OwnerConfig) -> None:
@@ -94,7 +98,9 @@ class PartitionOwner:
         self.record: PartitionRecord | None = None
         self.trouble = ""
         self.fetching = False
+        self.rebuilding = Rebuilding(config.topic, partition)
         self._config = config
+        self._check = LogCheck(config.topic, partition, config.log, rebuild=config.rebuild)
         self._backlog = Backlog(config.batch_max)
         self._cache = StateCache(config.cache_customers)
         self._arrived = asyncio.Event()
@@ -159,15 +165,9 @@ class PartitionOwner:
 
     async def _claim(self) -> None:
         store, log = self._config.store, self._config.log
-        found = await self._config.rounds.call(store.record, self.partition)
+        stored = await self._config.rounds.call(store.record, self.partition)
         bounds = await log.bounds(self.partition)
-        if found is None:
-            committed = await log.committed(self.partition)
-            found = self._unclaimed(committed, bounds)
-            stored = None
-        else:
-            self._check(found, bounds)
-            stored = found
+        found = await self._check.record(stored, bounds)
         mine = found._replace(epoch=found.epoch + 1, token=self._config.token)
         try:
             await self._config.rounds.call(store.claim, self.partition, stored, mine)
@@ -175,6 +175,7 @@ class PartitionOwner:
             return  # another claim came first, or the answer was lost: read again
         self._cache.drop()
         self.record, self._in_doubt = mine, False
+        self.rebuilding.begin(mine, bounds.earliest)
         await self._seek(mine.next_offset)
         logger.info(
             "partition %s of %s: epoch %s from offset %s",
@@ -183,15 +184,38 @@ class PartitionOwner:
 
     async def _advance(self, record: PartitionRecord) -> None:
         batch = await self._next(record.next_offset)
-        if batch is None:
+        if batch is None or await self._is_of_another_log(batch, record):
             return
+        batch = self._silenced(batch, record)
         self._latest = part = PartitionBatch(batch, record, self._cache)
         self._in_doubt = True
         if not await self._config.rounds.take(part):
             return
         self.record, self._in_doubt = part.intended, False
         self._failures, self._job_failures, self.trouble = 0, 0, ""
+        self.rebuilding.reached(part.intended or record)
         await self._sweep()
+
+    async def _is_of_another_log(self, batch: RecordBatch, record: PartitionRecord) -> bool:
+        """Look, where a new leader has written a batch, whether the log is still the one that was read.
+
+        If it is not, the partition is claimed again, which refuses, or rebuilds.
+        """
+        if batch.epoch == record.leader_epoch or UNKNOWN_EPOCH in (batch.epoch, record.leader_epoch):
+            return False
+        bounds = await self._config.log.bounds(self.partition)
+        if await self._check.misfit(record, bounds) is None:
+            return False
+        self.fetching, self.record = False, None
+        return True
+
+    def _silenced(self, batch: RecordBatch, record: PartitionRecord) -> RecordBatch:
+        """Return what comes before the end of a silent rebuilding alone, and marked as silent."""
+        if batch.start >= record.silent_until:
+            return batch
+        if batch.stop > record.silent_until:
+            self._backlog.put_back(batch.since(record.silent_until))
+        return batch.until(record.silent_until)._replace(silent=True)
 
     async def _next(self, expected: int) -> RecordBatch | None:
         """Return what waits from ``expected`` on, ``None`` if nothing does."""
@@ -238,7 +262,7 @@ class PartitionOwner:
             raise Fenced(
                 f"partition {self.partition} was claimed by {found.token.hex()[:8]}, epoch {found.epoch}"
             )
-        if found is None:
+        if found is None or found.incarnation != record.incarnation:  # the store lost all, or a rebuilding
             self.fetching, self.record = False, None
             return
         if found.next_offset < record.next_offset:
@@ -292,30 +316,3 @@ class PartitionOwner:
         delay = PAUSES[min(self._failures, len(PAUSES)) - 1]
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), delay)
-
-    def _unclaimed(self, committed: int | None, bounds: Bounds) -> PartitionRecord:
-        if committed is not None and not self._config.rebuild:
-            raise StoreLost(
-                f"Redis has no record of partition {self.partition} of {self._config.topic}, but Kafka has "
-                f"a commit at {committed}: its states were lost. Restore Redis, or build the states again "
-                "from the topic with `intent worker --rebuild`"
-            )
-        return PartitionRecord(0, self._config.token, bounds.earliest, NO_WATERMARK, bounds.partitions)
-
-    def _check(self, found: PartitionRecord, bounds: Bounds) -> None:
-        topic = self._config.topic
-        start_over = (
-            "set another INTENT_REDIS_PREFIX and build the states again with `intent worker --rebuild`"
-        )
-        if found.partitions != bounds.partitions:
-            raise PartitionsChanged(
-                f"{topic} has {bounds.partitions} partitions, but had {found.partitions} when the states "
-                f"were written, and customers have moved between them: `intent archive` the events, `intent replay` "
-                f"them into topics of a new INTENT_TOPIC_PREFIX; or, without the history of the moved, {start_over}"
-            )
-        if not bounds.earliest <= found.next_offset <= bounds.latest:
-            raise OffsetOutsideLog(
-                f"partition {self.partition} of {topic} holds offsets {bounds.earliest} to {bounds.latest}, "
-                f"but the next one to read is {found.next_offset}: the topic was created again, or events "
-                f"expired before they were read; {start_over}"
-            )
