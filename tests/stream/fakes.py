@@ -116,6 +116,7 @@ class Counting:
 
     def __init__(self) -> None:
         self.processed: list[tuple[int, int]] = []
+        self.silent: set[int] = set()  # offsets
         self.failures: list[Exception] = []
 
     def read(self, batches: Sequence[RecordBatch], watermarks: Sequence[int]) -> Read:
@@ -128,6 +129,7 @@ class Counting:
         changes = []
         for batch, watermark, own, (states, _) in zip(*read[:3], loaded, strict=True):
             self.processed += [(batch.partition, one.offset) for one in batch.records]
+            self.silent |= {one.offset for one in batch.records if batch.silent}
             fold(states, own, batch)
             changes.append(StateChanges(own, states, max(watermark, batch.records[-1].timestamp)))
         return Counted(read.batches, changes)
