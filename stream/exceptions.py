@@ -13,6 +13,7 @@
         ├── OffsetOutsideLog    the recorded offset is not in the topic
         ├── TopicRecreated      the topic was deleted and created again
         ├── LogCut              the log lost events that were read, and others took their place
+        ├── RecordExists        states are to be restored where there are some
         ├── RestoreUnfinished   a restoring of states from a log was broken off
         ├── PartitionsChanged   the topic has another partition count than the states
         └── JobFailed           the job raises again and again
@@ -76,6 +77,10 @@ class TopicRecreated(OwnershipError):
 
 class LogCut(OwnershipError):
     """The log lost events that were read, and others took their place."""
+
+
+class RecordExists(OwnershipError):
+    """States are to be restored where there are some already."""
 
 
 class RestoreUnfinished(OwnershipError):
