@@ -15,6 +15,7 @@ from features.watermark import BEGINNING
 from stream.kafka.batches import RecordBatch
 from stream.learning.labels.cursors import Progress
 from stream.learning.labels.waiting import Waiting
+from stream.learning.log_marks import LogMarks
 from stream.learning.model.advisor import scorer_part
 from stream.learning.model.settings import LearningSettings
 from stream.learning.model.snapshot import Snapshot
@@ -79,11 +80,14 @@ class Learning:
     ----------
     status
         Where it stands.
+    marks
+        Of which logs the progress is; whoever reads them keeps it up to date.
     """
 
-    def __init__(self, bundle: Bundle, online: OnlineLearner, waiting: Waiting) -> None:
+    def __init__(self, bundle: Bundle, online: OnlineLearner, waiting: Waiting, marks: LogMarks) -> None:
         self.online = online
         self.waiting = waiting
+        self.marks = marks
         self.status = LearningStatus()
         self._bundle = bundle
         self._features = schema_hash()
@@ -92,7 +96,7 @@ class Learning:
     def begin(cls, bundle: Bundle, settings: LearningSettings, partitions: int) -> Self:
         """Return a learner that has read nothing."""
         waiting = Waiting.of(bundle.manifest, Progress.beginning(partitions))
-        return cls(bundle, OnlineLearner(bundle, settings), waiting)
+        return cls(bundle, OnlineLearner(bundle, settings), waiting, LogMarks(TOPICS, partitions))
 
     @classmethod
     def resume(cls, bundle: Bundle, settings: LearningSettings, partitions: int, stored: bytes) -> Self:
@@ -116,7 +120,8 @@ class Learning:
         online = (
             OnlineLearner.restore(bundle, settings, snapshot) if same else OnlineLearner(bundle, settings)
         )
-        return cls(bundle, online, Waiting.of(bundle.manifest, progress))
+        marks = LogMarks.of(snapshot.meta.get("logs"), TOPICS, partitions)
+        return cls(bundle, online, Waiting.of(bundle.manifest, progress), marks)
 
     def next(self, source: Source) -> int:
         """Return Kafka's offset from which a partition is to be read on; -1 for the earliest."""
@@ -178,7 +183,7 @@ class Learning:
         progress: Any = msgspec.to_builtins(self.waiting.progress())
         scorers = scorer_part(snapshot).to_bytes()
         return Saved(
-            snapshot.with_meta(progress=progress).to_bytes(),
+            snapshot.with_meta(progress=progress, logs=self.marks.to_meta()).to_bytes(),
             scorers,
             f"{self._bundle.manifest.version}:{snapshot.version}:{xxh3_64_hexdigest(scorers)}",
             msgspec.json.encode(self.report(snapshot)),

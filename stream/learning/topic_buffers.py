@@ -12,6 +12,7 @@ from stream.exceptions import OffsetOutsideLog
 from stream.kafka.batches import RecordBatch
 from stream.kafka.contract import Log
 from stream.learning.learning import Source
+from stream.learning.log_marks import LogMarks
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class TopicBuffers:
         self._fetched: dict[Source, RecordBatch] = {}
         self._changed = asyncio.Event()
         self._assignment = 0
+        self._marks = LogMarks(names, partitions)
 
     @property
     def complete(self) -> bool:
@@ -56,17 +58,21 @@ class TopicBuffers:
             await self._wait()
         return self._assignment
 
-    async def begin(self, positions: dict[Source, int]) -> None:
-        """Seek to the positions (Kafka offsets, -1 for the earliest).
+    async def begin(self, positions: dict[Source, int], marks: LogMarks | None = None) -> None:
+        """Seek to the positions (Kafka offsets, -1 for the earliest), if the logs are those that ``marks`` name.
 
         Raises
         ------
         OffsetOutsideLog
-            What was not read yet has expired, or the topic was created again.
+            What was not read yet has expired, or Kafka lost its newest records.
+        TopicRecreated, LogCut
+            A topic was created again, or records that were read have others in their place.
         """
+        self._marks = marks or self._marks
         for (topic, partition), offset in positions.items():
             buffer = self.topics[topic]
             bounds = await buffer.log.bounds(partition)
+            await self._marks.check(topic, buffer.name, partition, buffer.log, bounds, offset)
             if offset >= 0 and not bounds.earliest <= offset <= bounds.latest:
                 raise OffsetOutsideLog(
                     f"partition {partition} of {buffer.name} holds offsets {bounds.earliest} to {bounds.latest}, but "
@@ -96,6 +102,12 @@ class TopicBuffers:
         if batch.stop <= expected:
             buffer.log.wake()
             return None
+        if self._marks.news(topic, partition, batch.epoch):
+            error = await self._marks.cut(topic, buffer.name, partition, buffer.log, expected)
+            if error is not None:
+                self.refuse(error)
+                return None
+        self._marks.took(topic, partition, batch.epoch)
         buffer.expected[partition] = batch.stop
         return topic, batch.since(expected)
 
@@ -112,7 +124,7 @@ class TopicBuffers:
             self._fetched[source] = batch
         elif waiting.stop == batch.start:
             self._fetched[source] = waiting._replace(
-                records=[*waiting.records, *batch.records], stop=batch.stop
+                records=[*waiting.records, *batch.records], stop=batch.stop, epoch=batch.epoch
             )
         else:
             self._fetched[source] = batch  # after a seek
