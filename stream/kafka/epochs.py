@@ -36,8 +36,8 @@ from aiokafka.protocol.types import (
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
 
+from features.store.customer_store import UNKNOWN_EPOCH
 from stream.exceptions import ANSWER_SECONDS
-from stream.kafka.batches import UNKNOWN_EPOCH
 from stream.kafka.contract import Stamp, TooOld
 
 # Base offset, length and leader epoch open a batch; the format's version follows.
@@ -53,7 +53,7 @@ _NO_ID: Final = bytes(_UUID_BYTES)
 _ONE_BATCH: Final = 1
 
 
-class EpochRecords(MemoryRecords):  # type: ignore[misc]  (its annotations call it final; it is not)
+class EpochRecords(MemoryRecords):  # type: ignore[misc]
     """The fetched batches of one partition, which also tell their leader epochs."""
 
     def __init__(self, data: bytes) -> None:
@@ -72,7 +72,7 @@ class EpochRecords(MemoryRecords):  # type: ignore[misc]  (its annotations call 
         return int(epoch)
 
 
-class _Uuid(AbstractType[bytes]):
+class _Uuid(AbstractType[bytes]):  # type: ignore[misc]
     @classmethod
     def encode(cls, value: bytes) -> bytes:
         return value
@@ -82,7 +82,7 @@ class _Uuid(AbstractType[bytes]):
         return bytes(data.read(_UUID_BYTES))
 
 
-class _MetadataResponse(Response):
+class _MetadataResponse(Response):  # type: ignore[misc]
     API_KEY = 3
     API_VERSION = 10
     SCHEMA = Schema(
@@ -105,7 +105,7 @@ class _MetadataResponse(Response):
     )  # fmt: skip
 
 
-class _MetadataRequestStruct(RequestStruct):
+class _MetadataRequestStruct(RequestStruct):  # type: ignore[misc]
     API_KEY = 3
     API_VERSION = 10
     FLEXIBLE_VERSION = True
@@ -119,7 +119,7 @@ class _MetadataRequestStruct(RequestStruct):
     )
 
 
-class _MetadataRequest(Request[_MetadataRequestStruct]):
+class _MetadataRequest(Request[_MetadataRequestStruct]):  # type: ignore[misc]
     API_KEY = 3
 
     def __init__(self, topic: str) -> None:
@@ -129,7 +129,7 @@ class _MetadataRequest(Request[_MetadataRequestStruct]):
         return request_struct_class([(_NO_ID, self._topic, {})], False, False, False, {})
 
 
-class _EpochEndResponse(Response):
+class _EpochEndResponse(Response):  # type: ignore[misc]
     API_KEY = 23
     API_VERSION = 2
     SCHEMA = Schema(
@@ -141,7 +141,7 @@ class _EpochEndResponse(Response):
     )  # fmt: skip
 
 
-class _EpochEndRequestStruct(RequestStruct):
+class _EpochEndRequestStruct(RequestStruct):  # type: ignore[misc]
     API_KEY = 23
     API_VERSION = 2
     RESPONSE_TYPE = _EpochEndResponse
@@ -153,7 +153,7 @@ class _EpochEndRequestStruct(RequestStruct):
     )  # fmt: skip
 
 
-class _EpochEndRequest(Request[_EpochEndRequestStruct]):
+class _EpochEndRequest(Request[_EpochEndRequestStruct]):  # type: ignore[misc]
     API_KEY = 23
 
     def __init__(self, tp: TopicPartition, epoch: int) -> None:

@@ -16,9 +16,10 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, server_list
 from faust.types import TP
 
+from features.store.customer_store import UNKNOWN_EPOCH
 from stream.exceptions import BrokerError, OffsetOutsideLog
 from stream.kafka import epochs
-from stream.kafka.batches import UNKNOWN_EPOCH, RecordBatch
+from stream.kafka.batches import RecordBatch
 from stream.kafka.contract import Bounds, Stamp, TooOld
 
 if TYPE_CHECKING:
