@@ -10,7 +10,7 @@ chooses: give the log back, or build the states again.
 from __future__ import annotations
 
 import logging
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from features.store.customer_store import (
     NO_OFFSET,
@@ -28,11 +28,12 @@ from stream.exceptions import (
     StoreLost,
     TopicRecreated,
 )
-from stream.kafka.contract import Bounds, Log, Stamp, TooOld
+from stream.kafka.contract import Bounds, Log, TooOld
+from stream.texts import moment
 
 logger = logging.getLogger(__name__)
 
-START_OVER = (
+START_OVER: Final = (
     "build the states again from the topic with `intent worker --rebuild`, load them from an archived log with "
     "`intent restore`, or set another INTENT_REDIS_PREFIX"
 )
@@ -143,14 +144,15 @@ class LogCheck:
                     bounds.earliest if end is None else end,
                 )
         if bounds.earliest <= found.last_offset < bounds.latest and found.last_offset != NO_OFFSET:
-            expected = Stamp(found.last_offset, found.last_time)
             stands = await self._log.stamp_at(self._partition, found.last_offset)
-            if stands != expected:
-                there = "no record" if stands is None else f"one of {stands.time} at offset {stands.offset}"
+            if stands != (found.last_offset, found.last_time):
+                there = (
+                    "none" if stands is None else f"one of {moment(stands.time)} at offset {stands.offset}"
+                )
                 return Misfit(
                     self._lost(
-                        f"the last record that was read stood at offset {expected.offset} and came at {expected.time} "
-                        f"(epoch ms), but there is {there}"
+                        f"the last record that was read stood at offset {found.last_offset} and came at "
+                        f"{moment(found.last_time)}, but there is {there}"
                     ),
                     bounds.earliest,
                 )

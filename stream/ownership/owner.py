@@ -54,6 +54,11 @@ SWEEP_KEYS: Final = 500
 SWEEP_SECONDS: Final = 5.0
 
 
+# A topic made again, or set back, under a running owner shows no new leader epoch. So while records come, the log is
+# looked at this often; a look takes a few requests, during which the partition waits some milliseconds.
+LOG_CHECK_SECONDS: Final = 30.0
+
+
 class Fenced(Exception):
     """Another worker has claimed the partition."""
 
@@ -111,6 +116,7 @@ class PartitionOwner:
         self._job_failures = 0
         self._cursor = 0
         self._swept_at = time.monotonic()
+        self._checked_at = 0.0
 
     @property
     def wants(self) -> bool:
@@ -176,6 +182,7 @@ class PartitionOwner:
         self._cache.drop()
         self.record, self._in_doubt = mine, False
         self.rebuilding.begin(mine, bounds.earliest)
+        self._checked_at = time.monotonic()
         await self._seek(mine.next_offset)
         logger.info(
             "partition %s of %s: epoch %s from offset %s",
@@ -197,12 +204,17 @@ class PartitionOwner:
         await self._sweep()
 
     async def _is_of_another_log(self, batch: RecordBatch, record: PartitionRecord) -> bool:
-        """Look, where a new leader has written a batch, whether the log is still the one that was read.
+        """Look, where a new leader has written a batch, and now and then, whether the log is the one that was read.
 
         If it is not, the partition is claimed again, which refuses, or rebuilds.
         """
-        if batch.epoch == record.leader_epoch or UNKNOWN_EPOCH in (batch.epoch, record.leader_epoch):
+        new_leader = batch.epoch != record.leader_epoch and UNKNOWN_EPOCH not in (
+            batch.epoch,
+            record.leader_epoch,
+        )
+        if not new_leader and time.monotonic() - self._checked_at < LOG_CHECK_SECONDS:
             return False
+        self._checked_at = time.monotonic()
         bounds = await self._config.log.bounds(self.partition)
         if await self._check.misfit(record, bounds) is None:
             return False

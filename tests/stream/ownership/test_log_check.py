@@ -68,7 +68,7 @@ def test_a_record_that_fits_is_gone_on_from_and_learns_the_topics_id(found: Part
         (recorded(topic_id=b"another topic id"), TopicRecreated, "the topic was created again", 0),
         (recorded(70), LogCut, "ends that epoch at offset 60", 60),
         (recorded(70, leader_epoch=5), LogCut, "does not know that epoch", 0),
-        (recorded(60, last_time=58), LogCut, "one of 59 at offset 59", 0),
+        (recorded(60, last_time=58), LogCut, "at offset 59 and came at 1970-", 0),
         (recorded(RESTORING), RestoreUnfinished, "`intent restore`", 0),
     ],
 )
@@ -146,6 +146,25 @@ def test_a_new_leader_that_has_everything_is_followed() -> None:
             stored = worker.store.record(0)
             assert stored is not None
             assert (stored.leader_epoch, stored.last_offset, stored.last_time) == (2, 79, 79)
+
+    run(scenario)
+
+
+def test_a_topic_made_again_under_a_running_owner_is_noticed_before_its_next_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> None:
+        made_again = log_of()
+        async with Worker(made_again, ScriptedStore()) as worker:
+            await until(lambda: worker.done)
+            seen = len(worker.job.processed)
+            monkeypatch.setattr(owner, "LOG_CHECK_SECONDS", 0.0)  # as after a silence
+            made_again.records[0] += [record(0, offset) for offset in range(60, 80)]
+            made_again.topic_id = b"another topic id"
+            made_again.wake()
+            await asyncio.wait_for(worker.ownership.refused.wait(), 10)
+            assert isinstance(worker.ownership.refusal, TopicRecreated)
+            assert len(worker.job.processed) == seen
 
     run(scenario)
 
