@@ -11,6 +11,10 @@
     └── OwnershipError        a partition cannot go on until a person has acted
         ├── StoreLost           the store has no record, but Kafka has a commit
         ├── OffsetOutsideLog    the recorded offset is not in the topic
+        ├── TopicRecreated      the topic was deleted and created again
+        ├── LogCut              the log lost events that were read, and others took their place
+        ├── RecordExists        states are to be restored where there are some
+        ├── RestoreUnfinished   a restoring of states from a log was broken off
         └── PartitionsChanged   the topic has another partition count than the states
 
 Every message says what was wrong, with which value, and what to do; the command line prints it as one line.
@@ -64,6 +68,22 @@ class StoreLost(OwnershipError):
 
 class OffsetOutsideLog(OwnershipError):
     """The recorded offset is not in the topic any more, or not yet."""
+
+
+class TopicRecreated(OwnershipError):
+    """The topic has another id than the one that was read: it was deleted and created again."""
+
+
+class LogCut(OwnershipError):
+    """The log lost events that were read, and others took their place."""
+
+
+class RecordExists(OwnershipError):
+    """States are to be restored where there are some already."""
+
+
+class RestoreUnfinished(OwnershipError):
+    """States were being restored from a log, and that was broken off."""
 
 
 class PartitionsChanged(OwnershipError):

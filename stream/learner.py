@@ -229,7 +229,7 @@ class Learner:
         sources: list[Source] = [
             (topic, number) for topic in buffers.topics for number in range(self._partitions)
         ]
-        await buffers.begin({source: learning.next(source) for source in sources})
+        await buffers.begin({source: learning.next(source) for source in sources}, learning.marks)
         self.learning = learning
         self._saved_version = learning.online.version
         return learning

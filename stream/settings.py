@@ -92,6 +92,12 @@ class Settings(BaseSettings):
         0.05, ge=0, le=1, description="Share of customers that get no action, for comparison."
     )
 
+    max_score_age: Duration | None = Field(
+        None,
+        description="Time in Kafka after which an event's score is marked as stale and carries no action. "
+        "Default: none, every score carries its action.",
+    )
+
     learning: bool = Field(
         True, description="Whether workers write examples for the learner and use what it has learned."
     )

@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from features.bundle import Bundle
+from features.durations import duration_ms
 from features.store.offer_store import OfferStore
 from features.store.redis_store import RedisStore
 from stream.health import health_app, serve_health
@@ -48,7 +49,8 @@ async def work(settings: Settings, *, rebuild: bool = False, stop: asyncio.Event
     Parameters
     ----------
     rebuild
-        Build the states again from the topic where Redis has lost them, instead of refusing.
+        Build the states again from the topic where Redis has lost them, or where they do not fit the topic, instead of
+        refusing.
 
     Raises
     ------
@@ -117,6 +119,8 @@ async def _scorer(engine: Engine, partitions: int, settings: Settings, stack: As
     publisher = await stack.enter_async_context(_publisher(settings))
     metrics = ScorerMetrics(engine.bundle.manifest.version)
     scorer = Scorer(engine, publisher, metrics, settings.events_topic, partitions, decoding=settings.decoding)
+    if settings.max_score_age is not None:
+        scorer.max_age_ms = duration_ms(settings.max_score_age)
     if settings.learning:
         await _follow_learner(scorer, settings, stack)
     if settings.recommendations:

@@ -5,10 +5,14 @@ writes the changed states and the partition's `PartitionRecord` in one transacti
 stored record is still the one that the writer expects. Beside a state there may be the customer's items, written
 by an offline job (`features.offers`): the writer reads them, and deletes them together with the state. `RedisStore`
 keeps all this in Redis, `MemoryStore` in this process, for tests; both pass the same contract tests.
+
+A partition's states belong to an *incarnation*. Building them again begins another one, in which every customer is
+unknown, by the very transaction that claims the partition; what earlier ones left is never read, and swept.
 """
 
 from __future__ import annotations
 
+import secrets
 import struct
 import threading
 from collections.abc import Mapping, Sequence
@@ -22,12 +26,23 @@ from features.state import States
 NO_WATERMARK: Final = -(2**63)
 
 TOKEN_BYTES: Final = 16
-_RECORD_VERSION: Final = 1
-_RECORD: Final = struct.Struct(f"<BQ{TOKEN_BYTES}sqqI")
+
+#: The topic's id and the leader epoch in a record whose writer did not know them: there is nothing to compare.
+UNKNOWN_TOPIC: Final = bytes(16)
+UNKNOWN_EPOCH: Final = -1
+#: The offset of the last folded record where none is known.
+NO_OFFSET: Final = -1
+
+#: The next offset of a partition whose states are being restored from a log: nobody can go on from there.
+RESTORING: Final = -1
+
+_RECORD_VERSION: Final = 2
+_FIRST: Final = struct.Struct(f"<BQ{TOKEN_BYTES}sqqI")  # version 1
+_RECORD: Final = struct.Struct(f"<BQ{TOKEN_BYTES}sqqI16siqqIq")
 
 
 class PartitionRecord(NamedTuple):
-    """Who owns a partition and how far its states have come.
+    """Who owns a partition, how far its states have come, and in which log.
 
     Attributes
     ----------
@@ -36,12 +51,22 @@ class PartitionRecord(NamedTuple):
     token
         16 random bytes of the owner.
     next_offset
-        The offset of the first record that the states don't contain yet.
+        The offset of the first record that the states don't contain yet; `RESTORING` while they are restored.
     watermark
         The highest accepted event time minus the lateness, epoch milliseconds; `NO_WATERMARK` before any
         event.
     partitions
         The topic's partition count when this was written.
+    topic_id
+        Kafka's id of the topic (a UUID, 16 bytes): another one is a topic that was made again.
+    leader_epoch
+        Kafka's leader epoch of the last batch that was folded.
+    last_offset, last_time
+        Offset and append time (epoch ms) of the last record that was folded.
+    incarnation
+        Which of the stored states count; drawn by lot whenever they are built from the first event on.
+    silent_until
+        Events below this offset were scored before the states were built again: nothing is published of them.
     """
 
     epoch: int
@@ -49,6 +74,29 @@ class PartitionRecord(NamedTuple):
     next_offset: int
     watermark: int
     partitions: int
+    topic_id: bytes = UNKNOWN_TOPIC
+    leader_epoch: int = UNKNOWN_EPOCH
+    last_offset: int = NO_OFFSET
+    last_time: int = NO_OFFSET
+    incarnation: int = 0
+    silent_until: int = 0
+
+    @classmethod
+    def beginning(
+        cls, offset: int, partitions: int, *, epoch: int = 0, silent_until: int = 0
+    ) -> PartitionRecord:
+        """Return the record of a partition whose states are built from ``offset`` on, in a new incarnation."""
+        incarnation = secrets.randbits(31) + 1
+        return cls(
+            epoch, bytes(TOKEN_BYTES), offset, NO_WATERMARK, partitions,
+            incarnation=incarnation, silent_until=silent_until,
+        )  # fmt: skip
+
+    def moved(self, offset: int) -> PartitionRecord:
+        """Return the record with another next offset, chosen by a person: nothing is known of the log before it."""
+        return self._replace(
+            next_offset=offset, leader_epoch=UNKNOWN_EPOCH, last_offset=NO_OFFSET, last_time=NO_OFFSET
+        )
 
     def to_bytes(self) -> bytes:
         """Return the stored form."""
@@ -56,19 +104,24 @@ class PartitionRecord(NamedTuple):
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> PartitionRecord:
-        """Return the record that `to_bytes` wrote.
+        """Return the record that `to_bytes` wrote, or an earlier version of it.
+
+        Version 1 knew nothing of the log and of incarnations: such a record is of incarnation 0, its log is taken for
+        the right one, and the next claim writes down which that is.
 
         Raises
         ------
         SchemaMismatch
-            ``raw`` was written by another version of this program, or by something else.
+            ``raw`` was written by a later version of this program, or by something else.
         """
-        if len(raw) != _RECORD.size or raw[0] != _RECORD_VERSION:
-            raise SchemaMismatch(
-                f"a partition record has {len(raw)} bytes and version {raw[:1].hex() or 'none'}, ours "
-                f"{_RECORD.size} and {_RECORD_VERSION:02x}: set another INTENT_REDIS_PREFIX"
-            )
-        return cls(*_RECORD.unpack(raw)[1:])
+        if len(raw) == _RECORD.size and raw[0] == _RECORD_VERSION:
+            return cls(*_RECORD.unpack(raw)[1:])
+        if len(raw) == _FIRST.size and raw[0] == 1:
+            return cls(*_FIRST.unpack(raw)[1:])
+        raise SchemaMismatch(
+            f"a partition record has {len(raw)} bytes and version {raw[:1].hex() or 'none'}, ours "
+            f"{_RECORD.size} and {_RECORD_VERSION:02x}: set another INTENT_REDIS_PREFIX"
+        )
 
 
 class LoadRequest(NamedTuple):
@@ -126,7 +179,7 @@ class CustomerStore(Protocol):
     def load(
         self, partition: int, customers: Sequence[str], expected: PartitionRecord | None = None
     ) -> States:
-        """Return one state per customer, an empty one for a customer that has none.
+        """Return one state per customer, an empty one for a customer that has none in the record's incarnation.
 
         A writer gives the record that it ``expected``, read in one with the states: the guard of `save` alone
         would not see a store that fell back and came forward again in between, and would let a worker that
@@ -150,7 +203,7 @@ class CustomerStore(Protocol):
         states: States,
         erased: Sequence[str] = (),
     ) -> None:
-        """Write ``states`` and the record ``new``, or nothing.
+        """Write ``states`` and the record ``new``, or nothing. The states belong to the incarnation of ``new``.
 
         An empty state (``events == 0``) is deleted, and the customer's items with it; those of customers who were
         ``erased`` on the way are deleted even if they have a state again.
@@ -176,6 +229,7 @@ class CustomerStore(Protocol):
     ) -> tuple[int, int]:
         """Delete states whose last event is older than ``before`` (epoch ms), and their items, guarded like `save`.
 
+        What other incarnations left is deleted too, and the items of customers who are unknown in this one.
         Looks at about ``count`` keys from ``cursor`` on (0 to begin with) and returns the next cursor (0 at
         the end) and how many states were deleted.
         """
@@ -187,9 +241,9 @@ class CustomerStore(Protocol):
 
 
 def check_guard(partition: int, stored: bytes | None, expected: PartitionRecord | None) -> None:
-    """Raise `StoreConflict` unless the ``stored`` record is the ``expected`` one, byte by byte."""
-    if stored != (None if expected is None else expected.to_bytes()):
-        found = None if stored is None else PartitionRecord.from_bytes(stored)
+    """Raise `StoreConflict` unless the ``stored`` record is the ``expected`` one in every field."""
+    found = None if stored is None else PartitionRecord.from_bytes(stored)
+    if found != expected:
         raise StoreConflict(
             f"partition {partition} has {_text(found)} where {_text(expected)} was expected", found=found
         )
@@ -218,7 +272,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._records: dict[int, bytes] = {}
-        self._states: dict[int, dict[str, bytes]] = {}
+        self._states: dict[int, dict[str, bytes]] = {}  # by incarnation and customer: see `_name`
         self._items: dict[int, dict[str, bytes]] = {}
         self._lock = threading.Lock()
 
@@ -240,8 +294,8 @@ class MemoryStore:
         with self._lock:
             if expected is not None:
                 check_guard(partition, self._records.get(partition), expected)
-            stored = self._states.get(partition, {})
-            return state.from_bytes([stored.get(customer) for customer in customers])
+            stored, incarnation = self._states.get(partition, {}), self._incarnation(partition)
+            return state.from_bytes([stored.get(_name(incarnation, customer)) for customer in customers])
 
     def save(
         self,
@@ -262,9 +316,9 @@ class MemoryStore:
                 customers, state.to_bytes(states), states["events"], strict=True
             ):
                 if events:
-                    stored[customer] = value
+                    stored[_name(new.incarnation, customer)] = value
                 else:
-                    stored.pop(customer, None)
+                    stored.pop(_name(new.incarnation, customer), None)
                     items.pop(customer, None)
             self._records[partition] = new.to_bytes()
 
@@ -294,15 +348,19 @@ class MemoryStore:
         """See `CustomerStore.sweep`."""
         with self._lock:
             check_guard(partition, self._records.get(partition), expected)
-            stored = self._states.get(partition, {})
-            customers = sorted(stored)[cursor : cursor + count]
-            states = state.from_bytes([stored[customer] for customer in customers])
-            expired = [c for c, time in zip(customers, states["last_time"], strict=True) if time < before]
-            for customer in expired:
-                del stored[customer]
-                self._items.get(partition, {}).pop(customer, None)
-            following = cursor + len(customers) - len(expired)
-            return (0 if following >= len(stored) else following), len(expired)
+            stored, items = self._states.get(partition, {}), self._items.get(partition, {})
+            names = sorted(stored)[cursor : cursor + count]
+            own = [name for name in names if _incarnation(name) == expected.incarnation]
+            times = state.from_bytes([stored[name] for name in own])["last_time"]
+            expired = {name for name, time in zip(own, times, strict=True) if time < before}
+            gone = [name for name in names if name in expired or _incarnation(name) != expected.incarnation]
+            for name in gone:
+                del stored[name]
+                customer = _customer(name)
+                if _name(expected.incarnation, customer) not in stored:
+                    items.pop(customer, None)
+            following = cursor + len(names) - len(gone)
+            return (0 if following >= len(stored) else following), len(gone)
 
     def peek(self, partition: int, customer: str) -> States | None:
         """See `CustomerStore.peek`."""
@@ -312,11 +370,31 @@ class MemoryStore:
     def write_items(self, partition: int, items: Mapping[str, bytes]) -> None:
         """Put customers' items beside their states, as `features.store.offer_store.OfferStore.write` does in Redis."""
         with self._lock:
-            stored = self._states.get(partition, {})
-            known = {customer: raw for customer, raw in items.items() if customer in stored}
+            known = {customer: raw for customer, raw in items.items() if customer in self._known(partition)}
             self._items.setdefault(partition, {}).update(known)
 
     def customers(self, partition: int) -> list[str]:
         """Return the customers that have a state, in order."""
         with self._lock:
-            return sorted(self._states.get(partition, {}))
+            return sorted(self._known(partition))
+
+    def _known(self, partition: int) -> set[str]:
+        incarnation = self._incarnation(partition)
+        names = self._states.get(partition, {})
+        return {_customer(name) for name in names if _incarnation(name) == incarnation}
+
+    def _incarnation(self, partition: int) -> int:
+        raw = self._records.get(partition)
+        return 0 if raw is None else PartitionRecord.from_bytes(raw).incarnation
+
+
+def _name(incarnation: int, customer: str) -> str:
+    return f"{incarnation}:{customer}"
+
+
+def _incarnation(name: str) -> int:
+    return int(name.partition(":")[0])
+
+
+def _customer(name: str) -> str:
+    return name.partition(":")[2]

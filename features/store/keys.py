@@ -2,15 +2,21 @@
 
 ``{prefix.partition}:record``
     The partition's `features.store.customer_store.PartitionRecord`.
-``{prefix.partition}:c:<customer id>``, ``{prefix.partition}:o:<customer id>``
-    The state of one of its customers, and the customer's items (`features.offers.CustomerItems`).
+``{prefix.partition}:c<incarnation>:<customer id>``
+    The state of one of its customers; in incarnation 0 without the number. Which incarnation counts says the record.
+``{prefix.partition}:o:<customer id>``
+    The customer's items (`features.offers.CustomerItems`).
 ``{prefix.offers}:policy``
     The `features.offers.OfferPolicy`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import Final
+
+_STATE: Final = re.compile(rb"\}:c(\d*):")
 
 
 def record_key(prefix: str, partition: int) -> str:
@@ -18,21 +24,50 @@ def record_key(prefix: str, partition: int) -> str:
     return f"{_tag(prefix, partition)}:record"
 
 
-def state_keys(prefix: str, partition: int, customers: Sequence[str]) -> list[bytes]:
-    """Return the keys of the states of customers of one partition."""
-    start = f"{_tag(prefix, partition)}:c:"
+def state_keys(prefix: str, partition: int, customers: Sequence[str], incarnation: int = 0) -> list[bytes]:
+    """Return the keys of the states of customers of one partition.
+
+    Examples
+    --------
+    >>> state_keys("intent", 3, ["c-17"]), state_keys("intent", 3, ["c-17"], 9)
+    ([b'{intent.3}:c:c-17'], [b'{intent.3}:c9:c-17'])
+    """
+    start = f"{_tag(prefix, partition)}:c{incarnation or ''}:"
     return [(start + customer).encode() for customer in customers]
 
 
 def state_pattern(prefix: str, partition: int) -> str:
-    """Return the pattern that the keys of all states of a partition match.
+    """Return the pattern that the keys of all states of a partition match, whatever their incarnation.
 
     Examples
     --------
     >>> state_pattern("shop*", 3)
-    '{shop[*].3}:c:*'
+    '{shop[*].3}:c*'
     """
-    return "".join(f"[{c}]" if c in "*?[" else c for c in _tag(prefix, partition)) + ":c:*"
+    return "".join(f"[{c}]" if c in "*?[" else c for c in _tag(prefix, partition)) + ":c*"
+
+
+def incarnation_of(state_key: bytes) -> int:
+    """Return the incarnation of the state that has ``state_key``.
+
+    Examples
+    --------
+    >>> incarnation_of(b"{intent.3}:c:a"), incarnation_of(b"{intent.3}:c9:c1:a")
+    (0, 9)
+    """
+    return int(_parsed(state_key)[1] or 0)
+
+
+def in_incarnation(state_key: bytes, incarnation: int) -> bytes:
+    """Return the key that the state of the same customer has in another incarnation.
+
+    Examples
+    --------
+    >>> in_incarnation(b"{intent.3}:c:a", 9)
+    b'{intent.3}:c9:a'
+    """
+    tag, _, customer = _parsed(state_key)
+    return b"%b}:c%b:%b" % (tag, b"%d" % incarnation if incarnation else b"", customer)
 
 
 def items_keys(prefix: str, partition: int, customers: Sequence[str]) -> list[bytes]:
@@ -54,14 +89,24 @@ def items_key_of(state_key: bytes) -> bytes:
     --------
     >>> items_key_of(b"{intent.3}:c:a:c:b")
     b'{intent.3}:o:a:c:b'
+    >>> items_key_of(b"{intent.3}:c9:a")
+    b'{intent.3}:o:a'
     """
-    tag, _, customer = state_key.partition(b"}:c:")
+    tag, _, customer = _parsed(state_key)
     return tag + b"}:o:" + customer
 
 
 def policy_key(prefix: str) -> str:
     """Return the key of the policy."""
     return f"{{{prefix}.offers}}:policy"
+
+
+def _parsed(state_key: bytes) -> tuple[bytes, bytes, bytes]:
+    """Return what stands before the incarnation, the incarnation, and the customer."""
+    found = _STATE.search(state_key)
+    if found is None:
+        raise ValueError(f"{state_key!r} is not the key of a state")
+    return state_key[: found.start()], found[1], state_key[found.end() :]
 
 
 def _tag(prefix: str, partition: int) -> str:

@@ -10,7 +10,8 @@ import numpy as np
 
 from features.offers import CustomerItems, OfferPolicy
 from features.partition import partitions_of
-from features.store.keys import items_keys, policy_key, state_keys
+from features.store.customer_store import PartitionRecord
+from features.store.keys import items_keys, policy_key, record_key, state_keys
 from features.store.redis_client import connect, store_errors
 
 #: How long an entry lives unless it is written again.
@@ -88,11 +89,14 @@ class OfferStore:
         self, partition: int, items: Mapping[str, bytes], *, ttl_seconds: int = DEFAULT_TTL_SECONDS
     ) -> int:
         """Write stored items of customers of one partition, where they have a state; return how many have one."""
+        with store_errors(self._redis):
+            stored = cast("bytes | None", self._redis.get(record_key(self._prefix, partition)))
+        incarnation = 0 if stored is None else PartitionRecord.from_bytes(stored).incarnation
         written = 0
         rest = iter(items.items())
         while entries := list(islice(rest, _AT_ONCE)):
             names = [customer for customer, _ in entries]
-            states = state_keys(self._prefix, partition, names)
+            states = state_keys(self._prefix, partition, names, incarnation)
             keys = chain.from_iterable(zip(states, items_keys(self._prefix, partition, names), strict=True))
             values = (raw for _, raw in entries)
             with store_errors(self._redis):

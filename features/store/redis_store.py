@@ -12,7 +12,15 @@ from features import state
 from features.exceptions import StoreConflict, StoreError
 from features.state import States
 from features.store.customer_store import Loaded, LoadRequest, PartitionRecord, Save, check_guard
-from features.store.keys import items_key_of, items_keys, record_key, state_keys, state_pattern
+from features.store.keys import (
+    in_incarnation,
+    incarnation_of,
+    items_key_of,
+    items_keys,
+    record_key,
+    state_keys,
+    state_pattern,
+)
 from features.store.redis_client import connect, store_errors
 
 
@@ -54,18 +62,24 @@ class RedisStore:
         self, partition: int, customers: Sequence[str], expected: PartitionRecord | None = None
     ) -> States:
         """See `CustomerStore.load`."""
-        keys = [self._record_key(partition).encode(), *self._keys(partition, customers)]
-        with store_errors(self._redis):
-            stored, *values = cast("list[bytes | None]", self._redis.mget(keys))  # atomic
-        if expected is not None:
-            check_guard(partition, stored, expected)
-        return state.from_bytes(values)
+        guess = expected or self.record(partition)
+        while True:
+            incarnation = 0 if guess is None else guess.incarnation
+            keys = [self._record_key(partition).encode(), *self._keys(partition, customers, incarnation)]
+            with store_errors(self._redis):
+                stored, *values = cast("list[bytes | None]", self._redis.mget(keys))  # atomic
+            if expected is not None:
+                check_guard(partition, stored, expected)
+            guess = None if stored is None else PartitionRecord.from_bytes(stored)
+            if guess is None or guess.incarnation == incarnation:
+                return state.from_bytes(values)
 
     def load_many(self, loads: Sequence[LoadRequest]) -> list[Loaded]:
-        """See `CustomerStore.load_many`: one round trip."""
+        """See `CustomerStore.load_many`: one round trip, and one before it if a record is not known."""
+        incarnations = [self._incarnation(load) for load in loads]
         pipeline = self._redis.pipeline(transaction=False)  # each MGET is atomic, which is all that is needed
-        for load in loads:
-            keys = self._keys(load.partition, load.customers)
+        for load, incarnation in zip(loads, incarnations, strict=True):
+            keys = self._keys(load.partition, load.customers, incarnation)
             pipeline.mget([self._record_key(load.partition).encode(), *keys])
             if load.items_of:
                 pipeline.mget(items_keys(self._prefix, load.partition, load.items_of))
@@ -109,7 +123,8 @@ class RedisStore:
         return [faults.get(save.partition) for save in saves]
 
     def _written(self, save: Save) -> list[tuple[Any, ...]]:
-        keys, values = self._keys(save.partition, save.customers), state.to_bytes(save.states)
+        keys = self._keys(save.partition, save.customers, save.new.incarnation)
+        values = state.to_bytes(save.states)
         commands: list[tuple[Any, ...]] = [("SET", self._record_key(save.partition), save.new.to_bytes())]
         alive = save.states["events"] > 0
         if save.erased:
@@ -130,13 +145,25 @@ class RedisStore:
         with store_errors(self._redis):
             found: tuple[int, list[bytes]] = cast(Any, self._redis.scan(cursor, match=pattern, count=count))
             following, keys = found
-            values = cast("list[bytes | None]", self._redis.mget(keys)) if keys else []
-        held = [(key, value) for key, value in zip(keys, values, strict=True) if value is not None]
+            own = [key for key in keys if incarnation_of(key) == expected.incarnation]
+            values = cast("list[bytes | None]", self._redis.mget(own)) if own else []
+        held = [(key, value) for key, value in zip(own, values, strict=True) if value is not None]
         states = state.from_bytes([value for _, value in held])
         expired = [key for (key, _), time in zip(held, states["last_time"], strict=True) if time < before]
-        if expired:
-            self._commit_one(partition, expected, [("DEL", *expired, *map(items_key_of, expired))])
-        return following, len(expired)
+        left = [key for key in keys if incarnation_of(key) != expected.incarnation]
+        gone = [*expired, *left, *map(items_key_of, expired), *self._items_left(left, expected.incarnation)]
+        if gone:
+            self._commit_one(partition, expected, [("DEL", *gone)])
+        return following, len(expired) + len(left)
+
+    def _items_left(self, left: Sequence[bytes], incarnation: int) -> list[bytes]:
+        """Return the items of customers who had a state in an earlier incarnation and have none in this one."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for key in left:
+            pipeline.exists(in_incarnation(key, incarnation))
+        with store_errors(self._redis):
+            alive = pipeline.execute()
+        return [items_key_of(key) for key, lives in zip(left, alive, strict=True) if not lives]
 
     def peek(self, partition: int, customer: str) -> States | None:
         """See `CustomerStore.peek`."""
@@ -146,8 +173,14 @@ class RedisStore:
     def _record_key(self, partition: int) -> str:
         return record_key(self._prefix, partition)
 
-    def _keys(self, partition: int, customers: Sequence[str]) -> list[bytes]:
-        return state_keys(self._prefix, partition, customers)
+    def _keys(self, partition: int, customers: Sequence[str], incarnation: int) -> list[bytes]:
+        return state_keys(self._prefix, partition, customers, incarnation)
+
+    def _incarnation(self, load: LoadRequest) -> int:
+        if load.expected is not None or not load.customers:
+            return 0 if load.expected is None else load.expected.incarnation
+        found = self.record(load.partition)
+        return 0 if found is None else found.incarnation
 
     def _commit_one(
         self, partition: int, expected: PartitionRecord | None, commands: Sequence[tuple[Any, ...]]

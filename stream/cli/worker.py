@@ -12,7 +12,8 @@ Rebuild = Annotated[
     bool,
     typer.Option(
         "--rebuild",
-        help="If Redis has lost its data, rebuild the states from the first event of the topic.",
+        help="Rebuild states that are lost, or do not fit the topic, from its first event; what was scored is not "
+        "scored again.",
     ),
 ]
 Verbose = Annotated[
@@ -33,9 +34,10 @@ def worker(bundle: BundleFolder = None, rebuild: Rebuild = False, verbose: Verbo
     one per core, each with its own `INTENT_HTTP_PORT`. `/healthz`, `/readyz` and `/metrics` (Prometheus) are on that
     port, 8080 unless configured.
 
-    If Redis loses its data, the worker stops and says so; `--rebuild` builds the states again from the events in
-    Kafka. The worker also stops if the bundle was trained with other features, if Kafka or Redis does not answer, or
-    if the number of partitions has changed.
+    If Redis loses its data, or if the topic was created again or has lost events, the worker stops and says so;
+    `--rebuild` builds these states again from the events in Kafka, without scoring again what was scored. The worker
+    also stops if the bundle was trained with other features, if Kafka or Redis does not answer, or if the number of
+    partitions has changed.
 
     Examples
     --------

@@ -9,6 +9,8 @@ from itertools import accumulate, takewhile
 from operator import attrgetter
 from typing import Final, NamedTuple, Protocol
 
+from features.store.customer_store import UNKNOWN_EPOCH
+
 _offset = attrgetter("offset")
 _key, _value, _headers = attrgetter("key"), attrgetter("value"), attrgetter("headers")
 
@@ -47,6 +49,10 @@ class RecordBatch(NamedTuple):
         The fetch position before the first record.
     stop
         The fetch position after the last record: where the next batch starts.
+    epoch
+        Kafka's leader epoch of the last of the broker's batches in it.
+    silent
+        Whether its events only change states: what is to be published of them was published before.
     poison
         Why the one record of the batch is to be rejected unread: a job has failed on it again and again. Empty as
         a rule.
@@ -56,6 +62,8 @@ class RecordBatch(NamedTuple):
     records: Sequence[Record]
     start: int
     stop: int
+    epoch: int = UNKNOWN_EPOCH
+    silent: bool = False
     poison: str = ""
 
     def since(self, offset: int) -> RecordBatch:
@@ -143,10 +151,11 @@ class Backlog:
             return None
         waited = self.bytes
         first = self._pop().since(expected)
-        records, stop = list(first.records), first.stop
+        records, stop, epoch = list(first.records), first.stop, first.epoch
         while (
             self._waiting
             and self._waiting[0].start == stop
+            and self._waiting[0].epoch == epoch  # what another leader wrote is looked at on its own
             and len(records) < self._batch_max
             and waited - self.bytes < self._bytes_max
         ):
@@ -158,9 +167,9 @@ class Backlog:
             room = min(room, self._fitting(records))
         if len(records) > room:
             cut = records[room - 1].offset + 1
-            self.put_back(RecordBatch(first.partition, records[room:], cut, stop))
+            self.put_back(RecordBatch(first.partition, records[room:], cut, stop, epoch))
             records, stop = records[:room], cut
-        return RecordBatch(first.partition, records, first.start, stop)
+        return RecordBatch(first.partition, records, first.start, stop, epoch)
 
     def _fitting(self, records: Sequence[Record]) -> int:
         """Return how many of the records are within the bytes; one always is."""

@@ -11,11 +11,33 @@ from stream.kafka.batches import RecordBatch
 
 
 class Bounds(NamedTuple):
-    """The offsets that a partition holds, and how many partitions its topic has."""
+    """The offsets that a partition holds, and what its topic is.
+
+    Attributes
+    ----------
+    earliest, latest
+        The first offset, and the one after the last record that can be read.
+    partitions
+        How many the topic has.
+    topic_id
+        Kafka's id of the topic, 16 bytes; ``None`` where the broker is too old to give one.
+    """
 
     earliest: int
     latest: int
     partitions: int
+    topic_id: bytes | None = None
+
+
+class Stamp(NamedTuple):
+    """What a record can be recognized by: its offset, and when the broker appended it (epoch ms)."""
+
+    offset: int
+    time: int
+
+
+class TooOld(Exception):
+    """The broker does not know what it was asked."""
 
 
 class Log(Protocol):
@@ -27,6 +49,20 @@ class Log(Protocol):
 
     async def committed(self, partition: int) -> int | None:
         """Return the offset that Kafka has committed for the group."""
+        ...
+
+    async def epoch_end(self, partition: int, epoch: int) -> int | None:
+        """Return the offset after the last record of a leader epoch; ``None`` if the broker has none of it.
+
+        Raises
+        ------
+        TooOld
+            The broker cannot tell.
+        """
+        ...
+
+    async def stamp_at(self, partition: int, offset: int) -> Stamp | None:
+        """Return the record that stands at ``offset``, or else the first after it in the same batch, if any."""
         ...
 
     async def seek(self, partition: int, offset: int) -> None:

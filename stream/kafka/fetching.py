@@ -24,9 +24,11 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, server_list
 from faust.types import TP
 
+from features.store.customer_store import UNKNOWN_EPOCH
 from stream.exceptions import BrokerError, OffsetOutsideLog
+from stream.kafka import epochs
 from stream.kafka.batches import RecordBatch
-from stream.kafka.contract import Bounds
+from stream.kafka.contract import Bounds, Stamp, TooOld
 from stream.kafka.parsing import parse_leniently
 
 if TYPE_CHECKING:
@@ -160,6 +162,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
             fetched = fetcher._records[tp]
             if isinstance(fetched, FetchError) and batches:
                 continue  # it is raised by the next call, which has nothing else to return
+            raw = _raw_of(fetched)
             _keep_raw(fetched)
             try:
                 # With timeout 0 this does not suspend, so no seek comes between the positions and the records.
@@ -170,7 +173,8 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
             stop = assignment.state_value(tp).position
             if stop > start:
                 self.corrupt.pop(tp, None)
-                batches[TP(*tp)] = RecordBatch(tp.partition, records.get(tp, ()), start, stop)
+                epoch = UNKNOWN_EPOCH if raw is None else epochs.epoch_before(raw, stop)
+                batches[TP(*tp)] = RecordBatch(tp.partition, records.get(tp, ()), start, stop, epoch)
         return batches
 
     def _corrupt(self, tp: TopicPartition, position: int, error: CorruptRecordException) -> None:
@@ -256,6 +260,12 @@ def _keep_raw(fetched: Any) -> None:
         parsed._consumer_record = _as_it_is
 
 
+def _raw_of(fetched: Any) -> bytes | None:
+    """Return what the broker sent of a partition, ``None`` if that is an error."""
+    records = getattr(getattr(fetched, "_partition_records", None), "_records", None)
+    return None if records is None else records.raw
+
+
 def _as_it_is(tp: TopicPartition, record: Any) -> Any:
     return record
 
@@ -263,7 +273,19 @@ def _as_it_is(tp: TopicPartition, record: Any) -> Any:
 async def _bounds(consumer: aiokafka.AIOKafkaConsumer, tp: TopicPartition) -> Bounds:
     earliest = await consumer.beginning_offsets([tp])
     latest = await consumer.end_offsets([tp])
-    return Bounds(earliest[tp], latest[tp], len(consumer.partitions_for_topic(tp.topic)))
+    try:
+        topic_id = await epochs.topic_id(consumer._client, tp.topic)
+    except TooOld:
+        topic_id = None
+    return Bounds(earliest[tp], latest[tp], len(consumer.partitions_for_topic(tp.topic)), topic_id)
+
+
+async def _epoch_end(consumer: aiokafka.AIOKafkaConsumer, tp: TopicPartition, epoch: int) -> int | None:
+    return await epochs.epoch_end(consumer._client, tp, epoch)
+
+
+async def _stamp_at(consumer: aiokafka.AIOKafkaConsumer, tp: TopicPartition, offset: int) -> Stamp | None:
+    return await epochs.stamp_at(consumer._client, tp, offset)
 
 
 async def _committed(consumer: aiokafka.AIOKafkaConsumer, tp: TopicPartition) -> int | None:
@@ -295,6 +317,16 @@ class TopicLog:
         """See `stream.kafka.contract.Log.committed`."""
         offset: int | None = await self._thread.call(_committed, self._tp(partition))
         return offset
+
+    async def epoch_end(self, partition: int, epoch: int) -> int | None:
+        """See `stream.kafka.contract.Log.epoch_end`."""
+        end: int | None = await self._thread.call(_epoch_end, self._tp(partition), epoch)
+        return end
+
+    async def stamp_at(self, partition: int, offset: int) -> Stamp | None:
+        """See `stream.kafka.contract.Log.stamp_at`."""
+        stamp: Stamp | None = await self._thread.call(_stamp_at, self._tp(partition), offset)
+        return stamp
 
     async def seek(self, partition: int, offset: int) -> None:
         """See `stream.kafka.contract.Log.seek`."""

@@ -49,14 +49,14 @@ _CODECS: Final[dict[int, Callable[[bytes], Any]]] = {
 class LenientRecords:
     """The batches of one fetch of a partition: aiokafka's `MemoryRecords`, with lenient batches.
 
-    Parameters
+    Attributes
     ----------
     raw
         What the broker sent.
     """
 
     def __init__(self, raw: bytes) -> None:
-        self._raw = raw
+        self.raw = raw
         self._inner = MemoryRecords(raw)
         self._at = 0
         self._first = True
@@ -65,7 +65,7 @@ class LenientRecords:
 
     def size_in_bytes(self) -> int:
         """Return how many bytes were fetched."""
-        return len(self._raw)
+        return len(self.raw)
 
     def has_next(self) -> bool:
         """Whether there is a batch that can be handed over; one that is corrupt ends the fetch before it."""
@@ -91,11 +91,11 @@ class LenientRecords:
         if not self._inner.has_next():
             return
         start = self._at
-        self._at += _LENGTH.size + _LENGTH.unpack_from(self._raw, start)[0]
+        self._at += _LENGTH.size + _LENGTH.unpack_from(self.raw, start)[0]
         batch = self._inner.next_batch()
         if batch.validate_crc():
             plain = not isinstance(batch, DefaultRecordBatch) or batch.is_control_batch
-            self._next = batch if plain else _LenientBatch(batch, memoryview(self._raw)[start : self._at])
+            self._next = batch if plain else _LenientBatch(batch, memoryview(self.raw)[start : self._at])
         elif self._first:
             self._next = CorruptRecordException(
                 f"the batch at offsets {batch.base_offset} to {batch.next_offset - 1} fails its checksum (CRC)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Final, Self, cast
 
@@ -14,6 +14,8 @@ from aiokafka.errors import CorruptRecordException, OffsetOutOfRangeError
 from features.events import MAX_BYTES
 from stream.exceptions import ANSWER_SECONDS, BrokerError, BrokerUnavailable
 from stream.kafka.broker import broker_errors, partition_count
+from stream.kafka.contract import TooOld
+from stream.kafka.epochs import topic_id
 from stream.kafka.parsing import parse_leniently
 from stream.settings import Settings
 
@@ -44,6 +46,8 @@ class TopicReader:
         How many partitions the topic has.
     begins, ends
         By partition: the first offset, and the offset after the last record, when the reader was opened.
+    topic_id
+        Kafka's id of the topic, in hexadecimal digits; empty where the broker is too old to give one.
     """
 
     def __init__(self, settings: Settings, topic: str) -> None:
@@ -51,6 +55,7 @@ class TopicReader:
         self.partitions = 0
         self.begins: dict[int, int] = {}
         self.ends: dict[int, int] = {}
+        self.topic_id = ""
         self._settings = settings
         self._consumer: AIOKafkaConsumer | None = None
 
@@ -75,6 +80,8 @@ class TopicReader:
                     consumer.assign(self._all(numbers))
                     begins = await consumer.beginning_offsets(self._all(numbers))
                     ends = await consumer.end_offsets(self._all(numbers))
+                    with suppress(TooOld):
+                        self.topic_id = (await topic_id(consumer._client, self.topic)).hex()
         except BaseException:
             await consumer.stop()
             raise

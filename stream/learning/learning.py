@@ -18,6 +18,7 @@ from features.watermark import BEGINNING
 from stream.kafka.batches import Record, RecordBatch
 from stream.learning.labels.cursors import Progress
 from stream.learning.labels.waiting import Waiting
+from stream.learning.log_marks import LogMarks
 from stream.learning.model.advisor import scorer_part
 from stream.learning.model.settings import LearningSettings
 from stream.learning.model.snapshot import Snapshot
@@ -104,11 +105,14 @@ class Learning:
     ----------
     status
         Where it stands.
+    marks
+        Of which logs the progress is; whoever reads them keeps it up to date.
     """
 
-    def __init__(self, bundle: Bundle, online: OnlineLearner, waiting: Waiting) -> None:
+    def __init__(self, bundle: Bundle, online: OnlineLearner, waiting: Waiting, marks: LogMarks) -> None:
         self.online = online
         self.waiting = waiting
+        self.marks = marks
         self.status = LearningStatus()
         self._bad: Counter[str] = Counter()
         self._bundle = bundle
@@ -118,7 +122,7 @@ class Learning:
     def begin(cls, bundle: Bundle, settings: LearningSettings, partitions: int) -> Self:
         """Return a learner that has read nothing."""
         waiting = Waiting.of(bundle.manifest, Progress.beginning(partitions))
-        return cls(bundle, OnlineLearner(bundle, settings), waiting)
+        return cls(bundle, OnlineLearner(bundle, settings), waiting, LogMarks(TOPICS, partitions))
 
     @classmethod
     def resume(cls, bundle: Bundle, settings: LearningSettings, partitions: int, stored: bytes) -> Self:
@@ -146,7 +150,8 @@ class Learning:
         passed = passed_of(snapshot.meta.get("passed", {}))
         place = passed.pop(bundle.manifest.version, None)
         progress = progress if place is None else place.progress
-        return cls(bundle, online, Waiting.of(bundle.manifest, progress, passed))
+        marks = LogMarks.of(snapshot.meta.get("logs"), TOPICS, partitions)
+        return cls(bundle, online, Waiting.of(bundle.manifest, progress, passed), marks)
 
     def next(self, source: Source) -> int:
         """Return Kafka's offset from which a partition is to be read on; -1 for the earliest."""
@@ -232,7 +237,9 @@ class Learning:
         scorers = scorer_part(snapshot).to_bytes()
         return Saved(
             snapshot.with_meta(
-                progress=progress, passed=msgspec.to_builtins(self.waiting.remembered())
+                progress=progress,
+                passed=msgspec.to_builtins(self.waiting.remembered()),
+                logs=self.marks.to_meta(),
             ).to_bytes(),
             scorers,
             f"{self._bundle.manifest.version}:{snapshot.version}:{xxh3_64_hexdigest(scorers)}",

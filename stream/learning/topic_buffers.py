@@ -12,6 +12,7 @@ from stream.exceptions import BrokerError, OffsetOutsideLog
 from stream.kafka.batches import RecordBatch
 from stream.kafka.contract import Log
 from stream.learning.learning import Source
+from stream.learning.log_marks import LogMarks
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class TopicBuffers:
         self._fetched: dict[Source, RecordBatch] = {}
         self._changed = asyncio.Event()
         self._assignment = 0
+        self._marks = LogMarks(names, partitions)
 
     @property
     def complete(self) -> bool:
@@ -56,17 +58,21 @@ class TopicBuffers:
             await self._wait()
         return self._assignment
 
-    async def begin(self, positions: dict[Source, int]) -> None:
-        """Seek to the positions (Kafka offsets, -1 for the earliest).
+    async def begin(self, positions: dict[Source, int], marks: LogMarks | None = None) -> None:
+        """Seek to the positions (Kafka offsets, -1 for the earliest), if the logs are those that ``marks`` name.
 
         Raises
         ------
         OffsetOutsideLog
-            What was not read yet has expired, or the topic was created again.
+            What was not read yet has expired, or Kafka lost its newest records.
+        TopicRecreated, LogCut
+            A topic was created again, or records that were read have others in their place.
         """
+        self._marks = marks or self._marks
         for (topic, partition), offset in positions.items():
             buffer = self.topics[topic]
             bounds = await buffer.log.bounds(partition)
+            await self._marks.check(topic, buffer.name, partition, buffer.log, bounds, offset)
             if offset >= 0 and not bounds.earliest <= offset <= bounds.latest:
                 raise OffsetOutsideLog(
                     f"partition {partition} of {buffer.name} holds offsets {bounds.earliest} to {bounds.latest}, but "
@@ -97,10 +103,22 @@ class TopicBuffers:
                 await buffer.log.seek(partition, expected)
             elif batch.stop <= expected:
                 buffer.log.wake()
-            else:
+            elif not await self._is_of_another_log(source, batch.epoch, expected):
+                self._marks.took(topic, partition, batch.epoch)
                 buffer.expected[partition] = batch.stop
                 came.append((topic, batch.since(expected)))
         return came if assignment == self._assignment else []
+
+    async def _is_of_another_log(self, source: Source, epoch: int, expected: int) -> bool:
+        """Refuse to go on, and return true, where a new leader has written a batch to another log."""
+        topic, partition = source
+        if not self._marks.news(topic, partition, epoch):
+            return False
+        buffer = self.topics[topic]
+        error = await self._marks.cut(topic, buffer.name, partition, buffer.log, expected)
+        if error is not None:
+            self.refuse(error)
+        return error is not None
 
     def at_end(self, came: Iterable[tuple[str, RecordBatch]]) -> bool:
         """Whether these batches end where their logs end, as far as is known."""
@@ -119,7 +137,7 @@ class TopicBuffers:
             self._fetched[source] = batch
         elif waiting.stop == batch.start:
             self._fetched[source] = waiting._replace(
-                records=[*waiting.records, *batch.records], stop=batch.stop
+                records=[*waiting.records, *batch.records], stop=batch.stop, epoch=batch.epoch
             )
         else:
             self._fetched[source] = batch  # after a seek

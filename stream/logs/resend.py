@@ -2,7 +2,8 @@
 
 What has been sent again is remembered by a consumer group, whose offsets are committed in the same transaction
 as the records: a run that breaks off repeats nothing and loses nothing. Letters of one reason can be sent
-before those of another: the offset is that of the reason that is behind, its metadata name those ahead of it.
+before those of another: the offset is that of the reason that is behind, its metadata name those ahead of it, and the
+topic's id: in a topic that was created again, nothing has been sent yet.
 Kafka forgets offsets some time after the last run (``offsets.retention.minutes``, by default 7 days, while
 letters are kept for 30): after that, a run sends all letters again that are still there.
 
@@ -69,6 +70,8 @@ _NO_TRANSACTIONS: Final = (
 # A record before it is compressed. The broker judges by what is left then, and takes 1 MiB (`stream.kafka.topics`).
 _REQUEST_BYTES: Final = 64 * 1024 * 1024
 _COMPRESSED_BYTES: Final = 1_000_000
+# In the metadata of an offset: the id of the topic whose letters were sent.
+_TOPIC: Final = "topic"
 
 
 @dataclass(slots=True)
@@ -154,7 +157,7 @@ async def _resend(
         TopicReader(settings, settings.dead_letters_topic) as reader,
         Originals(settings) as originals,
     ):
-        passed = await again.passed(reader.begins)
+        passed = await again.passed(reader.begins, reader.topic_id)
         starts = {number: min(offsets[name] for name in reasons) for number, offsets in passed.items()}
         async for partition, records in reader.read(starts, on_progress):
             letters: list[DeadLetter] = []
@@ -206,6 +209,7 @@ class _Again:
         self._settings = settings
         self._heard = heard
         self._topic = settings.dead_letters_topic
+        self._topic_id = ""
         self._partitions = 0
         self._producer: AIOKafkaProducer | None = None
         # One group for all reasons: aiokafka tells the broker of the first group of a transaction only, and a
@@ -239,8 +243,9 @@ class _Again:
         if not await _ends(producer.stop()):  # it waits for records that the broker refuses
             await producer.client.close()
 
-    async def passed(self, begins: dict[int, int]) -> dict[int, dict[str, int]]:
-        """Return by partition and reason the offset before which all letters have been sent."""
+    async def passed(self, begins: dict[int, int], topic_id: str) -> dict[int, dict[str, int]]:
+        """Return by partition and reason the offset before which all letters of this topic have been sent."""
+        self._topic_id = topic_id
         partitions = [KafkaPartition(self._topic, number) for number in begins]
         async with self._bounded():
             while True:
@@ -281,12 +286,18 @@ class _Again:
                 f"group {self._group} has an offset of another program ({committed.metadata!r}): delete the "
                 "group, and all dead letters that are still there are sent again"
             ) from error
+        known = ahead.pop(_TOPIC, "")
+        if known and self._topic_id and known != self._topic_id:
+            _log.warning("%s was created again: none of its letters has been sent", self._topic)
+            offset, ahead = 0, {}
         return {name: offset for name in _REASONS} | ahead
 
     def _pack(self, passed: dict[str, int]) -> OffsetAndMetadata:
         offset = min(passed.values())
-        ahead = {name: at for name, at in passed.items() if at > offset}
-        return OffsetAndMetadata(offset, json.dumps(ahead) if ahead else "")
+        told: dict[str, int | str] = {name: at for name, at in passed.items() if at > offset}
+        if self._topic_id:
+            told[_TOPIC] = self._topic_id
+        return OffsetAndMetadata(offset, json.dumps(told) if told else "")
 
     async def send(self, partition: int, letters: list[DeadLetter], passed: dict[str, int]) -> None:
         """Send letters of one partition, and remember by reason the offset before which all are sent."""

@@ -61,7 +61,8 @@ class Score(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """The value of a record in the scored topic. Times are epoch milliseconds.
 
     After a crash a score may come again. It then equals the first one but for ``scored_at``, for what a newer online
-    model says, and for ``recommendation``, which offline jobs may have replaced in between.
+    model says, for ``recommendation``, which offline jobs may have replaced in between, and for what being ``stale``
+    takes away.
 
     Attributes
     ----------
@@ -74,7 +75,11 @@ class Score(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     holdout
         The customer is left alone, so that the effect of actions can be measured.
     recommendation
-        What to offer; absent for customers in the holdout, and as long as there are no offers for this bundle.
+        What to offer; absent for customers in the holdout, as long as there are no offers for this bundle, and where
+        the score is stale.
+    stale
+        The event had waited in Kafka for longer than ``INTENT_MAX_SCORE_AGE`` when it was scored: the action is
+        ``none``. Absent where it is not so.
     """
 
     event_id: str
@@ -94,6 +99,7 @@ class Score(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     model_version: str
     features_version: str
     recommendation: Recommendation | None = None
+    stale: bool = False
 
 
 decode_score = msgspec.json.Decoder(Score).decode

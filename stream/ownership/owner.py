@@ -37,14 +37,15 @@ from typing import Final
 from aiokafka.errors import IllegalStateError, KafkaError, KafkaTimeoutError
 
 from features.exceptions import IntentError, StoreConflict, StoreError
-from features.store.customer_store import NO_WATERMARK, CustomerStore, PartitionRecord
-from stream.exceptions import OffsetOutsideLog, PartitionsChanged, StoreLost
+from features.store.customer_store import NO_WATERMARK, UNKNOWN_EPOCH, CustomerStore, PartitionRecord
 from stream.kafka.batches import Backlog, RecordBatch
-from stream.kafka.contract import Bounds, Log
+from stream.kafka.contract import Log
 from stream.ownership.cache import StateCache
+from stream.ownership.log_check import LogCheck
 from stream.ownership.parking import Parking
 from stream.ownership.partition_batch import PartitionBatch
 from stream.ownership.poison import Bisection, concerns_a_record
+from stream.ownership.rebuilding import Rebuilding
 from stream.ownership.rounds import Rounds
 
 logger = logging.getLogger(__name__)
@@ -61,6 +62,11 @@ PAUSES: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 # One step of the sweep looks at this many keys (1-2 ms of Redis), at most this often per partition.
 SWEEP_KEYS: Final = 500
 SWEEP_SECONDS: Final = 5.0
+
+
+# A topic made again, or set back, under a running owner shows no new leader epoch. So while records come, the log is
+# looked at this often; a look takes a few requests, during which the partition waits some milliseconds.
+LOG_CHECK_SECONDS: Final = 30.0
 
 
 class Fenced(Exception):
@@ -100,6 +106,8 @@ class PartitionOwner:
         Why the owner does not get on at the moment; empty when all is well.
     parking
         Whether the partition is parked.
+    rebuilding
+        How far it is with building states again, if it does.
     """
 
     def __init__(self, partition: int, config: OwnerConfig) -> None:
@@ -108,7 +116,9 @@ class PartitionOwner:
         self.trouble = ""
         self.fetching = False
         self.parking = Parking(partition, config.topic)
+        self.rebuilding = Rebuilding(config.topic, partition)
         self._config = config
+        self._check = LogCheck(config.topic, partition, config.log, rebuild=config.rebuild)
         self._backlog = Backlog(config.batch_max)
         self._cache = StateCache(config.cache_customers)
         self._arrived = asyncio.Event()
@@ -122,6 +132,7 @@ class PartitionOwner:
         self._append_time = NO_WATERMARK  # of the newest record that was saved
         self._cursor = 0
         self._swept_at = time.monotonic()
+        self._checked_at = 0.0
 
     @property
     def wants(self) -> bool:
@@ -185,15 +196,9 @@ class PartitionOwner:
 
     async def _claim(self) -> None:
         store, log = self._config.store, self._config.log
-        found = await self._config.rounds.call(store.record, self.partition)
+        stored = await self._config.rounds.call(store.record, self.partition)
         bounds = await log.bounds(self.partition)
-        if found is None:
-            committed = await log.committed(self.partition)
-            found = self._unclaimed(committed, bounds)
-            stored = None
-        else:
-            self._check(found, bounds)
-            stored = found
+        found = await self._check.record(stored, bounds)
         mine = found._replace(epoch=found.epoch + 1, token=self._config.token)
         try:
             await self._config.rounds.call(store.claim, self.partition, stored, mine)
@@ -201,6 +206,8 @@ class PartitionOwner:
             return  # another claim came first, or the answer was lost: read again
         self._cache.drop()
         self.record, self._in_doubt = mine, False
+        self.rebuilding.begin(mine, bounds.earliest)
+        self._checked_at = time.monotonic()
         await self._seek(mine.next_offset)
         logger.info(
             "partition %s of %s: epoch %s from offset %s",
@@ -209,9 +216,9 @@ class PartitionOwner:
 
     async def _advance(self, record: PartitionRecord) -> None:
         batch = await self._next(record.next_offset)
-        if batch is None:
+        if batch is None or await self._is_of_another_log(batch, record):
             return
-        self._trial = trial = self._bisection.trial(batch)
+        self._trial = trial = self._bisection.trial(self._silenced(batch, record))
         if trial.stop < batch.stop:
             self._backlog.put_back(batch.since(trial.stop))
         self._latest = part = PartitionBatch(trial, record, self._cache)
@@ -222,9 +229,35 @@ class PartitionOwner:
         self._failures, self.trouble = 0, ""
         self._bisection.passed(trial)
         self.parking.leave()
+        self.rebuilding.reached(part.intended or record)
         if trial.records:
             self._append_time = max(self._append_time, trial.records[-1].timestamp)
         await self._sweep()
+
+    async def _is_of_another_log(self, batch: RecordBatch, record: PartitionRecord) -> bool:
+        """Look, where a new leader has written a batch, and now and then, whether the log is the one that was read.
+
+        If it is not, the partition is claimed again, which refuses, or rebuilds.
+        """
+        new_leader = batch.epoch != record.leader_epoch and UNKNOWN_EPOCH not in (
+            batch.epoch,
+            record.leader_epoch,
+        )
+        if not new_leader and time.monotonic() - self._checked_at < LOG_CHECK_SECONDS:
+            return False
+        self._checked_at = time.monotonic()
+        bounds = await self._config.log.bounds(self.partition)
+        if await self._check.misfit(record, bounds) is None:
+            return False
+        self.fetching, self.record = False, None
+        return True
+
+    @staticmethod
+    def _silenced(batch: RecordBatch, record: PartitionRecord) -> RecordBatch:
+        """Return what comes before the end of a silent rebuilding alone, and marked as silent."""
+        if batch.start >= record.silent_until:
+            return batch
+        return batch.until(min(batch.stop, record.silent_until))._replace(silent=True)
 
     async def _next(self, expected: int) -> RecordBatch | None:
         """Return what waits from ``expected`` on, ``None`` if nothing does."""
@@ -276,7 +309,7 @@ class PartitionOwner:
             raise Fenced(
                 f"partition {self.partition} was claimed by {found.token.hex()[:8]}, epoch {found.epoch}"
             )
-        if found is None:
+        if found is None or found.incarnation != record.incarnation:  # the store lost all, or a rebuilding
             self.fetching, self.record = False, None
             return
         if found.next_offset < record.next_offset:
@@ -359,30 +392,3 @@ class PartitionOwner:
             return await self._config.rounds.call(self._config.store.record, self.partition) == record
         except StoreError:
             return True
-
-    def _unclaimed(self, committed: int | None, bounds: Bounds) -> PartitionRecord:
-        if committed is not None and not self._config.rebuild:
-            raise StoreLost(
-                f"Redis has no record of partition {self.partition} of {self._config.topic}, but Kafka has "
-                f"a commit at {committed}: its states were lost. Restore Redis, or build the states again "
-                "from the topic with `intent worker --rebuild`"
-            )
-        return PartitionRecord(0, self._config.token, bounds.earliest, NO_WATERMARK, bounds.partitions)
-
-    def _check(self, found: PartitionRecord, bounds: Bounds) -> None:
-        topic = self._config.topic
-        start_over = (
-            "set another INTENT_REDIS_PREFIX and build the states again with `intent worker --rebuild`"
-        )
-        if found.partitions != bounds.partitions:
-            raise PartitionsChanged(
-                f"{topic} has {bounds.partitions} partitions, but had {found.partitions} when the states "
-                f"were written, and customers have moved between them: `intent archive` the events, `intent replay` "
-                f"them into topics of a new INTENT_TOPIC_PREFIX; or, without the history of the moved, {start_over}"
-            )
-        if not bounds.earliest <= found.next_offset <= bounds.latest:
-            raise OffsetOutsideLog(
-                f"partition {self.partition} of {topic} holds offsets {bounds.earliest} to {bounds.latest}, "
-                f"but the next one to read is {found.next_offset}: the topic was created again, or events "
-                f"expired before they were read; {start_over}"
-            )

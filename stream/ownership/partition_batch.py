@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from features.store.customer_store import PartitionRecord, Save
+from features.store.customer_store import UNKNOWN_EPOCH, PartitionRecord, Save
 from stream.kafka.batches import RecordBatch
 from stream.ownership.cache import StateCache
 from stream.ownership.job import StateChanges
@@ -58,6 +58,11 @@ class PartitionBatch:
     def intend(self, changes: StateChanges) -> Save:
         """Return what is to be saved: the changed states, and the partition's record after the batch."""
         new = self.record._replace(next_offset=self.batch.stop, watermark=changes.watermark)
+        if self.batch.epoch != UNKNOWN_EPOCH:
+            new = new._replace(leader_epoch=self.batch.epoch)
+        if self.batch.records:
+            last = self.batch.records[-1]
+            new = new._replace(last_offset=last.offset, last_time=last.timestamp)
         self.intended = new
         return Save(self.batch.partition, self.record, new, changes.customers, changes.states, changes.erased)
 

@@ -20,6 +20,7 @@ from features.store.customer_store import TOKEN_BYTES, CustomerStore
 from stream.kafka.batches import RecordBatch
 from stream.kafka.contract import RELEASE_SECONDS, Log
 from stream.ownership.job import Job
+from stream.ownership.log_check import START_OVER
 from stream.ownership.owner import Fenced, OwnerConfig, PartitionOwner
 from stream.ownership.rounds import Rounds
 from stream.texts import counted
@@ -54,8 +55,8 @@ class Ownership:
     state_ttl_ms
         States silent for longer (event time, milliseconds) are swept; ``None`` keeps all.
     rebuild
-        Start at the earliest offset where the store has no record although Kafka has a commit, instead of
-        refusing.
+        Build the states of a partition again, from the earliest offset on, where the store has no record of it or
+        the record does not fit the log, instead of refusing.
 
     Attributes
     ----------
@@ -65,7 +66,7 @@ class Ownership:
         Set together with `refusal`.
     """
 
-    expired = "set another INTENT_REDIS_PREFIX and build the states again with `intent worker --rebuild`"
+    expired = START_OVER
 
     def __init__(
         self,
@@ -198,6 +199,8 @@ class Ownership:
                 return f"partition {owner.partition} is not claimed yet"
             if self._log is not None and (fault := self._log.corrupt(owner.partition)):
                 return fault
+            if owner.rebuilding.trouble:
+                return owner.rebuilding.trouble
         return ""
 
     def lag(self) -> dict[int, int]:

@@ -21,6 +21,7 @@ ACTIONS: Final = (
     "assist_checkout",
     "cross_sell",
 )
+NO_ACTION: Final = 0
 _NONE, _RECOMMEND, _INCENTIVE, _REMIND, _ASSIST, _CROSS_SELL = range(len(ACTIONS))
 
 #: Action by band (low, medium, high) without and with something in the cart. Who is likely to buy anyway is helped,

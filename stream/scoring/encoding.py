@@ -34,6 +34,7 @@ def encode_scores(
     scored: Scored,
     scored_at: int,
     recommended: Sequence[Recommendation | None] | None = None,
+    stale: NDArray[np.bool_] | None = None,
 ) -> list[tuple[str, bytes]]:
     """Return customer and JSON of every score of a batch, in the order of its events.
 
@@ -45,6 +46,8 @@ def encode_scores(
         The wall clock, epoch ms.
     recommended
         One for each score.
+    stale
+        Which of the scores come too late for an action: they recommend nothing either.
     """
     manifest = bundle.manifest
     segments = [SegmentRef(s.id, s.name) for s in bundle.segmenter.segments]
@@ -72,11 +75,12 @@ def encode_scores(
                     holdout,
                     version,
                     features,
-                    recommendation,
+                    None if late else recommendation,
+                    late,
                 )
             ),
         )
-        for row, as_of, segment, network, online, probability, band, action, holdout, recommendation in zip(
+        for row, as_of, segment, network, online, probability, band, action, holdout, recommendation, late in zip(
             scored.rows.tolist(),
             scored.as_of.tolist(),
             scored.segment.tolist(),
@@ -87,6 +91,7 @@ def encode_scores(
             scored.action.tolist(),
             scored.holdout.tolist(),
             repeat(None, len(scored.rows)) if recommended is None else recommended,
+            repeat(False, len(scored.rows)) if stale is None else stale.tolist(),
             strict=True,
         )
     ]

@@ -31,6 +31,7 @@ class ScorerMetrics:
         self.registry = CollectorRegistry()
         self._events = self._counter("intent_events", "Records read from the events topic")
         self._scored = self._counter("intent_scored", "Events scored")
+        self._rebuilt = self._counter("intent_rebuilt", "Records read again, silently, to rebuild states")
         self._duplicates = self._counter("intent_duplicates", "Repeated events dropped")
         self._erased = self._counter("intent_erased", "Requests to erase a customer carried out")
         self._foreign = self._counter(
@@ -94,7 +95,13 @@ class ScorerMetrics:
         ).set_function(lambda: int(bool(recommending.refusal)))
 
     def count(self, batch: Batch, scored: Scored, seconds: float) -> None:
-        """Count what was scored and acknowledged together."""
+        """Count what was scored and acknowledged together; a silent rebuilding apart, where the round is no other."""
+        for part, watermark in zip(batch.parts, batch.watermarks, strict=True):
+            if watermark != BEGINNING:
+                self._watermark.labels(str(part.partition)).set(watermark / 1000)
+        self._rebuilt.inc(sum(len(part.records) for part in batch.parts if part.silent))
+        if all(part.silent for part in batch.parts):
+            return
         self._events.inc(len(batch))
         self._scored.inc(len(scored.rows))
         self._duplicates.inc(scored.duplicates)
@@ -111,9 +118,6 @@ class ScorerMetrics:
             self._bands.labels(band).inc(int(number))
         self._seconds.observe(seconds)
         self._sizes.observe(len(batch))
-        for part, watermark in zip(batch.parts, batch.watermarks, strict=True):
-            if watermark != BEGINNING:
-                self._watermark.labels(str(part.partition)).set(watermark / 1000)
 
     def count_recommended(self, recommended: Recommended) -> None:
         """Count what scores carry beside themselves."""

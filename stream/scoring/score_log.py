@@ -76,7 +76,7 @@ def score_log(
     for number in np.unique(partition).tolist():
         rows = np.flatnonzero(partition == number)
         part = table.take(rows)
-        known, codes = _codes(part)
+        known, codes = codes_of(part)
         own = empty(len(known))
         watermark = BEGINNING
         for start in range(0, len(rows), _CHUNK):
@@ -142,11 +142,11 @@ def _partitions(table: pa.Table, count: int | None) -> NDArray[np.int32]:
     named = table["partition"]
     if count is None and named.null_count == 0:
         return named.to_numpy()  # type: ignore[no-any-return]
-    known, codes = _codes(table)
+    known, codes = codes_of(table)
     return partitions_of([c.encode() for c in known], count or 1)[codes]
 
 
-def _codes(table: pa.Table) -> tuple[list[str], NDArray[np.int64]]:
+def codes_of(table: pa.Table) -> tuple[list[str], NDArray[np.int64]]:
     """Return the distinct customers and each row's position among them (rows of erased customers get 0)."""
     encoded = pc.fill_null(table["customer_id"].combine_chunks(), "").dictionary_encode()
     return encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int64)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
+from numpy.typing import NDArray
 
 from features.events import LENIENT, Decoding
 from features.store.customer_store import Loaded
@@ -16,6 +17,7 @@ from stream.learning.newest_advisor import NewestAdvisor
 from stream.messages.dead_letter import DeadLetter, dead_letter
 from stream.ownership.job import StateChanges
 from stream.scoring.batch import Batch, RecordStatus
+from stream.scoring.decisions import NO_ACTION
 from stream.scoring.encoding import encode_scores, with_tombstones
 from stream.scoring.engine import Engine, Scored
 from stream.scoring.intake import read_batches
@@ -100,7 +102,9 @@ class Scorer:
     decoding
         How to take events that are not quite of the schema.
     clock
-        Returns the wall clock, epoch ms; only ``scored_at`` comes from it.
+        Returns the wall clock, epoch ms; only ``scored_at`` and ``stale`` come from it.
+    max_age_ms
+        Scores of events that reached the broker longer ago are marked as stale, and carry no action; ``None``: none.
     """
 
     engine: Engine
@@ -113,6 +117,7 @@ class Scorer:
     recommending: NewestRecommender | None = None
     decoding: Decoding = LENIENT
     clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+    max_age_ms: int | None = None
 
     def read(self, batches: Sequence[RecordBatch], watermarks: Sequence[int]) -> ScorerBatch:
         """Decode, check keys, and judge against the watermarks."""
@@ -129,11 +134,17 @@ class Scorer:
         advisor = None if self.newest is None else self.newest.current
         scored = self.engine.score(batch.columns, batch.customers, batch.slots, states, advisor)
         erased = np.unique(batch.slots[batch.status[batch.rows] == RecordStatus.ERASE])
-        recommended = None
-        if recommender is not None:
-            recommended = recommender.recommend(scored, batch.slots, _items(loaded, erased.tolist()))
-        each = None if recommended is None else recommended.each
-        scores = encode_scores(self.engine.bundle, batch.columns, scored, self.clock(), each)
+        recommended, outputs = None, [Output(part.partition) for part in batch.parts]
+        if not all(part.silent for part in batch.parts):
+            now = self.clock()
+            stale = self._stale(batch, scored, now)
+            if stale is not None:
+                scored = scored._replace(action=np.where(stale, NO_ACTION, scored.action))
+            if recommender is not None:
+                recommended = recommender.recommend(scored, batch.slots, _items(loaded, erased.tolist()))
+            each = None if recommended is None else recommended.each
+            scores = encode_scores(self.engine.bundle, batch.columns, scored, now, each, stale)
+            outputs = self._outputs(batch, scores, scored)
         changes = [
             StateChanges(
                 batch.customers[own],
@@ -143,7 +154,7 @@ class Scorer:
             )
             for own, watermark in zip(batch.customer_slices, batch.watermarks, strict=True)
         ]
-        return ScorerResult(read, scored, recommended, self._outputs(batch, scores, scored), changes)
+        return ScorerResult(read, scored, recommended, outputs, changes)
 
     async def publish(self, result: ScorerResult) -> None:
         """Write scores, tombstones, dead letters, examples and outcomes; count them once they are acknowledged."""
@@ -153,8 +164,16 @@ class Scorer:
         if result.recommended is not None:
             self.metrics.count_recommended(result.recommended)
 
+    def _stale(self, batch: Batch, scored: Scored, now: int) -> NDArray[np.bool_] | None:
+        """Return which scores come too late for an action; ``None`` where that is not asked."""
+        if self.max_age_ms is None:
+            return None
+        rows = batch.rows[scored.rows].tolist()
+        appended = np.fromiter((batch.records[row].timestamp for row in rows), np.int64, len(rows))
+        return now - appended > self.max_age_ms
+
     def _outputs(self, batch: Batch, scores: list[tuple[str, bytes]], scored: Scored) -> list[Output]:
-        """Return what is to be written for each partition batch."""
+        """Return what is to be written for each partition batch: nothing for a silent one."""
         published = batch.status == RecordStatus.ERASE
         published[batch.rows[scored.rows]] = True
         records = with_tombstones(
@@ -167,7 +186,9 @@ class Scorer:
         else:
             learner = self.recorder.records(batch, scored)
         return [
-            Output(part.partition, records[own], letters[refused], *for_learner)
+            Output(part.partition)
+            if part.silent
+            else Output(part.partition, records[own], letters[refused], *for_learner)
             for part, own, refused, for_learner in zip(
                 batch.parts,
                 batch.split(published.nonzero()[0]),

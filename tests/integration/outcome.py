@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -15,6 +16,8 @@ from kafka import KafkaConsumer, TopicPartition
 from features.bundle import Bundle
 from features.partition import partitions_of
 from features.state import to_bytes
+from features.store.keys import state_keys
+from features.store.redis_store import RedisStore
 from stream.scoring.engine import Engine, engine_of
 from stream.scoring.score_log import ScoredLog, score_log
 from stream.settings import Settings
@@ -56,17 +59,26 @@ def read_topic(settings: Settings, topic: str) -> list[Record]:
 
 
 def stored_states(settings: Settings) -> dict[str, bytes]:
-    """Return every customer's state as it lies in Redis; each must lie under its own partition."""
+    """Return every customer's state as it lies in Redis; each must lie under its own partition.
+
+    States of earlier incarnations are passed over.
+    """
     found: dict[str, bytes] = {}
-    with redis.Redis.from_url(settings.redis_url) as client:
+    with redis.Redis.from_url(settings.redis_url) as client, closing(_store(settings)) as store:
         for number in range(settings.partitions):
-            start = f"{{{settings.redis_prefix}.{number}}}:c:".encode()
+            record = store.record(number)
+            incarnation = record.incarnation if record else 0
+            [start] = state_keys(settings.redis_prefix, number, [""], incarnation)
             keys = list(client.scan_iter(match=start + b"*", count=5_000))
             names = [key[len(start) :] for key in keys]
             assert set(partitions_of(names, settings.partitions).tolist()) <= {number}
             values = client.mget(keys) if keys else []
             found |= {name.decode(): value for name, value in zip(names, values, strict=True)}
     return found
+
+
+def _store(settings: Settings) -> RedisStore:
+    return RedisStore(settings.redis_url, settings.redis_prefix)
 
 
 def engine_for(settings: Settings) -> Engine:

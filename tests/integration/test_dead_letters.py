@@ -126,6 +126,21 @@ def test_of_two_runs_at_a_time_the_first_ends_with_one_line_and_no_letter_is_sen
     assert values(topics) == sorted(written)
 
 
+def test_letters_of_a_topic_that_was_created_again_are_not_passed_over(topics: Settings) -> None:
+    written = write_letter(topics, 0, Reason.LATE)
+    assert resend(topics).sent == {"late": 1}
+    group, place = f"{topics.dead_letters_topic}-resend", KafkaPartition(topics.dead_letters_topic, 0)
+    with KafkaAdminClient(bootstrap_servers=topics.kafka) as admin:
+        found = {tp.partition: told for tp, told in admin.list_group_offsets({group: None})[group].items()}
+        (partition,) = (number for number, told in found.items() if told.offset == 1)
+        known = json.loads(found[partition].metadata)["topic"]
+        former = json.dumps({"topic": known[::-1]})  # as if the offset were that of the former topic
+        admin.alter_group_offsets(group, {place._replace(partition=partition): KafkaOffset(1, former, -1)})
+    assert resend(topics).sent == {"late": 1}
+    assert values(topics) == [written, written]
+    assert resend(topics).sent == {}
+
+
 def test_offsets_of_another_program_are_refused(topics: Settings) -> None:
     write_letter(topics, 0, Reason.LATE)
     group = f"{topics.dead_letters_topic}-resend"

@@ -17,6 +17,7 @@ import redis
 
 from features import state
 from features.bundle import Bundle
+from features.store.customer_store import UNKNOWN_TOPIC
 from stream.kafka.topics import create_topics
 from stream.learning.model.snapshot import Snapshot
 from stream.learning.snapshot_store import SnapshotStore
@@ -83,6 +84,9 @@ def test_worker_and_learner_go_on_where_the_earlier_version_stopped(restored: Fl
     assert worker.stop()[0] == 0
 
     _assert_equal_states(stored_states(settings), kept.states)
+    for record in restored.records().values():  # the records were of version 1
+        assert record.topic_id != UNKNOWN_TOPIC
+        assert record.incarnation == 0
     published = scores_by_event(read_topic(settings, settings.scores_topic))
     wanted = [json.loads(_bytes(value)) for _, _, value, _ in kept.scores]
     assert len(published) == len(kept.topics["scores"]) + len(wanted)

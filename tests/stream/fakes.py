@@ -16,7 +16,7 @@ from features.exceptions import StoreConflict, StoreUnavailable
 from features.state import STATE_VERSION, States
 from features.store.customer_store import Loaded, MemoryStore, PartitionRecord
 from stream.kafka.batches import RecordBatch
-from stream.kafka.contract import Bounds
+from stream.kafka.contract import Bounds, Stamp, TooOld
 from stream.ownership.job import StateChanges
 from stream.ownership.partitions import Ownership
 
@@ -39,14 +39,26 @@ class FakeLog:
         self.lose: set[int] = set()  # offsets at which a fetched batch never arrives, once
         self.seeks: list[int] = []
         self.faults: dict[int, str] = {}
+        self.topic_id: bytes | None = b"id of the topic."
+        self.epochs: dict[int, int] = {}  # where each leader epoch ends
+        self.epoch = -1  # of what is fetched
         self.rejoined = asyncio.Event()
         self._news = asyncio.Event()
 
     async def bounds(self, partition: int) -> Bounds:
-        return Bounds(self.earliest, self._end(partition), self.partitions)
+        return Bounds(self.earliest, self._end(partition), self.partitions, self.topic_id)
 
     async def committed(self, partition: int) -> int | None:
         return self.commits.get(partition)
+
+    async def epoch_end(self, partition: int, epoch: int) -> int | None:
+        if self.topic_id is None:
+            raise TooOld("an old broker")
+        return self.epochs.get(epoch)
+
+    async def stamp_at(self, partition: int, offset: int) -> Stamp | None:
+        found = next((one for one in self.records[partition] if one.offset >= offset), None)
+        return None if found is None else Stamp(found.offset, found.timestamp)
 
     async def seek(self, partition: int, offset: int) -> None:
         self.seeks.append(offset)
@@ -80,7 +92,7 @@ class FakeLog:
                     if start in self.lose:
                         self.lose.remove(start)
                     else:
-                        ownership.offer(RecordBatch(partition, fetched, start, stop))
+                        ownership.offer(RecordBatch(partition, fetched, start, stop, self.epoch))
             await self._news.wait()
 
     def _end(self, partition: int) -> int:
@@ -108,6 +120,7 @@ class Counting:
 
     def __init__(self) -> None:
         self.processed: list[tuple[int, int]] = []
+        self.silent: set[int] = set()  # offsets
         self.failures: list[Exception] = []
         self.poison: set[tuple[int, int]] = set()  # partitions and offsets at which it raises
         self.letters: list[tuple[int, int, str]] = []
@@ -134,6 +147,7 @@ class Counting:
                 changes.append(StateChanges(own, states, watermark))
                 continue
             self.processed += [(batch.partition, one.offset) for one in batch.records]
+            self.silent |= {one.offset for one in batch.records if batch.silent}
             fold(states, own, batch)
             changes.append(StateChanges(own, states, max(watermark, batch.records[-1].timestamp)))
         return Counted(read.batches, changes)

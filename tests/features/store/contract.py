@@ -49,7 +49,10 @@ class StoreContract:
 
     @pytest.mark.parametrize("watermark", [NO_WATERMARK, -1, 0, 2**62])
     def test_a_record_comes_back_as_it_was_written(self, store: CustomerStore, watermark: int) -> None:
-        mine = PartitionRecord(2**40, os.urandom(16), 2**50, watermark, 4_000)
+        mine = PartitionRecord(
+            2**40, os.urandom(16), 2**50, watermark, 4_000,
+            os.urandom(16), 2**31 - 1, 2**50 - 1, 2**42, 2**31, 2**49,
+        )  # fmt: skip
         store.claim(3, None, mine)
         assert store.record(3) == mine
 
@@ -115,7 +118,19 @@ class StoreContract:
         assert store.load(3, ["ada"])["events"][0] == 0
 
     @pytest.mark.parametrize(
-        "field", [{"epoch": 2}, {"next_offset": 1}, {"watermark": 0}, {"partitions": 4}, {"token": bytes(16)}]
+        "field",
+        [
+            {"epoch": 2},
+            {"next_offset": 1},
+            {"watermark": 0},
+            {"partitions": 4},
+            {"token": bytes(16)},
+            {"topic_id": b"another topic id"},
+            {"leader_epoch": 7},
+            {"last_time": 7},
+            {"incarnation": 7},
+            {"silent_until": 7},
+        ],
     )
     def test_the_guard_compares_every_field(self, store: CustomerStore, field: dict[str, object]) -> None:
         mine = claimed(store)
@@ -228,6 +243,31 @@ class StoreContract:
             while True:
                 cursor, _ = store.sweep(3, record(), before=5_000, cursor=cursor, count=50)
         assert store.peek(3, "ada") is not None
+
+    def test_states_of_another_incarnation_are_empty_and_swept(
+        self, store: CustomerStore, write_items: WriteItems
+    ) -> None:
+        mine = claimed(store)
+        store.save(3, mine, mine, ["ada", "c7:grace", "joan"], states(1, 2, 3))
+        write_items(3, {"ada": b"1", "c7:grace": b"2"})
+        again = mine._replace(epoch=2, incarnation=7)
+        store.claim(3, mine, again)
+        assert (store.load(3, ["ada", "c7:grace"], again)["events"] == 0).all()
+        assert store.peek(3, "joan") is None
+        store.save(3, again, again, ["ada"], states(5, last_time=9_000))
+        assert [int(count) for count in store.load(3, ["ada", "c7:grace"])["events"]] == [5, 0]
+        (found,) = store.load_many([LoadRequest(3, ["ada"])])
+        assert found.states["events"].tolist() == [5]
+        cursor, deleted = store.sweep(3, again, before=0, cursor=0, count=1_000)
+        while cursor:
+            cursor, more = store.sweep(3, again, before=0, cursor=cursor, count=1_000)
+            deleted += more
+        assert deleted == 3
+        assert items(store, "ada", "c7:grace") == [b"1", None], "those of customers who are known stay"
+        write_items(3, {"ada": b"3", "joan": b"4"})
+        assert items(store, "ada", "joan") == [b"3", None]
+        store.claim(3, again, mine)  # nothing is left behind
+        assert (store.load(3, ["ada", "c7:grace", "joan"])["events"] == 0).all()
 
     def test_items_are_written_only_beside_a_state(
         self, store: CustomerStore, write_items: WriteItems

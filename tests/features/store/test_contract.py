@@ -1,9 +1,17 @@
 from __future__ import annotations
 
+import struct
+
 import pytest
 
 from features.exceptions import SchemaMismatch, StoreUnavailable
-from features.store.customer_store import NO_WATERMARK, MemoryStore, PartitionRecord
+from features.store.customer_store import (
+    NO_WATERMARK,
+    UNKNOWN_EPOCH,
+    UNKNOWN_TOPIC,
+    MemoryStore,
+    PartitionRecord,
+)
 from features.store.redis_store import RedisStore
 from stream.services.process import free_port
 from tests.features.store.contract import StoreContract, WriteItems
@@ -38,3 +46,27 @@ def test_a_redis_that_is_away_is_named_without_its_password() -> None:
         store.claim(3, None, PartitionRecord(1, bytes(16), 0, NO_WATERMARK, 1))
     assert f"127.0.0.1:{port}" in str(error.value)
     assert "secret" not in str(error.value)
+
+
+def test_a_record_of_version_1_knows_no_log_and_counts_as_incarnation_0() -> None:
+    first = struct.pack("<BQ16sqqI", 1, 4, b"an owner's token", 70, 1_000, 12)
+    found = PartitionRecord.from_bytes(first)
+    assert found == PartitionRecord(4, b"an owner's token", 70, 1_000, 12)
+    assert (found.topic_id, found.leader_epoch, found.incarnation) == (UNKNOWN_TOPIC, UNKNOWN_EPOCH, 0)
+    assert PartitionRecord.from_bytes(found.to_bytes()) == found
+
+
+def test_a_record_of_version_1_is_claimed_and_then_of_version_2() -> None:
+    store = MemoryStore()
+    store._records[3] = struct.pack("<BQ16sqqI", 1, 4, bytes(16), 70, 1_000, 12)
+    found = store.record(3)
+    assert found is not None
+    store.claim(3, found, found._replace(epoch=5, topic_id=b"an id, 16 bytes."))
+    assert store._records[3][0] == 2
+    assert store.record(3) == found._replace(epoch=5, topic_id=b"an id, 16 bytes.")
+
+
+def test_every_beginning_is_another_incarnation() -> None:
+    drawn = [PartitionRecord.beginning(0, 12).incarnation for _ in range(20)]
+    assert len(set(drawn)) > 15
+    assert min(drawn) > 0

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Coroutine
 from typing import Any
 
 import pytest
 
-from stream.exceptions import OffsetOutsideLog
+from stream.exceptions import LogCut, OffsetOutsideLog, TopicRecreated
 from stream.kafka.batches import RecordBatch
 from stream.kafka.contract import Bounds
 from stream.learning.learning import EXAMPLES, OUTCOMES, Source
+from stream.learning.log_marks import LogMarks
 from stream.learning.topic_buffers import TopicBuffers
 from tests.stream.records import record
 
@@ -24,9 +26,17 @@ class Log:
 
     def __init__(self) -> None:
         self.seeks: list[tuple[int, int]] = []
+        self.topic_id = b"id of the topic."
+        self.epochs = {3: 50}
 
     async def bounds(self, partition: int) -> Bounds:
-        return Bounds(5, 100, 2)
+        return Bounds(5, 100, 2, self.topic_id)
+
+    async def epoch_end(self, partition: int, epoch: int) -> int | None:
+        return self.epochs.get(epoch)
+
+    async def stamp_at(self, partition: int, offset: int) -> None:
+        return None
 
     async def committed(self, partition: int) -> int | None:
         return None
@@ -57,9 +67,9 @@ class Scene:
             buffer.attach(self.logs[topic])
             buffer.assign([0, 1])
 
-    def offer(self, topic: str, start: int, stop: int, partition: int = 0) -> None:
+    def offer(self, topic: str, start: int, stop: int, partition: int = 0, epoch: int = -1) -> None:
         records = [record(at, b"", partition=partition) for at in range(start, stop)]
-        self.buffers.topics[topic].offer(RecordBatch(partition, records, start, stop))
+        self.buffers.topics[topic].offer(RecordBatch(partition, records, start, stop, epoch))
 
     async def next(self, assignment: int) -> list[tuple[str, int, list[int]]]:
         came = await self.buffers.next(assignment, 0.0)
@@ -132,6 +142,63 @@ def test_a_cursor_outside_the_topic_is_refused_with_what_to_do(offset: int) -> N
             OffsetOutsideLog, match=f"shop.outcomes holds offsets 5 to 100.*{offset}.*--start-over"
         ):
             await scene.buffers.begin(BEGINNING | {(OUTCOMES, 1): offset})
+
+    play(scenario())
+
+
+async def read_up_to_50(scene: Scene) -> LogMarks:
+    """Read the examples' first partition up to offset 50, in epoch 3; return what a snapshot would keep."""
+    assignment, marks = await scene.buffers.opened(), LogMarks(TOPICS, 2)
+    await scene.buffers.begin(BEGINNING, marks)
+    scene.offer(EXAMPLES, 5, 50, epoch=3)
+    assert await scene.next(assignment) is not None
+    return LogMarks.of(json.loads(json.dumps(marks.to_meta())), TOPICS, 2)
+
+
+@pytest.mark.parametrize(
+    ("topic_id", "epochs", "error"),
+    [
+        (b"another topic id", {3: 50}, TopicRecreated),
+        (b"id of the topic.", {3: 49, 4: 100}, LogCut),
+        (b"id of the topic.", {4: 100}, LogCut),
+    ],
+)
+def test_a_cursor_of_another_log_is_refused_with_what_to_do(
+    topic_id: bytes, epochs: dict[int, int], error: type[Exception]
+) -> None:
+    async def scenario() -> None:
+        marks = await read_up_to_50(Scene())
+        scene = Scene()
+        await scene.buffers.opened()
+        scene.logs[EXAMPLES].topic_id, scene.logs[EXAMPLES].epochs = topic_id, epochs
+        with pytest.raises(error, match="shop.examples.*`intent learner --start-over`"):
+            await scene.buffers.begin(BEGINNING | {(EXAMPLES, 0): 50}, marks)
+
+    play(scenario())
+
+
+def test_a_log_that_was_cut_while_it_is_read_is_noticed_by_the_new_leaders_epoch() -> None:
+    async def scenario() -> None:
+        scene = Scene()
+        await read_up_to_50(scene)
+        assignment = await scene.buffers.opened()
+        scene.logs[EXAMPLES].epochs = {3: 50, 4: 60}
+        scene.offer(EXAMPLES, 50, 60, epoch=4)
+        assert await scene.next(assignment) is not None, "the new leader has everything"
+        scene.logs[EXAMPLES].epochs = {3: 50, 4: 55, 5: 70}
+        scene.offer(EXAMPLES, 60, 70, epoch=5)
+        assert await scene.next(assignment) is None
+        assert isinstance(scene.buffers.refusal, LogCut)
+
+    play(scenario())
+
+
+def test_a_snapshot_of_before_is_not_checked_once() -> None:
+    async def scenario() -> None:
+        scene, marks = Scene(), LogMarks.of(None, TOPICS, 2)
+        await scene.buffers.opened()
+        await scene.buffers.begin(BEGINNING | {(EXAMPLES, 0): 50}, marks)
+        assert marks.to_meta()[EXAMPLES] == {"id": b"id of the topic.".hex(), "epochs": [-1, -1]}
 
     play(scenario())
 

@@ -225,7 +225,6 @@ def recorded(offset: int, partitions: int = 1) -> PartitionRecord:
     ("found", "commit", "earliest", "refusal"),
     [
         (None, 12, 0, StoreLost),
-        (None, 0, 0, StoreLost),
         (recorded(10, partitions=2), 10, 0, PartitionsChanged),
         (recorded(61), 10, 0, OffsetOutsideLog),
         (recorded(10), 10, 11, OffsetOutsideLog),
@@ -251,7 +250,13 @@ def test_a_record_that_does_not_fit_the_log_is_refused(
 
 @pytest.mark.parametrize(
     ("found", "commit", "earliest", "first"),
-    [(None, None, 0, 0), (None, None, 7, 7), (recorded(10), None, 0, 10), (recorded(60), 3, 60, None)],
+    [
+        (None, None, 0, 0),
+        (None, 0, 0, 0),
+        (None, None, 7, 7),
+        (recorded(10), None, 0, 10),
+        (recorded(60), 3, 60, None),
+    ],
 )
 def test_reading_starts_at_the_record_or_else_at_the_earliest(
     found: PartitionRecord | None, commit: int | None, earliest: int, first: int | None

@@ -194,6 +194,7 @@ def test_scores_come_in_the_order_of_the_log_with_the_fields_of_the_contract(
         "scored_at",
         "reasons",
         "recommendation",
+        "stale",
     }
 
 

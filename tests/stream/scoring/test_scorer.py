@@ -26,7 +26,7 @@ from stream.scoring.recommending import NewestRecommender, Recommender
 from stream.scoring.scorer import Scorer
 from tests.bundles import random_bundle
 from tests.malformed import good
-from tests.stream.records import NOW, PARTITIONS, batch, record
+from tests.stream.records import NOW, PARTITIONS, batch, home, record
 
 LATENESS = 15 * 60_000
 
@@ -254,3 +254,42 @@ def test_items_from_before_an_erasure_are_not_shown_after_it(bench: Bench, bundl
     assert recommended(bench) == [["general"]]
     assert (list(folded.customers), list(folded.erased)) == (["anna"], ["anna"])
     assert list(bench.run(GOOD).erased) == []
+
+
+def test_a_silent_batch_changes_states_and_publishes_nothing(bench: Bench, bundle: Bundle) -> None:
+    mixed = batch(*GOOD.records, record(4, b"no event"), record(5, None, b"bert"))
+    loud = Bench(bundle).run(mixed)
+    folded = bench.run(mixed._replace(silent=True))
+    assert (bench.printer.scores, bench.printer.letters) == ([], [])
+    assert folded.states.tobytes() == loud.states.tobytes()
+    assert (folded.watermark, list(folded.customers)) == (loud.watermark, list(loud.customers))
+    assert (bench.count("intent_rebuilt_total"), bench.count("intent_scored_total")) == (6, 0)
+
+
+def test_in_a_round_with_others_only_the_silent_partition_is_silent(bench: Bench) -> None:
+    other = next(n for n in range(PARTITIONS) if n != GOOD.partition)
+    key = next(f"c{n}" for n in range(99) if home(f"c{n}") == other)
+    event = good(7, NOW).replace(b"anna", key.encode())
+    loud = batch(record(0, event, key.encode(), partition=other), record(1, b"{", partition=other))
+    read = bench.scorer.read([GOOD._replace(silent=True), loud], [BEGINNING] * 2)
+    result = bench.scorer.score(read, [Loaded(empty(1), ()), Loaded(empty(1), ())])
+    assert result.outputs[0] == Output(GOOD.partition)
+    assert [customer for customer, _ in result.outputs[1].scores] == [key]
+    assert len(result.outputs[1].letters) == 1
+
+
+def test_scores_of_events_that_waited_too_long_carry_no_action(bench: Bench, bundle: Bundle) -> None:
+    bench.scorer.recommending = cast(NewestRecommender, Offers(bundle))
+    minute = 60_000
+    both = batch(record(0, good(1, NOW), timestamp=NOW), record(1, good(2, NOW + 1), timestamp=NOW + minute))
+    bench.clock = NOW + 10 * minute
+    bench.run(both)
+    plain = [decode_score(value) for _, value in bench.printer.scores if value]
+    assert all(b"stale" not in (value or b"") for _, value in bench.printer.scores)
+    bench.scorer.max_age_ms = 9 * minute
+    folded = bench.run(both)
+    late, fresh = (decode_score(value) for _, value in bench.printer.scores if value)
+    assert (late.stale, late.action, late.recommendation) == (True, "none", None)
+    assert late == msgspec.structs.replace(plain[0], stale=True, action="none", recommendation=None)
+    assert fresh == plain[1]
+    assert folded.states["events"].tolist() == [2]

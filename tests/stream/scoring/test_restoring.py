@@ -1,0 +1,110 @@
+"""States from an archived log equal those of its scoring, and nobody goes on from half of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from features.bundle import Bundle
+from features.exceptions import LogError, StoreConflict
+from features.log import ERASED
+from features.state import DAY_MS
+from features.store.customer_store import NO_WATERMARK, RESTORING, MemoryStore, PartitionRecord
+from stream.exceptions import RecordExists
+from stream.scoring.engine import Engine
+from stream.scoring.restoring import restore
+from stream.scoring.score_log import score_log
+from tests.bundles import random_bundle
+from tests.integration.shop_logs import partition_column
+from tests.stream.logs.logs import random_log
+
+PARTITIONS = 3
+ROWS = 600
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    folder: Path = tmp_path_factory.mktemp("bundle")
+    bundle: Bundle = random_bundle(folder)
+    return Engine(bundle, lateness_ms=4_000, ttl_ms=400 * DAY_MS, holdout=0.1)
+
+
+def archived(seed: int = 1) -> pa.Table:
+    """A log with partitions and offsets (with holes), some of whose rows belong to erased customers."""
+    log = random_log(ROWS, seed)
+    kinds = [ERASED if at % 50 == 0 else kind for at, kind in enumerate(log["type"].to_pylist())]
+    columns = {
+        "type": pa.array(kinds),
+        "partition": pa.array(partition_column(log, PARTITIONS), pa.int32()),
+        "offset": pa.array(np.arange(ROWS) * 2 + 5, pa.int64()),
+    }
+    for name, column in columns.items():
+        at = log.schema.get_field_index(name)
+        log = log.set_column(at, log.schema.field(name), column.cast(log.schema.field(name).type))
+    return log
+
+
+def test_the_states_are_those_of_the_logs_scoring(engine: Engine, seed: int) -> None:
+    log, store = archived(seed), MemoryStore()
+    report = restore(log, engine, store, partitions=PARTITIONS)
+    truth = score_log(log, engine, partitions=PARTITIONS)
+    wanted = {c: s.tobytes() for c, s in zip(truth.customers, truth.states, strict=True)}
+    found: dict[str, bytes] = {}
+    for number in range(PARTITIONS):
+        customers = store.customers(number)
+        found |= {c: s.tobytes() for c, s in zip(customers, store.load(number, customers), strict=True)}
+        record = store.record(number)
+        assert record is not None
+        last = max(
+            offset
+            for offset, partition in zip(log["offset"].to_pylist(), log["partition"].to_pylist(), strict=True)
+            if partition == number
+        )
+        assert record.next_offset == last + 1 == report.next_offsets[number]
+        assert (record.watermark, record.partitions) == (truth.watermarks[number], PARTITIONS)
+    assert found == wanted
+    assert report.customers == len(wanted)
+    assert report.events == sum(kind != ERASED for kind in log["type"].to_pylist())
+
+
+def test_states_that_are_there_are_kept_unless_they_are_to_be_replaced(engine: Engine) -> None:
+    log, store = archived(), MemoryStore()
+    mine = PartitionRecord(7, bytes(16), 40, NO_WATERMARK, PARTITIONS)
+    store.claim(1, None, mine)
+    with pytest.raises(RecordExists, match="partition 1: stop the workers and add --replace"):
+        restore(log, engine, store, partitions=PARTITIONS)
+    assert [store.record(number) for number in range(PARTITIONS)] == [None, mine, None]
+    restore(log, engine, store, partitions=PARTITIONS, replace=True)
+    record = store.record(1)
+    assert record is not None
+    assert record.epoch == 8, "a worker that is still there is fenced"
+    assert record.incarnation != mine.incarnation
+
+
+@pytest.mark.parametrize("column", ["partition", "offset"])
+def test_a_log_that_was_not_archived_cannot_be_restored(engine: Engine, column: str) -> None:
+    log = archived()
+    at = log.schema.get_field_index(column)
+    bare = log.set_column(at, log.schema.field(at), pa.nulls(len(log), log.schema.field(at).type))
+    with pytest.raises(LogError, match="`intent archive`"):
+        restore(bare, engine, MemoryStore(), partitions=PARTITIONS)
+    with pytest.raises(LogError, match="--partitions"):
+        restore(log, engine, MemoryStore(), partitions=PARTITIONS - 1)
+
+
+def test_a_restoring_that_is_broken_off_leaves_a_record_from_which_nobody_goes_on(engine: Engine) -> None:
+    class Claimed(MemoryStore):
+        """A worker claims a partition while its states are written."""
+
+        def save(self, *arguments: object) -> None:  # type: ignore[override]
+            raise StoreConflict("partition 0 has another record")
+
+    store = Claimed()
+    with pytest.raises(StoreConflict, match="stop the workers"):
+        restore(archived(), engine, store, partitions=PARTITIONS)
+    record = store.record(0)
+    assert record is not None
+    assert record.next_offset == RESTORING
