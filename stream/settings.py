@@ -102,6 +102,10 @@ class Settings(BaseSettings):
         8080, ge=0, le=65535, description="Port of /healthz, /readyz and /metrics; 0 takes a free port."
     )
 
+    log: Literal["text", "json"] = Field(
+        "text", description="Form of a worker's and a learner's log: text, or one JSON object per line."
+    )
+
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="Protocol of the Kafka connection."
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,8 +15,10 @@ from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeEr
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, server_list
 from faust.types import TP
+from mode.threads import ServiceThread, WorkerThread
 
 from stream.exceptions import BrokerError, OffsetOutsideLog
+from stream.kafka.answers import Answers
 from stream.kafka.batches import RecordBatch
 from stream.kafka.contract import Bounds
 
@@ -43,14 +46,60 @@ COMMIT_TIMEOUT_SECONDS: Final = 2.0
 # After an error of the broker.
 ERROR_PAUSE_SECONDS: Final = 0.2
 
+# Leaving the group needs an answer of the coordinator, for which aiokafka waits 90 s. Stays under STOP_SECONDS.
+CLOSE_SECONDS: Final = 2.0
+
+# mode joins its thread in the event loop, and for ever. The thread has nothing left to do by then.
+JOIN_SECONDS: Final = 0.5
+
+
+class _FetchingThread(WorkerThread):
+    """A thread that never outlasts its process, and whose end says nothing on its own."""
+
+    def __init__(self, service: ServiceThread, **options: Any) -> None:
+        super().__init__(service, name="fetching", **options)
+        self.daemon = True
+
+    def run(self) -> None:
+        """Fetch until stopped; an error has already crashed the app, which says so."""
+        try:
+            super().run()
+        except (Exception, asyncio.CancelledError) as error:
+            logger.debug("the fetching thread ended: %r", error)
+
+    def stop(self) -> None:
+        """Wait for the end, but not for ever."""
+        self.join(JOIN_SECONDS)
+
 
 class BatchConsumerThread(AIOKafkaConsumerThread):
     """Fetches in its own thread, and keeps the membership in the group alive while batches are worked on."""
 
+    Worker = _FetchingThread
+
     consumer: BatchConsumer
     _waiter: asyncio.Future[None] | None = None
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self.answers = Answers()
+        super().__init__(*args, **options)
+
+    async def on_thread_stop(self) -> None:
+        """Leave the group, if the coordinator answers."""
+        leaving = asyncio.ensure_future(super().on_thread_stop())
+        await asyncio.wait({leaving}, timeout=CLOSE_SECONDS)
+        if not leaving.done():
+            leaving.cancel()
+
+    def on_crash(self, msg: str, *fmt: Any, **kwargs: Any) -> None:
+        """Do nothing: the app's crash reason says it."""
+
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
+        consumer = self._new_consumer(transport)
+        self.answers.watch(consumer._client)
+        return consumer
+
+    def _new_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         conf = self.app.conf
         return aiokafka.AIOKafkaConsumer(
             bootstrap_servers=server_list(transport.url, transport.default_port),
@@ -169,6 +218,12 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
         assignment = None if subscription is None else subscription.assignment
         return assignment.state_value(tp) if assignment is not None and tp in assignment.tps else None
 
+    def fetched_at(self, tp: TopicPartition) -> float:
+        """Return when a fetch was last answered; now, if what it brought waits to be taken."""
+        if tp in self._ensure_consumer()._fetcher._records:
+            return time.monotonic()
+        return self.answers.fetched.get(tp, float("-inf"))
+
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """Commit to Kafka. The truth is in the store, so a failure is only worth a warning."""
         consumer = self._ensure_consumer()
@@ -177,8 +232,11 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
                 await consumer.commit(
                     {TopicPartition(*tp): OffsetAndMetadata(at, "") for tp, at in offsets.items()}
                 )
-        except (KafkaError, TimeoutError) as error:
-            logger.warning("committing to Kafka: %r", error)
+        except TimeoutError:
+            logger.warning("committing offsets: Kafka has not answered for %s s", COMMIT_TIMEOUT_SECONDS)
+            return False
+        except KafkaError as error:
+            logger.warning("committing offsets: Kafka refused: %s", error)
             return False
         return True
 
@@ -238,7 +296,20 @@ class TopicLog:
     def end(self, partition: int) -> int | None:
         """See `stream.kafka.contract.Log.end`."""
         state = self._thread.position_state(self._tp(partition))
+        return None if state is None else state.highwater
+
+    def stable_end(self, partition: int) -> int | None:
+        """See `stream.kafka.contract.Log.stable_end`."""
+        state = self._thread.position_state(self._tp(partition))
         return None if state is None else state.lso
+
+    def fetched_at(self, partition: int) -> float:
+        """See `stream.kafka.contract.Log.fetched_at`."""
+        return self._thread.fetched_at(self._tp(partition))
+
+    def heartbeat_at(self) -> float:
+        """See `stream.kafka.contract.Log.heartbeat_at`."""
+        return self._thread.answers.heartbeat
 
     def wake(self) -> None:
         """See `stream.kafka.contract.Log.wake`."""

@@ -94,6 +94,7 @@ class PartitionOwner:
         self.record: PartitionRecord | None = None
         self.trouble = ""
         self.fetching = False
+        self.fetching_since = time.monotonic()
         self._config = config
         self._backlog = Backlog(config.batch_max)
         self._cache = StateCache(config.cache_customers)
@@ -213,6 +214,7 @@ class PartitionOwner:
             await self._seek(expected)
             return None
         if was_full and self.wants:
+            self.fetching_since = time.monotonic()
             self._config.log.wake()
         return batch
 
@@ -257,7 +259,7 @@ class PartitionOwner:
         self._backlog.clear()
         await self._config.log.seek(self.partition, offset)
         self._backlog.clear()  # what arrived meanwhile was fetched before
-        self.fetching = not self._stopping.is_set()
+        self.fetching, self.fetching_since = not self._stopping.is_set(), time.monotonic()
         self._config.log.wake()
 
     async def _sweep(self) -> None:

@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from operator import attrgetter
 
 import numpy as np
+from numpy.typing import NDArray
 
 from features.store.customer_store import Loaded
 from stream.kafka.batches import RecordBatch
@@ -22,6 +24,8 @@ from stream.scoring.metrics import ScorerMetrics
 from stream.scoring.publisher import Output, Publisher
 from stream.scoring.recommending import NewestRecommender, Recommended, Recommender
 from stream.scoring.recorder import LearnerRecords, Recorder
+
+_timestamp = attrgetter("timestamp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +148,14 @@ class Scorer:
         await self.publisher.publish(result.outputs)
         read = result.read
         self.metrics.count(read.batch, result.scored, time.perf_counter() - read.began)
+        self.metrics.count_latency(self._latencies(read.batch))
         if result.recommended is not None:
             self.metrics.count_recommended(result.recommended)
+
+    def _latencies(self, batch: Batch) -> NDArray[np.float64]:
+        """Return the seconds since the records were appended to the log; clocks that differ make no negative ones."""
+        appended = np.fromiter(map(_timestamp, batch.records), np.int64, len(batch))
+        return np.maximum(self.clock() - appended, 0) / 1000
 
     def _outputs(self, batch: Batch, scores: list[tuple[str, bytes]], scored: Scored) -> list[Output]:
         """Return what is to be written for each partition batch."""

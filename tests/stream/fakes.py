@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Sequence
 from threading import RLock
@@ -38,6 +39,7 @@ class FakeLog:
         self.partitions = len(records)
         self.lose: set[int] = set()  # offsets at which a fetched batch never arrives, once
         self.seeks: list[int] = []
+        self.silence = 0.0  # seconds since the last answer
         self.rejoined = asyncio.Event()
         self._news = asyncio.Event()
 
@@ -57,6 +59,15 @@ class FakeLog:
 
     def end(self, partition: int) -> int | None:
         return self._end(partition)
+
+    def stable_end(self, partition: int) -> int | None:
+        return self._end(partition)
+
+    def fetched_at(self, partition: int) -> float:
+        return time.monotonic() - self.silence
+
+    def heartbeat_at(self) -> float:
+        return time.monotonic() - self.silence
 
     def wake(self) -> None:
         self._news.set()
