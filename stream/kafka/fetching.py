@@ -79,6 +79,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
 
     consumer: BatchConsumer
     _waiter: asyncio.Future[None] | None = None
+    _committing: asyncio.Future[None] | None = None
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self.answers = Answers()
@@ -226,19 +227,24 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """Commit to Kafka. The truth is in the store, so a failure is only worth a warning."""
+        if self._committing is not None and not self._committing.done():
+            return False  # Kafka has not answered the last one yet
         consumer = self._ensure_consumer()
-        try:
-            async with asyncio.timeout(COMMIT_TIMEOUT_SECONDS):
-                await consumer.commit(
-                    {TopicPartition(*tp): OffsetAndMetadata(at, "") for tp, at in offsets.items()}
-                )
-        except TimeoutError:
+        # Not cancelled when it takes too long: aiokafka shields its request, whose error nobody would look at then.
+        self._committing = asyncio.ensure_future(
+            consumer.commit({TopicPartition(*tp): OffsetAndMetadata(at, "") for tp, at in offsets.items()})
+        )
+        self._committing.add_done_callback(_complain)
+        done, _ = await asyncio.wait({self._committing}, timeout=COMMIT_TIMEOUT_SECONDS)
+        if not done:
             logger.warning("committing offsets: Kafka has not answered for %s s", COMMIT_TIMEOUT_SECONDS)
             return False
-        except KafkaError as error:
-            logger.warning("committing offsets: Kafka refused: %s", error)
-            return False
-        return True
+        return not self._committing.cancelled() and self._committing.exception() is None
+
+
+def _complain(committing: asyncio.Future[None]) -> None:
+    if not committing.cancelled() and (error := committing.exception()) is not None:
+        logger.warning("committing offsets: %s", error)
 
 
 def _keep_raw(fetched: Any) -> None:

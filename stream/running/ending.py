@@ -98,6 +98,8 @@ class _Ending:
     def over(self) -> None:
         """Stop the clock."""
         self._watch.cancel()
+        if self._until is not None:
+            self._watch.join(self._seconds)
         outages.KAFKA.ending = False
 
     def _others(self) -> list[threading.Thread]:

@@ -43,6 +43,7 @@ class Outages:
         self._clock = clock
         self._began = 0.0
         self._last = 0.0
+        self._back = 0.0
         self._told = 0.0
         self._left_out = 0
         self._lasts = False
@@ -64,7 +65,7 @@ class Outages:
         if now - self._told < _REMIND_SECONDS:
             return False
         self._told = now
-        since = duration_short(int(1000 * (now - self._began)))
+        since = duration_short(1000 * (now - self._began))
         record.msg = f"trouble with Kafka for {since}, {self._left_out} lines left out, the last: {record.getMessage()}"
         record.args, record.exc_info, record.exc_text = None, None, None
         return True
@@ -74,11 +75,13 @@ class Outages:
         if not self._lasts:
             return
         now = self._clock()
+        if self._back < self._last:
+            self._back = now  # the first answer since the last complaint
         if now - self._last >= _QUIET_SECONDS:
             self._lasts = False
             if self._left_out:
-                since = duration_short(int(1000 * (self._last - self._began)))
-                logger.warning("Kafka answers again after %s, %s lines left out", since, self._left_out)
+                length = duration_short(1000 * (self._back - self._began))
+                logger.warning("Kafka answers again after %s, %s lines left out", length, self._left_out)
 
 
 #: The outages of this process.
