@@ -43,11 +43,12 @@ def learner(bundle: BundleFolder = None, start_over: StartOver = False, verbose:
     - `intent learner --start-over`: learn again after settings of the online model have changed
     """
     from stream.cli import logs
-    from stream.learner import learn
     from stream.running.ending import run
     from stream.settings import load_settings
 
     settings = load_settings(**({} if bundle is None else {"bundle": bundle}))
     logs.set_up(verbose=verbose, form=settings.log)
+    from stream.learner import learn  # what it compiles may be worth a line of the log
+
     with logs.errors_logged(form=settings.log):
         run(lambda stop: learn(settings, start_over=start_over, stop=stop))

@@ -46,9 +46,10 @@ def worker(bundle: BundleFolder = None, rebuild: Rebuild = False, verbose: Verbo
     from stream.cli import logs
     from stream.running.ending import run
     from stream.settings import load_settings
-    from stream.worker import work
 
     settings = load_settings(**({} if bundle is None else {"bundle": bundle}))
     logs.set_up(verbose=verbose, form=settings.log)
+    from stream.worker import work  # what it compiles may be worth a line of the log
+
     with logs.errors_logged(form=settings.log):
         run(lambda stop: work(settings, rebuild=rebuild, stop=stop))

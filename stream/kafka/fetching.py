@@ -92,6 +92,10 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
         if not leaving.done():
             leaving.cancel()
 
+    def _stopped_set(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the thread has crashed, and its loop is closed
+            super()._stopped_set()
+
     def on_crash(self, msg: str, *fmt: Any, **kwargs: Any) -> None:
         """Do nothing: the app's crash reason says it."""
 
