@@ -173,6 +173,7 @@ class Learner:
                 by_name[settings.examples_topic],
                 also={settings.outcomes_topic: by_name[settings.outcomes_topic]},
                 security=settings.aiokafka_security(),
+                linger=settings.linger / 1000,
                 datadir=scratch,
             )
             work = asyncio.create_task(self._work(lease, buffers), name="learning")

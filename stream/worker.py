@@ -105,6 +105,7 @@ async def _start(engine: Engine, settings: Settings, stack: AsyncExitStack, *, r
         settings.events_topic,
         ownership,
         security=settings.aiokafka_security(),
+        linger=settings.linger / 1000,
         datadir=stack.enter_context(TemporaryDirectory(prefix="intent-")),  # Faust wants one; it stays empty
     )
 

@@ -82,8 +82,8 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
     _committing: asyncio.Future[None] | None = None
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        self.answers = Answers()
         super().__init__(*args, **options)
+        self.answers = Answers(self.app.linger)
 
     async def on_thread_stop(self) -> None:
         """Leave the group, if the coordinator answers."""

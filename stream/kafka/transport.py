@@ -182,6 +182,8 @@ class BatchedApp(App):
         Further topics and their readers.
     security
         How to reach the brokers, as arguments of aiokafka's clients; plain text where nothing is given.
+    linger
+        Seconds for which small fetches may be put off, so that more records share a round.
     options
         Further settings of Faust.
     """
@@ -197,10 +199,12 @@ class BatchedApp(App):
         *,
         also: Mapping[str, Owning] | None = None,
         security: Mapping[str, Any] | None = None,
+        linger: float = 0.0,
         **options: Any,
     ) -> None:
         self.owners: dict[str, Owning] = {topic: ownership, **(also or {})}
         self.brokers = brokers
+        self.linger = linger
         self.security = dict(security or {})
         super().__init__(
             group,

@@ -289,9 +289,10 @@ def test_the_services_command_prints_its_settings_and_ends_on_sigterm(tmp_path: 
 
 
 def test_two_services_do_not_share_a_folder(tmp_path: Path) -> None:
-    with EmbeddedServices(tmp_path):
-        with pytest.raises(ServiceError, match=f"{tmp_path} is in use by process {os.getpid()}: stop it"):
-            EmbeddedServices(tmp_path).start()
+    lock = FolderLock(tmp_path)
+    with pytest.raises(ServiceError, match=f"{tmp_path} is in use by process {os.getpid()}: stop it"):
+        EmbeddedServices(tmp_path).start()
+    lock.release()
     FolderLock(tmp_path).release()
 
 
