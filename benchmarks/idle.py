@@ -1,8 +1,9 @@
-"""What a worker costs at a low rate, and how soon it answers: ``python -m benchmarks.idle [RATE] [SECONDS] [LINGER ...]``.
+"""What a worker costs at a low rate, and how soon it answers.
 
-Starts a broker, a Redis and, for each linger (milliseconds), one ``intent worker``; emits RATE events a second at
-random moments, and prints the worker's CPU time in per cent of a core and the latency from an event's arrival at the
-broker to the acknowledgement of its score, as the worker's own histogram has it.
+``python -m benchmarks.idle [RATE] [SECONDS] [LINGER ...]`` starts a broker, a Redis and, for each linger
+(milliseconds), one ``intent worker``. It emits RATE events a second at random moments, and prints the worker's CPU time
+in per cent of a core, and the latency from an event's arrival at the broker to the acknowledgement of its score, as the
+worker's own histogram has it.
 """
 
 from __future__ import annotations
@@ -48,15 +49,15 @@ def main(rate: float = 100.0, seconds: float = 20.0, *lingers: int) -> None:
                 linger=linger,
             )
             create_topics(settings)
-            core, (median, high) = _measured(settings, rate, seconds)
+            core, rounds, (median, high) = _measured(settings, rate, seconds)
             print(
-                f"linger {linger} ms, {rate:g} events/s: {core:.1f} % of a core, p50 {1000 * median:.1f} ms, "
-                f"p99 {1000 * high:.1f} ms",
+                f"linger {linger} ms, {rate:g} events/s: {core:.1f} % of a core, {rounds:.0f} rounds/s, "
+                f"p50 {1000 * median:.1f} ms, p99 {1000 * high:.1f} ms",
                 flush=True,
             )
 
 
-def _measured(settings: Settings, rate: float, seconds: float) -> tuple[float, tuple[float, float]]:
+def _measured(settings: Settings, rate: float, seconds: float) -> tuple[float, float, tuple[float, float]]:
     values = settings.masked() | {"redis": settings.redis_url}
     environment = os.environ | {f"INTENT_{n.upper()}": str(v) for n, v in values.items() if v is not None}
     command = [sys.executable, "-c", "from stream.cli import main; main()", "worker"]
@@ -67,11 +68,13 @@ def _measured(settings: Settings, rate: float, seconds: float) -> tuple[float, t
                 assert worker.poll() is None, "the worker has ended"
                 time.sleep(0.1)
             _emit(settings, rate, 5.0)  # until all is warm
-            before, used, began = _latencies(client), _cpu(worker), time.monotonic()
+            before, rounds = _latencies(client), _rounds(client)
+            used, began = _cpu(worker), time.monotonic()
             _emit(settings, rate, seconds)
             used, took = _cpu(worker) - used, time.monotonic() - began
             counted = {le: n - before[le] for le, n in _latencies(client).items()}
-        return 100 * used / took, (_quantile(counted, 0.5), _quantile(counted, 0.99))
+            rounds = _rounds(client) - rounds
+        return 100 * used / took, rounds / took, (_quantile(counted, 0.5), _quantile(counted, 0.99))
     finally:
         worker.terminate()
         worker.wait()
@@ -99,6 +102,11 @@ def _emit(settings: Settings, rate: float, seconds: float) -> None:
 def _cpu(worker: subprocess.Popen[bytes]) -> float:
     times = psutil.Process(worker.pid).cpu_times()
     return float(times.user + times.system)
+
+
+def _rounds(client: httpx.Client) -> float:
+    [number] = re.findall(r"^intent_batch_seconds_count (\S+)$", client.get("/metrics").text, re.MULTILINE)
+    return float(number)
 
 
 def _latencies(client: httpx.Client) -> dict[float, float]:
