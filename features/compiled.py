@@ -77,8 +77,9 @@ def _remove(folder: Path, owner: int) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-if not _use_own_cache():  # before anything is compiled
+def _njit_without_cache(*functions: Any, **options: Any) -> Any:
+    return numba.njit(*functions, **{**options, "cache": False})
 
-    def njit(*functions: Any, **options: Any) -> Any:
-        """Compile without a cache."""
-        return numba.njit(*functions, **{**options, "cache": False})
+
+if not _use_own_cache():  # before anything is compiled
+    njit = _njit_without_cache

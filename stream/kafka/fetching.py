@@ -83,7 +83,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.answers = Answers(self.app.linger)
+        self.answers = Answers(self.consumer.app.linger)
 
     async def on_thread_stop(self) -> None:
         """Leave the group, if the coordinator answers."""

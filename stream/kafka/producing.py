@@ -44,7 +44,7 @@ _REFUSALS: Final = (
 )
 
 
-class Unacknowledged(KafkaError):  # type: ignore[misc]  (aiokafka has no types)
+class Unacknowledged(KafkaError):  # type: ignore[misc]
     """The broker has not acknowledged a publication; whether it was written is unknown. To be tried again."""
 
     retriable = True
