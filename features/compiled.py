@@ -1,21 +1,30 @@
 """numba, with a cache folder of its own for every version of the sources: kernels take `njit` from here.
 
 numba checks whether the file of a function has changed, but not the files of the functions that it calls, and then runs
-machine code of another layout on today's arrays. So the hash of the sources is part of the folder's name. Importing
-this module sets the folder; a program that only reads or writes events never imports it.
+machine code of another layout on today's arrays. So the hash of the sources is part of the folder's name. Where
+neither ``NUMBA_CACHE_DIR`` nor the user's own folder can be written, a temporary one serves, after one line that says
+so. Importing this module sets the folder; a program that only reads or writes events never imports it.
 """
 
 from __future__ import annotations
 
+import atexit
 import hashlib
+import logging
 import os
+import shutil
 from pathlib import Path
-from typing import Final
+from tempfile import TemporaryFile, mkdtemp
+from typing import Any, Final
 
 import numba
 from numba import njit
 
 __all__ = ["cache_folder", "njit"]
+
+logger = logging.getLogger(__name__)
+
+_KEEP: Final = "set NUMBA_CACHE_DIR to a folder that can be written, or each start compiles again"
 
 _PACKAGES: Final = ("features", "offline", "stream")
 _HASH_LENGTH: Final = 16
@@ -31,13 +40,46 @@ def cache_folder(root: Path, base: Path) -> Path:
     return base if base.name == name else base / name  # a child process inherits the folder itself
 
 
-def _use_own_cache() -> None:
-    given = os.environ.get("NUMBA_CACHE_DIR")
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = cache_folder(Path(__file__).parent.parent, Path(given) if given else caches / "purchase-intent")
+def _use_own_cache() -> bool:
+    """Have numba keep what it compiles in a folder of these sources; return whether there is one that takes it."""
+    folder = _writable_folder(Path(__file__).parent.parent)
+    if folder is None:
+        return False
     # numba has read the variable when it was imported, and reads it again whenever it has changed.
     os.environ["NUMBA_CACHE_DIR"] = str(folder)
     numba.config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
+    return True
 
 
-_use_own_cache()  # before anything is compiled
+def _writable_folder(root: Path) -> Path | None:
+    """Return the folder for the sources below ``root``: the one that was set, the user's, or a temporary one."""
+    given = os.environ.get("NUMBA_CACHE_DIR")
+    try:
+        caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        folder = cache_folder(root, Path(given) if given else Path(caches) / "purchase-intent")
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            return folder
+    except (OSError, RuntimeError) as error:  # without a home that is known, pathlib raises a RuntimeError
+        reason = getattr(error, "strerror", None) or str(error)
+    try:
+        temporary = Path(mkdtemp(prefix="intent-numba-"))
+    except OSError:
+        logger.warning("nothing that is compiled can be kept (%s): %s", reason, _KEEP)
+        return None
+    atexit.register(_remove, temporary, os.getpid())
+    logger.warning("what is compiled is kept in %s until the end (%s): %s", temporary, reason, _KEEP)
+    return cache_folder(root, temporary)
+
+
+def _remove(folder: Path, owner: int) -> None:
+    if os.getpid() == owner:  # a forked child leaves it to its parent
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _njit_without_cache(*functions: Any, **options: Any) -> Any:
+    return numba.njit(*functions, **{**options, "cache": False})
+
+
+if not _use_own_cache():  # before anything is compiled
+    njit = _njit_without_cache

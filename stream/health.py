@@ -14,7 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 from stream.exceptions import ServiceError
 
-# Bounds the wait for requests under way when the worker stops; part of the ten seconds that `docker stop` grants.
+# Bounds the wait for requests under way when the process stops; part of `stream.running.ending.END_SECONDS`.
 _CLOSE_SECONDS = 1
 
 
@@ -32,11 +32,28 @@ class Readiness(Protocol):
         ...
 
 
-def health_app(ownership: Readiness, registry: CollectorRegistry) -> FastAPI:
+class AllReady:
+    """Ready when all of several are; the first trouble of them is its trouble."""
+
+    def __init__(self, *parts: Readiness) -> None:
+        self._parts = parts
+
+    @property
+    def ready(self) -> bool:
+        """Whether all are."""
+        return all(part.ready for part in self._parts)
+
+    @property
+    def trouble(self) -> str:
+        """Why not."""
+        return next((part.trouble for part in self._parts if not part.ready), "")
+
+
+def health_app(readiness: Readiness, registry: CollectorRegistry) -> FastAPI:
     """Return the service.
 
-    ``/healthz`` answers as long as the event loop turns; ``/readyz`` is 503 with the reason until every assigned
-    partition gets on; ``/metrics`` is Prometheus text.
+    ``/healthz`` answers as long as the event loop turns; ``/readyz`` is 503 with the reason unless Kafka and Redis
+    have lately answered for every assigned partition; ``/metrics`` is Prometheus text.
     """
     app = FastAPI(title="purchase-intent worker", docs_url=None, redoc_url=None)
 
@@ -46,10 +63,10 @@ def health_app(ownership: Readiness, registry: CollectorRegistry) -> FastAPI:
 
     @app.get("/readyz")
     async def readyz(response: Response) -> dict[str, str]:
-        if ownership.ready:
+        if readiness.ready:
             return {"status": "ready"}
         response.status_code = 503
-        return {"status": "not ready", "reason": ownership.trouble}
+        return {"status": "not ready", "reason": readiness.trouble}
 
     @app.get("/metrics")
     async def metrics() -> Response:
@@ -92,5 +109,5 @@ async def serve_health(app: FastAPI, host: str, port: int) -> AsyncIterator[int]
         yield listener.getsockname()[1]
     finally:
         server.should_exit = True
-        await serving
+        await asyncio.wait({serving}, timeout=2 * _CLOSE_SECONDS)
         listener.close()

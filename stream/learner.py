@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import signal
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,14 +18,14 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final, ParamSpec, TypeVar
 
 import msgspec
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import KafkaError
 
 from features.bundle import Bundle
 from features.exceptions import StoreError
 from stream.health import health_app, serve_health
 from stream.kafka.batches import RecordBatch
 from stream.kafka.broker import check_topics
+from stream.kafka.producing import BoundedProducer
 from stream.kafka.transport import BatchedApp, serve
 from stream.learning.learning import EXAMPLES, OUTCOMES, Learning, Refused, Source
 from stream.learning.metrics import LearnerMetrics
@@ -34,8 +33,10 @@ from stream.learning.model.settings import LearningSettings
 from stream.learning.report import Report, decode_report
 from stream.learning.snapshot_store import Lease, LeaseLost, SnapshotStore
 from stream.learning.topic_buffers import TopicBuffers
+from stream.learning.vigilance import Vigilance
 from stream.messages.alert import Alert
 from stream.messages.dead_letter import dead_letter
+from stream.running import ending
 from stream.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -62,6 +63,7 @@ _REQUEST_BYTES: Final = 4 << 20
 # How often to look for a stop, a lost lease and the time to save while no records come.
 _POLL_SECONDS: Final = 0.5
 
+_BETWEEN: Final = "stopping, or standing by again"
 _UNASSIGNED: Final = "waiting for the consumer group to assign the partitions"
 
 P = ParamSpec("P")
@@ -92,25 +94,35 @@ class Learner:
         What was fetched of both topics; ``None`` while it stands by.
     report
         The live figures of the last snapshot.
-    ready, trouble
-        Whether it learns or stands by as it should, and why not.
     """
 
     def __init__(self, settings: Settings, bundle: Bundle, store: SnapshotStore, partitions: int) -> None:
         self.learning: Learning | None = None
         self.buffers: TopicBuffers | None = None
         self.report: Report | None = None
-        self.trouble = "starting"
-        self.ready = False
+        self._trouble = "starting"
         self._settings = settings
         self._bundle = bundle
         self._store = store
         self._partitions = partitions
         self._how = learning_settings(settings)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="learner")
+        self._vigilance = Vigilance(bundle.manifest.horizon_seconds + settings.lateness.total_seconds())
         self._saved_at = 0.0
         self._saved_version = 0
         self._step: asyncio.Future[None] | None = None
+
+    @property
+    def trouble(self) -> str:
+        """Why it does not learn, or stand by, as it should; empty where it does."""
+        if self._trouble or self.buffers is None or self.learning is None:
+            return self._trouble
+        return self._vigilance.trouble(self.buffers)
+
+    @property
+    def ready(self) -> bool:
+        """Whether it learns or stands by as it should."""
+        return not self.trouble
 
     async def run(self, stop: asyncio.Event, *, start_over: bool = False) -> None:
         """Stand by, learn, and stand by again, until stopped.
@@ -133,8 +145,11 @@ class Learner:
             except LeaseLost as loss:
                 logger.warning("lost the lease: %s; standing by", loss)
             finally:
-                self.ready, self.learning, self.buffers = False, None, None
-        self._thread.shutdown(wait=False)
+                self._trouble, self.learning, self.buffers = _BETWEEN, None, None
+
+    def close(self) -> None:
+        """Release the thread; what it is at comes to its end."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _admitted(self, stop: asyncio.Event) -> Lease | None:
         """Wait for the lease; ``None`` when stopped."""
@@ -142,11 +157,11 @@ class Learner:
             try:
                 lease = await asyncio.to_thread(self._store.acquire, LEASE_SECONDS)
             except StoreError as error:
-                self.trouble, self.ready = str(error), False
+                self._trouble = str(error)
             else:
                 if lease is not None:
                     return lease
-                self.trouble, self.ready = "", True  # standing by is what it has to do
+                self._trouble = ""  # standing by is what it has to do
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), _STAND_BY_SECONDS)
         return None
@@ -155,7 +170,7 @@ class Learner:
         """Learn until stopped, or until the lease is lost."""
         settings = self._settings
         names = {EXAMPLES: settings.examples_topic, OUTCOMES: settings.outcomes_topic}
-        self.ready, self.trouble = False, _UNASSIGNED
+        self._trouble = _UNASSIGNED
         self.buffers = buffers = TopicBuffers(names, self._partitions)
         by_name = {names[topic]: buffer for topic, buffer in buffers.topics.items()}
         over = asyncio.Event()
@@ -167,13 +182,17 @@ class Learner:
                 by_name[settings.examples_topic],
                 also={settings.outcomes_topic: by_name[settings.outcomes_topic]},
                 security=settings.aiokafka_security(),
+                linger=settings.linger / 1000,
                 datadir=scratch,
             )
-            work = asyncio.create_task(self._work(lease, buffers))
+            work = asyncio.create_task(self._work(lease, buffers), name="learning")
             stopped = asyncio.create_task(stop.wait())
-            serving = asyncio.create_task(serve(app, over))
+            serving = asyncio.create_task(serve(app, over), name="serving")
             try:
-                await asyncio.wait({work, stopped, serving}, return_when=asyncio.FIRST_COMPLETED)
+                done, _ = await asyncio.wait({work, stopped, serving}, return_when=asyncio.FIRST_COMPLETED)
+                for error in (task.exception() for task in done):
+                    if error is not None and not isinstance(error, LeaseLost):
+                        ending.begin(error)
             finally:
                 stopped.cancel()
                 work.cancel()
@@ -197,30 +216,26 @@ class Learner:
             logger.warning("leaving: %s", error)
 
     async def _work(self, lease: Lease, buffers: TopicBuffers) -> None:
-        async with AIOKafkaProducer(
-            bootstrap_servers=self._settings.kafka,
-            enable_idempotence=True,
-            max_request_size=_REQUEST_BYTES,
-            **self._settings.aiokafka_security(),
-        ) as producer:
-            renewed = asyncio.create_task(self._renew(lease))
-            try:
-                while True:
-                    assignment = await self._first(buffers.opened(), renewed)
-                    try:
-                        learning = await self._begin(buffers)
-                        self.ready, self.trouble = True, ""
-                        await self._first(
-                            self._learn(assignment, lease, buffers, learning, producer), renewed
-                        )
-                        self.trouble = _UNASSIGNED
-                    except (StoreError, KafkaError) as error:  # the snapshot says where to go on
-                        logger.warning("beginning again from the last snapshot: %r", error)
-                        self.trouble = str(error)
-                        await asyncio.sleep(_POLL_SECONDS)
-                    self.ready = False
-            finally:
-                renewed.cancel()
+        producer = BoundedProducer(
+            self._settings.kafka, max_request_size=_REQUEST_BYTES, **self._settings.aiokafka_security()
+        )
+        renewed = asyncio.create_task(self._renew(lease), name="renewing the lease")
+        try:
+            while True:
+                assignment = await self._first(buffers.opened(), renewed)
+                try:
+                    learning = await self._begin(buffers)
+                    self._vigilance.begin()
+                    self._trouble = ""
+                    await self._first(self._learn(assignment, lease, buffers, learning, producer), renewed)
+                    self._trouble = _UNASSIGNED
+                except (StoreError, KafkaError) as error:  # the snapshot says where to go on
+                    logger.warning("beginning again from the last snapshot: %s", error)
+                    self._trouble = str(error) or repr(error)
+                    await asyncio.sleep(_POLL_SECONDS)
+        finally:
+            renewed.cancel()
+            await producer.close()
 
     async def _begin(self, buffers: TopicBuffers) -> Learning:
         """Go on from the newest snapshot."""
@@ -240,7 +255,7 @@ class Learner:
         lease: Lease,
         buffers: TopicBuffers,
         learning: Learning,
-        producer: AIOKafkaProducer,
+        producer: BoundedProducer,
     ) -> None:
         """Learn what comes, until the partitions are assigned again."""
         buffers.want(await self._call(learning.wanted))
@@ -252,34 +267,31 @@ class Learner:
                 self._step = asyncio.ensure_future(self._take(learning, came, producer))
                 await asyncio.shield(self._step)
                 buffers.want(await self._call(learning.wanted))
+            self._vigilance.look(learning.status, buffers)
             if unsaved and self._due(learning):
                 unsaved = not await self._save(lease, learning)
             if came and buffers.at_end(came):
                 await asyncio.sleep(_PACE_SECONDS)
 
     async def _take(
-        self, learning: Learning, came: list[tuple[str, RecordBatch]], producer: AIOKafkaProducer
+        self, learning: Learning, came: list[tuple[str, RecordBatch]], producer: BoundedProducer
     ) -> None:
         taken = await self._call(learning.take_many, came)
         await self._publish(producer, taken.alerts)
         await self._bury(producer, taken.refused)
 
-    async def _bury(self, producer: AIOKafkaProducer, refused: Sequence[Refused]) -> None:
+    async def _bury(self, producer: BoundedProducer, refused: Sequence[Refused]) -> None:
         """Write the letters of records that cannot be read; after a crash one may be written again."""
         names = {EXAMPLES: self._settings.examples_topic, OUTCOMES: self._settings.outcomes_topic}
         for topic, partition, record, rejection in refused:
             letter = dead_letter(record, names[topic], partition, rejection, arrived_at=record.timestamp)
             logger.warning("%s-%s, offset %s: %s", names[topic], partition, record.offset, rejection.detail)
-            try:
-                await producer.send_and_wait(
+            async with producer.publication() as kafka:
+                await kafka.send_and_wait(
                     self._settings.dead_letters_topic,
                     key=letter.key,
                     value=letter.value,
                     headers=letter.headers,
-                )
-            except MessageSizeTooLargeError:
-                logger.error(
-                    "%s-%s, offset %s: too large for a dead letter", names[topic], partition, record.offset
                 )
 
     def _due(self, learning: Learning) -> bool:
@@ -288,12 +300,14 @@ class Learner:
         changed = learning.online.version != self._saved_version
         return time.monotonic() - self._saved_at >= interval * (1 if changed else _UNLEARNED_INTERVALS)
 
-    async def _publish(self, producer: AIOKafkaProducer, alerts: Sequence[Alert]) -> None:
+    async def _publish(self, producer: BoundedProducer, alerts: Sequence[Alert]) -> None:
         """Write alerts; after a crash one may be written again, and is then equal to the first."""
-        for alert in alerts:
-            await producer.send_and_wait(
-                self._settings.alerts_topic, key=alert.kind.encode(), value=_encode(alert)
-            )
+        if alerts:
+            async with producer.publication() as kafka:
+                for alert in alerts:
+                    await kafka.send_and_wait(
+                        self._settings.alerts_topic, key=alert.kind.encode(), value=_encode(alert)
+                    )
 
     def _load(self) -> Learning:
         stored = self._store.snapshot()
@@ -310,8 +324,10 @@ class Learner:
             await self._call(self._store.save, lease, saved, LEASE_SECONDS)
         except StoreError as error:
             logger.warning("saving a snapshot: %s", error)
+            self._vigilance.unsaved = f"the snapshot was not saved: {error}"
             return False
         self._saved_version = version
+        self._vigilance.unsaved = ""
         if self.buffers is not None:
             for topic, buffer in self.buffers.topics.items():
                 buffer.saved = {number: max(learning.next((topic, number)), 0) for number in buffer.expected}
@@ -324,6 +340,10 @@ class Learner:
                 await asyncio.to_thread(self._store.renew, lease, LEASE_SECONDS)
             except StoreError as error:
                 logger.warning("renewing the lease: %s", error)
+                self._vigilance.unsaved = f"the lease was not renewed: {error}"
+            else:
+                if self._vigilance.unsaved.startswith("the lease"):
+                    self._vigilance.unsaved = ""
 
     async def _first(self, work: Any, renewed: asyncio.Task[None]) -> Any:
         """Await ``work``, unless the lease is lost before."""
@@ -351,12 +371,14 @@ def learning_settings(settings: Settings) -> LearningSettings:
 
 
 async def learn(settings: Settings, *, start_over: bool = False, stop: asyncio.Event | None = None) -> None:
-    """Learn until ``stop`` is set, or SIGTERM or SIGINT comes.
+    """Learn until ``stop`` is set.
 
     Parameters
     ----------
     start_over
         Forget what has been learned, and read both topics from their beginnings.
+    stop
+        See `stream.running.ending.run`, which sets it when a signal comes.
 
     Raises
     ------
@@ -365,20 +387,26 @@ async def learn(settings: Settings, *, start_over: bool = False, stop: asyncio.E
     """
     bundle = Bundle.load(settings.bundle)
     stop = stop or asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
-        store = SnapshotStore(settings.redis_url, settings.redis_prefix)
-        stack.callback(store.close)
-        await asyncio.to_thread(store.ping)
-        partitions = await check_topics(settings, [settings.examples_topic, settings.outcomes_topic])
-        await check_topics(settings, [settings.alerts_topic])
-        await check_topics(settings, [settings.dead_letters_topic])
-        learner = Learner(settings, bundle, store, partitions)
-        port = await stack.enter_async_context(
-            serve_health(
-                health_app(learner, LearnerMetrics(learner).registry), settings.http_host, settings.http_port
-            )
+        learner = await ending.unless(stop, _start(settings, bundle, stack))
+        if learner is not None:
+            await learner.run(stop, start_over=start_over)
+
+
+async def _start(settings: Settings, bundle: Bundle, stack: AsyncExitStack) -> Learner:
+    """Check what the learner needs, and serve its health; nothing is read before it runs."""
+    store = SnapshotStore(settings.redis_url, settings.redis_prefix)
+    stack.callback(store.close)
+    await asyncio.to_thread(store.ping)
+    partitions = await check_topics(settings, [settings.examples_topic, settings.outcomes_topic])
+    await check_topics(settings, [settings.alerts_topic])
+    await check_topics(settings, [settings.dead_letters_topic])
+    learner = Learner(settings, bundle, store, partitions)
+    stack.callback(learner.close)
+    port = await stack.enter_async_context(
+        serve_health(
+            health_app(learner, LearnerMetrics(learner).registry), settings.http_host, settings.http_port
         )
-        logger.info("bundle %s; health and metrics on port %s", bundle.manifest.version, port)
-        await learner.run(stop, start_over=start_over)
+    )
+    logger.info("bundle %s; health and metrics on port %s", bundle.manifest.version, port)
+    return learner

@@ -122,12 +122,22 @@ class Settings(BaseSettings):
     )
 
     batch_max: int = Field(4000, ge=1, le=100_000, description="Maximum number of events per batch.")
+    linger: int = Field(
+        20,
+        ge=0,
+        le=1000,
+        description="Milliseconds that a few events may wait for more, to save CPU at low rates.",
+    )
     cache_customers: int = Field(
         100_000, ge=0, description="Number of states that a worker keeps in memory, 1.1 kB each."
     )
     http_host: str = Field("127.0.0.1", description="Address of /healthz, /readyz and /metrics.")
     http_port: int = Field(
         8080, ge=0, le=65535, description="Port of /healthz, /readyz and /metrics; 0 takes a free port."
+    )
+
+    log: Literal["text", "json"] = Field(
+        "text", description="Form of a worker's and a learner's log: text, or one JSON object per line."
     )
 
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(

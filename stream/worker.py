@@ -9,24 +9,24 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import signal
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Final
 
 from features.bundle import Bundle
 from features.durations import duration_ms
 from features.store.offer_store import OfferStore
 from features.store.redis_store import RedisStore
-from stream.health import health_app, serve_health
+from stream.health import AllReady, health_app, serve_health
 from stream.kafka.broker import check_topics
 from stream.kafka.topics import check_arrival, check_retention
 from stream.kafka.transport import BatchedApp, serve
 from stream.learning.newest_advisor import NewestAdvisor
 from stream.learning.snapshot_store import SnapshotStore
 from stream.ownership.partitions import Ownership
+from stream.running.background import Background
+from stream.running.ending import unless
 from stream.scoring.engine import Engine, engine_of
 from stream.scoring.idleness import Idleness
 from stream.scoring.metrics import ScorerMetrics
@@ -44,13 +44,15 @@ _COLLECT_EVERY: Final = 50_000
 
 
 async def work(settings: Settings, *, rebuild: bool = False, stop: asyncio.Event | None = None) -> None:
-    """Score events until ``stop`` is set, or SIGTERM or SIGINT comes.
+    """Score events until ``stop`` is set.
 
     Parameters
     ----------
     rebuild
         Build the states again from the topic where Redis has lost them, or where they do not fit the topic, instead of
         refusing.
+    stop
+        See `stream.running.ending.run`, which sets it when a signal comes.
 
     Raises
     ------
@@ -59,11 +61,10 @@ async def work(settings: Settings, *, rebuild: bool = False, stop: asyncio.Event
     """
     engine = engine_of(settings, Bundle.load(settings.bundle))
     stop = stop or asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:  # closes what was opened, the last first
-        app = await _start(engine, settings, stack, rebuild=rebuild)
-        await serve(app, stop)
+        app = await unless(stop, _start(engine, settings, stack, rebuild=rebuild))
+        if app is not None:
+            await serve(app, stop)
 
 
 async def _start(engine: Engine, settings: Settings, stack: AsyncExitStack, *, rebuild: bool) -> BatchedApp:
@@ -74,7 +75,8 @@ async def _start(engine: Engine, settings: Settings, stack: AsyncExitStack, *, r
     engine.warm_up()
     _collect_seldom()
 
-    scorer = await _scorer(engine, partitions, settings, stack)
+    background = Background()
+    scorer = await _scorer(engine, partitions, settings, stack, background)
     ownership = Ownership(
         store,
         scorer,
@@ -84,7 +86,8 @@ async def _start(engine: Engine, settings: Settings, stack: AsyncExitStack, *, r
         state_ttl_ms=settings.state_ttl_ms,
         rebuild=rebuild,
     )
-    scorer.metrics.observe(ownership)
+    readiness = AllReady(ownership, background)
+    scorer.metrics.observe(ownership, readiness)
     if scorer.recorder is not None:
         idleness = Idleness(
             ownership,
@@ -94,8 +97,8 @@ async def _start(engine: Engine, settings: Settings, stack: AsyncExitStack, *, r
             partitions=partitions,
             seconds=settings.idle.total_seconds(),
         )
-        await stack.enter_async_context(_beside(idleness.run()))
-    health = health_app(ownership, scorer.metrics.registry)
+        await stack.enter_async_context(background.beside("declaring idle partitions", idleness.run))
+    health = health_app(readiness, scorer.metrics.registry)
     port = await stack.enter_async_context(serve_health(health, settings.http_host, settings.http_port))
     logger.info("model %s; health and metrics on port %s", engine.bundle.manifest.version, port)
     return BatchedApp(
@@ -104,6 +107,7 @@ async def _start(engine: Engine, settings: Settings, stack: AsyncExitStack, *, r
         settings.events_topic,
         ownership,
         security=settings.aiokafka_security(),
+        linger=settings.linger / 1000,
         datadir=stack.enter_context(TemporaryDirectory(prefix="intent-")),  # Faust wants one; it stays empty
     )
 
@@ -114,7 +118,9 @@ def _collect_seldom() -> None:
     gc.set_threshold(_COLLECT_EVERY, 20, 100)
 
 
-async def _scorer(engine: Engine, partitions: int, settings: Settings, stack: AsyncExitStack) -> Scorer:
+async def _scorer(
+    engine: Engine, partitions: int, settings: Settings, stack: AsyncExitStack, background: Background
+) -> Scorer:
     """Return the scorer, with learning and recommendations as the settings say."""
     publisher = await stack.enter_async_context(_publisher(settings))
     metrics = ScorerMetrics(engine.bundle.manifest.version)
@@ -122,9 +128,9 @@ async def _scorer(engine: Engine, partitions: int, settings: Settings, stack: As
     if settings.max_score_age is not None:
         scorer.max_age_ms = duration_ms(settings.max_score_age)
     if settings.learning:
-        await _follow_learner(scorer, settings, stack)
+        await _follow_learner(scorer, settings, stack, background)
     if settings.recommendations:
-        await _follow_offers(scorer, settings, stack)
+        await _follow_offers(scorer, settings, stack, background)
     return scorer
 
 
@@ -139,7 +145,9 @@ def _publisher(settings: Settings) -> Publisher:
     )
 
 
-async def _follow_learner(scorer: Scorer, settings: Settings, stack: AsyncExitStack) -> None:
+async def _follow_learner(
+    scorer: Scorer, settings: Settings, stack: AsyncExitStack, background: Background
+) -> None:
     """Have a scorer write examples, and blend in what was learned of them."""
     bundle = scorer.engine.bundle
     snapshots = SnapshotStore(settings.redis_url, settings.redis_prefix)
@@ -149,29 +157,19 @@ async def _follow_learner(scorer: Scorer, settings: Settings, stack: AsyncExitSt
     scorer.newest.warm_up()
     await scorer.newest.look()
     scorer.metrics.observe_advice(scorer.newest)
-    await stack.enter_async_context(_beside(scorer.newest.run()))
+    await stack.enter_async_context(background.beside("following the learner", scorer.newest.run))
 
 
-async def _follow_offers(scorer: Scorer, settings: Settings, stack: AsyncExitStack) -> None:
+async def _follow_offers(
+    scorer: Scorer, settings: Settings, stack: AsyncExitStack, background: Background
+) -> None:
     """Have a scorer recommend what offline jobs left in Redis."""
     offers = OfferStore(settings.redis_url, settings.redis_prefix)
     stack.callback(offers.close)
     scorer.recommending = NewestRecommender(offers, scorer.engine.bundle, scorer.partitions)
     await scorer.recommending.look()
     scorer.metrics.observe_recommending(scorer.recommending)
-    await stack.enter_async_context(_beside(scorer.recommending.run()))
-
-
-@asynccontextmanager
-async def _beside(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run endless work beside the block."""
-    tasks = [asyncio.create_task(one) for one in work]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    await stack.enter_async_context(background.beside("following offers", scorer.recommending.run))
 
 
 async def _check(settings: Settings, store: RedisStore, horizon: timedelta) -> int:

@@ -39,7 +39,15 @@ _PANELS = {
         "forecast",
         "recommend",
     ),
-    "Stream: score and learn": ("topics", "worker", "learner", "quality", "dead-letters", "partition", "restore"),
+    "Stream: score and learn": (
+        "topics",
+        "worker",
+        "learner",
+        "quality",
+        "dead-letters",
+        "partition",
+        "restore",
+    ),
     "People: shops, marketing, customers": ("emit", "watch", "customer"),
     "Development: on this machine": ("demo", "services", "settings", "features"),
 }

@@ -42,12 +42,13 @@ def learner(bundle: BundleFolder = None, start_over: StartOver = False, verbose:
     - `INTENT_HTTP_PORT=0 intent learner`: run beside a worker on this machine; 0 takes a free port
     - `intent learner --start-over`: learn again after settings of the online model have changed
     """
-    import asyncio
-
     from stream.cli import logs
-    from stream.learner import learn
+    from stream.running.ending import run
     from stream.settings import load_settings
 
-    logs.set_up(verbose=verbose)
     settings = load_settings(**({} if bundle is None else {"bundle": bundle}))
-    asyncio.run(learn(settings, start_over=start_over))
+    logs.set_up(verbose=verbose, form=settings.log)
+    from stream.learner import learn  # what it compiles may be worth a line of the log
+
+    with logs.errors_logged(form=settings.log):
+        run(lambda stop: learn(settings, start_over=start_over, stop=stop))

@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Literal
 
 # A broker that has just started makes its topic of offsets within seconds. Longer than this it is no start.
 _START_SECONDS = 10.0
 
 
-def set_up(*, verbose: bool) -> None:
+Form = Literal["text", "json"]
+
+
+def set_up(*, verbose: bool, form: Form = "text") -> None:
     """Log to standard error; ``verbose`` also lets Faust and the Kafka client speak, and every partition."""
+    from stream.running import outages
+
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for handler in logging.getLogger().handlers:
+        if form == "json":
+            handler.setFormatter(JsonFormatter())
+        if not verbose and outages.KAFKA not in handler.filters:
+            handler.addFilter(outages.KAFKA)
+    if form == "json":
+        sys.excepthook = _log_crash
+        threading.excepthook = _log_thread_crash
     for name in ("", "faust", "mode", "aiokafka") if verbose else ("stream",):
         logging.getLogger(name).setLevel(logging.INFO)
     # How Faust and mode start and stop their parts, and a line for each claimed partition.
@@ -18,6 +39,45 @@ def set_up(*, verbose: bool) -> None:
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.WARNING)
     if not verbose:
         logging.getLogger("aiokafka.consumer.group_coordinator").addFilter(CoordinatorStarting())
+
+
+@contextmanager
+def errors_logged(*, form: Form) -> Iterator[None]:
+    """Log an error that ends the process, where every line has to be a JSON object."""
+    from features.exceptions import IntentError
+
+    try:
+        yield
+    except IntentError as error:
+        if form == "text":
+            raise
+        logging.getLogger(__name__).error("%s", error)
+        raise SystemExit(error.exit_code) from None
+
+
+class JsonFormatter(logging.Formatter):
+    """A JSON object per line: ``time`` (RFC 3339, UTC), ``level``, ``logger``, ``message``, perhaps ``exception``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+def _log_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    logging.getLogger("stream").critical("crashed: %r", error, exc_info=(kind, error, trace))
+
+
+def _log_thread_crash(crash: threading.ExceptHookArgs) -> None:
+    if crash.exc_value is not None:
+        _log_crash(crash.exc_type, crash.exc_value, crash.exc_traceback)
 
 
 class CoordinatorStarting:

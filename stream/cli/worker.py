@@ -45,12 +45,13 @@ def worker(bundle: BundleFolder = None, rebuild: Rebuild = False, verbose: Verbo
     - `INTENT_HTTP_PORT=0 intent worker`: start a second worker on this machine; 0 takes a free port
     - `intent worker --rebuild`: rebuild the states after Redis has lost its data
     """
-    import asyncio
-
     from stream.cli import logs
+    from stream.running.ending import run
     from stream.settings import load_settings
-    from stream.worker import work
 
-    logs.set_up(verbose=verbose)
     settings = load_settings(**({} if bundle is None else {"bundle": bundle}))
-    asyncio.run(work(settings, rebuild=rebuild))
+    logs.set_up(verbose=verbose, form=settings.log)
+    from stream.worker import work  # what it compiles may be worth a line of the log
+
+    with logs.errors_logged(form=settings.log):
+        run(lambda stop: work(settings, rebuild=rebuild, stop=stop))

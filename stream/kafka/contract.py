@@ -74,7 +74,19 @@ class Log(Protocol):
         ...
 
     def end(self, partition: int) -> int | None:
-        """Return the offset after the last record that can be read, as far as known."""
+        """Return the high watermark: the offset after the last record, whether it can be read yet or not."""
+        ...
+
+    def stable_end(self, partition: int) -> int | None:
+        """Return the last stable offset: what lies above it belongs to transactions that are still open."""
+        ...
+
+    def fetched_at(self, partition: int) -> float:
+        """Return when a fetch was last answered, in seconds of `time.monotonic`; ``-inf`` if none was."""
+        ...
+
+    def heartbeat_at(self) -> float:
+        """Return when the group's coordinator last answered a heartbeat, in seconds of `time.monotonic`."""
         ...
 
     def corrupt(self, partition: int) -> str:
@@ -154,3 +166,7 @@ class Owning(Protocol):
 # timeout (10 s) and under the grace of `docker stop` (10 s), with room for the commit and for leaving the
 # group.
 RELEASE_SECONDS: Final = 5.0
+
+#: Whatever is answered less often has stalled: fetches are answered 20 times a second, heartbeats once, a publication
+#: or a save within milliseconds. Together with the look of a probe it stays below 15 s.
+STALL_SECONDS: Final = 10.0

@@ -23,10 +23,12 @@ from aiokafka.errors import (
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, server_list
 from faust.types import TP
+from mode.threads import ServiceThread, WorkerThread
 
 from features.store.customer_store import UNKNOWN_EPOCH
 from stream.exceptions import BrokerError, OffsetOutsideLog
 from stream.kafka import epochs
+from stream.kafka.answers import Answers
 from stream.kafka.batches import RecordBatch
 from stream.kafka.contract import Bounds, Stamp, TooOld
 from stream.kafka.parsing import parse_leniently
@@ -69,18 +71,67 @@ class _Corrupt:
     told: float = float("-inf")
 
 
+# Leaving the group needs an answer of the coordinator, for which aiokafka waits 90 s. Stays under STOP_SECONDS.
+CLOSE_SECONDS: Final = 2.0
+
+# mode joins its thread in the event loop, and for ever. The thread has nothing left to do by then.
+JOIN_SECONDS: Final = 0.5
+
+
+class _FetchingThread(WorkerThread):
+    """A thread that never outlasts its process, and whose end says nothing on its own."""
+
+    def __init__(self, service: ServiceThread, **options: Any) -> None:
+        super().__init__(service, name="fetching", **options)
+        self.daemon = True
+
+    def run(self) -> None:
+        """Fetch until stopped; an error has already crashed the app, which says so."""
+        try:
+            super().run()
+        except (Exception, asyncio.CancelledError) as error:
+            logger.debug("the fetching thread ended: %r", error)
+
+    def stop(self) -> None:
+        """Wait for the end, but not for ever."""
+        self.join(JOIN_SECONDS)
+
+
 class BatchConsumerThread(AIOKafkaConsumerThread):
     """Fetches in its own thread, and keeps the membership in the group alive while batches are worked on."""
 
+    Worker = _FetchingThread
+
     consumer: BatchConsumer
     _waiter: asyncio.Future[None] | None = None
+    _committing: asyncio.Future[None] | None = None
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.answers = Answers(self.consumer.app.linger)
         #: What arrives corrupt, until it arrives whole.
         self.corrupt: dict[TopicPartition, _Corrupt] = {}
 
+    async def on_thread_stop(self) -> None:
+        """Leave the group, if the coordinator answers."""
+        leaving = asyncio.ensure_future(super().on_thread_stop())
+        await asyncio.wait({leaving}, timeout=CLOSE_SECONDS)
+        if not leaving.done():
+            leaving.cancel()
+
+    def _stopped_set(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the thread has crashed, and its loop is closed
+            super()._stopped_set()
+
+    def on_crash(self, msg: str, *fmt: Any, **kwargs: Any) -> None:
+        """Do nothing: the app's crash reason says it."""
+
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
+        consumer = self._new_consumer(transport)
+        self.answers.watch(consumer._client)
+        return consumer
+
+    def _new_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         parse_leniently()
         conf = self.app.conf
         return aiokafka.AIOKafkaConsumer(
@@ -239,18 +290,32 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
         assignment = None if subscription is None else subscription.assignment
         return assignment.state_value(tp) if assignment is not None and tp in assignment.tps else None
 
+    def fetched_at(self, tp: TopicPartition) -> float:
+        """Return when a fetch was last answered; now, if what it brought waits to be taken."""
+        if tp in self._ensure_consumer()._fetcher._records:
+            return time.monotonic()
+        return self.answers.fetched.get(tp, float("-inf"))
+
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """Commit to Kafka. The truth is in the store, so a failure is only worth a warning."""
+        if self._committing is not None and not self._committing.done():
+            return False  # Kafka has not answered the last one yet
         consumer = self._ensure_consumer()
-        try:
-            async with asyncio.timeout(COMMIT_TIMEOUT_SECONDS):
-                await consumer.commit(
-                    {TopicPartition(*tp): OffsetAndMetadata(at, "") for tp, at in offsets.items()}
-                )
-        except (KafkaError, TimeoutError) as error:
-            logger.warning("committing to Kafka: %r", error)
+        # Not cancelled when it takes too long: aiokafka shields its request, whose error nobody would look at then.
+        self._committing = asyncio.ensure_future(
+            consumer.commit({TopicPartition(*tp): OffsetAndMetadata(at, "") for tp, at in offsets.items()})
+        )
+        self._committing.add_done_callback(_complain)
+        done, _ = await asyncio.wait({self._committing}, timeout=COMMIT_TIMEOUT_SECONDS)
+        if not done:
+            logger.warning("committing offsets: Kafka has not answered for %s s", COMMIT_TIMEOUT_SECONDS)
             return False
-        return True
+        return not self._committing.cancelled() and self._committing.exception() is None
+
+
+def _complain(committing: asyncio.Future[None]) -> None:
+    if not committing.cancelled() and (error := committing.exception()) is not None:
+        logger.warning("committing offsets: %s", error)
 
 
 def _keep_raw(fetched: Any) -> None:
@@ -340,12 +405,25 @@ class TopicLog:
     def end(self, partition: int) -> int | None:
         """See `stream.kafka.contract.Log.end`."""
         state = self._thread.position_state(self._tp(partition))
+        return None if state is None else state.highwater
+
+    def stable_end(self, partition: int) -> int | None:
+        """See `stream.kafka.contract.Log.stable_end`."""
+        state = self._thread.position_state(self._tp(partition))
         return None if state is None else state.lso
 
     def corrupt(self, partition: int) -> str:
         """See `stream.kafka.contract.Log.corrupt`."""
         fault = self._thread.corrupt.get(self._tp(partition))
         return "" if fault is None else fault.detail
+
+    def fetched_at(self, partition: int) -> float:
+        """See `stream.kafka.contract.Log.fetched_at`."""
+        return self._thread.fetched_at(self._tp(partition))
+
+    def heartbeat_at(self) -> float:
+        """See `stream.kafka.contract.Log.heartbeat_at`."""
+        return self._thread.answers.heartbeat
 
     def wake(self) -> None:
         """See `stream.kafka.contract.Log.wake`."""

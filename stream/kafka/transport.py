@@ -35,6 +35,7 @@ from stream.kafka.batches import RecordBatch
 from stream.kafka.broker import partition_counts
 from stream.kafka.contract import RELEASE_SECONDS, Owning
 from stream.kafka.fetching import BatchConsumerThread, TopicLog
+from stream.running import ending
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ HEARTBEAT_SECONDS: Final = 1.0
 
 COMMIT_SECONDS: Final = 1.0
 
-# Covers a release, the last commit and leaving the group; stays under the 10 s that `docker stop` grants.
+# Covers a release, the last commit and leaving the group; stays under `stream.running.ending.END_SECONDS`.
 STOP_SECONDS: Final = RELEASE_SECONDS + 3.0
 
 
@@ -185,6 +186,8 @@ class BatchedApp(App):
         Further topics and their readers.
     security
         How to reach the brokers, as arguments of aiokafka's clients; plain text where nothing is given.
+    linger
+        Seconds for which small fetches may be put off, so that more records share a round.
     options
         Further settings of Faust.
     """
@@ -200,10 +203,12 @@ class BatchedApp(App):
         *,
         also: Mapping[str, Owning] | None = None,
         security: Mapping[str, Any] | None = None,
+        linger: float = 0.0,
         **options: Any,
     ) -> None:
         self.owners: dict[str, Owning] = {topic: ownership, **(also or {})}
         self.brokers = brokers
+        self.linger = linger
         self.security = dict(security or {})
         super().__init__(
             group,
@@ -257,19 +262,36 @@ async def serve(app: BatchedApp, stop: asyncio.Event) -> None:
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for end in ends:
             end.cancel()
+        if (why := _failure(app)) is not None:
+            ending.begin(why)
     finally:
         await _stop(app)
-    for owner in owners:
+    if (why := _failure(app)) is not None:
+        raise why
+
+
+def _failure(app: BatchedApp) -> IntentError | None:
+    """Return why the app cannot go on."""
+    for owner in app.owners.values():
         if owner.refusal is not None:
-            raise owner.refusal
-    if app.crash_reason is not None:
-        raise BrokerError(f"the worker's Kafka client failed: {app.crash_reason!r}") from app.crash_reason
+            return owner.refusal
+    if app.crash_reason is None:
+        return None
+    failure = BrokerError(f"the worker's Kafka client failed: {app.crash_reason!r}; start it again")
+    failure.__cause__ = app.crash_reason
+    return failure
 
 
 async def _stop(app: BatchedApp) -> None:
-    try:
-        await asyncio.wait_for(app.stop(), STOP_SECONDS)
-    except TimeoutError:
-        logger.warning("the worker did not stop within %s s", STOP_SECONDS)
+    """Stop the app, if it can be stopped: a task of Faust's may swallow its cancellation, so nothing waits for one."""
+    stopping = asyncio.create_task(app.stop(), name="stopping the app")
+    await asyncio.wait({stopping}, timeout=STOP_SECONDS)
+    if not stopping.done():
+        logger.warning(
+            "partitions were not given back within %s s; others take them over later", STOP_SECONDS
+        )
+        stopping.cancel()
+    elif not stopping.cancelled() and (error := stopping.exception()) is not None:
+        logger.warning("giving partitions back: %s", error)
     for owner in app.owners.values():
         owner.close()

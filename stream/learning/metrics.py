@@ -23,7 +23,11 @@ class Observed(Protocol):
     learning: Learning | None
     buffers: TopicBuffers | None
     report: Report | None
-    ready: bool
+
+    @property
+    def ready(self) -> bool:
+        """Whether it learns, or stands by as it should."""
+        ...
 
 
 class LearnerMetrics(Collector):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterable
 from typing import Final
 
@@ -35,6 +36,7 @@ class TopicBuffers:
         self.refused = asyncio.Event()
         self.topics = {topic: TopicBuffer(topic, name, self) for topic, name in names.items()}
         self.wanted: frozenset[Source] = frozenset()
+        self._wanted_since: dict[Source, float] = {}
         self._partitions = partitions
         self._all = {(topic, number) for topic in names for number in range(partitions)}
         self._assigned: set[Source] = set()
@@ -126,9 +128,37 @@ class TopicBuffers:
 
     def want(self, wanted: frozenset[Source]) -> None:
         """Fetch records of these, and of no others."""
+        now = time.monotonic()
+        self._wanted_since = {source: self._wanted_since.get(source, now) for source in wanted}
         self.wanted = wanted
         for buffer in self.topics.values():
             buffer.log.wake()
+
+    def wanted_lag(self) -> int:
+        """Return how many records wait in Kafka that are wanted now."""
+        lags = {topic: buffer.lag() for topic, buffer in self.topics.items()}
+        return sum(lags[topic].get(partition, 0) for topic, partition in self.wanted)
+
+    def silent(self, since: float) -> str:
+        """Return which partition's fetch, or which heartbeat, was last answered before ``since``; empty if none was.
+
+        Parameters
+        ----------
+        since
+            Seconds of `time.monotonic`.
+        """
+        if not self.complete:
+            return ""
+        now = time.monotonic()
+        for (topic, partition), wanted_at in self._wanted_since.items():
+            buffer = self.topics[topic]
+            answered = max(buffer.log.fetched_at(partition), wanted_at)
+            if answered < since and (topic, partition) not in self._fetched:
+                return f"partition {partition} of {buffer.name}: Kafka has answered no fetch for {now - answered:.0f} s"
+        heartbeat = next(iter(self.topics.values())).log.heartbeat_at()
+        if heartbeat < since:
+            return f"the consumer group's coordinator has answered no heartbeat for {now - heartbeat:.0f} s"
+        return ""
 
     def put(self, source: Source, batch: RecordBatch) -> None:
         """Add a batch that was fetched."""
@@ -153,7 +183,7 @@ class TopicBuffers:
         self._assigned |= {(topic, partition) for partition in partitions}
         self._assignment += 1
         self._fetched.clear()
-        self.wanted = frozenset()
+        self.wanted, self._wanted_since = frozenset(), {}
         self._changed.set()
 
     def refuse(self, error: IntentError) -> None:
@@ -232,5 +262,7 @@ class TopicBuffer:
 
     def lag(self) -> dict[int, int]:
         """Return how many records wait in Kafka, by partition."""
+        if not self._buffers.complete:
+            return {}
         ends = {partition: self.log.end(partition) for partition in self.expected}
         return {p: max(0, end - self.expected[p]) for p, end in ends.items() if end is not None}

@@ -117,6 +117,7 @@ class PartitionOwner:
         self.fetching = False
         self.parking = Parking(partition, config.topic)
         self.rebuilding = Rebuilding(config.topic, partition)
+        self.fetching_since = time.monotonic()
         self._config = config
         self._check = LogCheck(config.topic, partition, config.log, rebuild=config.rebuild)
         self._backlog = Backlog(config.batch_max)
@@ -282,6 +283,7 @@ class PartitionOwner:
             await self._seek(expected)
             return None
         if was_full and self.wants:
+            self.fetching_since = time.monotonic()
             self._config.log.wake()
         return batch
 
@@ -328,7 +330,7 @@ class PartitionOwner:
         self._backlog.clear()
         await self._config.log.seek(self.partition, offset)
         self._backlog.clear()  # what arrived meanwhile was fetched before
-        self.fetching = not self._stopping.is_set()
+        self.fetching, self.fetching_since = not self._stopping.is_set(), time.monotonic()
         self._config.log.wake()
 
     async def _sweep(self) -> None:

@@ -11,14 +11,14 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from features.exceptions import IntentError
-from features.store.customer_store import TOKEN_BYTES, CustomerStore
+from features.store.customer_store import NO_WATERMARK, TOKEN_BYTES, CustomerStore
 from stream.kafka.batches import RecordBatch
-from stream.kafka.contract import RELEASE_SECONDS, Log
+from stream.kafka.contract import RELEASE_SECONDS, STALL_SECONDS, Log
 from stream.ownership.job import Job
 from stream.ownership.log_check import START_OVER
 from stream.ownership.owner import Fenced, OwnerConfig, PartitionOwner
@@ -33,6 +33,14 @@ STORE_THREADS: Final = 6
 
 # Two groups on one prefix fence each other for ever: don't let them make a storm of it.
 REJOIN_SECONDS: Final = 1.0
+
+_STALLED: Final = {
+    "read": "records have been read",
+    "load": "Redis has not answered a load of states",
+    "score": "a batch has been scored",
+    "publish": "Kafka has not acknowledged scores",
+    "save": "Redis has not answered a save of states",
+}
 
 
 class Ownership:
@@ -64,6 +72,10 @@ class Ownership:
         Why the worker must end, ``None`` as long as all is well.
     refused
         Set together with `refusal`.
+    rounds
+        Where the batches of all partitions are worked on.
+    assignments
+        How often the group has assigned partitions.
     """
 
     expired = START_OVER
@@ -90,11 +102,12 @@ class Ownership:
         self._rebuild = rebuild
         self._token = secrets.token_bytes(TOKEN_BYTES)
         self._executor = ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="store")
-        self._rounds = Rounds(job, store, self._executor, round_max=batch_max, at_once=at_once)
+        self.rounds = Rounds(job, store, self._executor, round_max=batch_max, at_once=at_once)
         self._log: Log | None = None
         self._owners: dict[int, PartitionOwner] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._joined = False
+        self.assignments = 0
 
     def attach(self, log: Log) -> None:
         """Tell where the partitions are read from. The transport calls this."""
@@ -109,7 +122,7 @@ class Ownership:
             log=self._log,
             topic=self.topic,
             token=self._token,
-            rounds=self._rounds,
+            rounds=self.rounds,
             batch_max=self._batch_max,
             cache_customers=self._cache_customers // max(len(wanted), 1),
             state_ttl_ms=self._state_ttl_ms,
@@ -121,6 +134,7 @@ class Ownership:
             for partition, owner in self._owners.items()
         }
         self._joined = True
+        self.assignments += 1
         logger.info("owns %s of %s", counted(len(wanted), "partition"), self.topic)
 
     async def release(self, within: float = RELEASE_SECONDS) -> None:
@@ -192,26 +206,50 @@ class Ownership:
         if parked := self.parked:
             more = f" (partitions {', '.join(map(str, parked))} are parked)" if len(parked) > 1 else ""
             return self._owners[parked[0]].parking.trouble + more
+        return next(filter(None, map(_trouble_of, self._owners.values())), "") or self._unanswered()
+
+    def _unanswered(self) -> str:
+        """Return what Kafka or Redis should have answered long since, empty if there is nothing."""
+        assert self._log is not None
+        now = time.monotonic()
+        step = self.rounds.steps.oldest()
+        if step is not None and now - step.since > STALL_SECONDS:
+            which = ", ".join(map(str, step.partitions))
+            return f"partition {which}: {_STALLED[step.name]} for {now - step.since:.0f} s"
         for owner in self._owners.values():
-            if owner.trouble:
-                return owner.trouble
-            if owner.record is None:
-                return f"partition {owner.partition} is not claimed yet"
-            if self._log is not None and (fault := self._log.corrupt(owner.partition)):
+            if fault := self._log.corrupt(owner.partition):
                 return fault
-            if owner.rebuilding.trouble:
-                return owner.rebuilding.trouble
+            # A partition that has just been claimed, or has room again, gets the whole time.
+            since = max(self._log.fetched_at(owner.partition), owner.fetching_since)
+            if owner.wants and now - since > STALL_SECONDS:
+                return f"partition {owner.partition}: Kafka has answered no fetch for {now - since:.0f} s"
+        silence = now - self._log.heartbeat_at()
+        if silence > STALL_SECONDS:
+            return f"the consumer group's coordinator has answered no heartbeat for {silence:.0f} s"
         return ""
 
     def lag(self) -> dict[int, int]:
-        """Return how many offsets lie between what is saved and the end of the log, per owned partition."""
+        """Return how many offsets lie between what is saved and the high watermark, per owned partition."""
         assert self._log is not None
-        lags = {}
-        for partition, offset in self.progress().items():
-            end = self._log.end(partition)
-            if end is not None:
-                lags[partition] = max(0, end - offset)
-        return lags
+        return self._behind(self._log.end)
+
+    def stable_lag(self) -> dict[int, int]:
+        """Return how many of those offsets can be read already: the rest are in transactions that are still open."""
+        assert self._log is not None
+        return self._behind(self._log.stable_end)
+
+    def _behind(self, end_of: Callable[[int], int | None]) -> dict[int, int]:
+        ends = {partition: end_of(partition) for partition in self.progress()} if self._joined else {}
+        return {
+            partition: max(0, end - offset)
+            for partition, offset in self.progress().items()
+            if (end := ends.get(partition)) is not None
+        }
+
+    def watermarks(self) -> dict[int, int]:
+        """Return the watermark of each owned partition that has one, epoch ms."""
+        owners = self._owners.values() if self._joined else ()
+        return {owner.partition: owner.watermark for owner in owners if owner.watermark != NO_WATERMARK}
 
     async def _own(self, owner: PartitionOwner) -> None:
         assert self._log is not None
@@ -226,3 +264,8 @@ class Ownership:
         except IntentError as error:
             owner.stop()
             self.refuse(error)
+
+
+def _trouble_of(owner: PartitionOwner) -> str:
+    unclaimed = f"partition {owner.partition} is not claimed yet" if owner.record is None else ""
+    return owner.trouble or unclaimed or owner.rebuilding.trouble

@@ -22,6 +22,7 @@ from features.state import States
 from features.store.customer_store import CustomerStore, Loaded, LoadRequest, Save
 from stream.ownership.job import Job
 from stream.ownership.partition_batch import PartitionBatch
+from stream.ownership.steps import Steps
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +52,10 @@ class Rounds:
     ----------
     scored
         How many batches were done and saved, those of poison aside: whether anything is scored at all.
+    steps
+        What rounds are at.
+    cached, uncached
+        States that were found in a cache, and that had to be asked for.
     """
 
     def __init__(
@@ -66,6 +71,8 @@ class Rounds:
         self._scheduled = False
         self._running: set[asyncio.Task[None]] = set()
         self.scored = 0
+        self.steps = Steps()
+        self.cached = self.uncached = 0
 
     async def take(self, part: PartitionBatch) -> bool:
         """Work on a batch and save what came of it; return whether it was done (``False``: dropped before).
@@ -129,27 +136,35 @@ class Rounds:
     async def _work(self, parts: Sequence[PartitionBatch]) -> None:
         """Load, score, publish, save, mark: all that happens to batches; empty ones move their partitions on too."""
         job = self._job
-        try:
-            batch = job.read([part.batch for part in parts], [part.watermark for part in parts])
-            loaded = await self.load(parts, batch.customers, items=batch.with_items)
-            result = job.score(batch, loaded)
-            await job.publish(result)  # returns once the broker has acknowledged everything
-        except Exception as error:
-            await self._retry(parts, error)
-            return
-        awaited = [
-            (part, changes) for part, changes in zip(parts, result.changes, strict=True) if part.awaited
-        ]
-        saves = [part.intend(changes) for part, changes in awaited]
-        faults = await self._save(saves)  # states and record of a partition are one transaction
-        for (part, _), save, fault in zip(awaited, saves, faults, strict=True):
-            part.mark(save, fault)
-            self.scored += fault is None and not part.batch.poison and bool(part.batch.records)
+        with self.steps.round([part.batch.partition for part in parts]) as step:
+            try:
+                step("read")
+                batch = job.read([part.batch for part in parts], [part.watermark for part in parts])
+                step("load")
+                loaded = await self.load(parts, batch.customers, items=batch.with_items)
+                step("score")
+                result = job.score(batch, loaded)
+                step("publish")
+                await job.publish(result)  # returns once the broker has acknowledged everything
+            except Exception as error:
+                step.over()
+                await self._retry(parts, error)
+                return
+            awaited = [
+                (part, changes) for part, changes in zip(parts, result.changes, strict=True) if part.awaited
+            ]
+            saves = [part.intend(changes) for part, changes in awaited]
+            step("save")
+            faults = await self._save(saves)  # states and record of a partition are one transaction
+            for (part, _), save, fault in zip(awaited, saves, faults, strict=True):
+                part.mark(save, fault)
+                self.scored += fault is None and not part.batch.poison and bool(part.batch.records)
 
     async def _retry(self, parts: Sequence[PartitionBatch], error: Exception) -> None:
         """Run each batch of a failed round alone, so that only those fail that cannot do otherwise."""
-        if len(parts) == 1:
-            parts[0].fail(error)
+        if len(parts) == 1 or getattr(error, "retriable", False):  # an outage meets them all
+            for part in parts:
+                part.fail(error)
             return
         for part in parts:
             if part.awaited:
@@ -175,6 +190,9 @@ class Rounds:
     ) -> list[Loaded]:
         """Return states from the caches, and from the store what is not there; items always from the store."""
         found = [_Found(part, own, *part.cache.get(own)) for part, own in zip(parts, customers, strict=True)]
+        missing = sum(len(one.missing) for one in found)
+        self.uncached += missing
+        self.cached += sum(map(len, customers)) - missing
         loads = [one.load(items=items) for one in found]
         wanted = [load for load in loads if load.customers or load.items_of]
         loaded = iter(await self.call(self._store.load_many, wanted) if wanted else ())

@@ -75,7 +75,7 @@ class Idleness:
             try:
                 await self.look()
             except (KafkaError, StoreError) as error:
-                logger.warning("declaring partitions idle: %r; trying again", error)
+                logger.warning("declaring partitions idle: %s; trying again", error)
 
     async def look(self) -> None:
         """Declare those idle that are, if event time has gone on elsewhere."""

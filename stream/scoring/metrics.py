@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import GaugeMetricFamily
+import prometheus_client
+from numpy.typing import NDArray
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from features.watermark import BEGINNING
+from stream.health import Readiness
+from stream.running.histogram import Histogram
 from stream.scoring.batch import Batch, RecordStatus
 
 if TYPE_CHECKING:
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from stream.scoring.recommending import NewestRecommender, Recommended
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+_LATENCIES = (0.0025, 0.005, 0.01, 0.015, 0.02, 0.025, 0.03, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _SIZES = (1, 10, 50, 100, 250, 500, 1000, 2000, 4000, 8000)
 
 
@@ -55,23 +59,25 @@ class ScorerMetrics:
             registry=self.registry,
         )  # fmt: skip
         self._unreadable = self._counter("intent_items_unreadable", "Customers' items that could not be read")
-        self._seconds = Histogram(
+        self._seconds = prometheus_client.Histogram(
             "intent_batch_seconds", "From a round's first record to its last acknowledgement",
             registry=self.registry, buckets=_SECONDS,
         )  # fmt: skip
-        self._sizes = Histogram(
+        self._sizes = prometheus_client.Histogram(
             "intent_batch_events", "Records in a round of batches", registry=self.registry, buckets=_SIZES
         )
-        self._watermark = Gauge(
-            "intent_watermark_seconds", "Watermark, epoch seconds", ["partition"], registry=self.registry
-        )
+        self._latency = Histogram(_LATENCIES)
+        self.registry.register(_Collector(lambda: [_histogram(
+            "intent_latency_seconds", "From an event's arrival at the broker to the acknowledgement of its score",
+            {(): self._latency},
+        )]))  # fmt: skip
         Gauge("intent_model", "The bundle in use", ["version"], registry=self.registry).labels(
             model_version
         ).set(1)
 
-    def observe(self, ownership: Ownership) -> None:
-        """Also export lag and readiness, asked for when metrics are collected."""
-        self.registry.register(_OwnershipCollector(ownership))
+    def observe(self, ownership: Ownership, readiness: Readiness) -> None:
+        """Also export what the partitions of this worker are at, asked for when metrics are collected."""
+        self.registry.register(_Collector(lambda: _of_ownership(ownership, readiness)))
 
     def observe_advice(self, newest: NewestAdvisor) -> None:
         """Also export which snapshot of the online model is in use."""
@@ -96,9 +102,6 @@ class ScorerMetrics:
 
     def count(self, batch: Batch, scored: Scored, seconds: float) -> None:
         """Count what was scored and acknowledged together; a silent rebuilding apart, where the round is no other."""
-        for part, watermark in zip(batch.parts, batch.watermarks, strict=True):
-            if watermark != BEGINNING:
-                self._watermark.labels(str(part.partition)).set(watermark / 1000)
         self._rebuilt.inc(sum(len(part.records) for part in batch.parts if part.silent))
         if all(part.silent for part in batch.parts):
             return
@@ -119,6 +122,10 @@ class ScorerMetrics:
         self._seconds.observe(seconds)
         self._sizes.observe(len(batch))
 
+    def count_latency(self, seconds: NDArray[np.float64]) -> None:
+        """Count how long events have waited for the acknowledgement of their scores."""
+        self._latency.add_many(seconds)
+
     def count_recommended(self, recommended: Recommended) -> None:
         """Count what scores carry beside themselves."""
         for source, number in Tally(one.source for one in recommended.each if one is not None).items():
@@ -129,18 +136,57 @@ class ScorerMetrics:
         return Counter(name, text, registry=self.registry)
 
 
-class _OwnershipCollector(Collector):
-    def __init__(self, ownership: Ownership) -> None:
-        self._ownership = ownership
+class _Collector(Collector):
+    """Metrics that are made when they are asked for: what is no longer true is not there."""
 
-    def collect(self) -> Iterable[GaugeMetricFamily]:
-        lag = GaugeMetricFamily("intent_lag_events", "Records that wait, by partition", labels=["partition"])
-        for partition, number in self._ownership.lag().items():
-            lag.add_metric([str(partition)], number)
-        yield lag
-        yield GaugeMetricFamily(
-            "intent_parked_partitions", "Partitions that cannot go on", value=len(self._ownership.parked)
-        )
-        yield GaugeMetricFamily(
-            "intent_ready", "Whether the worker is ready", value=int(self._ownership.ready)
-        )
+    def __init__(self, families: Callable[[], Iterable[Metric]]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families()
+
+
+def _of_ownership(ownership: Ownership, readiness: Readiness) -> Iterable[Metric]:
+    yield _by_partition(
+        "intent_lag_events", "Records between what is saved and the high watermark", ownership.lag()
+    )
+    yield _by_partition(
+        "intent_stable_lag_events",
+        "Records between what is saved and the last stable offset; the rest is in open transactions",
+        ownership.stable_lag(),
+    )
+    yield _by_partition(
+        "intent_watermark_seconds",
+        "Watermark, epoch seconds",
+        {partition: watermark / 1000 for partition, watermark in ownership.watermarks().items()},
+    )
+    yield GaugeMetricFamily(
+        "intent_parked_partitions", "Partitions that cannot go on", value=len(ownership.parked)
+    )
+    yield GaugeMetricFamily("intent_ready", "Whether the worker is ready", value=int(readiness.ready))
+    yield CounterMetricFamily(
+        "intent_rebalances", "Times the group has assigned partitions", value=ownership.assignments
+    )
+    rounds = ownership.rounds
+    yield CounterMetricFamily("intent_cache_hits", "States found in the worker's memory", value=rounds.cached)
+    yield CounterMetricFamily("intent_cache_misses", "States asked for in Redis", value=rounds.uncached)
+    yield _histogram(
+        "intent_step_seconds", "Time of a step of a round",
+        {(name,): times for name, times in rounds.steps.times.items()}, ["step"],
+    )  # fmt: skip
+
+
+def _by_partition(name: str, text: str, values: Mapping[int, float]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, f"{text}, by partition", labels=["partition"])
+    for partition, value in values.items():
+        family.add_metric([str(partition)], value)
+    return family
+
+
+def _histogram(
+    name: str, text: str, histograms: Mapping[tuple[str, ...], Histogram], labels: Sequence[str] = ()
+) -> HistogramMetricFamily:
+    family = HistogramMetricFamily(name, text, labels=labels)
+    for values, histogram in histograms.items():
+        family.add_metric(values, histogram.buckets(), histogram.total)
+    return family

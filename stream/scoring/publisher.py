@@ -12,6 +12,8 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.default_records import DefaultRecordBatch
 
+from stream.exceptions import BrokerUnavailable
+from stream.kafka.producing import BoundedProducer, Unacknowledged
 from stream.messages.dead_letter import DeadLetter
 
 # A produced batch. The broker takes 1 MiB (`message.max.bytes`); a score has about 400 bytes.
@@ -19,9 +21,6 @@ _BATCH_BYTES: Final = 1_000_000
 
 # A batch of dead letters can hold one letter of `stream.messages.dead_letter.LETTER_BYTES`, and its headers.
 _REQUEST_BYTES: Final = 4 * 1024 * 1024
-
-# The broker acknowledges within milliseconds; after this long the batch counts as failed and is done again.
-_ANSWER_MS: Final = 15_000
 
 _Record = tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]
 _NO_HEADERS: Final[list[tuple[str, bytes]]] = []
@@ -41,7 +40,7 @@ class Output(NamedTuple):
 
 
 class Publisher:
-    """An idempotent producer of whole batches.
+    """Publishes whole batches, by a producer whose waits are bounded (`stream.kafka.producing`).
 
     Parameters
     ----------
@@ -67,46 +66,59 @@ class Publisher:
         self._examples = examples
         self._outcomes = outcomes
         self._dead_letters = dead_letters
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=brokers,
-            enable_idempotence=True,
+        self._brokers = brokers
+        self._producer = BoundedProducer(
+            brokers,
             linger_ms=0,
             max_batch_size=_BATCH_BYTES,
             max_request_size=_REQUEST_BYTES,
-            request_timeout_ms=_ANSWER_MS,
             **(security or {}),
         )
 
     async def __aenter__(self) -> Publisher:
-        await self._producer.start()
+        try:
+            await self.publish(())
+        except Unacknowledged as error:
+            raise BrokerUnavailable.at(self._brokers) from error
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._producer.stop()
+        await self._producer.close()
 
     async def publish(self, outputs: Sequence[Output]) -> None:
-        """Write what came of batches, in order, and wait for the acknowledgement of all of it."""
-        acknowledgements: list[asyncio.Future[Any]] = []
-        for output in outputs:
-            scores = ((customer.encode(), value, _NO_HEADERS) for customer, value in output.scores)
-            letters = ((letter.key, letter.value, letter.headers) for letter in output.letters)
-            acknowledgements += await self._send(self._scores, output.partition, scores)
-            acknowledgements += await self._send(
-                self._dead_letters, output.partition, letters, _compressed_batch
-            )
-            for topic, values in ((self._examples, output.examples), (self._outcomes, output.outcomes)):
-                records = ((None, value, _NO_HEADERS) for value in values)
-                acknowledgements += await self._send(topic, output.partition, records)
-        await asyncio.gather(*acknowledgements)
+        """Write what came of batches, in order, and wait for the acknowledgement of all of it.
+
+        Raises
+        ------
+        Unacknowledged
+            Kafka did not answer in time, or the producer broke; the next call takes a new one.
+        KafkaError
+            Kafka refuses these records.
+        """
+        async with self._producer.publication() as producer:
+            acknowledgements: list[asyncio.Future[Any]] = []
+            for output in outputs:
+                scores = ((customer.encode(), value, _NO_HEADERS) for customer, value in output.scores)
+                letters = ((letter.key, letter.value, letter.headers) for letter in output.letters)
+                at, batch = output.partition, producer.create_batch
+                acknowledgements += await self._send(producer, self._scores, at, scores, batch)
+                acknowledgements += await self._send(
+                    producer, self._dead_letters, at, letters, _compressed_batch
+                )
+                for topic, values in ((self._examples, output.examples), (self._outcomes, output.outcomes)):
+                    records = ((None, value, _NO_HEADERS) for value in values)
+                    acknowledgements += await self._send(producer, topic, at, records, batch)
+            await asyncio.gather(*acknowledgements)
 
     async def _send(
         self,
+        producer: AIOKafkaProducer,
         topic: str,
         partition: int,
         records: Iterable[_Record],
-        new_batch: Callable[[], BatchBuilder] | None = None,
+        new_batch: Callable[[], BatchBuilder],
     ) -> list[asyncio.Future[Any]]:
         sent: list[asyncio.Future[Any]] = []
         builder: BatchBuilder | None = None
@@ -114,14 +126,14 @@ class Publisher:
         for key, value, headers in records:
             while True:
                 if builder is None:
-                    builder = (new_batch or self._producer.create_batch)()
+                    builder = new_batch()
                     append = builder.append
                 if append(timestamp=now, key=key, value=value, headers=headers) is not None:
                     break
-                sent.append(await self._producer.send_batch(builder, topic, partition=partition))
+                sent.append(await producer.send_batch(builder, topic, partition=partition))
                 builder = None
         if builder is not None:
-            sent.append(await self._producer.send_batch(builder, topic, partition=partition))
+            sent.append(await producer.send_batch(builder, topic, partition=partition))
         return sent
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,8 @@ from stream.scoring.metrics import ScorerMetrics
 from stream.scoring.publisher import Output, Publisher
 from stream.scoring.recommending import NewestRecommender, Recommended, Recommender
 from stream.scoring.recorder import LearnerRecords, Recorder
+
+_timestamp = attrgetter("timestamp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +164,7 @@ class Scorer:
         await self.publisher.publish(result.outputs)
         read = result.read
         self.metrics.count(read.batch, result.scored, time.perf_counter() - read.began)
+        self.metrics.count_latency(self._latencies(read.batch))
         if result.recommended is not None:
             self.metrics.count_recommended(result.recommended)
 
@@ -171,6 +175,11 @@ class Scorer:
         rows = batch.rows[scored.rows].tolist()
         appended = np.fromiter((batch.records[row].timestamp for row in rows), np.int64, len(rows))
         return now - appended > self.max_age_ms
+
+    def _latencies(self, batch: Batch) -> NDArray[np.float64]:
+        """Return the seconds since the records were appended to the log; clocks that differ make no negative ones."""
+        appended = np.fromiter(map(_timestamp, batch.records), np.int64, len(batch))
+        return np.maximum(self.clock() - appended, 0) / 1000
 
     def _outputs(self, batch: Batch, scores: list[tuple[str, bytes]], scored: Scored) -> list[Output]:
         """Return what is to be written for each partition batch: nothing for a silent one."""

@@ -173,7 +173,8 @@ class ServerProcess(ABC):
             except OSError as error:
                 address = f"{LOCALHOST}:{self.port}"
                 raise ServiceError(
-                    f"{self.name} cannot listen on {address} ({error.strerror}); choose another port"
+                    f"{self.name} cannot listen on {address} ({error.strerror}): choose another port, as in "
+                    f"`intent services --{self.name.lower()}-port 0`, which takes a free one"
                 ) from error
 
     def _failure(self, what: str) -> ServiceError:

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from stream.services.embedded import KAFKA_VERSION, KafkaServer, RedisServer, kafka_jars
+from stream.services.folder_lock import FolderLock
 
 __all__ = ["KAFKA_VERSION", "EmbeddedServices", "KafkaServer", "RedisServer", "kafka_jars"]
 
@@ -52,6 +53,7 @@ class EmbeddedServices:
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._kafka_port, self._redis_port = kafka_port, redis_port
         self._jars = jars
+        self._lock: FolderLock | None = None
         self._servers: list[KafkaServer | RedisServer] = []
 
     @property
@@ -71,9 +73,16 @@ class EmbeddedServices:
         ----------
         on_progress
             Called with the number of Kafka's jars that are there and the number of all.
+
+        Raises
+        ------
+        ServiceError
+            Another process uses the directory, or a server cannot be started.
         """
-        jars = kafka_jars(self._jars, on_progress)
         directory = self._directory
+        if directory is not None:
+            self._lock = FolderLock(directory)
+        jars = kafka_jars(self._jars, on_progress)
         if directory is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="intent-", ignore_cleanup_errors=True)
             directory = Path(self._temporary.name)
@@ -104,6 +113,9 @@ class EmbeddedServices:
         if self._temporary is not None:
             self._temporary.cleanup()
             self._temporary = None
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     def __enter__(self) -> Self:
         return self.start()

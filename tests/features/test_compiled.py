@@ -35,6 +35,33 @@ def test_kernels_are_compiled_into_that_folder(tmp_path: Path) -> None:
     assert list(tmp_path.glob("*/**/partition._partitions*.nbi"))
 
 
+def kernel(**environment: str) -> tuple[str, list[str]]:
+    """Return what a kernel says in a process with this environment, and the warnings."""
+    told = subprocess.run(
+        [sys.executable, "-c", "import features.partition as p; print(p.partitions_of([b'21'], 1000).tolist())"],
+        env={name: value for name, value in (os.environ | environment).items() if value},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return told.stdout.strip(), told.stderr.splitlines()
+
+
+def test_a_folder_that_cannot_be_written_is_replaced_by_a_temporary_one(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    said, [warning] = kernel(NUMBA_CACHE_DIR=str(tmp_path / "file"), TMPDIR=str(temporary))
+    assert said == "[340]"
+    assert str(temporary) in warning
+    assert "set NUMBA_CACHE_DIR" in warning
+    assert not list(temporary.iterdir()), "it is removed at the end"
+
+
+def test_without_a_home_everything_works(tmp_path: Path) -> None:
+    said, warnings = kernel(NUMBA_CACHE_DIR="", XDG_CACHE_HOME="", HOME="/proc/none", TMPDIR=str(tmp_path))
+    assert said == "[340]"
+    assert len(warnings) == 1
+
+
 def test_who_only_writes_events_pays_nothing_for_numba() -> None:
     subprocess.run(
         [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from stream.exceptions import BrokerError, BrokerUnavailable, ServiceError, TopicMismatch
 from stream.kafka.topics import check_retention, create_topics
 from stream.services.embedded import kafka_jars
+from stream.services.folder_lock import FolderLock
 from stream.services.process import free_port
 from stream.services.services import EmbeddedServices, KafkaServer, RedisServer
 from stream.settings import Settings
@@ -284,3 +286,18 @@ def test_the_services_command_prints_its_settings_and_ends_on_sigterm(tmp_path: 
             _, remarks = process.communicate(timeout=60)
     assert process.returncode == 0
     assert remarks.splitlines()[-1] == "Stopping Kafka and Redis."
+
+
+def test_two_services_do_not_share_a_folder(tmp_path: Path) -> None:
+    lock = FolderLock(tmp_path)
+    with pytest.raises(ServiceError, match=f"{tmp_path} is in use by process {os.getpid()}: stop it"):
+        EmbeddedServices(tmp_path).start()
+    lock.release()
+    FolderLock(tmp_path).release()
+
+
+def test_a_taken_port_names_the_option(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        server = RedisServer(tmp_path, taken.getsockname()[1])
+        with pytest.raises(ServiceError, match="--redis-port 0"):
+            server.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Sequence
 from threading import RLock
@@ -42,6 +43,7 @@ class FakeLog:
         self.topic_id: bytes | None = b"id of the topic."
         self.epochs: dict[int, int] = {}  # where each leader epoch ends
         self.epoch = -1  # of what is fetched
+        self.silence = 0.0  # seconds since the last answer
         self.rejoined = asyncio.Event()
         self._news = asyncio.Event()
 
@@ -73,6 +75,15 @@ class FakeLog:
 
     def corrupt(self, partition: int) -> str:
         return self.faults.get(partition, "")
+
+    def stable_end(self, partition: int) -> int | None:
+        return self._end(partition)
+
+    def fetched_at(self, partition: int) -> float:
+        return time.monotonic() - self.silence
+
+    def heartbeat_at(self) -> float:
+        return time.monotonic() - self.silence
 
     def wake(self) -> None:
         self._news.set()

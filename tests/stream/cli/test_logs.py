@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import json
 import logging
+import sys
 from typing import Any
 
+import pytest
 from aiokafka.errors import GroupCoordinatorNotAvailableError, NodeNotReadyError
 
-from stream.cli.logs import CoordinatorStarting
+from features.exceptions import IntentError
+from stream.cli.logs import CoordinatorStarting, JsonFormatter, errors_logged
 
 
 def record(created: float, *args: Any) -> logging.LogRecord:
@@ -25,3 +29,34 @@ def test_other_errors_of_the_coordinator_are_logged() -> None:
     passes = CoordinatorStarting()
     assert passes(record(1.0, NodeNotReadyError()))
     assert passes(record(1.0))
+
+
+def test_a_line_of_json_holds_all_that_a_log_needs() -> None:
+    made = record(0.25, "no broker")
+    line = json.loads(JsonFormatter().format(made))
+    assert line == {
+        "time": "1970-01-01T00:00:00.250+00:00",
+        "level": "ERROR",
+        "logger": "aiokafka",
+        "message": "Request failed: no broker",
+    }
+
+
+def test_an_exception_stays_on_its_line() -> None:
+    try:
+        raise ValueError("two\nlines")
+    except ValueError:
+        made = record(0.25, "x")
+        made.exc_info = sys.exc_info()
+    text = JsonFormatter().format(made)
+    assert "\n" not in text
+    assert json.loads(text)["exception"].startswith("Traceback")
+
+
+def test_the_last_error_of_a_json_log_is_json_too(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(SystemExit) as end, errors_logged(form="json"):
+        raise IntentError("Redis was lost")
+    assert end.value.code == 1
+    assert [entry.getMessage() for entry in caplog.records] == ["Redis was lost"]
+    with pytest.raises(IntentError), errors_logged(form="text"):
+        raise IntentError("Redis was lost")

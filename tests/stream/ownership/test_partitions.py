@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import pytest
@@ -13,6 +14,7 @@ from features.exceptions import IntentError, SchemaMismatch
 from features.store.customer_store import NO_WATERMARK, Loaded, PartitionRecord
 from stream.exceptions import OffsetOutsideLog, PartitionsChanged, StoreLost
 from stream.kafka.batches import RecordBatch
+from stream.kafka.contract import STALL_SECONDS
 from stream.ownership import owner, poison
 from stream.ownership.partitions import Ownership
 from tests.stream.fakes import Counted, Counting, FakeLog, Read, ScriptedStore, record, truth
@@ -473,5 +475,51 @@ def test_random_failures_on_several_partitions_change_no_count(seed: int) -> Non
             await asyncio.sleep(0.05)
             await until(lambda: worker.done)
             worker.assert_exact()
+
+    run(scenario)
+
+
+def test_readiness_is_the_age_of_the_last_answers() -> None:
+    async def scenario() -> None:
+        async with Worker(log_of(), ScriptedStore()) as worker:
+            await until(lambda: worker.done and worker.ownership.ready)
+            owner = worker.ownership._owners[0]
+            owner.fetching_since -= 100  # it has owned the partition for long
+            worker.log.silence = STALL_SECONDS - 1
+            assert worker.ownership.ready
+            worker.log.silence = STALL_SECONDS + 1
+            assert not worker.ownership.ready
+            assert worker.ownership.trouble == "partition 0: Kafka has answered no fetch for 11 s"
+            owner.fetching_since = time.monotonic()
+            assert worker.ownership.trouble == (
+                "the consumer group's coordinator has answered no heartbeat for 11 s"
+            )
+
+    run(scenario)
+
+
+def test_a_publication_without_an_answer_makes_the_worker_unready() -> None:
+    async def scenario() -> None:
+        async with Worker(log_of(), ScriptedStore()) as worker:
+            await until(lambda: worker.done and worker.ownership.ready)
+            with worker.ownership.rounds.steps.round([0]) as step:
+                step("publish")
+                steps = worker.ownership.rounds.steps
+                steps.under_way[0] = step._now = steps.under_way[0]._replace(since=time.monotonic() - 12)
+                assert worker.ownership.trouble == "partition 0: Kafka has not acknowledged scores for 12 s"
+            assert worker.ownership.ready
+
+    run(scenario)
+
+
+def test_partitions_given_away_have_no_lag_and_no_watermark() -> None:
+    async def scenario() -> None:
+        async with Worker(log_of(2), ScriptedStore()) as worker:
+            await until(lambda: worker.done)
+            assert set(worker.ownership.lag()) == set(worker.ownership.watermarks()) == {0, 1}
+            await worker.ownership.release()
+            assert (
+                worker.ownership.lag() == worker.ownership.stable_lag() == worker.ownership.watermarks() == {}
+            )
 
     run(scenario)

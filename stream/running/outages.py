@@ -1,0 +1,88 @@
+"""An outage of a server in the log: a line when it begins, one a minute, one when it is over.
+
+While no broker answers, aiokafka logs a hundred lines a second, from many loggers. `Outages` is a filter for log
+handlers that lets the first of them pass, counts the others, and is told by `answered` that the server is back.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+from features.durations import duration_short
+
+logger = logging.getLogger(__name__)
+
+_LIBRARIES: Final = ("aiokafka", "faust", "mode")
+_CLIENTS: Final = (*_LIBRARIES, "stream.kafka")
+_REMIND_SECONDS: Final = 60.0
+
+# One client may complain about one broker while another broker answers: an outage is over when nobody has
+# complained for so long. Longer than the pauses between two tries.
+_QUIET_SECONDS: Final = 5.0
+
+
+class Outages:
+    """Tells the outages of Kafka.
+
+    Parameters
+    ----------
+    clock
+        Returns seconds since any fixed moment.
+
+    Attributes
+    ----------
+    ending
+        Whether the process ends: then no complaint of a library passes any more.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.ending = False
+        self._clock = clock
+        self._began = 0.0
+        self._last = 0.0
+        self._back = 0.0
+        self._told = 0.0
+        self._left_out = 0
+        self._lasts = False
+
+    def __call__(self, record: logging.LogRecord) -> bool:
+        """Return whether to log ``record``."""
+        if record.levelno < logging.WARNING or not record.name.startswith(_CLIENTS):
+            return True
+        if self.ending:
+            return not record.name.startswith(_LIBRARIES)
+        now = self._clock()
+        if self._lasts and now - self._last > _REMIND_SECONDS:
+            self._lasts = False  # nobody has said that it was over, but it was
+        self._last = now
+        if not self._lasts:
+            self._lasts, self._began, self._told, self._left_out = True, now, now, 0
+            return True
+        self._left_out += 1
+        if now - self._told < _REMIND_SECONDS:
+            return False
+        self._told = now
+        since = duration_short(1000 * (now - self._began))
+        record.msg = f"trouble with Kafka for {since}, {self._left_out} lines left out, the last: {record.getMessage()}"
+        record.args, record.exc_info, record.exc_text = None, None, None
+        return True
+
+    def answered(self) -> None:
+        """Say that Kafka has answered. Costs nothing while no outage lasts."""
+        if not self._lasts:
+            return
+        now = self._clock()
+        if self._back < self._last:
+            self._back = now  # the first answer since the last complaint
+        if now - self._last >= _QUIET_SECONDS:
+            self._lasts = False
+            if self._left_out:
+                length = duration_short(1000 * (self._back - self._began))
+                logger.warning("Kafka answers again after %s, %s lines left out", length, self._left_out)
+
+
+#: The outages of this process.
+KAFKA: Final = Outages()

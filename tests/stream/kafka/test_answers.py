@@ -1,0 +1,81 @@
+"""What Kafka has answered is noted, and small fetches linger."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, NamedTuple, cast
+
+import pytest
+from aiokafka.client import AIOKafkaClient
+from aiokafka.protocol.fetch import FetchRequest
+from aiokafka.protocol.group import HeartbeatRequest
+from aiokafka.structs import TopicPartition
+
+from stream.kafka.answers import Answers
+
+FETCH = FetchRequest(50, 1, 1, 1, [], rack_id="")
+HEARTBEAT = HeartbeatRequest("group", 1, "member")
+
+
+class Response(NamedTuple):
+    topics: list[tuple[str, list[tuple[Any, ...]]]]
+
+
+def answer(records: bytes, error: int = 0) -> Response:
+    """Return a fetch response for partition 3: error, high watermark, stable offset, start, aborted, records."""
+    return Response([("events", [(3, error, 9, 9, 0, [], records)])])
+
+
+class Client:
+    """Answers each request at once."""
+
+    def __init__(self, response: Response) -> None:
+        self.response = response
+        self.sent: list[float] = []
+
+    async def send(self, node: int, request: Any, *, group: Any = None) -> Response:
+        self.sent.append(time.monotonic())
+        return self.response
+
+
+def asked(response: Response, requests: list[Any], linger: float = 0.0) -> tuple[Answers, list[float]]:
+    """Return what was noted, and the seconds between the requests."""
+    answers, client = Answers(linger), Client(response)
+    answers.heartbeat = 0.0
+
+    async def ask() -> None:
+        answers.watch(cast(AIOKafkaClient, client))
+        for request in requests:
+            await client.send(1, request)
+
+    asyncio.run(ask())
+    return answers, [after - before for before, after in zip(client.sent, client.sent[1:], strict=False)]
+
+
+def test_a_fetch_is_noted_for_its_partition() -> None:
+    began = time.monotonic()
+    answers, _ = asked(answer(b""), [FETCH])
+    assert answers.fetched[TopicPartition("events", 3)] >= began
+    assert answers.heartbeat == 0.0
+
+
+def test_a_fetch_that_was_refused_is_no_answer() -> None:
+    assert asked(answer(b"", error=6), [FETCH])[0].fetched == {}
+
+
+def test_a_heartbeat_is_noted() -> None:
+    began = time.monotonic()
+    answers, _ = asked(answer(b""), [HEARTBEAT])
+    assert answers.heartbeat >= began
+    assert answers.fetched == {}
+
+
+@pytest.mark.parametrize(
+    ("size", "least"), [(0, 0.0), (100, 0.03), (16 * 1024, 0.0)], ids=["nothing came", "few", "many"]
+)
+def test_only_after_a_few_records_the_next_fetch_lingers(size: int, least: float) -> None:
+    _, [between] = asked(answer(bytes(size)), [FETCH, FETCH], linger=0.03)
+    assert between >= least
+    if not least:
+        assert between < 0.03
