@@ -25,7 +25,7 @@ from stream.scoring.score_log import score_log
 from stream.settings import Settings
 from tests.bundles import save_bundle
 from tests.integration.outcome import assert_same_states, engine_for, read_topic, scores_by_event
-from tests.integration.topics import environment
+from tests.integration.topics import environment, held
 from tests.integration.workers import Fleet
 from tests.malformed import KEY, LENIENT, good
 
@@ -125,6 +125,9 @@ def test_a_header_name_that_is_no_text_is_a_letter_and_its_batch_is_scored(
     assert archive(settings, tmp_path / "log.parquet").refused == {"bad_headers": 3}
     assert_same_states(settings, score_log(read_log(tmp_path / "log.parquet"), engine_for(settings)))
     assert resend(settings, reason="bad_headers").sent == {"bad_headers": 3}
+    assert len(held(settings, settings.events_topic)) == 12, (
+        "the transaction has ended, which moves the topic's end"
+    )
     fleet.finish(worker)
     assert scored(settings) == [f"good-{number}" for number in range(9)], "names are sent escaped"
     assert worker.status("/readyz") == 200
@@ -160,6 +163,9 @@ def test_letters_of_huge_records_are_cut_and_their_originals_are_sent_again(flee
 
     # The original is sent, so what comes back is a letter of the same size and hash.
     assert resend(settings, reason="too_large").sent == {"too_large": 1}
+    assert len(held(settings, settings.events_topic)) == 6, (
+        "the transaction has ended, which moves the topic's end"
+    )
     fleet.finish(worker)
     again = letters_of(settings)[-1]
     assert (again.reason, again.cut) == ("too_large", large.cut)

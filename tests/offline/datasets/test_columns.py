@@ -344,7 +344,7 @@ def test_every_row_is_accounted_for_and_every_event_is_one_the_stream_accepts(
     tmp_path: Path, table: list[tuple[Any, ...]]
 ) -> None:
     # One row that is surely good, so that there is an event.
-    text = HEAD + "9,9,search,,,,\n" + "".join(",".join(map(str, row)) + "\n" for row in table)
+    text = HEAD + "9,1700000009,search,,,,\n" + "".join(",".join(map(str, row)) + "\n" for row in table)
     dataset = convert(tmp_path, text, MORE)
     log = dataset.log()
     times = log["event_time"].cast(pa.int64()).to_numpy()
