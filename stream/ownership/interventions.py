@@ -14,7 +14,13 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from features.exceptions import IntentError, StoreConflict
-from features.store.customer_store import NO_WATERMARK, TOKEN_BYTES, CustomerStore, PartitionRecord
+from features.store.customer_store import (
+    NO_WATERMARK,
+    RESTORING,
+    TOKEN_BYTES,
+    CustomerStore,
+    PartitionRecord,
+)
 from stream.kafka.reading import TopicReader
 from stream.settings import Settings
 from stream.texts import counted, moment
@@ -88,7 +94,7 @@ def skip(store: CustomerStore, partition: int, to: int, extent: Extent, reason: 
                 f"partition {partition} holds offsets {extent.begin} to {extent.end}, and {to} lies outside of them: "
                 "give an offset between them"
             )
-        return found._replace(next_offset=to)
+        return found.moved(to)
 
     change = _change(store, partition, changed)
     logger.warning(
@@ -141,6 +147,11 @@ def _change(
             )
         if before is not None and found.token == token:
             return Change(before, found)  # it was written, only the answer was lost
+        if found.next_offset == RESTORING:
+            raise IntentError(
+                f"the states of partition {partition} were being restored, and not to the end: run `intent restore` "
+                "again, with --replace"
+            )
         after = changed(found)._replace(epoch=found.epoch + 1, token=token)
         before = found
         try:

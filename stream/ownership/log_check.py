@@ -115,6 +115,9 @@ class LogCheck:
                 ),
                 found.next_offset,
             )
+        cut = await self._cut(found, bounds)  # first: it knows how much of what was read is left
+        if cut is not None:
+            return cut
         if not bounds.earliest <= found.next_offset <= bounds.latest:
             return Misfit(
                 OffsetOutsideLog(
@@ -124,7 +127,7 @@ class LogCheck:
                 ),
                 found.next_offset,
             )
-        return await self._cut(found, bounds)
+        return None
 
     async def _cut(self, found: PartitionRecord, bounds: Bounds) -> Misfit | None:
         """Return where a log that reaches far enough is not the one that was read."""

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 from aiokafka.errors import KafkaTimeoutError, NotLeaderForPartitionError
 
 from stream.kafka.batches import Record, RecordBatch
-from stream.kafka.contract import Bounds
+from stream.kafka.contract import Bounds, Stamp
 from stream.messages.dead_letter import DeadLetter
 from stream.scoring.publisher import Output
 
 if TYPE_CHECKING:
     from tests.simulation.world import Worker, World
+
+TOPIC_ID = b"id of the topic."
 
 _FETCHED = 8  # records at once, at most
 
@@ -60,7 +62,18 @@ class SimulatedLog:
         """See `stream.kafka.contract.Log.bounds`."""
         await self._worker.travel()
         events = self._world.broker.events
-        return Bounds(0, self._world.broker.end(partition), len(events))
+        return Bounds(0, self._world.broker.end(partition), len(events), TOPIC_ID)
+
+    async def epoch_end(self, partition: int, epoch: int) -> int | None:
+        """See `stream.kafka.contract.Log.epoch_end`."""
+        await self._worker.travel()
+        return self._world.broker.end(partition)
+
+    async def stamp_at(self, partition: int, offset: int) -> Stamp | None:
+        """See `stream.kafka.contract.Log.stamp_at`."""
+        await self._worker.travel()
+        found = [one for one in self._world.broker.events[partition] if one.offset >= offset]
+        return Stamp(found[0].offset, found[0].timestamp) if found else None
 
     async def committed(self, partition: int) -> int | None:
         """See `stream.kafka.contract.Log.committed`."""
@@ -80,6 +93,22 @@ class SimulatedLog:
     def end(self, partition: int) -> int | None:
         """See `stream.kafka.contract.Log.end`."""
         return self._world.broker.end(partition)
+
+    def stable_end(self, partition: int) -> int | None:
+        """See `stream.kafka.contract.Log.stable_end`."""
+        return self._world.broker.end(partition)
+
+    def fetched_at(self, partition: int) -> float:
+        """See `stream.kafka.contract.Log.fetched_at`."""
+        return self._world.loop.now
+
+    def heartbeat_at(self) -> float:
+        """See `stream.kafka.contract.Log.heartbeat_at`."""
+        return self._world.loop.now
+
+    def corrupt(self, partition: int) -> str:
+        """See `stream.kafka.contract.Log.corrupt`."""
+        return ""
 
     def wake(self) -> None:
         """See `stream.kafka.contract.Log.wake`."""
@@ -105,7 +134,7 @@ class SimulatedLog:
                     stop = self._positions[partition] = fetched[-1].offset + 1
                     await self._worker.travel()
                     if chance.random() >= self._world.faults.lose_fetch:
-                        ownership.offer(RecordBatch(partition, fetched, position, stop))
+                        ownership.offer(RecordBatch(partition, fetched, position, stop, 0))
             if not self._fetchable():
                 await self._news.wait()
 

@@ -54,7 +54,11 @@ class SimulatedStore(MemoryStore):
 
     def states(self, partition: int) -> dict[str, bytes]:
         """Return what is stored of a partition, by customer."""
-        return self._states.get(partition, {})
+        names = self._states.get(partition, {})
+        return {customer: names[self._named(partition, customer)] for customer in self.customers(partition)}
+
+    def _named(self, partition: int, customer: str) -> str:
+        return f"{self._incarnation(partition)}:{customer}"
 
     def _keep(self) -> None:
         self._moments.append(_copy((self._records, self._states)))
