@@ -105,8 +105,8 @@ def test_a_frozen_broker_shows_and_holds_no_end_up(
             until(lambda: worker.status("/readyz") == 503, "the worker is not ready")
             until(lambda: learner.status("/readyz") == 503, "the learner is not ready")
             assert time.monotonic() - began < PROMISED_SECONDS
-            assert re.match(r"partition \d: Kafka has answered no fetch for 1\d s", reason(worker))
-            assert "has answered no" in reason(learner)
+            for process in (worker, learner):  # whichever is older at that moment
+                assert re.search(r"has answered no (fetch|heartbeat) for 1\d s", reason(process))
             asked = time.monotonic()
             learner.send(signal.SIGTERM)
             assert_ended(learner, asked, 0)
