@@ -10,10 +10,12 @@ from unittest.mock import patch
 from features.exceptions import StoreConflict, StoreError
 from features.state import States
 from features.store import customer_store
-from features.store.customer_store import NO_WATERMARK, MemoryStore, PartitionRecord, Save
+from features.store.customer_store import MemoryStore, PartitionRecord, Save
 from stream.kafka.batches import Backlog, RecordBatch
+from stream.kafka.contract import Bounds
 from stream.ownership.cache import StateCache
 from stream.ownership.job import StateChanges
+from stream.ownership.log_check import LogCheck
 from stream.ownership.owner import PartitionOwner
 from stream.ownership.partition_batch import PartitionBatch
 from stream.ownership.rounds import Rounds
@@ -89,9 +91,21 @@ def _without_watermark(self: PartitionBatch, changes: StateChanges) -> Save:
     return _intend(self, changes._replace(watermark=self.record.watermark))
 
 
-def _kept_offset(self: PartitionOwner, committed: int | None, bounds: Any) -> PartitionRecord:
+async def _going_on(self: LogCheck, bounds: Bounds) -> PartitionRecord:
     """Go on from Kafka's commit where the store has lost everything."""
-    return PartitionRecord(0, self._config.token, committed or 0, NO_WATERMARK, bounds.partitions)
+    return PartitionRecord.beginning(await self._log.committed(self._partition) or 0, bounds.partitions)
+
+
+async def _rebuilt_silently_to_the_end(self: LogCheck, bounds: Bounds) -> PartitionRecord:
+    return self._again("it is lost", bounds, 0, bounds.latest)
+
+
+async def _always_fits(self: LogCheck, found: PartitionRecord, bounds: Bounds) -> None:
+    """Take any log for the one that was read."""
+
+
+async def _same_epoch(self: LogCheck, found: PartitionRecord, bounds: Bounds) -> None:
+    """Take a log for the one that was read whatever its epochs and stamps are."""
 
 
 def _saved_in_two_steps(self: MemoryStore, saves: Sequence[Save]) -> list[StoreError | None]:
@@ -99,7 +113,8 @@ def _saved_in_two_steps(self: MemoryStore, saves: Sequence[Save]) -> list[StoreE
     outcomes: list[StoreError | None] = []
     for save in saves:
         stored = self._states.setdefault(save.partition, {})
-        stored.update(zip(save.customers, customer_store.state.to_bytes(save.states), strict=True))
+        names = [f"{save.new.incarnation}:{customer}" for customer in save.customers]
+        stored.update(zip(names, customer_store.state.to_bytes(save.states), strict=True))
         outcomes.append(self._outcome(save))
     return outcomes
 
@@ -127,7 +142,10 @@ BUGS: Final[dict[str, tuple[Any, str, Any]]] = {
     "records below the expected offset are folded": (Backlog, "take", _take_all),
     "records that never came are passed over": (Backlog, "take", _take_beyond_gaps),
     "the watermark is not saved": (PartitionBatch, "intend", _without_watermark),
-    "a lost store is taken for an empty one": (PartitionOwner, "_unclaimed", _kept_offset),
+    "a lost store is taken for an empty one": (LogCheck, "_first", _going_on),
+    "events that waited are taken for scored": (LogCheck, "_first", _rebuilt_silently_to_the_end),
+    "a topic made again is not noticed": (LogCheck, "misfit", _always_fits),
+    "a log that was cut is not noticed": (LogCheck, "_cut", _same_epoch),
     "states are loaded without the guard": (MemoryStore, "load", _loaded_without_guard),
     "a silent partition does not look round": (PartitionOwner, "_look_round", _never_look),
     "states are written without the guard": (MemoryStore, "save_many", _saved_in_two_steps),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -17,8 +19,6 @@ from stream.scoring.publisher import Output
 if TYPE_CHECKING:
     from tests.simulation.world import Worker, World
 
-TOPIC_ID = b"id of the topic."
-
 _FETCHED = 8  # records at once, at most
 
 
@@ -29,7 +29,11 @@ class Broker:
     Attributes
     ----------
     events
-        The records that were emitted so far.
+        The records that are in the log.
+    epochs
+        Of each of them, the leader epoch in which it was written.
+    topic_id
+        Of the events topic.
     scores, letters, examples, outcomes
         What the workers have published.
     commits
@@ -37,16 +41,48 @@ class Broker:
     """
 
     events: list[list[Record]]
+    epochs: list[list[int]] = field(default_factory=list)
+    topic_id: bytes = b"the first topic."
     scores: list[tuple[str, bytes | None]] = field(default_factory=list)
     letters: list[DeadLetter] = field(default_factory=list)
     examples: list[list[bytes]] = field(default_factory=list)
     outcomes: list[list[bytes]] = field(default_factory=list)
     commits: dict[int, int] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.epochs = [[0] * len(records) for records in self.events]
+        self._commit_claims()
+
+    def _commit_claims(self) -> None:
+        """Commit what workers do within a second of their first claim; without it a rebuilding is silent to the end."""
+        self.commits = dict.fromkeys(range(len(self.events)), 0)
+
     def end(self, partition: int) -> int:
         """Return the offset after the last record."""
-        records = self.events[partition]
-        return records[-1].offset + 1 if records else 0
+        return len(self.events[partition])
+
+    def epoch_end(self, partition: int, epoch: int) -> int | None:
+        """Return the offset after the last record of a leader epoch, or of the last one before it."""
+        return bisect_right(self.epochs[partition], epoch)
+
+    def set_back(self, partition: int, lost: int, others: Sequence[Record]) -> None:
+        """Lose the newest records of a partition, and take others in the next leader epoch."""
+        kept = max(0, self.end(partition) - lost)
+        epoch = max(self.epochs[partition], default=0) + 1
+        self.events[partition] = [*self.events[partition][:kept], *placed(others, kept)]
+        self.epochs[partition] = [*self.epochs[partition][:kept], *[epoch] * len(others)]
+
+    def make_again(self, events: list[list[Record]]) -> None:
+        """Delete the topic and create it again, with other records."""
+        self.topic_id = b"the second topic"
+        self.events = events
+        self.epochs = [[0] * len(records) for records in events]
+        self._commit_claims()
+
+
+def placed(records: Sequence[Record], offset: int) -> list[Record]:
+    """Return records at the offsets from ``offset`` on."""
+    return [dataclasses.replace(one, offset=offset + at) for at, one in enumerate(records)]  # type: ignore[type-var]
 
 
 class SimulatedLog:
@@ -62,12 +98,12 @@ class SimulatedLog:
         """See `stream.kafka.contract.Log.bounds`."""
         await self._worker.travel()
         events = self._world.broker.events
-        return Bounds(0, self._world.broker.end(partition), len(events), TOPIC_ID)
+        return Bounds(0, self._world.broker.end(partition), len(events), self._world.broker.topic_id)
 
     async def epoch_end(self, partition: int, epoch: int) -> int | None:
         """See `stream.kafka.contract.Log.epoch_end`."""
         await self._worker.travel()
-        return self._world.broker.end(partition)
+        return self._world.broker.epoch_end(partition, epoch)
 
     async def stamp_at(self, partition: int, offset: int) -> Stamp | None:
         """See `stream.kafka.contract.Log.stamp_at`."""
@@ -131,10 +167,12 @@ class SimulatedLog:
                 records = self._world.broker.events[partition]
                 fetched = [one for one in records if one.offset >= position][: chance.randint(1, _FETCHED)]
                 if fetched and ownership.wants(partition):
+                    epochs = self._world.broker.epochs[partition][position:]
+                    fetched = fetched[: epochs.count(epochs[0])]  # what one leader wrote
                     stop = self._positions[partition] = fetched[-1].offset + 1
                     await self._worker.travel()
                     if chance.random() >= self._world.faults.lose_fetch:
-                        ownership.offer(RecordBatch(partition, fetched, position, stop, 0))
+                        ownership.offer(RecordBatch(partition, fetched, position, stop, epochs[0]))
             if not self._fetchable():
                 await self._news.wait()
 

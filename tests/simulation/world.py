@@ -11,12 +11,13 @@ from random import Random
 from typing import Any, Final
 
 from features.exceptions import StoreUnavailable
-from stream.exceptions import StoreLost
+from stream.exceptions import OwnershipError, StoreLost
+from stream.kafka.batches import Record
 from stream.ownership.partitions import Ownership
 from stream.scoring.scorer import Scorer
 from tests.simulation.kafka import Broker, SimulatedLog, SimulatedPublisher
 from tests.simulation.loop import VirtualLoop
-from tests.simulation.shop import PARTITIONS
+from tests.simulation.shop import PARTITIONS, emitted
 from tests.simulation.store import SimulatedStore
 
 # Virtual seconds.
@@ -47,6 +48,7 @@ class Faults:
     lose_request: float = 0.02  # a call that never reaches the store
     lose_answer: float = 0.03  # one that does, and nobody learns of it
     slow: float = 0.03  # of a way to a server or back
+    change_log: float = 0.6  # that it happens when its turn comes
     events: int = 4  # crashes, freezes, fall-backs ... per schedule
 
 
@@ -80,6 +82,7 @@ class World:
         self.loop.set_task_factory(_tagged)
         self.loop.set_exception_handler(self._raised)
         self.unhandled: list[BaseException] = []
+        self.replaced: list[list[Record]] | None = None  # what the log held before it was changed
 
     def run(self) -> None:
         """Run the schedule to its end.
@@ -225,10 +228,25 @@ class World:
         if len(self._alive()) < PARTITIONS + 1:
             self._start()
 
+    def _change_log(self) -> None:
+        """Set the broker back, or make the topic again: rarely, and at most once."""
+        if self.replaced is None and self.chance.random() < self.faults.change_log:
+            self.replaced = [list(records) for records in self.broker.events]
+            others = emitted(self.chance.randrange(2**32), 20)
+            if self.chance.random() < 0.5:  # noqa: PLR2004
+                self.tell("the topic is made again")
+                self.broker.make_again(others)
+            else:
+                partition, lost = self.chance.randrange(PARTITIONS), self.chance.randint(1, 12)
+                self.tell(f"partition {partition} loses its newest {lost} records")
+                self.broker.set_back(partition, lost, others[partition])
+
     def refused(self, worker: Worker, error: Exception) -> None:
         """Do what an operator does about a worker that ended with an error."""
         self.tell(f"{worker} refuses: {error}")
-        assert isinstance(error, StoreLost), f"an unexpected end: {error!r}"
+        expected = StoreLost if self.replaced is None else OwnershipError
+        if not isinstance(error, expected):
+            self.unhandled.append(error)
         self._rebuild = True
         worker.die()
         self._replace()
