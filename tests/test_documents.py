@@ -76,7 +76,7 @@ def test_a_page_names_no_command_or_setting_that_is_not_there(path: Path) -> Non
     commands = {command.name or command.callback.__name__ for command in create_app().registered_commands}
     commands |= {group.name for group in create_app().registered_groups}
     assert set(re.findall(r"\bintent ([a-z][a-z-]+)", text)) <= commands
-    of_the_tests = {"TEST_SEED", "DATA_DIR", "KAFKA_JARS"}
+    of_the_tests = {"TEST_SEED", "SCHEDULES", "DATA_DIR", "KAFKA_JARS"}
     named = set(re.findall(r"\bINTENT_([A-Z]+(?:_[A-Z]+)*)", text))
     assert named - of_the_tests <= {name.upper() for name in Settings.model_fields}
 

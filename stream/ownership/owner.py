@@ -217,7 +217,7 @@ class PartitionOwner:
 
     async def _advance(self, record: PartitionRecord) -> None:
         batch = await self._next(record.next_offset)
-        if batch is None or await self._is_of_another_log(batch, record):
+        if batch is None or await self._is_of_another_log(record, batch.epoch):
             return
         self._trial = trial = self._bisection.trial(self._silenced(batch, record))
         if trial.stop < batch.stop:
@@ -235,15 +235,12 @@ class PartitionOwner:
             self._append_time = max(self._append_time, trial.records[-1].timestamp)
         await self._sweep()
 
-    async def _is_of_another_log(self, batch: RecordBatch, record: PartitionRecord) -> bool:
-        """Look, where a new leader has written a batch, and now and then, whether the log is the one that was read.
+    async def _is_of_another_log(self, record: PartitionRecord, epoch: int = UNKNOWN_EPOCH) -> bool:
+        """Look whether the log is the one that was read, where a new leader has written to it, and now and then.
 
         If it is not, the partition is claimed again, which refuses, or rebuilds.
         """
-        new_leader = batch.epoch != record.leader_epoch and UNKNOWN_EPOCH not in (
-            batch.epoch,
-            record.leader_epoch,
-        )
+        new_leader = epoch != record.leader_epoch and UNKNOWN_EPOCH not in (epoch, record.leader_epoch)
         if not new_leader and time.monotonic() - self._checked_at < LOG_CHECK_SECONDS:
             return False
         self._checked_at = time.monotonic()
@@ -298,6 +295,8 @@ class PartitionOwner:
         self._in_doubt = (
             await self._config.rounds.call(self._config.store.record, self.partition) != self.record
         )
+        if self.record is not None and await self._is_of_another_log(self.record):
+            return
         await self._sweep()
         self._failures, self.trouble = 0, ""
         if self._config.log.end(self.partition) == expected:  # nothing is left that could fail

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from aiokafka.errors import KafkaTimeoutError, NotLeaderForPartitionError
 
+from stream.exceptions import OffsetOutsideLog
 from stream.kafka.batches import Record, RecordBatch
 from stream.kafka.contract import Bounds, Stamp
 from stream.messages.dead_letter import DeadLetter
@@ -164,6 +165,9 @@ class SimulatedLog:
         while True:
             self._news.clear()
             for partition, position in sorted(self._positions.items()):
+                if position > self._world.broker.end(partition):
+                    ownership.refuse(OffsetOutsideLog("the broker says that the offset is out of range"))
+                    return
                 records = self._world.broker.events[partition]
                 fetched = [one for one in records if one.offset >= position][: chance.randint(1, _FETCHED)]
                 if fetched and ownership.wants(partition):
