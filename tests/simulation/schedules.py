@@ -46,6 +46,7 @@ class Schedules:
     def __init__(self, bundle: Bundle, faults: Faults | None = None) -> None:
         self._faults = faults
         self._bundle = bundle
+        self._metrics = ScorerMetrics("simulated")
         self._engine = Engine(bundle, lateness_ms=_LATENESS_MS, ttl_ms=400 * DAY_MS, holdout=0.1)
         self._engine.warm_up()
         self.truth = lru_cache(_LOGS)(lambda log: self._truth(emitted(log, _RECORDS)))
@@ -80,7 +81,7 @@ class Schedules:
         return Scorer(
             self._engine,
             publisher,
-            ScorerMetrics("simulated"),
+            self._metrics,
             "events",
             PARTITIONS,
             recorder=recorder,
