@@ -21,7 +21,7 @@ from tests.bundles import save_bundle
 from tests.simulation.bugs import BUGS, planted
 from tests.simulation.schedules import Schedules
 
-_COUNT = int(os.environ.get("INTENT_SCHEDULES", "4000"))
+_COUNT = int(os.environ.get("INTENT_SCHEDULES", "2000"))
 _PIECE = 400
 
 

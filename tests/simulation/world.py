@@ -246,8 +246,12 @@ class World:
             self._start()
 
     def _change_log(self) -> None:
-        """Set the broker back, or make the topic again: rarely, and at most once."""
-        if self.replaced is None and self.chance.random() < self.faults.change_log:
+        """Set the broker back, or make the topic again: at most once, and not where the store has just lost the claims.
+
+        Of a topic that is made again while the store is lost, nobody knows what was scored.
+        """
+        claimed = all(self.store.record(partition) for partition in range(PARTITIONS))
+        if claimed and self.replaced is None and self.chance.random() < self.faults.change_log:
             self.replaced = [list(records) for records in self.broker.events]
             self._settled_at = self.loop.now + _NOTICED
             others = emitted(self.chance.randrange(2**32), 20)
