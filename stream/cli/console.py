@@ -45,8 +45,8 @@ class Bar(Protocol):
 
 
 @contextmanager
-def progress(description: str) -> Iterator[Bar]:
-    """Draw a bar on the terminal's standard error while the block runs; elsewhere print one line as it begins.
+def progress(description: str, *, lines: bool = False) -> Iterator[Bar]:
+    """Draw a bar on the terminal's standard error while the block runs; elsewhere nothing, or one line as it begins.
 
     Yields
     ------
@@ -67,7 +67,7 @@ def progress(description: str) -> Iterator[Bar]:
     )
 
     console = errors()
-    if not console.is_terminal:
+    if lines and not console.is_terminal:
         console.print(f"{description} ...", soft_wrap=True)
     columns = (
         SpinnerColumn(),

@@ -84,7 +84,7 @@ def demo(
             training = log = data
         _train(training, folder / "bundle", horizon, seed)
         manifest = Bundle.load(folder / "bundle").manifest
-        with progress("Streaming") as on_progress:
+        with progress("Streaming", lines=True) as on_progress:
             streamed = run(log, folder / "bundle", on_progress=on_progress)
         summary = _summary(streamed, _judge(log, streamed, folder / "bundle"), manifest.version)
     if as_json:
@@ -103,7 +103,7 @@ def _simulated(folder: Path, customers: int, days: int, seed: int) -> tuple[Path
     paths = folder / "training.parquet", folder / "log.parquet"
     wanted = (("to train on", _TRAINING_CUSTOMERS, seed + 1), ("to stream", customers, seed))
     for path, (purpose, count, number) in zip(paths, wanted, strict=True):
-        with progress(f"Simulating {counted(count, 'customer')} {purpose}") as on_progress:
+        with progress(f"Simulating {counted(count, 'customer')} {purpose}", lines=True) as on_progress:
             table = simulate(ShopParameters.default(), count, days, number, on_progress=on_progress)
             write_log(path, table, metadata=Simulation.of(table).metadata())
     return paths
@@ -111,6 +111,7 @@ def _simulated(folder: Path, customers: int, days: int, seed: int) -> tuple[Path
 
 def _train(log: Path, bundle: Path, horizon: str | None, seed: int) -> None:
     from datetime import timedelta
+    from functools import partial
 
     from features.durations import parse_duration
     from offline.training.train import TrainingSettings, train
@@ -128,7 +129,7 @@ def _train(log: Path, bundle: Path, horizon: str | None, seed: int) -> None:
         baselines=False,
         seed=seed,
     )
-    train(log, bundle, wanted, progress=progress)
+    train(log, bundle, wanted, progress=partial(progress, lines=True))
 
 
 def _judge(log: Path, streamed: DemoRun, bundle: Path) -> StreamQuality:

@@ -131,7 +131,7 @@ def _in_one_line() -> Iterator[None]:
 
 @contextmanager
 def _bars() -> Iterator[Callable[[str], AbstractContextManager[Callable[[int, int], None]]]]:
-    """Draw several bars below each other, one for each step that is open; off a terminal, print a line for each step.
+    """Draw several bars below each other, one for each step that is open; on no terminal, nothing.
 
     Yields
     ------
@@ -155,8 +155,6 @@ def _bars() -> Iterator[Callable[[str], AbstractContextManager[Callable[[int, in
 
         @contextmanager
         def step(description: str) -> Iterator[Callable[[int, int], None]]:
-            if not console.is_terminal:
-                console.print(f"{description} ...", soft_wrap=True)
             task = drawn.add_task(description, total=None, counts="")
 
             def on_progress(done: int, total: int) -> None:
