@@ -127,6 +127,7 @@ def train(  # noqa: PLR0917  (options of a command)
     - `intent train events.parquet -o bundle --no-baselines --json`: train the network only; print the manifest as
       JSON
     """
+    from features.bundle import MANIFEST
     from offline.examples.buckets import is_folder
     from offline.examples.buckets.sizes import parse_size
     from offline.training.train import TrainingSettings
@@ -135,7 +136,7 @@ def train(  # noqa: PLR0917  (options of a command)
     from stream.settings import load_settings
 
     settings = load_settings(**({} if horizon is None else {"horizon": horizon}))
-    if (output / "manifest.json").exists():
+    if (output / MANIFEST).exists():
         errors().print(f"{output} holds a bundle already: it will be replaced.", soft_wrap=True)
     bundle = train_bundle(
         log,
