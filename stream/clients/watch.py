@@ -135,7 +135,7 @@ class ScoreWatcher:
         else:
             self._consumer.subscribe([self.topic], listener=_CommitBefore(self))
         deadline = time.monotonic() + _JOIN_SECONDS
-        while not self._stopped.is_set() and not self._knows_where():
+        while not self._stopped.is_set() and not (self._knows_where() and self._remembers_where()):
             if time.monotonic() > deadline:
                 raise BrokerUnavailable(
                     f"Kafka did not return the start offsets within {_JOIN_SECONDS:.0f} s: try again"
@@ -152,12 +152,18 @@ class ScoreWatcher:
         self.commit()
         self._consumer.close(autocommit=False, timeout_ms=_CLOSE_MS)
 
-    def commit(self) -> None:
-        """Let the group remember what has been passed. Without a group nothing is remembered."""
+    def commit(self) -> bool:
+        """Let the group remember what has been passed. Without a group nothing is remembered.
+
+        Returns
+        -------
+        bool
+            False where partitions have gone to another member, which repeats their scores.
+        """
         passed, self._passed = self._passed, {}
         self._committed_at = time.monotonic()
         if not passed or self._group is None:
-            return
+            return True
         try:
             self._consumer.commit(passed, timeout_ms=_CLOSE_MS)
         except (
@@ -166,12 +172,13 @@ class ScoreWatcher:
             IllegalGenerationError,
             UnknownMemberIdError,
         ) as error:
-            # The partitions have gone to another member, which repeats these scores.
             logger.info("scores of group %s will be repeated: %s", self._group, error)
+            return False
         except KafkaError as error:
             raise BrokerError(
                 f"Kafka at {self._settings.kafka} rejected the group's offsets: {error}"
             ) from error
+        return True
 
     def __iter__(self) -> Iterator[Score]:
         self.start()
@@ -240,6 +247,16 @@ class ScoreWatcher:
         if self._group is not None and not assigned:
             return bool(self._consumer.group_metadata().state == MemberState.STABLE)
         return all(self._consumer.position(p, timeout_ms=_POLL_MS) is not None for p in assigned)
+
+    def _remembers_where(self) -> bool:
+        """Whether the group has kept its start: without it, the next member to be assigned begins anew."""
+        if self._group is not None:
+            for partition in self._consumer.assignment():
+                position = self._consumer.position(partition, timeout_ms=_POLL_MS)
+                if position is None:
+                    return False
+                self._passed[partition] = OffsetAndMetadata(position, "", -1)
+        return self.commit()
 
 
 class _CommitBefore(ConsumerRebalanceListener):  # type: ignore[misc]
