@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import NamedTuple
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import TZPATH, ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.compiled import njit
 from features.exceptions import IntentError
-from features.state import DAY_MS, HOUR_MS
+from features.state import DAY_MS
 
 # The table covers these years; before and after, the nearest offset holds.
 _FIRST_YEAR, _LAST_YEAR = 1970, 2100
@@ -70,9 +72,31 @@ def utc_offset(time_ms: int, changes_ms: NDArray[np.int64], offsets_ms: NDArray[
 
 @njit(cache=True, nogil=True)
 def next_day(time_ms: int, changes_ms: NDArray[np.int64], offsets_ms: NDArray[np.int64]) -> int:
-    """Return the first instant (epoch ms) of the local calendar day after ``time_ms``."""
-    local = time_ms + utc_offset(time_ms, changes_ms, offsets_ms)
-    midnight = (local // DAY_MS + 1) * DAY_MS
-    guess = midnight - utc_offset(midnight, changes_ms, offsets_ms)
-    # The offset right before midnight decides; one more step settles a change in between.
-    return midnight - utc_offset(guess - HOUR_MS, changes_ms, offsets_ms)
+    """Return the first instant (epoch ms) after ``time_ms`` at which the local date is a later one.
+
+    Where a clock change skips midnight, or a whole day, that is the moment of the change.
+    """
+    at = max(int(np.searchsorted(changes_ms, time_ms, side="right")) - 1, 0)
+    midnight = ((time_ms + offsets_ms[at]) // DAY_MS + 1) * DAY_MS  # in local time
+    while at + 1 < len(changes_ms) and midnight - offsets_ms[at] >= changes_ms[at + 1]:
+        at += 1  # the clock changes first
+        if changes_ms[at] + offsets_ms[at] >= midnight:
+            return int(changes_ms[at])
+    return int(midnight - offsets_ms[at])
+
+
+def timezone_database(name: str) -> str:
+    """Return where the rules of the time zone ``name`` come from: ``system 2025b`` or ``tzdata 2026.6``, for instance.
+
+    The system's database goes first, as in `zoneinfo`.
+    """
+    for folder in map(Path, TZPATH):
+        if not (folder / name).is_file():
+            continue
+        listing = folder / "tzdata.zi"
+        first = listing.read_text(encoding="utf-8", errors="replace").partition("\n")[0] if listing.is_file() else ""
+        return f"system {first.removeprefix('# version ')}" if first.startswith("# version ") else "system"
+    try:
+        return f"tzdata {version('tzdata')}"
+    except PackageNotFoundError:
+        return "unknown"

@@ -38,7 +38,9 @@ class EventColumns:
     quantity
         Pieces.
     event_hash, item_hash
-        64-bit hashes of the identifiers, never 0 for an event; 0 = no item.
+        64-bit hashes of the identifiers, never 0 for an event; 0 = no item. Of several items it is the first.
+    cart_hash
+        The item that the cart moves by: `item_hash`, but 0 where the event has several items.
     foreign
         Whether money in another currency was left out.
     """
@@ -52,6 +54,7 @@ class EventColumns:
     quantity: NDArray[np.float64]
     event_hash: NDArray[np.uint64]
     item_hash: NDArray[np.uint64]
+    cart_hash: NDArray[np.uint64]
     foreign: NDArray[np.bool_]
 
     def __len__(self) -> int:
@@ -168,8 +171,9 @@ def _columns(
     money, pieces = _total(price, quantity, value, line_counts, line_price, line_quantity)
     money[foreign] = 0.0
     event_hash = np.maximum(_hashes(event_ids), np.uint64(1))
+    cart_hash = np.where(line_counts > 1, np.uint64(0), item_hash)
     return EventColumns(
-        customers, event_ids, time, type_, channel, money, pieces, event_hash, item_hash, foreign
+        customers, event_ids, time, type_, channel, money, pieces, event_hash, item_hash, cart_hash, foreign
     )
 
 

@@ -2,8 +2,9 @@
 
 Events are folded in the order in which they arrive. An event later than the customer's latest one is *in order*; an
 earlier one is *late* (the watermark bounds by how much). A late event changes lifetime counts, decayed counters and
-the rings of purchases and event ids, so that those agree in whatever order events arrive; it never changes session,
-cart, gaps and the ring of items.
+the rings of purchases and event ids, so that those agree in whatever order events arrive; it never changes gaps and
+the ring of items. A late purchase also empties the cart of what was added up to its time, and counts in the session if
+that had begun by then; a late event of any other type changes neither. The cart is in `features.cart`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.calendar import Zone, zone
+from features.cart import add, expire, remove, take_bought
 from features.columns import ERASE, EventColumns
 from features.compiled import njit
 from features.events import NO_CHANNEL, PURCHASE, REFUND, TYPE_CODES
@@ -99,6 +101,7 @@ def fold(
         columns.quantity,
         columns.event_hash,
         columns.item_hash,
+        columns.cart_hash,
         ttl_ms,
         zone.changes_ms,
         zone.offsets_ms,
@@ -120,6 +123,7 @@ def _fold(
     quantity: NDArray[np.float64],
     event_hash: NDArray[np.uint64],
     item_hash: NDArray[np.uint64],
+    cart_hash: NDArray[np.uint64],
     ttl_ms: int,
     changes_ms: NDArray[np.int64],
     offsets_ms: NDArray[np.int64],
@@ -146,7 +150,13 @@ def _fold(
             _advance(s, time[i])
         _count(s, time[i], type_[i], channel[i], money[i], event_hash[i])
         if not late:
-            _follow(s, time[i], type_[i], money[i], quantity[i], item_hash[i])
+            _follow(s, time[i], type_[i], item_hash[i])
+            _fill_cart(s, time[i], type_[i], money[i], quantity[i], cart_hash[i])
+        elif type_[i] == PURCHASE:
+            take_bought(s, time[i])
+            if time[i] >= s.session_start:
+                s.session_events += np.uint32(1)
+                s.session_counts[PURCHASE] += np.uint32(1)
         as_of[i] = s.last_time
         if len(out) > 0:
             fill_row(s, changes_ms, offsets_ms, out[i])
@@ -209,10 +219,8 @@ def _insert_purchase(s: State, time: int) -> None:  # pragma: no cover
 
 
 @njit(cache=True, nogil=True)
-def _follow(
-    s: State, time: int, type_: int, money: float, quantity: float, item_hash: int
-) -> None:  # pragma: no cover
-    """Change what only an event in order changes: session, gaps, items and cart."""
+def _follow(s: State, time: int, type_: int, item_hash: int) -> None:  # pragma: no cover
+    """Change what only an event in order changes: session, gaps and items."""
     if s.sessions == 0 or time - s.last_time > SESSION_GAP_MS:
         s.previous_session_end = s.last_time
         s.sessions += np.uint32(1)
@@ -237,15 +245,20 @@ def _follow(
         s.items[s.item_at] = item_hash
         s.item_at = np.uint16((s.item_at + 1) % ITEM_RING)
 
+
+@njit(cache=True, nogil=True)
+def _fill_cart(
+    s: State, time: int, type_: int, money: float, quantity: float, cart_hash: int
+) -> None:  # pragma: no cover
+    """Let the cart follow an event in order."""
+    if s.cart_lines > 0:
+        expire(s)
+        if type_ == _REMOVE:
+            remove(s, money, quantity, cart_hash)
+        elif type_ == PURCHASE:
+            take_bought(s, time)
     if type_ == _ADD:
-        s.cart_value += money
-        s.cart_quantity += quantity
-    elif type_ == _REMOVE:
-        s.cart_value = max(s.cart_value - money, 0.0)
-        s.cart_quantity = max(s.cart_quantity - quantity, 0.0)
-    elif type_ == PURCHASE:
-        s.cart_value = 0.0
-        s.cart_quantity = 0.0
+        add(s, time, money, quantity, cart_hash)
 
 
 @njit(cache=True, nogil=True)
@@ -254,6 +267,7 @@ def _clear(s: State) -> None:  # pragma: no cover
     s.version = np.uint16(0)
     s.ring_at = np.uint16(0)
     s.item_at = np.uint16(0)
+    s.cart_lines = np.uint16(0)
     s.events = np.uint32(0)
     s.sessions = np.uint32(0)
     s.first_time = 0
@@ -274,5 +288,9 @@ def _clear(s: State) -> None:  # pragma: no cover
     s.session_items = np.uint64(0)
     s.cart_value = 0.0
     s.cart_quantity = 0.0
+    s.cart_items[:] = np.uint64(0)
+    s.cart_money[:] = 0.0
+    s.cart_pieces[:] = 0.0
+    s.cart_times[:] = 0
     s.recent_times[:] = 0
     s.log_gap = 0.0

@@ -17,7 +17,7 @@ from features.events import CHANNELS, EVENT_TYPES
 from features.exceptions import SchemaMismatch
 
 #: Raise it whenever the layout or the meaning of a field changes.
-STATE_VERSION: Final = 1
+STATE_VERSION: Final = 2
 
 MINUTE_MS: Final = 60_000
 HOUR_MS: Final = 60 * MINUTE_MS
@@ -39,19 +39,23 @@ HALF_LIFE_NAMES: Final = ("1m", "3m", "10m", "30m", "3h", "1d", "7d", "30d")
 #: A session ends after this much inactivity.
 SESSION_GAP_MS: Final = 30 * MINUTE_MS
 
+#: A line leaves the cart when this much event time has passed since it was added.
+CART_LIFE_MS: Final = 14 * DAY_MS
+
 TYPES: Final = len(EVENT_TYPES)
 MONEY_ROW: Final = TYPES  # the row of `decayed` that holds money spent
 PURCHASE_RING: Final = 8
 ITEM_RING: Final = 8
 EVENT_ID_RING: Final = 16
 RECENT_TIMES: Final = 4
+CART_LINES: Final = 8
 
 STATE: Final = np.dtype(
     [
         ("version", "<u2"),
         ("ring_at", "<u2"),  # where the next event id goes in `event_ids`
         ("item_at", "<u2"),  # where the next item goes in `items`
-        ("reserved", "<u2"),
+        ("cart_lines", "<u2"),  # lines in the cart; those from here on are zeros
         ("events", "<u4"),  # accepted events in all; 0 means empty
         ("sessions", "<u4"),
         ("first_time", "<i8"),
@@ -70,10 +74,25 @@ STATE: Final = np.dtype(
         ("previous_session_end", "<i8"),  # 0 = no earlier session
         ("session_counts", "<u4", (TYPES,)),
         ("session_items", "<u8"),  # 64-bit linear-counting map of the items seen
-        ("cart_value", "<f8"),
-        ("cart_quantity", "<f8"),
+        ("cart_value", "<f8"),  # the sum of `cart_money`
+        ("cart_quantity", "<f8"),  # the sum of `cart_pieces`
+        ("cart_items", "<u8", (CART_LINES,)),  # one line per add, oldest first; 0 = of no one item
+        ("cart_money", "<f8", (CART_LINES,)),
+        ("cart_pieces", "<f8", (CART_LINES,)),
+        ("cart_times", "<i8", (CART_LINES,)),  # when it was added
         ("recent_times", "<i8", (RECENT_TIMES,)),  # of the last events in order, latest first
         ("log_gap", "<f8"),  # smoothed log(1 + seconds) between events of the session
+    ]
+)
+
+_NEW_IN_2: Final = ("cart_items", "cart_money", "cart_pieces", "cart_times")
+
+#: The layout of version 1, whose cart was a value and a number of pieces.
+STATE_1: Final = np.dtype(
+    [
+        ("reserved" if field[0] == "cart_lines" else field[0], *field[1:])
+        for field in STATE.descr
+        if field[0] not in _NEW_IN_2
     ]
 )
 
@@ -91,6 +110,8 @@ def empty(count: int) -> States:
 def from_bytes(values: Iterable[bytes | None]) -> States:
     """Return the states that ``values`` hold, an empty state for each ``None``.
 
+    A state of version 1 is migrated: see `migrated`.
+
     Raises
     ------
     SchemaMismatch
@@ -98,20 +119,65 @@ def from_bytes(values: Iterable[bytes | None]) -> States:
     """
     blank = bytes(STATE.itemsize)
     parts: Sequence[bytes] = [blank if value is None else value for value in values]
-    for part in parts:
-        if len(part) != STATE.itemsize:
-            raise SchemaMismatch(
-                f"a stored state has {len(part)} bytes, this program's have {STATE.itemsize}: "
-                "rebuild the states by replaying the log under a new INTENT_REDIS_PREFIX"
-            )
-    states = np.frombuffer(b"".join(parts), STATE).copy()
+    if set(map(len, parts)) <= {STATE.itemsize}:
+        states = np.frombuffer(b"".join(parts), STATE).copy()
+    else:
+        states = _of_any_version(parts)
     wrong = (states["version"] != STATE_VERSION) & (states["events"] > 0)
     if wrong.any():
-        raise SchemaMismatch(
-            f"a stored state has layout version {states['version'][wrong][0]}, this program reads {STATE_VERSION}: "
-            "rebuild the states by replaying the log under a new INTENT_REDIS_PREFIX"
-        )
+        raise _unreadable(f"layout version {states['version'][wrong][0]}", f"{STATE_VERSION} and 1")
     return states
+
+
+def _of_any_version(parts: Sequence[bytes]) -> States:
+    """Return states of which some have the size of version 1."""
+    sizes = np.array([len(part) for part in parts])
+    states = empty(len(parts))
+    for size in set(sizes.tolist()) - {STATE.itemsize, STATE_1.itemsize}:
+        raise _unreadable(f"{size} bytes", f"{STATE.itemsize} (or {STATE_1.itemsize})")
+    for layout in (STATE, STATE_1):
+        rows = np.flatnonzero(sizes == layout.itemsize)
+        found = np.frombuffer(b"".join(parts[row] for row in rows), layout)
+        states[rows] = found if layout is STATE else migrated(found)
+    return states
+
+
+def migrated(old: States) -> States:
+    """Return states of layout `STATE_1` in today's.
+
+    All fields are taken over. What was in the cart becomes one line of no one item, added when the customer last added
+    something; it is left out if that is `CART_LIFE_MS` or longer before the customer's latest event.
+
+    Raises
+    ------
+    SchemaMismatch
+        A state has that size, but another version.
+    """
+    wrong = (old["version"] != 1) & (old["events"] > 0)
+    if wrong.any():
+        raise _unreadable(f"layout version {old['version'][wrong][0]} in the size of version 1", "1")
+    states = empty(len(old))
+    for name in STATE_1.names or ():
+        if name != "reserved":
+            states[name] = old[name]
+    states["version"][old["events"] > 0] = STATE_VERSION
+    added = old["type_times"][:, EVENT_TYPES.index("add_to_cart")]
+    filled = (old["cart_value"] > 0) | (old["cart_quantity"] > 0)
+    filled &= old["last_time"] - added < CART_LIFE_MS
+    states["cart_lines"] = filled
+    for name in ("cart_value", "cart_quantity"):
+        states[name] = np.where(filled, old[name], 0.0)
+    states["cart_money"][:, 0] = states["cart_value"]
+    states["cart_pieces"][:, 0] = states["cart_quantity"]
+    states["cart_times"][:, 0] = np.where(filled, added, 0)
+    return states
+
+
+def _unreadable(found: str, read: str) -> SchemaMismatch:
+    return SchemaMismatch(
+        f"a stored state has {found}, this program reads {read}: "
+        "rebuild the states by replaying the log under a new INTENT_REDIS_PREFIX"
+    )
 
 
 def to_bytes(states: States) -> list[bytes]:
@@ -122,7 +188,7 @@ def to_bytes(states: States) -> list[bytes]:
 
 def layout_hash() -> str:
     """Return a short hash of the layout, its version and the half-lives."""
-    text = f"{STATE_VERSION} {STATE.descr} {HALF_LIVES_MS} {SESSION_GAP_MS}"
+    text = f"{STATE_VERSION} {STATE.descr} {HALF_LIVES_MS} {SESSION_GAP_MS} {CART_LIFE_MS}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
