@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, TypeVar
 
@@ -21,11 +22,14 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from features.calendar import timezone_database
 from features.exceptions import BundleError, SchemaMismatch
 from features.labels import LabelStart
 from features.reference import Reference
 from features.segments import Segmenter
 from features.vector import WIDTH, Vectors, schema_hash
+
+logger = logging.getLogger(__name__)
 
 BANDS: Final[tuple[Literal["low", "medium", "high"], ...]] = ("low", "medium", "high")
 NETWORK, SEGMENTER, CALIBRATION, MANIFEST, REFERENCE = (
@@ -79,6 +83,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         `features.vector.schema_hash` at training time; a program with another one refuses the bundle.
     horizon_seconds, label_start, timezone, currency
         What the probability means, and how money and local time are read.
+    timezone_database
+        Where the rules of the time zone came from at training time (`features.calendar.timezone_database`); ``None`` in
+        a bundle from before this was kept.
     example_types
         Event types that make examples and count in metrics.
     band_thresholds
@@ -99,6 +106,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     split: dict[str, Any]
     metrics: dict[str, dict[str, Any]]
     created_at: str
+    timezone_database: str | None = None
 
 
 class BundleScores(NamedTuple):
@@ -141,6 +149,7 @@ class Bundle:
                 f"the bundle was trained on features {manifest.features_version}, this program computes "
                 f"{schema_hash()}: train again with `intent train`"
             )
+        _compare_time_zones(manifest)
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1  # one worker per core; threads would also change sums
         options.log_severity_level = 3
@@ -219,6 +228,18 @@ def save(
             (folder / name).unlink(missing_ok=True)
             continue
         (folder / name).write_bytes(msgspec.json.format(msgspec.json.encode(part), indent=2) + b"\n")
+
+
+def _compare_time_zones(manifest: Manifest) -> None:
+    trained, here = manifest.timezone_database, timezone_database(manifest.timezone)
+    if trained is not None and trained != here:
+        logger.warning(
+            "the bundle was trained with the time zone database %s, this program has %s: where the rules of %s differ, "
+            "so do local times; install the same version, or train again",
+            trained,
+            here,
+            manifest.timezone,
+        )
 
 
 def _bytes(path: Path) -> bytes:

@@ -94,7 +94,11 @@ def timezone_database(name: str) -> str:
         if not (folder / name).is_file():
             continue
         listing = folder / "tzdata.zi"
-        first = listing.read_text(encoding="utf-8", errors="replace").partition("\n")[0] if listing.is_file() else ""
+        first = (
+            listing.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
+            if listing.is_file()
+            else ""
+        )
         return f"system {first.removeprefix('# version ')}" if first.startswith("# version ") else "system"
     try:
         return f"tzdata {version('tzdata')}"

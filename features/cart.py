@@ -4,7 +4,8 @@ A line has the item (0: none, or several), money, pieces, and when it was added.
 arrives late leaves the cart that it would have left in order: lines are taken newest first, so what was added before
 the purchase never stands in for what was added after it. Three cases differ:
 
-- more than `CART_LINES` - 1 adds came between the purchase and its arrival, so that lines from before and after were merged;
+- more than `CART_LINES` - 1 adds came between the purchase and its arrival, so that lines from before and after
+  were merged;
 - a removal in that time names an item that was added before the purchase, while lines without an item were added
   after it;
 - something was added in the very millisecond of the purchase: it counts as bought.

@@ -57,6 +57,7 @@ def save_bundle(
     timezone: str = "UTC",
     currency: str = "EUR",
     features_version: str | None = None,
+    timezone_database: str | None = None,
 ) -> Path:
     """Write a bundle and return its folder; equal arguments give equal bundles."""
     centroids = (-1.0, -0.3, 0.3, 1.0)
@@ -76,6 +77,7 @@ def save_bundle(
         split={},
         metrics={},
         created_at="",
+        timezone_database=timezone_database,
     )
     segmenter = Segmenter(
         columns=columns,

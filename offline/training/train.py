@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from features.bundle import Bundle, Calibration, DataFingerprint, Manifest, save
+from features.calendar import timezone_database
 from features.labels import LabelStart
 from features.log import ERASED, log_metadata, log_rows, read_log
 from features.reference import Reference
@@ -183,6 +184,7 @@ def train(
         data=data,
         split=describe(split, models, calibration, judged, refitted, sampled=material.sampled),
         metrics={name: model.metrics for name, model in judged.items()},
+        timezone_database=timezone_database(context.timezone),
         created_at=(now or dt.datetime.now(dt.UTC)).astimezone(dt.UTC).isoformat(timespec="seconds"),
     )
     columns = Reference.of(examples.vectors[trained])

@@ -55,7 +55,8 @@ def _use(manifest: Manifest) -> list[str]:
         "they can be multiplied with values and costs.",
         f"Examples are events of the type{'s' * (len(manifest.example_types) > 1)} "
         f"{', '.join(manifest.example_types)}; money is in "
-        f"{manifest.currency}, local time is that of {manifest.timezone}.",
+        f"{manifest.currency}, local time is that of {manifest.timezone} "
+        f"(time zone database: {manifest.timezone_database or 'not recorded'}).",
         "Not made for: refusing service or setting prices for single persons, credit, employment, or any other "
         "decision with legal effect on a person; shops other than the one whose log it learned from; another horizon.",
     ]

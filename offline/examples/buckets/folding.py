@@ -154,7 +154,7 @@ def _fold(
 
 
 def _columns(column: dict[str, NDArray[np.generic]], rows: NDArray[np.int64]) -> EventColumns:
-    names = ("time", "type", "channel", "money", "quantity", "event_hash", "item_hash")
+    names = ("time", "type", "channel", "money", "quantity", "event_hash", "item_hash", "cart_hash")
     foreign = np.zeros(len(rows), np.bool_)
     return EventColumns((), (), *(column[name][rows] for name in names), foreign)  # type: ignore[arg-type, call-arg]
 

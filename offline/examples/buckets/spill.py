@@ -32,9 +32,10 @@ SPILL_SCHEMA: Final = pa.schema(
         ("quantity", pa.float64()),
         ("event_hash", pa.uint64()),
         ("item_hash", pa.uint64()),
+        ("cart_hash", pa.uint64()),
     ]
 )
-_FOLDED: Final = ("time", "type", "channel", "money", "quantity", "event_hash", "item_hash")
+_FOLDED: Final = ("time", "type", "channel", "money", "quantity", "event_hash", "item_hash", "cart_hash")
 
 
 class SpillTask(NamedTuple):
