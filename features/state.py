@@ -76,12 +76,12 @@ STATE: Final = np.dtype(
         ("session_items", "<u8"),  # 64-bit linear-counting map of the items seen
         ("cart_value", "<f8"),  # the sum of `cart_money`
         ("cart_quantity", "<f8"),  # the sum of `cart_pieces`
-        ("cart_items", "<u8", (CART_LINES,)),  # one line per add, oldest first; 0 = of no one item
-        ("cart_money", "<f8", (CART_LINES,)),
-        ("cart_pieces", "<f8", (CART_LINES,)),
-        ("cart_times", "<i8", (CART_LINES,)),  # when it was added
         ("recent_times", "<i8", (RECENT_TIMES,)),  # of the last events in order, latest first
         ("log_gap", "<f8"),  # smoothed log(1 + seconds) between events of the session
+        ("cart_times", "<i8", (CART_LINES,)),  # when a line was added; one line per add, oldest first
+        ("cart_items", "<u8", (CART_LINES,)),  # 0 = of no one item
+        ("cart_money", "<f8", (CART_LINES,)),
+        ("cart_pieces", "<f8", (CART_LINES,)),
     ]
 )
 
