@@ -137,7 +137,7 @@ def _of_any_version(parts: Sequence[bytes]) -> States:
         raise _unreadable(f"{size} bytes", f"{STATE.itemsize} (or {STATE_1.itemsize})")
     for layout in (STATE, STATE_1):
         rows = np.flatnonzero(sizes == layout.itemsize)
-        found = np.frombuffer(b"".join(parts[row] for row in rows), layout)
+        found = np.frombuffer(b"".join(parts[row] for row in rows.tolist()), layout)
         states[rows] = found if layout is STATE else migrated(found)
     return states
 
