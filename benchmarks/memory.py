@@ -26,6 +26,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -182,17 +183,7 @@ def fold_rates(rounds: int = 7) -> dict[str, float]:
     log = simulate(ShopParameters.default(), customers=30_000, days=_DAYS, seed=3)
     columns = from_table(log, "EUR")
     slots = log["customer_id"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
-    names = (
-        "time",
-        "type",
-        "channel",
-        "money",
-        "quantity",
-        "event_hash",
-        "item_hash",
-        "cart_hash",
-        "foreign",
-    )
+    names = [field.name for field in fields(EventColumns) if field.name not in ("customers", "event_ids")]
     berlin, count = zone("Europe/Berlin"), int(slots.max()) + 1
     rates = {}
     for order_name, order in (

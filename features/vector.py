@@ -79,8 +79,8 @@ COLUMNS: Final[tuple[Column, ...]] = (
         )
         for name, half in DECAYED_INPUTS
     ),
-    Column("cart_value", "money", "value in the cart; what was added 14 days ago or longer has left it"),
-    Column("cart_quantity", "count", "pieces in the cart, likewise"),
+    Column("cart_value", "money", "value in the cart"),
+    Column("cart_quantity", "count", "pieces in the cart"),
     Column("tenure", "s", "time since the customer's first event"),
     Column("events", "count", "events in the customer's lifetime"),
     Column("sessions", "count", "sessions in the customer's lifetime"),

@@ -3,7 +3,7 @@
 The job: decode an event, keep what is known about its customer, score by the same ONNX network, produce a
 score of the same form. `benchmarks.peers.job` has the part that does not depend on the framework.
 
-Unlike our worker, the peers keep a plain dict of two dozen counters for a customer instead of the 1.1 kB
+Unlike our worker, the peers keep a plain dict of two dozen counters for a customer instead of the 1.4 kB
 state, fill as many of the network's inputs as those yield, assign no segment, check no key and refuse
 nothing. That makes them quicker than the whole job would be; `features.fold`, made for batches, would
 cost them more than the dict when called for one event at a time.
