@@ -178,7 +178,11 @@ def test_a_member_rejoins_however_short_its_polls_are(
     with ScoreWatcher(topics, group=f"{topics.group}-w", from_beginning=True, limit=1) as watcher:
         with KafkaAdminClient(bootstrap_servers=topics.kafka) as admin:
             admin.create_partitions({topics.scores_topic: topics.partitions + 1})
-        write(topics, topics.scores_topic, [Record(b"new", msgspec.json.encode(score("new")), topics.partitions)])
+        write(
+            topics,
+            topics.scores_topic,
+            [Record(b"new", msgspec.json.encode(score("new")), topics.partitions)],
+        )
         watcher._consumer._client.cluster.request_update()
         assert [one.customer_id for one in watcher] == ["new"]
 
