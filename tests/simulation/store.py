@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from features.state import States
@@ -15,10 +15,17 @@ Moment = tuple[dict[int, bytes], dict[int, dict[str, bytes]]]
 
 
 class SimulatedStore(MemoryStore):
-    """The store; its last moments are kept."""
+    """The store; its last moments are kept.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    tell
+        Is told when a partition begins another incarnation.
+    """
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
         super().__init__()
+        self._tell = tell
         self._moments: deque[Moment] = deque(maxlen=_MOMENTS)
         self._keep()
 
@@ -26,6 +33,9 @@ class SimulatedStore(MemoryStore):
         """See `MemoryStore.claim`."""
         super().claim(partition, found, new)
         self._keep()
+        begins = found is None or found.incarnation != new.incarnation
+        if begins and (new.silent_until or found is not None):
+            self._tell(f"partition {partition} is built again, silently to offset {new.silent_until}")
 
     def save(
         self,
@@ -40,9 +50,11 @@ class SimulatedStore(MemoryStore):
         super().save(partition, expected, new, customers, states, erased)
         self._keep()
 
-    def fall_back(self, moments: int) -> None:
-        """Lose the last ``moments`` writes, as far as earlier ones are known."""
+    def fall_back(self, moments: int, keep: int = 0) -> None:
+        """Lose the last ``moments`` writes, as far as earlier ones are known and hold ``keep`` partitions."""
         for _ in range(min(moments, len(self._moments) - 1)):
+            if len(self._moments[-2][0]) < keep:
+                break
             self._moments.pop()
         self._records, self._states = _copy(self._moments[-1])
 
