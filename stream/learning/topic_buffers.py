@@ -8,16 +8,22 @@ import time
 from collections.abc import Iterable
 from typing import Final
 
+from aiokafka.errors import KafkaError
+
 from features.exceptions import IntentError
 from stream.exceptions import BrokerError, OffsetOutsideLog
 from stream.kafka.batches import RecordBatch
 from stream.kafka.contract import Log
 from stream.learning.learning import Source
 from stream.learning.log_marks import LogMarks
+from stream.ownership.owner import IDLE_SECONDS, LOG_CHECK_SECONDS
 
 logger = logging.getLogger(__name__)
 
 _START_OVER: Final = "run `intent learner --start-over`"
+
+# A look at the logs takes a few requests per partition; learning and saving wait for it no longer than this.
+_CHECK_SECONDS: Final = 5.0
 
 
 class TopicBuffers:
@@ -43,6 +49,8 @@ class TopicBuffers:
         self._fetched: dict[Source, RecordBatch] = {}
         self._changed = asyncio.Event()
         self._assignment = 0
+        self._missing: dict[Source, int] = {}  # what seemed lost at the last look, by the offset that was expected
+        self._looked_at = self._checked_at = time.monotonic()
         self._marks = LogMarks(names, partitions)
 
     @property
@@ -84,6 +92,8 @@ class TopicBuffers:
             buffer.expected[partition] = offset if offset >= 0 else bounds.earliest
             await buffer.log.seek(partition, buffer.expected[partition])
         self._fetched.clear()  # fetched before
+        self._missing = {}
+        self._looked_at = self._checked_at = time.monotonic()
 
     async def next(self, assignment: int, seconds: float) -> list[tuple[str, RecordBatch]]:
         """Return the next records of all partitions that have some.
@@ -92,7 +102,11 @@ class TopicBuffers:
         """
         if not self._fetched and assignment == self._assignment:
             await self._wait(seconds)
-        came = []
+        if assignment == self._assignment:
+            await self._look_round()
+        came: list[tuple[str, RecordBatch]] = []
+        if self.refusal is not None:
+            return came
         while self._fetched and assignment == self._assignment:
             source = next(iter(self._fetched))
             (topic, partition), batch = source, self._fetched.pop(source)
@@ -121,6 +135,50 @@ class TopicBuffers:
         if error is not None:
             self.refuse(error)
         return error is not None
+
+    async def _look_round(self) -> None:
+        """Read again what was fetched but never came, and hold the logs against the marks, both now and then."""
+        now = time.monotonic()
+        if now - self._looked_at >= IDLE_SECONDS:
+            self._looked_at = now
+            await self._read_again()
+        if now - self._checked_at >= LOG_CHECK_SECONDS:
+            self._checked_at = now
+            try:
+                async with asyncio.timeout(_CHECK_SECONDS):
+                    await self._check_logs()
+            except (KafkaError, TimeoutError) as error:
+                logger.warning("whether the topics are still the same cannot be checked now: %r", error)
+            except IntentError as error:
+                self.refuse(error)
+
+    async def _read_again(self) -> None:
+        """Seek back where Kafka has handed over what has not arrived since the last look.
+
+        Nothing that follows would show the gap on a partition that has fallen silent.
+        """
+        former, self._missing = self._missing, {}
+        for source in self.wanted - self._fetched.keys():
+            topic, partition = source
+            buffer = self.topics[topic]
+            expected, position = buffer.expected[partition], buffer.log.position(partition)
+            if position is None or position <= expected:
+                continue
+            if former.get(source) != expected:
+                self._missing[source] = expected  # it may be on its way
+                continue
+            logger.warning(
+                "%s-%s: records %s to %s were fetched but never came, reading again",
+                buffer.name, partition, expected, position,
+            )  # fmt: skip
+            await buffer.log.seek(partition, expected)
+
+    async def _check_logs(self) -> None:
+        """Refuse what `begin` refuses: a topic made again under a running learner shows no new leader epoch."""
+        for topic, buffer in self.topics.items():
+            for partition, offset in list(buffer.expected.items()):
+                bounds = await buffer.log.bounds(partition)
+                await self._marks.check(topic, buffer.name, partition, buffer.log, bounds, offset)
 
     def at_end(self, came: Iterable[tuple[str, RecordBatch]]) -> bool:
         """Whether these batches end where their logs end, as far as is known."""
