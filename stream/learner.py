@@ -199,7 +199,11 @@ class Learner:
                 over.set()
                 ended: list[Any] = [*await asyncio.gather(work, serving, return_exceptions=True)]
                 if self._step is not None:
-                    ended += await asyncio.gather(self._step, return_exceptions=True)
+                    [failure] = await asyncio.gather(self._step, return_exceptions=True)
+                    if isinstance(failure, StoreError | KafkaError):  # the snapshot says where to go on
+                        logger.warning("leaving: the last step failed: %s", failure)
+                    else:
+                        ended.append(failure)
         await self._leave(lease)
         for end in ended:
             if isinstance(end, Exception):

@@ -49,7 +49,9 @@ class TopicBuffers:
         self._fetched: dict[Source, RecordBatch] = {}
         self._changed = asyncio.Event()
         self._assignment = 0
-        self._missing: dict[Source, int] = {}  # what seemed lost at the last look, by the offset that was expected
+        self._missing: dict[
+            Source, int
+        ] = {}  # what seemed lost at the last look, by the offset that was expected
         self._looked_at = self._checked_at = time.monotonic()
         self._marks = LogMarks(names, partitions)
 
@@ -104,9 +106,9 @@ class TopicBuffers:
             await self._wait(seconds)
         if assignment == self._assignment:
             await self._look_round()
-        came: list[tuple[str, RecordBatch]] = []
         if self.refusal is not None:
-            return came
+            self._fetched.clear()  # nothing of another log is learned
+        came: list[tuple[str, RecordBatch]] = []
         while self._fetched and assignment == self._assignment:
             source = next(iter(self._fetched))
             (topic, partition), batch = source, self._fetched.pop(source)

@@ -33,7 +33,11 @@ class Copy(NamedTuple):
 
     def holds(self, partition: int, record: PartitionRecord | None) -> bool:
         """Whether a partition's states are made from this log."""
-        if record is None or record.topic_id != self.topic_id or record.next_offset > len(self.events[partition]):
+        if (
+            record is None
+            or record.topic_id != self.topic_id
+            or record.next_offset > len(self.events[partition])
+        ):
             return False
         if record.last_offset == NO_OFFSET:
             return True

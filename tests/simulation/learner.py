@@ -84,7 +84,10 @@ class SimulatedApp:
         assert isinstance(process, LearnerProcess)
         self.process = process
         self._world = process.world
-        names = {self._world.settings.examples_topic: "examples", self._world.settings.outcomes_topic: "outcomes"}
+        names = {
+            self._world.settings.examples_topic: "examples",
+            self._world.settings.outcomes_topic: "outcomes",
+        }
         self.owners = {names[name]: owner for name, owner in {topic: ownership, **also}.items()}
         self.positions: dict[tuple[str, int], int] = {}
         self.news = asyncio.Event()
@@ -140,7 +143,9 @@ class SimulatedApp:
                 if position == end or not owner.wants(partition):
                     continue
                 came = True
-                batch = self._batch(topic, partition, position, min(end, position + chance.randint(1, _FETCHED)))
+                batch = self._batch(
+                    topic, partition, position, min(end, position + chance.randint(1, _FETCHED))
+                )
                 self.positions[topic, partition] = batch.stop
                 await self.process.travel()
                 if chance.random() >= world.faults.lose_fetch:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, Final
 from unittest.mock import patch
 
 import numpy as np
+from aiokafka.errors import KafkaError
 from numpy.typing import NDArray
 
 from stream.kafka.batches import RecordBatch
 from stream.kafka.contract import Bounds, Log
+from stream.kafka.producing import BoundedProducer
 from stream.learner import Learner
 from stream.learning.labels.cursors import Progress
 from stream.learning.labels.waiting import Waiting
-from stream.learning.learning import Learning, Source
+from stream.learning.learning import Learning, Refused, Source
 from stream.learning.log_marks import LogMarks
 from stream.learning.model.snapshot import Snapshot
 from stream.learning.online_learner import OnlineLearner
@@ -49,7 +51,9 @@ def _cursors_of_now_and_the_model_of_before(self: Learning) -> Saved:
         self.online = online
 
 
-def _commit_unguarded(self: SnapshotStore, expected: Lease | None, commands: Sequence[tuple[Any, ...]]) -> None:
+def _commit_unguarded(
+    self: SnapshotStore, expected: Lease | None, commands: Sequence[tuple[Any, ...]]
+) -> None:
     with self._redis.pipeline() as pipe:
         pipe.multi()
         for command in commands:
@@ -94,7 +98,9 @@ def _where_reading_stands(self: Waiting) -> Progress:
     )
 
 
-async def _whatever_comes(self: TopicBuffers, assignment: int, seconds: float) -> list[tuple[str, RecordBatch]]:
+async def _whatever_comes(
+    self: TopicBuffers, assignment: int, seconds: float
+) -> list[tuple[str, RecordBatch]]:
     """Take batches without a look at where they begin."""
     if not self._fetched and assignment == self._assignment:
         await self._wait(seconds)
@@ -107,13 +113,13 @@ async def _whatever_comes(self: TopicBuffers, assignment: int, seconds: float) -
     return came if assignment == self._assignment else []
 
 
-_save = Learner._save
+async def _without_letters(self: Learner, producer: BoundedProducer, refused: Sequence[Refused]) -> None:
+    """Do not mind a letter that was not written."""
+    with contextlib.suppress(KafkaError):
+        await _bury(self, producer, refused)
 
 
-async def _saved_once(self: Learner, lease: Lease, learning: Learning) -> bool:
-    """Do not repeat a save that failed."""
-    await _save(self, lease, learning)
-    return True
+_bury = Learner._bury
 
 
 def _forget_nothing(self: SnapshotStore, lease: Lease) -> None:
@@ -134,12 +140,12 @@ LEARNER_BUGS: Final[dict[str, tuple[Any, str, Any]]] = {
     "what was learned is learned again": (Waiting, "_beyond", _all_is_new),
     "examples that wait are taken for learned": (Waiting, "progress", _where_reading_stands),
     "records that never came are passed over": (TopicBuffers, "next", _whatever_comes),
-    "a save that failed is not repeated": (Learner, "_save", _saved_once),
+    "a letter that was not written is passed over": (Learner, "_bury", _without_letters),
     "starting over keeps what was learned": (SnapshotStore, "forget", _forget_nothing),
 }
 
 
-@contextmanager
+@contextlib.contextmanager
 def planted_in_learner(name: str) -> Iterator[None]:
     """Make the mistake within the block."""
     with patch.object(*LEARNER_BUGS[name]):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from unittest.mock import patch
 
 from features.bundle import Bundle
@@ -29,7 +30,9 @@ FAULTS_END: Final = 20.0  # no fault begins later
 LIMIT: Final = 300.0  # by then everything must be learned
 _SESSION: Final = 10.0  # after which a silent member's partitions go to others
 _RESTART: Final = 3.0  # at most, until a dead learner is replaced
+_PATIENCE: Final = 25.0
 _LOOK: Final = 1.0
+_LOG_CHECK: Final = 10.0  # instead of a learner's longer pause
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,14 @@ class LearnerFaults:
     lose_answer: float = 0.03
     slow: float = 0.03
     events: int = 4  # kills, freezes, fall-backs ... per schedule
+
+
+class Change(NamedTuple):
+    """A topic that is another one since; where it was only cut, of which partition, and how many records it kept."""
+
+    topic: str
+    partition: int | None = None
+    kept: int = 0
 
 
 class LearnerWorld:
@@ -76,7 +87,7 @@ class LearnerWorld:
         self.letters: list[tuple[bytes | None, bytes | None, Any]] = []
         self.story: list[str] = []
         self.unhandled: list[BaseException] = []
-        self.changed: tuple[str, int | None] | None = None  # topic, and partition where it was cut
+        self.changed: Change | None = None
         self.loop = VirtualLoop()
         self.loop.set_exception_handler(self._raised)
         self.redis = RedisServer(
@@ -84,12 +95,12 @@ class LearnerWorld:
             self.loop.time,
             lose_request=self.faults.lose_request,
             lose_answer=self.faults.lose_answer,
+            watch=self._judge,
         )
         self.group = Group(self)
         self._wanted = wanted
         self._learners: list[LearnerProcess] = []
         self._start_over = False
-        self._judged: bytes | None = None
 
     def run(self) -> None:
         """Run the schedule to its end.
@@ -104,6 +115,7 @@ class LearnerWorld:
             for module, name, other in (
                 (learner_module, "time", clock),
                 (topic_buffers, "time", clock),
+                (topic_buffers, "LOG_CHECK_SECONDS", _LOG_CHECK),
                 (learner_module, "BatchedApp", SimulatedApp),
                 (learner_module, "serve", SimulatedApp.serve),
                 (learner_module, "BoundedProducer", SimulatedProducer),
@@ -145,26 +157,52 @@ class LearnerWorld:
         plagues = asyncio.create_task(self._plague())
         try:
             async with asyncio.timeout(LIMIT):
-                while not (plagues.done() and self._done()):
-                    await asyncio.sleep(_LOOK)
-                    self.judge()
-                    assert not self.unhandled, f"errors that nobody awaited: {self.unhandled}"
-                    for task in (coordinating, plagues):
-                        if task.done():
-                            task.result()
+                await self._until(plagues.done, coordinating)
+                while not await self._until(self._done, coordinating, within=_PATIENCE):
+                    # Where Redis has lost the last save, a learner with nothing to learn does not save again.
+                    self._stop()
         except TimeoutError:
             raise AssertionError(f"not done after {LIMIT:.0f} virtual seconds: {self._where()}") from None
         finally:
             coordinating.cancel()
             plagues.cancel()
 
-    def judge(self) -> None:
-        """Hold what is saved against what has to be learned, as long as the logs are those that it was learned from."""
+    async def _until(self, over: Callable[[], bool], task: asyncio.Task[None], within: float = LIMIT) -> bool:
+        """Wait until something is over, return whether it is."""
+        until = self.loop.now + within
+        while not over():
+            if self.loop.now >= until:
+                return False
+            await asyncio.sleep(_LOOK)
+            assert not self.unhandled, f"{self.unhandled}"
+            if task.done():
+                task.result()
+        return True
+
+    def _judge(self, key: str, former: bytes | None, new: bytes) -> None:
+        """Hold a snapshot that is saved against what has to be learned, and against the one that it replaces.
+
+        As long as the logs are those that it was learned from; afterwards only the end tells.
+        """
+        if not key.endswith(":snapshot") or self.changed is not None:
+            return
+        rows = rows_of(Snapshot.from_bytes(new))
+        wrong = difference(rows, self._wanted)
+        if (
+            not wrong
+            and former is not None
+            and len(rows) < len(before := rows_of(Snapshot.from_bytes(former)))
+        ):
+            wrong = f"a snapshot of {len(before)} examples was replaced by one of {len(rows)}"
+        if wrong:
+            self.unhandled.append(AssertionError(wrong))
+
+    def read(self, place: tuple[str, int]) -> int:
+        """Return the offset from which a partition of a topic would be read again."""
         stored = self.redis.peek(":snapshot")
-        if stored is not None and stored is not self._judged and self.changed is None:
-            self._judged = stored
-            found = difference(rows_of(Snapshot.from_bytes(stored)), self._wanted)
-            assert not found, found
+        assert stored is not None
+        topic, partition = place
+        return int(Snapshot.from_bytes(stored).meta["progress"][topic][partition][0])
 
     def _done(self) -> bool:
         stored = self.redis.peek(":snapshot")
@@ -173,18 +211,23 @@ class LearnerWorld:
         snapshot = Snapshot.from_bytes(stored)
         rows = rows_of(snapshot)
         return (
-            len(rows) == len(self._wanted) and not difference(rows, self._wanted) and self._of_these_logs(snapshot)
+            len(rows) == len(self._wanted)
+            and not difference(rows, self._wanted)
+            and self._of_these_logs(snapshot)
         )
 
     def _of_these_logs(self, snapshot: Snapshot) -> bool:
         """Whether a snapshot was learned from the logs as they are now."""
         if self.changed is None:
             return True
-        topic, partition = self.changed
+        topic, partition, kept = self.changed
         marks = snapshot.meta["logs"][topic]
         if partition is None:
             return bool(marks["id"] == self.topics.ids[topic].hex())
-        return bool(marks["epochs"][partition] == self.topics.written[topic, partition][-1].epoch)
+        place, *_ = snapshot.meta["progress"][topic][partition]
+        return bool(
+            place <= kept or marks["epochs"][partition] == self.topics.written[topic, partition][-1].epoch
+        )
 
     def _where(self) -> str:
         stored = self.redis.peek(":snapshot")
@@ -208,7 +251,15 @@ class LearnerWorld:
     async def _plague(self) -> None:
         """Let things happen at random moments."""
         chance = self.chance
-        kinds = (self._kill, self._kill, self._freeze, self._freeze, self._stop, self._fall_back, self._change_log)
+        kinds = (
+            self._kill,
+            self._kill,
+            self._freeze,
+            self._freeze,
+            self._stop,
+            self._fall_back,
+            self._change_log,
+        )
         for moment in sorted(chance.uniform(0, FAULTS_END) for _ in range(self.faults.events)):
             await asyncio.sleep(moment - self.loop.now)
             chance.choice(kinds)()
@@ -253,13 +304,13 @@ class LearnerWorld:
         if self.chance.random() < 0.5:  # noqa: PLR2004
             self.tell(f"{topic} is made again")
             self.topics.make_again(topic, self.loop.now)
-            self.changed = topic, None
+            self.changed = Change(topic)
         else:
             partition, lost = self.chance.randrange(self.partitions), self.chance.randint(1, 6)
             kept = self.topics.set_back(topic, partition, lost, self.loop.now)
             if kept < len(self.topics.written[topic, partition]):
                 self.tell(f"partition {partition} of {topic} keeps {kept} records")
-                self.changed = topic, partition
+                self.changed = Change(topic, partition, kept)
 
     def _raised(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")

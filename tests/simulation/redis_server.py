@@ -29,15 +29,24 @@ class RedisServer:
         Returns the virtual time in seconds.
     lose_request, lose_answer
         How often a command never arrives, or is carried out without an answer.
+    watch
+        Is told of each value that is written, before it is: key, former value, new one.
     """
 
     connection_pool = SimpleNamespace(connection_kwargs={"host": "simulated", "port": 0})
 
     def __init__(
-        self, chance: Random, clock: Callable[[], float], *, lose_request: float, lose_answer: float
+        self,
+        chance: Random,
+        clock: Callable[[], float],
+        *,
+        lose_request: float,
+        lose_answer: float,
+        watch: Callable[[str, bytes | None, bytes], None],
     ) -> None:
         self._chance = chance
         self._clock = clock
+        self._watch = watch
         self._lose_request, self._lose_answer = lose_request, lose_answer
         self._held: dict[str, _Value] = {}
         self._moments: deque[dict[str, _Value]] = deque([{}], maxlen=_MOMENTS)
@@ -96,6 +105,7 @@ class RedisServer:
                     self._held.pop(key, None)
             else:
                 key, raw, *limit = arguments
+                self._watch(key, self._read(key), raw)
                 self._held[key] = _Value(raw, self._clock() + limit[1] / 1000 if limit else None)
         self._moments.append(dict(self._held))
         if self._chance.random() < self._lose_answer:

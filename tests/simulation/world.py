@@ -171,9 +171,7 @@ class World:
 
     async def _plague(self) -> None:
         """Let things happen at random moments."""
-        moments = sorted(
-            FAULTS_END * self.chance.random() ** 4 for _ in range(self.faults.events)
-        )
+        moments = sorted(FAULTS_END * self.chance.random() ** 4 for _ in range(self.faults.events))
         for moment in moments:
             await asyncio.sleep(moment - self.loop.now)
             self.chance.choice(

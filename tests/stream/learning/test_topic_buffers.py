@@ -258,6 +258,8 @@ def test_a_topic_made_again_under_a_running_learner_is_noticed(clock: Clock) -> 
         scene.offer(EXAMPLES, 8, 9)
         assert await scene.next(assignment) == []
         assert isinstance(scene.buffers.refusal, TopicRecreated)
+        scene.offer(EXAMPLES, 9, 10)
+        assert await scene.next(assignment) == [] and not scene.buffers.has((EXAMPLES, 0))
 
     play(scenario())
 
