@@ -84,11 +84,9 @@ class SimulatedApp:
         assert isinstance(process, LearnerProcess)
         self.process = process
         self._world = process.world
-        names = {
-            self._world.settings.examples_topic: "examples",
-            self._world.settings.outcomes_topic: "outcomes",
+        self.owners = {
+            self._world.topic_of[name]: owner for name, owner in {topic: ownership, **also}.items()
         }
-        self.owners = {names[name]: owner for name, owner in {topic: ownership, **also}.items()}
         self.positions: dict[tuple[str, int], int] = {}
         self.news = asyncio.Event()
 
@@ -258,7 +256,9 @@ class SimulatedProducer:
         self, topic: str, key: bytes | None = None, value: bytes | None = None, headers: Any = ()
     ) -> None:
         """Write a letter down."""
-        self._process.world.letters.append((key, value, headers))
+        said = {name: raw.decode() for name, raw in headers}
+        topic = self._process.world.topic_of[said["topic"]]
+        self._process.world.letters.add((topic, int(said["partition"]), int(said["offset"])))
 
     async def close(self) -> None:
         """Do nothing."""

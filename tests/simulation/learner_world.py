@@ -16,6 +16,7 @@ from features.exceptions import StoreError
 from stream import learner as learner_module
 from stream.exceptions import OwnershipError
 from stream.learning import learning, snapshot_store, topic_buffers
+from stream.learning.learning import EXAMPLES, OUTCOMES
 from stream.learning.model.snapshot import Snapshot
 from stream.settings import Settings
 from tests.simulation.learner import LearnerProcess, SimulatedApp, SimulatedProducer
@@ -84,7 +85,9 @@ class LearnerWorld:
         self.topics = topics
         self.settings, self.bundle = settings, bundle
         self.partitions = len(topics.written) // 2
-        self.letters: list[tuple[bytes | None, bytes | None, Any]] = []
+        self.topic_of = {settings.examples_topic: EXAMPLES, settings.outcomes_topic: OUTCOMES}
+        self.letters: set[tuple[str, int, int]] = set()  # of which topic, partition and offset
+        self._strays = topics.strays()
         self.story: list[str] = []
         self.unhandled: list[BaseException] = []
         self.changed: Change | None = None
@@ -186,8 +189,11 @@ class LearnerWorld:
         """
         if not key.endswith(":snapshot") or self.changed is not None:
             return
-        rows = rows_of(Snapshot.from_bytes(new))
+        snapshot = Snapshot.from_bytes(new)
+        rows = rows_of(snapshot)
         wrong = difference(rows, self._wanted)
+        if not wrong and (unwritten := self._passed_strays(snapshot) - self.letters):
+            wrong = f"a snapshot is past {sorted(unwritten)}, which are no letters yet"
         if (
             not wrong
             and former is not None
@@ -197,12 +203,14 @@ class LearnerWorld:
         if wrong:
             self.unhandled.append(AssertionError(wrong))
 
-    def read(self, place: tuple[str, int]) -> int:
-        """Return the offset from which a partition of a topic would be read again."""
-        stored = self.redis.peek(":snapshot")
-        assert stored is not None
-        topic, partition = place
-        return int(Snapshot.from_bytes(stored).meta["progress"][topic][partition][0])
+    def _passed_strays(self, snapshot: Snapshot) -> set[tuple[str, int, int]]:
+        """Return the records that are none of ours and will not be read again: each must have become a letter."""
+        progress = snapshot.meta["progress"]
+        return {
+            (topic, partition, offset)
+            for topic, partition, offset in self._strays
+            if offset < progress[topic][partition][0]
+        }
 
     def _done(self) -> bool:
         stored = self.redis.peek(":snapshot")
