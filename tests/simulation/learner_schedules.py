@@ -28,7 +28,7 @@ class LearnerSchedules:
 
     def __init__(self, bundle: Bundle, faults: LearnerFaults | None = None) -> None:
         self._bundle = bundle
-        self._faults = faults
+        self._faults = faults or LearnerFaults()
         self._settings = Settings(snapshot_interval=_INTERVAL)
 
     def run(self, seed: int) -> list[str]:
@@ -41,7 +41,7 @@ class LearnerSchedules:
         """
         chance = Random(seed)
         made = sources(chance, PARTITIONS, _EVENTS)
-        topics = Topics(chance, made, self._bundle.manifest.version)
+        topics = Topics(chance, made, self._bundle.manifest.version, stray=self._faults.stray)
         world = LearnerWorld(
             seed, topics, rows_wanted(truth(made)), self._settings, self._bundle, self._faults
         )
@@ -52,4 +52,3 @@ class LearnerSchedules:
             story = "\n".join(world.story)
             raise AssertionError(f"schedule {seed} of learners: {error!r}\n{story}") from error
         return world.story
-

@@ -44,7 +44,8 @@ class LearnerFaults:
     fail_publish: float = 0.1
     lose_request: float = 0.02
     lose_answer: float = 0.03
-    slow: float = 0.03
+    slow: float = 0.03  # of a way to a server or back
+    stray: float = 0.02  # of the records
     events: int = 4  # kills, freezes, fall-backs ... per schedule
 
 

@@ -19,7 +19,6 @@ _LARGEST: Final = 8
 # A batch of the scorer becomes several records where it is larger than this.
 _RECORD_BYTES: Final = 1500
 
-_STRAYED: Final = 0.02  # how often a record is none of ours
 STRAY: Final = b"stray"
 
 _CRASHED: Final = 0.2  # how often a worker crashes in a batch
@@ -62,6 +61,8 @@ class Topics:
         What happened, by partition.
     bundle
         Version of the bundle that scored.
+    stray
+        How often a record is none of ours.
 
     Attributes
     ----------
@@ -71,11 +72,12 @@ class Topics:
         By topic and partition.
     """
 
-    def __init__(self, chance: Random, made: Sequence[Source], bundle: str) -> None:
+    def __init__(self, chance: Random, made: Sequence[Source], bundle: str, *, stray: float) -> None:
         self.ids = {topic: f"first {topic}".encode().ljust(16) for topic in TOPICS}
         self._chance = chance
         self._made = made
         self._bundle = bundle
+        self._stray = stray
         self.written = {
             (topic, source.partition): self._write(topic, source) for topic in TOPICS for source in made
         }
@@ -133,7 +135,7 @@ class Topics:
             values = both[TOPICS.index(topic)]
             crashed = chance.random() < _CRASHED
             for value in values[: chance.randint(0, len(values)) if crashed else None]:
-                if chance.random() < _STRAYED:
+                if chance.random() < self._stray:
                     written.append((STRAY, low))
                 written.append((value, low))
             low = max(start, low - chance.choice((0, 0, 5))) if crashed else high
