@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
+from functools import partial
 from random import Random
 from typing import Any, ParamSpec, TypeVar
 
@@ -92,7 +93,7 @@ class Process:
         """Wait until it goes on."""
         while self.frozen:
             going_on = self._loop.create_future()
-            self._held_up.append(lambda: _settle(going_on, None))
+            self._held_up.append(partial(_settle, going_on, None))
             await going_on
 
     def thaw(self) -> None:

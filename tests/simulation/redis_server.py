@@ -1,4 +1,4 @@
-"""What the learner's store uses of Redis, in memory: keys that expire, guarded transactions, and a past to fall into."""
+"""What the learner's store uses of Redis, in memory: keys that expire, transactions, and earlier moments."""
 
 from __future__ import annotations
 

@@ -50,13 +50,24 @@ class SimulatedStore(MemoryStore):
         super().save(partition, expected, new, customers, states, erased)
         self._keep()
 
-    def fall_back(self, moments: int, keep: int = 0) -> None:
-        """Lose the last ``moments`` writes, as far as earlier ones are known and hold ``keep`` partitions."""
+    def fall_back(self, moments: int) -> None:
+        """Lose the last ``moments`` writes, as far as earlier ones are known."""
         for _ in range(min(moments, len(self._moments) - 1)):
-            if len(self._moments[-2][0]) < keep:
-                break
             self._moments.pop()
         self._records, self._states = _copy(self._moments[-1])
+
+    def settle(self, partitions: int) -> bool:
+        """Return whether all partitions are claimed and none is silent; if so, never fall back behind that."""
+        settled: deque[Moment] = deque(maxlen=_MOMENTS)
+        for moment in self._moments:
+            records = [PartitionRecord.from_bytes(raw) for raw in moment[0].values()]
+            if len(records) == partitions and all(one.next_offset >= one.silent_until for one in records):
+                settled.append(moment)
+            else:
+                settled.clear()
+        if settled:
+            self._moments = settled
+        return bool(settled)
 
     def wipe(self) -> None:
         """Lose everything."""

@@ -6,6 +6,7 @@ A failure prints the number of its schedule, and what happened in it. `run(sched
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 from collections.abc import Iterator
@@ -30,6 +31,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_bundle(tmp_path_factory.mktemp("bundle"))
 
 
+@pytest.fixture(scope="module")
+def schedules(folder: Path) -> Schedules:
+    return Schedules(Bundle.load(folder))
+
+
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
     logging.disable(logging.CRITICAL)
@@ -47,6 +53,8 @@ def run(schedules: Schedules, start: int, stop: int) -> int:
 def run_apart(folder: Path, start: int, stop: int) -> int:
     """Run a range of schedules in another process."""
     logging.disable(logging.CRITICAL)
+    gc.collect()
+    gc.freeze()  # all that was imported, and stays
     return run(Schedules(Bundle.load(folder)), start, stop)
 
 
@@ -60,14 +68,12 @@ def test_whatever_goes_wrong_states_are_exact_and_every_event_is_scored(folder: 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("bug", BUGS)
-def test_a_planted_mistake_is_found(folder: Path, bug: str) -> None:
-    schedules = Schedules(Bundle.load(folder))
+def test_a_planted_mistake_is_found(schedules: Schedules, bug: str) -> None:
     with planted(bug), pytest.raises(AssertionError, match="schedule"):
         run(schedules, 0, 2_000)
 
 
-def test_a_schedule_repeats_itself(folder: Path) -> None:
-    schedules = Schedules(Bundle.load(folder))
+def test_a_schedule_repeats_itself(schedules: Schedules) -> None:
     stories = [schedules.run(7) for _ in range(2)]
     assert stories[0] == stories[1]
     assert stories[0] != schedules.run(8)

@@ -219,8 +219,7 @@ class World:
     def _fall_back(self) -> None:
         moments = self.chance.randint(1, 4)
         self.tell(f"the store loses {moments} writes")
-        # Of another log and a store that has lost the claims, nobody knows what was scored.
-        self.store.fall_back(moments, keep=0 if self.replaced is None else PARTITIONS)
+        self.store.fall_back(moments)
 
     def _wipe(self) -> None:
         # Of a topic that is made again and a store that is lost at the same time, nobody knows what was scored.
@@ -240,12 +239,15 @@ class World:
             self.start_worker()
 
     def _change_log(self) -> None:
-        """Set the broker back, or make the topic again: at most once, and not where the store has just lost the claims.
+        """Set the broker back, or make the topic again: at most once.
 
-        Of a topic that is made again while the store is lost, nobody knows what was scored.
+        Of another log and a store that has lost the claims nobody knows what was scored; and a record that is silent
+        up to an offset does not say in which log (`tests.simulation.ownership_model` has it as a known limit). So
+        this happens where neither is the case, and the store falls back to no moment before.
         """
-        claimed = all(self.store.record(partition) for partition in range(PARTITIONS))
-        if claimed and self.replaced is None and self.chance.random() < self.faults.change_log:
+        if self.replaced is not None or self.chance.random() >= self.faults.change_log:
+            return
+        if self.store.settle(PARTITIONS):
             self.replaced = self.broker.copy()
             self._settled_at = self.loop.now + _NOTICED
             others = list(emitted(LOGS + self.chance.randrange(LOGS), 20))
