@@ -11,16 +11,14 @@ from typing import Final
 from aiokafka.errors import KafkaError
 
 from features.exceptions import IntentError
-from stream.exceptions import BrokerError, OffsetOutsideLog
+from stream.exceptions import OffsetOutsideLog
 from stream.kafka.batches import RecordBatch
-from stream.kafka.contract import Log
 from stream.learning.learning import Source
 from stream.learning.log_marks import LogMarks
+from stream.learning.topic_buffer import START_OVER, TopicBuffer
 from stream.ownership.owner import IDLE_SECONDS, LOG_CHECK_SECONDS
 
 logger = logging.getLogger(__name__)
-
-_START_OVER: Final = "run `intent learner --start-over`"
 
 # A look at the logs takes a few requests per partition; learning and saving wait for it no longer than this.
 _CHECK_SECONDS: Final = 5.0
@@ -89,7 +87,7 @@ class TopicBuffers:
                 raise OffsetOutsideLog(
                     f"partition {partition} of {buffer.name} holds offsets {bounds.earliest} to {bounds.latest}, but "
                     f"the learner continues at {offset}: the topic was created again, or records expired before "
-                    f"they were read; {_START_OVER}"
+                    f"they were read; {START_OVER}"
                 )
             buffer.expected[partition] = offset if offset >= 0 else bounds.earliest
             await buffer.log.seek(partition, buffer.expected[partition])
@@ -258,71 +256,3 @@ class TopicBuffers:
         except TimeoutError:
             return
         self._changed.clear()
-
-
-class TopicBuffer:
-    """One of the topics, as the transport sees it: the owner of its partitions (`stream.kafka.contract.Owning`)."""
-
-    log: Log
-    expired = _START_OVER
-
-    def __init__(self, topic: str, name: str, buffers: TopicBuffers) -> None:
-        self.name = name
-        self.expected: dict[int, int] = {}
-        self.saved: dict[int, int] = {}
-        self._topic = topic
-        self._buffers = buffers
-
-    @property
-    def refusal(self) -> IntentError | None:
-        """Why the learner must end."""
-        return self._buffers.refusal
-
-    @property
-    def refused(self) -> asyncio.Event:
-        """Set together with `refusal`."""
-        return self._buffers.refused
-
-    def attach(self, log: Log) -> None:
-        """Tell where the partitions are read from. The transport calls this."""
-        self.log = log
-
-    def assign(self, partitions: Iterable[int]) -> None:
-        """Begin to read ``partitions``."""
-        self.saved = {}
-        self._buffers.assigned(self._topic, partitions)
-
-    async def release(self) -> None:
-        """Stop reading: nothing has to be finished, since a snapshot holds how far it has come."""
-        self._buffers.assigned(self._topic, ())
-
-    def close(self) -> None:
-        """Do nothing."""
-
-    def offer(self, batch: RecordBatch) -> None:
-        """Pass a fetched batch on."""
-        self._buffers.put((self._topic, batch.partition), batch)
-
-    def wants(self, partition: int) -> bool:
-        """Whether more of a partition is wanted. May be asked from any thread."""
-        source = (self._topic, partition)
-        return source in self._buffers.wanted and not self._buffers.has(source)
-
-    def progress(self) -> dict[int, int]:
-        """Return the offsets that Kafka may commit, for lag tools."""
-        return self.saved
-
-    def hinder(self, error: Exception, partition: int | None = None) -> None:
-        """End the learner: without records it does nothing."""
-        self.refuse(BrokerError(f"Kafka does not let this learner read {self._topic}: {error!r}"))
-
-    def refuse(self, error: IntentError) -> None:
-        """End the learner because of ``error``."""
-        self._buffers.refuse(error)
-
-    def lag(self) -> dict[int, int]:
-        """Return how many records wait in Kafka, by partition."""
-        if not self._buffers.complete:
-            return {}
-        ends = {partition: self.log.end(partition) for partition in self.expected}
-        return {p: max(0, end - self.expected[p]) for p, end in ends.items() if end is not None}

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from types import SimpleNamespace
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from unittest.mock import patch
 
 from features.bundle import Bundle
@@ -17,19 +17,20 @@ from stream import learner as learner_module
 from stream.exceptions import OwnershipError
 from stream.learning import learning, snapshot_store, topic_buffers
 from stream.learning.learning import EXAMPLES, OUTCOMES
-from stream.learning.model.snapshot import Snapshot
+from stream.learning.snapshot_store import Lease
 from stream.settings import Settings
 from tests.simulation.learner import LearnerProcess, SimulatedApp, SimulatedProducer
-from tests.simulation.ledger import Ledger, Rows, difference, rows_of
+from tests.simulation.learner_group import SESSION, Group
+from tests.simulation.learner_judge import Change, Judge
+from tests.simulation.ledger import Ledger, Rows
 from tests.simulation.loop import VirtualLoop
-from tests.simulation.process import ProcessEnded
+from tests.simulation.process import ProcessEnded, current
 from tests.simulation.redis_server import RedisServer
 from tests.simulation.topics import Topics
 
 # Virtual seconds.
 FAULTS_END: Final = 20.0  # no fault begins later
 LIMIT: Final = 300.0  # by then everything must be learned
-_SESSION: Final = 10.0  # after which a silent member's partitions go to others
 _RESTART: Final = 3.0  # at most, until a dead learner is replaced
 _PATIENCE: Final = 25.0
 _LOOK: Final = 1.0
@@ -47,14 +48,6 @@ class LearnerFaults:
     slow: float = 0.03  # of a way to a server or back
     stray: float = 0.02  # of the records
     events: int = 4  # kills, freezes, fall-backs ... per schedule
-
-
-class Change(NamedTuple):
-    """A topic that is another one since; where it was only cut, of which partition, and how many records it kept."""
-
-    topic: str
-    partition: int | None = None
-    kept: int = 0
 
 
 class LearnerWorld:
@@ -88,7 +81,7 @@ class LearnerWorld:
         self.partitions = len(topics.written) // 2
         self.topic_of = {settings.examples_topic: EXAMPLES, settings.outcomes_topic: OUTCOMES}
         self.letters: set[tuple[str, int, int]] = set()  # of which topic, partition and offset
-        self._strays = topics.strays()
+        self._judge = Judge(wanted, topics.strays())
         self.story: list[str] = []
         self.unhandled: list[BaseException] = []
         self.changed: Change | None = None
@@ -99,10 +92,9 @@ class LearnerWorld:
             self.loop.time,
             lose_request=self.faults.lose_request,
             lose_answer=self.faults.lose_answer,
-            watch=self._judge,
+            watch=self._watch,
         )
         self.group = Group(self)
-        self._wanted = wanted
         self._learners: list[LearnerProcess] = []
         self._start_over = False
 
@@ -162,11 +154,13 @@ class LearnerWorld:
         try:
             async with asyncio.timeout(LIMIT):
                 await self._until(plagues.done, coordinating)
+                plagues.result()
                 while not await self._until(self._done, coordinating, within=_PATIENCE):
                     # Where Redis has lost the last save, a learner with nothing to learn does not save again.
                     self._stop()
         except TimeoutError:
-            raise AssertionError(f"not done after {LIMIT:.0f} virtual seconds: {self._where()}") from None
+            how_far = self._judge.where(self.redis.peek(":snapshot"))
+            raise AssertionError(f"not done after {LIMIT:.0f} virtual seconds: {how_far}") from None
         finally:
             coordinating.cancel()
             plagues.cancel()
@@ -183,70 +177,18 @@ class LearnerWorld:
                 task.result()
         return True
 
-    def _judge(self, key: str, former: bytes | None, new: bytes) -> None:
-        """Hold a snapshot that is saved against what has to be learned, and against the one that it replaces.
-
-        As long as the logs are those that it was learned from; afterwards only the end tells.
-        """
-        if not key.endswith(":snapshot") or self.changed is not None:
-            return
-        snapshot = Snapshot.from_bytes(new)
-        rows = rows_of(snapshot)
-        wrong = difference(rows, self._wanted)
-        if not wrong and (unwritten := self._passed_strays(snapshot) - self.letters):
-            wrong = f"a snapshot is past {sorted(unwritten)}, which are no letters yet"
-        if (
-            not wrong
-            and former is not None
-            and len(rows) < len(before := rows_of(Snapshot.from_bytes(former)))
-        ):
-            wrong = f"a snapshot of {len(before)} examples was replaced by one of {len(rows)}"
-        if wrong:
-            self.unhandled.append(AssertionError(wrong))
-
-    def _passed_strays(self, snapshot: Snapshot) -> set[tuple[str, int, int]]:
-        """Return the records that are none of ours and will not be read again: each must have become a letter."""
-        progress = snapshot.meta["progress"]
-        return {
-            (topic, partition, offset)
-            for topic, partition, offset in self._strays
-            if offset < progress[topic][partition][0]
-        }
+    def _watch(self, key: str, former: bytes | None, new: bytes) -> None:
+        """Judge each snapshot that is saved, as long as the logs are those that it was learned from."""
+        if key.endswith(":record"):
+            self.tell(f"{current.get()} is admitted, epoch {Lease.from_bytes(new).epoch}")
+        if key.endswith(":snapshot") and self.changed is None:
+            wrong = self._judge.wrong(former, new, self.letters)
+            if wrong:
+                self.unhandled.append(AssertionError(wrong))
 
     def _done(self) -> bool:
         stored = self.redis.peek(":snapshot")
-        if stored is None:
-            return False
-        snapshot = Snapshot.from_bytes(stored)
-        rows = rows_of(snapshot)
-        return (
-            len(rows) == len(self._wanted)
-            and not difference(rows, self._wanted)
-            and self._of_these_logs(snapshot)
-        )
-
-    def _of_these_logs(self, snapshot: Snapshot) -> bool:
-        """Whether a snapshot was learned from the logs as they are now."""
-        if self.changed is None:
-            return True
-        topic, partition, kept = self.changed
-        marks = snapshot.meta["logs"][topic]
-        if partition is None:
-            return bool(marks["id"] == self.topics.ids[topic].hex())
-        place, *_ = snapshot.meta["progress"][topic][partition]
-        return bool(
-            place <= kept or marks["epochs"][partition] == self.topics.written[topic, partition][-1].epoch
-        )
-
-    def _where(self) -> str:
-        stored = self.redis.peek(":snapshot")
-        if stored is None:
-            return "there is no snapshot"
-        snapshot = Snapshot.from_bytes(stored)
-        return (
-            f"{len(rows_of(snapshot))} of {len(self._wanted)} learned, {difference(rows_of(snapshot), self._wanted)}, "
-            f"{snapshot.meta['logs']}, {snapshot.meta['progress']}"
-        )
+        return stored is not None and self._judge.complete(stored, self.topics, self.changed)
 
     def _start(self) -> None:
         process = LearnerProcess(self, len(self._learners), start_over=self._start_over)
@@ -254,7 +196,7 @@ class LearnerWorld:
         self.tell(f"{process} starts{' over' if self._start_over else ''}")
 
     def _replace(self) -> None:
-        self.loop.call_later(self.chance.uniform(0, _SESSION), self.group.changed)
+        self.loop.call_later(self.chance.uniform(0, SESSION), self.group.changed)
         self.loop.call_later(self.chance.uniform(0, _RESTART), self._start)
 
     async def _plague(self) -> None:
@@ -325,47 +267,3 @@ class LearnerWorld:
         error = context.get("exception")
         if not isinstance(error, ProcessEnded | asyncio.CancelledError | None):
             self.unhandled.append(error)
-
-
-class Group:
-    """The learners' consumer group: whoever has the lease is a member, and so is who has just lost it."""
-
-    def __init__(self, world: LearnerWorld) -> None:
-        self._world = world
-        self._members: list[SimulatedApp] = []
-        self._news: asyncio.Event | None = None
-
-    def join(self, app: SimulatedApp) -> None:
-        """Take a member."""
-        self._members.append(app)
-        self.changed()
-
-    def leave(self, app: SimulatedApp) -> None:
-        """Let a member go."""
-        if app in self._members:
-            self._members.remove(app)
-        self.changed()
-
-    def changed(self) -> None:
-        """Have the partitions given out again."""
-        if self._news is not None:
-            self._news.set()
-
-    async def coordinate(self) -> None:
-        """Revoke and assign, as often as somebody comes, goes, or asks for it."""
-        self._news = asyncio.Event()
-        while True:
-            await self._news.wait()
-            self._news.clear()
-            silent = [app for app in self._members if app.process.frozen or app.process.dead]
-            if silent:  # until their sessions are over
-                await asyncio.sleep(self._world.chance.uniform(0, _SESSION))
-            for app in [app for app in self._members if app.process.frozen]:
-                app.process.evicted = True
-            members = [app for app in self._members if not (app.process.evicted or app.process.dead)]
-            self._members = [app for app in self._members if not app.process.dead]
-            for app in members:
-                await app.release()
-            for at, app in enumerate(members):
-                own = list(range(at, self._world.partitions, len(members)))
-                app.process.act(app.assign, {topic: own for topic in app.owners})

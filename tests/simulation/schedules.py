@@ -18,7 +18,7 @@ from tests.simulation.shop import LOGS, PARTITIONS, emitted
 from tests.simulation.world import Faults, World
 
 _LATENESS_MS = 15 * 60_000
-_RECORDS = 28
+_RECORDS = 20
 _TRUTHS = 2_000  # that are kept, at most: most logs come again and again
 
 

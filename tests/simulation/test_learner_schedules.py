@@ -1,7 +1,7 @@
-"""A thousand schedules of learners: each example is learned once in the saved line of snapshots, and letters are kept.
+"""Hundreds of schedules of learners: each example is learned once in the saved line of snapshots, and letters are kept.
 
-A failure prints the number of its schedule, and what happened in it; `LearnerSchedules(bundle).run(4711)` repeats it.
-`INTENT_SCHEDULES` also says how many of these are run: a tenth of it.
+A failure prints the number of its schedule, and what happened in it; `python -m tests.simulation 4711 --learners`
+repeats it. A twentieth of `INTENT_SCHEDULES` are run.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from features.bundle import Bundle
 from tests.bundles import random_bundle
 from tests.simulation.learner_bugs import LEARNER_BUGS, planted_in_learner
 from tests.simulation.learner_schedules import LearnerSchedules
+from tests.simulation.stories import LEARNER_FAULTS, counted
 
-_COUNT = int(os.environ.get("INTENT_SCHEDULES", "5000")) // 10
+_COUNT = int(os.environ.get("INTENT_SCHEDULES", "10000")) // 20
 
 
 @pytest.fixture(scope="module")
@@ -32,22 +33,24 @@ def quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-def run(schedules: LearnerSchedules, count: int) -> None:
-    """Run the first schedules."""
-    for number in range(count):
-        schedules.run(number)
+def run(schedules: LearnerSchedules, count: int) -> Iterator[list[str]]:
+    """Run the first schedules, and yield their stories."""
+    return (schedules.run(number) for number in range(count))
 
 
 @pytest.mark.timeout(600)
 def test_whatever_goes_wrong_each_example_is_learned_exactly_once(bundle: Bundle) -> None:
-    run(LearnerSchedules(bundle), _COUNT)
+    stories = list(run(LearnerSchedules(bundle), max(_COUNT, 200)))
+    assert not [
+        fault for fault, number in counted(stories, LEARNER_FAULTS).items() if number < len(stories) / 200
+    ]
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("bug", LEARNER_BUGS)
 def test_a_planted_mistake_is_found(bundle: Bundle, bug: str) -> None:
     with planted_in_learner(bug), pytest.raises(AssertionError, match="schedule"):
-        run(LearnerSchedules(bundle), 1_000)
+        list(run(LearnerSchedules(bundle), 1_000))
 
 
 def test_a_schedule_repeats_itself(bundle: Bundle) -> None:
