@@ -158,7 +158,7 @@ class TopicBuffers:
         Nothing that follows would show the gap on a partition that has fallen silent.
         """
         former, self._missing = self._missing, {}
-        for source in self.wanted - self._fetched.keys():
+        for source in sorted(self.wanted - self._fetched.keys()):
             topic, partition = source
             buffer = self.topics[topic]
             expected, position = buffer.expected[partition], buffer.log.position(partition)
