@@ -47,9 +47,8 @@ class TopicBuffers:
         self._fetched: dict[Source, RecordBatch] = {}
         self._changed = asyncio.Event()
         self._assignment = 0
-        self._missing: dict[
-            Source, int
-        ] = {}  # what seemed lost at the last look, by the offset that was expected
+        # What seemed lost at the last look, by the offset that was expected.
+        self._missing: dict[Source, int] = {}
         self._looked_at = self._checked_at = time.monotonic()
         self._marks = LogMarks(names, partitions)
 

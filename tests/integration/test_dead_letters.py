@@ -105,7 +105,7 @@ def test_letters_from_before_an_erasure_are_neither_listed_nor_sent_again(topics
     ]
     erasure = Erasure(b"ada", NOON + 1)
     write(topics, topics.dead_letters_topic, [Record(erasure.key, None, 0, erasure.headers)])
-    assert [json.loads(line)["offset"] for line in command(topics, "list", "--json").splitlines()] == [2, 3]
+    assert {json.loads(line)["offset"] for line in command(topics, "list", "--json").splitlines()} == {2, 3}
     report = resend(topics)
     assert (report.sent, report.erased) == ({"late": 1, "wrong_partition": 1}, {"late": 1})
     assert report.foreign == 0
