@@ -136,11 +136,11 @@ class Learner:
             lease = await self._admitted(stop)
             if lease is None:
                 return
-            if start_over:
-                await self._call(self._store.forget, lease)
-                start_over = False
             logger.info("admitted as the learner, epoch %s", lease.epoch)
             try:
+                if start_over and not await self._forget(lease):
+                    continue
+                start_over = False
                 await self._session(lease, stop)
             except LeaseLost as loss:
                 logger.warning("lost the lease: %s; standing by", loss)
@@ -165,6 +165,15 @@ class Learner:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), _STAND_BY_SECONDS)
         return None
+
+    async def _forget(self, lease: Lease) -> bool:
+        """Forget what has been learned; return whether it is: Redis may be away for a while."""
+        try:
+            await self._call(self._store.forget, lease)
+        except StoreError as error:
+            logger.warning("starting over: %s", error)
+            return False
+        return True
 
     async def _session(self, lease: Lease, stop: asyncio.Event) -> None:
         """Learn until stopped, or until the lease is lost."""
@@ -199,7 +208,11 @@ class Learner:
                 over.set()
                 ended: list[Any] = [*await asyncio.gather(work, serving, return_exceptions=True)]
                 if self._step is not None:
-                    ended += await asyncio.gather(self._step, return_exceptions=True)
+                    [failure] = await asyncio.gather(self._step, return_exceptions=True)
+                    if isinstance(failure, StoreError | KafkaError):  # the snapshot says where to go on
+                        logger.warning("leaving: the last step failed: %s", failure)
+                    else:
+                        ended.append(failure)
         await self._leave(lease)
         for end in ended:
             if isinstance(end, Exception):
@@ -239,6 +252,7 @@ class Learner:
 
     async def _begin(self, buffers: TopicBuffers) -> Learning:
         """Go on from the newest snapshot."""
+        self.learning = None  # its last step may have failed half-way: whoever leaves now must not save it
         learning = await self._call(self._load)
         self._step = None
         sources: list[Source] = [

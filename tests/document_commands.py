@@ -93,6 +93,7 @@ NOT_RUN: Final = (
     NotRun(r"docker compose ", "needs a Docker engine", _compose),
     NotRun(r"export INTENT_KAFKA=localhost:9094", "belongs to docker compose", _nothing),
     NotRun(r"\.venv/bin/(python -m pytest|ruff|mypy|lint-imports)", "a test must not run the tests", _named_tests),
+    NotRun(r"\.venv/bin/python -m tests\.simulation", "tests/simulation runs the same code", _nothing),
     NotRun(r"intent demo", "takes a minute; tests/stream/cli/test_demo.py has its output", check_intent),
     NotRun(r"intent convert (online-retail|retailrocket|rees46)", _DATA, check_intent),
     NotRun(r"intent (report|compare|select|tune|network|segment|insight|forecast)", _LAB, check_intent),

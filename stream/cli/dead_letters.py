@@ -72,16 +72,23 @@ def list_letters(as_json: AsJson = False, limit: Limit = None, reason: Reason = 
     import asyncio
 
     from stream.cli.console import print_json
-    from stream.logs.letters import read_letters
+    from stream.logs.letters import is_erased, read_erasures, read_letters
     from stream.settings import load_settings
+    from stream.texts import counted
 
     settings, reason = load_settings(), _known(reason)
     counts: Counter[str] = Counter()
+    erased = 0
     latest: deque[DeadLetter] = deque(maxlen=limit or (None if as_json else _SHOWN))
     at_once = as_json and limit is None
 
     async def read() -> None:
+        nonlocal erased
+        erasures = await read_erasures(settings)
         async for letter in read_letters(settings, reason):
+            if is_erased(letter, erasures):
+                erased += 1
+                continue
             counts[letter.reason] += 1
             if at_once:
                 print_json(letter.as_dict())
@@ -89,6 +96,8 @@ def list_letters(as_json: AsJson = False, limit: Limit = None, reason: Reason = 
                 latest.append(letter)
 
     asyncio.run(read())
+    if erased:
+        typer.echo(f"{counted(erased, 'dead letter')} of erased customers left out", err=True)
     if at_once:
         return
     if as_json:
@@ -133,6 +142,9 @@ def replay(
     typer.echo(f"{sent} sent again, {report.already:,} had been sent before")
     for name, count in report.sent.items():
         typer.echo(f"{name}: {count:,}")
+    if report.erased:
+        erased = counted(sum(report.erased.values()), "dead letter")
+        typer.echo(f"{erased} of erased customers not sent")
     if report.gone:
         gone = counted(sum(report.gone.values()), "dead letter")
         typer.echo(

@@ -36,6 +36,8 @@ def learner(bundle: BundleFolder = None, start_over: StartOver = False, verbose:
     stands by. Needs the extra `learn`. `/healthz`, `/readyz` and `/metrics` (Prometheus) are on `INTENT_HTTP_PORT`,
     8080 unless configured.
 
+    Exit codes: 0 stopped as asked, 1 refused or failed, 3 cut off because a stop took too long.
+
     Examples
     --------
     - `intent learner --bundle bundle`: learn on top of the bundle that the workers use

@@ -39,6 +39,8 @@ def worker(bundle: BundleFolder = None, rebuild: Rebuild = False, verbose: Verbo
     also stops if the bundle was trained with other features, if Kafka or Redis does not answer, or if the number of
     partitions has changed.
 
+    Exit codes: 0 stopped as asked, 1 refused or failed, 3 cut off because a stop took too long.
+
     Examples
     --------
     - `intent worker --bundle bundle`: score with the models in a folder

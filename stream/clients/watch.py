@@ -210,12 +210,20 @@ class ScoreWatcher:
 
     def _poll(self) -> Iterator[tuple[TopicPartition, Any]]:
         try:
-            polled = self._consumer.poll(timeout_ms=_POLL_MS)
+            polled = self._poll_consumer()
         except KafkaError as error:
             raise BrokerError(
                 f"Kafka at {self._settings.kafka} rejected the request for scores: {error}"
             ) from error
         return ((position, record) for position, records in polled.items() for record in records)
+
+    def _poll_consumer(self, **options: int) -> dict[TopicPartition, list[Any]]:
+        polled: dict[TopicPartition, list[Any]] = self._consumer.poll(timeout_ms=_POLL_MS, **options)
+        # A join that changed metadata called for is forgotten where it takes longer than a poll: kafka-python then
+        # neither ends it nor sends heartbeats, and Kafka drops the member.
+        if self._group is not None and self._consumer.group_metadata().state == MemberState.REBALANCING:
+            self._consumer._coordinator.request_rejoin()
+        return polled
 
     def _read(self, record: Any) -> Score | None:
         if record.value is None:
@@ -241,7 +249,7 @@ class ScoreWatcher:
 
     def _knows_where(self) -> bool:
         if self._group is not None:
-            for position, records in self._consumer.poll(timeout_ms=_POLL_MS, max_records=1).items():
+            for position, records in self._poll_consumer(max_records=1).items():
                 self._consumer.seek(position, records[0].offset)
         assigned = self._consumer.assignment()
         if self._group is not None and not assigned:

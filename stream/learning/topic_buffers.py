@@ -8,16 +8,20 @@ import time
 from collections.abc import Iterable
 from typing import Final
 
+from aiokafka.errors import KafkaError
+
 from features.exceptions import IntentError
-from stream.exceptions import BrokerError, OffsetOutsideLog
+from stream.exceptions import OffsetOutsideLog
 from stream.kafka.batches import RecordBatch
-from stream.kafka.contract import Log
 from stream.learning.learning import Source
 from stream.learning.log_marks import LogMarks
+from stream.learning.topic_buffer import START_OVER, TopicBuffer
+from stream.ownership.owner import IDLE_SECONDS, LOG_CHECK_SECONDS
 
 logger = logging.getLogger(__name__)
 
-_START_OVER: Final = "run `intent learner --start-over`"
+# A look at the logs takes a few requests per partition; learning and saving wait for it no longer than this.
+_CHECK_SECONDS: Final = 5.0
 
 
 class TopicBuffers:
@@ -43,6 +47,9 @@ class TopicBuffers:
         self._fetched: dict[Source, RecordBatch] = {}
         self._changed = asyncio.Event()
         self._assignment = 0
+        # What seemed lost at the last look, by the offset that was expected.
+        self._missing: dict[Source, int] = {}
+        self._looked_at = self._checked_at = time.monotonic()
         self._marks = LogMarks(names, partitions)
 
     @property
@@ -79,11 +86,13 @@ class TopicBuffers:
                 raise OffsetOutsideLog(
                     f"partition {partition} of {buffer.name} holds offsets {bounds.earliest} to {bounds.latest}, but "
                     f"the learner continues at {offset}: the topic was created again, or records expired before "
-                    f"they were read; {_START_OVER}"
+                    f"they were read; {START_OVER}"
                 )
             buffer.expected[partition] = offset if offset >= 0 else bounds.earliest
             await buffer.log.seek(partition, buffer.expected[partition])
         self._fetched.clear()  # fetched before
+        self._missing = {}
+        self._looked_at = self._checked_at = time.monotonic()
 
     async def next(self, assignment: int, seconds: float) -> list[tuple[str, RecordBatch]]:
         """Return the next records of all partitions that have some.
@@ -92,7 +101,11 @@ class TopicBuffers:
         """
         if not self._fetched and assignment == self._assignment:
             await self._wait(seconds)
-        came = []
+        if assignment == self._assignment:
+            await self._look_round()
+        if self.refusal is not None:
+            self._fetched.clear()  # nothing of another log is learned
+        came: list[tuple[str, RecordBatch]] = []
         while self._fetched and assignment == self._assignment:
             source = next(iter(self._fetched))
             (topic, partition), batch = source, self._fetched.pop(source)
@@ -121,6 +134,50 @@ class TopicBuffers:
         if error is not None:
             self.refuse(error)
         return error is not None
+
+    async def _look_round(self) -> None:
+        """Read again what was fetched but never came, and hold the logs against the marks, both now and then."""
+        now = time.monotonic()
+        if now - self._looked_at >= IDLE_SECONDS:
+            self._looked_at = now
+            await self._read_again()
+        if now - self._checked_at >= LOG_CHECK_SECONDS:
+            self._checked_at = now
+            try:
+                async with asyncio.timeout(_CHECK_SECONDS):
+                    await self._check_logs()
+            except (KafkaError, TimeoutError) as error:
+                logger.warning("whether the topics are still the same cannot be checked now: %r", error)
+            except IntentError as error:
+                self.refuse(error)
+
+    async def _read_again(self) -> None:
+        """Seek back where Kafka has handed over what has not arrived since the last look.
+
+        Nothing that follows would show the gap on a partition that has fallen silent.
+        """
+        former, self._missing = self._missing, {}
+        for source in sorted(self.wanted - self._fetched.keys()):
+            topic, partition = source
+            buffer = self.topics[topic]
+            expected, position = buffer.expected[partition], buffer.log.position(partition)
+            if position is None or position <= expected:
+                continue
+            if former.get(source) != expected:
+                self._missing[source] = expected  # it may be on its way
+                continue
+            logger.warning(
+                "%s-%s: records %s to %s were fetched but never came, reading again",
+                buffer.name, partition, expected, position,
+            )  # fmt: skip
+            await buffer.log.seek(partition, expected)
+
+    async def _check_logs(self) -> None:
+        """Refuse what `begin` refuses: a topic made again under a running learner shows no new leader epoch."""
+        for topic, buffer in self.topics.items():
+            for partition, offset in list(buffer.expected.items()):
+                bounds = await buffer.log.bounds(partition)
+                await self._marks.check(topic, buffer.name, partition, buffer.log, bounds, offset)
 
     def at_end(self, came: Iterable[tuple[str, RecordBatch]]) -> bool:
         """Whether these batches end where their logs end, as far as is known."""
@@ -198,71 +255,3 @@ class TopicBuffers:
         except TimeoutError:
             return
         self._changed.clear()
-
-
-class TopicBuffer:
-    """One of the topics, as the transport sees it: the owner of its partitions (`stream.kafka.contract.Owning`)."""
-
-    log: Log
-    expired = _START_OVER
-
-    def __init__(self, topic: str, name: str, buffers: TopicBuffers) -> None:
-        self.name = name
-        self.expected: dict[int, int] = {}
-        self.saved: dict[int, int] = {}
-        self._topic = topic
-        self._buffers = buffers
-
-    @property
-    def refusal(self) -> IntentError | None:
-        """Why the learner must end."""
-        return self._buffers.refusal
-
-    @property
-    def refused(self) -> asyncio.Event:
-        """Set together with `refusal`."""
-        return self._buffers.refused
-
-    def attach(self, log: Log) -> None:
-        """Tell where the partitions are read from. The transport calls this."""
-        self.log = log
-
-    def assign(self, partitions: Iterable[int]) -> None:
-        """Begin to read ``partitions``."""
-        self.saved = {}
-        self._buffers.assigned(self._topic, partitions)
-
-    async def release(self) -> None:
-        """Stop reading: nothing has to be finished, since a snapshot holds how far it has come."""
-        self._buffers.assigned(self._topic, ())
-
-    def close(self) -> None:
-        """Do nothing."""
-
-    def offer(self, batch: RecordBatch) -> None:
-        """Pass a fetched batch on."""
-        self._buffers.put((self._topic, batch.partition), batch)
-
-    def wants(self, partition: int) -> bool:
-        """Whether more of a partition is wanted. May be asked from any thread."""
-        source = (self._topic, partition)
-        return source in self._buffers.wanted and not self._buffers.has(source)
-
-    def progress(self) -> dict[int, int]:
-        """Return the offsets that Kafka may commit, for lag tools."""
-        return self.saved
-
-    def hinder(self, error: Exception, partition: int | None = None) -> None:
-        """End the learner: without records it does nothing."""
-        self.refuse(BrokerError(f"Kafka does not let this learner read {self._topic}: {error!r}"))
-
-    def refuse(self, error: IntentError) -> None:
-        """End the learner because of ``error``."""
-        self._buffers.refuse(error)
-
-    def lag(self) -> dict[int, int]:
-        """Return how many records wait in Kafka, by partition."""
-        if not self._buffers.complete:
-            return {}
-        ends = {partition: self.log.end(partition) for partition in self.expected}
-        return {p: max(0, end - self.expected[p]) for p, end in ends.items() if end is not None}

@@ -13,7 +13,7 @@ name the reason that was mended: an event that is not JSON stays that way, and a
 
 Of a letter that was cut, the original record is sent, from where the letter says that it stood, as long as its topic
 keeps it, its hash is the letter's, and it fits into a message when it is compressed. Else the letter cannot be sent
-again, and is counted. A record that was refused
+again, and is counted. A letter of a customer who was erased since is not sent. A record that was refused
 for header names that are not UTF-8 is sent with the names escaped, and so is no longer refused.
 """
 
@@ -43,8 +43,9 @@ from stream.exceptions import ANSWER_SECONDS, BrokerError
 from stream.kafka.broker import broker_errors
 from stream.kafka.reading import TopicReader
 from stream.kafka.records import ARRIVED_AT
+from stream.logs.letters import is_erased, read_erasures
 from stream.logs.originals import Originals
-from stream.messages.dead_letter import DeadLetter, parse
+from stream.messages.dead_letter import DeadLetter, parse, parse_erasure
 from stream.settings import Settings
 
 # Letters of the learner's topics are no events, and stay where they are.
@@ -84,6 +85,8 @@ class ResendReport:
         Letters sent again, by reason.
     already
         Letters that earlier runs have sent.
+    erased
+        Letters of customers who were erased since, by reason. They are not looked at again.
     foreign
         Records that are no dead letters.
     gone
@@ -93,6 +96,7 @@ class ResendReport:
 
     sent: dict[str, int] = field(default_factory=dict)
     already: int = 0
+    erased: dict[str, int] = field(default_factory=dict)
     foreign: int = 0
     gone: dict[str, int] = field(default_factory=dict)
 
@@ -150,13 +154,14 @@ async def _resend(
     heard: _Heard,
 ) -> ResendReport:
     asyncio.get_running_loop().set_exception_handler(_told_already)
-    report, sent, gone = ResendReport(), Counter[str](), Counter[str]()
+    report, sent, gone, erased = ResendReport(), Counter[str](), Counter[str](), Counter[str]()
     reasons = [reason] if reason is not None else _REASONS
     async with (
         _Again(settings, heard) as again,
         TopicReader(settings, settings.dead_letters_topic) as reader,
         Originals(settings) as originals,
     ):
+        erasures = await read_erasures(settings)
         passed = await again.passed(reader.begins, reader.topic_id)
         starts = {number: min(offsets[name] for name in reasons) for number, offsets in passed.items()}
         async for partition, records in reader.read(starts, on_progress):
@@ -164,9 +169,11 @@ async def _resend(
             for record in records:
                 letter = parse(record)
                 if letter is None:
-                    report.foreign += 1
+                    report.foreign += parse_erasure(record) is None
                 elif letter.reason in reasons and record.offset < passed[partition][letter.reason]:
                     report.already += 1
+                elif letter.reason in reasons and is_erased(letter, erasures):
+                    erased[letter.reason] += 1
                 elif letter.reason in reasons:
                     letters.append(letter)
             whole = [_sendable(await originals.whole(letter)) for letter in letters]
@@ -177,7 +184,7 @@ async def _resend(
             await again.send(partition, letters, passed[partition] | reached)
             passed[partition] |= reached
             sent.update(letter.reason for letter in letters)
-    report.sent, report.gone = dict(sorted(sent.items())), dict(sorted(gone.items()))
+    report.sent, report.gone, report.erased = (dict(sorted(c.items())) for c in (sent, gone, erased))
     return report
 
 

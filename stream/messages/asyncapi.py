@@ -12,7 +12,7 @@ import msgspec
 
 from features.events import Event, Reason
 from stream.messages.alert import Alert
-from stream.messages.dead_letter import CUT
+from stream.messages.dead_letter import CUT, ERASED_AT
 from stream.messages.score import Score
 
 #: What the names of the topics start with unless ``INTENT_TOPIC_PREFIX`` says otherwise.
@@ -71,7 +71,9 @@ def asyncapi(topic_prefix: str = TOPIC_PREFIX) -> dict[str, Any]:
                 score=_message("How likely the customer is to buy", score),
                 tombstone=_message("The customer was erased (null value)", _NULL),
             ),
-            "deadLetters": _channel(f"{topic_prefix}dead-letters", deadLetter=_dead_letter()),
+            "deadLetters": _channel(
+                f"{topic_prefix}dead-letters", deadLetter=_dead_letter(), erasure=_erasure()
+            ),
             "alerts": _channel(
                 f"{topic_prefix}alerts",
                 alert=_message(
@@ -117,6 +119,19 @@ def _dead_letter() -> dict[str, Any]:
             "type": "object",
             "required": list(_LETTER_HEADERS),
             "properties": _LETTER_HEADERS | _CUT_HEADERS,
+        },
+    }
+
+
+def _erasure() -> dict[str, Any]:
+    return {
+        "title": "A customer was erased: letters with the key that arrived before count as erased",
+        "contentType": _BYTES,
+        "payload": {"type": "null"},
+        "headers": {
+            "type": "object",
+            "required": [ERASED_AT],
+            "properties": {ERASED_AT: {**_TEXT, "description": "arrival of the request, epoch milliseconds"}},
         },
     }
 

@@ -18,6 +18,9 @@ in order, each after its length in 4 bytes (big-endian, -1 for a null), names wi
 
 The names of a record with the reason ``bad_headers`` are escaped, see `stream.kafka.unreadable.escaped_name`.
 
+Erasing a customer writes a record with its key, a null value and the header ``erased_at`` (the arrival of the
+request, epoch milliseconds) to the topic: letters with that key that arrived before are neither shown nor sent again.
+
 `stream.logs.letters` reads them, `stream.logs.resend` sends them to the events topic again.
 """
 
@@ -37,6 +40,9 @@ ORIGINAL: Final = "original."
 
 #: Prefix of the size and hash of a part that was cut.
 CUT: Final = "cut."
+
+#: Header of the record that says that a customer was erased.
+ERASED_AT: Final = "erased_at"
 
 #: Bytes of a letter's key, value and original headers together, at most. The broker's limit for a batch, unless a
 #: topic is configured otherwise, is 1,048,588 bytes: reason, detail, coordinates and framing have the rest.
@@ -293,6 +299,42 @@ def parse(record: Record) -> DeadLetter | None:
         tuple((name[len(ORIGINAL) :], value) for name, value in record.headers if name.startswith(ORIGINAL)),
         cut,
     )
+
+
+class Erasure(NamedTuple):
+    """What the dead-letter topic holds of an erased customer.
+
+    Attributes
+    ----------
+    key
+        The key of the customer's records.
+    arrived_at
+        The arrival of the request, epoch ms.
+    """
+
+    key: bytes
+    arrived_at: int
+
+    @property
+    def headers(self) -> list[tuple[str, bytes]]:
+        """The headers of the record in the dead-letter topic."""
+        return [(ERASED_AT, str(self.arrived_at).encode())]
+
+
+def parse_erasure(record: Record) -> Erasure | None:
+    """Return the erasure that a record holds, ``None`` where it holds none.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> erasure = Erasure(b"ada", 7)
+    >>> parse_erasure(SimpleNamespace(offset=1, key=b"ada", value=None, headers=erasure.headers)) == erasure
+    True
+    """
+    told = dict(record.headers).get(ERASED_AT, b"")
+    if record.key is None or record.value is not None or not told.isdigit():
+        return None
+    return Erasure(record.key, int(told))
 
 
 def _parse_cut(text: bytes) -> Cut:

@@ -261,6 +261,9 @@ class PartitionOwner:
         """Return what waits from ``expected`` on, ``None`` if nothing does."""
         was_full = not self.wants
         batch = self._backlog.take(expected)
+        if was_full and self.wants:  # also where all that waited had been read before
+            self.fetching_since = time.monotonic()
+            self._config.log.wake()
         if batch is None:
             self._arrived.clear()
             try:
@@ -279,9 +282,6 @@ class PartitionOwner:
             )  # fmt: skip
             await self._seek(expected)
             return None
-        if was_full and self.wants:
-            self.fetching_since = time.monotonic()
-            self._config.log.wake()
         return batch
 
     async def _look_round(self, expected: int) -> None:

@@ -53,6 +53,7 @@ class _Ending:
         self._seconds = seconds
         self._until: float | None = None
         self._error: BaseException | None = None
+        self._exiting = threading.Lock()
         self._threads = set(threading.enumerate())
         self._watch = threading.Timer(seconds, self._cut_off)
         self._watch.daemon = True
@@ -123,6 +124,12 @@ class _Ending:
         self._exit(said, code)
 
     def _exit(self, line: str, code: int) -> None:
+        if not self._exiting.acquire(
+            blocking=False
+        ):  # the watch and the main thread can get here at the same moment
+            time.sleep(2 * _LAST_LINE_SECONDS)
+            return
+
         def say() -> None:
             logger.error("%s", line)
             if self._error is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from types import TracebackType
 from typing import Any, Final, NamedTuple
 
@@ -14,7 +15,7 @@ from aiokafka.record.default_records import DefaultRecordBatch
 
 from stream.exceptions import BrokerUnavailable
 from stream.kafka.producing import BoundedProducer, Unacknowledged
-from stream.messages.dead_letter import DeadLetter
+from stream.messages.dead_letter import DeadLetter, Erasure
 
 # A produced batch. The broker takes 1 MiB (`message.max.bytes`); a score has about 400 bytes.
 _BATCH_BYTES: Final = 1_000_000
@@ -29,7 +30,8 @@ _NO_HEADERS: Final[list[tuple[str, bytes]]] = []
 class Output(NamedTuple):
     """What came of a batch of one partition.
 
-    A score of ``None`` is the tombstone of an erased customer; ``examples`` and ``outcomes`` are the learner's.
+    A score of ``None`` is the tombstone of an erased customer; ``examples`` and ``outcomes`` are the learner's;
+    ``erasures`` go to the dead letters.
     """
 
     partition: int
@@ -37,6 +39,7 @@ class Output(NamedTuple):
     letters: Sequence[DeadLetter] = ()
     examples: Sequence[bytes] = ()
     outcomes: Sequence[bytes] = ()
+    erasures: Sequence[Erasure] = ()
 
 
 class Publisher:
@@ -101,7 +104,10 @@ class Publisher:
             acknowledgements: list[asyncio.Future[Any]] = []
             for output in outputs:
                 scores = ((customer.encode(), value, _NO_HEADERS) for customer, value in output.scores)
-                letters = ((letter.key, letter.value, letter.headers) for letter in output.letters)
+                letters = chain(
+                    ((letter.key, letter.value, letter.headers) for letter in output.letters),
+                    ((erasure.key, None, erasure.headers) for erasure in output.erasures),
+                )
                 at, batch = output.partition, producer.create_batch
                 acknowledgements += await self._send(producer, self._scores, at, scores, batch)
                 acknowledgements += await self._send(

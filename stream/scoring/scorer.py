@@ -15,7 +15,7 @@ from features.events import LENIENT, Decoding
 from features.store.customer_store import Loaded
 from stream.kafka.batches import RecordBatch
 from stream.learning.newest_advisor import NewestAdvisor
-from stream.messages.dead_letter import DeadLetter, dead_letter
+from stream.messages.dead_letter import DeadLetter, Erasure, dead_letter
 from stream.ownership.job import StateChanges
 from stream.scoring.batch import Batch, RecordStatus
 from stream.scoring.decisions import NO_ACTION
@@ -188,7 +188,8 @@ class Scorer:
         records = with_tombstones(
             scores, batch.columns, scored, batch.status[batch.rows] == RecordStatus.ERASE
         )
-        letters = self._letters(batch)
+        letters, erasures = self._letters(batch), self._erasures(batch)
+        erased = (batch.status == RecordStatus.ERASE).nonzero()[0]
         rejected = np.array([rejection.index for rejection in batch.rejections], np.intp)
         if self.recorder is None:
             learner = [LearnerRecords()] * len(batch.parts)
@@ -197,11 +198,12 @@ class Scorer:
         return [
             Output(part.partition)
             if part.silent
-            else Output(part.partition, records[own], letters[refused], *for_learner)
-            for part, own, refused, for_learner in zip(
+            else Output(part.partition, records[own], letters[refused], *for_learner, erasures[gone])
+            for part, own, refused, gone, for_learner in zip(
                 batch.parts,
                 batch.split(published.nonzero()[0]),
                 batch.split(rejected),
+                batch.split(erased),
                 learner,
                 strict=True,
             )
@@ -218,6 +220,11 @@ class Scorer:
             )
             for at, rejection in ((rejection.index, rejection) for rejection in batch.rejections)
         ]
+
+    def _erasures(self, batch: Batch) -> list[Erasure]:
+        """Return what keeps the dead letters of erased customers from being shown or sent again."""
+        rows = (batch.status == RecordStatus.ERASE).nonzero()[0].tolist()
+        return [Erasure(batch.records[at].key or b"", int(batch.arrival[at])) for at in rows]
 
 
 def _items(loaded: Sequence[Loaded], erased: Sequence[int]) -> list[bytes | None]:

@@ -10,6 +10,8 @@ from stream.messages.dead_letter import dead_letter
 from stream.settings import Settings
 from tests.integration.topics import Record, write
 
+NOON = 1_772_366_400_000
+
 
 def write_letter(
     settings: Settings,
@@ -17,12 +19,14 @@ def write_letter(
     reason: Reason,
     key: bytes | None = b"ada",
     headers: tuple[tuple[str, bytes], ...] = (),
+    *,
+    arrived_at: int = NOON,
 ) -> bytes:
-    """Write a dead letter ; return its original value."""
+    """Write a dead letter; return its original value."""
     value = b"value %d \xff" % number
     partition = number % settings.partitions
     record = ConsumerRecord(
-        settings.events_topic, partition, number, 1_772_366_400_000, 1, key, value, None, 0, 0, headers
+        settings.events_topic, partition, number, arrived_at, 1, key, value, None, 0, 0, headers
     )
     letter = dead_letter(
         record,

@@ -15,8 +15,9 @@ from features.partition import partitions_of
 from stream.cli import create_app
 from stream.exceptions import BrokerError
 from stream.logs.resend import ResendReport, resend
+from stream.messages.dead_letter import Erasure
 from stream.settings import Settings
-from tests.integration.letters import write_letter
+from tests.integration.letters import NOON, write_letter
 from tests.integration.topics import Record, environment, held, write
 
 
@@ -94,6 +95,21 @@ def test_a_run_that_breaks_off_repeats_and_loses_nothing(
     assert before <= fails_at
     assert resend(topics).sent == {"late": 6 - before}
     assert values(topics) == sorted(written)
+
+
+def test_letters_from_before_an_erasure_are_neither_listed_nor_sent_again(topics: Settings) -> None:
+    written = [
+        write_letter(topics, 1, Reason.LATE),
+        write_letter(topics, 2, Reason.WRONG_PARTITION, b"bob"),
+        write_letter(topics, 3, Reason.LATE, arrived_at=NOON + 2),
+    ]
+    erasure = Erasure(b"ada", NOON + 1)
+    write(topics, topics.dead_letters_topic, [Record(erasure.key, None, 0, erasure.headers)])
+    assert {json.loads(line)["offset"] for line in command(topics, "list", "--json").splitlines()} == {2, 3}
+    report = resend(topics)
+    assert (report.sent, report.erased) == ({"late": 1, "wrong_partition": 1}, {"late": 1})
+    assert report.foreign == 0
+    assert values(topics) == sorted(written[1:])
 
 
 def test_a_record_without_a_key_is_sent_again_without_one(topics: Settings) -> None:

@@ -170,6 +170,31 @@ def test_a_watcher_sees_what_comes_after_its_start_and_nothing_before(topics: Se
         assert [one.customer_id for one in second] == ["after"]
 
 
+def test_a_member_rejoins_however_short_its_polls_are(
+    topics: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Partitions that are added make the member join again; a poll ends while it waits for the broker's answers."""
+    monkeypatch.setattr("stream.clients.watch._POLL_MS", 3)
+    with ScoreWatcher(topics, group=f"{topics.group}-w", from_beginning=True, limit=1) as watcher:
+        with KafkaAdminClient(bootstrap_servers=topics.kafka) as admin:
+            admin.create_partitions({topics.scores_topic: topics.partitions + 1})
+        write(
+            topics,
+            topics.scores_topic,
+            [Record(b"new", msgspec.json.encode(score("new")), topics.partitions)],
+        )
+        watcher._consumer._client.cluster.request_update()
+        assert [one.customer_id for one in watcher] == ["new"]
+
+
+def test_a_group_remembers_its_start_before_its_first_score(topics: Settings) -> None:
+    with ScoreWatcher(topics, group=f"{topics.group}-w"):
+        pass
+    write_scores(topics, [score("between")])
+    with ScoreWatcher(topics, group=f"{topics.group}-w", limit=1) as watcher:
+        assert [one.customer_id for one in watcher] == ["between"]
+
+
 def test_a_group_goes_on_where_it_stopped(topics: Settings) -> None:
     write_scores(topics, [score(f"c{number}") for number in range(5)])
     found = []

@@ -15,6 +15,7 @@ from features.log import read_log
 from stream.kafka.topics import create_topics
 from stream.logs.archive import archive
 from stream.logs.replay import replay
+from stream.messages.dead_letter import parse_erasure
 from stream.scoring.score_log import ScoredLog, score_log
 from stream.settings import Settings
 from tests.bundles import save_bundle
@@ -30,6 +31,7 @@ from tests.integration.outcome import (
     scores_by_event,
 )
 from tests.integration.shop_logs import partition_column, repeated, shuffled, simulated, without_erased
+from tests.integration.topics import held
 from tests.integration.workers import Fleet
 
 
@@ -193,6 +195,8 @@ def test_erased_customers_leave_nothing_behind(fleet: Fleet, tmp_path: Path, see
         {event: scores for event, scores in streamed.scores.items() if event not in forgotten}, truth
     )
     _assert_tombstones(streamed.records, erased, set(before["event_id"].to_pylist()))
+    kept = map(parse_erasure, held(settings, settings.dead_letters_topic))
+    assert sorted(one.key.decode() for one in kept if one is not None) == sorted([*erased, "nobody"])
 
 
 def _assert_tombstones(records: list[Record], erased: set[str], before: set[str]) -> None:

@@ -26,6 +26,7 @@ from stream.cli import create_app
 from stream.logs.replay import replay
 from stream.settings import Settings
 from tests.bundles import SEGMENTS, save_bundle
+from tests.integration.letters import NOON
 from tests.integration.outcome import read_topic, scores_by_event
 from tests.integration.shop_logs import simulated
 from tests.integration.topics import environment
@@ -82,7 +83,7 @@ def emit(settings: Settings, *events: Event) -> None:
 
 def view(number: int, customer: str, log: pa.Table | None = None) -> Event:
     """Return an event, a minute after the log's last one."""
-    last: int = 0 if log is None else pc.max(log["event_time"].cast(pa.int64())).as_py()
+    last: int = NOON if log is None else pc.max(log["event_time"].cast(pa.int64())).as_py()
     return Event(event_id=f"after-{number}", customer_id=customer, type="view_item", event_time=last + 60_000)
 
 

@@ -7,10 +7,11 @@ import dataclasses
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from aiokafka.errors import KafkaTimeoutError, NotLeaderForPartitionError
 
+from features.store.customer_store import NO_OFFSET, PartitionRecord
 from stream.exceptions import OffsetOutsideLog
 from stream.kafka.batches import Record, RecordBatch
 from stream.kafka.contract import Bounds, Stamp
@@ -21,6 +22,26 @@ if TYPE_CHECKING:
     from tests.simulation.world import Worker, World
 
 _FETCHED = 8  # records at once, at most
+
+
+class Copy(NamedTuple):
+    """The log at one time: topic id, records and leader epochs; the lists of a partition are never changed."""
+
+    topic_id: bytes
+    events: list[list[Record]]
+    epochs: list[list[int]]
+
+    def holds(self, partition: int, record: PartitionRecord | None) -> bool:
+        """Whether a partition's states are made from this log."""
+        if (
+            record is None
+            or record.topic_id != self.topic_id
+            or record.next_offset > len(self.events[partition])
+        ):
+            return False
+        if record.last_offset == NO_OFFSET:
+            return True
+        return self.events[partition][record.last_offset].timestamp == record.last_time
 
 
 @dataclass
@@ -35,7 +56,7 @@ class Broker:
         Of each of them, the leader epoch in which it was written.
     topic_id
         Of the events topic.
-    scores, letters, examples, outcomes
+    scores, letters
         What the workers have published.
     commits
         Offsets that the group has committed.
@@ -46,8 +67,6 @@ class Broker:
     topic_id: bytes = b"the first topic."
     scores: list[tuple[str, bytes | None]] = field(default_factory=list)
     letters: list[DeadLetter] = field(default_factory=list)
-    examples: list[list[bytes]] = field(default_factory=list)
-    outcomes: list[list[bytes]] = field(default_factory=list)
     commits: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -72,6 +91,14 @@ class Broker:
         epoch = max(self.epochs[partition], default=0) + 1
         self.events[partition] = [*self.events[partition][:kept], *placed(others, kept)]
         self.epochs[partition] = [*self.epochs[partition][:kept], *[epoch] * len(others)]
+
+    def copy(self) -> Copy:
+        """Return the log as it is."""
+        return Copy(self.topic_id, list(self.events), list(self.epochs))
+
+    def give_back(self, log: Copy) -> None:
+        """Have the log again as it was."""
+        self.topic_id, self.events, self.epochs = log
 
     def make_again(self, events: list[list[Record]]) -> None:
         """Delete the topic and create it again, with other records."""
@@ -163,6 +190,7 @@ class SimulatedLog:
         """Hand over what the owners want, for ever; a batch may come after a seek, or never."""
         chance, ownership = self._world.chance, self._worker.ownership
         while True:
+            self._worker.commit()
             self._news.clear()
             for partition, position in sorted(self._positions.items()):
                 if position > self._world.broker.end(partition):
@@ -210,5 +238,3 @@ class SimulatedPublisher:
         broker = self._world.broker
         broker.scores += output.scores
         broker.letters += output.letters
-        broker.examples[output.partition] += output.examples
-        broker.outcomes[output.partition] += output.outcomes

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
 from random import Random
 
 import msgspec
@@ -11,6 +13,7 @@ from features.partition import partitions_of
 from stream.kafka.batches import Record
 
 PARTITIONS = 2
+LOGS = 64  # distinct ones, of which each schedule takes some
 START_MS = 1_709_510_400_000  # 2024-03-04 00:00 UTC
 MINUTE_MS = 60_000
 
@@ -21,8 +24,12 @@ HOMES = dict(
 _TYPES = ("view_item", "search", "add_to_cart", "remove_from_cart", "begin_checkout", "purchase", "refund")
 
 
-def emitted(seed: int, count: int) -> list[list[Record]]:
-    """Return the records of each partition by offset: good, late, repeated and broken events, and erasures."""
+@lru_cache(4 * LOGS)
+def emitted(seed: int, count: int) -> Sequence[list[Record]]:
+    """Return the records of each partition by offset: good, late, repeated and broken events, and erasures.
+
+    Nobody changes them: they are made once.
+    """
     chance = Random(seed)
     partitions: list[list[Record]] = [[] for _ in range(PARTITIONS)]
     now = START_MS
@@ -48,7 +55,7 @@ def emitted(seed: int, count: int) -> list[list[Record]]:
                 "events",
                 HOMES[customer],
                 len(records),
-                now,
+                now + seed,  # no two logs have a record of the same time at the same place
                 1,
                 key,
                 value,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from features.state import States
@@ -15,10 +15,17 @@ Moment = tuple[dict[int, bytes], dict[int, dict[str, bytes]]]
 
 
 class SimulatedStore(MemoryStore):
-    """The store; its last moments are kept."""
+    """The store; its last moments are kept.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    tell
+        Is told when a partition begins another incarnation.
+    """
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
         super().__init__()
+        self._tell = tell
         self._moments: deque[Moment] = deque(maxlen=_MOMENTS)
         self._keep()
 
@@ -26,6 +33,9 @@ class SimulatedStore(MemoryStore):
         """See `MemoryStore.claim`."""
         super().claim(partition, found, new)
         self._keep()
+        begins = found is None or found.incarnation != new.incarnation
+        if begins and (new.silent_until or found is not None):
+            self._tell(f"partition {partition} is built again, silently to offset {new.silent_until}")
 
     def save(
         self,
@@ -45,6 +55,19 @@ class SimulatedStore(MemoryStore):
         for _ in range(min(moments, len(self._moments) - 1)):
             self._moments.pop()
         self._records, self._states = _copy(self._moments[-1])
+
+    def settle(self, partitions: int) -> bool:
+        """Return whether all partitions are claimed and none is silent; if so, never fall back behind that."""
+        settled: deque[Moment] = deque(maxlen=_MOMENTS)
+        for moment in self._moments:
+            records = [PartitionRecord.from_bytes(raw) for raw in moment[0].values()]
+            if len(records) == partitions and all(one.next_offset >= one.silent_until for one in records):
+                settled.append(moment)
+            else:
+                settled.clear()
+        if settled:
+            self._moments = settled
+        return bool(settled)
 
     def wipe(self) -> None:
         """Lose everything."""

@@ -4,44 +4,31 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import Executor
-from contextvars import ContextVar
 from dataclasses import dataclass
 from random import Random
 from types import SimpleNamespace
 from typing import Any, Final
 from unittest.mock import patch
 
-from features.exceptions import StoreUnavailable
 from stream.exceptions import OwnershipError, StoreLost
-from stream.kafka.batches import Record
 from stream.ownership import owner, partitions
-from stream.ownership.owner import IDLE_SECONDS, LOG_CHECK_SECONDS
-from stream.ownership.partitions import Ownership
+from stream.ownership.owner import IDLE_SECONDS
 from stream.scoring.scorer import Scorer
-from tests.simulation.kafka import Broker, SimulatedLog, SimulatedPublisher
+from tests.simulation.kafka import Broker, Copy
 from tests.simulation.loop import VirtualLoop
-from tests.simulation.shop import PARTITIONS, emitted
+from tests.simulation.process import ProcessEnded
+from tests.simulation.shop import LOGS, PARTITIONS, emitted
 from tests.simulation.store import SimulatedStore
+from tests.simulation.worker import SESSION, Worker
 
 # Virtual seconds.
 FAULTS_END: Final = 20.0  # no fault begins later
 LIMIT: Final = 200.0  # by then everything must be done
-_SESSION: Final = 10.0  # after which a silent worker's partitions go to others
-_RELEASE: Final = 5.0
 _RESTART: Final = 3.0  # at most, until a dead worker is replaced
 
-_NOTICED: Final = LOG_CHECK_SECONDS + 2 * IDLE_SECONDS + _SESSION  # another log, by everybody
-_COMMIT: Final = 3.0
+_LOG_CHECK: Final = 10.0  # instead of a worker's longer pause
+_NOTICED: Final = _LOG_CHECK + 2 * IDLE_SECONDS + SESSION  # another log, by everybody
 _LOOK: Final = 1.0
-
-_BATCH_MAX: Final = 6
-
-_current: ContextVar[Worker | None] = ContextVar("worker", default=None)
-
-
-class ProcessEnded(Exception):
-    """The worker that asked is dead."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +41,7 @@ class Faults:
     lose_answer: float = 0.03  # one that does, and nobody learns of it
     slow: float = 0.03  # of a way to a server or back
     change_log: float = 0.6  # that it happens when its turn comes
+    give_back: float = 0.5  # that the operator restores a log instead of building states again
     events: int = 4  # crashes, freezes, fall-backs ... per schedule
 
 
@@ -76,19 +64,19 @@ class World:
         self.chance = Random(seed)
         self.faults = faults or Faults()
         self.broker = broker
-        self.store = SimulatedStore()
+        self.store = SimulatedStore(self.tell)
         self.make_scorer = make_scorer
         self.workers: list[Worker] = []
         self.story: list[str] = []
-        self._executors: dict[Executor, Worker] = {}
         self._rebalance: asyncio.Event
+        self._generation = 0  # of the group
         self._rebuild = False
-        self.loop = VirtualLoop(self._call)
-        self.loop.set_task_factory(_tagged)
+        self.loop = VirtualLoop()
         self.loop.set_exception_handler(self._raised)
         self.unhandled: list[BaseException] = []
         self._settled_at = 0.0
-        self.replaced: list[list[Record]] | None = None  # what the log held before it was changed
+        self.replaced: Copy | None = None  # the log before it was changed
+        self._given_back = False
 
     def run(self) -> None:
         """Run the schedule to its end.
@@ -100,7 +88,11 @@ class World:
         """
         clock = SimpleNamespace(monotonic=self.loop.time)
         try:
-            with patch.object(owner, "time", clock), patch.object(partitions, "time", clock):
+            with (
+                patch.object(owner, "time", clock),
+                patch.object(partitions, "time", clock),
+                patch.object(owner, "LOG_CHECK_SECONDS", _LOG_CHECK),
+            ):
                 self.loop.run_until_complete(self._run())
         finally:
             for worker in self.workers:
@@ -116,23 +108,19 @@ class World:
         """Have the group give its partitions out again."""
         self._rebalance.set()
 
-    def adopt(self, executor: Executor, worker: Worker) -> None:
-        """Take note of whose calls go through an executor."""
-        self._executors[executor] = worker
-
     async def _run(self) -> None:
         self._rebalance = asyncio.Event()
         coordinator = asyncio.create_task(self._coordinate())
         for _ in range(2):
-            self._start()
+            self.start_worker()
         plagues = asyncio.create_task(self._plague())
         try:
             async with asyncio.timeout(LIMIT):
-                while not (plagues.done() and self._done()):
-                    await asyncio.sleep(_LOOK)
-                    for task in (coordinator, plagues):
-                        if task.done():
-                            task.result()
+                await plagues
+                while self.loop.now < self._settled_at or not self._done():
+                    await asyncio.sleep(max(_LOOK, self._settled_at - self.loop.now))
+                    if coordinator.done():
+                        coordinator.result()
         except TimeoutError:
             raise AssertionError(f"not done after {LIMIT:.0f} virtual seconds: {self._where()}") from None
         finally:
@@ -141,7 +129,7 @@ class World:
 
     def _done(self) -> bool:
         records = [self.store.record(partition) for partition in range(PARTITIONS)]
-        return self.loop.now >= self._settled_at and all(
+        return all(
             record is not None and record.next_offset == self.broker.end(partition)
             for partition, record in enumerate(records)
         )
@@ -149,7 +137,8 @@ class World:
     def _where(self) -> str:
         return "; ".join(f"{self.store.record(p)} of {self.broker.end(p)}" for p in range(PARTITIONS))
 
-    def _start(self) -> None:
+    def start_worker(self) -> None:
+        """Start another worker."""
         worker = Worker(self, len(self.workers), rebuild=self._rebuild)
         self.workers.append(worker)
         self.tell(f"{worker} starts")
@@ -163,11 +152,12 @@ class World:
         while True:
             await self._rebalance.wait()
             self._rebalance.clear()
+            self._generation += 1
             members = self._alive()
             asleep = [worker for worker in members if worker.frozen]
             if asleep:  # the group waits for them until their sessions are over
                 await asyncio.wait(
-                    [asyncio.create_task(worker.thawed()) for worker in asleep], timeout=_SESSION
+                    [asyncio.create_task(worker.thawed()) for worker in asleep], timeout=SESSION
                 )
             for worker in [one for one in members if one.frozen]:
                 worker.evicted = True
@@ -181,9 +171,7 @@ class World:
 
     async def _plague(self) -> None:
         """Let things happen at random moments."""
-        moments = sorted(
-            self.chance.uniform(0, FAULTS_END) ** 2 / FAULTS_END for _ in range(self.faults.events)
-        )
+        moments = sorted(FAULTS_END * self.chance.random() ** 4 for _ in range(self.faults.events))
         for moment in moments:
             await asyncio.sleep(moment - self.loop.now)
             self.chance.choice(
@@ -209,11 +197,16 @@ class World:
             return
         self.tell(f"{worker} is killed")
         worker.die()
-        self._replace()
+        self.replace()
 
-    def _replace(self) -> None:
-        self.loop.call_later(self.chance.uniform(0, _SESSION), self.rebalance)  # its session ends
-        self.loop.call_later(self.chance.uniform(0, _RESTART), self._start)
+    def replace(self) -> None:
+        """Have the group notice that a worker has ended, and start another one."""
+        self.loop.call_later(self.chance.uniform(0, SESSION), self._session_ends, self._generation)
+        self.loop.call_later(self.chance.uniform(0, _RESTART), self.start_worker)
+
+    def _session_ends(self, generation: int) -> None:
+        if self._generation == generation:  # otherwise the group has given its partitions to others meanwhile
+            self.rebalance()
 
     def _freeze(self) -> None:
         worker = self._victim()
@@ -239,22 +232,25 @@ class World:
         if worker is None:
             return
         self.tell(f"{worker} stops in order")
-        asyncio.create_task(worker.stop())  # noqa: RUF006  (the loop's task factory keeps it)
+        worker.start(worker.stop())
 
     def _join(self) -> None:
         if len(self._alive()) < PARTITIONS + 1:
-            self._start()
+            self.start_worker()
 
     def _change_log(self) -> None:
-        """Set the broker back, or make the topic again: at most once, and not where the store has just lost the claims.
+        """Set the broker back, or make the topic again: at most once.
 
-        Of a topic that is made again while the store is lost, nobody knows what was scored.
+        Of another log and a store that has lost the claims nobody knows what was scored; and a record that is silent
+        up to an offset does not say in which log (`tests.simulation.ownership_model` has it as a known limit). So
+        this happens where neither is the case, and the store falls back to no moment before.
         """
-        claimed = all(self.store.record(partition) for partition in range(PARTITIONS))
-        if claimed and self.replaced is None and self.chance.random() < self.faults.change_log:
-            self.replaced = [list(records) for records in self.broker.events]
+        if self.replaced is not None or self.chance.random() >= self.faults.change_log:
+            return
+        if self.store.settle(PARTITIONS):
+            self.replaced = self.broker.copy()
             self._settled_at = self.loop.now + _NOTICED
-            others = emitted(self.chance.randrange(2**32), 20)
+            others = list(emitted(LOGS + self.chance.randrange(LOGS), 20))
             if self.chance.random() < 0.5:  # noqa: PLR2004
                 self.tell("the topic is made again")
                 self.broker.make_again(others)
@@ -269,156 +265,33 @@ class World:
         expected = StoreLost if self.replaced is None else OwnershipError
         if not isinstance(error, expected):
             self.unhandled.append(error)
-        self._rebuild = True
         worker.die()
-        self._replace()
+        self.replace()
+        if self.replaced is not None and self._can_be_given_back(self.replaced):
+            self._give_back(self.replaced)
+        else:
+            self._rebuild = True
+
+    def _can_be_given_back(self, log: Copy) -> bool:
+        """Whether all states are still those of the log before it was changed, and the operator restores it."""
+        return (
+            not self._given_back
+            and all(log.holds(partition, self.store.record(partition)) for partition in range(PARTITIONS))
+            and self.chance.random() < self.faults.give_back
+        )
+
+    def _give_back(self, log: Copy) -> None:
+        """Stop all workers, restore the log, and start them again."""
+        self.tell("the log is given back")
+        for worker in self._alive():
+            worker.die()
+            self.replace()
+        self.broker.give_back(log)
+        self._given_back = True
+        self._settled_at = self.loop.now + _NOTICED
 
     def _raised(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Take note of what nobody awaits; what a dead worker leaves behind counts for nothing."""
         error = context.get("exception")
         if not isinstance(error, ProcessEnded | asyncio.CancelledError | None):
             self.unhandled.append(error)
-
-    async def _call(self, executor: Executor | None, function: Callable[[], Any]) -> Any:
-        """Carry a call to the store and its answer back; either may be lost, or take long."""
-        assert executor is not None
-        worker = self._executors[executor]
-        await worker.travel()
-        if self.chance.random() < self.faults.lose_request:
-            raise StoreUnavailable("nobody there")
-        try:
-            answer, error = function(), None
-        except Exception as raised:
-            answer, error = None, raised
-        await worker.travel()
-        if self.chance.random() < self.faults.lose_answer:
-            raise StoreUnavailable("no answer")
-        if error is not None:
-            raise error
-        return answer
-
-
-class Worker:
-    """A process: an `Ownership` with the real scorer, and its consumer.
-
-    Attributes
-    ----------
-    dead
-        Whether it was killed, or has ended.
-    frozen
-        Whether it stands still at the moment.
-    evicted
-        Whether the group has given it up while it was frozen, and it does not know yet.
-    """
-
-    def __init__(self, world: World, number: int, *, rebuild: bool) -> None:
-        self.dead = self.frozen = self.evicted = False
-        self.number = number
-        self.tasks: set[asyncio.Task[Any]] = set()
-        self._world = world
-        self._thawed = asyncio.Event()
-        self._context_token = _current.set(self)
-        scorer = world.make_scorer(SimulatedPublisher(world, self))
-        self.ownership = Ownership(
-            world.store, scorer, topic="events", batch_max=_BATCH_MAX, cache_customers=4, rebuild=rebuild
-        )
-        self.ownership._token = world.chance.randbytes(16)  # the seed decides everything
-        world.adopt(self.ownership._executor, self)
-        self._log = SimulatedLog(world, self)
-        self.ownership.attach(self._log)
-        asyncio.create_task(self._log.fetch())  # noqa: RUF006  (`tasks` keeps it)
-        asyncio.create_task(self._commit())  # noqa: RUF006
-        asyncio.create_task(self._end())  # noqa: RUF006
-        _current.reset(self._context_token)
-
-    def __str__(self) -> str:
-        return f"worker {self.number}"
-
-    async def travel(self) -> None:
-        """Take the time of one way to a server or back; never arrive where the process is frozen or dead."""
-        chance, faults = self._world.chance, self._world.faults
-        await asyncio.sleep(
-            chance.uniform(0.1, 2.0) if chance.random() < faults.slow else chance.uniform(0, 0.003)
-        )
-        while self.frozen:
-            await self._thawed.wait()
-        if self.dead:
-            raise ProcessEnded
-
-    def freeze(self, seconds: float) -> None:
-        """Stand still."""
-        self.frozen = True
-        self._thawed.clear()
-        self._world.loop.call_later(seconds, self._thaw)
-        self._world.rebalance()
-
-    async def thawed(self) -> None:
-        """Wait until it goes on."""
-        while self.frozen:
-            await self._thawed.wait()
-
-    def assign(self, partitions: list[int]) -> None:
-        """Begin to own partitions."""
-        token = _current.set(self)
-        self._log.assigned()
-        self.ownership.assign(partitions)
-        _current.reset(token)
-
-    async def release(self) -> None:
-        """Give all partitions up, and commit."""
-        token = _current.set(self)
-        done = asyncio.create_task(self.ownership.release(_RELEASE))
-        _current.reset(token)
-        await asyncio.wait([done], timeout=_SESSION)
-        if not self.dead and not self.frozen:
-            self._world.broker.commits |= self.ownership.progress()
-
-    async def stop(self) -> None:
-        """End in order; another one takes its place."""
-        await self.release()
-        if not self.dead:
-            self.die()
-            self._world._replace()
-
-    def die(self) -> None:
-        """End at once."""
-        self.dead = True
-        self.frozen = False
-        self._thawed.set()
-        for task in list(self.tasks):
-            task.cancel()
-        self.ownership.close()
-
-    def _thaw(self) -> None:
-        self.frozen = False
-        self._thawed.set()
-        if self.evicted and not self.dead:
-            self._world.loop.call_later(self._world.chance.random(), self._notice)
-
-    def _notice(self) -> None:
-        """Learn from the coordinator that the group has gone on without it."""
-        self.evicted = False
-        if not self.dead:
-            self._world.rebalance()
-
-    async def _commit(self) -> None:
-        while True:
-            await asyncio.sleep(_COMMIT)
-            await self.travel()
-            self._world.broker.commits |= self.ownership.progress()
-
-    async def _end(self) -> None:
-        await self.ownership.refused.wait()
-        error = self.ownership.refusal
-        assert error is not None
-        self._world.loop.call_soon(self._world.refused, self, error)
-
-
-def _tagged(loop: Any, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
-    """Make a task that dies with the worker it belongs to."""
-    task: asyncio.Task[Any] = asyncio.Task(coroutine, loop=loop, **options)
-    worker = _current.get()
-    if worker is not None:
-        worker.tasks.add(task)
-        task.add_done_callback(worker.tasks.discard)
-    return task

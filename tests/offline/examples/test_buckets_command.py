@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -98,13 +97,16 @@ def test_what_is_no_address_is_refused_at_once(address: str, log: Path, tmp_path
 def test_a_stopped_build_leaves_nothing(number: signal.Signals, log: Path, tmp_path: Path) -> None:
     out = tmp_path / "examples"
     process = intent("examples", str(log), "-o", str(out), "--workers", "1", "--buckets", "5000")
-    deadline = time.monotonic() + 60
-    while not list(out.glob(".spill-*/piece-*.arrow")):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        os.sched_yield()
-    process.send_signal(number)
-    process.communicate(timeout=60)
+    try:
+        deadline = time.monotonic() + 120
+        while not list(out.glob(".spill-*/piece-*.arrow")):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(number)
+        process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 128 + number
     assert not out.exists()
 

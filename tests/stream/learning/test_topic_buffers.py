@@ -8,13 +8,16 @@ from collections.abc import Coroutine
 from typing import Any
 
 import pytest
+from aiokafka.errors import KafkaConnectionError
 
 from stream.exceptions import LogCut, OffsetOutsideLog, TopicRecreated
 from stream.kafka.batches import RecordBatch
 from stream.kafka.contract import Bounds
+from stream.learning import topic_buffers
 from stream.learning.learning import EXAMPLES, OUTCOMES, Source
 from stream.learning.log_marks import LogMarks
 from stream.learning.topic_buffers import TopicBuffers
+from stream.ownership.owner import IDLE_SECONDS, LOG_CHECK_SECONDS
 from tests.stream.records import record
 
 TOPICS = {EXAMPLES: "shop.examples", OUTCOMES: "shop.outcomes"}
@@ -28,8 +31,12 @@ class Log:
         self.seeks: list[tuple[int, int]] = []
         self.topic_id = b"id of the topic."
         self.epochs = {3: 50}
+        self.positions: dict[int, int] = {}
+        self.fails = False
 
     async def bounds(self, partition: int) -> Bounds:
+        if self.fails:
+            raise KafkaConnectionError
         return Bounds(5, 100, 2, self.topic_id)
 
     async def epoch_end(self, partition: int, epoch: int) -> int | None:
@@ -45,7 +52,7 @@ class Log:
         self.seeks.append((partition, offset))
 
     def position(self, partition: int) -> int | None:
-        return None
+        return self.positions.get(partition)
 
     def end(self, partition: int) -> int | None:
         return 100
@@ -189,6 +196,70 @@ def test_a_log_that_was_cut_while_it_is_read_is_noticed_by_the_new_leaders_epoch
         scene.offer(EXAMPLES, 60, 70, epoch=5)
         assert not await scene.next(assignment)
         assert isinstance(scene.buffers.refusal, LogCut)
+
+    play(scenario())
+
+
+class Clock:
+    """Stands for `time`, and goes on when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(topic_buffers, "time", made)
+    return made
+
+
+def test_what_was_fetched_but_never_came_is_read_again(clock: Clock) -> None:
+    async def scenario() -> None:
+        scene = Scene()
+        assignment = await scene.buffers.opened()
+        await scene.buffers.begin(BEGINNING)
+        scene.buffers.want(frozenset({(EXAMPLES, 0), (OUTCOMES, 1)}))
+        log = scene.logs[EXAMPLES]
+        log.positions = {0: 9}
+        seeks = list(log.seeks)
+        for looks in (IDLE_SECONDS, IDLE_SECONDS / 2):
+            clock.now += looks
+            assert await scene.next(assignment) == []
+            assert log.seeks == seeks, "it may be on its way"
+        scene.offer(EXAMPLES, 5, 7)
+        assert await scene.next(assignment) == [(EXAMPLES, 0, [5, 6])]
+        clock.now += IDLE_SECONDS
+        assert await scene.next(assignment) == [] and log.seeks == seeks
+        clock.now += IDLE_SECONDS
+        assert await scene.next(assignment) == []
+        assert log.seeks == [*seeks, (0, 7)]
+
+    play(scenario())
+
+
+def test_a_topic_made_again_under_a_running_learner_is_noticed(clock: Clock) -> None:
+    async def scenario() -> None:
+        scene = Scene()
+        assignment = await scene.buffers.opened()
+        await scene.buffers.begin(BEGINNING)
+        scene.logs[OUTCOMES].topic_id = b"another topic id"
+        scene.offer(EXAMPLES, 5, 7)
+        assert await scene.next(assignment), "not looked at yet"
+        scene.logs[EXAMPLES].fails = True
+        clock.now += LOG_CHECK_SECONDS
+        scene.offer(EXAMPLES, 7, 8)
+        assert await scene.next(assignment), "Kafka does not answer: that says nothing"
+        scene.logs[EXAMPLES].fails = False
+        clock.now += LOG_CHECK_SECONDS
+        scene.offer(EXAMPLES, 8, 9)
+        assert await scene.next(assignment) == []
+        assert isinstance(scene.buffers.refusal, TopicRecreated)
+        scene.offer(EXAMPLES, 9, 10)
+        assert await scene.next(assignment) == [] and not scene.buffers.has((EXAMPLES, 0))
 
     play(scenario())
 

@@ -523,3 +523,26 @@ def test_partitions_given_away_have_no_lag_and_no_watermark() -> None:
             )
 
     run(scenario)
+
+
+def test_the_log_is_woken_where_all_that_waited_had_been_read_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A fetch from before a seek may fill the backlog; nobody hands over more until there is room again."""
+    monkeypatch.setattr(owner, "IDLE_SECONDS", 60.0)
+
+    async def scenario() -> None:
+        log = FakeLog({0: [record(0, offset) for offset in range(20)]})
+        ownership = Worker(log, ScriptedStore()).ownership
+        ownership.assign([0])
+        await until(lambda: ownership.wants(0))
+        woken: list[bool] = []
+        monkeypatch.setattr(log, "wake", lambda: woken.append(ownership.wants(0)))
+        for stop in (7, 5):
+            ownership.offer(RecordBatch(0, log.records[0][:stop], 0, stop))
+        await until(lambda: woken == [True])
+        assert ownership.progress() == {0: 7}
+        await ownership.release()
+        ownership.close()
+
+    run(scenario)

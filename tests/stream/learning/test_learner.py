@@ -1,0 +1,103 @@
+"""The learner at its ends, without Kafka and Redis: what failed is not saved, and a lost lease is no crash."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from features.bundle import Bundle
+from features.exceptions import StoreUnavailable
+from stream import learner as learners
+from stream.kafka.producing import Unacknowledged
+from stream.learner import Learner
+from stream.learning.learning import Learning
+from stream.learning.snapshot_store import Lease, LeaseLost, SnapshotStore
+from stream.settings import Settings
+from tests.bundles import random_bundle
+
+LEASE = Lease(1, bytes(16))
+
+
+class Store:
+    """Admits at once, holds no snapshot, and remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.forgets: list[Exception | None] = []
+
+    def acquire(self, seconds: float) -> Lease:
+        return LEASE
+
+    def snapshot(self) -> None:
+        return None
+
+    def save(self, lease: Lease, saved: object, seconds: float) -> None:
+        self.told.append("save")
+
+    def forget(self, lease: Lease) -> None:
+        self.told.append("forget")
+        if error := self.forgets.pop(0):
+            raise error
+
+    def release(self, lease: Lease) -> None:
+        self.told.append("release")
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return random_bundle(Path(tmp_path_factory.mktemp("bundle")))
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+@pytest.fixture
+def learner(bundle: Bundle, store: Store) -> Learner:
+    return Learner(Settings(), bundle, cast("SnapshotStore", store), 2)
+
+
+@pytest.mark.parametrize(("beginning", "told"), [(False, ["save", "release"]), (True, ["release"])])
+def test_who_leaves_while_it_begins_again_saves_nothing_of_the_step_that_failed(
+    bundle: Bundle, store: Store, learner: Learner, beginning: bool, told: list[str]
+) -> None:
+    async def for_ever(*arguments: Any) -> None:
+        await asyncio.Event().wait()
+
+    async def scenario() -> None:
+        learner.learning = Learning.begin(bundle, learners.learning_settings(Settings()), 2)
+        if beginning:
+            learner._step = asyncio.get_running_loop().create_future()
+            learner._step.set_exception(Unacknowledged("a letter was not written"))
+            buffers: Any = SimpleNamespace(topics=(), begin=for_ever)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(learner._begin(buffers), 0.2)
+        await learner._leave(LEASE)
+
+    asyncio.run(scenario())
+    assert store.told == told
+
+
+@pytest.mark.parametrize("error", [LeaseLost("another learner"), StoreUnavailable("nobody there")])
+def test_starting_over_is_tried_again_where_it_failed(
+    store: Store, learner: Learner, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        stop = asyncio.Event()
+
+        async def session(self: Learner, lease: Lease, stop: asyncio.Event) -> None:
+            store.told.append("session")
+            if store.told.count("session") == 2:
+                stop.set()
+
+        monkeypatch.setattr(Learner, "_session", session)
+        await asyncio.wait_for(learner.run(stop, start_over=True), 10)
+
+    store.forgets = [error, None]
+    asyncio.run(scenario())
+    assert store.told == ["forget", "forget", "session", "session"]
