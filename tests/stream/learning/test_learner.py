@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -101,3 +102,23 @@ def test_starting_over_is_tried_again_where_it_failed(
     store.forgets = [error, None]
     asyncio.run(scenario())
     assert store.told == ["forget", "forget", "session", "session"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "seconds", "due"), [(True, 9.9, False), (True, 10.1, True), (False, 10.1, False)]
+)
+def test_a_save_is_due_when_workers_would_use_something_else_and_some_time_has_passed(
+    bundle: Bundle, learner: Learner, changed: bool, seconds: float, due: bool
+) -> None:
+    learning = Learning.begin(bundle, learners.learning_settings(Settings()), 2)
+    learner._saved_version = learning.online.version - changed
+    learner._saved_at = time.monotonic() - seconds
+    assert learner._settings.snapshot_interval.total_seconds() == 10
+    assert learner._due(learning) == due
+
+
+def test_what_was_read_without_learning_is_saved_now_and_then(bundle: Bundle, learner: Learner) -> None:
+    learning = Learning.begin(bundle, learners.learning_settings(Settings()), 2)
+    learner._saved_version = learning.online.version
+    learner._saved_at = time.monotonic() - 10.1 * learners._UNLEARNED_INTERVALS
+    assert learner._due(learning)
