@@ -11,7 +11,7 @@ import gzip
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -111,7 +111,9 @@ def test_worker_and_learner_go_on_where_the_earlier_version_stopped(restored: Fl
     assert worker.stop()[0] == 0
 
     states = stored_states(settings)
-    assert states == _folded(kept)
+    folded = _folded(kept)
+    assert states.keys() == folded.keys()
+    assert _migrated(states, folded) == list(folded.values())
     agreeing = _assert_same_but_carts(states, kept.states)
     assert len(agreeing) > len(kept.states) / 2
     for record in restored.records().values():  # the records were of version 1
@@ -192,12 +194,20 @@ def _folded(kept: Kept) -> dict[str, bytes]:
     """Return the states that the events of then make of the kept ones: migrated, and folded by today's rules."""
     before = _states_by_customer(kept.redis)
     manifest = json.loads((KEPT / "bundle" / MANIFEST).read_text())
-    columns = from_events([decode(_bytes(value)) for _, _, value, _ in kept.then], manifest["currency"])
+    values = [_bytes(value) for _, _, value, _ in kept.then]
+    columns = from_events(
+        [decode(value) for value in values if value], manifest["currency"]
+    )  # an empty one closes
     customers = sorted({*before, *columns.customers})
     states = state.from_bytes([before.get(customer) for customer in customers])
     slots = np.searchsorted(customers, columns.customers)
     fold(states, slots, columns, zone=zone(manifest["timezone"]), with_vectors=False)
     return dict(zip(customers, state.to_bytes(states), strict=True))
+
+
+def _migrated(stored: Mapping[str, bytes], customers: Iterable[str]) -> list[bytes]:
+    """Return states in today's layout; those without a later event lie in Redis as they were."""
+    return state.to_bytes(state.from_bytes([stored[customer] for customer in customers]))
 
 
 def _assert_same_but_carts(found: Mapping[str, bytes], kept: Mapping[str, str]) -> set[str]:
