@@ -48,7 +48,7 @@ def exact_probability(
     --------
     >>> from offline.simulator.shop import ShopParameters
     >>> from offline.simulator.simulation import simulate
-    >>> log = simulate(ShopParameters.default(), customers=1000, days=2, seed=7)
+    >>> log = simulate(ShopParameters.default(), customers=50, days=2, seed=7)
     >>> probability = exact_probability(log, horizon_ms=1_800_000)
     >>> bool(0 < probability.min() < probability.max() < 1)
     True

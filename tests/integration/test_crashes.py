@@ -154,11 +154,10 @@ def logs(stage: Stage) -> str:
 @pytest.mark.parametrize(
     "scenes",
     [
-        ["start", "kill", "start", "kill", "start", "kill", "start"],
-        ["join", "join", "leave", "join", "kill", "join", "leave"],
-        ["join", "join", "freeze", "thaw"],
-        ["join", "redis falls back", "redis falls back", "join", "redis falls back", "leave"],
-        ["join", "join", "redis falls back", "kill", "redis falls back", "start"],
+        # One of each kind: tests/simulation tries the orders.
+        ["start", "kill", "start", "kill", "start"],
+        ["join", "join", "freeze", "thaw", "leave"],
+        ["join", "redis falls back", "redis falls back", "join", "kill", "redis falls back", "start"],
     ],
     ids=", ".join,
 )

@@ -351,7 +351,9 @@ def test_segments_of_insight_are_those_before_the_test(tmp_path: Path) -> None:
 
 
 def test_online_shoppers_are_explained_without_page_values(tmp_path: Path) -> None:
-    section = gain_insight(Workspace(data_set("online_shoppers_intention.csv"), tmp_path))
+    section = gain_insight(
+        Workspace(data_set("online_shoppers_intention.csv"), tmp_path, LabOptions(quick=True))
+    )
     assert "PageValues" not in set(section.figures["drivers"]["column"])
     assert section.figures["metrics"]["auc"] > 0.75
     assert section.figures["with_leaks"]["auc"] > 0.92
