@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from features.exceptions import IntentError
 from features.partition import partitions_of
-from features.state import STATE
+from features.state import STATE, STATE_VERSION
 from features.store.customer_store import NO_WATERMARK, PartitionRecord
 from features.store.redis_store import RedisStore
 from stream.cli import create_app
@@ -39,7 +39,7 @@ def test_the_state_in_redis_is_shown(settings: Settings, tmp_path: Path) -> None
     partition = int(partitions_of([b"ada"], settings.partitions)[0])
     store, record = owned(settings, partition, 5)
     states = np.zeros(1, STATE)
-    states["version"], states["events"], states["spend"], states["sessions"] = 1, 4, 12.5, 1
+    states["version"], states["events"], states["spend"], states["sessions"] = STATE_VERSION, 4, 12.5, 1
     states["first_time"] = states["last_time"] = states["session_start"] = 1_772_366_400_000
     store.save(partition, record, record, ["ada"], states)
     store.close()
