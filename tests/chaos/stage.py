@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Final, Self
 
 import redis
+from pydantic import SecretStr
 
 from stream.kafka.topics import create_topics
 from stream.services.process import LOCALHOST, free_port
@@ -85,7 +86,7 @@ class Stage:
 
     def direct(self, **changes: str) -> Settings:
         """Return settings that go to Redis without the proxy."""
-        return self.settings.model_copy(update={"redis": self.redis.url, **changes})
+        return self.settings.model_copy(update={"redis": SecretStr(self.redis.url), **changes})
 
     def save_file(self) -> None:
         """Have Redis write the file from which it will start again."""
