@@ -47,7 +47,7 @@ class StoreConflict(StoreError):
     Attributes
     ----------
     found
-        The record that is stored now, ``None`` where there is none.
+        The record that is stored now, ``None`` if there is none.
     """
 
     def __init__(self, message: str, found: object = None) -> None:

@@ -236,7 +236,7 @@ class CustomerStore(Protocol):
         ...
 
     def peek(self, partition: int, customer: str) -> States | None:
-        """Return one customer's state as an array of one, ``None`` where there is none."""
+        """Return one customer's state as an array of one, ``None`` if there is none."""
         ...
 
 

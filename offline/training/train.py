@@ -98,7 +98,7 @@ class Material(NamedTuple):
     data
         Which log they are from.
     exact
-        Returns the exact probability of some of them, None where there is none.
+        Returns the exact probability of some of them, None if there is none.
     sampled
         What part of the customers they are, in words; None for all.
     """
@@ -275,7 +275,7 @@ def latest_vectors(examples: Examples, split: Split) -> Vectors:
 
 
 def exact_of(log: pa.Table, context: Context, rows: NDArray[np.int64]) -> NDArray[np.float64] | None:
-    """Return the exact probability of the given rows of a simulated log, None where there is none."""
+    """Return the exact probability of the given rows of a simulated log, None if there is none."""
     if b"intent.simulator" not in (log.schema.metadata or {}) or context.label_start != "0":
         return None
     if pc.any(pc.equal(log["type"], ERASED)).as_py():  # the filter needs what erased customers did

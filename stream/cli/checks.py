@@ -43,7 +43,7 @@ def existing_file_or_stdin(path: Path) -> Path:
 
 
 def existing_log(path: Path | None) -> Path | None:
-    """Check that there is a file, and say how to make a log where there is none."""
+    """Check that there is a file, and say how to make a log if there is none."""
     if path is not None and not path.exists():
         raise typer.BadParameter(
             f"{path} does not exist: make a log with `intent convert` or `intent simulate`"

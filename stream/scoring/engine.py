@@ -90,7 +90,7 @@ class Engine:
         slots
             For each event the position of its customer.
         advisor
-            What was learned online; the network decides alone where there is none.
+            What was learned online; the network decides alone if there is none.
         """
         folded = fold(states, slots, columns, zone=zone(self.bundle.manifest.timezone), ttl_ms=self.ttl_ms)
         rows = np.flatnonzero(folded.status == FoldStatus.FOLDED)

@@ -184,12 +184,13 @@ class Scorer:
     def _outputs(self, batch: Batch, scores: list[tuple[str, bytes]], scored: Scored) -> list[Output]:
         """Return what is to be written for each partition batch: nothing for a silent one."""
         published = batch.status == RecordStatus.ERASE
+        erased = published.nonzero()[0]
         published[batch.rows[scored.rows]] = True
         records = with_tombstones(
             scores, batch.columns, scored, batch.status[batch.rows] == RecordStatus.ERASE
         )
-        letters, erasures = self._letters(batch), self._erasures(batch)
-        erased = (batch.status == RecordStatus.ERASE).nonzero()[0]
+        letters = self._letters(batch)
+        erasures = [Erasure(batch.records[at].key or b"", int(batch.arrival[at])) for at in erased.tolist()]
         rejected = np.array([rejection.index for rejection in batch.rejections], np.intp)
         if self.recorder is None:
             learner = [LearnerRecords()] * len(batch.parts)
@@ -220,11 +221,6 @@ class Scorer:
             )
             for at, rejection in ((rejection.index, rejection) for rejection in batch.rejections)
         ]
-
-    def _erasures(self, batch: Batch) -> list[Erasure]:
-        """Return what keeps the dead letters of erased customers from being shown or sent again."""
-        rows = (batch.status == RecordStatus.ERASE).nonzero()[0].tolist()
-        return [Erasure(batch.records[at].key or b"", int(batch.arrival[at])) for at in rows]
 
 
 def _items(loaded: Sequence[Loaded], erased: Sequence[int]) -> list[bytes | None]:

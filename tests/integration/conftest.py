@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from stream.kafka.topics import create_topics
 from stream.settings import Settings
+from tests.bundles import save_bundle
 from tests.conftest import CHOICES
 from tests.integration.servers import Services, choose, running
+from tests.integration.workers import Fleet
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -55,3 +58,11 @@ def topics(settings: Settings) -> Settings:
     """`settings`, and their topics exist."""
     create_topics(settings)
     return settings
+
+
+@pytest.fixture
+def fleet(topics: Settings, tmp_path: Path) -> Iterator[Fleet]:
+    """Nothing yet: tests start the workers that they need, with the random bundle."""
+    save_bundle(topics.bundle)
+    with Fleet(topics, tmp_path) as fleet:
+        yield fleet

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
-import pytest
 from aiokafka import AIOKafkaProducer
 from kafka import KafkaProducer
 
@@ -17,7 +14,6 @@ from features.refusals import NO_EVENTS, Reason
 from stream.logs.letters import read_letters
 from stream.messages.dead_letter import LETTER_BYTES, Cut, DeadLetter
 from stream.settings import Settings
-from tests.bundles import save_bundle
 from tests.integration.outcome import Record, read_topic, scores_by_event
 from tests.integration.workers import Fleet
 from tests.malformed import KEY, MALFORMED, NOW, Malformed, good
@@ -39,13 +35,6 @@ class Sent(NamedTuple):
     case: Bad
     partition: int
     offset: int
-
-
-@pytest.fixture
-def fleet(topics: Settings, tmp_path: Path) -> Iterator[Fleet]:
-    save_bundle(topics.bundle)
-    with Fleet(topics, tmp_path) as fleet:
-        yield fleet
 
 
 class Shop:

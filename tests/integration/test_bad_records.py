@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 from typer.testing import CliRunner
@@ -23,7 +22,6 @@ from stream.logs.resend import resend
 from stream.messages.dead_letter import LETTER_BYTES, Cut, DeadLetter
 from stream.scoring.score_log import score_log
 from stream.settings import Settings
-from tests.bundles import save_bundle
 from tests.integration.outcome import assert_same_states, engine_for, read_topic, scores_by_event
 from tests.integration.topics import environment, held
 from tests.integration.workers import Fleet
@@ -31,13 +29,6 @@ from tests.malformed import KEY, LENIENT, good
 
 #: A day, epoch ms, at which a live event may be dated: the broker's clock is the wall clock.
 YEAR_3018 = 33_077_930_400_000
-
-
-@pytest.fixture
-def fleet(topics: Settings, tmp_path: Path) -> Iterator[Fleet]:
-    save_bundle(topics.bundle)
-    with Fleet(topics, tmp_path) as fleet:
-        yield fleet
 
 
 class RawName(str):

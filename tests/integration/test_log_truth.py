@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,13 +34,6 @@ from tests.integration.shop_logs import simulated
 from tests.integration.test_worker_refusals import forget, recreate, refusal, run_once
 from tests.integration.topics import held
 from tests.integration.workers import Fleet, environment
-
-
-@pytest.fixture
-def fleet(topics: Settings, tmp_path: Path) -> Iterator[Fleet]:
-    save_bundle(topics.bundle)
-    with Fleet(topics, tmp_path) as fleet:
-        yield fleet
 
 
 def published(settings: Settings) -> int:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pytest
 from kafka import KafkaProducer
 
 from features.log import read_log
@@ -41,13 +39,6 @@ class Streamed(NamedTuple):
     records: list[Record]  # of the scored topic
     scores: dict[str, list[dict[str, Any]]]
     metrics: dict[str, float]
-
-
-@pytest.fixture
-def fleet(topics: Settings, tmp_path: Path) -> Iterator[Fleet]:
-    save_bundle(topics.bundle)
-    with Fleet(topics, tmp_path) as fleet:
-        yield fleet
 
 
 def stream(fleet: Fleet, log: pa.Table, settings: Settings | None = None) -> Streamed:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 from kafka import KafkaProducer
 from pydantic import SecretStr
 
@@ -31,13 +29,6 @@ from tests.integration.shop_logs import simulated
 from tests.integration.workers import Fleet, until
 
 NOW = 1_709_510_400_000  # 2024-03-04 00:00 UTC
-
-
-@pytest.fixture
-def fleet(topics: Settings, tmp_path: Path) -> Iterator[Fleet]:
-    save_bundle(topics.bundle)
-    with Fleet(topics, tmp_path) as fleet:
-        yield fleet
 
 
 def emit(settings: Settings, *events: Event) -> None:

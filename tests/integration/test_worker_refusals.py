@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +30,6 @@ from tests.integration.outcome import (
 )
 from tests.integration.shop_logs import simulated
 from tests.integration.workers import Fleet, Worker, until
-
-
-@pytest.fixture
-def fleet(topics: Settings, tmp_path: Path) -> Iterator[Fleet]:
-    save_bundle(topics.bundle)
-    with Fleet(topics, tmp_path) as fleet:
-        yield fleet
 
 
 def refusal(worker: Worker) -> str:
