@@ -22,6 +22,7 @@ from aiokafka.errors import KafkaError
 
 from features.bundle import Bundle
 from features.exceptions import StoreError
+from stream.exceptions import BrokerUnavailable
 from stream.health import health_app, serve_health
 from stream.kafka.batches import RecordBatch
 from stream.kafka.broker import check_topics
@@ -48,6 +49,9 @@ _RENEW_SECONDS: Final = 2.0
 
 # How often a learner that stands by looks.
 _STAND_BY_SECONDS: Final = 0.5
+
+# How often a learner that was admitted while Kafka is away tries again.
+_OUTAGE_SECONDS: Final = 2.0
 
 # Where nothing is learned (all examples are another bundle's, say) only the cursors move on. They are saved too, but
 # after so many intervals: a restart must never ask for records that have expired.
@@ -132,18 +136,26 @@ class Learner:
         start_over
             Forget what has been learned, and read both topics from their beginnings.
         """
+        outage = False
         while not stop.is_set():
             lease = await self._admitted(stop)
             if lease is None:
                 return
-            logger.info("admitted as the learner, epoch %s", lease.epoch)
+            logger.log(
+                logging.DEBUG if outage else logging.INFO, "admitted as the learner, epoch %s", lease.epoch
+            )
             try:
                 if start_over and not await self._forget(lease):
                     continue
                 start_over = False
                 await self._session(lease, stop)
+                outage = False
             except LeaseLost as loss:
                 logger.warning("lost the lease: %s; standing by", loss)
+            except BrokerUnavailable as error:  # it answered at the start: an outage, which is waited out
+                logger.log(logging.DEBUG if outage else logging.WARNING, "%s; trying again", error)
+                outage = True
+                await _pause(stop, _OUTAGE_SECONDS)
             finally:
                 self._trouble, self.learning, self.buffers = _BETWEEN, None, None
 
@@ -162,8 +174,7 @@ class Learner:
                 if lease is not None:
                     return lease
                 self._trouble = ""  # standing by is what it has to do
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), _STAND_BY_SECONDS)
+            await _pause(stop, _STAND_BY_SECONDS)
         return None
 
     async def _forget(self, lease: Lease) -> bool:
@@ -200,7 +211,7 @@ class Learner:
             try:
                 done, _ = await asyncio.wait({work, stopped, serving}, return_when=asyncio.FIRST_COMPLETED)
                 for error in (task.exception() for task in done):
-                    if error is not None and not isinstance(error, LeaseLost):
+                    if error is not None and not isinstance(error, LeaseLost | BrokerUnavailable):
                         ending.begin(error)
             finally:
                 stopped.cancel()
@@ -424,3 +435,8 @@ async def _start(settings: Settings, bundle: Bundle, stack: AsyncExitStack) -> L
     )
     logger.info("bundle %s; health and metrics on port %s", bundle.manifest.version, port)
     return learner
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), seconds)

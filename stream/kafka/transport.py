@@ -24,13 +24,14 @@ import logging
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, Final
 
+from aiokafka.errors import KafkaConnectionError
 from faust import Schema
 from faust.app import App, BootStrategy
 from faust.transport.drivers.aiokafka import Consumer, Transport
 from faust.types import TP, ConsumerMessage
 
 from features.exceptions import IntentError
-from stream.exceptions import BrokerError
+from stream.exceptions import BrokerError, BrokerUnavailable
 from stream.kafka.batches import RecordBatch
 from stream.kafka.broker import partition_counts
 from stream.kafka.contract import RELEASE_SECONDS, Owning
@@ -244,6 +245,8 @@ async def serve(app: BatchedApp, stop: asyncio.Event) -> None:
 
     Raises
     ------
+    BrokerUnavailable
+        No broker answers at the start.
     IntentError
         The worker cannot go on: a refusal of its ownership, or of Kafka.
     """
@@ -277,7 +280,11 @@ def _failure(app: BatchedApp) -> IntentError | None:
             return owner.refusal
     if app.crash_reason is None:
         return None
-    failure = BrokerError(f"the worker's Kafka client failed: {app.crash_reason!r}; start it again")
+    failure = (
+        BrokerUnavailable.at(app.brokers)
+        if isinstance(app.crash_reason, KafkaConnectionError)
+        else BrokerError(f"the worker's Kafka client failed: {app.crash_reason!r}; start it again")
+    )
     failure.__cause__ = app.crash_reason
     return failure
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Coroutine
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from stream.services.process import LOCALHOST, free_port
 
@@ -44,16 +45,19 @@ class Proxy:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        asyncio.run_coroutine_threadsafe(
-            asyncio.start_server(self._accept, LOCALHOST, self.port), self._loop
-        ).result()
+        self._run(asyncio.start_server(self._accept, LOCALHOST, self.port))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._run(_end_tasks())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+        self._loop.close()
+
+    def _run(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     def switch(self, mode: str) -> None:
         """Treat connections in another way from now on."""
@@ -80,15 +84,15 @@ class Proxy:
             return
         both = {writer, server_writer}
         self._writers |= both
+        pumps = [
+            asyncio.create_task(self._pump(reader, server_writer)),
+            asyncio.create_task(self._pump(server_reader, writer)),
+        ]
         try:
-            await asyncio.wait(
-                [
-                    asyncio.create_task(self._pump(reader, server_writer)),
-                    asyncio.create_task(self._pump(server_reader, writer)),
-                ],
-                return_when=asyncio.FIRST_COMPLETED,
-            )
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            for pump in pumps:
+                pump.cancel()
             self._writers -= both
             for one in both:
                 one.transport.abort()
@@ -103,3 +107,11 @@ class Proxy:
                 await writer.drain()
         except OSError:  # one side is gone: the other one follows
             return
+
+
+async def _end_tasks() -> None:
+    """Cancel all tasks of this loop but this one, and wait for their ends."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)

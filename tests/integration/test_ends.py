@@ -183,3 +183,19 @@ def limit(settings: Settings, size: str) -> None:
         [ConfigResource(ConfigResourceType.TOPIC, settings.scores_topic, {"max.message.bytes": size})]
     )
     admin.close()
+
+
+def test_a_learner_that_takes_over_while_kafka_is_away_waits_for_it(
+    own: tuple[EmbeddedServices, Settings], tmp_path: Path
+) -> None:
+    servers, settings = own
+    with Fleet(settings, tmp_path) as fleet:
+        first, second = fleet.ready(command="learner"), fleet.ready(command="learner")
+        servers.kafka_server.kill()
+        first.kill()
+        until(lambda: second.check() and "; trying again" in second.tail(), "it has taken over, and waits")
+        assert second.status("/readyz") == 503
+        servers.kafka_server.start()
+        until(lambda: second.check() and second.metrics()["intent_learner_leading"], "it leads")
+        second.wait_ready()
+        assert sum("; trying again" in line for line in second.lines()) == 1
