@@ -61,7 +61,7 @@ def _snappy_block(data: memoryview, out: memoryview) -> int:
 
 
 def _snappy(data: memoryview, out: memoryview) -> int:
-    if len(data) <= _XERIAL_HEADER or data[: len(_XERIAL)] != _XERIAL:
+    if len(data) <= _XERIAL_HEADER or bytes(data[: len(_XERIAL)]) != _XERIAL:
         return _snappy_block(data, out)
     at, block = 0, _XERIAL_HEADER
     while block < len(data):
