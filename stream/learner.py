@@ -114,6 +114,8 @@ class Learner:
         self._vigilance = Vigilance(bundle.manifest.horizon_seconds + settings.lateness.total_seconds())
         self._saved_at = 0.0
         self._saved_version = 0
+        self._names: tuple[str, ...] = ()  # of what workers use, as it was saved last or may have been
+        self._set_back = False
         self._step: asyncio.Future[None] | None = None
 
     @property
@@ -266,6 +268,7 @@ class Learner:
         self.learning = None  # its last step may have failed half-way: whoever leaves now must not save it
         learning = await self._call(self._load)
         self._step = None
+        self._names, self._set_back = (await self._call(self._store.version),), False
         sources: list[Source] = [
             (topic, number) for topic in buffers.topics for number in range(self._partitions)
         ]
@@ -293,7 +296,7 @@ class Learner:
                 await asyncio.shield(self._step)
                 buffers.want(await self._call(learning.wanted))
             self._vigilance.look(learning.status, buffers)
-            if unsaved and self._due(learning):
+            if (unsaved or self._set_back) and self._due(learning):
                 unsaved = not await self._save(lease, learning)
             if came and buffers.at_end(came):
                 await asyncio.sleep(_PACE_SECONDS)
@@ -322,7 +325,7 @@ class Learner:
     def _due(self, learning: Learning) -> bool:
         """Whether to save what is not saved: what workers use has changed, or nothing was learned for long."""
         interval = self._settings.snapshot_interval.total_seconds()
-        changed = learning.online.version != self._saved_version
+        changed = self._set_back or learning.online.version != self._saved_version
         return time.monotonic() - self._saved_at >= interval * (1 if changed else _UNLEARNED_INTERVALS)
 
     async def _publish(self, producer: BoundedProducer, alerts: Sequence[Alert]) -> None:
@@ -345,6 +348,7 @@ class Learner:
         saved, version = await self._call(learning.saved), learning.online.version
         self.report = decode_report(saved.quality)
         self._saved_at = time.monotonic()
+        self._names = (*self._names[-1:], saved.version)
         try:
             await self._call(self._store.save, lease, saved, LEASE_SECONDS)
         except StoreError as error:
@@ -352,6 +356,7 @@ class Learner:
             self._vigilance.unsaved = f"the snapshot was not saved: {error}"
             return False
         self._saved_version = version
+        self._names, self._set_back = (saved.version,), False
         self._vigilance.unsaved = ""
         if self.buffers is not None:
             for topic, buffer in self.buffers.topics.items():
@@ -363,12 +368,23 @@ class Learner:
             await asyncio.sleep(_RENEW_SECONDS)
             try:
                 await asyncio.to_thread(self._store.renew, lease, LEASE_SECONDS)
+                await self._look_back()
             except StoreError as error:
                 logger.warning("renewing the lease: %s", error)
                 self._vigilance.unsaved = f"the lease was not renewed: {error}"
             else:
                 if self._vigilance.unsaved.startswith("the lease"):
                     self._vigilance.unsaved = ""
+
+    async def _look_back(self) -> None:
+        """Have it saved again where Redis has lost the last save: what is learned next may be long in coming."""
+        if self.learning is None or self._set_back:
+            return
+        names = self._names
+        found = await asyncio.to_thread(self._store.version)
+        if names == self._names and found not in names:  # no save has begun or ended in between
+            logger.warning("Redis was set back behind the last snapshot: it is saved again")
+            self._set_back = True
 
     async def _first(self, work: Any, renewed: asyncio.Task[None]) -> Any:
         """Await ``work``, unless the lease is lost before."""

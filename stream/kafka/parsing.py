@@ -6,11 +6,15 @@ batch that it cannot parse is parsed again, record by record:
 - a record whose header names are not UTF-8 keeps its key, value and headers; the names are escaped (see
   `stream.kafka.unreadable.escaped_name`);
 - a record that cannot be parsed at all has no key, and its bytes as they stand in the batch as its value;
-- a batch that cannot be decompressed is one such record, and so is what is left of a batch whose framing is broken.
+- a batch that cannot be decompressed, or only to more than a worker takes, is one such record, and so is what is left
+  of a batch whose framing is broken.
 
 Each of them carries a header first that says why (`stream.kafka.unreadable`); who reads events refuses it, as a dead
 letter. A batch whose checksum (CRC) is wrong is another thing: the disk or the network has changed it, and nothing in
 it can be trusted. What was fetched before it is handed over, and then it is an error that names its offsets.
+
+What one fetch expands to is bounded, too: it ends behind the batch with which it has reached `BATCH_BYTES`, and the
+next one goes on from there. Batches of the formats before Kafka 0.11 are left to aiokafka: Kafka 4 writes none.
 """
 
 from __future__ import annotations
@@ -20,7 +24,6 @@ from collections.abc import Callable, Iterator
 from operator import attrgetter
 from typing import Any, Final
 
-import aiokafka.codec as codecs
 import aiokafka.consumer.fetcher
 from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
 from aiokafka.record.default_records import DefaultRecord, DefaultRecordBatch
@@ -28,6 +31,7 @@ from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import decode_varint_py as decode_varint
 
 from features.refusals import Reason
+from stream.kafka.decompressing import BATCH_BYTES, CODECS, TooLarge, decompress
 from stream.kafka.unreadable import Unreadable, escaped_name
 
 # Before a batch: its base offset (8 bytes) and the length of what follows (4).
@@ -37,13 +41,13 @@ _BATCH_HEADER: Final = 61
 
 _offset = attrgetter("offset")
 
-_CODECS: Final[dict[int, Callable[[bytes], Any]]] = {
-    DefaultRecordBatch.CODEC_NONE: bytes,
-    DefaultRecordBatch.CODEC_GZIP: codecs.gzip_decode,
-    DefaultRecordBatch.CODEC_SNAPPY: codecs.snappy_decode,
-    DefaultRecordBatch.CODEC_LZ4: codecs.lz4_decode,
-    DefaultRecordBatch.CODEC_ZSTD: codecs.zstd_decode,
-}
+# In that header: the lower byte of the attributes, which holds the codec, and the number of records.
+_ATTRIBUTES: Final = 22
+_COUNT: Final = struct.Struct(">57xi")
+
+# Records of a batch, decompressed. What holds more of them within `BATCH_BYTES` gives each less room than the required
+# fields of an event take; as Python objects they would take a gigabyte.
+BATCH_RECORDS: Final = BATCH_BYTES >> 6
 
 
 class LenientRecords:
@@ -60,6 +64,7 @@ class LenientRecords:
         self._inner = MemoryRecords(raw)
         self._at = 0
         self._first = True
+        self._expanded = 0  # bytes that the batches handed over were decompressed to
         self._next: Any = None
         self._look()
 
@@ -68,8 +73,11 @@ class LenientRecords:
         return len(self.raw)
 
     def has_next(self) -> bool:
-        """Whether there is a batch that can be handed over; one that is corrupt ends the fetch before it."""
-        return self._next is not None
+        """Whether there is a batch that can be handed over.
+
+        One that is corrupt ends the fetch before it, and so does having reached the bound of what is decompressed.
+        """
+        return self._next is not None and self._expanded < BATCH_BYTES
 
     def next_batch(self) -> Any:
         """Return the next batch.
@@ -95,7 +103,9 @@ class LenientRecords:
         batch = self._inner.next_batch()
         if batch.validate_crc():
             plain = not isinstance(batch, DefaultRecordBatch) or batch.is_control_batch
-            self._next = batch if plain else _LenientBatch(batch, memoryview(self.raw)[start : self._at])
+            self._next = (
+                batch if plain else _LenientBatch(batch, memoryview(self.raw)[start : self._at], self._count)
+            )
         elif self._first:
             self._next = CorruptRecordException(
                 f"the batch at offsets {batch.base_offset} to {batch.next_offset - 1} fails its checksum (CRC)"
@@ -103,15 +113,19 @@ class LenientRecords:
                 else "a batch of an old format fails its checksum (CRC)"
             )
 
+    def _count(self, expanded: int) -> None:
+        self._expanded += expanded
+
 
 class _LenientBatch:
     """A batch with an intact checksum, as aiokafka's `PartitionRecords` uses it."""
 
     is_control_batch = False
 
-    def __init__(self, batch: Any, raw: memoryview) -> None:
+    def __init__(self, batch: Any, raw: memoryview, count: Callable[[int], None]) -> None:
         self._batch = batch
         self._raw = raw
+        self._count = count  # is called with the bytes that the batch has been decompressed to
         self.base_offset = batch.base_offset
         self.next_offset = batch.next_offset
         self.producer_id = batch.producer_id
@@ -122,17 +136,37 @@ class _LenientBatch:
         return True
 
     def __iter__(self) -> Iterator[Any]:
+        batch, raw = self._batch, self._raw
+        if batch.compression_type in CODECS:
+            try:
+                raw = self._expanded()
+            except Exception as error:  # of a codec: whatever the bytes are, they are one record's fault
+                return iter([_undecompressed(batch, bytes(raw[_BATCH_HEADER:]), error)])
+            batch = DefaultRecordBatch(raw)
         try:
-            records = list(self._batch)
+            records = list(batch)
             if not self._in_order(list(map(_offset, records))):
                 raise CorruptRecordException("its records' offsets are out of order")  # noqa: TRY301
             return iter(records)
         except UnsupportedCodecError:
             raise
-        except (
-            Exception
-        ) as error:  # of the parser, of a codec: whatever the bytes are, they are one record's fault
-            return iter(_parse(self._batch, self._raw, error))
+        except Exception:  # of the parser: as above
+            return iter(_parse(batch, bytes(raw[_BATCH_HEADER:])))
+
+    def _expanded(self) -> memoryview:
+        """Return the batch as it would be without compression."""
+        header = bytearray(self._raw[:_BATCH_HEADER])
+        header[_ATTRIBUTES] &= ~DefaultRecordBatch.CODEC_MASK
+        (count,) = _COUNT.unpack_from(header)
+        if count > BATCH_RECORDS:
+            raise TooLarge(f"{count} records, more than {BATCH_RECORDS}")
+        try:
+            expanded = decompress(self._batch.compression_type, self._raw[_BATCH_HEADER:], bytes(header))
+        except TooLarge:
+            self._count(BATCH_BYTES)  # which it has cost
+            raise
+        self._count(len(expanded))
+        return expanded
 
     def _in_order(self, offsets: list[int]) -> bool:
         """Whether no record would be taken for one that has been read: of plain batches, the broker does not check."""
@@ -142,15 +176,16 @@ class _LenientBatch:
         )
 
 
-def _parse(batch: Any, raw: memoryview, error: Exception) -> list[Any]:
-    """Return the records of a batch that failed with ``error``, each parsed by itself."""
-    data = bytes(raw[_BATCH_HEADER:])
-    try:
-        body = bytes(_CODECS[batch.compression_type](data))
-    except Exception:
-        offsets = f"{batch.base_offset} to {batch.next_offset - 1}"
-        detail = f"the batch at offsets {offsets} cannot be decompressed ({error!r}); its bytes are the value"
-        return [_unreadable(batch, batch.base_offset, data, Unreadable(Reason.UNREADABLE, detail))]
+def _undecompressed(batch: Any, data: bytes, error: Exception) -> Any:
+    """Return the one record that a batch is which cannot be decompressed."""
+    offsets = f"{batch.base_offset} to {batch.next_offset - 1}"
+    why = str(error) if isinstance(error, TooLarge) else repr(error)
+    detail = f"the batch at offsets {offsets} cannot be decompressed ({why}); its bytes are the value"
+    return _unreadable(batch, batch.base_offset, data, Unreadable(Reason.UNREADABLE, detail))
+
+
+def _parse(batch: Any, body: bytes) -> list[Any]:
+    """Return the records of a batch that cannot be parsed as a whole, each parsed by itself."""
     records: list[Any] = []
     expected, at = batch.base_offset, 0
     while at < len(body) and expected < batch.next_offset:

@@ -111,6 +111,20 @@ def test_an_emptied_cart_leaves_the_bytes_of_a_state_that_never_had_one() -> Non
         assert not states[name].any(), name
 
 
+def test_a_removal_between_a_purchase_and_its_arrival_may_take_what_counts_as_bought() -> None:
+    bought, purchase = added(1, 0, "a", 10.0), event(4, MINUTE, "purchase", value=10.0)
+    later = [added(2, 2 * MINUTE, None, 6.0), removed(3, 3 * MINUTE, "a")]
+    assert cart([bought, purchase, *later]) == (0.0, 0.0), "the line without an item stands in for it"
+    assert cart([bought, *later, purchase]) == (6.0, 1.0), "the line of the item was still there"
+
+
+def test_what_is_added_in_the_millisecond_of_a_purchase_counts_as_bought() -> None:
+    purchase = event(2, MINUTE, "purchase")
+    for time, left in ((MINUTE - 1, 0.0), (MINUTE, 0.0), (MINUTE + 1, 10.0)):
+        assert cart([added(1, time, "a", 10.0), purchase])[0] == left
+    assert cart([purchase, added(1, MINUTE, "a", 10.0)])[0] == 10.0, "in order, it was added after it"
+
+
 _STEPS = st.lists(
     st.tuples(
         st.sampled_from(["add", "add", "remove", "buy", "view"]),

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 from typer.testing import CliRunner
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 from features.log import read_log
 from features.partition import partitions_of
 from stream.cli import create_app
+from stream.kafka.decompressing import BATCH_BYTES
 from stream.kafka.unreadable import name_bytes
 from stream.logs.archive import archive
 from stream.logs.letters import read_letters
@@ -48,13 +50,13 @@ class RawName(str):
 class Shop:
     """A producer that sends whatever it is given, each call's records as one batch."""
 
-    def __init__(self, settings: Settings, compression: str | None = None) -> None:
+    def __init__(self, settings: Settings, compression: str | None = None, limit: int = 16 << 20) -> None:
         self._topic = settings.events_topic
         self._home = int(partitions_of([KEY], settings.partitions)[0])
         self._producer = KafkaProducer(
             bootstrap_servers=settings.kafka,
             compression_type=compression,
-            max_request_size=16 << 20,
+            max_request_size=limit,
             batch_size=1 << 20,
             linger_ms=500,
         )
@@ -75,6 +77,12 @@ class Shop:
         ]
         self._producer.flush()
         return [future.get(timeout=30).offset for future in sent]
+
+
+def peak_memory(pid: int) -> int:
+    """Return the most memory that a process has had so far, bytes."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) << 10
 
 
 def letters_of(settings: Settings) -> list[DeadLetter]:
@@ -213,3 +221,25 @@ def test_a_topic_with_the_producers_time_is_refused_at_start(fleet: Fleet) -> No
     assert worker.wait() == 1
     assert "message.timestamp.type=CreateTime" in worker.tail()
     assert "kafka-configs.sh" in worker.tail()
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="reads a process's peak of memory from /proc"
+)
+def test_a_batch_that_expands_to_128_megabytes_is_a_letter_and_takes_no_memory(fleet: Fleet) -> None:
+    settings = fleet.settings
+    worker = fleet.ready()
+    with Shop(settings, "gzip", limit=512 << 20) as shop:
+        shop.send((good(0), ()))
+        fleet.finish(worker)
+        before = peak_memory(worker.process.pid)
+        assert shop.send((bytes(128 << 20), ())) == [1]
+        assert shop.send((good(1), ()), (good(2), ())) == [2, 3]
+    fleet.finish(worker)
+    assert scored(settings) == ["good-0", "good-1", "good-2"]
+    [letter] = letters_of(settings)
+    assert (letter.reason, letter.offset) == ("unreadable", 1)
+    assert f"offsets 1 to 1 cannot be decompressed (it holds more than {BATCH_BYTES} bytes" in letter.detail
+    assert worker.metrics()['intent_dead_letters_total{reason="unreadable"}'] == 1
+    assert peak_memory(worker.process.pid) - before < 100 << 20
+    assert worker.status("/readyz") == 200

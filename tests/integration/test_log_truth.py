@@ -30,8 +30,8 @@ from tests.integration.outcome import (
     scores_by_event,
     stored_states,
 )
+from tests.integration.refusals import forget, recreate, refusal, run_once
 from tests.integration.shop_logs import simulated
-from tests.integration.test_worker_refusals import forget, recreate, refusal, run_once
 from tests.integration.topics import held
 from tests.integration.workers import Fleet, environment
 

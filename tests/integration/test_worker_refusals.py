@@ -7,14 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
-import redis
-from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
+from kafka import KafkaAdminClient, TopicPartition
 from pydantic import SecretStr
 
-from stream.kafka.topics import create_topics
 from stream.logs.replay import replay
 from stream.services.process import free_port
 from stream.settings import Settings
@@ -28,18 +24,9 @@ from tests.integration.outcome import (
     scores_by_event,
     stored_states,
 )
+from tests.integration.refusals import forget, recreate, refusal, run_once
 from tests.integration.shop_logs import simulated
-from tests.integration.workers import Fleet, Worker, until
-
-
-def refusal(worker: Worker) -> str:
-    """Return the one line with which a worker ended, exit code 1; log lines may come before it."""
-    assert worker.wait() == 1, worker.tail()
-    lines = worker.lines()
-    assert [line for line in lines if line.startswith("intent: ")] == lines[-1:], worker.tail()
-    assert "Traceback" not in worker.tail()
-    return lines[-1]
-
+from tests.integration.workers import Fleet, until
 
 # What it refuses before it has begun
 
@@ -135,25 +122,6 @@ def test_a_taken_port_is_named_in_one_line(fleet: Fleet) -> None:
 # What it refuses when states and topic don't fit
 
 
-def run_once(fleet: Fleet, log: pa.Table) -> None:
-    """Score a log with a worker that then ends, so that Kafka has its commit."""
-    worker = fleet.start()
-    replay(fleet.settings, log)
-    fleet.finish(worker)
-    assert worker.stop()[0] == 0
-    committed = KafkaConsumer(bootstrap_servers=fleet.settings.kafka, group_id=fleet.settings.group)
-    for partition, end in fleet.ends(fleet.settings.events_topic).items():
-        assert committed.committed(TopicPartition(fleet.settings.events_topic, partition)) == end
-    committed.close()
-
-
-def forget(settings: Settings) -> None:
-    """Delete what Redis holds of this test."""
-    with redis.Redis.from_url(settings.redis_url) as client:
-        keys = list(client.scan_iter(match=f"{{{settings.redis_prefix}.*", count=5_000))
-        assert client.delete(*keys) == len(keys) > 0
-
-
 def _more_partitions(settings: Settings, *topics: str) -> None:
     with KafkaAdminClient(bootstrap_servers=settings.kafka) as admin:
         admin.create_partitions(dict.fromkeys(topics, settings.partitions + 1))
@@ -161,22 +129,6 @@ def _more_partitions(settings: Settings, *topics: str) -> None:
             lambda: all(len(topic["partitions"]) == 4 for topic in admin.describe_topics(list(topics))),
             "there are more partitions",
         )
-
-
-def recreate(settings: Settings) -> None:
-    topic = settings.events_topic
-    with KafkaAdminClient(bootstrap_servers=settings.kafka) as admin:
-        admin.delete_topics([topic])
-        until(lambda: topic not in admin.list_topics(), "the topic is gone")
-    until(lambda: _created(settings), "the topic is there again")
-
-
-def _created(settings: Settings) -> bool:
-    try:
-        create_topics(settings)
-    except KafkaError:  # the broker is still deleting the former one
-        return False
-    return True
 
 
 def test_lost_states_are_refused_and_rebuilt_by_the_command_that_is_named(fleet: Fleet, seed: int) -> None:

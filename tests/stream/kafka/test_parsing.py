@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import random
 import struct
+import tracemalloc
 from typing import Any
 
+import aiokafka.codec as codecs
 import pytest
 from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.errors import CorruptRecordException
@@ -14,7 +17,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from features.events import Reason
-from stream.kafka.parsing import LenientRecords
+from stream.kafka.decompressing import BATCH_BYTES, TooLarge, decompress
+from stream.kafka.parsing import BATCH_RECORDS, LenientRecords
 from stream.kafka.unreadable import Unreadable, escaped_name, name_bytes, own_headers, unreadable
 
 CODECS = [0, 1, 2, 3, 4]  # none, gzip, snappy, lz4, zstd
@@ -80,6 +84,77 @@ def test_a_batch_that_cannot_be_decompressed_is_one_record() -> None:
     broken, following = parsed(raw)
     assert (broken.offset, broken.key, following.offset) == (0, None, 2)
     assert "offsets 0 to 1 cannot be decompressed" in unreadable(broken).detail
+
+
+def compressed(codec: int, body: bytes) -> bytes:
+    """Return bytes as a producer compresses them."""
+    encode = {1: codecs.gzip_encode, 2: codecs.snappy_encode, 3: codecs.lz4_encode, 4: codecs.zstd_encode}
+    return encode[codec](body)
+
+
+def holding(first: int, body: bytes, codec: int, count: int = 1) -> bytes:
+    """Return a batch that says it has ``count`` records, and holds ``body`` compressed."""
+    header = built(first, [[]], codec)[:HEADER]
+    data = compressed(codec, body)
+    batch = header[:8] + struct.pack(">i", HEADER - 12 + len(data)) + header[12:23]
+    return sealed(
+        batch + struct.pack(">i", count - 1) + header[27:57] + struct.pack(">i", count) + data, first
+    )
+
+
+@pytest.mark.parametrize("codec", CODECS[1:])
+def test_a_batch_that_expands_beyond_the_bound_is_one_record_and_takes_no_more_memory(codec: int) -> None:
+    bomb = holding(0, bytes(4 * BATCH_BYTES), codec)
+    tracemalloc.start()
+    try:
+        [record] = parsed(bomb)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (record.offset, record.key, record.value) == (0, None, bomb[HEADER:])
+    assert f"it holds more than {BATCH_BYTES} bytes" in unreadable(record).detail
+    assert peak < 2 * BATCH_BYTES + 8 * len(bomb)
+
+
+@pytest.mark.parametrize("codec", CODECS[1:])
+def test_a_batch_just_within_the_bound_is_decompressed_and_one_byte_more_is_not(codec: int) -> None:
+    data = bytes(BATCH_BYTES)
+    assert len(decompress(codec, memoryview(compressed(codec, data)), b"head")) == BATCH_BYTES + 4
+    with pytest.raises(TooLarge):
+        decompress(codec, memoryview(compressed(codec, data + b"x")))
+
+
+@pytest.mark.parametrize("codec", CODECS[1:])
+def test_compressed_bytes_that_end_too_early_are_refused(codec: int) -> None:
+    data = compressed(codec, random.Random(1).randbytes(100_000))
+    with pytest.raises(Exception, match=r".") as refusal:
+        decompress(codec, memoryview(data[:-1000]))
+    assert refusal.type is not TooLarge
+
+
+def test_gzip_of_several_members_and_snappy_without_blocks_are_decompressed() -> None:
+    members = compressed(1, b"one") + compressed(1, b" and two") + bytes(8)
+    assert decompress(1, memoryview(members)) == b"one and two"
+    plain = codecs.snappy_encode(b"one and two", xerial_compatible=False)
+    assert decompress(2, memoryview(plain)) == b"one and two"
+
+
+def test_a_snappy_block_of_no_length_does_not_hang() -> None:
+    with pytest.raises(ValueError, match="a block of -4 bytes"):
+        decompress(2, memoryview(compressed(2, b"x")[:16] + struct.pack(">i", -4)))
+
+
+def test_a_batch_that_says_it_has_too_many_records_is_one_record() -> None:
+    raw = holding(0, bytes(100), 1, BATCH_RECORDS + 1)
+    [record] = parsed(raw)
+    assert f"{BATCH_RECORDS + 1} records, more than {BATCH_RECORDS}" in unreadable(record).detail
+
+
+def test_a_fetch_ends_where_it_has_expanded_to_the_bound_and_the_next_one_goes_on() -> None:
+    bomb = holding(1, bytes(2 * BATCH_BYTES), 4)
+    raw = built(0, [[]], 4) + bomb + built(2, [[]], 4)
+    assert [record.offset for record in parsed(raw)] == [0, 1]
+    assert [record.offset for record in parsed(raw[raw.index(bomb) + len(bomb) :])] == [2]
 
 
 def test_records_before_a_corrupt_batch_are_handed_over_and_then_it_is_an_error() -> None:

@@ -16,7 +16,7 @@ from stream import learner as learners
 from stream.kafka.producing import Unacknowledged
 from stream.learner import Learner
 from stream.learning.learning import Learning
-from stream.learning.snapshot_store import Lease, LeaseLost, SnapshotStore
+from stream.learning.snapshot_store import Lease, LeaseLost, Saved, SnapshotStore
 from stream.settings import Settings
 from tests.bundles import random_bundle
 
@@ -29,6 +29,13 @@ class Store:
     def __init__(self) -> None:
         self.told: list[str] = []
         self.forgets: list[Exception | None] = []
+        self.name = ""
+
+    def version(self) -> str:
+        return self.name
+
+    def renew(self, lease: Lease, seconds: float) -> None:
+        """Always possible."""
 
     def acquire(self, seconds: float) -> Lease:
         return LEASE
@@ -36,8 +43,9 @@ class Store:
     def snapshot(self) -> None:
         return None
 
-    def save(self, lease: Lease, saved: object, seconds: float) -> None:
+    def save(self, lease: Lease, saved: Saved, seconds: float) -> None:
         self.told.append("save")
+        self.name = saved.version
 
     def forget(self, lease: Lease) -> None:
         self.told.append("forget")
@@ -122,3 +130,70 @@ def test_what_was_read_without_learning_is_saved_now_and_then(bundle: Bundle, le
     learner._saved_version = learning.online.version
     learner._saved_at = time.monotonic() - 10.1 * learners._UNLEARNED_INTERVALS
     assert learner._due(learning)
+
+
+def test_a_save_that_redis_has_lost_is_made_again_although_nothing_is_learned(
+    bundle: Bundle, store: Store, learner: Learner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learners, "_RENEW_SECONDS", 0.01)
+
+    async def scenario() -> None:
+        async def idle(assignment: int, seconds: float) -> list[Any]:
+            learner._saved_at = 0.0  # the interval is over
+            await asyncio.sleep(0.01)
+            return []
+
+        learning = learner.learning = Learning.begin(bundle, learners.learning_settings(Settings()), 2)
+        learner._vigilance.look = lambda *_: None  # type: ignore[method-assign]
+        await learner._save(LEASE, learning)
+        saved, store.name = store.name, "an older one"
+        buffers: Any = SimpleNamespace(want=lambda _: None, current=lambda _: store.name != saved, next=idle)
+        renewing = asyncio.create_task(learner._renew(LEASE))
+        await asyncio.wait_for(learner._learn(0, LEASE, buffers, learning, cast("Any", None)), 10)
+        await asyncio.sleep(0.1)  # as often as it looks, it finds what it has saved
+        renewing.cancel()
+        assert not learner._set_back
+
+    asyncio.run(scenario())
+    assert store.told == ["save", "save"]
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"), [(Unacknowledged("no answer"), False), (RuntimeError("a mistake of ours"), True)]
+)
+def test_a_step_that_fails_during_a_stop_is_a_warning_unless_it_is_a_mistake(
+    store: Store,
+    learner: Learner,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    raised: bool,
+) -> None:
+    async def serve(app: object, over: asyncio.Event) -> None:
+        await over.wait()
+
+    async def scenario() -> None:
+        stop = asyncio.Event()
+
+        async def step() -> None:
+            await stop.wait()
+            raise error
+
+        async def work(lease: Lease, buffers: object) -> None:
+            learner._step = asyncio.ensure_future(step())
+            stop.set()
+            await asyncio.shield(learner._step)
+
+        monkeypatch.setattr(learner, "_work", work)
+        await asyncio.wait_for(learner._session(LEASE, stop), 10)
+
+    monkeypatch.setattr(learners, "serve", serve)
+    monkeypatch.setattr(learners, "BatchedApp", lambda *_, **__: None)
+    monkeypatch.setattr(learners.ending, "begin", lambda _: None)
+    if raised:
+        with pytest.raises(RuntimeError, match="a mistake of ours"):
+            asyncio.run(scenario())
+    else:
+        asyncio.run(scenario())
+        assert "leaving: the last step failed: no answer" in caplog.text
+    assert store.told == ["release"], "the step has failed half-way"
