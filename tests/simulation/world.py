@@ -29,7 +29,7 @@ _RESTART: Final = 3.0  # at most, until a dead worker is replaced
 _LOG_CHECK: Final = 10.0  # instead of a worker's longer pause
 _NOTICED: Final = _LOG_CHECK + 2 * IDLE_SECONDS + SESSION  # another log, by everybody
 _LOOK: Final = 1.0
-_REBUILT: Final = 0.2  # about as long as it takes to build states again
+_REBUILT: Final = 0.1  # about as long as it takes to build states again
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Faults:
     lose_answer: float = 0.03  # one that does, and nobody learns of it
     slow: float = 0.03  # of a way to a server or back
     change_log: float = 0.6  # that it happens when its turn comes
-    change_silent: float = 0.3  # that its turn comes while states are built again
+    change_silent: float = 0.7  # that its turn comes while states are built again
     change_lost: float = 0.3  # or when the store has lost everything
     give_back: float = 0.5  # that the operator restores a log instead of building states again
     events: int = 4  # crashes, freezes, fall-backs ... per schedule

@@ -12,6 +12,7 @@ from features.store.customer_store import (
     MemoryStore,
     PartitionRecord,
 )
+from features.store.log_mark import LogMark
 from features.store.redis_store import RedisStore
 from stream.services.process import free_port
 from tests.features.store.contract import StoreContract, WriteItems
