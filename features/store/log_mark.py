@@ -36,7 +36,9 @@ class LogMark(NamedTuple):
 
     def to_text(self) -> str:
         """Return the form that stands in the metadata of a commit."""
-        return f"{_VERSION} {self.offset} {self.topic_id.hex()} {self.epoch} {self.last_offset} {self.last_time}"
+        return (
+            f"{_VERSION} {self.offset} {self.topic_id.hex()} {self.epoch} {self.last_offset} {self.last_time}"
+        )
 
     @classmethod
     def from_commit(cls, offset: int, text: str) -> LogMark:

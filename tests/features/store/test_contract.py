@@ -91,7 +91,8 @@ def test_a_mark_is_read_from_a_commit(mark: LogMark) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "somebody's note", "1 90", "2 90 " + "00" * 16 + " 5 88 950", "1 90 00 5 88 950", "1 x y 5 88 950"]
+    "text",
+    ["", "somebody's note", "1 90", "2 90 " + "00" * 16 + " 5 88 950", "1 90 00 5 88 950", "1 x y 5 88 950"],
 )
 def test_of_a_commit_with_other_metadata_only_the_offset_counts(text: str) -> None:
     assert LogMark.from_commit(90, text) == LogMark(90)
