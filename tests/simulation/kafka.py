@@ -200,8 +200,10 @@ class SimulatedLog:
                     epochs = self._world.broker.epochs[partition][position:]
                     fetched = fetched[: epochs.count(epochs[0])]  # what one leader wrote
                     stop = self._positions[partition] = fetched[-1].offset + 1
+                    topic_id = self._world.broker.topic_id
                     await self._worker.travel()
-                    if chance.random() >= self._world.faults.lose_fetch:
+                    deleted = topic_id != self._world.broker.topic_id  # left out: nothing tells a batch of before
+                    if chance.random() >= self._world.faults.lose_fetch and not deleted:
                         ownership.offer(RecordBatch(partition, fetched, position, stop, epochs[0]))
             if not self._fetchable():
                 await self._news.wait()
