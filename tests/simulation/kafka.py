@@ -202,7 +202,8 @@ class SimulatedLog:
                     stop = self._positions[partition] = fetched[-1].offset + 1
                     topic_id = self._world.broker.topic_id
                     await self._worker.travel()
-                    deleted = topic_id != self._world.broker.topic_id  # left out: nothing tells a batch of before
+                    # Left out: nothing tells a batch of a deleted topic from one of the new one.
+                    deleted = topic_id != self._world.broker.topic_id
                     if chance.random() >= self._world.faults.lose_fetch and not deleted:
                         ownership.offer(RecordBatch(partition, fetched, position, stop, epochs[0]))
             if not self._fetchable():
