@@ -7,14 +7,12 @@ from contextlib import contextmanager
 from typing import Any, Final
 from unittest.mock import patch
 
-from features.exceptions import StoreConflict, StoreError
-from features.state import States
+from features.exceptions import StoreConflict
 from features.store import customer_store
 from features.store.customer_store import MemoryStore, PartitionRecord, Save
-from features.store.log_mark import UNKNOWN_EPOCH, LogMark
+from features.store.log_mark import LogMark
 from stream.kafka.batches import Backlog, RecordBatch
 from stream.kafka.contract import Bounds
-from stream.ownership import owner
 from stream.ownership.cache import StateCache
 from stream.ownership.job import StateChanges
 from stream.ownership.log_check import LogCheck, Look
@@ -122,35 +120,6 @@ def _offset_of_commit(offset: int, text: str) -> LogMark:
     return LogMark(offset)
 
 
-def _doubt_new_leaders_only(batch: RecordBatch, record: PartitionRecord) -> bool:
-    """Take what would end a silence without a look at the log."""
-    return batch.epoch != record.leader_epoch and UNKNOWN_EPOCH not in (batch.epoch, record.leader_epoch)
-
-
-def _saved_in_two_steps(self: MemoryStore, saves: Sequence[Save]) -> list[StoreError | None]:
-    """Write the states without the guard, then the record with it."""
-    outcomes: list[StoreError | None] = []
-    for save in saves:
-        stored = self._states.setdefault(save.partition, {})
-        names = [f"{save.new.incarnation}:{customer}" for customer in save.customers]
-        stored.update(zip(names, customer_store.state.to_bytes(save.states), strict=True))
-        outcomes.append(self._outcome(save))
-    return outcomes
-
-
-def _loaded_without_guard(
-    self: MemoryStore, partition: int, customers: Sequence[str], expected: PartitionRecord | None = None
-) -> States:
-    return _load(self, partition, customers)
-
-
-_load = MemoryStore.load
-
-
-async def _never_look(self: PartitionOwner, expected: int) -> None:
-    """Trust the record as long as nothing comes."""
-
-
 #: By what the mistake is: what is patched, and by what.
 BUGS: Final[dict[str, tuple[Any, str, Any]]] = {
     "the cache is kept after a fall-back": (StateCache, "drop", lambda self: None),
@@ -168,7 +137,6 @@ BUGS: Final[dict[str, tuple[Any, str, Any]]] = {
     "states are loaded without the guard": (MemoryStore, "load", _loaded_without_guard),
     "a silent partition does not look round": (PartitionOwner, "_look_round", _never_look),
     "a silence is not held against the log": (PartitionRecord, "silenced", _silent_in_any_log),
-    "a silence ends without a look at the log": (owner, "_raises_doubt", _doubt_new_leaders_only),
     "a commit counts in any log": (LogMark, "from_commit", staticmethod(_offset_of_commit)),
     "states are written without the guard": (MemoryStore, "save_many", _saved_in_two_steps),
 }
