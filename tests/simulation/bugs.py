@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from typing import Any, Final
 from unittest.mock import patch
 
-from features.exceptions import StoreConflict
+from features.exceptions import StoreConflict, StoreError
+from features.state import States
 from features.store import customer_store
 from features.store.customer_store import MemoryStore, PartitionRecord, Save
 from features.store.log_mark import LogMark
@@ -118,6 +119,30 @@ def _silent_in_any_log(self: PartitionRecord, mark: LogMark) -> PartitionRecord:
 def _offset_of_commit(offset: int, text: str) -> LogMark:
     """Forget in which log the events were that a commit speaks of."""
     return LogMark(offset)
+
+
+def _saved_in_two_steps(self: MemoryStore, saves: Sequence[Save]) -> list[StoreError | None]:
+    """Write the states without the guard, then the record with it."""
+    outcomes: list[StoreError | None] = []
+    for save in saves:
+        stored = self._states.setdefault(save.partition, {})
+        names = [f"{save.new.incarnation}:{customer}" for customer in save.customers]
+        stored.update(zip(names, customer_store.state.to_bytes(save.states), strict=True))
+        outcomes.append(self._outcome(save))
+    return outcomes
+
+
+def _loaded_without_guard(
+    self: MemoryStore, partition: int, customers: Sequence[str], expected: PartitionRecord | None = None
+) -> States:
+    return _load(self, partition, customers)
+
+
+_load = MemoryStore.load
+
+
+async def _never_look(self: PartitionOwner, expected: int) -> None:
+    """Trust the record as long as nothing comes."""
 
 
 #: By what the mistake is: what is patched, and by what.
