@@ -21,24 +21,27 @@ from typing import Final, NamedTuple, Protocol
 from features import state
 from features.exceptions import SchemaMismatch, StoreConflict, StoreError
 from features.state import States
+from features.store import log_mark
+from features.store.log_mark import LogMark
 
 #: The watermark of a partition that has seen no event.
 NO_WATERMARK: Final = -(2**63)
 
 TOKEN_BYTES: Final = 16
 
-#: The topic's id and the leader epoch in a record whose writer did not know them: there is nothing to compare.
-UNKNOWN_TOPIC: Final = bytes(16)
-UNKNOWN_EPOCH: Final = -1
-#: The offset of the last folded record where none is known.
-NO_OFFSET: Final = -1
+#: What a record says of its log where its writer did not know.
+UNKNOWN_TOPIC: Final = log_mark.UNKNOWN_TOPIC
+UNKNOWN_EPOCH: Final = log_mark.UNKNOWN_EPOCH
+NO_OFFSET: Final = log_mark.NO_OFFSET
 
 #: The next offset of a partition whose states are being restored from a log: nobody can go on from there.
 RESTORING: Final = -1
 
-_RECORD_VERSION: Final = 2
+_RECORD_VERSION: Final = 3
 _FIRST: Final = struct.Struct(f"<BQ{TOKEN_BYTES}sqqI")  # version 1
-_RECORD: Final = struct.Struct(f"<BQ{TOKEN_BYTES}sqqI16siqqIq")
+_SECOND: Final = struct.Struct(f"<BQ{TOKEN_BYTES}sqqI16siqqIq")
+_RECORD: Final = struct.Struct(f"<BQ{TOKEN_BYTES}sqqI16siqqIqiqq")
+_FORMS: Final = {1: _FIRST, 2: _SECOND, _RECORD_VERSION: _RECORD}
 
 
 class PartitionRecord(NamedTuple):
@@ -67,6 +70,10 @@ class PartitionRecord(NamedTuple):
         Which of the stored states count; drawn by lot whenever they are built from the first event on.
     silent_until
         Events below this offset were scored before the states were built again: nothing is published of them.
+    silent_epoch
+        Kafka's leader epoch of the last batch below ``silent_until``.
+    silent_offset, silent_time
+        Offset and append time (epoch ms) of the last record below ``silent_until``.
     """
 
     epoch: int
@@ -80,6 +87,9 @@ class PartitionRecord(NamedTuple):
     last_time: int = NO_OFFSET
     incarnation: int = 0
     silent_until: int = 0
+    silent_epoch: int = UNKNOWN_EPOCH
+    silent_offset: int = NO_OFFSET
+    silent_time: int = NO_OFFSET
 
     @classmethod
     def beginning(
@@ -90,6 +100,32 @@ class PartitionRecord(NamedTuple):
         return cls(
             epoch, bytes(TOKEN_BYTES), offset, NO_WATERMARK, partitions,
             incarnation=incarnation, silent_until=silent_until,
+        )  # fmt: skip
+
+    @property
+    def silent(self) -> bool:
+        """Whether states are being built again from events that were scored before."""
+        return self.next_offset < self.silent_until
+
+    @property
+    def read(self) -> LogMark:
+        """What the states were made from."""
+        return LogMark(self.next_offset, self.topic_id, self.leader_epoch, self.last_offset, self.last_time)
+
+    @property
+    def scored(self) -> LogMark:
+        """What was scored: more than was `read` while the partition is `silent`."""
+        if not self.silent:
+            return self.read
+        return LogMark(
+            self.silent_until, self.topic_id, self.silent_epoch, self.silent_offset, self.silent_time
+        )
+
+    def silenced(self, mark: LogMark) -> PartitionRecord:
+        """Return the record of which all below the ``mark`` was scored before."""
+        return self._replace(
+            silent_until=mark.offset, silent_epoch=mark.epoch,
+            silent_offset=mark.last_offset, silent_time=mark.last_time,
         )  # fmt: skip
 
     def moved(self, offset: int) -> PartitionRecord:
@@ -107,17 +143,17 @@ class PartitionRecord(NamedTuple):
         """Return the record that `to_bytes` wrote, or an earlier version of it.
 
         Version 1 knew nothing of the log and of incarnations: such a record is of incarnation 0, its log is taken for
-        the right one, and the next claim writes down which that is.
+        the right one, and the next claim writes down which that is. Version 2 did not know in which log it was silent,
+        so here, too, the next claim writes it down.
 
         Raises
         ------
         SchemaMismatch
             ``raw`` was written by a later version of this program, or by something else.
         """
-        if len(raw) == _RECORD.size and raw[0] == _RECORD_VERSION:
-            return cls(*_RECORD.unpack(raw)[1:])
-        if len(raw) == _FIRST.size and raw[0] == 1:
-            return cls(*_FIRST.unpack(raw)[1:])
+        form = _FORMS.get(raw[0]) if raw else None
+        if form is not None and len(raw) == form.size:
+            return cls(*form.unpack(raw)[1:])
         raise SchemaMismatch(
             f"a partition record has {len(raw)} bytes and version {raw[:1].hex() or 'none'}, ours "
             f"{_RECORD.size} and {_RECORD_VERSION:02x}: set another INTENT_REDIS_PREFIX"

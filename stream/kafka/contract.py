@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple, Protocol
 
 from features.exceptions import IntentError
+from features.store.log_mark import UNKNOWN_EPOCH
 from stream.kafka.batches import RecordBatch
 
 
@@ -30,10 +31,18 @@ class Bounds(NamedTuple):
 
 
 class Stamp(NamedTuple):
-    """What a record can be recognized by: its offset, and when the broker appended it (epoch ms)."""
+    """What a record can be recognized by: its offset, when it was appended (epoch ms), and the leader's epoch."""
 
     offset: int
     time: int
+    epoch: int = UNKNOWN_EPOCH
+
+
+class Commit(NamedTuple):
+    """The offset that a group has committed, and what stands beside it."""
+
+    offset: int
+    metadata: str = ""
 
 
 class TooOld(Exception):
@@ -47,8 +56,8 @@ class Log(Protocol):
         """Return the partition's bounds."""
         ...
 
-    async def committed(self, partition: int) -> int | None:
-        """Return the offset that Kafka has committed for the group."""
+    async def committed(self, partition: int) -> Commit | None:
+        """Return what the group has committed to Kafka."""
         ...
 
     async def epoch_end(self, partition: int, epoch: int) -> int | None:
@@ -151,6 +160,10 @@ class Owning(Protocol):
 
     def progress(self) -> Mapping[int, int]:
         """Return by partition the offset that Kafka may commit."""
+        ...
+
+    def commit_metadata(self, partition: int) -> str:
+        """Return what is committed beside the partition's offset."""
         ...
 
     def hinder(self, error: Exception, partition: int | None = None) -> None:

@@ -208,7 +208,10 @@ async def stamp_at(client: AIOKafkaClient, tp: TopicPartition, offset: int) -> S
     while records.has_next():
         batch = records.next_batch()
         if batch is not None and batch.next_offset > offset:
-            return next((Stamp(one.offset, one.timestamp) for one in batch if one.offset >= offset), None)
+            epoch = epoch_before(data, batch.next_offset)
+            return next(
+                (Stamp(one.offset, one.timestamp, epoch) for one in batch if one.offset >= offset), None
+            )
     return None
 
 

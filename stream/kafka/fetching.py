@@ -30,7 +30,7 @@ from stream.exceptions import BrokerError, OffsetOutsideLog
 from stream.kafka import epochs
 from stream.kafka.answers import Answers
 from stream.kafka.batches import RecordBatch
-from stream.kafka.contract import Bounds, Stamp, TooOld
+from stream.kafka.contract import Bounds, Commit, Stamp, TooOld
 from stream.kafka.parsing import parse_leniently
 
 if TYPE_CHECKING:
@@ -300,10 +300,15 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
         """Commit to Kafka. The truth is in the store, so a failure is only worth a warning."""
         if self._committing is not None and not self._committing.done():
             return False  # Kafka has not answered the last one yet
-        consumer = self._ensure_consumer()
+        consumer, owners = self._ensure_consumer(), self.consumer.owners
         # Not cancelled when it takes too long: aiokafka shields its request, whose error nobody would look at then.
         self._committing = asyncio.ensure_future(
-            consumer.commit({TopicPartition(*tp): OffsetAndMetadata(at, "") for tp, at in offsets.items()})
+            consumer.commit(
+                {
+                    TopicPartition(*tp): OffsetAndMetadata(at, owners[tp.topic].commit_metadata(tp.partition))
+                    for tp, at in offsets.items()
+                }
+            )
         )
         self._committing.add_done_callback(_complain)
         done, _ = await asyncio.wait({self._committing}, timeout=COMMIT_TIMEOUT_SECONDS)
@@ -353,9 +358,9 @@ async def _stamp_at(consumer: aiokafka.AIOKafkaConsumer, tp: TopicPartition, off
     return await epochs.stamp_at(consumer._client, tp, offset)
 
 
-async def _committed(consumer: aiokafka.AIOKafkaConsumer, tp: TopicPartition) -> int | None:
-    offset: int | None = await consumer.committed(tp)
-    return offset
+async def _committed(consumer: aiokafka.AIOKafkaConsumer, tp: TopicPartition) -> Commit | None:
+    found = (await consumer._coordinator.fetch_committed_offsets([tp])).get(tp)  # `committed` has no metadata
+    return None if found is None or found.offset < 0 else Commit(found.offset, found.metadata or "")
 
 
 async def _seek(consumer: aiokafka.AIOKafkaConsumer, tp: TopicPartition, offset: int) -> None:
@@ -378,10 +383,10 @@ class TopicLog:
         bounds: Bounds = await self._thread.call(_bounds, self._tp(partition))
         return bounds
 
-    async def committed(self, partition: int) -> int | None:
+    async def committed(self, partition: int) -> Commit | None:
         """See `stream.kafka.contract.Log.committed`."""
-        offset: int | None = await self._thread.call(_committed, self._tp(partition))
-        return offset
+        commit: Commit | None = await self._thread.call(_committed, self._tp(partition))
+        return commit
 
     async def epoch_end(self, partition: int, epoch: int) -> int | None:
         """See `stream.kafka.contract.Log.epoch_end`."""

@@ -80,6 +80,10 @@ class TopicBuffer:
         """Return the offsets that Kafka may commit, for lag tools."""
         return self.saved
 
+    def commit_metadata(self, partition: int) -> str:
+        """See `stream.kafka.contract.Owning.commit_metadata`: what was read stands in the snapshot."""
+        return ""
+
     def hinder(self, error: Exception, partition: int | None = None) -> None:
         """End the learner: without records it does nothing."""
         self.refuse(BrokerError(f"Kafka does not let this learner read {self._topic}: {error!r}"))

@@ -5,6 +5,11 @@ last record. So three things are noticed that offsets alone do not tell: a topic
 log that lost its end and then grew beyond it, and a broker that was set back as a whole, epochs included. Going on
 would leave events out without a word, and keep others that nobody has any more; so the owner refuses, and a person
 chooses: give the log back, or build the states again.
+
+While states are built again, events below `PartitionRecord.silent_until` are not published, since they were scored
+before. That is said of one log, too, by a mark of the same kind: the record has it, and so has the metadata of each
+commit to Kafka, should the store be lost. Where the log keeps less of it, the silence ends earlier; events that were
+taken for scored meanwhile, and were not, are a reason to refuse.
 """
 
 from __future__ import annotations
@@ -13,12 +18,10 @@ import logging
 from typing import Final, NamedTuple
 
 from features.store.customer_store import (
-    NO_OFFSET,
     RESTORING,
-    UNKNOWN_EPOCH,
-    UNKNOWN_TOPIC,
     PartitionRecord,
 )
+from features.store.log_mark import NO_OFFSET, UNKNOWN_EPOCH, UNKNOWN_TOPIC, LogMark
 from stream.exceptions import (
     LogCut,
     OffsetOutsideLog,
@@ -39,11 +42,18 @@ START_OVER: Final = (
 )
 
 
-class Misfit(NamedTuple):
-    """Why a record does not fit the log, and below which offset the log's events were scored nevertheless."""
+class Look(NamedTuple):
+    """What the log says of a record: why they don't fit, if so, and what of the log was scored in any case."""
 
-    error: OwnershipError
-    scored: int
+    error: OwnershipError | None
+    scored: LogMark
+
+
+class Cut(NamedTuple):
+    """How it shows that a log lost what a mark names, and what it kept of that."""
+
+    how: str
+    kept: LogMark
 
 
 class LogCheck:
@@ -77,87 +87,103 @@ class LogCheck:
         if found is None:
             record = await self._first(bounds)
         else:
-            misfit = await self.misfit(found, bounds)
-            if misfit is None:
-                record = found
+            look = await self.look(found, bounds)
+            if look.error is None:
+                record = await self._silenced(found, bounds, look.scored) if found.silent else found
             elif self._rebuild:
-                record = self._again(str(misfit.error), bounds, found.epoch, misfit.scored)
+                record = await self._again(str(look.error), bounds, found.epoch, look.scored)
             else:
-                raise misfit.error
+                raise look.error
         return record if bounds.topic_id is None else record._replace(topic_id=bounds.topic_id)
 
-    async def misfit(self, found: PartitionRecord, bounds: Bounds) -> Misfit | None:
-        """Return why the record does not fit the log, ``None`` if it does."""
+    async def stands(self, record: PartitionRecord, bounds: Bounds) -> bool:
+        """Whether the log is still the one that was read, and the one in which the record is silent."""
+        look = await self.look(record, bounds)
+        return look.error is None and look.scored == record.scored
+
+    async def look(self, found: PartitionRecord, bounds: Bounds) -> Look:
+        """Hold the record against the log."""
+        nothing = LogMark(bounds.earliest)
         if found.next_offset == RESTORING:
-            return Misfit(
+            return Look(
                 RestoreUnfinished(
                     f"the states of {self._name} were being restored, and not to the end: run `intent restore` again, "
                     f"with --replace, or {START_OVER}"
                 ),
-                bounds.earliest,
+                nothing,
             )
-        if UNKNOWN_TOPIC != found.topic_id != (bounds.topic_id or found.topic_id):
-            return Misfit(
+        if _another_topic(found.read, bounds):
+            return Look(
                 TopicRecreated(
                     f"the topic was created again: {self._topic} had the id {found.topic_id.hex()} when the states "
                     f"were written, and has {(bounds.topic_id or b'').hex()}; offset {found.next_offset} of "
                     f"{self._name} means nothing in it: name the right Kafka, {START_OVER}"
                 ),
-                bounds.earliest,
+                nothing,
             )
+        cut = await self._cut(found.read, bounds)
+        scored = found.read if cut is None else cut.kept
+        if found.silent and cut is None:
+            cut = await self._cut(found.scored, bounds)
+            scored = found.scored if cut is None else cut.kept
+            if scored.offset >= found.next_offset:
+                cut = None  # the states are right, only the silence ends earlier
         if found.partitions != bounds.partitions:
-            return Misfit(
+            return Look(
                 PartitionsChanged(
                     f"{self._topic} has {bounds.partitions} partitions, but had {found.partitions} when the states "
                     "were written, and customers have moved between them: `intent archive` the events, "
                     "`intent replay` them into topics of a new INTENT_TOPIC_PREFIX; or, without the history of the "
                     f"moved, {START_OVER}"
                 ),
-                found.next_offset,
+                scored,
             )
-        cut = await self._cut(found, bounds)  # first: it knows how much of what was read is left
-        if cut is not None:
-            return cut
+        if cut is not None:  # before the bounds: it knows how much of what was read is left
+            return Look(self._lost(cut.how), cut.kept)
         if not bounds.earliest <= found.next_offset <= bounds.latest:
-            return Misfit(
+            return Look(
                 OffsetOutsideLog(
                     f"{self._name} holds offsets {bounds.earliest} to {bounds.latest}, but the next one to read is "
                     f"{found.next_offset}: Kafka lost its newest events, or events expired before they were "
                     f"read: restore the log, {START_OVER}"
                 ),
-                found.next_offset,
+                scored,
             )
-        return None
+        return Look(None, scored)
 
-    async def _cut(self, found: PartitionRecord, bounds: Bounds) -> Misfit | None:
-        """Return where a log that reaches far enough is not the one that was read."""
-        if found.leader_epoch != UNKNOWN_EPOCH:
+    async def _kept(self, mark: LogMark, bounds: Bounds) -> LogMark:
+        """Return what the log still has of what a mark names."""
+        if _another_topic(mark, bounds):
+            return LogMark(bounds.earliest)
+        cut = await self._cut(mark, bounds)
+        return mark if cut is None else cut.kept
+
+    async def _cut(self, mark: LogMark, bounds: Bounds) -> Cut | None:
+        """Return where a log of the same topic is not the one of the mark."""
+        if mark.epoch != UNKNOWN_EPOCH:
             try:
-                end = await self._log.epoch_end(self._partition, found.leader_epoch)
+                end = await self._log.epoch_end(self._partition, mark.epoch)
             except TooOld as error:
                 logger.warning("%s: whether its log was cut cannot be checked: %s", self._name, error)
                 return None
-            if end is None or end < found.next_offset:
+            if end is None or end < mark.offset:
                 what = "does not know that epoch" if end is None else f"ends that epoch at offset {end}"
-                return Misfit(
-                    self._lost(
-                        f"the states hold its events up to offset {found.next_offset}, of Kafka's leader epoch "
-                        f"{found.leader_epoch}, but Kafka {what}"
-                    ),
-                    bounds.earliest if end is None else end,
+                kept = bounds.earliest if end is None else end
+                return Cut(
+                    f"its events up to offset {mark.offset}, of Kafka's leader epoch {mark.epoch}, were scored, "
+                    f"but Kafka {what}",
+                    LogMark(kept, mark.topic_id, mark.epoch if end is not None else UNKNOWN_EPOCH),
                 )
-        if bounds.earliest <= found.last_offset < bounds.latest and found.last_offset != NO_OFFSET:
-            stands = await self._log.stamp_at(self._partition, found.last_offset)
-            if stands != (found.last_offset, found.last_time):
+        if bounds.earliest <= mark.last_offset < bounds.latest and mark.last_offset != NO_OFFSET:
+            stands = await self._log.stamp_at(self._partition, mark.last_offset)
+            if stands is None or stands[:2] != (mark.last_offset, mark.last_time):
                 there = (
                     "none" if stands is None else f"one of {moment(stands.time)} at offset {stands.offset}"
                 )
-                return Misfit(
-                    self._lost(
-                        f"the last record that was read stood at offset {found.last_offset} and came at "
-                        f"{moment(found.last_time)}, but there is {there}"
-                    ),
-                    bounds.earliest,
+                return Cut(
+                    f"the last record that was scored stood at offset {mark.last_offset} and came at "
+                    f"{moment(mark.last_time)}, but there is {there}",
+                    LogMark(bounds.earliest),
                 )
         return None
 
@@ -169,23 +195,48 @@ class LogCheck:
 
     async def _first(self, bounds: Bounds) -> PartitionRecord:
         """Return the record of a partition that has none."""
-        committed = await self._log.committed(self._partition)
+        commit = await self._log.committed(self._partition)
+        scored = None if commit is None else LogMark.from_commit(*commit)
         if self._rebuild and bounds.latest:
-            scored = bounds.latest if committed is None else committed
-            return self._again("there is no record of it", bounds, 0, scored)
-        if committed:  # at 0 there was nothing to lose
+            kept = LogMark(bounds.latest) if scored is None else await self._kept(scored, bounds)
+            return await self._again("there is no record of it", bounds, 0, kept)
+        if scored is not None and scored.offset:  # at 0 there was nothing to lose
             raise StoreLost(
-                f"Redis has no record of {self._name}, but Kafka has a commit at {committed}: its states were lost. "
-                f"Restore Redis; or {START_OVER}"
+                f"Redis has no record of {self._name}, but Kafka has a commit at {scored.offset}: its states were "
+                f"lost. Restore Redis; or {START_OVER}"
             )
         return PartitionRecord.beginning(bounds.earliest, bounds.partitions)
 
-    def _again(self, why: str, bounds: Bounds, epoch: int, scored: int) -> PartitionRecord:
+    async def _again(self, why: str, bounds: Bounds, epoch: int, scored: LogMark) -> PartitionRecord:
         """Return the record from which states are built again, silently as far as their events were scored."""
-        until = min(max(scored, bounds.earliest), bounds.latest)
+        record = PartitionRecord.beginning(bounds.earliest, bounds.partitions, epoch=epoch)
+        record = await self._silenced(record, bounds, scored)
         logger.warning(
             "%s: building its states again from offset %s on (%s); nothing is published of events before offset %s, "
             "which were scored before",
-            self._name, bounds.earliest, why, until,
+            self._name, bounds.earliest, why, max(record.silent_until, bounds.earliest),
         )  # fmt: skip
-        return PartitionRecord.beginning(bounds.earliest, bounds.partitions, epoch=epoch, silent_until=until)
+        return record
+
+    async def _silenced(self, record: PartitionRecord, bounds: Bounds, scored: LogMark) -> PartitionRecord:
+        """Return the record, silent up to a mark, and in which log that is; as it is where it has passed the mark."""
+        if scored.offset > bounds.latest and (scored.epoch == UNKNOWN_EPOCH or not record.silent):
+            scored = LogMark(bounds.latest)
+        until = scored.offset
+        if until <= record.next_offset:
+            return record._replace(silent_until=until) if record.silent else record
+        if scored.last_offset == NO_OFFSET:
+            last = await self._log.stamp_at(self._partition, until - 1)
+            if last is not None and last.offset == until - 1:
+                epoch = last.epoch if scored.epoch == UNKNOWN_EPOCH else scored.epoch
+                scored = scored._replace(epoch=epoch, last_offset=last.offset, last_time=last.time)
+        if record.silent and until < record.silent_until:
+            logger.warning(
+                "%s: Kafka lost events that were scored before, from offset %s on; what stands there now is scored",
+                self._name, until,
+            )  # fmt: skip
+        return record.silenced(scored)
+
+
+def _another_topic(mark: LogMark, bounds: Bounds) -> bool:
+    return UNKNOWN_TOPIC != mark.topic_id != (bounds.topic_id or mark.topic_id)

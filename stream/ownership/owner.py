@@ -217,7 +217,7 @@ class PartitionOwner:
 
     async def _advance(self, record: PartitionRecord) -> None:
         batch = await self._next(record.next_offset)
-        if batch is None or await self._is_of_another_log(record, batch.epoch):
+        if batch is None or await self._is_of_another_log(record, batch):
             return
         self._trial = trial = self._bisection.trial(self._silenced(batch, record))
         if trial.stop < batch.stop:
@@ -235,17 +235,17 @@ class PartitionOwner:
             self._append_time = max(self._append_time, trial.records[-1].timestamp)
         await self._sweep()
 
-    async def _is_of_another_log(self, record: PartitionRecord, epoch: int = UNKNOWN_EPOCH) -> bool:
-        """Look whether the log is the one that was read, where a new leader has written to it, and now and then.
+    async def _is_of_another_log(self, record: PartitionRecord, batch: RecordBatch | None = None) -> bool:
+        """Look whether the log is the one that was read, where a batch gives a reason to, and now and then.
 
-        If it is not, the partition is claimed again, which refuses, or rebuilds.
+        If it is not, the partition is claimed again, which refuses, rebuilds, or ends a silence earlier.
         """
-        new_leader = epoch != record.leader_epoch and UNKNOWN_EPOCH not in (epoch, record.leader_epoch)
-        if not new_leader and time.monotonic() - self._checked_at < LOG_CHECK_SECONDS:
+        looked = time.monotonic() - self._checked_at < LOG_CHECK_SECONDS
+        if looked and (batch is None or not _raises_doubt(batch, record)):
             return False
         self._checked_at = time.monotonic()
         bounds = await self._config.log.bounds(self.partition)
-        if await self._check.misfit(record, bounds) is None:
+        if await self._check.stands(record, bounds):
             return False
         self.fetching, self.record = False, None
         return True
@@ -393,3 +393,13 @@ class PartitionOwner:
             return await self._config.rounds.call(self._config.store.record, self.partition) == record
         except StoreError:
             return True
+
+
+def _raises_doubt(batch: RecordBatch, record: PartitionRecord) -> bool:
+    """Whether a batch may be of another log: another leader has written it, or it would end a silence."""
+    if record.silent and batch.stop >= record.silent_until:
+        return True  # the last moment to find out whether all that was taken for scored was
+    known = record.leader_epoch
+    if known == UNKNOWN_EPOCH and record.silent:
+        return batch.epoch > record.silent_epoch != UNKNOWN_EPOCH
+    return batch.epoch != known and UNKNOWN_EPOCH not in (batch.epoch, known)

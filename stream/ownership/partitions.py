@@ -174,6 +174,11 @@ class Ownership:
             partition: owner.record.next_offset for partition, owner in self._owners.items() if owner.record
         }
 
+    def commit_metadata(self, partition: int) -> str:
+        """Return what was scored, and in which log: should the store be lost, nothing else knows."""
+        owner = self._owners.get(partition)
+        return "" if owner is None or owner.record is None else owner.record.scored.to_text()
+
     def hinder(self, error: Exception, partition: int | None = None) -> None:
         """Park a partition, or all of them, because Kafka does not hand its records over."""
         for owner in self._owners.values():

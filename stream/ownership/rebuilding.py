@@ -66,6 +66,6 @@ class Rebuilding:
         done = record.next_offset - self._first
         self.trouble = (
             f"rebuilding partition {self._partition}: {100 * done // total} %"
-            if record.next_offset < record.silent_until and total > 0
+            if record.silent and total > 0
             else ""
         )

@@ -123,7 +123,7 @@ def test_a_broker_tells_where_epochs_end_and_which_record_stands_where(topics: S
             assert await epochs.epoch_end(client, tp, 0) == end
             assert await epochs.epoch_end(client, tp, 7) is None
             for one in (records[0], records[-1]):
-                assert await epochs.stamp_at(client, tp, one.offset) == (one.offset, one.timestamp)
+                assert await epochs.stamp_at(client, tp, one.offset) == (one.offset, one.timestamp, 0)
             assert await epochs.stamp_at(client, tp, end) is None
             assert await epochs.stamp_at(client, tp, end + 7) is None
 

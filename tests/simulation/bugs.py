@@ -11,11 +11,12 @@ from features.exceptions import StoreConflict, StoreError
 from features.state import States
 from features.store import customer_store
 from features.store.customer_store import MemoryStore, PartitionRecord, Save
+from features.store.log_mark import LogMark
 from stream.kafka.batches import Backlog, RecordBatch
 from stream.kafka.contract import Bounds
 from stream.ownership.cache import StateCache
 from stream.ownership.job import StateChanges
-from stream.ownership.log_check import LogCheck
+from stream.ownership.log_check import LogCheck, Look
 from stream.ownership.owner import PartitionOwner
 from stream.ownership.partition_batch import PartitionBatch
 from stream.ownership.rounds import Rounds
@@ -93,19 +94,31 @@ def _without_watermark(self: PartitionBatch, changes: StateChanges) -> Save:
 
 async def _going_on(self: LogCheck, bounds: Bounds) -> PartitionRecord:
     """Go on from Kafka's commit where the store has lost everything."""
-    return PartitionRecord.beginning(await self._log.committed(self._partition) or 0, bounds.partitions)
+    commit = await self._log.committed(self._partition)
+    return PartitionRecord.beginning(commit.offset if commit else 0, bounds.partitions)
 
 
 async def _rebuilt_silently_to_the_end(self: LogCheck, bounds: Bounds) -> PartitionRecord:
-    return self._again("it is lost", bounds, 0, bounds.latest)
+    return await self._again("it is lost", bounds, 0, LogMark(bounds.latest))
 
 
-async def _always_fits(self: LogCheck, found: PartitionRecord, bounds: Bounds) -> None:
+async def _always_fits(self: LogCheck, found: PartitionRecord, bounds: Bounds) -> Look:
     """Take any log for the one that was read."""
+    return Look(None, found.scored)
 
 
-async def _same_epoch(self: LogCheck, found: PartitionRecord, bounds: Bounds) -> None:
+async def _same_epoch(self: LogCheck, mark: LogMark, bounds: Bounds) -> None:
     """Take a log for the one that was read whatever its epochs and stamps are."""
+
+
+def _silent_in_any_log(self: PartitionRecord, mark: LogMark) -> PartitionRecord:
+    """Forget in which log the record is silent."""
+    return self._replace(silent_until=mark.offset)
+
+
+def _offset_of_commit(offset: int, text: str) -> LogMark:
+    """Forget in which log the events were that a commit speaks of."""
+    return LogMark(offset)
 
 
 def _saved_in_two_steps(self: MemoryStore, saves: Sequence[Save]) -> list[StoreError | None]:
@@ -144,10 +157,12 @@ BUGS: Final[dict[str, tuple[Any, str, Any]]] = {
     "the watermark is not saved": (PartitionBatch, "intend", _without_watermark),
     "a lost store is taken for an empty one": (LogCheck, "_first", _going_on),
     "events that waited are taken for scored": (LogCheck, "_first", _rebuilt_silently_to_the_end),
-    "a topic made again is not noticed": (LogCheck, "misfit", _always_fits),
+    "a topic made again is not noticed": (LogCheck, "look", _always_fits),
     "a log that was cut is not noticed": (LogCheck, "_cut", _same_epoch),
     "states are loaded without the guard": (MemoryStore, "load", _loaded_without_guard),
     "a silent partition does not look round": (PartitionOwner, "_look_round", _never_look),
+    "a silence is not held against the log": (PartitionRecord, "silenced", _silent_in_any_log),
+    "a commit counts in any log": (LogMark, "from_commit", staticmethod(_offset_of_commit)),
     "states are written without the guard": (MemoryStore, "save_many", _saved_in_two_steps),
 }
 

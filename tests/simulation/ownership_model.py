@@ -36,6 +36,7 @@ class Flaw(Enum):
     MERGED_EPOCHS = "merge what was fetched under two leader epochs, and check the last"
     OLD_INCARNATION = "rebuild into the old incarnation"
     SILENCE_FORGOTTEN = "forget silent-until after a crash"
+    SILENT_IN_ANY_LOG = "silent up to an offset, whatever log it belongs to"
     SILENT_TO_THE_END = "rebuild silently up to the end of a log that lost events"
 
 
@@ -70,6 +71,7 @@ class Record(NamedTuple):
     leader_epoch: int
     incarnation: int
     silent_until: int
+    silent_epoch: int = UNKNOWN  # of the last event that is passed over
 
 
 class Version(NamedTuple):
@@ -124,7 +126,7 @@ class World(NamedTuple):
     names: int = 3  # tokens and incarnations are drawn by lot, so none comes twice
     lost_logs: tuple[Log, ...] = ()
     published: frozenset[Event] = frozenset()
-    silence: tuple[tuple[int, int], ...] = ()  # incarnations, and below which offset each is silent
+    silence: tuple[tuple[int, Log], ...] = ()  # incarnations, and of what each must be silent
     broken: str = ""
 
     @property
@@ -181,13 +183,22 @@ def fits(record: Record, world: World, flaw: Flaw | None) -> bool:
     """Return whether the log is still the one that the record's states were made from, as far as a worker can tell."""
     if flaw is not Flaw.NO_TOPIC_ID and record.topic != world.topic:
         return False
-    if record.next_offset > len(world.log):
+    if record.next_offset > len(world.log) or silent_until(record, world, flaw) < min(
+        record.next_offset, record.silent_until
+    ):
         return False
     return (
         flaw is Flaw.NO_LEADER_EPOCH
         or record.leader_epoch == UNKNOWN
         or epoch_end(world.log, record.leader_epoch) >= record.next_offset
     )
+
+
+def silent_until(record: Record, world: World, flaw: Flaw | None) -> int:
+    """Return up to where a silent record stays silent in the log as it is."""
+    if record.next_offset >= record.silent_until or flaw is Flaw.SILENT_IN_ANY_LOG:
+        return record.silent_until
+    return min(record.silent_until, epoch_end(world.log, record.silent_epoch))
 
 
 def successors(world: World, flaw: Flaw | None = None) -> Iterator[Step]:
@@ -244,6 +255,7 @@ def _claims(world: World, at: int, flaw: Flaw | None) -> Iterator[Step]:
         world = world._replace(names=world.names + 1)
     elif flaw is Flaw.SILENCE_FORGOTTEN:
         found = found._replace(silent_until=0)
+    found = found._replace(silent_until=silent_until(found, world, flaw))
     claimed = _claimed(world._replace(left=left._replace(claims=left.claims - 1)), at, found, flaw)
     yield f"claims from offset {found.next_offset}", claimed
     if left.lost_answers:
@@ -254,15 +266,22 @@ def _claims(world: World, at: int, flaw: Flaw | None) -> Iterator[Step]:
 
 def _rebuilt(world: World, at: int, found: Record, flaw: Flaw | None) -> World:
     """Begin a new incarnation: it publishes nothing of the events that the earlier one has published."""
-    scored = epoch_end(world.log, found.leader_epoch) if found.topic == world.topic else 0
+    scored = 0
+    if found.topic == world.topic:
+        read = epoch_end(world.log, found.leader_epoch)
+        scored = (
+            min(read, silent_until(found, world, flaw)) if found.next_offset < found.silent_until else read
+        )
     until = len(world.log) if flaw is Flaw.SILENT_TO_THE_END else scored
     incarnation = found.incarnation if flaw is Flaw.OLD_INCARNATION else world.names
     after = world._replace(
         names=world.names + 1,
-        silence=(*world.silence, (incarnation, scored)),
+        silence=(*world.silence, (incarnation, world.log[:scored])),
         left=world.left._replace(rebuilds=world.left.rebuilds - 1),
     )
-    return _claimed(after, at, Record(found.epoch, 0, 0, world.topic, UNKNOWN, incarnation, until), flaw)
+    epoch = world.log[until - 1].leader_epoch if until else UNKNOWN
+    begins = Record(found.epoch, 0, 0, world.topic, UNKNOWN, incarnation, until, epoch)
+    return _claimed(after, at, begins, flaw)
 
 
 def _claimed(world: World, at: int, found: Record, flaw: Flaw | None) -> World:
@@ -311,7 +330,10 @@ def _taken(world: World, at: int, record: Record, flaw: Flaw | None) -> Step:
     latest = events[-1]
     other_topic = flaw is not Flaw.TOPIC_ID_ON_CLAIM_ONLY and latest.topic != record.topic
     other_epoch = flaw is not Flaw.LEADER_EPOCH_ON_CLAIM_ONLY and latest.leader_epoch != record.leader_epoch
-    if (other_topic or other_epoch) and not fits(record, world, flaw):
+    doubtful = other_topic or other_epoch
+    ends_silence = record.next_offset < record.silent_until <= latest.offset + 1
+    shorter = silent_until(record, world, flaw) < record.silent_until
+    if (doubtful and not fits(record, world, flaw)) or ((doubtful or ends_silence) and shorter):
         return "finds another log", _with(world, at, Worker(worker.token, cache=worker.cache))
     customers = {PLAN[event.offset][0] for event in events}
     known = {customer: folded for customer, folded in worker.cache if customer in customers}
@@ -331,10 +353,10 @@ def _loaded(world: World, record: Record, customers: set[str]) -> dict[str, Fold
 
 def _published(world: World, at: int, record: Record, batch: Batch) -> World:
     loud = [event for event in batch.events if event.offset >= record.silent_until]
-    quiet = max(
-        (until for incarnation, until in world.silence if incarnation == record.incarnation), default=0
-    )
-    if any(event.offset < quiet and event in world.published for event in loud):
+    quiet = [
+        event for incarnation, log in world.silence if incarnation == record.incarnation for event in log
+    ]
+    if any(event in quiet and event in world.published for event in loud):
         world = world._replace(broken="a rebuilding published a score again")
     done = None if batch.saved else batch._replace(published=True)
     after = world._replace(published=world.published.union(loud))

@@ -20,13 +20,14 @@ class SimulatedStore(MemoryStore):
     Parameters
     ----------
     tell
-        Is told when a partition begins another incarnation.
+        Is told when a partition begins another incarnation: which one, and up to where it is silent.
     """
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
+    def __init__(self, tell: Callable[[int, int], None]) -> None:
         super().__init__()
         self._tell = tell
         self._moments: deque[Moment] = deque(maxlen=_MOMENTS)
+        self._wiped = False
         self._keep()
 
     def claim(self, partition: int, found: PartitionRecord | None, new: PartitionRecord) -> None:
@@ -35,7 +36,7 @@ class SimulatedStore(MemoryStore):
         self._keep()
         begins = found is None or found.incarnation != new.incarnation
         if begins and (new.silent_until or found is not None):
-            self._tell(f"partition {partition} is built again, silently to offset {new.silent_until}")
+            self._tell(partition, new.silent_until)
 
     def save(
         self,
@@ -56,23 +57,19 @@ class SimulatedStore(MemoryStore):
             self._moments.pop()
         self._records, self._states = _copy(self._moments[-1])
 
-    def settle(self, partitions: int) -> bool:
-        """Return whether all partitions are claimed and none is silent; if so, never fall back behind that."""
-        settled: deque[Moment] = deque(maxlen=_MOMENTS)
-        for moment in self._moments:
-            records = [PartitionRecord.from_bytes(raw) for raw in moment[0].values()]
-            if len(records) == partitions and all(one.next_offset >= one.silent_until for one in records):
-                settled.append(moment)
-            else:
-                settled.clear()
-        if settled:
-            self._moments = settled
-        return bool(settled)
+    def silent(self) -> bool:
+        """Whether a partition is being built again silently."""
+        return any(PartitionRecord.from_bytes(raw).silent for raw in self._records.values())
+
+    def lost(self) -> bool:
+        """Whether everything was lost, and nobody has claimed a partition since."""
+        return self._wiped and not self._records
 
     def wipe(self) -> None:
         """Lose everything."""
         self._moments.clear()
         self._records, self._states = {}, {}
+        self._wiped = True
         self._keep()
 
     def states(self, partition: int) -> dict[str, bytes]:

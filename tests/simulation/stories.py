@@ -21,6 +21,8 @@ WORKER_FAULTS = (
     "refuses: Kafka lost events",
     "is built again, silently to offset N",
     "the log is given back",
+    "the log changes during a silent rebuilding",
+    "the log changes while the store has lost a record",
 )
 
 #: What befalls learners.

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from features.exceptions import StoreUnavailable
+from stream.kafka.contract import Commit
 from stream.ownership.partitions import Ownership
 from tests.simulation.kafka import SimulatedLog, SimulatedPublisher
 from tests.simulation.process import Process
@@ -73,7 +74,7 @@ class Worker(Process):
         """Give all partitions up, and commit."""
         await asyncio.wait([self.start(self.ownership.release(_RELEASE))], timeout=SESSION)
         if not self.dead and not self.frozen:
-            self._world.broker.commits |= self.ownership.progress()
+            self._commit_all()
 
     async def stop(self) -> None:
         """End in order; another one takes its place."""
@@ -112,7 +113,12 @@ class Worker(Process):
         """Commit now and then."""
         if self._loop.time() - self._committed_at >= _COMMIT:
             self._committed_at = self._loop.time()
-            self._world.broker.commits |= self.ownership.progress()
+            self._commit_all()
+
+    def _commit_all(self) -> None:
+        for partition, offset in self.ownership.progress().items():
+            metadata = self.ownership.commit_metadata(partition)
+            self._world.broker.commits[partition] = Commit(offset, metadata)
 
     async def _end(self) -> None:
         await self.ownership.refused.wait()

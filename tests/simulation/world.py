@@ -29,6 +29,7 @@ _RESTART: Final = 3.0  # at most, until a dead worker is replaced
 _LOG_CHECK: Final = 10.0  # instead of a worker's longer pause
 _NOTICED: Final = _LOG_CHECK + 2 * IDLE_SECONDS + SESSION  # another log, by everybody
 _LOOK: Final = 1.0
+_REBUILT: Final = 0.1  # about as long as it takes to build states again
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Faults:
     lose_answer: float = 0.03  # one that does, and nobody learns of it
     slow: float = 0.03  # of a way to a server or back
     change_log: float = 0.6  # that it happens when its turn comes
+    change_silent: float = 0.7  # that its turn comes while states are built again
+    change_lost: float = 0.3  # or when the store has lost everything
     give_back: float = 0.5  # that the operator restores a log instead of building states again
     events: int = 4  # crashes, freezes, fall-backs ... per schedule
 
@@ -64,7 +67,7 @@ class World:
         self.chance = Random(seed)
         self.faults = faults or Faults()
         self.broker = broker
-        self.store = SimulatedStore(self.tell)
+        self.store = SimulatedStore(self._built_again)
         self.make_scorer = make_scorer
         self.workers: list[Worker] = []
         self.story: list[str] = []
@@ -103,6 +106,11 @@ class World:
     def tell(self, what: str) -> None:
         """Add a line to the story of the schedule."""
         self.story.append(f"{self.loop.now:8.3f} {what}")
+
+    def _built_again(self, partition: int, offset: int) -> None:
+        self.tell(f"partition {partition} is built again, silently to offset {offset}")
+        if offset and self.chance.random() < self.faults.change_silent:
+            self.loop.call_later(self.chance.random() * _REBUILT, self._change_log)
 
     def rebalance(self) -> None:
         """Have the group give its partitions out again."""
@@ -222,10 +230,11 @@ class World:
         self.store.fall_back(moments)
 
     def _wipe(self) -> None:
-        # Of a topic that is made again and a store that is lost at the same time, nobody knows what was scored.
-        if self.replaced is None and self.chance.random() < 0.3:  # noqa: PLR2004  (rarer than the other faults)
+        if self.chance.random() < 0.3:  # noqa: PLR2004  (rarer than the other faults)
             self.tell("the store loses everything")
             self.store.wipe()
+            if self.chance.random() < self.faults.change_lost:
+                self._change_log()
 
     def _leave(self) -> None:
         worker = self._victim()
@@ -239,25 +248,23 @@ class World:
             self.start_worker()
 
     def _change_log(self) -> None:
-        """Set the broker back, or make the topic again: at most once.
-
-        Of another log and a store that has lost the claims nobody knows what was scored; and a record that is silent
-        up to an offset does not say in which log (`tests.simulation.ownership_model` has it as a known limit). So
-        this happens where neither is the case, and the store falls back to no moment before.
-        """
+        """Set the broker back, or make the topic again: at most once."""
         if self.replaced is not None or self.chance.random() >= self.faults.change_log:
             return
-        if self.store.settle(PARTITIONS):
-            self.replaced = self.broker.copy()
-            self._settled_at = self.loop.now + _NOTICED
-            others = list(emitted(LOGS + self.chance.randrange(LOGS), 20))
-            if self.chance.random() < 0.5:  # noqa: PLR2004
-                self.tell("the topic is made again")
-                self.broker.make_again(others)
-            else:
-                partition, lost = self.chance.randrange(PARTITIONS), self.chance.randint(1, 12)
-                self.tell(f"partition {partition} loses its newest {lost} records")
-                self.broker.set_back(partition, lost, others[partition])
+        if self.store.silent():
+            self.tell("the log changes during a silent rebuilding")
+        elif self.store.lost():
+            self.tell("the log changes while the store has lost a record")
+        self.replaced = self.broker.copy()
+        self._settled_at = self.loop.now + _NOTICED
+        others = list(emitted(LOGS + self.chance.randrange(LOGS), 20))
+        if self.chance.random() < 0.5:  # noqa: PLR2004
+            self.tell("the topic is made again")
+            self.broker.make_again(others)
+        else:
+            partition, lost = self.chance.randrange(PARTITIONS), self.chance.randint(1, 12)
+            self.tell(f"partition {partition} loses its newest {lost} records")
+            self.broker.set_back(partition, lost, others[partition])
 
     def refused(self, worker: Worker, error: Exception) -> None:
         """Do what an operator does about a worker that ended with an error."""

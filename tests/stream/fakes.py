@@ -15,9 +15,9 @@ from aiokafka import ConsumerRecord
 from features import state
 from features.exceptions import StoreConflict, StoreUnavailable
 from features.state import STATE_VERSION, States
-from features.store.customer_store import Loaded, MemoryStore, PartitionRecord
+from features.store.customer_store import UNKNOWN_EPOCH, Loaded, MemoryStore, PartitionRecord
 from stream.kafka.batches import RecordBatch
-from stream.kafka.contract import Bounds, Stamp, TooOld
+from stream.kafka.contract import Bounds, Commit, Stamp, TooOld
 from stream.ownership.job import StateChanges
 from stream.ownership.partitions import Ownership
 
@@ -35,6 +35,7 @@ class FakeLog:
         self.records = records
         self.positions: dict[int, int] = {}
         self.commits: dict[int, int] = {}
+        self.metadata = ""  # of each commit
         self.earliest = 0
         self.partitions = len(records)
         self.lose: set[int] = set()  # offsets at which a fetched batch never arrives, once
@@ -50,8 +51,9 @@ class FakeLog:
     async def bounds(self, partition: int) -> Bounds:
         return Bounds(self.earliest, self._end(partition), self.partitions, self.topic_id)
 
-    async def committed(self, partition: int) -> int | None:
-        return self.commits.get(partition)
+    async def committed(self, partition: int) -> Commit | None:
+        at = self.commits.get(partition)
+        return None if at is None else Commit(at, self.metadata)
 
     async def epoch_end(self, partition: int, epoch: int) -> int | None:
         if self.topic_id is None:
@@ -60,7 +62,10 @@ class FakeLog:
 
     async def stamp_at(self, partition: int, offset: int) -> Stamp | None:
         found = next((one for one in self.records[partition] if one.offset >= offset), None)
-        return None if found is None else Stamp(found.offset, found.timestamp)
+        if found is None:
+            return None
+        written = (epoch for epoch, end in sorted(self.epochs.items()) if end > found.offset)
+        return Stamp(found.offset, found.timestamp, next(written, UNKNOWN_EPOCH))
 
     async def seek(self, partition: int, offset: int) -> None:
         self.seeks.append(offset)

@@ -130,6 +130,9 @@ class StoreContract:
             {"last_time": 7},
             {"incarnation": 7},
             {"silent_until": 7},
+            {"silent_epoch": 7},
+            {"silent_offset": 7},
+            {"silent_time": 7},
         ],
     )
     def test_the_guard_compares_every_field(self, store: CustomerStore, field: dict[str, object]) -> None:

@@ -12,6 +12,7 @@ from features.store.customer_store import (
     MemoryStore,
     PartitionRecord,
 )
+from features.store.log_mark import LogMark
 from features.store.redis_store import RedisStore
 from stream.services.process import free_port
 from tests.features.store.contract import StoreContract, WriteItems
@@ -56,14 +57,45 @@ def test_a_record_of_version_1_knows_no_log_and_counts_as_incarnation_0() -> Non
     assert PartitionRecord.from_bytes(found.to_bytes()) == found
 
 
-def test_a_record_of_version_1_is_claimed_and_then_of_version_2() -> None:
+def test_a_record_of_version_1_is_claimed_and_then_of_today_s_version() -> None:
     store = MemoryStore()
     store._records[3] = struct.pack("<BQ16sqqI", 1, 4, bytes(16), 70, 1_000, 12)
     found = store.record(3)
     assert found is not None
     store.claim(3, found, found._replace(epoch=5, topic_id=b"an id, 16 bytes."))
-    assert store._records[3][0] == 2
+    assert store._records[3][0] == 3
     assert store.record(3) == found._replace(epoch=5, topic_id=b"an id, 16 bytes.")
+
+
+def test_a_record_of_version_2_does_not_say_in_which_log_it_is_silent() -> None:
+    fields = (4, b"an owner's token", 70, 1_000, 12, b"an id, 16 bytes.", 3, 69, 900, 8, 90)
+    found = PartitionRecord.from_bytes(struct.pack("<BQ16sqqI16siqqIq", 2, *fields))
+    assert found == PartitionRecord(*fields)
+    assert found.silent
+    assert found.scored == LogMark(90, b"an id, 16 bytes.")
+    assert PartitionRecord.from_bytes(found.to_bytes()) == found
+
+
+def test_what_was_scored_is_what_was_read_or_what_the_silence_covers() -> None:
+    topic = b"an id, 16 bytes."
+    record = PartitionRecord(4, bytes(16), 70, 1_000, 12, topic, 3, 69, 900)
+    assert record.scored == record.read == LogMark(70, topic, 3, 69, 900)
+    mark = LogMark(90, topic, 5, 88, 950)
+    assert record.silenced(mark).scored == mark
+    assert record.silenced(mark)._replace(next_offset=90).scored.offset == 90
+
+
+@pytest.mark.parametrize("mark", [LogMark(0), LogMark(90, b"an id, 16 bytes.", 5, 88, 950)])
+def test_a_mark_is_read_from_a_commit(mark: LogMark) -> None:
+    assert LogMark.from_commit(mark.offset, mark.to_text()) == mark
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "somebody's note", "1 90", "2 90 " + "00" * 16 + " 5 88 950", "1 90 00 5 88 950", "1 x y 5 88 950"],
+)
+def test_of_a_commit_with_other_metadata_only_the_offset_counts(text: str) -> None:
+    assert LogMark.from_commit(90, text) == LogMark(90)
 
 
 def test_every_beginning_is_another_incarnation() -> None:

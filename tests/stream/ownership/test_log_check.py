@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from features.store.customer_store import NO_WATERMARK, RESTORING, UNKNOWN_TOPIC, PartitionRecord
-from stream.exceptions import LogCut, OwnershipError, RestoreUnfinished, TopicRecreated
+from features.store.log_mark import LogMark
+from stream.exceptions import LogCut, OwnershipError, RestoreUnfinished, StoreLost, TopicRecreated
 from stream.ownership import owner
 from stream.ownership.log_check import LogCheck
 from stream.ownership.rebuilding import Rebuilding
@@ -99,6 +100,62 @@ def test_without_a_record_rebuilding_is_silent_up_to_what_was_scored(commit: int
     again = checked(None, lost, rebuild=True)
     assert (again.next_offset, again.silent_until) == (0, silent)
     assert again.incarnation != 0
+
+
+def silent(until: int = 90, **others: object) -> PartitionRecord:
+    """The record of a partition of `log` that was rebuilt up to 50, and is silent up to ``until``, in epoch 6."""
+    mark = LogMark(until, ID, 6, until - 1, until - 1)
+    return recorded(50).silenced(mark)._replace(**others)  # type: ignore[arg-type]
+
+
+def test_a_silence_says_in_which_log_it_is() -> None:
+    assert checked(silent(), log(), rebuild=True) == silent(), "nothing was changed"
+    unmarked = silent(silent_epoch=-1, silent_offset=-1, silent_time=-1)
+    assert checked(unmarked, log()) == silent(), "a record of version 2 learns it"
+    lost = log()
+    lost.commits = {0: 40}
+    assert checked(None, lost, rebuild=True).scored == LogMark(40, ID, 4, 39, 39)
+
+
+def test_a_silence_ends_where_the_log_was_cut() -> None:
+    cut = log()
+    cut.epochs = {4: 60, 6: 70, 7: 100}
+    shorter = checked(silent(), cut)
+    assert (shorter.next_offset, shorter.incarnation) == (50, 9), "the states are right"
+    assert shorter.scored == LogMark(70, ID, 6, 69, 69)
+
+
+@pytest.mark.parametrize(
+    ("found", "scored"),
+    [(silent(silent_time=5), 0), (silent(80, silent_epoch=3), 20)],
+    ids=["stamp", "epoch"],
+)
+def test_events_that_were_wrongly_taken_for_scored_are_a_reason_to_refuse(
+    found: PartitionRecord, scored: int
+) -> None:
+    changed = log()
+    changed.epochs = {3: 20, 4: 60, 6: 100}
+    with pytest.raises(LogCut, match="`intent worker --rebuild`"):
+        checked(found, changed)
+    assert checked(found, changed, rebuild=True).silent_until == scored
+
+
+@pytest.mark.parametrize(
+    ("mark", "scored"),
+    [
+        (LogMark(40, ID, 4, 39, 39), 40),
+        (LogMark(80, ID, 6, 79, 79), 80),  # of a rebuilding that was lost as well
+        (LogMark(40, b"another topic id", 4, 39, 39), 0),
+        (LogMark(70, ID, 4, 69, 69), 60),
+        (LogMark(40, ID, 4, 39, 5), 0),
+    ],
+)
+def test_a_commit_says_in_which_log_events_were_scored(mark: LogMark, scored: int) -> None:
+    lost = log()
+    lost.commits, lost.metadata = {0: 40}, mark.to_text()
+    with pytest.raises(StoreLost):
+        checked(None, lost)
+    assert checked(None, lost, rebuild=True).silent_until == scored
 
 
 def test_a_partition_that_was_never_read_begins_with_empty_states_and_is_not_silent() -> None:
