@@ -133,6 +133,7 @@ def load_columns(  # noqa: PLR0913  (keyword-only options of one command)
         files,
         list(columns.values()),
         broken=source.dropped,
+        notes=source.notes,
         encoding=encoding,
         kept_words=kept_words,
         on_progress=second,

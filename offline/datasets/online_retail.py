@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 from features.events import MAX_ID, MAX_MONEY, MAX_QUANTITY, MAX_TEXT, PURCHASE, REFUND
 from offline.datasets.conversion import DatasetError, Sieve, Tally
-from offline.datasets.csv_files import WESTERN, detect_encoding
+from offline.datasets.csv_bytes import WESTERN, detect_encoding
 from offline.datasets.dataset import Dataset, codes, finish, join, plain, repeated
 from offline.datasets.numbers import as_numbers
 from offline.datasets.orders import merge, with_ids
@@ -85,7 +85,7 @@ def load_online_retail(path: Path, *, on_progress: OnProgress | None = None) -> 
     if len(files) > 1:
         raise DatasetError(f"Online Retail is one file, but {path} has {len(files)} data files; name the one")
     dropped, notes = Tally(), Tally()
-    table = _read(files[0], dropped, on_progress)
+    table = _read(files[0], dropped, notes, on_progress)
     lines = _lines(table, files[0].name, dropped, notes)
 
     invoice, customer = codes(lines["order_id"]), codes(lines["customer_id"])
@@ -111,7 +111,7 @@ def load_online_retail(path: Path, *, on_progress: OnProgress | None = None) -> 
     )
 
 
-def _read(file: Path, dropped: Tally, on_progress: OnProgress | None) -> pa.Table:
+def _read(file: Path, dropped: Tally, notes: Tally, on_progress: OnProgress | None) -> pa.Table:
     """Return the columns of interest under the names of Online Retail."""
     if file.name.lower().endswith(_EXCEL):
         table = _read_excel(file)
@@ -122,7 +122,9 @@ def _read(file: Path, dropped: Tally, on_progress: OnProgress | None) -> pa.Tabl
         encoding = detect_encoding(file)
         encoding = "latin1" if encoding == WESTERN else encoding
         names = _names(file, column_names(file, encoding))
-        blocks = read_blocks([file], list(names), broken=dropped, encoding=encoding, on_progress=on_progress)
+        blocks = read_blocks(
+            [file], list(names), broken=dropped, notes=notes, encoding=encoding, on_progress=on_progress
+        )
         batches = [block.data for block in blocks]
         table = pa.Table.from_batches(batches)
     return table.rename_columns([names[name] for name in table.column_names]).combine_chunks()
