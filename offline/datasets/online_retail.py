@@ -36,10 +36,10 @@ from features.events import MAX_ID, MAX_MONEY, MAX_QUANTITY, MAX_TEXT, PURCHASE,
 from offline.datasets.conversion import DatasetError, Sieve, Tally
 from offline.datasets.csv_bytes import WESTERN, detect_encoding
 from offline.datasets.dataset import Dataset, codes, finish, join, plain, repeated
-from offline.datasets.numbers import as_numbers
+from offline.datasets.numbers import as_numbers, number_signs
 from offline.datasets.orders import merge, with_ids
 from offline.datasets.source_files import check_columns, column_names, find_files, read_blocks
-from offline.datasets.times import Times, as_times, unfit_time, zone
+from offline.datasets.times import Times, as_times, time_signs, unfit_time, zone
 from offline.datasets.values import as_dictionary, as_text, constant, mask, too_long, without_point_zero
 from offline.progress import OnProgress
 
@@ -98,7 +98,10 @@ def load_online_retail(path: Path, *, on_progress: OnProgress | None = None) -> 
     _note_repetitions(lines, order, notes)
     result = merge(lines, order, dropped=dropped, notes=notes, listed=product)
     orders = with_ids(result.orders, "online-retail")
-    notes.add("order of value 0: kept, the goods were free", int(mask(pc.equal(orders["value"], 0)).sum()))
+    if orders.num_rows:  # otherwise there is no value either; `finish` says that nothing is left
+        notes.add(
+            "order of value 0: kept, the goods were free", int(mask(pc.equal(orders["value"], 0)).sum())
+        )
     return finish(
         "online-retail",
         files,
@@ -212,9 +215,9 @@ def _fields(table: pa.Table) -> _Fields:
         without_point_zero(as_text(raw["CustomerID"])),
         as_text(raw["StockCode"]),
         as_text(raw["Country"]),
-        *as_numbers(raw["Quantity"]),
-        *as_numbers(raw["UnitPrice"]),
-        as_times(raw["InvoiceDate"], zone(_TIMEZONE), _FORMATS),
+        *as_numbers(raw["Quantity"], number_signs(raw["Quantity"]).form()),
+        *as_numbers(raw["UnitPrice"], number_signs(raw["UnitPrice"]).form()),
+        as_times(raw["InvoiceDate"], zone(_TIMEZONE), _FORMATS, time_signs(raw["InvoiceDate"]).form()),
         mask(pc.match_substring_regex(invoice, r"^\d+$")),
         mask(pc.match_substring_regex(invoice, r"^C\d+$")),
     )
