@@ -28,6 +28,7 @@ from features.labels import LabelStart
 from features.reference import Reference
 from features.segments import Segmenter
 from features.vector import WIDTH, Vectors, schema_hash
+from features.whole_files import whole_file
 
 logger = logging.getLogger(__name__)
 
@@ -221,13 +222,15 @@ def save(
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MANIFEST).unlink(missing_ok=True)
-    (folder / NETWORK).write_bytes(network)
+    with whole_file(folder / NETWORK) as partial:
+        partial.write_bytes(network)
     parts = [(SEGMENTER, segmenter), (CALIBRATION, calibration), (REFERENCE, reference), (MANIFEST, manifest)]
     for name, part in parts:
         if part is None:
             (folder / name).unlink(missing_ok=True)
             continue
-        (folder / name).write_bytes(msgspec.json.format(msgspec.json.encode(part), indent=2) + b"\n")
+        with whole_file(folder / name) as partial:
+            partial.write_bytes(msgspec.json.format(msgspec.json.encode(part), indent=2) + b"\n")
 
 
 def _compare_time_zones(manifest: Manifest) -> None:

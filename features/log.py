@@ -24,6 +24,7 @@ from features.events import (
     MAX_TIME_MS,
 )
 from features.exceptions import LogError
+from features.whole_files import whole_file
 
 _TIME = pa.timestamp("ms", tz="UTC")
 _ITEM = pa.struct(
@@ -165,19 +166,12 @@ def write_log(
     """Write a log; ``metadata`` keys get the prefix ``intent.``. Return the number of rows."""
     schema = LOG_SCHEMA.with_metadata({f"intent.{key}": value for key, value in (metadata or {}).items()})
     rows = 0
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with pq.ParquetWriter(partial, schema, compression="zstd") as writer:
-            for table in [tables] if isinstance(tables, pa.Table) else tables:
-                part = conform(table).replace_schema_metadata(schema.metadata)
-                validate(part)
-                writer.write_table(part, row_group_size=_ROW_GROUP)
-                rows += len(part)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(path) as partial, pq.ParquetWriter(partial, schema, compression="zstd") as writer:
+        for table in [tables] if isinstance(tables, pa.Table) else tables:
+            part = conform(table).replace_schema_metadata(schema.metadata)
+            validate(part)
+            writer.write_table(part, row_group_size=_ROW_GROUP)
+            rows += len(part)
     return rows
 
 

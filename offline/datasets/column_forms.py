@@ -90,7 +90,12 @@ def survey(
     if not written:
         return forms
     for block in read_blocks(
-        written, list(wanted.values()), broken=Tally(), encoding=encoding, on_progress=on_progress
+        written,
+        list(wanted.values()),
+        broken=Tally(),
+        notes=Tally(),
+        encoding=encoding,
+        on_progress=on_progress,
     ):
         for name, column in wanted.items():
             forms.add(name, block.data.column(column))

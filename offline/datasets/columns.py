@@ -5,12 +5,16 @@ How the source is understood:
 - Types named in the mapping become the event type given for them, types that are event types already pass,
   all others are dropped and counted by name. The type ``*`` stands for every type not named, and for files
   without such a column.
+- A cell of an order that is empty takes the value of the row above, if that has the same order (exports of Shopify
+  name the customer, the currency and the like only in the first row of an order).
 - Rows of purchases with the same order, customer and currency become one purchase, dated by the last row;
   rows of refunds only if they have the same time too. A row without quantity is one piece.
 - The value of an order is `value` where the rows have it: once, if the rows of most orders agree on it (the
   total of the order, repeated), otherwise summed (amounts of lines). Else it is the sum of price times
   quantity.
-- Refunds with negative price, value or quantity are turned to positive.
+- Refunds with negative price, value or quantity are turned to positive. A line of an order with a negative price or
+  value is a discount: it lowers the order's value, and is no item. A quantity with a fraction (0.75 kg) is one piece
+  at the price of its line, rounded to cents.
 - Without `event_id`, ids are made of the file's name and the row's number. Rows alike are then all kept:
   nothing tells a repetition of the log from an event that happened twice. With `event_id`, the first row of
   an id counts.
@@ -41,6 +45,7 @@ from features.events import (
     MAX_MONEY,
     MAX_QUANTITY,
     MAX_TEXT,
+    PURCHASE,
     REFUND,
     TYPE_CODES,
 )
@@ -49,10 +54,20 @@ from offline.datasets.conversion import DatasetError, Sieve, Tally
 from offline.datasets.dataset import Dataset, check_id_sources, finish, id_source, join
 from offline.datasets.missing import NAMIBIA
 from offline.datasets.numbers import as_numbers
+from offline.datasets.order_cells import OrderCells
 from offline.datasets.order_lines import merge_orders, without_repetitions
 from offline.datasets.source_files import Block, column_names, find_files, read_blocks
 from offline.datasets.times import as_times, unfit_time, zone
-from offline.datasets.values import as_dictionary, as_text, coded, constant, holds_control, mask, too_long
+from offline.datasets.values import (
+    as_dictionary,
+    as_text,
+    coded,
+    constant,
+    holds_control,
+    mask,
+    too_long,
+    without_point_zero,
+)
 from offline.progress import OnProgress
 
 #: Fields of an event that a column can be mapped to, and for texts how long they may be.
@@ -73,6 +88,8 @@ ANY: Final = "*"
 
 _REQUIRED = ("customer_id", "event_time")
 _CURRENCY = r"^[A-Z]{3}$"
+# What spreadsheets and floats make of long numbers: 4,00638E+12.
+_ROUNDED = r"^\d(?:[.,]\d+)?[eE]\+\d+$"
 _CONTROL = "identifier with a control character"
 _UNKNOWN_TYPES = 20  # reasons that name an unknown type; the rest is counted together
 
@@ -133,6 +150,7 @@ def load_columns(  # noqa: PLR0913  (keyword-only options of one command)
         files,
         list(columns.values()),
         broken=source.dropped,
+        notes=source.notes,
         encoding=encoding,
         kept_words=kept_words,
         on_progress=second,
@@ -168,6 +186,7 @@ class _Source:
     dropped: Tally
     notes: Tally
     unknown_types: set[str] = field(default_factory=set)
+    orders: OrderCells = field(default_factory=OrderCells)
 
 
 def _type_codes(columns: Mapping[str, str], types: Mapping[str, str]) -> dict[str, int]:
@@ -198,16 +217,17 @@ def _check_mapping(columns: Mapping[str, str], file: Path, encoding: str) -> Non
 
 def _draft(block: Block, before: int, source: _Source) -> pa.Table:
     raw = {name: block.data.column(column) for name, column in source.columns.items()}
+    raw = source.orders.filled(block.file, raw, source.notes)
     rows = block.data.num_rows
     sieve = Sieve(rows, source.dropped, block.file.name, block.first_row)
     types = _types(raw.get("type"), rows, sieve, source)
-    customer = as_text(raw["customer_id"])
-    column = source.columns["customer_id"]
-    sieve.reject(mask(pc.is_null(customer)), "no customer", column, raw["customer_id"])
     sieve.reject(
-        too_long(customer, MAX_ID), f"text of more than {MAX_ID} characters", column, raw["customer_id"]
+        mask(pc.is_null(as_text(raw["customer_id"]))),
+        "no customer",
+        source.columns["customer_id"],
+        raw["customer_id"],
     )
-    sieve.reject(holds_control(customer), _CONTROL, column, raw["customer_id"])
+    customer = _text("customer_id", raw["customer_id"], sieve, source)
     times = as_times(raw["event_time"], source.zone, source.formats, source.forms.dates.form())
     sieve.reject(unfit_time(times), "unreadable time", source.columns["event_time"], raw["event_time"])
 
@@ -222,7 +242,7 @@ def _draft(block: Block, before: int, source: _Source) -> pa.Table:
     for name in TEXT_LIMITS:
         if name in raw:
             draft[name] = as_dictionary(_text(name, raw[name], sieve, source))
-    draft |= _numbers(raw, types == REFUND, sieve, source)
+    draft |= _numbers(raw, types, sieve, source)
     skipped, twice = times.skipped & sieve.keep, times.twice & sieve.keep
     source.notes.add(
         "time that the clock left out in spring: read as the moment it jumped to", int(skipped.sum())
@@ -264,17 +284,35 @@ def _text(name: str, raw: pa.Array, sieve: Sieve, source: _Source) -> pa.Array:
         source.notes.add(f"channel is not one of {', '.join(CHANNELS)}: left out", int(wrong.sum()), example)
         text = pc.if_else(known, text, pa.scalar(None, text.type))
     else:
-        limit = TEXT_LIMITS[name]
+        limit = TEXT_LIMITS.get(name, MAX_ID)
         sieve.reject(too_long(text, limit), f"text of more than {limit} characters", column, raw)
         if name.endswith("_id"):
-            sieve.reject(holds_control(text), _CONTROL, column, raw)
+            text = _identifier(text, column, raw, sieve, source)
     return text
 
 
+def _identifier(text: pa.Array, column: str, raw: pa.Array, sieve: Sieve, source: _Source) -> pa.Array:
+    """Return identifiers as they were before a tool took them for numbers."""
+    sieve.reject(holds_control(text), _CONTROL, column, raw)
+    sieve.reject(
+        mask(pc.match_substring_regex(text, _ROUNDED)), "identifier that a tool has rounded", column, raw
+    )
+    whole = without_point_zero(text)
+    changed = ~mask(pc.equal(whole, text)) & mask(pc.is_valid(text)) & sieve.keep
+    source.notes.add(
+        "identifier that a tool wrote with .0: taken without", *sieve.first(changed, column, raw)
+    )
+    return whole
+
+
 def _numbers(
-    raw: Mapping[str, pa.Array], refund: NDArray[np.bool_], sieve: Sieve, source: _Source
+    raw: Mapping[str, pa.Array], types: NDArray[np.int8], sieve: Sieve, source: _Source
 ) -> dict[str, pa.Array]:
-    columns = {}
+    columns: dict[str, NDArray[np.float64]] = {}
+    refund = types == REFUND
+    of_order = (
+        (types == PURCHASE) & mask(pc.is_valid(as_text(raw["order_id"]))) if "order_id" in raw else None
+    )
     for name, limit in (("price", MAX_MONEY), ("value", MAX_MONEY), ("quantity", MAX_QUANTITY)):
         if name not in raw:
             continue
@@ -286,14 +324,40 @@ def _numbers(
             f"refund with a {name} below 0: turned to positive", int((turned & sieve.keep).sum())
         )
         numbers = np.where(turned, -numbers, numbers)
-        sieve.reject(numbers < 0, f"{name} below 0", column, raw[name])
-        sieve.reject(numbers > limit, f"{name} above {limit:,.0f}", column, raw[name])
-        if name == "quantity":
-            sieve.reject(
-                ~np.isnan(numbers) & (numbers % 1 != 0), "quantity is no whole number", column, raw[name]
+        below = numbers < 0
+        if of_order is not None and name != "quantity":  # a discount, which its order bears
+            discount = below & of_order & sieve.keep
+            source.notes.add(
+                f"line of an order with a {name} below 0: a discount",
+                *sieve.first(discount, column, raw[name]),
             )
-            whole = np.where(sieve.keep, np.nan_to_num(numbers), 0).astype(np.int64)
-            columns[name] = pa.array(whole, mask=np.isnan(numbers))
-        else:
-            columns[name] = pa.array(numbers, mask=np.isnan(numbers))
-    return columns
+            below &= ~of_order
+        sieve.reject(below, f"{name} below 0", column, raw[name])
+        sieve.reject(numbers > limit, f"{name} above {limit:,.0f}", column, raw[name])
+        columns[name] = numbers
+    if "quantity" in columns:
+        column = source.columns["quantity"]
+        parts = ~np.isnan(columns["quantity"]) & (columns["quantity"] % 1 != 0) & sieve.keep
+        source.notes.add(
+            "quantity with a fraction: one piece at the price of the line",
+            *sieve.first(parts, column, raw["quantity"]),
+        )
+        if "price" in columns:
+            columns["price"] = np.where(
+                parts, _cents(columns["price"] * columns["quantity"]), columns["price"]
+            )
+        columns["quantity"] = np.where(parts, 1.0, columns["quantity"])
+    return {
+        name: pa.array(
+            np.where(sieve.keep, np.nan_to_num(numbers), 0).astype(np.int64)
+            if name == "quantity"
+            else numbers,
+            mask=np.isnan(numbers),
+        )
+        for name, numbers in columns.items()
+    }
+
+
+def _cents(amounts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Round as a till does: half a cent up, whatever the binary fraction makes of it."""
+    return np.floor(np.round(amounts * 100, 6) + 0.5) / 100

@@ -179,13 +179,18 @@ class Sieve:
         DatasetError
             With row, column and value, if the tally is strict.
         """
-        hit = bad & self.keep
-        if not hit.any():
+        count, example = self.first(bad & self.keep, column, values)
+        if not count:
             return
-        at = int(np.argmax(hit))
-        value = values[at].as_py()
-        example = f"{self._file}, row {self._first_row + at}, column {column!r}: {_shown(value)}"
         if self._tally.strict:
             raise DatasetError(f"{reason}: {example}; mend the file, or leave out --strict to drop such rows")
-        self._tally.add(reason, int(hit.sum()), example)
+        self._tally.add(reason, count, example)
         self.keep &= ~bad
+
+    def first(self, marked: NDArray[np.bool_], column: str, values: pa.Array) -> tuple[int, str | None]:
+        """Return how many rows are marked, and an example: file, row, column and value of the first."""
+        if not marked.any():
+            return 0, None
+        at = int(np.argmax(marked))
+        value = _shown(values[at].as_py())
+        return int(marked.sum()), f"{self._file}, row {self._first_row + at}, column {column!r}: {value}"

@@ -1,38 +1,66 @@
-"""CSV files as columns of texts: encoding, separator, quotes, and lines of the wrong length.
+"""CSV files as columns of texts: separator, header, quotes, and lines of the wrong length.
 
-This is the one place that parses CSV, for logs (`intent convert`) and for tables alike. The first line names the
-columns. The separator is the one of comma, semicolon, tab and bar that this line has most often. Values may stand in
-double quotes, and then hold separators and line ends. Empty lines are passed over. What the texts mean is decided
-elsewhere: `offline.datasets.missing`, `offline.datasets.numbers`, `offline.datasets.times`.
+This is the one place that parses CSV, for logs (`intent convert`) and for tables alike.
+
+- Compression and encoding are the matter of `offline.datasets.csv_bytes`, quotes that quote nothing that of
+  `offline.datasets.csv_quotes`.
+- What stands before the header is passed over: empty lines, lines that begin with ``#`` (exports of Google Analytics),
+  and ``sep=;``, which names the separator (spreadsheets).
+- The next line names the columns. The separator is the one of comma, semicolon, tab and bar that it has most often
+  outside of quotes.
+- Values may stand in double quotes, and then hold separators and line ends. Empty lines are passed over. If every row
+  ends with a separator too many, that is no column.
+
+What the texts mean is decided elsewhere: `offline.datasets.missing`, `offline.datasets.numbers`,
+`offline.datasets.times`.
 """
 
 from __future__ import annotations
 
-import codecs
 import csv
-import gzip
 import io
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import IO, Final, Literal, cast
+from typing import IO, Final, Literal, NamedTuple
 
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from offline.datasets.conversion import DatasetError
+from offline.datasets.csv_bytes import (
+    UTF8,
+    ByteStream,
+    clear_errors,
+    decompressed,
+    encoding_of,
+    open_bytes,
+    utf8_blocks,
+)
+from offline.datasets.csv_quotes import QuoteMender
 
-CSV_SUFFIXES: Final = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz")
-#: What `detect_encoding` may answer besides UTF-8: spreadsheets' "Unicode text", and the one of Windows in the West.
-UTF16: Final = "utf-16"
-WESTERN: Final = "cp1252"
-UTF8: Final = "utf8"
+CSV_SUFFIXES: Final = (
+    ".csv",
+    ".tsv",
+    ".txt",
+    ".csv.gz",
+    ".tsv.gz",
+    ".txt.gz",
+    ".csv.zip",
+    ".tsv.zip",
+    ".zip",
+)
 
 # A block bounds the memory of the text that is not yet converted, and is the longest line that can be read.
 _BLOCK_BYTES = 16 << 20
 _HEADER_BYTES: Final = 1 << 20
 _SEPARATORS: Final = ",;\t|"
+_SEPARATOR_LINE: Final = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
+# So many rows tell whether all of them end with a separator too many.
+_ROWS_TO_LEARN: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +75,22 @@ class CsvLayout:
         The character between values.
     columns
         Names of the columns, without spaces around them.
+    first_line
+        Number of the header's line in the file, from 0.
+    trailing
+        Whether all rows end with a separator that is followed by nothing.
     """
 
     encoding: str
     separator: str
     columns: tuple[str, ...]
+    first_line: int = 0
+    trailing: bool = False
+
+    @property
+    def width(self) -> int:
+        """How many values a row has."""
+        return len(self.columns) + self.trailing
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +112,8 @@ class BrokenLine:
 
 #: Says what becomes of a broken line: it is passed over, or ends the reading.
 OnBroken = Callable[[BrokenLine], Literal["skip", "error"]]
+#: Told how many lines have quotes that quote nothing, and the first of them.
+OnMended = Callable[[int, str], None]
 
 
 def csv_layout(file: Path, encoding: str = UTF8) -> CsvLayout:
@@ -81,7 +122,7 @@ def csv_layout(file: Path, encoding: str = UTF8) -> CsvLayout:
     Parameters
     ----------
     file
-        Plain or gzipped.
+        Plain, gzipped or zipped.
     encoding
         Its encoding; a mark of UTF-16 at the beginning of the file overrules UTF-8.
 
@@ -90,52 +131,96 @@ def csv_layout(file: Path, encoding: str = UTF8) -> CsvLayout:
     DatasetError
         If the file cannot be read or does not begin with the names of the columns.
     """
+    encoding = encoding_of(file, encoding)
     with clear_errors(file), open_bytes(file) as stream:
-        head = stream.read(_HEADER_BYTES)
-    if _is_utf8(encoding):
-        encoding = UTF16 if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else UTF8
-    # The end may lie within a character; only the first record is looked at.
-    text = head.decode("utf-8-sig" if encoding == UTF8 else encoding, errors="replace")
+        head = b"".join(islice(utf8_blocks(stream, encoding), 1))
+    # The end may lie within a character; only the first records are looked at.
+    text = head[:_HEADER_BYTES].decode(errors="replace").replace("\r\n", "\n")
     if not text.strip():
         raise DatasetError(f"{file.name} is empty: expected a header line with the names of the columns")
-    first = text.splitlines()[0]
-    if not first.strip():
-        raise DatasetError(f"{file.name} begins with an empty line: the first line must name the columns")
-    separator = max(_SEPARATORS, key=first.count)
+    said, before = None, 0
+    lines = text.split("\n")
+    while before < len(lines) - 1 and (
+        not lines[before].strip() or lines[before].startswith("#") or _SEPARATOR_LINE.fullmatch(lines[before])
+    ):
+        said = said or _SEPARATOR_LINE.fullmatch(lines[before])
+        before += 1
+    text = "\n".join(lines[before:])
+    separator = said[1] if said else max(_SEPARATORS, key=_outside_quotes(text).count)
     with clear_errors(file):
-        names = next(csv.reader(io.StringIO(text, newline=None), delimiter=separator))
-    return CsvLayout(encoding, separator, tuple(name.strip() for name in names))
+        records = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+        names = tuple(name.strip() for name in next(records))
+    trailing = False
+    if len(names) > 1 and not names[-1]:
+        names, trailing = names[:-1], True
+    elif separator in text:
+        rows = _complete_rows(text, separator)
+        trailing = bool(rows) and all(len(row) == len(names) + 1 and not row[-1].strip() for row in rows)
+    return CsvLayout(encoding, separator, names, before, trailing)
 
 
-def detect_encoding(file: Path) -> str:
-    """Return the encoding of a CSV file: what its mark says, UTF-8 if all of it is, else Windows' Western one.
+def _outside_quotes(text: str) -> str:
+    """Return the first line of a text, without what stands in quotes."""
+    first = re.match(r'(?:"[^"]*"|[^"\n])*', text)
+    return re.sub(r'"[^"]*"', "", first[0] if first else text.split("\n", 1)[0])
 
-    Raises
-    ------
-    DatasetError
-        If the file cannot be read.
-    """
-    decoder = codecs.getincrementaldecoder(UTF8)()
-    with clear_errors(file), open_bytes(file) as stream:
-        block = stream.read(_HEADER_BYTES)
-        if block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            return UTF16
-        try:
-            while block:
-                decoder.decode(block)
-                block = stream.read(_HEADER_BYTES)
-            decoder.decode(b"", final=True)
-        except UnicodeDecodeError:
-            return WESTERN
-    return UTF8
+
+def _complete_rows(text: str, separator: str) -> list[list[str]]:
+    """Return some rows behind the header."""
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    try:
+        rows = [row for row in islice(lines, 1, _ROWS_TO_LEARN + 2) if row]
+    except csv.Error:
+        return []
+    return rows[:-1] if len(rows) > _ROWS_TO_LEARN else rows
+
+
+class _Opened(NamedTuple):
+    """A file from its header on as UTF-8, with all quotes in their places."""
+
+    stream: io.BufferedReader
+    mender: QuoteMender
+    raw: IO[bytes]
+
+
+@contextmanager
+def _opened(file: Path, layout: CsvLayout) -> Iterator[_Opened]:
+    mender = QuoteMender(layout.separator.encode(), layout.width)
+    with file.open("rb") as raw, decompressed(raw, file.name) as stream:
+        blocks = mender.blocks(_without_lines(utf8_blocks(stream, layout.encoding), layout.first_line))
+        yield _Opened(io.BufferedReader(ByteStream(blocks), _HEADER_BYTES), mender, raw)
+
+
+def _without_lines(blocks: Iterator[bytes], count: int) -> Iterator[bytes]:
+    for block in blocks:
+        while count and block:
+            _, ended, block = block.partition(b"\n")  # noqa: PLW2901
+            count -= bool(ended)
+        if block:
+            yield block
 
 
 def csv_blocks(
-    file: Path, layout: CsvLayout, columns: Sequence[str], on_broken: OnBroken
+    file: Path,
+    layout: CsvLayout,
+    columns: Sequence[str],
+    on_broken: OnBroken,
+    on_mended: OnMended = lambda count, example: None,
 ) -> Iterator[tuple[pa.RecordBatch, float]]:
     """Yield columns of a CSV file as texts, block by block, each with the share of the file read so far.
 
     Values are as they stand in the file, spaces included; nothing is null.
+
+    Parameters
+    ----------
+    file, layout
+        The file, and how it is written.
+    columns
+        Names of the columns that are wanted.
+    on_broken
+        Decides about lines whose number of values is not that of the header.
+    on_mended
+        Told at the end how many lines have quotes that quote nothing, and the first of them, if there are any.
 
     Raises
     ------
@@ -147,14 +232,12 @@ def csv_blocks(
         return on_broken(BrokenLine(row.text, row.actual_columns, row.expected_columns))
 
     size = max(file.stat().st_size, 1)
-    with pa.OSFile(str(file)) as raw:
-        stream = pa.CompressedInputStream(raw, "gzip") if _is_gzip(file) else raw
+    with _opened(file, layout) as (stream, mender, raw):
         reader = pacsv.open_csv(
-            stream,
+            pa.PythonFile(stream, mode="r"),
             read_options=pacsv.ReadOptions(
                 block_size=_BLOCK_BYTES,
-                encoding=layout.encoding,
-                column_names=list(layout.columns),
+                column_names=[*layout.columns, *([""] if layout.trailing else [])],
                 skip_rows_after_names=1,
             ),
             parse_options=pacsv.ParseOptions(
@@ -168,6 +251,8 @@ def csv_blocks(
         )
         for batch in reader:
             yield batch, min(raw.tell() / size, 1.0)
+        if mender.mended:
+            on_mended(mender.mended, mender.example)
 
 
 def place_of_broken_line(file: Path, layout: CsvLayout) -> tuple[int, int, int] | None:
@@ -176,36 +261,11 @@ def place_of_broken_line(file: Path, layout: CsvLayout) -> tuple[int, int, int] 
     Rows count from 1 after the header, lines from 1 with it; a row can have several lines. None if all lines are whole.
     """
     row = 0
-    with open_bytes(file) as raw:
-        text = io.TextIOWrapper(raw, "utf-8-sig" if layout.encoding == UTF8 else layout.encoding, newline="")
-        lines = csv.reader(text, delimiter=layout.separator)
+    with _opened(file, layout) as (stream, _, _):
+        lines = csv.reader(io.TextIOWrapper(stream, UTF8, newline=""), delimiter=layout.separator)
         next(lines)
         for values in lines:
             row += bool(values)
-            if values and len(values) != len(layout.columns):
-                return row, lines.line_num, len(values)
+            if values and len(values) != layout.width:
+                return row, lines.line_num + layout.first_line, len(values)
     return None
-
-
-def open_bytes(file: Path) -> IO[bytes]:
-    """Open a plain or gzipped file for reading."""
-    return cast(IO[bytes], gzip.open(file, "rb") if _is_gzip(file) else file.open("rb"))
-
-
-@contextmanager
-def clear_errors(file: Path) -> Iterator[None]:
-    """Turn what the readers raise into one line that names the file."""
-    try:
-        yield
-    except (pa.ArrowException, csv.Error, OSError, EOFError, UnicodeDecodeError) as error:
-        line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        hint = "; name its encoding, e.g. latin1, or save it as UTF-8" if "UTF8" in line else ""
-        raise DatasetError(f"cannot read {file.name}: {line}{hint}") from error
-
-
-def _is_gzip(file: Path) -> bool:
-    return file.name.lower().endswith(".gz")
-
-
-def _is_utf8(encoding: str) -> bool:
-    return encoding.lower() in ("utf8", "utf-8", "utf-8-sig")

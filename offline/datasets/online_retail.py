@@ -34,12 +34,12 @@ from numpy.typing import NDArray
 
 from features.events import MAX_ID, MAX_MONEY, MAX_QUANTITY, MAX_TEXT, PURCHASE, REFUND
 from offline.datasets.conversion import DatasetError, Sieve, Tally
-from offline.datasets.csv_files import WESTERN, detect_encoding
+from offline.datasets.csv_bytes import WESTERN, detect_encoding
 from offline.datasets.dataset import Dataset, codes, finish, join, plain, repeated
-from offline.datasets.numbers import as_numbers
+from offline.datasets.numbers import as_numbers, number_signs
 from offline.datasets.orders import merge, with_ids
 from offline.datasets.source_files import check_columns, column_names, find_files, read_blocks
-from offline.datasets.times import Times, as_times, unfit_time, zone
+from offline.datasets.times import Times, as_times, time_signs, unfit_time, zone
 from offline.datasets.values import as_dictionary, as_text, constant, mask, too_long, without_point_zero
 from offline.progress import OnProgress
 
@@ -85,7 +85,7 @@ def load_online_retail(path: Path, *, on_progress: OnProgress | None = None) -> 
     if len(files) > 1:
         raise DatasetError(f"Online Retail is one file, but {path} has {len(files)} data files; name the one")
     dropped, notes = Tally(), Tally()
-    table = _read(files[0], dropped, on_progress)
+    table = _read(files[0], dropped, notes, on_progress)
     lines = _lines(table, files[0].name, dropped, notes)
 
     invoice, customer = codes(lines["order_id"]), codes(lines["customer_id"])
@@ -98,7 +98,10 @@ def load_online_retail(path: Path, *, on_progress: OnProgress | None = None) -> 
     _note_repetitions(lines, order, notes)
     result = merge(lines, order, dropped=dropped, notes=notes, listed=product)
     orders = with_ids(result.orders, "online-retail")
-    notes.add("order of value 0: kept, the goods were free", int(mask(pc.equal(orders["value"], 0)).sum()))
+    if orders.num_rows:  # otherwise there is no value either; `finish` says that nothing is left
+        notes.add(
+            "order of value 0: kept, the goods were free", int(mask(pc.equal(orders["value"], 0)).sum())
+        )
     return finish(
         "online-retail",
         files,
@@ -111,7 +114,7 @@ def load_online_retail(path: Path, *, on_progress: OnProgress | None = None) -> 
     )
 
 
-def _read(file: Path, dropped: Tally, on_progress: OnProgress | None) -> pa.Table:
+def _read(file: Path, dropped: Tally, notes: Tally, on_progress: OnProgress | None) -> pa.Table:
     """Return the columns of interest under the names of Online Retail."""
     if file.name.lower().endswith(_EXCEL):
         table = _read_excel(file)
@@ -122,7 +125,9 @@ def _read(file: Path, dropped: Tally, on_progress: OnProgress | None) -> pa.Tabl
         encoding = detect_encoding(file)
         encoding = "latin1" if encoding == WESTERN else encoding
         names = _names(file, column_names(file, encoding))
-        blocks = read_blocks([file], list(names), broken=dropped, encoding=encoding, on_progress=on_progress)
+        blocks = read_blocks(
+            [file], list(names), broken=dropped, notes=notes, encoding=encoding, on_progress=on_progress
+        )
         batches = [block.data for block in blocks]
         table = pa.Table.from_batches(batches)
     return table.rename_columns([names[name] for name in table.column_names]).combine_chunks()
@@ -210,9 +215,9 @@ def _fields(table: pa.Table) -> _Fields:
         without_point_zero(as_text(raw["CustomerID"])),
         as_text(raw["StockCode"]),
         as_text(raw["Country"]),
-        *as_numbers(raw["Quantity"]),
-        *as_numbers(raw["UnitPrice"]),
-        as_times(raw["InvoiceDate"], zone(_TIMEZONE), _FORMATS),
+        *as_numbers(raw["Quantity"], number_signs(raw["Quantity"]).form()),
+        *as_numbers(raw["UnitPrice"], number_signs(raw["UnitPrice"]).form()),
+        as_times(raw["InvoiceDate"], zone(_TIMEZONE), _FORMATS, time_signs(raw["InvoiceDate"]).form()),
         mask(pc.match_substring_regex(invoice, r"^\d+$")),
         mask(pc.match_substring_regex(invoice, r"^C\d+$")),
     )

@@ -61,7 +61,7 @@ def merge(  # noqa: PLR0913
     ----------
     lines
         A draft, one row per order line, in the order of the source; `price` and `quantity` are those of the
-        line. A line without quantity is one piece.
+        line. A line without quantity is one piece; one with an amount below 0 is a discount, and no piece.
     order
         For every line, a number that its order alone has.
     dropped
@@ -95,6 +95,8 @@ def merge(  # noqa: PLR0913
     value = np.round(np.add.reduceat(np.where(known, worth, 0.0), starts), MONEY_DIGITS)
     value_known = np.logical_or.reduceat(known, starts)
     wanted = _has_item(lines) if listed is None else _has_item(lines) & listed[by_order]
+    discount = (np.where(np.isnan(amounts), worth, amounts) < 0) | (floats(lines, "price") < 0)
+    wanted &= ~discount
     keep = _kept(lines, order, starts, np.where(np.isnan(amounts), worth, amounts), wanted)
 
     columns = {
@@ -102,17 +104,20 @@ def merge(  # noqa: PLR0913
     }
     columns["row"] = pa.chunked_array([ints(lines["row"])[ends]])
     columns["event_time"] = pa.chunked_array([time[ends]])
-    quantity = np.add.reduceat(pieces, starts)
+    quantity = np.add.reduceat(np.where(discount, 0.0, pieces), starts)
     columns["quantity"] = pa.chunked_array([np.minimum(quantity, 2.0**53).astype(np.int64)])
     columns["value"] = pa.chunked_array([pa.array(value, mask=~value_known)])
     columns["items"] = pa.chunked_array([_items(lines, starts, keep, pieces)])
 
-    fits = (quantity <= MAX_QUANTITY) & (value <= MAX_MONEY)
     line_counts = ends - starts + 1
+    fits = value >= 0
+    dropped.add("line of an order whose discounts exceed its goods", int(line_counts[~fits].sum()))
+    over = fits & ((quantity > MAX_QUANTITY) | (value > MAX_MONEY))
     dropped.add(
         f"line of an order beyond what an event may hold (value {MAX_MONEY:,.0f}, quantity {MAX_QUANTITY:,})",
-        int(line_counts[~fits].sum()),
+        int(line_counts[over].sum()),
     )
+    fits &= ~over
     partly = fits & value_known & ~np.logical_and.reduceat(known, starts)
     left_out = np.add.reduceat((wanted & ~keep).astype(np.int64), starts)[fits]
     _note(notes, (time[ends] - time[starts])[fits], int(partly.sum()), int(left_out.sum()))

@@ -91,7 +91,7 @@ def load_rees46(path: Path, *, on_progress: OnProgress | None = None) -> Dataset
     check_id_sources(files)
     dropped, notes = Tally(), Tally()
     drafts, rows = [], 0
-    for block in read_blocks(files, _COLUMNS, broken=dropped, on_progress=on_progress):
+    for block in read_blocks(files, _COLUMNS, broken=dropped, notes=notes, on_progress=on_progress):
         drafts.append(_draft(block, rows, dropped, notes))
         rows += block.data.num_rows
     events = join(drafts)

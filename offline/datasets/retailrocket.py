@@ -63,7 +63,7 @@ def load_retailrocket(path: Path, *, on_progress: OnProgress | None = None) -> D
     files = find_files(path / "events.csv" if (path / "events.csv").is_file() else path)
     dropped, notes = Tally(), Tally()
     drafts, rows = [], 0
-    for block in read_blocks(files, _COLUMNS, broken=dropped, on_progress=on_progress):
+    for block in read_blocks(files, _COLUMNS, broken=dropped, notes=notes, on_progress=on_progress):
         drafts.append(_draft(block, rows, dropped))
         rows += block.data.num_rows
     events = join(drafts)

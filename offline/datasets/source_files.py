@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from offline.datasets.conversion import DatasetError, Tally
-from offline.datasets.csv_files import CSV_SUFFIXES, UTF8, BrokenLine, clear_errors, csv_blocks, csv_layout
+from offline.datasets.csv_bytes import UTF8, clear_errors
+from offline.datasets.csv_files import CSV_SUFFIXES, BrokenLine, csv_blocks, csv_layout
 from offline.datasets.missing import without_missing
 from offline.progress import OnProgress
 
@@ -23,6 +24,8 @@ PARQUET_SUFFIXES = (".parquet", ".pq")
 _BLOCK_ROWS = 250_000
 #: Why a line of a CSV file was passed over.
 BROKEN_LINE = "line with another number of fields than the header"
+#: What is noted of a line whose quotes are taken as characters.
+STRAY_QUOTE = "line with a quote that quotes nothing: read as a character"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,7 @@ def read_blocks(
     columns: Sequence[str],
     *,
     broken: Tally,
+    notes: Tally,
     encoding: str = UTF8,
     kept_words: Mapping[str, Collection[str]] | None = None,
     on_progress: OnProgress | None = None,
@@ -121,6 +125,8 @@ def read_blocks(
         Names of the columns to read.
     broken
         Counts CSV lines with more or fewer fields than the header; they don't count in row numbers.
+    notes
+        Counts CSV lines whose quotes quote nothing.
     encoding
         Of the CSV files.
     kept_words
@@ -142,7 +148,7 @@ def read_blocks(
         blocks = (
             _parquet_blocks(file, wanted)
             if is_parquet(file)
-            else _text_blocks(file, wanted, broken, encoding, kept_words or {})
+            else _text_blocks(file, wanted, broken, notes, encoding, kept_words or {})
         )
         size = file.stat().st_size
         with clear_errors(file):
@@ -178,8 +184,13 @@ def _parquet_blocks(file: Path, wanted: list[str]) -> Iterator[tuple[pa.RecordBa
         yield batch.select(wanted), done / rows
 
 
-def _text_blocks(
-    file: Path, wanted: list[str], broken: Tally, encoding: str, kept_words: Mapping[str, Collection[str]]
+def _text_blocks(  # noqa: PLR0917
+    file: Path,
+    wanted: list[str],
+    broken: Tally,
+    notes: Tally,
+    encoding: str,
+    kept_words: Mapping[str, Collection[str]],
 ) -> Iterator[tuple[pa.RecordBatch, float]]:
     def count(line: BrokenLine) -> Literal["skip", "error"]:
         if broken.strict:
@@ -191,6 +202,9 @@ def _text_blocks(
         )
         return "skip"
 
-    for batch, share in csv_blocks(file, csv_layout(file, encoding), wanted, count):
+    def note(lines: int, example: str) -> None:
+        notes.add(STRAY_QUOTE, lines, f"{file.name}: {example[:60]!r}")
+
+    for batch, share in csv_blocks(file, csv_layout(file, encoding), wanted, count, note):
         columns = [without_missing(batch.column(name), kept_words.get(name, ())) for name in wanted]
         yield pa.RecordBatch.from_arrays(columns, names=wanted), share

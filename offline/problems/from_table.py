@@ -100,7 +100,7 @@ def read_problem_from_table(path: str | Path, options: TableOptions | None = Non
         With row and column where a value is to blame.
     """
     options = options or TableOptions()
-    frame = read_table(path)
+    frame, said = read_table(path)
     frame.columns = frame.columns.map(str)
     names = list(frame.columns)
     asked = [*options.leaks, *options.not_leaks, *options.drop]
@@ -131,7 +131,7 @@ def read_problem_from_table(path: str | Path, options: TableOptions | None = Non
         None if customer is None else pd.factorize(frame[customer])[0].astype(np.int64),
         leaks=leaks,
     )
-    notes = _notes(problem, target, customer, readings)
+    notes = (*said, *_notes(problem, target, customer, readings))
     if options.drop_duplicates:
         kept = drop_duplicates(problem)
         notes += (

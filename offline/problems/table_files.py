@@ -6,21 +6,21 @@ Files of CSV are parsed, and words for missing values taken, as for logs (`offli
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from offline.datasets import DatasetError
+from offline.datasets.csv_bytes import clear_errors, detect_encoding
 from offline.datasets.csv_files import (
     CSV_SUFFIXES,
     BrokenLine,
     CsvLayout,
-    clear_errors,
+    OnMended,
     csv_blocks,
     csv_layout,
-    detect_encoding,
     place_of_broken_line,
 )
 from offline.datasets.missing import COUNTRY_NAME, NAMIBIA, are_country_codes, without_missing
@@ -28,6 +28,7 @@ from offline.datasets.source_files import PARQUET_SUFFIXES
 from offline.datasets.values import as_text
 from offline.problems.errors import TableError
 
+_SHOWN: Final = 60
 _OF_LOGS: Final = frozenset({"event_id", "type", "customer_id", "event_time"})
 
 
@@ -43,13 +44,24 @@ def is_event_log(path: str | Path) -> bool:
     return len(_OF_LOGS & names) >= len(_OF_LOGS) - 1
 
 
-def read_table(path: str | Path) -> pd.DataFrame:
-    """Read a table; row ``i`` of the frame is row ``i + 1`` of the table, its header not counted.
+class TableFile(NamedTuple):
+    """What a file holds.
 
-    Returns
-    -------
-    pandas.DataFrame
-        From CSV: texts, missing ones as None. From Parquet: the types of the file.
+    Attributes
+    ----------
+    frame
+        Row ``i`` is row ``i + 1`` of the table, its header not counted. From CSV: texts, missing ones as None. From
+        Parquet: the types of the file.
+    notes
+        What was not quite as it should be, one sentence each.
+    """
+
+    frame: pd.DataFrame
+    notes: tuple[str, ...] = ()
+
+
+def read_table(path: str | Path) -> TableFile:
+    """Read a table.
 
     Raises
     ------
@@ -62,17 +74,17 @@ def read_table(path: str | Path) -> pd.DataFrame:
         raise TableError(f"there is no table at {path}: name a CSV or Parquet file")
     name = path.name.lower()
     if name.endswith(PARQUET_SUFFIXES):
-        frame = _parquet(path)
+        table = TableFile(_parquet(path))
     elif name.endswith(CSV_SUFFIXES):
         try:
-            frame = _csv(path)
+            table = _csv(path)
         except DatasetError as error:
             raise TableError(str(error)) from error
     else:
         raise TableError(f"{path}: cannot tell its format: name it .csv, .tsv, .txt (also .gz) or .parquet")
-    if not len(frame):
+    if not len(table.frame):
         raise TableError(f"{path} has no rows")
-    return frame
+    return table
 
 
 def _parquet(path: Path) -> pd.DataFrame:
@@ -90,7 +102,7 @@ def _parquet(path: Path) -> pd.DataFrame:
     )
 
 
-def _csv(path: Path) -> pd.DataFrame:
+def _csv(path: Path) -> TableFile:
     layout = csv_layout(path, detect_encoding(path))
     names = layout.columns
     for at, name in enumerate(names):
@@ -98,11 +110,18 @@ def _csv(path: Path) -> pd.DataFrame:
             raise TableError(f"{path}: column {at + 1} of the header has no name")
         if name in names[:at]:
             raise TableError(f"{path}: the header names {name!r} twice")
-    table = _read(path, layout)
-    return pd.DataFrame({name: _texts(name, table.column(name)) for name in names}, dtype=object)
+    notes: list[str] = []
+
+    def note(lines: int, example: str) -> None:
+        have = "1 line has a quote that quotes" if lines == 1 else f"{lines:,} lines have quotes that quote"
+        notes.append(f"{have} nothing, read as a character: {example[:_SHOWN]!r}.")
+
+    table = _read(path, layout, note)
+    frame = pd.DataFrame({name: _texts(name, table.column(name)) for name in names}, dtype=object)
+    return TableFile(frame, tuple(notes))
 
 
-def _read(path: Path, layout: CsvLayout) -> pa.Table:
+def _read(path: Path, layout: CsvLayout, note: OnMended) -> pa.Table:
     """Return all columns; a row with other than one value for each column is refused, as its values may be shifted."""
     broken: list[BrokenLine] = []
 
@@ -113,7 +132,7 @@ def _read(path: Path, layout: CsvLayout) -> pa.Table:
     schema = pa.schema([(name, pa.string()) for name in layout.columns])
     with clear_errors(path):
         try:
-            blocks = [block for block, _ in csv_blocks(path, layout, layout.columns, refuse)]
+            blocks = [block for block, _ in csv_blocks(path, layout, layout.columns, refuse, note)]
         except pa.ArrowInvalid:
             if not broken:
                 raise

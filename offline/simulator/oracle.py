@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from features.calendar import zone
 from features.labels import UNKNOWN, horizon_labels
+from features.whole_files import whole_file
 from offline.simulator.exact_filter import ExactFilter
 from offline.simulator.shop import PURCHASE, TYPES, ParameterError
 from offline.simulator.simulation import Simulation, event_sequence
@@ -108,14 +109,9 @@ def write_oracle(path: Path, log: pa.Table, probability: NDArray[np.float64], ho
     table = log.select(["event_id", "customer_id", "event_time", "type"])
     table = table.append_column("probability", pa.array(probability))
     metadata = {f"intent.{key}": value for key, value in Simulation.of(log).metadata().items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    pq.write_table(
-        table.replace_schema_metadata({**metadata, "intent.horizon_ms": str(horizon_ms)}),
-        partial,
-        compression="zstd",
-    )
-    partial.replace(path)
+    table = table.replace_schema_metadata({**metadata, "intent.horizon_ms": str(horizon_ms)})
+    with whole_file(path) as partial:
+        pq.write_table(table, partial, compression="zstd")
 
 
 def _customers(log: pa.Table) -> NDArray[np.int64]:

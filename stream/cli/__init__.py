@@ -7,6 +7,7 @@ of them: at their top they import nothing but ``typer`` and their neighbours, th
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import signal
@@ -20,6 +21,8 @@ from stream.cli.help import use_help
 __all__ = ["create_app", "main"]
 
 _INTERRUPTED = 128 + signal.SIGINT
+# What a full or locked disk says while files are written; any other error of the system is a mistake of the program.
+_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
 # The panels of the help, with their commands by use. A module is named like its command.
 _PANELS = {
@@ -114,6 +117,15 @@ def main() -> None:
         _end(f"intent: {missing}", missing.exit_code)
     except IntentError as error:
         _end(f"intent: {error}", error.exit_code)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            # The reader has what it wanted (`intent watch | head`). Nothing can be flushed to it any more.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
+        if error.errno not in _OF_THE_DISK:
+            raise
+        where = "" if error.filename is None else f"{error.filename}: "
+        _end(f"intent: {where}{os.strerror(error.errno)}", 1)
     except KeyboardInterrupt:
         _end("intent: interrupted", _INTERRUPTED)
     except SystemExit as end:
@@ -121,10 +133,6 @@ def main() -> None:
         if end.code == _INTERRUPTED:
             print("intent: interrupted", file=sys.stderr)
         raise
-    except BrokenPipeError:
-        # The reader has what it wanted (`intent watch | head`). Nothing can be flushed to it any more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
 
 
 def _end(line: str, code: int) -> None:

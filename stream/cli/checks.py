@@ -1,13 +1,16 @@
 """Values that are checked while options are read, so that a wrong one ends in one line before any work.
 
 Each function is the callback of an argument or option: it returns the value as it is, or raises
-`typer.BadParameter`, which names the option.
+`typer.BadParameter`, which names the option. What is read and what is written must be different places, whichever of
+them a command line names first: each path is noted, and compared with those of the other kind.
 """
 
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
+from typing import Final
 
 import typer
 
@@ -22,53 +25,86 @@ __all__ = [
     "output_folder",
 ]
 
+_INPUTS: Final = "inputs"
+_OUTPUTS: Final = "outputs"
 
-def existing_path(path: Path | None) -> Path | None:
+
+def existing_path(context: typer.Context, path: Path | None) -> Path | None:
     """Check that there is a file or a folder."""
-    if path is not None and not path.exists():
+    if path is None:
+        return None
+    if not path.exists():
         raise typer.BadParameter(f"{path} does not exist")
+    if not os.access(path, os.R_OK):
+        raise typer.BadParameter(f"{path} cannot be read: you have no permission")
+    _note(context, _INPUTS, path)
     return path
 
 
-def existing_file(path: Path | None) -> Path | None:
+def existing_file(context: typer.Context, path: Path | None) -> Path | None:
     """Check that there is a file."""
-    if path is not None and existing_path(path) and path.is_dir():
+    if path is not None and existing_path(context, path) and path.is_dir():
         raise typer.BadParameter(f"{path} is a folder: name a file")
     return path
 
 
-def existing_file_or_stdin(path: Path) -> Path:
+def existing_file_or_stdin(context: typer.Context, path: Path) -> Path:
     """Check that there is a file; - is standard input."""
-    return path if str(path) == "-" else existing_file(path) or path
+    return path if str(path) == "-" else existing_file(context, path) or path
 
 
-def existing_log(path: Path | None) -> Path | None:
+def existing_log(context: typer.Context, path: Path | None) -> Path | None:
     """Check that there is a file, and say how to make a log if there is none."""
     if path is not None and not path.exists():
         raise typer.BadParameter(
             f"{path} does not exist: make a log with `intent convert` or `intent simulate`"
         )
-    return existing_file(path)
+    return existing_file(context, path)
 
 
-def output_file(path: Path | None) -> Path | None:
+def output_file(context: typer.Context, path: Path | None) -> Path | None:
     """Check that a file can be written here; its folder may be missing."""
     if path is None:
         return None
     if path.is_dir():
         raise typer.BadParameter(f"{path} is a folder: name a file")
-    output_folder(path.parent)
+    if path.exists() and not path.is_file():
+        raise typer.BadParameter(f"{path} is no regular file: name a file")
+    _check_writable(path.parent)
+    _note(context, _OUTPUTS, path)
     return path
 
 
-def output_folder(path: Path) -> Path:
+def output_folder(context: typer.Context, path: Path) -> Path:
     """Check that files can be written into this folder; it may be missing."""
-    there = next(place for place in (path, *path.absolute().parents) if place.exists())
+    _check_writable(path)
+    _note(context, _OUTPUTS, path)
+    return path
+
+
+def _check_writable(folder: Path) -> None:
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     if not there.is_dir():
         raise typer.BadParameter(f"{there} is a file: name a folder")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise typer.BadParameter(f"{there} is not writable: name another folder")
-    return path
+    try:
+        with tempfile.TemporaryFile(
+            dir=there
+        ):  # permissions alone do not tell: think of /proc, or of a full disk
+            pass
+    except OSError as error:
+        raise typer.BadParameter(f"{there} takes no files ({error.strerror}): name another folder") from None
+
+
+def _note(context: typer.Context, kind: str, path: Path) -> None:
+    """Compare a path with those of the other kind; a file may not lie in a folder that is read as a whole, either."""
+    paths: dict[str, list[Path]] = context.meta.setdefault(f"{__name__}.paths", {_INPUTS: [], _OUTPUTS: []})
+    paths[kind].append(path.resolve())
+    for read in paths[_INPUTS]:
+        for written in paths[_OUTPUTS]:
+            if written == read or (written.exists() and written.samefile(read)):
+                raise typer.BadParameter(f"{path} is read and written: name another output")
+            if written.parent == read and written.suffix:
+                raise typer.BadParameter(f"{written} lies in the folder that is read: name another output")
 
 
 def duration(text: str | None) -> str | None:

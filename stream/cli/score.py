@@ -111,10 +111,10 @@ def score(  # noqa: PLR0917  (options of a command)
 def _write(path: Path, table: object) -> None:
     import pyarrow.parquet as pq
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    pq.write_table(table, partial, compression="zstd")
-    partial.replace(path)
+    from features.whole_files import whole_file
+
+    with whole_file(path) as partial:
+        pq.write_table(table, partial, compression="zstd")
 
 
 def _states(scored: ScoredLog) -> object:

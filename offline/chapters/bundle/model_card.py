@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from features.whole_files import whole_file
 from offline.report.html import page
 from offline.report.section import Section, Table, Text
 from offline.report.tables import shown
@@ -52,8 +53,12 @@ def write_card(directory: str | Path, card: ModelCard) -> None:
     """Write a card as a page and as Markdown."""
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / CARD_HTML).write_text(page(card.title, [section_of(card)]), encoding="utf-8")
-    (folder / CARD_MARKDOWN).write_text(to_markdown(card), encoding="utf-8")
+    for name, text in (
+        (CARD_HTML, page(card.title, [section_of(card)])),
+        (CARD_MARKDOWN, to_markdown(card)),
+    ):
+        with whole_file(folder / name) as partial:
+            partial.write_text(text, encoding="utf-8")
 
 
 def to_markdown(card: ModelCard) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Final
 import pandas as pd
 import plotly.graph_objects as go
 
+from features.whole_files import whole_file
 from offline.chapters.forecast.backtest import BASELINE, CHOSEN, NAMES, SEASONS, Forecast, forecast_series
 from offline.chapters.forecast.series import MEASURES, Series, daily, weekly
 from offline.chapters.workspace import Workspace
@@ -142,12 +143,11 @@ def _rows(series: Series, found: dict[str, Forecast]) -> pd.DataFrame:
 
 def _write(written: list[pd.DataFrame], path: Path) -> None:
     """Write the steps of all forecasts as one table (CSV)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     frame = pd.concat(written)
     first = ["step", "measure", "date"]
-    frame[first + [name for name in frame if name not in first]].to_csv(
-        path, index=False, float_format="%.2f"
-    )
+    frame = frame[first + [name for name in frame if name not in first]]
+    with whole_file(path) as partial:
+        frame.to_csv(partial, index=False, float_format="%.2f")
 
 
 def _words(series: Series) -> str:

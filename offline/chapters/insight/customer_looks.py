@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 import pandas as pd
 
+from features.whole_files import whole_file
 from offline.chapters.insight.high_value import TOP, high_value
 from offline.chapters.insight.lifetime_check import (
     MEAN,
@@ -101,9 +102,8 @@ def lifetime(view: LogView, segments: Segmented, names: list[str], directory: Pa
     except TrainingError as error:
         return Look([f"No lifetime values: {error}."], [], {"lifetime": {"done": False, "why": str(error)}})
     listed = _listed(view, values, segments, names)
-    path = directory / LIFETIME_FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    listed.round(4).to_csv(path, index=False)
+    with whole_file(directory / LIFETIME_FILE) as partial:
+        listed.round(4).to_csv(partial, index=False)
     return Look(
         _lifetime_summary(check, values, view.currency),
         _lifetime_parts(check, values, listed, view.currency),

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from features.whole_files import whole_file
 from offline.chapters.insight.drivers import effects, reasons
 from offline.chapters.insight.model import InsightModel, logits
 from offline.problems.problem import Problem
@@ -99,5 +100,5 @@ def some_customers(found: Explained) -> pd.DataFrame:
 
 def write_reasons(found: Explained, path: Path) -> None:
     """Write all of them as a table (CSV)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    found.frame.to_csv(path, index=False)
+    with whole_file(path) as partial:
+        found.frame.to_csv(partial, index=False)

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from features.whole_files import whole_file
 from offline.problems.problem import Problem
 
 Floats = NDArray[np.float64]
@@ -63,5 +64,5 @@ def write_demonstration(visits: Problem, path: Path) -> None:
         **{PAGES: pages.astype(int)}, purchase=np.where(visits.target, "yes", "no"),
         true_probability=true_probability(duration.to_numpy(), pages.to_numpy()).round(4),
     )  # fmt: skip
-    path.parent.mkdir(parents=True, exist_ok=True)
-    frame.to_csv(path, index=False)
+    with whole_file(path) as partial:
+        frame.to_csv(partial, index=False)

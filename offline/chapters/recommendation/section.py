@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from features.offers import CustomerItems
+from features.whole_files import whole_file
 from offline.chapters.recommendation.grouping import groups_of_segments
 from offline.chapters.recommendation.interactions import Interactions
 from offline.chapters.recommendation.offers import customer_items, offers_of, offers_table
@@ -46,9 +47,8 @@ def recommend(workspace: Workspace) -> Section:
         made = list(customer_items(known, trial.best, trial.best_new, "", seed=seed, on_progress=on_progress))
     frame = trial.scores
     listed = _listed(made)
-    path = workspace.directory / ITEMS_FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    listed.to_csv(path, index=False)
+    with whole_file(workspace.directory / ITEMS_FILE) as partial:
+        listed.to_csv(partial, index=False)
     parts: list[Table | Picture] = [
         Picture(
             f"Hit rate and NDCG of {TOP} recommended items",

@@ -10,6 +10,7 @@ import msgspec
 from features.bundle import DataFingerprint
 from features.exceptions import SchemaMismatch
 from features.vector import schema_hash
+from features.whole_files import whole_file
 from offline.examples.buckets.errors import BucketError
 from offline.examples.examples import Context
 
@@ -121,6 +122,5 @@ def read_manifest(folder: str | Path) -> FolderManifest:
 
 def write_manifest(folder: Path, manifest: FolderManifest) -> None:
     """Write it; the folder counts as finished from then on."""
-    partial = folder / (MANIFEST + ".partial")
-    partial.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
-    partial.replace(folder / MANIFEST)
+    with whole_file(folder / MANIFEST) as partial:
+        partial.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")

@@ -1,0 +1,66 @@
+"""What a command reads and writes is checked before any work."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from stream import cli
+from stream.cli import create_app, main
+
+CONVERT = ("--columns", "customer_id=client,event_time=when", "--types", "*=purchase")
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "shop.csv"
+    path.write_text("client,when\nk1,2024-01-31 10:00\n")
+    os.symlink(path, "link.csv")
+    os.link(path, "same.csv")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["convert", "csv", "shop.csv", "-o", "./shop.csv", *CONVERT], "shop.csv is read and written"),
+        (["convert", "csv", "-o", "shop.csv", "shop.csv", *CONVERT], "shop.csv is read and written"),
+        (["convert", "csv", "shop.csv", "-o", "link.csv", *CONVERT], "shop.csv is read and written"),
+        (["convert", "csv", "shop.csv", "-o", "same.csv", *CONVERT], "shop.csv is read and written"),
+        (
+            ["convert", "csv", ".", "-o", "log.parquet", *CONVERT],
+            "log.parquet lies in the folder that is read",
+        ),
+        (["convert", "csv", "shop.csv", "-o", "shop.csv/log.parquet", *CONVERT], "shop.csv is a file"),
+        (["convert", "csv", "shop.csv", "-o", "/dev/null", *CONVERT], "/dev/null is no regular file"),
+        (["convert", "csv", "shop.csv", "-o", "/proc/log.parquet", *CONVERT], "/proc takes no files"),
+        (["score", "shop.csv", "-o", "shop.csv"], "shop.csv is read and written"),
+        (["train", "shop.csv", "-o", "shop.csv"], "shop.csv is a file: name a folder"),
+        (["report", "shop.csv", "-o", "shop.csv"], "shop.csv is a file: name a folder"),
+    ],
+)
+def test_an_output_that_cannot_be_is_one_line_before_any_work(
+    shop: Path, arguments: list[str], message: str
+) -> None:
+    before = shop.read_bytes()
+    ended = CliRunner().invoke(create_app(), arguments)
+    assert ended.exit_code == 2  # noqa: PLR2004  (misuse)
+    assert message in ended.stderr
+    assert ended.stderr.count("\n") == 1
+    assert shop.read_bytes() == before
+
+
+def test_a_full_disk_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def full() -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "log.parquet")
+
+    monkeypatch.setattr(cli, "create_app", lambda: full)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "intent: log.parquet: No space left on device\n"
