@@ -56,6 +56,8 @@ class RecordBatch(NamedTuple):
     poison
         Why the one record of the batch is to be rejected unread: a job has failed on it again and again. Empty as
         a rule.
+    seek
+        After which seek it was fetched, see `stream.kafka.contract.Log.seek`.
     """
 
     partition: int
@@ -65,6 +67,7 @@ class RecordBatch(NamedTuple):
     epoch: int = UNKNOWN_EPOCH
     silent: bool = False
     poison: str = ""
+    seek: int = 0
 
     def since(self, offset: int) -> RecordBatch:
         """Return the part of the batch from ``offset`` on."""

@@ -74,8 +74,11 @@ class Log(Protocol):
         """Return the record that stands at ``offset``, or else the first after it in the same batch, if any."""
         ...
 
-    async def seek(self, partition: int, offset: int) -> None:
-        """Fetch from ``offset`` on."""
+    async def seek(self, partition: int, offset: int) -> int:
+        """Fetch from ``offset`` on; return the number that batches carry which are fetched from now on.
+
+        An offset does not tell them from what was fetched before: the topic may have been made again meanwhile.
+        """
         ...
 
     def position(self, partition: int) -> int | None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -111,6 +112,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
         self.answers = Answers(self.consumer.app.linger)
         #: What arrives corrupt, until it arrives whole.
         self.corrupt: dict[TopicPartition, _Corrupt] = {}
+        self._seeks: Counter[TopicPartition] = Counter()
 
     async def on_thread_stop(self) -> None:
         """Leave the group, if the coordinator answers."""
@@ -225,7 +227,9 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
             if stop > start:
                 self.corrupt.pop(tp, None)
                 epoch = UNKNOWN_EPOCH if raw is None else epochs.epoch_before(raw, stop)
-                batches[TP(*tp)] = RecordBatch(tp.partition, records.get(tp, ()), start, stop, epoch)
+                batches[TP(*tp)] = RecordBatch(
+                    tp.partition, records.get(tp, ()), start, stop, epoch, seek=self._seeks[tp]
+                )
         return batches
 
     def _corrupt(self, tp: TopicPartition, position: int, error: CorruptRecordException) -> None:
@@ -264,6 +268,16 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
                 self._waiter.cancel()
         finally:
             self._waiter = None
+
+    async def seek_anew(self, consumer: aiokafka.AIOKafkaConsumer, tp: TopicPartition, offset: int) -> int:
+        """See `stream.kafka.contract.Log.seek`; runs in the thread's loop."""
+        consumer.seek(tp, offset)
+        fetcher = consumer._fetcher
+        # Records or an error of before; aiokafka would keep records whose offset fits.
+        if fetcher._records.pop(tp, None) is not None:
+            fetcher._notify(fetcher._wait_consume_future)
+        self._seeks[tp] += 1
+        return self._seeks[tp]
 
     def wake(self) -> None:
         """See `stream.kafka.contract.Log.wake`."""
@@ -363,14 +377,6 @@ async def _committed(consumer: aiokafka.AIOKafkaConsumer, tp: TopicPartition) ->
     return None if found is None or found.offset < 0 else Commit(found.offset, found.metadata or "")
 
 
-async def _seek(consumer: aiokafka.AIOKafkaConsumer, tp: TopicPartition, offset: int) -> None:
-    consumer.seek(tp, offset)
-    fetcher = consumer._fetcher
-    if isinstance(fetcher._records.get(tp), FetchError):  # of before, while nobody wanted records
-        del fetcher._records[tp]
-        fetcher._notify(fetcher._wait_consume_future)
-
-
 class TopicLog:
     """What the owners of a topic's partitions need of the fetching thread: a `stream.kafka.contract.Log`."""
 
@@ -398,9 +404,10 @@ class TopicLog:
         stamp: Stamp | None = await self._thread.call(_stamp_at, self._tp(partition), offset)
         return stamp
 
-    async def seek(self, partition: int, offset: int) -> None:
+    async def seek(self, partition: int, offset: int) -> int:
         """See `stream.kafka.contract.Log.seek`."""
-        await self._thread.call(_seek, self._tp(partition), offset)
+        number: int = await self._thread.call(self._thread.seek_anew, self._tp(partition), offset)
+        return number
 
     def position(self, partition: int) -> int | None:
         """See `stream.kafka.contract.Log.position`."""

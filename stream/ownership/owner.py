@@ -124,6 +124,7 @@ class PartitionOwner:
         self._cache = StateCache(config.cache_customers)
         self._arrived = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._sought = 0  # the last seek's number
         self._latest: PartitionBatch | None = None  # under way, or the last one, whose outcome may be unknown
         self._in_doubt = False
         self._bisection = Bisection(f"partition {partition} of {config.topic}")
@@ -146,7 +147,9 @@ class PartitionOwner:
         return NO_WATERMARK if self.record is None else self.record.watermark
 
     def offer(self, batch: RecordBatch) -> None:
-        """Take a batch that was fetched."""
+        """Take a batch, unless it was fetched before the last seek."""
+        if batch.seek != self._sought:
+            return
         self._backlog.put(batch)
         self._arrived.set()
 
@@ -327,7 +330,7 @@ class PartitionOwner:
     async def _seek(self, offset: int) -> None:
         self.fetching = False
         self._backlog.clear()
-        await self._config.log.seek(self.partition, offset)
+        self._sought = await self._config.log.seek(self.partition, offset)
         self._backlog.clear()  # what arrived meanwhile was fetched before
         self.fetching, self.fetching_since = not self._stopping.is_set(), time.monotonic()
         self._config.log.wake()

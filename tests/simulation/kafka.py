@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
@@ -116,6 +117,7 @@ class SimulatedLog:
         self._world = world
         self._worker = worker
         self._positions: dict[int, int] = {}
+        self._seeks: Counter[int] = Counter()
         self._news = asyncio.Event()
 
     async def bounds(self, partition: int) -> Bounds:
@@ -142,11 +144,13 @@ class SimulatedLog:
         await self._worker.travel()
         return self._world.broker.commits.get(partition)
 
-    async def seek(self, partition: int, offset: int) -> None:
+    async def seek(self, partition: int, offset: int) -> int:
         """See `stream.kafka.contract.Log.seek`."""
         await self._worker.travel()
         self._positions[partition] = offset
+        self._seeks[partition] += 1
         self._news.set()
+        return self._seeks[partition]
 
     def position(self, partition: int) -> int | None:
         """See `stream.kafka.contract.Log.position`."""
@@ -200,12 +204,10 @@ class SimulatedLog:
                     epochs = self._world.broker.epochs[partition][position:]
                     fetched = fetched[: epochs.count(epochs[0])]  # what one leader wrote
                     stop = self._positions[partition] = fetched[-1].offset + 1
-                    topic_id = self._world.broker.topic_id
+                    seek = self._seeks[partition]
                     await self._worker.travel()
-                    # Left out: nothing tells a batch of a deleted topic from one of the new one.
-                    deleted = topic_id != self._world.broker.topic_id
-                    if chance.random() >= self._world.faults.lose_fetch and not deleted:
-                        ownership.offer(RecordBatch(partition, fetched, position, stop, epochs[0]))
+                    if chance.random() >= self._world.faults.lose_fetch:
+                        ownership.offer(RecordBatch(partition, fetched, position, stop, epochs[0], seek=seek))
             if not self._fetchable():
                 await self._news.wait()
 

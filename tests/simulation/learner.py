@@ -193,11 +193,12 @@ class SimulatedTopic:
         """See `stream.kafka.contract.Log.committed`."""
         return None
 
-    async def seek(self, partition: int, offset: int) -> None:
+    async def seek(self, partition: int, offset: int) -> int:
         """See `stream.kafka.contract.Log.seek`."""
         await self._app.process.travel()
         self._app.positions[self._topic, partition] = offset
         self._app.news.set()
+        return 0
 
     def position(self, partition: int) -> int | None:
         """See `stream.kafka.contract.Log.position`."""

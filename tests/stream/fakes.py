@@ -40,6 +40,7 @@ class FakeLog:
         self.partitions = len(records)
         self.lose: set[int] = set()  # offsets at which a fetched batch never arrives, once
         self.seeks: list[int] = []
+        self.sought: Counter[int] = Counter()  # by partition
         self.faults: dict[int, str] = {}
         self.topic_id: bytes | None = b"id of the topic."
         self.epochs: dict[int, int] = {}  # where each leader epoch ends
@@ -67,10 +68,12 @@ class FakeLog:
         written = (epoch for epoch, end in sorted(self.epochs.items()) if end > found.offset)
         return Stamp(found.offset, found.timestamp, next(written, UNKNOWN_EPOCH))
 
-    async def seek(self, partition: int, offset: int) -> None:
+    async def seek(self, partition: int, offset: int) -> int:
         self.seeks.append(offset)
         self.positions[partition] = offset
         self._news.set()
+        self.sought[partition] += 1
+        return self.sought[partition]
 
     def position(self, partition: int) -> int | None:
         return self.positions.get(partition)
@@ -108,7 +111,11 @@ class FakeLog:
                     if start in self.lose:
                         self.lose.remove(start)
                     else:
-                        ownership.offer(RecordBatch(partition, fetched, start, stop, self.epoch))
+                        ownership.offer(
+                            RecordBatch(
+                                partition, fetched, start, stop, self.epoch, seek=self.sought[partition]
+                            )
+                        )
             await self._news.wait()
 
     def _end(self, partition: int) -> int:

@@ -48,8 +48,9 @@ class Log:
     async def committed(self, partition: int) -> int | None:
         return None
 
-    async def seek(self, partition: int, offset: int) -> None:
+    async def seek(self, partition: int, offset: int) -> int:
         self.seeks.append((partition, offset))
+        return len(self.seeks)
 
     def position(self, partition: int) -> int | None:
         return self.positions.get(partition)

@@ -149,6 +149,23 @@ def test_a_batch_that_was_fetched_but_never_came_is_read_again(lost: set[int]) -
     run(scenario)
 
 
+def test_a_batch_of_before_a_seek_is_dropped_although_its_offsets_fit() -> None:
+    """As that of a topic that was deleted before it was claimed anew."""
+
+    async def scenario() -> None:
+        log = log_of(length=5)
+        ownership = Worker(log, ScriptedStore()).ownership
+        ownership.assign([0])
+        await until(lambda: ownership.wants(0))
+        ownership.offer(RecordBatch(0, log.records[0], 0, 5, seek=log.sought[0] - 1))
+        assert ownership.wants(0)
+        ownership.offer(RecordBatch(0, log.records[0][:3], 0, 3, seek=log.sought[0]))
+        await until(lambda: ownership.progress() == {0: 3})
+        await ownership.release()
+
+    run(scenario)
+
+
 def test_a_batch_of_before_a_seek_is_not_counted_again() -> None:
     async def scenario() -> None:
         async with Worker(log_of(), ScriptedStore()) as worker:
@@ -156,7 +173,7 @@ def test_a_batch_of_before_a_seek_is_not_counted_again() -> None:
             seen = len(worker.job.processed)
             for start in (0, 30, 56):
                 records = [one for one in worker.log.records[0] if start <= one.offset]
-                worker.ownership.offer(owner.RecordBatch(0, records, start, 60))
+                worker.ownership.offer(owner.RecordBatch(0, records, start, 60, seek=worker.log.sought[0]))
             await asyncio.sleep(0.05)
             assert len(worker.job.processed) == seen
             worker.assert_exact()
@@ -539,7 +556,7 @@ def test_the_log_is_woken_where_all_that_waited_had_been_read_before(
         woken: list[bool] = []
         monkeypatch.setattr(log, "wake", lambda: woken.append(ownership.wants(0)))
         for stop in (7, 5):
-            ownership.offer(RecordBatch(0, log.records[0][:stop], 0, stop))
+            ownership.offer(RecordBatch(0, log.records[0][:stop], 0, stop, seek=log.sought[0]))
         await until(lambda: woken == [True])
         assert ownership.progress() == {0: 7}
         await ownership.release()
