@@ -14,6 +14,7 @@ from typing import Any, Final
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import (
     IncompatibleBrokerVersion,
+    KafkaTimeoutError,
     LeaderNotAvailableError,
     OffsetOutOfRangeError,
     for_code,
@@ -226,10 +227,20 @@ async def _leader(client: AIOKafkaClient, tp: TopicPartition) -> int:
 
 
 async def _sent(client: AIOKafkaClient, node: int, request: Request[Any]) -> Any:
-    """Return the answer to a request, within the time in which a broker has to answer."""
+    """Return the answer to a request.
+
+    Raises
+    ------
+    KafkaTimeoutError
+        The broker has not answered within `ANSWER_SECONDS`.
+    TooOld
+        It does not know the request.
+    """
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             return await client.send(node, request)
+    except TimeoutError:
+        raise KafkaTimeoutError(f"broker {node} has not answered for {ANSWER_SECONDS:.0f} s") from None
     except (IncompatibleBrokerVersion, NotImplementedError) as error:
         raise TooOld(str(error)) from None
 

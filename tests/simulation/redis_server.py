@@ -104,7 +104,8 @@ class RedisServer:
                 for key in arguments:
                     self._held.pop(key, None)
             else:
-                key, raw, *limit = arguments
+                key, value, *limit = arguments
+                raw = value.encode() if isinstance(value, str) else value  # as the client does
                 self._watch(key, self._read(key), raw)
                 self._held[key] = _Value(raw, self._clock() + limit[1] / 1000 if limit else None)
         self._moments.append(dict(self._held))
