@@ -45,19 +45,28 @@ class Proxy:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self._run(asyncio.start_server(self._accept, LOCALHOST, self.port))
+        self._server = self._run(asyncio.start_server(self._accept, LOCALHOST, self.port))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._run(_end_tasks())
+        self._run(self._close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
-    def _run(self, coroutine: Coroutine[Any, Any, Any]) -> None:
-        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+    def _run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    async def _close(self) -> None:
+        """Take no more connections, and end those that there are."""
+        self._server.close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(0)  # transports close in the next turn of the loop
 
     def switch(self, mode: str) -> None:
         """Treat connections in another way from now on."""
@@ -107,11 +116,3 @@ class Proxy:
                 await writer.drain()
         except OSError:  # one side is gone: the other one follows
             return
-
-
-async def _end_tasks() -> None:
-    """Cancel all tasks of this loop but this one, and wait for their ends."""
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)

@@ -98,8 +98,9 @@ def test_a_frozen_broker_shows_and_holds_no_end_up(
     servers, settings = own
     with Fleet(settings, tmp_path) as fleet:
         worker, learner = fleet.ready(), fleet.ready(command="learner")
+        leaving = fleet.ready()
         emit(settings, 1)
-        fleet.finish(worker)
+        fleet.finish(worker, leaving)
         with frozen(servers.kafka_server.pid):
             began = time.monotonic()
             until(lambda: worker.status("/readyz") == 503, "the worker is not ready")
@@ -108,8 +109,10 @@ def test_a_frozen_broker_shows_and_holds_no_end_up(
             for process in (worker, learner):  # whichever is older at that moment
                 assert re.search(r"has answered no (fetch|heartbeat) for 1\d s", reason(process))
             asked = time.monotonic()
-            learner.send(signal.SIGTERM)
-            assert_ended(learner, asked, 0)
+            for process in (learner, leaving):
+                process.send(signal.SIGTERM)
+            for process in (learner, leaving):
+                assert_ended(process, asked, 0)
         until(lambda: worker.status("/readyz") == 200, "the worker is ready again")
         emit(settings, 2)
         fleet.finish(worker)
@@ -183,19 +186,3 @@ def limit(settings: Settings, size: str) -> None:
         [ConfigResource(ConfigResourceType.TOPIC, settings.scores_topic, {"max.message.bytes": size})]
     )
     admin.close()
-
-
-def test_a_learner_that_takes_over_while_kafka_is_away_waits_for_it(
-    own: tuple[EmbeddedServices, Settings], tmp_path: Path
-) -> None:
-    servers, settings = own
-    with Fleet(settings, tmp_path) as fleet:
-        first, second = fleet.ready(command="learner"), fleet.ready(command="learner")
-        servers.kafka_server.kill()
-        first.kill()
-        until(lambda: second.check() and "; trying again" in second.tail(), "it has taken over, and waits")
-        assert second.status("/readyz") == 503
-        servers.kafka_server.start()
-        until(lambda: second.check() and second.metrics()["intent_learner_leading"], "it leads")
-        second.wait_ready()
-        assert sum("; trying again" in line for line in second.lines()) == 1

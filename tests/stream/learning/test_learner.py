@@ -13,6 +13,7 @@ import pytest
 from features.bundle import Bundle
 from features.exceptions import StoreUnavailable
 from stream import learner as learners
+from stream.exceptions import BrokerUnavailable
 from stream.kafka.producing import Unacknowledged
 from stream.learner import Learner
 from stream.learning.learning import Learning
@@ -197,3 +198,33 @@ def test_a_step_that_fails_during_a_stop_is_a_warning_unless_it_is_a_mistake(
         asyncio.run(scenario())
         assert "leaving: the last step failed: no answer" in caplog.text
     assert store.told == ["release"], "the step has failed half-way"
+
+
+def test_a_learner_that_is_admitted_while_kafka_is_away_waits_for_it(
+    store: Store, learner: Learner, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    stop, tries, begun = asyncio.Event(), [], []
+
+    async def serve(app: object, over: asyncio.Event) -> None:
+        tries.append(learner.ready)
+        if len(tries) < 4:
+            raise BrokerUnavailable.at("nowhere:9092")
+        stop.set()
+        await over.wait()
+
+    async def work(lease: Lease, buffers: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(learner, "_work", work)
+    monkeypatch.setattr(learners, "serve", serve)
+    monkeypatch.setattr(learners, "_OUTAGE_SECONDS", 0.01)
+    monkeypatch.setattr(learners, "BatchedApp", lambda *_, **__: None)
+    monkeypatch.setattr(learners.ending, "begin", begun.append)
+    asyncio.run(asyncio.wait_for(learner.run(stop), 10))
+    assert tries == [False] * 4
+    assert not begun, "an outage ends no process"
+    assert store.told == ["release"] * 4, "whoever reaches Kafka may learn"
+    assert (
+        sum("; trying again" in record.message for record in caplog.records if record.levelname == "WARNING")
+        == 1
+    )
