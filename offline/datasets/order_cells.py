@@ -71,4 +71,6 @@ class OrderCells:
 
 def _same_as_above(order: pa.Array) -> Bools:
     """Mark the rows that have the order of the row above."""
-    return np.r_[False, mask(pc.equal(order.slice(1), order.slice(0, len(order) - 1)))]
+    return np.concatenate([[False], mask(pc.equal(order.slice(1), order.slice(0, len(order) - 1)))]).astype(
+        bool
+    )
