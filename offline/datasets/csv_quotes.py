@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 _QUOTE: Final = b'"'
 _LONGEST_VALUE: Final = 1 << 20
+_LONGEST_LINE: Final = 32 << 20
 _ENDS: Final = (b"", b"\n", b"\r")
 # Numbers, dates and times, as far as a glance tells.
 _FIGURES: Final = re.compile(rb"[\d.,:/ T+Z-]*\d[\d.,:/ T+Z-]*")
@@ -61,7 +62,8 @@ class QuoteMender:
         """Yield blocks of whole lines, with all quotes in their places."""
         for block in blocks:
             text = self._kept + block
-            end = text.rfind(b"\n") + 1
+            # Beyond any line that can be read, nothing is kept: the parser refuses it.
+            end = text.rfind(b"\n") + 1 if len(text) <= _LONGEST_LINE else len(text)
             text, self._kept = text[:end], text[end:]
             if text:
                 yield self._mend(text, last=False)

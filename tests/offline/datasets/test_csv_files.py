@@ -136,3 +136,10 @@ def test_values_of_several_lines_and_stray_quotes_read_alike_however_the_bytes_a
         pieces = [text[start:stop] for start, stop in zip([0, *cuts], [*cuts, len(text)], strict=True)]
         pieces[0] = b"a,b,c\n" + pieces[0]
         assert b"".join(QuoteMender(b",", 3).blocks(iter(pieces))) == whole
+
+
+def test_a_line_that_never_ends_is_not_kept() -> None:
+    pieces = (b"x" * (1 << 20) for _ in range(100))
+    mender = QuoteMender(b",", 1)
+    longest = max(map(len, mender.blocks(pieces)))
+    assert longest < 40 << 20
