@@ -220,7 +220,6 @@ def save(
 ) -> None:
     """Write a bundle to a folder; the manifest comes last, so that a folder with a manifest is whole."""
     folder = Path(directory)
-    folder.mkdir(parents=True, exist_ok=True)
     (folder / MANIFEST).unlink(missing_ok=True)
     with whole_file(folder / NETWORK) as partial:
         partial.write_bytes(network)

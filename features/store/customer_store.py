@@ -21,18 +21,12 @@ from typing import Final, NamedTuple, Protocol
 from features import state
 from features.exceptions import SchemaMismatch, StoreConflict, StoreError
 from features.state import States
-from features.store import log_mark
-from features.store.log_mark import LogMark
+from features.store.log_mark import NO_OFFSET, UNKNOWN_EPOCH, UNKNOWN_TOPIC, LogMark
 
 #: The watermark of a partition that has seen no event.
 NO_WATERMARK: Final = -(2**63)
 
 TOKEN_BYTES: Final = 16
-
-#: What a record says of its log where its writer did not know.
-UNKNOWN_TOPIC: Final = log_mark.UNKNOWN_TOPIC
-UNKNOWN_EPOCH: Final = log_mark.UNKNOWN_EPOCH
-NO_OFFSET: Final = log_mark.NO_OFFSET
 
 #: The next offset of a partition whose states are being restored from a log: nobody can go on from there.
 RESTORING: Final = -1

@@ -59,6 +59,7 @@ from offline.datasets.order_lines import merge_orders, without_repetitions
 from offline.datasets.source_files import Block, column_names, find_files, read_blocks
 from offline.datasets.times import as_times, unfit_time, zone
 from offline.datasets.values import (
+    Bools,
     as_dictionary,
     as_text,
     coded,
@@ -221,12 +222,6 @@ def _draft(block: Block, before: int, source: _Source) -> pa.Table:
     rows = block.data.num_rows
     sieve = Sieve(rows, source.dropped, block.file.name, block.first_row)
     types = _types(raw.get("type"), rows, sieve, source)
-    sieve.reject(
-        mask(pc.is_null(as_text(raw["customer_id"]))),
-        "no customer",
-        source.columns["customer_id"],
-        raw["customer_id"],
-    )
     customer = _text("customer_id", raw["customer_id"], sieve, source)
     times = as_times(raw["event_time"], source.zone, source.formats, source.forms.dates.form())
     sieve.reject(unfit_time(times), "unreadable time", source.columns["event_time"], raw["event_time"])
@@ -242,7 +237,8 @@ def _draft(block: Block, before: int, source: _Source) -> pa.Table:
     for name in TEXT_LIMITS:
         if name in raw:
             draft[name] = as_dictionary(_text(name, raw[name], sieve, source))
-    draft |= _numbers(raw, types, sieve, source)
+    named = mask(pc.is_valid(draft["order_id"])) if "order_id" in raw else np.zeros(rows, bool)
+    draft |= _numbers(raw, types == REFUND, (types == PURCHASE) & named, sieve, source)
     skipped, twice = times.skipped & sieve.keep, times.twice & sieve.keep
     source.notes.add(
         "time that the clock left out in spring: read as the moment it jumped to", int(skipped.sum())
@@ -284,6 +280,8 @@ def _text(name: str, raw: pa.Array, sieve: Sieve, source: _Source) -> pa.Array:
         source.notes.add(f"channel is not one of {', '.join(CHANNELS)}: left out", int(wrong.sum()), example)
         text = pc.if_else(known, text, pa.scalar(None, text.type))
     else:
+        if name == "customer_id":
+            sieve.reject(mask(pc.is_null(text)), "no customer", column, raw)
         limit = TEXT_LIMITS.get(name, MAX_ID)
         sieve.reject(too_long(text, limit), f"text of more than {limit} characters", column, raw)
         if name.endswith("_id"):
@@ -306,13 +304,9 @@ def _identifier(text: pa.Array, column: str, raw: pa.Array, sieve: Sieve, source
 
 
 def _numbers(
-    raw: Mapping[str, pa.Array], types: NDArray[np.int8], sieve: Sieve, source: _Source
+    raw: Mapping[str, pa.Array], refund: Bools, of_order: Bools, sieve: Sieve, source: _Source
 ) -> dict[str, pa.Array]:
     columns: dict[str, NDArray[np.float64]] = {}
-    refund = types == REFUND
-    of_order = (
-        (types == PURCHASE) & mask(pc.is_valid(as_text(raw["order_id"]))) if "order_id" in raw else None
-    )
     for name, limit in (("price", MAX_MONEY), ("value", MAX_MONEY), ("quantity", MAX_QUANTITY)):
         if name not in raw:
             continue
@@ -325,7 +319,7 @@ def _numbers(
         )
         numbers = np.where(turned, -numbers, numbers)
         below = numbers < 0
-        if of_order is not None and name != "quantity":  # a discount, which its order bears
+        if name != "quantity":  # a discount, which its order bears
             discount = below & of_order & sieve.keep
             source.notes.add(
                 f"line of an order with a {name} below 0: a discount",

@@ -85,12 +85,11 @@ def detect_encoding(file: Path) -> str:
     return UTF8
 
 
-def encoding_of(file: Path, said: str) -> str:
+def encoding_of(head: bytes, said: str) -> str:
     """Return the encoding that was said, but for a file that begins with a mark of UTF-16."""
     if said.lower() not in ("utf8", "utf-8", "utf-8-sig"):
         return said
-    with clear_errors(file), open_bytes(file) as stream:
-        return UTF16 if stream.read(2).startswith(_UTF16_MARKS) else UTF8
+    return UTF16 if head.startswith(_UTF16_MARKS) else UTF8
 
 
 def utf8_blocks(stream: IO[bytes], encoding: str) -> Iterator[bytes]:

@@ -131,11 +131,12 @@ def csv_layout(file: Path, encoding: str = UTF8) -> CsvLayout:
     DatasetError
         If the file cannot be read or does not begin with the names of the columns.
     """
-    encoding = encoding_of(file, encoding)
     with clear_errors(file), open_bytes(file) as stream:
-        head = b"".join(islice(utf8_blocks(stream, encoding), 1))
+        head = stream.read(_HEADER_BYTES)
+        encoding = encoding_of(head, encoding)
+        head = next(utf8_blocks(io.BytesIO(head), encoding), b"")
     # The end may lie within a character; only the first records are looked at.
-    text = head[:_HEADER_BYTES].decode(errors="replace").replace("\r\n", "\n")
+    text = head.decode(errors="replace").replace("\r\n", "\n")
     if not text.strip():
         raise DatasetError(f"{file.name} is empty: expected a header line with the names of the columns")
     said, before = None, 0
@@ -147,14 +148,13 @@ def csv_layout(file: Path, encoding: str = UTF8) -> CsvLayout:
         before += 1
     text = "\n".join(lines[before:])
     separator = said[1] if said else max(_SEPARATORS, key=_outside_quotes(text).count)
+    records = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     with clear_errors(file):
-        records = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
         names = tuple(name.strip() for name in next(records))
-    trailing = False
     if len(names) > 1 and not names[-1]:
         names, trailing = names[:-1], True
-    elif separator in text:
-        rows = _complete_rows(text, separator)
+    else:
+        rows = _complete_rows(records)
         trailing = bool(rows) and all(len(row) == len(names) + 1 and not row[-1].strip() for row in rows)
     return CsvLayout(encoding, separator, names, before, trailing)
 
@@ -165,11 +165,10 @@ def _outside_quotes(text: str) -> str:
     return re.sub(r'"[^"]*"', "", first[0] if first else text.split("\n", 1)[0])
 
 
-def _complete_rows(text: str, separator: str) -> list[list[str]]:
-    """Return some rows behind the header."""
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+def _complete_rows(records: Iterator[list[str]]) -> list[list[str]]:
+    """Return some rows; none where they cannot be read, which whoever reads the whole file will say."""
     try:
-        rows = [row for row in islice(lines, 1, _ROWS_TO_LEARN + 2) if row]
+        rows = [row for row in islice(records, _ROWS_TO_LEARN + 1) if row]
     except csv.Error:
         return []
     return rows[:-1] if len(rows) > _ROWS_TO_LEARN else rows

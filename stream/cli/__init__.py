@@ -117,11 +117,11 @@ def main() -> None:
         _end(f"intent: {missing}", missing.exit_code)
     except IntentError as error:
         _end(f"intent: {error}", error.exit_code)
+    except BrokenPipeError:
+        # The reader has what it wanted (`intent watch | head`). Nothing can be flushed to it any more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
     except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            # The reader has what it wanted (`intent watch | head`). Nothing can be flushed to it any more.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(0)
         if error.errno not in _OF_THE_DISK:
             raise
         where = "" if error.filename is None else f"{error.filename}: "

@@ -86,10 +86,9 @@ def _check_writable(folder: Path) -> None:
     there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     if not there.is_dir():
         raise typer.BadParameter(f"{there} is a file: name a folder")
+    # Permissions alone do not tell: think of /proc, or of a full disk.
     try:
-        with tempfile.TemporaryFile(
-            dir=there
-        ):  # permissions alone do not tell: think of /proc, or of a full disk
+        with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
         raise typer.BadParameter(f"{there} takes no files ({error.strerror}): name another folder") from None

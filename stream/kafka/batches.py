@@ -9,7 +9,7 @@ from itertools import accumulate, takewhile
 from operator import attrgetter
 from typing import Final, NamedTuple, Protocol
 
-from features.store.customer_store import UNKNOWN_EPOCH
+from features.store.log_mark import UNKNOWN_EPOCH
 
 _offset = attrgetter("offset")
 _key, _value, _headers = attrgetter("key"), attrgetter("value"), attrgetter("headers")

@@ -37,7 +37,7 @@ from aiokafka.protocol.types import (
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
 
-from features.store.customer_store import UNKNOWN_EPOCH
+from features.store.log_mark import UNKNOWN_EPOCH
 from stream.exceptions import ANSWER_SECONDS
 from stream.kafka.contract import Stamp, TooOld
 

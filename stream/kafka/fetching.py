@@ -26,7 +26,7 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, server_list
 from faust.types import TP
 from mode.threads import ServiceThread, WorkerThread
 
-from features.store.customer_store import UNKNOWN_EPOCH
+from features.store.log_mark import UNKNOWN_EPOCH
 from stream.exceptions import BrokerError, OffsetOutsideLog
 from stream.kafka import epochs
 from stream.kafka.answers import Answers

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, Self
 
 from features.exceptions import IntentError
-from features.store.customer_store import UNKNOWN_EPOCH
+from features.store.log_mark import UNKNOWN_EPOCH
 from stream.exceptions import LogCut, TopicRecreated
 from stream.kafka.contract import Bounds, Log, TooOld
 

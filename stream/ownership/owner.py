@@ -37,7 +37,8 @@ from typing import Final
 from aiokafka.errors import IllegalStateError, KafkaError, KafkaTimeoutError
 
 from features.exceptions import IntentError, StoreConflict, StoreError
-from features.store.customer_store import NO_WATERMARK, UNKNOWN_EPOCH, CustomerStore, PartitionRecord
+from features.store.customer_store import NO_WATERMARK, CustomerStore, PartitionRecord
+from features.store.log_mark import UNKNOWN_EPOCH
 from stream.kafka.batches import Backlog, RecordBatch
 from stream.kafka.contract import Log
 from stream.ownership.cache import StateCache

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from features.store.customer_store import UNKNOWN_EPOCH, PartitionRecord, Save
+from features.store.customer_store import PartitionRecord, Save
+from features.store.log_mark import UNKNOWN_EPOCH
 from stream.kafka.batches import RecordBatch
 from stream.ownership.cache import StateCache
 from stream.ownership.job import StateChanges

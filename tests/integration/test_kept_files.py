@@ -27,7 +27,7 @@ from features.columns import from_events
 from features.events import TYPE_CODES, decode
 from features.exceptions import SchemaMismatch
 from features.fold import fold
-from features.store.customer_store import UNKNOWN_TOPIC
+from features.store.log_mark import UNKNOWN_TOPIC
 from features.vector import schema_hash
 from stream.kafka.topics import create_topics
 from stream.learning.model.snapshot import Snapshot

@@ -12,8 +12,8 @@ import redis
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from typer.testing import CliRunner
 
-from features.store.customer_store import UNKNOWN_TOPIC
 from features.store.keys import record_key
+from features.store.log_mark import UNKNOWN_TOPIC
 from stream.cli import create_app
 from stream.kafka import epochs
 from stream.kafka.topics import create_topics

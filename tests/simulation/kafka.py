@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from aiokafka.errors import KafkaTimeoutError, NotLeaderForPartitionError
 
-from features.store.customer_store import NO_OFFSET, PartitionRecord
+from features.store.customer_store import PartitionRecord
+from features.store.log_mark import NO_OFFSET
 from stream.exceptions import OffsetOutsideLog
 from stream.kafka.batches import Record, RecordBatch
 from stream.kafka.contract import Bounds, Commit, Stamp

@@ -52,7 +52,6 @@ def section_of(card: ModelCard) -> Section:
 def write_card(directory: str | Path, card: ModelCard) -> None:
     """Write a card as a page and as Markdown."""
     folder = Path(directory)
-    folder.mkdir(parents=True, exist_ok=True)
     for name, text in (
         (CARD_HTML, page(card.title, [section_of(card)])),
         (CARD_MARKDOWN, to_markdown(card)),

@@ -7,12 +7,10 @@ import pytest
 from features.exceptions import SchemaMismatch, StoreUnavailable
 from features.store.customer_store import (
     NO_WATERMARK,
-    UNKNOWN_EPOCH,
-    UNKNOWN_TOPIC,
     MemoryStore,
     PartitionRecord,
 )
-from features.store.log_mark import LogMark
+from features.store.log_mark import UNKNOWN_EPOCH, UNKNOWN_TOPIC, LogMark
 from features.store.redis_store import RedisStore
 from stream.services.process import free_port
 from tests.features.store.contract import StoreContract, WriteItems
