@@ -17,6 +17,16 @@ CHOICES = {name: os.environ.get(name) for name in ("INTENT_KAFKA", "INTENT_REDIS
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
+# Processes of pytest-xdist share the cores. OpenMP's threads wait by spinning, so with more threads than cores most of
+# the CPU time goes into waiting. Commands that tests start inherit this.
+for _threads in (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+):
+    os.environ.setdefault(_threads, "1")
+
 SEED = int(os.environ.get("INTENT_TEST_SEED") or random.SystemRandom().randrange(2**32))
 os.environ["INTENT_TEST_SEED"] = str(SEED)  # pytest-xdist's processes inherit it
 
