@@ -24,7 +24,7 @@ from stream.scoring.publisher import Output, Publisher
 from stream.services.services import EmbeddedServices
 from stream.settings import Settings
 from tests.bundles import save_bundle
-from tests.integration.outcome import read_topic
+from tests.integration.outcome import read_topic, scores_by_event
 from tests.integration.workers import ROOT, Fleet, Worker, environment, until
 
 NOW = 1_709_510_400_000
@@ -168,10 +168,10 @@ def test_a_publication_after_a_refused_one_goes_through(topics: Settings) -> Non
             topics.kafka, scores=topics.scores_topic, dead_letters=topics.dead_letters_topic
         ) as publisher:
             await publisher.publish([Output(0, scores=[("anna", b"1")])])
-            limit(topics, "100")
+            configure_scores(topics, {"max.message.bytes": "100"})
             with pytest.raises(MessageSizeTooLargeError):
                 await publisher.publish([Output(0, scores=[("anna", bytes(200))])])
-            limit(topics, "1000000")
+            configure_scores(topics, {"max.message.bytes": "1000000"})
             await publisher.publish([Output(0, scores=[("anna", b"2")])])
             await publisher.publish([Output(0, scores=[("anna", b"3")])])
 
@@ -179,10 +179,30 @@ def test_a_publication_after_a_refused_one_goes_through(topics: Settings) -> Non
     assert [record.value for record in read_topic(topics, topics.scores_topic)] == [b"1", b"2", b"3"]
 
 
-def limit(settings: Settings, size: str) -> None:
-    """Have the broker refuse larger batches of scores."""
+def configure_scores(settings: Settings, options: dict[str, str]) -> None:
+    """Change what the broker takes in the scores topic."""
     admin = KafkaAdminClient(bootstrap_servers=settings.kafka)
-    admin.alter_configs(
-        [ConfigResource(ConfigResourceType.TOPIC, settings.scores_topic, {"max.message.bytes": size})]
-    )
+    admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, settings.scores_topic, options)])
     admin.close()
+
+
+def test_a_worker_whose_scores_the_broker_refuses_for_a_while_goes_on(
+    topics: Settings, tmp_path: Path
+) -> None:
+    save_bundle(topics.bundle)
+    with Fleet(topics, tmp_path) as fleet:
+        worker = fleet.ready()
+        emit(topics, 1)
+        fleet.finish(worker)
+        refused = {"message.timestamp.type": "CreateTime", "message.timestamp.before.max.ms": "0"}
+        configure_scores(topics, refused)
+        emit(topics, 2, 3)
+        until(lambda: "InvalidTimestampError" in worker.tail(), "the broker refuses the scores")
+        configure_scores(topics, {"message.timestamp.before.max.ms": str(2**63 - 1)})
+        emit(topics, 4)
+        fleet.finish(worker)
+        assert worker.status("/readyz") == 200
+    assert set(scores_by_event(read_topic(topics, topics.scores_topic))) == {
+        f"e{number}" for number in range(1, 5)
+    }
+    assert not read_topic(topics, topics.dead_letters_topic)
