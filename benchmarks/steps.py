@@ -28,7 +28,7 @@ from features.columns import from_events
 from features.events import decode_many
 from features.fold import fold
 from features.state import States
-from features.store.customer_store import NO_WATERMARK, TOKEN_BYTES, PartitionRecord
+from features.store.partition_record import NO_WATERMARK, TOKEN_BYTES, PartitionRecord
 from features.store.redis_store import RedisStore
 from stream.kafka.batches import RecordBatch
 from stream.ownership.cache import StateCache

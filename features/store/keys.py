@@ -1,7 +1,7 @@
 """Names of keys in Redis. All keys of a partition carry one hash tag: its transactions hold on a Redis Cluster too.
 
 ``{prefix.partition}:record``
-    The partition's `features.store.customer_store.PartitionRecord`.
+    The partition's `features.store.partition_record.PartitionRecord`.
 ``{prefix.partition}:c<incarnation>:<customer id>``
     The state of one of its customers; in incarnation 0 without the number. Which incarnation counts says the record.
 ``{prefix.partition}:o:<customer id>``

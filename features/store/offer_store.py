@@ -10,8 +10,8 @@ import numpy as np
 
 from features.offers import CustomerItems, OfferPolicy
 from features.partition import partitions_of
-from features.store.customer_store import PartitionRecord
 from features.store.keys import items_keys, policy_key, record_key, state_keys
+from features.store.partition_record import PartitionRecord
 from features.store.redis_client import connect, store_errors
 
 #: How long an entry lives unless it is written again.

@@ -11,7 +11,7 @@ import redis
 from features import state
 from features.exceptions import StoreConflict, StoreError
 from features.state import States
-from features.store.customer_store import Loaded, LoadRequest, PartitionRecord, Save, check_guard
+from features.store.customer_store import Loaded, LoadRequest, Save
 from features.store.keys import (
     in_incarnation,
     incarnation_of,
@@ -21,6 +21,7 @@ from features.store.keys import (
     state_keys,
     state_pattern,
 )
+from features.store.partition_record import PartitionRecord, check_guard
 from features.store.redis_client import connect, store_errors
 
 

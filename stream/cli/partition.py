@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from features.store.customer_store import PartitionRecord
+    from features.store.partition_record import PartitionRecord
     from stream.ownership.interventions import Extent
     from stream.settings import Settings
 
@@ -225,7 +225,7 @@ def _described(partition: int, record: PartitionRecord | None, extent: Extent) -
 
 
 def _moment(watermark: int) -> str | None:
-    from features.store.customer_store import NO_WATERMARK
+    from features.store.partition_record import NO_WATERMARK
     from stream.texts import moment
 
     return None if watermark == NO_WATERMARK else moment(watermark)

@@ -35,7 +35,8 @@ from stream.exceptions import BrokerError, BrokerUnavailable
 from stream.kafka.batches import RecordBatch
 from stream.kafka.broker import partition_counts
 from stream.kafka.contract import RELEASE_SECONDS, Owning
-from stream.kafka.fetching import BatchConsumerThread, TopicLog
+from stream.kafka.fetching import BatchConsumerThread
+from stream.kafka.topic_log import TopicLog
 from stream.running import ending
 
 logger = logging.getLogger(__name__)

@@ -22,7 +22,7 @@ from typing import Any, Final, NamedTuple, cast
 import msgspec
 
 from features.exceptions import SchemaMismatch
-from features.store.customer_store import TOKEN_BYTES
+from features.store.partition_record import TOKEN_BYTES
 from features.store.redis_client import connect, store_errors
 from stream.learning.labels.cursors import Place, Progress
 

@@ -14,13 +14,8 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from features.exceptions import IntentError, StoreConflict
-from features.store.customer_store import (
-    NO_WATERMARK,
-    RESTORING,
-    TOKEN_BYTES,
-    CustomerStore,
-    PartitionRecord,
-)
+from features.store.customer_store import CustomerStore
+from features.store.partition_record import NO_WATERMARK, RESTORING, TOKEN_BYTES, PartitionRecord
 from stream.kafka.reading import TopicReader
 from stream.settings import Settings
 from stream.texts import counted, moment

@@ -17,11 +17,8 @@ from __future__ import annotations
 import logging
 from typing import Final, NamedTuple
 
-from features.store.customer_store import (
-    RESTORING,
-    PartitionRecord,
-)
 from features.store.log_mark import NO_OFFSET, UNKNOWN_EPOCH, UNKNOWN_TOPIC, LogMark
+from features.store.partition_record import RESTORING, PartitionRecord
 from stream.exceptions import (
     LogCut,
     OffsetOutsideLog,

@@ -37,8 +37,9 @@ from typing import Final
 from aiokafka.errors import IllegalStateError, KafkaError, KafkaTimeoutError
 
 from features.exceptions import IntentError, StoreConflict, StoreError
-from features.store.customer_store import NO_WATERMARK, CustomerStore, PartitionRecord
+from features.store.customer_store import CustomerStore
 from features.store.log_mark import UNKNOWN_EPOCH
+from features.store.partition_record import NO_WATERMARK, PartitionRecord
 from stream.kafka.batches import Backlog, RecordBatch
 from stream.kafka.contract import Log
 from stream.ownership.cache import StateCache

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from features.store.customer_store import PartitionRecord, Save
+from features.store.customer_store import Save
 from features.store.log_mark import UNKNOWN_EPOCH
+from features.store.partition_record import PartitionRecord
 from stream.kafka.batches import RecordBatch
 from stream.ownership.cache import StateCache
 from stream.ownership.job import StateChanges

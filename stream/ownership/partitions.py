@@ -16,7 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from features.exceptions import IntentError
-from features.store.customer_store import NO_WATERMARK, TOKEN_BYTES, CustomerStore
+from features.store.customer_store import CustomerStore
+from features.store.partition_record import NO_WATERMARK, TOKEN_BYTES
 from stream.kafka.batches import RecordBatch
 from stream.kafka.contract import RELEASE_SECONDS, STALL_SECONDS, Log
 from stream.ownership.job import Job

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from features.store.customer_store import PartitionRecord
+from features.store.partition_record import PartitionRecord
 
 logger = logging.getLogger(__name__)
 

@@ -21,7 +21,8 @@ from features.exceptions import LogError, StoreConflict
 from features.fold import fold
 from features.log import ERASED
 from features.state import States, empty
-from features.store.customer_store import RESTORING, TOKEN_BYTES, CustomerStore, PartitionRecord
+from features.store.customer_store import CustomerStore
+from features.store.partition_record import RESTORING, TOKEN_BYTES, PartitionRecord
 from features.watermark import ACCEPTED, BEGINNING
 from stream.exceptions import RecordExists
 from stream.scoring.engine import Engine

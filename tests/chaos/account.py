@@ -11,7 +11,8 @@ from kafka import KafkaConsumer, TopicPartition
 
 from features import state
 from features.state import States
-from features.store.customer_store import NO_WATERMARK, Loaded
+from features.store.customer_store import Loaded
+from features.store.partition_record import NO_WATERMARK
 from stream.kafka.batches import Record, RecordBatch
 from stream.messages.dead_letter import parse, parse_erasure
 from stream.scoring.metrics import ScorerMetrics

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from features.exceptions import IntentError
 from features.partition import partitions_of
 from features.state import STATE, STATE_VERSION
-from features.store.customer_store import NO_WATERMARK, PartitionRecord
+from features.store.partition_record import NO_WATERMARK, PartitionRecord
 from features.store.redis_store import RedisStore
 from stream.cli import create_app
 from stream.exceptions import BrokerError

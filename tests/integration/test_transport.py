@@ -13,7 +13,9 @@ from kafka.admin import KafkaAdminClient
 from kafka.structs import TopicPartition
 
 from features import state
-from features.store.customer_store import NO_WATERMARK, Loaded, MemoryStore, PartitionRecord
+from features.store.customer_store import Loaded
+from features.store.memory_store import MemoryStore
+from features.store.partition_record import NO_WATERMARK, PartitionRecord
 from stream.exceptions import OffsetOutsideLog
 from stream.kafka.batches import RecordBatch
 from stream.kafka.parsing import LenientRecords

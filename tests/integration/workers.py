@@ -17,7 +17,7 @@ import httpx
 from kafka import KafkaConsumer, TopicPartition
 
 from features.exceptions import StoreError
-from features.store.customer_store import PartitionRecord
+from features.store.partition_record import PartitionRecord
 from features.store.redis_store import RedisStore
 from stream.services.process import free_port
 from stream.settings import Settings

@@ -7,11 +7,14 @@ from contextlib import contextmanager
 from typing import Any, Final
 from unittest.mock import patch
 
+from features import state
 from features.exceptions import StoreConflict, StoreError
 from features.state import States
-from features.store import customer_store
-from features.store.customer_store import MemoryStore, PartitionRecord, Save
+from features.store import memory_store
+from features.store.customer_store import Save
 from features.store.log_mark import LogMark
+from features.store.memory_store import MemoryStore
+from features.store.partition_record import PartitionRecord
 from stream.kafka.batches import Backlog, RecordBatch
 from stream.kafka.contract import Bounds
 from stream.ownership.cache import StateCache
@@ -128,7 +131,7 @@ def _saved_in_two_steps(self: MemoryStore, saves: Sequence[Save]) -> list[StoreE
     for save in saves:
         stored = self._states.setdefault(save.partition, {})
         names = [f"{save.new.incarnation}:{customer}" for customer in save.customers]
-        stored.update(zip(names, customer_store.state.to_bytes(save.states), strict=True))
+        stored.update(zip(names, state.to_bytes(save.states), strict=True))
         outcomes.append(self._outcome(save))
     return outcomes
 
@@ -157,7 +160,7 @@ SEEN_IN: Final = {
 #: By what the mistake is: what is patched, and by what.
 BUGS: Final[dict[str, tuple[Any, str, Any]]] = {
     "the cache is kept after a fall-back": (StateCache, "drop", lambda self: None),
-    "the guard compares the owner only": (customer_store, "check_guard", _guard_by("token")),
+    "the guard compares the owner only": (memory_store, "check_guard", _guard_by("token")),
     "an unanswered save counts as failed": (PartitionOwner, "_settle", _settled_as_failed),
     "an unanswered save counts as done": (PartitionOwner, "_settle", _settled_as_saved),
     "scores are published after the save": (Rounds, "_round", _save_first),

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from aiokafka.errors import KafkaTimeoutError, NotLeaderForPartitionError
 
-from features.store.customer_store import PartitionRecord
 from features.store.log_mark import NO_OFFSET
+from features.store.partition_record import PartitionRecord
 from stream.exceptions import OffsetOutsideLog
 from stream.kafka.batches import Record, RecordBatch
 from stream.kafka.contract import Bounds, Commit, Stamp

@@ -62,7 +62,7 @@ NO_STATES: Final[States] = frozenset()
 
 
 class Record(NamedTuple):
-    """The partition's record; see `features.store.customer_store.PartitionRecord`."""
+    """The partition's record; see `features.store.partition_record.PartitionRecord`."""
 
     epoch: int
     token: int

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, cast
 from features import state
 from features.bundle import Bundle
 from features.state import DAY_MS
-from features.store.customer_store import NO_WATERMARK, Loaded
+from features.store.customer_store import Loaded
+from features.store.partition_record import NO_WATERMARK
 from stream.kafka.batches import Record, RecordBatch
 from stream.scoring.engine import Engine
 from stream.scoring.metrics import ScorerMetrics

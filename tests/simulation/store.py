@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from features.state import States
-from features.store.customer_store import MemoryStore, PartitionRecord
+from features.store.memory_store import MemoryStore
+from features.store.partition_record import PartitionRecord
 
 _MOMENTS: Final = 5
 

@@ -15,8 +15,10 @@ from aiokafka import ConsumerRecord
 from features import state
 from features.exceptions import StoreConflict, StoreUnavailable
 from features.state import STATE_VERSION, States
-from features.store.customer_store import Loaded, MemoryStore, PartitionRecord
+from features.store.customer_store import Loaded
 from features.store.log_mark import UNKNOWN_EPOCH
+from features.store.memory_store import MemoryStore
+from features.store.partition_record import PartitionRecord
 from stream.kafka.batches import RecordBatch
 from stream.kafka.contract import Bounds, Commit, Stamp, TooOld
 from stream.ownership.job import StateChanges

@@ -12,7 +12,8 @@ import pytest
 from features import state
 from features.exceptions import StoreConflict
 from features.state import STATE_VERSION, States
-from features.store.customer_store import NO_WATERMARK, CustomerStore, LoadRequest, PartitionRecord, Save
+from features.store.customer_store import CustomerStore, LoadRequest, Save
+from features.store.partition_record import NO_WATERMARK, PartitionRecord
 
 WriteItems = Callable[[int, Mapping[str, bytes]], object]
 

@@ -5,12 +5,9 @@ import struct
 import pytest
 
 from features.exceptions import SchemaMismatch, StoreUnavailable
-from features.store.customer_store import (
-    NO_WATERMARK,
-    MemoryStore,
-    PartitionRecord,
-)
 from features.store.log_mark import UNKNOWN_EPOCH, UNKNOWN_TOPIC, LogMark
+from features.store.memory_store import MemoryStore
+from features.store.partition_record import NO_WATERMARK, PartitionRecord
 from features.store.redis_store import RedisStore
 from stream.services.process import free_port
 from tests.features.store.contract import StoreContract, WriteItems

@@ -14,8 +14,9 @@ from features.bundle import BANDS
 from features.exceptions import IntentError
 from features.offers import CustomerItems, Offer, OfferPolicy
 from features.state import STATE, States
-from features.store.customer_store import NO_WATERMARK, MemoryStore, PartitionRecord
+from features.store.memory_store import MemoryStore
 from features.store.offer_store import OfferStore
+from features.store.partition_record import NO_WATERMARK, PartitionRecord
 from features.vector import COLUMN_NAMES, COLUMNS, NEVER_S
 from stream.cli.customer import bundle_of, described, is_past, partition_of, recommended
 from stream.cli.customer_view import column_text, customer_view

@@ -8,7 +8,8 @@ import logging
 import pytest
 
 from features.exceptions import IntentError, StoreConflict
-from features.store.customer_store import NO_WATERMARK, MemoryStore, PartitionRecord
+from features.store.memory_store import MemoryStore
+from features.store.partition_record import NO_WATERMARK, PartitionRecord
 from stream.ownership.interventions import Extent, reset_watermark, skip
 from tests.stream.fakes import Counted, ScriptedStore, truth
 from tests.stream.ownership.test_partitions import Worker, _no_pauses, log_of, run, until  # noqa: F401

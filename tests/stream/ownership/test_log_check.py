@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from features.store.customer_store import NO_WATERMARK, RESTORING, PartitionRecord
 from features.store.log_mark import UNKNOWN_TOPIC, LogMark
+from features.store.partition_record import NO_WATERMARK, RESTORING, PartitionRecord
 from stream.exceptions import LogCut, OwnershipError, RestoreUnfinished, StoreLost, TopicRecreated
 from stream.ownership import owner
 from stream.ownership.log_check import LogCheck

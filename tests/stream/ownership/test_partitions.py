@@ -11,7 +11,8 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 
 from features.exceptions import IntentError, SchemaMismatch
-from features.store.customer_store import NO_WATERMARK, Loaded, PartitionRecord
+from features.store.customer_store import Loaded
+from features.store.partition_record import NO_WATERMARK, PartitionRecord
 from stream.exceptions import OffsetOutsideLog, PartitionsChanged, StoreLost
 from stream.kafka.batches import RecordBatch
 from stream.kafka.contract import STALL_SECONDS

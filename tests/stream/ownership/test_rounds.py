@@ -12,14 +12,9 @@ import pytest
 from features import state
 from features.exceptions import StoreError
 from features.state import STATE_VERSION, States
-from features.store.customer_store import (
-    NO_WATERMARK,
-    Loaded,
-    LoadRequest,
-    MemoryStore,
-    PartitionRecord,
-    Save,
-)
+from features.store.customer_store import Loaded, LoadRequest, Save
+from features.store.memory_store import MemoryStore
+from features.store.partition_record import NO_WATERMARK, PartitionRecord
 from stream.kafka.batches import RecordBatch
 from stream.ownership.cache import StateCache
 from stream.ownership.job import Job, StateChanges

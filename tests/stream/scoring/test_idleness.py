@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from features.bundle import Bundle
-from features.store.customer_store import NO_WATERMARK, MemoryStore, PartitionRecord
+from features.store.memory_store import MemoryStore
+from features.store.partition_record import NO_WATERMARK, PartitionRecord
 from stream.learning.records.examples import decode_examples
 from stream.learning.records.outcomes import decode_outcomes
 from stream.scoring.idleness import Idleness

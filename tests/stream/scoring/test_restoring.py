@@ -12,7 +12,8 @@ from features.bundle import Bundle
 from features.exceptions import LogError, StoreConflict
 from features.log import ERASED
 from features.state import DAY_MS
-from features.store.customer_store import NO_WATERMARK, RESTORING, MemoryStore, PartitionRecord
+from features.store.memory_store import MemoryStore
+from features.store.partition_record import NO_WATERMARK, RESTORING, PartitionRecord
 from stream.exceptions import RecordExists
 from stream.scoring.engine import Engine
 from stream.scoring.restoring import restore
