@@ -1,8 +1,9 @@
-"""The stage "forecast": orders and revenue of the coming days and weeks, and how far to trust them."""
+"""The stage "forecast": orders and revenue of the coming days, and how far to trust them."""
 
 from __future__ import annotations
 
-from contextlib import suppress
+import datetime as dt
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,18 +11,20 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from features.whole_files import whole_file
-from offline.chapters.forecast.backtest import BASELINE, CHOSEN, NAMES, SEASONS, Forecast, forecast_series
-from offline.chapters.forecast.series import MEASURES, Series, daily, weekly
+from offline.chapters.forecast.backtest import CHOSEN, SEASONS, Forecast, forecast_series
+from offline.chapters.forecast.series import MEASURES, Series, daily
 from offline.chapters.workspace import Workspace
-from offline.exceptions import TrainingError
 from offline.report.section import Picture, Section, Table
 from offline.report.theme import BLUE, GREY, ORANGE, faint
 
-#: Days and weeks that are forecast by default.
-_DAYS, _WEEKS = 28, 4
+#: Days that are forecast by default.
+_DAYS: Final = 28
+_WEEK: Final = 7
 _SHOWN_SEASONS: Final = 14
 _EIGHT: Final = 8
-#: Where all steps of the forecast go in the report's folder.
+# Sums inside their 80 % interval, of ten: what may happen by chance if the interval is right.
+_AS_PROMISED: Final = 0.65
+#: Where all days and weeks of the forecast go in the report's folder.
 FORECAST_FILE: Final = "forecast.csv"
 _WORDS: Final = {
     "mae": "mean error",
@@ -37,134 +40,151 @@ _SHARES: Final = {
     "inside 80 %": ".0%",
     "inside 95 %": ".0%",
 }
-_LAST_OF_WEEK: Final = pd.Timedelta(days=6)
+_NAIVE: Final = "seasonal naive forecast (as in the week before)"
 
 
 def forecast(workspace: Workspace) -> Section:
     """Run the stage on the log of a report."""
-    view = workspace.customer_view
+    series = daily(workspace.customer_view)
+    asked = workspace.options.forecast_days
+    days = asked if asked is not None else _usual_days(series)
+    measures = [measure for measure in MEASURES if series.frame[measure].any()]
+    found: dict[str, Forecast] = {}
     with workspace.progress("Forecasting") as on_progress:
-        every = daily(view)
-        asked = workspace.options.forecast_days
-        days = asked if asked is not None else _usual_days(every)
-        steps = max(1, round(days * every.season / 7))
-        made: list[tuple[Series, int]] = [(every, steps)]
-        with suppress(TrainingError):  # what is too short for weeks still has days
-            made.append((weekly(view), max(1, round(days / 7)) if asked is not None else _WEEKS))
-        parts: list[Table | Picture] = []
-        summary: list[str] = []
-        figures: dict[str, Any] = {}
-        written: list[pd.DataFrame] = []
-        for at, (series, ahead) in enumerate(made):
-            found: dict[str, Forecast] = {}
-            for nth, measure in enumerate(MEASURES):
-                try:
-                    found[measure] = forecast_series(
-                        series, measure, ahead, quick=workspace.options.quick, seed=workspace.options.seed
-                    )
-                except TrainingError:
-                    if series is every:
-                        raise
-                    break
-                on_progress(at * len(MEASURES) + nth + 1, len(made) * len(MEASURES))
-            for measure, result in found.items():
-                summary.append(_sentence(series, measure, ahead, result))
-                parts += _parts(series, measure, result)
-            if found:
-                parts.append(_ahead_table(series, found))
-                written.append(_rows(series, found))
-            figures[series.step] = {m: _figures(series, ahead, f) for m, f in found.items()}
-    _write(written, workspace.directory / FORECAST_FILE)
-    summary.append(
-        "Public holidays, campaigns and price changes are not known to it: a coming Christmas is forecast as ordinary "
-        "days unless the log has enough of them."
-    )
-    return Section("forecast", "Forecast", summary, parts, {name: f for name, f in figures.items() if f})
+        for done, measure in enumerate(measures):
+            found[measure] = forecast_series(
+                series, measure, days, quick=workspace.options.quick, seed=workspace.options.seed
+            )
+            on_progress(done + 1, len(measures))
+    summary = [_sentence(series, measure, days, result) for measure, result in found.items()]
+    summary += _remarks(series, found)
+    parts: list[Table | Picture] = [_table(series, found, "week"), _table(series, found, "day")]
+    for measure, result in found.items():
+        parts += _parts(series, measure, result)
+    _write(found, workspace.directory / FORECAST_FILE)
+    figures = {measure: _figures(series, days, result) for measure, result in found.items()}
+    return Section("forecast", "Forecast", summary, parts, figures)
 
 
 def _usual_days(series: Series) -> int:
     """Return as many days as the series allows to be tried at eight earlier times."""
-    return max(1, min(_DAYS, (len(series) - SEASONS * series.season) // _EIGHT))
+    steps = (len(series) - SEASONS * series.season) // _EIGHT
+    return max(1, min(_DAYS, steps * _WEEK // series.season))
 
 
-def _sentence(series: Series, measure: str, steps: int, result: Forecast) -> str:
+def _sentence(series: Series, measure: str, days: int, result: Forecast) -> str:
     total, low, high = result.total
     unit = f" {series.currency}" if measure == "revenue" else ""
-    what = MEASURES[measure]
-    until = _end(series, result.ahead["date"].iloc[-1])
-    inside = result.scores.set_index("method").loc[NAMES[CHOSEN], "covered 80"]
-    naive = _baseline(series)
-    least, most = result.relative_interval
-    verdict = (
-        f"its errors were {1 - result.relative:.0%} smaller than those of the {naive}"
-        if most < 1
-        else f"there is no proof that it beats the {naive}"
-        if least < 1
-        else f"it was worse than the {naive}: take that one"
-    )
+    until = series.frame.index[-1] + pd.Timedelta(days=days)
+    held, tried = result.totals_covered
     return (
-        f"{what.capitalize()} over the next {steps} {_words(series)}, to {until:%d %b %Y}: {total:,.0f}{unit} "
-        f"(80 % interval {low:,.0f} to {high:,.0f}). Tried at {result.judged} earlier times, {verdict} (error as a "
-        f"share of that one's: {result.relative:.2f}, {least:.2f} to {most:.2f}); its 80 % intervals held "
-        f"{inside:.0%} of the {series.step}s."
+        f"{MEASURES[measure].capitalize()} over the next {days} days, to {until:%d %b %Y}: {total:,.0f}{unit} "
+        f"(80 % interval {low:,.0f} to {high:,.0f}). Tried at {result.judged} earlier times, {_verdict(result)}. The "
+        f"sum was inside its 80 % interval {held} of {tried} times{_promise(held, tried)}."
     )
 
 
-def _end(series: Series, date: pd.Timestamp) -> pd.Timestamp:
-    """Return the last day of a step."""
-    return date + _LAST_OF_WEEK if series.step == "week" else date
-
-
-def _ahead_table(series: Series, found: dict[str, Forecast]) -> Table:
-    """Return what is forecast for every step, with 80 % intervals."""
-    dates = next(iter(found.values())).ahead["date"]
-    form = "%d %b %Y" if series.step == "week" else "%a %d %b %Y"
-    frame = pd.DataFrame(
-        {"week from" if series.step == "week" else "day": [f"{date:{form}}" for date in dates]}
+def _verdict(result: Forecast) -> str:
+    least, most = result.relative_interval
+    if result.exact:
+        return f"both it and the {_NAIVE} were without error"
+    words = (
+        f"its errors were {1 - result.relative:.0%} smaller than those of the {_NAIVE}"
+        if most < 1
+        else f"there is no proof that it beats the {_NAIVE}"
+        if least < 1
+        else f"it was worse than the {_NAIVE}: take that one"
     )
-    for measure, result in found.items():
+    return f"{words} (error as a share of that one's: {result.relative:.2f}, {least:.2f} to {most:.2f})"
+
+
+def _promise(held: int, tried: int) -> str:
+    if held < _AS_PROMISED * tried:
+        return ", which is less often than it should be: allow for more"
+    return ""
+
+
+def _remarks(series: Series, found: dict[str, Forecast]) -> list[str]:
+    """Return what a reader has to know of closed days, gaps and huge orders."""
+    said: list[str] = []
+    ahead = next(iter(found.values())).ahead
+    shut = [day.date() for day in ahead["date"][ahead["closed"]]]
+    if shut:
+        said.append(
+            f"No order is forecast for {_spans(shut, series)}: on these days the shop was closed in the past."
+        )
+    for first, last in series.days.gaps:
+        said.append(
+            f"The log has no order from {first:%d %b %Y} to {last:%d %b %Y}. That is taken for a gap in the data, and "
+            "left out."
+        )
+    if series.huge:
+        one, many = max(series.huge, key=lambda huge: huge.value), len(series.huge)
+        which = "One order is" if many == 1 else f"{many} orders are"
+        largest = f"{one.value:,.2f} {series.currency} on {one.date:%d %b %Y}"
+        said.append(
+            f"{which} far beyond all others: {'' if many == 1 else 'the largest is '}{largest}. For the forecast "
+            f"{'it counts' if many == 1 else 'each counts'} as {one.counted:,.2f} {series.currency}."
+        )
+    if "revenue" not in found:
+        said.append("All orders are free: there is no revenue to forecast.")
+    said.append(
+        "Campaigns, price changes and holidays that the log has not seen are not known to it: a Christmas season is "
+        "forecast as ordinary days unless the log has enough of them."
+    )
+    return said
+
+
+def _spans(days: Sequence[dt.date], series: Series) -> str:
+    """Return dates in words, as spans where only closed weekdays lie between."""
+    spans: list[list[dt.date]] = []
+    for day in days:
+        if spans and all(
+            (spans[-1][1] + dt.timedelta(days=step)).weekday() in series.closed
+            for step in range(1, (day - spans[-1][1]).days)
+        ):
+            spans[-1][1] = day
+        else:
+            spans.append([day, day])
+    words = [f"{a:%d %b}" if a == b else f"{a:%d %b} to {b:%d %b}" for a, b in spans]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _table(series: Series, found: dict[str, Forecast], step: str) -> Table:
+    """Return what is forecast for every day or week, with 80 % intervals."""
+    ahead = {measure: result.weeks if step == "week" else result.ahead for measure, result in found.items()}
+    dates = next(iter(ahead.values()))["date"]
+    form = "%d %b %Y" if step == "week" else "%a %d %b %Y"
+    frame = pd.DataFrame({"week from" if step == "week" else "day": [f"{date:{form}}" for date in dates]})
+    for measure, rows in ahead.items():
         unit = f" ({series.currency})" if measure == "revenue" else ""
-        frame[f"{MEASURES[measure]}{unit}"] = result.ahead["forecast"].to_numpy()
+        frame[f"{MEASURES[measure]}{unit}"] = rows["forecast"].to_numpy()
         frame[f"{MEASURES[measure]}, 80 %"] = [
-            f"{low:,.0f} to {high:,.0f}"
-            for low, high in zip(result.ahead["low_80"], result.ahead["high_80"], strict=True)
+            f"{low:,.0f} to {high:,.0f}" for low, high in zip(rows["low_80"], rows["high_80"], strict=True)
         ]
     caption = f"With 80 % intervals; 95 % intervals too: {FORECAST_FILE}."
-    if series.closed:
+    if step == "week":
+        caption += " The first and the last week may be cut by the forecast's ends."
+    elif series.closed:
         caption += " Weekdays on which the shop never sells are left out."
-    return Table(f"Forecast per {series.step}", frame, caption, dict.fromkeys(frame.columns, ",.0f"))
+    return Table(f"Forecast per {step}", frame, caption, dict.fromkeys(frame.columns, ",.0f"))
 
 
-def _rows(series: Series, found: dict[str, Forecast]) -> pd.DataFrame:
-    return pd.concat(
-        [result.ahead.assign(step=series.step, measure=measure) for measure, result in found.items()]
+def _write(found: dict[str, Forecast], path: Path) -> None:
+    """Write all days and weeks as one table (CSV)."""
+    frame = pd.concat(
+        rows.assign(step=step, measure=measure)
+        for measure, result in found.items()
+        for step, rows in (("day", result.ahead), ("week", result.weeks.assign(closed=False)))
     )
-
-
-def _write(written: list[pd.DataFrame], path: Path) -> None:
-    """Write the steps of all forecasts as one table (CSV)."""
-    frame = pd.concat(written)
     first = ["step", "measure", "date"]
     frame = frame[first + [name for name in frame if name not in first]]
     with whole_file(path) as partial:
         frame.to_csv(partial, index=False, float_format="%.2f")
 
 
-def _words(series: Series) -> str:
-    if series.step == "week":
-        return "weeks"
-    return "days of business" if series.closed else "days"
-
-
-def _baseline(series: Series) -> str:
-    if series.season > 1:
-        return f"{NAMES[BASELINE]} forecast"
-    return f"naive forecast (as in the last {series.step})"
-
-
 def _parts(series: Series, measure: str, result: Forecast) -> list[Table | Picture]:
-    scores = result.scores.assign(method=result.scores["method"].map(lambda name: _method(name, series)))
-    what = f"{MEASURES[measure].capitalize()} per {series.step}"
+    what = f"{MEASURES[measure].capitalize()} per day"
     unit = f" in {series.currency}" if measure == "revenue" else ""
     digits = dict.fromkeys((_WORDS["mae"], _WORDS["rmse"]), ",.0f" if measure == "revenue" else ",.1f")
     return [
@@ -172,26 +192,20 @@ def _parts(series: Series, measure: str, result: Forecast) -> list[Table | Pictu
             f"{what}: forecast",
             _picture(series, measure, result),
             f"{'Before refunds. ' if measure == 'revenue' else ''}Dark band: 80 % interval, light band: 95 %, as wide "
-            f"as errors were at earlier times. Forecast by: {_method(result.method, series)}. Orange: what would have "
+            f"as errors were at earlier times. Forecast by: {result.method}. Orange: what would have "
             "been forecast at earlier times, knowing nothing of what came after.",
         ),
         Table(
             f"{what}: methods at earlier times",
-            scores.rename(columns=_WORDS),
-            f"At {result.judged} earlier times: errors per {series.step}{unit} (RMSE: root of the mean "
+            result.scores.rename(columns=_WORDS),
+            f"At {result.judged} earlier times, of which some overlap: errors per day{unit} (RMSE: root of the mean "
             f"squared error, which large ones dominate); against naive: mean error as a share "
-            f"of that of the {_baseline(series)} (below 1: better); error of the sum over all {series.step}s of a "
-            "forecast; inside: share of what happened that lay inside the intervals, which are made from the errors "
-            "before each time only. “As chosen”: the method that would have been chosen then.",
+            f"of that of the {_NAIVE} (below 1: better); error of the sum over all days of a "
+            "forecast; inside: share of the days that lay inside the intervals, which are made from the errors "
+            "known at each time only. “As chosen”: the method that would have been chosen then.",
             _SHARES | digits,
         ),
     ]
-
-
-def _method(name: str, series: Series) -> str:
-    if name == NAMES[BASELINE] and series.season == 1:
-        return f"naive (as in the last {series.step})"
-    return name if series.season > 1 else name.replace("four seasons", f"four {series.step}s")
 
 
 def _picture(series: Series, measure: str, result: Forecast) -> go.Figure:
@@ -223,21 +237,25 @@ def _picture(series: Series, measure: str, result: Forecast) -> go.Figure:
         hovertemplate="%{x|%a %d %b %Y}: %{y:,.0f}<extra></extra>",
     )  # fmt: skip
     unit = f" ({series.currency})" if measure == "revenue" else ""
-    figure.update_yaxes(title_text=f"{MEASURES[measure]} per {series.step}{unit}", rangemode="tozero")
+    figure.update_yaxes(title_text=f"{MEASURES[measure]} per day{unit}", rangemode="tozero")
     figure.update_layout(height=420)
     return figure
 
 
-def _figures(series: Series, steps: int, result: Forecast) -> dict[str, Any]:
+def _figures(series: Series, days: int, result: Forecast) -> dict[str, Any]:
     return {
-        "steps": steps,
+        "days": days,
         "season": series.season,
         "closed_weekdays": list(series.closed),
+        "closed_dates": [f"{day}" for day in series.days.dates],
+        "gaps": [[f"{first}", f"{last}"] for first, last in series.days.gaps],
         "method": result.method,
         "total": result.total,
+        "totals_covered": result.totals_covered,
         "relative": result.relative,
         "relative_interval": result.relative_interval,
         "origins": result.judged,
         "scores": result.scores,
         "ahead": result.ahead,
+        "weeks": result.weeks,
     }

@@ -1,63 +1,115 @@
-"""Orders and revenue per day or per week, as evenly spaced series."""
+"""Orders and revenue per day, as an evenly spaced series without the days on which a shop does no business."""
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from offline.chapters.forecast.closed_days import ClosedDays, closed_again, closed_days
 from offline.exceptions import TrainingError
 from offline.views.log_view import LogView
-
-Step = Literal["day", "week"]
 
 #: Columns of a series, and what people call them.
 MEASURES: Final = {"orders": "orders", "revenue": "revenue"}
 
 _WEEK: Final = 7
 _LEAST_DAYS: Final = 28
-_LEAST_WEEKS: Final = 12
 # A weekday with orders on fewer of its dates counts as one on which the shop is closed.
 _OPEN_SHARE: Final = 0.05
+# An order is huge beyond so many times the 99th percentile of so many orders at least.
+_HUGE, _ENOUGH_ORDERS = 20.0, 100
+
+
+@dataclass(frozen=True)
+class HugeOrder:
+    """An order that says nothing about the coming days: it counts as ``counted`` instead of ``value``."""
+
+    date: dt.date
+    value: float
+    counted: float
 
 
 @dataclass(frozen=True)
 class Series:
-    """Evenly spaced sums.
+    """Orders and revenue per day.
 
-    Days of the week on which the shop never sells are left out, so that the others are evenly spaced; what is
-    forecast for them is zero by construction.
+    Weekdays on which the shop never sells are left out, so that the others are evenly spaced. Nothing is forecast for
+    them, nor for days on which the shop was closed before.
 
     Attributes
     ----------
     frame
-        Indexed by date (the first day of a week), columns ``orders`` and ``revenue``; only whole days or weeks.
-    step, season
-        Length of a step, and steps after which the pattern repeats.
+        Indexed by date, columns ``orders`` and ``revenue``; only whole days.
     closed
         Weekdays without sales, 0 = Monday.
+    days
+        Dates on which it was closed, and gaps.
     currency
         Of the revenue.
+    huge
+        Orders that do not count in full.
     """
 
     frame: pd.DataFrame
-    step: Step
-    season: int
     closed: tuple[int, ...]
+    days: ClosedDays
     currency: str
+    huge: tuple[HugeOrder, ...] = ()
 
     def __len__(self) -> int:
         return len(self.frame)
 
-    def coming(self, steps: int) -> pd.DatetimeIndex:
-        """Return the dates of the next steps on which the shop sells."""
-        last = self.frame.index[-1]
-        if self.step == "week":
-            return pd.date_range(last + pd.Timedelta(days=_WEEK), periods=steps, freq=f"{_WEEK}D")
-        days = pd.date_range(last + pd.Timedelta(days=1), periods=steps * _WEEK, freq="D")
-        return pd.DatetimeIndex(days[~days.day_of_week.isin(self.closed)][:steps])
+    @property
+    def season(self) -> int:
+        """Days of business in a week."""
+        return _WEEK - len(self.closed)
+
+    @property
+    def dates(self) -> list[dt.date]:
+        """The days as dates."""
+        return [day.date() for day in pd.DatetimeIndex(self.frame.index)]
+
+    def coming(self, days: int) -> pd.DatetimeIndex:
+        """Return the days of business among the next ``days`` days, those included that are closed this time."""
+        every = pd.date_range(self.frame.index[-1] + pd.Timedelta(days=1), periods=days, freq="D")
+        return pd.DatetimeIndex(every[~every.day_of_week.isin(self.closed)])
+
+    def shut(self, at: int, dates: pd.DatetimeIndex) -> NDArray[np.bool_]:
+        """Return on which dates the shop will be closed, as far as its first ``at`` days tell."""
+        seen = self.dates[:at]
+        before = ClosedDays(
+            tuple(day for day in self.days.dates if day <= seen[-1]),
+            tuple(gap for gap in self.days.gaps if gap[0] <= seen[-1]),
+        )
+        # Closed weekdays are no days of the series, but belong to holidays that they lie in.
+        every = [day.date() for day in pd.date_range(seen[0], seen[-1])]
+        return np.array(closed_again(before, every, self.closed, [day.date() for day in dates]), bool)
+
+    def filled(self, measure: str) -> NDArray[np.float64]:
+        """Return a measure in which each day without business has what the same weekday had before."""
+        values = np.array(self.frame[measure], np.float64)
+        idle = self.idle
+        for at in np.flatnonzero(idle):
+            earlier = at - self.season
+            usual = values[earlier] if earlier >= 0 else np.median(values[~idle]) if (~idle).any() else 0.0
+            values[at] = usual
+        return values
+
+    @property
+    def idle(self) -> NDArray[np.bool_]:
+        """Which days had no business: closed ones, and those of gaps."""
+        shut = set(self.days.dates)
+        return np.array([day in shut for day in self.dates], bool) | self.missing
+
+    @property
+    def missing(self) -> NDArray[np.bool_]:
+        """Which days lie in a gap of the log."""
+        return np.array([any(a <= day <= b for a, b in self.days.gaps) for day in self.dates], bool)
 
 
 def daily(view: LogView) -> Series:
@@ -66,41 +118,34 @@ def daily(view: LogView) -> Series:
     Raises
     ------
     TrainingError
-        The log has fewer than four weeks.
+        The log has no order, or fewer than four weeks.
     """
+    if view.orders.empty:
+        raise TrainingError("the log has no order: there is nothing to forecast")
     first, last = _whole_days(view)
-    sums = _sums(view, first, last)
+    orders, huge = _tamed(view.orders)
+    sums = _sums(orders, first, last)
     if len(sums) < _LEAST_DAYS:
         raise TrainingError(
             f"the log has {len(sums)} whole days; a forecast needs at least {_LEAST_DAYS}: use a longer log"
         )
-    weekday = np.asarray(sums.index.day_of_week)
+    weekday = np.asarray(pd.DatetimeIndex(sums.index).day_of_week)
     sold = [(sums["orders"].to_numpy()[weekday == day] > 0).mean() for day in range(_WEEK)]
     closed = tuple(day for day in range(_WEEK) if sold[day] < _OPEN_SHARE)
     closed = closed if len(closed) < _WEEK else ()
-    return Series(sums[~np.isin(weekday, closed)], "day", _WEEK - len(closed), closed, view.currency)
+    days = closed_days(sums["orders"], closed)
+    return Series(sums[~np.isin(weekday, closed)], closed, days, view.currency, huge)
 
 
-def weekly(view: LogView) -> Series:
-    """Return orders and revenue per week from Monday to Sunday, only whole weeks.
-
-    Raises
-    ------
-    TrainingError
-        The log has fewer than twelve weeks.
-    """
-    first, last = _whole_days(view)
-    first += pd.Timedelta(days=(-first.day_of_week) % _WEEK)
-    sums = _sums(view, first, last)
-    weeks = len(sums) // _WEEK
-    if weeks < _LEAST_WEEKS:
-        raise TrainingError(
-            f"the log has {weeks} whole weeks; a weekly forecast needs at least {_LEAST_WEEKS}"
-        )
-    whole = sums.iloc[: weeks * _WEEK]
-    frame = whole.groupby(np.arange(len(whole)) // _WEEK).sum().set_axis(whole.index[::_WEEK])
-    year = 52
-    return Series(frame, "week", year if weeks >= 2 * year + _LEAST_WEEKS else 1, (), view.currency)
+def _tamed(orders: pd.DataFrame) -> tuple[pd.DataFrame, tuple[HugeOrder, ...]]:
+    """Return orders of which none is huge, and those that were."""
+    value = orders["value"].to_numpy(np.float64)
+    if len(value) < _ENOUGH_ORDERS:
+        return orders, ()
+    bound = _HUGE * float(np.quantile(value, 0.99))
+    beyond = np.flatnonzero(value > bound) if bound > 0 else np.zeros(0, np.intp)
+    huge = tuple(HugeOrder(orders["time"].iloc[at].date(), float(value[at]), bound) for at in beyond)
+    return orders.assign(value=np.minimum(value, bound)) if huge else orders, huge
 
 
 def _whole_days(view: LogView) -> tuple[pd.Timestamp, pd.Timestamp]:
@@ -109,8 +154,7 @@ def _whole_days(view: LogView) -> tuple[pd.Timestamp, pd.Timestamp]:
     return view.first.normalize() + day, view.last.normalize() - day
 
 
-def _sums(view: LogView, first: pd.Timestamp, last: pd.Timestamp) -> pd.DataFrame:
-    date = view.orders["time"].dt.normalize()
-    sums = view.orders.groupby(date)["value"].agg(["size", "sum"])
+def _sums(orders: pd.DataFrame, first: pd.Timestamp, last: pd.Timestamp) -> pd.DataFrame:
+    sums = orders.groupby(orders["time"].dt.normalize())["value"].agg(["size", "sum"])
     sums.columns = pd.Index(list(MEASURES))
     return sums.reindex(pd.date_range(first, last, freq="D")).fillna(0.0).astype(np.float64)
