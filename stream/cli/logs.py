@@ -27,8 +27,9 @@ def set_up(*, verbose: bool, form: Form = "text") -> None:
     for handler in logging.getLogger().handlers:
         if form == "json":
             handler.setFormatter(JsonFormatter())
-        if not verbose and outages.KAFKA not in handler.filters:
-            handler.addFilter(outages.KAFKA)
+        for outage in (outages.KAFKA, outages.REDIS):
+            if not verbose and outage not in handler.filters:
+                handler.addFilter(outage)
     if form == "json":
         sys.excepthook = _log_crash
         threading.excepthook = _log_thread_crash
