@@ -39,7 +39,8 @@ def set_up(*, verbose: bool, form: Form = "text") -> None:
     for name in ("stream.kafka.transport", "stream.kafka.fetching", "stream.ownership.owner"):
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.WARNING)
     if not verbose:
-        logging.getLogger("aiokafka.consumer.group_coordinator").addFilter(CoordinatorStarting())
+        for passes in (CoordinatorStarting(), is_no_rebalance):
+            logging.getLogger("aiokafka.consumer.group_coordinator").addFilter(passes)
 
 
 @contextmanager
@@ -79,6 +80,14 @@ def _log_crash(kind: type[BaseException], error: BaseException, trace: Traceback
 def _log_thread_crash(crash: threading.ExceptHookArgs) -> None:
     if crash.exc_value is not None:
         _log_crash(crash.exc_type, crash.exc_value, crash.exc_traceback)
+
+
+def is_no_rebalance(record: logging.LogRecord) -> bool:
+    """Return whether to log what aiokafka's coordinator says: that the group rebalances is no warning.
+
+    It does whenever a worker comes or goes. What comes of it, the worker says itself ("owns 6 partitions").
+    """
+    return not str(record.msg).endswith("because it is rebalancing")
 
 
 class CoordinatorStarting:
