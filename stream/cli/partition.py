@@ -251,14 +251,13 @@ def _table(topic: str, rows: list[dict[str, Any]]) -> Any:
     from rich import box
     from rich.table import Table
 
-    table = Table(title=f"Partitions of {topic}", box=box.SIMPLE_HEAD, pad_edge=False)
-    for name, justify in (
-        ("partition", "right"), ("offset", "right"), ("lag", "right"), ("watermark", "left"),
-        ("epoch", "right"), ("owner", "left"),
-    ):  # fmt: skip
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    from stream.cli.console import add_columns
+
+    table = Table(title=f"Partitions of {topic}", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    names = ("partition", "offset", "lag", "watermark", "epoch", "owner")
+    add_columns(table, ("watermark",), *names, right=("partition", "offset", "lag", "epoch"))
     for row in rows:
-        cells = [row[name] for name in ("partition", "offset", "lag", "watermark", "epoch", "owner")]
+        cells = [row[name] for name in names]
         table.add_row(
             *("-" if cell is None else f"{cell:,}" if type(cell) is int else str(cell) for cell in cells)
         )
