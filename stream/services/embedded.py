@@ -64,9 +64,7 @@ def kafka_jars(
     try:
         import jgo  # noqa: PLC0415 (only in the extra "embedded")
     except ImportError:
-        raise ServiceError(
-            f"jgo is not installed: {installing('embedded')}, or {_OTHER_WAYS}"
-        ) from None
+        raise ServiceError(f"jgo is not installed: {installing('embedded')}, or {_OTHER_WAYS}") from None
     logging.getLogger("jgo").setLevel(logging.ERROR)
     try:
         # Not jgo.build(): it looks for a whole JDK, only to sort jars into class path and module path.
