@@ -73,8 +73,8 @@ def _table(report: Report, windows: int) -> object:
     from stream.texts import moment
 
     table = Table(box=None, pad_edge=False)
-    figures = ("Examples", "Prevalence", "AUC", "PR-AUC", "Log-loss", "Brier", "ECE")
-    add_columns(table, ("Group",), "Group", "Model", *figures, right=figures)
+    numbers = ("Examples", "Prevalence", "AUC", "PR-AUC", "Log-loss", "Brier", "ECE")
+    add_columns(table, ("Group",), "Group", "Model", *numbers, right=numbers)
     groups: list[tuple[str, Mapping[str, Figures]]] = [("all", report.total)]
     groups += [(moment(w.start), w.figures) for w in (report.windows[-windows:] if windows else [])]
     groups += [(f"segment {name}", figures) for name, figures in report.segments.items()]
