@@ -227,7 +227,7 @@ def _show(report: Conversion, output: Path) -> None:
         title=f"{report.source}: {', '.join(report.files[:3])}{', ...' if report.files[3:] else ''}"
     )
     facts.add_column("", overflow="fold")
-    facts.add_column("rows or events", justify="right")
+    facts.add_column("rows or events", justify="right", no_wrap=True)
     facts.add_column("example", overflow="fold")
     facts.add_row("rows read", f"{report.rows:,}")
     facts.add_row("events", f"{report.events:,}")
