@@ -84,6 +84,20 @@ def extra_of(package: str, wanted: str | None = None) -> str | None:
     return found[0] if found else None
 
 
+def installing(extra: str) -> str:
+    """Return the command that installs an extra; no package index has this project.
+
+    Examples
+    --------
+    >>> print(installing("worker"))
+    pip install -c constraints.txt -e '.[worker]' in the project's folder (of a wheel: pip install 'FILE.whl[worker]')
+    """
+    return (
+        f"pip install -c constraints.txt -e '.[{extra}]' in the project's folder "
+        f"(of a wheel: pip install 'FILE.whl[{extra}]')"
+    )
+
+
 class MissingExtra(IntentError):
     """A package that the base install leaves out is not installed.
 
@@ -95,6 +109,7 @@ class MissingExtra(IntentError):
 
     def __init__(self, package: str, wanted: str | None = None) -> None:
         extra = extra_of(package, wanted)
-        named = f"'purchase-intent[{extra}]'" if extra else package
-        super().__init__(f"{package} is not installed: pip install {named}")
+        super().__init__(
+            f"{package} is not installed: {installing(extra) if extra else f'pip install {package}'}"
+        )
         self.package = package

@@ -37,7 +37,7 @@ from stream.learning.topic_buffers import TopicBuffers
 from stream.learning.vigilance import Vigilance
 from stream.messages.alert import Alert
 from stream.messages.dead_letter import dead_letter
-from stream.running import ending
+from stream.running import ending, outages
 from stream.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -355,6 +355,7 @@ class Learner:
             logger.warning("saving a snapshot: %s", error)
             self._vigilance.unsaved = f"the snapshot was not saved: {error}"
             return False
+        outages.REDIS.answered()
         self._saved_version = version
         self._names, self._set_back = (saved.version,), False
         self._vigilance.unsaved = ""
@@ -373,6 +374,7 @@ class Learner:
                 logger.warning("renewing the lease: %s", error)
                 self._vigilance.unsaved = f"the lease was not renewed: {error}"
             else:
+                outages.REDIS.answered()
                 if self._vigilance.unsaved.startswith("the lease"):
                     self._vigilance.unsaved = ""
 

@@ -67,7 +67,8 @@ class Settings(BaseSettings):
     )
     lateness: Duration = Field(
         timedelta(minutes=15),
-        description="Maximum delay of an event (event time); later events are rejected.",
+        description="How far, in event time, an event may lie behind the newest of its partition; older ones are "
+        "rejected.",
     )
     strict: bool = Field(
         False, description="Whether a bad optional field rejects its event, instead of being dropped."

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -12,6 +14,7 @@ import pytest
 from benchmarks.learning.page import page as learning_page
 from features.events import EVENT_TYPES, Event
 from stream.cli import create_app
+from stream.learning.metrics import _FIGURES as FIGURES
 from stream.messages.asyncapi import asyncapi
 from stream.messages.score import Score
 from stream.settings import Settings
@@ -92,6 +95,49 @@ def test_the_readme_is_short_and_shows_commands_and_settings() -> None:
 def test_links_lead_to_files_of_the_project(path: Path) -> None:
     for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", path.read_text()):
         assert "://" in target or (path.parent / target).is_file(), target
+
+
+@cache
+def _metrics() -> set[str]:
+    """Return the names of all metrics that the code registers, as Prometheus shows them."""
+    counters, others = {"Counter", "CounterMetricFamily", "_counter"}, set[str]()
+    named: dict[str, str] = {}
+    for path in (ROOT / "stream").rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and node.args:
+                function = (
+                    node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+                )
+                name = ast.unparse(node.args[0]).strip("f'")
+                if re.fullmatch(r"intent_[a-z_]+(\{\w+\})?", name):
+                    named[name] = name + ("_total" if function in counters else "")
+            elif isinstance(node, ast.Constant) and re.fullmatch(r"intent_[a-z_]+", str(node.value)):
+                others.add(str(node.value))
+    figures = {f"intent_quality_{figure}" for figure in FIGURES}
+    assert named.pop("intent_quality_{figure}")
+    assert others - named.keys() - set(named.values()) == {"intent_quality_"}, (
+        "a metric is registered in a way that this does not see"
+    )
+    return {*named.values(), *figures}
+
+
+def test_every_metric_is_explained_to_operators_and_no_other() -> None:
+    tables = (ROOT / "docs" / "operations.md").read_text()
+    explained = set(
+        re.findall(r"`(intent_[a-z_]+)`", "".join(re.findall(r"^\| `.*?` \|", tables, re.MULTILINE)))
+    )
+    assert explained == _metrics()
+
+
+@pytest.mark.parametrize("path", documents(), ids=lambda path: path.stem)
+def test_a_page_names_metrics_as_they_are_shown(path: Path) -> None:
+    known = _metrics()
+    named = {
+        re.sub(r"(?<=seconds)_(count|sum|bucket)$", "", name)
+        for name in re.findall(r"\bintent_[a-z_]+[a-z]\b", path.read_text())
+    }
+    assert named <= known | {"intent_quality"}
 
 
 @pytest.mark.parametrize("kind", [Event, Score])

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
-__all__ = ["Bar", "errors", "output", "print_json", "progress"]
+__all__ = ["Bar", "add_columns", "errors", "output", "print_json", "progress"]
 
 
 def output() -> Console:
@@ -25,6 +26,27 @@ def errors() -> Console:
     from rich.console import Console
 
     return Console(stderr=True, highlight=False)
+
+
+def add_columns(table: Table, folded: Collection[str], *names: str, right: Collection[str] = ()) -> None:
+    """Add columns to a table so that nothing is cut where the terminal is narrow.
+
+    Parameters
+    ----------
+    folded
+        Columns of names and texts of any length: they give room, and go on in the next line.
+    names
+        All columns, in order. Those that are not folded stay as wide as what they hold.
+    right
+        Columns of numbers.
+    """
+    for name in names:
+        table.add_column(
+            name,
+            justify="right" if name in right else "left",
+            overflow="fold",
+            no_wrap=name not in folded,
+        )
 
 
 def print_json(value: Any) -> None:

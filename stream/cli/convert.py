@@ -55,6 +55,10 @@ Strict = Annotated[
     bool, typer.Option("--strict", help="Stop at the first invalid value instead of dropping its row.")
 ]
 
+# What a log has at least that can be trained on; a horizon of days, or rare purchases, may need more.
+_CUSTOMERS = 1000
+_PURCHASES = 100
+
 _HELP = """
 Convert a shop's files or a public data set to an event log.
 
@@ -223,7 +227,7 @@ def _show(report: Conversion, output: Path) -> None:
         title=f"{report.source}: {', '.join(report.files[:3])}{', ...' if report.files[3:] else ''}"
     )
     facts.add_column("", overflow="fold")
-    facts.add_column("rows or events", justify="right")
+    facts.add_column("rows or events", justify="right", no_wrap=True)
     facts.add_column("example", overflow="fold")
     facts.add_row("rows read", f"{report.rows:,}")
     facts.add_row("events", f"{report.events:,}")
@@ -243,4 +247,17 @@ def _show(report: Conversion, output: Path) -> None:
     out = console.output()
     out.print(facts)
     out.print(f"Log: {escape(str(output))}", soft_wrap=True)
-    out.print(f"Next: `intent train {escape(str(output))} -o bundle`", soft_wrap=True)
+    out.print(_next(report, output), soft_wrap=True, markup=False)
+
+
+def _next(report: Conversion, output: Path) -> str:
+    """Return what to do with the log; most that have fewer customers or purchases cannot be trained on."""
+    from stream.texts import counted
+
+    purchases = report.by_type.get("purchase", 0)
+    if report.customers >= _CUSTOMERS and purchases >= _PURCHASES:
+        return f"Next: `intent train {output} -o bundle`"
+    return (
+        f"This log has {counted(report.customers, 'customer')} and {counted(purchases, 'purchase')}; to train on, "
+        f"`intent train` needs some thousand customers and {_PURCHASES} purchases or more."
+    )

@@ -71,7 +71,8 @@ def _summary(state: dict[str, Any], now_ms: int) -> list[str]:
         f"{moment(_ms(at))}, {_ago(at, now_ms)}" for at in (state["first_event"], state["last_event"])
     )
     lines = [
-        f"{counted(state['events'], 'event')} in {counted(session['number'], 'session')}",
+        f"{counted(state['events'], 'event')}, {counted(session['number'], 'session')}",
+        f"latest session: {counted(session['events'], 'event')}{_out_of_order(state)}",
         f"first event {first}",
         f"last event {last}",
         f"spent {state['spend']:,.2f}, refunded {state['refunded']:,.2f}",
@@ -79,6 +80,15 @@ def _summary(state: dict[str, Any], now_ms: int) -> list[str]:
     ]
     channels = [f"{name} {count:,}" for name, count in state["channels"].items() if count]
     return [*lines, f"channels: {', '.join(channels)}"] if channels else lines
+
+
+def _out_of_order(state: dict[str, Any]) -> str:
+    """Return why a first session has fewer events than the customer."""
+    session = state["session"]
+    left = state["events"] - session["events"]
+    if session["number"] != 1 or not left:
+        return ""
+    return f" ({left:,} more came after a later one, and {'counts' if left == 1 else 'count'} in no session)"
 
 
 def _types(state: dict[str, Any], now_ms: int) -> Table:
@@ -139,7 +149,7 @@ def _table(title: str, *columns: tuple[str, str]) -> Table:
 
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for name, justify in columns:
-        table.add_column(name, justify=justify, no_wrap=name != "meaning")  # type: ignore[arg-type]
+        table.add_column(name, justify=justify, no_wrap=name != "meaning", overflow="fold")  # type: ignore[arg-type]
     return table
 
 

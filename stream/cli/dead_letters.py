@@ -189,13 +189,16 @@ def table_of(letters: Iterable[DeadLetter], counts: Counter[str]) -> Table:
 
     caption = ", ".join(f"{name}: {count:,}" for name, count in sorted(counts.items())) or "no dead letters"
     table = Table(title="Dead letters", caption=caption, box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("arrived (UTC), offset", no_wrap=True, max_width=_PLACE_CHARACTERS)
-    table.add_column("reason, key", no_wrap=True, max_width=_KEY_CHARACTERS)
+    table.add_column("arrived (UTC), offset", overflow="fold", max_width=_PLACE_CHARACTERS)
+    table.add_column("reason, key", overflow="fold", max_width=_KEY_CHARACTERS)
     table.add_column("detail, value", overflow="fold")
 
     def line(text: str | None, style: str = "") -> Text:
-        """Return a text that is cut where its cell ends."""
-        return Text(" ".join((text or "").split()), style, no_wrap=True, overflow="ellipsis")
+        return Text(" ".join((text or "").split()), style)
+
+    def beginning(value: str) -> Text:
+        """Return a value as one line that is cut where its cell ends; --json has all of it."""
+        return Text(" ".join(value[:_VALUE_CHARACTERS].split()), "dim", no_wrap=True, overflow="ellipsis")
 
     for letter in letters:
         plain = letter.as_dict()
@@ -203,6 +206,6 @@ def table_of(letters: Iterable[DeadLetter], counts: Counter[str]) -> Table:
         table.add_row(
             Group(line(arrived), line(f"{letter.topic}[{letter.partition}] {letter.offset}", "dim")),
             Group(line(letter.reason), line(plain["key"], "dim")),
-            Group(*_told(letter), line((plain["value"] or "")[:_VALUE_CHARACTERS], "dim")),
+            Group(*_told(letter), beginning(plain["value"] or "")),
         )
     return table

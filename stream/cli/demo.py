@@ -169,27 +169,29 @@ def _summary(streamed: DemoRun, quality: StreamQuality, version: str) -> dict[st
 def _show(streamed: DemoRun, summary: dict[str, Any], horizon_seconds: float) -> None:
     from datetime import timedelta
 
+    from rich import box
     from rich.table import Table
 
     from features.durations import duration_text
-    from stream.cli.console import output
+    from stream.cli.console import add_columns, output
 
     horizon = duration_text(timedelta(seconds=horizon_seconds))
     latest: dict[str, Score] = {}
     for score in streamed.scores:
         if score.customer_id not in latest or score.as_of >= latest[score.customer_id].as_of:
             latest[score.customer_id] = score
-    table = Table(title=f"Most likely to buy within {horizon}")
-    for name, justify in (("customer", "left"), ("intent", "right"), ("band", "left"), ("segment", "left"),
-                          ("action", "left"), ("as of (UTC)", "left")):  # fmt: skip
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    table = Table(title=f"Most likely to buy within {horizon}", box=box.SIMPLE_HEAD, pad_edge=False)
+    names = ("customer", "intent", "band", "segment", "action", "as of (UTC)")
+    add_columns(table, ("customer", "segment"), *names, right=("intent",))
     for score in sorted(latest.values(), key=lambda s: -s.purchase_intent)[:_HOTTEST]:
         action = "held out" if score.holdout else score.action
         table.add_row(score.customer_id, f"{score.purchase_intent:.1%}", score.band, score.segment.name, action,
                       _minute(score.as_of))  # fmt: skip
     console = output()
     console.print(table)
-    rows = Table(title="Summary", show_header=False, caption=_caption(summary))
+    rows = Table(
+        title="Summary", show_header=False, caption=_caption(summary), box=box.SIMPLE, pad_edge=False
+    )
     for name, value in summary.items():
         rows.add_row(name.replace("_", " "), _text(value))
     console.print(rows)

@@ -25,7 +25,10 @@ File = Annotated[
 ]
 SkipInvalid = Annotated[
     bool,
-    typer.Option("--skip-invalid", help="Skip invalid lines instead of stopping at the first one."),
+    typer.Option(
+        "--skip-invalid",
+        help="Skip invalid lines instead of stopping at the first one. The exit code is 1 if any was skipped.",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the counts as one JSON object.")]
 
@@ -38,7 +41,8 @@ def register(app: typer.Typer) -> None:
 def emit(file: File = Path("-"), skip_invalid: SkipInvalid = False, as_json: AsJson = False) -> None:
     """Send events to Kafka.
 
-    Each line is checked before it is sent; if a line is refused, the exit code is 1.
+    Each line is checked before it is sent. If a line is refused, the exit code is 1. That is so with `--skip-invalid`,
+    too: a script that has lost a line must notice. The remaining lines are sent all the same.
 
     To emit from another language, write the same JSON to the topic `intent.events` with any Kafka client. The key is
     the customer id, and the partitioner must be murmur2 as in Kafka's Java client (librdkafka:

@@ -36,7 +36,7 @@ def features(markdown: Markdown = False, as_json: AsJson = False) -> None:
     - `intent features --markdown > docs/features.md`: update the page in the documentation
     """
     from features.vector import COLUMNS, schema_hash
-    from stream.cli.console import output, print_json
+    from stream.cli.console import add_columns, output, print_json
 
     if as_json:
         for column in COLUMNS:
@@ -47,8 +47,7 @@ def features(markdown: Markdown = False, as_json: AsJson = False) -> None:
         from rich.table import Table
 
         table = Table(title=f"{len(COLUMNS)} columns, version {schema_hash()}")
-        for name in ("#", "column", "unit", "scale", "meaning"):
-            table.add_column(name)
+        add_columns(table, ("meaning",), "#", "column", "unit", "scale", "meaning")
         for number, column in enumerate(COLUMNS):
             table.add_row(str(number), column.name, column.unit, column.transform, column.meaning)
         output().print(table)

@@ -27,8 +27,9 @@ def set_up(*, verbose: bool, form: Form = "text") -> None:
     for handler in logging.getLogger().handlers:
         if form == "json":
             handler.setFormatter(JsonFormatter())
-        if not verbose and outages.KAFKA not in handler.filters:
-            handler.addFilter(outages.KAFKA)
+        for outage in (outages.KAFKA, outages.REDIS):
+            if not verbose and outage not in handler.filters:
+                handler.addFilter(outage)
     if form == "json":
         sys.excepthook = _log_crash
         threading.excepthook = _log_thread_crash
@@ -38,7 +39,8 @@ def set_up(*, verbose: bool, form: Form = "text") -> None:
     for name in ("stream.kafka.transport", "stream.kafka.fetching", "stream.ownership.owner"):
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.WARNING)
     if not verbose:
-        logging.getLogger("aiokafka.consumer.group_coordinator").addFilter(CoordinatorStarting())
+        for passes in (CoordinatorStarting(), is_no_rebalance):
+            logging.getLogger("aiokafka.consumer.group_coordinator").addFilter(passes)
 
 
 @contextmanager
@@ -78,6 +80,14 @@ def _log_crash(kind: type[BaseException], error: BaseException, trace: Traceback
 def _log_thread_crash(crash: threading.ExceptHookArgs) -> None:
     if crash.exc_value is not None:
         _log_crash(crash.exc_type, crash.exc_value, crash.exc_traceback)
+
+
+def is_no_rebalance(record: logging.LogRecord) -> bool:
+    """Return whether to log what aiokafka's coordinator says: that the group rebalances is no warning.
+
+    It does whenever a worker comes or goes. What comes of it, the worker says itself ("owns 6 partitions").
+    """
+    return not str(record.msg).endswith("because it is rebalancing")
 
 
 class CoordinatorStarting:

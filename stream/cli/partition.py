@@ -145,6 +145,7 @@ def reset_watermark(
     from contextlib import closing
 
     from features.exceptions import IntentError
+    from features.store.customer_store import NO_WATERMARK
     from features.store.redis_store import RedisStore
     from stream.cli import logs
     from stream.cli.console import print_json
@@ -157,9 +158,9 @@ def reset_watermark(
     to_ms = None if to is None else _epoch_ms(to)
     _extents(settings, partition)
     with closing(RedisStore(settings.redis_url, settings.redis_prefix)) as store:
-        if to_ms is None:
-            record = store.record(partition)
-            offset = 0 if record is None else record.next_offset
+        record = store.record(partition)
+        if to_ms is None and record is not None and record.watermark != NO_WATERMARK:
+            offset = record.next_offset
             arrived = asyncio.run(interventions.append_time_before(settings, partition, offset))
             if arrived is None:
                 raise IntentError(
@@ -167,7 +168,9 @@ def reset_watermark(
                     "how far to go back: give a time with --to"
                 )
             to_ms = arrived - settings.lateness_ms
-        before, after = interventions.reset_watermark(store, partition, to_ms, reason)
+        before, after = interventions.reset_watermark(
+            store, partition, to_ms or 0, reason, given=to is not None
+        )
     if as_json:
         print_json(
             {
@@ -251,14 +254,13 @@ def _table(topic: str, rows: list[dict[str, Any]]) -> Any:
     from rich import box
     from rich.table import Table
 
-    table = Table(title=f"Partitions of {topic}", box=box.SIMPLE_HEAD, pad_edge=False)
-    for name, justify in (
-        ("partition", "right"), ("offset", "right"), ("lag", "right"), ("watermark", "left"),
-        ("epoch", "right"), ("owner", "left"),
-    ):  # fmt: skip
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    from stream.cli.console import add_columns
+
+    table = Table(title=f"Partitions of {topic}", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    names = ("partition", "offset", "lag", "watermark", "epoch", "owner")
+    add_columns(table, ("watermark",), *names, right=("partition", "offset", "lag", "epoch"))
     for row in rows:
-        cells = [row[name] for name in ("partition", "offset", "lag", "watermark", "epoch", "owner")]
+        cells = [row[name] for name in names]
         table.add_row(
             *("-" if cell is None else f"{cell:,}" if type(cell) is int else str(cell) for cell in cells)
         )

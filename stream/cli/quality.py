@@ -69,13 +69,12 @@ def quality(windows: Windows = 3, as_json: AsJson = False) -> None:
 def _table(report: Report, windows: int) -> object:
     from rich.table import Table
 
+    from stream.cli.console import add_columns
     from stream.texts import moment
 
     table = Table(box=None, pad_edge=False)
-    for name in ("Group", "Model"):
-        table.add_column(name)
-    for name in ("Examples", "Prevalence", "AUC", "PR-AUC", "Log-loss", "Brier", "ECE"):
-        table.add_column(name, justify="right")
+    numbers = ("Examples", "Prevalence", "AUC", "PR-AUC", "Log-loss", "Brier", "ECE")
+    add_columns(table, ("Group",), "Group", "Model", *numbers, right=numbers)
     groups: list[tuple[str, Mapping[str, Figures]]] = [("all", report.total)]
     groups += [(moment(w.start), w.figures) for w in (report.windows[-windows:] if windows else [])]
     groups += [(f"segment {name}", figures) for name, figures in report.segments.items()]

@@ -25,7 +25,7 @@ def settings(as_json: AsJson = False) -> None:
     - `intent settings`: show all settings
     - `INTENT_HORIZON=2h intent settings --json`: check how a value is read
     """
-    from stream.cli.console import output, print_json
+    from stream.cli.console import add_columns, output, print_json
     from stream.settings import Settings, load_settings
 
     loaded = load_settings()
@@ -36,7 +36,8 @@ def settings(as_json: AsJson = False) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("Variable", "Value", "Meaning", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    add_columns(table, ("Value", "Meaning"), "Variable", "Value", "Meaning")
     for name, field in Settings.model_fields.items():
         value = _text(masked[name])
         bold = "bold" if name in loaded.model_fields_set else ""

@@ -170,6 +170,7 @@ def _show(output: Path, manifest: Manifest, segmenter: Segmenter) -> None:
     from rich import box
     from rich.table import Table
 
+    from stream.cli.console import add_columns
     from stream.cli.console import output as console
     from stream.texts import counted
 
@@ -194,9 +195,8 @@ def _show(output: Path, manifest: Manifest, segmenter: Segmenter) -> None:
         if name in manifest.metrics:
             models.add_row(title, *_row(manifest.metrics[name], exact))
     segments = Table(title="Segments", box=box.SIMPLE_HEAD)
-    segments.add_column("segment")
-    segments.add_column("customers", justify="right")
-    segments.add_column("description")
+    names = ("segment", "customers", "description")
+    add_columns(segments, ("segment", "description"), *names, right=("customers",))
     for segment in reversed(segmenter.segments):
         segments.add_row(segment.name, f"{segment.share:.1%}", segment.description)
     screen = console()

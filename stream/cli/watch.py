@@ -157,24 +157,28 @@ class Board:
 
     def table(self) -> Table:
         """Return what is shown."""
+        from rich import box
         from rich.table import Table
         from rich.text import Text
 
+        from stream.cli.console import add_columns
         from stream.texts import counted
 
-        shown = Table(title="Purchase intent", caption=f"{counted(self._seen, 'score')}; Ctrl-C stops")
-        for name, justify in (
-            ("customer", "left"),
-            ("intent", "right"),
-            ("band", "left"),
-            ("segment", "left"),
-        ):
-            shown.add_column(name, justify=justify)  # type: ignore[arg-type]
+        caption = f"{counted(self._seen, 'score')}; Ctrl-C stops"
+        shown = Table(
+            title="Purchase intent",
+            caption=caption,
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
+            collapse_padding=True,
+        )
         # A copy: this runs in the screen's own thread.
         hottest = sorted(list(self._latest.values()), key=lambda s: s.purchase_intent, reverse=True)[:_SHOWN]
         recommends = any(score.recommendation is not None for score in hottest)
-        for name in ("action", *(["offer: items"] if recommends else []), "as of"):
-            shown.add_column(name)
+        names = ["customer", "intent", "band", "segment", "action", "as of"]
+        if recommends:
+            names.insert(-1, "offer: items")
+        add_columns(shown, ("customer", "segment", "offer: items", "as of"), *names, right=("intent",))
         for score in hottest:
             cells = [
                 score.customer_id,

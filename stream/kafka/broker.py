@@ -6,13 +6,24 @@ import asyncio
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, Final
 
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 
 from stream.exceptions import ANSWER_SECONDS, BrokerError, BrokerUnavailable, TopicMismatch
 from stream.settings import Settings
+
+# Set while a failure becomes an error of ours, which says in one line what is wrong: aiokafka need not say it, too.
+_asking: Final[ContextVar[bool]] = ContextVar("asking", default=False)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return not _asking.get()
+
+
+logging.getLogger("aiokafka").addFilter(_is_news)
 
 
 @contextmanager
@@ -54,6 +65,7 @@ async def partition_counts(
         There is no such topic.
     """
     client = AIOKafkaClient(bootstrap_servers=brokers, **security)
+    asking = _asking.set(True)
     try:
         with broker_errors(brokers):
             async with asyncio.timeout(ANSWER_SECONDS):
@@ -61,6 +73,7 @@ async def partition_counts(
                 cluster = await client.fetch_all_metadata()
     finally:
         await client.close()
+        _asking.reset(asking)
     counts = {topic: len(cluster.partitions_for_topic(topic) or ()) for topic in topics}
     for topic, count in counts.items():
         if not count:
@@ -83,12 +96,7 @@ async def check_topics(settings: Settings, topics: Sequence[str]) -> int:
     TopicMismatch
         A topic is missing, or they differ.
     """
-    client = logging.getLogger("aiokafka")
-    client.disabled, logged = True, client.disabled  # the error says what is wrong, in one line
-    try:
-        counts = await partition_counts(settings.kafka, topics, settings.aiokafka_security())
-    finally:
-        client.disabled = logged
+    counts = await partition_counts(settings.kafka, topics, settings.aiokafka_security())
     if len(set(counts.values())) > 1:
         raise TopicMismatch(
             "these topics must have the same number of partitions, but "

@@ -99,8 +99,15 @@ def skip(store: CustomerStore, partition: int, to: int, extent: Extent, reason: 
     return change
 
 
-def reset_watermark(store: CustomerStore, partition: int, to_ms: int, reason: str) -> Change:
+def reset_watermark(
+    store: CustomerStore, partition: int, to_ms: int, reason: str, *, given: bool = True
+) -> Change:
     """Set a partition's watermark back, epoch ms.
+
+    Parameters
+    ----------
+    given
+        Whether a person named the time, so that a message may speak of it; else it follows from the last arrival.
 
     Raises
     ------
@@ -111,7 +118,12 @@ def reset_watermark(store: CustomerStore, partition: int, to_ms: int, reason: st
     def changed(found: PartitionRecord) -> PartitionRecord:
         if found.watermark == NO_WATERMARK:
             raise IntentError(
-                f"partition {partition} has no watermark yet: it has seen no event, nothing is to do"
+                f"partition {partition} has no watermark yet, because it has accepted no event: nothing is to do"
+            )
+        if to_ms >= found.watermark and not given:
+            raise IntentError(
+                f"the watermark of partition {partition} is {moment(found.watermark)}, not later than events that "
+                "arrived on time may leave it: nothing is to do; to set it back further, give a time with --to"
             )
         if to_ms >= found.watermark:
             raise IntentError(

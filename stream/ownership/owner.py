@@ -49,6 +49,7 @@ from stream.ownership.partition_batch import PartitionBatch
 from stream.ownership.poison import Bisection, concerns_a_record
 from stream.ownership.rebuilding import Rebuilding
 from stream.ownership.rounds import Rounds
+from stream.running import outages
 
 logger = logging.getLogger(__name__)
 
@@ -300,6 +301,7 @@ class PartitionOwner:
         self._in_doubt = (
             await self._config.rounds.call(self._config.store.record, self.partition) != self.record
         )
+        outages.REDIS.answered()
         if self.record is not None and await self._is_of_another_log(self.record):
             return
         await self._sweep()
@@ -373,7 +375,8 @@ class PartitionOwner:
         """Wait before the next try, longer after each of the failures in a row, or as after so many ``times``."""
         self.trouble = f"partition {self.partition}: {error}"
         self._failures += 1
-        if self._failures in (1, 10) or self._failures % 100 == 0:
+        # Of an outage, `stream.running.outages` lets one line a minute pass.
+        if self._failures in (1, 10) or self._failures % (10 if outages.passes(error) else 100) == 0:
             logger.warning("partition %s of %s: %s", self.partition, self._config.topic, error)
         self._in_doubt, self._trial = True, None
         times = self._failures if times is None else max(times, 1)

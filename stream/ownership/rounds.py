@@ -23,6 +23,7 @@ from features.store.customer_store import CustomerStore, Loaded, LoadRequest, Sa
 from stream.ownership.job import Job
 from stream.ownership.partition_batch import PartitionBatch
 from stream.ownership.steps import Steps
+from stream.running import outages
 
 logger = logging.getLogger(__name__)
 
@@ -156,6 +157,8 @@ class Rounds:
             saves = [part.intend(changes) for part, changes in awaited]
             step("save")
             faults = await self._save(saves)  # states and record of a partition are one transaction
+            if saves and not any(faults):
+                outages.REDIS.answered()
             for (part, _), save, fault in zip(awaited, saves, faults, strict=True):
                 part.mark(save, fault)
                 self.scored += fault is None and not part.batch.poison and bool(part.batch.records)

@@ -32,6 +32,10 @@ logger = logging.getLogger(__name__)
 # closed (2 s), health closed (1 s). Stays under 15 s, the grace that docker-compose.yml gives; Kubernetes gives 30.
 END_SECONDS: Final = 12.0
 
+# GNU timeout, and a terminal or a supervisor that signals a whole group, send one wish twice within milliseconds.
+# Nobody asks for a second thing so soon.
+_SAME_SECONDS: Final = 1.0
+
 # What is left when the work has ended gets this long to notice its cancellation.
 _TIDY_SECONDS: Final = 1.0
 
@@ -73,8 +77,10 @@ class _Ending:
             outages.KAFKA.ending = True  # what a client says while it is closed helps nobody
 
     def asked(self, number: int, frame: FrameType | None) -> None:
-        """End in order at the first signal, at once at the second. Runs even while the event loop is blocked."""
+        """End in order at the first signal, at once at a later one. Runs even while the event loop is blocked."""
         if self._until is not None:
+            if self._seconds - self.left <= _SAME_SECONDS:
+                return
             self._exit(f"second {signal.Signals(number).name}: ended at once", 128 + number)
         self.begin()
         self._loop.call_soon_threadsafe(self._stop.set)

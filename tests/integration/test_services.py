@@ -282,7 +282,8 @@ def test_the_services_command_prints_its_settings_and_ends_on_sigterm(tmp_path: 
             with redis.Redis.from_url(settings.redis_url) as client:
                 assert client.ping()
         finally:
-            process.terminate()
+            for _ in range(2):  # as GNU timeout does: to the process, and to its group
+                process.terminate()
             _, remarks = process.communicate(timeout=60)
     assert process.returncode == 0
     assert remarks.splitlines()[-1] == "Stopping Kafka and Redis."

@@ -249,6 +249,7 @@ def _terminable() -> Iterator[None]:
         return
 
     def stop(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it may come twice, to this process and to its group
         raise SystemExit(_SIGTERM_EXIT)
 
     before = signal.signal(signal.SIGTERM, stop)

@@ -63,6 +63,18 @@ def test_the_account_is_a_table_for_people(app: typer.Typer, shop: Path, tmp_pat
     assert result.exit_code == 0, result.output
     for text in ("rows read", "add_to_cart", "is not in the mapping", "log.parquet"):
         assert text in result.stdout
+    assert result.stdout.splitlines()[-1].startswith("This log has 1 customer and 1 purchase; to train on")
+    assert "Next:" not in result.stdout
+
+
+def test_a_log_of_many_customers_is_ready_to_train_on(app: typer.Typer, tmp_path: Path) -> None:
+    shop, log = tmp_path / "shop.csv", tmp_path / "log.parquet"
+    rows = (
+        f"u{number},{1569888002 + number},{'paid' if number % 10 else 'cart'},7" for number in range(1000)
+    )
+    shop.write_text("\n".join(["user,ts,event,amount", *rows]))
+    result = runner.invoke(app, ["convert", "csv", str(shop), "-o", str(log), *OPTIONS])
+    assert result.stdout.splitlines()[-1] == f"Next: `intent train {log} -o bundle`"
 
 
 @pytest.mark.parametrize("command", ["online-retail", "retailrocket", "rees46", "csv"])

@@ -14,6 +14,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from features.exceptions import IntentError
+from features.extras import installing
 from features.log import write_log
 from stream.cli import (
     compare,
@@ -135,8 +136,8 @@ def test_a_missing_package_is_named_with_the_extra_that_brings_it(
         check=False,
     )
     assert ended.returncode == 1
-    told = f"intent: {package} is not installed: pip install 'purchase-intent[{extra}]'\n"
-    assert ended.stderr.lower() == told
+    told = f"intent: {package} is not installed: {installing(extra)}\n"
+    assert ended.stderr.lower() == told.lower()
 
 
 def test_models_are_compared_as_they_were_asked_to_be_balanced(app: typer.Typer, table: Path) -> None:

@@ -209,7 +209,7 @@ def test_without_the_extra_the_command_ends_with_one_line(package: str, log: Pat
     )
     assert ended.returncode == 1
     assert ended.stderr.count("\n") == 1
-    assert "pip install 'purchase-intent[train]'" in ended.stderr
+    assert "pip install -c constraints.txt -e '.[train]'" in ended.stderr
 
 
 def test_the_command_prints_the_manifest_as_json(log: Path, tmp_path: Path) -> None:

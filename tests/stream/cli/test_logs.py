@@ -1,15 +1,24 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiokafka.errors import GroupCoordinatorNotAvailableError, NodeNotReadyError
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    IllegalGenerationError,
+    KafkaError,
+    NodeNotReadyError,
+    RebalanceInProgressError,
+)
 
 from features.exceptions import IntentError
-from stream.cli.logs import CoordinatorStarting, JsonFormatter, errors_logged
+from stream.cli.logs import CoordinatorStarting, JsonFormatter, errors_logged, is_no_rebalance
 
 
 def record(created: float, *args: Any) -> logging.LogRecord:
@@ -23,6 +32,31 @@ def test_a_coordinator_that_is_not_there_yet_is_no_news_for_ten_seconds() -> Non
     assert [passes(record(at, absent)) for at in (100.0, 105.0, 109.9)] == [False] * 3
     assert passes(record(110.5, absent)), "the broker is in trouble"
     assert not passes(record(200.0, absent)), "it had been there in between"
+
+
+@pytest.mark.parametrize("error", [RebalanceInProgressError, IllegalGenerationError])
+def test_a_rebalance_is_no_warning(
+    error: type[KafkaError], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What aiokafka says on each heartbeat while a worker comes or goes; that it was left out, it still says."""
+
+    class Member:
+        group_id, generation, member_id = "scorers", 1, "one"
+
+        async def _send_req(self, request: object) -> object:
+            return SimpleNamespace(error_code=error.errno)
+
+        def request_rejoin(self) -> None:
+            pass
+
+        reset_generation = request_rejoin
+
+    client = logging.getLogger("aiokafka.consumer.group_coordinator")
+    monkeypatch.setattr(client, "filters", [is_no_rebalance])
+    asyncio.run(GroupCoordinator._do_heartbeat(Member()))
+    assert [entry.name for entry in caplog.records] == (
+        [] if error is RebalanceInProgressError else [client.name]
+    )
 
 
 def test_other_errors_of_the_coordinator_are_logged() -> None:

@@ -51,7 +51,7 @@ def test_the_table_has_every_customer_once_with_the_latest_score_hottest_first()
     board = Board()
     for customer, intent in (("ada", 0.9), ("bob", 0.3), ("eve", 0.6), ("ada", 0.1)):
         board.add(score(customer, intent))
-    assert [line.split()[1] for line in shown(board)] == ["eve", "bob", "ada"]
+    assert [line.split()[0] for line in shown(board)] == ["eve", "bob", "ada"]
     assert "10.0%" in shown(board)[2]
 
 
@@ -74,7 +74,7 @@ def test_the_table_remembers_a_bounded_number_of_customers() -> None:
     board = Board(remembered=3)
     for number in range(10):
         board.add(score(f"c{number}", intent=1 - number / 10))
-    assert [line.split()[1] for line in shown(board)] == ["c7", "c8", "c9"]
+    assert [line.split()[0] for line in shown(board)] == ["c7", "c8", "c9"]
 
 
 def test_offers_have_a_column_as_soon_as_there_are_some() -> None:
@@ -85,7 +85,7 @@ def test_offers_have_a_column_as_soon_as_there_are_some() -> None:
     board.add(score("bob", recommendation=own))
     board.add(score("eve", recommendation=Recommendation("news", "News", ["i7"], "segment", "p1")))
     assert "offer: items" in text(board)
-    lines = {line.split()[1]: line for line in shown(board)}
+    lines = {line.split()[0]: line for line in shown(board)}
     assert "win_back: i1, i2, [b]3 *" in lines["bob"]
     assert "i4" not in lines["bob"]
     assert "news: i7 " in lines["eve"]

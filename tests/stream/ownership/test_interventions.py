@@ -76,13 +76,23 @@ def test_a_watermark_only_goes_back() -> None:
     assert after._replace(token=before.token) == before._replace(epoch=5, watermark=NOON - 1)
 
 
+def test_a_time_that_nobody_gave_is_in_no_message() -> None:
+    store = MemoryStore()
+    store.claim(0, None, PartitionRecord(1, bytes(16), 10, NOON, 1))
+    with pytest.raises(
+        IntentError, match="events that arrived on time may leave it: nothing is to do"
+    ) as said:
+        reset_watermark(store, 0, NOON + 1, "why", given=False)
+    assert "12:00:00.001" not in str(said.value)
+
+
 def test_without_a_record_or_a_watermark_nothing_is_changed() -> None:
     store = MemoryStore()
     with pytest.raises(IntentError, match="no record of partition 0"):
         skip(store, 0, 12, HOLDS, "why")
     assert store.record(0) is None
     stored(store, watermark=NO_WATERMARK)
-    with pytest.raises(IntentError, match="no watermark yet"):
+    with pytest.raises(IntentError, match="no watermark yet, because it has accepted no event"):
         reset_watermark(store, 0, NOON, "why")
 
 

@@ -19,10 +19,10 @@ import asyncio, signal, os, sys, threading, time
 from features.exceptions import IntentError
 from stream.running.ending import run
 
-def send(*numbers):
+def send(*numbers, pause=0.2):
     def sender():
         for number in numbers:
-            time.sleep(0.2)
+            time.sleep(pause)
             os.kill(os.getpid(), number)
     threading.Thread(target=sender, daemon=True).start()
 
@@ -97,12 +97,24 @@ def test_a_thread_that_hangs_is_cut_off_and_named() -> None:
 def test_a_second_signal_ends_at_once(number: signal.Signals) -> None:
     code, said = ended(f"""
         async def work(stop):
-            send({int(number)}, {int(number)})
+            send({int(number)}, {int(number)}, pause=1.2)
             await stubborn()
         run(work, seconds=20)
     """)
     assert code == 128 + number
     assert f"second {number.name}" in said
+
+
+def test_a_signal_that_comes_twice_at_once_is_one() -> None:
+    code, said = ended("""
+        async def work(stop):
+            send(signal.SIGTERM, signal.SIGTERM, pause=0.02)
+            await stop.wait()
+            await asyncio.sleep(0.2)
+            print("ended in order", file=sys.stderr)
+        run(work, seconds=20)
+    """)
+    assert (code, said) == (0, "ended in order\n")
 
 
 def test_an_end_in_order_leaves_nothing_behind() -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 
 import pytest
+from aiokafka.errors import NotLeaderForPartitionError, TopicAuthorizationFailedError
 
-from stream.running.outages import Outages
+from features.exceptions import StoreConflict, StoreUnavailable
+from stream.running.outages import Outages, of_kafka, of_redis
 
 
 class Log:
@@ -14,7 +16,8 @@ class Log:
 
     def __init__(self) -> None:
         self.now = 1000.0
-        self.outages = Outages(lambda: self.now)
+        self.outages = Outages("Kafka", of_kafka, lambda: self.now)
+        self.redis = Outages("Redis", of_redis, lambda: self.now)
 
     def complain(self, seconds: int, per_second: int = 64, name: str = "aiokafka.conn") -> list[str]:
         """Return what passes of complaints over some time."""
@@ -48,6 +51,48 @@ def test_three_minutes_without_a_broker_are_a_handful_of_lines(
         "Kafka answers again after 3 min 5 s, 11839 lines left out"
     ]
     assert log.complain(1)[0] == "no connection, 0", "the next outage"
+
+
+def test_an_outage_of_redis_is_told_once_for_all_that_need_it(
+    log: Log, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Four minutes: twelve partitions complain at their first failure, and work in the background every 5 s."""
+    passed = []
+    error = StoreUnavailable("Redis at localhost:6379 failed (refused): start it, or set INTENT_REDIS")
+    sources = [("stream.ownership.owner", f"partition {number}: %s") for number in range(12)]
+    for _ in range(48):
+        for name, text in (
+            *sources,
+            ("stream.scoring.idleness", "declaring partitions idle: %s; trying again"),
+        ):
+            record = logging.LogRecord(name, logging.WARNING, "", 0, text, (error,), None)
+            if log.outages(record) and log.redis(record):
+                passed.append(record.getMessage())
+        sources = []
+        log.now += 5
+    assert passed[0] == f"partition 0: {error}"
+    assert [line.split(",")[0] for line in passed[1:]] == [
+        f"trouble with Redis for {n} min" for n in (1, 2, 3)
+    ]
+    log.redis.answered()
+    log.now += 6
+    log.redis.answered()
+    [said] = [record.getMessage() for record in caplog.records]
+    assert said == "Redis answers again after 4 min, 59 lines left out"
+
+
+@pytest.mark.parametrize(
+    ("error", "once"),
+    [
+        (NotLeaderForPartitionError(), True),
+        (TopicAuthorizationFailedError("scores"), False),
+        (StoreConflict("another token"), False),
+    ],
+)
+def test_only_errors_that_pass_are_left_out_of_our_own_lines(log: Log, error: Exception, once: bool) -> None:
+    record = logging.LogRecord("stream.ownership.owner", logging.WARNING, "", 0, "%s", (error,), None)
+    passed = [log.outages(record) and log.redis(record) for _ in range(3)]
+    assert passed == [True, not once, not once]
 
 
 def test_one_complaint_is_no_outage(log: Log, caplog: pytest.LogCaptureFixture) -> None:
