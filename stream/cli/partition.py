@@ -145,7 +145,7 @@ def reset_watermark(
     from contextlib import closing
 
     from features.exceptions import IntentError
-    from features.store.customer_store import NO_WATERMARK
+    from features.store.partition_record import NO_WATERMARK
     from features.store.redis_store import RedisStore
     from stream.cli import logs
     from stream.cli.console import print_json

@@ -13,12 +13,12 @@ from __future__ import annotations
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import cache
 from itertools import groupby
 from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
-from dateutil.easter import easter
 
 #: Orders that must be missing before a run of days without any is taken as closed.
 EXPECTED: Final = 8.0
@@ -149,4 +149,11 @@ def _business_days(day: dt.date, shut: set[dt.date], weekdays: Sequence[int]) ->
 
 
 def _from_easter(day: dt.date) -> int:
-    return int((day - easter(day.year)).days)
+    return int((day - _easter(day.year)).days)
+
+
+@cache
+def _easter(year: int) -> dt.date:
+    """Return Easter Sunday in the Gregorian calendar."""
+    sunday: pd.Timestamp = pd.Timestamp(year, 1, 1) + pd.offsets.Easter()
+    return dt.date(year, sunday.month, sunday.day)
