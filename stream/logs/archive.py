@@ -23,14 +23,20 @@ import pyarrow.compute as pc
 from aiokafka import ConsumerRecord
 from numpy.typing import NDArray
 
-from features.events import LENIENT, Decoding, Event, Item, decode_many, epoch_ms
+from features.events import LENIENT, Decoding, Event, Item, epoch_ms
 from features.log import ERASED, LOG_SCHEMA, write_log
+from stream.formats.contract import Format
+from stream.formats.decoding import decode_records
+from stream.formats.registry import format_of
 from stream.kafka.reading import TopicReader
 from stream.kafka.records import arrival, is_close, key_faults, unreadable_records
 from stream.settings import Settings
 
 # What the second pass writes at a time, and with it the log's row groups.
 _ROWS: Final = 200_000
+
+# Names that the report tells, of what has no counterpart among events here.
+_NAMES: Final = 50
 
 # Left of an event of an erased customer.
 _KEPT: Final = frozenset({"type", "event_time", "partition", "offset", "arrived_at"})
@@ -54,6 +60,8 @@ class ArchiveReport:
         Records that are no events, by reason (`features.events.Reason`); they are not in the log.
     ignored
         Events of types that are passed over; they are not in the log.
+    without_counterpart
+        What the topic's format has and events here have not, by name, the most frequent first.
     dropped
         Bad optional fields that were left out of their events, by name.
     partitions
@@ -65,6 +73,7 @@ class ArchiveReport:
     erasures: int = 0
     refused: dict[str, int] = field(default_factory=dict)
     ignored: int = 0
+    without_counterpart: dict[str, int] = field(default_factory=dict)
     dropped: dict[str, int] = field(default_factory=dict)
     partitions: int = 0
 
@@ -102,6 +111,7 @@ def archive(
             erasures=taken.erasures,
             refused=dict(sorted(taken.refused.items())),
             ignored=taken.ignored,
+            without_counterpart=dict(taken.without_counterpart.most_common(_NAMES)),
             dropped=dict(sorted(taken.dropped.items())),
             partitions=taken.partitions,
         )
@@ -123,6 +133,7 @@ class FirstPass:
     erasures: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     ignored: int = 0
+    without_counterpart: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
     partitions: int = 0
 
@@ -133,7 +144,7 @@ async def _take(
     since_ms: int | None,
     on_progress: Callable[[int, int], None] | None,
 ) -> FirstPass:
-    taken = FirstPass()
+    taken, form = FirstPass(), format_of(settings.format)
     writers: dict[int, pa.ipc.RecordBatchFileWriter] = {}
     with ExitStack() as stack:
         async with TopicReader(settings, settings.events_topic) as reader:
@@ -141,7 +152,7 @@ async def _take(
             # A replayed event arrived before it was appended, so none that is wanted lies before this offset.
             starts = None if since_ms is None else await reader.since(since_ms)
             async for partition, records in reader.read(starts, on_progress):
-                table = take_events(taken, partition, records, since_ms, settings.decoding)
+                table = take_events(taken, partition, records, since_ms, settings.decoding, form)
                 if not len(table):
                     continue
                 if partition not in writers:
@@ -162,6 +173,7 @@ def take_events(
     records: Sequence[ConsumerRecord],
     since_ms: int | None,
     decoding: Decoding = LENIENT,
+    form: Format | None = None,
 ) -> pa.Table:
     """Return the events among a partition's records as rows of the log, and count the others."""
     broken = unreadable_records(records)
@@ -169,8 +181,9 @@ def take_events(
     lost = {rejection.index for rejection in broken}
     records = [record for at, record in enumerate(records) if at not in lost and not is_close(record)]
     keys = [record.key for record in records]
-    decoded = decode_many([record.value for record in records], decoding)
+    decoded = decode_records(records, [record.value for record in records], decoding, form)
     taken.ignored += len(decoded.ignored)
+    taken.without_counterpart.update(decoded.without_counterpart)
     taken.dropped.update(decoded.dropped)
     taken.refused.update(str(rejection.reason) for rejection in decoded.rejections)
     events = dict(zip(decoded.indices, decoded.events, strict=True))
