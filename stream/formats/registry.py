@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Final
 
+from stream.formats.cloudevents import CloudEvents
+from stream.formats.confluent import Confluent
 from stream.formats.contract import Format
-from stream.formats.ga4 import GA4
-from stream.formats.segment import Segment
+from stream.formats.plain import PLAIN
 from stream.settings import NATIVE_NAME
 
-#: Formats of events.
-FORMATS: Final[Mapping[str, Callable[[], Format]]] = {
-    GA4.name: GA4,
-    Segment.name: Segment,
+#: Formats that wrap events of another one.
+WRAPPERS: Final[dict[str, type[CloudEvents | Confluent]]] = {
+    "cloudevents": CloudEvents,
+    "confluent": Confluent,
 }
 
 
 def format_of(name: str) -> Format | None:
-    """Return a format by its name, ``None`` for our own form.
+    """Return a format by its name (`stream.settings.check_format`), ``None`` for our own form.
 
     Examples
     --------
-    >>> format_of("segment").name, format_of("native")
-    ('segment', None)
+    >>> format_of("confluent+segment").name, format_of("native")
+    ('confluent+segment', None)
     """
-    return None if name == NATIVE_NAME else FORMATS[name]()
+    *outer, last = name.split("+")
+    form: Format | None = None
+    if last in PLAIN:
+        form = PLAIN[last]
+    elif last != NATIVE_NAME:
+        form = WRAPPERS[last]()
+    for wrapper in reversed(outer):
+        form = WRAPPERS[wrapper](form)
+    return form
