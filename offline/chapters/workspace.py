@@ -16,6 +16,7 @@ from features.labels import LabelStart, default_label_start
 from features.log import log_metadata, read_log
 from features.state import DAY_MS, MINUTE_MS
 from offline.chapters.handover import HandOver
+from offline.datasets.items import read_item_names
 from offline.examples.examples import Context
 from offline.problems import LogReading, TableOptions, TableReading, default_horizon_ms
 from offline.problems.from_log import MOST_EVENTS, read_problem_from_log
@@ -124,6 +125,11 @@ class Workspace:
         """The event log, checked."""
         with self.progress("Reading the log"):
             return read_log(self.path)
+
+    @cached_property
+    def item_names(self) -> dict[str, str]:
+        """Names of the log's items, as far as its source has them."""
+        return read_item_names(self.path)
 
     @cached_property
     def context(self) -> Context:

@@ -6,7 +6,7 @@ The file of ``log.parquet`` is ``log.items.parquet``, with a row for each item: 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -96,7 +96,7 @@ def read_item_names(log: Path) -> dict[str, str]:
     return dict(zip(named["item_id"].to_pylist(), named["name"].to_pylist(), strict=True))
 
 
-def named(item: str, names: dict[str, str]) -> str:
+def named(item: str, names: Mapping[str, str]) -> str:
     """Return an item as people read it.
 
     Examples

@@ -157,17 +157,20 @@ class _Account:
         return f"no counterpart: {name}"
 
     def _check(self, file: Path, fields: Sequence[dict[str, Any]], numbers: Sequence[int]) -> None:
-        decoded = decode_many([_encode(event) for event in fields])
+        values = [_encode(event) for event in fields]
+        decoded = decode_many(values)
         for rejection in decoded.rejections:
             self.dropped.add(*_refusal(rejection.reason, rejection.detail, file, numbers[rejection.index]))
         for at in decoded.ignored:
             self.dropped.add(self._without_counterpart(str(fields[at].get("type"))), 1)
         for name, times in decoded.dropped.items():
-            self.notes.add(f"bad {name}: left out, the event is kept", times)
+            bad = next((at for at, value in enumerate(values) if name in decode_many([value]).dropped), None)
+            example = None if bad is None else _place(file, numbers[bad])
+            self.notes.add(f"bad {name}: left out, the event is kept", times, example)
         if not decoded.events:
             return
-        for item, name, category in lines_of(fields[at] for at in decoded.indices):
-            self.items.add(item, name, category)
+        for item, called, category in lines_of(fields[at] for at in decoded.indices):
+            self.items.add(item, called, category)
         self.drafts.append(_draft(decoded.events, sum(len(draft) for draft in self.drafts)))
 
 
@@ -189,7 +192,7 @@ def _draft(events: Sequence[Event], before: int) -> pa.Table:
         "quantity": pa.array([event.quantity for event in events], pa.int64()),
         "value": pa.array([event.value for event in events], pa.float64()),
         "items": pa.array(
-            [event.items and [_line(item) for item in event.items] for event in events],
+            [[_line(item) for item in event.items] if event.items else None for event in events],
             LOG_SCHEMA.field("items").type,
         ),
     }

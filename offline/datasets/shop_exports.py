@@ -175,7 +175,7 @@ def _look(files: Sequence[Path], export: Export, there: Sequence[str]) -> _Known
             paid_back += len(rows)
     columns = {name: pa.concat_arrays(parts) for name, parts in texts.items()}
     full = [name for name in candidates if columns[name].null_count == 0]
-    item = (full or candidates or [None])[0 if full else -1]
+    item = full[0] if full else candidates[-1] if candidates else None
     names = ItemNames()
     if item is not None and called is not None and called != item:
         names.add_rows(columns[item], columns[called])

@@ -122,9 +122,10 @@ def segment(path: Source, output: LogOutput, timezone: ShopZone = "UTC", as_json
 
 
 def snowplow(path: Source, output: LogOutput, timezone: ShopZone = "UTC", as_json: AsJson = False) -> None:
-    """Convert enriched events of Snowplow (tab-separated, or JSON lines of an analytics SDK).
+    """Convert enriched events of Snowplow.
 
-    E-commerce events become events, other ones are counted. `docs/formats.md` says what becomes of each.
+    Files are tab-separated text, or JSON lines of an analytics SDK. E-commerce events become events, other ones are
+    counted. `docs/formats.md` says what becomes of each.
 
     Examples
     --------
@@ -134,9 +135,9 @@ def snowplow(path: Source, output: LogOutput, timezone: ShopZone = "UTC", as_jso
 
 
 def shopify(path: Source, output: LogOutput, timezone: ShopZone = "UTC", as_json: AsJson = False) -> None:
-    """Convert orders of Shopify: the order export (CSV), or webhooks (JSON).
+    """Convert orders of Shopify.
 
-    Orders that were never paid are dropped and counted.
+    The order export (CSV), or webhooks (JSON). Orders that were never paid are dropped and counted.
 
     Examples
     --------
@@ -149,9 +150,10 @@ def shopify(path: Source, output: LogOutput, timezone: ShopZone = "UTC", as_json
 
 
 def woocommerce(path: Source, output: LogOutput, timezone: ShopZone = "UTC", as_json: AsJson = False) -> None:
-    """Convert orders of WooCommerce: an export plugin's file (CSV), or orders of the REST API (JSON).
+    """Convert orders of WooCommerce.
 
-    Orders that were never paid are dropped and counted.
+    The file of an export plugin (CSV), or orders of the REST API (JSON). Orders that were never paid are dropped and
+    counted.
 
     Examples
     --------
@@ -178,9 +180,9 @@ def olist(path: Source, output: LogOutput, as_json: AsJson = False) -> None:
 
 
 def online_retail_ii(path: Source, output: LogOutput, as_json: AsJson = False) -> None:
-    """Convert UCI Online Retail II (xlsx with two sheets, CSV or Parquet).
+    """Convert UCI Online Retail II (xlsx, CSV or Parquet).
 
-    As `online-retail`, which reads both; invoices that stand in both sheets count once.
+    As `online-retail`, which reads both. The workbook has two sheets; invoices that stand in both sheets count once.
 
     Examples
     --------

@@ -88,9 +88,9 @@ def emit(
         )
     passed_over = dict(report.without_counterpart.most_common())
     if as_json:
-        counts = {"without_counterpart": passed_over, "dropped_fields": dict(report.dropped)}
+        further = {"without_counterpart": passed_over, "dropped_fields": dict(report.dropped)}
         print_json(
-            {"emitted": report.emitted, "refused": report.refused} | (counts if form != "native" else {})
+            {"emitted": report.emitted, "refused": report.refused} | (further if form != "native" else {})
         )
     else:
         rest = f", {report.refused:,} refused" if report.refused else ""

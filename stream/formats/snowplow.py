@@ -64,44 +64,46 @@ class Snowplow:
             event = read_object(message.value, "enriched event of Snowplow")
         else:
             event = parse_tsv(message.value)
-        kind, fields = _shop_event(event)
-        if kind is None:
+        fields = _shop_event(event)
+        if isinstance(fields, str):
             return Translation(ignored=[fields])
-        return Translation([given(_shared(event, message.key) | {"type": kind} | fields)])
+        return Translation([given(_shared(event, message.key) | fields)])
 
 
-def _shop_event(event: dict[str, Any]) -> tuple[str, Fields] | tuple[None, str]:
-    """Return type and fields of an event about buying, else ``None`` and its name."""
+def _shop_event(event: dict[str, Any]) -> Fields | str:
+    """Return the fields of an event about buying, of another one its name."""
     action = event.get(_ACTION)
     if isinstance(action, dict):
         return _by_action(event, action)
     if event.get("event") == "transaction":
-        return "purchase", {
+        return {
+            "type": "purchase",
             "order_id": text(event.get("tr_orderid")),
             "value": number(event.get("tr_total")),
             "currency": code(event.get("tr_currency")),
             "country": text(first(event.get("tr_country"), event.get("geo_country"))),
         }
     if f"{_OLD}_site_search_1" in event:
-        return "search", {}
+        return {"type": "search"}
     for kind in ("add_to_cart", "remove_from_cart"):
         moved = event.get(f"{_OLD}_{kind}_1")
         if isinstance(moved, dict):
-            return kind, _old_item(moved) | {"currency": code(moved.get("currency"))}
-    return None, short(first(event.get("event_name"), event.get("event")))
+            return _old_item(moved) | {"type": kind, "currency": code(moved.get("currency"))}
+    return short(first(event.get("event_name"), event.get("event")))
 
 
-def _by_action(event: dict[str, Any], action: dict[str, Any]) -> tuple[str, Fields] | tuple[None, str]:
+def _by_action(event: dict[str, Any], action: dict[str, Any]) -> Fields | str:
     told = action.get("type")
     kind = _ACTIONS.get(told) if isinstance(told, str) else None
     if told == "checkout_step" and whole(_entity(event, "checkout_step").get("step")) in (None, 1):
         kind = "begin_checkout"
     if kind is None:
-        return None, short(told)
+        return short(told)
     products = rows(event.get(f"contexts_{_SHOP}_product_1"))
     order = _entity(event, "refund" if kind == "refund" else "transaction")
     cart = _entity(event, "cart") if kind == "begin_checkout" else {}
     fields = {
+        "type": kind,
         "order_id": text(order.get("transaction_id")),
         "currency": code(
             first(
@@ -115,7 +117,7 @@ def _by_action(event: dict[str, Any], action: dict[str, Any]) -> tuple[str, Fiel
         fields["value"] = number(
             first(order.get("refund_amount"), order.get("revenue"), cart.get("total_value"))
         )
-    return kind, fields | about([_item(product) for product in products], order=kind in _ORDERS)
+    return fields | about([_item(product) for product in products], order=kind in _ORDERS)
 
 
 def _entity(event: dict[str, Any], name: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -19,6 +20,7 @@ from offline.chapters.recommendation.recommenders import OWN, POPULAR, QUICK_REC
 from offline.chapters.recommendation.trial import MEASURES, TOP, Trial, try_out
 from offline.chapters.segments.section import segments_of
 from offline.chapters.workspace import Workspace
+from offline.datasets.items import named
 from offline.report.section import Picture, Section, Table
 from offline.report.theme import BLUE, GREY, ORANGE
 
@@ -65,12 +67,12 @@ def recommend(workspace: Workspace) -> Section:
         ),
         Table(
             "Offers for segments and intent",
-            offers_table(offers),
+            offers_table(offers, workspace.item_names),
             "Intent: the band of the purchase probability by the bundle's thresholds. High intent is helped, not "
             "discounted; an incentive goes to those in between. Items: for customers of whom nothing more is known.",
         ),
         Table(
-            "Items for single customers, for example", _examples(listed, known),
+            "Items for single customers, for example", _examples(listed, known, workspace.item_names),
             f"The customers seen last, first {_FEW} items each. All {len(made):,} customers with {TOP} items: "
             f"{ITEMS_FILE}.",
         ),
@@ -202,13 +204,15 @@ def _listed(made: list[tuple[str, CustomerItems]]) -> pd.DataFrame:
     )
 
 
-def _examples(listed: pd.DataFrame, known: Interactions) -> pd.DataFrame:
+def _examples(listed: pd.DataFrame, known: Interactions, names: Mapping[str, str]) -> pd.DataFrame:
     """Return the first items of the customers seen last."""
     _, first = np.unique(known.customers[::-1], return_index=True)
     latest = known.customers[::-1][np.sort(first)[:_SHOWN]]
     shown = listed.set_index("customer").loc[[known.customer_ids[number] for number in latest]].reset_index()
     for name in ("items", "new to them"):
-        shown[name] = [", ".join(text.split(_SEPARATOR)[:_FEW]) for text in shown[name]]
+        shown[name] = [
+            ", ".join(named(item, names) for item in text.split(_SEPARATOR)[:_FEW]) for text in shown[name]
+        ]
     return shown
 
 

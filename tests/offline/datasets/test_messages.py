@@ -64,7 +64,9 @@ def test_every_message_is_an_event_or_counted_with_its_reason(tmp_path: Path) ->
         "refused: missing field": 1,
         "repeated event_id": 1,
     }
-    assert account["notes"][0]["reason"] == "bad currency: left out, the event is kept"
+    assert account["notes"][0] == {
+        "reason": "bad currency: left out, the event is kept", "rows": 1, "example": "calls.jsonl, message 6"
+    }  # fmt: skip
     assert read_log(log)["event_id"].to_pylist() == ["m-1", "m-2", "m-3"]
 
 
