@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from features.events import Event, Reason, RejectedEvent, decode, decode_many
+from stream.formats.confluent import FRAME_BYTES, Confluent
 from stream.formats.contract import Format, Message, explained
 from stream.formats.values import write_json
 
@@ -67,7 +68,7 @@ def emit_lines(
         Called with every such line.
     """
     report = Emitted()
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(lines if form is None else _whole(lines, form), 1):
         text = line.strip(b"\r\n") if form is not None else line.strip()
         if not text.strip():
             continue
@@ -83,6 +84,20 @@ def emit_lines(
                 break
     emitter.flush()
     return report
+
+
+def _whole(lines: Iterable[bytes], form: Format) -> Iterator[bytes]:
+    """Yield lines, joined where the number in a frame of the Schema Registry has cut them: it may hold a line end."""
+    framed = form.name.startswith(Confluent.title)
+    cut = b""
+    for line in lines:
+        cut += line
+        if framed and cut[:1] == b"\0" and len(cut) <= FRAME_BYTES:
+            continue
+        yield cut
+        cut = b""
+    if cut:
+        yield cut
 
 
 def _translated(line: bytes, form: Format, report: Emitted) -> list[Event]:

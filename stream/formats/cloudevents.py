@@ -5,7 +5,8 @@ How an event is understood:
 - The form of ``data`` is the one that the setting names (``cloudevents+segment``). Without one, it is the format whose
   name ``dataschema`` or ``type`` contains as a word (``com.segment.track``), else our own.
 - Data in our own form may leave to the envelope what that has: the event id is ``id``, the time ``time``, the type the
-  last word of ``type`` (``com.example.shop.add_to_cart``), the customer ``partitionkey``, else the record's key.
+  last word of ``type`` but for a version (``com.example.shop.add_to_cart.v1``), the customer ``partitionkey``, else the
+  record's key.
 - An event whose type is none of ours has no counterpart.
 """
 
@@ -27,6 +28,7 @@ _PREFIX: Final = "ce_"
 _STRUCTURED: Final = "application/cloudevents"
 _REQUIRED: Final = ("specversion", "id", "source", "type")
 _WORD: Final = re.compile(r"[a-z0-9]+", re.IGNORECASE)
+_VERSION: Final = re.compile(r"v?\d+")
 
 
 class CloudEvents:
@@ -142,6 +144,14 @@ def _own(attributes: Mapping[str, Any], message: Message) -> Translation:
 
 
 def _type(attributes: Mapping[str, Any]) -> str | None:
+    """Return the type of ours that ends an event's type, but for a version.
+
+    Examples
+    --------
+    >>> _type({"type": "com.example.shop.add-to-cart.v1"}), _type({"type": "com.example.search.index"})
+    ('add_to_cart', None)
+    """
     told = attributes.get("type")
-    last = re.split(r"[./:]", told)[-1].lower().replace("-", "_") if isinstance(told, str) else ""
+    words = re.split(r"[./:]", told.lower().replace("-", "_")) if isinstance(told, str) else [""]
+    last = words[-2] if len(words) > 1 and _VERSION.fullmatch(words[-1]) else words[-1]
     return last if last in EVENT_TYPES else None

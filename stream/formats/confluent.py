@@ -16,6 +16,8 @@ from stream.formats.contract import Format, Message, Translation
 from stream.formats.native import Native
 
 _FRAME: Final = struct.Struct(">bI")
+#: Bytes before the JSON.
+FRAME_BYTES: Final = _FRAME.size
 _MAGIC: Final = 0
 _SCHEMA_HEADER: Final = "__value_schema_id"
 
@@ -29,6 +31,8 @@ class Confluent:
         The form of the JSON.
     """
 
+    title: Final = "confluent"
+
     def __init__(self, inside: Format | None = None) -> None:
         self._inside: Format = inside or Native()
 
@@ -36,7 +40,7 @@ class Confluent:
     def name(self) -> str:
         """See `stream.formats.contract.Format`."""
         inside = self._inside.name
-        return "confluent" if inside == Native.name else f"confluent+{inside}"
+        return self.title if inside == Native.name else f"{self.title}+{inside}"
 
     @property
     def origins(self) -> Mapping[str, str]:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from features.events import Event, Reason
 from stream.cli import create_app
 from stream.clients.emit import DeliveryError, EventEmitter, RefusedLine, emit_lines
+from stream.formats.confluent import Confluent
 from stream.formats.ga4 import GA4
 
 GOOD = b'{"event_id":"e%d","type":"search","customer_id":"c","event_time":1772366400000}\n'
@@ -66,6 +67,14 @@ def test_a_line_of_another_form_is_all_its_events_or_none() -> None:
     assert (report.emitted, report.refused) == (2, 1)
     assert (dict(report.without_counterpart), dict(report.dropped)) == ({"scroll": 1}, {"price": 1})
     assert refused[0].detail.endswith("(ga4: user_id, client_id, app_instance_id or user_pseudo_id)")
+
+
+def test_a_schema_id_that_holds_a_line_end_cuts_no_line() -> None:
+    framed = [b"\0\0\0\0\n", GOOD % 1, b"\0\0\n", b"\n\n", GOOD % 2, b"\0\0\0\0\x07" + GOOD % 3, b"\0\n"]
+    emitter, refused = Recorded(), list[RefusedLine]()
+    emit_lines(emitter, framed, form=Confluent(), skip_invalid=True, on_refused=refused.append)
+    assert emitter.ids == ["e1", "e2", "e3", "flushed"]
+    assert [line.number for line in refused] == [4]
 
 
 def test_a_delivery_error_has_all_events_and_names_some() -> None:
