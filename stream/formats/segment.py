@@ -11,12 +11,12 @@ A message is one ``track`` call as Segment, RudderStack or their Kafka destinati
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final
 
 from stream.formats.contract import Fields, Message, Translation
 from stream.formats.values import (
     about,
-    by_alias,
     code,
     customer,
     first,
@@ -75,15 +75,16 @@ class Segment:
         kind, name = call.get("type", "track"), call.get("event")
         if kind != "track":
             return Translation(ignored=[short(kind)])
-        found = by_alias(_TYPES, _squeezed, name)
+        found = _type(name) if isinstance(name, str) else None
         if found is None:
             return Translation(ignored=[short(name)])
         return Translation([_event(call, found, message)])
 
 
-def _squeezed(name: str) -> str:
-    """Return a name without what differs between its spellings: ``Product Viewed``, ``product_viewed``."""
-    return "".join(letter for letter in name.lower() if letter.isalnum())
+@lru_cache(maxsize=1024)
+def _type(name: str) -> str | None:
+    """Return the type of an event by its name, whose spellings differ: ``Product Viewed``, ``product_viewed``."""
+    return _TYPES.get("".join(letter for letter in name.lower() if letter.isalnum()))
 
 
 def _event(call: dict[str, Any], kind: str, message: Message) -> Fields:

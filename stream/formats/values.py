@@ -7,7 +7,7 @@ counts it. A value that only says that there is none (``""``, ``"(not set)"``) i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from math import isfinite
 from typing import Any, Final
 
@@ -83,7 +83,7 @@ def inner(value: Any, *path: str) -> Any:
     True
     """
     for key in path:
-        if not isinstance(value, Mapping):
+        if not isinstance(value, dict):
             return None
         value = value.get(key)
     return value
@@ -91,7 +91,7 @@ def inner(value: Any, *path: str) -> Any:
 
 def some(value: Any) -> Any:
     """Return a value, ``None`` for one that only says that there is none."""
-    return None if isinstance(value, str) and value.strip() in _NONE else value
+    return None if type(value) is str and value.strip() in _NONE else value
 
 
 def text(value: Any) -> Any:
@@ -102,11 +102,13 @@ def text(value: Any) -> Any:
     >>> text(450789469), text(" G-32 "), text(7.0), text("")
     ('450789469', 'G-32', '7', None)
     """
-    value = some(value)
-    value = whole(value) if isinstance(value, float) else value
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return value.strip() if isinstance(value, str) else value
+    kind = type(value)  # exact, for a bool is no number; this is done for every field of every message
+    if kind is str:
+        stripped = value.strip()
+        return None if stripped in _NONE else stripped
+    if kind is float:
+        value = whole(value)
+    return str(value) if type(value) is int else value
 
 
 def number(value: Any) -> Any:
@@ -206,11 +208,6 @@ def short(name: Any) -> str:
         return "without a name"
     printable = "".join(letter if letter.isprintable() else "?" for letter in name.strip())
     return printable[:_NAME]
-
-
-def by_alias(table: Mapping[str, str], squeeze: Callable[[str], str], name: Any) -> str | None:
-    """Return what a table has for a name that may be written in several ways."""
-    return table.get(squeeze(name)) if isinstance(name, str) else None
 
 
 def joined(parts: Iterable[Any]) -> Any:

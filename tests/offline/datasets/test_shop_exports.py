@@ -66,15 +66,18 @@ def test_another_table_is_no_export(tmp_path: Path) -> None:
         load_export(source, SHOPIFY)
 
 
+WOO_ROWS = (
+    "Order Number,Order Status,Order Date,Email (Billing),Country Code (Billing),Order Total Amount,SKU,Item Name,"
+    "Quantity,Item Cost\n"
+    "727,Processing,2017-03-22 16:28,john.doe@example.com,US,29.35,W-1,Woo Single,2,3.00\n"
+    "727,Processing,2017-03-22 16:28,john.doe@example.com,US,29.35,S-2,Ship Your Idea,1,12.00\n"
+    "728,Pending payment,2017-03-22 17:00,joe@example.com,US,9,W-1,Woo Single,3,3.00\n"
+)
+
+
 def test_an_export_of_woocommerce_is_read_by_its_columns(tmp_path: Path) -> None:
     source, log = tmp_path / "orders.csv", tmp_path / "log.parquet"
-    source.write_text(
-        "Order Number,Order Status,Order Date,Email (Billing),Country Code (Billing),Order Total Amount,SKU,Item Name,"
-        "Quantity,Item Cost\n"
-        "727,Processing,2017-03-22 16:28,john.doe@example.com,US,29.35,W-1,Woo Single,2,3.00\n"
-        "727,Processing,2017-03-22 16:28,john.doe@example.com,US,29.35,S-2,Ship Your Idea,1,12.00\n"
-        "728,Pending payment,2017-03-22 17:00,joe@example.com,US,9,W-1,Woo Single,3,3.00\n"
-    )
+    source.write_text(WOO_ROWS)
     account = convert("woocommerce", str(source), "-o", str(log), "--timezone", "America/New_York")
     assert (account["events"], account["merged"]) == (1, 1)
     (order,) = read_log(log).to_pylist()
@@ -118,22 +121,24 @@ def test_orders_of_the_rest_api_are_purchases_and_what_was_paid_back(tmp_path: P
     assert read_item_names(log) == {"22": "Ship Your Idea", "93": "Woo Single #1"}
 
 
+OLIST = {
+    "olist_orders_dataset": "order_id,customer_id,order_status,order_purchase_timestamp\n"
+    "o1,c1,delivered,2017-10-02 10:56:33\no2,c2,canceled,2018-07-24 20:41:37\n"
+    "o3,c3,delivered,2018-08-08 08:38:49\no4,c3,unavailable,2018-08-08 08:38:49\n",
+    "olist_order_items_dataset": "order_id,order_item_id,product_id,seller_id,shipping_limit_date,price,"
+    "freight_value\no1,1,p1,s,2017-10-06,29.99,8.72\no1,2,p2,s,2017-10-06,10.00,1.00\n"
+    "o2,1,p1,s,2018-07-30,118.70,22.76\no3,1,p1,s,2018-08-13,29.99,0\nox,1,p1,s,2018-08-13,1,1\n",
+    "olist_customers_dataset": "customer_id,customer_unique_id,customer_zip_code_prefix\n"
+    "c1,u1,1\nc2,u2,2\nc3,u1,3\n",
+    "olist_products_dataset": "product_id,product_category_name\np1,cool_stuff\np2,moveis\n",
+    "product_category_name_translation": "product_category_name,product_category_name_english\n"
+    "moveis,furniture\n",
+}
+
+
 @pytest.fixture
 def olist(tmp_path: Path) -> Path:
-    files = {
-        "olist_orders_dataset": "order_id,customer_id,order_status,order_purchase_timestamp\n"
-        "o1,c1,delivered,2017-10-02 10:56:33\no2,c2,canceled,2018-07-24 20:41:37\n"
-        "o3,c3,delivered,2018-08-08 08:38:49\no4,c3,unavailable,2018-08-08 08:38:49\n",
-        "olist_order_items_dataset": "order_id,order_item_id,product_id,seller_id,shipping_limit_date,price,"
-        "freight_value\no1,1,p1,s,2017-10-06,29.99,8.72\no1,2,p2,s,2017-10-06,10.00,1.00\n"
-        "o2,1,p1,s,2018-07-30,118.70,22.76\no3,1,p1,s,2018-08-13,29.99,0\nox,1,p1,s,2018-08-13,1,1\n",
-        "olist_customers_dataset": "customer_id,customer_unique_id,customer_zip_code_prefix\n"
-        "c1,u1,1\nc2,u2,2\nc3,u1,3\n",
-        "olist_products_dataset": "product_id,product_category_name\np1,cool_stuff\np2,moveis\n",
-        "product_category_name_translation": "product_category_name,product_category_name_english\n"
-        "moveis,furniture\n",
-    }
-    for name, text in files.items():
+    for name, text in OLIST.items():
         (tmp_path / f"{name}.csv").write_text(text)
     return tmp_path
 
