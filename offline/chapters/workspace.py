@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from features.items import read_item_names
 from features.labels import LabelStart, default_label_start
 from features.log import log_metadata, read_log
 from features.state import DAY_MS, MINUTE_MS
 from offline.chapters.handover import HandOver
-from offline.datasets.items import read_item_names
 from offline.examples.examples import Context
 from offline.problems import LogReading, TableOptions, TableReading, default_horizon_ms
 from offline.problems.from_log import MOST_EVENTS, read_problem_from_log

@@ -54,7 +54,7 @@ class Dataset:
     timezone
         IANA name of the shop's zone, in which training reads hours and days unless a setting names another.
     items
-        Names and categories of the items (`offline.datasets.items`), ``None`` where the source has none.
+        Names and categories of the items (`features.items`), ``None`` where the source has none.
     """
 
     draft: pa.Table

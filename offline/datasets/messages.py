@@ -27,11 +27,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.events import TYPE_CODES, Event, Item, RejectedEvent, decode_many, epoch_ms
+from features.items import ItemNames
 from features.log import LOG_SCHEMA
 from offline.datasets.conversion import DatasetError, Tally
 from offline.datasets.csv_bytes import clear_errors, open_bytes
 from offline.datasets.dataset import Dataset, codes, finish, join, repeated
-from offline.datasets.items import ItemNames, lines_of
 from offline.datasets.values import as_dictionary
 from offline.progress import OnProgress
 
@@ -169,8 +169,8 @@ class _Account:
             self.notes.add(f"bad {name}: left out, the event is kept", times, example)
         if not decoded.events:
             return
-        for item, called, category in lines_of(fields[at] for at in decoded.indices):
-            self.items.add(item, called, category)
+        for at in decoded.indices:
+            self.items.add_fields(fields[at])
         self.drafts.append(_draft(decoded.events, sum(len(draft) for draft in self.drafts)))
 
 

@@ -24,9 +24,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.events import MAX_MONEY, PURCHASE
+from features.items import ItemNames
 from offline.datasets.conversion import DatasetError, Sieve, Tally
 from offline.datasets.dataset import Dataset, codes, finish, join
-from offline.datasets.items import ItemNames
 from offline.datasets.numbers import as_numbers
 from offline.datasets.orders import merge, with_ids
 from offline.datasets.source_files import find_files, read_blocks

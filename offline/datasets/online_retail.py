@@ -35,10 +35,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from features.events import MAX_ID, MAX_MONEY, MAX_QUANTITY, MAX_TEXT, PURCHASE, REFUND
+from features.items import ItemNames
 from offline.datasets.conversion import DatasetError, Sieve, Tally
 from offline.datasets.csv_bytes import WESTERN, detect_encoding
 from offline.datasets.dataset import Dataset, codes, finish, join, plain, repeated
-from offline.datasets.items import ItemNames
 from offline.datasets.numbers import as_numbers, number_signs
 from offline.datasets.orders import merge, with_ids
 from offline.datasets.source_files import check_columns, column_names, find_files, read_blocks

@@ -17,10 +17,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.items import ItemNames
 from offline.datasets.columns import load_columns
 from offline.datasets.conversion import Count, DatasetError, Tally
 from offline.datasets.dataset import Dataset, codes, plain
-from offline.datasets.items import ItemNames
 from offline.datasets.numbers import as_numbers
 from offline.datasets.source_files import Block, column_names, find_files, read_blocks
 from offline.datasets.values import as_dictionary, as_text

@@ -352,7 +352,7 @@ def _holds_messages(path: Path) -> bool:
 
 
 def _convert(load: Callable[[Callable[[int, int], None]], Dataset], output: Path, as_json: bool) -> None:
-    from offline.datasets.items import write_items
+    from features.items import write_items
     from stream.cli.console import print_json, progress
 
     with progress("Reading") as on_progress:

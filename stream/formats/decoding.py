@@ -6,11 +6,11 @@ record. A record that holds several is refused with the way out; one that holds 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from features.events import Decoded, Decoding, Reason, RejectedEvent, Rejection, decode_many
-from stream.formats.contract import NATIVE, Format, Message, explained
+from stream.formats.contract import NATIVE, Fields, Format, Message, explained
 from stream.formats.values import write_json
 from stream.kafka.records import arrival
 
@@ -24,7 +24,12 @@ class _Record(Protocol):
 
 
 def decode_records(
-    records: Sequence[_Record], values: Sequence[bytes | None], decoding: Decoding, form: Format | None
+    records: Sequence[_Record],
+    values: Sequence[bytes | None],
+    decoding: Decoding,
+    form: Format | None,
+    *,
+    on_fields: Callable[[Fields], None] | None = None,
 ) -> Decoded:
     """Decode the values of records.
 
@@ -38,33 +43,41 @@ def decode_records(
         How to take events that are not quite of the schema.
     form
         The form of the values, ``None`` for our own.
+    on_fields
+        Called with the fields of each event that was in another form: they still have names of items.
     """
     if form is None:
         return decode_many(values, decoding)
     passed, rejections = Decoded(), []
-    translated: list[bytes | None] = []
+    fields: dict[int, Fields] = {}
+    own: list[bytes | None] = list(values)
     for index, (record, value) in enumerate(zip(records, values, strict=True)):
-        own = value
-        if value is not None and NATIVE not in record.headers:
-            message = Message(value, record.key, record.headers, arrival(record))
-            try:
-                own = _translated(message, form, passed, index)
-            except RejectedEvent as rejected:
-                own = None
-                rejections.append(Rejection(index, rejected.reason, explained(rejected.detail, form)))
-        translated.append(own)
-    decoded = decode_many(translated, decoding)
-    decoded.rejections = sorted(
-        [_explained(rejection, form) for rejection in decoded.rejections] + rejections,
-        key=lambda rejection: rejection.index,
-    )
+        if value is None or NATIVE in record.headers:
+            continue
+        own[index] = None
+        message = Message(value, record.key, record.headers, arrival(record))
+        try:
+            found = _translated(message, form, passed, index)
+            if found is not None:
+                own[index], fields[index] = write_json(found), found
+        except RejectedEvent as rejected:
+            rejections.append(Rejection(index, rejected.reason, explained(rejected.detail, form)))
+    decoded = decode_many(own, decoding)
+    for fault in decoded.rejections:
+        detail = explained(fault.detail, form) if fault.index in fields else fault.detail
+        rejections.append(Rejection(fault.index, fault.reason, detail))
+    if on_fields is not None:
+        for index in decoded.indices:
+            if index in fields:
+                on_fields(fields[index])
+    decoded.rejections = sorted(rejections, key=lambda rejection: rejection.index)
     decoded.ignored = sorted(decoded.ignored + passed.ignored)
     decoded.without_counterpart = passed.without_counterpart
     return decoded
 
 
-def _translated(message: Message, form: Format, passed: Decoded, index: int) -> bytes | None:
-    """Return the one event of a message as JSON; one that holds none is put down in ``passed``."""
+def _translated(message: Message, form: Format, passed: Decoded, index: int) -> Fields | None:
+    """Return the fields of a message's one event; a message that holds none is put down in ``passed``."""
     found = form.translate(message)
     if len(found.events) > 1:
         types = ", ".join(str(fields.get("type")) for fields in found.events)
@@ -77,8 +90,4 @@ def _translated(message: Message, form: Format, passed: Decoded, index: int) -> 
     if not found.events:
         passed.ignored.append(index)
         return None
-    return write_json(found.events[0])
-
-
-def _explained(rejection: Rejection, form: Format) -> Rejection:
-    return Rejection(rejection.index, rejection.reason, explained(rejection.detail, form))
+    return found.events[0]

@@ -24,6 +24,7 @@ from aiokafka import ConsumerRecord
 from numpy.typing import NDArray
 
 from features.events import LENIENT, Decoding, Event, Item, epoch_ms
+from features.items import ItemNames, write_items
 from features.log import ERASED, LOG_SCHEMA, write_log
 from stream.formats.contract import Format
 from stream.formats.decoding import decode_records
@@ -85,7 +86,7 @@ def archive(
     since_ms: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> ArchiveReport:
-    """Write what the events topic holds now to a log, in order of arrival.
+    """Write what the events topic holds now to a log, in order of arrival, and names of items beside it.
 
     Within a partition the order is that of the offsets, even where arrivals (replayed ones) go back in time.
 
@@ -121,6 +122,7 @@ def archive(
             "partitions": str(taken.partitions),
         }
         write_log(path, _merged(taken, report), metadata=metadata)
+        write_items(path, taken.items.table())
     return report
 
 
@@ -136,6 +138,7 @@ class FirstPass:
     without_counterpart: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
     partitions: int = 0
+    items: ItemNames = field(default_factory=ItemNames)
 
 
 async def _take(
@@ -181,7 +184,9 @@ def take_events(
     lost = {rejection.index for rejection in broken}
     records = [record for at, record in enumerate(records) if at not in lost and not is_close(record)]
     keys = [record.key for record in records]
-    decoded = decode_records(records, [record.value for record in records], decoding, form)
+    decoded = decode_records(
+        records, [record.value for record in records], decoding, form, on_fields=taken.items.add_fields
+    )
     taken.ignored += len(decoded.ignored)
     taken.without_counterpart.update(decoded.without_counterpart)
     taken.dropped.update(decoded.dropped)

@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
+from features.items import read_item_names
 from features.log import read_log
 from stream.clients.emit import EventEmitter
 from stream.formats.contract import NATIVE
 from stream.kafka.topics import create_topics
 from stream.logs.archive import archive
 from stream.logs.replay import replay
+from stream.logs.resend import resend
 from stream.messages.dead_letter import parse
 from stream.scoring.score_log import score_log
 from stream.settings import Settings
@@ -51,7 +53,7 @@ def call(number: int, event: str = "Product Viewed", **more: Any) -> dict[str, A
         "userId": "anna",
         "anonymousId": "a-1",
         "timestamp": NOW + number,
-        "properties": {"product_id": f"sku-{number}", "price": "19.90", "quantity": 1},
+        "properties": {"product_id": f"sku-{number}", "name": f"Mug {number}", "price": "19.90"},
     } | more
 
 
@@ -94,13 +96,18 @@ def test_a_shop_s_own_topic_is_scored_and_its_archive_folds_the_same(shop: Fleet
 
     report = archive(settings, tmp_path / "log.parquet")
     assert (report.without_counterpart, report.refused) == ({"page": 1}, {"missing_field": 1})
+    assert read_item_names(tmp_path / "log.parquet") == {"sku-1": "Mug 1", "sku-2": "Mug 2"}
     scored = score_log(read_log(tmp_path / "log.parquet"), engine_for(settings))
     assert_same_states(settings, scored)
     assert_same_scores(scores, scored)
 
     assert replay(settings, tmp_path / "log.parquet").events == report.events
+    assert resend(settings).sent == {"missing_field": 1}
+    assert len(held(settings, settings.events_topic)) == 8 + report.events, "the transaction has ended"
     shop.finish(worker)
     metrics = worker.metrics()
     assert metrics["intent_duplicates_total"] == 1 + report.events, "a replayed log is in our own form"
-    assert metrics['intent_dead_letters_total{reason="missing_field"}'] == 1
+    assert metrics['intent_dead_letters_total{reason="missing_field"}'] == 2, (
+        "a letter is sent in the shop's form"
+    )
     assert worker.stop()[0] == 0

@@ -13,11 +13,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from xxhash import xxh3_64_hexdigest
 
+from features.items import named
 from features.offers import Band, CustomerItems, Offer, OfferPolicy
 from offline.chapters.recommendation.interactions import Interactions
 from offline.chapters.recommendation.recommenders import RECENT, Recipe, fit
 from offline.chapters.recommendation.trial import TOP
-from offline.datasets.items import named
 from offline.progress import OnProgress
 
 BANDS: Final[tuple[Band, ...]] = ("high", "medium", "low")

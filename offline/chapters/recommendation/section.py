@@ -11,6 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from features.items import named
 from features.offers import CustomerItems
 from features.whole_files import whole_file
 from offline.chapters.recommendation.grouping import groups_of_segments
@@ -20,7 +21,6 @@ from offline.chapters.recommendation.recommenders import OWN, POPULAR, QUICK_REC
 from offline.chapters.recommendation.trial import MEASURES, TOP, Trial, try_out
 from offline.chapters.segments.section import segments_of
 from offline.chapters.workspace import Workspace
-from offline.datasets.items import named
 from offline.report.section import Picture, Section, Table
 from offline.report.theme import BLUE, GREY, ORANGE
 

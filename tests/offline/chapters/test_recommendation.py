@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from features.items import ItemNames, write_items
 from features.log import conform, write_log
 from offline.chapters.recommendation.interactions import Interactions
 from offline.chapters.recommendation.offers import (
@@ -33,7 +34,6 @@ from offline.chapters.recommendation.recommenders import (
 from offline.chapters.recommendation.section import recommend
 from offline.chapters.recommendation.trial import ground_truth, try_out
 from offline.chapters.workspace import Workspace
-from offline.datasets.items import ItemNames, write_items
 from offline.exceptions import TrainingError
 from offline.report.section import Table
 from tests.offline.lab.problems import DAY_MS, START_MS, event, log_of

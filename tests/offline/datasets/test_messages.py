@@ -14,9 +14,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from features.items import items_path, read_item_names
 from features.log import read_log
 from offline.datasets import Conversion, DatasetError, load_messages
-from offline.datasets.items import items_path, read_item_names
 from stream.cli.convert import register
 from stream.formats.contract import Message
 from stream.formats.plain import PLAIN

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from features.items import read_item_names
 from features.log import read_log
 from offline.datasets import SHOPIFY, DatasetError, load_export, load_olist
-from offline.datasets.items import read_item_names
 from tests.offline.datasets.test_messages import convert, jsonl
 
 SHOPIFY_ROWS = """\

@@ -59,6 +59,8 @@ def test_a_record_that_says_it_is_native_is_not_translated() -> None:
     found = decoded("segment", good(1), headers=[("arrived_at", b"5"), NATIVE])
     assert [event.event_id for event in found.events] == ["good-1"]
     assert decoded("segment", good(1)).events == []
+    refused = decoded("segment", good(1).replace(b"event_id", b"event_ix"), headers=[NATIVE]).rejections
+    assert [fault.detail for fault in refused] == ["the event has no event_id"]
     assert len(decoded("native", good(1)).events) == 1
 
 

@@ -6,7 +6,7 @@ The file of ``log.parquet`` is ``log.items.parquet``, with a row for each item: 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -37,6 +37,11 @@ class ItemNames:
             known[name] += times
         if category:
             self._categories.setdefault(item, category)
+
+    def add_fields(self, fields: Mapping[str, object]) -> None:
+        """Take note of the items in the fields of an event that still has their names."""
+        for item, name, category in lines_of(fields):
+            self.add(item, name, category)
 
     def add_rows(self, items: pa.Array, names: pa.Array, categories: pa.Array | None = None) -> None:
         """Take note of many rows; those without an item are passed over."""
@@ -107,20 +112,25 @@ def named(item: str, names: Mapping[str, str]) -> str:
     return f"{names[item]} ({item})" if item in names and names[item] != item else item
 
 
-def lines_of(fields: Iterable[dict[str, object]]) -> Iterable[tuple[str, str | None, str | None]]:
-    """Yield item, name and category of what events in the form of `stream.formats` are about."""
-    for event in fields:
-        listed = event.get("items")
-        own = {
-            "item_id": event.get("item_id"),
-            "name": event.get("item_name"),
-            "category": event.get("category"),
-        }
-        for line in [own, *(listed if isinstance(listed, list) else [])]:
-            item, name, category = (line.get(key) for key in ("item_id", "name", "category"))
-            if isinstance(item, str) and item:
-                yield (
-                    item,
-                    name if isinstance(name, str) else None,
-                    category if isinstance(category, str) else None,
-                )
+def lines_of(fields: Mapping[str, object]) -> Iterator[tuple[str, str | None, str | None]]:
+    """Yield item, name and category of what an event is about.
+
+    Parameters
+    ----------
+    fields
+        Of an event; items also have their ``name``, an event about one item the ``item_name``.
+    """
+    listed = fields.get("items")
+    own = {
+        "item_id": fields.get("item_id"),
+        "name": fields.get("item_name"),
+        "category": fields.get("category"),
+    }
+    for line in [own, *(listed if isinstance(listed, list) else [])]:
+        item, name, category = (line.get(key) for key in ("item_id", "name", "category"))
+        if isinstance(item, str) and item:
+            yield (
+                item,
+                name if isinstance(name, str) else None,
+                category if isinstance(category, str) else None,
+            )
