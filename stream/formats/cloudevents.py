@@ -46,13 +46,15 @@ class CloudEvents:
         "event_time": "time",
     }
 
+    title: Final = "cloudevents"
+
     def __init__(self, inside: Format | None = None) -> None:
         self._inside = inside
 
     @property
     def name(self) -> str:
         """See `stream.formats.contract.Format`."""
-        return "cloudevents" if self._inside is None else f"cloudevents+{self._inside.name}"
+        return self.title if self._inside is None else f"{self.title}+{self._inside.name}"
 
     def translate(self, message: Message) -> Translation:
         """See `stream.formats.contract.Format.translate`."""
@@ -69,6 +71,12 @@ class CloudEvents:
             fields.setdefault("event_id", f"{told}.{at}" if len(translation.events) > 1 else told)
             fields.setdefault("event_time", attributes.get("time"))
         return translation
+
+
+def is_binary(headers: Headers) -> bool:
+    """Whether a record is a CloudEvent by its headers: without a value, it is one without data and erases nobody."""
+    names = {name.lower() for name, _ in headers}
+    return all(f"{_PREFIX}{name}" in names for name in _REQUIRED)
 
 
 def _opened(message: Message) -> tuple[dict[str, Any], bytes | None]:

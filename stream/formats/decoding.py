@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from features.events import Decoded, Decoding, Reason, RejectedEvent, Rejection, decode_many
+from stream.formats.cloudevents import CloudEvents, is_binary
 from stream.formats.contract import NATIVE, Fields, Format, Message, explained
 from stream.formats.values import write_json
 from stream.kafka.records import arrival
@@ -74,6 +75,20 @@ def decode_records(
     decoded.ignored = sorted(decoded.ignored + passed.ignored)
     decoded.without_counterpart = passed.without_counterpart
     return decoded
+
+
+def values_of(records: Sequence[_Record], form: Format | None) -> list[bytes | None]:
+    """Return the values of records, ``None`` for those that ask to erase a customer.
+
+    A CloudEvent without data has no value either: its value here is empty.
+    """
+    values = [record.value for record in records]
+    if form is not None and CloudEvents.title in form.name and None in values:
+        return [
+            b"" if value is None and is_binary(record.headers) else value
+            for record, value in zip(records, values, strict=True)
+        ]
+    return values
 
 
 def _translated(message: Message, form: Format, passed: Decoded, index: int) -> Fields | None:

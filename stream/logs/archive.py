@@ -27,7 +27,7 @@ from features.events import LENIENT, Decoding, Event, Item, epoch_ms
 from features.items import ItemNames, write_items
 from features.log import ERASED, LOG_SCHEMA, write_log
 from stream.formats.contract import Format
-from stream.formats.decoding import decode_records
+from stream.formats.decoding import decode_records, values_of
 from stream.formats.registry import format_of
 from stream.kafka.reading import TopicReader
 from stream.kafka.records import arrival, is_close, key_faults, unreadable_records
@@ -184,15 +184,14 @@ def take_events(
     lost = {rejection.index for rejection in broken}
     records = [record for at, record in enumerate(records) if at not in lost and not is_close(record)]
     keys = [record.key for record in records]
-    decoded = decode_records(
-        records, [record.value for record in records], decoding, form, on_fields=taken.items.add_fields
-    )
+    values = values_of(records, form)
+    decoded = decode_records(records, values, decoding, form, on_fields=taken.items.add_fields)
     taken.ignored += len(decoded.ignored)
     taken.without_counterpart.update(decoded.without_counterpart)
     taken.dropped.update(decoded.dropped)
     taken.refused.update(str(rejection.reason) for rejection in decoded.rejections)
     events = dict(zip(decoded.indices, decoded.events, strict=True))
-    erasures = [at for at, record in enumerate(records) if record.value is None]
+    erasures = [at for at, value in enumerate(values) if value is None]
     homes = np.full(len(records), partition)
     faults = key_faults(keys, events, erasures, homes, taken.partitions)
     taken.refused.update(str(fault.reason) for fault in faults.values())

@@ -19,7 +19,7 @@ from features.events import LENIENT, Decoding, Event, Reason, Rejection
 from features.partition import partitions_of
 from features.watermark import ACCEPTED, BEGINNING, LATE, MAX_AHEAD_MS
 from stream.formats.contract import Format
-from stream.formats.decoding import decode_records
+from stream.formats.decoding import decode_records, values_of
 from stream.kafka.batches import RecordBatch
 from stream.kafka.records import arrival as arrival_of
 from stream.kafka.records import is_close, key_faults, unreadable_records
@@ -60,7 +60,7 @@ def read_batches(
     headed = any([record.headers for record in records])  # noqa: C419  (twice as fast)
     arrival = np.fromiter(map(arrival_of if headed else _timestamp, records), np.int64, len(records))
     keys = [record.key for record in records]
-    values = [record.value for record in records]
+    values = values_of(records, form)
     poison = {int(at): part.poison for at, part in zip(bounds[:-1], parts, strict=True) if part.poison}
     for i in poison:
         keys[i] = values[i] = b""  # nobody looks at them

@@ -9,7 +9,7 @@ import pytest
 
 from features.events import LENIENT, Decoded, Reason
 from stream.formats.contract import NATIVE
-from stream.formats.decoding import decode_records
+from stream.formats.decoding import decode_records, values_of
 from stream.formats.registry import PLAIN, WRAPPERS, format_of
 from stream.settings import FORMAT_NAMES, check_format
 from tests.malformed import good
@@ -72,3 +72,13 @@ def test_settings_and_registry_know_the_same_formats() -> None:
 def test_an_unknown_format_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="unknown format"):
         check_format(name)
+
+
+def test_a_cloudevent_without_data_erases_nobody() -> None:
+    told = [(f"ce_{name}", b"x.y") for name in ("specversion", "id", "source", "type")]
+    records = [record(0, None, headers=told), record(1, None)]
+    values = values_of(records, format_of("cloudevents"))
+    assert values == [b"", None]
+    found = decode_records(records, values, LENIENT, format_of("cloudevents"))
+    assert (found.ignored, dict(found.without_counterpart), found.rejections) == ([0], {"x.y": 1}, [])
+    assert values_of(records, format_of("segment")) == values_of(records, None) == [None, None]
