@@ -151,6 +151,9 @@ class Decoded:
         Indices of events of a type that is passed over.
     dropped
         How often a bad optional field was dropped, by its name; ``items`` counts lines.
+    without_counterpart
+        How often something was passed over that is no event here, by its name; only of foreign forms
+        (`stream.formats`).
     """
 
     events: list[Event] = field(default_factory=list)
@@ -158,6 +161,7 @@ class Decoded:
     rejections: list[Rejection] = field(default_factory=list)
     ignored: list[int] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
+    without_counterpart: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True)

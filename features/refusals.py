@@ -26,6 +26,7 @@ class Reason(StrEnum):
     FUTURE = "future"
     LATE = "late"
     BAD_HEADERS = "bad_headers"
+    SEVERAL_EVENTS = "several_events"
     UNREADABLE = "unreadable"
     # Not of events, but of the topics between worker and learner:
     BAD_EXAMPLE = "bad_example"

@@ -40,6 +40,33 @@ def _foreign_types(value: object) -> str:
 
 Types = Annotated[str, BeforeValidator(_foreign_types)]
 
+#: The form of events in which this system itself writes them.
+NATIVE_NAME: Final = "native"
+#: Forms of events that `stream.formats` translates, and those that wrap events of another one.
+FORMAT_NAMES: Final = (NATIVE_NAME, "ga4", "segment", "snowplow", "shopify", "cloudevents", "confluent")
+WRAPPERS: Final = ("cloudevents", "confluent")
+
+
+def check_format(value: object) -> str:
+    """Return the name of a form of events, such as ``segment`` or, of wrapped events, ``confluent+segment``.
+
+    Raises
+    ------
+    ValueError
+        There is no such form.
+    """
+    *outer, last = str(value).strip().lower().split("+")
+    known = last in FORMAT_NAMES and all(name in WRAPPERS for name in outer) and len(outer) <= len(WRAPPERS)
+    if not known or (outer and last == NATIVE_NAME):
+        raise ValueError(
+            f"unknown format {str(value)!r}: use {', '.join(FORMAT_NAMES)}, or what wraps another one, as in "
+            "confluent+segment"
+        )
+    return "+".join([*outer, last])
+
+
+FormatName = Annotated[str, BeforeValidator(check_format)]
+
 
 class Settings(BaseSettings):
     """How a deployment differs from the next one; each field is an environment variable ``INTENT_...``."""
@@ -69,6 +96,16 @@ class Settings(BaseSettings):
         timedelta(minutes=15),
         description="How far, in event time, an event may lie behind the newest of its partition; older ones are "
         "rejected.",
+    )
+    topic: str | None = Field(
+        None,
+        min_length=1,
+        description="Topic of the events, if the shop has one already. Default: INTENT_TOPIC_PREFIX and events.",
+    )
+    format: FormatName = Field(
+        NATIVE_NAME,
+        description="Form of the events: native, ga4, segment, snowplow, shopify, cloudevents or confluent; "
+        "confluent+segment where one wraps another.",
     )
     strict: bool = Field(
         False, description="Whether a bad optional field rejects its event, instead of being dropped."
@@ -156,7 +193,7 @@ class Settings(BaseSettings):
     @property
     def events_topic(self) -> str:
         """The topic that shops write to."""
-        return f"{self.topic_prefix}events"
+        return self.topic or f"{self.topic_prefix}events"
 
     @property
     def scores_topic(self) -> str:

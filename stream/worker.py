@@ -18,6 +18,7 @@ from features.bundle import Bundle
 from features.durations import duration_ms
 from features.store.offer_store import OfferStore
 from features.store.redis_store import RedisStore
+from stream.formats.registry import format_of
 from stream.health import AllReady, health_app, serve_health
 from stream.kafka.broker import check_topics
 from stream.kafka.topics import check_arrival, check_retention
@@ -124,7 +125,15 @@ async def _scorer(
     """Return the scorer, with learning and recommendations as the settings say."""
     publisher = await stack.enter_async_context(_publisher(settings))
     metrics = ScorerMetrics(engine.bundle.manifest.version)
-    scorer = Scorer(engine, publisher, metrics, settings.events_topic, partitions, decoding=settings.decoding)
+    scorer = Scorer(
+        engine,
+        publisher,
+        metrics,
+        settings.events_topic,
+        partitions,
+        decoding=settings.decoding,
+        form=format_of(settings.format),
+    )
     if settings.max_score_age is not None:
         scorer.max_age_ms = duration_ms(settings.max_score_age)
     if settings.learning:

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from features.items import read_item_names
 from features.labels import LabelStart, default_label_start
 from features.log import log_metadata, read_log
 from features.state import DAY_MS, MINUTE_MS
@@ -124,6 +125,11 @@ class Workspace:
         """The event log, checked."""
         with self.progress("Reading the log"):
             return read_log(self.path)
+
+    @cached_property
+    def item_names(self) -> dict[str, str]:
+        """Names of the log's items, as far as its source has them."""
+        return read_item_names(self.path)
 
     @cached_property
     def context(self) -> Context:

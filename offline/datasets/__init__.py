@@ -9,16 +9,24 @@ archive`.
 from offline.datasets.columns import load_columns
 from offline.datasets.conversion import Conversion, Count, DatasetError
 from offline.datasets.dataset import Dataset
+from offline.datasets.messages import load_messages
+from offline.datasets.olist import load_olist
 from offline.datasets.online_retail import load_online_retail
 from offline.datasets.rees46 import load_rees46
 from offline.datasets.retailrocket import load_retailrocket
+from offline.datasets.shop_exports import SHOPIFY, WOOCOMMERCE, load_export
 
 __all__ = [
+    "SHOPIFY",
+    "WOOCOMMERCE",
     "Conversion",
     "Count",
     "Dataset",
     "DatasetError",
     "load_columns",
+    "load_export",
+    "load_messages",
+    "load_olist",
     "load_online_retail",
     "load_rees46",
     "load_retailrocket",

@@ -53,11 +53,14 @@ class Dataset:
         The account.
     timezone
         IANA name of the shop's zone, in which training reads hours and days unless a setting names another.
+    items
+        Names and categories of the items (`features.items`), ``None`` where the source has none.
     """
 
     draft: pa.Table
     report: Conversion
     timezone: str = "UTC"
+    items: pa.Table | None = None
 
     def batches(self, size: int = _BATCH) -> Iterator[pa.Table]:
         """Yield the log, `size` events at a time."""

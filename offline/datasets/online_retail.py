@@ -16,6 +16,7 @@ How the source is understood:
   repeat a product of their invoice with another quantity or price: the product was booked twice. The
   documented 397,924 lines include them. What is dropped is an invoice that comes again as a whole, elsewhere
   in the file (the two sheets of Online Retail II overlap).
+- ``Description`` is no field of an event: the names of products go into the log's file of items.
 - Times are minutes of the clock in London. An invoice whose lines have two minutes is dated by the later one.
 """
 
@@ -23,6 +24,7 @@ from __future__ import annotations
 
 import importlib.util
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,6 +35,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from features.events import MAX_ID, MAX_MONEY, MAX_QUANTITY, MAX_TEXT, PURCHASE, REFUND
+from features.items import ItemNames
 from offline.datasets.conversion import DatasetError, Sieve, Tally
 from offline.datasets.csv_bytes import WESTERN, detect_encoding
 from offline.datasets.dataset import Dataset, codes, finish, join, plain, repeated
@@ -62,6 +65,8 @@ _COLUMNS = {
     "CustomerID": "Customer ID",
     "Country": "Country",
 }
+# What a product is called, in both; copies may lack it.
+_DESCRIPTION = "Description"
 # CSV copies of the workbook write month first, with or without the century.
 _FORMATS = ("%m/%d/%Y %H:%M", "%m/%d/%y %H:%M")
 
@@ -102,7 +107,7 @@ def load_online_retail(path: Path, *, on_progress: OnProgress | None = None) -> 
         notes.add(
             "order of value 0: kept, the goods were free", int(mask(pc.equal(orders["value"], 0)).sum())
         )
-    return finish(
+    dataset = finish(
         "online-retail",
         files,
         table.num_rows,
@@ -112,6 +117,19 @@ def load_online_retail(path: Path, *, on_progress: OnProgress | None = None) -> 
         notes=notes,
         timezone=_TIMEZONE,
     )
+    return replace(dataset, items=_item_names(table))
+
+
+def _item_names(table: pa.Table) -> pa.Table | None:
+    """Return what products are called: in lines of customers, for the others say what became of stock."""
+    if _DESCRIPTION not in table.column_names:
+        return None
+    sold = table.filter(pc.is_valid(table["CustomerID"]))
+    names = ItemNames()
+    names.add_rows(
+        as_text(_single(sold["StockCode"])), pc.utf8_trim_whitespace(as_text(_single(sold[_DESCRIPTION])))
+    )
+    return names.table()
 
 
 def _read(file: Path, dropped: Tally, notes: Tally, on_progress: OnProgress | None) -> pa.Table:
@@ -137,7 +155,7 @@ def _names(file: Path, there: list[str]) -> dict[str, str]:
     second = [name for name in _COLUMNS if name not in there and _COLUMNS[name] in there]
     names = {(_COLUMNS[name] if name in second else name): name for name in _COLUMNS}
     check_columns(file, list(names), there)
-    return names
+    return names | ({_DESCRIPTION: _DESCRIPTION} if _DESCRIPTION in there else {})
 
 
 def _read_excel(file: Path) -> pa.Table:

@@ -55,7 +55,9 @@ def archive(output: LogOutput, since: Since = None, as_json: AsJson = False) -> 
     for reason, count in report.refused.items():
         typer.echo(f"left out: {count:,} ({reason})")
     if report.ignored:
-        typer.echo(f"left out: {report.ignored:,} (a type in INTENT_IGNORE_TYPES)")
+        typer.echo(f"left out: {report.ignored:,} (a type in INTENT_IGNORE_TYPES, or without counterpart)")
+    for name, count in report.without_counterpart.items():
+        typer.echo(f"  without counterpart: {count:,} ({name})")
     for name, count in report.dropped.items():
         typer.echo(f"bad optional fields left out: {count:,} ({name})")
 

@@ -18,6 +18,7 @@ __all__ = [
     "existing_file_or_stdin",
     "duration",
     "encoding",
+    "event_format",
     "existing_file",
     "existing_log",
     "existing_path",
@@ -128,3 +129,13 @@ def encoding(name: str) -> str:
     except LookupError:  # also of codecs that are not encodings of text, such as base64
         raise typer.BadParameter(f"unknown encoding {name!r}: use a name such as utf8 or latin1") from None
     return name
+
+
+def event_format(name: str) -> str:
+    """Check the name of a form of events."""
+    from stream.settings import check_format
+
+    try:
+        return check_format(name)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None

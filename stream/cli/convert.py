@@ -13,6 +13,7 @@ from stream.cli.options import LogOutput
 
 if TYPE_CHECKING:
     from offline.datasets import Conversion, Dataset
+    from offline.datasets.shop_exports import Export
 
 Source = Annotated[
     Path, typer.Argument(metavar="PATH", callback=checks.existing_path, help="A file, or a folder of files.")
@@ -39,6 +40,13 @@ Types = Annotated[
 ]
 Timezone = Annotated[
     str, typer.Option(metavar="ZONE", help="Time zone of times that have none, such as Europe/Berlin.")
+]
+ShopZone = Annotated[
+    str,
+    typer.Option(
+        metavar="ZONE",
+        help="Time zone of the shop, such as Europe/Berlin: of hours and days, and of times that have none.",
+    ),
 ]
 TimeFormat = Annotated[
     str | None,
@@ -69,6 +77,8 @@ Examples
 --------
 - `intent convert csv shop.csv -o log.parquet --columns customer_id=user,event_time=ts,type=event`: convert your own
   file
+- `intent convert ga4 events_20260301.jsonl -o log.parquet`: convert the export of GA4 to BigQuery
+- `intent convert shopify orders_export.csv -o log.parquet`: convert the order export of a shop
 - `intent convert rees46 2019-Oct.csv.gz -o log.parquet`: convert a public data set
 """
 
@@ -79,11 +89,110 @@ def register(app: typer.Typer) -> None:
         no_args_is_help=True,
         help=_HELP,
     )
+    for command in (ga4, segment, snowplow, shopify, woocommerce, olist):
+        convert.command(command.__name__)(command)
     convert.command("online-retail")(online_retail)
+    convert.command("online-retail-ii")(online_retail_ii)
     convert.command("retailrocket")(retailrocket)
     convert.command("rees46")(rees46)
     convert.command("csv")(csv)
     app.add_typer(convert, name="convert")
+
+
+def ga4(path: Source, output: LogOutput, timezone: ShopZone = "UTC", as_json: AsJson = False) -> None:
+    """Convert events of Google Analytics 4.
+
+    Rows of the export to BigQuery (JSON lines or Parquet), or requests of the Measurement Protocol (JSON lines).
+    `docs/formats.md` says what becomes of each event.
+
+    Examples
+    --------
+    - `intent convert ga4 events_20260301.jsonl -o log.parquet`: convert a day of the export
+    - `intent convert ga4 export/ -o log.parquet --timezone Europe/Berlin`: convert a folder of days
+    """
+    _convert_messages("ga4", path, output, timezone, as_json)
+
+
+def segment(path: Source, output: LogOutput, timezone: ShopZone = "UTC", as_json: AsJson = False) -> None:
+    """Convert calls of Segment or RudderStack (JSON lines).
+
+    E-commerce events become events, other calls are counted. `docs/formats.md` says what becomes of each.
+
+    Examples
+    --------
+    - `intent convert segment archive/ -o log.parquet`: convert a folder of archived calls
+    """
+    _convert_messages("segment", path, output, timezone, as_json)
+
+
+def snowplow(path: Source, output: LogOutput, timezone: ShopZone = "UTC", as_json: AsJson = False) -> None:
+    """Convert enriched events of Snowplow.
+
+    Files are tab-separated text, or JSON lines of an analytics SDK. E-commerce events become events, other ones are
+    counted. `docs/formats.md` says what becomes of each.
+
+    Examples
+    --------
+    - `intent convert snowplow enriched.tsv.gz -o log.parquet`: convert a file of enriched events
+    """
+    _convert_messages("snowplow", path, output, timezone, as_json)
+
+
+def shopify(path: Source, output: LogOutput, timezone: ShopZone = "UTC", as_json: AsJson = False) -> None:
+    """Convert orders of Shopify.
+
+    The order export (CSV), or webhooks (JSON). Orders that were never paid are dropped and counted.
+
+    Examples
+    --------
+    - `intent convert shopify orders_export.csv -o log.parquet --timezone Europe/Berlin`: convert the export
+    - `intent convert shopify webhooks.jsonl -o log.parquet`: convert recorded webhooks
+    """
+    from offline.datasets import SHOPIFY
+
+    _convert_export("shopify", path, SHOPIFY, output, timezone, as_json)
+
+
+def woocommerce(path: Source, output: LogOutput, timezone: ShopZone = "UTC", as_json: AsJson = False) -> None:
+    """Convert orders of WooCommerce.
+
+    The file of an export plugin (CSV), or orders of the REST API (JSON). Orders that were never paid are dropped and
+    counted.
+
+    Examples
+    --------
+    - `intent convert woocommerce orders.csv -o log.parquet --timezone Europe/Berlin`: convert an export
+    - `intent convert woocommerce orders.json -o log.parquet`: convert what the REST API answered
+    """
+    from offline.datasets import WOOCOMMERCE
+
+    _convert_export("woocommerce", path, WOOCOMMERCE, output, timezone, as_json)
+
+
+def olist(path: Source, output: LogOutput, as_json: AsJson = False) -> None:
+    """Convert the folder of Olist's Brazilian orders (CSV).
+
+    One purchase per order, freight included; money is in BRL.
+
+    Examples
+    --------
+    - `intent convert olist olist/ -o olist.parquet`: convert the folder
+    """
+    from offline.datasets import load_olist
+
+    _convert(lambda progress: load_olist(path, on_progress=progress), output, as_json)
+
+
+def online_retail_ii(path: Source, output: LogOutput, as_json: AsJson = False) -> None:
+    """Convert UCI Online Retail II (xlsx, CSV or Parquet).
+
+    As `online-retail`, which reads both. The workbook has two sheets; invoices that stand in both sheets count once.
+
+    Examples
+    --------
+    - `intent convert online-retail-ii online_retail_II.xlsx -o retail.parquet`: convert the invoices of two years
+    """
+    online_retail(path, output, as_json)
 
 
 def online_retail(path: Source, output: LogOutput, as_json: AsJson = False) -> None:
@@ -204,20 +313,65 @@ def pairs(texts: list[str], option: str, example: str, *, last: bool = False) ->
     return found
 
 
+def _convert_messages(name: str, path: Path, output: Path, timezone: str, as_json: bool) -> None:
+    """Convert files of messages, each translated by the format of this name."""
+    from offline.datasets import load_messages
+    from offline.datasets.messages import Translated
+    from stream.formats.contract import Message
+    from stream.formats.plain import PLAIN
+    from stream.formats.woocommerce import WooCommerce
+
+    form = WooCommerce() if name == WooCommerce.name else PLAIN[name]
+
+    def translate(message: bytes) -> Translated:
+        found = form.translate(Message(message))
+        return found.events, found.ignored
+
+    _convert(
+        lambda progress: load_messages(path, translate, source=name, timezone=timezone, on_progress=progress),
+        output,
+        as_json,
+    )
+
+
+def _convert_export(
+    name: str, path: Path, export: Export, output: Path, timezone: str, as_json: bool
+) -> None:
+    """Convert a shop's order export, or, where the files are no tables, its messages."""
+    from offline.datasets import load_export
+
+    if _holds_messages(path):
+        _convert_messages(name, path, output, timezone, as_json)
+        return
+    _convert(
+        lambda progress: load_export(path, export, timezone=timezone, on_progress=progress), output, as_json
+    )
+
+
+def _holds_messages(path: Path) -> bool:
+    """Whether a file, or the first one of a folder, is JSON by its name."""
+    names = sorted(one.name for one in path.iterdir()) if path.is_dir() else [path.name]
+    endings = (".json", ".jsonl", ".ndjson")
+    return any(name.lower().removesuffix(".gz").removesuffix(".zip").endswith(endings) for name in names)
+
+
 def _convert(load: Callable[[Callable[[int, int], None]], Dataset], output: Path, as_json: bool) -> None:
+    from features.items import write_items
     from stream.cli.console import print_json, progress
 
     with progress("Reading") as on_progress:
         dataset = load(on_progress)
     with progress("Writing") as on_progress:
         dataset.write(output, on_progress)
+    items = write_items(output, dataset.items)
     if as_json:
-        print_json(dataset.report.as_dict() | {"log": str(output)})
+        named = {"items": str(items)} if items else {}
+        print_json(dataset.report.as_dict() | {"log": str(output)} | named)
     else:
-        _show(dataset.report, output)
+        _show(dataset.report, output, items)
 
 
-def _show(report: Conversion, output: Path) -> None:
+def _show(report: Conversion, output: Path, items: Path | None) -> None:
     from rich.markup import escape
     from rich.table import Table
 
@@ -247,6 +401,8 @@ def _show(report: Conversion, output: Path) -> None:
     out = console.output()
     out.print(facts)
     out.print(f"Log: {escape(str(output))}", soft_wrap=True)
+    if items is not None:
+        out.print(f"Names and categories of items: {escape(str(items))}", soft_wrap=True)
     out.print(_next(report, output), soft_wrap=True, markup=False)
 
 

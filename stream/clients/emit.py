@@ -12,8 +12,7 @@ import atexit
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -22,9 +21,13 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError
 
 from features.events import MAX_ID, Event, Reason, RejectedEvent, decode, encode
+from stream.clients.lines import Emitted, RefusedLine, emit_lines
 from stream.exceptions import BrokerError, BrokerUnavailable, TopicMismatch
-from stream.settings import Settings, load_settings
+from stream.formats.contract import NATIVE
+from stream.settings import NATIVE_NAME, Settings, load_settings
 from stream.texts import counted
+
+__all__ = ["DELIVERY_SECONDS", "DeliveryError", "Emitted", "EventEmitter", "RefusedLine", "emit_lines"]
 
 # How long the broker and the topic may take to be found, at the start.
 _CONNECT_MS: Final = 10_000
@@ -93,6 +96,7 @@ class EventEmitter:
     ) -> None:
         settings = settings or load_settings()
         self.topic = settings.events_topic
+        self._headers = [] if settings.format == NATIVE_NAME else [NATIVE]
         self._clock = clock
         self._failed: list[str] = []
         self._reason = ""
@@ -203,7 +207,7 @@ class EventEmitter:
             self._room.wait_for(lambda: self._pending < _PENDING_BYTES)
             self._pending += size
         try:
-            future = self._producer.send(self.topic, value=value, key=key)
+            future = self._producer.send(self.topic, value=value, key=key, headers=self._headers)
         except KafkaError as error:
             self._settle(size)
             raise DeliveryError([event_id], str(error)) from error
@@ -236,55 +240,3 @@ def _encoded(event: Event | dict[str, Any]) -> bytes:
         return encode(event) if isinstance(event, Event) else msgspec.json.encode(event)
     except UnicodeEncodeError as error:
         raise RejectedEvent(Reason.INVALID_FIELD, f"a text that UTF-8 cannot hold: {error}") from None
-
-
-@dataclass(frozen=True, slots=True)
-class RefusedLine:
-    """A line that is no event: its number (from 1), the reason, and a sentence for people."""
-
-    number: int
-    reason: Reason
-    detail: str
-
-
-@dataclass(slots=True)
-class Emitted:
-    """What became of the lines: how many were emitted, and how many refused."""
-
-    emitted: int = 0
-    refused: int = 0
-
-
-def emit_lines(
-    emitter: EventEmitter,
-    lines: Iterable[bytes],
-    *,
-    skip_invalid: bool = False,
-    on_refused: Callable[[RefusedLine], None] | None = None,
-) -> Emitted:
-    """Emit JSON lines, each checked before it is sent; empty ones are passed over.
-
-    Parameters
-    ----------
-    skip_invalid
-        Go on after a line that is no event, instead of stopping there.
-    on_refused
-        Called with every such line.
-    """
-    report = Emitted()
-    for number, line in enumerate(lines, 1):
-        text = line.strip()
-        if not text:
-            continue
-        try:
-            emitter.emit(decode(text))
-        except RejectedEvent as error:
-            report.refused += 1
-            if on_refused is not None:
-                on_refused(RefusedLine(number, error.reason, error.detail))
-            if not skip_invalid:
-                break
-            continue
-        report.emitted += 1
-    emitter.flush()
-    return report

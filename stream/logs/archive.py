@@ -23,14 +23,21 @@ import pyarrow.compute as pc
 from aiokafka import ConsumerRecord
 from numpy.typing import NDArray
 
-from features.events import LENIENT, Decoding, Event, Item, decode_many, epoch_ms
+from features.events import LENIENT, Decoding, Event, Item, epoch_ms
+from features.items import ItemNames, write_items
 from features.log import ERASED, LOG_SCHEMA, write_log
+from stream.formats.contract import Format
+from stream.formats.decoding import decode_records, values_of
+from stream.formats.registry import format_of
 from stream.kafka.reading import TopicReader
 from stream.kafka.records import arrival, is_close, key_faults, unreadable_records
 from stream.settings import Settings
 
 # What the second pass writes at a time, and with it the log's row groups.
 _ROWS: Final = 200_000
+
+# Names that the report tells, of what has no counterpart among events here.
+_NAMES: Final = 50
 
 # Left of an event of an erased customer.
 _KEPT: Final = frozenset({"type", "event_time", "partition", "offset", "arrived_at"})
@@ -54,6 +61,8 @@ class ArchiveReport:
         Records that are no events, by reason (`features.events.Reason`); they are not in the log.
     ignored
         Events of types that are passed over; they are not in the log.
+    without_counterpart
+        What the topic's format has and events here have not, by name, the most frequent first.
     dropped
         Bad optional fields that were left out of their events, by name.
     partitions
@@ -65,6 +74,7 @@ class ArchiveReport:
     erasures: int = 0
     refused: dict[str, int] = field(default_factory=dict)
     ignored: int = 0
+    without_counterpart: dict[str, int] = field(default_factory=dict)
     dropped: dict[str, int] = field(default_factory=dict)
     partitions: int = 0
 
@@ -76,7 +86,7 @@ def archive(
     since_ms: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> ArchiveReport:
-    """Write what the events topic holds now to a log, in order of arrival.
+    """Write what the events topic holds now to a log, in order of arrival, and names of items beside it.
 
     Within a partition the order is that of the offsets, even where arrivals (replayed ones) go back in time.
 
@@ -102,6 +112,7 @@ def archive(
             erasures=taken.erasures,
             refused=dict(sorted(taken.refused.items())),
             ignored=taken.ignored,
+            without_counterpart=dict(taken.without_counterpart.most_common(_NAMES)),
             dropped=dict(sorted(taken.dropped.items())),
             partitions=taken.partitions,
         )
@@ -111,6 +122,7 @@ def archive(
             "partitions": str(taken.partitions),
         }
         write_log(path, _merged(taken, report), metadata=metadata)
+        write_items(path, taken.items.table())
     return report
 
 
@@ -123,8 +135,10 @@ class FirstPass:
     erasures: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     ignored: int = 0
+    without_counterpart: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
     partitions: int = 0
+    items: ItemNames = field(default_factory=ItemNames)
 
 
 async def _take(
@@ -133,7 +147,7 @@ async def _take(
     since_ms: int | None,
     on_progress: Callable[[int, int], None] | None,
 ) -> FirstPass:
-    taken = FirstPass()
+    taken, form = FirstPass(), format_of(settings.format)
     writers: dict[int, pa.ipc.RecordBatchFileWriter] = {}
     with ExitStack() as stack:
         async with TopicReader(settings, settings.events_topic) as reader:
@@ -141,7 +155,7 @@ async def _take(
             # A replayed event arrived before it was appended, so none that is wanted lies before this offset.
             starts = None if since_ms is None else await reader.since(since_ms)
             async for partition, records in reader.read(starts, on_progress):
-                table = take_events(taken, partition, records, since_ms, settings.decoding)
+                table = take_events(taken, partition, records, since_ms, settings.decoding, form)
                 if not len(table):
                     continue
                 if partition not in writers:
@@ -162,6 +176,7 @@ def take_events(
     records: Sequence[ConsumerRecord],
     since_ms: int | None,
     decoding: Decoding = LENIENT,
+    form: Format | None = None,
 ) -> pa.Table:
     """Return the events among a partition's records as rows of the log, and count the others."""
     broken = unreadable_records(records)
@@ -169,12 +184,14 @@ def take_events(
     lost = {rejection.index for rejection in broken}
     records = [record for at, record in enumerate(records) if at not in lost and not is_close(record)]
     keys = [record.key for record in records]
-    decoded = decode_many([record.value for record in records], decoding)
+    values = values_of(records, form)
+    decoded = decode_records(records, values, decoding, form, on_fields=taken.items.add_fields)
     taken.ignored += len(decoded.ignored)
+    taken.without_counterpart.update(decoded.without_counterpart)
     taken.dropped.update(decoded.dropped)
     taken.refused.update(str(rejection.reason) for rejection in decoded.rejections)
     events = dict(zip(decoded.indices, decoded.events, strict=True))
-    erasures = [at for at, record in enumerate(records) if record.value is None]
+    erasures = [at for at, value in enumerate(values) if value is None]
     homes = np.full(len(records), partition)
     faults = key_faults(keys, events, erasures, homes, taken.partitions)
     taken.refused.update(str(fault.reason) for fault in faults.values())

@@ -9,9 +9,11 @@ from typing import Final, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.events import decode_many, epoch_ms
+from features.events import epoch_ms
 from features.log import iterate_log
 from features.watermark import MAX_AHEAD_MS
+from stream.formats.decoding import decode_records
+from stream.formats.registry import format_of
 from stream.kafka.reading import TopicReader
 from stream.kafka.records import arrival
 from stream.kafka.unreadable import unreadable
@@ -55,12 +57,12 @@ def overtaken(settings: Settings, log: Path) -> Overtaken | None:
 
 async def _newest(settings: Settings) -> int | None:
     """Return the newest event time among the last records of each partition of the events topic."""
-    newest = None
+    newest, form = None, format_of(settings.format)
     async with TopicReader(settings, settings.events_topic) as reader:
         starts = {number: end - _LAST_RECORDS for number, end in reader.ends.items()}
         async for _, records in reader.read(starts):
             readable = [None if unreadable(record) else record.value for record in records]
-            decoded = decode_many(readable, settings.decoding)
+            decoded = decode_records(records, readable, settings.decoding, form)
             for at, event in zip(decoded.indices, decoded.events, strict=True):
                 time_ms = epoch_ms(event.event_time)
                 # What is further ahead of its arrival is a dead letter itself.

@@ -20,11 +20,12 @@ import pyarrow.compute as pc
 from aiokafka import AIOKafkaProducer
 
 from features.log import ERASED, conform, iterate_log, log_metadata, log_rows
+from stream.formats.contract import NATIVE
 from stream.kafka.broker import broker_errors, partition_count
 from stream.kafka.records import ARRIVED_AT, CLOSE, CONTROL
 from stream.logs.pacing import Clock, Pace, WallClock, parse_speed
 from stream.logs.rows import Encoded, check_partitions, encode_rows
-from stream.settings import Settings
+from stream.settings import NATIVE_NAME, Settings
 
 # Events encoded at a time. Bounds memory (about 1 kB an event), and how long a paced replay looks ahead.
 _CHUNK: Final = 20_000
@@ -171,6 +172,8 @@ class _Sender:
         self._flying: set[asyncio.Future[Any]] = set()
         self._producer: AIOKafkaProducer | None = None
         self._began = 0.0
+        # The topic has another form, and a log has ours.
+        self._form = [] if settings.format == NATIVE_NAME else [NATIVE]
 
     async def __aenter__(self) -> _Sender:
         self.partitions = await partition_count(self._settings, self._topic)
@@ -203,7 +206,7 @@ class _Sender:
             rows = (order[low:high] + start).tolist()
             builder = self._producer.create_batch()
             for row in rows:
-                headers = [(ARRIVED_AT, encoded.arrivals[row])]
+                headers = [(ARRIVED_AT, encoded.arrivals[row]), *self._form]
                 while (
                     builder.append(
                         timestamp=None, key=encoded.keys[row], value=encoded.values[row], headers=headers

@@ -47,6 +47,8 @@ class Batch:
         What becomes a dead letter, in the order of the records; the index is the record's position.
     dropped
         How often a bad optional field of an event was dropped, by its name.
+    without_counterpart
+        How often something was passed over that is no event here, by its name in the format of the topic.
     rows
         Positions of the events and the requests to erase: what is folded.
     columns
@@ -69,6 +71,7 @@ class Batch:
     status: NDArray[np.uint8]
     rejections: Sequence[Rejection]
     dropped: Mapping[str, int]
+    without_counterpart: Mapping[str, int]
     rows: NDArray[np.intp]
     columns: EventColumns
     customers: list[str]

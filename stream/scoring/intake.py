@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from features.columns import from_events
 from features.durations import duration_short
-from features.events import LENIENT, Decoding, Event, Reason, Rejection, decode_many
+from features.events import LENIENT, Decoding, Event, Reason, Rejection
 from features.partition import partitions_of
 from features.watermark import ACCEPTED, BEGINNING, LATE, MAX_AHEAD_MS
+from stream.formats.contract import Format
+from stream.formats.decoding import decode_records, values_of
 from stream.kafka.batches import RecordBatch
 from stream.kafka.records import arrival as arrival_of
 from stream.kafka.records import is_close, key_faults, unreadable_records
@@ -36,6 +38,7 @@ def read_batches(
     *,
     partitions: int,
     decoding: Decoding = LENIENT,
+    form: Format | None = None,
 ) -> Batch:
     """Decode and check the records of partition batches, each of another partition.
 
@@ -47,6 +50,8 @@ def read_batches(
         Partition count of the topic.
     decoding
         How to take events that are not quite of the schema.
+    form
+        The form of the values, ``None`` for our own.
     """
     records = parts[0].records if len(parts) == 1 else [record for part in parts for record in part.records]
     lengths = [len(part.records) for part in parts]
@@ -55,7 +60,7 @@ def read_batches(
     headed = any([record.headers for record in records])  # noqa: C419  (twice as fast)
     arrival = np.fromiter(map(arrival_of if headed else _timestamp, records), np.int64, len(records))
     keys = [record.key for record in records]
-    values = [record.value for record in records]
+    values = values_of(records, form)
     poison = {int(at): part.poison for at, part in zip(bounds[:-1], parts, strict=True) if part.poison}
     for i in poison:
         keys[i] = values[i] = b""  # nobody looks at them
@@ -64,7 +69,7 @@ def read_batches(
     lost = {rejection.index for rejection in broken}
     for index in lost:
         values[index] = b""
-    decoded = decode_many(values, decoding)
+    decoded = decode_records(records, values, decoding, form)
     events, at, rejections = decoded.events, decoded.indices, decoded.rejections
     if poison:
         rejections = [
@@ -111,6 +116,7 @@ def read_batches(
         status=status,
         rejections=rejections,
         dropped=decoded.dropped,
+        without_counterpart=decoded.without_counterpart,
         rows=rows,
         columns=columns,
         customers=customers,

@@ -27,6 +27,9 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 _LATENCIES = (0.0025, 0.005, 0.01, 0.015, 0.02, 0.025, 0.03, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _SIZES = (1, 10, 50, 100, 250, 500, 1000, 2000, 4000, 8000)
 
+# Names of events without counterpart that are counted apart: shops invent names, and each is a series in Prometheus.
+_NAMES = 50
+
 
 class ScorerMetrics:
     """Counters of one worker, in a registry of their own."""
@@ -47,6 +50,11 @@ class ScorerMetrics:
         self._ignored = self._counter(
             "intent_ignored", "Events of a type in INTENT_IGNORE_TYPES, passed over"
         )
+        self._without_counterpart = Counter(
+            "intent_without_counterpart", "What INTENT_FORMAT has and events here have not, passed over, by name",
+            ["name"], registry=self.registry,
+        )  # fmt: skip
+        self._names: set[str] = set()
         self._dropped_fields = Counter(
             "intent_dropped_fields", "Bad optional fields of events that were dropped; items: lines", ["field"],
             registry=self.registry,
@@ -111,6 +119,8 @@ class ScorerMetrics:
         self._erased.inc(int(np.count_nonzero(batch.status == RecordStatus.ERASE)))
         self._foreign.inc(int(np.count_nonzero(batch.columns.foreign)))
         self._ignored.inc(int(np.count_nonzero(batch.status == RecordStatus.IGNORED)))
+        for name, number in batch.without_counterpart.items():
+            self._without_counterpart.labels(self._bounded(name)).inc(number)
         for field, number in batch.dropped.items():
             self._dropped_fields.labels(field).inc(number)
         for reason, number in Tally(rejection.reason for rejection in batch.rejections).items():
@@ -121,6 +131,13 @@ class ScorerMetrics:
             self._bands.labels(band).inc(int(number))
         self._seconds.observe(seconds)
         self._sizes.observe(len(batch))
+
+    def _bounded(self, name: str) -> str:
+        """Return a name that messages carry, ``other`` once there are too many of them."""
+        if name not in self._names and len(self._names) >= _NAMES:
+            return "other"
+        self._names.add(name)
+        return name
 
     def count_latency(self, seconds: NDArray[np.float64]) -> None:
         """Count how long events have waited for the acknowledgement of their scores."""

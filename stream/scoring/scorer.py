@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from features.events import LENIENT, Decoding
 from features.store.customer_store import Loaded
+from stream.formats.contract import Format
 from stream.kafka.batches import RecordBatch
 from stream.learning.newest_advisor import NewestAdvisor
 from stream.messages.dead_letter import DeadLetter, Erasure, dead_letter
@@ -104,6 +105,8 @@ class Scorer:
         Knows what to recommend; ``None`` where scores are to carry nothing of it.
     decoding
         How to take events that are not quite of the schema.
+    form
+        The form of the events, ``None`` for our own.
     clock
         Returns the wall clock, epoch ms; only ``scored_at`` and ``stale`` come from it.
     max_age_ms
@@ -119,6 +122,7 @@ class Scorer:
     newest: NewestAdvisor | None = None
     recommending: NewestRecommender | None = None
     decoding: Decoding = LENIENT
+    form: Format | None = None
     clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000
     max_age_ms: int | None = None
 
@@ -126,7 +130,12 @@ class Scorer:
         """Decode, check keys, and judge against the watermarks."""
         began = time.perf_counter()
         batch = read_batches(
-            batches, watermarks, self.engine, partitions=self.partitions, decoding=self.decoding
+            batches,
+            watermarks,
+            self.engine,
+            partitions=self.partitions,
+            decoding=self.decoding,
+            form=self.form,
         )
         return ScorerBatch(batch, None if self.recommending is None else self.recommending.current, began)
 

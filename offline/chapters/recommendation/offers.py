@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from xxhash import xxh3_64_hexdigest
 
+from features.items import named
 from features.offers import Band, CustomerItems, Offer, OfferPolicy
 from offline.chapters.recommendation.interactions import Interactions
 from offline.chapters.recommendation.recommenders import RECENT, Recipe, fit
@@ -166,11 +168,16 @@ def customer_items(
             on_progress(min(start + _AT_ONCE, len(customers)), len(customers))
 
 
-def offers_table(offers: Sequence[Offer]) -> pd.DataFrame:
-    """Return the offers for people."""
+def offers_table(offers: Sequence[Offer], names: Mapping[str, str] = MappingProxyType({})) -> pd.DataFrame:
+    """Return the offers for people; ``names`` are those of items."""
     return pd.DataFrame(
         [
-            {"segment": o.segment_name, "intent": o.band, "offer": o.text, "items": ", ".join(o.items)}
+            {
+                "segment": o.segment_name,
+                "intent": o.band,
+                "offer": o.text,
+                "items": ", ".join(named(item, names) for item in o.items),
+            }
             for o in offers
         ]
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from features.items import named
 from features.offers import CustomerItems
 from features.whole_files import whole_file
 from offline.chapters.recommendation.grouping import groups_of_segments
@@ -65,12 +67,12 @@ def recommend(workspace: Workspace) -> Section:
         ),
         Table(
             "Offers for segments and intent",
-            offers_table(offers),
+            offers_table(offers, workspace.item_names),
             "Intent: the band of the purchase probability by the bundle's thresholds. High intent is helped, not "
             "discounted; an incentive goes to those in between. Items: for customers of whom nothing more is known.",
         ),
         Table(
-            "Items for single customers, for example", _examples(listed, known),
+            "Items for single customers, for example", _examples(listed, known, workspace.item_names),
             f"The customers seen last, first {_FEW} items each. All {len(made):,} customers with {TOP} items: "
             f"{ITEMS_FILE}.",
         ),
@@ -202,13 +204,15 @@ def _listed(made: list[tuple[str, CustomerItems]]) -> pd.DataFrame:
     )
 
 
-def _examples(listed: pd.DataFrame, known: Interactions) -> pd.DataFrame:
+def _examples(listed: pd.DataFrame, known: Interactions, names: Mapping[str, str]) -> pd.DataFrame:
     """Return the first items of the customers seen last."""
     _, first = np.unique(known.customers[::-1], return_index=True)
     latest = known.customers[::-1][np.sort(first)[:_SHOWN]]
     shown = listed.set_index("customer").loc[[known.customer_ids[number] for number in latest]].reset_index()
     for name in ("items", "new to them"):
-        shown[name] = [", ".join(text.split(_SEPARATOR)[:_FEW]) for text in shown[name]]
+        shown[name] = [
+            ", ".join(named(item, names) for item in text.split(_SEPARATOR)[:_FEW]) for text in shown[name]
+        ]
     return shown
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from features.items import ItemNames, write_items
 from features.log import conform, write_log
 from offline.chapters.recommendation.interactions import Interactions
 from offline.chapters.recommendation.offers import (
@@ -34,6 +35,7 @@ from offline.chapters.recommendation.section import recommend
 from offline.chapters.recommendation.trial import ground_truth, try_out
 from offline.chapters.workspace import Workspace
 from offline.exceptions import TrainingError
+from offline.report.section import Table
 from tests.offline.lab.problems import DAY_MS, START_MS, event, log_of
 
 RECIPES = [
@@ -175,8 +177,15 @@ def test_stages_follow_what_segments_do() -> None:
 
 def test_the_section_has_items_for_every_customer(tmp_path: Path) -> None:
     write_log(tmp_path / "log.parquet", tastes())
+    names = ItemNames()
+    for item in range(100):
+        names.add(f"i{item}", f"Mug {item}")
+    write_items(tmp_path / "log.parquet", names.table())
     section = recommend(Workspace(tmp_path / "log.parquet", tmp_path))
     assert section.figures["recommended_customers"] == 120
+    offers, examples = (part.frame for part in section.parts[-2:] if isinstance(part, Table))
+    for shown in (offers["items"], examples["items"]):
+        assert shown.str.fullmatch(r"Mug \d+ \(i\d+\)(, Mug \d+ \(i\d+\))*").all(), "people read names"
     listed = pd.read_csv(tmp_path / "recommendations.csv")
     assert listed["customer"].nunique() == len(listed) == 120
     assert (listed["items"].str.split("|").str.len() == 10).all()

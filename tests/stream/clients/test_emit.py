@@ -13,6 +13,8 @@ from typer.testing import CliRunner
 from features.events import Event, Reason
 from stream.cli import create_app
 from stream.clients.emit import DeliveryError, EventEmitter, RefusedLine, emit_lines
+from stream.formats.confluent import Confluent
+from stream.formats.ga4 import GA4
 
 GOOD = b'{"event_id":"e%d","type":"search","customer_id":"c","event_time":1772366400000}\n'
 LINES = [GOOD % 1, b"\n", b"not json\n", GOOD % 2, b'{"event_id":"e3"}\n', GOOD % 4]
@@ -53,6 +55,28 @@ def test_bad_lines_are_named_by_number_and_reason_and_passed_over() -> None:
     assert "customer_id" in refused[1].detail or "type" in refused[1].detail
 
 
+def test_a_line_of_another_form_is_all_its_events_or_none() -> None:
+    two = (
+        b'{"client_id":"c","timestamp_micros":1772366400000000,"events":[{"name":"search"},'
+        b'{"name":"scroll"},{"name":"view_item","params":{"items":[{"item_id":"i","price":"x"}]}}]}'
+    )
+    nobody = two.replace(b'"client_id":"c",', b"")
+    emitter, refused = Recorded(), list[RefusedLine]()
+    report = emit_lines(emitter, [nobody, two], form=GA4(), skip_invalid=True, on_refused=refused.append)
+    assert len(emitter.ids) == 3
+    assert (report.emitted, report.refused) == (2, 1)
+    assert (dict(report.without_counterpart), dict(report.dropped)) == ({"scroll": 1}, {"price": 1})
+    assert refused[0].detail.endswith("(ga4: user_id, client_id, app_instance_id or user_pseudo_id)")
+
+
+def test_a_schema_id_that_holds_a_line_end_cuts_no_line() -> None:
+    framed = [b"\0\0\0\0\n", GOOD % 1, b"\0\0\n", b"\n\n", GOOD % 2, b"\0\0\0\0\x07" + GOOD % 3, b"\0\n"]
+    emitter, refused = Recorded(), list[RefusedLine]()
+    emit_lines(emitter, framed, form=Confluent(), skip_invalid=True, on_refused=refused.append)
+    assert emitter.ids == ["e1", "e2", "e3", "flushed"]
+    assert [line.number for line in refused] == [4]
+
+
 def test_a_delivery_error_has_all_events_and_names_some() -> None:
     error = DeliveryError([f"e{number}" for number in range(9)], "timed out")
     assert len(error.event_ids) == 9
@@ -86,7 +110,7 @@ class Delayed:
     def __init__(self) -> None:
         self.sent: list[tuple[bytes, Future]] = []
 
-    def send(self, topic: str, *, key: bytes, value: bytes) -> Future:
+    def send(self, topic: str, *, key: bytes, value: bytes, headers: object) -> Future:
         self.sent.append((key, Future()))
         return self.sent[-1][1]
 
@@ -99,7 +123,7 @@ def test_an_earlier_failure_is_raised_after_the_event_at_hand_was_sent() -> None
     producer = Delayed()
     emitter.__dict__ |= {
         "topic": "events", "_producer": producer, "_failed": [], "_reason": "", "_pending": 0,
-        "_room": threading.Condition(), "_clock": lambda: 1_772_366_400_000,
+        "_room": threading.Condition(), "_headers": [], "_clock": lambda: 1_772_366_400_000,
     }  # fmt: skip
     emitter.emit(event_id="e1", type="search", customer_id="ada")
     producer.sent[0][1].failure(KafkaTimeoutError("too slow"))

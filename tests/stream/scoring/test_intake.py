@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from features.columns import ERASE
 from features.events import MAX_TIME_MS, MIN_TIME_MS, Reason
 from features.watermark import BEGINNING, MAX_AHEAD_MS
+from stream.formats.contract import NATIVE
+from stream.formats.registry import format_of
 from stream.kafka.records import arrival
 from stream.kafka.unreadable import Unreadable
 from stream.scoring.batch import Batch, RecordStatus
@@ -244,3 +246,13 @@ def test_ignored_types_and_dropped_fields_are_counted_and_nothing_else_happens(e
     assert intake.where(RecordStatus.IGNORED).tolist() == [1]
     assert len(intake.columns) == 1 + len(LENIENT)
     assert intake.dropped == sum((Counter(case.dropped) for case in LENIENT), Counter())
+
+
+def test_an_event_without_data_is_passed_over_and_its_customer_stays(engine: Engine) -> None:
+    told = [(f"ce_{name}", b"x.y") for name in ("specversion", "id", "source", "type")]
+    records = batch(record(7, None, headers=told), record(8, None), record(9, good(1), headers=[NATIVE]))
+    intake = read_batches(
+        [records], [BEGINNING], engine, partitions=PARTITIONS, form=format_of("cloudevents")
+    )
+    assert intake.status.tolist() == [RecordStatus.IGNORED, RecordStatus.ERASE, RecordStatus.EVENT]
+    assert dict(intake.without_counterpart) == {"x.y": 1}

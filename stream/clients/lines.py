@@ -1,0 +1,111 @@
+"""Lines of events, in our own form or in another one, for a shop's client to emit."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from features.events import Event, Reason, RejectedEvent, decode, decode_many
+from stream.formats.confluent import FRAME_BYTES, Confluent
+from stream.formats.contract import Format, Message, explained
+from stream.formats.values import write_json
+
+if TYPE_CHECKING:
+    from stream.clients.emit import EventEmitter
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedLine:
+    """A line that is no event: its number (from 1), the reason, and a sentence for people."""
+
+    number: int
+    reason: Reason
+    detail: str
+
+
+@dataclass(slots=True)
+class Emitted:
+    """What became of the lines.
+
+    Attributes
+    ----------
+    emitted
+        Events that were emitted.
+    refused
+        Lines that were refused.
+    without_counterpart
+        What a format has and events here have not, by name; it was passed over.
+    dropped
+        Bad optional fields that were left out of events of a format, by name.
+    """
+
+    emitted: int = 0
+    refused: int = 0
+    without_counterpart: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[str] = field(default_factory=Counter)
+
+
+def emit_lines(
+    emitter: EventEmitter,
+    lines: Iterable[bytes],
+    *,
+    form: Format | None = None,
+    skip_invalid: bool = False,
+    on_refused: Callable[[RefusedLine], None] | None = None,
+) -> Emitted:
+    """Emit JSON lines, each checked before it is sent; empty ones are passed over.
+
+    Parameters
+    ----------
+    form
+        The form of the lines, ``None`` for our own. A line may then hold several events: all of them are emitted, or
+        none where one is bad.
+    skip_invalid
+        Go on after a line that is no event, instead of stopping there.
+    on_refused
+        Called with every such line.
+    """
+    report = Emitted()
+    for number, line in enumerate(lines if form is None else _whole(lines, form), 1):
+        text = line.strip(b"\r\n") if form is not None else line.strip()
+        if not text.strip():
+            continue
+        try:
+            for event in [decode(text)] if form is None else _translated(text, form, report):
+                emitter.emit(event)
+                report.emitted += 1
+        except RejectedEvent as error:
+            report.refused += 1
+            if on_refused is not None:
+                on_refused(RefusedLine(number, error.reason, error.detail))
+            if not skip_invalid:
+                break
+    emitter.flush()
+    return report
+
+
+def _whole(lines: Iterable[bytes], form: Format) -> Iterator[bytes]:
+    """Yield lines, joined where the number in a frame of the Schema Registry has cut them: it may hold a line end."""
+    framed = form.name.startswith(Confluent.title)
+    cut = b""
+    for line in lines:
+        cut += line
+        if framed and cut[:1] == b"\0" and len(cut) <= FRAME_BYTES:
+            continue
+        yield cut
+        cut = b""
+    if cut:
+        yield cut
+
+
+def _translated(line: bytes, form: Format, report: Emitted) -> list[Event]:
+    """Return the events of a line; bad optional fields are left out, for the shop does not write them for us."""
+    found = form.translate(Message(line))
+    decoded = decode_many([write_json(fields) for fields in found.events])
+    for rejection in decoded.rejections:
+        raise RejectedEvent(rejection.reason, explained(rejection.detail, form))
+    report.without_counterpart.update(found.ignored)
+    report.dropped.update(decoded.dropped)
+    return decoded.events

@@ -1,0 +1,108 @@
+"""Records in a format, decoded as `features.events.decode_many` decodes those in our own form.
+
+One record is one event here: partitions, offsets, examples and dead letters all know an event by the place of its
+record. A record that holds several is refused with the way out; one that holds none is passed over and counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from features.events import Decoded, Decoding, Reason, RejectedEvent, Rejection, decode_many
+from stream.formats.cloudevents import CloudEvents, is_binary
+from stream.formats.contract import NATIVE, Fields, Format, Message, explained
+from stream.formats.values import write_json
+from stream.kafka.records import arrival
+
+
+class _Record(Protocol):
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+def decode_records(
+    records: Sequence[_Record],
+    values: Sequence[bytes | None],
+    decoding: Decoding,
+    form: Format | None,
+    *,
+    on_fields: Callable[[Fields], None] | None = None,
+) -> Decoded:
+    """Decode the values of records.
+
+    Parameters
+    ----------
+    records
+        They tell key, headers and arrival.
+    values
+        Their values, or what stands for them.
+    decoding
+        How to take events that are not quite of the schema.
+    form
+        The form of the values, ``None`` for our own.
+    on_fields
+        Called with the fields of each event that was in another form: they still have names of items.
+    """
+    if form is None:
+        return decode_many(values, decoding)
+    passed, rejections = Decoded(), []
+    fields: dict[int, Fields] = {}
+    own: list[bytes | None] = list(values)
+    for index, (record, value) in enumerate(zip(records, values, strict=True)):
+        if value is None or NATIVE in record.headers:
+            continue
+        own[index] = None
+        message = Message(value, record.key, record.headers, arrival(record))
+        try:
+            found = _translated(message, form, passed, index)
+            if found is not None:
+                own[index], fields[index] = write_json(found), found
+        except RejectedEvent as rejected:
+            rejections.append(Rejection(index, rejected.reason, explained(rejected.detail, form)))
+    decoded = decode_many(own, decoding)
+    for fault in decoded.rejections:
+        detail = explained(fault.detail, form) if fault.index in fields else fault.detail
+        rejections.append(Rejection(fault.index, fault.reason, detail))
+    if on_fields is not None:
+        for index in decoded.indices:
+            if index in fields:
+                on_fields(fields[index])
+    decoded.rejections = sorted(rejections, key=lambda rejection: rejection.index)
+    decoded.ignored = sorted(decoded.ignored + passed.ignored)
+    decoded.without_counterpart = passed.without_counterpart
+    return decoded
+
+
+def values_of(records: Sequence[_Record], form: Format | None) -> list[bytes | None]:
+    """Return the values of records, ``None`` for those that ask to erase a customer.
+
+    A CloudEvent without data has no value either: its value here is empty.
+    """
+    values = [record.value for record in records]
+    if form is not None and CloudEvents.title in form.name and None in values:
+        return [
+            b"" if value is None and is_binary(record.headers) else value
+            for record, value in zip(records, values, strict=True)
+        ]
+    return values
+
+
+def _translated(message: Message, form: Format, passed: Decoded, index: int) -> Fields | None:
+    """Return the fields of a message's one event; a message that holds none is put down in ``passed``."""
+    found = form.translate(message)
+    if len(found.events) > 1:
+        types = ", ".join(str(fields.get("type")) for fields in found.events)
+        raise RejectedEvent(
+            Reason.SEVERAL_EVENTS,
+            f"the record holds {len(found.events)} events ({types}), and a worker takes one a record: write a record "
+            f"for each, or send such messages by `intent emit --format {form.name}`",
+        )
+    passed.without_counterpart.update(found.ignored)
+    if not found.events:
+        passed.ignored.append(index)
+        return None
+    return found.events[0]

@@ -1,0 +1,135 @@
+"""Segment's spec for e-commerce (version 2 and the older names), which RudderStack shares.
+
+A message is one ``track`` call as Segment, RudderStack or their Kafka destinations write it. How it is understood:
+
+- The event id is ``messageId``, the customer ``userId``, else ``anonymousId``; the time is ``timestamp``, else
+  ``originalTimestamp``, ``sentAt`` or ``receivedAt``.
+- An item is ``product_id``, else ``sku``. Money is ``total``, else ``revenue``, ``value`` or ``subtotal``: what the
+  customer pays, where the shop says so.
+- Both a refunded and a cancelled order are a refund. A product that was clicked has no counterpart: its view follows.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, Final
+
+from stream.formats.contract import Fields, Message, Translation
+from stream.formats.values import (
+    about,
+    code,
+    customer,
+    first,
+    given,
+    inner,
+    number,
+    read_object,
+    rows,
+    short,
+    text,
+    whole,
+)
+
+_TYPES: Final = {
+    "productssearched": "search",
+    "searchedproducts": "search",
+    "productlistviewed": "view_item_list",
+    "productlistfiltered": "view_item_list",
+    "viewedproductcategory": "view_item_list",
+    "productviewed": "view_item",
+    "viewedproduct": "view_item",
+    "productadded": "add_to_cart",
+    "addedproduct": "add_to_cart",
+    "wishlistproductaddedtocart": "add_to_cart",
+    "productremoved": "remove_from_cart",
+    "removedproduct": "remove_from_cart",
+    "checkoutstarted": "begin_checkout",
+    "startedorder": "begin_checkout",
+    "ordercompleted": "purchase",
+    "completedorder": "purchase",
+    "orderrefunded": "refund",
+    "refundedorder": "refund",
+    "ordercancelled": "refund",
+    "ordercanceled": "refund",
+    "cancelledorder": "refund",
+}
+_ORDERS: Final = frozenset({"begin_checkout", "purchase", "refund"})
+_CHANNELS: Final = {"browser": "web", "web": "web", "mobile": "app", "app": "app", "store": "store"}
+_LIBRARIES: Final = (("analytics.js", "web"), ("javascript", "web"), ("ios", "app"), ("android", "app"),
+                     ("swift", "app"), ("kotlin", "app"), ("flutter", "app"), ("react-native", "app"))  # fmt: skip
+
+
+class Segment:
+    """See the module."""
+
+    name: Final = "segment"
+    origins: Final = {
+        "event_id": "messageId",
+        "customer_id": "userId or anonymousId",
+        "event_time": "timestamp",
+    }
+
+    def translate(self, message: Message) -> Translation:
+        """See `stream.formats.contract.Format.translate`."""
+        call = read_object(message.value, "Segment message")
+        kind, name = call.get("type", "track"), call.get("event")
+        if kind != "track":
+            return Translation(ignored=[short(kind)])
+        found = _type(name) if isinstance(name, str) else None
+        if found is None:
+            return Translation(ignored=[short(name)])
+        return Translation([_event(call, found, message)])
+
+
+@lru_cache(maxsize=1024)
+def _type(name: str) -> str | None:
+    """Return the type of an event by its name, whose spellings differ: ``Product Viewed``, ``product_viewed``."""
+    return _TYPES.get("".join(letter for letter in name.lower() if letter.isalnum()))
+
+
+def _event(call: dict[str, Any], kind: str, message: Message) -> Fields:
+    properties = call.get("properties")
+    properties = properties if isinstance(properties, dict) else {}
+    products = rows(properties.get("products"))
+    lines = [_item(product) for product in products] or [_item(properties)]
+    fields = {
+        "event_id": text(call.get("messageId")),
+        "type": kind,
+        "customer_id": customer(message.key, call.get("userId"), call.get("anonymousId")),
+        "event_time": first(
+            *(call.get(name) for name in ("timestamp", "originalTimestamp", "sentAt", "receivedAt"))
+        ),
+        "category": text(properties.get("category")) if products else None,
+        "currency": code(properties.get("currency")),
+        "order_id": text(properties.get("order_id")),
+        "session_id": text(inner(call, "context", "sessionId")),
+        "channel": _channel(call, properties),
+        "device": text(inner(call, "context", "device", "type")),
+        "country": text(inner(call, "context", "location", "country")),
+    }
+    if kind in _ORDERS:
+        fields["value"] = number(
+            first(*(properties.get(name) for name in ("total", "revenue", "value", "subtotal")))
+        )
+    return given(fields | about(lines, order=bool(products) and kind in _ORDERS))
+
+
+def _item(product: dict[str, Any]) -> Fields:
+    found = {
+        "item_id": text(first(product.get("product_id"), product.get("sku"))),
+        "name": text(product.get("name")),
+        "category": text(product.get("category")),
+        "price": number(product.get("price")),
+        "quantity": whole(product.get("quantity")),
+    }
+    return found if found["item_id"] is not None else {"category": found["category"]}
+
+
+def _channel(call: dict[str, Any], properties: dict[str, Any]) -> str | None:
+    for named in (properties.get("channel"), call.get("channel")):
+        if isinstance(named, str) and named.lower() in _CHANNELS:
+            return _CHANNELS[named.lower()]
+    library = inner(call, "context", "library", "name")
+    if isinstance(library, str):
+        return next((channel for part, channel in _LIBRARIES if part in library.lower()), None)
+    return None

@@ -1,0 +1,186 @@
+"""Shopify's webhooks: orders, refunds, cancelled orders and checkouts.
+
+A message is the body of a webhook; the header ``X-Shopify-Topic`` says its topic where it is sent along, and the body
+shows it where not. How it is understood:
+
+- ``orders/create`` and ``orders/paid`` are a purchase, ``refunds/create`` a refund, ``checkouts/create`` the beginning
+  of a checkout, ``orders/cancelled`` a refund. The other topics (``orders/updated``, ...) tell nothing new about
+  buying, and have no counterpart; test orders neither.
+- The customer is ``customer.id``, else the e-mail address in small letters. An order of nobody (over the counter,
+  without a customer) has no counterpart: nobody can be told apart by it. A refund names no customer: its order, if it
+  is sent along as ``order``, does, else the record's key.
+- An item is ``product_id``, else ``variant_id`` or ``sku``. Money is what the customer pays (``total_price``), in the
+  shop's currency.
+- The event id is made of the order's (refund's, checkout's) id, so that an order counts once whichever topics tell it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from features.events import Reason, RejectedEvent
+from stream.formats.contract import Fields, Headers, Message, Translation
+from stream.formats.values import (
+    code,
+    customer,
+    first,
+    given,
+    inner,
+    number,
+    read_object,
+    rows,
+    short,
+    text,
+    whole,
+)
+
+_TOPIC: Final = "x-shopify-topic"
+_ORDERS: Final = frozenset({"orders/create", "orders/paid"})
+_CHECKOUTS: Final = frozenset({"checkouts/create"})
+# Where an order came from; an app's own number or name says nothing about the channel.
+_SOURCES: Final = {"web": "web", "pos": "store", "iphone": "app", "android": "app"}
+
+
+class Shopify:
+    """See the module."""
+
+    name: Final = "shopify"
+    origins: Final = {
+        "event_id": "id",
+        "customer_id": "customer.id or email",
+        "event_time": "processed_at or created_at",
+    }
+
+    def translate(self, message: Message) -> Translation:
+        """See `stream.formats.contract.Format.translate`."""
+        body = read_object(message.value, "webhook of Shopify")
+        topic = _topic(body, message.headers)
+        if body.get("test") is True:
+            return Translation(ignored=["test order"])
+        if topic in _ORDERS:
+            fields = _order(body, message.key)
+        elif topic == "orders/cancelled":
+            fields = _cancelled(body, message.key)
+        elif topic == "refunds/create":
+            fields = _refund(body, message.key)
+        elif topic in _CHECKOUTS:
+            fields = _checkout(body, message.key)
+        else:
+            return Translation(ignored=[short(topic)])
+        if "customer_id" not in fields:
+            return Translation(ignored=[f"{topic} without a customer"])
+        return Translation([fields])
+
+
+def _topic(body: dict[str, Any], headers: Headers) -> str:
+    """Return the topic of a webhook: as its header says, else as its body shows."""
+    for name, value in headers:
+        if name.lower() == _TOPIC and value is not None:
+            return value.decode(errors="replace")
+    if "refund_line_items" in body:
+        return "refunds/create"
+    if "line_items" not in body:
+        raise RejectedEvent(
+            Reason.INVALID_FIELD,
+            "the value is no webhook about orders, refunds or checkouts: it has no line_items; send the header "
+            "X-Shopify-Topic along for other topics",
+        )
+    if first(body.get("cancelled_at")) is not None:
+        return "orders/cancelled"
+    return "checkouts/create" if "abandoned_checkout_url" in body else "orders/create"
+
+
+def _order(order: dict[str, Any], key: bytes | None) -> Fields:
+    return _event("purchase", "order", order, key) | {
+        "event_time": first(order.get("processed_at"), order.get("created_at")),
+        "order_id": text(order.get("id")),
+    }
+
+
+def _cancelled(order: dict[str, Any], key: bytes | None) -> Fields:
+    return _event("refund", "cancelled", order, key) | {
+        "event_time": first(order.get("cancelled_at"), order.get("updated_at")),
+        "order_id": text(order.get("id")),
+    }
+
+
+def _checkout(checkout: dict[str, Any], key: bytes | None) -> Fields:
+    fields = _event("begin_checkout", "checkout", checkout, key)
+    return fields | {"event_time": checkout.get("created_at")}
+
+
+def _event(kind: str, source: str, body: dict[str, Any], key: bytes | None) -> Fields:
+    """Return the fields that orders and checkouts have alike."""
+    email = first(body.get("email"), body.get("contact_email"), inner(body, "customer", "email"))
+    return given(
+        {
+            "event_id": _id(source, first(body.get("id"), body.get("token"))),
+            "type": kind,
+            "customer_id": customer(
+                key, inner(body, "customer", "id"), email.lower() if isinstance(email, str) else None
+            ),
+            "value": number(first(body.get("total_price"), body.get("current_total_price"))),
+            "currency": code(body.get("currency")),
+            "items": [given(_item(line)) for line in rows(body.get("line_items"))] or None,
+            "channel": _SOURCES.get(str(body.get("source_name"))),
+            "country": text(
+                first(
+                    inner(body, "shipping_address", "country_code"),
+                    inner(body, "billing_address", "country_code"),
+                )
+            ),
+        }
+    )
+
+
+def _refund(refund: dict[str, Any], key: bytes | None) -> Fields:
+    order = refund.get("order")
+    order = order if isinstance(order, dict) else {}
+    known = customer(key, inner(order, "customer", "id"), inner(refund, "customer", "id"), order.get("email"))
+    if known is None and key:
+        known = key.decode(errors="replace")
+    returned = rows(refund.get("refund_line_items"))
+    paid = [
+        number(payment.get("amount"))
+        for payment in rows(refund.get("transactions"))
+        if payment.get("kind") in (None, "refund") and payment.get("status") in (None, "success")
+    ]
+    amounts = paid or [number(line.get("subtotal")) for line in returned]
+    known_amounts = [amount for amount in amounts if isinstance(amount, int | float)]
+    currency = next(
+        (c for c in (code(payment.get("currency")) for payment in rows(refund.get("transactions"))) if c),
+        None,
+    )
+    return given(
+        {
+            "event_id": _id("refund", refund.get("id")),
+            "type": "refund",
+            "customer_id": known,
+            "event_time": first(refund.get("processed_at"), refund.get("created_at")),
+            "value": round(sum(known_amounts), 6) if known_amounts else None,
+            "currency": first(currency, code(order.get("currency"))),
+            "order_id": text(refund.get("order_id")),
+            "items": [
+                given(_item(line["line_item"]) | {"quantity": whole(line.get("quantity"))})
+                for line in returned
+                if isinstance(line.get("line_item"), dict)
+            ]
+            or None,
+        }
+    )
+
+
+def _item(line: Mapping[str, Any]) -> Fields:
+    return {
+        "item_id": text(first(line.get("product_id"), line.get("variant_id"), line.get("sku"))),
+        "name": text(first(line.get("title"), line.get("name"))),
+        "category": text(line.get("product_type")),
+        "price": number(line.get("price")),
+        "quantity": whole(line.get("quantity")),
+    }
+
+
+def _id(source: str, told: Any) -> str | None:
+    named = text(told)
+    return f"{source}.{named}" if isinstance(named, str) else None
