@@ -57,7 +57,7 @@ from offline.datasets.numbers import as_numbers
 from offline.datasets.order_cells import OrderCells
 from offline.datasets.order_lines import merge_orders, without_repetitions
 from offline.datasets.source_files import Block, column_names, find_files, read_blocks
-from offline.datasets.times import as_times, unfit_time, zone
+from offline.datasets.times import as_times, check_time_format, unfit_time, zone
 from offline.datasets.values import (
     Bools,
     as_dictionary,
@@ -120,8 +120,7 @@ def load_columns(  # noqa: PLR0913  (keyword-only options of one command)
     timezone
         IANA name of the zone of times that name none.
     time_format
-        Form of times that are neither ISO 8601 nor an epoch, as of `datetime.strptime`. Dates with day and month
-        in numbers are then read in this form only.
+        Form of all times, as of `datetime.strptime`; found out by default.
     encoding
         Of CSV files.
     strict
@@ -139,10 +138,11 @@ def load_columns(  # noqa: PLR0913  (keyword-only options of one command)
     check_id_sources(files)
     _check_mapping(columns, files[0], encoding)
     codes, local = _type_codes(columns, types or {}), zone(timezone)
+    if time_format is not None:
+        check_time_format(time_format)
     first, second = two_passes(on_progress)
     forms = survey(files, columns, encoding=encoding, time_format=time_format, on_progress=first)
-    formats = [time_format] if time_format else []
-    source = _Source(dict(columns), codes, local, formats, forms, Tally(strict), Tally())
+    source = _Source(dict(columns), codes, local, forms, Tally(strict), Tally())
     kept_words = {columns["type"]: set(types or {})} if "type" in columns else {}
     if forms.country_codes:
         kept_words[columns["country"]] = {NAMIBIA}
@@ -182,7 +182,6 @@ class _Source:
     columns: dict[str, str]
     types: dict[str, int]
     zone: ZoneInfo
-    formats: list[str]
     forms: ColumnForms
     dropped: Tally
     notes: Tally
@@ -223,7 +222,7 @@ def _draft(block: Block, before: int, source: _Source) -> pa.Table:
     sieve = Sieve(rows, source.dropped, block.file.name, block.first_row)
     types = _types(raw.get("type"), rows, sieve, source)
     customer = _text("customer_id", raw["customer_id"], sieve, source)
-    times = as_times(raw["event_time"], source.zone, source.formats, source.forms.dates.form())
+    times = as_times(raw["event_time"], source.zone, form=source.forms.time_form())
     sieve.reject(unfit_time(times), "unreadable time", source.columns["event_time"], raw["event_time"])
 
     draft: dict[str, object] = {

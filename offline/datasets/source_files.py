@@ -75,16 +75,21 @@ def column_names(file: Path, encoding: str = UTF8) -> list[str]:
     return list(csv_layout(file, encoding).columns)
 
 
-def text_columns(file: Path, columns: Sequence[str]) -> list[str]:
-    """Return those of the columns that hold texts: all of a CSV file."""
+def undecided_columns(file: Path, columns: Sequence[str], times: Collection[str]) -> list[str]:
+    """Return those of the columns whose values can be read in several ways: all of a CSV file, and texts.
+
+    Numbers can if they stand for times.
+    """
     if not is_parquet(file):
         return list(columns)
     schema = _parquet_schema(file)
-    return [
-        name
-        for name in columns
-        if name in schema.names and not pa.types.is_primitive(schema.field(name).type)
-    ]
+
+    def is_decided(name: str) -> bool:
+        kind = schema.field(name).type
+        counted = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+        return pa.types.is_primitive(kind) and not (counted and name in times)
+
+    return [name for name in columns if name in schema.names and not is_decided(name)]
 
 
 def check_columns(file: Path, wanted: Sequence[str], there: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from offline.problems.errors import TableError
 from offline.problems.months import LEAST_MONTHS, month_numbers
-from offline.problems.text_columns import mostly_digits, read_dates, read_numbers
+from offline.problems.text_columns import mostly_digits, read_dates, read_digits, read_numbers
 from offline.problems.yes_no import are_yes_and_no, means_yes
 
 TableKind = Literal["numeric", "categorical", "boolean", "date", "identifier", "constant", "text"]
@@ -32,6 +32,7 @@ _ID_NAME: Final = re.compile(
 )
 #: Names of columns that tell customers apart.
 CUSTOMER_NAME: Final = re.compile(r"(customer|user|visitor|client|member|shopper|buyer|kunde)", re.IGNORECASE)
+_DATE_NAME: Final = re.compile(r"(date|datum|timestamp)", re.IGNORECASE)
 _CODE_NAME: Final = re.compile(
     r"(type|region|browser|system|device|code|channel|zip|categor|class|kind|store|countr|segment|gender|plan)",
     re.IGNORECASE,
@@ -99,6 +100,8 @@ def _infer(raw: pd.Series, distinct: int) -> tuple[TableKind, str, pd.Series]:
 
 def _infer_numbers(raw: pd.Series, distinct: int, how: str) -> tuple[TableKind, str, pd.Series]:
     name, known = str(raw.name), raw.dropna()
+    if _DATE_NAME.search(name) and (dates := read_digits(known)) is not None:
+        return "date", dates.how, dates.values.reindex(raw.index)
     whole = bool((known % 1 == 0).all())
     if whole and distinct == len(known) and (_ID_NAME.search(name) or _consecutive(known)):
         return "identifier", "whole numbers, another one in every row", raw
