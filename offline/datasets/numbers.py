@@ -12,6 +12,7 @@ text                     decimal point       decimal comma
 ``1 234`` or ``1'234``   1234                1234
 ``19,90 €``                                  19.9
 ``$19.90``               19.9
+``(12.30)``, ``12.30-``  -12.3
 =======================  ==================  ==================
 
 A column has a decimal comma if more of its values can only be read with a comma (``1,5``, ``1.234,50``) than only
@@ -35,7 +36,14 @@ from offline.datasets.values import Bools, as_text, mask
 Floats = NDArray[np.float64]
 
 _UNITS: Final = r"€|\$|£|¥|%|EUR|USD|GBP|CHF"
-_WITH_UNIT: Final = rf"^(?P<before>{_UNITS})?\s*(?P<number>[+-]?[\d.,' ]*\d)\s*(?P<after>{_UNITS})?$"
+_WITH_UNIT: Final = (
+    rf"^(?P<sign>-)?(?P<before>{_UNITS})?\s*(?P<number>[+-]?[\d.,' ]*\d)\s*(?P<after>{_UNITS})?$"
+)
+# Accountants write (12.30) for what is owed, SAP writes 12.30-, typographers a minus of their own.
+_OWED: Final = rf"^\(\s*((?:{_UNITS})?\s*\d[\d.,' ]*\s*(?:{_UNITS})?)\s*\)$"
+_MINUS_BEHIND: Final = r"^(\d[\d.,' ]*)-$"
+_ODD_SIGN: Final = "^\\(|-$|^\u2212"
+_LONG_MINUS: Final = "^\u2212"
 _SPACES: Final = "[\u00a0\u202f]"
 _PLAIN: Final = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
 # With commas: 1.234,56 or 0,5 or 1.234 (which then are thousands); with points: 1,234.56 and 1 234.56.
@@ -179,7 +187,12 @@ def is_text(values: pa.Array) -> bool:
 
 
 def _cleaned(values: pa.Array) -> pa.Array:
-    return pc.utf8_trim_whitespace(pc.replace_substring_regex(as_text(values), _SPACES, " "))
+    texts = pc.utf8_trim_whitespace(pc.replace_substring_regex(as_text(values), _SPACES, " "))
+    if not pc.any(pc.match_substring_regex(texts, _ODD_SIGN)).as_py():
+        return texts
+    for pattern in (_OWED, _MINUS_BEHIND):
+        texts = pc.replace_substring_regex(texts, pattern, r"-\1")
+    return pc.replace_substring_regex(texts, _LONG_MINUS, "-")
 
 
 def _signs(texts: pa.Array, weights: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -195,7 +208,8 @@ def _signs(texts: pa.Array, weights: NDArray[np.int64]) -> NDArray[np.int64]:
 def _split(texts: pa.Array) -> tuple[pa.Array, NDArray[np.object_]]:
     """Return texts without their unit, and the unit of each; a text with two units has both, with a space between."""
     parts = pc.extract_regex(texts, _WITH_UNIT)
-    before, number, after = (pc.fill_null(pc.struct_field(parts, at), "") for at in range(3))
+    sign, before, number, after = (pc.fill_null(pc.struct_field(parts, at), "") for at in range(4))
+    number = pc.binary_join_element_wise(sign, number, pa.scalar("", number.type))
     units = pc.utf8_trim_whitespace(pc.binary_join_element_wise(before, after, pa.scalar(" ", before.type)))
     bare = pc.or_(pc.equal(units, ""), pc.match_substring(units, " "))
     return pc.if_else(bare, texts, number), np.asarray(units.to_numpy(zero_copy_only=False), dtype=object)

@@ -14,6 +14,7 @@ import pandas as pd
 
 from offline.problems.errors import TableError
 from offline.problems.months import LEAST_MONTHS, month_numbers
+from offline.problems.odd_values import without_odd_values
 from offline.problems.text_columns import mostly_digits, read_dates, read_digits, read_numbers
 from offline.problems.yes_no import are_yes_and_no, means_yes
 
@@ -40,7 +41,10 @@ _CODE_NAME: Final = re.compile(
 
 
 class ColumnReading(NamedTuple):
-    """A column as it was understood: its kind, why, its values in pandas' type for the kind, and counts."""
+    """A column as it was understood: its kind, why, its values in pandas' type for the kind, and counts.
+
+    ``note`` names values that were taken as missing.
+    """
 
     name: str
     kind: TableKind
@@ -48,6 +52,7 @@ class ColumnReading(NamedTuple):
     values: pd.Series
     missing: int
     distinct: int
+    note: str | None = None
 
 
 def read_column(raw: pd.Series, choice: str | None = None) -> ColumnReading:
@@ -65,6 +70,9 @@ def read_column(raw: pd.Series, choice: str | None = None) -> ColumnReading:
     TableError
         A value is not of the chosen or of the clearly meant kind; names its row.
     """
+    note = None
+    if choice in (None, "numeric"):
+        raw, note = without_odd_values(raw)
     missing, distinct = int(raw.isna().sum()), int(raw.nunique())
     if choice is None:
         kind, why, values = _infer(raw, distinct)
@@ -72,7 +80,7 @@ def read_column(raw: pd.Series, choice: str | None = None) -> ColumnReading:
         if choice not in CHOICES:
             raise TableError(f"column {raw.name!r}: unknown kind {choice!r}: use one of {', '.join(CHOICES)}")
         kind, why, values = cast(TableKind, choice), "as told", _read_as(raw, choice)
-    return ColumnReading(str(raw.name), kind, why, values, missing, distinct)
+    return ColumnReading(str(raw.name), kind, why, values, missing, distinct, note)
 
 
 def _infer(raw: pd.Series, distinct: int) -> tuple[TableKind, str, pd.Series]:
