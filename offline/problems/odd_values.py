@@ -13,23 +13,12 @@ from offline.problems.text_columns import read_numbers
 
 #: In lower case: what spreadsheets, Google Analytics and programs write in place of a number.
 ODD_WORDS: Final = frozenset(
-    {
-        "#div/0!",
-        "#value!",
-        "#ref!",
-        "#name?",
-        "#num!",
-        "#null!",
-        "#####",
-        "#error!",
-        "(not set)",
-        "(none)",
-        "(not provided)",
-    }
+    {"#div/0!", "#value!", "#ref!", "#name?", "#num!", "#null!", "#####", "#error!"}
+    | {"(not set)", "(none)", "(not provided)"}
     | {"inf", "+inf", "-inf", "infinity", "+infinity", "-infinity"}
 )
 #: Models compute with 32 bits, and with squares.
-HUGE: Final = 1e18
+HUGE: Final = 1e30
 #: A word that is not known is taken as missing only where nearly all others are numbers, and many different ones.
 _CLEAR_SHARE: Final = 0.95
 _MANY: Final = 40
@@ -58,10 +47,8 @@ def without_odd_values(raw: pd.Series) -> Reduced:
     if pd.api.types.is_bool_dtype(raw.dtype) or pd.api.types.is_datetime64_any_dtype(raw.dtype):
         return Reduced(raw, None)
     known = raw.dropna()
-    if pd.api.types.is_numeric_dtype(raw.dtype):
-        odd = _beyond(known.astype("float64"))
-    else:
-        odd = _odd_texts(known)
+    typed = pd.api.types.is_numeric_dtype(raw.dtype)
+    odd = _beyond(known.astype("float64")) if typed else _odd_texts(known)
     if not odd.any():
         return Reduced(raw, None)
     rows = odd.index[odd]
