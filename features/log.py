@@ -84,8 +84,10 @@ def conform(table: pa.Table) -> pa.Table:
         if field.name in table.column_names:
             try:
                 arrays.append(cast_to_log(table[field.name], field))
-            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-                raise LogError(f"column {field.name!r} cannot be read as {field.type}: {error}") from None
+            except pa.ArrowException as error:
+                raise LogError(
+                    f"column {field.name!r} cannot be read as {field.type}: {_first_line(error)}"
+                ) from None
         elif field.name == "arrived_at" and "event_time" in table.column_names:
             arrays.append(arrays[LOG_SCHEMA.get_field_index("event_time")])
         elif field.name in _REQUIRED:
@@ -190,8 +192,12 @@ def _open(path: str | Path) -> pq.ParquetFile:
         raise LogError(f"there is no log at {path}: make one with `intent simulate` or `intent convert`")
     try:
         return pq.ParquetFile(path)
-    except pa.ArrowInvalid as error:
-        raise LogError(f"{path} is not a Parquet file: {error}") from None
+    except (pa.ArrowException, OSError) as error:
+        raise LogError(f"{path} is not a Parquet file: {_first_line(error)}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def read_log(path: str | Path, on_note: Callable[[str], object] = lambda text: None) -> pa.Table:
@@ -210,7 +216,10 @@ def read_log(path: str | Path, on_note: Callable[[str], object] = lambda text: N
         There is no log, it is not Parquet, or a row breaks the event contract.
     """
     with _open(path) as file:
-        read = file.read()
+        try:
+            read = file.read()
+        except (pa.ArrowException, OSError) as error:
+            raise LogError(f"{path}: cannot be read: {_first_line(error)}") from None
     try:
         table = conform(read)
         validate(table)
@@ -236,7 +245,14 @@ def iterate_log(path: str | Path, rows: int = _ROW_GROUP) -> Iterator[pa.Table]:
     """Read a log piece by piece, ``rows`` at a time, checking each piece."""
     first = True
     with _open(path) as file:
-        for batch in file.iter_batches(batch_size=rows):
+        batches = file.iter_batches(batch_size=rows)
+        while True:
+            try:
+                batch = next(batches, None)
+            except (pa.ArrowException, OSError) as error:
+                raise LogError(f"{path}: cannot be read: {_first_line(error)}") from None
+            if batch is None:
+                return
             table = conform(pa.Table.from_batches([batch]))
             validate(table)
             if first:

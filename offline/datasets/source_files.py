@@ -18,6 +18,7 @@ from offline.datasets.conversion import DatasetError, Tally
 from offline.datasets.csv_bytes import UTF8, clear_errors
 from offline.datasets.csv_files import CSV_SUFFIXES, BrokenLine, csv_blocks, csv_layout
 from offline.datasets.missing import without_missing
+from offline.datasets.parquet_columns import readable
 from offline.progress import OnProgress
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
@@ -178,7 +179,8 @@ def is_parquet(file: Path) -> bool:
 
 def _parquet_schema(file: Path) -> pa.Schema:
     with clear_errors(file):
-        return pq.read_schema(file)
+        schema = pq.read_schema(file)
+    return schema
 
 
 def _parquet_blocks(file: Path, wanted: list[str]) -> Iterator[tuple[pa.RecordBatch, float]]:
@@ -186,7 +188,8 @@ def _parquet_blocks(file: Path, wanted: list[str]) -> Iterator[tuple[pa.RecordBa
     rows, done = max(source.metadata.num_rows, 1), 0
     for batch in source.iter_batches(batch_size=_BLOCK_ROWS, columns=wanted):
         done += batch.num_rows
-        yield batch.select(wanted), done / rows
+        columns = [readable(batch.column(name), name, file.name) for name in wanted]
+        yield pa.RecordBatch.from_arrays(columns, names=wanted), done / rows
 
 
 def _text_blocks(  # noqa: PLR0917
