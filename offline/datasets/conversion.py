@@ -168,7 +168,8 @@ class Sieve:
     def drop(self, bad: NDArray[np.bool_], reason: str) -> None:
         """Drop what is marked and still kept, as a matter of course."""
         hit = bad & self.keep
-        self._tally.add(reason, int(hit.sum()))
+        example = f"{self._file}, row {self._first_row + int(np.argmax(hit))}" if hit.any() else None
+        self._tally.add(reason, int(hit.sum()), example)
         self.keep &= ~bad
 
     def reject(self, bad: NDArray[np.bool_], reason: str, column: str, values: pa.Array) -> None:

@@ -83,6 +83,4 @@ def are_country_codes(text: pa.Array) -> bool:
     known = pc.drop_null(pc.utf8_trim_whitespace(without_missing(pc.unique(text))))
     if not len(known):
         return False
-    return (
-        float(pc.mean(pc.match_substring_regex(known, _COUNTRY_CODE).cast(pa.int8())).as_py()) >= _MOST
-    )
+    return float(pc.mean(pc.match_substring_regex(known, _COUNTRY_CODE).cast(pa.int8())).as_py()) >= _MOST
