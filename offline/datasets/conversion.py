@@ -137,6 +137,13 @@ class Tally:
         return tuple(Count(reason, rows, self._examples[reason]) for reason, rows in self._rows.items())
 
 
+def _of(scalar: pa.Scalar) -> object:
+    try:
+        return scalar.as_py()
+    except (OverflowError, ValueError):  # a time that no calendar of Python has
+        return f"{getattr(scalar, 'value', scalar)} ({scalar.type})"
+
+
 def _shown(value: object) -> str:
     if value is None:
         return "empty"
@@ -193,5 +200,5 @@ class Sieve:
         if not marked.any():
             return 0, None
         at = int(np.argmax(marked))
-        value = _shown(values[at].as_py())
+        value = _shown(_of(values[at]))
         return int(marked.sum()), f"{self._file}, row {self._first_row + at}, column {column!r}: {value}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,6 +31,8 @@ from offline.datasets.values import as_text
 from offline.problems.errors import TableError
 
 _SHOWN: Final = 60
+# Zones move a time by up to a day, so the first and the last year of the calendar stay free.
+_CALENDAR: Final = ("0002-01-01", "9998-12-31")
 _OF_LOGS: Final = frozenset({"event_id", "type", "customer_id", "event_time"})
 
 
@@ -109,9 +112,28 @@ def _parquet(path: Path) -> TableFile:
     ]
     try:
         frame = pa.table(columns).to_pandas(ignore_metadata=True)
+        notes += _without_odd_times(frame)
     except (pa.ArrowException, ValueError, OverflowError) as error:
         raise TableError(f"cannot read {path.name}: {str(error).splitlines()[0]}") from None
     return TableFile(frame, tuple(notes))
+
+
+def _without_odd_times(frame: pd.DataFrame) -> list[str]:
+    """Take times that no calendar has as missing, and name them."""
+    notes = []
+    for name in frame.columns[
+        [isinstance(kind, pd.DatetimeTZDtype) or kind.kind == "M" for kind in frame.dtypes]
+    ]:
+        bounds = [pd.Timestamp(text, tz=getattr(frame[name].dtype, "tz", None)) for text in _CALENDAR]
+        odd = (frame[name] < bounds[0]) | (frame[name] > bounds[1])
+        if odd.any():
+            count, row = int(odd.sum()), int(np.flatnonzero(odd)[0]) + 1
+            times = "1 time lies" if count == 1 else f"{count:,} times lie"
+            notes.append(
+                f"Column {name!r}: {times} beyond the years 2 to 9998, taken as missing (row {row})."
+            )
+            frame[name] = frame[name].mask(odd)
+    return notes
 
 
 def _csv(path: Path) -> TableFile:
