@@ -90,7 +90,11 @@ ANY: Final = "*"
 _REQUIRED = ("customer_id", "event_time")
 _CURRENCY = r"^[A-Z]{3}$"
 # What spreadsheets and floats make of long numbers: 4,00638E+12.
-_ROUNDED = r"^\d(?:[.,]\d+)?[eE]\+\d+$"
+_ROUNDED = r"^\d(?:[.,]\d+[eE]\+?|[eE]\+)\d+$"
+# The same without a sign and without digits behind the point; so may look what counts in sixteens.
+_MAYBE_ROUNDED = r"^\d[eE]\d+$"
+# A number that no float can hold.
+_BEYOND = r"^[+-]?\d+(?:\.\d*)?(?:[eE]\+?\d+)?$"
 _CONTROL = "identifier with a control character"
 _UNKNOWN_TYPES = 20  # reasons that name an unknown type; the rest is counted together
 
@@ -294,6 +298,10 @@ def _identifier(text: pa.Array, column: str, raw: pa.Array, sieve: Sieve, source
     sieve.reject(
         mask(pc.match_substring_regex(text, _ROUNDED)), "identifier that a tool has rounded", column, raw
     )
+    unsure = mask(pc.match_substring_regex(text, _MAYBE_ROUNDED)) & sieve.keep
+    source.notes.add(
+        "identifier that may be a rounded number: kept as it is", *sieve.first(unsure, column, raw)
+    )
     whole = without_point_zero(text)
     changed = ~mask(pc.equal(whole, text)) & mask(pc.is_valid(text)) & sieve.keep
     source.notes.add(
@@ -311,6 +319,8 @@ def _numbers(
             continue
         numbers, bad = as_numbers(raw[name], source.forms.numbers[name].form())
         column = source.columns[name]
+        beyond = bad & mask(pc.match_substring_regex(as_text(raw[name]), _BEYOND)) if bad.any() else bad
+        sieve.reject(beyond, f"{name} above {limit:,.0f}", column, raw[name])
         sieve.reject(bad, f"{name} is no number", column, raw[name])
         turned = refund & (numbers < 0)
         source.notes.add(
@@ -326,8 +336,8 @@ def _numbers(
             )
             below &= ~of_order
         sieve.reject(below, f"{name} below 0", column, raw[name])
-        sieve.reject(numbers > limit, f"{name} above {limit:,.0f}", column, raw[name])
-        columns[name] = numbers
+        sieve.reject(np.abs(numbers) > limit, f"{name} above {limit:,.0f}", column, raw[name])
+        columns[name] = np.clip(numbers, -limit, limit)
     if "quantity" in columns:
         column = source.columns["quantity"]
         parts = ~np.isnan(columns["quantity"]) & (columns["quantity"] % 1 != 0) & sieve.keep

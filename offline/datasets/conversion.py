@@ -146,7 +146,7 @@ def _of(scalar: pa.Scalar) -> object:
 
 def _shown(value: object) -> str:
     if value is None:
-        return "empty"
+        return "missing"
     text = str(value)
     return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")
 

@@ -56,6 +56,7 @@ _SURE_COMMA: Final = (
 _SURE_POINT: Final = (
     r"^[+-]?(?:\d{1,3}(?:[, ']\d{3})+\.\d+|\d{1,3}(?:,\d{3}){2,}|\d+\.(?:\d{1,2}|\d{4,})|0\.\d+|\d{4,}\.\d+)$"
 )
+_EITHER: Final = r"^[+-]?[1-9]\d{0,2}\.\d{3}$"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +71,22 @@ class NumberForm:
         Whether commas stand between thousands.
     unit
         What stands before or after the numbers, e.g. a currency sign; empty if nothing does.
+    sure
+        False if a point stands before three digits in every value that has one, so that it could stand between
+        thousands as well (``1.500``).
     """
 
     comma: bool = False
     grouped: bool = False
     unit: str = ""
+    sure: bool = True
 
     def __str__(self) -> str:
         if self.comma:
             how = "numbers with a decimal comma"
         else:
             how = "numbers, commas between thousands" if self.grouped else "numbers"
+        how = how if self.sure else f"{how}, 1.500 as one and a half (no value tells which)"
         return f"{how}, in {self.unit}" if self.unit else how
 
 
@@ -95,7 +101,7 @@ class NumberSigns:
     ----------
     by_unit
         For each unit (empty: none): how many values can only have a decimal comma, how many only a decimal point,
-        and how many have commas between thousands.
+        how many have commas between thousands, and in how many a point may be either.
     texts
         How many values that are not plain numbers there are for each unit.
     """
@@ -113,11 +119,12 @@ class NumberSigns:
         """Return the form of the column."""
         units = [unit for unit in self.by_unit if unit]
         unit = units[0] if len(units) == 1 and " " not in units[0] else ""
-        comma, point, grouped = sum(
-            (self.by_unit[name] for name in {"", unit} if name in self.by_unit), np.zeros(3, np.int64)
+        comma, point, grouped, either = sum(
+            (self.by_unit[name] for name in {"", unit} if name in self.by_unit), np.zeros(4, np.int64)
         )
         by_comma = bool(comma > point)
-        return NumberForm(by_comma, bool(grouped) and not by_comma, unit)
+        sure = by_comma or bool(point) or bool(grouped) or not either
+        return NumberForm(by_comma, bool(grouped) and not by_comma, unit, sure)
 
 
 def number_signs(values: pa.Array) -> NumberSigns:
@@ -201,6 +208,7 @@ def _signs(texts: pa.Array, weights: NDArray[np.int64]) -> NDArray[np.int64]:
         mask(pc.match_substring_regex(texts, _SURE_COMMA)),
         mask(pc.match_substring_regex(texts, _SURE_POINT)),
         grouped,
+        mask(pc.match_substring_regex(texts, _EITHER)),
     )
     return np.array([int(weights[mark].sum()) for mark in marks], dtype=np.int64)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from offline.datasets.conversion import DatasetError, Tally
@@ -192,6 +193,20 @@ def _parquet_blocks(file: Path, wanted: list[str]) -> Iterator[tuple[pa.RecordBa
         yield pa.RecordBatch.from_arrays(columns, names=wanted), done / rows
 
 
+def _note_words(written: pa.Array, known: pa.Array, name: str, file: Path, notes: Tally) -> None:
+    """Count the words, other than nothing, that were taken as missing."""
+    if known.null_count == written.null_count:
+        return
+    words = pc.utf8_trim_whitespace(written.filter(pc.and_(pc.is_null(known), pc.is_valid(written))))
+    words = words.filter(pc.not_equal(words, ""))
+    if len(words):
+        notes.add(
+            f"word in column {name!r} that stands for a missing value",
+            len(words),
+            f"{file.name}: {words[0].as_py()!r}",
+        )
+
+
 def _text_blocks(  # noqa: PLR0917
     file: Path,
     wanted: list[str],
@@ -214,5 +229,9 @@ def _text_blocks(  # noqa: PLR0917
         notes.add(STRAY_QUOTE, lines, f"{file.name}: {example[:60]!r}")
 
     for batch, share in csv_blocks(file, csv_layout(file, encoding), wanted, count, note):
-        columns = [without_missing(batch.column(name), kept_words.get(name, ())) for name in wanted]
+        columns = []
+        for name in wanted:
+            written = batch.column(name)
+            columns.append(without_missing(written, kept_words.get(name, ())))
+            _note_words(written, columns[-1], name, file, notes)
         yield pa.RecordBatch.from_arrays(columns, names=wanted), share

@@ -122,7 +122,11 @@ def faults_of(good: Path, seed: int, folder: Path, bundle: Path, *, slow: bool =
     way = damage(good, damaged, seed) if seed >= 0 else shutil.copy(good, damaged) and "none"
     found = []
     for command in QUICK[good.name] + (SLOW.get(good.name, []) if slow else []):
-        what = _replayed(damaged) if command == "replay" else _fault(command, damaged, place / "out", bundle, way)
+        what = (
+            _replayed(damaged)
+            if command == "replay"
+            else _fault(command, damaged, place / "out", bundle, way)
+        )
         if what is not None:
             found.append(Fault(good.name, seed, way, command, what))
         shutil.rmtree(place / "out", ignore_errors=True)

@@ -48,6 +48,8 @@ _ORIGINS, _QUICK_ORIGINS, _LEAST_ORIGINS = 12, 8, 6
 _SURE: Final = 0.975
 _LEAST_COMPARED: Final = 3  # fewer origins say too little of a method
 _REPLICATES: Final = 1_000
+# A series with fewer steps above 0 is intermittent.
+_INTERMITTENT: Final = 0.3
 
 Past = NDArray[np.float64]  # shape (origins, steps)
 
@@ -132,11 +134,14 @@ def forecast_series(
     past[CHOSEN] = np.stack([past[method][at] for at, method in enumerate(chosen[:-1])])
     first, now = origins // 3, chosen[-1]
     rows = _intervals(ahead[now], past[now], actual)
+    total = _total(ahead[now], past[now], actual)
+    if np.mean(values > 0) < _INTERMITTENT:
+        rows, total = _widened(rows, total, values, steps)
     rows.insert(0, "date", series.coming(steps))
     return Forecast(
         NAMES[now],
         rows,
-        _total(ahead[now], past[now], actual),
+        total,
         pd.DataFrame([_score(method, past, actual, first) for method in past]),
         _relative_interval(past, actual, first, seed),
         _backtest(series, past, actual),
@@ -240,6 +245,22 @@ def _intervals(made: NDArray[np.float64], past: Past, actual: Past) -> pd.DataFr
         result[f"low_{level}"] = np.maximum(made - errors[rank], 0.0)
         result[f"high_{level}"] = made + errors[rank]
     return result
+
+
+def _widened(
+    rows: pd.DataFrame, total: tuple[float, float, float], values: NDArray[np.float64], steps: int
+) -> tuple[pd.DataFrame, tuple[float, float, float]]:
+    """Widen the intervals of a series that is mostly 0 by the quantiles of its past values and sums.
+
+    There a method is best by absolute errors if it says 0 for ever, and its errors say nothing of the next order.
+    """
+    sums = np.lib.stride_tricks.sliding_window_view(values, steps).sum(axis=1)
+    for level in LEVELS:
+        low, high = np.quantile(values, [0.5 - level / 200, 0.5 + level / 200], method="higher")
+        rows[f"low_{level}"] = np.minimum(rows[f"low_{level}"], low)
+        rows[f"high_{level}"] = np.maximum(rows[f"high_{level}"], high)
+    low, high = np.quantile(sums, [0.1, 0.9])
+    return rows, (total[0], min(total[1], float(low)), max(total[2], float(high)))
 
 
 def _relative_interval(past: dict[str, Past], actual: Past, first: int, seed: int) -> tuple[float, float]:

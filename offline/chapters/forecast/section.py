@@ -21,6 +21,8 @@ from offline.report.theme import BLUE, GREY, ORANGE, faint
 _DAYS, _WEEKS = 28, 4
 _SHOWN_SEASONS: Final = 14
 _EIGHT: Final = 8
+# What binary fractions leave of an error of 0.
+_NO_ERROR: Final = 1e-9
 #: Where all steps of the forecast go in the report's folder.
 FORECAST_FILE: Final = "forecast.csv"
 _WORDS: Final = {
@@ -58,6 +60,12 @@ def forecast(workspace: Workspace) -> Section:
         for at, (series, ahead) in enumerate(made):
             found: dict[str, Forecast] = {}
             for nth, measure in enumerate(MEASURES):
+                if not series.frame[measure].any():
+                    if series is every:
+                        summary.append(
+                            f"Every order is worth nothing, so there is no {MEASURES[measure]} to forecast."
+                        )
+                    continue
                 try:
                     found[measure] = forecast_series(
                         series, measure, ahead, quick=workspace.options.quick, seed=workspace.options.seed
@@ -95,19 +103,33 @@ def _sentence(series: Series, measure: str, steps: int, result: Forecast) -> str
     inside = result.scores.set_index("method").loc[NAMES[CHOSEN], "covered 80"]
     naive = _baseline(series)
     least, most = result.relative_interval
-    verdict = (
+    verdict = _without_error(result, naive) or (
         f"its errors were {1 - result.relative:.0%} smaller than those of the {naive}"
         if most < 1
         else f"there is no proof that it beats the {naive}"
         if least < 1
         else f"it was worse than the {naive}: take that one"
     )
+    compared = (
+        ""
+        if _without_error(result, naive)
+        else f" (error as a share of that one's: {result.relative:.2f}, {least:.2f} to {most:.2f})"
+    )
     return (
         f"{what.capitalize()} over the next {steps} {_words(series)}, to {until:%d %b %Y}: {total:,.0f}{unit} "
-        f"(80 % interval {low:,.0f} to {high:,.0f}). Tried at {result.judged} earlier times, {verdict} (error as a "
-        f"share of that one's: {result.relative:.2f}, {least:.2f} to {most:.2f}); its 80 % intervals held "
-        f"{inside:.0%} of the {series.step}s."
+        f"(80 % interval {low:,.0f} to {high:,.0f}). Tried at {result.judged} earlier times, {verdict}{compared}; "
+        f"its 80 % intervals held {inside:.0%} of the {series.step}s."
     )
+
+
+def _without_error(result: Forecast, naive: str) -> str | None:
+    """Say that there was nothing to beat, where that is so."""
+    errors = result.scores.set_index("method")["mae"]
+    if float(errors.loc[NAMES[BASELINE]]) > _NO_ERROR:
+        return None
+    if float(errors.loc[NAMES[CHOSEN]]) <= _NO_ERROR:
+        return f"it and the {naive} were both without error"
+    return f"the {naive} was without error, so take that one"
 
 
 def _end(series: Series, date: pd.Timestamp) -> pd.Timestamp:

@@ -66,8 +66,10 @@ def daily(view: LogView) -> Series:
     Raises
     ------
     TrainingError
-        The log has fewer than four weeks.
+        The log has no orders, or fewer than four weeks.
     """
+    if not len(view.orders):
+        raise TrainingError("the log has no orders, so there is nothing to forecast")
     first, last = _whole_days(view)
     sums = _sums(view, first, last)
     if len(sums) < _LEAST_DAYS:

@@ -12,7 +12,7 @@ from features.log import write_log
 from offline.chapters.forecast.backtest import BASELINE, CHOSEN, COMBINED, choose_method, forecast_series
 from offline.chapters.forecast.section import forecast
 from offline.chapters.forecast.series import Series, daily, weekly
-from offline.chapters.workspace import Workspace
+from offline.chapters.workspace import LabOptions, Workspace
 from offline.examples.examples import Context
 from offline.exceptions import TrainingError
 from offline.views.log_view import LogView
@@ -152,3 +152,40 @@ def test_the_section_has_days_and_weeks_with_intervals(tmp_path: Path) -> None:
     weeks = written[written["step"] == "week"]["date"]
     assert set(weeks.dt.day_of_week) == {0}
     assert CHOSEN in forecast_series(daily(shop(120)), "orders", 7, quick=True).backtest
+
+
+def one_a_day(
+    days: int, every: int = 1, value: float = 10.0, kind: str = "purchase"
+) -> list[dict[str, object]]:
+    return [
+        event(at, kind, f"c{at % 7}", START_MS + day * DAY_MS, value=value, currency="EUR")
+        for at, day in enumerate(range(0, days, every))
+    ]
+
+
+def test_where_both_are_without_error_nothing_was_beaten(tmp_path: Path) -> None:
+    write_log(tmp_path / "log.parquet", log_of(one_a_day(100)))
+    summary = forecast(Workspace(tmp_path / "log.parquet", tmp_path, LabOptions(quick=True))).summary
+    assert "both without error" in summary[0]
+    assert not any("smaller than" in sentence for sentence in summary)
+
+
+def test_without_orders_there_is_nothing_to_forecast() -> None:
+    view = LogView.of(log_of(one_a_day(100, kind="refund")), CONTEXT)
+    with pytest.raises(TrainingError, match="no orders, so there is nothing to forecast"):
+        daily(view)
+
+
+def test_free_orders_are_forecast_without_revenue(tmp_path: Path) -> None:
+    write_log(tmp_path / "log.parquet", log_of(one_a_day(100, value=0.0)))
+    section = forecast(Workspace(tmp_path / "log.parquet", tmp_path, LabOptions(quick=True)))
+    assert "Every order is worth nothing, so there is no revenue to forecast." in section.summary
+    assert list(section.figures["day"]) == ["orders"]
+
+
+def test_the_interval_of_rare_orders_holds_the_next_one() -> None:
+    values = np.zeros(120)
+    values[::8] = 1.0
+    found = forecast_series(series(values), "orders", 10, quick=True)
+    assert found.ahead["high_80"].min() >= 1
+    assert found.total[1] <= 1 <= found.total[2]

@@ -53,7 +53,7 @@ def test_a_file_becomes_a_log_and_the_account_is_json(app: typer.Typer, shop: Pa
     account = json.loads(result.stdout)
     assert account["by_type"] == {"add_to_cart": 1, "purchase": 1}
     assert account["dropped"] == [
-        {"reason": "type 'scroll' is not in the mapping", "rows": 1, "example": None}
+        {"reason": "type 'scroll' is not in the mapping", "rows": 1, "example": "shop.csv, row 3"}
     ]
     assert read_log(log)["value"].to_pylist() == [None, 7.0]
 
