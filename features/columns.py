@@ -116,7 +116,7 @@ def _times(times: list[int | dt.datetime]) -> NDArray[np.int64]:
 def _foreign(currencies: list[str | None], own: str) -> NDArray[np.bool_]:
     if set(currencies) <= {None, own}:
         return np.zeros(len(currencies), np.bool_)
-    return np.array([currency not in (None, own) for currency in currencies], np.bool_)
+    return np.array([currency is not None and currency.upper() != own for currency in currencies], np.bool_)
 
 
 def from_table(table: pa.Table, currency: str) -> EventColumns:
@@ -134,7 +134,7 @@ def from_table(table: pa.Table, currency: str) -> EventColumns:
     item_hash = (
         _hashes(item.dictionary.to_pylist())[item.indices.to_numpy()] if rows else np.zeros(0, np.uint64)
     )
-    other = pc.fill_null(pc.not_equal(table["currency"], currency), False)
+    other = pc.fill_null(pc.not_equal(pc.utf8_upper(table["currency"]), currency), False)
     return _columns(
         customers=table["customer_id"].to_pylist(),
         event_ids=table["event_id"].to_pylist(),

@@ -29,6 +29,8 @@ __all__ = [
 
 _KEYWORDS: Final = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
+_MONTHS: Final = re.compile(r"P[^T]*[YM]")
+_LONGEST: Final = timedelta(days=36_500)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
 _SECOND_MS: Final = 1000
@@ -43,7 +45,7 @@ def parse_duration(value: object) -> timedelta:
     Raises
     ------
     InvalidDuration
-        It has neither form, or is not positive.
+        It has neither form, is not positive, or is beyond a hundred years.
 
     Examples
     --------
@@ -56,6 +58,10 @@ def parse_duration(value: object) -> timedelta:
     if isinstance(value, timedelta):
         return value
     text = str(value).strip()
+    if _MONTHS.match(text):
+        raise InvalidDuration(
+            f"invalid duration {text!r}: months and years differ in length, so count days: 30d, 365d"
+        )
     try:
         if match := _DURATION.fullmatch(text):
             found = timedelta(**{_KEYWORDS[match[2]]: float(match[1])})
@@ -67,6 +73,10 @@ def parse_duration(value: object) -> timedelta:
         raise InvalidDuration(f"invalid duration {text!r}: use 45s, 30m, 12h, 30d or PT30M") from None
     if found < _MILLISECOND:
         raise InvalidDuration(f"invalid duration {text!r}: use one of at least 1ms")
+    if found > _LONGEST:
+        raise InvalidDuration(
+            f"invalid duration {text!r}: use one of at most {_LONGEST.days}d (a hundred years)"
+        )
     return found
 
 

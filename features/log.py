@@ -6,10 +6,11 @@ order of arrival. Offline jobs and `intent replay` read it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -82,11 +83,13 @@ def conform(table: pa.Table) -> pa.Table:
     for field in LOG_SCHEMA:
         if field.name in table.column_names:
             try:
-                arrays.append(table[field.name].cast(field.type))
-            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-                raise LogError(f"column {field.name!r} cannot be read as {field.type}: {error}") from None
+                arrays.append(cast_to_log(table[field.name], field))
+            except pa.ArrowException as error:
+                raise LogError(
+                    f"column {field.name!r} cannot be read as {field.type}: {_first_line(error)}"
+                ) from None
         elif field.name == "arrived_at" and "event_time" in table.column_names:
-            arrays.append(table["event_time"].cast(_TIME))
+            arrays.append(arrays[LOG_SCHEMA.get_field_index("event_time")])
         elif field.name in _REQUIRED:
             raise LogError(
                 f"the log has no column {field.name!r}; its columns are {', '.join(table.column_names)}"
@@ -94,6 +97,15 @@ def conform(table: pa.Table) -> pa.Table:
         else:
             arrays.append(pa.nulls(len(table), field.type))
     return pa.table(arrays, schema=LOG_SCHEMA.with_metadata(table.schema.metadata))
+
+
+def cast_to_log(column: pa.Array | pa.ChunkedArray, field: pa.Field) -> pa.Array | pa.ChunkedArray:
+    """Return a column of a file as the log has it."""
+    if pa.types.is_timestamp(column.type) and field.type == _TIME:
+        # Cut, don't round: an event is never later than it was.
+        return pc.floor_temporal(column, unit="millisecond").cast(_TIME, safe=False)
+    cast = column.cast(field.type)
+    return pc.utf8_upper(cast) if field.name == "currency" else cast
 
 
 def validate(table: pa.Table) -> None:
@@ -180,12 +192,23 @@ def _open(path: str | Path) -> pq.ParquetFile:
         raise LogError(f"there is no log at {path}: make one with `intent simulate` or `intent convert`")
     try:
         return pq.ParquetFile(path)
-    except pa.ArrowInvalid as error:
-        raise LogError(f"{path} is not a Parquet file: {error}") from None
+    except (pa.ArrowException, OSError) as error:
+        raise LogError(f"{path} is not a Parquet file: {_first_line(error)}") from None
 
 
-def read_log(path: str | Path) -> pa.Table:
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def read_log(path: str | Path, on_note: Callable[[str], object] = lambda text: None) -> pa.Table:
     """Read a whole log and check it.
+
+    Rows of a log that does not know when they arrived are put in order of their event times.
+
+    Parameters
+    ----------
+    on_note
+        Called with a sentence that people should know: that rows were not in order.
 
     Raises
     ------
@@ -193,20 +216,43 @@ def read_log(path: str | Path) -> pa.Table:
         There is no log, it is not Parquet, or a row breaks the event contract.
     """
     with _open(path) as file:
-        table = conform(file.read())
+        try:
+            read = file.read()
+        except (pa.ArrowException, OSError) as error:
+            raise LogError(f"{path}: cannot be read: {_first_line(error)}") from None
     try:
+        table = conform(read)
         validate(table)
         check_unit(table)
     except LogError as error:
         raise LogError(f"{path}: {error}") from None
-    return table
+    return table if "arrived_at" in read.column_names else _by_time(table, on_note)
+
+
+def _by_time(table: pa.Table, on_note: Callable[[str], object]) -> pa.Table:
+    times = table["event_time"].cast(pa.int64()).to_numpy()
+    early = int(np.count_nonzero(times < np.maximum.accumulate(times)))
+    if not early:
+        return table
+    on_note(
+        f"The log does not say when its events arrived (arrived_at), and {early:,} of {len(times):,} rows stand behind "
+        "later ones: rows were put in order of event time."
+    )
+    return table.take(np.argsort(times, kind="stable"))
 
 
 def iterate_log(path: str | Path, rows: int = _ROW_GROUP) -> Iterator[pa.Table]:
     """Read a log piece by piece, ``rows`` at a time, checking each piece."""
     first = True
     with _open(path) as file:
-        for batch in file.iter_batches(batch_size=rows):
+        batches = file.iter_batches(batch_size=rows)
+        while True:
+            try:
+                batch = next(batches, None)
+            except (pa.ArrowException, OSError) as error:
+                raise LogError(f"{path}: cannot be read: {_first_line(error)}") from None
+            if batch is None:
+                return
             table = conform(pa.Table.from_batches([batch]))
             validate(table)
             if first:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import re
 import ssl
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from features.durations import duration_ms, duration_text, parse_duration
 from features.events import EVENT_TYPES, IGNORED_TYPES, TYPE_CODES, Decoding
+from stream.addresses import check_brokers, check_redis_url, masked_url
 from stream.exceptions import SettingsError
 
-# In a URL: between the name and the host, or as a parameter.
-_PASSWORD: Final = re.compile(r"(?<=:)(?<!://)[^:@/]+(?=@)|(?<=[?&]password=)[^&]+")
+_SECRET: Final = ("redis", "sasl_password")
 
 
 def _checked_rates(value: object) -> str:
@@ -38,7 +38,25 @@ def _foreign_types(value: object) -> str:
     return str(value)
 
 
+def _known_zone(value: object) -> str:
+    try:
+        ZoneInfo(name := str(value))
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("unknown time zone: use an IANA name, such as Europe/Berlin") from None
+    return name
+
+
+def _redis_url(value: object) -> SecretStr:
+    secret = value if isinstance(value, SecretStr) else SecretStr(str(value))
+    check_redis_url(secret.get_secret_value())
+    return secret
+
+
 Types = Annotated[str, BeforeValidator(_foreign_types)]
+Brokers = Annotated[str, BeforeValidator(lambda value: check_brokers(str(value)))]
+RedisUrl = Annotated[SecretStr, BeforeValidator(_redis_url)]
+Timezone = Annotated[str, BeforeValidator(_known_zone)]
+Currency = Annotated[str, BeforeValidator(lambda value: str(value).strip().upper())]
 
 #: The form of events in which this system itself writes them.
 NATIVE_NAME: Final = "native"
@@ -73,8 +91,8 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="INTENT_", env_file=".env", extra="ignore", frozen=True)
 
-    kafka: str = Field("localhost:9092", description="Kafka brokers, host:port separated by commas.")
-    redis: SecretStr = Field(
+    kafka: Brokers = Field("localhost:9092", description="Kafka brokers, host:port separated by commas.")
+    redis: RedisUrl = Field(
         SecretStr("redis://localhost:6379/0"), description="URL of Redis; may contain a password."
     )
     services: Literal["auto", "docker", "embedded", "external"] = Field(
@@ -117,13 +135,13 @@ class Settings(BaseSettings):
     state_ttl: Duration = Field(
         timedelta(days=400), description="Idle time after which a customer is forgotten (event time)."
     )
-    currency: str | None = Field(
+    currency: Currency | None = Field(
         None,
         min_length=3,
         max_length=3,
         description="Currency of the shop. Default: the currency of the log.",
     )
-    timezone: str | None = Field(
+    timezone: Timezone | None = Field(
         None, description="Time zone of the shop (IANA). Default: the zone of the log, else UTC."
     )
     holdout: float = Field(
@@ -269,7 +287,7 @@ class Settings(BaseSettings):
         for name in type(self).model_fields:
             value = getattr(self, name)
             if name == "redis":
-                value = _PASSWORD.sub("***", self.redis_url)
+                value = masked_url(self.redis_url)
             elif isinstance(value, SecretStr):
                 value = "***"
             elif isinstance(value, timedelta):
@@ -315,8 +333,13 @@ def load_settings(**overrides: Any) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = f"INTENT_{'_'.join(str(part) for part in first['loc'])}".upper()
+        shown = repr(first.get("input"))
+        if first["loc"] and first["loc"][0] in _SECRET:
+            shown = "***" if first["loc"][0] != "redis" else repr(masked_url(str(first.get("input"))))
+        raise SettingsError(f"{name} = {shown}: {first['msg'].removeprefix('Value error, ')}") from None
+    except UnicodeDecodeError:
         raise SettingsError(
-            f"{name} = {first.get('input')!r}: {first['msg'].removeprefix('Value error, ')}"
+            f"{Path('.env').absolute()} is not written in UTF-8: save it as UTF-8, without quotes of a text processor"
         ) from None
 
 

@@ -14,6 +14,19 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def visible(text: str) -> str:
+    r"""Return a text on one line that steers no terminal: control characters are written out.
+
+    Examples
+    --------
+    >>> visible("no column 'a\nb'")
+    "no column 'a\\nb'"
+    """
+    return "".join(
+        letter if letter.isprintable() or letter == " " else repr(letter)[1:-1] for letter in text.strip()
+    )
+
+
 def moment(ms: int) -> str:
     """Return epoch milliseconds as RFC 3339 text; parts of a second only where there are some.
 

@@ -41,7 +41,7 @@ def connect(url: str) -> redis.Redis:
             protocol=2,
             socket_timeout=_ANSWER_SECONDS,
             socket_connect_timeout=_CONNECT_SECONDS,
-            socket_keepalive=True,
+            **({} if url.startswith("unix:") else {"socket_keepalive": True}),
             retry=Retry(NoBackoff(), 0),
         )
     except ValueError:  # its text may hold a piece of the password

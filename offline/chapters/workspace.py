@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from features.items import read_item_names
 from features.labels import LabelStart, default_label_start
-from features.log import log_metadata, read_log
+from features.log import log_metadata
 from features.state import DAY_MS, MINUTE_MS
 from offline.chapters.handover import HandOver
 from offline.examples.examples import Context
@@ -27,6 +27,7 @@ from offline.problems.table_files import is_event_log
 from offline.progress import Progress, silent
 from offline.training.train import TrainingSettings, context_of
 from offline.views.net_orders import CustomerView
+from offline.views.tidy_log import TidyLog, foreign_money, read_tidy_log
 
 Input = Literal["log", "table"]
 Balance = Literal["none", "weights", "under", "over"]
@@ -121,10 +122,22 @@ class Workspace:
         return "log" if is_event_log(self.path) else "table"
 
     @cached_property
-    def log(self) -> pa.Table:
-        """The event log, checked."""
+    def tidied(self) -> TidyLog:
+        """The event log, checked, and what was left out of it."""
         with self.progress("Reading the log"):
-            return read_log(self.path)
+            return read_tidy_log(self.path)
+
+    @property
+    def log(self) -> pa.Table:
+        """The event log, checked, with every event once and without lonely dates."""
+        return self.tidied.log
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of the log, one sentence each; none of a table."""
+        if self.input == "table":
+            return ()
+        return (*self.tidied.notes, *foreign_money(self.log, self.context.currency))
 
     @cached_property
     def item_names(self) -> dict[str, str]:
@@ -160,9 +173,10 @@ class Workspace:
         most = QUICK_EVENTS if self.options.quick else MOST_EVENTS
         log, context = self.log, self.context
         with self.progress("Folding events") as on_progress:
-            return read_problem_from_log(
+            reading = read_problem_from_log(
                 log, context, most_events=most, name=self.path.name, on_progress=on_progress
             )
+        return replace(reading, notes=(*self.notes, *reading.notes))
 
     @property
     def problem(self) -> Problem:

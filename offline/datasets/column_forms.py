@@ -6,16 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+from zoneinfo import ZoneInfo
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from offline.datasets.conversion import Tally
-from offline.datasets.dates import DateSigns
 from offline.datasets.missing import are_country_codes
 from offline.datasets.numbers import PLAIN_NUMBERS, NumberSigns, number_signs
-from offline.datasets.source_files import read_blocks, text_columns
-from offline.datasets.times import time_signs
+from offline.datasets.source_files import read_blocks, undecided_columns
+from offline.datasets.times import TimeForm, TimeSigns, as_times, time_signs
 from offline.progress import OnProgress
 
 #: Fields of an event that are numbers.
@@ -30,8 +31,10 @@ class ColumnForms:
     ----------
     numbers
         By field of `NUMBER_FIELDS`.
-    dates
+    times
         Of the times.
+    time_format
+        The form of the times if it was given; then nothing is decided about them.
     country_codes
         Whether countries are codes of two letters; None if there are no countries.
     """
@@ -39,7 +42,8 @@ class ColumnForms:
     numbers: dict[str, NumberSigns] = field(
         default_factory=lambda: {name: NumberSigns() for name in NUMBER_FIELDS}
     )
-    dates: DateSigns = field(default_factory=DateSigns)
+    times: TimeSigns = field(default_factory=TimeSigns)
+    time_format: str | None = None
     country_codes: bool | None = None
 
     def add(self, name: str, values: pa.Array) -> None:
@@ -47,19 +51,44 @@ class ColumnForms:
         if name in self.numbers:
             self.numbers[name] += number_signs(values)
         elif name == "event_time":
-            self.dates += time_signs(values)
+            self.times += time_signs(values)
         elif pc.count(values).as_py():
             self.country_codes = self.country_codes is not False and are_country_codes(values)
 
+    def time_form(self) -> TimeForm:
+        """Return the form of the times."""
+        return TimeForm(only=self.time_format) if self.time_format else self.times.form()
+
     def note(self, notes: Tally, columns: Mapping[str, str]) -> None:
         """Note the forms that are not the plain ones, each with the number of values written like that."""
-        dates = self.dates.form()
-        if dates.day_first is not None:
-            notes.add(f"column {columns['event_time']!r} is read as {dates}", self.dates.texts)
-        for name, signs in self.numbers.items():
-            form = signs.form()
-            if form != PLAIN_NUMBERS:
-                notes.add(f"column {columns[name]!r} is read as {form}", signs.texts)
+        if "event_time" in columns:
+            note_times(notes, columns["event_time"], self.times, self.time_form())
+        for name, numbers in self.numbers.items():
+            if numbers.form() != PLAIN_NUMBERS:
+                notes.add(f"column {columns[name]!r} is read as {numbers.form()}", numbers.texts)
+
+
+def note_times(notes: Tally, column: str, signs: TimeSigns, form: TimeForm) -> None:
+    """Note how the dates in numbers and the digits of a column are read, with examples."""
+    told = [signs.dates.example] if form.dates.day_first is not None else []
+    told += [_digits(signs.digits.example)] if form.digits is not None else []
+    if told:
+        examples = [example for text in told if (example := _reading(text, form)) is not None]
+        rows = signs.dates.texts + signs.digits.values
+        notes.add(f"column {column!r} is read as {form}", rows, "; ".join(examples) or None)
+
+
+def _digits(number: float) -> str:
+    return f"{number:.0f}" if number % 1 == 0 else f"{number:.15g}"
+
+
+def _reading(text: str, form: TimeForm) -> str | None:
+    times = as_times(pa.array([text]), ZoneInfo("UTC"), form=form)
+    return (
+        None
+        if times.bad[0]
+        else f"{text!r} is {np.datetime64(int(times.ms[0]) // 1000, 's')!s}".replace("T", " ")
+    )
 
 
 def survey(
@@ -85,8 +114,9 @@ def survey(
     """
     fields = [*NUMBER_FIELDS, "country", *([] if time_format else ["event_time"])]
     wanted = {name: columns[name] for name in fields if name in columns}
-    forms = ColumnForms()
-    written = [file for file in files if text_columns(file, list(wanted.values()))]
+    forms = ColumnForms(time_format=time_format)
+    times = {wanted["event_time"]} if "event_time" in wanted else set()
+    written = [file for file in files if undecided_columns(file, list(wanted.values()), times)]
     if not written:
         return forms
     for block in read_blocks(

@@ -57,7 +57,7 @@ from offline.datasets.numbers import as_numbers
 from offline.datasets.order_cells import OrderCells
 from offline.datasets.order_lines import merge_orders, without_repetitions
 from offline.datasets.source_files import Block, column_names, find_files, read_blocks
-from offline.datasets.times import as_times, unfit_time, zone
+from offline.datasets.times import as_times, check_time_format, unfit_time, zone
 from offline.datasets.values import (
     Bools,
     as_dictionary,
@@ -90,7 +90,11 @@ ANY: Final = "*"
 _REQUIRED = ("customer_id", "event_time")
 _CURRENCY = r"^[A-Z]{3}$"
 # What spreadsheets and floats make of long numbers: 4,00638E+12.
-_ROUNDED = r"^\d(?:[.,]\d+)?[eE]\+\d+$"
+_ROUNDED = r"^\d(?:[.,]\d+[eE]\+?|[eE]\+)\d+$"
+# The same without a sign and without digits behind the point; so may look what counts in sixteens.
+_MAYBE_ROUNDED = r"^\d[eE]\d+$"
+# A number that no float can hold.
+_BEYOND = r"^[+-]?\d+(?:\.\d*)?(?:[eE]\+?\d+)?$"
 _CONTROL = "identifier with a control character"
 _UNKNOWN_TYPES = 20  # reasons that name an unknown type; the rest is counted together
 
@@ -120,8 +124,7 @@ def load_columns(  # noqa: PLR0913  (keyword-only options of one command)
     timezone
         IANA name of the zone of times that name none.
     time_format
-        Form of times that are neither ISO 8601 nor an epoch, as of `datetime.strptime`. Dates with day and month
-        in numbers are then read in this form only.
+        Form of all times, as of `datetime.strptime`; found out by default.
     encoding
         Of CSV files.
     strict
@@ -139,10 +142,11 @@ def load_columns(  # noqa: PLR0913  (keyword-only options of one command)
     check_id_sources(files)
     _check_mapping(columns, files[0], encoding)
     codes, local = _type_codes(columns, types or {}), zone(timezone)
+    if time_format is not None:
+        check_time_format(time_format)
     first, second = two_passes(on_progress)
     forms = survey(files, columns, encoding=encoding, time_format=time_format, on_progress=first)
-    formats = [time_format] if time_format else []
-    source = _Source(dict(columns), codes, local, formats, forms, Tally(strict), Tally())
+    source = _Source(dict(columns), codes, local, forms, Tally(strict), Tally())
     kept_words = {columns["type"]: set(types or {})} if "type" in columns else {}
     if forms.country_codes:
         kept_words[columns["country"]] = {NAMIBIA}
@@ -182,7 +186,6 @@ class _Source:
     columns: dict[str, str]
     types: dict[str, int]
     zone: ZoneInfo
-    formats: list[str]
     forms: ColumnForms
     dropped: Tally
     notes: Tally
@@ -223,7 +226,7 @@ def _draft(block: Block, before: int, source: _Source) -> pa.Table:
     sieve = Sieve(rows, source.dropped, block.file.name, block.first_row)
     types = _types(raw.get("type"), rows, sieve, source)
     customer = _text("customer_id", raw["customer_id"], sieve, source)
-    times = as_times(raw["event_time"], source.zone, source.formats, source.forms.dates.form())
+    times = as_times(raw["event_time"], source.zone, form=source.forms.time_form())
     sieve.reject(unfit_time(times), "unreadable time", source.columns["event_time"], raw["event_time"])
 
     draft: dict[str, object] = {
@@ -295,6 +298,10 @@ def _identifier(text: pa.Array, column: str, raw: pa.Array, sieve: Sieve, source
     sieve.reject(
         mask(pc.match_substring_regex(text, _ROUNDED)), "identifier that a tool has rounded", column, raw
     )
+    unsure = mask(pc.match_substring_regex(text, _MAYBE_ROUNDED)) & sieve.keep
+    source.notes.add(
+        "identifier that may be a rounded number: kept as it is", *sieve.first(unsure, column, raw)
+    )
     whole = without_point_zero(text)
     changed = ~mask(pc.equal(whole, text)) & mask(pc.is_valid(text)) & sieve.keep
     source.notes.add(
@@ -312,6 +319,8 @@ def _numbers(
             continue
         numbers, bad = as_numbers(raw[name], source.forms.numbers[name].form())
         column = source.columns[name]
+        beyond = bad & mask(pc.match_substring_regex(as_text(raw[name]), _BEYOND)) if bad.any() else bad
+        sieve.reject(beyond, f"{name} above {limit:,.0f}", column, raw[name])
         sieve.reject(bad, f"{name} is no number", column, raw[name])
         turned = refund & (numbers < 0)
         source.notes.add(
@@ -327,8 +336,8 @@ def _numbers(
             )
             below &= ~of_order
         sieve.reject(below, f"{name} below 0", column, raw[name])
-        sieve.reject(numbers > limit, f"{name} above {limit:,.0f}", column, raw[name])
-        columns[name] = numbers
+        sieve.reject(np.abs(numbers) > limit, f"{name} above {limit:,.0f}", column, raw[name])
+        columns[name] = np.clip(numbers, -limit, limit)
     if "quantity" in columns:
         column = source.columns["quantity"]
         parts = ~np.isnan(columns["quantity"]) & (columns["quantity"] % 1 != 0) & sieve.keep

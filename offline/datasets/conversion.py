@@ -137,9 +137,16 @@ class Tally:
         return tuple(Count(reason, rows, self._examples[reason]) for reason, rows in self._rows.items())
 
 
+def _of(scalar: pa.Scalar) -> object:
+    try:
+        return scalar.as_py()
+    except (OverflowError, ValueError):  # a time that no calendar of Python has
+        return f"{getattr(scalar, 'value', scalar)} ({scalar.type})"
+
+
 def _shown(value: object) -> str:
     if value is None:
-        return "empty"
+        return "missing"
     text = str(value)
     return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")
 
@@ -168,7 +175,8 @@ class Sieve:
     def drop(self, bad: NDArray[np.bool_], reason: str) -> None:
         """Drop what is marked and still kept, as a matter of course."""
         hit = bad & self.keep
-        self._tally.add(reason, int(hit.sum()))
+        example = f"{self._file}, row {self._first_row + int(np.argmax(hit))}" if hit.any() else None
+        self._tally.add(reason, int(hit.sum()), example)
         self.keep &= ~bad
 
     def reject(self, bad: NDArray[np.bool_], reason: str, column: str, values: pa.Array) -> None:
@@ -192,5 +200,5 @@ class Sieve:
         if not marked.any():
             return 0, None
         at = int(np.argmax(marked))
-        value = _shown(values[at].as_py())
+        value = _shown(_of(values[at]))
         return int(marked.sum()), f"{self._file}, row {self._first_row + at}, column {column!r}: {value}"

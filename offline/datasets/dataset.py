@@ -223,6 +223,16 @@ def repeated(*keys: NDArray[Any]) -> NDArray[np.bool_]:
     return marks
 
 
+def first_marked(draft: pa.Table, marks: NDArray[np.bool_]) -> str | None:
+    """Return where the first marked row of a draft comes from, in words for an account; None if none is marked."""
+    if not marks.any():
+        return None
+    at = int(np.argmax(marks))
+    if "number" not in draft.column_names:
+        return f"row {draft['row'][at].as_py() + 1}"
+    return f"{draft['source'][at].as_py()}, row {draft['number'][at].as_py()}"
+
+
 def id_source(file: Path) -> str:
     """Return what stands for a file in event ids: its name, shortened if need be."""
     name = file.name

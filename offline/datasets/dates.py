@@ -29,7 +29,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from offline.datasets.values import Bools, Ints, mask
 
@@ -48,7 +47,9 @@ _LIKE_DAY_AND_MONTH: Final = r"^\d{1,2}[./-]\d{1,2}[./-]\d"
 _LIKE_ISO: Final = r"^[+-]?\d{4}"
 # A month by its name, besides a day or a year.
 _NAMED_MONTH: Final = r"(?i)(?:^|[^a-z])(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*(?:[^a-z]|$)"
-_NUMBER: Final = r"\d"
+# What then tells the year: a number of four digits, or one besides the day. Clocks are no part of the date.
+_OF_CLOCK: Final = r"\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?|[+-]\d{2}:?\d{2}$"
+_WITH_YEAR: Final = r"\d{4}|\d\D+\d"
 
 _MONTHS_IN_YEAR: Final = 12
 _SHORT_YEAR: Final = 100
@@ -97,12 +98,18 @@ class DateSigns:
         In how many of them the first number, or the second, can only be a day.
     dotted
         How many of them have points.
+    example
+        The first of them, or the first one whose year has two digits.
+    short_year
+        Whether the year of the example has two digits.
     """
 
     texts: int = 0
     first_is_day: int = 0
     last_is_day: int = 0
     dotted: int = 0
+    example: str = ""
+    short_year: bool = False
 
     def __add__(self, other: DateSigns) -> DateSigns:
         return DateSigns(
@@ -110,7 +117,13 @@ class DateSigns:
             self.first_is_day + other.first_is_day,
             self.last_is_day + other.last_is_day,
             self.dotted + other.dotted,
+            *(max((self, other), key=lambda signs: (signs.short_year, bool(signs.example))).told),
         )
+
+    @property
+    def told(self) -> tuple[str, bool]:
+        """The example, and whether its year has two digits."""
+        return self.example, self.short_year
 
     def form(self) -> DateForm:
         """Return the form of the column."""
@@ -135,13 +148,20 @@ def date_signs(text: pa.Array) -> DateSigns:
     like = mask(pc.match_substring_regex(text, _LIKE_DAY_AND_MONTH))
     if not like.any():
         return DateSigns()
-    parts = _extract(text.filter(pa.array(like)), _DAY_AND_MONTH)
+    texts = text.filter(pa.array(like))
+    texts = texts.filter(pc.match_substring_regex(texts, _DAY_AND_MONTH))
+    if not len(texts):
+        return DateSigns()
+    parts = _extract(texts, _DAY_AND_MONTH)
+    short = mask(pc.equal(pc.utf8_length(parts["year"]), 2))
     first, last = (_whole(parts[name]) for name in ("first", "last"))
     return DateSigns(
         len(first),
         int((first > _MONTHS_IN_YEAR).sum()),
         int((last > _MONTHS_IN_YEAR).sum()),
         int(mask(pc.equal(parts["mark"], ".")).sum()),
+        texts[int(np.argmax(short))].as_py(),
+        bool(short.any()),
     )
 
 
@@ -186,7 +206,7 @@ def read_clock(text: pa.Array, form: DateForm, formats: Sequence[str], *, zoned:
         if here.any() and not (pattern == _DAY_AND_MONTH and form.day_first is None):
             fill(here, _by_parts(_extract(text.filter(pa.array(here)), pattern), form))
     named = bad & mask(pc.match_substring_regex(text, _NAMED_MONTH))
-    named &= mask(pc.match_substring_regex(text, _NUMBER))
+    named &= mask(pc.match_substring_regex(pc.replace_substring_regex(text, _OF_CLOCK, ""), _WITH_YEAR))
     if named.any():
         fill(named, _by_pandas(text.filter(pa.array(named)), "mixed"))
     return np.where(bad, 0, ms), bad
@@ -227,12 +247,13 @@ def _by_parts(parts: dict[str, pa.Array], form: DateForm) -> tuple[Ints, Bools]:
         )
     year = _whole(parts["year"]) if "year" in parts else np.full(rows, _UNKNOWN_DAY)
     year = np.where(year >= _SHORT_YEAR, year, year + 1900 + 100 * (year < _PIVOT))
-    days, bad = _days(year, month, day)
+    days, bad = days_since_1970(year, month, day)
     clock, bad_clock = _of_day(parts)
     return days * _DAY_MS + clock, bad | bad_clock
 
 
-def _days(year: Ints, month: Ints, day: Ints) -> tuple[Ints, Bools]:
+def days_since_1970(year: Ints, month: Ints, day: Ints) -> tuple[Ints, Bools]:
+    """Return days since 1970, and a mark for days that the calendar does not have."""
     bad = (month < 1) | (month > _MONTHS_IN_YEAR) | (day < 1)
     months = (year - 1970) * _MONTHS_IN_YEAR + np.where(bad, 1, month) - 1
     start = months.astype("datetime64[M]")
@@ -261,35 +282,3 @@ def _offset(zones: pa.Array) -> Ints:
     number = _whole(pc.utf8_slice_codeunits(pc.utf8_rpad(digits, 4, "0"), 0, 4))
     sign = np.where(mask(pc.starts_with(zones, "-")), -1, 1)
     return np.asarray(sign * (number // 100 * 60 + number % 100) * _MINUTE_MS, dtype=np.int64)
-
-
-def calendar_digits(numbers: NDArray[np.float64]) -> tuple[Ints, Bools]:
-    """Return dates that are written as digits alone as milliseconds, and a mark for those that are such dates.
-
-    They are a year (2025), a date (20250203), or a date with a time to the minute or second (202502031405,
-    20250203140500), in the years 1900 to 2100. Read as an epoch, they would be times of the years 1970 to 1976, or
-    beyond 2500.
-
-    Examples
-    --------
-    >>> calendar_digits(np.array([20250203.0, 1738591500.0]))
-    (array([1738540800000,             0]), array([ True, False]))
-    """
-    ms, found = np.zeros(len(numbers), np.int64), np.zeros(len(numbers), bool)
-    whole = np.isfinite(numbers) & (numbers % 1 == 0) & (numbers > 0) & (numbers < 1e14)  # noqa: PLR2004
-    value = np.where(whole, numbers, 0).astype(np.int64)
-    for digits in (4, 8, 12, 14):
-        here = whole & (value >= 10 ** (digits - 1)) & (value < 10**digits)
-        if not here.any():
-            continue
-        full = value[here] * 10 ** (14 - digits)
-        date, clock = full // 1_000_000, full % 1_000_000
-        year, month, day = date // 10_000, date // 100 % 100, date % 100
-        if digits == 4:  # noqa: PLR2004
-            month, day = np.ones_like(year), np.ones_like(year)
-        days, bad = _days(year, month, day)
-        hour, minute, second = clock // 10_000, clock // 100 % 100, clock % 100
-        good = ~bad & (year >= 1900) & (year <= 2100) & (hour < 24) & (minute < 60) & (second < 60)  # noqa: PLR2004
-        moment = days * _DAY_MS + hour * 60 * _MINUTE_MS + minute * _MINUTE_MS + second * 1000
-        ms[here], found[here] = np.where(good, moment, 0), good
-    return ms, found

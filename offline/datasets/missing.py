@@ -37,6 +37,8 @@ NAMIBIA: Final = "NA"
 COUNTRY_NAME: Final = re.compile(r"countr|^land$|^pays$", re.IGNORECASE)
 
 _COUNTRY_CODE: Final = r"^[A-Z]{2}$"
+# One "Unknown" among the codes does not make a missing value of Namibia.
+_MOST: Final = 0.5
 _WORDS: Final = pa.array(sorted(MISSING_WORDS), pa.string())
 # Longer texts cannot be one of the words, and most texts are longer.
 _LONGEST: Final = max(map(len, MISSING_WORDS))
@@ -71,7 +73,7 @@ def without_missing(text: pa.Array, kept: Collection[str] = ()) -> pa.Array:
 
 
 def are_country_codes(text: pa.Array) -> bool:
-    """Say whether all texts that are no words for a missing value are country codes of two letters.
+    """Say whether texts, words for a missing value aside, are country codes of two letters, most of them.
 
     Examples
     --------
@@ -79,4 +81,6 @@ def are_country_codes(text: pa.Array) -> bool:
     (True, False)
     """
     known = pc.drop_null(pc.utf8_trim_whitespace(without_missing(pc.unique(text))))
-    return len(known) > 0 and bool(pc.all(pc.match_substring_regex(known, _COUNTRY_CODE)).as_py())
+    if not len(known):
+        return False
+    return float(pc.mean(pc.match_substring_regex(known, _COUNTRY_CODE).cast(pa.int8())).as_py()) >= _MOST

@@ -12,6 +12,7 @@ text                     decimal point       decimal comma
 ``1 234`` or ``1'234``   1234                1234
 ``19,90 €``                                  19.9
 ``$19.90``               19.9
+``(12.30)``, ``12.30-``  -12.3
 =======================  ==================  ==================
 
 A column has a decimal comma if more of its values can only be read with a comma (``1,5``, ``1.234,50``) than only
@@ -35,7 +36,14 @@ from offline.datasets.values import Bools, as_text, mask
 Floats = NDArray[np.float64]
 
 _UNITS: Final = r"€|\$|£|¥|%|EUR|USD|GBP|CHF"
-_WITH_UNIT: Final = rf"^(?P<before>{_UNITS})?\s*(?P<number>[+-]?[\d.,' ]*\d)\s*(?P<after>{_UNITS})?$"
+_WITH_UNIT: Final = (
+    rf"^(?P<sign>-)?(?P<before>{_UNITS})?\s*(?P<number>[+-]?[\d.,' ]*\d)\s*(?P<after>{_UNITS})?$"
+)
+# Accountants write (12.30) for what is owed, SAP writes 12.30-, typographers a minus of their own.
+_OWED: Final = rf"^\(\s*((?:{_UNITS})?\s*\d[\d.,' ]*\s*(?:{_UNITS})?)\s*\)$"
+_MINUS_BEHIND: Final = r"^(\d[\d.,' ]*)-$"
+_ODD_SIGN: Final = "^\\(|-$|^\u2212"
+_LONG_MINUS: Final = "^\u2212"
 _SPACES: Final = "[\u00a0\u202f]"
 _PLAIN: Final = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
 # With commas: 1.234,56 or 0,5 or 1.234 (which then are thousands); with points: 1,234.56 and 1 234.56.
@@ -48,6 +56,7 @@ _SURE_COMMA: Final = (
 _SURE_POINT: Final = (
     r"^[+-]?(?:\d{1,3}(?:[, ']\d{3})+\.\d+|\d{1,3}(?:,\d{3}){2,}|\d+\.(?:\d{1,2}|\d{4,})|0\.\d+|\d{4,}\.\d+)$"
 )
+_EITHER: Final = r"^[+-]?[1-9]\d{0,2}\.\d{3}$"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +71,22 @@ class NumberForm:
         Whether commas stand between thousands.
     unit
         What stands before or after the numbers, e.g. a currency sign; empty if nothing does.
+    sure
+        False if a point stands before three digits in every value that has one, so that it could stand between
+        thousands as well (``1.500``).
     """
 
     comma: bool = False
     grouped: bool = False
     unit: str = ""
+    sure: bool = True
 
     def __str__(self) -> str:
         if self.comma:
             how = "numbers with a decimal comma"
         else:
             how = "numbers, commas between thousands" if self.grouped else "numbers"
+        how = how if self.sure else f"{how}, 1.500 as one and a half (no value tells which)"
         return f"{how}, in {self.unit}" if self.unit else how
 
 
@@ -87,7 +101,7 @@ class NumberSigns:
     ----------
     by_unit
         For each unit (empty: none): how many values can only have a decimal comma, how many only a decimal point,
-        and how many have commas between thousands.
+        how many have commas between thousands, and in how many a point may be either.
     texts
         How many values that are not plain numbers there are for each unit.
     """
@@ -105,11 +119,12 @@ class NumberSigns:
         """Return the form of the column."""
         units = [unit for unit in self.by_unit if unit]
         unit = units[0] if len(units) == 1 and " " not in units[0] else ""
-        comma, point, grouped = sum(
-            (self.by_unit[name] for name in {"", unit} if name in self.by_unit), np.zeros(3, np.int64)
+        comma, point, grouped, either = sum(
+            (self.by_unit[name] for name in {"", unit} if name in self.by_unit), np.zeros(4, np.int64)
         )
         by_comma = bool(comma > point)
-        return NumberForm(by_comma, bool(grouped) and not by_comma, unit)
+        sure = by_comma or bool(point) or bool(grouped) or not either
+        return NumberForm(by_comma, bool(grouped) and not by_comma, unit, sure)
 
 
 def number_signs(values: pa.Array) -> NumberSigns:
@@ -179,7 +194,12 @@ def is_text(values: pa.Array) -> bool:
 
 
 def _cleaned(values: pa.Array) -> pa.Array:
-    return pc.utf8_trim_whitespace(pc.replace_substring_regex(as_text(values), _SPACES, " "))
+    texts = pc.utf8_trim_whitespace(pc.replace_substring_regex(as_text(values), _SPACES, " "))
+    if not pc.any(pc.match_substring_regex(texts, _ODD_SIGN)).as_py():
+        return texts
+    for pattern in (_OWED, _MINUS_BEHIND):
+        texts = pc.replace_substring_regex(texts, pattern, r"-\1")
+    return pc.replace_substring_regex(texts, _LONG_MINUS, "-")
 
 
 def _signs(texts: pa.Array, weights: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -188,6 +208,7 @@ def _signs(texts: pa.Array, weights: NDArray[np.int64]) -> NDArray[np.int64]:
         mask(pc.match_substring_regex(texts, _SURE_COMMA)),
         mask(pc.match_substring_regex(texts, _SURE_POINT)),
         grouped,
+        mask(pc.match_substring_regex(texts, _EITHER)),
     )
     return np.array([int(weights[mark].sum()) for mark in marks], dtype=np.int64)
 
@@ -195,7 +216,8 @@ def _signs(texts: pa.Array, weights: NDArray[np.int64]) -> NDArray[np.int64]:
 def _split(texts: pa.Array) -> tuple[pa.Array, NDArray[np.object_]]:
     """Return texts without their unit, and the unit of each; a text with two units has both, with a space between."""
     parts = pc.extract_regex(texts, _WITH_UNIT)
-    before, number, after = (pc.fill_null(pc.struct_field(parts, at), "") for at in range(3))
+    sign, before, number, after = (pc.fill_null(pc.struct_field(parts, at), "") for at in range(4))
+    number = pc.binary_join_element_wise(sign, number, pa.scalar("", number.type))
     units = pc.utf8_trim_whitespace(pc.binary_join_element_wise(before, after, pa.scalar(" ", before.type)))
     bare = pc.or_(pc.equal(units, ""), pc.match_substring(units, " "))
     return pc.if_else(bare, texts, number), np.asarray(units.to_numpy(zero_copy_only=False), dtype=object)

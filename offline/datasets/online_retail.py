@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 
 from features.events import MAX_ID, MAX_MONEY, MAX_QUANTITY, MAX_TEXT, PURCHASE, REFUND
 from features.items import ItemNames
+from offline.datasets.column_forms import note_times
 from offline.datasets.conversion import DatasetError, Sieve, Tally
 from offline.datasets.csv_bytes import WESTERN, detect_encoding
 from offline.datasets.dataset import Dataset, codes, finish, join, plain, repeated
@@ -197,6 +198,8 @@ def _lines(table: pa.Table, file: str, dropped: Tally, notes: Tally) -> pa.Table
     """Return the lines of orders and cancellations that name a customer, as a draft."""
     rows = table.num_rows
     fields = _fields(table)
+    signs = time_signs(fields.raw["InvoiceDate"])
+    note_times(notes, "InvoiceDate", signs, signs.form())
     sieve = Sieve(rows, dropped, file, 1)
     _sift(fields, sieve)
     keep, times = sieve.keep, fields.times

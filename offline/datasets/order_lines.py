@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from features.events import MAX_MONEY, PURCHASE, REFUND
 from offline.datasets.conversion import Tally
-from offline.datasets.dataset import codes, event_ids, ints, repeated
+from offline.datasets.dataset import codes, event_ids, first_marked, ints, repeated
 from offline.datasets.orders import MONEY_DIGITS, append, floats, merge
 from offline.datasets.values import as_dictionary
 
@@ -39,7 +39,7 @@ def without_repetitions(events: pa.Table, dropped: Tally) -> pa.Table:
             for n in ("price", "quantity", "value")
         ]
     again = repeated(*keys)
-    dropped.add("repeated event_id", int(again.sum()))
+    dropped.add("repeated event_id", int(again.sum()), first_marked(events, again))
     return events.filter(pa.array(~again))
 
 
@@ -64,7 +64,7 @@ def merge_orders(events: pa.Table, dropped: Tally, notes: Tally) -> tuple[pa.Tab
         return log, result.merged
     # Two orders can have one event id, if it was that of a line of each.
     again = repeated(codes(log["event_id"]))
-    dropped.add("repeated event_id", int(again.sum()))
+    dropped.add("repeated event_id", int(again.sum()), first_marked(log, again))
     return log.filter(pa.array(~again)), result.merged
 
 
@@ -125,5 +125,5 @@ def _with_values(events: pa.Table, dropped: Tally, notes: Tally) -> pa.Table:
     else:
         events = events.append_column("value", column)
     over = np.nan_to_num(value) > MAX_MONEY
-    dropped.add(f"price times quantity above {MAX_MONEY:,.0f}", int(over.sum()))
+    dropped.add(f"price times quantity above {MAX_MONEY:,.0f}", int(over.sum()), first_marked(events, over))
     return events.filter(pa.array(~over))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from features.events import MAX_BYTES, MAX_ITEMS, MAX_MONEY, MAX_QUANTITY
 from features.log import LOG_SCHEMA
 from offline.datasets.conversion import Tally
-from offline.datasets.dataset import ints, plain, short_ids
+from offline.datasets.dataset import first_marked, ints, plain, short_ids
 
 # What the items of one event may take as JSON. An item is counted as its names and numbers with the longest
 # form they
@@ -111,17 +111,23 @@ def merge(  # noqa: PLR0913
 
     line_counts = ends - starts + 1
     fits = value >= 0
-    dropped.add("line of an order whose discounts exceed its goods", int(line_counts[~fits].sum()))
+    orders = pa.table(columns)
+    dropped.add(
+        "line of an order whose discounts exceed its goods",
+        int(line_counts[~fits].sum()),
+        first_marked(orders, ~fits),
+    )
     over = fits & ((quantity > MAX_QUANTITY) | (value > MAX_MONEY))
     dropped.add(
         f"line of an order beyond what an event may hold (value {MAX_MONEY:,.0f}, quantity {MAX_QUANTITY:,})",
         int(line_counts[over].sum()),
+        first_marked(orders, over),
     )
     fits &= ~over
     partly = fits & value_known & ~np.logical_and.reduceat(known, starts)
     left_out = np.add.reduceat((wanted & ~keep).astype(np.int64), starts)[fits]
     _note(notes, (time[ends] - time[starts])[fits], int(partly.sum()), int(left_out.sum()))
-    return Merged(pa.table(columns).filter(pa.array(fits)), int((line_counts[fits] - 1).sum()))
+    return Merged(orders.filter(pa.array(fits)), int((line_counts[fits] - 1).sum()))
 
 
 def _note(notes: Tally, spread: NDArray[np.int64], partly: int, left_out: int) -> None:

@@ -37,6 +37,7 @@ from offline.datasets.dataset import (
     check_id_sources,
     codes,
     finish,
+    first_marked,
     id_source,
     ints,
     join,
@@ -100,7 +101,7 @@ def load_rees46(path: Path, *, on_progress: OnProgress | None = None) -> Dataset
     kinds, customer, session = ints(events["type"]), codes(events["customer_id"]), codes(events["session_id"])
     time = ints(events["event_time"])
     again = repeated(kinds, codes(events["item_id"]), session, customer, time)
-    dropped.add("duplicate row", int(again.sum()))
+    dropped.add("duplicate row", int(again.sum()), first_marked(events, again))
     bought = (kinds == PURCHASE) & ~again
     order = _orders(customer[bought], session[bought], time[bought])
     lines = events.filter(pa.array(bought))

@@ -23,7 +23,17 @@ import pyarrow.compute as pc
 
 from features.events import EVENT_TYPES, MAX_ID, PURCHASE, TYPE_CODES
 from offline.datasets.conversion import Sieve, Tally
-from offline.datasets.dataset import Dataset, codes, finish, ints, join, plain, repeated, short_ids
+from offline.datasets.dataset import (
+    Dataset,
+    codes,
+    finish,
+    first_marked,
+    ints,
+    join,
+    plain,
+    repeated,
+    short_ids,
+)
 from offline.datasets.orders import append, merge, with_ids
 from offline.datasets.source_files import Block, find_files, read_blocks
 from offline.datasets.times import as_times, unfit_time, zone
@@ -71,7 +81,7 @@ def load_retailrocket(path: Path, *, on_progress: OnProgress | None = None) -> D
     kinds, customer = ints(events["type"]), codes(events["customer_id"])
     item, order = codes(events["item_id"]), codes(events["order_id"])
     again = repeated(kinds, customer, item, order, ints(events["event_time"]))
-    dropped.add("duplicate row", int(again.sum()))
+    dropped.add("duplicate row", int(again.sum()), first_marked(events, again))
     bought = (kinds == PURCHASE) & ~again
     order = order * (int(customer.max(initial=0)) + 1) + customer
     result = merge(events.filter(pa.array(bought)), order[bought], dropped=dropped, notes=notes)

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from offline.datasets.conversion import DatasetError, Tally
 from offline.datasets.csv_bytes import UTF8, clear_errors
 from offline.datasets.csv_files import CSV_SUFFIXES, BrokenLine, csv_blocks, csv_layout
 from offline.datasets.missing import without_missing
+from offline.datasets.parquet_columns import readable
 from offline.progress import OnProgress
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
@@ -75,16 +77,21 @@ def column_names(file: Path, encoding: str = UTF8) -> list[str]:
     return list(csv_layout(file, encoding).columns)
 
 
-def text_columns(file: Path, columns: Sequence[str]) -> list[str]:
-    """Return those of the columns that hold texts: all of a CSV file."""
+def undecided_columns(file: Path, columns: Sequence[str], times: Collection[str]) -> list[str]:
+    """Return those of the columns whose values can be read in several ways: all of a CSV file, and texts.
+
+    Numbers can if they stand for times.
+    """
     if not is_parquet(file):
         return list(columns)
     schema = _parquet_schema(file)
-    return [
-        name
-        for name in columns
-        if name in schema.names and not pa.types.is_primitive(schema.field(name).type)
-    ]
+
+    def is_decided(name: str) -> bool:
+        kind = schema.field(name).type
+        counted = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+        return pa.types.is_primitive(kind) and not (counted and name in times)
+
+    return [name for name in columns if name in schema.names and not is_decided(name)]
 
 
 def check_columns(file: Path, wanted: Sequence[str], there: Sequence[str]) -> None:
@@ -173,7 +180,8 @@ def is_parquet(file: Path) -> bool:
 
 def _parquet_schema(file: Path) -> pa.Schema:
     with clear_errors(file):
-        return pq.read_schema(file)
+        schema = pq.read_schema(file)
+    return schema
 
 
 def _parquet_blocks(file: Path, wanted: list[str]) -> Iterator[tuple[pa.RecordBatch, float]]:
@@ -181,7 +189,22 @@ def _parquet_blocks(file: Path, wanted: list[str]) -> Iterator[tuple[pa.RecordBa
     rows, done = max(source.metadata.num_rows, 1), 0
     for batch in source.iter_batches(batch_size=_BLOCK_ROWS, columns=wanted):
         done += batch.num_rows
-        yield batch.select(wanted), done / rows
+        columns = [readable(batch.column(name), name, file.name) for name in wanted]
+        yield pa.RecordBatch.from_arrays(columns, names=wanted), done / rows
+
+
+def _note_words(written: pa.Array, known: pa.Array, name: str, file: Path, notes: Tally) -> None:
+    """Count the words, other than nothing, that were taken as missing."""
+    if known.null_count == written.null_count:
+        return
+    words = pc.utf8_trim_whitespace(written.filter(pc.and_(pc.is_null(known), pc.is_valid(written))))
+    words = words.filter(pc.not_equal(words, ""))
+    if len(words):
+        notes.add(
+            f"word in column {name!r} that stands for a missing value",
+            len(words),
+            f"{file.name}: {words[0].as_py()!r}",
+        )
 
 
 def _text_blocks(  # noqa: PLR0917
@@ -206,5 +229,9 @@ def _text_blocks(  # noqa: PLR0917
         notes.add(STRAY_QUOTE, lines, f"{file.name}: {example[:60]!r}")
 
     for batch, share in csv_blocks(file, csv_layout(file, encoding), wanted, count, note):
-        columns = [without_missing(batch.column(name), kept_words.get(name, ())) for name in wanted]
+        columns = []
+        for name in wanted:
+            written = batch.column(name)
+            columns.append(without_missing(written, kept_words.get(name, ())))
+            _note_words(written, columns[-1], name, file, notes)
         yield pa.RecordBatch.from_arrays(columns, names=wanted), share

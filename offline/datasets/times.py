@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -15,18 +17,65 @@ from numpy.typing import NDArray
 
 from features.events import MAX_TIME_MS
 from offline.datasets.conversion import DatasetError
-from offline.datasets.dates import YEAR_FIRST, DateForm, DateSigns, calendar_digits, date_signs, read_clock
+from offline.datasets.date_digits import (
+    DIGITS_IN_WORDS,
+    Digits,
+    DigitSigns,
+    calendar_digits,
+    counted_from_1970,
+    digit_signs,
+    epoch_times,
+    serial_days,
+)
+from offline.datasets.dates import YEAR_FIRST, DateForm, DateSigns, date_signs, read_clock
 from offline.datasets.numbers import as_numbers, is_text
 from offline.datasets.values import Bools, Ints, as_text, mask
 
-# Epochs by magnitude: up to here seconds (until the year 5138), then milliseconds (from 1973), micro- and
-# nanoseconds.
-_SECONDS_BELOW: Final = 1e11
 _CLOCK: Final = r"(\d:\d\d(:\d\d([.,]\d+)?)?(\s*[AaPp][Mm])?|T\d\d(\d\d(\d\d([.,]\d+)?)?)?)"
 _ZONED: Final = _CLOCK + r"\s*(Z|z|UTC|GMT|[+-]\d\d(:?\d\d)?)$"
 # As JavaScript writes dates: GMT+0100 (CET) is an hour ahead of Greenwich, which POSIX would write GMT-1.
 _GREENWICH: Final = r"(?:GMT|UTC)([+-]\d\d:?\d\d)(?: \([^)]*\))?$"
 _DIGITS: Final = r"^[+-]?\d+(\.\d*)?$"
+
+
+@dataclass(frozen=True, slots=True)
+class TimeForm:
+    """How the times of a column are written.
+
+    Attributes
+    ----------
+    dates
+        Those with day and month in numbers.
+    digits
+        Those that are digits alone; None if there are none.
+    only
+        The one form that was named for all of them, as of `datetime.strptime`.
+    """
+
+    dates: DateForm = YEAR_FIRST
+    digits: Digits | None = None
+    only: str | None = None
+
+    def __str__(self) -> str:
+        if self.only is not None:
+            return f"times of the form {self.only}"
+        parts = [str(self.dates)] if self.dates.day_first is not None or self.digits is None else []
+        return " and ".join(parts + ([DIGITS_IN_WORDS[self.digits]] if self.digits else []))
+
+
+@dataclass(frozen=True, slots=True)
+class TimeSigns:
+    """What the values of a column tell of the form of its times; those of several blocks are added."""
+
+    dates: DateSigns = field(default_factory=DateSigns)
+    digits: DigitSigns = field(default_factory=DigitSigns)
+
+    def __add__(self, other: TimeSigns) -> TimeSigns:
+        return TimeSigns(self.dates + other.dates, self.digits + other.digits)
+
+    def form(self) -> TimeForm:
+        """Return the form of the column."""
+        return TimeForm(self.dates.form(), self.digits.form() if self.digits.values else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +119,35 @@ def unfit_time(times: Times) -> Bools:
     return times.bad | (times.ms < 1) | (times.ms > MAX_TIME_MS)
 
 
-def time_signs(values: pa.Array) -> DateSigns:
-    """Collect what a column, or a block of it, tells of the form of its dates."""
-    return date_signs(as_text(values)) if is_text(values) else DateSigns()
+def check_time_format(given: str) -> None:
+    """Check a form of times.
+
+    Raises
+    ------
+    DatasetError
+        If `datetime.strptime` does not know one of its directives.
+    """
+    try:
+        dt.datetime.strptime("", given)  # noqa: DTZ007  (nothing is read)
+    except ValueError as error:
+        if "does not match" not in str(error):
+            raise DatasetError(
+                f"the form of times {given!r} is none: {error}; see the directives of Python's strptime, "
+                "for example '%d.%m.%Y %H:%M'"
+            ) from None
+    except re.error as error:
+        raise DatasetError(f"the form of times {given!r} names a part twice: {error}") from None
+
+
+def time_signs(values: pa.Array) -> TimeSigns:
+    """Collect what a column, or a block of it, tells of the form of its times."""
+    if pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
+        return TimeSigns(digits=digit_signs(as_numbers(values)[0]))
+    if not is_text(values):
+        return TimeSigns()
+    text = as_text(values)
+    digits = text.filter(pa.array(are_digits(text)))
+    return TimeSigns(date_signs(text), digit_signs(as_numbers(digits)[0]))
 
 
 def are_digits(text: pa.Array) -> Bools:
@@ -81,27 +156,27 @@ def are_digits(text: pa.Array) -> Bools:
 
 
 def as_times(
-    values: pa.Array, local: ZoneInfo, formats: Sequence[str] = (), form: DateForm = YEAR_FIRST
+    values: pa.Array, local: ZoneInfo, formats: Sequence[str] = (), form: TimeForm | None = None
 ) -> Times:
     """Return a column as times.
 
     Parameters
     ----------
     values
-        Timestamps or dates; numbers or texts of an epoch (seconds to nanoseconds, told by magnitude) or of a date in
-        digits (`offline.datasets.dates.calendar_digits`); other texts as listed in `offline.datasets.dates`.
+        Timestamps or dates; numbers or texts of digits (`offline.datasets.date_digits`); other texts as listed in
+        `offline.datasets.dates`.
     local
         Zone of the times that do not name one.
     formats
         Further forms of text to try, as of `datetime.strptime`.
     form
-        How dates are written that have day and month in numbers; without a form such dates are not read.
+        How the column's times are written; found out from these values by default.
 
     Examples
     --------
     >>> as_times(pa.array(["2011-07-01 12:00", "1"]), ZoneInfo("Europe/London")).ms.tolist()
     [1309518000000, 1000]
-    >>> as_times(pa.array(["03.02.2025"]), ZoneInfo("UTC"), form=DateForm(day_first=True)).ms.tolist()
+    >>> as_times(pa.array(["03.02.2025"]), ZoneInfo("UTC"), form=TimeForm(DateForm(day_first=True))).ms.tolist()
     [1738540800000]
     """
     if pa.types.is_dictionary(values.type):
@@ -114,12 +189,29 @@ def as_times(
         clock = np.asarray(pc.fill_null(ms, 0).to_numpy(zero_copy_only=False), dtype=np.int64)
         null = mask(pc.is_null(values))
         return _localised(clock, null, local) if values.type.tz is None else _in_utc(clock, null)
+    form = time_signs(values).form() if form is None else form
+    if form.only is not None:
+        return _of_one_form(as_text(values), local, form.only)
     if pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
-        return _from_numbers(as_numbers(values)[0], local)
+        return _from_numbers(as_numbers(values)[0], local, form.digits)
     return _from_text(as_text(values), local, formats, form)
 
 
-def _from_text(text: pa.Array, local: ZoneInfo, formats: Sequence[str], form: DateForm) -> Times:
+def _of_one_form(text: pa.Array, local: ZoneInfo, given: str) -> Times:
+    """Read texts in one form; a zone in it counts."""
+    series = pd.Series(text.to_pylist(), dtype=object)
+    try:
+        parsed = pd.to_datetime(series, format=given, errors="coerce", utc="%z" in given)
+    except ValueError as error:
+        raise DatasetError(f"the form of times {given!r} cannot be used: {error}") from None
+    bad = parsed.isna().to_numpy(dtype=bool)
+    ms = (
+        parsed.astype("datetime64[ms, UTC]" if "%z" in given else "datetime64[ms]").astype("int64").to_numpy()
+    )
+    return _in_utc(ms, bad) if "%z" in given else _localised(np.where(bad, 0, ms), bad, local)
+
+
+def _from_text(text: pa.Array, local: ZoneInfo, formats: Sequence[str], form: TimeForm) -> Times:
     rows = len(text)
     text = pc.replace_substring_regex(text, _GREENWICH, r"\1")
     times = Times(np.zeros(rows, np.int64), np.ones(rows, bool), np.zeros(rows, bool), np.zeros(rows, bool))
@@ -131,37 +223,23 @@ def _from_text(text: pa.Array, local: ZoneInfo, formats: Sequence[str], form: Da
         times.skipped[here], times.twice[here] = found.skipped, found.twice
 
     if digits.any():
-        fill(digits, _from_numbers(as_numbers(text.filter(pa.array(digits)))[0], local))
+        fill(digits, _from_numbers(as_numbers(text.filter(pa.array(digits)))[0], local, form.digits))
     if zoned.any():
         texts = pc.replace_substring_regex(text.filter(pa.array(zoned)), r"\s*(z|UTC|GMT)$", "Z")
-        fill(zoned, _in_utc(*read_clock(texts, form, formats, zoned=True)))
+        fill(zoned, _in_utc(*read_clock(texts, form.dates, formats, zoned=True)))
     if naive.any():
-        clock = read_clock(text.filter(pa.array(naive)), form, formats, zoned=False)
+        clock = read_clock(text.filter(pa.array(naive)), form.dates, formats, zoned=False)
         fill(naive, _localised(*clock, local))
     return times
 
 
-def _from_numbers(numbers: NDArray[np.float64], local: ZoneInfo) -> Times:
-    times = _in_utc(*_from_epoch(numbers))
-    clock, dates = calendar_digits(numbers)
-    if dates.any():
-        found = _localised(clock[dates], np.zeros(int(dates.sum()), bool), local)
-        times.ms[dates], times.bad[dates] = found.ms, found.bad
-        times.skipped[dates], times.twice[dates] = found.skipped, found.twice
-    return times
-
-
-def _from_epoch(numbers: NDArray[np.float64]) -> tuple[Ints, Bools]:
-    bad = np.isnan(numbers)
-    size = np.abs(np.where(bad, 0, numbers))
-    ms = np.where(bad, 0, numbers)
-    for power, factor in ((0, 1e3), (3, 1.0), (6, 1e-3), (9, 1e-6)):
-        low = 0 if power == 0 else _SECONDS_BELOW * 10 ** (power - 3)
-        high = _SECONDS_BELOW * 10.0**power
-        here = (size >= low) & (size < high)
-        ms = np.where(here, np.floor(numbers * factor), ms)
-    bad |= size >= _SECONDS_BELOW * 1e9
-    return np.where(bad, 0, ms).astype(np.int64), bad
+def _from_numbers(numbers: NDArray[np.float64], local: ZoneInfo, digits: Digits | None) -> Times:
+    if digits == "calendar":
+        clock, found = calendar_digits(numbers)
+        return _localised(clock, ~found, local)
+    if digits == "serial":
+        return _localised(*serial_days(numbers), local)
+    return _in_utc(*(epoch_times if digits == "epoch" else counted_from_1970)(numbers))
 
 
 def _in_utc(ms: Ints, bad: Bools) -> Times:

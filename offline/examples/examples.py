@@ -24,6 +24,7 @@ from features.fold import FoldStatus, fold
 from features.labels import UNKNOWN, LabelStart, default_label_start, horizon_labels
 from features.log import ERASED
 from features.state import DAY_MS, MINUTE_MS, empty
+from features.usual_days import UsualDays
 from features.vector import WIDTH, Vectors
 from features.watermark import ACCEPTED, BEGINNING, judge
 
@@ -102,7 +103,8 @@ class Examples:
     types
         Event types that make examples.
     refused, repeated
-        How many events of the log were too late or ahead of their arrival, and how many were repetitions.
+        How many events of the log were too late, ahead of their arrival or lonely (`features.usual_days`), and how
+        many were repetitions.
     """
 
     rows: NDArray[np.int64]
@@ -151,6 +153,7 @@ def build_examples(
     labels = np.empty(room, np.int8)
     filled = done = refused = repeated = 0
     event_time = log["event_time"].cast(pa.int64()).to_numpy()
+    usual = UsualDays.of(event_time)
     local = zone(context.timezone)
     states = empty(count)
     for partition in _partitions(log):
@@ -158,7 +161,7 @@ def build_examples(
         for start in range(0, len(partition), _CHUNK):
             at = partition[start : start + _CHUNK]
             chunk = log.take(at)
-            arrivals = chunk["arrived_at"].cast(pa.int64()).to_numpy()
+            arrivals = usual.arrivals(event_time[at], chunk["arrived_at"].cast(pa.int64()).to_numpy())
             verdicts, watermark = judge(event_time[at], arrivals, watermark, context.lateness_ms)
             accepted = (verdicts == ACCEPTED) & ~erased[at]
             refused += int(np.count_nonzero(~accepted & ~erased[at]))

@@ -135,6 +135,11 @@ def numbered(kinds: Kinds) -> ColumnTransformer:
     return ColumnTransformer(steps, verbose_feature_names_out=False)
 
 
+def _plainly_named(columns: pd.DataFrame) -> pd.DataFrame:
+    """Return columns under numbers, as LightGBM and XGBoost refuse names with brackets, colons, quotes and the like."""
+    return columns.set_axis([f"c{at}" for at in range(columns.shape[1])], axis=1)
+
+
 def _floats(columns: pd.DataFrame) -> pd.DataFrame:
     return columns.astype(np.float64)
 
@@ -171,7 +176,7 @@ def _lightgbm(kinds: Kinds, seed: int, quick: bool) -> Any:
     # Chosen by cross-validation within the training rows of one split of Online Shoppers.
     return Pipeline(
         [
-            ("preparation", "passthrough"),
+            ("preparation", FunctionTransformer(_plainly_named)),
             (
                 "model",
                 LGBMClassifier(
@@ -210,7 +215,7 @@ def _xgboost(kinds: Kinds, seed: int, quick: bool) -> Any:
         n_jobs=1,
         random_state=seed,
     )
-    return Pipeline([("preparation", "passthrough"), ("model", model)])
+    return Pipeline([("preparation", FunctionTransformer(_plainly_named)), ("model", model)])
 
 
 def _svm(kinds: Kinds, seed: int, quick: bool) -> Any:

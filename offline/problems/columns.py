@@ -14,7 +14,8 @@ import pandas as pd
 
 from offline.problems.errors import TableError
 from offline.problems.months import LEAST_MONTHS, month_numbers
-from offline.problems.text_columns import mostly_digits, read_dates, read_numbers
+from offline.problems.odd_values import without_odd_values
+from offline.problems.text_columns import mostly_digits, read_dates, read_digits, read_numbers
 from offline.problems.yes_no import are_yes_and_no, means_yes
 
 TableKind = Literal["numeric", "categorical", "boolean", "date", "identifier", "constant", "text"]
@@ -32,6 +33,7 @@ _ID_NAME: Final = re.compile(
 )
 #: Names of columns that tell customers apart.
 CUSTOMER_NAME: Final = re.compile(r"(customer|user|visitor|client|member|shopper|buyer|kunde)", re.IGNORECASE)
+_DATE_NAME: Final = re.compile(r"(date|datum|timestamp)", re.IGNORECASE)
 _CODE_NAME: Final = re.compile(
     r"(type|region|browser|system|device|code|channel|zip|categor|class|kind|store|countr|segment|gender|plan)",
     re.IGNORECASE,
@@ -39,7 +41,10 @@ _CODE_NAME: Final = re.compile(
 
 
 class ColumnReading(NamedTuple):
-    """A column as it was understood: its kind, why, its values in pandas' type for the kind, and counts."""
+    """A column as it was understood: its kind, why, its values in pandas' type for the kind, and counts.
+
+    ``note`` names values that were taken as missing.
+    """
 
     name: str
     kind: TableKind
@@ -47,6 +52,7 @@ class ColumnReading(NamedTuple):
     values: pd.Series
     missing: int
     distinct: int
+    note: str | None = None
 
 
 def read_column(raw: pd.Series, choice: str | None = None) -> ColumnReading:
@@ -64,6 +70,9 @@ def read_column(raw: pd.Series, choice: str | None = None) -> ColumnReading:
     TableError
         A value is not of the chosen or of the clearly meant kind; names its row.
     """
+    note = None
+    if choice in (None, "numeric"):
+        raw, note = without_odd_values(raw)
     missing, distinct = int(raw.isna().sum()), int(raw.nunique())
     if choice is None:
         kind, why, values = _infer(raw, distinct)
@@ -71,7 +80,7 @@ def read_column(raw: pd.Series, choice: str | None = None) -> ColumnReading:
         if choice not in CHOICES:
             raise TableError(f"column {raw.name!r}: unknown kind {choice!r}: use one of {', '.join(CHOICES)}")
         kind, why, values = cast(TableKind, choice), "as told", _read_as(raw, choice)
-    return ColumnReading(str(raw.name), kind, why, values, missing, distinct)
+    return ColumnReading(str(raw.name), kind, why, values, missing, distinct, note)
 
 
 def _infer(raw: pd.Series, distinct: int) -> tuple[TableKind, str, pd.Series]:
@@ -99,6 +108,8 @@ def _infer(raw: pd.Series, distinct: int) -> tuple[TableKind, str, pd.Series]:
 
 def _infer_numbers(raw: pd.Series, distinct: int, how: str) -> tuple[TableKind, str, pd.Series]:
     name, known = str(raw.name), raw.dropna()
+    if _DATE_NAME.search(name) and (dates := read_digits(known)) is not None:
+        return "date", dates.how, dates.values.reindex(raw.index)
     whole = bool((known % 1 == 0).all())
     if whole and distinct == len(known) and (_ID_NAME.search(name) or _consecutive(known)):
         return "identifier", "whole numbers, another one in every row", raw

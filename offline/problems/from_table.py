@@ -245,5 +245,6 @@ def _notes(
             f"{dates[0]} holds dates: with --time {dates[0]} models are judged on later rows, as they are used, "
             "instead of on rows at random."
         )
+    notes += [r.note for r in readings if r.note is not None]
     notes += [f"{name} seems to know the target: {why}." for name, why in problem.leaks.items()]
     return tuple(notes)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,11 +25,14 @@ from offline.datasets.csv_files import (
     place_of_broken_line,
 )
 from offline.datasets.missing import COUNTRY_NAME, NAMIBIA, are_country_codes, without_missing
+from offline.datasets.parquet_columns import UNNAMED_INDEX, readable
 from offline.datasets.source_files import PARQUET_SUFFIXES
 from offline.datasets.values import as_text
 from offline.problems.errors import TableError
 
 _SHOWN: Final = 60
+# Zones move a time by up to a day, so the first and the last year of the calendar stay free.
+_CALENDAR: Final = ("0002-01-01", "9998-12-31")
 _OF_LOGS: Final = frozenset({"event_id", "type", "customer_id", "event_time"})
 
 
@@ -39,7 +43,7 @@ def is_event_log(path: str | Path) -> bool:
         return False
     try:
         names = set(pq.read_schema(path).names)
-    except pa.ArrowInvalid:
+    except (pa.ArrowException, OSError):
         return False
     return len(_OF_LOGS & names) >= len(_OF_LOGS) - 1
 
@@ -74,7 +78,7 @@ def read_table(path: str | Path) -> TableFile:
         raise TableError(f"there is no table at {path}: name a CSV or Parquet file")
     name = path.name.lower()
     if name.endswith(PARQUET_SUFFIXES):
-        table = TableFile(_parquet(path))
+        table = _parquet(path)
     elif name.endswith(CSV_SUFFIXES):
         try:
             table = _csv(path)
@@ -87,19 +91,49 @@ def read_table(path: str | Path) -> TableFile:
     return table
 
 
-def _parquet(path: Path) -> pd.DataFrame:
+def _parquet(path: Path) -> TableFile:
     try:
-        table = pq.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise TableError(f"{path} is not a Parquet file: {error}") from None
-    nested = [field.name for field in table.schema if pa.types.is_nested(field.type)]
-    if nested:
-        raise TableError(f"{path}: column {nested[0]!r} holds lists or records: make plain columns of it")
-    frame = table.to_pandas()
-    # Dictionaries are an encoding of the file, not a judgement of the column.
-    return frame.astype(
-        {name: object for name, kind in frame.dtypes.items() if isinstance(kind, pd.CategoricalDtype)}
-    )
+        with clear_errors(path), pq.ParquetFile(path) as file:
+            table = file.read()
+        names = table.column_names
+        for at, name in enumerate(names):
+            if name in names[:at]:
+                raise TableError(f"{path}: there are two columns {name!r}")
+        index = [name for name in names if name.startswith(UNNAMED_INDEX)]
+        table = table.drop_columns(index)
+        columns = {name: readable(table[name], name, path.name) for name in table.column_names}
+    except DatasetError as error:
+        raise TableError(str(error)) from error
+    notes = ["The index that pandas saved is left out: it only numbers the rows."] if index else []
+    notes += [
+        f"Column {name!r} holds durations: they are read as seconds."
+        for name in columns
+        if pa.types.is_duration(table.schema.field(name).type)
+    ]
+    try:
+        frame = pa.table(columns).to_pandas(ignore_metadata=True)
+        notes += _without_odd_times(frame)
+    except (pa.ArrowException, ValueError, OverflowError) as error:
+        raise TableError(f"cannot read {path.name}: {str(error).splitlines()[0]}") from None
+    return TableFile(frame, tuple(notes))
+
+
+def _without_odd_times(frame: pd.DataFrame) -> list[str]:
+    """Take times that no calendar has as missing, and name them."""
+    notes = []
+    for name in frame.columns[
+        [isinstance(kind, pd.DatetimeTZDtype) or kind.kind == "M" for kind in frame.dtypes]
+    ]:
+        bounds = [pd.Timestamp(text, tz=getattr(frame[name].dtype, "tz", None)) for text in _CALENDAR]
+        odd = (frame[name] < bounds[0]) | (frame[name] > bounds[1])
+        if odd.any():
+            count, row = int(odd.sum()), int(np.flatnonzero(odd)[0]) + 1
+            times = "1 time lies" if count == 1 else f"{count:,} times lie"
+            notes.append(
+                f"Column {name!r}: {times} beyond the years 2 to 9998, taken as missing (row {row})."
+            )
+            frame[name] = frame[name].mask(odd)
+    return notes
 
 
 def _csv(path: Path) -> TableFile:

@@ -60,6 +60,21 @@ def read_dates(known: pd.Series) -> Dates:
     return Dates(moments.where(~times.bad).dt.as_unit("us").dt.tz_localize("UTC"), str(form))
 
 
+def read_digits(known: pd.Series) -> Dates | None:
+    """Read numbers as dates if all of them fit one reading of digits; None if not.
+
+    Examples
+    --------
+    >>> read_digits(pd.Series([20240131.0, 20240201.0])).how
+    'dates in digits'
+    >>> read_digits(pd.Series([1.0, 2.0])) is None
+    True
+    """
+    dates = read_dates(known)
+    counted = time_signs(_array(known)).form().digits == "count"
+    return None if counted or dates.values.isna().any() else dates
+
+
 def mostly_digits(known: pd.Series) -> bool:
     """Say whether more than half of the values are digits alone: they could be an epoch, but also anything else."""
     return bool(are_digits(_array(known).cast(pa.string())).mean() > 0.5)  # noqa: PLR2004

@@ -22,6 +22,7 @@ from features.log import ERASED, log_metadata, log_rows, read_log
 from features.reference import Reference
 from features.segments import Segmenter
 from features.state import DAY_MS, MINUTE_MS
+from features.usual_days import UsualDays
 from features.vector import Vectors, schema_hash
 from offline.examples.buckets import BuildSettings, build_folder, is_folder, read_folder, read_manifest
 from offline.examples.buckets.sizes import local_workers, machine_bytes, shown, trainable_rows
@@ -141,7 +142,7 @@ def train(
         The log is too short for the horizon, has too few purchases, or TensorFlow is not installed.
     """
     restart_layer_names()
-    material = gather(path, Path(directory), settings, progress)
+    material = gather(path, Path(directory), settings, progress, on_note)
     examples, context, data = material.examples, material.context, material.data
     if material.sampled is not None:
         on_note(f"Training on {material.sampled}.")
@@ -193,31 +194,43 @@ def train(
 
 
 def gather(
-    path: str | Path, directory: Path, settings: TrainingSettings, progress: Progress = silent
+    path: str | Path,
+    directory: Path,
+    settings: TrainingSettings,
+    progress: Progress = silent,
+    on_note: Callable[[str], object] = lambda text: None,
 ) -> Material:
     """Return what to train on, as much of it as fits the memory."""
     memory = settings.memory or int(machine_bytes() * _MEMORY_SHARE)
     if is_folder(path):
         return _from_folder(Path(path), settings, memory, progress)
     if log_rows(path) <= trainable_rows(memory):
-        return _from_log(path, settings, progress)
+        return _from_log(path, settings, progress, on_note)
     directory.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{directory.name}-", dir=directory.parent) as scratch:
         folder = Path(scratch) / "examples"
         count, own = local_workers(memory)
         build_folder(
-            path, folder, BuildSettings(settings.asked, workers=count, memory=own), progress=progress
+            path,
+            folder,
+            BuildSettings(settings.asked, workers=count, memory=own),
+            progress=progress,
+            on_note=on_note,
         )
         return _from_folder(folder, settings, memory, progress)
 
 
-def _from_log(path: str | Path, settings: TrainingSettings, progress: Progress) -> Material:
+def _from_log(
+    path: str | Path, settings: TrainingSettings, progress: Progress, on_note: Callable[[str], object]
+) -> Material:
     with progress("Reading the log"):
-        log = read_log(path)
+        log = read_log(path, on_note)
         data = fingerprint(path, log)
     context = context_of(log, log_metadata(path), settings)
     with progress("Folding events") as on_progress:
         examples = build_examples(log, context, on_progress=on_progress)
+    for sentence in UsualDays.of(log["event_time"].cast(pa.int64()).to_numpy()).sentences():
+        on_note(sentence)
     return Material(examples, context, data, lambda at: exact_of(log, context, examples.rows[at]))
 
 

@@ -31,7 +31,8 @@ class LogView:
         One row for each event in order of time: ``type``, ``customer`` (a number), ``time`` (the shop's local time),
         ``channel``, ``country``.
     orders
-        The purchases: also ``value`` (in the shop's currency) and ``quantity``.
+        The purchases in the shop's currency: also ``value`` and ``quantity``. Purchases in another one have no value
+        that could be added, and are events only.
     refunded
         Money given back in all.
     timezone, currency
@@ -61,12 +62,19 @@ class LogView:
         paid = np.flatnonzero(events["type"].isin(["purchase", "refund"]).to_numpy())
         columns = from_table(log.take(paid), context.currency)
         money[paid], quantity[paid] = columns.money, columns.quantity
+        foreign = np.zeros(len(events), bool)
+        foreign[paid] = columns.foreign
         refunded = float(money[(events["type"] == "refund").to_numpy()].sum())
-        events = events.assign(value=money, quantity=quantity)
+        events = events.assign(value=money, quantity=quantity, foreign=foreign)
         events = events.sort_values("time", kind="stable", ignore_index=True)
-        bought = events[events["type"] == "purchase"].drop(columns="type").reset_index(drop=True)
+        bought = events[(events["type"] == "purchase") & ~events["foreign"]]
+        bought = bought.drop(columns=["type", "foreign"]).reset_index(drop=True)
         return cls(
-            events.drop(columns=["value", "quantity"]), bought, refunded, context.timezone, context.currency
+            events.drop(columns=["value", "quantity", "foreign"]),
+            bought,
+            refunded,
+            context.timezone,
+            context.currency,
         )
 
     @property

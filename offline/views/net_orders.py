@@ -36,10 +36,12 @@ class CustomerView(LogView):
         log = log.filter(pc.not_equal(log["type"], ERASED))
         numbers = log["customer_id"].combine_chunks().dictionary_encode().indices.to_numpy()
         given = np.flatnonzero(pc.equal(log["type"], "refund").to_numpy())
+        columns = from_table(log.take(given), context.currency)
+        given = given[~columns.foreign]
         back = log.take(given)
         local = back["event_time"].to_pandas().dt.tz_convert(context.timezone).dt.tz_localize(None)
         refunds = pd.DataFrame(
-            {"customer": numbers[given], "time": local, "value": from_table(back, context.currency).money}
+            {"customer": numbers[given], "time": local, "value": columns.money[~columns.foreign]}
         ).sort_values("time", kind="stable", ignore_index=True)
         return cls(plain.events, plain.orders, plain.refunded, plain.timezone, plain.currency, refunds)
 

@@ -17,6 +17,7 @@ from typing import Annotated
 import typer
 
 from stream.cli.help import use_help
+from stream.texts import visible
 
 __all__ = ["create_app", "main"]
 
@@ -136,5 +137,6 @@ def main() -> None:
 
 
 def _end(line: str, code: int) -> None:
-    print(line, file=sys.stderr)
+    # A value of somebody's file is shown as it is, but it must not steer the terminal or begin a line.
+    print(visible(line), file=sys.stderr)
     sys.exit(code)

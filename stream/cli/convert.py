@@ -52,8 +52,8 @@ TimeFormat = Annotated[
     str | None,
     typer.Option(
         metavar="FORMAT",
-        help="Format of times that are neither ISO 8601 nor an epoch: '%d.%m.%Y %H:%M'. Needed only if the order of "
-        "day and month cannot be found out.",
+        help="Format of all times: '%d.%m.%Y %H:%M', '%Y%m%d'. By default it is found out; needed only if the summary "
+        "says another one than yours.",
     ),
 ]
 Encoding = Annotated[

@@ -122,6 +122,7 @@ def examples(  # noqa: PLR0917  (options of a command)
         output,
         BuildSettings(asked, buckets, scheduler, workers, None if memory is None else parse_size(memory)),
         progress=progress,
+        on_note=lambda text: typer.echo(f"intent: {text}", err=True),
     )
     if as_json:
         import msgspec

@@ -20,6 +20,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
+from stream.texts import visible
+
 __all__ = ["Example", "HelpCommand", "HelpGroup", "split_examples", "use_help"]
 
 _HEADING = re.compile(r"^Examples\n-{8}\n", re.MULTILINE)
@@ -166,4 +168,4 @@ def _print_misuse(error: TyperException) -> None:
     message = " ".join(error.format_message().replace("Value error, ", "").split())
     end = "" if message.endswith((".", "?")) else "."
     see = f" See `{path} --help`." if error.exit_code == _MISUSE else ""
-    print(f"{path}: {message[:1].lower()}{message[1:]}{end}{see}", file=sys.stderr)
+    print(visible(f"{path}: {message[:1].lower()}{message[1:]}{end}{see}"), file=sys.stderr)

@@ -92,8 +92,11 @@ def run_one(key: str, workspace: Workspace) -> Found:
 
 def one_page(workspace: Workspace, section: Section) -> Found:
     """Write the page and the figures of one section."""
+    from dataclasses import replace
+
     from offline.report.pages import write_section
 
+    section = replace(section, summary=[*workspace.notes, *section.summary])
     return Found([section], write_section(workspace.directory, section, subtitle=workspace.path.name))
 
 

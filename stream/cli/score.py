@@ -82,13 +82,15 @@ def score(  # noqa: PLR0917  (options of a command)
 
     settings = load_settings()
     engine = engine_of(settings, Bundle.load(bundle or settings.bundle))
-    table = read_log(log)
+    table = read_log(log, on_note=lambda text: typer.echo(f"intent: {text}", err=True))
     if partitions is None and table["partition"].null_count:
         partitions = settings.partitions
     with progress("Scoring") as on_progress:
         began = time.perf_counter()
         scored = score_log(table, engine, partitions=partitions, on_progress=on_progress)
         seconds = time.perf_counter() - began
+    for sentence in scored.usual.sentences():
+        typer.echo(f"intent: {sentence}", err=True)
     _write(output, scored.scores)
     if states is not None:
         _write(states, _states(scored))

@@ -15,6 +15,7 @@ from features.columns import EventColumns, from_table
 from features.log import ERASED
 from features.partition import partitions_of
 from features.state import States, empty
+from features.usual_days import UsualDays
 from features.watermark import ACCEPTED, BEGINNING
 from stream.scoring.decisions import ACTIONS
 from stream.scoring.engine import Engine, Scored
@@ -38,7 +39,9 @@ class ScoredLog:
     watermarks
         Per partition, epoch ms.
     duplicates, dead_letters
-        How many events were repetitions, and how many were refused (too late, or ahead of their arrival).
+        How many events were repetitions, and how many were refused (too late, ahead of their arrival, or lonely).
+    usual
+        Which dates are lonely. In a log that came from a topic none are: the worker took what it took.
     """
 
     scores: pa.Table
@@ -47,6 +50,7 @@ class ScoredLog:
     watermarks: dict[int, int]
     duplicates: int
     dead_letters: int
+    usual: UsualDays = UsualDays()
 
 
 def score_log(
@@ -66,6 +70,8 @@ def score_log(
         Partition count of the topic; by default the partitions that the log itself names.
     """
     partition = _partitions(table, partitions)
+    from_topic = table["offset"].null_count < len(table)
+    usual = UsualDays() if from_topic else UsualDays.of(table["event_time"].cast(pa.int64()).to_numpy())
     nothing = from_table(table.slice(0, 0), engine.bundle.manifest.currency)
     unscored = engine.score(nothing, [], np.zeros(0, np.int64), empty(0))
     pieces = [_table(engine, nothing, unscored, unscored.rows)]  # an empty log's scores have their fields too
@@ -82,7 +88,7 @@ def score_log(
         for start in range(0, len(rows), _CHUNK):
             chunk = part.slice(start, _CHUNK)
             times = chunk["event_time"].cast(pa.int64()).to_numpy()
-            arrivals = chunk["arrived_at"].cast(pa.int64()).to_numpy()
+            arrivals = usual.arrivals(times, chunk["arrived_at"].cast(pa.int64()).to_numpy())
             verdicts, watermark = engine.admit(times, arrivals, watermark)
             erased = pc.equal(chunk["type"], ERASED).to_numpy()
             dead_letters += int(np.count_nonzero((verdicts != ACCEPTED) & ~erased))
@@ -106,6 +112,7 @@ def score_log(
         watermarks,
         duplicates,
         dead_letters,
+        usual,
     )
 
 

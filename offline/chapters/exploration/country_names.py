@@ -55,6 +55,9 @@ _ALIASES: Final = {
     "hong kong sar": "HK",
 }
 
+#: Apostrophes of typographers and keyboards: Côte d’Ivoire.
+_APOSTROPHES: Final = str.maketrans(dict.fromkeys("\u2019\u2018\u02bc\u00b4`", "'"))
+
 
 class Country(NamedTuple):
     """A country: ISO code, English name, where it lies (degrees east, north), outlines (one ring of degrees each)."""
@@ -99,6 +102,7 @@ def country_code(text: str) -> str | None:
 
 
 def _key(text: str) -> str:
+    text = text.translate(_APOSTROPHES)
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     words = re.sub(r"[^a-z ]+", " ", plain.replace(".", "")).split()
     return " ".join(word for word in words if word != "the")

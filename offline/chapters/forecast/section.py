@@ -11,7 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from features.whole_files import whole_file
-from offline.chapters.forecast.backtest import CHOSEN, SEASONS, Forecast, forecast_series
+from offline.chapters.forecast.backtest import BASELINE, CHOSEN, SEASONS, Forecast, forecast_series
 from offline.chapters.forecast.series import MEASURES, Series, daily
 from offline.chapters.workspace import Workspace
 from offline.report.section import Picture, Section, Table
@@ -86,8 +86,10 @@ def _sentence(series: Series, measure: str, days: int, result: Forecast) -> str:
 
 def _verdict(result: Forecast) -> str:
     least, most = result.relative_interval
-    if result.exact:
-        return f"both it and the {_NAIVE} were without error"
+    if result.exact(BASELINE):
+        if result.exact(CHOSEN):
+            return f"both it and the {_NAIVE} were without error"
+        return f"the {_NAIVE} was without error: take that one"
     words = (
         f"its errors were {1 - result.relative:.0%} smaller than those of the {_NAIVE}"
         if most < 1

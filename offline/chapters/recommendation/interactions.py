@@ -62,14 +62,16 @@ class Interactions:
         lines = log["items"].combine_chunks()
         counts = pc.fill_null(pc.list_value_length(lines), 0).to_numpy(zero_copy_only=False).astype(np.int64)
         single = np.flatnonzero((counts == 0) & pc.is_valid(log["item_id"]).to_numpy())
-        rows = np.concatenate([np.repeat(np.arange(len(log)), counts), single])
+        listed = lines.flatten().field("item_id")
+        known = pc.is_valid(listed).to_numpy(zero_copy_only=False)
+        rows = np.concatenate([np.repeat(np.arange(len(log)), counts)[known], single])
         if len(rows) < _LEAST_PAIRS:
             raise TrainingError(
                 f"{len(rows)} events of the log name an item: recommendations need item_id or items in views, carts "
                 f"or purchases (at least {_LEAST_PAIRS})"
             )
         named = log["item_id"].combine_chunks().take(pa.array(single))
-        item = pa.concat_arrays([lines.flatten().field("item_id"), named]).dictionary_encode()
+        item = pa.concat_arrays([listed.filter(pa.array(known)), named]).dictionary_encode()
         customer = log["customer_id"].combine_chunks().dictionary_encode()
         time_ms = log["event_time"].cast(pa.int64()).to_numpy()[rows]
         order = np.argsort(time_ms, kind="stable")

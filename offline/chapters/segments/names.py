@@ -16,6 +16,8 @@ _LONG: Final = 0.9
 _NEW: Final = 0.25
 _ONCE: Final = 1.5
 _LEAST_GAPS: Final = 20
+# Nobody has lapsed who was silent for less, however short the pauses are.
+_SILENT_DAYS: Final = 1.0
 _MARKED: Final = 0.4
 _SOME, _ALL = 0.005, 0.995
 # Words for much and little of what a column's name ends with.
@@ -40,7 +42,7 @@ def name_customers(groups: list[pd.DataFrame], facts: list[Facts], view: LogView
         if name.startswith("Value group"):
             found = "One-time buyers" if fact.purchases < _ONCE else "Occasional buyers"
         if fact.buyers >= 0.5:  # noqa: PLR2004  (most of them bought)
-            if silent > long:
+            if silent > max(long, _SILENT_DAYS):
                 found = f"Lapsed {_RENAMED.get(found, found[0].lower() + found[1:])}"
             elif fact.purchases < _ONCE and group["tenure"].median() < _NEW * view.days:
                 found = "New buyers"

@@ -107,7 +107,8 @@ def select(
              "tree importance", "permutation", "spread", "rank"]  # fmt: skip
     frame = pd.DataFrame(rows, columns=heads)
     frame = frame.sort_values(["rank", "column"], na_position="last").reset_index(drop=True)
-    return Selection(frame, path.drop(columns="names"), tuple(name for name in names if name in kept))
+    path = path.drop(columns="names").assign(dropped=path["dropped"].map(", ".join))
+    return Selection(frame, path, tuple(name for name in names if name in kept))
 
 
 def numeric_view(problem: Problem) -> pd.DataFrame:
@@ -191,7 +192,9 @@ def _eliminate(
     seed: int,
     quick: bool,
     on_progress: OnProgress | None,
-) -> tuple[list[tuple[int, float, float, str, tuple[str, ...]]], dict[str, tuple[float, float, float]]]:
+) -> tuple[
+    list[tuple[int, float, float, tuple[str, ...], tuple[str, ...]]], dict[str, tuple[float, float, float]]
+]:
     """Drop the least important columns round by round; return the rounds, and the importances of the first one."""
     remaining, rounds = list(names), []
     first: dict[str, tuple[float, float, float]] = {}
@@ -214,7 +217,7 @@ def _eliminate(
         # Of equal importance, the one with less gain goes first.
         order = np.lexsort([np.mean(gains, axis=0), lost])[:count]
         dropped = [remaining[at] for at in order]
-        rounds.append((len(remaining), float(np.mean(aucs)), error, ", ".join(dropped), tuple(remaining)))
+        rounds.append((len(remaining), float(np.mean(aucs)), error, tuple(dropped), tuple(remaining)))
         remaining = [name for name in remaining if name not in dropped]
         if on_progress is not None:
             on_progress(len(names) - len(remaining), len(names))
@@ -247,7 +250,7 @@ def _ranks(path: pd.DataFrame, candidates: Sequence[str]) -> dict[str, int]:
     """Return ranks: 1 for the column eliminated last."""
     order: list[str] = []
     for dropped in path["dropped"]:
-        order += [name for name in str(dropped).split(", ") if name in candidates]
+        order += [name for name in dropped if name in candidates]
     return {name: len(order) - at for at, name in enumerate(order)}
 
 

@@ -7,6 +7,7 @@ all trials before it; the one under way is lost.
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
@@ -145,8 +146,42 @@ def _journal(path: Path) -> optuna.storages.JournalStorage:
     from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
     path.parent.mkdir(parents=True, exist_ok=True)
+    _check_lines(path)
     lock = JournalFileSymlinkLock(str(path), grace_period=_LOCKED_S)
     return JournalStorage(JournalFileBackend(str(path), lock))
+
+
+def _check_lines(path: Path) -> None:
+    """Cut off a last line that was not written to its end, as after a full disk or a lost machine.
+
+    Raises
+    ------
+    TuningError
+        A line before it is none of a journal.
+    """
+    if not path.exists():
+        return
+    good = 0
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            whole = line.endswith(b"\n") and _is_record(line)
+            if not whole and file.read(1):
+                raise TuningError(
+                    f"{path}: line {number} is none of a study: remove the file, or name another one"
+                )
+            if not whole:
+                break
+            good += len(line)
+    if good < path.stat().st_size:
+        with path.open("rb+") as file:
+            file.truncate(good)
+
+
+def _is_record(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
 
 
 def _fingerprint(problem: Problem) -> str:

@@ -8,7 +8,7 @@ import shutil
 import signal
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -17,19 +17,22 @@ from typing import Final, NamedTuple
 import pyarrow as pa
 
 from features.bundle import DataFingerprint
-from features.log import LOG_SCHEMA
+from features.exceptions import LogError
+from features.log import LOG_SCHEMA, log_metadata, log_rows, read_log, write_log
 from features.vector import schema_hash
 from offline.examples.buckets.cluster import Workers, gather, require_shared, workers
 from offline.examples.buckets.errors import BucketError
 from offline.examples.buckets.folding import FoldTask, fold_bucket
 from offline.examples.buckets.manifest import FORMAT, FolderManifest, Shard, write_manifest
-from offline.examples.buckets.scan import Scan, scan
+from offline.examples.buckets.scan import Scan, is_sorted, scan
 from offline.examples.buckets.sizes import bucket_count
 from offline.examples.buckets.spill import Spilled, SpillTask, spill_piece
 from offline.examples.examples import Asked, Context, example_types_of
 from offline.progress import OnProgress, Progress, silent
 
 _SIMULATOR: Final = "simulator"
+# A log of more rows is not sorted in memory.
+_SORTABLE: Final = 20_000_000
 _SIGTERM_EXIT: Final = 128 + signal.SIGTERM
 
 
@@ -59,6 +62,7 @@ def build_folder(
     settings: BuildSettings = BuildSettings(),  # noqa: B008  (immutable)
     *,
     progress: Progress | None = None,
+    on_note: Callable[[str], object] = lambda text: None,
     now: dt.datetime | None = None,
 ) -> FolderManifest:
     """Build the examples of a log, of any size, and write them to a folder.
@@ -72,6 +76,8 @@ def build_folder(
         The log (`features.log`); on a cluster, every worker must see it and the folder under the same paths.
     folder
         New or empty.
+    on_note
+        Called with a sentence that people should know: that rows were put in order, or that a date is lonely.
     now
         Stands in the manifest as ``created_at``; by default the time of the clock.
 
@@ -83,17 +89,20 @@ def build_folder(
         There is no log, or a row of it breaks the event contract.
     """
     progress = progress or silent
-    path, folder = Path(path).absolute(), Path(folder).absolute()
+    source, folder = Path(path).absolute(), Path(folder).absolute()
     with _terminable(), _filled(folder), _spill(folder) as spill:
         wants_currency = settings.asked.currency is None
+        path = _in_order(source, spill, on_note)
         with progress("Reading times") as on_progress:
             scanned = scan(
                 path, settings.asked.lateness_ms, currencies=wants_currency, on_progress=on_progress
             )
+        for sentence in scanned.usual.sentences():
+            on_note(sentence)
         context = settings.asked.context(scanned.metadata, scanned.currencies)
         with workers(settings.scheduler, settings.workers, settings.memory, spill) as cluster:
             require_shared(cluster.client, path, spill)
-            digest = cluster.client.submit(_sha256, str(path), pure=False)
+            digest = cluster.client.submit(_sha256, str(source), pure=False)
             buckets = settings.buckets or bucket_count(scanned.rows, scanned.row_bytes, cluster.task_bytes)
             with progress(f"Dealing customers out into {buckets:,} buckets") as on_progress:
                 spilled = _spill_all(cluster, scanned, context, path, spill, buckets, on_progress)
@@ -105,9 +114,9 @@ def build_folder(
         manifest = FolderManifest(
             format=FORMAT,
             features_version=schema_hash(),
-            log=str(path),
+            log=str(source),
             data=DataFingerprint(
-                source=scanned.metadata.get("source", path.name),
+                source=scanned.metadata.get("source", source.name),
                 sha256=sha256,
                 events=alive,
                 customers=sum(shard.customers for shard in shards),
@@ -134,6 +143,21 @@ def build_folder(
     return manifest
 
 
+def _in_order(path: Path, spill: Path, on_note: Callable[[str], object]) -> Path:
+    """Return the log, or a copy of it in order of time if it has no order of its own."""
+    log_metadata(path)  # says what is wrong with the file
+    if is_sorted(path):
+        return path
+    if log_rows(path) > _SORTABLE:
+        raise LogError(
+            f"{path}: its rows are not in order of time, it does not say when they arrived (arrived_at), and it is "
+            f"too long to be sorted here ({log_rows(path):,} rows): sort it by event_time"
+        )
+    sorted_log = spill / "in-order.parquet"
+    write_log(sorted_log, read_log(path, on_note), metadata=log_metadata(path))
+    return sorted_log
+
+
 def _spill_all(
     cluster: Workers,
     scanned: Scan,
@@ -145,7 +169,7 @@ def _spill_all(
 ) -> list[Spilled]:
     task = SpillTask(
         str(path), str(spill), buckets, scanned.one_partition, context.lateness_ms, context.currency,
-        events=_SIMULATOR in scanned.metadata,
+        events=_SIMULATOR in scanned.metadata, usual=scanned.usual,
     )  # fmt: skip
     futures = [
         cluster.client.submit(spill_piece, task, number, piece, pure=False)

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from features.exceptions import LogError
-from features.log import LOG_SCHEMA, conform, log_metadata
+from features.log import LOG_SCHEMA, cast_to_log, conform, log_metadata
+from features.usual_days import UsualDays
 from features.watermark import BEGINNING, judge
 
 #: Rows that are read at a time.
@@ -37,7 +38,8 @@ class Scan(NamedTuple):
     """What the first pass found.
 
     ``watermarks`` are those at the end of the log, ``currencies`` how often each stands in it (where asked for),
-    ``one_partition`` whether the log is taken as one because it doesn't name partitions throughout.
+    ``usual`` which dates are lonely, ``one_partition`` whether the log is taken as one because it doesn't name
+    partitions throughout.
     """
 
     rows: int
@@ -47,6 +49,7 @@ class Scan(NamedTuple):
     one_partition: bool
     row_bytes: float
     metadata: dict[str, str]
+    usual: UsualDays
 
 
 class Watermarks:
@@ -56,17 +59,21 @@ class Watermarks:
     ----------
     at
         Every partition's watermark so far.
+    usual
+        Which dates are lonely; none by default.
     """
 
-    def __init__(self, at: dict[int, int], lateness_ms: int) -> None:
+    def __init__(self, at: dict[int, int], lateness_ms: int, usual: UsualDays | None = None) -> None:
         self.at = dict(at)
         self._lateness_ms = lateness_ms
+        self._usual = usual or UsualDays()
 
     def judge(
         self, times: NDArray[np.int64], arrivals: NDArray[np.int64], partitions: NDArray[np.int64]
     ) -> NDArray[np.uint8]:
         """Return the verdict on every event (`features.watermark`)."""
         verdicts = np.empty(len(times), np.uint8)
+        arrivals = self._usual.arrivals(times, arrivals)
         for rows in by_number(partitions):
             partition = int(partitions[rows[0]])
             before = self.at.get(partition, BEGINNING)
@@ -123,7 +130,8 @@ def scan(
         names = [n for n in ("event_time", "arrived_at", "partition") if n in schema.names]
         names += ["currency"] if currencies and "currency" in schema.names else []
         one = _one_partition(file)
-        watermarks = Watermarks({}, lateness_ms)
+        usual = UsualDays.of(_event_times(file, path))
+        watermarks = Watermarks({}, lateness_ms, usual)
         counts: Counter[str] = Counter()
         pieces, done = [], 0
         for groups in _grouped(file.metadata, most_pieces):
@@ -138,7 +146,25 @@ def scan(
                     on_progress(done, rows)
             pieces.append(Piece(groups, start, done - start, before))
         row_bytes = _id_bytes(file)
-    return Scan(rows, pieces, watermarks.at, counts, one, row_bytes, metadata)
+    return Scan(rows, pieces, watermarks.at, counts, one, row_bytes, metadata, usual)
+
+
+def is_sorted(path: str | Path) -> bool:
+    """Say whether a log's rows are in order: they are if it knows when they arrived, else if event times rise."""
+    with pq.ParquetFile(path) as file:
+        if "arrived_at" in file.schema_arrow.names:
+            return True
+        latest = BEGINNING
+        for times in _event_times(file, path):
+            if int(times[0]) < latest or np.any(np.diff(times) < 0):
+                return False
+            latest = int(times[-1])
+    return True
+
+
+def _event_times(file: pq.ParquetFile, path: str | Path) -> Iterator[NDArray[np.int64]]:
+    for batch in file.iter_batches(BATCH, columns=["event_time"]):
+        yield _times(batch, True, path, 0)[0]
 
 
 def partitions_of_rows(table: pa.Table, one_partition: bool) -> NDArray[np.int64]:
@@ -185,7 +211,7 @@ def _times(
     for name in batch.schema.names:
         if name != "currency":
             try:
-                columns[name] = batch.column(name).cast(LOG_SCHEMA.field(name).type)
+                columns[name] = cast_to_log(batch.column(name), LOG_SCHEMA.field(name))
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
                 raise LogError(f"{path}: column {name!r} cannot be read: {error}") from None
             missing = columns[name].null_count and not (name == "partition" and one_partition)
@@ -199,7 +225,7 @@ def _times(
 
 
 def _counts(currencies: pa.Array) -> dict[str, int]:
-    found = pc.value_counts(currencies.cast(pa.string()).drop_null())
+    found = pc.value_counts(pc.utf8_upper(currencies.cast(pa.string())).drop_null())
     return dict(zip(found.field("values").to_pylist(), found.field("counts").to_pylist(), strict=True))
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from features.columns import from_table
 from features.exceptions import LogError
 from features.log import ERASED, conform, validate
+from features.usual_days import UsualDays
 from offline.examples.buckets.scan import BATCH, Piece, Watermarks, partitions_of_rows
 
 #: What of an event the fold needs, as `features.columns.EventColumns` names it; and where the event came from.
@@ -51,6 +52,7 @@ class SpillTask(NamedTuple):
     lateness_ms: int
     currency: str
     events: bool
+    usual: UsualDays
 
 
 class Spilled(NamedTuple):
@@ -85,7 +87,7 @@ def spill_piece(task: SpillTask, number: int, piece: Piece) -> Spilled:
 
     The file appears when it is complete, so that the task can be done again after a worker was lost.
     """
-    watermarks = Watermarks(piece.watermarks, task.lateness_ms)
+    watermarks = Watermarks(piece.watermarks, task.lateness_ms, task.usual)
     done, erased, types = piece.start, 0, set()
     first, last = np.iinfo(np.int64).max, np.iinfo(np.int64).min
     final = Path(task.folder) / f"piece-{number:05d}.arrow"

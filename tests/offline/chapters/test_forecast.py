@@ -279,3 +279,11 @@ def test_errors_widen_with_the_horizon() -> None:
     width = (ahead["high_80"] - ahead["low_80"]).to_numpy()
     assert (np.diff(width) >= -1e-9).all()
     assert width[-1] > 1.5 * width[0]
+
+
+def test_the_interval_of_rare_orders_holds_the_next_one() -> None:
+    values = np.zeros(120)
+    values[::8] = 1.0
+    found = forecast_series(series(values), "orders", 10, quick=True)
+    assert found.ahead["high_80"].min() >= 1
+    assert found.total[1] <= 1 <= found.total[2]

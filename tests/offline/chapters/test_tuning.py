@@ -180,3 +180,15 @@ def test_the_section_shows_every_search_and_its_history(tmp_path: Path) -> None:
     assert len(settings.figure.data) == len(SPACES["lightgbm"]) * len(METHODS)
     again = tune_models(workspace, Plan(models=("lightgbm",), trials=4))
     assert all(s["resumed"] == len(s["trials"]) for s in again.figures["lightgbm"]["searches"].values())
+
+
+def test_a_study_whose_last_line_was_torn_goes_on_without_it(tmp_path: Path) -> None:
+    study = tmp_path / "tuning.journal"
+    tune(rows(), "logistic", "random", trials=3, storage=study)
+    whole = study.read_bytes()
+    for torn in (b'{"op_code": 4, "wor', b"\n", b"\xff\x00"):
+        study.write_bytes(whole + torn)
+        assert tune(rows(), "logistic", "random", trials=3, storage=study).resumed == 3
+    study.write_bytes(b"no study\n" + whole)
+    with pytest.raises(TuningError, match=r"tuning\.journal: line 1 is none of a study"):
+        tune(rows(), "logistic", "random", trials=3, storage=study)

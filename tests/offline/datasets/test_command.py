@@ -53,7 +53,7 @@ def test_a_file_becomes_a_log_and_the_account_is_json(app: typer.Typer, shop: Pa
     account = json.loads(result.stdout)
     assert account["by_type"] == {"add_to_cart": 1, "purchase": 1}
     assert account["dropped"] == [
-        {"reason": "type 'scroll' is not in the mapping", "rows": 1, "example": None}
+        {"reason": "type 'scroll' is not in the mapping", "rows": 1, "example": "shop.csv, row 3"}
     ]
     assert read_log(log)["value"].to_pylist() == [None, 7.0]
 
@@ -61,7 +61,7 @@ def test_a_file_becomes_a_log_and_the_account_is_json(app: typer.Typer, shop: Pa
 def test_the_account_is_a_table_for_people(app: typer.Typer, shop: Path, tmp_path: Path) -> None:
     result = runner.invoke(app, ["convert", "csv", str(shop), "-o", str(tmp_path / "log.parquet"), *OPTIONS])
     assert result.exit_code == 0, result.output
-    for text in ("rows read", "add_to_cart", "is not in the mapping", "log.parquet"):
+    for text in ("rows read", "add_to_cart", "mapping", "log.parquet"):
         assert text in result.stdout
     assert result.stdout.splitlines()[-1].startswith("This log has 1 customer and 1 purchase; to train on")
     assert "Next:" not in result.stdout

@@ -14,7 +14,8 @@ from offline.datasets import Dataset, load_columns
 from offline.datasets.conversion import DatasetError
 from offline.datasets.csv_bytes import detect_encoding
 from offline.datasets.csv_files import csv_layout
-from offline.datasets.dates import DateForm, calendar_digits, date_signs
+from offline.datasets.date_digits import calendar_digits
+from offline.datasets.dates import DateForm, date_signs
 from offline.datasets.numbers import NumberForm, as_numbers, number_signs
 
 COLUMNS = {"customer_id": "user", "event_time": "ts", "price": "price"}

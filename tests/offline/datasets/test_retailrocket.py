@@ -69,7 +69,7 @@ def test_bad_rows_are_dropped_with_row_and_column(tmp_path: Path) -> None:
     }
     examples = {count.reason: count.example for count in report.dropped}
     assert examples["unknown event"] == "events.csv, row 5, column 'event': 'click'"
-    assert examples["unreadable time"] == "events.csv, row 2, column 'timestamp': empty"
+    assert examples["unreadable time"] == "events.csv, row 2, column 'timestamp': missing"
 
 
 def test_a_transaction_of_two_visitors_is_two_orders(tmp_path: Path) -> None:

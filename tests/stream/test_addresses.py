@@ -1,0 +1,118 @@
+"""Addresses in settings: what is wrong is said in one line, before anything connects, and never with a password."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import redis
+
+from features.durations import parse_duration
+from features.exceptions import InvalidDuration
+from features.store.redis_client import connect
+from stream.exceptions import SettingsError
+from stream.settings import load_settings
+
+PASSWORD = "hush"
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        (f"redis://:{PASSWORD}/ss=@h:6379/0", "write it as %2F"),
+        (f"redis://u:{PASSWORD}#cret@h", "write it as %23"),
+        (f"redis://u:{PASSWORD}?x@h", "write it as %3F"),
+        ("localhost:6379", "no URL of Redis"),
+        ("http://localhost:6379", "no URL of Redis"),
+        ("", "no URL of Redis"),
+        ("redis://", "names no host"),
+        ("redis://h/abc", "database 'abc' is no number"),
+        ("redis://h:abc/0", "its port is no number"),
+        ("redis://h:70000/0", "its port is no number"),
+        ("unix://", "no path of a socket"),
+        (f"rediss://u:{PASSWORD}@h:x", "its port is no number"),
+    ],
+)
+def test_a_url_of_redis_that_cannot_be_used_is_one_line_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, url: str, why: str
+) -> None:
+    monkeypatch.setenv("INTENT_REDIS", url)
+    with pytest.raises(SettingsError) as error:
+        load_settings()
+    assert str(error.value).startswith("INTENT_REDIS = ")
+    assert why in str(error.value)
+    assert PASSWORD not in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://h", "redis://h:6379/", "redis://h/3", "rediss://u:p%2Fw@h:6380/1", "redis://[::1]:6379/0",
+        "unix:///run/redis.sock", "unix:///run/redis.sock?db=2", "redis://:p@ss@h:6379/0",
+    ],
+)  # fmt: skip
+def test_a_url_of_redis_that_can_be_used_makes_a_client(url: str) -> None:
+    settings = load_settings(redis=url)
+    with connect(settings.redis_url) as client:
+        made = client.connection_pool.make_connection()
+        assert isinstance(made, redis.connection.AbstractConnection)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        (f"rediss://h?ssl_password={PASSWORD}", "rediss://h?ssl_password=***"),
+        (f"redis://:{PASSWORD}@{PASSWORD}@h:6379/0", "redis://:***@h:6379/0"),
+    ],
+)
+def test_no_part_of_a_password_is_shown(url: str, shown: str) -> None:
+    assert load_settings(redis=url).masked()["redis"] == shown
+
+
+@pytest.mark.parametrize(
+    "brokers", ["localhost:abc", "http://h:9092/", "h:9092/", "", "a:1,,b:2", "h:0", "h:99999"]
+)
+def test_brokers_that_are_written_wrongly_are_named(brokers: str) -> None:
+    with pytest.raises(SettingsError, match="INTENT_KAFKA = .* is no broker: write HOST:PORT"):
+        load_settings(kafka=brokers)
+
+
+@pytest.mark.parametrize("brokers", ["kafka", "kafka:9092", "a:9092, b:9093", "[::1]:9092", "10.0.0.1:9092"])
+def test_brokers_are_taken_as_they_are_written(brokers: str) -> None:
+    assert load_settings(kafka=brokers).kafka == brokers
+
+
+def test_a_zone_is_a_name_of_the_database() -> None:
+    assert load_settings(timezone="Europe/Berlin").timezone == "Europe/Berlin"
+    with pytest.raises(SettingsError, match="INTENT_TIMEZONE = 'CEST': unknown time zone: use an IANA name"):
+        load_settings(timezone="CEST")
+
+
+def test_a_currency_is_in_capitals() -> None:
+    assert load_settings(currency="eur").currency == "EUR"
+
+
+@pytest.mark.parametrize("written", ["INTENT_GROUP=a\n".encode("utf-16"), b"INTENT_GROUP=caf\xe9\n"])
+def test_a_file_of_settings_in_another_encoding_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: bytes
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(".env").write_bytes(written)
+    with pytest.raises(SettingsError, match=r"\.env is not written in UTF-8: save it as UTF-8"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("999999999d", "at most 36500d"),
+        ("P1M", "months and years differ in length"),
+        ("P1Y", "months and years differ in length"),
+        ("P1Y2M3DT4H", "months and years differ in length"),
+    ],
+)
+def test_durations_that_cannot_be_meant_are_refused_with_a_reason(text: str, why: str) -> None:
+    with pytest.raises(InvalidDuration, match=why):
+        parse_duration(text)
+    assert parse_duration("PT5M").total_seconds() == 300
