@@ -30,13 +30,15 @@ QUICK = {
     "retail.csv": ["convert online-retail IN -o OUT/log.parquet --json"],
     "retailrocket.csv": ["convert retailrocket IN -o OUT/log.parquet --json"],
     "rees46.csv": ["convert rees46 IN -o OUT/log.parquet --json"],
-    "table.csv": ["prepare IN -o OUT --quick --json"],
-    "table.parquet": ["prepare IN -o OUT --quick --json"],
+    "table.csv": ["report IN -o OUT --quick --only input --json"],
+    "table.parquet": ["report IN -o OUT --quick --only input --json"],
     "log.parquet": ["score IN --bundle BUNDLE -o OUT/scores.parquet --json", "replay"],
     "events.jsonl": ["emit IN --skip-invalid --json"],
 }
 SLOW = {
-    "table.csv": [f"{name} IN -o OUT --quick --json" for name in ("explore", "segment", "select", "insight")]
+    "table.csv": [
+        f"{name} IN -o OUT --quick --json" for name in ("prepare", "explore", "segment", "select", "insight")
+    ]
     + [
         "compare IN -o OUT --quick --json --model lightgbm --model rule",
         "report IN -o OUT --quick --only input",
