@@ -126,8 +126,9 @@ def test_there_are_enough_cases() -> None:
         Reason.BAD_HEADERS,
         Reason.UNREADABLE,
         Reason.POISON,
+        Reason.SEVERAL_EVENTS,
         *NO_EVENTS,
-    }  # need a real topic or batch
+    }  # need a real topic or batch, or another form of events
     assert set(Reason) - named == of_the_broker | {Reason.NEGATIVE}, "a negative amount is dropped"
 
 
