@@ -22,8 +22,9 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from features.calendar import timezone_database
-from features.exceptions import BundleError, SchemaMismatch
+from features.calendar import timezone_database, zone
+from features.decoding import Undecodable, decoded
+from features.exceptions import BundleError, IntentError, SchemaMismatch
 from features.labels import LabelStart
 from features.reference import Reference
 from features.segments import Segmenter
@@ -150,6 +151,7 @@ class Bundle:
                 f"the bundle was trained on features {manifest.features_version}, this program computes "
                 f"{schema_hash()}: train again with `intent train`"
             )
+        self._thresholds = _thresholds(manifest)
         _compare_time_zones(manifest)
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1  # one worker per core; threads would also change sums
@@ -162,8 +164,6 @@ class Bundle:
         if len(inputs) != 1 or inputs[0].shape[-1] != WIDTH:
             raise SchemaMismatch(f"{NETWORK} does not take one input of {WIDTH} columns: train again")
         self._input = inputs[0].name
-        thresholds = manifest.band_thresholds
-        self._thresholds = np.array([thresholds["medium"], thresholds["high"]])
 
     @classmethod
     def load(cls, directory: str | Path) -> Bundle:
@@ -232,7 +232,23 @@ def save(
             partial.write_bytes(msgspec.json.format(msgspec.json.encode(part), indent=2) + b"\n")
 
 
+def _thresholds(manifest: Manifest) -> NDArray[np.float64]:
+    """Return the lowest probabilities of the bands above the lowest; raise `BundleError` where values make no sense."""
+    bands = manifest.band_thresholds
+    if bands.keys() != set(BANDS[1:]):
+        raise BundleError(f"the bundle's {MANIFEST} has thresholds of {sorted(bands)}: train again")
+    if not manifest.horizon_seconds > 0:
+        raise BundleError(
+            f"the bundle's {MANIFEST} has a horizon of {manifest.horizon_seconds} s: train again"
+        )
+    return np.array([bands["medium"], bands["high"]])
+
+
 def _compare_time_zones(manifest: Manifest) -> None:
+    try:
+        zone(manifest.timezone)
+    except IntentError as error:
+        raise BundleError(f"the bundle's {MANIFEST} is damaged: {error}; train again") from None
     trained, here = manifest.timezone_database, timezone_database(manifest.timezone)
     if trained is not None and trained != here:
         logger.warning(
@@ -253,6 +269,6 @@ def _bytes(path: Path) -> bytes:
 
 def _read(path: Path, kind: type[_Part]) -> _Part:
     try:
-        return msgspec.json.decode(_bytes(path), type=kind)
-    except msgspec.DecodeError as error:
+        return decoded(msgspec.json.Decoder(kind).decode, _bytes(path))
+    except Undecodable as error:
         raise BundleError(f"the bundle's {path.name} is damaged: {error}; train again") from None

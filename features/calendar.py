@@ -40,7 +40,7 @@ def zone(name: str) -> Zone:
     """
     try:
         info = ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # a folder of zones is no zone
         raise IntentError(f"unknown time zone {name!r}: use an IANA name such as Europe/London") from None
 
     def offset(ms: int) -> int:

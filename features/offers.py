@@ -21,6 +21,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from features.decoding import Undecodable, decoded
 from features.exceptions import SchemaMismatch
 
 #: Layout of what is written; a reader refuses a newer one.
@@ -116,8 +117,8 @@ class OfferPolicy(msgspec.Struct, frozen=True, kw_only=True):
             It has another layout.
         """
         try:
-            found = msgspec.json.decode(raw, type=cls)
-        except msgspec.MsgspecError as error:
+            found = decoded(_decode_policy, raw)
+        except Undecodable as error:
             raise SchemaMismatch(f"the offers in Redis cannot be read ({error}): {_AGAIN}") from None
         if found.schema != SCHEMA:
             raise SchemaMismatch(
@@ -153,9 +154,12 @@ class CustomerItems(msgspec.Struct, frozen=True, array_like=True):
             It has another layout.
         """
         try:
-            return msgspec.json.decode(raw, type=cls)
-        except msgspec.MsgspecError as error:
+            return decoded(_decode_items, raw)
+        except Undecodable as error:
             raise SchemaMismatch(f"a customer's items in Redis cannot be read ({error}): {_AGAIN}") from None
 
+
+_decode_policy = msgspec.json.Decoder(OfferPolicy).decode
+_decode_items = msgspec.json.Decoder(CustomerItems).decode
 
 _AGAIN: Final = "run `intent recommend` again"

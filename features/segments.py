@@ -51,7 +51,7 @@ class Segmenter(Struct, frozen=True, kw_only=True):
         unknown = [name for name in self.columns if name not in COLUMN_NAMES]
         if unknown:
             raise BundleError(
-                f"the segmenter looks at {unknown[0]!r}, which is not a column of the model's input"
+                f"the segmenter looks at {unknown[0]!r}, which is not a column of the model's input: train again"
             )
         width = len(self.columns)
         lengths = {len(self.center), len(self.scale), *(len(s.centroid) for s in self.segments)}
@@ -61,10 +61,12 @@ class Segmenter(Struct, frozen=True, kw_only=True):
             or [s.id for s in self.segments] != list(range(len(self.segments)))
         ):
             raise BundleError("the segmenter is damaged: its arrays differ in length; train again")
+        if min(self.scale, default=1.0) <= 0:
+            raise BundleError("the segmenter is damaged: a scale is not above 0; train again")
 
     def assign(self, vectors: Vectors) -> NDArray[np.int64]:
         """Return the segment id of every row and write it to the rows' segment column."""
-        out = np.empty(len(vectors), np.int64)
+        out = np.zeros(len(vectors), np.int64)  # also of a row so far off that no centroid is near
         _nearest(
             vectors,
             np.array([COLUMN_NAMES.index(name) for name in self.columns], np.int64),

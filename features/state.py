@@ -2,6 +2,9 @@
 
 A state is one element of a numpy array of dtype `STATE`; an empty state is all zeros (``events == 0``). Times are
 epoch milliseconds, money is in the shop's currency. Only `features.fold` writes states.
+
+What is stored of a state is its bytes and their seal (`features.sealing`), so that one with other numbers in it is
+unreadable, and never scored.
 """
 
 from __future__ import annotations
@@ -12,9 +15,11 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from xxhash import xxh3_64_digest
 
 from features.events import CHANNELS, EVENT_TYPES
-from features.exceptions import SchemaMismatch
+from features.exceptions import UnreadableState
+from features.sealing import SEAL_BYTES, sealed
 
 #: Raise it whenever the layout or the meaning of a field changes.
 STATE_VERSION: Final = 2
@@ -85,6 +90,14 @@ STATE: Final = np.dtype(
     ]
 )
 
+#: A stored state: the layout, and its seal.
+STORED_BYTES: Final = STATE.itemsize + SEAL_BYTES
+
+_STORED: Final = np.dtype([("state", STATE), ("seal", f"V{SEAL_BYTES}")])
+
+#: An empty state as it would be stored.
+_BLANK: Final = sealed(bytes(STATE.itemsize))
+
 _NEW_IN_2: Final = ("cart_items", "cart_money", "cart_pieces", "cart_times")
 
 #: The layout of version 1, whose cart was a value and a number of pieces.
@@ -110,35 +123,64 @@ def empty(count: int) -> States:
 def from_bytes(values: Iterable[bytes | None]) -> States:
     """Return the states that ``values`` hold, an empty state for each ``None``.
 
-    A state of version 1 is migrated: see `migrated`.
+    States that earlier versions have stored are read too: see `read_states`.
 
     Raises
     ------
-    SchemaMismatch
-        A value was written with another version or size of the layout.
+    UnreadableState
+        A value is no state; ``at`` says which.
     """
-    blank = bytes(STATE.itemsize)
-    parts: Sequence[bytes] = [blank if value is None else value for value in values]
-    if set(map(len, parts)) <= {STATE.itemsize}:
-        states = np.frombuffer(b"".join(parts), STATE).copy()
-    else:
-        states = _of_any_version(parts)
-    wrong = (states["version"] != STATE_VERSION) & (states["events"] > 0)
-    if wrong.any():
-        raise _unreadable(f"layout version {states['version'][wrong][0]}", f"{STATE_VERSION} and 1")
+    states, faults = read_states(values)
+    for at, fault in faults.items():
+        raise UnreadableState(f"a stored state {fault}", at)
     return states
 
 
-def _of_any_version(parts: Sequence[bytes]) -> States:
-    """Return states of which some have the size of version 1."""
-    sizes = np.array([len(part) for part in parts])
+def read_states(values: Iterable[bytes | None]) -> tuple[States, dict[int, str]]:
+    """Return the states that ``values`` hold, and what is wrong with values, by position.
+
+    An empty state stands for each ``None``, and for what cannot be read. A state of version 1 is migrated: see
+    `migrated`. Version 2 had no seal at first; such a state is taken as it is.
+    """
+    parts: Sequence[bytes] = [_BLANK if value is None else value for value in values]
+    faults: dict[int, str] = {}
+    if set(map(len, parts)) <= {STORED_BYTES}:
+        stored = np.frombuffer(b"".join(parts), _STORED)
+        states = stored["state"].copy()
+        seals = [xxh3_64_digest(part[:-SEAL_BYTES]) for part in parts]
+        if b"".join(seals) != stored["seal"].tobytes():
+            for at, (part, seal) in enumerate(zip(parts, seals, strict=True)):
+                if part[-SEAL_BYTES:] != seal:
+                    faults[at] = "is damaged: its checksum does not fit"
+    else:
+        states = _of_any_form(parts, faults)
+    unknown = (states["version"] != STATE_VERSION) & (states["events"] > 0)
+    for at in np.flatnonzero(unknown).tolist():
+        version = states["version"][at]
+        faults.setdefault(at, f"has layout version {version}, this program reads {STATE_VERSION} and 1")
+    if faults:
+        states[list(faults)] = empty(1)
+    return states, faults
+
+
+def _of_any_form(parts: Sequence[bytes], faults: dict[int, str]) -> States:
+    """Return states of which some have the size of an earlier form, or of none; add what is wrong to ``faults``."""
     states = empty(len(parts))
-    for size in set(sizes.tolist()) - {STATE.itemsize, STATE_1.itemsize}:
-        raise _unreadable(f"{size} bytes", f"{STATE.itemsize} (or {STATE_1.itemsize})")
-    for layout in (STATE, STATE_1):
-        rows = np.flatnonzero(sizes == layout.itemsize)
-        found = np.frombuffer(b"".join(parts[row] for row in rows.tolist()), layout)
-        states[rows] = found if layout is STATE else migrated(found)
+    for size in {len(part) for part in parts}:
+        rows = [at for at, part in enumerate(parts) if len(part) == size]
+        if size == STORED_BYTES:
+            states[rows], wrong = read_states([parts[at] for at in rows])
+            faults |= {rows[at]: fault for at, fault in wrong.items()}
+        elif size == STATE.itemsize:
+            states[rows] = np.frombuffer(b"".join(parts[at] for at in rows), STATE)
+        elif size == STATE_1.itemsize:
+            old = np.frombuffer(b"".join(parts[at] for at in rows), STATE_1).copy()
+            for at in np.flatnonzero((old["version"] != 1) & (old["events"] > 0)).tolist():
+                faults[rows[at]] = f"has layout version {old['version'][at]} in the size of version 1"
+                old[at] = np.zeros((), STATE_1)
+            states[rows] = migrated(old)
+        else:
+            faults |= dict.fromkeys(rows, f"has {size} bytes, this program reads {STORED_BYTES}")
     return states
 
 
@@ -147,15 +189,7 @@ def migrated(old: States) -> States:
 
     All fields are taken over. What was in the cart becomes one line of no one item, added when the customer last added
     something; it is left out if that is `CART_LIFE_MS` or longer before the customer's latest event.
-
-    Raises
-    ------
-    SchemaMismatch
-        A state has that size, but another version.
     """
-    wrong = (old["version"] != 1) & (old["events"] > 0)
-    if wrong.any():
-        raise _unreadable(f"layout version {old['version'][wrong][0]} in the size of version 1", "1")
     states = empty(len(old))
     for name in STATE_1.names or ():
         if name != "reserved":
@@ -173,17 +207,10 @@ def migrated(old: States) -> States:
     return states
 
 
-def _unreadable(found: str, read: str) -> SchemaMismatch:
-    return SchemaMismatch(
-        f"a stored state has {found}, this program reads {read}: "
-        "rebuild the states by replaying the log under a new INTENT_REDIS_PREFIX"
-    )
-
-
 def to_bytes(states: States) -> list[bytes]:
-    """Return every state as bytes."""
+    """Return every state as it is stored."""
     raw, size = states.tobytes(), STATE.itemsize
-    return [raw[start : start + size] for start in range(0, len(raw), size)]
+    return [sealed(raw[start : start + size]) for start in range(0, len(raw), size)]
 
 
 def layout_hash() -> str:

@@ -183,6 +183,7 @@ async def _follow_offers(
 
 async def _check(settings: Settings, store: RedisStore, horizon: timedelta) -> int:
     await asyncio.to_thread(store.ping)
+    await asyncio.to_thread(store.check_keeping)
     topics = [settings.events_topic, settings.scores_topic, settings.dead_letters_topic]
     if settings.learning:
         topics += [settings.examples_topic, settings.outcomes_topic]

@@ -85,8 +85,8 @@ class CustomerStore(Protocol):
         ------
         StoreConflict
             The stored record is not ``expected``.
-        SchemaMismatch
-            A state was written with another layout.
+        UnreadableState
+            What lies where a customer's state should be is none.
         """
         ...
 
@@ -126,8 +126,8 @@ class CustomerStore(Protocol):
         """Delete states whose last event is older than ``before`` (epoch ms), and their items, guarded like `save`.
 
         What other incarnations left is deleted too, and the items of customers who are unknown in this one.
-        Looks at about ``count`` keys from ``cursor`` on (0 to begin with) and returns the next cursor (0 at
-        the end) and how many states were deleted.
+        A state that cannot be read stays where it is. Looks at about ``count`` keys from ``cursor`` on (0 to begin
+        with) and returns the next cursor (0 at the end) and how many states were deleted.
         """
         ...
 

@@ -13,8 +13,11 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from typing import Final
+
+from features.exceptions import UnreadableState
 
 _STATE: Final = re.compile(rb"\}:c(\d*):")
 
@@ -99,6 +102,15 @@ def items_key_of(state_key: bytes) -> bytes:
 def policy_key(prefix: str) -> str:
     """Return the key of the policy."""
     return f"{{{prefix}.offers}}:policy"
+
+
+def unreadable_state(fault: str, partition: int, customer: str, key: bytes) -> UnreadableState:
+    """Return what to say where what lies under a state's ``key`` is no state; ``fault`` goes on from "the state"."""
+    name = shlex.quote(key.decode())
+    return UnreadableState(
+        f"the state of customer {customer!r} of partition {partition} {fault}; put the value of the key {name} in "
+        f"Redis back from a backup, or give that customer's history up with `redis-cli DEL {name}`"
+    )
 
 
 def _parsed(state_key: bytes) -> tuple[bytes, bytes, bytes]:

@@ -109,8 +109,12 @@ class MemoryStore:
             stored, items = self._states.get(partition, {}), self._items.get(partition, {})
             names = sorted(stored)[cursor : cursor + count]
             own = [name for name in names if _incarnation(name) == expected.incarnation]
-            times = state.from_bytes([stored[name] for name in own])["last_time"]
-            expired = {name for name, time in zip(own, times, strict=True) if time < before}
+            states, faults = state.read_states([stored[name] for name in own])
+            expired = {
+                name
+                for at, (name, time) in enumerate(zip(own, states["last_time"], strict=True))
+                if time < before and at not in faults
+            }
             gone = [name for name in names if name in expired or _incarnation(name) != expected.incarnation]
             for name in gone:
                 del stored[name]

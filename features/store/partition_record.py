@@ -6,7 +6,7 @@ import secrets
 import struct
 from typing import Final, NamedTuple
 
-from features.exceptions import SchemaMismatch, StoreConflict
+from features.exceptions import StoreConflict, UnreadableRecord
 from features.store.log_mark import NO_OFFSET, UNKNOWN_EPOCH, UNKNOWN_TOPIC, LogMark
 
 #: The watermark of a partition that has seen no event.
@@ -128,13 +128,13 @@ class PartitionRecord(NamedTuple):
 
         Raises
         ------
-        SchemaMismatch
+        UnreadableRecord
             ``raw`` was written by a later version of this program, or by something else.
         """
         form = _FORMS.get(raw[0]) if raw else None
         if form is not None and len(raw) == form.size:
             return cls(*form.unpack(raw)[1:])
-        raise SchemaMismatch(
+        raise UnreadableRecord(
             f"a partition record has {len(raw)} bytes and version {raw[:1].hex() or 'none'}, ours "
             f"{_RECORD.size} and {_RECORD_VERSION:02x}: set another INTENT_REDIS_PREFIX"
         )
@@ -142,7 +142,10 @@ class PartitionRecord(NamedTuple):
 
 def check_guard(partition: int, stored: bytes | None, expected: PartitionRecord | None) -> None:
     """Raise `StoreConflict` unless the ``stored`` record is the ``expected`` one in every field."""
-    found = None if stored is None else PartitionRecord.from_bytes(stored)
+    try:
+        found = None if stored is None else PartitionRecord.from_bytes(stored)
+    except UnreadableRecord as error:  # whoever reads the record next learns that it is
+        raise StoreConflict(f"partition {partition}: {error}") from None
     if found != expected:
         raise StoreConflict(
             f"partition {partition} has {_text(found)} where {_text(expected)} was expected", found=found

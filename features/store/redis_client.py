@@ -67,6 +67,12 @@ def store_errors(client: redis.Redis) -> Iterator[None]:
         raise StoreConflict(
             f"Redis at {_address(client)} did not confirm a transaction ({error}): read the record again"
         ) from error
+    except (
+        redis.ResponseError
+    ) as error:  # it answers, so it runs: out of memory, another type under a key, ...
+        raise StoreUnavailable(
+            f"Redis at {_address(client)} refused a command ({error}): see docs/operations.md"
+        ) from error
     except redis.RedisError as error:
         raise StoreUnavailable(
             f"Redis at {_address(client)} failed ({error}): start it, or set INTENT_REDIS"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from itertools import chain, compress
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import redis
 
 from features import state
-from features.exceptions import StoreConflict, StoreError
+from features.exceptions import StoreConflict, StoreError, UnreadableRecord
 from features.state import States
 from features.store.customer_store import Loaded, LoadRequest, Save
 from features.store.keys import (
@@ -20,9 +21,16 @@ from features.store.keys import (
     record_key,
     state_keys,
     state_pattern,
+    unreadable_state,
 )
 from features.store.partition_record import PartitionRecord, check_guard
 from features.store.redis_client import connect, store_errors
+from features.store.redis_keeping import check_keeping
+
+logger = logging.getLogger(__name__)
+
+# So many keys of states that cannot be read are named in the log.
+_TOLD: Final = 1_000
 
 
 class RedisStore:
@@ -39,11 +47,16 @@ class RedisStore:
     def __init__(self, url: str, prefix: str = "intent") -> None:
         self._redis = connect(url)
         self._prefix = prefix
+        self._told: set[bytes] = set()  # keys that the log has named
 
     def ping(self) -> None:
         """Raise `StoreUnavailable` unless Redis answers."""
         with store_errors(self._redis):
             self._redis.ping()
+
+    def check_keeping(self) -> None:
+        """Raise `StoreEvicts` where Redis may drop states; warn where it does not say, or writes nothing to disk."""
+        check_keeping(self._redis)
 
     def close(self) -> None:
         """Close all connections."""
@@ -53,7 +66,10 @@ class RedisStore:
         """See `CustomerStore.record`."""
         with store_errors(self._redis):
             raw = cast("bytes | None", self._redis.get(self._record_key(partition)))
-        return None if raw is None else PartitionRecord.from_bytes(raw)
+        try:
+            return None if raw is None else PartitionRecord.from_bytes(raw)
+        except UnreadableRecord as error:
+            raise UnreadableRecord(f"{self._record_key(partition)} in Redis: {error}") from None
 
     def claim(self, partition: int, found: PartitionRecord | None, new: PartitionRecord) -> None:
         """See `CustomerStore.claim`."""
@@ -73,27 +89,64 @@ class RedisStore:
                 check_guard(partition, stored, expected)
             guess = None if stored is None else PartitionRecord.from_bytes(stored)
             if guess is None or guess.incarnation == incarnation:
-                return state.from_bytes(values)
+                return self._read(partition, customers, keys[1:], values)
 
     def load_many(self, loads: Sequence[LoadRequest]) -> list[Loaded]:
         """See `CustomerStore.load_many`: one round trip, and one before it if a record is not known."""
         incarnations = [self._incarnation(load) for load in loads]
         pipeline = self._redis.pipeline(transaction=False)  # each MGET is atomic, which is all that is needed
+        asked = []
         for load, incarnation in zip(loads, incarnations, strict=True):
             keys = self._keys(load.partition, load.customers, incarnation)
+            asked.append(keys)
             pipeline.mget([self._record_key(load.partition).encode(), *keys])
             if load.items_of:
                 pipeline.mget(items_keys(self._prefix, load.partition, load.items_of))
         with store_errors(self._redis):
             answers = iter(cast("list[list[bytes | None]]", pipeline.execute()))
         found = []
-        for load in loads:
+        for load, keys in zip(loads, asked, strict=True):
             stored, *values = next(answers)
             if load.expected is not None:
                 check_guard(load.partition, stored, load.expected)
             items = next(answers) if load.items_of else []
-            found.append(Loaded(state.from_bytes(values), items))
+            found.append(Loaded(self._read(load.partition, load.customers, keys, values), items))
         return found
+
+    def _read(
+        self,
+        partition: int,
+        customers: Sequence[str],
+        keys: Sequence[bytes],
+        values: Sequence[bytes | None],
+    ) -> States:
+        """Return the states that ``values`` hold, which is where customers have none what nobody has written."""
+        states, faults = state.read_states(values)
+        faults |= self._of_other_types([(at, key) for at, key in enumerate(keys) if values[at] is None])
+        for at, fault in faults.items():
+            raise unreadable_state(fault, partition, customers[at], keys[at])
+        return states
+
+    def _of_other_types(self, missing: Sequence[tuple[int, bytes]]) -> dict[int, str]:
+        """Return what is wrong with keys for which MGET has no value: it has none either for a list, a hash, ...
+
+        As a rule nothing lies there, which one command says of all of them.
+        """
+        if not missing:
+            return {}
+        keys = [key for _, key in missing]
+        with store_errors(self._redis):
+            if not self._redis.exists(*keys):
+                return {}
+            pipeline = self._redis.pipeline(transaction=False)
+            for key in keys:
+                pipeline.type(key)
+            types = cast("list[bytes]", pipeline.execute())
+        return {
+            at: f"is no state but a {kind.decode()}"
+            for (at, _), kind in zip(missing, types, strict=True)
+            if kind not in (b"none", b"string")
+        }
 
     def save(
         self,
@@ -149,13 +202,25 @@ class RedisStore:
             own = [key for key in keys if incarnation_of(key) == expected.incarnation]
             values = cast("list[bytes | None]", self._redis.mget(own)) if own else []
         held = [(key, value) for key, value in zip(own, values, strict=True) if value is not None]
-        states = state.from_bytes([value for _, value in held])
-        expired = [key for (key, _), time in zip(held, states["last_time"], strict=True) if time < before]
+        states, faults = state.read_states([value for _, value in held])
+        for at, fault in faults.items():  # left where it is: the customer's next event parks the partition
+            self._tell(held[at][0], fault)
+        expired = [
+            key
+            for at, ((key, _), time) in enumerate(zip(held, states["last_time"], strict=True))
+            if time < before and at not in faults
+        ]
         left = [key for key in keys if incarnation_of(key) != expected.incarnation]
         gone = [*expired, *left, *map(items_key_of, expired), *self._items_left(left, expected.incarnation)]
         if gone:
             self._commit_one(partition, expected, [("DEL", *gone)])
         return following, len(expired) + len(left)
+
+    def _tell(self, key: bytes, fault: str) -> None:
+        """Log once that a state cannot be read."""
+        if key not in self._told and len(self._told) < _TOLD:
+            self._told.add(key)
+            logger.warning("the sweep leaves the state %s alone: it %s", key.decode(errors="replace"), fault)
 
     def _items_left(self, left: Sequence[bytes], incarnation: int) -> list[bytes]:
         """Return the items of customers who had a state in an earlier incarnation and have none in this one."""

@@ -50,10 +50,10 @@ def quality(windows: Windows = 3, as_json: AsJson = False) -> None:
         raise ServiceError(
             "no figures yet: start `intent learner` and wait until the horizon of some events has passed"
         )
-    if as_json:
-        typer.echo(raw.decode())
-        return
     report = decode_report(raw)
+    if as_json:
+        typer.echo(raw.decode(errors="replace"))
+        return
     console = output()
     if not report.total:
         console.print("No event has been judged yet: its horizon has to pass first.")

@@ -122,12 +122,12 @@ def _write(path: Path, table: object) -> None:
 def _states(scored: ScoredLog) -> object:
     import pyarrow as pa
 
-    from features.state import STATE, layout_hash, to_bytes
+    from features.state import STORED_BYTES, layout_hash, to_bytes
 
     schema = pa.schema(
-        [("customer_id", pa.string()), ("state", pa.binary(STATE.itemsize))],
+        [("customer_id", pa.string()), ("state", pa.binary(STORED_BYTES))],
         metadata={"intent.state_layout": layout_hash()},
     )
     return pa.table(
-        [scored.customers, pa.array(to_bytes(scored.states), pa.binary(STATE.itemsize))], schema=schema
+        [scored.customers, pa.array(to_bytes(scored.states), pa.binary(STORED_BYTES))], schema=schema
     )

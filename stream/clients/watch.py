@@ -16,10 +16,10 @@ from collections.abc import Callable, Collection, Iterator
 from types import TracebackType
 from typing import Any, Final, Self
 
-import msgspec
 from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.errors import (
     CommitFailedError,
+    CorruptRecordError,
     IllegalGenerationError,
     KafkaError,
     RebalanceInProgressError,
@@ -27,6 +27,7 @@ from kafka.errors import (
 )
 from kafka.structs import MemberState
 
+from features.decoding import Undecodable, decoded
 from stream.exceptions import BrokerError, BrokerUnavailable, TopicMismatch
 from stream.messages.score import Score, SegmentRef, decode_score
 from stream.settings import Settings, load_settings
@@ -149,6 +150,10 @@ class ScoreWatcher:
     def close(self) -> None:
         """Commit what has been passed, where there is a group, and leave it."""
         self._stopped.set()
+        if self.unreadable > 1:
+            logger.warning(
+                "%s records of %s were no scores and were passed over", self.unreadable, self.topic
+            )
         self.commit()
         self._consumer.close(autocommit=False, timeout_ms=_CLOSE_MS)
 
@@ -218,25 +223,49 @@ class ScoreWatcher:
         return ((position, record) for position, records in polled.items() for record in records)
 
     def _poll_consumer(self, **options: int) -> dict[TopicPartition, list[Any]]:
-        polled: dict[TopicPartition, list[Any]] = self._consumer.poll(timeout_ms=_POLL_MS, **options)
+        try:
+            polled: dict[TopicPartition, list[Any]] = self._consumer.poll(timeout_ms=_POLL_MS, **options)
+        except CorruptRecordError as error:
+            if not isinstance(error.__context__, UnicodeDecodeError):
+                raise
+            self._pass_batch(error.__context__)
+            polled = {}
         # A join that changed metadata called for is forgotten where it takes longer than a poll: kafka-python then
         # neither ends it nor sends heartbeats, and Kafka drops the member.
         if self._group is not None and self._consumer.group_metadata().state == MemberState.REBALANCING:
             self._consumer._coordinator.request_rejoin()
         return polled
 
+    def _pass_batch(self, error: UnicodeDecodeError) -> None:
+        """Move on by a record, where kafka-python raises on a header name that is not UTF-8.
+
+        It does so for every offset of the producer's batch, so this is repeated to the end of that.
+        """
+        part = self._consumer._fetcher._next_partition_records
+        if part is None:
+            raise error
+        position = part.topic_partition
+        offset = max(part.next_fetch_offset, self._consumer.position(position, timeout_ms=_POLL_MS) or 0)
+        self._count_unreadable(position.partition, offset, error)
+        self._consumer.seek(position, offset + 1)
+
+    def _count_unreadable(self, partition: int, offset: int, error: ValueError) -> None:
+        self.unreadable += 1
+        if self.unreadable == 1:
+            logger.warning(
+                "offset %s of %s[%s] is no score and is passed over: %s; others like it are only counted",
+                offset, self.topic, partition, error,
+            )  # fmt: skip
+
     def _read(self, record: Any) -> Score | None:
         if record.value is None:
-            if self._on_erased is not None:
+            if self._on_erased is not None and record.key is not None:
                 self._on_erased(record.key.decode(errors="replace"))
             return None
         try:
-            score = decode_score(record.value)
-        except msgspec.DecodeError as error:
-            self.unreadable += 1
-            logger.warning(
-                "offset %s of %s[%s] is no score: %s", record.offset, self.topic, record.partition, error
-            )
+            score = decoded(decode_score, record.value)
+        except Undecodable as error:
+            self._count_unreadable(record.partition, record.offset, error)
             return None
         if self._bands and score.band not in self._bands:
             return None

@@ -21,7 +21,7 @@ from stream.learning.labels.waiting import Waiting
 from stream.learning.log_marks import LogMarks
 from stream.learning.model.advisor import scorer_part
 from stream.learning.model.settings import LearningSettings
-from stream.learning.model.snapshot import Snapshot
+from stream.learning.model.snapshot import Snapshot, snapshot_errors
 from stream.learning.online_learner import OnlineLearner
 from stream.learning.records.rows import read_examples, read_outcomes
 from stream.learning.report import Report, report_of
@@ -144,13 +144,14 @@ class Learning:
                 "saved: run `intent learner --start-over`"
             )
         same = snapshot.meta.get("bundle") == bundle.manifest.version
-        online = (
-            OnlineLearner.restore(bundle, settings, snapshot) if same else OnlineLearner(bundle, settings)
-        )
+        with snapshot_errors():
+            online = (
+                OnlineLearner.restore(bundle, settings, snapshot) if same else OnlineLearner(bundle, settings)
+            )
+            marks = LogMarks.of(snapshot.meta.get("logs"), TOPICS, partitions)
         passed = passed_of(snapshot.meta.get("passed", {}))
         place = passed.pop(bundle.manifest.version, None)
         progress = progress if place is None else place.progress
-        marks = LogMarks.of(snapshot.meta.get("logs"), TOPICS, partitions)
         return cls(bundle, online, Waiting.of(bundle.manifest, progress, passed), marks)
 
     def next(self, source: Source) -> int:
@@ -204,7 +205,7 @@ class Learning:
 
     def _read(self, topic: str, batch: RecordBatch) -> list[Refused]:
         """Add the records of a batch to what waits; return those that cannot be read."""
-        records = ((record.offset, record.value) for record in batch.records)
+        records = ((record.offset, record.timestamp, record.value) for record in batch.records)
         if topic == EXAMPLES:
             examples = read_examples(records, self._bundle.manifest.version, self._features)
             known = set(self.waiting.passed)

@@ -15,6 +15,7 @@ from stream.learning.model.advisor import check_bundle, version_arrays
 from stream.learning.model.blending import FixedShare
 from stream.learning.model.history import History, PublishedHistory, Version
 from stream.learning.model.inputs import Inputs
+from stream.learning.model.newton import UNTRUSTED
 from stream.learning.model.online import online_models
 from stream.learning.model.recalibration import Recalibration
 from stream.learning.model.settings import LearningSettings
@@ -98,6 +99,7 @@ class OnlineLearner:
         rows = self._inputs.rows(examples.vectors, examples.logit, examples.segment)
         weights = examples.weight.astype(np.float64)
         weights[~(np.isfinite(weights) & (weights > 0))] = 0.0
+        weights = np.minimum(weights, UNTRUSTED)
         self._history.drop_before(int(examples.as_of[0]))
         self.published_history = history = self._history.predict(rows, examples.as_of)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from features.bundle import BANDS, Bundle
+from features.decoding import Undecodable, decoded
 from features.exceptions import SchemaMismatch
 from stream.learning.judging.prequential import Cell, Figures
 
@@ -68,10 +69,11 @@ def decode_report(raw: bytes) -> Report:
         Another version of this program saved them.
     """
     try:
-        return _decoder.decode(raw)
-    except msgspec.DecodeError as error:
+        return decoded(_decoder.decode, raw)
+    except Undecodable as error:
         raise SchemaMismatch(
-            f"the live figures in Redis were saved by another version ({error}): start the learner of this version"
+            f"the live figures in Redis are damaged, or of another version ({error}): a running learner of this "
+            "version soon replaces them"
         ) from None
 
 

@@ -21,6 +21,7 @@ from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 
+from features.decoding import Undecodable, decoded
 from features.exceptions import SchemaMismatch
 from features.store.partition_record import TOKEN_BYTES
 from features.store.redis_client import connect, store_errors
@@ -144,7 +145,7 @@ class SnapshotStore:
 
     def version(self) -> str:
         """Return the name of what scorers should use, empty before the first snapshot."""
-        return (self._get("version") or b"").decode()
+        return _text_of(self._get("version"))
 
     def for_scorers(self) -> tuple[str, bytes | None]:
         """Return what scorers should use, and its name."""
@@ -152,7 +153,7 @@ class SnapshotStore:
             version, snapshot = cast(
                 "list[bytes | None]", self._redis.mget(self._key("version"), self._key("scorers"))
             )
-        return (version or b"").decode(), snapshot
+        return _text_of(version), snapshot
 
     def quality(self) -> bytes | None:
         """Return the live figures."""
@@ -189,8 +190,8 @@ class SnapshotStore:
 def progress_of(meta: object) -> Progress:
     """Return the progress that a snapshot's meta holds."""
     try:
-        return msgspec.convert(meta, Progress)
-    except msgspec.ValidationError as error:
+        return decoded(_progress, meta)
+    except Undecodable as error:
         raise SchemaMismatch(
             f"the learner's snapshot has no usable progress ({error}): run `intent learner --start-over`"
         ) from None
@@ -199,11 +200,24 @@ def progress_of(meta: object) -> Progress:
 def passed_of(meta: object) -> dict[str, Place]:
     """Return where the examples of other bundles begin that a snapshot's meta holds, by bundle."""
     try:
-        return msgspec.convert(meta, dict[str, Place])
-    except msgspec.ValidationError as error:
+        return decoded(_places, meta)
+    except Undecodable as error:
         raise SchemaMismatch(
             f"the learner's snapshot has unusable progress ({error}): run `intent learner --start-over`"
         ) from None
+
+
+def _progress(meta: object) -> Progress:
+    return msgspec.convert(meta, Progress)
+
+
+def _places(meta: object) -> dict[str, Place]:
+    return msgspec.convert(meta, dict[str, Place])
+
+
+def _text_of(raw: bytes | None) -> str:
+    """Return a name; one that is no text is another one than all that a learner gives."""
+    return (raw or b"").decode(errors="backslashreplace")
 
 
 def _text(stored: bytes | None) -> str:

@@ -19,7 +19,8 @@ What becomes of an exception:
 - *the job failed* on a batch, or Kafka refused what came of it for what it holds: the batch is halved until one record
   fails alone, which becomes a dead letter (`stream.ownership.poison`).
 - *anything else* that no repetition mends (Kafka does not allow it; even the letter cannot be written; ten records in
-  a row fail and nothing else is scored): the partition is parked (`stream.ownership.parking`), the others go on.
+  a row fail and nothing else is scored; a customer's state or the partition's record in the store cannot be read): the
+  partition is parked (`stream.ownership.parking`), the others go on.
 - *an `IntentError`* ends the worker: it says that states and log, or states and program, do not belong together
   (`StoreLost`, `PartitionsChanged`, `OffsetOutsideLog`, `SchemaMismatch`). It concerns more than a partition, going on
   could make it worse, and a person has to choose.
@@ -36,7 +37,7 @@ from typing import Final
 
 from aiokafka.errors import IllegalStateError, KafkaError, KafkaTimeoutError
 
-from features.exceptions import IntentError, StoreConflict, StoreError
+from features.exceptions import IntentError, StoreConflict, StoreError, UnreadableRecord, UnreadableState
 from features.store.customer_store import CustomerStore
 from features.store.log_mark import UNKNOWN_EPOCH
 from features.store.partition_record import NO_WATERMARK, PartitionRecord
@@ -189,6 +190,8 @@ class PartitionOwner:
                     await self._advance(self.record)
             except (StoreError, IllegalStateError, KafkaTimeoutError, OSError, MemoryError) as error:
                 await self._pause(error)
+            except (UnreadableState, UnreadableRecord) as error:  # of this partition alone
+                await self._park(error)
             except (Fenced, IntentError):
                 raise
             except KafkaError as error:
@@ -399,7 +402,7 @@ class PartitionOwner:
         """Whether the stored record is still this one, as far as the store answers."""
         try:
             return await self._config.rounds.call(self._config.store.record, self.partition) == record
-        except StoreError:
+        except (StoreError, UnreadableRecord):
             return True
 
 

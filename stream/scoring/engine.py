@@ -48,6 +48,10 @@ class Scored(NamedTuple):
     duplicates: int
 
 
+class NoProbability(ArithmeticError):
+    """A model says of an event what is no probability: it must not be published."""
+
+
 @dataclass(frozen=True, slots=True)
 class Engine:
     """Scores batches of events with one bundle.
@@ -91,6 +95,11 @@ class Engine:
             For each event the position of its customer.
         advisor
             What was learned online; the network decides alone if there is none.
+
+        Raises
+        ------
+        NoProbability
+            A score is not a number from 0 to 1.
         """
         folded = fold(states, slots, columns, zone=zone(self.bundle.manifest.timezone), ttl_ms=self.ttl_ms)
         rows = np.flatnonzero(folded.status == FoldStatus.FOLDED)
@@ -100,6 +109,9 @@ class Engine:
         if advisor is not None:
             online, probability = advisor.advise(vectors, said.logit, said.segment)
             band = self.bundle.bands(probability)
+        for said_of_rows in (said.probability, online, probability):
+            if said_of_rows is not None:
+                _check_probabilities(said_of_rows, rows, columns)
         holdout = held_out(customers, self.holdout)[slots[rows]]
         return Scored(
             rows,
@@ -123,6 +135,14 @@ class Engine:
         partitions_of([b"c"], 1)
         self.admit(columns.time, columns.time, BEGINNING)
         self.score(columns, ["c"], np.zeros(1, np.int64), empty(1))
+
+
+def _check_probabilities(found: NDArray[np.float64], rows: NDArray[np.intp], columns: EventColumns) -> None:
+    wrong = np.flatnonzero(~((found >= 0.0) & (found <= 1.0)))
+    if len(wrong):
+        raise NoProbability(
+            f"the model says {found[wrong[0]]} of event {columns.event_ids[rows[wrong[0]]]!r}, which is no probability"
+        )
 
 
 def engine_of(settings: Settings, bundle: Bundle) -> Engine:

@@ -14,7 +14,7 @@ from typing import Final
 
 from aiokafka.errors import KafkaError
 
-from features.exceptions import StoreError
+from features.exceptions import StoreError, UnreadableRecord
 from features.store.customer_store import CustomerStore
 from features.watermark import BEGINNING
 from stream.ownership.partitions import Ownership
@@ -74,7 +74,7 @@ class Idleness:
             await asyncio.sleep(min(_LOOK_SECONDS, self._seconds / _LOOKS))
             try:
                 await self.look()
-            except (KafkaError, StoreError) as error:
+            except (KafkaError, StoreError, UnreadableRecord) as error:
                 logger.warning("declaring partitions idle: %s; trying again", error)
 
     async def look(self) -> None:

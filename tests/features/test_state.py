@@ -7,10 +7,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from features.events import TYPE_CODES
-from features.exceptions import SchemaMismatch
-from features.state import CART_LIFE_MS, STATE, STATE_1, STATE_VERSION, empty, from_bytes, to_bytes
+from features.exceptions import UnreadableState
+from features.state import (
+    CART_LIFE_MS,
+    STATE,
+    STATE_1,
+    STATE_VERSION,
+    STORED_BYTES,
+    empty,
+    from_bytes,
+    read_states,
+    to_bytes,
+)
+from tests.mutations import mutations
 
 _KEPT = Path(__file__).parents[1] / "integration" / "kept" / "run.json.gz"
 _ADD = TYPE_CODES["add_to_cart"]
@@ -51,9 +64,12 @@ def test_kept_states_of_version_1_are_migrated(kept: list[bytes]) -> None:
 def test_states_of_both_versions_and_none_are_read_together(kept: list[bytes]) -> None:
     new = to_bytes(from_bytes(kept[1:2]))[0]
     found = from_bytes([kept[0], None, new, kept[2]])
-    assert found.tobytes() == b"".join(
-        [*to_bytes(from_bytes(kept[:1])), bytes(STATE.itemsize), new, *to_bytes(from_bytes(kept[2:3]))]
-    )
+    assert to_bytes(found) == [
+        *to_bytes(from_bytes(kept[:1])),
+        *to_bytes(empty(1)),
+        new,
+        *to_bytes(from_bytes(kept[2:3])),
+    ]
 
 
 @pytest.mark.parametrize(("age", "lines"), [(CART_LIFE_MS - 1, 1), (CART_LIFE_MS, 0)])
@@ -70,6 +86,39 @@ def test_what_is_neither_version_is_refused() -> None:
     wrong["version"] = 2
     newer = empty(1)
     newer["version"], newer["events"] = STATE_VERSION + 1, 1
-    for value in (b"x", wrong.tobytes(), newer.tobytes()):
-        with pytest.raises(SchemaMismatch, match="rebuild the states"):
-            from_bytes([value])
+    for value, text in (
+        (b"x", "has 1 bytes"),
+        (wrong.tobytes(), "has layout version 2 in the size of version 1"),
+        (newer.tobytes(), "has layout version 3, this program reads 2 and 1"),
+        (to_bytes(newer)[0], "has layout version 3, this program reads 2 and 1"),
+    ):
+        with pytest.raises(UnreadableState, match=text) as refused:
+            from_bytes([None, value, old().tobytes()])
+        assert refused.value.at == 1
+
+
+def test_states_stored_before_they_had_a_seal_are_read() -> None:
+    states = empty(3)
+    states["version"], states["events"], states["spend"] = STATE_VERSION, [1, 0, 7], [2.5, 0, 4]
+    sealed = to_bytes(states)
+    assert {len(value) for value in sealed} == {STORED_BYTES} == {STATE.itemsize + 8}
+    before = [value[: STATE.itemsize] for value in sealed]
+    assert from_bytes(before).tobytes() == states.tobytes()
+    assert from_bytes([sealed[0], before[1], before[2]]).tobytes() == states.tobytes()
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_a_damaged_state_is_empty_and_named_and_its_neighbours_are_read(data: st.DataObject) -> None:
+    states = empty(3)
+    states["version"], states["events"], states["spend"] = STATE_VERSION, [1, 2, 7], [2.5, 3, 4]
+    whole = to_bytes(states)
+    at = data.draw(st.integers(0, 2))
+    raw = data.draw(mutations(whole[at]))
+    found, faults = read_states([*whole[:at], raw, *whole[at + 1 :]])
+    if raw == whole[at] or raw == whole[at][: STATE.itemsize]:
+        assert (found.tobytes(), faults) == (states.tobytes(), {})
+        return
+    assert faults.keys() == {at}
+    states[at] = empty(1)[0]
+    assert found.tobytes() == states.tobytes()

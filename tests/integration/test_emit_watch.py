@@ -22,6 +22,7 @@ from stream.clients.watch import ScoreWatcher
 from stream.exceptions import TopicMismatch
 from stream.messages.score import Score
 from stream.settings import Settings
+from tests.integration.test_bad_records import RawName
 from tests.integration.topics import Record, environment, held, write
 from tests.stream.clients.test_watch import score
 
@@ -223,6 +224,33 @@ def test_tombstones_and_records_that_are_no_scores_are_passed_over(topics: Setti
         assert [one.customer_id for one in watcher] == ["ada", "eve"]
         assert watcher.unreadable == 1
     assert erased == ["ada"]
+
+
+def test_whatever_bytes_the_scores_topic_holds_are_counted_and_said_once(
+    topics: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = msgspec.json.encode(score("ada"))
+    bad = [whole.replace(b"ada", b"a\xff"), b"[" * 20_000, b"\xff\xfe", whole[:-9], b""]
+    write(topics, topics.scores_topic, [Record(b"ada", value, 0) for value in bad])
+    write_scores(topics, [score("eve")])
+    with ScoreWatcher(topics, from_beginning=True, limit=1) as watcher:
+        assert [one.customer_id for one in watcher] == ["eve"]
+        assert watcher.unreadable == len(bad)
+    assert caplog.text.count("is no score and is passed over: byte ") == 1
+    assert f"{len(bad)} records of {topics.scores_topic} were no scores" in caplog.text
+
+
+def test_a_header_name_that_is_no_text_does_not_stop_a_watcher(topics: Settings) -> None:
+    write_scores(topics, [score("ada")])
+    with closing(KafkaProducer(bootstrap_servers=topics.kafka, linger_ms=200)) as producer:
+        for headers in ([], [(RawName(b"caf\xe9"), b"")], []):
+            producer.send(topics.scores_topic, key=b"bob", value=b"?", headers=headers, partition=0)
+        producer.flush()
+    write_scores(topics, [score("eve")])
+    for group in (None, f"{topics.group}-w"):
+        with ScoreWatcher(topics, group=group, from_beginning=True, limit=2) as watcher:
+            assert [one.customer_id for one in watcher] == ["ada", "eve"]
+            assert watcher.unreadable == 3
 
 
 def watched(settings: Settings, *options: str) -> list[dict[str, object]]:

@@ -45,6 +45,14 @@ def test_a_snapshot_is_read_as_it_was_saved(store: SnapshotStore) -> None:
     assert store.version() == ""
 
 
+def test_a_version_that_is_no_text_is_another_version(store: SnapshotStore, settings: Settings) -> None:
+    store.save(admitted(store), SAVED, 60)
+    with redis.Redis.from_url(settings.redis_url) as client:
+        client.set(f"{{{settings.redis_prefix}.learner}}:version", b"\xff\xfe")
+    assert store.version() == r"\xff\xfe"
+    assert store.for_scorers() == (r"\xff\xfe", b"scorers")
+
+
 def test_one_learner_is_admitted_and_the_next_when_it_leaves(store: SnapshotStore) -> None:
     first = admitted(store)
     assert store.acquire(60) is None

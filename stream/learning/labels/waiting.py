@@ -43,6 +43,8 @@ _GATHERED: Final = 32
 # How long it is remembered where another bundle's examples begin (event time). The topics keep records for 7 days more
 # than horizon and lateness, and nobody may be sent to records that have expired.
 _REMEMBERED_MS: Final = 6 * 24 * 3_600_000
+# Of how many bundles: more are none that somebody has trained.
+_REMEMBERED: Final = 100
 
 _NEVER: Final = Moment(-1, BEGINNING)
 
@@ -147,7 +149,8 @@ class Waiting:
         }
         if not others <= self.passed.keys() | {self._bundle}:
             here = Place(self.newest, self.progress())
-            self.passed |= {other: here for other in others - self.passed.keys() - {self._bundle}}
+            new = sorted(others - self.passed.keys() - {self._bundle})
+            self.passed |= dict.fromkeys(new[: max(_REMEMBERED - len(self.passed), 0)], here)
         own = self._partitions[partition]
         parts: dict[int, list[tuple[Cursor, int, int]]] = {}  # by generation
         for at, (offset, header) in enumerate(zip(records.offsets, records.headers, strict=True)):

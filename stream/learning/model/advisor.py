@@ -5,7 +5,7 @@ An advisor never changes; `stream.learning.newest_advisor` replaces a scorer's a
 
 from __future__ import annotations
 
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,11 @@ from features.vector import Vectors
 from stream.learning.model.history import Version, predict
 from stream.learning.model.inputs import Inputs
 from stream.learning.model.linear import LinearPredictor
-from stream.learning.model.snapshot import Snapshot, SnapshotError
+from stream.learning.model.snapshot import Snapshot, SnapshotError, snapshot_errors
+
+# No number of a version comes near this, and sums of products of such stay finite.
+_LARGEST: Final = 1e100
+_TOLERANCE: Final = 1e-6
 
 
 class Advice(NamedTuple):
@@ -46,10 +50,13 @@ class Advisor:
         Raises
         ------
         SnapshotError
-            The snapshot was learned for another bundle.
+            The snapshot was learned for another bundle, or is damaged.
         """
         check_bundle(snapshot, bundle)
-        return cls(bundle, snapshot.version, version_of(snapshot))
+        with snapshot_errors():
+            version = version_of(snapshot)
+            _check(version, len(Inputs(bundle).names))
+            return cls(bundle, snapshot.version, version)
 
     def advise(self, vectors: Vectors, logit: NDArray[np.float64], segment: NDArray[np.int64]) -> Advice:
         """Return the advice on every row, which depends on the row alone, to the bit.
@@ -91,6 +98,23 @@ def version_of(snapshot: Snapshot) -> Version:
         )
     )
     return Version(predictors, now["blend"], (float(now["line"][0]), float(now["line"][1])))
+
+
+def _check(version: Version, inputs: int) -> None:
+    """Raise `ValueError` unless what a version says of whatever rows are probabilities."""
+    arrays = version_arrays(version)
+    for name in ("center", "scale", "weights"):
+        shape, wanted = arrays[f"now/{name}"].shape, (len(version.predictors), inputs)
+        if shape != wanted:
+            raise ValueError(f"{name} of shape {shape}, where {wanted} is needed")
+    for name, array in arrays.items():
+        if not (np.abs(array) < _LARGEST).all():  # nor is NaN
+            raise ValueError(f"{name} holds what no learner writes")
+    shares = version.blend
+    if not ((arrays["now/scale"] > 0).all() and (shares >= 0).all() and abs(shares.sum() - 1.0) < _TOLERANCE):
+        raise ValueError("a scale of 0, or shares of the blend that are none")
+    if shares.shape != (1 + len(version.predictors),):
+        raise ValueError(f"{len(shares)} shares for {len(version.predictors)} models and the network")
 
 
 def scorer_part(snapshot: Snapshot) -> Snapshot:

@@ -18,7 +18,7 @@ from stream.learning.model.linear import LinearPredictor, sigmoid
 if TYPE_CHECKING:
     import pandas as pd
 
-_UNTRUSTED: Final = 1e6  # no example weighs more
+UNTRUSTED: Final = 1e6  # no example weighs more
 
 
 class NewtonLogisticRegression(base.MiniBatchClassifier):
@@ -144,7 +144,7 @@ class NewtonLogisticRegression(base.MiniBatchClassifier):
         elapsed
             Since the last mini-batch; by default the sum of the weights.
         """
-        trusted = np.where(np.isfinite(weights) & (weights > 0), np.minimum(weights, _UNTRUSTED), 0.0)
+        trusted = np.where(np.isfinite(weights) & (weights > 0), np.minimum(weights, UNTRUSTED), 0.0)
         passed = float(trusted.sum()) if elapsed is None else elapsed
         steps.decay(self._information, self._vector, math.pow(2.0, -max(passed, 0.0) / self.half_life))
         if len(rows) == 0:

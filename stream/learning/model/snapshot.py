@@ -6,31 +6,55 @@
     4 bytes    length of the head, little endian
     head       JSON: schema version, meta, and name, type and shape of each array
     arrays     raw, little endian, in the order of the head
+    8 bytes    seal of all of this (`features.sealing`); not where the magic is that of earlier versions
 
 Equal contents give equal bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final, Self
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from features.decoding import Undecodable, decoded
 from features.exceptions import IntentError
+from features.sealing import sealed, unsealed
 
 #: Layout of what learners write; another one is refused.
 SCHEMA_VERSION: Final = 1
 
-_MAGIC: Final = b"INTLEARN"
+_MAGIC: Final = b"INTLEAR2"
+_UNSEALED: Final = b"INTLEARN"  # of earlier versions
 _HEAD_AT: Final = len(_MAGIC) + 4
 _TYPES: Final = frozenset({"<f8", "<f4", "<i8", "<i4", "|u1"})
 
 
 class SnapshotError(IntentError):
     """A snapshot is damaged, or was written by another version of this program or for another bundle."""
+
+
+@contextmanager
+def snapshot_errors() -> Iterator[None]:
+    """Translate what using a snapshot raises that has lost, or never had, what it should hold.
+
+    Raises
+    ------
+    SnapshotError
+        It is damaged.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError, msgspec.MsgspecError) as error:
+        raise SnapshotError(
+            f"the learner's snapshot is damaged ({type(error).__name__}: {error}): "
+            "restore it from a backup of Redis, or run `intent learner --start-over`"
+        ) from error
 
 
 class _Part(msgspec.Struct, frozen=True, array_like=True):
@@ -43,6 +67,9 @@ class _Head(msgspec.Struct, frozen=True):
     schema: int
     meta: dict[str, Any]
     arrays: list[_Part]
+
+
+_decode_head = msgspec.json.Decoder(_Head).decode
 
 
 class Snapshot:
@@ -86,7 +113,7 @@ class Snapshot:
             parts.append(_Part(name, kind, array.shape))
             pieces.append(array.tobytes())
         head = msgspec.json.encode(_Head(SCHEMA_VERSION, self.meta, parts), order="deterministic")
-        return b"".join([_MAGIC, len(head).to_bytes(4, "little"), head, *pieces])
+        return sealed(b"".join([_MAGIC, len(head).to_bytes(4, "little"), head, *pieces]))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
@@ -97,14 +124,23 @@ class Snapshot:
         SnapshotError
             The bytes are damaged or of another schema version.
         """
-        if data[: len(_MAGIC)] != _MAGIC:
+        magic = data[: len(_MAGIC)]
+        if magic not in (_MAGIC, _UNSEALED):
             raise SnapshotError(
                 "the stored bytes are not a snapshot of the learner: run `intent learner --start-over`"
             )
+        if magic == _MAGIC:
+            content = unsealed(data)
+            if content is None:
+                raise SnapshotError(
+                    "the learner's snapshot is damaged: its seal does not fit; restore it from a backup of Redis, or "
+                    "run `intent learner --start-over`"
+                )
+            data = content
         length = int.from_bytes(data[len(_MAGIC) : _HEAD_AT], "little")
         try:
-            head = msgspec.json.decode(data[_HEAD_AT : _HEAD_AT + length], type=_Head)
-        except msgspec.DecodeError as error:
+            head = decoded(_decode_head, data[_HEAD_AT : _HEAD_AT + length])
+        except Undecodable as error:
             raise SnapshotError(f"the learner's snapshot is damaged: {error}") from None
         if head.schema != SCHEMA_VERSION:
             raise SnapshotError(
@@ -119,12 +155,16 @@ class Snapshot:
                     f"the learner's snapshot is damaged: array {part.name} has type {part.type}"
                 )
             kind = np.dtype(part.type)
-            size = int(np.prod(part.shape, dtype=np.int64)) * kind.itemsize
+            size = math.prod(part.shape) * kind.itemsize
             if at + size > len(data):
                 raise SnapshotError(f"the learner's snapshot is damaged: it ends within array {part.name}")
-            arrays[part.name] = (
-                np.frombuffer(data, kind, size // kind.itemsize, at).reshape(part.shape).copy()
-            )
+            try:
+                flat = np.frombuffer(data, kind, size // kind.itemsize, at) if size else np.zeros(0, kind)
+                arrays[part.name] = flat.reshape(part.shape).copy()
+            except (ValueError, OverflowError) as error:  # more dimensions than numpy knows, say
+                raise SnapshotError(
+                    f"the learner's snapshot is damaged: array {part.name}: {error}"
+                ) from None
             at += size
         if at != len(data):
             raise SnapshotError(f"the learner's snapshot is damaged: {len(data) - at} bytes too many")

@@ -17,8 +17,10 @@ from features.vector import WIDTH, Vectors
 from stream.learning.records.header import (
     EXAMPLES,
     RECORD_BYTES,
+    TIME_LIMIT,
     Header,
     check_offsets,
+    check_times,
     pack,
     stretches,
     unpack,
@@ -189,8 +191,13 @@ def layout(rows: int) -> np.dtype[np.void]:
     return np.dtype(columns)
 
 
-def opened(header: Header, compressed: memoryview) -> tuple[memoryview, list[str]]:
+def opened(header: Header, compressed: memoryview, latest: int = TIME_LIMIT) -> tuple[memoryview, list[str]]:
     """Return the columns (see `layout`) and the texts of a body: event ids, then customers.
+
+    Parameters
+    ----------
+    latest
+        The latest time that the record can tell of, epoch ms.
 
     Raises
     ------
@@ -206,7 +213,8 @@ def opened(header: Header, compressed: memoryview) -> tuple[memoryview, list[str
         texts = texts_from_bytes(body[size:], 2 * rows)
         if rows:
             check_offsets(header, np.frombuffer(body, "<i8", rows))
-    except (ValueError, cramjam.DecompressionError) as error:
+            check_times(np.frombuffer(body, "<i8", rows, 8 * rows), latest)
+    except (ValueError, OverflowError, cramjam.DecompressionError) as error:
         raise SchemaMismatch(f"a record of the examples topic is damaged ({error}): it is left out") from None
     return body[:size], texts
 

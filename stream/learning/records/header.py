@@ -19,8 +19,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from features.decoding import Undecodable, decoded
 from features.exceptions import SchemaMismatch
 from features.watermark import BEGINNING
+
+#: Event times end with the year 9999 (epoch ms).
+TIME_LIMIT: Final = 253_402_300_800_000
 
 #: Raise it whenever the meaning of a header or of a body changes.
 SCHEMA_VERSION: Final = 1
@@ -31,8 +35,15 @@ OUTCOMES: Final = b"PIoc"
 #: A record, or what is compressed to one. The broker takes 1 MiB (`message.max.bytes`).
 RECORD_BYTES: Final = 900_000
 
-# Offsets and times of a record that can be believed lie below.
+# Characters that the version of a bundle or of features has at most.
+_NAME: Final = 200
+
+# Offsets of a record that can be believed lie below.
 _LIMIT: Final = 2**62
+
+# What a record tells of has reached the broker before it, so no time in it is much later (ms) than its own arrival.
+# Generous: clocks of brokers differ.
+_AHEAD_MS: Final = 24 * 3_600_000
 
 _NAMES: Final = {EXAMPLES: "examples", OUTCOMES: "outcomes"}
 _START: Final = struct.Struct("<4sHI")
@@ -75,8 +86,8 @@ def pack(magic: bytes, header: Header, body: bytes) -> bytes:
     return b"".join((_START.pack(magic, SCHEMA_VERSION, len(head)), head, body))
 
 
-def unpack(magic: bytes, raw: bytes | None) -> tuple[Header, memoryview]:
-    """Return a record's header and body.
+def unpack(magic: bytes, raw: bytes | None, latest: int = TIME_LIMIT) -> tuple[Header, memoryview]:
+    """Return a record's header and body; ``latest`` is the latest time that it can tell of, epoch ms.
 
     Raises
     ------
@@ -98,20 +109,41 @@ def unpack(magic: bytes, raw: bytes | None) -> tuple[Header, memoryview]:
     body = _START.size + length
     whole = memoryview(raw)
     try:
-        header = _decoder.decode(whole[_START.size : body])
-    except msgspec.DecodeError as error:
+        header = decoded(_decoder.decode, whole[_START.size : body])
+    except Undecodable as error:
         raise SchemaMismatch(f"a record of the {name} topic is damaged ({error}): it is left out") from None
     if not (
         0 <= header.start <= header.stop < _LIMIT
-        and BEGINNING <= header.watermark < _LIMIT
-        and 0 <= header.rows <= header.stop - header.start
+        and BEGINNING <= header.watermark <= latest
+        and max(len(header.bundle), len(header.features)) <= _NAME
+        and 0 <= header.rows <= min(header.stop - header.start, RECORD_BYTES)
         and (not header.closes or header.start <= min(header.closes) <= max(header.closes) < header.stop)
     ):
         raise SchemaMismatch(
-            f"a record of the {name} topic is damaged (offsets {header.start} to {header.stop}, {header.rows} rows): "
-            "it is left out"
+            f"a record of the {name} topic is damaged (offsets {header.start} to {header.stop}, {header.rows} rows, "
+            f"watermark {header.watermark}): it is left out"
         )
     return header, whole[body:]
+
+
+def latest_time(appended: int) -> int:
+    """Return the latest time (epoch ms) that a record can tell of which Kafka ``appended`` then.
+
+    Examples
+    --------
+    >>> latest_time(1_772_366_400_000)
+    1772452800000
+    """
+    return (
+        min(appended + _AHEAD_MS, TIME_LIMIT) if appended > 0 else TIME_LIMIT
+    )  # Kafka says -1 for "unknown"
+
+
+def check_times(times: NDArray[np.int64], latest: int) -> None:
+    """Raise `ValueError` unless event times, at least one, lie between 1970 and ``latest`` (epoch ms)."""
+    first, last = (int(times[0]),) * 2 if len(times) == 1 else (int(times.min()), int(times.max()))
+    if not 0 <= first <= last <= latest:
+        raise ValueError(f"event times {first} to {last}, where {latest} is possible at the latest")
 
 
 def check_offsets(header: Header, offsets: NDArray[np.int64]) -> None:

@@ -17,8 +17,10 @@ from features.exceptions import SchemaMismatch
 from stream.learning.records.header import (
     OUTCOMES,
     RECORD_BYTES,
+    TIME_LIMIT,
     Header,
     check_offsets,
+    check_times,
     pack,
     stretches,
     unpack,
@@ -106,15 +108,15 @@ def encode_outcomes(
         yield pack(OUTCOMES, own, b"".join(body))
 
 
-def decode_outcomes(raw: bytes | None) -> OutcomeRecord:
-    """Return what `encode_outcomes` wrote.
+def decode_outcomes(raw: bytes | None, latest: int = TIME_LIMIT) -> OutcomeRecord:
+    """Return what `encode_outcomes` wrote; ``latest`` is the latest time that it can tell of, epoch ms.
 
     Raises
     ------
     SchemaMismatch
         The record was written by another version of this program, or is damaged.
     """
-    header, body = unpack(OUTCOMES, raw)
+    header, body = unpack(OUTCOMES, raw, latest)
     rows = header.rows
     if not rows and not body:
         return OutcomeRecord(header, NOTHING)
@@ -125,6 +127,13 @@ def decode_outcomes(raw: bytes | None) -> OutcomeRecord:
         customers = texts_from_bytes(body[17 * rows :], rows)
         if rows:
             check_offsets(header, offset)
-    except ValueError as error:
+            bought = time[
+                kind == PURCHASE
+            ]  # an erasure has the watermark before it, which may be the beginning
+            if len(bought):
+                check_times(bought, latest)
+            if int(time.max()) > latest:
+                raise ValueError(f"a time {int(time.max())}, where {latest} is possible at the latest")
+    except (ValueError, OverflowError) as error:
         raise SchemaMismatch(f"a record of the outcomes topic is damaged ({error}): it is left out") from None
     return OutcomeRecord(header, Outcomes(kind, offset, time, customers))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from features.exceptions import SchemaMismatch
 from features.vector import WIDTH
 from stream.learning.records.examples import layout, opened
-from stream.learning.records.header import EXAMPLES, Header, unpack
+from stream.learning.records.header import EXAMPLES, Header, latest_time, unpack
 from stream.learning.records.outcomes import Outcomes, decode_outcomes
 from stream.learning.records.texts import customer_keys
 
@@ -85,8 +85,12 @@ class OutcomeRecords(NamedTuple):
     unreadable: Sequence[Unreadable]
 
 
-def read_examples(records: Iterable[tuple[int, bytes | None]], bundle: str, features: str) -> ExampleRecords:
-    """Read records, given by Kafka's offset and value; those of other bundles and features are not opened."""
+#: Kafka's offset of a record, its append time (epoch ms; -1 where that is unknown), and its value.
+Raw = tuple[int, int, bytes | None]
+
+
+def read_examples(records: Iterable[Raw], bundle: str, features: str) -> ExampleRecords:
+    """Read records; those of other bundles and features are not opened."""
     offsets: list[int] = []
     headers: list[Header] = []
     ours: list[bool] = []
@@ -94,12 +98,13 @@ def read_examples(records: Iterable[tuple[int, bytes | None]], bundle: str, feat
     customers: list[str] = []
     bodies: dict[int, list[tuple[int, memoryview]]] = {}  # by number of rows
     unreadable: list[Unreadable] = []
-    for index, (offset, raw) in enumerate(records):
+    for index, (offset, appended, raw) in enumerate(records):
+        latest = latest_time(appended)
         try:
-            header, compressed = unpack(EXAMPLES, raw)
+            header, compressed = unpack(EXAMPLES, raw, latest)
             own = header.bundle == bundle and header.features == features
             if own and header.rows:
-                body, texts = opened(header, compressed)
+                body, texts = opened(header, compressed, latest)
                 customers += texts[header.rows :]
                 bodies.setdefault(header.rows, []).append((bounds[-1], body))
         except SchemaMismatch as error:
@@ -113,15 +118,15 @@ def read_examples(records: Iterable[tuple[int, bytes | None]], bundle: str, feat
     return ExampleRecords(offsets, headers, ours, bounds, rows, unreadable)
 
 
-def read_outcomes(records: Iterable[tuple[int, bytes | None]]) -> OutcomeRecords:
-    """Read records, given by Kafka's offset and value."""
+def read_outcomes(records: Iterable[Raw]) -> OutcomeRecords:
+    """Read records."""
     offsets: list[int] = []
     headers: list[Header] = []
     outcomes: list[Outcomes] = []
     unreadable: list[Unreadable] = []
-    for index, (offset, raw) in enumerate(records):
+    for index, (offset, appended, raw) in enumerate(records):
         try:
-            record = decode_outcomes(raw)
+            record = decode_outcomes(raw, latest_time(appended))
         except SchemaMismatch as error:
             unreadable.append(Unreadable(index, str(error)))
             continue

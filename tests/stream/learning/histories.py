@@ -178,11 +178,11 @@ def add_records(held: Waiting, kind: int, partition: int, offset: int, raw: list
     """Add records of the examples (0) or outcomes (1) topic; ``offset`` is that of the first."""
     some = list(enumerate(raw, offset))
     if kind == 0:
-        examples = read_examples(some, BUNDLE, FEATURES)
+        examples = read_examples([(at, -1, raw) for at, raw in some], BUNDLE, FEATURES)
         assert not examples.unreadable
         held.add_examples(partition, examples)
     else:
-        outcomes = read_outcomes(some)
+        outcomes = read_outcomes([(at, -1, raw) for at, raw in some])
         assert not outcomes.unreadable
         held.add_outcomes(partition, outcomes)
 

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.bundle import Bundle
+from features.bundle import Bundle, BundleScores
 from features.columns import from_events
 from features.state import DAY_MS, States, empty
-from stream.scoring.engine import Engine, Scored, slots_of
+from features.vector import Vectors
+from stream.scoring.engine import Engine, NoProbability, Scored, slots_of
 from tests.bundles import random_bundle
 from tests.features.histories import HOUR, MINUTE, MONDAY, SECOND, event, random_columns
 
@@ -71,6 +72,23 @@ def test_a_silent_state_counts_as_empty(bundle: Bundle) -> None:
     assert states["events"][0] == 1
     assert states["first_time"][0] == MONDAY + 2 * HOUR + 1
     assert len(scored.rows) == 3
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -0.1, 1.1])
+def test_what_is_no_probability_is_no_score(
+    engine: Engine, wrong: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = Bundle.score
+
+    def score(bundle: Bundle, vectors: Vectors) -> BundleScores:
+        said = inner(bundle, vectors)
+        said.probability[1] = wrong
+        return said
+
+    monkeypatch.setattr(Bundle, "score", score)
+    columns = from_events([event(1, 0), event(1, 0), event(2, SECOND)], "EUR")
+    with pytest.raises(NoProbability, match=rf"says {wrong} of event '{columns.event_ids[2]}'"):
+        engine.score(columns, ["anna"], np.zeros(3, np.int64), empty(1))
 
 
 def test_bands_follow_the_thresholds_of_the_bundle(engine: Engine) -> None:

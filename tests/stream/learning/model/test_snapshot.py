@@ -55,6 +55,14 @@ def test_what_is_cut_off_or_garbled_is_refused() -> None:
             Snapshot.from_bytes(wrong)
 
 
+def test_a_snapshot_of_an_earlier_version_has_no_seal_and_is_read() -> None:
+    old = b"INTLEARN" + made().to_bytes()[8:-8]
+    assert Snapshot.from_bytes(old).to_bytes() == made().to_bytes()
+    for length in range(len(old)):
+        with pytest.raises(SnapshotError):
+            Snapshot.from_bytes(old[:length])
+
+
 def test_another_schema_version_is_refused_with_a_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     written = made().to_bytes()
     monkeypatch.setattr(snapshots, "SCHEMA_VERSION", 2)

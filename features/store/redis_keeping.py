@@ -1,0 +1,57 @@
+"""Whether a Redis keeps what it is given: one that evicts states when memory runs short forgets customers silently."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+import redis
+
+from features.exceptions import StoreEvicts
+from features.store.redis_client import store_errors
+
+logger = logging.getLogger(__name__)
+
+_POLICY: Final = "maxmemory-policy"
+
+
+def check_keeping(client: redis.Redis) -> None:
+    """Ask Redis how it is configured; log a warning where that can't be asked, or where a crash would lose states.
+
+    Raises
+    ------
+    StoreEvicts
+        Redis may evict any key.
+    """
+    with store_errors(client):
+        try:
+            found = {name: _setting(client, name) for name in (_POLICY, "appendonly", "save")}
+        except redis.ResponseError as error:  # forbidden, or unknown, as managed servers have it
+            logger.warning(
+                "Redis does not tell its configuration (%s): see to it that %s is noeviction, and appendonly yes",
+                error,
+                _POLICY,
+            )
+            return
+    policy = found[_POLICY]
+    if policy.startswith("allkeys"):
+        raise StoreEvicts(
+            f"Redis has {_POLICY} {policy}: when its memory runs short it would drop customers' states without a word; "
+            f"set it to noeviction (`redis-cli CONFIG SET {_POLICY} noeviction`, and in redis.conf)"
+        )
+    if policy.startswith("volatile"):
+        logger.warning(
+            "Redis has %s %s: states are safe, but it may drop offers and the learner's lease; set it to noeviction",
+            _POLICY,
+            policy,
+        )
+    if found["appendonly"] == "no" and not found["save"]:
+        logger.warning(
+            "Redis writes nothing to disk (appendonly no, save empty): its next restart loses all states; "
+            "set appendonly to yes"
+        )
+
+
+def _setting(client: redis.Redis, name: str) -> str:
+    answer: Any = client.config_get(name)
+    return str(answer.get(name, ""))
