@@ -18,7 +18,7 @@ from features.durations import duration_short
 from features.events import LENIENT, Decoding, Event, Reason, Rejection, decode_many
 from features.partition import partitions_of
 from features.watermark import ACCEPTED, BEGINNING, LATE, MAX_AHEAD_MS
-from stream.kafka.batches import RecordBatch
+from stream.kafka.batches import NEVER, RecordBatch
 from stream.kafka.records import arrival as arrival_of
 from stream.kafka.records import is_close, key_faults, unreadable_records
 from stream.scoring.batch import Batch, RecordStatus, split
@@ -54,6 +54,8 @@ def read_batches(
     partition = np.repeat(np.array([part.partition for part in parts], np.int64), lengths)
     headed = any([record.headers for record in records])  # noqa: C419  (twice as fast)
     arrival = np.fromiter(map(arrival_of if headed else _timestamp, records), np.int64, len(records))
+    if any(part.clock != NEVER for part in parts):
+        arrival = np.minimum(arrival, np.repeat(np.array([part.clock for part in parts], np.int64), lengths))
     keys = [record.key for record in records]
     values = [record.value for record in records]
     poison = {int(at): part.poison for at, part in zip(bounds[:-1], parts, strict=True) if part.poison}
