@@ -195,7 +195,7 @@ class PartitionOwner:
             except (Fenced, IntentError):
                 raise
             except ArrivalUnknown as error:
-                await self._park(error, error.behind)
+                await self._park(error, error.behind, at_most=IDLE_SECONDS)  # any event may be the next
             except KafkaError as error:
                 if error.retriable:
                     await self._pause(error)
@@ -388,12 +388,14 @@ class PartitionOwner:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), PAUSES[min(times, len(PAUSES)) - 1])
 
-    async def _park(self, error: Exception, behind: int | None = None) -> None:
+    async def _park(
+        self, error: Exception, behind: int | None = None, *, at_most: float = float("inf")
+    ) -> None:
         """Leave the partition alone for a while, unless somebody else claims it meanwhile."""
         self.fetching, self._in_doubt, self._trial = False, True, None
         seconds = self.parking.park(error, None if self.record is None else self.record.next_offset, behind)
         self.trouble = self.parking.trouble
-        ends = time.monotonic() + seconds
+        ends = time.monotonic() + min(seconds, at_most)
         while (left := ends - time.monotonic()) > 0 and not self._stopping.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), min(left, IDLE_SECONDS))
