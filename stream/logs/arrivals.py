@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 from aiokafka import ConsumerRecord
+from numpy.typing import NDArray
 
 from stream.kafka.batches import NEVER
 from stream.kafka.clocks import is_appended
@@ -42,7 +43,7 @@ class Clocks:
             else:
                 self._created_from.append(record.offset)
 
-    def bounds(self, offsets: np.ndarray) -> np.ndarray:
+    def bounds(self, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return when records had arrived at the latest, epoch ms."""
         run = np.searchsorted(self._created_from, offsets, side="right") - 1
         ends = np.array([*self._appended_from, NEVER, NEVER], np.int64)

@@ -52,6 +52,7 @@ class FakeLog:
         self.silence = 0.0  # seconds since the last answer
         self.held = 0.0  # seconds for which a transaction has been open
         self.there = True
+        self.created = False  # whether records have their producer's time
         self.of_producers = False  # whether records get their producer's time
         self.rejoined = asyncio.Event()
         self._news = asyncio.Event()
@@ -140,7 +141,13 @@ class FakeLog:
                     else:
                         ownership.offer(
                             RecordBatch(
-                                partition, fetched, start, stop, self.epoch, seek=self.sought[partition]
+                                partition,
+                                fetched,
+                                start,
+                                stop,
+                                self.epoch,
+                                created=self.created,
+                                seek=self.sought[partition],
                             )
                         )
             await self._news.wait()

@@ -244,3 +244,12 @@ def test_ignored_types_and_dropped_fields_are_counted_and_nothing_else_happens(e
     assert intake.where(RecordStatus.IGNORED).tolist() == [1]
     assert len(intake.columns) == 1 + len(LENIENT)
     assert intake.dropped == sum((Counter(case.dropped) for case in LENIENT), Counter())
+
+
+def test_no_record_arrived_later_than_its_batch_says(engine: Engine) -> None:
+    """Its producer's clock ran ahead, and so did the event's time."""
+    ahead = NOW + 60 * MINUTE
+    odd = batch(record(0, good(0, ahead), timestamp=ahead), record(1, good(1), timestamp=NOW - 1))
+    intake = read_batches([odd._replace(clock=NOW)], [BEGINNING], engine, partitions=PARTITIONS)
+    assert intake.arrival.tolist() == [NOW, NOW - 1]
+    assert reasons(intake) == [(0, Reason.FUTURE)]
