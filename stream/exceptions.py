@@ -57,6 +57,15 @@ class TopicMismatch(BrokerError):
         """Return the error for a topic that does not exist."""
         return cls(f"Kafka has no topic {topic}: create it with `intent topics create`")
 
+    @classmethod
+    def of_producers_time(cls, topic: str, kind: str, brokers: str) -> Self:
+        """Return the error for a topic of events whose records carry their producer's time."""
+        return cls(
+            f"{topic} has message.timestamp.type={kind}, but the broker's time is the arrival of an event: run "
+            f"`kafka-configs.sh --bootstrap-server {brokers} --alter --topic {topic} --add-config "
+            "message.timestamp.type=LogAppendTime`, then try again"
+        )
+
 
 class OwnershipError(IntentError):
     """A partition cannot go on until a person has acted; the worker ends."""

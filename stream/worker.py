@@ -87,6 +87,7 @@ async def _start(engine: Engine, settings: Settings, stack: AsyncExitStack, *, r
         state_ttl_ms=settings.state_ttl_ms,
         rebuild=rebuild,
     )
+    scorer.recount = ownership.partition_count
     readiness = AllReady(ownership, background)
     scorer.metrics.observe(ownership, readiness)
     if scorer.recorder is not None:

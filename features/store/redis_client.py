@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import redis
+from redis import exceptions
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -67,16 +68,25 @@ def store_errors(client: redis.Redis) -> Iterator[None]:
         raise StoreConflict(
             f"Redis at {_address(client)} did not confirm a transaction ({error}): read the record again"
         ) from error
-    except (
-        redis.ResponseError
-    ) as error:  # it answers, so it runs: out of memory, another type under a key, ...
-        raise StoreUnavailable(
-            f"Redis at {_address(client)} refused a command ({error}): see docs/operations.md"
-        ) from error
     except redis.RedisError as error:
-        raise StoreUnavailable(
-            f"Redis at {_address(client)} failed ({error}): start it, or set INTENT_REDIS"
-        ) from error
+        raise StoreUnavailable(f"Redis at {_address(client)} failed ({error}): {_advice(error)}") from error
+
+
+def _advice(error: redis.RedisError) -> str:
+    """Return what to do about an error."""
+    kinds: tuple[tuple[type[Exception], str], ...] = (
+        (redis.OutOfMemoryError, "its memory is full: raise its maxmemory, or make room"),
+        (redis.AuthenticationError, "check name and password in INTENT_REDIS"),
+        (exceptions.NoPermissionError, "allow the user in INTENT_REDIS all commands on its keys (ACL)"),
+        (redis.ReadOnlyError, "it is a replica: set INTENT_REDIS to the primary"),
+        (redis.BusyLoadingError, "it is still loading its data: wait until it has"),
+        (redis.TimeoutError, "see whether it hangs or is overloaded, or set INTENT_REDIS"),
+        (redis.ConnectionError, "start it, or set INTENT_REDIS"),
+    )
+    if "MISCONF" in str(error):
+        return "it cannot write to its disk: look into its log, and make room"
+    named = (advice for kind, advice in kinds if isinstance(error, kind))
+    return next(named, "it answers, but refuses: look into its log and its settings")
 
 
 def _address(client: redis.Redis) -> str:

@@ -1,23 +1,21 @@
 """The command line: ``intent``.
 
-One module per command, each with ``register(app)``; `help` prints them in panels, `options` and `checks` hold what
-several share. Importing them must stay cheap, because ``intent --help`` and the completion of a shell import all
-of them: at their top they import nothing but ``typer`` and their neighbours, the rest inside the command's function.
+One module per command, each with ``register(app)``; `app` puts them together, `help` prints them in panels, `options`
+and `checks` hold what several share. Importing them must stay cheap, because ``intent --help`` and the completion of a
+shell import all of them: at their top they import nothing but ``typer`` and their neighbours, the rest inside the
+command's function. This module does not even import ``typer``, so that a signal is heard from the first moment on.
 """
 
 from __future__ import annotations
 
 import errno
-import importlib
 import os
 import signal
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from stream.cli.help import use_help
-from stream.texts import visible
+if TYPE_CHECKING:
+    import typer
 
 __all__ = ["create_app", "main"]
 
@@ -25,88 +23,19 @@ _INTERRUPTED = 128 + signal.SIGINT
 # What a full or locked disk says while files are written; any other error of the system is a mistake of the program.
 _OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
-# The panels of the help, with their commands by use. A module is named like its command.
-_PANELS = {
-    "Data: event logs": ("convert", "simulate", "archive", "replay", "examples"),
-    "Models: train and analyse": (
-        "train",
-        "score",
-        "report",
-        "explore",
-        "prepare",
-        "compare",
-        "select",
-        "tune",
-        "network",
-        "segment",
-        "insight",
-        "forecast",
-        "recommend",
-    ),
-    "Stream: score and learn": (
-        "topics",
-        "worker",
-        "learner",
-        "quality",
-        "dead-letters",
-        "partition",
-        "restore",
-    ),
-    "People: shops, marketing, customers": ("emit", "watch", "customer"),
-    "Development: on this machine": ("demo", "services", "settings", "features"),
-}
-
-_HELP = """
-How likely is each customer to buy within the next 30 minutes, who are they, and what should marketing do?
-
-Events come from Kafka, customers' states are kept in Redis, and scores go back to Kafka. Settings come from environment
-variables (`INTENT_...`) and from `.env`; `intent settings` explains them.
-
-Examples
---------
-- `intent demo`: see it work on this machine: simulate, train, stream and score
-- `intent services`: start Kafka and Redis on this machine
-- `intent train events.parquet -o bundle`: train the models on an event log
-- `intent worker --bundle bundle`: score events as they arrive
-- `intent watch --band high --json`: follow the customers who are about to buy
-"""
-
 
 def create_app() -> typer.Typer:
     """Return the application with all its commands."""
-    app = typer.Typer(
-        name="intent",
-        help=_HELP,
-        no_args_is_help=True,
-        rich_markup_mode="markdown",
-        pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
-    )
-    app.callback()(_options)
-    for name in (name for names in _PANELS.values() for name in names):
-        importlib.import_module(f"stream.cli.{name.replace('-', '_')}").register(app)
-    use_help(app, _PANELS)
-    return app
+    from stream.cli import app
 
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        from importlib.metadata import version
-
-        typer.echo(f"intent {version('purchase-intent')}")
-        raise typer.Exit
-
-
-def _options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
-    ] = False,
-) -> None:
-    """Take the options before the command."""
+    return app.create_app()
 
 
 def main() -> None:
     """Run the command line; errors that a user can mend end in one line."""
+    from stream.running import early
+
+    early.end_when_asked(sys.argv[1:])  # before all that takes a while to be imported
     from features.exceptions import IntentError
     from features.extras import MissingExtra
     from stream.cli.extras import missing_extra
@@ -137,6 +66,8 @@ def main() -> None:
 
 
 def _end(line: str, code: int) -> None:
+    from stream.texts import visible
+
     # A value of somebody's file is shown as it is, but it must not steer the terminal or begin a line.
     print(visible(line), file=sys.stderr)
     sys.exit(code)

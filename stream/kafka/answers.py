@@ -33,6 +33,8 @@ class Answers:
     ----------
     fetched
         When a fetch of a partition was last answered without an error.
+    held
+        By partition, the stable offset that lies below the high watermark, and since when it has not moved.
     heartbeat
         When the group's coordinator last answered a heartbeat; before the first, when this object was made.
     """
@@ -41,6 +43,7 @@ class Answers:
         self._linger = linger
         self._next_fetch: dict[int, float] = {}  # by broker
         self.fetched: dict[TopicPartition, float] = {}
+        self.held: dict[TopicPartition, tuple[int, float]] = {}
         self.heartbeat = time.monotonic()
 
     def watch(self, client: AIOKafkaClient) -> None:
@@ -66,10 +69,18 @@ class Answers:
         now = time.monotonic()
         size = 0
         for topic, partitions in response.topics:
-            for partition, error_code, *_, records in partitions:
+            for partition, error_code, end, stable, *_, records in partitions:
                 if not error_code:
-                    self.fetched[TopicPartition(topic, partition)] = now
+                    tp = TopicPartition(topic, partition)
+                    self.fetched[tp] = now
                     size += len(records or b"")
+                    self._note_stable(tp, stable, end, now)
         if 0 < size < _FULL_BYTES:
             self._next_fetch[node] = now + self._linger
         outages.KAFKA.answered()
+
+    def _note_stable(self, tp: TopicPartition, stable: int, end: int, now: float) -> None:
+        if not 0 <= stable < end:
+            self.held.pop(tp, None)
+        elif self.held.get(tp, (None,))[0] != stable:
+            self.held[tp] = (stable, now)

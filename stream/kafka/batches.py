@@ -19,6 +19,9 @@ _key, _value, _headers = attrgetter("key"), attrgetter("value"), attrgetter("hea
 # partition, whatever its records are.
 BACKLOG_BYTES: Final = 8 << 20
 
+#: After every time, epoch ms.
+NEVER: Final = 2**63 - 1
+
 # What a header costs besides its name and its value, as Python objects.
 _HEADER_BYTES: Final = 150
 
@@ -56,6 +59,10 @@ class RecordBatch(NamedTuple):
     poison
         Why the one record of the batch is to be rejected unread: a job has failed on it again and again. Empty as
         a rule.
+    created
+        Whether producers gave any of its records their time, see `stream.kafka.clocks`.
+    clock
+        None of its records arrived later (epoch ms), whatever it says of itself.
     seek
         After which seek it was fetched, see `stream.kafka.contract.Log.seek`.
     """
@@ -67,6 +74,8 @@ class RecordBatch(NamedTuple):
     epoch: int = UNKNOWN_EPOCH
     silent: bool = False
     poison: str = ""
+    created: bool = False
+    clock: int = NEVER
     seek: int = 0
 
     def since(self, offset: int) -> RecordBatch:
@@ -154,11 +163,12 @@ class Backlog:
             return None
         waited = self.bytes
         first = self._pop().since(expected)
-        records, stop, epoch = list(first.records), first.stop, first.epoch
+        records, stop, epoch, created = list(first.records), first.stop, first.epoch, first.created
         while (
             self._waiting
             and self._waiting[0].start == stop
             and self._waiting[0].epoch == epoch  # what another leader wrote is looked at on its own
+            and self._waiting[0].created == created
             and len(records) < self._batch_max
             and waited - self.bytes < self._bytes_max
         ):
@@ -170,9 +180,9 @@ class Backlog:
             room = min(room, self._fitting(records))
         if len(records) > room:
             cut = records[room - 1].offset + 1
-            self.put_back(RecordBatch(first.partition, records[room:], cut, stop, epoch))
+            self.put_back(RecordBatch(first.partition, records[room:], cut, stop, epoch, created=created))
             records, stop = records[:room], cut
-        return RecordBatch(first.partition, records, first.start, stop, epoch)
+        return RecordBatch(first.partition, records, first.start, stop, epoch, created=created)
 
     def _fitting(self, records: Sequence[Record]) -> int:
         """Return how many of the records are within the bytes; one always is."""

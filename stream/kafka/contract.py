@@ -38,6 +38,19 @@ class Stamp(NamedTuple):
     epoch: int = UNKNOWN_EPOCH
 
 
+class Appended(NamedTuple):
+    """The first record found that has the broker's time: when it was appended, ``None`` if there is none.
+
+    Attributes
+    ----------
+    offset
+        Its offset, or else the one up to which none was found.
+    """
+
+    time: int | None
+    offset: int
+
+
 class Commit(NamedTuple):
     """The offset that a group has committed, and what stands beside it."""
 
@@ -74,6 +87,18 @@ class Log(Protocol):
         """Return the record that stands at ``offset``, or else the first after it in the same batch, if any."""
         ...
 
+    async def partition_count(self) -> int:
+        """Return how many partitions the topic has at this moment."""
+        ...
+
+    async def check_appended(self) -> None:
+        """Raise `TopicMismatch` where the topic gives records their producer's time at this moment."""
+        ...
+
+    async def appended_after(self, partition: int, offset: int) -> Appended:
+        """Return the first record from ``offset`` on that has the broker's time."""
+        ...
+
     async def seek(self, partition: int, offset: int) -> int:
         """Fetch from ``offset`` on; return the number that batches carry which are fetched from now on.
 
@@ -91,6 +116,17 @@ class Log(Protocol):
 
     def stable_end(self, partition: int) -> int | None:
         """Return the last stable offset: what lies above it belongs to transactions that are still open."""
+        ...
+
+    def held_since(self, partition: int) -> float:
+        """Return since when the stable offset has lain unmoved below the end, in seconds of `time.monotonic`.
+
+        ``inf`` where no transaction is open.
+        """
+        ...
+
+    def known(self) -> bool:
+        """Whether the broker has named the topic when it was last asked which topics there are."""
         ...
 
     def fetched_at(self, partition: int) -> float:
@@ -182,6 +218,9 @@ class Owning(Protocol):
 # timeout (10 s) and under the grace of `docker stop` (10 s), with room for the commit and for leaving the
 # group.
 RELEASE_SECONDS: Final = 5.0
+
+#: Transactions end within milliseconds, or at their timeout (a minute unless a producer says otherwise).
+HELD_SECONDS: Final = 60.0
 
 #: Whatever is answered less often has stalled: fetches are answered 20 times a second, heartbeats once, a publication
 #: or a save within milliseconds. Together with the look of a probe it stays below 15 s.

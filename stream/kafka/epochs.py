@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import (
@@ -163,8 +163,15 @@ class _EpochEndRequest(Request[_EpochEndRequestStruct]):  # type: ignore[misc]
         return request_struct_class(self._asked)
 
 
-async def topic_id(client: AIOKafkaClient, topic: str) -> bytes:
-    """Return the topic's id, 16 bytes.
+class Topic(NamedTuple):
+    """A topic as a broker knows it at this moment: its id, 16 bytes, and how many partitions it has."""
+
+    topic_id: bytes
+    partitions: int
+
+
+async def described(client: AIOKafkaClient, topic: str) -> Topic:
+    """Return what a topic is now, whatever the client believes.
 
     Raises
     ------
@@ -174,11 +181,11 @@ async def topic_id(client: AIOKafkaClient, topic: str) -> bytes:
     node = client.get_random_node()
     if node is None:
         raise LeaderNotAvailableError
-    response = await _sent(client, node, _MetadataRequest(topic))
-    for error, name, found, *_ in response.topics:
+    response = await answered(client, node, _MetadataRequest(topic))
+    for error, name, found, _, partitions, *_ in response.topics:
         if name == topic:
-            _check(client, error)
-            return bytes(found)
+            check(client, error)
+            return Topic(bytes(found), len(partitions))
     raise LeaderNotAvailableError
 
 
@@ -190,9 +197,9 @@ async def epoch_end(client: AIOKafkaClient, tp: TopicPartition, epoch: int) -> i
     TooOld
         The broker is older than 2.1.
     """
-    response = await _sent(client, await _leader(client, tp), _EpochEndRequest(tp, epoch))
+    response = await answered(client, await leader_of(client, tp), _EpochEndRequest(tp, epoch))
     ((_, ((error, _, _, end),)),) = response.topics
-    _check(client, error)
+    check(client, error)
     return None if end < 0 else int(end)
 
 
@@ -200,11 +207,11 @@ async def stamp_at(client: AIOKafkaClient, tp: TopicPartition, offset: int) -> S
     """Return which record stands at ``offset``, or is the first one after it in the same batch; ``None`` if none."""
     wanted = (tp.partition, offset, _ONE_BATCH)
     request = FetchRequest(0, 0, _ONE_BATCH, 0, [(tp.topic, [wanted])])
-    response = await _sent(client, await _leader(client, tp), request)
+    response = await answered(client, await leader_of(client, tp), request)
     ((_, ((_, error, *_, data),)),) = response.topics
     if error == OffsetOutOfRangeError.errno:
         return None
-    _check(client, error)
+    check(client, error)
     records = MemoryRecords(data or b"")
     while records.has_next():
         batch = records.next_batch()
@@ -216,7 +223,8 @@ async def stamp_at(client: AIOKafkaClient, tp: TopicPartition, offset: int) -> S
     return None
 
 
-async def _leader(client: AIOKafkaClient, tp: TopicPartition) -> int:
+async def leader_of(client: AIOKafkaClient, tp: TopicPartition) -> int:
+    """Return the broker that leads a partition."""
     leader = client.cluster.leader_for_partition(tp)
     if leader is None or leader < 0:
         await client.force_metadata_update()
@@ -226,7 +234,7 @@ async def _leader(client: AIOKafkaClient, tp: TopicPartition) -> int:
     return int(leader)
 
 
-async def _sent(client: AIOKafkaClient, node: int, request: Request[Any]) -> Any:
+async def answered(client: AIOKafkaClient, node: int, request: Request[Any]) -> Any:
     """Return the answer to a request.
 
     Raises
@@ -245,7 +253,8 @@ async def _sent(client: AIOKafkaClient, node: int, request: Request[Any]) -> Any
         raise TooOld(str(error)) from None
 
 
-def _check(client: AIOKafkaClient, code: int) -> None:
+def check(client: AIOKafkaClient, code: int) -> None:
+    """Raise the error that a broker answered, if it did."""
     if code:
         client.force_metadata_update()  # the leader may have moved
         raise for_code(code)

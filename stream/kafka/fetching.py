@@ -28,7 +28,7 @@ from mode.threads import ServiceThread, WorkerThread
 
 from features.store.log_mark import UNKNOWN_EPOCH
 from stream.exceptions import BrokerError, OffsetOutsideLog
-from stream.kafka import epochs
+from stream.kafka import clocks, epochs
 from stream.kafka.answers import Answers
 from stream.kafka.batches import RecordBatch
 from stream.kafka.parsing import parse_leniently
@@ -123,6 +123,12 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
     def _stopped_set(self) -> None:
         with contextlib.suppress(RuntimeError):  # the thread has crashed, and its loop is closed
             super()._stopped_set()
+
+    async def _keepalive2(self) -> None:
+        """Turn the loop now and then, as mode does; that a thread does not get on is for readiness to say."""
+        while not self.should_stop:
+            await self.sleep(1.1)
+            await self._wakeup_timer_in_thread()
 
     def on_crash(self, msg: str, *fmt: Any, **kwargs: Any) -> None:
         """Do nothing: the app's crash reason says it."""
@@ -226,8 +232,10 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
             if stop > start:
                 self.corrupt.pop(tp, None)
                 epoch = UNKNOWN_EPOCH if raw is None else epochs.epoch_before(raw, stop)
+                own = records.get(tp, ())
+                created = clocks.any_created(raw, own)
                 batches[TP(*tp)] = RecordBatch(
-                    tp.partition, records.get(tp, ()), start, stop, epoch, seek=self._seeks[tp]
+                    tp.partition, own, start, stop, epoch, created=created, seek=self._seeks[tp]
                 )
         return batches
 
@@ -296,6 +304,10 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
         """See `stream.kafka.contract.Log.rejoin`."""
         with contextlib.suppress(RuntimeError):  # the thread has ended
             self.thread_loop.call_soon_threadsafe(self._ensure_consumer()._coordinator.request_rejoin)
+
+    def known_partitions(self, topic: str) -> int:
+        """Return how many partitions of a topic the broker has named lately; 0 if there is no such topic."""
+        return len(self._ensure_consumer()._client.cluster.partitions_for_topic(topic) or ())
 
     def position_state(self, tp: TopicPartition) -> Any:
         """Return aiokafka's bookkeeping of a partition, ``None`` while it is not assigned."""

@@ -15,7 +15,7 @@ from features.events import MAX_BYTES
 from stream.exceptions import ANSWER_SECONDS, BrokerError, BrokerUnavailable
 from stream.kafka.broker import broker_errors, partition_count
 from stream.kafka.contract import TooOld
-from stream.kafka.epochs import topic_id
+from stream.kafka.epochs import described
 from stream.kafka.parsing import parse_leniently
 from stream.settings import Settings
 
@@ -81,7 +81,7 @@ class TopicReader:
                     begins = await consumer.beginning_offsets(self._all(numbers))
                     ends = await consumer.end_offsets(self._all(numbers))
                     with suppress(TooOld):
-                        self.topic_id = (await topic_id(consumer._client, self.topic)).hex()
+                        self.topic_id = (await described(consumer._client, self.topic)).topic_id.hex()
         except BaseException:
             await consumer.stop()
             raise

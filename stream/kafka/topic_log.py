@@ -5,8 +5,8 @@ from __future__ import annotations
 import aiokafka
 from aiokafka.structs import TopicPartition
 
-from stream.kafka import epochs
-from stream.kafka.contract import Bounds, Commit, Stamp, TooOld
+from stream.kafka import clocks, epochs
+from stream.kafka.contract import Appended, Bounds, Commit, Stamp, TooOld
 from stream.kafka.fetching import BatchConsumerThread
 
 
@@ -14,10 +14,22 @@ async def _bounds(consumer: aiokafka.AIOKafkaConsumer, tp: TopicPartition) -> Bo
     earliest = await consumer.beginning_offsets([tp])
     latest = await consumer.end_offsets([tp])
     try:
-        topic_id = await epochs.topic_id(consumer._client, tp.topic)
+        topic_id, partitions = await epochs.described(consumer._client, tp.topic)
     except TooOld:
-        topic_id = None
-    return Bounds(earliest[tp], latest[tp], len(consumer.partitions_for_topic(tp.topic)), topic_id)
+        return Bounds(earliest[tp], latest[tp], await _counted(consumer, tp.topic))
+    return Bounds(earliest[tp], latest[tp], partitions, topic_id)
+
+
+async def _partition_count(consumer: aiokafka.AIOKafkaConsumer, topic: str) -> int:
+    try:
+        return (await epochs.described(consumer._client, topic)).partitions
+    except TooOld:
+        return await _counted(consumer, topic)
+
+
+async def _counted(consumer: aiokafka.AIOKafkaConsumer, topic: str) -> int:
+    await consumer._client.force_metadata_update()
+    return len(consumer.partitions_for_topic(topic) or ())
 
 
 async def _epoch_end(consumer: aiokafka.AIOKafkaConsumer, tp: TopicPartition, epoch: int) -> int | None:
@@ -26,6 +38,14 @@ async def _epoch_end(consumer: aiokafka.AIOKafkaConsumer, tp: TopicPartition, ep
 
 async def _stamp_at(consumer: aiokafka.AIOKafkaConsumer, tp: TopicPartition, offset: int) -> Stamp | None:
     return await epochs.stamp_at(consumer._client, tp, offset)
+
+
+async def _check_appended(consumer: aiokafka.AIOKafkaConsumer, topic: str, brokers: str) -> None:
+    await clocks.check_appended(consumer._client, topic, brokers)
+
+
+async def _appended_after(consumer: aiokafka.AIOKafkaConsumer, tp: TopicPartition, offset: int) -> Appended:
+    return await clocks.appended_after(consumer._client, tp, offset)
 
 
 async def _committed(consumer: aiokafka.AIOKafkaConsumer, tp: TopicPartition) -> Commit | None:
@@ -60,6 +80,20 @@ class TopicLog:
         stamp: Stamp | None = await self._thread.call(_stamp_at, self._tp(partition), offset)
         return stamp
 
+    async def partition_count(self) -> int:
+        """See `stream.kafka.contract.Log.partition_count`."""
+        count: int = await self._thread.call(_partition_count, self._topic)
+        return count
+
+    async def check_appended(self) -> None:
+        """See `stream.kafka.contract.Log.check_appended`."""
+        await self._thread.call(_check_appended, self._topic, self._thread.consumer.app.brokers)
+
+    async def appended_after(self, partition: int, offset: int) -> Appended:
+        """See `stream.kafka.contract.Log.appended_after`."""
+        found: Appended = await self._thread.call(_appended_after, self._tp(partition), offset)
+        return found
+
     async def seek(self, partition: int, offset: int) -> int:
         """See `stream.kafka.contract.Log.seek`."""
         number: int = await self._thread.call(self._thread.seek_anew, self._tp(partition), offset)
@@ -79,6 +113,14 @@ class TopicLog:
         """See `stream.kafka.contract.Log.stable_end`."""
         state = self._thread.position_state(self._tp(partition))
         return None if state is None else state.lso
+
+    def held_since(self, partition: int) -> float:
+        """See `stream.kafka.contract.Log.held_since`."""
+        return self._thread.answers.held.get(self._tp(partition), (0, float("inf")))[1]
+
+    def known(self) -> bool:
+        """See `stream.kafka.contract.Log.known`."""
+        return bool(self._thread.known_partitions(self._topic))
 
     def corrupt(self, partition: int) -> str:
         """See `stream.kafka.contract.Log.corrupt`."""

@@ -208,11 +208,7 @@ def _check(admin: Any, settings: Settings, partitions: Mapping[str, int]) -> Non
 def _check_arrival(admin: Any, settings: Settings) -> None:
     kind = _config(admin, settings.events_topic, "message.timestamp.type")
     if kind != "LogAppendTime":
-        raise TopicMismatch(
-            f"{settings.events_topic} has message.timestamp.type={kind}, but the broker's time is the arrival of an "
-            f"event: run `kafka-configs.sh --bootstrap-server {settings.kafka} --alter --topic "
-            f"{settings.events_topic} --add-config message.timestamp.type=LogAppendTime`"
-        )
+        raise TopicMismatch.of_producers_time(settings.events_topic, kind, settings.kafka)
 
 
 def _lengthen(admin: Any, topic: str, needed_ms: int) -> None:

@@ -48,6 +48,10 @@ HEARTBEAT_SECONDS: Final = 1.0
 
 COMMIT_SECONDS: Final = 1.0
 
+# A topic that is gone, is there again or has more partitions is noticed after this long (aiokafka's own default: 5
+# minutes). One request of a hundred bytes each time.
+METADATA_MS: Final = 10_000
+
 # Covers a release, the last commit and leaving the group; stays under `stream.running.ending.END_SECONDS`.
 STOP_SECONDS: Final = RELEASE_SECONDS + 3.0
 
@@ -226,6 +230,7 @@ class BatchedApp(App):
                 "broker_heartbeat_interval": HEARTBEAT_SECONDS,
                 "broker_commit_interval": COMMIT_SECONDS,
                 "stream_wait_empty": True,
+                "consumer_metadata_max_age_ms": METADATA_MS,
                 **options,
             },
         )

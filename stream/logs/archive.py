@@ -31,6 +31,7 @@ from stream.formats.decoding import decode_records, values_of
 from stream.formats.registry import format_of
 from stream.kafka.reading import TopicReader
 from stream.kafka.records import arrival, is_close, key_faults, unreadable_records
+from stream.logs.arrivals import Clocks
 from stream.settings import Settings
 
 # What the second pass writes at a time, and with it the log's row groups.
@@ -128,10 +129,19 @@ def archive(
 
 @dataclass(slots=True)
 class FirstPass:
-    """What the first pass found: each partition's file of events, and who was erased at which offset."""
+    """What the first pass found.
+
+    Attributes
+    ----------
+    files, erased
+        Each partition's file of events, and who was erased at which offset.
+    clocks
+        By partition, where records with the broker's time follow some with their producer's, and when they came.
+    """
 
     files: dict[int, Path] = field(default_factory=dict)
     erased: dict[int, dict[str, int]] = field(default_factory=dict)
+    clocks: dict[int, Clocks] = field(default_factory=dict)
     erasures: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     ignored: int = 0
@@ -155,6 +165,7 @@ async def _take(
             # A replayed event arrived before it was appended, so none that is wanted lies before this offset.
             starts = None if since_ms is None else await reader.since(since_ms)
             async for partition, records in reader.read(starts, on_progress):
+                taken.clocks.setdefault(partition, Clocks()).note(records)
                 table = take_events(taken, partition, records, since_ms, settings.decoding, form)
                 if not len(table):
                     continue
@@ -253,7 +264,10 @@ def _merged(taken: FirstPass, report: ArchiveReport) -> Iterator[pa.Table]:
 
 def runs_of(taken: FirstPass) -> list[Run]:
     """Return the partitions' rows, ready to be merged."""
-    return [Run(path, taken.erased[partition]) for partition, path in sorted(taken.files.items())]
+    return [
+        Run(path, taken.erased[partition], taken.clocks.get(partition))
+        for partition, path in sorted(taken.files.items())
+    ]
 
 
 def merge(runs: Sequence[Run]) -> Iterator[pa.Table]:
@@ -281,7 +295,8 @@ class Run:
         How many rows of the current batch have not been taken.
     """
 
-    def __init__(self, path: Path, erased: Mapping[str, int]) -> None:
+    def __init__(self, path: Path, erased: Mapping[str, int], clocks: Clocks | None = None) -> None:
+        self._clocks = clocks
         self._reader = pa.ipc.open_file(pa.OSFile(str(path)))
         self._next = 0
         self._names = pa.array(list(erased), pa.string())
@@ -297,7 +312,8 @@ class Run:
         """Read the next batch; return whether there is one."""
         if self._next == self._reader.num_record_batches:
             return False
-        self._table = self._without_erased(pa.Table.from_batches([self._reader.get_batch(self._next)]))
+        table = pa.Table.from_batches([self._reader.get_batch(self._next)])
+        self._table = self._without_erased(table if self._clocks is None else self._clocks.bounded(table))
         self._next += 1
         arrivals = self._table["arrived_at"].cast(pa.int64()).to_numpy()
         # Arrivals may go back in time, offsets may not: a row comes no earlier than those before it.

@@ -39,6 +39,15 @@ START_OVER: Final = (
 )
 
 
+def partitions_changed(topic: str, now: int, before: int) -> PartitionsChanged:
+    """Return the error for a topic whose partition count is another one than before."""
+    return PartitionsChanged(
+        f"{topic} has {now} partitions, but had {before} when the states were written, and customers have moved "
+        "between them: `intent archive` the events, `intent replay` them into topics of a new INTENT_TOPIC_PREFIX; or, "
+        f"without the history of the moved, {START_OVER}"
+    )
+
+
 class Look(NamedTuple):
     """What the log says of a record: why they don't fit, if so, and what of the log was scored in any case."""
 
@@ -127,12 +136,7 @@ class LogCheck:
                 cut = None  # the states are right, only the silence ends earlier
         if found.partitions != bounds.partitions:
             return Look(
-                PartitionsChanged(
-                    f"{self._topic} has {bounds.partitions} partitions, but had {found.partitions} when the states "
-                    "were written, and customers have moved between them: `intent archive` the events, "
-                    "`intent replay` them into topics of a new INTENT_TOPIC_PREFIX; or, without the history of the "
-                    f"moved, {START_OVER}"
-                ),
+                partitions_changed(self._topic, bounds.partitions, found.partitions),
                 scored,
             )
         if cut is not None:  # before the bounds: it knows how much of what was read is left

@@ -32,6 +32,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,6 +44,7 @@ from features.store.log_mark import UNKNOWN_EPOCH
 from features.store.partition_record import NO_WATERMARK, PartitionRecord
 from stream.kafka.batches import Backlog, RecordBatch
 from stream.kafka.contract import Log
+from stream.ownership.arrivals import Arrivals, ArrivalUnknown
 from stream.ownership.cache import StateCache
 from stream.ownership.log_check import LogCheck
 from stream.ownership.parking import Parking
@@ -90,6 +92,7 @@ class OwnerConfig:
     cache_customers: int
     state_ttl_ms: int | None
     rebuild: bool
+    now: Callable[[], int]  # the wall clock, epoch ms
 
 
 class PartitionOwner:
@@ -123,6 +126,7 @@ class PartitionOwner:
         self.rebuilding = Rebuilding(config.topic, partition)
         self.fetching_since = time.monotonic()
         self._config = config
+        self._arrivals = Arrivals(partition, config.log, config.now)
         self._check = LogCheck(config.topic, partition, config.log, rebuild=config.rebuild)
         self._backlog = Backlog(config.batch_max)
         self._cache = StateCache(config.cache_customers)
@@ -194,15 +198,20 @@ class PartitionOwner:
                 await self._park(error)
             except (Fenced, IntentError):
                 raise
+            except ArrivalUnknown as error:
+                await self._park(error, error.behind, at_most=IDLE_SECONDS)  # any event may be the next
             except KafkaError as error:
-                if error.retriable:
-                    await self._pause(error)
-                elif concerns_a_record(error):
-                    await self._suspect(error)
-                else:
-                    await self._park(error)
+                await self._after(error)
             except Exception as error:
                 await self._suspect(error)
+
+    async def _after(self, error: KafkaError) -> None:
+        if error.retriable:
+            await self._pause(error)
+        elif concerns_a_record(error):
+            await self._suspect(error)
+        else:
+            await self._park(error)
 
     async def _claim(self) -> None:
         store, log = self._config.store, self._config.log
@@ -228,7 +237,8 @@ class PartitionOwner:
         batch = await self._next(record.next_offset)
         if batch is None or await self._is_of_another_log(record, batch):
             return
-        self._trial = trial = self._bisection.trial(self._silenced(batch, record))
+        timed = await self._arrivals.bounded(self._silenced(batch, record))
+        self._trial = trial = self._bisection.trial(timed)
         if trial.stop < batch.stop:
             self._backlog.put_back(batch.since(trial.stop))
         self._latest = part = PartitionBatch(trial, record, self._cache)
@@ -240,7 +250,7 @@ class PartitionOwner:
         self._bisection.passed(trial)
         self.parking.leave()
         self.rebuilding.reached(part.intended or record)
-        if trial.records:
+        if trial.records and not trial.created:
             self._append_time = max(self._append_time, trial.records[-1].timestamp)
         await self._sweep()
 
@@ -346,13 +356,14 @@ class PartitionOwner:
         """Delete some states that the watermark proves expired, now and then.
 
         A watermark proves nothing while it lies ahead of the broker's clock, that is of the append time of the newest
-        record that this owner has saved: events of the future would expire everybody. Before its first record, an
-        owner does not sweep. States are the same whether they are swept or not: an expired one counts as empty.
+        record that this owner has saved, or ahead of this machine's: events of the future would expire everybody.
+        Before its first record, an owner does not sweep. States are the same whether they are swept or not: an
+        expired one counts as empty.
         """
         ttl, record = self._config.state_ttl_ms, self.record
         if ttl is None or record is None or record.watermark == NO_WATERMARK or self._in_doubt:
             return
-        if record.watermark > self._append_time:
+        if record.watermark > min(self._append_time, self._config.now()):
             return
         if time.monotonic() - self._swept_at >= SWEEP_SECONDS:
             self._swept_at = time.monotonic()
@@ -386,12 +397,14 @@ class PartitionOwner:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), PAUSES[min(times, len(PAUSES)) - 1])
 
-    async def _park(self, error: Exception, behind: int | None = None) -> None:
+    async def _park(
+        self, error: Exception, behind: int | None = None, *, at_most: float = float("inf")
+    ) -> None:
         """Leave the partition alone for a while, unless somebody else claims it meanwhile."""
         self.fetching, self._in_doubt, self._trial = False, True, None
         seconds = self.parking.park(error, None if self.record is None else self.record.next_offset, behind)
         self.trouble = self.parking.trouble
-        ends = time.monotonic() + seconds
+        ends = time.monotonic() + min(seconds, at_most)
         while (left := ends - time.monotonic()) > 0 and not self._stopping.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), min(left, IDLE_SECONDS))

@@ -18,13 +18,15 @@ from typing import Any, Final
 from features.exceptions import IntentError
 from features.store.customer_store import CustomerStore
 from features.store.partition_record import NO_WATERMARK, TOKEN_BYTES
+from features.watermark import MAX_AHEAD_MS
+from stream.exceptions import TopicMismatch
 from stream.kafka.batches import RecordBatch
-from stream.kafka.contract import RELEASE_SECONDS, STALL_SECONDS, Log
+from stream.kafka.contract import HELD_SECONDS, RELEASE_SECONDS, STALL_SECONDS, Log
 from stream.ownership.job import Job
 from stream.ownership.log_check import START_OVER
 from stream.ownership.owner import Fenced, OwnerConfig, PartitionOwner
 from stream.ownership.rounds import Rounds
-from stream.texts import counted
+from stream.texts import counted, moment
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +68,8 @@ class Ownership:
     rebuild
         Build the states of a partition again, from the earliest offset on, where the store has no record of it or
         the record does not fit the log, instead of refusing.
+    now
+        Returns the wall clock, epoch ms: what lies beyond it is no arrival.
 
     Attributes
     ----------
@@ -92,6 +96,7 @@ class Ownership:
         at_once: int = 3,
         state_ttl_ms: int | None = None,
         rebuild: bool = False,
+        now: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self.topic = topic
         self.refusal: IntentError | None = None
@@ -101,6 +106,7 @@ class Ownership:
         self._cache_customers = cache_customers
         self._state_ttl_ms = state_ttl_ms
         self._rebuild = rebuild
+        self._now = now
         self._token = secrets.token_bytes(TOKEN_BYTES)
         self._executor = ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="store")
         self.rounds = Rounds(job, store, self._executor, round_max=batch_max, at_once=at_once)
@@ -128,6 +134,7 @@ class Ownership:
             cache_customers=self._cache_customers // max(len(wanted), 1),
             state_ttl_ms=self._state_ttl_ms,
             rebuild=self._rebuild,
+            now=self._now,
         )
         self._owners = {partition: PartitionOwner(partition, config) for partition in wanted}
         self._tasks = {
@@ -137,6 +144,8 @@ class Ownership:
         self._joined = True
         self.assignments += 1
         logger.info("owns %s of %s", counted(len(wanted), "partition"), self.topic)
+        if not self._log.known():
+            logger.error("%s", TopicMismatch.missing(self.topic))
 
     async def release(self, within: float = RELEASE_SECONDS) -> None:
         """Give all partitions up: finish what is under way, or drop it after ``within`` seconds."""
@@ -209,10 +218,23 @@ class Ownership:
             return str(self.refusal)
         if not self._joined:
             return "waiting for the consumer group to assign partitions"
+        assert self._log is not None
+        if not self._log.known():
+            return str(TopicMismatch.missing(self.topic))
         if parked := self.parked:
             more = f" (partitions {', '.join(map(str, parked))} are parked)" if len(parked) > 1 else ""
             return self._owners[parked[0]].parking.trouble + more
-        return next(filter(None, map(_trouble_of, self._owners.values())), "") or self._unanswered()
+        troubles = (_trouble_of(owner) or self._ahead(owner) for owner in self._owners.values())
+        return next(filter(None, troubles), "") or self._unanswered()
+
+    def _ahead(self, owner: PartitionOwner) -> str:
+        """Return that a watermark cannot be right, where it cannot."""
+        if owner.watermark <= self._now() + MAX_AHEAD_MS:
+            return ""
+        return (
+            f"the watermark of partition {owner.partition} is {moment(owner.watermark)}, which is still to come: every "
+            f"event before it is late; `intent partition reset-watermark {owner.partition} --reason TEXT` sets it back"
+        )
 
     def _unanswered(self) -> str:
         """Return what Kafka or Redis should have answered long since, empty if there is nothing."""
@@ -229,10 +251,20 @@ class Ownership:
             since = max(self._log.fetched_at(owner.partition), owner.fetching_since)
             if owner.wants and now - since > STALL_SECONDS:
                 return f"partition {owner.partition}: Kafka has answered no fetch for {now - since:.0f} s"
+            if (held := now - self._log.held_since(owner.partition)) > HELD_SECONDS:
+                return (
+                    f"partition {owner.partition}: events wait behind a transaction that has been open for "
+                    f"{held:.0f} s; find its producer with `kafka-transactions.sh find-hanging`"
+                )
         silence = now - self._log.heartbeat_at()
         if silence > STALL_SECONDS:
             return f"the consumer group's coordinator has answered no heartbeat for {silence:.0f} s"
         return ""
+
+    async def partition_count(self) -> int:
+        """Return how many partitions the topic has at this moment."""
+        assert self._log is not None
+        return await self._log.partition_count()
 
     def lag(self) -> dict[int, int]:
         """Return how many offsets lie between what is saved and the high watermark, per owned partition."""

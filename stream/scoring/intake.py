@@ -20,7 +20,7 @@ from features.partition import partitions_of
 from features.watermark import ACCEPTED, BEGINNING, LATE, MAX_AHEAD_MS
 from stream.formats.contract import Format
 from stream.formats.decoding import decode_records, values_of
-from stream.kafka.batches import RecordBatch
+from stream.kafka.batches import NEVER, RecordBatch
 from stream.kafka.records import arrival as arrival_of
 from stream.kafka.records import is_close, key_faults, unreadable_records
 from stream.scoring.batch import Batch, RecordStatus, split
@@ -59,6 +59,8 @@ def read_batches(
     partition = np.repeat(np.array([part.partition for part in parts], np.int64), lengths)
     headed = any([record.headers for record in records])  # noqa: C419  (twice as fast)
     arrival = np.fromiter(map(arrival_of if headed else _timestamp, records), np.int64, len(records))
+    if any(part.clock != NEVER for part in parts):
+        arrival = np.minimum(arrival, np.repeat(np.array([part.clock for part in parts], np.int64), lengths))
     keys = [record.key for record in records]
     values = values_of(records, form)
     poison = {int(at): part.poison for at, part in zip(bounds[:-1], parts, strict=True) if part.poison}

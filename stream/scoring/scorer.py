@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from operator import attrgetter
@@ -11,13 +11,14 @@ from operator import attrgetter
 import numpy as np
 from numpy.typing import NDArray
 
-from features.events import LENIENT, Decoding
+from features.events import LENIENT, Decoding, Reason
 from features.store.customer_store import Loaded
 from stream.formats.contract import Format
 from stream.kafka.batches import RecordBatch
 from stream.learning.newest_advisor import NewestAdvisor
 from stream.messages.dead_letter import DeadLetter, Erasure, dead_letter
 from stream.ownership.job import StateChanges
+from stream.ownership.log_check import partitions_changed
 from stream.scoring.batch import Batch, RecordStatus
 from stream.scoring.decisions import NO_ACTION
 from stream.scoring.encoding import encode_scores, with_tombstones
@@ -109,6 +110,8 @@ class Scorer:
         The form of the events, ``None`` for our own.
     clock
         Returns the wall clock, epoch ms; only ``scored_at`` and ``stale`` come from it.
+    recount
+        Asks how many partitions the topic has at this moment; ``None`` where nobody knows.
     max_age_ms
         Scores of events that reached the broker longer ago are marked as stale, and carry no action; ``None``: none.
     """
@@ -125,6 +128,7 @@ class Scorer:
     form: Format | None = None
     clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000
     max_age_ms: int | None = None
+    recount: Callable[[], Awaitable[int]] | None = None
 
     def read(self, batches: Sequence[RecordBatch], watermarks: Sequence[int]) -> ScorerBatch:
         """Decode, check keys, and judge against the watermarks."""
@@ -169,13 +173,26 @@ class Scorer:
         return ScorerResult(read, scored, recommended, outputs, changes)
 
     async def publish(self, result: ScorerResult) -> None:
-        """Write scores, tombstones, dead letters, examples and outcomes; count them once they are acknowledged."""
+        """Write scores, tombstones, dead letters, examples and outcomes; count them once they are acknowledged.
+
+        Raises
+        ------
+        PartitionsChanged
+            Events that seem to have come on a wrong partition came on the right one of a topic that has grown.
+        """
+        if any(rejection.reason is Reason.WRONG_PARTITION for rejection in result.read.batch.rejections):
+            await self._check_partitions()
         await self.publisher.publish(result.outputs)
         read = result.read
         self.metrics.count(read.batch, result.scored, time.perf_counter() - read.began)
         self.metrics.count_latency(self._latencies(read.batch))
         if result.recommended is not None:
             self.metrics.count_recommended(result.recommended)
+
+    async def _check_partitions(self) -> None:
+        """Ask for the partition count again before a producer is blamed for another one."""
+        if self.recount is not None and (now := await self.recount()) != self.partitions:
+            raise partitions_changed(self.topic, now, self.partitions)
 
     def _stale(self, batch: Batch, scored: Scored, now: int) -> NDArray[np.bool_] | None:
         """Return which scores come too late for an action; ``None`` where that is not asked."""

@@ -43,10 +43,20 @@ def forget(settings: Settings) -> None:
 
 def recreate(settings: Settings) -> None:
     """Delete the topic of events and create it again, empty."""
+    remove(settings)
+    make(settings)
+
+
+def remove(settings: Settings) -> None:
+    """Delete the topic of events."""
     topic = settings.events_topic
     with KafkaAdminClient(bootstrap_servers=settings.kafka) as admin:
         admin.delete_topics([topic])
         until(lambda: topic not in admin.list_topics(), "the topic is gone")
+
+
+def make(settings: Settings) -> None:
+    """Create the topic of events again, empty."""
     until(lambda: _created(settings), "the topic is there again")
 
 

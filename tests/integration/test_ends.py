@@ -25,7 +25,7 @@ from stream.services.services import EmbeddedServices
 from stream.settings import Settings
 from tests.bundles import save_bundle
 from tests.integration.outcome import read_topic, scores_by_event
-from tests.integration.workers import ROOT, Fleet, Worker, environment, until
+from tests.integration.workers import ROOT, Fleet, Worker, environment, patched, until
 
 NOW = 1_709_510_400_000
 
@@ -150,7 +150,11 @@ def test_a_worker_that_crashes_ends(settings: Settings, tmp_path: Path) -> None:
     assert "out of order" in crashed.stderr.splitlines()[-1]
 
 
-def test_events_behind_an_open_transaction_are_lag(topics: Settings, tmp_path: Path) -> None:
+def test_events_behind_an_open_transaction_are_lag_and_in_the_end_a_stall(
+    topics: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soon = patched("import stream.ownership.partitions as partitions", "partitions.HELD_SECONDS = 1.0")
+    monkeypatch.setattr("tests.integration.workers.intent", soon)
     save_bundle(topics.bundle)
     producer = KafkaProducer(bootstrap_servers=topics.kafka, transactional_id=topics.group)
     producer.init_transactions()
@@ -169,9 +173,11 @@ def test_events_behind_an_open_transaction_are_lag(topics: Settings, tmp_path: P
             producer.send(topics.events_topic, key=b"anna", value=encode(view(number)))
         producer.flush()
         until(lambda: lags() == (5, 0), "five events are held back")
+        until(lambda: "wait behind a transaction" in reason(worker), "it is not ready any more")
         producer.commit_transaction()
         until(lambda: lags() == (0, 0), "they are scored")
         assert worker.metrics()["intent_scored_total"] == 5
+        assert worker.status("/readyz") == 200
     producer.close()
 
 

@@ -117,9 +117,9 @@ def test_a_broker_tells_where_epochs_end_and_which_record_stands_where(topics: S
     async def asked() -> None:
         async with AIOKafkaConsumer(bootstrap_servers=topics.kafka) as consumer:
             client = consumer._client
-            first = await epochs.topic_id(client, topics.events_topic)
-            assert first == await epochs.topic_id(client, topics.events_topic) != bytes(16)
-            assert first != await epochs.topic_id(client, topics.scores_topic)
+            first = await epochs.described(client, topics.events_topic)
+            assert first == await epochs.described(client, topics.events_topic) != (bytes(16), 3)
+            assert first.topic_id != (await epochs.described(client, topics.scores_topic)).topic_id
             assert await epochs.epoch_end(client, tp, 0) == end
             assert await epochs.epoch_end(client, tp, 7) is None
             for one in (records[0], records[-1]):

@@ -52,6 +52,12 @@ def intent(*arguments: str) -> list[str]:
     return [sys.executable, "-c", "from stream.cli import main; main()", *arguments]
 
 
+def patched(*statements: str) -> Callable[..., list[str]]:
+    """Return an `intent` that runs statements first, for example to shorten a wait."""
+    program = "; ".join((*statements, "from stream.cli import main", "main()"))
+    return lambda *arguments: [sys.executable, "-c", program, *arguments]
+
+
 class Worker:
     """``intent worker``, its health port and its log.
 

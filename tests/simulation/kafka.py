@@ -16,7 +16,7 @@ from features.store.log_mark import NO_OFFSET
 from features.store.partition_record import PartitionRecord
 from stream.exceptions import OffsetOutsideLog
 from stream.kafka.batches import Record, RecordBatch
-from stream.kafka.contract import Bounds, Commit, Stamp
+from stream.kafka.contract import Appended, Bounds, Commit, Stamp
 from stream.messages.dead_letter import DeadLetter
 from stream.scoring.publisher import Output
 
@@ -144,6 +144,25 @@ class SimulatedLog:
         """See `stream.kafka.contract.Log.committed`."""
         await self._worker.travel()
         return self._world.broker.commits.get(partition)
+
+    async def partition_count(self) -> int:
+        """See `stream.kafka.contract.Log.partition_count`."""
+        raise NotImplementedError
+
+    async def check_appended(self) -> None:
+        """See `stream.kafka.contract.Log.check_appended`."""
+
+    async def appended_after(self, partition: int, offset: int) -> Appended:
+        """See `stream.kafka.contract.Log.appended_after`."""
+        raise NotImplementedError
+
+    def held_since(self, partition: int) -> float:
+        """See `stream.kafka.contract.Log.held_since`."""
+        return float("inf")
+
+    def known(self) -> bool:
+        """See `stream.kafka.contract.Log.known`."""
+        return True
 
     async def seek(self, partition: int, offset: int) -> int:
         """See `stream.kafka.contract.Log.seek`."""

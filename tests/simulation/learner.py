@@ -11,7 +11,7 @@ from aiokafka import ConsumerRecord
 
 from stream.exceptions import OffsetOutsideLog
 from stream.kafka.batches import Record, RecordBatch
-from stream.kafka.contract import Bounds, Owning, Stamp
+from stream.kafka.contract import Appended, Bounds, Owning, Stamp
 from stream.kafka.producing import Unacknowledged
 from stream.learner import Learner
 from stream.learning.snapshot_store import SnapshotStore
@@ -192,6 +192,25 @@ class SimulatedTopic:
     async def committed(self, partition: int) -> int | None:
         """See `stream.kafka.contract.Log.committed`."""
         return None
+
+    async def partition_count(self) -> int:
+        """See `stream.kafka.contract.Log.partition_count`."""
+        raise NotImplementedError
+
+    async def check_appended(self) -> None:
+        """See `stream.kafka.contract.Log.check_appended`."""
+
+    async def appended_after(self, partition: int, offset: int) -> Appended:
+        """See `stream.kafka.contract.Log.appended_after`."""
+        raise NotImplementedError
+
+    def held_since(self, partition: int) -> float:
+        """See `stream.kafka.contract.Log.held_since`."""
+        return float("inf")
+
+    def known(self) -> bool:
+        """See `stream.kafka.contract.Log.known`."""
+        return True
 
     async def seek(self, partition: int, offset: int) -> int:
         """See `stream.kafka.contract.Log.seek`."""

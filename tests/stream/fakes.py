@@ -19,8 +19,9 @@ from features.store.customer_store import Loaded
 from features.store.log_mark import UNKNOWN_EPOCH
 from features.store.memory_store import MemoryStore
 from features.store.partition_record import PartitionRecord
+from stream.exceptions import TopicMismatch
 from stream.kafka.batches import RecordBatch
-from stream.kafka.contract import Bounds, Commit, Stamp, TooOld
+from stream.kafka.contract import Appended, Bounds, Commit, Stamp, TooOld
 from stream.ownership.job import StateChanges
 from stream.ownership.partitions import Ownership
 
@@ -49,6 +50,10 @@ class FakeLog:
         self.epochs: dict[int, int] = {}  # where each leader epoch ends
         self.epoch = -1  # of what is fetched
         self.silence = 0.0  # seconds since the last answer
+        self.held = 0.0  # seconds for which a transaction has been open
+        self.there = True
+        self.created = False  # whether records have their producer's time
+        self.of_producers = False  # whether records get their producer's time
         self.rejoined = asyncio.Event()
         self._news = asyncio.Event()
 
@@ -80,6 +85,26 @@ class FakeLog:
 
     def position(self, partition: int) -> int | None:
         return self.positions.get(partition)
+
+    async def partition_count(self) -> int:
+        return self.partitions
+
+    async def check_appended(self) -> None:
+        if self.of_producers:
+            raise TopicMismatch.of_producers_time("events", "CreateTime", "localhost")
+
+    async def appended_after(self, partition: int, offset: int) -> Appended:
+        later = (one for one in self.records[partition] if one.offset >= offset)
+        found = next((one for one in later if one.timestamp_type), None)
+        return (
+            Appended(None, self._end(partition)) if found is None else Appended(found.timestamp, found.offset)
+        )
+
+    def held_since(self, partition: int) -> float:
+        return time.monotonic() - self.held
+
+    def known(self) -> bool:
+        return self.there
 
     def end(self, partition: int) -> int | None:
         return self._end(partition)
@@ -116,7 +141,13 @@ class FakeLog:
                     else:
                         ownership.offer(
                             RecordBatch(
-                                partition, fetched, start, stop, self.epoch, seek=self.sought[partition]
+                                partition,
+                                fetched,
+                                start,
+                                stop,
+                                self.epoch,
+                                created=self.created,
+                                seek=self.sought[partition],
                             )
                         )
             await self._news.wait()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import redis
+from redis.exceptions import NoPermissionError
 
 from features.exceptions import StoreConflict, StoreUnavailable
 from features.store.redis_client import connect, store_errors
@@ -22,6 +23,25 @@ def test_an_error_names_the_address_and_never_the_password(url: str, address: st
     with pytest.raises(StoreUnavailable) as refused, store_errors(connect(url)):
         raise redis.ConnectionError("refused")
     assert f"Redis at {address} failed (refused): start it, or set INTENT_REDIS" == str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (redis.OutOfMemoryError("command not allowed"), "raise its maxmemory"),
+        (redis.AuthenticationError("invalid"), "password in INTENT_REDIS"),
+        (NoPermissionError("no"), "ACL"),
+        (redis.ReadOnlyError("replica"), "set INTENT_REDIS to the primary"),
+        (redis.BusyLoadingError("loading"), "wait"),
+        (redis.TimeoutError("Timeout reading"), "hangs"),
+        (redis.ResponseError("MISCONF Redis is configured to save RDB snapshots"), "disk"),
+        (redis.ResponseError("ERR something"), "look into its log"),
+    ],
+)
+def test_a_server_that_refuses_is_not_to_be_started(error: Exception, advice: str) -> None:
+    with pytest.raises(StoreUnavailable, match=advice) as refused, store_errors(connect("redis://cache")):
+        raise error
+    assert "start it" not in str(refused.value)
 
 
 def test_a_void_transaction_is_a_conflict() -> None:

@@ -64,6 +64,18 @@ def test_a_fetch_that_was_refused_is_no_answer() -> None:
     assert asked(answer(b"", error=6), [FETCH])[0].fetched == {}
 
 
+def test_a_stable_offset_that_stands_still_below_the_end_is_noted_until_it_moves() -> None:
+    answers, tp = Answers(), TopicPartition("events", 3)
+    held = []
+    for stable, end in [(9, 9), (9, 12), (9, 13), (10, 13), (13, 13)]:
+        answers._note_fetch(1, Response([("events", [(3, 0, end, stable, 0, [], b"")])]))
+        held.append(answers.held.get(tp))
+    nothing, since, again, moved, over = held
+    assert nothing is over is None
+    assert since is not None and since == again and since[0] == 9
+    assert moved is not None and moved[0] == 10 and moved[1] >= since[1]
+
+
 def test_a_heartbeat_is_noted() -> None:
     began = time.monotonic()
     answers, _ = asked(answer(b""), [HEARTBEAT])

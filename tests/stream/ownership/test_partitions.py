@@ -13,9 +13,10 @@ from aiokafka.errors import KafkaConnectionError
 from features.exceptions import IntentError, SchemaMismatch
 from features.store.customer_store import Loaded
 from features.store.partition_record import NO_WATERMARK, PartitionRecord
-from stream.exceptions import OffsetOutsideLog, PartitionsChanged, StoreLost
+from features.watermark import MAX_AHEAD_MS
+from stream.exceptions import OffsetOutsideLog, PartitionsChanged, StoreLost, TopicMismatch
 from stream.kafka.batches import RecordBatch
-from stream.kafka.contract import STALL_SECONDS
+from stream.kafka.contract import HELD_SECONDS, STALL_SECONDS
 from stream.ownership import owner, poison
 from stream.ownership.partitions import Ownership
 from tests.stream.fakes import Counted, Counting, FakeLog, Read, ScriptedStore, record, truth
@@ -475,6 +476,80 @@ def test_no_watermark_ahead_of_the_brokers_clock_expires_anybody(monkeypatch: py
             await until(lambda: another.ownership.ready)
             await asyncio.sleep(0.1)
             assert store.customers(0) == ["new", "old"]
+
+    run(scenario)
+
+
+def test_no_watermark_ahead_of_the_wall_clock_expires_anybody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the records say: their times, up to 59, lie ahead of this machine's clock."""
+    monkeypatch.setattr(owner, "SWEEP_SECONDS", 0.0)
+
+    async def scenario() -> None:
+        log = FakeLog({0: [record(0, offset, "old" if offset < 5 else "new") for offset in range(60)]})
+        time_now = 4
+        async with Worker(log, ScriptedStore(), state_ttl_ms=20, now=lambda: time_now) as worker:
+            await until(lambda: worker.done)
+            await asyncio.sleep(0.1)  # several looks round
+            assert worker.store.customers(0) == ["new", "old"]
+            time_now = 60
+            await until(lambda: worker.store.customers(0) == ["new"])
+
+    run(scenario)
+
+
+def test_a_watermark_that_cannot_be_right_shows() -> None:
+    async def scenario() -> None:
+        ahead = -MAX_AHEAD_MS
+        async with Worker(log_of(), ScriptedStore(), now=lambda: ahead + 59) as worker:
+            await until(lambda: worker.done)
+            assert worker.ownership.ready
+            ahead -= 1
+            assert not worker.ownership.ready
+            assert "partition reset-watermark 0" in worker.ownership.trouble
+
+    run(scenario)
+
+
+def test_a_topic_that_is_gone_shows(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        log = log_of()
+        async with Worker(log, ScriptedStore()) as worker:
+            await until(lambda: worker.done)
+            log.there = False
+            assert not worker.ownership.ready
+            assert (
+                worker.ownership.trouble == "Kafka has no topic events: create it with `intent topics create`"
+            )
+            await worker.ownership.release()
+            worker.ownership.assign([])
+            assert worker.ownership.trouble in caplog.text
+            log.there = True
+            assert worker.ownership.ready, "others have all partitions"
+
+    run(scenario)
+
+
+def test_a_transaction_that_stays_open_shows() -> None:
+    async def scenario() -> None:
+        async with Worker(log_of(), ScriptedStore()) as worker:
+            await until(lambda: worker.done)
+            worker.log.held = HELD_SECONDS - 1
+            assert worker.ownership.ready
+            worker.log.held = HELD_SECONDS + 1
+            assert "partition 0: events wait behind a transaction" in worker.ownership.trouble
+
+    run(scenario)
+
+
+def test_records_of_a_topic_with_producers_times_end_the_worker_before_they_are_counted() -> None:
+    async def scenario() -> None:
+        log = log_of()
+        log.of_producers = log.created = True
+        async with Worker(log, ScriptedStore()) as worker:
+            await asyncio.wait_for(worker.ownership.refused.wait(), 10)
+            assert isinstance(worker.ownership.refusal, TopicMismatch)
+            assert not worker.job.processed
+            assert worker.store.customers(0) == []
 
     run(scenario)
 

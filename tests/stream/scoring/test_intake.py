@@ -256,3 +256,12 @@ def test_an_event_without_data_is_passed_over_and_its_customer_stays(engine: Eng
     )
     assert intake.status.tolist() == [RecordStatus.IGNORED, RecordStatus.ERASE, RecordStatus.EVENT]
     assert dict(intake.without_counterpart) == {"x.y": 1}
+
+
+def test_no_record_arrived_later_than_its_batch_says(engine: Engine) -> None:
+    """Its producer's clock ran ahead, and so did the event's time."""
+    ahead = NOW + 60 * MINUTE
+    odd = batch(record(0, good(0, ahead), timestamp=ahead), record(1, good(1), timestamp=NOW - 1))
+    intake = read_batches([odd._replace(clock=NOW)], [BEGINNING], engine, partitions=PARTITIONS)
+    assert intake.arrival.tolist() == [NOW, NOW - 1]
+    assert reasons(intake) == [(0, Reason.FUTURE)]

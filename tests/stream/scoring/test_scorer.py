@@ -15,6 +15,7 @@ from features.offers import CustomerItems, Offer, OfferPolicy
 from features.state import DAY_MS, States, empty
 from features.store.customer_store import Loaded
 from features.watermark import BEGINNING
+from stream.exceptions import PartitionsChanged
 from stream.kafka.batches import RecordBatch
 from stream.messages.dead_letter import DeadLetter
 from stream.messages.score import decode_score
@@ -177,6 +178,25 @@ def test_bad_records_become_letters_with_their_coordinates(bench: Bench) -> None
     assert letter.original_headers == headers
     assert folded.states["events"].tolist() == [2]
     assert bench.events() == ["good-1", "good-2"]
+
+
+def test_before_a_producer_is_blamed_the_partitions_are_counted_again(bench: Bench) -> None:
+    counts = [PARTITIONS, PARTITIONS + 1]
+
+    async def recount() -> int:
+        return counts.pop(0)
+
+    bench.scorer.recount = recount
+    bench.run(GOOD)
+    assert len(counts) == 2, "nobody is asked where all is well"
+    other = next(key for key in (b"a", b"b", b"c", b"d") if home(key) != home(b"anna"))
+    wrong = batch(record(0, good(1, customer=other.decode()), other))
+    bench.run(wrong)
+    assert [letter.reason for letter in bench.printer.letters] == ["wrong_partition"]
+    bench.story.clear()
+    with pytest.raises(PartitionsChanged, match=f"{PARTITIONS + 1} partitions, but had {PARTITIONS}"):
+        bench.run(wrong)
+    assert "produce" not in bench.story
 
 
 def test_a_batch_of_bad_records_changes_no_state(bench: Bench) -> None:
