@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
+from offline.lab.comparison import Comparison
 from offline.lab.figures import Difference, holm
 
 #: The smallest gain of AUC that is worth a more laborious model, other settings, or more columns. Of two hundred pairs
@@ -16,6 +17,8 @@ from offline.lab.figures import Difference, holm
 WORTHWHILE: Final = 0.005
 #: Corrected p-values below this count as more than chance.
 SURE: Final = 0.05
+#: The model that stays unless another one is worth it: quick, good with any kind of column, and easy to explain.
+USUAL: Final = "lightgbm"
 #: The rule in words, for captions.
 RULE: Final = (
     f"A change counts as worth it from a gain of {WORTHWHILE} AUC on, if it is also more than chance (p < {SURE} "
@@ -69,3 +72,18 @@ def changes(gaps: Mapping[str, Difference]) -> dict[str, Change]:
     """
     corrected = holm([gap.p for gap in gaps.values()]) if gaps else []
     return {name: Change(gap, p) for (name, gap), p in zip(gaps.items(), corrected, strict=True)}
+
+
+def leads(comparison: Comparison) -> dict[str, Change]:
+    """Return the lead of the best model of a comparison over every other one."""
+    return changes({key: tests["auc"] for key, tests in comparison.tests.items()})
+
+
+def main_model(comparison: Comparison) -> str:
+    """Return the key of the model that a report goes by: `USUAL`, unless the best one is worth it.
+
+    Where `USUAL` was not compared, the best one.
+    """
+    if USUAL not in comparison.models or comparison.best == USUAL:
+        return comparison.best
+    return comparison.best if leads(comparison)[USUAL].verdict == "gain" else USUAL

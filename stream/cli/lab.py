@@ -24,11 +24,12 @@ AsJson = Annotated[
 
 
 class Found(NamedTuple):
-    """What a command found, where it was written, and a last line for people."""
+    """What a command found, where it was written, a last line for people, and what they must know first."""
 
     sections: Sequence[Section]
     written: Written
     remark: str | None = None
+    note: str = ""
 
 
 def lab_command(
@@ -94,7 +95,8 @@ def one_page(workspace: Workspace, section: Section) -> Found:
     """Write the page and the figures of one section."""
     from offline.report.pages import write_section
 
-    return Found([section], write_section(workspace.directory, section, subtitle=workspace.path.name))
+    name, note = workspace.path.name, workspace.note
+    return Found([section], write_section(workspace.directory, section, subtitle=name, note=note), note=note)
 
 
 def _show(found: Found, *, as_json: bool) -> None:
@@ -106,6 +108,8 @@ def _show(found: Found, *, as_json: bool) -> None:
     from stream.cli.console import output
 
     screen = output()
+    if found.note:
+        screen.print(escape(found.note))
     for section in found.sections:
         screen.print(f"[bold]{escape(section.title)}[/bold]")
         for sentence in section.summary:
