@@ -98,6 +98,7 @@ def section(
         "kept": list(selection.kept),
         "main": main,
         "smallest_worthwhile_gain": WORTHWHILE,
+        "ci": {key: judged.figures["ci"] for key, judged in full.items()},
         "use": "selected" if decided in _HARMLESS else "all",
         "effect": {
             key: {
