@@ -87,7 +87,7 @@ def profit_look(model: InsightModel, known: Known, unit: str, *, seed: int) -> L
     """Return what contacts would have brought on the test rows."""
     test, economics = model.test, known.economics
     times = None if test.times is None else test.times.astype("int64").to_numpy()
-    exact = [] if economics is None else [economics.threshold]
+    exact = [some.threshold for some in ([economics] if economics else _tried(known))]
     counted = count_contacts(model.probabilities, test.target, test.groups, times, exact, seed=seed)
     figures: dict[str, Any] = {**known._asdict(), "missing": known.missing, "contacts": counted.frame}
     parts: list[Table | Picture | Calculator] = [_calculator(counted, known, unit)]
@@ -176,21 +176,25 @@ def _money(money: Estimate) -> str:
     return f"{money.value:,.0f} ({money.low:,.0f} to {money.high:,.0f})"
 
 
-def _several(counted: Contacts, known: Known) -> pd.DataFrame:
-    """Return whom the rule contacts for several values of what is missing; money in profits of one purchase."""
+def _tried(known: Known) -> list[Economics]:
+    """Return several values of what is missing, in profits of one purchase."""
     shares: tuple[float, ...] = _COST_SHARES
     if known.value is not None and known.margin is not None and known.cost is not None:
         profit = known.value * known.margin
         shares = (known.cost / profit,) if profit > 0 else ()
     effects = _EFFECTS if known.effect is None else (known.effect,)
+    return [Economics(1.0, 1.0, share, effect, known.currency) for share, effect in product(shares, effects)]
+
+
+def _several(counted: Contacts, known: Known) -> pd.DataFrame:
+    """Return whom the rule contacts for several values of what is missing; money in profits of one purchase."""
     rows = []
-    for share, effect in product(shares, effects):
-        economics = Economics(1.0, 1.0, share, effect, known.currency)
+    for economics in _tried(known):
         rule = profit_curve(counted, economics).rule
         rows.append(
             {
-                "cost": share,
-                "effect": effect,
+                "cost": economics.cost,
+                "effect": economics.effect,
                 "threshold": economics.threshold,
                 "contacted": float(rule["contacted"]),
                 "brought": float(rule["brought"]),
