@@ -66,7 +66,10 @@ def section(
     main
         Key of the model whose change decides.
     """
-    effects = changes({key: gap["auc"] for key, gap in gaps.items() if key != "dummy"})
+    # The main model's is the one question of this section; the other models' are looked through for what stands out.
+    asked = {key: gap["auc"] for key, gap in gaps.items() if key != "dummy"}
+    effects = changes({key: gap for key, gap in asked.items() if key == main})
+    effects |= changes({key: gap for key, gap in asked.items() if key != main})
     decided = effects[main].verdict if main in effects else "same"
     frame = selection.columns
     parts: list[Table | Picture] = [
@@ -195,8 +198,8 @@ def _effect_picture(full: Mapping[str, ComparedModel], effects: Mapping[str, Cha
     return Picture(
         "What dropping columns does to every model",
         figure,
-        "Lines are 95 % intervals. Blue: more than chance, also after correction for the number of models. Grey: may "
-        "be chance.",
+        "Lines are 95 % intervals. Blue: more than chance, also after correction for the number of models other than "
+        "the main one. Grey: may be chance.",
     )
 
 
@@ -225,7 +228,8 @@ def _effect_table(
     frame = pd.DataFrame(rows)
     caption = (
         f"Columns were selected on the training rows, models judged on the test rows ({how}). 95 % intervals and p by "
-        f"a paired bootstrap over the test's customers, or over its rows where the customer is unknown. {RULE}"
+        f"a paired bootstrap over the test's customers, or over its rows where the customer is unknown. p, all: "
+        f"corrected for the number of other models; the main one's is a question of its own. {RULE}"
     )
     return Table(
         "Effect on every model, in figures",
