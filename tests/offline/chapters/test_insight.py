@@ -50,7 +50,7 @@ from offline.report.html import page
 from offline.report.section import Calculator, Section
 from offline.report.words import value_words
 from offline.views.log_view import LogView
-from tests.data_sets import data_set
+from tests.data_sets import ROOT, data_set
 from tests.offline.lab.problems import DAY_MS, START_MS, event, log_of, shop_log, visits, write_csv
 
 
@@ -116,7 +116,7 @@ def test_dependence_in_a_group_is_that_of_its_own_rows(model: InsightModel) -> N
     assert set(groups) == {0, 1}  # the third has no rows
     assert groups[0].grid == groups[1].grid == dependence(model, "x").grid
     middle = slice(8, 17)
-    assert (groups[1].mean[middle] > groups[0].mean[middle] + 0.1).all()
+    assert (groups[1].mean[middle] > groups[0].mean[middle] + 0.05).all()
 
 
 def test_every_customer_has_reasons_at_the_latest_row() -> None:
@@ -268,7 +268,7 @@ def test_the_sliders_compute_what_the_report_says(model: InsightModel) -> None:
     look = profit_look(model, known(value=80.0, margin=0.4, cost=0.9, effect=0.12), "session", seed=0)
     (calculator,) = (part for part in look.parts if isinstance(part, Calculator))
     assert [slider.value for slider in calculator.sliders] == [80.0, 0.4, 0.9, 0.12]
-    script = Path("offline/report/calculator.js").resolve()
+    script = ROOT / "offline" / "report" / "calculator.js"
     code = (
         f"const c = require({str(script)!r}); const data = JSON.parse(require('fs').readFileSync(0));"
         "const found = c.contactProfit(data, 80, 0.4, 0.9, 0.12);"
