@@ -159,7 +159,7 @@ def _listed(view: LogView, values: Lifetime, segments: Segmented, names: list[st
 
 def _lifetime_parts(
     check: Check, values: Lifetime, listed: pd.DataFrame, currency: str
-) -> list[Table | Picture]:
+) -> list[Table | Picture | Calculator]:
     by_segment = listed.groupby("segment", sort=False).agg(
         customers=("value", "size"), **{"orders again": ("orders again", "mean")}, orders=("orders", "mean"),
         value=("value", "mean"), total=("value", "sum"),
