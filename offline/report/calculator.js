@@ -97,6 +97,7 @@
     shape(svg, "line", { x1: 10, x2: 590, y1: y(0), y2: y(0), stroke: "#8a94a3", "stroke-dasharray": "3 3" });
     shape(svg, "polyline", { points: points(found.brought).join(" "), fill: "none", stroke: "#1769aa", "stroke-width": 2.5 });
     shape(svg, "circle", { cx: x(data.contacted[found.rule]), cy: y(found.byRule.value), r: 5, fill: "#d9730d" });
+    shape(svg, "text", { x: 10, y: 12, "font-size": 13, fill: "currentColor" }, number(high) + " " + data.currency);
     shape(svg, "text", { x: 10, y: 174, "font-size": 13, fill: "currentColor" }, "nobody");
     shape(svg, "text", { x: 300, y: 174, "font-size": 13, fill: "currentColor", "text-anchor": "middle" },
       "profit by how many are contacted; dot: from the probability on at which it pays");
