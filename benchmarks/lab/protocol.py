@@ -116,7 +116,7 @@ def run(
         found = judge(problem, folds, titles, tested, rule=found.rule, seed=seed)
     lead = {}
     if {"network", RIVAL} <= set(found.models):
-        lead = difference(problem, folds, found.models["network"], found.models[RIVAL], seed=seed)
+        lead = difference(folds, found.models["network"], found.models[RIVAL])
     return Result(protocol, found, lead)
 
 

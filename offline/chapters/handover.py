@@ -26,8 +26,11 @@ class HandOver:
     metrics
         Measures of every compared model by its title, without the columns that know the target. Set by "comparison",
         read by the model card of a table.
+    main
+        Key of the model that the report goes by. Set by "comparison".
     settings
-        The best settings of every tuned model by its key. Set by "tuning".
+        The settings that every tuned model should have, by its key: found ones where they are worth it, else the
+        defaults. Set by "tuning".
     recommenders
         What customers took up, and how recommenders did on it. Set by "recommendations", read by who writes offers.
     bundle
@@ -36,6 +39,7 @@ class HandOver:
 
     segments: Segmented | None = None
     metrics: Mapping[str, Mapping[str, Any]] | None = None
+    main: str | None = None
     settings: Mapping[str, Mapping[str, Any]] | None = None
     recommenders: tuple[Interactions, Trial] | None = None
     bundle: Bundle | None = None

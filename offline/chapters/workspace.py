@@ -35,14 +35,22 @@ Balance = Literal["none", "weights", "under", "over"]
 #: With ``quick``, a log is cut to this many events.
 QUICK_EVENTS = 40_000
 
+#: What stands first on a quick page.
+QUICK_NOTE = (
+    "A quick look (--quick): fewer rows, folds and trials, and smaller models. Figures are rougher than in a full run; "
+    "leave --quick out before you decide."
+)
+
 
 class ContactAssumptions(NamedTuple):
-    """What a user says of contacting customers; None where it is to be inferred.
+    """What a user says of contacting customers; None where nothing was said, and then nothing is assumed.
 
     Attributes
     ----------
     value
-        Of one purchase, in the shop's currency.
+        Of one purchase, in the shop's currency; by default the mean order of a log.
+    margin
+        Share of the value that remains when the goods are paid.
     cost
         Of one contact.
     effect
@@ -50,6 +58,7 @@ class ContactAssumptions(NamedTuple):
     """
 
     value: float | None = None
+    margin: float | None = None
     cost: float | None = None
     effect: float | None = None
 
@@ -192,6 +201,11 @@ class Workspace:
     def train(self) -> NDArray[np.intp]:
         """Rows to learn from."""
         return self.holdout.train
+
+    @property
+    def quick_note(self) -> str:
+        """What a reader must know before any figure; empty where there is nothing."""
+        return QUICK_NOTE if self.options.quick else ""
 
     def about(self) -> Mapping[str, Any]:
         """Return what a report says of its input."""

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from offline.lab.balanced import Balance, fit_balanced
 from offline.lab.figures import (
-    DECISIONS,
-    RANKING,
+    MEASURED,
     SMALLER_IS_BETTER,
     Difference,
-    bootstrap_test,
     corrected_t_test,
     figures,
+    figures_drawn,
+    intervals,
     over_folds,
+    paired_differences,
 )
 from offline.lab.folds import Folds
 from offline.lab.models import Model, TwoLineRule, probabilities
@@ -26,8 +27,6 @@ from offline.problems.problem import Problem
 from offline.progress import OnProgress
 
 Floats = NDArray[np.float64]
-
-_REPLICATES: Final = 200
 
 
 class ComparedModel(NamedTuple):
@@ -41,12 +40,16 @@ class ComparedModel(NamedTuple):
         Figures of every fold.
     figures
         Over all folds: a value for each measure, and ``ci``.
+    drawn
+        The bootstrap replicates behind ``ci``; of the same folds and seed, those of two models are pairs. None where
+        the intervals come from the folds' variation.
     """
 
     title: str
     tested: tuple[Floats, ...]
     by_fold: tuple[dict[str, Any], ...]
     figures: dict[str, Any]
+    drawn: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -97,8 +100,8 @@ def compare(
 ) -> Comparison:
     """Fit every model on the training rows of every fold, and judge all on the same test rows.
 
-    Intervals and tests: Nadeau and Bengio's over folds of the same rows; where folds are blocks of time, a
-    bootstrap over customers on all blocks together.
+    Intervals and tests: a bootstrap over customers (rows where nobody knows the customer) on all folds together;
+    where rows are tested again and again, Nadeau and Bengio's over the splits.
 
     Parameters
     ----------
@@ -140,32 +143,27 @@ def judge(
     """Return the figures and tests of predictions that models made on folds."""
     judged = {key: _compared(problem, folds, titles[key], tested[key], seed) for key in tested}
     best = max(judged, key=lambda key: judged[key].figures["auc"])
-    tests = {
-        key: difference(problem, folds, judged[best], judged[key], seed=seed) for key in judged if key != best
-    }
+    tests = {key: difference(folds, judged[best], judged[key]) for key in judged if key != best}
     return Comparison(problem, folds, judged, best, tests, rule)
 
 
-def difference(
-    problem: Problem, folds: Folds, first: ComparedModel, second: ComparedModel, *, seed: int = 0
-) -> dict[str, Difference]:
-    """Return the paired test of two models: the first one's figures less the second one's."""
-    if over_repeats(folds):
-        share = tested_share(folds)
-        return {
-            name: corrected_t_test(
-                [fold[name] for fold in first.by_fold], [fold[name] for fold in second.by_fold], share
-            )
-            for name in (*RANKING, *DECISIONS)
-        }
-    target = np.concatenate([problem.target[fold.test] for fold in folds.folds])
-    one, other = np.concatenate(first.tested), np.concatenate(second.tested)
-    return bootstrap_test(target, one, other, _groups(problem, folds), replicates=_REPLICATES, seed=seed)
+def difference(folds: Folds, first: ComparedModel, second: ComparedModel) -> dict[str, Difference]:
+    """Return the paired test of two models judged on the same folds: the first one's figures less the second one's."""
+    if first.drawn is not None and second.drawn is not None:
+        return paired_differences(first.figures, first.drawn, second.figures, second.drawn)
+    share = tested_share(folds)
+    return {
+        name: corrected_t_test(
+            [fold[name] for fold in first.by_fold], [fold[name] for fold in second.by_fold], share
+        )
+        for name in MEASURED
+    }
 
 
 def over_repeats(folds: Folds) -> bool:
-    """Return whether intervals come from the folds' variation: the same rows, divided again."""
-    return folds.scheme != "temporal" and len(folds.folds) > 2  # noqa: PLR2004
+    """Return whether intervals come from the splits' variation: rows are tested again and again."""
+    tested = np.concatenate([fold.test for fold in folds.folds])
+    return len(np.unique(tested)) < len(tested)
 
 
 def tested_share(folds: Folds) -> float:
@@ -193,16 +191,38 @@ def _compared(problem: Problem, folds: Folds, title: str, tested: list[Floats], 
     }
     if over_repeats(folds):
         share = tested_share(folds)
-        intervals = {n: over_folds([fold[n] for fold in by_fold], share) for n in (*RANKING, *DECISIONS)}
-        found |= {name: interval.value for name, interval in intervals.items()}
+        reached = {n: over_folds([fold[n] for fold in by_fold], share) for n in MEASURED}
+        found |= {name: interval.value for name, interval in reached.items()}
         found["ci"] = {
             name: [max(i.low, 0.0), i.high if name == "log_loss" else min(i.high, 1.0)]
-            for name, i in intervals.items()
+            for name, i in reached.items()
         }
         found["threshold"] = float(np.mean([fold["threshold"] for fold in by_fold]))
-    else:
-        found |= figures(target, np.concatenate(tested), tested_groups, replicates=_REPLICATES, seed=seed)
-    return ComparedModel(title, tuple(tested), by_fold, found)
+        return ComparedModel(title, tuple(tested), by_fold, found)
+    if folds.scheme == "temporal":
+        own, drawn = figures_drawn(target, np.concatenate(tested), tested_groups, seed=seed)
+        return ComparedModel(title, tuple(tested), by_fold, found | own, drawn)
+    # Folds at random hold customers of their own. Probabilities of different fits are not ranked against each other.
+    own, drawn = _mean_of_folds(problem, folds, tested, seed)
+    return ComparedModel(title, tuple(tested), by_fold, found | own, drawn)
+
+
+def _mean_of_folds(
+    problem: Problem, folds: Folds, tested: list[Floats], seed: int
+) -> tuple[dict[str, Any], Floats]:
+    """Return the mean of the folds' figures, and that of their replicates."""
+    groups = problem.groups
+    parts = [
+        figures_drawn(
+            problem.target[fold.test], p, None if groups is None else groups[fold.test], seed=seed + number
+        )
+        for number, (fold, p) in enumerate(zip(folds.folds, tested, strict=True))
+    ]
+    drawn = np.mean([replicates for _, replicates in parts], axis=0)
+    own: dict[str, Any] = {
+        name: float(np.mean([found[name] for found, _ in parts])) for name in (*MEASURED, "threshold")
+    }
+    return own | {"ci": intervals(drawn)}, drawn
 
 
 def _groups(problem: Problem, folds: Folds) -> NDArray[np.int64] | None:

@@ -1,20 +1,20 @@
 """How good predictions are: ranking, decisions and calibration, each with an interval.
 
-Two sources of intervals. Where the same rows are divided again and again (folds, random splits), the folds' figures
-vary, but not independently: Nadeau and Bengio's correction accounts for shared training rows. Where there is one test
-(a later period), a bootstrap over customers, or over rows where nobody knows the customer.
+Two sources of intervals. Where every row is tested once (a later period, the folds of a cross-validation), a bootstrap
+over customers, or over rows where nobody knows the customer. Where rows are tested again and again (random splits), the
+splits' figures vary, but not independently: Nadeau and Bengio's correction accounts for shared training rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from offline.training.evaluation import COVERAGE, measure
+from offline.training.evaluation import COVERAGE, measure_drawn
 
 Floats = NDArray[np.float64]
 
@@ -22,6 +22,8 @@ Floats = NDArray[np.float64]
 RANKING: Final = ("auc", "pr_auc", "log_loss", "brier", "ece")
 #: At a threshold.
 DECISIONS: Final = ("accuracy", "precision", "recall", "f1")
+#: All that is measured, in the order of replicates.
+MEASURED: Final = (*RANKING, *DECISIONS)
 #: Measures that are better when smaller.
 SMALLER_IS_BETTER: Final = frozenset({"log_loss", "brier", "ece"})
 #: Names for people.
@@ -32,6 +34,13 @@ TITLES: Final = {
 
 #: Accuracy is counted at this threshold, where it is highest if probabilities are honest.
 ACCURACY_AT: Final = 0.5
+
+
+#: Of every bootstrap of the lab, so that the intervals of one figure agree wherever it stands. Enough for p-values
+#: that stay below .05 when they are corrected for forty comparisons.
+REPLICATES: Final = 2000
+_ENDS: Final = ((1 - COVERAGE) / 2, (1 + COVERAGE) / 2)
+_TINY: Final = 1e-12
 
 
 class Interval(NamedTuple):
@@ -50,7 +59,19 @@ def figures(
     replicates: int = 0,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Return all measures of one test.
+    """Return all measures of one test; `figures_drawn` without the replicates."""
+    return figures_drawn(target, probabilities, groups, replicates=replicates, seed=seed)[0]
+
+
+def figures_drawn(
+    target: NDArray[np.bool_],
+    probabilities: Floats,
+    groups: NDArray[np.int64] | None = None,
+    *,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> tuple[dict[str, Any], Floats]:
+    """Return all measures of one test, and those of every bootstrap replicate.
 
     Parameters
     ----------
@@ -63,9 +84,14 @@ def figures(
     -------
     dict
         ``examples``, ``prevalence``, `RANKING`, `DECISIONS`, ``threshold`` (of precision, recall and F1), and ``ci``.
+    ndarray
+        Shape ``(replicates, measures)``: `RANKING`, then `DECISIONS`. With the same groups, seed and number of
+        replicates, those of two models are pairs.
     """
     rows = np.arange(len(target)) if groups is None else groups
-    found = measure(target.astype(np.int8), probabilities, rows, seed=seed, replicates=max(replicates, 1))
+    found, ranked = measure_drawn(
+        target.astype(np.int8), probabilities, rows, seed=seed, replicates=max(replicates, 1)
+    )
     threshold = f1_threshold(probabilities)
     found |= {
         "threshold": threshold,
@@ -74,16 +100,44 @@ def figures(
     found.pop("customers")
     if not replicates:
         found.pop("ci")
-        return found
-    known, slots = np.unique(rows, return_inverse=True)
-    rng = np.random.default_rng(seed)
-    drawn = []
-    for _ in range(replicates):
-        counts = np.bincount(rng.integers(len(known), size=len(known)), minlength=len(known))
-        drawn.append(decisions(target, probabilities, threshold, counts[slots]))
-    low, high = np.quantile(drawn, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2], axis=0)
-    found["ci"] |= {name: [float(low[k]), float(high[k])] for k, name in enumerate(DECISIONS)}
+        return found, np.empty((0, len(MEASURED)))
+    decided = _decisions_drawn(target, probabilities, threshold, rows, replicates, seed)
+    drawn = np.hstack([ranked, decided])
+    found["ci"] = intervals(drawn)
+    return found, drawn
+
+
+def intervals(drawn: Floats) -> dict[str, list[float] | None]:
+    """Return the 95 % interval of every measure from its replicates; None where none is known."""
+    found: dict[str, list[float] | None] = {}
+    for k, name in enumerate(MEASURED):
+        known = drawn[~np.isnan(drawn[:, k]), k]
+        found[name] = [float(end) for end in np.quantile(known, _ENDS)] if len(known) else None
     return found
+
+
+def _decisions_drawn(
+    target: NDArray[np.bool_],
+    probabilities: Floats,
+    threshold: float,
+    rows: NDArray[np.int64],
+    replicates: int,
+    seed: int,
+) -> Floats:
+    """Return `DECISIONS` of every replicate; the customers drawn are those that `measure_drawn` draws."""
+    known, slots = np.unique(rows, return_inverse=True)
+    flagged = probabilities >= threshold
+    right = (probabilities > ACCURACY_AT) == target
+    counted = (flagged & target, flagged, target, right, np.ones(len(target)))
+    by_customer = np.column_stack([np.bincount(slots, some, len(known)) for some in counted])
+    rng = np.random.default_rng(seed)
+    sums = np.empty((replicates, len(counted)))
+    for i in range(replicates):
+        sums[i] = np.bincount(rng.integers(len(known), size=len(known)), minlength=len(known)) @ by_customer
+    hits, chosen, positive, correct, total = sums.T
+    precision, recall = hits / np.maximum(chosen, _TINY), hits / np.maximum(positive, _TINY)
+    f1 = 2 * precision * recall / np.maximum(precision + recall, _TINY)
+    return np.column_stack([correct / total, precision, recall, f1])
 
 
 def f1_threshold(probabilities: Floats) -> float:
@@ -113,10 +167,10 @@ def decisions(
     w = np.ones(len(target)) if weights is None else weights
     flagged = probabilities >= threshold
     hits = float(w[flagged & target].sum())
-    precision = hits / max(float(w[flagged].sum()), 1e-12)
+    precision = hits / max(float(w[flagged].sum()), _TINY)
     recall = hits / max(float(w[target].sum()), 1e-12)
     accuracy = float(w[(probabilities > ACCURACY_AT) == target].sum() / w.sum())
-    return accuracy, precision, recall, 2 * precision * recall / max(precision + recall, 1e-12)
+    return accuracy, precision, recall, 2 * precision * recall / max(precision + recall, _TINY)
 
 
 def over_folds(values: Sequence[float], test_share: float) -> Interval:
@@ -188,36 +242,31 @@ def bootstrap_test(
     second: Floats,
     groups: NDArray[np.int64] | None = None,
     *,
-    replicates: int = 200,
+    replicates: int = REPLICATES,
     seed: int = 0,
 ) -> dict[str, Difference]:
-    """Return the differences of two models' `RANKING` figures on one test, by a paired bootstrap over customers."""
-    rows = np.arange(len(target)) if groups is None else groups
-    known, slots = np.unique(rows, return_inverse=True)
-    order = np.argsort(slots, kind="stable")
-    starts = np.searchsorted(slots[order], np.arange(len(known) + 1))
-    rng = np.random.default_rng(seed)
-    point = _gap(target, first, second)
-    drawn = []
-    for _ in range(replicates):
-        chosen = rng.integers(len(known), size=len(known))
-        if len(known) == len(slots):
-            some = order[chosen]
-        else:
-            some = np.concatenate([order[starts[c] : starts[c + 1]] for c in chosen])
-        if target[some].any() and not target[some].all():
-            drawn.append(_gap(target[some], first[some], second[some]))
-    gaps = np.asarray(drawn)
-    low, high = np.quantile(gaps, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2], axis=0)
-    share = np.minimum((gaps <= 0).mean(axis=0), (gaps >= 0).mean(axis=0))
-    p = np.minimum(1.0, 2 * np.maximum(share, 1 / (len(gaps) + 1)))
-    return {
-        name: Difference(float(point[k]), float(low[k]), float(high[k]), float(p[k]))
-        for k, name in enumerate(RANKING)
-    }
+    """Return the differences of two models' figures on one test, by a paired bootstrap over customers."""
+    one, other = (figures_drawn(target, p, groups, replicates=replicates, seed=seed) for p in (first, second))
+    return paired_differences(*one, *other)
 
 
-def _gap(target: NDArray[np.bool_], first: Floats, second: Floats) -> NDArray[np.float64]:
-    labels, rows = target.astype(np.int8), np.arange(len(target))
-    one, other = (measure(labels, some, rows, replicates=1) for some in (first, second))
-    return np.array([one[name] - other[name] for name in RANKING])
+def paired_differences(
+    first: Mapping[str, Any], first_drawn: Floats, second: Mapping[str, Any], second_drawn: Floats
+) -> dict[str, Difference]:
+    """Return the differences of two models' figures from the replicates that gave their intervals.
+
+    p counts the replicates in which the difference has the other sign, twice, so it cannot be smaller than two by the
+    number of replicates.
+    """
+    found = {}
+    for k, name in enumerate(MEASURED):
+        gaps = first_drawn[:, k] - second_drawn[:, k]
+        gaps = gaps[~np.isnan(gaps)]
+        if first[name] is None or second[name] is None or not len(gaps):
+            found[name] = Difference(float("nan"), float("nan"), float("nan"), 1.0)
+            continue
+        low, high = np.quantile(gaps, _ENDS)
+        rarer = min(int((gaps <= 0).sum()), int((gaps >= 0).sum()))
+        p = min(1.0, 2 * (rarer + 1) / (len(gaps) + 1))
+        found[name] = Difference(float(first[name] - second[name]), float(low), float(high), p)
+    return found

@@ -8,7 +8,7 @@ was opened. Traces that would fetch maps or tiles are refused when the page is m
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -19,7 +19,7 @@ from markupsafe import Markup
 from plotly.graph_objects import Figure
 from plotly.offline import get_plotlyjs
 
-from offline.report.section import Picture, Section, Table, Text
+from offline.report.section import Calculator, Picture, Section, Slider, Table, Text
 from offline.report.tables import TableView, view_of_table
 from offline.report.theme import HEIGHT, TEMPLATE
 
@@ -69,22 +69,41 @@ class TextView:
 
 
 @dataclass(frozen=True)
+class CalculatorView:
+    """A calculator as its template takes it; ``name`` is the id of its element."""
+
+    kind: ClassVar[str] = "calculator"
+    title: str
+    sliders: Sequence[Slider]
+    data: Mapping[str, Any]
+    caption: str
+    name: str
+
+
+PartView = TableView | PictureView | TextView | CalculatorView
+
+
+@dataclass(frozen=True)
 class SectionView:
     """A section as its template takes it; ``kind`` of a part names its template."""
 
     key: str
     title: str
     summary: Sequence[str]
-    parts: Sequence[TableView | PictureView | TextView]
+    parts: Sequence[PartView]
 
 
-def page(title: str, sections: Sequence[Section], *, subtitle: str = "", footer: str = "") -> str:
+def page(
+    title: str, sections: Sequence[Section], *, subtitle: str = "", note: str = "", footer: str = ""
+) -> str:
     """Return a report as one HTML page.
 
     Parameters
     ----------
     title, subtitle
         Headline, and a line on what was looked at.
+    note
+        What a reader must know before anything else, for example that this is only a quick look.
     sections
         In the order of reading; with several, a summary of all stands first.
     footer
@@ -96,9 +115,12 @@ def page(title: str, sections: Sequence[Section], *, subtitle: str = "", footer:
         A picture has a trace or a map that would load something.
     """
     views = [_view_of_section(section) for section in sections]
-    pictures = any(isinstance(part, PictureView) for view in views for part in view.parts)
+    parts = [part for view in views for part in view.parts]
+    pictures = any(isinstance(part, PictureView) for part in parts)
+    calculators = any(isinstance(part, CalculatorView) for part in parts)
     return _templates().get_template("page.html.j2").render(
-        title=title, subtitle=subtitle, footer=footer, sections=views, first=_FIRST,
+        title=title, subtitle=subtitle, note=note, footer=footer, sections=views, first=_FIRST,
+        calculator=_asset("calculator.js") if calculators else "",
         css=_asset("page.css"), script=_asset("page.js"), plotly=Markup(get_plotlyjs()) if pictures else "",
     )  # fmt: skip
 
@@ -118,7 +140,9 @@ def _view_of_section(section: Section) -> SectionView:
     return SectionView(section.key, section.title, section.summary, parts)
 
 
-def _view_of_part(part: Table | Picture | Text, name: str) -> TableView | PictureView | TextView:
+def _view_of_part(part: Table | Picture | Text | Calculator, name: str) -> PartView:
+    if isinstance(part, Calculator):
+        return CalculatorView(part.title, part.sliders, part.data, part.caption, name)
     if isinstance(part, Picture):
         return _view_of_picture(part, name)
     return view_of_table(part) if isinstance(part, Table) else TextView(part.title, part.sentences)

@@ -30,6 +30,7 @@ def write_report(
     sections: Sequence[Section],
     *,
     subtitle: str = "",
+    note: str = "",
     about: Mapping[str, Any] | None = None,
     now: dt.datetime | None = None,
 ) -> Written:
@@ -39,13 +40,15 @@ def write_report(
     ----------
     directory
         Where ``report.html`` and ``report.json`` go; created if it does not exist.
+    note
+        What a reader must know before anything else.
     about
         What else the JSON should say: input, options.
     now
         When the report was made; by default the current time.
     """
     made = _instant(now)
-    text = page(title, sections, subtitle=subtitle, footer=f"Made by intent report, {made}.")
+    text = page(title, sections, subtitle=subtitle, note=note, footer=f"Made by intent report, {made}.")
     figures = {
         "title": title,
         "created_at": made,
@@ -56,11 +59,11 @@ def write_report(
     return Written(_write(folder / REPORT_HTML, text), _write(folder / REPORT_JSON, _json(figures)))
 
 
-def write_section(directory: str | Path, section: Section, *, subtitle: str = "") -> Written:
+def write_section(directory: str | Path, section: Section, *, subtitle: str = "", note: str = "") -> Written:
     """Write one section as a page of its own, ``<key>.html`` and ``<key>.json``."""
     folder = Path(directory)
     return Written(
-        _write(folder / f"{section.key}.html", page(section.title, [section], subtitle=subtitle)),
+        _write(folder / f"{section.key}.html", page(section.title, [section], subtitle=subtitle, note=note)),
         _write(folder / f"{section.key}.json", _json(_figures(section))),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from plotly.graph_objects import Figure
@@ -37,6 +37,42 @@ class Text:
     sentences: Sequence[str]
 
 
+class Slider(NamedTuple):
+    """A number that the reader sets; ``value`` is None until then.
+
+    Attributes
+    ----------
+    name
+        By which the page's script takes it.
+    most
+        Right end of the slider; the left one is 0.
+    percent
+        Whether the number is a share, shown in per cent.
+    """
+
+    name: str
+    label: str
+    value: float | None
+    most: float
+    percent: bool = False
+
+
+@dataclass(frozen=True)
+class Calculator:
+    """What contacts would bring, computed on the page from what the reader sets (``calculator.js``).
+
+    Attributes
+    ----------
+    data
+        What is counted by threshold, as plain values; see `offline.chapters.insight.profit.Contacts`.
+    """
+
+    title: str
+    sliders: Sequence[Slider]
+    data: Mapping[str, Any]
+    caption: str = ""
+
+
 @dataclass(frozen=True)
 class Section:
     """One chapter of the report.
@@ -50,7 +86,7 @@ class Section:
     summary
         What a marketing team should take away: a few plain sentences, each with its figure.
     parts
-        Tables, pictures and texts in the order of reading.
+        Tables, pictures, texts and calculators in the order of reading.
     figures
         Everything that the section says, as plain values that JSON can hold.
     """
@@ -58,5 +94,5 @@ class Section:
     key: str
     title: str
     summary: Sequence[str]
-    parts: Sequence[Table | Picture | Text]
+    parts: Sequence[Table | Picture | Text | Calculator]
     figures: Mapping[str, Any]

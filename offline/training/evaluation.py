@@ -37,7 +37,22 @@ def measure(
     seed: int = 0,
     replicates: int | None = None,
 ) -> dict[str, Any]:
-    """Return the measures of probabilities against what happened.
+    """Return the measures of probabilities against what happened; `measure_drawn` without the replicates."""
+    return measure_drawn(labels, probabilities, customers, seed=seed, replicates=replicates)[0]
+
+
+def measure_drawn(
+    labels: NDArray[np.int8],
+    probabilities: NDArray[np.float64],
+    customers: NDArray[np.int64],
+    *,
+    seed: int = 0,
+    replicates: int | None = None,
+) -> tuple[dict[str, Any], NDArray[np.float64]]:
+    """Return the measures of probabilities against what happened, and those of every bootstrap replicate.
+
+    With the same customers, seed and number of replicates the same customers are drawn, so the replicates of two
+    models are pairs.
 
     Parameters
     ----------
@@ -56,6 +71,8 @@ def measure(
         ``examples``, ``customers``, ``prevalence``, the measures of `MEASURES` (``pr_auc`` goes with
         ``prevalence``, which a worthless model reaches), and ``ci``: the interval of each. A measure that
         needs both classes is None where there is only one.
+    ndarray
+        Shape ``(replicates, measures)``, in the order of `MEASURES`; NaN where a replicate has one class only.
     """
     order = np.argsort(-probabilities, kind="stable")
     p = np.clip(probabilities[order].astype(np.float64), _FLOOR, 1 - _FLOOR)
@@ -72,13 +89,14 @@ def measure(
     for i in range(replicates):
         weights = np.bincount(rng.integers(len(known), size=len(known)), minlength=len(known))
         drawn[i] = _measures(y, p, last, bins, slots, weights.astype(np.float64))
-    return {
+    found = {
         "examples": len(p),
         "customers": len(known),
         "prevalence": float(y.mean()),
         **{name: _number(value) for name, value in zip(MEASURES, point, strict=True)},
         "ci": {name: _interval(drawn[:, k]) for k, name in enumerate(MEASURES)},
     }
+    return found, drawn
 
 
 def measure_exact(p_star: NDArray[np.float64], probabilities: NDArray[np.float64]) -> dict[str, float]:

@@ -24,11 +24,12 @@ AsJson = Annotated[
 
 
 class Found(NamedTuple):
-    """What a command found, where it was written, and a last line for people."""
+    """What a command found, where it was written, a last line for people, and what they must know first."""
 
     sections: Sequence[Section]
     written: Written
     remark: str | None = None
+    note: str = ""
 
 
 def lab_command(
@@ -97,7 +98,10 @@ def one_page(workspace: Workspace, section: Section) -> Found:
     from offline.report.pages import write_section
 
     section = replace(section, summary=[*workspace.notes, *section.summary])
-    return Found([section], write_section(workspace.directory, section, subtitle=workspace.path.name))
+    name, quick = workspace.path.name, workspace.quick_note
+    return Found(
+        [section], write_section(workspace.directory, section, subtitle=name, note=quick), note=quick
+    )
 
 
 def _show(found: Found, *, as_json: bool) -> None:
@@ -109,6 +113,8 @@ def _show(found: Found, *, as_json: bool) -> None:
     from stream.cli.console import output
 
     screen = output()
+    if found.note:
+        screen.print(escape(found.note))
     for section in found.sections:
         screen.print(f"[bold]{escape(section.title)}[/bold]")
         for sentence in section.summary:

@@ -21,6 +21,7 @@ __all__ = [
     "Balanced",
     "Cost",
     "Effect",
+    "Margin",
     "Models",
     "Value",
     "workspace_of",
@@ -184,7 +185,18 @@ Value = Annotated[
     typer.Option(
         min=0.0,
         metavar="MONEY",
-        help="Value of a purchase. Default: the mean order; 100 for a table.",
+        help="What a customer pays in a purchase. Default: the mean order of a log; nothing for a table.",
+        show_default=False,
+    ),
+]
+Margin = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0,
+        max=1.0,
+        metavar="SHARE",
+        help="Share of that which remains as profit, for example 0.3. Default: nothing is assumed; the page has "
+        "sliders.",
         show_default=False,
     ),
 ]
@@ -193,17 +205,19 @@ Cost = Annotated[
     typer.Option(
         min=0.0,
         metavar="MONEY",
-        help="Cost of a contact. Default: 1 % of the value.",
+        help="Cost of a contact. Default: nothing is assumed.",
         show_default=False,
     ),
 ]
 Effect = Annotated[
-    float,
+    float | None,
     typer.Option(
         min=0.0,
         max=10.0,
         metavar="SHARE",
-        help="Additional purchases from a contact, as a share of those that happen anyway.",
+        help="Additional purchases from a contact, as a share of those that happen anyway. Default: nothing is "
+        "assumed.",
+        show_default=False,
     ),
 ]
 Quick = Annotated[

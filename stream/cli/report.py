@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stream.cli.lab import Found, lab_command
-from stream.cli.lab_options import Balance, Balanced, Cost, Effect, Value
+from stream.cli.lab_options import Balance, Balanced, Cost, Effect, Margin, Value
 
 if TYPE_CHECKING:
     from offline.chapters.workspace import Workspace
@@ -54,8 +54,9 @@ def report(  # noqa: PLR0917  (options of a command)
     title: Title = None,
     balance: Balanced = Balance.NONE,
     value: Value = None,
+    margin: Margin = None,
     cost: Cost = None,
-    effect: Effect = 0.1,
+    effect: Effect = None,
     stages: Stages = False,
 ) -> Found:
     """Write a full report on a log or a table.
@@ -79,12 +80,14 @@ def report(  # noqa: PLR0917  (options of a command)
     from offline.report.pages import write_report, write_section
 
     workspace.options = workspace.options._replace(
-        balance=balance.value, contacts=ContactAssumptions(value, cost, effect)
+        balance=balance.value, contacts=ContactAssumptions(value, margin, cost, effect)
     )
-    output, name = workspace.directory, workspace.path.name
+    output, name, note = workspace.directory, workspace.path.name, workspace.quick_note
     chosen = choose(only or (), skip or ())
     sections = run_stages(
-        workspace, chosen, on_section=lambda section: write_section(output, section, subtitle=name)
+        workspace,
+        chosen,
+        on_section=lambda section: write_section(output, section, subtitle=name, note=note),
     )
     problem = workspace.problem
     written = write_report(
@@ -93,6 +96,7 @@ def report(  # noqa: PLR0917  (options of a command)
         sections,
         subtitle=f"{name}: {len(problem):,} {problem.unit}s; target: {problem.target_name} "
         f"({problem.prevalence:.1%} positive).",
+        note=note,
         about=workspace.about(),
     )
-    return Found(sections, written)
+    return Found(sections, written, note=note)

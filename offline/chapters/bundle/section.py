@@ -11,6 +11,7 @@ from offline.chapters.bundle.model_card import section_of, write_card
 from offline.chapters.bundle.table_card import card_of_table
 from offline.chapters.stages import StageError
 from offline.chapters.workspace import Workspace
+from offline.lab.models import MODELS
 from offline.report.section import Section, Table
 from offline.training.train import TrainingSettings, fingerprint, train
 
@@ -86,7 +87,9 @@ def write_model_card(workspace: Workspace) -> Section:
     if bundle is not None:
         card = card_of_bundle(bundle.manifest, bundle.segmenter, bundle.calibration)
     else:
-        card = card_of_table(workspace.problem, workspace.handover.metrics or {})
+        main = workspace.handover.main
+        title = MODELS[main].title if main in MODELS else None
+        card = card_of_table(workspace.problem, workspace.handover.metrics or {}, title)
     write_card(workspace.directory, card)
     return section_of(card)
 

@@ -12,16 +12,24 @@ from offline.problems.problem import Problem
 _LEAST_POSITIVES: Final = 200
 
 
-def card_of_table(problem: Problem, metrics: Mapping[str, Mapping[str, Any]]) -> ModelCard:
+def card_of_table(
+    problem: Problem, metrics: Mapping[str, Mapping[str, Any]], main: str | None = None
+) -> ModelCard:
     """Return the card of the models of a table.
 
     Parameters
     ----------
     metrics
         Measures by name of the model, like those of `offline.training.evaluation.measure`; empty without a comparison.
+    main
+        Name of the report's main model; by default the one with the highest AUC.
     """
-    best = max(metrics, key=lambda name: metrics[name].get("auc") or 0.0, default=None)
-    main = metrics[best] if best else {}
+    best = (
+        main
+        if main in metrics
+        else max(metrics, key=lambda name: metrics[name].get("auc") or 0.0, default=None)
+    )
+    measures = metrics[best] if best else {}
     leaks = [
         f"{name} seems to know the target ({why}): where it is not known before the decision, only the figures "
         f"without it count."
@@ -53,12 +61,12 @@ def card_of_table(problem: Problem, metrics: Mapping[str, Mapping[str, Any]]) ->
         ),
         Chapter(
             "Quality",
-            quality(main, str(best), f"positive {problem.unit}", f"negative {problem.unit}")
+            quality(measures, str(best), f"positive {problem.unit}", f"negative {problem.unit}")
             if best
             else ["No model was compared in this report."],
             metrics_table(metrics) if metrics else None,
         ),
-        Chapter("Calibration", calibration_error(main) or ["Calibration was not measured."]),
+        Chapter("Calibration", calibration_error(measures) or ["Calibration was not measured."]),
         Chapter(
             "Limits",
             [

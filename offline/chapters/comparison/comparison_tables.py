@@ -9,21 +9,23 @@ import pandas as pd
 
 from offline.lab.balanced import BALANCES
 from offline.lab.comparison import Comparison, over_repeats
-from offline.lab.figures import DECISIONS, RANKING, TITLES, holm
+from offline.lab.figures import DECISIONS, RANKING, REPLICATES, TITLES
 from offline.lab.wording import with_interval
+from offline.lab.worthwhile import RULE, leads
 from offline.report.section import Table
 
 # The figures have the other measures, too.
 _SHOWN_TESTS: Final = ("auc", "pr_auc")
+_VERDICTS: Final = {"gain": "yes", "same": "too small", "unclear": "may be chance", "loss": "no"}
 
 
 def ranking_table(comparison: Comparison) -> Table:
     """Return how well models rank and how honest their probabilities are, intervals behind each figure."""
     prevalence = comparison.target.mean()
     how = (
-        "by Nadeau and Bengio over folds"
+        "by Nadeau and Bengio over splits"
         if over_repeats(comparison.folds)
-        else f"from a bootstrap over {_resampled(comparison)}"
+        else f"from a bootstrap over {_resampled(comparison)} ({REPLICATES:,} draws), as in all chapters"
     )
     trained = (
         ""
@@ -74,26 +76,27 @@ def _measures(comparison: Comparison, names: Sequence[str]) -> pd.DataFrame:
 def tests_table(comparison: Comparison) -> Table:
     """Return the differences of the best model to the others."""
     best = comparison.models[comparison.best].title
-    adjusted = holm([tests["auc"].p for tests in comparison.tests.values()])
+    found = leads(comparison)
     rows = []
-    for (key, tests), p_all in zip(comparison.tests.items(), adjusted, strict=True):
+    for key, tests in comparison.tests.items():
         row: dict[str, Any] = {"against": comparison.models[key].title}
         for name in _SHOWN_TESTS:
             test = tests[name]
             row[TITLES[name]] = f"{test.value:+.3f} ({test.low:+.3f} to {test.high:+.3f})"
             row[f"p ({TITLES[name]})"] = test.p
             if name == "auc":
-                row["p, all"] = p_all
+                row["p, all"] = found[key].p
+                row["worth it"] = _VERDICTS[found[key].verdict]
         rows.append(row)
     how = (
-        "corrected resampled t-test (Nadeau and Bengio 2003)"
+        "the corrected resampled t-test (Nadeau and Bengio 2003)"
         if over_repeats(comparison.folds)
-        else f"paired bootstrap over {_resampled(comparison)}"
+        else f"a paired bootstrap over {_resampled(comparison)} ({REPLICATES:,} draws)"
     )
     formats = {f"p ({TITLES[name]})": ".3f" for name in _SHOWN_TESTS} | {"p, all": ".3f"}
     caption = (
         f"{capital(best)} less the other model on the same rows: difference, 95 % interval and p (how often chance "
-        f"alone makes so large a difference) by {how}. p, all: corrected for the number of comparisons (Holm 1979). "
+        f"alone makes so large a difference) by {how}. p, all: corrected for the number of comparisons. {RULE} "
         "The best model was chosen by these figures, so small leads are partly luck."
     )
     return Table(f"{capital(best)} against the others", pd.DataFrame(rows), caption, formats)

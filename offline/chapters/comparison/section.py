@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -16,11 +16,12 @@ from offline.chapters.comparison.comparison_tables import (
 )
 from offline.chapters.comparison.curves import pictures
 from offline.chapters.workspace import Workspace
-from offline.lab.comparison import Comparison, better, compare
+from offline.lab.comparison import Comparison, compare
 from offline.lab.folds import make_folds, random_splits
 from offline.lab.models import Model, choose_models
 from offline.lab.sampling import MOST_ROWS, QUICK_ROWS, sampled
 from offline.lab.wording import with_interval
+from offline.lab.worthwhile import USUAL, WORTHWHILE, Change, leads, main_model
 from offline.problems.problem import Problem
 from offline.report.section import Picture, Section, Table, Text
 from offline.report.words import in_units
@@ -32,7 +33,6 @@ __all__ = [
 ]
 
 _FOLDS, _QUICK_FOLDS = 5, 3
-_SURE: Final = 0.05
 # These models show what leaks give, if they take part; the others would only take longer.
 _SHOW_LEAKS: Final = ("rule", "logistic", "lightgbm")
 # Quick, and good enough to show what dividing at random pretends. A gain of this much AUC is reported.
@@ -61,6 +61,7 @@ def compare_models(workspace: Workspace, models: Sequence[Model] = ()) -> Sectio
             leaky = compare(
                 problem, quickest, folds, balance=balance, seed=seed, quick=quick, on_progress=on_progress
             )
+    workspace.handover.main = main_model(comparison)
     workspace.handover.metrics = {judged.title: judged.figures for judged in comparison.models.values()}
     shuffled = rows_at_random(honest, models, seed) if honest.times is not None else None
     log = workspace.input == "log"
@@ -120,7 +121,13 @@ def section(
         "rows": len(problem),
         "balance": comparison.balance,
         "best": comparison.best,
+        "main": main_model(comparison),
+        "smallest_worthwhile_gain": WORTHWHILE,
         "models": {key: judged.figures for key, judged in comparison.models.items()},
+        "leads": {
+            key: {"auc": lead.gap.value, "p_corrected": lead.p, "verdict": lead.verdict}
+            for key, lead in leads(comparison).items()
+        },
         "differences": {
             key: {name: test._asdict() for name, test in tests.items()}
             for key, tests in comparison.tests.items()
@@ -164,13 +171,15 @@ def _summary(comparison: Comparison, leaky: Comparison | None, rows: int | None)
         f"prevalence of {found['prevalence']:.1%}). The likeliest tenth of the {unit}s holds "
         f"{tenth:.0%} of the positives."
     ]
-    sentences.append(_sure(comparison))
+    found_leads = leads(comparison)
+    sentences += [_main(comparison), *_sure(comparison, found_leads)]
     for key in ("logistic", "rule"):
-        if key in comparison.models and key != comparison.best:
-            gap = comparison.tests[key]["auc"]
+        if key in found_leads:
+            lead = found_leads[key]
+            chance = "" if lead.sure else ", which may be chance"
             sentences.append(
-                f"The {comparison.models[key].title} is {abs(gap.value):.3f} AUC behind "
-                f"({gap.low:.3f} to {gap.high:.3f})."
+                f"The {comparison.models[key].title} is {lead.gap.value:.3f} AUC behind the best "
+                f"({lead.gap.low:.3f} to {lead.gap.high:.3f}){chance}."
             )
     if leaky is not None:
         names = " and ".join(leaky.problem.leaks)
@@ -183,16 +192,43 @@ def _summary(comparison: Comparison, leaky: Comparison | None, rows: int | None)
     return sentences
 
 
-def _sure(comparison: Comparison) -> str:
-    tests = {key: test["auc"] for key, test in comparison.tests.items()}
-    equal = [
-        comparison.models[key].title
-        for key, test in tests.items()
-        if not (test.p < _SURE and better("auc", test.value))
-    ]
-    if not equal:
-        return f"Its lead over every other model is more than chance (paired test, p < {_SURE})."
-    return f"Its lead over {_listed(equal)} may be chance (paired test, p of {_SURE} or more)."
+def _main(comparison: Comparison) -> str:
+    main = main_model(comparison)
+    title = capital(comparison.models[main].title)
+    if main == comparison.best:
+        return f"{title} is the main model."
+    lead = leads(comparison)[USUAL]
+    why = (
+        f"is smaller than {WORTHWHILE} AUC, the smallest gain worth it"
+        if lead.verdict == "same"
+        else "may be chance"
+    )
+    return f"The main model is {title} all the same: the lead over it ({lead.gap.value:.3f} AUC) {why}."
+
+
+def _sure(comparison: Comparison, found: Mapping[str, Change]) -> list[str]:
+    """Return over which models the best one's lead matters, by p-values corrected for their number."""
+    titles = {key: comparison.models[key].title for key in found}
+    names = {
+        verdict: [titles[key] for key, lead in found.items() if lead.verdict == verdict]
+        for verdict in ("gain", "same", "unclear")
+    }
+    best, many = capital(comparison.models[comparison.best].title), len(found)
+    corrected = f"p corrected for {many} comparisons" if many > 1 else "one comparison"
+    sentences = []
+    if names["gain"]:
+        over = "every other model" if len(names["gain"]) == many else _listed(names["gain"])
+        sentences.append(
+            f"The lead of {best} over {over} is more than chance and at least {WORTHWHILE} AUC ({corrected})."
+        )
+    if names["same"]:
+        are = "is" if len(names["same"]) == 1 else "are"
+        sentences.append(
+            f"{capital(_listed(names['same']))} {are} practically as good: less than {WORTHWHILE} AUC apart."
+        )
+    if names["unclear"]:
+        sentences.append(f"The lead over {_listed(names['unclear'])} may be chance ({corrected}).")
+    return sentences
 
 
 def _listed(names: Sequence[str]) -> str:

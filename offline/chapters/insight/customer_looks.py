@@ -21,7 +21,7 @@ from offline.chapters.insight.lifetime_check import (
 from offline.chapters.insight.money_pictures import lifetime_picture
 from offline.chapters.segments.segmented import Segmented
 from offline.exceptions import TrainingError
-from offline.report.section import Picture, Table
+from offline.report.section import Calculator, Picture, Table
 from offline.views.log_view import LogView
 from offline.views.net_orders import settled
 
@@ -38,7 +38,7 @@ class Look(NamedTuple):
     """Sentences, parts and figures."""
 
     summary: list[str]
-    parts: list[Table | Picture]
+    parts: list[Table | Picture | Calculator]
     figures: dict[str, Any]
 
 
@@ -56,7 +56,7 @@ def valuable_customers(view: LogView) -> Look:
         f"{orders['others']:.0f})."
     ]
     rates = dict.fromkeys(("high value", "low", "high"), ".1%")
-    parts: list[Table | Picture] = [
+    parts: list[Table | Picture | Calculator] = [
         Table("High-value customers and the others", _rounded(traits),
               f"Medians of the best {TOP:.0%} of the buyers by money spent, and of all others.")
     ]  # fmt: skip
@@ -159,7 +159,7 @@ def _listed(view: LogView, values: Lifetime, segments: Segmented, names: list[st
 
 def _lifetime_parts(
     check: Check, values: Lifetime, listed: pd.DataFrame, currency: str
-) -> list[Table | Picture]:
+) -> list[Table | Picture | Calculator]:
     by_segment = listed.groupby("segment", sort=False).agg(
         customers=("value", "size"), **{"orders again": ("orders again", "mean")}, orders=("orders", "mean"),
         value=("value", "mean"), total=("value", "sum"),

@@ -20,7 +20,7 @@ from offline.chapters.insight.drivers import (
 from offline.chapters.insight.model import InsightModel
 from offline.chapters.insight.pictures import dependences, dependences_by_group, group_effects, swarm
 from offline.chapters.insight.reasons import Explained, some_customers, write_reasons
-from offline.report.section import Picture, Table
+from offline.report.section import Calculator, Picture, Table
 from offline.report.words import column_words, meaning
 
 #: Where the reasons go in the report's folder.
@@ -58,7 +58,7 @@ def drivers_look(model: InsightModel, drivers: Drivers, *, log: bool, seed: int)
     )
     if log:
         ranking["meaning"] = drivers.ranking["column"].map(meaning)
-    parts: list[Table | Picture] = [
+    parts: list[Table | Picture | Calculator] = [
         swarm(drivers, log=log, seed=seed),
         Table(
             "Columns by their effect", ranking,
@@ -102,7 +102,7 @@ def segments_look(model: InsightModel, drivers: Drivers, members: Members, *, lo
          dependence_by_group(model, drivers, name, members.groups, count, seed=seed))
         for name in top
     ]  # fmt: skip
-    parts: list[Table | Picture] = [
+    parts: list[Table | Picture | Calculator] = [
         group_effects(effects, log=log),
         Table(
             "What decides in each segment", table,

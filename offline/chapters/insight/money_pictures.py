@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from offline.chapters.insight.lifetime_check import Check
 from offline.chapters.insight.profit import Economics, ProfitCurve
 from offline.report.section import Picture
-from offline.report.theme import BLUE, GREY, ORANGE, faint
+from offline.report.theme import BLUE, GREEN, GREY, ORANGE, faint
 
 
 def profit_picture(curve: ProfitCurve, economics: Economics, unit: str = "customer") -> Picture:
@@ -20,7 +20,7 @@ def profit_picture(curve: ProfitCurve, economics: Economics, unit: str = "custom
         fillcolor=faint(BLUE), line={"width": 0}, hoverinfo="skip", name="95 % interval",
     )  # fmt: skip
     for name, words, colour, dash in (
-        ("happened", "what it would have brought", BLUE, "solid"),
+        ("brought", "what it would have brought", BLUE, "solid"),
         ("expected", "what the model promised", ORANGE, "dash"),
     ):  # fmt: skip
         figure.add_scatter(
@@ -28,26 +28,33 @@ def profit_picture(curve: ProfitCurve, economics: Economics, unit: str = "custom
             line={"color": colour, "dash": dash, "width": 2.5},
             hovertemplate="%{x:.0%} contacted, from %{customdata:.1%} on: %{y:,.0f}<extra></extra>",
         )  # fmt: skip
-    best = curve.best
-    figure.add_vline(x=best["contacted"], line={"color": GREY, "dash": "dot"})
-    figure.add_scatter(
-        x=[best["contacted"]], y=[best["happened"]], mode="markers",
-        name=f"the rule: contact from {economics.threshold:.1%} on",
-        marker={"size": 11, "color": GREY, "symbol": "diamond"}, hoverinfo="skip",
-    )  # fmt: skip
+    rule, best = curve.rule, curve.best
+    figure.add_vrect(x0=best.low, x1=best.high, fillcolor=faint(GREEN, 0.1), line_width=0, layer="below")
+    words = "nobody" if economics.threshold > 1 else f"contact from {economics.threshold:.1%} on"
+    for x, y, name, colour, symbol in (
+        (rule["contacted"], rule["brought"], f"the rule: {words}", GREY, "diamond"),
+        (best.contacted, best.profit.value, "the best, looking back (band: where it may lie)", GREEN, "circle"),
+    ):  # fmt: skip
+        figure.add_scatter(
+            x=[x], y=[y], mode="markers", name=name, hoverinfo="skip",
+            marker={"size": 11, "color": colour, "symbol": symbol},
+        )  # fmt: skip
     figure.update_xaxes(title_text=f"{unit}s contacted, likeliest first", tickformat=".0%")
     figure.update_yaxes(title_text=f"profit ({economics.currency})", tickformat=",.0f")
-    figure.update_layout(height=420)
-    return Picture("Profit by how many are contacted", figure, assumptions(economics))
+    figure.update_layout(height=440)
+    caption = (
+        f"{assumptions(economics)} The effect decides, and only a comparison with customers who are not contacted can "
+        "test it. A customer is contacted once, when the probability first reaches the threshold. The best is set "
+        "lower than the line by what looking back flatters it."
+    )
+    return Picture("Profit by how many are contacted", figure, caption)
 
 
 def assumptions(economics: Economics) -> str:
     """Return what the profit rests on, in a sentence."""
     return (
-        f"Assumed: a purchase is worth {economics.value:,.2f} {economics.currency}, a contact costs "
-        f"{economics.cost:,.2f}, and contacting adds {economics.effect:.0%} to the purchases that would have happened "
-        "anyway. The last assumption decides, and only a comparison with customers who are not contacted can test it. "
-        "A customer is contacted once, when the probability first reaches the threshold."
+        f"Assumed: a purchase of {economics.value:,.2f} {economics.currency} leaves {economics.margin:.0%}, a contact "
+        f"costs {economics.cost:,.2f} and adds {economics.effect:.0%} to the purchases that would have happened anyway."
     )
 
 

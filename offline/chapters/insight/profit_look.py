@@ -1,87 +1,281 @@
-"""What insight says of contacts: from which probability on they pay, and what they would have brought."""
+"""What insight says of contacts: whom they would have paid for, by what the reader says of margin, cost and effect.
+
+Nothing is assumed that the reader did not say. Where something is missing, there is no advice: a table shows several
+values of it, and sliders on the page take the reader's own.
+"""
 
 from __future__ import annotations
 
-from typing import Final
+from itertools import product
+from typing import Any, Final, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from offline.chapters.insight.customer_looks import Look
 from offline.chapters.insight.model import InsightModel
-from offline.chapters.insight.money_pictures import profit_picture
-from offline.chapters.insight.profit import Economics, ProfitCurve, profit_curve
+from offline.chapters.insight.money_pictures import assumptions, profit_picture
+from offline.chapters.insight.profit import (
+    Best,
+    Contacts,
+    Economics,
+    Estimate,
+    ProfitCurve,
+    count_contacts,
+    profit_curve,
+)
 from offline.chapters.workspace import ContactAssumptions
-from offline.report.section import Picture, Table
+from offline.report.section import Calculator, Picture, Slider, Table
 from offline.views.log_view import LogView
 
-# Where nothing is said: a contact costs a hundredth of a purchase's value, and adds a tenth to the purchases.
-_COST_SHARE, _EFFECT = 0.01, 0.1
-_TABLE_VALUE: Final = 100.0
 _SHARES: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
+# What a table shows of what nobody said: cost of a contact in profits of a purchase, and purchases added.
+_COST_SHARES: Final = (0.001, 0.005, 0.01, 0.02, 0.05)
+_EFFECTS: Final = (0.02, 0.05, 0.1, 0.2)
+# Ends of sliders; the fields beside them take any number.
+_VALUES, _COST_SHARE, _MOST_EFFECT = 4.0, 0.25, 0.5
+_TYPICAL_VALUE: Final = 100.0
 
 
-def economics_of(assumed: ContactAssumptions, view: LogView | None, currency: str | None) -> Economics:
-    """Return what a purchase and a contact are worth: as said, or the mean order of the log."""
+class Known(NamedTuple):
+    """What is known of the economics; None where nobody said it and the log does not tell.
+
+    Attributes
+    ----------
+    value
+        Of one purchase: as said, or the mean order of the log.
+    mean_order
+        Whether ``value`` is the mean order.
+    margin, cost, effect
+        As said.
+    """
+
+    value: float | None
+    margin: float | None
+    cost: float | None
+    effect: float | None
+    currency: str
+    mean_order: bool = False
+
+    @property
+    def missing(self) -> list[str]:
+        """Names of what is not known; they are the options of the command, too."""
+        return [name for name in ("value", "margin", "cost", "effect") if getattr(self, name) is None]
+
+    @property
+    def economics(self) -> Economics | None:
+        """All of it; None where something is missing."""
+        value, margin, cost, effect = self[:4]
+        if value is None or margin is None or cost is None or effect is None:
+            return None
+        return Economics(value, margin, cost, effect, self.currency)
+
+
+def known_of(assumed: ContactAssumptions, view: LogView | None, currency: str | None) -> Known:
+    """Return what is known of a purchase and a contact."""
+    value = assumed.value
     if view is not None:
-        inferred, currency = _mean_order(view), view.currency
-    else:
-        inferred, currency = _TABLE_VALUE, currency or "units of money"
-    value = assumed.value if assumed.value is not None else inferred
-    cost = assumed.cost if assumed.cost is not None else _COST_SHARE * value
-    return Economics(value, cost, assumed.effect if assumed.effect is not None else _EFFECT, currency)
+        currency = view.currency
+        value = value if value is not None else _mean_order(view)
+    inferred = assumed.value is None and value is not None
+    return Known(
+        value, assumed.margin, assumed.cost, _effect(assumed), currency or "units of money", inferred
+    )
 
 
-def profit_look(model: InsightModel, economics: Economics, unit: str, *, seed: int) -> Look:
-    """Return the expected profit by threshold on the test rows."""
-    test = model.test
+def profit_look(model: InsightModel, known: Known, unit: str, *, seed: int) -> Look:
+    """Return what contacts would have brought on the test rows."""
+    test, economics = model.test, known.economics
     times = None if test.times is None else test.times.astype("int64").to_numpy()
-    curve = profit_curve(model.probabilities, test.target, test.groups, times, economics, seed=seed)
-    money = dict.fromkeys(("expected", "happened", "low", "high"), ",.0f")
-    parts: list[Table | Picture] = [
-        profit_picture(curve, economics, unit),
-        Table(
-            "Profit by threshold", _some_thresholds(curve),
-            f"Contacted from this probability on, in {economics.currency}, on the test rows. Expected: by the model's "
-            "probabilities; happened: by what the contacted did, with its 95 % interval. The rule follows from value, "
-            "cost and effect alone, not from this table.",
-            {"threshold": ".1%", "contacted": ".1%", **money},
-        ),
-    ]  # fmt: skip
-    figures = {
-        **economics._asdict(),
+    exact = [some.threshold for some in ([economics] if economics else _tried(known))]
+    counted = count_contacts(model.probabilities, test.target, test.groups, times, exact, seed=seed)
+    figures: dict[str, Any] = {**known._asdict(), "missing": known.missing, "contacts": counted.frame}
+    parts: list[Table | Picture | Calculator] = [_calculator(counted, known, unit)]
+    if economics is None:
+        several = _several(counted, known)
+        parts.append(_several_table(several, known, unit))
+        return Look([_question(known, unit)], parts, {"profit": figures | {"several": several}})
+    curve = profit_curve(counted, economics)
+    parts += [profit_picture(curve, economics, unit), _thresholds_table(curve, economics)]
+    figures |= {
         "threshold": economics.threshold,
-        "best": curve.best,
-        "everybody": curve.everybody,
+        "rule": curve.rule,
+        "best": curve.best._asdict() | {"profit": curve.best.profit._asdict()},
+        "everybody": curve.everybody._asdict(),
+        "over_everybody": curve.over_everybody._asdict(),
         "curve": curve.frame,
     }
-    return Look([_sentence(economics, curve, unit)], parts, {"profit": figures})
+    return Look(_sentences(economics, curve, unit), parts, {"profit": figures})
 
 
-def _mean_order(view: LogView) -> float:
+def _effect(assumed: ContactAssumptions) -> float | None:
+    """Return the effect of a contact: what is assumed, until a holdout has measured it.
+
+    A measured effect belongs here, before the assumed one; the sentences then must not call it assumed.
+    """
+    return assumed.effect
+
+
+def _mean_order(view: LogView) -> float | None:
     paid = view.orders["value"][view.orders["value"] > 0]
-    return float(paid.mean()) if len(paid) else 1.0
+    return float(paid.mean()) if len(paid) else None
 
 
-def _sentence(economics: Economics, curve: ProfitCurve, unit: str) -> str:
-    currency = economics.currency
-    assumed = (
-        f"With {economics.value:,.2f} {currency} per purchase, {economics.cost:,.2f} per contact and "
-        f"{economics.effect:.0%} more purchases by contacts (assumed: only a comparison with {unit}s left alone can "
-        "tell)"
-    )
-    if economics.threshold > 1:
-        return f"{assumed}, no contact pays."
-    best = curve.best
+def _question(known: Known, unit: str) -> str:
+    options = " ".join(f"--{name}" for name in known.missing)
     return (
-        f"{assumed}, a contact pays from a probability of {economics.threshold:.1%} on: in the test "
-        f"{best['contacted']:.0%} of the {unit}s, for a profit of {best['happened']:,.0f} {currency} "
-        f"({best['low']:,.0f} to {best['high']:,.0f}); contacting everybody would have brought {curve.everybody:,.0f}."
+        f"Which {unit}s are worth a contact depends on what a purchase brings, what a contact costs, and how many "
+        f"purchases it adds. The data do not tell all of that ({', '.join(known.missing)} missing), so there is no "
+        f"advice here: move the sliders, or give {options}."
     )
 
 
-def _some_thresholds(curve: ProfitCurve) -> pd.DataFrame:
-    at = {int((curve.frame["contacted"] - share).abs().argmin()) for share in _SHARES}
-    rule = int((curve.frame["threshold"] - curve.best["threshold"]).abs().argmin())
-    frame = curve.frame.iloc[sorted(at | {rule}, reverse=True)].copy()
-    frame[""] = ["← the rule" if row == rule else "" for row in sorted(at | {rule}, reverse=True)]
-    return frame
+def _sentences(economics: Economics, curve: ProfitCurve, unit: str) -> list[str]:
+    currency = economics.currency
+    if economics.threshold > 1:
+        return [
+            f"{assumptions(economics)} So no contact pays: it costs more than the {economics.gain:,.2f} {currency} "
+            "that it adds where a purchase is certain."
+        ]
+    rule = curve.by_rule
+    text = (
+        f"{assumptions(economics)} So a contact pays from a probability of {economics.threshold:.1%} on. On the test "
+        f"rows that is {curve.rule['contacted']:.0%} of the {unit}s; contacting them {_would_have(rule, currency)}"
+    )
+    if not rule.sure:
+        unknown = "The interval holds 0, so these rows do not tell whether contacts pay."
+        return [f"{text}. {unknown}", _hindsight(curve, currency)]
+    more = curve.over_everybody
+    if more.sure:
+        word = "more" if more.value > 0 else "less"
+        low, high = sorted((abs(more.low), abs(more.high)))
+        beside = f", {abs(more.value):,.0f} {word} than contacting everybody ({low:,.0f} to {high:,.0f})."
+    else:
+        beside = "; whether that is more than by contacting everybody, these rows do not tell."
+    return [text + beside, _hindsight(curve, currency)]
+
+
+def _hindsight(curve: ProfitCurve, currency: str) -> str:
+    best: Best = curve.best
+    if best.contacted == 0 or not best.profit.sure or best.profit.value <= 0:
+        return "Looking back, no share of them is sure to have brought a profit."
+    return (
+        f"Looking back, contacting the likeliest {best.contacted:.0%} ({best.low:.0%} to {best.high:.0%}) would have "
+        f"been best: {_money(best.profit)} {currency}, less what looking back flatters."
+    )
+
+
+def _would_have(money: Estimate, currency: str) -> str:
+    if money.sure and money.value < 0:
+        low, high = -money.high, -money.low
+        return f"would have cost {-money.value:,.0f} {currency} ({low:,.0f} to {high:,.0f})"
+    return f"would have brought {_money(money)[:-1].replace(' (', f' {currency} (')})"
+
+
+def _money(money: Estimate) -> str:
+    return f"{money.value:,.0f} ({money.low:,.0f} to {money.high:,.0f})"
+
+
+def _tried(known: Known) -> list[Economics]:
+    """Return several values of what is missing, in profits of one purchase."""
+    shares: tuple[float, ...] = _COST_SHARES
+    if known.value is not None and known.margin is not None and known.cost is not None:
+        profit = known.value * known.margin
+        shares = (known.cost / profit,) if profit > 0 else ()
+    effects = _EFFECTS if known.effect is None else (known.effect,)
+    return [Economics(1.0, 1.0, share, effect, known.currency) for share, effect in product(shares, effects)]
+
+
+def _several(counted: Contacts, known: Known) -> pd.DataFrame:
+    """Return whom the rule contacts for several values of what is missing; money in profits of one purchase."""
+    rows = []
+    for economics in _tried(known):
+        rule = profit_curve(counted, economics).rule
+        rows.append(
+            {
+                "cost": economics.cost,
+                "effect": economics.effect,
+                "threshold": economics.threshold,
+                "contacted": float(rule["contacted"]),
+                "brought": float(rule["brought"]),
+                "low": float(rule["low"]),
+                "high": float(rule["high"]),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _several_table(several: pd.DataFrame, known: Known, unit: str) -> Table:
+    frame = several.copy()
+    if len(frame):
+        frame["threshold"] = [f"{at:.1%}" if at <= 1 else "never" for at in frame["threshold"]]
+        frame["brought"] = [
+            f"{row.brought:,.1f} ({row.low:,.1f} to {row.high:,.1f})" for row in several.itertuples()
+        ]
+        frame = frame.drop(columns=["low", "high"])
+    names = {
+        "cost": "a contact costs",
+        "effect": "it adds purchases",
+        "threshold": "it pays from a probability of",
+        "contacted": f"share of the {unit}s",
+        "brought": "would have brought",
+    }
+    caption = (
+        "Cost, and what contacts would have brought, as multiples of the profit of one purchase (value × margin); 95 % "
+        "intervals. Where one holds 0, the test rows do not tell whether contacts pay."
+    )
+    if known.mean_order and known.value is not None:
+        caption += f" The mean order of the log is {known.value:,.2f} {known.currency}."
+    formats = {names["cost"]: ".2%", names["effect"]: ".0%", names["contacted"]: ".0%"}
+    return Table("Whom to contact, for several values", frame.rename(columns=names), caption, formats)
+
+
+def _thresholds_table(curve: ProfitCurve, economics: Economics) -> Table:
+    frame = curve.frame[np.isfinite(curve.frame["threshold"])]
+    at = {int((frame["contacted"] - share).abs().argmin()) for share in _SHARES}
+    rule = int(frame.index.get_indexer([curve.rule.name])[0])
+    chosen = sorted(at | ({rule} if rule >= 0 else set()), reverse=True)
+    shown = frame.iloc[chosen][["threshold", "contacted", "contacts", "expected", "brought", "low", "high"]]
+    shown = shown.rename(columns={"brought": "would have brought"})
+    shown[""] = ["← the rule" if row == rule else "" for row in chosen]
+    money = dict.fromkeys(("expected", "would have brought", "low", "high"), ",.0f")
+    return Table(
+        "Profit by threshold", shown,
+        f"Contacted from this probability on, in {economics.currency}, on the test rows. Expected: by the model's "
+        "probabilities; would have brought: by what the contacted did, if contacts have the effect that was assumed, "
+        "with its 95 % interval. The rule follows from value, margin, cost and effect alone, not from this table.",
+        {"threshold": ".1%", "contacted": ".1%", **money},
+    )  # fmt: skip
+
+
+def _calculator(counted: Contacts, known: Known, unit: str) -> Calculator:
+    value = known.value or _TYPICAL_VALUE
+    cost = _COST_SHARE * value
+    sliders = (
+        Slider("value", f"value of a purchase ({known.currency})", known.value, _VALUES * value),
+        Slider("margin", "margin: share of it that remains", known.margin, 1.0, percent=True),
+        Slider("cost", f"cost of a contact ({known.currency})", known.cost, max(cost, 2 * (known.cost or 0))),
+        Slider(
+            "effect", "purchases that contacts add", known.effect, max(_MOST_EFFECT, known.effect or 0), percent=True
+        ),
+    )  # fmt: skip
+    frame = counted.frame
+    data = {
+        "unit": unit,
+        "currency": known.currency,
+        # JSON has no infinity: the last threshold is reached by nobody.
+        "threshold": [round(float(at), 6) if np.isfinite(at) else 2 for at in frame["threshold"]],
+        "contacts": frame["contacts"].tolist(),
+        "contacted": [round(float(share), 6) for share in frame["contacted"]],
+        "purchases": frame["purchases"].tolist(),
+        "drawn_contacts": counted.drawn_contacts.tolist(),
+        "drawn_purchases": counted.drawn_purchases.tolist(),
+    }
+    mean = " The value is the mean order of the log." if known.mean_order else ""
+    return Calculator(
+        "What would contacts bring you?",
+        sliders,
+        data,
+        f"On the test rows: {unit}s are contacted once, from the probability on at which a contact pays.{mean} How "
+        "many purchases contacts add, only a comparison with customers who are left alone can tell.",
+    )

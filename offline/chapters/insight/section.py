@@ -15,14 +15,16 @@ from offline.chapters.insight.customer_looks import Look, lifetime, valuable_cus
 from offline.chapters.insight.driver_looks import Members, drivers_look, reasons_look, segments_look
 from offline.chapters.insight.drivers import explain
 from offline.chapters.insight.model import InsightModel, fit_insight_model
-from offline.chapters.insight.profit_look import economics_of, profit_look
+from offline.chapters.insight.profit_look import known_of, profit_look
 from offline.chapters.insight.reasons import MOST, explain_customers, latest_rows
 from offline.chapters.segments.section import segments_of
 from offline.chapters.segments.segmented import Segmented
 from offline.chapters.workspace import QUICK_EVENTS, Workspace
 from offline.examples.sampling import sample_customers
+from offline.lab.models import MODELS
+from offline.lab.wording import with_interval
 from offline.problems.from_log import MOST_EVENTS
-from offline.report.section import Picture, Section, Table
+from offline.report.section import Calculator, Picture, Section, Table
 
 _QUICK_ROWS = 800
 
@@ -31,7 +33,9 @@ def gain_insight(workspace: Workspace) -> Section:
     """Run the stage on the input of a report."""
     seed, log = workspace.options.seed, workspace.input == "log"
     with workspace.progress("Learning what drives conversion"):
-        model = fit_insight_model(workspace.problem, workspace.holdout, seed=seed)
+        model = fit_insight_model(
+            workspace.problem, workspace.holdout, seed=seed, quick=workspace.options.quick
+        )
     with workspace.progress("Explaining"):
         drivers = explain(model, most_rows=_QUICK_ROWS) if workspace.options.quick else explain(model)
         looks = [drivers_look(model, drivers, log=log, seed=seed)]
@@ -43,8 +47,8 @@ def gain_insight(workspace: Workspace) -> Section:
     with workspace.progress("Finding reasons"):
         looks.append(_reasons(workspace, model, segments))
     view = workspace.customer_view if log else None
-    economics = economics_of(workspace.options.contacts, view, workspace.options.currency)
-    looks.append(profit_look(model, economics, "customer" if log else workspace.problem.unit, seed=seed))
+    known = known_of(workspace.options.contacts, view, workspace.options.currency)
+    looks.append(profit_look(model, known, "customer" if log else workspace.problem.unit, seed=seed))
     if view is not None and segments is not None:
         with workspace.progress("Lifetime values"):
             names = _names(workspace)
@@ -52,18 +56,19 @@ def gain_insight(workspace: Workspace) -> Section:
                 valuable_customers(view),
                 lifetime(view, segments, names, workspace.directory, seed=seed),
             ]
-    looks.append(_quality(model, log=log))
+    looks.append(_quality(model, workspace.handover.main, log=log))
     summary = [sentence for look in looks for sentence in look.summary]
-    parts: list[Table | Picture] = [part for look in looks for part in look.parts]
+    parts: list[Table | Picture | Calculator] = [part for look in looks for part in look.parts]
     figures: dict[str, Any] = {name: value for look in looks for name, value in look.figures.items()}
     return Section("insight", "Insight", summary, parts, figures)
 
 
-def _quality(model: InsightModel, *, log: bool) -> Look:
+def _quality(model: InsightModel, main: str | None, *, log: bool) -> Look:
     found = model.metrics
+    who = "LightGBM, the main model," if main in (None, "lightgbm") else "LightGBM, which can be taken apart,"
     text = (
-        f"How far to trust the explanations: the model behind them reaches AUC {found['auc']:.3f} and PR-AUC "
-        f"{found['pr_auc']:.3f} at a prevalence of {found['prevalence']:.1%}, with a calibration error of "
+        f"How far to trust the explanations: {who} reaches AUC {with_interval(found, 'auc')} and PR-AUC "
+        f"{with_interval(found, 'pr_auc')} at a prevalence of {found['prevalence']:.1%}, with a calibration error of "
         f"{found['ece']:.3f}, on rows it has not seen. They tell what the model goes by, which is not always "
         "what would change if somebody changed the column."
     )
@@ -71,6 +76,10 @@ def _quality(model: InsightModel, *, log: bool) -> Look:
         auc = model.with_leaks["auc"]
         text += f" Columns that seem to know the target are left out; with them the AUC would be {auc:.3f}."
     sentences = [text]
+    if main not in (None, "lightgbm"):
+        sentences.append(
+            f"The main model of this report is {MODELS[main].title}; what it goes by may differ in part."
+        )
     if not log:
         sentences.append("High-value customers and lifetime values need orders with money: an event log.")
     return Look(sentences, [], {"metrics": found, "with_leaks": model.with_leaks})

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from offline.lab.figures import Difference, bootstrap_test, figures
+from offline.lab.figures import Difference, figures_drawn, paired_differences
 from offline.lab.models import (
     BEST_ARCHITECTURE,
     BEST_FOLDS,
@@ -32,8 +32,6 @@ TRAINED: Final = Training(epochs=40, patience=8, batch=512, learning_rate=5e-3)
 REFERENCE: Final = "plain, relu"
 #: Group of the network that is recommended.
 RECOMMENDED: Final = "recommended"
-
-_REPLICATES: Final = 200
 
 
 class Experiment(NamedTuple):
@@ -136,6 +134,7 @@ def study(
     target = problem.target[test]
     groups = None if problem.groups is None else problem.groups[test]
     linear = probabilities(fit(MODELS["logistic"].make(problem.kinds, seed, False), rows), columns)
+    logistic, logistic_drawn = figures_drawn(target, linear, groups, seed=seed)
     outcomes = []
     for at, experiment in enumerate(tried):
         model = network(
@@ -146,18 +145,19 @@ def study(
         fitted = fit(model, rows, _part(on_progress, at, len(tried)))
         trained = fitted.students_[0] if isinstance(fitted, DistilledNetwork) else fitted[-1]
         predicted = probabilities(fitted, columns)
+        own, drawn = figures_drawn(target, predicted, groups, seed=seed)
         outcomes.append(
             Outcome(
                 experiment,
-                figures(target, predicted, groups, replicates=_REPLICATES, seed=seed),
-                bootstrap_test(target, predicted, linear, groups, replicates=_REPLICATES, seed=seed),
+                own,
+                paired_differences(own, drawn, logistic, logistic_drawn),
                 trained.curves_[0],
                 trained.parameters_,
             )
         )
     return Study(
         outcomes,
-        figures(target, linear, groups, replicates=_REPLICATES, seed=seed),
+        logistic,
         max(experiment.training.epochs for experiment in tried),
     )
 

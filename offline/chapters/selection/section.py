@@ -15,12 +15,14 @@ from offline.lab.figures import Difference
 from offline.lab.folds import Fold, Folds
 from offline.lab.models import Model, choose_models
 from offline.lab.sampling import MOST_ROWS, QUICK_ROWS, sampled
+from offline.lab.worthwhile import RULE, WORTHWHILE, Change, changes, main_model
 from offline.problems.holdout import hold_out
 from offline.report.section import Picture, Section, Table
 from offline.report.theme import BLUE, GREY, ORANGE
 
 _SHOWN: Final = ("auc", "pr_auc", "brier", "log_loss")
-_SURE: Final = 0.05
+# What dropping columns may be to the main model, so that it is advised.
+_HARMLESS: Final = ("gain", "same")
 
 
 def select_columns(workspace: Workspace, models: Sequence[Model] = ()) -> Section:
@@ -39,10 +41,12 @@ def select_columns(workspace: Workspace, models: Sequence[Model] = ()) -> Sectio
         full = compare(problem, models, folds, seed=seed, quick=quick, on_progress=on_progress)
     with workspace.progress("Fitting all models on the selected columns") as on_progress:
         less = compare(kept, models, folds, seed=seed, quick=quick, on_progress=on_progress)
-    gaps = {
-        key: difference(problem, folds, less.models[key], full.models[key], seed=seed) for key in full.models
-    }
-    return section(selection, full.models, less.models, gaps, how, leaks=list(workspace.problem.leaks))
+    gaps = {key: difference(folds, less.models[key], full.models[key]) for key in full.models}
+    main = workspace.handover.main
+    if main not in full.models:
+        main = main_model(full)
+    leaks = list(workspace.problem.leaks)
+    return section(selection, full.models, less.models, gaps, how, main=main, leaks=leaks)
 
 
 def section(
@@ -52,39 +56,60 @@ def section(
     gaps: dict[str, dict[str, Difference]],
     how: str,
     *,
+    main: str,
     leaks: Sequence[str] = (),
 ) -> Section:
-    """Return the section of a selection and of its effect on every model."""
+    """Return the section of a selection and of its effect on every model.
+
+    Parameters
+    ----------
+    main
+        Key of the model whose change decides.
+    """
+    # The main model's is the one question of this section; the other models' are looked through for what stands out.
+    asked = {key: gap["auc"] for key, gap in gaps.items() if key != "dummy"}
+    effects = changes({key: gap for key, gap in asked.items() if key == main})
+    effects |= changes({key: gap for key, gap in asked.items() if key != main})
+    decided = effects[main].verdict if main in effects else "same"
     frame = selection.columns
     parts: list[Table | Picture] = [
         Table(
             "Columns kept and dropped",
             frame[["column", "kept", "why"]],
-            "Judged on training rows only. Rank 1 was eliminated last.",
+            "By LightGBM in cross-validation on the training rows; the test rows then decide whether to follow. "
+            "Rank 1 was eliminated last.",
         ),
         _measures_table(frame),
         _importance_picture(frame),
         _path_picture(selection),
-        _effect_picture(full, gaps),
-        _effect_table(full, less, gaps, how),
+        _effect_picture(full, effects),
+        _effect_table(full, less, gaps, effects, how),
     ]
     best = [str(name) for name in frame["column"][frame["kept"]][:3]]
     summary = [
-        f"{len(selection.kept)} of {len(frame)} columns {_are(selection.kept)} kept; the most needed {_are(best)} "
-        f"{', '.join(best)}.",
-        _effect(full, gaps),
+        f"{len(selection.kept)} of {len(frame)} columns would do in cross-validation, where the others add less than "
+        f"{WORTHWHILE} AUC; the most needed {_are(best)} {', '.join(best)}.",
     ]
+    if main in effects:
+        summary.append(_advice(full[main].title, effects[main]))
+    summary.append(_effect(full, {key: effect for key, effect in effects.items() if key != main}))
     if leaks:
         summary.append(f"{' and '.join(leaks)} took no part, because it knows the target.")
     figures: dict[str, Any] = {
         "columns": frame,
         "path": selection.path,
         "kept": list(selection.kept),
+        "main": main,
+        "smallest_worthwhile_gain": WORTHWHILE,
+        "ci": {key: judged.figures["ci"] for key, judged in full.items()},
+        "use": "selected" if decided in _HARMLESS else "all",
         "effect": {
             key: {
                 "all": {name: full[key].figures[name] for name in _SHOWN},
                 "selected": {name: less[key].figures[name] for name in _SHOWN},
                 "difference": {name: gaps[key][name]._asdict() for name in _SHOWN},
+                "p_corrected": effects[key].p if key in effects else None,
+                "verdict": effects[key].verdict if key in effects else "same",
             }
             for key in full
         },
@@ -96,21 +121,48 @@ def _are(names: Sequence[str]) -> str:
     return "is" if len(names) == 1 else "are"
 
 
-def _effect(full: Mapping[str, ComparedModel], gaps: Mapping[str, Mapping[str, Difference]]) -> str:
-    sure = {full[key].title: gap["auc"].value for key, gap in gaps.items() if gap["auc"].p < _SURE}
-    lost = [f"{title} {-value:.3f}" for title, value in sure.items() if value < 0]
-    won = [f"{title} {value:.3f}" for title, value in sure.items() if value > 0]
-    if not lost and not won:
-        return "Dropping the others changes the AUC of no model beyond chance."
-    texts = []
-    if won:
-        texts.append(f"raises the AUC of some models ({', '.join(won)})")
-    if lost:
-        texts.append(
-            f"lowers the AUC of {'others' if won else 'some models'} ({', '.join(lost)}), which should keep all"
+def _advice(title: str, effect: Change) -> str:
+    """Return what to do with the columns that would not be needed: the main model's change on the test decides."""
+    gap, model = effect.gap, f"the main model, {title},"
+    found = f"{gap.value:+.3f} AUC, {gap.low:+.3f} to {gap.high:+.3f}"
+    if effect.verdict == "gain":
+        return f"On the test rows {model} gains without the others ({found}): leave them out."
+    if effect.verdict == "same":
+        return f"On the test rows {model} is as good without the others ({found}): they can be left out."
+    if effect.verdict == "loss":
+        return f"But on the test rows {model} loses without the others ({found}): keep all columns."
+    return (
+        f"Whether {model} is as good without the others, the test rows do not tell ({found}): keep all columns unless "
+        "they cost something."
+    )
+
+
+def _effect(full: Mapping[str, ComparedModel], effects: Mapping[str, Change]) -> str:
+    """Return what dropping columns does to models beside the main one."""
+
+    def named(verdict: str) -> list[str]:
+        own = [(full[key].title, e.gap.value) for key, e in effects.items() if e.verdict == verdict]
+        return [f"{title} {value:+.3f}" for title, value in own]
+
+    gains, losses = named("gain"), named("loss")
+    if not effects:
+        return "No other model was fitted."
+    if not gains and not losses:
+        return (
+            f"The AUC of no other model changes by {WORTHWHILE} or more beyond chance (p corrected for the number of "
+            "models)."
         )
-    others = " For the remaining models the change may be chance." if len(sure) < len(gaps) else ""
-    return f"Dropping the others {' and '.join(texts)}.{others}"
+    texts = [
+        f"{verb} without the others ({', '.join(some)})"
+        for verb, some in (("gain", gains), ("lose", losses))
+        if some
+    ]
+    rest = (
+        " For the remaining ones the change is small or may be chance."
+        if len(gains + losses) < len(effects)
+        else ""
+    )
+    return f"Of the other models some {' and some '.join(texts)}.{rest}"
 
 
 def _measures_table(frame: pd.DataFrame) -> Table:
@@ -128,15 +180,13 @@ def _measures_table(frame: pd.DataFrame) -> Table:
     )  # fmt: skip
 
 
-def _effect_picture(
-    full: Mapping[str, ComparedModel], gaps: Mapping[str, Mapping[str, Difference]]
-) -> Picture:
-    shown = {full[key].title: gap["auc"] for key, gap in gaps.items() if key != "dummy"}
-    names, found = list(shown), list(shown.values())
+def _effect_picture(full: Mapping[str, ComparedModel], effects: Mapping[str, Change]) -> Picture:
+    names = [full[key].title for key in effects]
+    found = [effect.gap for effect in effects.values()]
     figure = go.Figure()
     figure.add_scatter(
         x=[gap.value for gap in found], y=names, mode="markers", showlegend=False,
-        marker={"size": 9, "color": [BLUE if gap.p < _SURE else GREY for gap in found]},
+        marker={"size": 9, "color": [BLUE if effect.sure else GREY for effect in effects.values()]},
         error_x={"array": [gap.high - gap.value for gap in found],
                  "arrayminus": [gap.value - gap.low for gap in found], "color": "#55606e", "width": 4},
         hovertemplate="%{y}: %{x:+.4f}<extra></extra>",
@@ -148,7 +198,8 @@ def _effect_picture(
     return Picture(
         "What dropping columns does to every model",
         figure,
-        "Lines are 95 % intervals; where one crosses the dotted line, the change may be chance (grey).",
+        "Lines are 95 % intervals. Blue: more than chance, also after correction for the number of models other than "
+        "the main one. Grey: may be chance.",
     )
 
 
@@ -156,6 +207,7 @@ def _effect_table(
     full: dict[str, ComparedModel],
     less: dict[str, ComparedModel],
     gaps: dict[str, dict[str, Difference]],
+    effects: Mapping[str, Change],
     how: str,
 ) -> Table:
     rows = []
@@ -168,6 +220,7 @@ def _effect_table(
                 "AUC selected": less[key].figures["auc"],
                 "gained": f"{gap.value:+.4f} ({gap.low:+.4f} to {gap.high:+.4f})",
                 "p": gap.p,
+                "p, all": effects[key].p if key in effects else float("nan"),
                 "PR-AUC all": judged.figures["pr_auc"],
                 "PR-AUC selected": less[key].figures["pr_auc"],
             }
@@ -175,7 +228,8 @@ def _effect_table(
     frame = pd.DataFrame(rows)
     caption = (
         f"Columns were selected on the training rows, models judged on the test rows ({how}). 95 % intervals and p by "
-        "a paired bootstrap over the test's customers, or over its rows where the customer is unknown."
+        f"a paired bootstrap over the test's customers, or over its rows where the customer is unknown. p, all: "
+        f"corrected for the number of other models; the main one's is a question of its own. {RULE}"
     )
     return Table(
         "Effect on every model, in figures",
@@ -235,5 +289,6 @@ def _path_picture(selection: Selection) -> Picture:
     return Picture(
         "Recursive elimination",
         figure,
-        "Round by round the column that adds least goes. Kept: the smallest set within one standard error of the best.",
+        "Round by round the column that adds least goes. Kept: the smallest set less than "
+        f"{WORTHWHILE} AUC below the best. Whiskers: one standard error over folds.",
     )

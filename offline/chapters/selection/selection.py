@@ -19,6 +19,7 @@ from sklearn.metrics import roc_auc_score
 
 from offline.lab.folds import Fold, make_folds
 from offline.lab.models import MODELS, fit, numbered, probabilities
+from offline.lab.worthwhile import WORTHWHILE
 from offline.problems.problem import Problem
 from offline.progress import OnProgress
 
@@ -66,8 +67,8 @@ def select(
     """Judge the columns of training rows and choose.
 
     Recursive elimination by permutation importance of LightGBM in cross-validation (Guyon et al. 2002; Gregorutti
-    et al. 2017, doi 10.1007/s11222-016-9646-1): the smallest set whose AUC is within one standard error of the best
-    one's.
+    et al. 2017, doi 10.1007/s11222-016-9646-1): the smallest set from which the best one gains less than
+    `offline.lab.worthwhile.WORTHWHILE` AUC.
     """
     folds = make_folds(problem, _FOLDS, seed=seed).folds
     names = list(problem.columns)
@@ -81,7 +82,7 @@ def select(
     rounds, first = _eliminate(problem, candidates, folds, seed, quick, on_progress)
     path = pd.DataFrame(rounds, columns=["columns", "auc", "error", "dropped", "names"])
     best = path.loc[path["auc"].idxmax()]
-    enough = path[path["auc"] >= best["auc"] - best["error"]].iloc[-1]
+    enough = path[path["auc"] > best["auc"] - WORTHWHILE].iloc[-1]
     kept = set(enough["names"])
     rank = _ranks(path, candidates)
     rows = []
@@ -97,7 +98,7 @@ def select(
             below = f"ranks {len(kept) + 1} to {worst}" if worst > len(kept) + 1 else f"rank {worst}"
             why = (
                 f"dropped: rank {rank[name]} of {worst}; shuffling it costs {max(lost, 0.0):.4f} AUC; without {below} "
-                f"AUC is {enough['auc']:.3f}, within a standard error of the best ({best['auc']:.3f})"
+                f"AUC is {enough['auc']:.3f}, less than {WORTHWHILE} below the best ({best['auc']:.3f})"
             )
         else:
             why = f"kept: rank {rank[name]} of {len(candidates)}; shuffling it costs {max(lost, 0.0):.4f} AUC"

@@ -19,6 +19,7 @@ from offline.lab.figures import TITLES, Difference
 from offline.lab.folds import Fold, Folds
 from offline.lab.models import MODELS, Kinds, Model
 from offline.lab.sampling import QUICK_ROWS, sampled
+from offline.lab.worthwhile import RULE, WORTHWHILE, Change, changes
 from offline.problems.holdout import hold_out
 from offline.report.section import Picture, Section, Table
 
@@ -29,7 +30,12 @@ MOST_ROWS: Final = 20_000
 TRIALS, QUICK_TRIALS = 20, 5
 
 _SHOWN: Final = ("auc", "pr_auc", "brier", "log_loss")
-_SURE: Final = 0.05
+_VERDICTS: Final = {
+    "gain": f"a gain of {WORTHWHILE} AUC or more, beyond chance, so tuning pays",
+    "loss": "the defaults are better there: keep them",
+    "same": f"less than {WORTHWHILE} AUC, the smallest gain worth it, so keep the defaults",
+    "unclear": "a change that may be chance, so keep the defaults",
+}
 
 
 class Plan(NamedTuple):
@@ -60,7 +66,7 @@ class Tuned(NamedTuple):
 def tune_models(workspace: Workspace, plan: Plan | None = None) -> Section:
     """Search settings on the training rows of a report's input, and judge the best ones on the other rows.
 
-    Hands over the best settings of every model.
+    Hands over the settings that every model should have.
     """
     quick, seed = workspace.options.quick, workspace.options.seed
     plan = plan or Plan(trials=QUICK_TRIALS if quick else TRIALS)
@@ -92,10 +98,23 @@ def tune_models(workspace: Workspace, plan: Plan | None = None) -> Section:
         folds = Folds("temporal", how, (Fold(train, test),))
         with workspace.progress(f"Judging {MODELS[key].title}") as on_progress:
             judged = compare(problem, pair, folds, seed=seed, quick=quick, on_progress=on_progress).models
-        gap = difference(problem, folds, judged["tuned"], judged["default"], seed=seed)
+        gap = difference(folds, judged["tuned"], judged["default"])
         tuned[key] = Tuned(searches, defaults, judged["default"].figures, judged["tuned"].figures, gap)
-    workspace.handover.settings = {key: found.best.settings for key, found in tuned.items()}
+    workspace.handover.settings = {key: adopted(tuned, key) for key in tuned}
     return section(tuned, how)
+
+
+def effects(tuned: Mapping[str, Tuned]) -> dict[str, Change]:
+    """Return the change of AUC by tuning of every model whose settings changed, tested together."""
+    changed = {key: found for key, found in tuned.items() if found.best.settings != found.defaults}
+    return changes({key: found.gap["auc"] for key, found in changed.items()})
+
+
+def adopted(tuned: Mapping[str, Tuned], key: str) -> Settings:
+    """Return the settings that a model should have: the found ones if they are worth it, else the defaults."""
+    effect = effects(tuned).get(key)
+    worth = effect is not None and effect.verdict == "gain"
+    return tuned[key].best.settings if worth else tuned[key].defaults
 
 
 def _model(key: str, name: str, settings: Settings) -> Model:
@@ -107,6 +126,7 @@ def _model(key: str, name: str, settings: Settings) -> Model:
 
 def section(tuned: Mapping[str, Tuned], how: str) -> Section:
     """Return the section of searches."""
+    tested = effects(tuned)
     parts: list[Table | Picture] = [_searches_table(tuned), _effect_table(tuned, how)]
     for key, found in tuned.items():
         title = MODELS[key].title
@@ -119,6 +139,10 @@ def section(tuned: Mapping[str, Tuned], how: str) -> Section:
     figures = {
         key: {
             "settings": found.best.settings,
+            "adopted": adopted(tuned, key),
+            "verdict": tested[key].verdict if key in tested else "same",
+            "p_corrected": tested[key].p if key in tested else None,
+            "smallest_worthwhile_gain": WORTHWHILE,
             "defaults": found.defaults,
             "method": found.best.method,
             "searches": {
@@ -137,9 +161,9 @@ def section(tuned: Mapping[str, Tuned], how: str) -> Section:
 
 
 def _summary(tuned: Mapping[str, Tuned]) -> list[str]:
-    sentences = []
+    sentences, tested = [], effects(tuned)
     for key, found in tuned.items():
-        gap, auc = found.gap["log_loss"], found.gap["auc"]
+        auc = found.gap["auc"]
         trials = sum(len(search.trials) for search in found.searches)
         title = MODELS[key].title
         if found.best.settings == found.defaults:
@@ -148,21 +172,15 @@ def _summary(tuned: Mapping[str, Tuned]) -> list[str]:
                 f"them (AUC {found.default['auc']:.3f} on unseen rows)."
             )
             continue
-        if gap.p >= _SURE:
-            verdict = "tuning makes no difference beyond chance there, so the defaults will do"
-        else:
-            verdict = (
-                "the log-loss is smaller beyond chance, so tuning pays"
-                if gap.value < 0
-                else "the defaults are better there: keep them"
-            )
+        verdict = _VERDICTS[tested[key].verdict]
         sentences.append(
             f"{title[0].upper()}{title[1:]}: {trials} trials; the best settings came from "
             f"{SEARCHES[found.best.method]}. "
-            f"On unseen rows their log-loss is {found.tuned['log_loss']:.4f} (defaults: "
-            f"{found.default['log_loss']:.4f}) and their AUC {found.tuned['auc']:.3f} "
-            f"({found.default['auc']:.3f}, change {auc.low:+.3f} to {auc.high:+.3f}): {verdict}."
+            f"On unseen rows their AUC is {found.tuned['auc']:.3f} (defaults: {found.default['auc']:.3f}, change "
+            f"{auc.low:+.3f} to {auc.high:+.3f}) and their log-loss {found.tuned['log_loss']:.4f} "
+            f"({found.default['log_loss']:.4f}): {verdict}."
         )
+    sentences.append("All other chapters of a report show models with their default settings.")
     return sentences
 
 
@@ -210,7 +228,8 @@ def _effect_table(tuned: Mapping[str, Tuned], how: str) -> Table:
             )
     caption = (
         f"Test rows: {how}; settings were searched on the training rows only. 95 % intervals and p by a paired "
-        "bootstrap. AUC and PR-AUC: more is better; Brier and log-loss: less is better."
+        "bootstrap, p not corrected. AUC and PR-AUC: more is better; Brier and log-loss: less is better. The AUC "
+        f"decides. {RULE}"
     )
     return Table(
         "On unseen rows", pd.DataFrame(rows), caption, {"defaults": ".4f", "tuned": ".4f", "p": ".3f"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from offline.chapters.comparison.curves import pictures
 from offline.chapters.comparison.section import rows_at_random, section
 from offline.lab.comparison import compare
+from offline.lab.figures import Difference
 from offline.lab.folds import make_folds
 from offline.lab.models import choose_models
 from offline.problems.problem import Problem
@@ -74,8 +77,10 @@ def test_the_section_has_every_measure_every_curve_and_the_tests() -> None:
         "threshold",
     ]
     assert all("(" in text for text in tables["Models compared"]["AUC"])
+    assert "ci" in said.figures["models"]["lightgbm"]
     against = tables["Logistic regression against the others"]
     assert (against["p, all"] >= against["p (AUC)"]).all()
+    assert against.set_index("against").loc["prevalence only", "worth it"] == "yes"
     titles = [part.title for part in said.parts]
     for curve in ("ROC curves", "Precision and recall", "Reliability", "Cumulative gain", "Lift"):
         assert curve in titles
@@ -98,3 +103,17 @@ def test_precision_is_not_drawn_where_hardly_a_row_is_flagged() -> None:
     assert min(line.x) >= 0.9 * 10 / target.sum()
     assert line.x[-1] == 1.0
     assert line.y[-1] == pytest.approx(target.mean(), abs=0.01)
+
+
+def test_the_summary_goes_by_corrected_p_values_and_names_one_main_model() -> None:
+    problem = customers_with_habits()
+    found = compare(problem, MODELS, make_folds(problem, 3), quick=True)
+    near = Difference(0.02, 0.001, 0.04, 0.03)
+    others = [key for key in found.models if key != found.best]
+    tests = {key: dict.fromkeys(("auc", "pr_auc"), near) for key in others}
+    said = section(dataclasses.replace(found, tests=tests))
+    # .03 twice is .06 when corrected: chance, whatever one of them says by itself.
+    assert all(lead["p_corrected"] == pytest.approx(0.06) for lead in said.figures["leads"].values())
+    assert any("may be chance (p corrected for 2 comparisons)" in text for text in said.summary)
+    assert said.figures["main"] == "lightgbm"
+    assert sum("main model" in text for text in said.summary) == 1

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -28,19 +32,25 @@ from offline.chapters.insight.lifetime import (
 )
 from offline.chapters.insight.lifetime_check import MEAN, MODEL, check_lifetime
 from offline.chapters.insight.model import InsightError, InsightModel, fit_insight_model, logits
-from offline.chapters.insight.profit import Economics, profit_curve
+from offline.chapters.insight.profit import Economics, ProfitCurve, count_contacts, profit_curve
+from offline.chapters.insight.profit_look import Known, known_of, profit_look
 from offline.chapters.insight.reasons import explain_customers, latest_rows
 from offline.chapters.insight.section import _members, gain_insight
 from offline.chapters.segments.section import segments_of
+from offline.chapters.selection.section import select_columns
+from offline.chapters.tuning.section import Plan, tune_models
 from offline.chapters.workspace import ContactAssumptions, LabOptions, Workspace
 from offline.examples.examples import Context
 from offline.exceptions import TrainingError
 from offline.lab.bg_nbd import BgNbd, fit_bg_nbd
+from offline.lab.models import choose_models
 from offline.problems.holdout import hold_out
 from offline.problems.problem import Problem
+from offline.report.html import page
+from offline.report.section import Calculator, Section
 from offline.report.words import value_words
 from offline.views.log_view import LogView
-from tests.data_sets import data_set
+from tests.data_sets import ROOT, data_set
 from tests.offline.lab.problems import DAY_MS, START_MS, event, log_of, shop_log, visits, write_csv
 
 
@@ -106,7 +116,7 @@ def test_dependence_in_a_group_is_that_of_its_own_rows(model: InsightModel) -> N
     assert set(groups) == {0, 1}  # the third has no rows
     assert groups[0].grid == groups[1].grid == dependence(model, "x").grid
     middle = slice(8, 17)
-    assert (groups[1].mean[middle] > groups[0].mean[middle] + 0.1).all()
+    assert (groups[1].mean[middle] > groups[0].mean[middle] + 0.05).all()
 
 
 def test_every_customer_has_reasons_at_the_latest_row() -> None:
@@ -148,34 +158,158 @@ def test_too_few_positives_are_refused() -> None:
         fit_insight_model(rare, hold_out(rare))
 
 
+def curve_of(
+    p: list[float], bought: list[bool], economics: Economics, groups: list[int] | None = None
+) -> ProfitCurve:
+    own = None if groups is None else np.array(groups)
+    counted = count_contacts(np.array(p), np.array(bought), own, None, [economics.threshold])
+    return profit_curve(counted, economics)
+
+
 def test_a_contact_pays_where_the_gain_exceeds_its_cost() -> None:
-    economics = Economics(value=50.0, cost=1.0, effect=0.1, currency="EUR")
+    economics = Economics(value=100.0, margin=0.5, cost=1.0, effect=0.1, currency="EUR")
     assert economics.threshold == pytest.approx(0.2)
-    probabilities = np.array([0.9, 0.5, 0.1, 0.05])
-    happened = np.array([True, False, True, False])
-    curve = profit_curve(probabilities, happened, None, None, economics)
-    assert curve.best["contacts"] == 2
-    assert curve.best["happened"] == pytest.approx(5.0 - 2.0)
-    assert curve.best["expected"] == pytest.approx(5.0 * 1.4 - 2.0)
-    assert curve.everybody == pytest.approx(2 * 5.0 - 4.0)
+    curve = curve_of([0.9, 0.5, 0.1, 0.05], [True, False, True, False], economics)
+    assert curve.rule["contacts"] == 2
+    assert curve.rule["brought"] == pytest.approx(5.0 - 2.0)
+    assert curve.rule["expected"] == pytest.approx(5.0 * 1.4 - 2.0)
+    assert curve.everybody.value == pytest.approx(2 * 5.0 - 4.0)
+    assert curve.over_everybody.value == pytest.approx(3.0 - 6.0)
+
+
+def test_profit_is_what_the_margin_leaves_and_not_revenue() -> None:
+    whole = Economics(value=50.0, margin=1.0, cost=1.0, effect=0.1, currency="EUR")
+    tenth = whole._replace(margin=0.1)
+    assert tenth.threshold == pytest.approx(10 * whole.threshold)
+    assert tenth.gain == pytest.approx(whole.gain / 10)
 
 
 def test_a_customer_is_contacted_once_when_the_threshold_is_first_reached() -> None:
-    economics = Economics(value=10.0, cost=1.0, effect=1.0, currency="EUR")
-    probabilities = np.array([0.05, 0.6, 0.9, 0.3])
-    happened = np.array([False, False, True, True])
-    curve = profit_curve(probabilities, happened, np.array([7, 7, 7, 8]), np.arange(4), economics)
-    row = curve.frame.iloc[int((curve.frame["threshold"] - 0.1).abs().argmin())]
-    assert row["contacts"] == 2
-    assert row["happened"] == pytest.approx(0.0 + 10.0 - 2.0)
+    economics = Economics(value=10.0, margin=1.0, cost=1.0, effect=1.0, currency="EUR")
+    curve = curve_of([0.05, 0.6, 0.9, 0.3], [False, False, True, True], economics, [7, 7, 7, 8])
+    assert curve.rule["contacts"] == 2
+    assert curve.rule["brought"] == pytest.approx(0.0 + 10.0 - 2.0)
 
 
 def test_no_contact_pays_that_costs_more_than_it_can_bring() -> None:
-    economics = Economics(value=1.0, cost=5.0, effect=0.1, currency="EUR")
-    curve = profit_curve(np.array([0.9, 0.2]), np.array([True, False]), None, None, economics)
+    economics = Economics(value=1.0, margin=1.0, cost=5.0, effect=0.1, currency="EUR")
+    curve = curve_of([0.9, 0.2], [True, False], economics)
     assert economics.threshold > 1
-    assert curve.best["contacts"] == 0
-    assert curve.best["happened"] == 0
+    assert curve.rule["contacts"] == 0
+    assert curve.by_rule == (0, 0, 0)
+    assert curve.best.contacted == 0
+
+
+def draws(rows: int = 4_000) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(1)
+    p = rng.beta(1, 6, rows)
+    return p, rng.random(rows) < p
+
+
+def test_the_best_looking_back_lies_near_the_rule_where_probabilities_are_honest() -> None:
+    p, bought = draws()
+    economics = Economics(value=100.0, margin=0.5, cost=1.0, effect=0.1, currency="EUR")
+    curve = profit_curve(count_contacts(p, bought, None, None, [economics.threshold]), economics)
+    best = curve.best
+    assert best.low <= curve.rule["contacted"] <= best.high
+    assert best.low <= best.contacted <= best.high
+    assert best.profit.low < best.profit.value < best.profit.high
+    assert best.profit.value < curve.frame["brought"].max()  # looking back flatters, and that is taken off
+
+
+def test_the_interval_of_a_profit_is_that_of_its_customers() -> None:
+    p, bought = draws()
+    economics = Economics(value=100.0, margin=0.5, cost=1.0, effect=0.1, currency="EUR")
+    rule = profit_curve(count_contacts(p, bought, None, None, [0.2]), economics).by_rule
+    own = np.where(p >= 0.2, 5.0 * bought - 1.0, 0.0)
+    spread = own.std() * np.sqrt(len(own))
+    assert rule.value == pytest.approx(own.sum())
+    assert rule.high - rule.low == pytest.approx(2 * 1.96 * spread, rel=0.15)
+
+
+def known(**said: float) -> Known:
+    return known_of(ContactAssumptions(**said), None, "EUR")
+
+
+def test_what_nobody_said_is_not_assumed(model: InsightModel) -> None:
+    assert known().missing == ["value", "margin", "cost", "effect"]
+    look = profit_look(model, known(value=80.0, cost=1.0), "session", seed=0)
+    assert look.summary == [
+        "Which sessions are worth a contact depends on what a purchase brings, what a contact costs, and how many "
+        "purchases it adds. The data do not tell all of that (margin, effect missing), so there is no advice here: "
+        "move the sliders, or give --margin --effect."
+    ]
+    assert "threshold" not in look.figures["profit"]
+    several = look.figures["profit"]["several"]
+    assert len(several) == 20 and several["threshold"].nunique() > 5
+    assert not any(part.title == "Profit by threshold" for part in look.parts)
+
+
+def test_all_that_was_said_gives_the_rule_and_what_it_would_have_brought(model: InsightModel) -> None:
+    look = profit_look(model, known(value=100.0, margin=0.5, cost=1.0, effect=0.1), "session", seed=0)
+    assert look.figures["profit"]["threshold"] == pytest.approx(0.2)
+    assert "a contact pays from a probability of 20.0% on" in look.summary[0]
+    assert "would have brought" in look.summary[0] and "happened;" not in look.summary[0]
+    assert "more than contacting everybody" in look.summary[0]
+    assert look.summary[1].startswith("Looking back, contacting the likeliest")
+
+
+def test_there_is_no_verdict_where_the_interval_holds_nothing(model: InsightModel) -> None:
+    # So dear that few rows pay, and those hardly.
+    said = profit_look(
+        model, known(value=100.0, margin=0.5, cost=4.85, effect=0.1), "session", seed=0
+    ).summary
+    assert "The interval holds 0, so these rows do not tell whether contacts pay." in said[0]
+    assert "more than contacting everybody" not in said[0]
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="Node.js runs the page's script")
+def test_the_sliders_compute_what_the_report_says(model: InsightModel) -> None:
+    look = profit_look(model, known(value=80.0, margin=0.4, cost=0.9, effect=0.12), "session", seed=0)
+    (calculator,) = (part for part in look.parts if isinstance(part, Calculator))
+    assert [slider.value for slider in calculator.sliders] == [80.0, 0.4, 0.9, 0.12]
+    script = ROOT / "offline" / "report" / "calculator.js"
+    code = (
+        f"const c = require({str(script)!r}); const data = JSON.parse(require('fs').readFileSync(0));"
+        "const found = c.contactProfit(data, 80, 0.4, 0.9, 0.12);"
+        "const none = c.sentences(data, c.contactProfit(data, 1, 1, 9, 1));"
+        "console.log(JSON.stringify([found, c.sentences(data, found), none]))"
+    )
+    told = subprocess.run(
+        ["node", "-e", code], input=json.dumps(calculator.data), capture_output=True, text=True, check=True
+    )
+    found, said, none = json.loads(told.stdout)
+    figures = look.figures["profit"]
+    assert found["threshold"] == pytest.approx(figures["threshold"])
+    for name, own in (("value", "brought"), ("low", "low"), ("high", "high")):
+        assert found["byRule"][name] == pytest.approx(figures["rule"][own], abs=1e-6)
+        assert found["byBest"][name] == pytest.approx(figures["best"]["profit"][name], abs=1e-6)
+        assert found["everybody"][name] == pytest.approx(figures["everybody"][name], abs=1e-6)
+    assert found["bestShares"] == pytest.approx([figures["best"]["low"], figures["best"]["high"]], abs=1e-5)
+    assert said[0].startswith("A contact pays from a probability of 23% on")
+    assert none == ["No contact pays: it costs more than it can bring."]
+
+
+def test_the_page_asks_for_what_is_missing(model: InsightModel) -> None:
+    look = profit_look(model, known(cost=0.5), "session", seed=0)
+    text = page("Insight", [Section("insight", "Insight", look.summary, look.parts, {})])
+    form = text.split('<form class=calculator id="insight-0"')[1].split("</form>")[0]
+    values = dict(re.findall(r'type=number [^>]*name="(\w+)"[^>]* value="([^"]*)"', form))
+    assert values == {"value": "", "margin": "", "cost": "0.5", "effect": ""}
+    assert "function contactProfit" in text
+    assert 'id="insight-0-data"' in text
+
+
+def test_figures_of_one_model_agree_between_chapters(tmp_path: Path) -> None:
+    path = write_csv(tmp_path, visits(900).to_csv(index=False))
+    workspace = Workspace(path, tmp_path, LabOptions(quick=True))
+    insight = gain_insight(workspace).figures["metrics"]
+    selection = select_columns(workspace, choose_models(["lightgbm"])).figures
+    own = selection["effect"]["lightgbm"]["all"]
+    assert insight["auc"] == own["auc"] and insight["pr_auc"] == own["pr_auc"]
+    assert selection["ci"]["lightgbm"]["auc"] == insight["ci"]["auc"]
+    tuned = tune_models(workspace, Plan(models=("lightgbm",), methods=("random",), trials=1)).figures
+    assert tuned["lightgbm"]["default"]["auc"] == own["auc"]
 
 
 def test_the_expectation_is_that_of_the_paper() -> None:
@@ -309,7 +443,7 @@ def test_the_section_of_a_table(tmp_path: Path) -> None:
     workspace = Workspace(path, tmp_path)
     section = gain_insight(workspace)
     assert section.figures["drivers"]["column"][0] == "pages"
-    assert section.figures["profit"]["threshold"] == pytest.approx(0.1)
+    assert section.figures["profit"]["missing"] == ["value", "margin", "cost", "effect"]
     listed = pd.read_csv(tmp_path / "reasons.csv")
     assert len(listed) == len(workspace.holdout.test) == section.figures["explained"]
     row = int(listed.iloc[0, 0]) - 1
@@ -320,12 +454,12 @@ def test_the_section_of_a_table(tmp_path: Path) -> None:
 
 def test_the_section_of_a_log_has_segments_reasons_and_lifetime_values_of_all(tmp_path: Path) -> None:
     write_log(tmp_path / "log.parquet", shop_log(400, days=150))
-    contacts = ContactAssumptions(value=40.0, cost=1.0, effect=0.25)
+    contacts = ContactAssumptions(value=80.0, margin=0.5, cost=1.0, effect=0.25)
     workspace = Workspace(tmp_path / "log.parquet", tmp_path, LabOptions(contacts=contacts))
     section = gain_insight(workspace)
     assert "high_value" in section.figures
     assert section.figures["profit"]["threshold"] == pytest.approx(0.1)
-    assert section.figures["profit"]["value"] == 40.0
+    assert section.figures["profit"]["value"] == 80.0
     assert section.figures["reasons"]["customer"].str.startswith("c").all()
     assert len(pd.read_csv(tmp_path / "reasons.csv")) == len(np.unique(workspace.problem.groups))
     lifetimes = pd.read_csv(tmp_path / "lifetime_values.csv")

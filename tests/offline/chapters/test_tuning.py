@@ -15,11 +15,13 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import create_trial
 
-from offline.chapters.tuning.search import grid_of, tune
-from offline.chapters.tuning.section import Plan, tune_models
+from offline.chapters.tuning.search import Search, grid_of, tune
+from offline.chapters.tuning.section import Plan, Tuned, adopted, tune_models
+from offline.chapters.tuning.section import section as tuning_section
 from offline.chapters.tuning.spaces import SPACES, Choices, model_with
 from offline.chapters.tuning.studies import METHODS, Method, TuningError
 from offline.chapters.workspace import LabOptions, Workspace
+from offline.lab.figures import Difference
 from offline.lab.models import ModelError, fit, probabilities
 from offline.problems.problem import Problem
 from offline.report.section import Picture
@@ -174,7 +176,9 @@ def test_the_section_shows_every_search_and_its_history(tmp_path: Path) -> None:
     workspace = Workspace(path, tmp_path, LabOptions(quick=True))
     section = tune_models(workspace, Plan(models=("lightgbm",), trials=4))
     assert set(section.figures["lightgbm"]["searches"]) == set(METHODS)
-    assert workspace.handover.settings == {"lightgbm": section.figures["lightgbm"]["settings"]}
+    found = section.figures["lightgbm"]
+    assert workspace.handover.settings == {"lightgbm": found["adopted"]}
+    assert found["adopted"] == found["settings" if found["verdict"] == "gain" else "defaults"]
     history, settings = (part for part in section.parts if isinstance(part, Picture))
     assert len(history.figure.data) == 2 * len(METHODS)
     assert len(settings.figure.data) == len(SPACES["lightgbm"]) * len(METHODS)
@@ -192,3 +196,23 @@ def test_a_study_whose_last_line_was_torn_goes_on_without_it(tmp_path: Path) -> 
     study.write_bytes(b"no study\n" + whole)
     with pytest.raises(TuningError, match=r"tuning\.journal: line 1 is none of a study"):
         tune(rows(), "logistic", "random", trials=3, storage=study)
+
+
+@pytest.mark.parametrize(
+    ("gap", "said"),
+    [
+        (Difference(0.02, 0.01, 0.03, 0.001), "so tuning pays"),
+        (Difference(0.002, 0.001, 0.003, 0.001), "the smallest gain worth it, so keep the defaults"),
+        (Difference(0.02, -0.01, 0.05, 0.2), "may be chance, so keep the defaults"),
+        (Difference(-0.02, -0.03, -0.01, 0.001), "the defaults are better there"),
+    ],
+)
+def test_settings_are_taken_only_if_they_are_worth_it(gap: Difference, said: str) -> None:
+    trials = pd.DataFrame({"trial": [1], "log_loss": [0.4], "auc": [0.8], "seconds": [0.1],
+                           "state": ["complete"], "best": [0.4], "C": [3.0]})  # fmt: skip
+    search = Search("logistic", "random", trials, {"C": 3.0}, 0)
+    measured = dict.fromkeys(("auc", "pr_auc", "brier", "log_loss"), 0.5)
+    gaps = dict.fromkeys(measured, gap)
+    tuned = {"logistic": Tuned([search], {"C": 1.0}, measured, measured, gaps)}
+    assert adopted(tuned, "logistic") == ({"C": 3.0} if said == "so tuning pays" else {"C": 1.0})
+    assert said in tuning_section(tuned, "a test").summary[0]

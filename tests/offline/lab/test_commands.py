@@ -86,7 +86,7 @@ def test_help_tells_options_of_tables_and_logs_apart(app: typer.Typer, command: 
 
 def test_options_of_a_command_stand_before_the_shared_ones(app: typer.Typer) -> None:
     names = [option.opts[0] for option in options(app, "insight")]
-    assert names[:5] == ["--output", "--value", "--cost", "--effect", "--target"]
+    assert names[:5] == ["--output", "--value", "--margin", "--cost", "--effect"]
 
 
 def test_an_option_for_logs_is_said_to_have_no_effect_on_a_table(app: typer.Typer, table: Path) -> None:
@@ -180,13 +180,25 @@ def test_what_is_told_of_money_decides_whom_to_contact(
     app: typer.Typer, tmp_path: Path, command: list[str]
 ) -> None:
     path = write_csv(tmp_path, visits(1_000).to_csv(index=False))
-    options = ["--value", "200", "--cost", "5", "--effect", "0.5", "--quick", "--json"]
+    options = ["--value", "400", "--margin", "0.5", "--cost", "5", "--effect", "0.5", "--quick", "--json"]
     found = CliRunner().invoke(app, [*command, str(path), "-o", str(tmp_path / "out"), *options])
     assert found.exit_code == 0
     figures = json.loads(found.stdout)
     profit = figures.get("sections", {"insight": figures})["insight"]["profit"]
-    assert (profit["value"], profit["cost"], profit["effect"]) == (200.0, 5.0, 0.5)
+    assert [profit[name] for name in ("value", "margin", "cost", "effect")] == [400.0, 0.5, 5.0, 0.5]
     assert profit["threshold"] == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("command", [["explore"], ["report", "--only", "input"]], ids=" ".join)
+def test_a_quick_page_says_so_at_the_top(app: typer.Typer, table: Path, command: list[str]) -> None:
+    page = {"explore": "exploration", "report": "report"}[command[0]]
+    for options, quick in ((["--quick"], True), ([], False)):
+        out = table.parent / f"out{quick}"
+        found = CliRunner().invoke(app, [*command, str(table), "-o", str(out), *options])
+        assert found.exit_code == 0, found.output
+        top = (out / f"{page}.html").read_text(encoding="utf-8").split("</header>")[0]
+        assert ("A quick look (--quick)" in top) == quick
+        assert ("A quick look (--quick)" in found.stdout) == quick
 
 
 def test_a_forecast_goes_as_far_as_asked(app: typer.Typer, shop: Path) -> None:
