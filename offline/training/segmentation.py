@@ -195,9 +195,9 @@ def _archetypes(f: Facts, everyone: list[Facts]) -> list[_Name]:
     sessions, purchases, carts = np.log1p(f.sessions), np.log1p(f.purchases), np.log1p(f.carts)
     returning = f.sessions >= _RETURNING_SESSIONS
     return [
-        _Name("Champions", "Buy most often and spend most", buyers and f.purchases >= _REGULAR_PURCHASES,
+        _Name("Top buyers", "Buy most often and spend most", buyers and f.purchases >= _REGULAR_PURCHASES,
                    2 * purchases + 4 * richest),
-        _Name("Loyal customers", "Buy again and again", buyers and f.purchases >= _REPEAT_PURCHASES,
+        _Name("Frequent buyers", "Buy again and again", buyers and f.purchases >= _REPEAT_PURCHASES,
                    purchases + sessions / 2),
         _Name("Repeat buyers", "Have bought more than once", buyers and f.purchases >= _REPEAT_PURCHASES,
                    1.5 - abs(purchases - np.log1p(2))),

@@ -18,7 +18,7 @@ Count = Annotated[
         min=2,
         max=12,
         metavar="N",
-        help="Number of segments. Default: chosen from the data.",
+        help="Number of clusters. Default: chosen from the data.",
         show_default=False,
     ),
 ]

@@ -1,4 +1,4 @@
-"""How often the target is positive by category: of texts, yes or no, months, weekdays and hours."""
+"""How often it happens by category: of texts, yes or no, months, weekdays and hours."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from offline.chapters.exploration.findings import Findings
 from offline.chapters.exploration.patterns import WEEKDAYS
+from offline.lab.differences import ALPHA, Claim, holm, widest_gap
+from offline.lab.independent import one_each
 from offline.lab.statistics import wilson
 from offline.problems.months import MONTHS
 from offline.problems.problem import Problem
@@ -21,45 +23,41 @@ from offline.report.theme import BLUE, POSITIVE_COLOUR
 # Pictures show at most this many columns, those that tell most of the target.
 _PICTURED: Final = 12
 _CATEGORIES: Final = 14
-# Rates of fewer rows are mostly noise.
-_SOLID: Final = 100
 # Fewer rows are drawn together: alone, their intervals would be all that a picture shows.
 _DRAWN_ALONE: Final = 20
 _OTHERS: Final = "…"
 
 
 def rates(problem: Problem, aucs: pd.Series) -> Findings:
-    """Draw the positive rate of every category with its interval."""
+    """Draw how often it happens in every category, with its interval."""
     columns = {name: found for name in aucs.index if (found := _categories(problem, name)) is not None}
     names = list(columns)[:_PICTURED]
     if not names:
         return Findings("rates")
     drawn = small_multiples(names, gap=0.07)
     figure = drawn.figure
-    figures, widest, gathered = {}, (0.0, ""), False
+    figures, gathered = {}, False
     for name, where in zip(names, drawn.panels, strict=True):
         frame = rate_by_category(columns[name], problem.target)
         figures[name] = frame
         shown = _gathered(frame)
         gathered |= _OTHERS in set(shown["category"])
         _add_bars(figure, shown, problem.prevalence, where)
-        if name not in problem.leaks and (found := _widest(frame)) is not None and found[0] > widest[0]:
-            widest = (found[0], f"{name}: {found[1]}")
     figure.update_xaxes(type="category", tickfont_size=11)
     figure.update_yaxes(tickformat=".0%", rangemode="tozero", nticks=5)
     figure.update_layout(height=240 * drawn.rows + 40)
-    summary = [
-        f"Among categories, the rate differs most by {widest[1]}."
-        if widest[1]
-        else "The rate does not differ clearly between the values of any category."
-    ]
     everything = f"all {problem.unit}s ({problem.prevalence:.1%})"
-    caption = f"Lines are 95 % intervals, the dotted line is the rate of {everything}."
+    caption = (
+        f"The share of {problem.unit}s with {problem.target_name}; lines are 95 % intervals, the dotted line is that "
+        f"of {everything}."
+    )
     if gathered:
         caption += (
-            f" {_OTHERS} stands for categories with fewer than {_DRAWN_ALONE} rows, or beyond {_CATEGORIES}."
+            f" {_OTHERS} stands for categories with fewer than {_DRAWN_ALONE} {problem.unit}s, or beyond "
+            f"{_CATEGORIES}."
         )
-    return Findings("rates", summary, [Picture("Positive rate by category", figure, caption)], figures)
+    picture = Picture(f"{problem.target_name} by category", figure, caption)
+    return Findings("rates", [], [picture], figures, differs_most(problem, columns))
 
 
 def is_calendar(name: str) -> bool:
@@ -125,16 +123,31 @@ def _add_bars(figure: go.Figure, shown: pd.DataFrame, prevalence: float, where: 
     figure.add_hline(y=prevalence, line={"color": POSITIVE_COLOUR, "dash": "dot", "width": 1.5}, **where)
 
 
-def _widest(frame: pd.DataFrame) -> tuple[float, str] | None:
-    """Return the gap between the highest and the lowest rate, in words too, where their intervals are apart."""
-    solid = frame[frame["rows"] >= _SOLID]
-    if len(solid) < 2:  # noqa: PLR2004  (a gap needs two)
-        return None
-    top, bottom = solid.loc[solid["rate"].idxmax()], solid.loc[solid["rate"].idxmin()]
-    if bottom["to"] >= top["from"]:
-        return None
-    words = f"from {bottom['rate']:.1%} ({bottom['category']}) to {top['rate']:.1%} ({top['category']})"
-    return float(top["rate"] - bottom["rate"]), words
+def differs_most(problem: Problem, columns: dict[str, pd.Series]) -> list[Claim]:
+    """Return the column whose values part the most, tested on one row of each customer, over all columns (Holm)."""
+    rows = one_each(problem)
+    found: list[tuple[float, float, str]] = []
+    for name, column in columns.items():
+        if name in problem.leaks:
+            continue
+        frame = rate_by_category(column.iloc[rows], problem.target[rows]).set_index("category")
+        size = frame["rows"]
+        gap = widest_gap((frame["rate"] * size).round(), size)
+        if gap is None:
+            continue
+        low, high = frame["rate"][gap.bottom], frame["rate"][gap.top]
+        text = (
+            f"Among categories, {problem.target_name} differs most by {name}: from {low:.1%} of the {problem.unit}s "
+            f"({gap.bottom}) to {high:.1%} ({gap.top})."
+        )
+        found.append((gap.p_value, high - low, text))
+    if not found:
+        return []
+    p_values = holm([p for p, _, _ in found])
+    clear = np.flatnonzero(p_values < ALPHA)
+    gaps = np.array([gap for _, gap, _ in found])
+    at = int(clear[gaps[clear].argmax()]) if len(clear) else int(p_values.argmin())
+    return [Claim(found[at][2], float(p_values[at]))]
 
 
 def rate_by_category(column: pd.Series, target: NDArray[np.bool_]) -> pd.DataFrame:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from offline.chapters.exploration.findings import Findings
+from offline.lab.differences import ALPHA, LEAST, Claim, clustered_p_value, holm, median_interval
 from offline.lab.statistics import wilson
 from offline.report.section import Picture, Table
 from offline.report.theme import BLUE
@@ -30,22 +32,26 @@ def channels(view: LogView) -> Findings:
         Picture(
             "Conversion by channel",
             _bars(frame),
-            "A session belongs to the channel of its first event; lines are 95 % intervals.",
+            "A session belongs to the channel of its first event; lines are 95 % intervals. Whether channels differ is "
+            "tested by customer: sessions of one customer are alike.",
         ),
         Table(
             "Channels compared",
             frame,
-            f"From and to: 95 % interval of the share of sessions with a purchase. Money in {view.currency}.",
+            f"From and to: 95 % intervals, of the share of sessions with a purchase and of the median order. Money in "
+            f"{view.currency}.",
             {
                 "sessions with a purchase": ".2%",
                 "from": ".2%",
                 "to": ".2%",
                 "revenue": ",.0f",
                 "median order": ",.2f",
+                "median from": ",.2f",
+                "median to": ",.2f",
             },
         ),
     ]
-    return Findings("channels", [_sentence(frame)], parts, frame)
+    return Findings("channels", [], parts, frame, _claims(view, named, frame))
 
 
 def compared(view: LogView, named: pd.Series) -> pd.DataFrame:
@@ -65,6 +71,8 @@ def compared(view: LogView, named: pd.Series) -> pd.DataFrame:
     bought = first.reindex(buying).value_counts().reindex(sessions.index, fill_value=0)
     low, high = wilson(bought, sessions)
     value = orders.groupby("channel")["value"]
+    ends = {name: median_interval(own) for name, own in value}
+    intervals = np.array([ends.get(name, (np.nan, np.nan)) for name in sessions.index]).T
     return pd.DataFrame(
         {
             "channel": sessions.index,
@@ -77,22 +85,40 @@ def compared(view: LogView, named: pd.Series) -> pd.DataFrame:
             "orders": value.size().reindex(sessions.index, fill_value=0).to_numpy(),
             "revenue": value.sum().reindex(sessions.index, fill_value=0).to_numpy(),
             "median order": value.median().reindex(sessions.index).to_numpy(),
+            "median from": intervals[0],
+            "median to": intervals[1],
         }
     )
 
 
-def _sentence(frame: pd.DataFrame) -> str:
-    best = frame.loc[frame["sessions with a purchase"].idxmax()]
-    clear = bool((best["from"] > frame.drop(index=best.name)["to"]).all())
-    return (
-        f"{best['channel']} converts best: {best['sessions with a purchase']:.1%} of its sessions end with a "
-        f"purchase (95 % interval {best['from']:.1%} to {best['to']:.1%})"
-        + (
-            ", clearly ahead of the others."
-            if clear
-            else "; the intervals overlap, so the difference may be chance."
-        )
+def _claims(view: LogView, named: pd.Series, frame: pd.DataFrame) -> list[Claim]:
+    """Return the channel that converts better than all others, of those with enough customers."""
+    events = view.events.assign(channel=named, session=view.sessions)
+    first = events.drop_duplicates("session").set_index("session")
+    bought = first.index.isin(events.loc[events["type"] == "purchase", "session"])
+    customers = first["customer"].to_numpy(np.int64)
+    enough = first.groupby("channel", observed=True)["customer"].nunique() >= LEAST
+    solid = frame[frame["channel"].map(enough) & (frame["channel"] != _UNKNOWN)]
+    if not len(solid):
+        return []
+    insides = [(first["channel"] == name).to_numpy() for name in solid["channel"]]
+    raw = [clustered_p_value(customers, inside, bought) for inside in insides]
+    # Of two channels, one is what the other is not: a single test.
+    p_values = holm(raw) if len(frame) > 2 else np.array(raw)  # noqa: PLR2004
+    above = [bool(bought[inside].mean() > bought[~inside].mean()) for inside in insides]
+    best = solid.assign(p=p_values)[above]
+    if not len(best):
+        return []
+    clear = best[best["p"] < ALPHA]
+    row = (
+        clear.loc[clear["sessions with a purchase"].idxmax()] if len(clear) else best.loc[best["p"].idxmin()]
     )
+    others = bought[(first["channel"] != row["channel"]).to_numpy()].mean()
+    sentence = (
+        f"{row['channel']} converts better than the rest: {row['sessions with a purchase']:.1%} of its sessions end "
+        f"with a purchase (95 % interval {row['from']:.1%} to {row['to']:.1%}), elsewhere {others:.1%}."
+    )
+    return [Claim(sentence, float(row["p"]))]
 
 
 def _bars(frame: pd.DataFrame) -> go.Figure:

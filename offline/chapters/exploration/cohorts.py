@@ -9,6 +9,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from offline.chapters.exploration.findings import Findings
+from offline.chapters.exploration.periods import whole_period
+from offline.lab.differences import LEAST, Claim, highest_share
+from offline.lab.statistics import wilson
 from offline.report.section import Picture
 from offline.report.theme import SEQUENTIAL, scale
 from offline.views.log_view import LogView, period_label
@@ -16,8 +19,7 @@ from offline.views.log_view import LogView, period_label
 _WORDS: Final = {"M": "month", "W": "week", "D": "day"}
 _LEAST: Final = 2
 _LEAST_COHORTS: Final = 3
-# The share of fewer customers is an anecdote.
-_SOLID: Final = 30
+_GREY: Final = "#dfe3e8"
 
 
 def cohorts(view: LogView) -> Findings:
@@ -27,17 +29,28 @@ def cohorts(view: LogView) -> Findings:
         return Findings("cohorts")
     word = _WORDS[view.period]
     shares = table.drop(columns="size")
+    # The last period of every cohort is cut off by the log's end, unless it has just ended.
+    ended = whole_period(view.last, view.period)
     after = shares.iloc[:, 1:]
-    # The last period of every cohort is cut off by the log's end.
-    full = after.where(~_incomplete(shares).iloc[:, 1:])
-    pooled = _pooled(full, table["size"])
-    summary = [_sentence(pooled, full, table["size"], word)] if pooled.notna().any() else []
+    full = after if ended else after.where(~_unfinished(after, view.last, view.period))
+    beginning = pd.Period(view.first, freq=view.period)
+    compared = full[full.index != beginning]
+    size = table["size"][compared.index]
+    pooled = _pooled(compared, size)
+    summary = _sentences(pooled, compared, size, word, beginning)
     caption = (
-        f"Each row is a cohort: customers by the {word} of their first order in the log; columns are {word}s "
-        f"since. The first cohort holds all older "
-        "customers too, because the log does not know them. Values in the last diagonal are of an incomplete period."
+        f"Each row is a cohort: customers by the {word} of their first order in the log; columns are {word}s since. "
+        f"Grey: the first {word} of the log, whose row holds all older customers, too, because the log does not know "
+        "their first orders"
+        + (
+            "."
+            if ended
+            else f", and {word}s that the log has not finished. Neither is counted in any sentence."
+        )
     )
-    parts = [Picture(f"Share of a cohort that buys again, by {word}", _heat(table, word), caption)]
+    parts = [
+        Picture(f"Share of a cohort that buys again, by {word}", _heat(table, full, beginning, word), caption)
+    ]
     figures = {
         "period": word,
         "cohorts": [
@@ -46,24 +59,59 @@ def cohorts(view: LogView) -> Findings:
         ],
         "pooled": {str(key): value for key, value in pooled.items()},
     }
-    return Findings("cohorts", summary, parts, figures)
+    return Findings("cohorts", summary, parts, figures, _claims(compared, size, word))
 
 
-def _sentence(pooled: pd.Series, full: pd.DataFrame, size: pd.Series, word: str) -> str:
+def _sentences(
+    pooled: pd.Series, full: pd.DataFrame, size: pd.Series, word: str, beginning: pd.Period
+) -> list[str]:
     known = pooled.dropna()
-    first = int(known.index[0])
-    said = f"Of those who bought for the first time, {known.iloc[0]:.0%} buy again in the {word} after"
+    if not len(known):
+        return []
+    since = int(known.index[0])
+    counted = full[since].notna()
+    people = int(size[counted].sum())
+    if people < LEAST:
+        return []
+    low, high = wilson([round(known.iloc[0] * people)], [people])
+    said = (
+        f"Of the {people:,} customers who first bought after {period_label(beginning)}, {known.iloc[0]:.0%} bought "
+        f"again in the {word} after (95 % interval {low[0]:.0%} to {high[0]:.0%})"
+    )
     # What a single cohort did late says little of the others.
     shared = [
-        since for since in known.index if full[since].notna().sum() >= _LEAST_COHORTS and since != first
-    ]
+        later for later in known.index
+        if later != since and full[later].notna().sum() >= _LEAST_COHORTS and size[full[later].notna()].sum() >= LEAST
+    ]  # fmt: skip
     if shared:
-        said += f", and {known[shared[-1]]:.0%} in {word} {int(shared[-1])} after it"
-    counted = full[first][size >= _SOLID].dropna()
-    if len(counted) > 1:
-        best = f"{period_label(counted.idxmax())} with {counted.max():.0%} in the {word} after"
-        said += f"; the best cohort is that of {best}"
-    return said + "."
+        held = full[shared[-1]].notna()
+        said += (
+            f"; of the {int(size[held].sum()):,} of them whose {word} {int(shared[-1])} is over, "
+            f"{known[shared[-1]]:.0%} bought in it"
+        )
+    return [f"{said}. Who was there when the log began is left out: their first orders are unknown."]
+
+
+def _claims(full: pd.DataFrame, size: pd.Series, word: str) -> list[Claim]:
+    """Return the cohort that comes back more than all others, in the first period after."""
+    if not full.shape[1]:
+        return []
+    counted = full[full.columns[0]].dropna()
+    if len(counted) < 2:  # noqa: PLR2004  (one cohort is compared with nothing)
+        return []
+    sizes = size[counted.index]
+    again = (counted * sizes).round()
+    best = highest_share(again.set_axis(again.index.map(str)), sizes.set_axis(sizes.index.map(str)))
+    if best is None:
+        return []
+    at = pd.Period(best.group, freq=counted.index.freqstr)
+    low, high = wilson([again[at]], [sizes[at]])
+    others = (again.sum() - again[at]) / max(sizes.sum() - sizes[at], 1)
+    text = (
+        f"Customers who first bought in {period_label(at)} came back more often than other new ones: {counted[at]:.0%} "
+        f"in the {word} after (95 % interval {low[0]:.0%} to {high[0]:.0%}), the others {others:.0%}."
+    )
+    return [Claim(text, best.p_value)]
 
 
 def retention(view: LogView) -> pd.DataFrame:
@@ -88,9 +136,13 @@ def retention(view: LogView) -> pd.DataFrame:
     return shares
 
 
-def _incomplete(shares: pd.DataFrame) -> pd.DataFrame:
-    known = shares.notna()
-    return known & ~known.shift(-1, axis=1, fill_value=False)
+def _unfinished(after: pd.DataFrame, last: pd.Timestamp, period: str) -> pd.DataFrame:
+    """Say which cells are of the period that the log ends in."""
+    end = pd.Period(last, freq=period).ordinal
+    cohorts_at = np.array([cohort.ordinal for cohort in after.index])
+    return pd.DataFrame(
+        cohorts_at[:, None] + after.columns.to_numpy(int)[None, :] == end, after.index, after.columns
+    )
 
 
 def _pooled(full: pd.DataFrame, size: pd.Series) -> pd.Series:
@@ -98,31 +150,37 @@ def _pooled(full: pd.DataFrame, size: pd.Series) -> pd.Series:
     return (full.mul(size, axis=0).sum() / weights.sum().replace(0, np.nan)).astype("float64")
 
 
-def _heat(table: pd.DataFrame, word: str) -> go.Figure:
+def _heat(table: pd.DataFrame, full: pd.DataFrame, beginning: pd.Period, word: str) -> go.Figure:
     table = table[table.drop(columns="size").iloc[:, 1:].notna().any(axis=1)]
     shares = table.drop(columns="size").iloc[:, 1:]
+    sure = full.loc[table.index].copy()
+    sure.loc[sure.index == beginning] = np.nan
+    unsure = shares.where(sure.isna())
+    largest = float(np.nanmax(sure.to_numpy())) if sure.notna().any(axis=None) else 1.0
     labels = [
         f"{period_label(cohort)}  ({size:,.0f})"
         for cohort, size in zip(table.index, table["size"], strict=True)
     ]
     few = shares.shape[1] <= 16  # noqa: PLR2004  (more numbers than that cannot be read side by side)
-    figure = go.Figure(
-        go.Heatmap(
-            z=shares.to_numpy(),
-            x=list(shares.columns),
+    figure = go.Figure()
+    colours: dict[str, object] = {
+        "colorscale": scale(SEQUENTIAL), "zmin": 0, "zmax": max(largest, 1e-9),
+        "colorbar": {"title": {"text": "buys"}, "tickformat": ".0%", "thickness": 12},
+    }  # fmt: skip
+    grey: dict[str, object] = {"colorscale": [[0, _GREY], [1, _GREY]], "showscale": False}
+    for part, colour, note in ((sure, colours, ""), (unsure, grey, " (not comparable)")):
+        figure.add_heatmap(
+            z=part.to_numpy(),
+            x=list(part.columns),
             y=labels,
-            colorscale=scale(SEQUENTIAL),
-            zmin=0,
-            zmax=max(float(np.nanmax(shares.to_numpy())), 1e-9),
             xgap=1,
             ygap=1,
             texttemplate="%{z:.0%}" if few else None,
             textfont={"size": 11},
             hoverongaps=False,
-            colorbar={"title": {"text": "buys"}, "tickformat": ".0%", "thickness": 12},
-            hovertemplate=f"%{{y}}, {word} %{{x}}: %{{z:.1%}}<extra></extra>",
-        )  # fmt: skip
-    )
+            hovertemplate=f"%{{y}}, {word} %{{x}}: %{{z:.1%}}{note}<extra></extra>",
+            **colour,
+        )
     figure.update_xaxes(title_text=f"{word}s since the first order", dtick=1 if few else None, showgrid=False)
     figure.update_yaxes(
         autorange="reversed", showgrid=False, title_text="cohort (customers)", type="category"

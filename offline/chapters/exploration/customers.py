@@ -32,25 +32,28 @@ def buyers(view: LogView) -> Findings:
     concentration = gini(monetary)
     once = float((frame["frequency"] == 1).mean())
     summary = [
-        f"The best {_TOP:.0%} of buyers bring {share:.0%} of revenue (Gini {concentration:.2f}); {once:.0%} "
-        f"ordered only once.",
+        f"The best {_TOP:.0%} of buyers bring {share:.0%} of the revenue; {once:.0%} ordered only once.",
         f"Half of the buyers ordered within the last {frame['recency'].median():,.0f} days, the others longer "
         f"ago; the median buyer "
         f"spent {frame['monetary'].median():,.0f} {view.currency}.",
     ]
     described = describe(
         frame[["recency", "frequency", "monetary", "mean_order"]].rename(
-            columns={"recency": "recency (days)", "frequency": "frequency (orders)",
-                     "monetary": f"monetary ({view.currency})", "mean_order": f"mean order ({view.currency})"}
+            columns={"recency": "days since the last order", "frequency": "orders",
+                     "monetary": f"spent ({view.currency})", "mean_order": f"mean order ({view.currency})"}
         )
     )  # fmt: skip
     parts: list[Table | Picture] = [
-        Table("Recency, frequency, monetary value", described, formats={"zero": ".1%", "skewness": ".1f"}),
+        Table(
+            "Buyers: last order, number of orders, money spent",
+            described,
+            formats={"zero": ".1%", "skewness": ".1f"},
+        ),
         Picture(
             "Who brings the revenue",
             _concentration(monetary, frame["recency"].to_numpy()),
-            "Left: share of revenue of the best buyers; the straight line would be equal buyers. Right: days "
-            "since the last order.",
+            "Left: share of revenue of the best buyers; the straight line would be equal buyers (Gini "
+            f"{concentration:.2f}, 0 if all are equal). Right: days since the last order.",
         ),
     ]
     if (grid := grid_picture(frame, view.currency)) is not None:
@@ -65,7 +68,7 @@ def buyers(view: LogView) -> Findings:
         figure, line = drawn
         parts.append(
             Picture(
-                "Frequency and monetary value",
+                "Orders and spending of a customer",
                 figure,
                 f"Both axes logarithmic; the line is a regression with its 95 % band. Twice the orders go with "
                 f"{2**line.slope:.2f} times the "
@@ -82,7 +85,7 @@ def buyers(view: LogView) -> Findings:
 
 def _concentration(monetary: np.ndarray, recency: np.ndarray) -> go.Figure:
     figure = make_subplots(
-        cols=2, rows=1, subplot_titles=["revenue of the best buyers", "recency"], horizontal_spacing=0.12
+        cols=2, rows=1, subplot_titles=["revenue of the best buyers", "last order"], horizontal_spacing=0.12
     )
     shares = np.concatenate([[0.0], np.cumsum(monetary) / max(monetary.sum(), 1e-12)])
     at = np.linspace(0, len(monetary), min(len(monetary), 200) + 1).astype(int)

@@ -53,7 +53,7 @@ def funnel(view: LogView) -> Findings:
             "of all customers": customers / max(customers[0], 1),
         }
     )
-    worst = int(np.argmin(frame["of the step before"].iloc[1:].to_numpy())) + 1
+    worst = int(np.argmax(sessions[:-1] - sessions[1:])) + 1
     skipped, with_purchase = skipping(view.events, view.sessions, [code for code, _ in steps])
     summary = [
         f"Of {sessions[0]:,} sessions {sessions[-1] / max(sessions[0], 1):.1%} end with a purchase; most are "

@@ -8,14 +8,17 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
+from scipy import stats
 
 from offline.chapters.exploration.findings import Findings
+from offline.lab.differences import LEAST, Claim, values_p_value
 from offline.report.section import Picture
 from offline.report.theme import BLUE, SEQUENTIAL, scale
 from offline.views.log_view import LogView
 
 WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _Z: Final = 1.96
+_PART: Final = "#c3cad4"  # of what the log has only a part of
 _WEEK: Final = 7
 
 
@@ -33,30 +36,21 @@ def patterns(view: LogView) -> Findings:
     weekday_hour = (
         pd.crosstab(time.day_of_week, time.hour).reindex(index=range(_WEEK), columns=range(24), fill_value=0)
     ).div(by_weekday["size"].fillna(1), axis=0)
-    best_hour, best_day = int(hours.idxmax()), int(by_weekday["mean"].idxmax())
-    summary = [
-        f"Most orders come between {best_hour}:00 and {best_hour + 1}:00 ({hours[best_hour] / hours.sum():.0%} "
-        f"of all) and on {_LONG[best_day]} "
-        f"({by_weekday['mean'][best_day]:.1f} a day, {by_weekday['mean'][best_day] / daily.mean() - 1:+.0%} "
-        f"against the average day)."
-    ]
+    summary = []
     closed = [
         _LONG[day] for day in range(_WEEK) if by_weekday["mean"][day] == 0 and by_weekday["size"][day] > 1
     ]
     if closed:
         summary.append(f"No order ever came on a {' or '.join(closed)}.")
-    if len(by_month) > 2:  # noqa: PLR2004  (two months are no season)
-        top = by_month["mean"].idxmax()
-        summary.append(
-            f"The strongest month is {top.strftime('%B %Y')} with {by_month['mean'][top]:.1f} orders a day."
-        )
+    by_month["whole"] = [_whole(month, view) for month in by_month.index]
+    claims = [*_hour_claims(orders["time"], days), *_weekday_claims(daily), *_month_claims(daily, by_month)]
     parts = [
         Picture(
             "Orders by hour, weekday and month",
             _bars(hours, by_weekday, by_month),
             f"Orders per day, local time of {view.timezone}; lines at weekdays and months: 95 % intervals from "
-            f"how much days differ. Months are "
-            "divided by the days that the log covers.",
+            "how much days differ. Months are divided by the days that the log covers; grey: the log has only a part "
+            "of the month.",
         ),
         Picture(
             "The week at a glance",
@@ -69,7 +63,60 @@ def patterns(view: LogView) -> Findings:
         "orders_per_day_by_weekday": dict(zip(WEEKDAYS, by_weekday["mean"], strict=True)),
         "orders_per_day_by_month": {str(month): value for month, value in by_month["mean"].items()},
     }
-    return Findings("patterns", summary, parts, figures)
+    return Findings("patterns", summary, parts, figures, claims)
+
+
+def _whole(month: pd.Period, view: LogView) -> bool:
+    """Say whether the log covers all days of a month."""
+    return bool(
+        view.first.normalize() <= month.start_time and view.last.normalize() >= month.end_time.normalize()
+    )
+
+
+def _hour_claims(orders: pd.Series, days: pd.DatetimeIndex) -> list[Claim]:
+    """Return the hour that has more orders than other open hours, day by day."""
+    table = pd.crosstab(orders.dt.normalize(), orders.dt.hour).reindex(index=days, fill_value=0)
+    if len(days) < LEAST or table.shape[1] < 2:  # noqa: PLR2004  (an hour is compared with others)
+        return []
+    best = int(table.sum().idxmax())
+    more = table[best] - table.drop(columns=best).mean(axis=1)
+    if np.ptp(more) == 0:
+        return []
+    one = float(stats.ttest_1samp(more, 0, alternative="greater").pvalue)
+    share = table[best].sum() / table.to_numpy().sum()
+    text = f"The busiest hour is that from {best}:00 to {best + 1}:00, with {share:.0%} of all orders."
+    return [Claim(text, min(1.0, one * table.shape[1]))]
+
+
+def _weekday_claims(daily: pd.Series) -> list[Claim]:
+    """Return the weekday that has more orders than the other open ones."""
+    found = {day: own for day, own in daily.groupby(daily.index.day_of_week) if own.sum()}
+    if len(daily) < LEAST or len(found) < 2:  # noqa: PLR2004  (a weekday is compared with others)
+        return []
+    best = max(found, key=lambda day: found[day].mean())
+    others = pd.concat([own for day, own in found.items() if day != best])
+    one = values_p_value(found[best].to_numpy(float), others.to_numpy(float))
+    text = (
+        f"{_LONG[best]} is the strongest weekday: {found[best].mean():.1f} orders a day, on the other weekdays with "
+        f"orders {others.mean():.1f}."
+    )
+    return [Claim(text, min(1.0, one * len(found)))]
+
+
+def _month_claims(daily: pd.Series, by_month: pd.DataFrame) -> list[Claim]:
+    """Return the month that has more orders a day than the others, of those that the log has in full."""
+    whole = by_month[by_month["whole"]]
+    if len(whole) < 3:  # noqa: PLR2004  (two months are no season)
+        return []
+    of = daily.index.to_period("M")
+    best = whole["mean"].idxmax()
+    others = daily[of.isin(whole.index) & (of != best)].to_numpy(float)
+    one = values_p_value(daily[of == best].to_numpy(float), others)
+    text = (
+        f"The strongest month is {best.strftime('%B %Y')} with {whole['mean'][best]:.1f} orders a day, in the other "
+        f"whole months {others.mean():.1f}."
+    )
+    return [Claim(text, min(1.0, one * len(whole)))]
 
 
 _LONG: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -93,7 +140,7 @@ def _bars(hours: pd.Series, weekdays: pd.DataFrame, months: pd.DataFrame) -> go.
         error_y=_error(months),
         row=2,
         col=1,
-        **style,
+        **style | {"marker_color": [BLUE if whole else _PART for whole in months["whole"]]},
     )
     figure.update_xaxes(dtick=3, row=1, col=1)
     figure.update_yaxes(rangemode="tozero")

@@ -86,7 +86,7 @@ def add_band(
 def rate_curves(
     columns: pd.DataFrame, happened: NDArray[np.bool_], names: list[str], unit: str
 ) -> tuple[go.Figure, pd.DataFrame]:
-    """Return, for each numeric column, the positive rate in bins and a logistic regression on the column.
+    """Return, for each numeric column, the rate in bins and a logistic regression on the column.
 
     Skewed columns without negative values are fitted and drawn on the scale log(1 + x). A curve far from its dots
     says that the effect is no S-shape.
@@ -141,7 +141,7 @@ def rate_curves(
         if logged:
             figure.update_xaxes(log_axis(float(np.expm1(x.max()))), **where)
     figure.update_yaxes(tickformat=".0%", rangemode="tozero", nticks=5)
-    figure.update_yaxes(title_text=f"positive {unit}s", col=1)
+    figure.update_yaxes(title_text=f"rate of {unit}s", col=1)
     figure.update_annotations(font_size=12)
     figure.update_layout(height=240 * rows + 40)
     frame = pd.DataFrame(found)

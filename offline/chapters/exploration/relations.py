@@ -94,24 +94,25 @@ def _squares(matrix: NDArray[np.float64], labels: list[str]) -> go.Figure:
 
 
 def regressions(problem: Problem, aucs: pd.Series) -> Findings:
-    """Draw the positive rate over the numeric columns that tell most, with a logistic regression on each."""
+    """Draw the rate over the numeric columns that tell most, with a logistic regression on each."""
     names = [name for name in aucs.index if problem.kinds[name] == "numeric"][:_DRAWN]
     if not names:
         return Findings("regressions")
     figure, frame = rate_curves(problem.columns, problem.target, names, problem.unit)
     caption = (
-        "Dots: rate in tenths of the rows, with 95 % intervals. Line: logistic regression on this column alone, "
-        "with its 95 % band; where dots leave it, the effect "
-        "does not simply rise or fall: trees and networks can follow it, a linear model cannot."
+        f"Dots: rate in tenths of the {problem.unit}s, with 95 % intervals. Line: logistic regression on this column "
+        "alone, with its 95 % band; where dots leave it, the effect does not simply rise or fall: trees and networks "
+        "can follow it, a linear model cannot."
     )
-    parts: list[Table | Picture] = [Picture("Regression of the target on single columns", figure, caption)]
+    title = f"{problem.target_name} by single columns, with a regression"
+    parts: list[Table | Picture] = [Picture(title, figure, caption)]
     if len(frame):
         formats = {"odds per sd": ".2f", "from": ".2f", "to": ".2f", "deviance explained": ".1%"}
         parts.append(
             Table(
                 "Logistic regressions on single columns",
                 frame,
-                "Odds per sd: by how much the odds (positives by negatives) multiply when the column is one standard "
+                "Odds per sd: by how much the odds (with it by without it) multiply when the column is one standard "
                 "deviation larger, with a 95 % interval; below 1 they fall. Deviance explained: how much of what could "
                 "be known the column alone tells, 100 % at most.",
                 formats,

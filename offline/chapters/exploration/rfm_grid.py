@@ -18,7 +18,7 @@ _ORDER_NAMES: Final = ("1 order", "2 orders", "3 to 4", "5 to 9", "10 and more")
 
 
 class Grid(NamedTuple):
-    """Buyers, and what one of them spent on average, by recency (rows, latest first) and number of orders."""
+    """Buyers, and what the one in the middle of them spent, by recency (rows, latest first) and number of orders."""
 
     buyers: pd.DataFrame
     spent: pd.DataFrame
@@ -47,7 +47,7 @@ def recency_by_frequency(customers: pd.DataFrame) -> Grid:
         }
     )
     grouped = frame.groupby(["lately", "often"], observed=False)["monetary"]
-    buyers, spent = grouped.size().unstack(), grouped.mean().unstack()
+    buyers, spent = grouped.size().unstack(), grouped.median().unstack()
     kept = buyers.columns[buyers.sum() > 0]
     return Grid(buyers[kept], spent[kept])
 
@@ -74,8 +74,8 @@ def grid_picture(customers: pd.DataFrame, currency: str) -> Picture | None:
     figure.update_xaxes(showgrid=False, title_text="orders of a buyer", side="bottom")
     figure.update_layout(height=130 + 62 * len(buyers), margin={"t": 20})
     return Picture(
-        "Recency, frequency and spending",
+        "Last order, number of orders and spending",
         figure,
-        f"Share of all buyers, and below it their mean spending ({currency}). Upper right: the best "
+        f"Share of all buyers, and below it what the buyer in the middle spent ({currency}). Upper right: the best "
         "customers; upper left: new ones; lower right: good customers who are about to be lost.",
     )

@@ -18,6 +18,7 @@ from offline.chapters.exploration.table_looks import description, distributions,
 from offline.chapters.exploration.trends import trends
 from offline.chapters.exploration.worldmap import countries
 from offline.chapters.workspace import Workspace
+from offline.lab.differences import supported
 from offline.problems.problem import Problem
 from offline.progress import OnProgress
 from offline.report.section import Section
@@ -49,7 +50,9 @@ def explore_log(
         aucs = ranking(problem)
         _tell(on_progress, total - 1, total)
         features = [drift(problem), regressions(problem, aucs), correlations(problem, aucs)]
-        findings += [found._replace(name=f"features_{found.name}", summary=()) for found in features]
+        findings += [
+            found._replace(name=f"features_{found.name}", summary=(), claims=()) for found in features
+        ]
         _tell(on_progress, total, total)
     return _section(findings)
 
@@ -64,11 +67,21 @@ def explore_table(problem: Problem, *, on_progress: OnProgress | None = None) ->
     return _section(findings)
 
 
+def told(findings: Sequence[Findings]) -> list[str]:
+    """Return the sentences of all looks: of differences only those that are more than chance, all looks together."""
+    stand = iter(supported([claim for found in findings for claim in found.claims]))
+    sentences: list[str] = []
+    for found in findings:
+        sentences += found.summary
+        sentences += [claim.sentence for claim in found.claims if next(stand)]
+    return sentences
+
+
 def _section(findings: Sequence[Findings]) -> Section:
     return Section(
         "exploration",
         "Exploration",
-        [sentence for found in findings for sentence in found.summary],
+        told(findings),
         [part for found in findings for part in found.parts],
         {found.name: found.figures for found in findings if found.figures is not None},
     )

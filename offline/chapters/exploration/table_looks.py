@@ -7,10 +7,14 @@ from typing import Final
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from numpy.typing import NDArray
+from scipy import stats
 
-from offline.chapters.exploration.category_rates import is_calendar
+from offline.chapters.exploration.category_rates import is_calendar, rate_by_category
 from offline.chapters.exploration.findings import Findings
 from offline.chapters.exploration.regression import log_axis, logarithmic
+from offline.lab.differences import LEAST, Claim, holm, values_p_value
+from offline.lab.independent import one_each
 from offline.lab.statistics import describe
 from offline.problems.leaks import alone
 from offline.problems.problem import Problem
@@ -22,6 +26,9 @@ from offline.report.theme import NEGATIVE_COLOUR, POSITIVE_COLOUR
 _PICTURED: Final = 12
 _BINS: Final = 30
 _RANKED_ROWS: Final = 20_000
+_NAMED: Final = 4
+# Several columns are named together, each of them for certain.
+_CERTAIN: Final = 0.01
 
 
 def ranking(problem: Problem) -> pd.Series:
@@ -50,9 +57,10 @@ def description(problem: Problem, aucs: pd.Series) -> Findings:
             Table(
                 "Numeric columns described",
                 told,
-                "AUC alone: how often this column alone ranks a positive one above a negative one; 0.5 tells nothing, "
-                "1 everything. sd: standard deviation. 5 %, 25 %, 75 %, 95 %: this share of the values lies below. "
-                "Skewness: 0 where both sides are alike, large where few values are very large. Zero: share of zeros.",
+                f"AUC alone: how often this column alone ranks one with {problem.target_name} above one without; 0.5 "
+                "tells nothing, 1 everything. sd: standard deviation. 5 %, 25 %, 75 %, 95 %: this share of the values "
+                "lies below. Skewness: 0 where both sides are alike, large where few values are very large. Zero: "
+                "share of zeros.",
                 {"skewness": ".1f", "zero": ".1%", "AUC alone": ".3f"},
             )
         )
@@ -75,16 +83,44 @@ def description(problem: Problem, aucs: pd.Series) -> Findings:
         frame = pd.DataFrame(rows)
         parts.append(Table("Categories described", frame, formats={"its share": ".1%", "AUC alone": ".3f"}))
         figures["categories"] = frame
-    best = [f"{name} ({auc:.2f})" for name, auc in aucs.head(4).items()]
-    leaks = [name for name in aucs.head(4).index if name in problem.leaks]
     summary = [
         f"{len(problem):,} {problem.unit}s with {len(numeric)} numeric and {len(others)} other columns; "
-        f"{problem.prevalence:.1%} are positive.",
-        f"Alone, these columns tell most about {problem.target_name} (AUC, cross-validated; 0.5 is nothing): "
-        f"{', '.join(best)}."
-        + (f" Mind that {' and '.join(leaks)} seems to know the target." if leaks else ""),
+        f"{problem.prevalence:.1%} of them with {problem.target_name}.",
     ]
-    return Findings("description", summary, parts, figures)
+    return Findings("description", summary, parts, figures, tells_most(problem, aucs))
+
+
+def tells_most(problem: Problem, aucs: pd.Series) -> list[Claim]:
+    """Return the columns that tell most, of those that tell anything for certain (one row of each customer, Holm)."""
+    rows = one_each(problem)
+    target = problem.target[rows]
+    p_values = pd.Series(
+        holm([_tells(problem.columns[name].iloc[rows], problem.kinds[name], target) for name in aucs.index]),
+        aucs.index,
+    )
+    named = [name for name in aucs.index if p_values[name] < _CERTAIN][:_NAMED]
+    if not named:
+        return []
+    leaks = [name for name in named if name in problem.leaks]
+    text = f"These columns alone tell most about {problem.target_name}: {', '.join(named)}."
+    if leaks:
+        text += f" Mind that {' and '.join(leaks)} seem{'s' * (len(leaks) == 1)} to know it beforehand."
+    return [Claim(text, float(p_values[named].max()))]
+
+
+def _tells(column: pd.Series, kind: str, target: NDArray[np.bool_]) -> float:
+    """Return the p-value of a column and the target having nothing to do with each other."""
+    if kind == "numeric":
+        values = column.astype("float64").to_numpy()
+        known = ~np.isnan(values)
+        return values_p_value(values[known & target], values[known & ~target])
+    frame = rate_by_category(column, target)
+    frame = frame[frame["rows"] >= LEAST]
+    happened = frame["rows"] * frame["rate"]
+    table = np.column_stack([happened, frame["rows"] - happened])
+    if len(table) < 2 or not table.sum(axis=0).all():  # noqa: PLR2004  (nothing to compare)
+        return 1.0
+    return float(stats.chi2_contingency(table).pvalue)
 
 
 def distributions(problem: Problem, aucs: pd.Series) -> Findings:
@@ -105,7 +141,8 @@ def distributions(problem: Problem, aucs: pd.Series) -> Findings:
     )
     more = len(numeric) - len(names)
     caption += f" The {more} columns that alone tell least are left out." if more else ""
-    return Findings("distributions", [], [Picture("Distributions by target", figure, caption)])
+    picture = Picture(f"Distributions with and without {problem.target_name}", figure, caption)
+    return Findings("distributions", [], [picture])
 
 
 def _add_histograms(

@@ -8,10 +8,14 @@ from typing import Final
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from numpy.typing import NDArray
 from plotly.subplots import make_subplots
+from statsmodels.regression.linear_model import OLS
 
 from offline.chapters.exploration.findings import Findings
+from offline.chapters.exploration.periods import whole_period
 from offline.chapters.exploration.regression import add_band
+from offline.lab.differences import Claim
 from offline.lab.statistics import Line, ordinary_line
 from offline.report.section import Picture
 from offline.report.theme import BLUE, GREY, ORANGE
@@ -20,6 +24,7 @@ from offline.views.log_view import LogView, period_label
 _WORDS: Final = {"M": "month", "W": "week", "D": "day"}
 _FINER: Final = {"M": "W", "W": "D"}
 _DAYS_FOR_DAYS: Final = 7
+_PALE: Final = 0.4
 _LEAST: Final = 4
 _MOVING: Final = {"W": 4, "D": 7, "h": 24}
 _MOVING_WORDS: Final = {"W": "four weeks", "D": "a week", "h": "a day"}
@@ -36,13 +41,14 @@ def trends(view: LogView) -> Findings:
     whole = counts.iloc[1:-1] if len(counts) > _LEAST else counts
     x = np.arange(len(whole), dtype=np.float64)
     fits = {name: ordinary_line(x, whole[name].to_numpy(float)) for name in ("orders", "revenue")}
-    summary, figures = [], {}
+    claims, figures = [], {}
     for name, fit in fits.items():
         mean = float(whole[name].mean())
         if fit is None or mean == 0:
             continue
         change = fit.slope * (len(whole) - 1) / mean
-        summary.append(_sentence(name, fit, mean, change, _STEPS[step], view.currency))
+        text = _sentence(name, fit, mean, change, _STEPS[step], view.currency)
+        claims.append(Claim(text, _p_value(whole[name].to_numpy(float))))
         figures[name] = {"slope": fit.slope, "interval": fit.slope_interval, "mean": mean, "change": change}
     parts = [
         Picture(
@@ -56,13 +62,13 @@ def trends(view: LogView) -> Findings:
         parts.append(
             Picture(
                 f"New and returning buyers by {_WORDS[view.period]}",
-                _stacked(returning),
-                "New: the first order in the log falls into the period. At the log's beginning everybody is new, and "
-                "the last period is cut off by its end.",
+                _stacked(returning, whole_period(view.last, view.period)),
+                "New: the first order in the log falls into the period. Pale bars: in the first one everybody is new, "
+                "because older orders are unknown, and a last one may be cut off by the log's end.",
             )
         )
         figures["buyers"] = returning.reset_index().assign(period=lambda f: f["period"].astype(str))
-    return Findings("trends", summary, parts, figures)
+    return Findings("trends", [], parts, figures, claims)
 
 
 def _step(view: LogView) -> str:
@@ -80,7 +86,20 @@ def _sentence(name: str, fit: Line, mean: float, change: float, step: str, curre
         f"{name.capitalize()} per {step} {verb} by {_rounded(abs(fit.slope))}{unit} each {step} on average (95 % "
         f"interval {_rounded(low)} to {_rounded(high)}), over the whole log by {abs(change):.0%} of the mean {step}"
     )
-    return sentence + ("." if low > 0 or high < 0 else ", which may be chance.")
+    return f"{sentence}."
+
+
+def _p_value(values: NDArray[np.float64]) -> float:
+    """Return the p-value of a straight line, the larger of the plain one and of one that knows neighbours are alike.
+
+    The latter is that of Newey and West [1987, doi 10.2307/1913610].
+    """
+    design = np.column_stack([np.ones(len(values)), np.arange(len(values))])
+    model = OLS(values, design)
+    lags = max(1, int(4 * (len(values) / 100) ** (2 / 9)))
+    robust = model.fit(cov_type="HAC", cov_kwds={"maxlags": lags}, use_t=True)
+    found = np.array([model.fit().pvalues[1], robust.pvalues[1]])
+    return float(found.max()) if np.isfinite(found).all() else 1.0
 
 
 def _lines(
@@ -147,7 +166,7 @@ def _series(view: LogView, step: str) -> pd.DataFrame:
     return pd.DataFrame({"orders": orders.size(), "revenue": orders.sum()})
 
 
-def _stacked(frame: pd.DataFrame) -> go.Figure:
+def _stacked(frame: pd.DataFrame, ended: bool) -> go.Figure:
     # A year that all share would only turn the labels.
     alike = not frame.index.freqstr.startswith("M") and frame.index.year.nunique() == 1
     labels = [f"{p.start_time:%d %b}" if alike else period_label(p) for p in frame.index]
@@ -157,7 +176,7 @@ def _stacked(frame: pd.DataFrame) -> go.Figure:
             x=labels,
             y=frame[name],
             name=name,
-            marker_color=colour,
+            marker={"color": colour, "opacity": [_PALE, *[1.0] * (len(frame) - 2), 1.0 if ended else _PALE]},
             hovertemplate=f"%{{x}}: %{{y:,}} {name}<extra></extra>",
         )
     figure.update_layout(barmode="stack", height=340)

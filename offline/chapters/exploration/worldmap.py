@@ -5,6 +5,7 @@ Plotly's own maps fetch their shapes from the network when the page is opened; h
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import numpy as np
@@ -15,6 +16,7 @@ from plotly.colors import sample_colorscale
 
 from offline.chapters.exploration.country_names import Country, country_code, world
 from offline.chapters.exploration.findings import Findings
+from offline.lab.differences import LEAST, Claim, highest_values, median_interval
 from offline.report.section import Picture, Table
 from offline.report.theme import SEQUENTIAL, scale
 from offline.views.log_view import LogView
@@ -29,6 +31,8 @@ _WORLD_VIEW: Final = (-2.35, -1.02, 2.55, 1.27)
 _EUROPE_VIEW: Final = (-0.42, 0.69, 0.68, 1.21)
 _EUROPE: Final = (-25.0, 34.0, 45.0, 72.0)  # degrees
 _MANY: Final = 5
+#: What half of a country's buyers spent more than, in the table of countries.
+MEDIAN: Final = "median spent"
 
 
 def countries(view: LogView) -> Findings:
@@ -42,16 +46,20 @@ def countries(view: LogView) -> Findings:
     value = view.orders.dropna(subset="country").groupby(view.orders["country"].astype(object))["value"]
     frame["orders"] = frame["country"].map(value.size()).fillna(0).astype(int)
     frame["revenue"] = frame["country"].map(value.sum()).fillna(0.0)
-    frame["revenue per customer"] = frame["revenue"] / frame["customers"]
+    spent = _spent_by_country(view, home)
+    frame["buyers"] = (
+        frame["country"].map({name: len(own) for name, own in spent.items()}).fillna(0).astype(int)
+    )
+    solid = {name: own for name, own in spent.items() if len(own) >= LEAST}
+    middle = {name: (float(np.median(own)), *median_interval(own)) for name, own in solid.items()}
+    for at, column in enumerate((MEDIAN, "median from", "median to")):
+        frame[column] = (
+            frame["country"].map({name: found[at] for name, found in middle.items()}).astype("float64")
+        )
+    claims = _claims(spent, frame, view.currency)
     frame["share of customers"] = frame["customers"] / frame["customers"].sum()
     frame["code"] = frame["country"].map(country_code)
-    # Logs with codes are read more easily with names.
-    coded = frame["country"].str.fullmatch("[A-Z]{2,3}") & frame["code"].notna()
-    names = world()[0]
-    frame.loc[coded, "country"] = [
-        f"{names[code].name} ({text})"
-        for code, text in frame.loc[coded, ["code", "country"]].itertuples(index=False)
-    ]
+    frame["country"] = _with_names(frame)
     unknown = frame[frame["code"].isna()]
     summary = [
         f"{frame['customers'][0] / frame['customers'].sum():.0%} of customers come from {frame['country'][0]}, "
@@ -62,13 +70,6 @@ def countries(view: LogView) -> Findings:
             else ""
         )
     ]
-    spending = frame[(frame["customers"] >= 5) & (frame["orders"] > 0)]  # noqa: PLR2004  (fewer are anecdotes)
-    if len(spending) > 1:
-        best = spending.loc[spending["revenue per customer"].idxmax()]
-        summary.append(
-            f"Among countries with five customers or more, {best['country']} spends most per customer "
-            f"({best['revenue per customer']:,.0f} {view.currency})."
-        )
     parts: list[Table | Picture] = []
     known = frame.dropna(subset="code").groupby("code", sort=False)["customers"].sum()
     if len(known):
@@ -96,10 +97,46 @@ def countries(view: LogView) -> Findings:
         Table(
             "Countries",
             shown,
-            formats={"share of customers": ".1%", "revenue": ",.0f", "revenue per customer": ",.0f"},
+            f"Money in {view.currency}. Median spent: half of the country's buyers spent more; from and to are its "
+            f"95 % interval. It is told from {LEAST} buyers on.",
+            {"share of customers": ".1%"}
+            | dict.fromkeys(("revenue", MEDIAN, "median from", "median to"), ",.0f"),
         )
     )
-    return Findings("countries", summary, parts, frame)
+    return Findings("countries", summary, parts, frame, claims)
+
+
+def _spent_by_country(view: LogView, home: pd.Series) -> dict[str, NDArray[np.float64]]:
+    """Return what every buyer spent, by the buyer's country."""
+    spent = view.customers["monetary"]
+    of = home.reindex(spent.index).dropna()
+    return {str(name): own.to_numpy(np.float64) for name, own in spent[of.index].groupby(of)}
+
+
+def _claims(spent: dict[str, NDArray[np.float64]], frame: pd.DataFrame, currency: str) -> list[Claim]:
+    """Return the country whose buyers spend more than those of all others."""
+    best = highest_values(spent)
+    if best is None:
+        return []
+    row = frame.set_index("country").loc[best.group]
+    others = np.median(np.concatenate([own for name, own in spent.items() if name != best.group]))
+    name = _with_names(frame)[int(np.flatnonzero(frame["country"] == best.group)[0])]
+    sentence = (
+        f"Buyers from {name} spend more than those from elsewhere: the one in the middle spent {row[MEDIAN]:,.0f} "
+        f"{currency} (95 % interval {row['median from']:,.0f} to {row['median to']:,.0f}), elsewhere {others:,.0f}."
+    )
+    return [Claim(sentence, best.p_value)]
+
+
+def _with_names(frame: pd.DataFrame) -> list[str]:
+    """Return countries as they are logged; where they are codes, by name, which is read more easily."""
+    names = world()[0]
+    texts = []
+    for text in frame["country"]:
+        code = country_code(text)
+        coded = code is not None and re.fullmatch("[A-Z]{2,3}", text)
+        texts.append(f"{names[code].name} ({text})" if coded and code is not None else text)
+    return texts
 
 
 def draw_map(values: pd.Series, what: str, *, logged: bool = False, europe: bool = False) -> go.Figure:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from offline.chapters.segments.pictures import choice_picture, components, profile_picture, tree_picture
-from offline.chapters.segments.segmented import Segmented
+from offline.chapters.segments.segmented import Clusters
 from offline.chapters.segments.ways import compare_ways, ways_picture, ways_table
 from offline.report.section import Picture, Table
 
@@ -20,7 +20,7 @@ class Shown(NamedTuple):
     figures: dict[str, Any]
 
 
-def show(segments: Segmented, unit: str, seed: int = 0) -> Shown:
+def show(segments: Clusters, unit: str, seed: int = 0) -> Shown:
     """Return pictures of who the segments are, and of how they were found.
 
     Parameters

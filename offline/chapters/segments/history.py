@@ -37,7 +37,8 @@ def history_at(view: LogView, moment: pd.Timestamp) -> pd.DataFrame:
     Columns: ``recency`` (days since the last order, or since the last event where the log has browsing),
     ``frequency`` and ``purchases`` (orders), ``monetary`` (money spent, less refunds until then),
     ``sessions``, ``events``, ``carts`` (additions to the cart, decayed with a half-life of a week), ``tenure`` (days
-    since the first event).
+    since the first event), ``since_order`` and ``since_cart`` (days since the last order and the last addition to the
+    cart; infinite where there is none).
     """
     before = (view.events["time"] < moment).to_numpy()
     events, sessions = view.events[before], view.sessions[before]
@@ -56,6 +57,8 @@ def history_at(view: LogView, moment: pd.Timestamp) -> pd.DataFrame:
     decayed = np.exp2(-((moment - carts["time"]) / _CART_HALF_LIFE).to_numpy(np.float64))
     by_customer = pd.Series(decayed, carts.index).groupby(carts["customer"]).sum()
     frame["carts"] = by_customer.reindex(frame.index).fillna(0.0)
+    for name, times in (("since_order", orders["time"]), ("since_cart", carts.groupby("customer")["time"])):
+        frame[name] = ((moment - times.max().reindex(frame.index)) / DAY).fillna(np.inf)
     frame["recency"] = (moment - frame["last"]) / DAY
     frame["tenure"] = (moment - frame["first"]) / DAY
     return frame.drop(columns=["last", "first"]).astype(np.float64)

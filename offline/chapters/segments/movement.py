@@ -6,9 +6,10 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from offline.chapters.segments.segmented import Segmented
+from offline.lab.differences import LEAST, median_interval
+from offline.lab.statistics import wilson
 from offline.views.log_view import LogView
 from offline.views.net_orders import net_orders
 
@@ -18,6 +19,8 @@ _STEPS_IN_LOG: Final = 7
 _DAY: Final = pd.Timedelta(days=1)
 _HOUR: Final = pd.Timedelta(hours=1)
 NOT_YET: Final = "not yet a customer"
+#: Customers of a segment that nobody is in any more.
+OTHER: Final = "another segment"
 
 
 class Movement(NamedTuple):
@@ -32,8 +35,9 @@ class Movement(NamedTuple):
     moves
         Customers by segment before (rows, with those not yet known) and after the last step.
     later
-        What customers in each segment did afterwards, from two steps before the end on: share that ordered, mean
-        spending with its 95 % interval. Empty where there are no orders then.
+        What customers in each segment did afterwards, from two steps before the end on: share that ordered with its
+        95 % interval, median spending with its own (unknown below 30 customers), mean spending. Empty where there are
+        no orders then.
     since
         The moment that ``later`` begins at.
     """
@@ -52,7 +56,7 @@ def movement(view: LogView, segments: Segmented) -> Movement:
     step = step.floor("D") if step >= 2 * _DAY else step.floor("h") if step >= 2 * _HOUR else step
     moments = [end - step * back for back in range(MOMENTS - 1, -1, -1)]
     divided = [segments.at(view, moment) for moment in moments]
-    names = dict(enumerate(segments.names))
+    names = dict(enumerate(segments.names)) | {-1: OTHER}
     sizes = pd.DataFrame(
         [then.value_counts().reindex(range(segments.count), fill_value=0).to_numpy() for then in divided],
         columns=segments.names,
@@ -60,8 +64,9 @@ def movement(view: LogView, segments: Segmented) -> Movement:
     sizes.insert(0, "moment", moments)
     before = divided[-2].reindex(divided[-1].index).map(names).fillna(NOT_YET)
     after = divided[-1].map(names)
+    gone = [OTHER] if (before == OTHER).any() else []
     moves = pd.crosstab(before, after).reindex(
-        index=[*segments.names, NOT_YET], columns=segments.names, fill_value=0
+        index=[*segments.names, *gone, NOT_YET], columns=segments.names, fill_value=0
     )
     return Movement(moments, sizes, moves, _later(view, segments, divided[-3], moments[-3]), moments[-3])
 
@@ -76,16 +81,21 @@ def _later(view: LogView, segments: Segmented, then: pd.Series, since: pd.Timest
         own = known[(then == k).to_numpy()]
         if not len(own):
             continue
-        mean = float(own["sum"].mean())
-        error = float(stats.sem(own["sum"])) if len(own) > 1 else float("nan")
+        ordered = int((own["size"] > 0).sum())
+        low, high = wilson([ordered], [len(own)])
+        median = median_interval(own["sum"]) if len(own) >= LEAST else (np.nan, np.nan)
         rows.append(
             {
                 "segment": name,
                 "customers": len(own),
-                "ordered": float((own["size"] > 0).mean()),
-                "mean spent": mean,
-                "low": max(mean - 1.96 * error, 0.0),
-                "high": mean + 1.96 * error,
+                "ordered": ordered,
+                "share": ordered / len(own),
+                "low": low[0],
+                "high": high[0],
+                "median spent": float(own["sum"].median()) if len(own) >= LEAST else np.nan,
+                "median low": median[0],
+                "median high": median[1],
+                "mean spent": float(own["sum"].mean()),
                 "share of revenue": float(own["sum"].sum()) / total if total else np.nan,
             }
         )

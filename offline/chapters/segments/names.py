@@ -1,103 +1,162 @@
-"""Names of segments that marketing can use: by what customers do, or by what sets a group of rows apart."""
+"""Names of clusters, each true of at least four in five members, whatever the data.
+
+A cluster of customers is called after the group of `offline.chapters.segments.rules` that holds four in five of it;
+another one, and a table's cluster of which no two traits hold that often, by the range of its members' numbers.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from offline.report.words import in_words
-from offline.training.segmentation import Facts, name_segments
 from offline.views.log_view import LogView
 
-_LONG: Final = 0.9
-_NEW: Final = 0.25
-_ONCE: Final = 1.5
-_LEAST_GAPS: Final = 20
-# Nobody has lapsed who was silent for less, however short the pauses are.
-_SILENT_DAYS: Final = 1.0
+#: A name is given only if it is true of this share of the members.
+TRUE_OF: Final = 0.8
+
 _MARKED: Final = 0.4
-_SOME, _ALL = 0.005, 0.995
+_TAILS: Final = (0.5, 0.4, 0.3, 0.25, 0.2, 0.15, 0.1, 0.08, 0.05, 0.02, 0.0)
 # Words for much and little of what a column's name ends with.
 _LENGTHS: Final = re.compile(r"(duration|time|seconds|minutes|hours|days|length)$")
 _NUMBERS: Final = re.compile(r"(pages|visits|orders|items|clicks|events|sessions|purchases|views|products)$")
-_RENAMED: Final = {"First-time buyers": "one-time buyers", "Champions": "best customers"}
 
 
-def name_customers(groups: list[pd.DataFrame], facts: list[Facts], view: LogView) -> list[tuple[str, str]]:
-    """Return a name and a description for every segment of customers.
-
-    `offline.training.segmentation.name_segments` names what they did; how long they have been silent is added: a
-    segment of buyers has lapsed if half of it has been silent for longer than nine in ten of all pauses between two
-    orders.
-    """
-    named = name_segments(facts)
-    long = long_pause(view)
-    result: list[tuple[str, str]] = []
-    for (name, _), group, fact in zip(named, groups, facts, strict=True):
-        silent = float(group["recency"].median())
-        found = name
-        if name.startswith("Value group"):
-            found = "One-time buyers" if fact.purchases < _ONCE else "Occasional buyers"
-        if fact.buyers >= 0.5:  # noqa: PLR2004  (most of them bought)
-            if silent > max(long, _SILENT_DAYS):
-                found = f"Lapsed {_RENAMED.get(found, found[0].lower() + found[1:])}"
-            elif fact.purchases < _ONCE and group["tenure"].median() < _NEW * view.days:
-                found = "New buyers"
-        result.append((_unique(found, [n for n, _ in result]), _typical(group, fact, view)))
-    return result
-
-
-def _typical(group: pd.DataFrame, fact: Facts, view: LogView) -> str:
-    """Return in words what a customer of a segment did on average, and since when nothing."""
-    first, last = group["tenure"].median(), group["recency"].median()
-    bought = f"{fact.purchases:.1f} orders worth {fact.spend:,.0f} {view.currency}"
-    if not view.browsing:
-        return f"{bought} on average, the first {_days(first)} ago and the last {_days(last)} ago"
-    if fact.buyers < _SOME:
-        bought = "no order"
-    elif fact.buyers < _ALL:
-        bought = f"{bought} on average, {fact.buyers:.0%} have ordered"
-    return f"{fact.sessions:.1f} visits, {bought}; first seen {_days(first)} ago, last {_days(last)} ago"
-
-
-def _days(count: float) -> str:
-    return f"{count:.0f} day{'' if round(count) == 1 else 's'}"
-
-
-def long_pause(view: LogView) -> float:
-    """Return the days that nine in ten pauses between two orders are shorter than; infinite if unknown."""
-    ordered = view.orders.sort_values(["customer", "time"], kind="stable")
-    gaps = ordered.groupby("customer")["time"].diff().dropna() / pd.Timedelta(days=1)
-    return float(gaps.quantile(_LONG)) if len(gaps) >= _LEAST_GAPS else float("inf")
-
-
-def name_rows(centroids: pd.DataFrame) -> list[str]:
-    """Return a name for every group of a table's rows: the two columns that set it apart most, and how.
+def name_clusters(
+    members: Sequence[pd.DataFrame], groups: Sequence[NDArray[np.object_]], view: LogView
+) -> list[str]:
+    """Return a name for every cluster of customers.
 
     Parameters
     ----------
-    centroids
-        Means of the groups on the standardised scale, one row each.
+    members
+        What is known of the customers of each cluster.
+    groups
+        The group by rules of each of these customers.
+    """
+    names: list[str] = []
+    for own, of in zip(members, groups, strict=True):
+        values, counts = np.unique(of.astype(str), return_counts=True)
+        most = int(counts.argmax())
+        if counts[most] >= TRUE_OF * len(of):
+            # Two clusters may be parts of one group: then only their numbers tell them apart.
+            found = f"Mostly {values[most][0].lower()}{values[most][1:]}"
+            names.append(numbers(own, view) if found in names else found)
+        else:
+            names.append(numbers(own, view))
+        names[-1] = _unique(names[-1], names[:-1])
+    return names
+
+
+def numbers(own: pd.DataFrame, view: LogView) -> str:
+    """Return ranges of orders, time and money that hold for at least four in five of some customers, all at once."""
+    columns = (
+        ["purchases", "recency", "monetary"] if (own["purchases"] > 0).any() else ["sessions", "recency"]
+    )
+    values = own[columns].to_numpy(np.float64)
+    rounding = [(np.floor, np.ceil)] * 2 + [(_down, _up)]
+    low, high = values[0], values[0]
+    for tail in _TAILS:
+        low = np.quantile(values, tail / 2, axis=0, method="lower")
+        high = np.quantile(values, 1 - tail / 2, axis=0, method="higher")
+        for at, (down, up) in enumerate(rounding[: len(columns)]):
+            low[at], high[at] = down(low[at]), up(high[at])
+        if np.all((values >= low) & (values <= high), axis=1).mean() >= TRUE_OF:
+            break
+    word = "last seen" if view.browsing else "last"
+    counted = ("order", "no order") if columns[0] == "purchases" else ("visit", "no visit")
+    texts = [_counted(low[0], high[0], *counted), f"{word} {_span(low[1], high[1])} days ago"]
+    if len(columns) > 2 and high[2] > 0:  # noqa: PLR2004  (money)
+        texts.append(f"spent {_span(low[2], high[2])} {view.currency}".strip())
+    text = ", ".join(texts)
+    return text[0].upper() + text[1:]
+
+
+def typical(own: pd.DataFrame, view: LogView) -> str:
+    """Return in words what the customer in the middle of a cluster did, and since when nothing."""
+    middle = own[["purchases", "monetary", "sessions", "tenure", "recency"]].median()
+    bought = f"{_counted(middle['purchases'], middle['purchases'], 'order', 'no order')}"
+    if middle["monetary"] > 0:
+        bought += f", {middle['monetary']:,.0f} {view.currency}"
+    if not view.browsing:
+        return f"{bought}, the first {_days(middle['tenure'])} ago, the last {_days(middle['recency'])} ago"
+    visits = _counted(middle["sessions"], middle["sessions"], "visit", "no visit")
+    return (
+        f"{visits}, {bought}; first seen {_days(middle['tenure'])} ago, last {_days(middle['recency'])} ago"
+    )
+
+
+def name_rows(
+    points: NDArray[np.float64], members: NDArray[np.int64], columns: Sequence[str], frame: pd.DataFrame
+) -> list[str]:
+    """Return a name for every group of a table's rows: up to two columns that set it apart most, and how.
+
+    "Many", "long" and "high" mean: above the median of all; "few", "short" and "low": below it, or at it where nothing
+    is smaller. What is said is true of at least `TRUE_OF` of the group. A group without such a trait is named by the
+    range of its middle in the column that sets it apart most.
+
+    Parameters
+    ----------
+    points
+        Standardised, shape ``(rows, columns)``.
+    frame
+        The same rows in the columns' own units.
 
     Examples
     --------
-    >>> name_rows(pd.DataFrame({"BounceRates": [2.0, -0.5], "PageCount": [-1.0, 0.9]}))
+    >>> points = np.repeat([[2.0, -1.0], [-0.5, 0.9]], 10, axis=0)
+    >>> frame = pd.DataFrame(points, columns=["BounceRates", "PageCount"])
+    >>> name_rows(points, np.repeat([0, 1], 10), list(frame), frame)
     ['High bounce rates, low page count', 'High page count, low bounce rates']
     """
+    middle, least = np.median(points, axis=0), points.min(axis=0)
     names: list[str] = []
-    for row in centroids.itertuples(index=False, name=None):
+    for group in range(int(members.max()) + 1):
+        own = points[members == group]
+        centre = own.mean(axis=0)
+        order = np.argsort(-np.abs(centre), kind="stable")
         words: list[str] = []
-        for at in np.argsort(-np.abs(row)):
-            said = in_words(str(centroids.columns[at]))
+        true = np.ones(len(own), np.bool_)
+        for at in order:
+            said = in_words(str(columns[at]))
             # "High informational duration, high informational" would say one thing twice.
-            if abs(row[at]) >= _MARKED and not any(said.split()[0] in word for word in words):
-                words.append(f"{_much(said, row[at] > 0)} {said}")
-        text = ", ".join(words[:2]) or "average"
+            if abs(centre[at]) < _MARKED or any(said.split()[0] in word for word in words):
+                continue
+            more = centre[at] > 0
+            held = (
+                own[:, at] > middle[at]
+                if more
+                else own[:, at] < max(middle[at], np.nextafter(least[at], 1e9))
+            )
+            if (true & held).mean() >= TRUE_OF and len(words) < 2:  # noqa: PLR2004  (traits)
+                true &= held
+                words.append(f"{_much(said, bool(more))} {said}")
+        text = ", ".join(words)
+        if not text or text[0].upper() + text[1:] in names:
+            text = _range_of(columns, order, frame[members == group]) or text or "alike in nothing"
         names.append(_unique(text[0].upper() + text[1:], names))
     return names
+
+
+def _range_of(columns: Sequence[str], order: NDArray[np.intp], own: pd.DataFrame) -> str:
+    for at in order:
+        if columns[at] in own:
+            known = own[columns[at]].astype(np.float64)
+            kept = known.dropna()
+            if len(kept) < len(known) or not len(kept):
+                continue
+            tail = (1 - TRUE_OF) / 2
+            low, high = (
+                kept.quantile(tail, interpolation="lower"),
+                kept.quantile(1 - tail, interpolation="higher"),
+            )
+            return f"{in_words(columns[at])} {_span(_down(low), _up(high))}"
+    return ""
 
 
 def _much(said: str, more: bool) -> str:
@@ -106,6 +165,40 @@ def _much(said: str, more: bool) -> str:
     if _NUMBERS.search(said):
         return "many" if more else "few"
     return "high" if more else "low"
+
+
+def _counted(low: float, high: float, one: str, none: str) -> str:
+    if high <= 0:
+        return none
+    return f"{_span(low, high)} {one}{'' if low == high == 1 else 's'}"
+
+
+def _span(low: float, high: float) -> str:
+    return f"{low:,.12g}" if low == high else f"{low:,.12g} to {high:,.12g}"
+
+
+def _days(count: float) -> str:
+    return f"{count:.0f} day{'' if round(count) == 1 else 's'}"
+
+
+def _down(value: float) -> float:
+    return _rounded(value, np.floor)
+
+
+def _up(value: float) -> float:
+    return _rounded(value, np.ceil)
+
+
+def _rounded(value: float, by: np.ufunc) -> float:
+    """Return a number of two digits that is not above (floor), or not below (ceil), the value."""
+    if value == 0:
+        return 0.0
+    unit = 10.0 ** (np.floor(np.log10(abs(value))) - 1)
+    found = float(f"{float(by(value / unit)) * unit:.12g}")
+    # Floating point may land on the wrong side of a value that is round already.
+    if (by is np.floor and found > value) or (by is np.ceil and found < value):
+        found = float(value)
+    return found
 
 
 def _unique(name: str, taken: list[str]) -> str:

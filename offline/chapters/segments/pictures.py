@@ -92,14 +92,14 @@ def tree_picture(tree: Points, count: int, rows: int) -> Picture:
         labels = [leaf.strip("()") if leaf.startswith("(") else "1" for leaf in drawn["ivl"]]
     figure.update_xaxes(
         tickvals=[5 + 10 * at for at in range(len(labels))], ticktext=labels, tickangle=-60,
-        title_text="rows in the branch", showgrid=False,
+        title_text="members of the branch", showgrid=False,
     )  # fmt: skip
     figure.update_yaxes(title_text="distance at which branches join")
     figure.update_layout(height=420)
     return Picture(
         "Dendrogram",
         figure,
-        f"The hierarchy by Ward's method on {rows:,} rows, from {len(labels)} branches (below) to one (above). "
+        f"The hierarchy by Ward's method on {rows:,} of them, from {len(labels)} branches (below) to one (above). "
         "Long vertical lines part groups that differ much; the dotted line cuts the tree into as many groups as there "
         "are segments.",
     )

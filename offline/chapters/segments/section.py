@@ -9,36 +9,55 @@ import pandas as pd
 
 from offline.chapters.segments.clustering import LEAST_SHARE, choose_count, kmeans, nearest, silhouette
 from offline.chapters.segments.common import Parts, show
-from offline.chapters.segments.movement import MOMENTS, Movement, movement
+from offline.chapters.segments.movement import MOMENTS, NOT_YET, Movement, movement
+from offline.chapters.segments.names import TRUE_OF
 from offline.chapters.segments.pictures import movement_pictures, shares_picture, value_picture
-from offline.chapters.segments.segmented import Segmented, segment_customers, segment_rows
+from offline.chapters.segments.rules import bounds_text
+from offline.chapters.segments.segmented import (
+    Clusters,
+    Groups,
+    Segmented,
+    group_customers,
+    segment_customers,
+    segment_rows,
+)
 from offline.chapters.segments.table_section import segment_table_section
 from offline.chapters.workspace import Workspace
+from offline.exceptions import TrainingError
+from offline.lab.differences import LEAST, Claim, highest_share, supported
+from offline.progress import OnProgress
 from offline.report.section import Section, Table
 from offline.views.log_view import LogView
 
 #: Shorter logs are not asked who moves.
 _LEAST_HOURS: Final = 24
 _RAW_COUNT: Final = 2
+_NEAR: Final = 0.02  # of a fraction in words to the share
 
 
 def segment(workspace: Workspace) -> Section:
     """Run the stage on the input of a report."""
     segments = segments_of(workspace)
+    options = workspace.options
+    if isinstance(segments, Groups):
+        view = workspace.customer_view
+        with workspace.progress("Finding clusters") as on_progress:
+            clusters = clusters_of(view, segments, options.segment_count, options.seed, on_progress)
+        with workspace.progress("Comparing ways of dividing"):
+            return segment_log_section(view, segments, clusters, seed=options.seed)
+    assert isinstance(segments, Clusters)  # a table has no rules
     with workspace.progress("Comparing ways of dividing"):
-        if workspace.input == "log":
-            return segment_log_section(workspace.customer_view, segments, seed=workspace.options.seed)
-        return segment_table_section(workspace.problem, segments, seed=workspace.options.seed)
+        return segment_table_section(workspace.problem, segments, seed=options.seed)
 
 
 def segments_of(workspace: Workspace) -> Segmented:
-    """Return the segments of the input, found once for all stages that want them."""
+    """Return the segments of the input, found once for all stages: a log's by rules, a table's by likeness."""
     if workspace.handover.segments is not None:
         return workspace.handover.segments
     count, seed = workspace.options.segment_count, workspace.options.seed
     with workspace.progress("Finding segments") as on_progress:
-        segments = (
-            segment_customers(workspace.customer_view, count=count, seed=seed, on_progress=on_progress)
+        segments: Segmented = (
+            group_customers(workspace.customer_view)
             if workspace.input == "log"
             else segment_rows(workspace.problem, count=count, seed=seed, on_progress=on_progress)
         )
@@ -46,112 +65,207 @@ def segments_of(workspace: Workspace) -> Segmented:
     return segments
 
 
-def segment_log_section(view: LogView, segments: Segmented, *, seed: int = 0) -> Section:
-    """Return what there is to say about segments of customers."""
-    who, how, figures = show(segments, "customers", seed)
-    profile = _profile(segments)
-    summary = _summary(profile, segments, view.currency)
-    parts: Parts = [*_profile_parts(profile, segments, view), *who]
-    figures["profile"] = profile
+def clusters_of(
+    view: LogView, groups: Groups, count: int | None, seed: int, on_progress: OnProgress | None = None
+) -> Clusters | str:
+    """Return clusters of customers, or in words why there are none."""
+    try:
+        return segment_customers(view, groups, count=count, seed=seed, on_progress=on_progress)
+    except TrainingError as error:
+        if count is not None:
+            raise
+        return str(error)
+
+
+def segment_log_section(view: LogView, groups: Groups, clusters: Clusters | str, *, seed: int = 0) -> Section:
+    """Return what there is to say about customers by rules, and beside them by likeness.
+
+    Parameters
+    ----------
+    clusters
+        Or why there are none.
+    """
+    profile = _profile(groups)
+    summary = _summary(profile, groups, view.currency)
+    parts: Parts = _profile_parts(profile, groups, view)
+    figures: dict[str, Any] = {
+        "segments": [
+            {"name": name, "description": text}
+            for name, text in zip(groups.names, groups.descriptions, strict=True)
+        ],
+        "profile": profile,
+        "bounds": groups.bounds._asdict(),
+    }
     if (view.last - view.first) / pd.Timedelta(hours=1) >= _LEAST_HOURS:
-        found = movement(view, segments)
-        summary += _movement_sentences(found, view.currency)
-        parts += [*_later_parts(found, view.currency), *movement_pictures(found, segments)]
+        found = movement(view, groups)
+        summary += _movement_sentences(found)
+        parts += [*_later_parts(found, view.currency), *movement_pictures(found, groups)]
         figures["movement"] = _movement_figures(found)
-    raw = _raw_money(segments, seed)
-    summary.append(_why_logs(raw, segments))
-    return Section("segments", "Segments", summary, [*parts, *how], figures | {"raw": raw})
+    if isinstance(clusters, str):
+        summary.append(f"No clusters of customers who are alike: {clusters}.")
+        return Section("segments", "Segments", summary, parts, figures)
+    who, how, shown = show(clusters, "customers", seed)
+    raw = _raw_money(clusters, seed)
+    parts += [
+        _clusters_table(clusters, groups, _why_logs(raw, clusters)),
+        *who,
+        *how,
+    ]
+    figures |= {"clusters": shown.pop("segments")} | shown | {"raw": raw}
+    return Section("segments", "Segments", summary, parts, figures)
 
 
-def _profile(segments: Segmented) -> pd.DataFrame:
-    total = max(float(segments.frame["monetary"].sum()), 1e-12)
+def _profile(groups: Groups) -> pd.DataFrame:
+    total = max(float(groups.frame["monetary"].sum()), 1e-12)
     rows = []
-    for k, name in enumerate(segments.names):
-        own = segments.frame[segments.members == k]
+    for k, name in enumerate(groups.names):
+        own = groups.frame[groups.members == k]
         rows.append(
             {
                 "segment": name,
                 "customers": len(own),
-                "share": len(own) / len(segments.frame),
-                "orders (mean)": own["purchases"].mean(),
-                "spent (mean)": own["monetary"].mean(),
+                "share": len(own) / len(groups.frame),
+                "orders (median)": own["purchases"].median(),
                 "spent (median)": own["monetary"].median(),
+                "spent (all)": float(own["monetary"].sum()),
                 "share of revenue": float(own["monetary"].sum()) / total,
-                "silent (days)": own["recency"].median(),
+                "last seen (days ago)": own["recency"].median(),
             }
         )
     return pd.DataFrame(rows)
 
 
-def _summary(profile: pd.DataFrame, segments: Segmented, currency: str) -> list[str]:
-    best = profile.iloc[int(profile["share of revenue"].to_numpy().argmax())]
-    return [
-        f"{len(segments.frame):,} customers fall into {segments.count} segments "
-        f"({', '.join(f'{r.segment}: {r.share:.0%}' for r in profile.itertuples())}).",
-        f'"{best["segment"]}" are {best["share"]:.0%} of the customers and bring {best["share of revenue"]:.0%} of '
-        f"the revenue ({best['spent (mean)']:,.0f} {currency} each).",
+def _summary(profile: pd.DataFrame, groups: Groups, currency: str) -> list[str]:
+    largest = profile.sort_values("share", ascending=False, kind="stable")
+    summary = [
+        f"{len(groups.frame):,} customers fall into {groups.count} segments by fixed rules ("
+        f"{', '.join(f'{r.segment}: {r.share:.0%}' for r in largest.itertuples())})."
     ]
+    if profile["spent (all)"].sum() > 0:
+        best = profile.loc[profile["spent (all)"].idxmax()]
+        summary.append(
+            f'"{best["segment"]}" ({groups.descriptions[int(best.name)]}) are {best["share"]:.0%} of the customers '
+            f"and have brought {best['share of revenue']:.0%} of the revenue; half of them spent more than "
+            f"{best['spent (median)']:,.0f} {currency}."
+        )
+    return summary
 
 
-def _profile_parts(profile: pd.DataFrame, segments: Segmented, view: LogView) -> Parts:
-    formats = {"share": ".1%", "orders (mean)": ".1f", "spent (mean)": ",.0f", "spent (median)": ",.0f",
-               "share of revenue": ".1%", "silent (days)": ".0f"}  # fmt: skip
-    last = "event" if view.browsing else "order"
-    return [
+def _profile_parts(profile: pd.DataFrame, groups: Groups, view: LogView) -> Parts:
+    formats = {"share": ".1%", "orders (median)": ".0f", "spent (median)": ",.0f", "spent (all)": ",.0f",
+               "share of revenue": ".1%", "last seen (days ago)": ".0f"}  # fmt: skip
+    if not view.browsing:
+        profile = profile.rename(columns={"last seen (days ago)": "last order (days ago)"})
+        formats["last order (days ago)"] = ".0f"
+    parts: Parts = [
         Table(
             "Segments and what they bring",
             profile,
             f"Money in {view.currency}, less refunds; orders that were taken back in full do not count"
-            f"{'' if view.browsing else ', and customers without other orders are left out'}. Silent: median days "
-            f"since the last {last}.",
+            f"{'' if view.browsing else ', and customers without other orders are left out'}. Median: half of the "
+            "segment's customers have more, half less.",
             formats,
         ),
         Table(
-            "Segments in words",
-            pd.DataFrame({"segment": segments.names, "a typical customer": segments.descriptions}),
+            "Who belongs to which segment",
+            pd.DataFrame({"segment": groups.names, "who belongs to it": groups.descriptions}),
+            f"The rules hold for every customer of a segment. {bounds_text(groups.bounds, view.currency)}",
         ),
-        shares_picture(profile),
     ]
+    return [*parts, shares_picture(profile)] if profile["spent (all)"].sum() > 0 else parts
 
 
-def _movement_sentences(found: Movement, currency: str) -> list[str]:
-    sentences = [
-        f"From {found.moments[-2]:%d %b %Y} to {found.moments[-1]:%d %b %Y}, {_moved(found.moves):.0%} of the "
-        "customers known before moved to another segment."
-    ]
-    if len(found.later) and found.later["mean spent"].max() > 0:
-        top = found.later.loc[found.later["mean spent"].idxmax()]
+def _clusters_table(clusters: Clusters, groups: Groups, why: str) -> Table:
+    of = np.array(groups.names, object)[groups.members]
+    rows = []
+    for k, name in enumerate(clusters.names):
+        own = of[clusters.members == k]
+        counts = pd.Series(own).value_counts()
+        rows.append(
+            {
+                "cluster": name,
+                "customers": len(own),
+                "share": len(own) / len(of),
+                "in the middle": clusters.descriptions[k],
+                "most of them are": ", ".join(
+                    f"{at} {count / len(own):.0%}" for at, count in counts[:2].items()
+                ),
+            }
+        )
+    return Table(
+        "Customers who are alike",
+        pd.DataFrame(rows),
+        'Found by K-means, without any rule. A name that begins with "Mostly", and every range in a name, is true of '
+        f"at least {TRUE_OF:.0%} of the customers. {why}",
+        {"share": ".1%"},
+    )
+
+
+def _movement_sentences(found: Movement) -> list[str]:
+    first, last = found.moments[-2], found.moments[-1]
+    known = found.moves.drop(index=NOT_YET)
+    sentences = []
+    if known.to_numpy().sum():
         sentences.append(
-            f'Customers who were "{top["segment"]}" on {found.since:%d %b %Y} spent {top["mean spent"]:,.0f} '
-            f"{currency} each from then on (95 % interval {top['low']:,.0f} to {top['high']:,.0f}): "
-            f"{top['share of revenue']:.0%} of what all customers known by then spent afterwards."
+            f"From {first:%d %b %Y} to {last:%d %b %Y}, {_moved(found.moves):.0%} of the customers known before "
+            "moved to another segment."
+        )
+    later = found.later
+    if not len(later) or not later["ordered"].sum():
+        return sentences
+    by_name = later.set_index("segment")
+    best = highest_share(by_name["ordered"], by_name["customers"])
+    if best is not None and supported([Claim("", best.p_value)])[0]:
+        own, others = by_name.loc[best.group], by_name.drop(index=best.group)
+        sentences.append(
+            f'{_of_people(own["share"], own["low"], own["high"])} who were "{best.group}" on '
+            f"{found.since:%d %b %Y} ordered again by {last:%d %b %Y}, of all "
+            f"others known by then {others['ordered'].sum() / others['customers'].sum():.0%}: "
+            f"they are {own['customers'] / by_name['customers'].sum():.0%} of the customers known then and brought "
+            f"{own['share of revenue']:.0%} of what these customers spent afterwards."
         )
     return sentences
 
 
+def _of_people(share: float, low: float, high: float) -> str:
+    """Return a share of customers in words, where a small fraction is within two percentage points of it.
+
+    Examples
+    --------
+    >>> _of_people(0.76, 0.71, 0.8)
+    'About 3 of 4 customers (76%; 95 % interval 71% to 80%)'
+    >>> _of_people(0.56, 0.5, 0.62)
+    '56% of the customers (95 % interval 50% to 62%)'
+    """
+    interval = f"95 % interval {low:.0%} to {high:.0%}"
+    for below in (2, 3, 4, 5, 10):
+        count = round(share * below)
+        if 0 < count < below and abs(count / below - share) <= _NEAR:
+            return f"About {count} of {below} customers ({share:.0%}; {interval})"
+    return f"{share:.0%} of the customers ({interval})"
+
+
 def _later_parts(found: Movement, currency: str) -> Parts:
     later = found.later
-    if not len(later) or later["mean spent"].max() <= 0:
+    if not len(later) or not later["ordered"].sum():
         return []
-    formats = {
-        "ordered": ".1%",
-        "mean spent": ",.1f",
-        "low": ",.1f",
-        "high": ",.1f",
-        "share of revenue": ".1%",
-    }
+    formats = dict.fromkeys(("share", "low", "high", "share of revenue"), ".1%") | dict.fromkeys(
+        ("median spent", "median low", "median high", "mean spent"), ",.0f"
+    )
+    since, until = f"{found.since:%d %b %Y}", f"{found.moments[-1]:%d %b %Y}"
     return [
         value_picture(
-            list(later["segment"]), later["mean spent"].to_numpy(), later["low"].to_numpy(),
-            later["high"].to_numpy(), f"spent afterwards per customer ({currency})", "What came afterwards",
-            f"Customers divided by what was known on {found.since:%d %b %Y}; spending from then to "
-            f"{found.moments[-1]:%d %b %Y}, with 95\u00a0% intervals.", percent=False,
+            list(later["segment"]), later["share"].to_numpy(), later["low"].to_numpy(),
+            later["high"].to_numpy(), "share that ordered afterwards", "What came afterwards",
+            f"Customers divided by what was known on {since}; orders from then to {until}, with 95\u00a0% intervals.",
+            percent=True,
         ),
         Table(
             "What came afterwards, in figures",
             later,
-            f"Ordered: share that ordered after {found.since:%d %b %Y}; money in {currency}, low and high: 95 % "
-            "interval of the mean.",
+            f"Share: of the segment's customers on {since}, who ordered by {until}; low and high: its 95 % interval. "
+            f"Spent: by {until}, in {currency}, nothing where there was no order; the median and its interval from "
+            f"{LEAST} customers on.",
             formats,
         ),
     ]  # fmt: skip
@@ -169,7 +283,7 @@ def _movement_figures(found: Movement) -> dict[str, Any]:
     }
 
 
-def _raw_money(segments: Segmented, seed: int) -> dict[str, float]:
+def _raw_money(segments: Clusters, seed: int) -> dict[str, float]:
     """Return what becomes of the best silhouette without logarithms."""
     values = segments.frame[segments.columns].to_numpy()
     points = (values - values.mean(axis=0)) / np.maximum(values.std(axis=0), 1e-12)
@@ -183,7 +297,7 @@ def _raw_money(segments: Segmented, seed: int) -> dict[str, float]:
     return best
 
 
-def _why_logs(raw: dict[str, float], segments: Segmented) -> str:
+def _why_logs(raw: dict[str, float], segments: Clusters) -> str:
     tried = segments.choice.tried
     own = tried[tried["segments"] == choose_count(tried)]["silhouette"].iloc[0]
     start = f"Divided on the log scale, where the segments' separation (silhouette, 1 at best) is {own:.2f}"

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from offline.chapters.segments.clustering import Choice, Members, Points, choose, kmeans, nearest
 from offline.chapters.segments.history import DAY, facts_of, history_at, segment_columns, words_of
-from offline.chapters.segments.names import name_customers, name_rows
+from offline.chapters.segments.names import name_clusters, name_rows, typical
+from offline.chapters.segments.rules import Bounds, Rule, bounds_of, rules
 from offline.exceptions import TrainingError
 from offline.preparation import preparation
 from offline.problems.problem import Problem
@@ -19,6 +20,7 @@ from offline.report.words import in_words
 from offline.views.log_view import LogView
 
 _MISSING_MARK = "missingindicator_"
+_MOMENT = pd.Timedelta(seconds=1)  # after the last event, so that it is known, too
 
 
 @dataclass(frozen=True)
@@ -34,13 +36,9 @@ class Segmented:
     frame
         What is known about every row, in its own units; a log's is indexed by the customer's number.
     columns, words
-        The columns that the division is made from, and what people call them.
+        The columns that segments are compared by, and what people call them.
     points, centroids
-        The same on the standardised scale.
-    center, scale
-        Of the log scale, for a log; empty for a table.
-    choice
-        How the number of segments was chosen.
+        The same on the standardised scale, and the means of the segments there.
     """
 
     names: list[str]
@@ -51,9 +49,6 @@ class Segmented:
     words: list[str]
     points: Points
     centroids: Points
-    center: NDArray[np.float64]
-    scale: NDArray[np.float64]
-    choice: Choice
 
     @property
     def count(self) -> int:
@@ -65,19 +60,105 @@ class Segmented:
         return np.bincount(self.members, minlength=self.count)
 
     def at(self, view: LogView, moment: pd.Timestamp) -> pd.Series:
-        """Return the segment of every customer known before a moment, by the same centroids."""
+        """Return the segment of every customer known before a moment; -1 where it is none of these."""
+        raise TrainingError("only customers of a log are divided at other moments")
+
+
+@dataclass(frozen=True)
+class Clusters(Segmented):
+    """Segments that were found by K-means.
+
+    Attributes
+    ----------
+    choice
+        How the number of segments was chosen.
+    """
+
+    choice: Choice
+
+
+@dataclass(frozen=True)
+class Groups(Segmented):
+    """Segments by the rules of `offline.chapters.segments.rules`: their names are true of every member at any time.
+
+    Attributes
+    ----------
+    bounds
+        What the rules' words mean in this shop.
+    """
+
+    bounds: Bounds
+
+    def at(self, view: LogView, moment: pd.Timestamp) -> pd.Series:
+        """Return the segment of customers known before a moment, by the same rules; -1 where it is none of these."""
         then = history_at(view, moment)
-        points = (np.log1p(then[self.columns].to_numpy()) - self.center) / self.scale
-        return pd.Series(nearest(points, self.centroids), then.index)
+        numbers = {name: at for at, name in enumerate(self.names)}
+        found = np.full(len(then), -1, np.int64)
+        for rule in _rules(view, then, self.bounds, moment):
+            found[rule.holds] = numbers.get(rule.name, -1)
+        return pd.Series(found, then.index)
+
+
+def group_customers(view: LogView) -> Groups:
+    """Divide the customers of a log by rules on their last order, number of orders, and money spent.
+
+    Raises
+    ------
+    TrainingError
+        There are no customers.
+    """
+    moment = view.last + _MOMENT
+    frame = history_at(view, moment)
+    if not len(frame):
+        raise TrainingError(
+            "the log has no customers to divide: all orders were taken back, or there are none"
+        )
+    bounds = bounds_of(view, frame)
+    kept = [rule for rule in _rules(view, frame, bounds, moment) if rule.holds.any()]
+    members = np.full(len(frame), -1, np.int64)
+    for at, rule in enumerate(kept):
+        members[rule.holds] = at
+    columns = [name for name in segment_columns(view) if np.ptp(frame[name]) > 0] or [
+        segment_columns(view)[0]
+    ]
+    points = _standardised(frame, columns)
+    return Groups(
+        [rule.name for rule in kept],
+        [rule.definition for rule in kept],
+        members,
+        frame,
+        columns,
+        words_of(view, columns),
+        points,
+        np.stack([points[members == at].mean(axis=0) for at in range(len(kept))]),
+        bounds,
+    )
+
+
+def _rules(view: LogView, frame: pd.DataFrame, bounds: Bounds, moment: pd.Timestamp) -> list[Rule]:
+    watched = (moment - view.first) / DAY
+    return rules(frame, bounds, watched=watched, browsing=view.browsing, currency=view.currency)
+
+
+def _standardised(frame: pd.DataFrame, columns: list[str]) -> Points:
+    logs = np.log1p(frame[columns].to_numpy())
+    return np.asarray((logs - logs.mean(axis=0)) / np.maximum(logs.std(axis=0), 1e-12))
 
 
 def segment_customers(
-    view: LogView, *, count: int | None = None, seed: int = 0, on_progress: OnProgress | None = None
-) -> Segmented:
-    """Divide the customers of a log by what is known about them at its end.
+    view: LogView,
+    groups: Groups,
+    *,
+    count: int | None = None,
+    seed: int = 0,
+    on_progress: OnProgress | None = None,
+) -> Clusters:
+    """Divide the customers of a log into clusters by what is known about them at its end.
 
     Parameters
     ----------
+    groups
+        The same customers by rules: clusters are named after the group that holds most of them.
     count
         Number of segments; by default chosen by `offline.chapters.segments.clustering.choose`.
 
@@ -86,39 +167,32 @@ def segment_customers(
     TrainingError
         There are too few customers, or all are alike.
     """
-    frame = history_at(view, view.last + DAY / 86_400)
-    columns = list(segment_columns(view))
-    logs = np.log1p(frame[columns].to_numpy())
-    varying = np.ptp(logs, axis=0) > 0 if len(logs) else np.zeros(len(columns), np.bool_)
-    columns = [name for name, kept in zip(columns, varying, strict=True) if kept]
+    frame = groups.frame
+    columns = [name for name in segment_columns(view) if np.ptp(frame[name]) > 0]
     if not columns:
         raise TrainingError(f"the log has {len(frame)} customers, all alike: there is nothing to divide")
-    logs = logs[:, varying]
-    center, scale = logs.mean(axis=0), logs.std(axis=0)
-    points = (logs - center) / scale
+    points = _standardised(frame, columns)
     choice = _forced(choose(points, seed=seed, on_progress=on_progress), points, count, seed)
-    groups = [frame[choice.members == k] for k in range(choice.number)]
-    facts = [facts_of(group) for group in groups]
-    order = sorted(range(choice.number), key=lambda k: facts[k].value)
-    named = name_customers([groups[k] for k in order], [facts[k] for k in order], view)
-    return Segmented(
-        [name for name, _ in named],
-        [text for _, text in named],
+    value = [facts_of(frame[choice.members == k]).value for k in range(choice.number)]
+    order = sorted(range(choice.number), key=lambda k: value[k])
+    parts = [choice.members == k for k in order]
+    of = np.array(groups.names, object)[groups.members]
+    return Clusters(
+        name_clusters([frame[part] for part in parts], [of[part] for part in parts], view),
+        [typical(frame[part], view) for part in parts],
         _ranks(order)[choice.members],
         frame,
         columns,
         words_of(view, columns),
         points,
         choice.centroids[order],
-        center,
-        scale,
         choice,
     )
 
 
 def segment_rows(
     problem: Problem, *, count: int | None = None, seed: int = 0, on_progress: OnProgress | None = None
-) -> Segmented:
+) -> Clusters:
     """Divide the rows of a table by their numeric columns, prepared; the target and what knows it take no part.
 
     Raises
@@ -138,18 +212,16 @@ def segment_rows(
     choice = _forced(choose(points, seed=seed, on_progress=on_progress), points, count, seed)
     rates = [float(problem.target[choice.members == k].mean()) for k in range(choice.number)]
     order = sorted(range(choice.number), key=lambda k: rates[k])
-    centroids = choice.centroids[order]
-    return Segmented(
-        name_rows(pd.DataFrame(centroids, columns=columns)),
-        [f"{rates[k]:.1%} positive" for k in order],
-        _ranks(order)[choice.members],
+    members = _ranks(order)[choice.members]
+    return Clusters(
+        name_rows(points, members, columns, frame),
+        [f"{rates[k]:.1%} with {problem.target_name}" for k in order],
+        members,
         frame.reset_index(drop=True),
         columns,
         [in_words(name) for name in columns],
         points,
-        centroids,
-        np.zeros(0),
-        np.zeros(0),
+        choice.centroids[order],
         choice,
     )
 

@@ -19,7 +19,7 @@ from offline.chapters.segments.clustering import (
     silhouette,
 )
 from offline.chapters.segments.pictures import plane_of
-from offline.chapters.segments.segmented import Segmented
+from offline.chapters.segments.segmented import Clusters
 from offline.report.section import Picture, Table
 from offline.report.theme import GREY, SERIES
 
@@ -47,7 +47,7 @@ class Ways(NamedTuple):
     members: dict[str, Members]
 
 
-def compare_ways(segments: Segmented, seed: int = 0) -> Ways:
+def compare_ways(segments: Clusters, seed: int = 0) -> Ways:
     """Divide the points of segments by a hierarchy and by density, too."""
     points, count = segments.points, segments.count
     ward = hierarchy(points, count, seed=seed)
@@ -86,7 +86,7 @@ def ways_table(ways: Ways, unit: str) -> Table:
     return Table("Three ways of dividing", ways.compared, caption, formats)
 
 
-def ways_picture(segments: Segmented, ways: Ways, seed: int = 0) -> Picture:
+def ways_picture(segments: Clusters, ways: Ways, seed: int = 0) -> Picture:
     """Draw the three divisions side by side in the plane of two principal components."""
     some = np.random.default_rng(seed).permutation(len(ways.sample))[:_DRAWN]
     plane = plane_of(segments.points, seed).transform(ways.sample[some])

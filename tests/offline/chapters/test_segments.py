@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from features.labels import LabelStart
 from features.log import write_log
@@ -22,13 +25,15 @@ from offline.chapters.segments.clustering import (
 )
 from offline.chapters.segments.history import history_at
 from offline.chapters.segments.movement import NOT_YET, movement
-from offline.chapters.segments.names import name_rows
+from offline.chapters.segments.names import TRUE_OF, name_clusters, name_rows
+from offline.chapters.segments.rules import OFTEN, Bounds, rules
 from offline.chapters.segments.section import segment, segment_log_section
-from offline.chapters.segments.segmented import segment_customers
+from offline.chapters.segments.segmented import Clusters, group_customers, segment_customers
 from offline.chapters.workspace import Workspace
 from offline.datasets import load_online_retail
 from offline.examples.examples import Context
 from offline.exceptions import TrainingError
+from offline.training.segmentation import Facts, name_segments
 from offline.views.net_orders import CustomerView
 from tests.data_sets import data_set
 from tests.offline.lab.problems import DAY_MS, START_MS, event, log_of, shop_log, visits, write_csv
@@ -89,17 +94,171 @@ def test_every_number_of_segments_is_tried_with_a_hierarchy_too() -> None:
     assert tried.loc[4, "ward"] == pytest.approx(tried.loc[4, "silhouette"], abs=0.01)
 
 
+def rows_named(columns: dict[str, list[float]]) -> list[str]:
+    """Return the names of two groups of rows, of fifty rows each."""
+    points = np.repeat(np.array(list(columns.values())).T, 50, axis=0)
+    return name_rows(
+        points, np.repeat([0, 1], 50), list(columns), pd.DataFrame(points, columns=list(columns))
+    )
+
+
 def test_names_fit_what_a_column_measures() -> None:
-    centroids = pd.DataFrame({"Page_Views": [1.0, -1.0], "Visit_Duration": [0.8, -0.8]})
-    assert name_rows(centroids) == [
+    assert rows_named({"Page_Views": [1.0, -1.0], "Visit_Duration": [0.8, -0.8]}) == [
         "Many page views, long visit duration",
         "Few page views, short visit duration",
     ]
 
 
 def test_names_do_not_say_one_thing_twice() -> None:
-    centroids = pd.DataFrame({"Info": [2.0, -1.0], "Info_Duration": [1.9, -0.9], "Bounces": [-0.8, 0.7]})
-    assert name_rows(centroids) == ["High info, low bounces", "Low info, high bounces"]
+    assert rows_named({"Info": [2.0, -1.0], "Info_Duration": [1.9, -0.9], "Bounces": [-0.8, 0.7]}) == [
+        "High info, low bounces",
+        "Low info, high bounces",
+    ]
+
+
+NUMBER = r"(-?[\d.,]+(?:e[+-]\d+)?)"
+SAID_OF_A_ROW = re.compile(rf"(high|low) column (\w)|column (\w) {NUMBER}(?: to {NUMBER})?", re.IGNORECASE)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_a_printed_name_is_true_of_four_in_five_rows_whatever_the_data(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    size, groups = int(rng.integers(20, 200)), int(rng.integers(2, 6))
+    raw = rng.normal(size=(size, 3)) ** int(rng.choice([1, 2, 3])) * rng.choice([0.01, 1, 1e4])
+    raw[:, 0] = np.maximum(raw[:, 0], 0)  # more than half of a column may be the same
+    members = np.append(np.arange(groups), rng.integers(0, groups, size - groups))
+    points = (raw - raw.mean(axis=0)) / np.maximum(raw.std(axis=0), 1e-12)
+    points += (members == 1)[:, None] * rng.normal(size=3) * 3
+    columns = ["column_a", "column_b", "column_c"]
+    names = name_rows(points, members, columns, pd.DataFrame(raw, columns=columns))
+    assert len(set(names)) == groups
+    for group, name in enumerate(names):
+        own = members == group
+        true = np.ones(own.sum(), np.bool_)
+        found = list(SAID_OF_A_ROW.finditer(name))
+        assert found, name
+        for much, first, second, low, high in (match.groups() for match in found):
+            at = "abc".index(first or second)
+            if much:
+                middle, value = np.median(points[:, at]), points[own, at]
+                at_least = middle == points[:, at].min()
+                true &= (
+                    value > middle
+                    if much.lower() == "high"
+                    else (value <= middle if at_least else value < middle)
+                )
+            else:
+                bounds = [float(end.replace(",", "")) for end in (low, high or low)]
+                true &= (raw[own, at] >= bounds[0]) & (raw[own, at] <= bounds[1])
+        assert true.mean() >= TRUE_OF, name
+
+
+def history(rng: np.random.Generator, size: int) -> tuple[pd.DataFrame, float]:
+    """Return what might be known of customers, whatever it is, and the length of the log in days."""
+    watched = float(rng.choice([0.2, 10, 100, 1_000]))
+    orders = rng.integers(0, 6, size) ** int(rng.integers(1, 3))
+    since = np.where(orders > 0, rng.uniform(0, watched, size), np.inf)
+    frame = pd.DataFrame(
+        {
+            "purchases": orders.astype(float),
+            "recency": np.minimum(since, rng.uniform(0, watched, size)),
+            "monetary": np.where(orders > 0, rng.lognormal(3, 2, size), 0.0).round(2),
+            "sessions": orders + rng.integers(1, 5, size).astype(float),
+            "since_order": since,
+            "since_cart": np.where(rng.random(size) < 0.5, rng.uniform(0, watched, size), np.inf),
+        }
+    )
+    return frame, watched
+
+
+ORDERED = {
+    "First visitors": (0, 0), "Repeat visitors": (0, 0), "Cart fillers": (0, 0), "Lapsed one-time buyers": (1, 1),
+    "Lapsed regulars": (2, np.inf), "One-time buyers": (1, 1), "New customers": (1, 1), "At risk": (2, np.inf),
+    "Growing customers": (2, OFTEN - 1), "Loyal customers": (OFTEN, np.inf), "Champions": (OFTEN, np.inf),
+}  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_rules_hold_every_customer_once_and_say_what_is_true_of_all(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    frame, watched = history(rng, int(rng.integers(1, 200)))
+    bounds = Bounds(20.0, 60.0, 50.0, True)
+    found = rules(frame, bounds, watched=watched, browsing=bool(rng.integers(2)), currency="EUR")
+    assert np.sum([rule.holds for rule in found], axis=0).tolist() == [1] * len(frame)
+    for rule in found:
+        own = frame[rule.holds]
+        assert own["purchases"].between(*ORDERED[rule.name]).all()
+        if rule.name.startswith("Lapsed"):
+            assert (own["recency"] > 60).all()
+        elif (own["purchases"] > 0).any():
+            assert (own["recency"] <= 60).all()
+        if rule.name in {"Champions", "Loyal customers", "Growing customers", "New customers"}:
+            assert (own["since_order"] <= 20).all()
+        if rule.name == "Champions":
+            assert (own["monetary"] >= 50).all()
+        if rule.name == "New customers":
+            assert (own["since_order"] + 20 <= watched).all()
+
+
+RANGES = re.compile(
+    r"(?:(?P<no>No (?:order|visit))|(?P<orders>[\d,.e+]+(?: to [\d,.e+]+)?) (?P<what>order|visit)s?)"
+    r", last (?:seen )?(?P<days>[\d,.e+]+(?: to [\d,.e+]+)?) days ago"
+    r"(?:, spent (?P<spent>[\d,.e+-]+(?: to [\d,.e+-]+)?) EUR)?"
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_a_clusters_name_is_true_of_four_in_five_customers_whatever_the_data(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    frame, watched = history(rng, int(rng.integers(10, 150)))
+    found = rules(frame, Bounds(20.0, 60.0, 50.0, True), watched=watched, browsing=True, currency="EUR")
+    of = np.select([rule.holds for rule in found], [rule.name for rule in found], "")
+    split = np.arange(len(frame)) < len(frame) * rng.uniform(0.1, 0.9)
+    if rng.integers(2):  # a cluster that is a group, but for some
+        split = (of == of[0]) ^ (rng.random(len(frame)) < 0.1)
+        split[:2] = [True, False]
+    parts = [split, ~split]
+    view = CustomerView.of(log_of([event(0, "view_item", "a", START_MS)]), Context(60_000, "0", "UTC", "EUR"))
+    names = name_clusters([frame[part] for part in parts], [of[part] for part in parts], view)
+    assert len(set(names)) == 2
+    for name, part in zip(names, parts, strict=True):
+        own = frame[part]
+        if name.startswith("Mostly "):
+            assert (pd.Series(of[part]).str.lower() == name.removeprefix("Mostly ").lower()).mean() >= TRUE_OF
+            continue
+        said = RANGES.match(name)
+        assert said, name
+        true = np.ones(len(own), np.bool_)
+        column = "sessions" if (said["no"] or said["what"]).endswith("visit") else "purchases"
+        spans = {
+            column: "0" if said["no"] else said["orders"],
+            "recency": said["days"],
+            "monetary": said["spent"],
+        }
+        for column, span in spans.items():
+            if span is not None:
+                ends = [float(end.replace(",", "")) for end in span.split(" to ")]
+                true &= own[column].between(ends[0], ends[-1]).to_numpy()
+        assert true.mean() >= TRUE_OF, name
+
+
+def test_nobody_has_lapsed_in_a_log_of_a_day() -> None:
+    events = [bought(i, f"c{i % 40}", i / 200, 10.0 + i % 7) for i in range(160)]
+    groups = group_customers(CustomerView.of(log_of(events), CONTEXT))
+    assert not any(name.startswith(("Lapsed", "At risk", "New")) for name in groups.names)
+
+
+def test_no_two_divisions_of_a_page_share_a_name() -> None:
+    frame, watched = history(np.random.default_rng(0), 10)
+    found = rules(frame, Bounds(20.0, 60.0, 50.0, True), watched=watched, browsing=True, currency="EUR")
+    named = {rule.name for rule in found}
+    rng = np.random.default_rng(1)
+    for _ in range(200):
+        facts = [Facts(*np.exp(rng.normal(0, 1.5, 7)) * [0.3, 1, 20, 1, 3, 0.3, 1e6]) for _ in range(5)]
+        assert named.isdisjoint(name for name, _ in name_segments(facts))
 
 
 def test_history_knows_nothing_of_what_comes_later() -> None:
@@ -128,7 +287,7 @@ def test_money_given_back_is_taken_off_the_order_it_was_for() -> None:
 
 def test_customers_move_between_segments_and_none_is_lost() -> None:
     view = CustomerView.of(shop_log(300, days=120), CONTEXT)
-    segments = segment_customers(view)
+    segments = group_customers(view)
     found = movement(view, segments)
     assert found.sizes["moment"].is_monotonic_increasing
     assert found.moves.to_numpy().sum() == len(segments.frame)
@@ -136,15 +295,24 @@ def test_customers_move_between_segments_and_none_is_lost() -> None:
     assert found.sizes[segments.names].iloc[-1].tolist() == segments.sizes().tolist()
 
 
+def clusters_of(view: CustomerView, *, count: int | None = None, seed: int = 0) -> Clusters:
+    return segment_customers(view, group_customers(view), count=count, seed=seed)
+
+
 def test_equal_seeds_give_equal_segments() -> None:
     view = CustomerView.of(shop_log(200), CONTEXT)
-    assert (
-        segment_customers(view, seed=3).members.tolist() == segment_customers(view, seed=3).members.tolist()
-    )
+    assert clusters_of(view, seed=3).members.tolist() == clusters_of(view, seed=3).members.tolist()
 
 
 def test_the_number_of_segments_can_be_told() -> None:
-    assert segment_customers(CustomerView.of(shop_log(200), CONTEXT), count=5).count == 5
+    assert clusters_of(CustomerView.of(shop_log(200), CONTEXT), count=5).count == 5
+
+
+def test_customers_who_are_all_alike_are_divided_by_rules_all_the_same(tmp_path: Path) -> None:
+    write_log(tmp_path / "log.parquet", log_of([bought(i, f"c{i}", 1, 10.0) for i in range(40)]))
+    section = segment(Workspace(tmp_path / "log.parquet", tmp_path))
+    assert section.figures["profile"]["customers"].tolist() == [40]
+    assert "No clusters of customers who are alike" in section.summary[-1]
 
 
 def test_the_section_of_a_table_leaves_the_target_out(tmp_path: Path) -> None:
@@ -154,7 +322,7 @@ def test_the_section_of_a_table_leaves_the_target_out(tmp_path: Path) -> None:
     section = segment(workspace)
     assert list(workspace.problem.leaks) == ["told"]
     assert "told" not in section.figures["columns"]
-    assert section.figures["profile"]["positive"].sum() == int((frame["bought"] == "yes").sum())
+    assert section.figures["profile"]["with bought"].sum() == int((frame["bought"] == "yes").sum())
     words = next(part for part in section.parts if part.title == "Segments in words")
     assert all("(all: " in text for text in words.frame["what sets them apart"])  # type: ignore[union-attr]
 
@@ -181,8 +349,20 @@ def test_the_section_of_a_log_shows_every_picture(tmp_path: Path) -> None:
 def test_online_retail_is_divided_on_the_log_scale() -> None:
     log = load_online_retail(data_set("online_retail.parquet")).log()
     view = CustomerView.of(log, Context(30 * DAY_MS, "next-day", "Europe/London", "GBP"))
-    section = segment_log_section(view, segment_customers(view))
+    groups = group_customers(view)
+    section = segment_log_section(view, groups, segment_customers(view, groups))
     tried = section.figures["tried"].set_index("segments")["silhouette"]
     assert tried.loc[[2, 3, 4, 5]].tolist() == pytest.approx([0.433, 0.337, 0.337, 0.316], abs=0.01)
     assert section.figures["raw"]["smallest"] < 0.02
-    assert section.figures["profile"]["share"].min() > 0.1
+    orders = (
+        view.net_orders()
+        .groupby("customer")
+        .agg(n=("time", "size"), last=("time", "max"), spent=("value", "sum"))
+    )
+    bounds = groups.bounds
+    lately = orders["last"] > view.last - pd.Timedelta(days=bounds.active)
+    best = orders[lately & (orders["n"] >= OFTEN) & (orders["spent"] >= bounds.money)]
+    profile = section.figures["profile"].set_index("segment")
+    assert profile.loc["Champions", "customers"] == len(best)
+    assert profile.loc["Champions", "spent (all)"] == pytest.approx(best["spent"].sum())
+    assert not set(groups.names) & {row["name"] for row in section.figures["clusters"]}

@@ -171,7 +171,7 @@ def test_segments_of_a_log_are_pages_and_figures(app: typer.Typer, shop: Path) -
     out = shop.parent / "out"
     found = CliRunner().invoke(app, ["segment", str(shop), "-o", str(out), "--segments", "4", "--json"])
     assert found.exit_code == 0
-    assert len(json.loads(found.stdout)["segments"]) == 4
+    assert len(json.loads(found.stdout)["clusters"]) == 4
     assert "://" not in (out / "segments.html").read_text().split("<script")[0]
 
 
