@@ -96,7 +96,8 @@ def _scored(
         states |= dict(zip(changes.customers, changes.states, strict=True))
         expected += [json.loads(value) for _, value in output.scores if value is not None]
         letters.update((letter.partition, letter.offset) for letter in output.letters)
-    return {name: one.tobytes() for name, one in states.items() if one["events"]}
+    stored = state.to_bytes(np.array([*states.values()], state.STATE))
+    return {name: raw for (name, one), raw in zip(states.items(), stored, strict=True) if one["events"]}
 
 
 def _known(states: dict[str, np.void], customers: list[str]) -> States:

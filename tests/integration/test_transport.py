@@ -70,7 +70,7 @@ def consume(
         )
         worker = asyncio.create_task(serve(app, stop))
         async with asyncio.timeout(30):
-            while not worker.done() and not ownership.ready:
+            while not worker.done() and not (ownership.ready or ownership.trouble):
                 await asyncio.sleep(0.01)
             if meanwhile:
                 await asyncio.to_thread(meanwhile)

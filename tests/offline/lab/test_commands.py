@@ -207,7 +207,7 @@ def test_a_forecast_goes_as_far_as_asked(app: typer.Typer, shop: Path) -> None:
         app, ["forecast", str(shop), "-o", str(out), "--days", "7", "--quick", "--json"]
     )
     assert found.exit_code == 0
-    assert len(json.loads(found.stdout)["day"]["orders"]["ahead"]) == 7
+    assert len(json.loads(found.stdout)["orders"]["ahead"]) == 7
 
 
 def test_a_table_has_no_forecast(app: typer.Typer, tmp_path: Path) -> None:
