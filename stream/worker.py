@@ -102,7 +102,9 @@ async def _start(engine: Engine, settings: Settings, stack: AsyncExitStack, *, r
         await stack.enter_async_context(background.beside("declaring idle partitions", idleness.run))
     health = health_app(readiness, scorer.metrics.registry)
     port = await stack.enter_async_context(serve_health(health, settings.http_host, settings.http_port))
-    await asyncio.to_thread(store.check_keeping)  # warnings stand beside what the worker does, not before what it lacks
+    await asyncio.to_thread(
+        store.check_keeping
+    )  # warnings stand beside what the worker does, not before what it lacks
     logger.info("model %s; health and metrics on port %s", engine.bundle.manifest.version, port)
     return BatchedApp(
         settings.kafka,
