@@ -54,8 +54,10 @@ def consume(
     store: MemoryStore | None = None,
     meanwhile: Callable[[], None] | None = None,
     batch_max: int = 50,
+    *,
+    ready: bool = True,
 ) -> tuple[Ownership, Collecting]:
-    """Run a worker in this process until the fact holds."""
+    """Run a worker in this process until the fact holds, once it is ``ready``."""
 
     async def main() -> tuple[Ownership, Collecting]:
         job = Collecting()
@@ -70,7 +72,7 @@ def consume(
         )
         worker = asyncio.create_task(serve(app, stop))
         async with asyncio.timeout(30):
-            while not worker.done() and not (ownership.ready or ownership.trouble):
+            while ready and not worker.done() and not ownership.ready:
                 await asyncio.sleep(0.01)
             if meanwhile:
                 await asyncio.to_thread(meanwhile)
@@ -204,7 +206,7 @@ def test_a_partition_that_arrives_corrupt_waits_and_is_shown_while_the_others_go
             healed.set()
         return job.values(0)[-1:] == [b"behind"] and ownership.ready
 
-    _, job = consume(topics, until)
+    _, job = consume(topics, until, ready=False)  # what is corrupt may show before
     assert (job.values(0), job.values(1)) == ([b"whole", b"corrupt", b"behind"], [b"other"])
     assert f"{topics.events_topic}-0 cannot be read from offset 1 on: the batch at offsets 1 to 1" in shown[0]
     assert sum("cannot be read from offset 1" in message for message in caplog.messages) == 1
