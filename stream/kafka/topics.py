@@ -13,6 +13,7 @@ alerts           when the data or the network's errors have changed; kept for 30
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
@@ -28,6 +29,7 @@ __all__ = ["Created", "check_arrival", "check_retention", "create_topics", "topi
 
 # Creation is acknowledged within a second; leaders of all partitions are there a moment later.
 _CREATE_SECONDS: Final = 30.0
+_LOOK_SECONDS: Final = 0.05
 
 _EVENT_BYTES: Final = 1 << 20
 # A record of the events topic as it was, and headers of a few hundred bytes.
@@ -217,6 +219,10 @@ def _lengthen(admin: Any, topic: str, needed_ms: int) -> None:
     if 0 <= int(_config(admin, topic, "retention.ms")) < needed_ms:
         change = {"retention.ms": str(needed_ms)}
         admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=change)])
+        # A broker takes a change over some moments after it has confirmed it; a worker that starts now must find it.
+        ends = time.monotonic() + _CREATE_SECONDS
+        while int(_config(admin, topic, "retention.ms")) < needed_ms and time.monotonic() < ends:
+            time.sleep(_LOOK_SECONDS)
 
 
 def _config(admin: Any, topic: str, name: str) -> str:
