@@ -159,7 +159,7 @@ def test_there_is_one_forecast_whose_days_weeks_and_total_agree(tmp_path: Path) 
 def test_christmas_of_last_year_is_closed_this_year_and_said(tmp_path: Path) -> None:
     every = pd.date_range("2023-11-01", "2024-12-10", tz="UTC")
     closed = ((every >= "2023-12-24") & (every <= "2024-01-01")) | (every.day_of_week == 5)
-    section = section_of(orders(every[~closed], 12), tmp_path, days=28)
+    section = section_of(orders(every[~closed], 12, value=0.0), tmp_path, days=28)
     ahead = section.figures["orders"]["ahead"].set_index("date")
     shut = ahead.index[ahead["closed"]]
     assert (shut[0], shut[-1]) == (pd.Timestamp("2024-12-24"), pd.Timestamp("2025-01-01"))
@@ -209,9 +209,9 @@ def test_a_quiet_shop_has_no_holidays_by_chance() -> None:
 
 def test_a_silent_month_is_named_and_moves_nothing(tmp_path: Path) -> None:
     every = pd.date_range("2025-01-01", periods=300, tz="UTC")
-    whole = section_of(orders(every, 20), tmp_path)
+    whole = section_of(orders(every, 20, value=0.0), tmp_path)
     silent = (every >= "2025-06-01") & (every <= "2025-06-30")
-    section = section_of(orders(every[~silent], 20), tmp_path)
+    section = section_of(orders(every[~silent], 20, value=0.0), tmp_path)
     assert any("no order from 01 Jun 2025 to 30 Jun 2025" in line for line in section.summary)
     (total, low, high), (usual, least, most) = (s.figures["orders"]["total"] for s in (section, whole))
     assert total == pytest.approx(usual, rel=0.05)
