@@ -15,11 +15,11 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from offline.lab.statistics import COVERAGE
+from offline.lab.figures import holm
+from offline.lab.statistics import ALPHA, COVERAGE
 
 #: What is said of fewer customers is an anecdote.
 LEAST: Final = 30
-ALPHA: Final = 0.05
 
 _EXPECTED: Final = 10.0  # expected counts from which the chi-squared test is as good as Fisher's
 _LEAST_HAPPENED: Final = 10  # of either kind, for a test by the normal distribution
@@ -61,21 +61,6 @@ def supported(claims: Sequence[Claim]) -> list[bool]:
     return [bool(p < ALPHA) for p in holm([claim.p_value for claim in claims])]
 
 
-def holm(p_values: ArrayLike) -> NDArray[np.float64]:
-    """Return p-values corrected for being looked at together.
-
-    Examples
-    --------
-    >>> holm([0.01, 0.04, 0.03]).round(3).tolist()
-    [0.03, 0.06, 0.06]
-    """
-    values = np.asarray(p_values, np.float64)
-    order = np.argsort(values, kind="stable")
-    found = np.empty_like(values)
-    found[order] = np.minimum(np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1)), 1.0)
-    return found
-
-
 def median_interval(values: ArrayLike) -> tuple[float, float]:
     """Return the interval of a median by order statistics: at least 95 %, whatever the distribution; else NaN.
 
@@ -113,14 +98,12 @@ def highest_share(happened: pd.Series, size: pd.Series) -> Contrast | None:
     if len(size) < 2 or not solid:  # noqa: PLR2004  (one group is compared with nothing)
         return None
     total, everywhere = int(size.sum()), int(happened.sum())
-    p_values = holm(
-        [
-            share_p_value(int(happened[n]), int(size[n]), everywhere - int(happened[n]), total - int(size[n]))
-            for n in solid
-        ]
-    )
+    p_values = [
+        share_p_value(int(happened[n]), int(size[n]), everywhere - int(happened[n]), total - int(size[n]))
+        for n in solid
+    ]
     shares = np.array([happened[name] / size[name] for name in solid])
-    return _clearest(solid, shares, shares > everywhere / total, p_values)
+    return _clearest(solid, shares, shares > everywhere / total, np.array(holm(p_values)))
 
 
 def widest_gap(happened: pd.Series, size: pd.Series) -> Gap | None:
@@ -187,7 +170,7 @@ def clustered_p_value(
 
 def _chosen_from(groups: int, p_values: Sequence[float]) -> NDArray[np.float64]:
     # Of two groups, one is what the other is not: a single test.
-    return holm(p_values) if groups > 2 else np.asarray(p_values)  # noqa: PLR2004
+    return np.array(holm(p_values) if groups > 2 else p_values)  # noqa: PLR2004
 
 
 def _clearest(

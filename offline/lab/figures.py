@@ -230,6 +230,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
     """
+    if not len(p_values):
+        return []
     from statsmodels.stats.multitest import multipletests
 
     corrected: list[float] = multipletests(p_values, method="holm")[1].tolist()

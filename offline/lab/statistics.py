@@ -17,6 +17,8 @@ from statsmodels.stats.proportion import proportion_confint
 from statsmodels.tools.sm_exceptions import ConvergenceWarning, PerfectSeparationWarning
 
 COVERAGE: Final = 0.95
+#: Corrected p-values below it count as more than chance.
+ALPHA: Final = 0.05
 _LEAST: Final = 3
 _TOLERANCE: Final = 1e-13  # of the deviance, relative
 # A slope per standard deviation with a larger error has no end: one value of x, say, has a single class.

@@ -11,17 +11,16 @@ from typing import Final, Literal, NamedTuple
 
 from offline.lab.comparison import Comparison
 from offline.lab.figures import Difference, holm
+from offline.lab.statistics import ALPHA
 
 #: The smallest gain of AUC that is worth a more laborious model, other settings, or more columns. Of two hundred pairs
 #: of a buyer and a non-buyer it puts one more in the right order.
 WORTHWHILE: Final = 0.005
-#: Corrected p-values below this count as more than chance.
-SURE: Final = 0.05
 #: The model that stays unless another one is worth it: quick, good with any kind of column, and easy to explain.
 USUAL: Final = "lightgbm"
 #: The rule in words, for captions.
 RULE: Final = (
-    f"A change counts as worth it from a gain of {WORTHWHILE} AUC on, if it is also more than chance (p < {SURE} "
+    f"A change counts as worth it from a gain of {WORTHWHILE} AUC on, if it is also more than chance (p < {ALPHA} "
     "after correction for the number of comparisons by Holm 1979)."
 )
 
@@ -45,7 +44,7 @@ class Change(NamedTuple):
     @property
     def sure(self) -> bool:
         """Whether the change is more than chance."""
-        return self.p < SURE
+        return self.p < ALPHA
 
     @property
     def verdict(self) -> Verdict:
@@ -70,7 +69,7 @@ def changes(gaps: Mapping[str, Difference]) -> dict[str, Change]:
     >>> {name: (change.p, change.verdict) for name, change in found.items()}
     {'a': (0.002, 'gain'), 'b': (0.04, 'gain')}
     """
-    corrected = holm([gap.p for gap in gaps.values()]) if gaps else []
+    corrected = holm([gap.p for gap in gaps.values()])
     return {name: Change(gap, p) for (name, gap), p in zip(gaps.items(), corrected, strict=True)}
 
 

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from offline.chapters.exploration.findings import Findings
 from offline.chapters.exploration.patterns import WEEKDAYS
-from offline.lab.differences import ALPHA, Claim, holm, widest_gap
+from offline.lab.differences import Claim, widest_gap
+from offline.lab.figures import holm
 from offline.lab.independent import one_each
-from offline.lab.statistics import wilson
+from offline.lab.statistics import ALPHA, wilson
 from offline.problems.months import MONTHS
 from offline.problems.problem import Problem
 from offline.report.section import Picture
@@ -143,7 +144,7 @@ def differs_most(problem: Problem, columns: dict[str, pd.Series]) -> list[Claim]
         found.append((gap.p_value, high - low, text))
     if not found:
         return []
-    p_values = holm([p for p, _, _ in found])
+    p_values = np.array(holm([p for p, _, _ in found]))
     clear = np.flatnonzero(p_values < ALPHA)
     gaps = np.array([gap for _, gap, _ in found])
     at = int(clear[gaps[clear].argmax()]) if len(clear) else int(p_values.argmin())

@@ -9,8 +9,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from offline.chapters.exploration.findings import Findings
-from offline.lab.differences import ALPHA, LEAST, Claim, clustered_p_value, holm, median_interval
-from offline.lab.statistics import wilson
+from offline.lab.differences import LEAST, Claim, clustered_p_value, median_interval
+from offline.lab.figures import holm
+from offline.lab.statistics import ALPHA, wilson
 from offline.report.section import Picture, Table
 from offline.report.theme import BLUE
 from offline.views.log_view import LogView
@@ -104,7 +105,7 @@ def _claims(view: LogView, named: pd.Series, frame: pd.DataFrame) -> list[Claim]
     insides = [(first["channel"] == name).to_numpy() for name in solid["channel"]]
     raw = [clustered_p_value(customers, inside, bought) for inside in insides]
     # Of two channels, one is what the other is not: a single test.
-    p_values = holm(raw) if len(frame) > 2 else np.array(raw)  # noqa: PLR2004
+    p_values = holm(raw) if len(frame) > 2 else raw  # noqa: PLR2004
     above = [bool(bought[inside].mean() > bought[~inside].mean()) for inside in insides]
     best = solid.assign(p=p_values)[above]
     if not len(best):

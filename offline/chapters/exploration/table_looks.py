@@ -13,7 +13,8 @@ from scipy import stats
 from offline.chapters.exploration.category_rates import is_calendar, rate_by_category
 from offline.chapters.exploration.findings import Findings
 from offline.chapters.exploration.regression import log_axis, logarithmic
-from offline.lab.differences import LEAST, Claim, holm, values_p_value
+from offline.lab.differences import LEAST, Claim, values_p_value
+from offline.lab.figures import holm
 from offline.lab.independent import one_each
 from offline.lab.statistics import describe
 from offline.problems.leaks import alone
