@@ -126,6 +126,7 @@ class _Account:
     def take(self, file: Path, chunk: Sequence[tuple[int, bytes]]) -> None:
         """Translate and check messages, each with its number in the file."""
         fields: list[dict[str, Any]] = []
+        encoded: list[bytes] = []
         numbers: list[int] = []
         for number, message in chunk:
             try:
@@ -142,8 +143,9 @@ class _Account:
             for name in ignored:
                 self.dropped.add(self._without_counterpart(name), 1, _place(file, number))
             fields += events
+            encoded += values
             numbers += [number] * len(values)
-        self._check(file, fields, numbers)
+        self._check(file, fields, encoded, numbers)
 
     def nothing(self, name: str) -> str:
         """Return why there is no event at all."""
@@ -156,8 +158,9 @@ class _Account:
         self._names.add(name)
         return f"no counterpart: {name}"
 
-    def _check(self, file: Path, fields: Sequence[dict[str, Any]], numbers: Sequence[int]) -> None:
-        values = [_encode(event) for event in fields]
+    def _check(
+        self, file: Path, fields: Sequence[dict[str, Any]], values: Sequence[bytes], numbers: Sequence[int]
+    ) -> None:
         decoded = decode_many(values)
         for rejection in decoded.rejections:
             self.dropped.add(*_refusal(rejection.reason, rejection.detail, file, numbers[rejection.index]))

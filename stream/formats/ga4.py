@@ -18,6 +18,7 @@ from typing import Any, Final
 from features.events import EVENT_TYPES, Reason, RejectedEvent
 from stream.formats.contract import Fields, Message, Translation
 from stream.formats.values import (
+    ORDERS,
     about,
     code,
     customer,
@@ -36,7 +37,6 @@ from stream.formats.values import (
 )
 
 _TYPES: Final = frozenset(EVENT_TYPES)
-_ORDERS: Final = frozenset({"begin_checkout", "purchase", "refund"})
 _PLATFORMS: Final = {"web": "web", "android": "app", "ios": "app"}
 # Sixteen digits until the year 2286; what is shorter counts milliseconds or seconds.
 _MIN_MICROS: Final = 10**14
@@ -147,9 +147,9 @@ def _event(kind: str, params: dict[str, Any], lines: list[dict[str, Any]], **fie
         "currency": code(params.get("currency")),
         "order_id": text(params.get("transaction_id")),
     }
-    if kind in _ORDERS:
+    if kind in ORDERS:
         fields["value"] = number(params.get("value"))
-    return given(fields | about([_item(line) for line in lines], order=kind in _ORDERS))
+    return given(fields | about([_item(line) for line in lines], order=kind in ORDERS))
 
 
 def _item(item: dict[str, Any]) -> Fields:

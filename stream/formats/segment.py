@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from stream.formats.contract import Fields, Message, Translation
 from stream.formats.values import (
+    ORDERS,
     about,
     code,
     customer,
@@ -53,7 +54,6 @@ _TYPES: Final = {
     "ordercanceled": "refund",
     "cancelledorder": "refund",
 }
-_ORDERS: Final = frozenset({"begin_checkout", "purchase", "refund"})
 _CHANNELS: Final = {"browser": "web", "web": "web", "mobile": "app", "app": "app", "store": "store"}
 _LIBRARIES: Final = (("analytics.js", "web"), ("javascript", "web"), ("ios", "app"), ("android", "app"),
                      ("swift", "app"), ("kotlin", "app"), ("flutter", "app"), ("react-native", "app"))  # fmt: skip
@@ -107,11 +107,11 @@ def _event(call: dict[str, Any], kind: str, message: Message) -> Fields:
         "device": text(inner(call, "context", "device", "type")),
         "country": text(inner(call, "context", "location", "country")),
     }
-    if kind in _ORDERS:
+    if kind in ORDERS:
         fields["value"] = number(
             first(*(properties.get(name) for name in ("total", "revenue", "value", "subtotal")))
         )
-    return given(fields | about(lines, order=bool(products) and kind in _ORDERS))
+    return given(fields | about(lines, order=bool(products) and kind in ORDERS))
 
 
 def _item(product: dict[str, Any]) -> Fields:

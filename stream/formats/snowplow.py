@@ -18,6 +18,7 @@ from typing import Any, Final
 from stream.formats.contract import Fields, Message, Translation
 from stream.formats.snowplow_tsv import parse_tsv
 from stream.formats.values import (
+    ORDERS,
     about,
     code,
     customer,
@@ -44,7 +45,6 @@ _ACTIONS: Final = {
     "transaction": "purchase",
     "refund": "refund",
 }
-_ORDERS: Final = frozenset({"begin_checkout", "purchase", "refund"})
 _PLATFORMS: Final = {"web": "web", "mob": "app", "app": "app"}
 
 
@@ -113,11 +113,11 @@ def _by_action(event: dict[str, Any], action: dict[str, Any]) -> Fields | str:
             )
         ),
     }
-    if kind in _ORDERS:
+    if kind in ORDERS:
         fields["value"] = number(
             first(order.get("refund_amount"), order.get("revenue"), cart.get("total_value"))
         )
-    return fields | about([_item(product) for product in products], order=kind in _ORDERS)
+    return fields | about([_item(product) for product in products], order=kind in ORDERS)
 
 
 def _entity(event: dict[str, Any], name: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from features.events import Reason, RejectedEvent
-from stream.formats.values import MAX_MESSAGE, rows
+from stream.formats.values import check_size, rows
 
 #: Number of columns, and the place of those that are used.
 COLUMNS: Final = 131
@@ -51,10 +51,7 @@ def parse_tsv(value: bytes) -> dict[str, Any]:
     RejectedEvent
         The text has another number of columns, or a column that cannot be read.
     """
-    if len(value) > MAX_MESSAGE:
-        raise RejectedEvent(
-            Reason.TOO_LARGE, f"the message has {len(value)} bytes, the limit is {MAX_MESSAGE}"
-        )
+    check_size(value)
     try:
         parts = value.decode().rstrip("\r\n").split("\t")
     except UnicodeDecodeError as error:

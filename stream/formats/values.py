@@ -21,6 +21,9 @@ from stream.formats.contract import Fields
 #: `features.events.MAX_BYTES`.
 MAX_MESSAGE: Final = 1 << 20
 
+#: Types of events about several items at once.
+ORDERS: Final = frozenset({"begin_checkout", "purchase", "refund"})
+
 _read = msgspec.json.Decoder().decode
 _write = msgspec.json.Encoder(order="deterministic").encode
 _NONE: Final = frozenset({"", "(not set)", "null", "None"})
@@ -32,6 +35,14 @@ _EXACT: Final = 2.0**53
 _NAME: Final = 60
 
 
+def check_size(value: bytes) -> None:
+    """Raise `RejectedEvent` for a message that is too large."""
+    if len(value) > MAX_MESSAGE:
+        raise RejectedEvent(
+            Reason.TOO_LARGE, f"the message has {len(value)} bytes, the limit is {MAX_MESSAGE}"
+        )
+
+
 def read_json(value: bytes) -> Any:
     """Return what a JSON text holds.
 
@@ -40,10 +51,7 @@ def read_json(value: bytes) -> Any:
     RejectedEvent
         It is not JSON, or too large.
     """
-    if len(value) > MAX_MESSAGE:
-        raise RejectedEvent(
-            Reason.TOO_LARGE, f"the message has {len(value)} bytes, the limit is {MAX_MESSAGE}"
-        )
+    check_size(value)
     try:
         return _read(value)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:

@@ -16,9 +16,10 @@ from features.store.log_mark import NO_OFFSET
 from features.store.partition_record import PartitionRecord
 from stream.exceptions import OffsetOutsideLog
 from stream.kafka.batches import Record, RecordBatch
-from stream.kafka.contract import Appended, Bounds, Commit, Stamp
+from stream.kafka.contract import Bounds, Commit, Stamp
 from stream.messages.dead_letter import DeadLetter
 from stream.scoring.publisher import Output
+from tests.simulation.steady_log import SteadyLog
 
 if TYPE_CHECKING:
     from tests.simulation.world import Worker, World
@@ -111,10 +112,11 @@ def placed(records: Sequence[Record], offset: int) -> list[Record]:
     return [dataclasses.replace(one, offset=offset + at) for at, one in enumerate(records)]  # type: ignore[type-var]
 
 
-class SimulatedLog:
+class SimulatedLog(SteadyLog):
     """A `stream.kafka.contract.Log`, and the fetches of one worker."""
 
     def __init__(self, world: World, worker: Worker) -> None:
+        super().__init__(world.loop)
         self._world = world
         self._worker = worker
         self._positions: dict[int, int] = {}
@@ -145,25 +147,6 @@ class SimulatedLog:
         await self._worker.travel()
         return self._world.broker.commits.get(partition)
 
-    async def partition_count(self) -> int:
-        """See `stream.kafka.contract.Log.partition_count`."""
-        raise NotImplementedError
-
-    async def check_appended(self) -> None:
-        """See `stream.kafka.contract.Log.check_appended`."""
-
-    async def appended_after(self, partition: int, offset: int) -> Appended:
-        """See `stream.kafka.contract.Log.appended_after`."""
-        raise NotImplementedError
-
-    def held_since(self, partition: int) -> float:
-        """See `stream.kafka.contract.Log.held_since`."""
-        return float("inf")
-
-    def known(self) -> bool:
-        """See `stream.kafka.contract.Log.known`."""
-        return True
-
     async def seek(self, partition: int, offset: int) -> int:
         """See `stream.kafka.contract.Log.seek`."""
         await self._worker.travel()
@@ -183,18 +166,6 @@ class SimulatedLog:
     def stable_end(self, partition: int) -> int | None:
         """See `stream.kafka.contract.Log.stable_end`."""
         return self._world.broker.end(partition)
-
-    def fetched_at(self, partition: int) -> float:
-        """See `stream.kafka.contract.Log.fetched_at`."""
-        return self._world.loop.now
-
-    def heartbeat_at(self) -> float:
-        """See `stream.kafka.contract.Log.heartbeat_at`."""
-        return self._world.loop.now
-
-    def corrupt(self, partition: int) -> str:
-        """See `stream.kafka.contract.Log.corrupt`."""
-        return ""
 
     def wake(self) -> None:
         """See `stream.kafka.contract.Log.wake`."""

@@ -11,11 +11,12 @@ from aiokafka import ConsumerRecord
 
 from stream.exceptions import OffsetOutsideLog
 from stream.kafka.batches import Record, RecordBatch
-from stream.kafka.contract import Appended, Bounds, Owning, Stamp
+from stream.kafka.contract import Bounds, Owning, Stamp
 from stream.kafka.producing import Unacknowledged
 from stream.learner import Learner
 from stream.learning.snapshot_store import SnapshotStore
 from tests.simulation.process import Process, current
+from tests.simulation.steady_log import SteadyLog
 
 if TYPE_CHECKING:
     from tests.simulation.learner_world import LearnerWorld
@@ -166,13 +167,14 @@ class SimulatedApp:
         return RecordBatch(partition, made, start, start + len(own), own[0].epoch)
 
 
-class SimulatedTopic:
+class SimulatedTopic(SteadyLog):
     """A `stream.kafka.contract.Log`: one of the topics, as a learner sees it."""
 
     def __init__(self, app: SimulatedApp, topic: str) -> None:
         self._app = app
         self._topic = topic
         self._world = app.process.world
+        super().__init__(self._world.loop)
 
     async def bounds(self, partition: int) -> Bounds:
         """See `stream.kafka.contract.Log.bounds`."""
@@ -193,25 +195,6 @@ class SimulatedTopic:
         """See `stream.kafka.contract.Log.committed`."""
         return None
 
-    async def partition_count(self) -> int:
-        """See `stream.kafka.contract.Log.partition_count`."""
-        raise NotImplementedError
-
-    async def check_appended(self) -> None:
-        """See `stream.kafka.contract.Log.check_appended`."""
-
-    async def appended_after(self, partition: int, offset: int) -> Appended:
-        """See `stream.kafka.contract.Log.appended_after`."""
-        raise NotImplementedError
-
-    def held_since(self, partition: int) -> float:
-        """See `stream.kafka.contract.Log.held_since`."""
-        return float("inf")
-
-    def known(self) -> bool:
-        """See `stream.kafka.contract.Log.known`."""
-        return True
-
     async def seek(self, partition: int, offset: int) -> int:
         """See `stream.kafka.contract.Log.seek`."""
         await self._app.process.travel()
@@ -230,18 +213,6 @@ class SimulatedTopic:
     def stable_end(self, partition: int) -> int | None:
         """See `stream.kafka.contract.Log.stable_end`."""
         return self._end(partition)
-
-    def fetched_at(self, partition: int) -> float:
-        """See `stream.kafka.contract.Log.fetched_at`."""
-        return self._world.loop.now
-
-    def heartbeat_at(self) -> float:
-        """See `stream.kafka.contract.Log.heartbeat_at`."""
-        return self._world.loop.now
-
-    def corrupt(self, partition: int) -> str:
-        """See `stream.kafka.contract.Log.corrupt`."""
-        return ""
 
     def wake(self) -> None:
         """See `stream.kafka.contract.Log.wake`."""
