@@ -238,20 +238,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def bootstrap_test(
-    target: NDArray[np.bool_],
-    first: Floats,
-    second: Floats,
-    groups: NDArray[np.int64] | None = None,
-    *,
-    replicates: int = REPLICATES,
-    seed: int = 0,
-) -> dict[str, Difference]:
-    """Return the differences of two models' figures on one test, by a paired bootstrap over customers."""
-    one, other = (figures_drawn(target, p, groups, replicates=replicates, seed=seed) for p in (first, second))
-    return paired_differences(*one, *other)
-
-
 def paired_differences(
     first: Mapping[str, Any], first_drawn: Floats, second: Mapping[str, Any], second_drawn: Floats
 ) -> dict[str, Difference]:

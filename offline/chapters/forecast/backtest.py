@@ -26,7 +26,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from offline.chapters.forecast.intervals import LEVELS, day_intervals, sum_interval
+from offline.chapters.forecast.intervals import LEVELS, day_intervals, sum_interval, widened
 from offline.chapters.forecast.series import Series
 from offline.exceptions import MissingExtra, TrainingError
 from offline.progress import OnProgress
@@ -194,7 +194,7 @@ def forecast_series(
     made = np.where(closed, 0.0, ahead[now])
     rows = day_intervals(made, past[now], actual, closed)
     if intermittent:
-        rows = _widened(rows, values, closed)
+        rows = widened(rows, values, closed)
     rows.insert(0, "date", coming)
     scores, covered = zip(
         *(_score(method, past, actual, shut, first, origins) for method in past), strict=True
@@ -353,15 +353,6 @@ def _weeks(rows: pd.DataFrame, past: Past, actual: Past, opened: NDArray[np.bool
             )
         weeks.append(found)
     return pd.DataFrame(weeks)
-
-
-def _widened(rows: pd.DataFrame, values: NDArray[np.float64], closed: NDArray[np.bool_]) -> pd.DataFrame:
-    """Widen the intervals of days by what days were: errors of the many days without orders say nothing of the next."""
-    for level in LEVELS:
-        high = np.where(closed, 0.0, np.quantile(values, 0.5 + level / 200, method="higher"))
-        rows[f"low_{level}"] = 0.0
-        rows[f"high_{level}"] = np.maximum(rows[f"high_{level}"], high)
-    return rows
 
 
 def _relative_interval(

@@ -54,6 +54,15 @@ def day_intervals(
     return result
 
 
+def widened(rows: pd.DataFrame, values: NDArray[np.float64], closed: NDArray[np.bool_]) -> pd.DataFrame:
+    """Widen the intervals of days by what days were: errors of the many days without orders say nothing of the next."""
+    for level in LEVELS:
+        high = np.where(closed, 0.0, np.quantile(values, 0.5 + level / 200, method="higher"))
+        rows[f"low_{level}"] = 0.0
+        rows[f"high_{level}"] = np.maximum(rows[f"high_{level}"], high)
+    return rows
+
+
 def sum_interval(
     made: NDArray[np.float64], past: Past, actual: Past, share: int, days: NDArray[np.bool_] | None = None
 ) -> tuple[float, float, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -69,7 +70,7 @@ class Series:
         """Days of business in a week."""
         return _WEEK - len(self.closed)
 
-    @property
+    @cached_property
     def dates(self) -> list[dt.date]:
         """The days as dates."""
         return [day.date() for day in pd.DatetimeIndex(self.frame.index)]
@@ -100,13 +101,13 @@ class Series:
             values[at] = usual
         return values
 
-    @property
+    @cached_property
     def idle(self) -> NDArray[np.bool_]:
         """Which days had no business: closed ones, and those of gaps."""
         shut = set(self.days.dates)
         return np.array([day in shut for day in self.dates], bool) | self.missing
 
-    @property
+    @cached_property
     def missing(self) -> NDArray[np.bool_]:
         """Which days lie in a gap of the log."""
         return np.array([any(a <= day <= b for a, b in self.days.gaps) for day in self.dates], bool)

@@ -7,7 +7,6 @@ import pytest
 from sklearn import metrics
 
 from offline.lab.figures import (
-    bootstrap_test,
     corrected_t_test,
     decisions,
     f1_threshold,
@@ -15,6 +14,7 @@ from offline.lab.figures import (
     holm,
     over_folds,
 )
+from tests.offline.lab.paired import bootstrap_test
 
 
 def drawn(rows: int = 2000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 
 from offline.lab.comparison import Comparison, judge
-from offline.lab.figures import REPLICATES, Difference, bootstrap_test, figures, holm
+from offline.lab.figures import REPLICATES, Difference, figures, holm
 from offline.lab.folds import Fold, Folds, make_folds
 from offline.lab.models import MODELS
 from offline.lab.worthwhile import WORTHWHILE, changes, leads, main_model
 from offline.problems.problem import Problem
+from tests.offline.lab.paired import bootstrap_test
 
 
 def compared(noise: dict[str, float], rows: int = 1_500) -> Comparison:
