@@ -12,7 +12,7 @@ from stream.cli import checks
 from stream.cli.options import LogOutput
 
 if TYPE_CHECKING:
-    from offline.datasets import Conversion, Dataset
+    from offline.datasets import Dataset
     from offline.datasets.shop_exports import Export
 
 Source = Annotated[
@@ -62,10 +62,6 @@ Encoding = Annotated[
 Strict = Annotated[
     bool, typer.Option("--strict", help="Stop at the first invalid value instead of dropping its row.")
 ]
-
-# What a log has at least that can be trained on; a horizon of days, or rare purchases, may need more.
-_CUSTOMERS = 1000
-_PURCHASES = 100
 
 _HELP = """
 Convert a shop's files or a public data set to an event log.
@@ -358,6 +354,7 @@ def _holds_messages(path: Path) -> bool:
 def _convert(load: Callable[[Callable[[int, int], None]], Dataset], output: Path, as_json: bool) -> None:
     from features.items import write_items
     from stream.cli.console import print_json, progress
+    from stream.cli.convert_view import show
 
     with progress("Reading") as on_progress:
         dataset = load(on_progress)
@@ -368,52 +365,4 @@ def _convert(load: Callable[[Callable[[int, int], None]], Dataset], output: Path
         named = {"items": str(items)} if items else {}
         print_json(dataset.report.as_dict() | {"log": str(output)} | named)
     else:
-        _show(dataset.report, output, items)
-
-
-def _show(report: Conversion, output: Path, items: Path | None) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
-    from stream.cli import console
-
-    facts = Table(
-        title=f"{report.source}: {', '.join(report.files[:3])}{', ...' if report.files[3:] else ''}"
-    )
-    facts.add_column("", overflow="fold")
-    facts.add_column("rows or events", justify="right", no_wrap=True)
-    facts.add_column("example", overflow="fold")
-    facts.add_row("rows read", f"{report.rows:,}")
-    facts.add_row("events", f"{report.events:,}")
-    for name, count in report.by_type.items():
-        facts.add_row(f"  {name}", f"{count:,}")
-    facts.add_row("rows merged into orders", f"{report.merged:,}")
-    facts.add_row("customers", f"{report.customers:,}")
-    facts.add_row("first event", f"{report.first_time:%Y-%m-%d %H:%M:%S} UTC")
-    facts.add_row("last event", f"{report.last_time:%Y-%m-%d %H:%M:%S} UTC")
-    for title, counts in (("dropped rows", report.dropped), ("notes", report.notes)):
-        facts.add_section()
-        facts.add_row(
-            f"[bold]{title}[/bold]", f"{sum(c.rows for c in counts):,}" if title == "dropped rows" else ""
-        )
-        for c in counts:
-            facts.add_row(f"  {escape(c.reason)}", f"{c.rows:,}", escape(c.example or ""))
-    out = console.output()
-    out.print(facts)
-    out.print(f"Log: {escape(str(output))}", soft_wrap=True)
-    if items is not None:
-        out.print(f"Names and categories of items: {escape(str(items))}", soft_wrap=True)
-    out.print(_next(report, output), soft_wrap=True, markup=False)
-
-
-def _next(report: Conversion, output: Path) -> str:
-    """Return what to do with the log; most that have fewer customers or purchases cannot be trained on."""
-    from stream.texts import counted
-
-    purchases = report.by_type.get("purchase", 0)
-    if report.customers >= _CUSTOMERS and purchases >= _PURCHASES:
-        return f"Next: `intent train {output} -o bundle`"
-    return (
-        f"This log has {counted(report.customers, 'customer')} and {counted(purchases, 'purchase')}; to train on, "
-        f"`intent train` needs some thousand customers and {_PURCHASES} purchases or more."
-    )
+        show(dataset.report, output, items)
