@@ -68,7 +68,7 @@ class StoreConflict(StoreError):
     Attributes
     ----------
     found
-        The record that is stored now, ``None`` if there is none.
+        The record that is stored now, ``None`` if no record is stored.
     """
 
     def __init__(self, message: str, found: object = None) -> None:

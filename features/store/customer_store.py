@@ -86,7 +86,7 @@ class CustomerStore(Protocol):
         StoreConflict
             The stored record is not ``expected``.
         UnreadableState
-            What lies where a customer's state should be is none.
+            What is stored under a customer's key is not a state.
         """
         ...
 
@@ -132,5 +132,5 @@ class CustomerStore(Protocol):
         ...
 
     def peek(self, partition: int, customer: str) -> States | None:
-        """Return one customer's state as an array of one, ``None`` if there is none."""
+        """Return one customer's state as an array of one, ``None`` if the customer is unknown."""
         ...

@@ -42,7 +42,7 @@ class Members(NamedTuple):
     groups
         Segment of each explained row, -1 where it belongs to no segment.
     when
-        Of which time the segments are, in a sentence; empty where there is no time.
+        A sentence that says from when the segments are; empty for a table, which has no times.
     """
 
     names: list[str]

@@ -23,7 +23,7 @@ from offline.views.net_orders import net_orders
 class Histories(NamedTuple):
     """One element for each customer: days with orders after the first one, days from the first to the last, age.
 
-    ``value`` is the mean value of those later days, 0 if there is none.
+    ``value`` is the mean value of those later days, 0 if no such days follow.
     """
 
     customers: NDArray[np.int64]
