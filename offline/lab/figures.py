@@ -230,12 +230,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
     """
-    if not len(p_values):
-        return []
-    from statsmodels.stats.multitest import multipletests
-
-    corrected: list[float] = multipletests(p_values, method="holm")[1].tolist()
-    return corrected
+    # statsmodels' function collects garbage at every call, which takes a hundred times as long as the correction.
+    values = np.asarray(p_values, np.float64)
+    order = np.argsort(values)
+    corrected = np.empty(len(values))
+    corrected[order] = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1)).clip(max=1.0)
+    return [float(value) for value in corrected]
 
 
 def paired_differences(

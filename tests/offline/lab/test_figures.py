@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn import metrics
+from statsmodels.stats.multitest import multipletests
 
 from offline.lab.figures import (
     corrected_t_test,
@@ -94,6 +97,13 @@ def test_the_bootstrap_finds_a_clear_lead() -> None:
     found = bootstrap_test(target, p, worse, np.arange(len(p)) // 3, replicates=100)
     assert found["auc"].low > 0 and found["auc"].p < 0.05
     assert found["log_loss"].high < 0
+
+
+@settings(max_examples=15)
+@given(st.lists(st.floats(0, 1), max_size=8))
+def test_the_correction_is_that_of_statsmodels(p_values: list[float]) -> None:
+    other = multipletests(p_values, method="holm")[1] if p_values else []
+    np.testing.assert_allclose(holm(p_values), other)
 
 
 def test_many_comparisons_make_a_small_p_less_surprising() -> None:
