@@ -60,6 +60,7 @@ class Outages:
         self._told = 0.0
         self._left_out = 0
         self._lasts = False
+        self._certain = False  # an error of the server was told, not only a client's worry
 
     def __call__(self, record: logging.LogRecord) -> bool:
         """Return whether to log ``record``."""
@@ -73,8 +74,10 @@ class Outages:
         self._last = now
         if not self._lasts:
             self._lasts, self._began, self._told, self._left_out = True, now, now, 0
+            self._certain = _tells_an_outage(record)
             return True
         self._left_out += 1
+        self._certain |= _tells_an_outage(record)
         if now - self._told < _REMIND_SECONDS:
             return False
         self._told = now
@@ -95,11 +98,10 @@ class Outages:
             self._back = now  # the first answer since the last complaint
         if now - self._last >= _QUIET_SECONDS:
             self._lasts = False
-            if self._left_out:
+            if self._left_out or self._certain:
                 length = duration_short(1000 * (self._back - self._began))
-                logger.warning(
-                    "%s answers again after %s, %s lines left out", self._server, length, self._left_out
-                )
+                rest = f", {self._left_out} lines left out" if self._left_out else ""
+                logger.warning("%s answers again after %s%s", self._server, length, rest)
 
 
 def passes(error: object) -> bool:
@@ -113,6 +115,10 @@ def _is_of_kafka(error: object) -> bool:
 
 def _args(record: logging.LogRecord) -> tuple[object, ...]:
     return record.args if isinstance(record.args, tuple) else ()
+
+
+def _tells_an_outage(record: logging.LogRecord) -> bool:
+    return any(map(passes, _args(record)))
 
 
 def of_kafka(record: logging.LogRecord) -> bool:

@@ -81,6 +81,21 @@ def test_an_outage_of_redis_is_told_once_for_all_that_need_it(
     assert said == "Redis answers again after 4 min, 59 lines left out"
 
 
+@pytest.mark.parametrize("error", [StoreUnavailable("Redis is away"), "rebalancing"])
+def test_an_outage_of_one_line_is_told_to_be_over_and_a_clients_worry_is_not(
+    log: Log, caplog: pytest.LogCaptureFixture, error: object
+) -> None:
+    record = logging.LogRecord("aiokafka", logging.WARNING, "", 0, "trouble: %s", (error,), None)
+    server = log.redis if isinstance(error, StoreUnavailable) else log.outages
+    assert server(record)
+    log.now += 1
+    server.answered()
+    log.now += 6
+    server.answered()
+    said = [line.getMessage() for line in caplog.records]
+    assert said == (["Redis answers again after 1 s"] if isinstance(error, StoreUnavailable) else [])
+
+
 @pytest.mark.parametrize(
     ("error", "once"),
     [
