@@ -27,6 +27,7 @@ from tests.mutations import mutations
 
 _KEPT = Path(__file__).parents[1] / "integration" / "kept" / "run.json.gz"
 _ADD = TYPE_CODES["add_to_cart"]
+_OLDER_SIZES = (STATE.itemsize, STATE_1.itemsize)
 
 
 @pytest.fixture(scope="module")
@@ -116,9 +117,11 @@ def test_a_damaged_state_is_empty_and_named_and_its_neighbours_are_read(data: st
     at = data.draw(st.integers(0, 2))
     raw = data.draw(mutations(whole[at]))
     found, faults = read_states([*whole[:at], raw, *whole[at + 1 :]])
+    others = [other for other in range(3) if other != at]
+    assert found[others].tobytes() == states[others].tobytes()
+    assert faults.keys() <= {at}
     if raw == whole[at] or raw == whole[at][: STATE.itemsize]:
         assert (found.tobytes(), faults) == (states.tobytes(), {})
-        return
-    assert faults.keys() == {at}
-    states[at] = empty(1)[0]
-    assert found.tobytes() == states.tobytes()
+    elif len(raw) not in _OLDER_SIZES:  # nothing protects a state of the forms before the seal
+        assert faults
+        assert found[at].tobytes() == empty(1).tobytes()
