@@ -120,6 +120,17 @@ def empty(count: int) -> States:
     return np.zeros(count, STATE)
 
 
+def joined(parts: Sequence[States]) -> States:
+    """Return the states of all parts, in their order. numpy's own concatenation compares all fields of the layout."""
+    if len(parts) == 1:
+        return parts[0]
+    whole, at = np.empty(sum(map(len, parts)), STATE), 0
+    for part in parts:
+        whole[at : at + len(part)] = part
+        at += len(part)
+    return whole
+
+
 def from_bytes(values: Iterable[bytes | None]) -> States:
     """Return the states that ``values`` hold, an empty state for each ``None``.
 

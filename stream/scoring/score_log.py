@@ -14,7 +14,7 @@ from features.bundle import BANDS
 from features.columns import EventColumns, from_table
 from features.log import ERASED
 from features.partition import partitions_of
-from features.state import States, empty
+from features.state import States, empty, joined
 from features.usual_days import UsualDays
 from features.watermark import ACCEPTED, BEGINNING
 from stream.scoring.decisions import ACTIONS
@@ -108,7 +108,7 @@ def score_log(
     return ScoredLog(
         scores,
         customers,
-        np.concatenate(states) if states else empty(0),
+        joined(states),
         watermarks,
         duplicates,
         dead_letters,

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.events import LENIENT, Decoding, Reason
+from features.state import joined
 from features.store.customer_store import Loaded
 from stream.formats.contract import Format
 from stream.kafka.batches import RecordBatch
@@ -146,7 +147,7 @@ class Scorer:
     def score(self, read: ScorerBatch, loaded: Sequence[Loaded]) -> ScorerResult:
         """Fold the events, score each, add what to recommend, and encode all that is to be written and saved."""
         batch, recommender = read.batch, read.recommender
-        states = loaded[0].states if len(loaded) == 1 else np.concatenate([part.states for part in loaded])
+        states = joined([part.states for part in loaded])
         advisor = None if self.newest is None else self.newest.current
         scored = self.engine.score(batch.columns, batch.customers, batch.slots, states, advisor)
         erased = np.unique(batch.slots[batch.status[batch.rows] == RecordStatus.ERASE])

@@ -171,9 +171,12 @@ def stretches(
     limit
         Bytes that a record has at most.
     """
+    if int(sizes.sum()) <= limit:
+        yield slice(0, len(sizes)), msgspec.structs.replace(header, rows=len(sizes))
+        return
     ends = np.cumsum(sizes)
     cuts = [0]
-    while len(sizes) and ends[-1] - (filled := int(ends[cuts[-1]] - sizes[cuts[-1]])) > limit:
+    while ends[-1] - (filled := int(ends[cuts[-1]] - sizes[cuts[-1]])) > limit:
         cuts.append(max(int(np.searchsorted(ends, filled + limit, side="right")), cuts[-1] + 1))
         if cuts[-1] == len(sizes):
             cuts.pop()
