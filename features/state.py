@@ -151,7 +151,7 @@ def read_states(values: Iterable[bytes | None]) -> tuple[States, dict[int, str]]
     """Return the states that ``values`` hold, and what is wrong with values, by position.
 
     An empty state stands for each ``None``, and for what cannot be read. A state of version 1 is migrated: see
-    `migrated`. Version 2 had no seal at first; such a state is taken as it is.
+    `migrated`. Version 2 had no seal at first; such a state is taken as it is, unless it points beyond itself.
     """
     parts: Sequence[bytes] = [_BLANK if value is None else value for value in values]
     faults: dict[int, str] = {}
@@ -169,6 +169,11 @@ def read_states(values: Iterable[bytes | None]) -> tuple[States, dict[int, str]]
     for at in np.flatnonzero(unknown).tolist():
         version = states["version"][at]
         faults.setdefault(at, f"has layout version {version}, this program reads {STATE_VERSION} and 1")
+    # The fold is compiled and looks at no bounds: what points beyond a state would write into the next one's.
+    beyond = (states["ring_at"] >= EVENT_ID_RING) | (states["item_at"] >= ITEM_RING)
+    beyond |= states["cart_lines"] > CART_LINES
+    for at in np.flatnonzero(beyond).tolist():
+        faults.setdefault(at, "is damaged: it points beyond its own rings and cart")
     if faults:
         states[list(faults)] = empty(1)
     return states, faults

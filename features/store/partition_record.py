@@ -7,6 +7,7 @@ import struct
 from typing import Final, NamedTuple
 
 from features.exceptions import StoreConflict, UnreadableRecord
+from features.sealing import SEAL_BYTES, sealed, unsealed
 from features.store.log_mark import NO_OFFSET, UNKNOWN_EPOCH, UNKNOWN_TOPIC, LogMark
 
 #: The watermark of a partition that has seen no event.
@@ -17,11 +18,11 @@ TOKEN_BYTES: Final = 16
 #: The next offset of a partition whose states are being restored from a log: nobody can go on from there.
 RESTORING: Final = -1
 
-_RECORD_VERSION: Final = 3
+_RECORD_VERSION: Final = 4
 _FIRST: Final = struct.Struct(f"<BQ{TOKEN_BYTES}sqqI")  # version 1
 _SECOND: Final = struct.Struct(f"<BQ{TOKEN_BYTES}sqqI16siqqIq")
 _RECORD: Final = struct.Struct(f"<BQ{TOKEN_BYTES}sqqI16siqqIqiqq")
-_FORMS: Final = {1: _FIRST, 2: _SECOND, _RECORD_VERSION: _RECORD}
+_UNSEALED: Final = {1: _FIRST, 2: _SECOND, 3: _RECORD}
 
 
 class PartitionRecord(NamedTuple):
@@ -116,7 +117,7 @@ class PartitionRecord(NamedTuple):
 
     def to_bytes(self) -> bytes:
         """Return the stored form."""
-        return _RECORD.pack(_RECORD_VERSION, *self)
+        return sealed(_RECORD.pack(_RECORD_VERSION, *self))
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> PartitionRecord:
@@ -124,19 +125,25 @@ class PartitionRecord(NamedTuple):
 
         Version 1 knew nothing of the log and of incarnations: such a record is of incarnation 0, its log is taken for
         the right one, and the next claim writes down which that is. Version 2 did not know in which log it was silent,
-        so here, too, the next claim writes it down.
+        so here, too, the next claim writes it down. Version 3 had no seal.
 
         Raises
         ------
         UnreadableRecord
-            ``raw`` was written by a later version of this program, or by something else.
+            ``raw`` is damaged, or was written by a later version of this program, or by something else.
         """
-        form = _FORMS.get(raw[0]) if raw else None
+        version = raw[0] if raw else 0
+        if version == _RECORD_VERSION and len(raw) == _RECORD.size + SEAL_BYTES:
+            content = unsealed(raw)
+            if content is None:
+                raise UnreadableRecord("the partition record is damaged: its checksum does not fit")
+            return cls(*_RECORD.unpack(content)[1:])
+        form = _UNSEALED.get(version)
         if form is not None and len(raw) == form.size:
             return cls(*form.unpack(raw)[1:])
         raise UnreadableRecord(
             f"a partition record has {len(raw)} bytes and version {raw[:1].hex() or 'none'}, ours "
-            f"{_RECORD.size} and {_RECORD_VERSION:02x}: set another INTENT_REDIS_PREFIX"
+            f"{_RECORD.size + SEAL_BYTES} and {_RECORD_VERSION:02x}: set another INTENT_REDIS_PREFIX"
         )
 
 

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 from features.exceptions import IntentError, StoreConflict
 from features.store.customer_store import CustomerStore
 from features.store.partition_record import NO_WATERMARK, RESTORING, TOKEN_BYTES, PartitionRecord
+from stream.kafka.clocks import is_appended
 from stream.kafka.reading import TopicReader
 from stream.settings import Settings
 from stream.texts import counted, moment
@@ -51,14 +52,17 @@ async def extents(settings: Settings) -> dict[int, Extent]:
 
 
 async def append_time_before(settings: Settings, partition: int, offset: int) -> int | None:
-    """Return when the broker appended the last record below an offset, epoch ms; ``None`` if there is none."""
+    """Return when the broker appended the last record below an offset, epoch ms; ``None`` if there is none.
+
+    Records of which a producer gave the time say nothing about it.
+    """
     async with TopicReader(settings, settings.events_topic) as reader:
         begin, back = reader.begins[partition], _LOOK_BACK
         while offset > begin:
             start = max(begin, offset - back)
             times: list[int] = []
             async for _, records in reader.read({**reader.ends, partition: start}):
-                times += [record.timestamp for record in records if record.offset < offset]
+                times += [r.timestamp for r in records if r.offset < offset and is_appended(r)]
                 if records[-1].offset >= offset:
                     break
             if times:

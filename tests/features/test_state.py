@@ -14,6 +14,9 @@ from features.events import TYPE_CODES
 from features.exceptions import UnreadableState
 from features.state import (
     CART_LIFE_MS,
+    CART_LINES,
+    EVENT_ID_RING,
+    ITEM_RING,
     STATE,
     STATE_1,
     STATE_VERSION,
@@ -125,3 +128,25 @@ def test_a_damaged_state_is_empty_and_named_and_its_neighbours_are_read(data: st
     elif len(raw) not in _OLDER_SIZES:  # nothing protects a state of the forms before the seal
         assert faults
         assert found[at].tobytes() == empty(1).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("field", "last"),
+    [("ring_at", EVENT_ID_RING - 1), ("item_at", ITEM_RING - 1), ("cart_lines", CART_LINES)],
+)
+@pytest.mark.parametrize("events", [0, 3])
+def test_a_state_that_points_beyond_itself_is_damaged_whatever_its_form(
+    field: str, last: int, events: int
+) -> None:
+    for value, is_wrong in ((last, False), (last + 1, True), (65_535, True)):
+        states = empty(1)
+        states["version"], states["events"], states[field] = STATE_VERSION, events, value
+        [whole] = to_bytes(states)
+        forms = [whole, whole[: STATE.itemsize]]
+        if field != "cart_lines":
+            forms.append(old(**{field: value}).tobytes())
+        for raw in forms:
+            found, faults = read_states([raw])
+            assert bool(faults) == is_wrong
+            if is_wrong:
+                assert found.tobytes() == empty(1).tobytes()

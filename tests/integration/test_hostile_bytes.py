@@ -15,6 +15,7 @@ import redis
 from pydantic import SecretStr
 
 from features.partition import partitions_of
+from features.sealing import SEAL_BYTES
 from features.store.keys import state_keys
 from features.store.redis_store import RedisStore
 from features.vector import schema_hash
@@ -138,6 +139,20 @@ def test_a_record_of_a_partition_that_cannot_be_read_parks_it_before_its_claim(f
         assert f"{key} in Redis: " in reason(worker)
         client.delete(key)
         worker.wait_ready()
+        sent = visit(settings, ["ada", "grace"], 0)
+        fleet.finish(worker)
+        assert worker.stop()[0] == 0
+
+        # One bit of the incarnation: without a checksum all would begin anew, and the sweep would delete the old states.
+        raw = client.get(key) or b""
+        record = fleet.records()[1]
+        other = record._replace(incarnation=record.incarnation ^ 1).to_bytes()
+        client.set(key, other[:-SEAL_BYTES] + raw[-SEAL_BYTES:])
+        worker = fleet.start()
+        until(lambda: "the partition record is damaged" in reason(worker), "it is parked again")
+        client.set(key, raw)
+        worker.wait_ready()
+    assert scored(settings) == sent
     assert worker.stop()[0] == 0
 
 

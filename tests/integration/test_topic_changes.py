@@ -15,6 +15,7 @@ from features.events import Event, encode
 from features.log import read_log
 from features.partition import partitions_of
 from stream.logs.archive import archive
+from stream.ownership.interventions import append_time_before
 from stream.settings import Settings
 from tests.integration.outcome import (
     assert_same_states,
@@ -79,6 +80,8 @@ def test_a_producers_clock_moves_no_watermark_and_expires_no_state(fleet: Fleet,
     assert (
         f"partition skip {home} --to {before[home].next_offset + 1}" in worker.get("/readyz").json()["reason"]
     )
+    arrived = asyncio.run(append_time_before(settings, home, before[home].next_offset + 1))
+    assert arrived == before[home].last_time, "a producer's time is no arrival"
     emit(settings, *(view(f"c{number}", 100 + number, now + 1000) for number in range(30)))
     fleet.finish(worker)
     worker.wait_ready()

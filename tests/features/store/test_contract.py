@@ -58,7 +58,7 @@ def test_a_record_of_version_1_is_claimed_and_then_of_today_s_version() -> None:
     found = store.record(3)
     assert found is not None
     store.claim(3, found, found._replace(epoch=5, topic_id=b"an id, 16 bytes."))
-    assert store._records[3][0] == 3
+    assert store._records[3][0] == 4
     assert store.record(3) == found._replace(epoch=5, topic_id=b"an id, 16 bytes.")
 
 
@@ -69,6 +69,20 @@ def test_a_record_of_version_2_does_not_say_in_which_log_it_is_silent() -> None:
     assert found.silent
     assert found.scored == LogMark(90, b"an id, 16 bytes.")
     assert PartitionRecord.from_bytes(found.to_bytes()) == found
+
+
+def test_a_record_of_version_3_had_no_seal_and_is_read() -> None:
+    record = PartitionRecord(4, bytes(16), 70, 1_000, 12, b"an id, 16 bytes.", 3, 69, 900, 8, 90, 2, 89, 950)
+    assert PartitionRecord.from_bytes(b"\x03" + record.to_bytes()[1:-8]) == record
+
+
+def test_a_record_with_any_bit_changed_is_not_read() -> None:
+    raw = PartitionRecord(4, bytes(16), 70, 1_000, 12, b"an id, 16 bytes.", 3, 69, 900, 8).to_bytes()
+    for bit in range(8 * len(raw)):
+        changed = bytearray(raw)
+        changed[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(SchemaMismatch):
+            PartitionRecord.from_bytes(bytes(changed))
 
 
 def test_what_was_scored_is_what_was_read_or_what_the_silence_covers() -> None:
