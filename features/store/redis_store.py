@@ -64,12 +64,17 @@ class RedisStore:
 
     def record(self, partition: int) -> PartitionRecord | None:
         """See `CustomerStore.record`."""
-        with store_errors(self._redis):
-            raw = cast("bytes | None", self._redis.get(self._record_key(partition)))
+        key = self._record_key(partition)
+        with store_errors(self._redis):  # to GET, a value of another type is an error like an outage
+            (raw,) = cast("list[bytes | None]", self._redis.mget([key]))
         try:
-            return None if raw is None else PartitionRecord.from_bytes(raw)
+            if raw is not None:
+                return PartitionRecord.from_bytes(raw)
         except UnreadableRecord as error:
-            raise UnreadableRecord(f"{self._record_key(partition)} in Redis: {error}") from None
+            raise UnreadableRecord(f"{key} in Redis: {error}") from None
+        for fault in self._of_other_types([(0, key.encode())], "partition record").values():
+            raise UnreadableRecord(f"{key} in Redis {fault}")
+        return None
 
     def claim(self, partition: int, found: PartitionRecord | None, new: PartitionRecord) -> None:
         """See `CustomerStore.claim`."""
@@ -127,7 +132,7 @@ class RedisStore:
             raise unreadable_state(fault, partition, customers[at], keys[at])
         return states
 
-    def _of_other_types(self, missing: Sequence[tuple[int, bytes]]) -> dict[int, str]:
+    def _of_other_types(self, missing: Sequence[tuple[int, bytes]], what: str = "state") -> dict[int, str]:
         """Return what is wrong with keys for which MGET has no value: it has none either for a list, a hash, ...
 
         As a rule nothing lies there, which one command says of all of them.
@@ -143,7 +148,7 @@ class RedisStore:
                 pipeline.type(key)
             types = cast("list[bytes]", pipeline.execute())
         return {
-            at: f"is no state but a {kind.decode()}"
+            at: f"is no {what} but a {kind.decode()}"
             for (at, _), kind in zip(missing, types, strict=True)
             if kind not in (b"none", b"string")
         }

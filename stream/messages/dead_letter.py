@@ -43,6 +43,7 @@ CUT: Final = "cut."
 
 #: Header of the record that says that a customer was erased.
 ERASED_AT: Final = "erased_at"
+_TIME_DIGITS: Final = 15  # more are no time
 
 #: Bytes of a letter's key, value and original headers together, at most. The broker's limit for a batch, unless a
 #: topic is configured otherwise, is 1,048,588 bytes: reason, detail, coordinates and framing have the rest.
@@ -331,8 +332,8 @@ def parse_erasure(record: Record) -> Erasure | None:
     >>> parse_erasure(SimpleNamespace(offset=1, key=b"ada", value=None, headers=erasure.headers)) == erasure
     True
     """
-    told = dict(record.headers).get(ERASED_AT, b"")
-    if record.key is None or record.value is not None or not told.isdigit():
+    told = dict(record.headers).get(ERASED_AT) or b""
+    if record.key is None or record.value is not None or not told.isdigit() or len(told) > _TIME_DIGITS:
         return None
     return Erasure(record.key, int(told))
 

@@ -143,7 +143,7 @@ def test_a_record_of_a_partition_that_cannot_be_read_parks_it_before_its_claim(f
         fleet.finish(worker)
         assert worker.stop()[0] == 0
 
-        # One bit of the incarnation: without a checksum all would begin anew, and the sweep would delete the old states.
+        # One bit of the incarnation: without a checksum all would begin anew, and the sweep delete old states.
         raw = client.get(key) or b""
         record = fleet.records()[1]
         other = record._replace(incarnation=record.incarnation ^ 1).to_bytes()

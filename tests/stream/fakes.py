@@ -259,6 +259,8 @@ class ScriptedStore(MemoryStore):
         super().__init__()
         self.script = list(script)
         self.away = 0  # calls that find the store unreachable
+        self.full = False  # it answers, and takes nothing
+        self.refused = 0  # writes that it did not take
         self._files: list[File] = []
         self._one_by_one = RLock()
 
@@ -282,6 +284,7 @@ class ScriptedStore(MemoryStore):
         erased: Sequence[str] = (),
     ) -> None:
         self._reach()
+        self._take()
         with self._one_by_one:  # a file holds one moment of all partitions
             step = self.script.pop(0) if self.script else "save"
             if step == "not reached":
@@ -305,6 +308,7 @@ class ScriptedStore(MemoryStore):
 
     def claim(self, partition: int, found: PartitionRecord | None, new: PartitionRecord) -> None:
         self._reach()
+        self._take()
         with self._one_by_one:
             super().claim(partition, found, new)
 
@@ -316,6 +320,11 @@ class ScriptedStore(MemoryStore):
         if self.away:
             self.away -= 1
             raise StoreUnavailable("nobody there")
+
+    def _take(self) -> None:
+        if self.full:
+            self.refused += 1
+            raise StoreUnavailable("out of memory")
 
     def counted(self, partition: int) -> dict[str, tuple[int, int]]:
         """Return each customer's count and hash."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import pytest
@@ -109,6 +110,23 @@ def test_every_event_is_counted_once_and_in_order_however_saves_end(script: list
             assert {offset for _, offset in worker.job.processed} == {r.offset for r in worker.log.records[0]}
             assert worker.ownership.ready
             assert worker.ownership.lag() == {0: 0}
+
+    run(scenario)
+
+
+def test_a_store_that_answers_and_takes_nothing_has_no_score_published_again_and_again() -> None:
+    async def scenario() -> None:
+        store = ScriptedStore()
+        async with Worker(log_of(), store) as worker:
+            await until(lambda: bool(worker.job.processed))
+            store.full = True
+            await until(lambda: store.refused > 30)
+            assert not worker.ownership.ready
+            assert max(Counter(worker.job.processed).values()) == 1
+            store.full = False
+            await until(lambda: worker.done)
+            worker.assert_exact()
+            assert max(Counter(worker.job.processed).values()) <= 2
 
     run(scenario)
 
