@@ -184,7 +184,14 @@ def _view_of_section(
             (shown if opens else folded).append(_view_of_part(part, f"{section.key}-{at}"))
     summary, details = _unsaid(section.summary, seen), _unsaid(section.details, seen)
     return SectionView(
-        section.key, section.title, section.audience, summary, shown, details, folded, _content(folded, details)
+        section.key,
+        section.title,
+        section.audience,
+        summary,
+        shown,
+        details,
+        folded,
+        _content(folded, details),
     )
 
 

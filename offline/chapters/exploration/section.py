@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from offline.chapters.exploration.category_rates import rates
 from offline.chapters.exploration.channels import channels
@@ -21,8 +22,11 @@ from offline.chapters.workspace import Workspace
 from offline.lab.differences import supported
 from offline.problems.problem import Problem
 from offline.progress import OnProgress
-from offline.report.section import Section
+from offline.report.section import Finding, Section
 from offline.views.log_view import LogView
+
+_SURE: Final = "Tested: more than chance, all comparisons of this chapter together (Holm, 5 %)."
+_ADVICE: Final = "Look here first when you plan the next campaign. Whether it is a cause, only a trial tells."
 
 LOG_LOOKS = (overview, patterns, buyers, trends, cohorts, funnel, channels, countries)
 TABLE_LOOKS = (description, drift, distributions, rates, correlations, regressions)
@@ -51,10 +55,11 @@ def explore_log(
         _tell(on_progress, total - 1, total)
         features = [drift(problem), regressions(problem, aucs), correlations(problem, aucs)]
         findings += [
-            found._replace(name=f"features_{found.name}", summary=(), claims=()) for found in features
+            found._replace(name=f"features_{found.name}", summary=(), claims=(), details=())
+            for found in features
         ]
         _tell(on_progress, total, total)
-    return _section(findings)
+    return _section(findings, act=False)
 
 
 def explore_table(problem: Problem, *, on_progress: OnProgress | None = None) -> Section:
@@ -77,13 +82,18 @@ def told(findings: Sequence[Findings]) -> list[str]:
     return sentences
 
 
-def _section(findings: Sequence[Findings]) -> Section:
+def _section(findings: Sequence[Findings], *, act: bool = True) -> Section:
+    """Return the section; ``act`` if its differences may stand on the first screen."""
+    summary = told(findings)
+    differences = [claim.sentence for found in findings for claim in found.claims]
     return Section(
         "exploration",
         "Exploration",
-        told(findings),
+        summary,
         [part for found in findings for part in found.parts],
         {found.name: found.figures for found in findings if found.figures is not None},
+        [sentence for found in findings for sentence in found.details],
+        [Finding(sentence, _SURE, _ADVICE) for sentence in summary if act and sentence in differences],
     )
 
 

@@ -15,8 +15,8 @@ from sklearn.decomposition import PCA
 from offline.chapters.segments.clustering import LEAST_COUNT, STABLE, Points
 from offline.chapters.segments.movement import Movement
 from offline.chapters.segments.segmented import Segmented
-from offline.report.section import Picture
-from offline.report.theme import BLUE, DIVERGING, GREY, ORANGE, SEQUENTIAL, SERIES, scale
+from offline.report.section import Picture, Place
+from offline.report.theme import BLUE, DIVERGING, GREY, INK, ORANGE, SEQUENTIAL, SERIES, scale
 from offline.report.words import short
 
 _DRAWN: Final = 3_000
@@ -47,7 +47,7 @@ def components(segments: Segmented, seed: int = 0) -> Picture:
     centers = pca.transform(segments.centroids)
     figure.add_scatter(
         x=centers[:, 0], y=centers[:, 1] if centers.shape[1] > 1 else np.zeros(len(centers)), mode="markers",
-        marker={"symbol": "x", "size": 12, "color": "#1f2733", "line": {"width": 1, "color": "white"}},
+        marker={"symbol": "x", "size": 12, "color": INK, "line": {"width": 1, "color": "white"}},
         name="centre", hovertext=segments.names, hoverinfo="text",
     )  # fmt: skip
     shares = pca.explained_variance_ratio_
@@ -144,7 +144,7 @@ def choice_picture(tried: pd.DataFrame) -> Picture:
     if "ward" in tried:
         figure.add_scatter(
             x=tried["segments"], y=tried["ward"], mode="markers", row=1, col=1, showlegend=False,
-            marker={"symbol": "diamond-open", "size": 9, "color": "#1f2733", "line": {"width": 1.5}},
+            marker={"symbol": "diamond-open", "size": 9, "color": INK, "line": {"width": 1.5}},
             hovertemplate="Ward, %{x} segments: %{y:.3f}<extra></extra>",
         )  # fmt: skip
     figure.add_hline(y=STABLE, line={"color": GREY, "dash": "dot"}, row=1, col=2)
@@ -214,6 +214,7 @@ def shares_picture(profile: pd.DataFrame) -> Picture:
         "Customers and revenue by segment",
         figure,
         "A segment whose revenue bar is longer than its customers bar is worth more than average.",
+        "lead",
     )
 
 
@@ -226,19 +227,20 @@ def value_picture(
     title: str,
     caption: str,
     percent: bool,
+    place: Place = "folded",
 ) -> Picture:
     """Draw a value per segment with its interval."""
     figure = go.Figure(
         go.Bar(
             y=[short(name) for name in names], x=values, orientation="h",
             marker_color=[SERIES[k % len(SERIES)] for k in range(len(names))],
-            error_x={"type": "data", "array": high - values, "arrayminus": values - low, "color": "#1f2733"},
+            error_x={"type": "data", "array": high - values, "arrayminus": values - low, "color": INK},
             hovertemplate="%{y}: %{x:.1%}<extra></extra>" if percent else "%{y}: %{x:,.0f}<extra></extra>",
         )
     )  # fmt: skip
     figure.update_xaxes(title_text=axis, tickformat=".0%" if percent else ",.0f", rangemode="tozero")
     figure.update_layout(height=140 + 46 * len(names), margin={"t": 20})
-    return Picture(title, figure, caption)
+    return Picture(title, figure, caption, place)
 
 
 def _day(moment: pd.Timestamp) -> str:
