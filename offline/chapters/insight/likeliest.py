@@ -65,8 +65,9 @@ def likeliest_look(model: InsightModel, unit: str, *, explained: int, log: bool)
     if found.low <= found.everywhere:
         return Look([], [picture], figures)
     finding = Finding(
-        f"Of the likeliest tenth of the {units}, {found.buyers / found.tenth:.0%} {did}, of all {found.everywhere:.0%}: the "
-        f"tenth holds {found.share:.0%} of those who did.",
+        f"Of the likeliest tenth of the {units}, {found.buyers / found.tenth:.0%} {did}, of "
+        f"all {found.everywhere:.0%}: "
+        f"the tenth holds {found.share:.0%} of those who did.",
         f"Tried on {len(rows):,} {units} that the model had not seen; 95 % interval {found.low:.0%} to "
         f"{found.high:.0%}.",
         "Contact these first. The list says for each what speaks for it.",

@@ -296,6 +296,6 @@ def _calculator(counted: Contacts, known: Known, unit: str) -> Calculator:
         "What would contacts bring you?",
         sliders,
         data,
-        f"Where the model was tried: {unit}s are contacted once, from the probability on at which a contact pays.{mean} "
-        "How many purchases contacts add, only a comparison with customers who are left alone can tell.",
+        f"Where the model was tried: {unit}s are contacted once, from the probability on at which a contact "
+        f"pays.{mean} How many purchases contacts add, only a comparison with customers who are left alone can tell.",
     )

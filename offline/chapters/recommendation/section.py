@@ -123,8 +123,8 @@ def _findings(trial: Trial, customers: int) -> list[Finding]:
         Finding(
             f"{own:.0%} of the customers {trial.what} at least one of {TOP} items that were chosen for them, "
             f"{popular:.0%} one of the {TOP} most popular items.",
-            f"Tried on {trial.customers:,} customers and what they did later; give or take {100 * row['hit rate ±']:.1f} "
-            "percentage points.",
+            f"Tried on {trial.customers:,} customers and what they did later; give or take "
+            f"{100 * row['hit rate ±']:.1f} percentage points.",
             "Show these items in newsletters and on the start page.",
             customers,
             file=ITEMS_FILE,
