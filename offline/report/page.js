@@ -6,7 +6,7 @@
   // Of ink, soft ink and lines, as in theme.py and page.css.
   var INKS = { "#1f2733": "#e4e9f0", "#5b6573": "#a7b1bf", "#e3e7ec": "#333d4a", "#b6bec9": "#5a6675",
     "#e9eef4": "#2a3441", "#dfe3e8": "#3a4452" };
-  var PAPER = 680, NARROW = 480, WORDS = 15;
+  var PAPER = 680, NARROW = 420, LETTERS = 13, WORDS = 15;
 
   function broken(text) {
     var lines = [""];
@@ -37,6 +37,14 @@
         if (axis.categoryarray) { axis.categoryarray = named(axis.categoryarray); }
       }
     });
+    var lines = 0, names = 0;
+    plot.data.forEach(function (trace) {
+      if (Array.isArray(trace.y) && typeof trace.y[0] === "string") {
+        names = Math.max(names, new Set(trace.y).size);
+        trace.y.forEach(function (name) { lines = Math.max(lines, name.split("<br>").length); });
+      }
+    });
+    plot.layout.height = Math.max(plot.layout.height || 380, names * (LETTERS * lines + 10) + 130);
     var font = plot.layout.font || {};
     font.size = 11;
     plot.layout.font = font;
@@ -50,7 +58,10 @@
       Object.keys(INKS).forEach(function (ink) { text = text.split(ink).join(INKS[ink]); });
     }
     var plot = JSON.parse(text);
-    if (!printing && box.clientWidth < NARROW) { plot = narrowed(plot); }
+    if (!printing && box.clientWidth < NARROW) {
+      plot = narrowed(plot);
+      box.style.height = plot.layout.height + "px";
+    }
     if (printing) { plot.layout.width = PAPER; }
     box.dataset.drawn = "yes";
     return Plotly.react(box, plot.data, plot.layout, plot.config);

@@ -14,6 +14,8 @@ BLUE: Final = "#1769aa"
 ORANGE: Final = "#d9730d"
 GREEN: Final = "#15803d"
 GREY: Final = "#8a94a3"
+#: Of lines that are only there to be compared with.
+PALE: Final = "#c3cad3"
 #: Series in order; after the last colour, the first one is used again.
 SERIES: Final = (BLUE, ORANGE, GREEN, "#b5489a", "#3aa0d1", "#c7a008", "#6b4fbb", "#7a4a2b")
 #: Magnitudes from nothing to most.

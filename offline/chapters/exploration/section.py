@@ -26,6 +26,8 @@ from offline.report.section import Finding, Section
 from offline.views.log_view import LogView
 
 _SURE: Final = "Tested: more than chance, all comparisons of this chapter together (Holm, 5 %)."
+# Looks whose differences somebody can act on.
+_ACTED_ON: Final = ("rates",)
 _ADVICE: Final = "Look here first when you plan the next campaign. Whether it is a cause, only a trial tells."
 
 LOG_LOOKS = (overview, patterns, buyers, trends, cohorts, funnel, channels, countries)
@@ -59,7 +61,7 @@ def explore_log(
             for found in features
         ]
         _tell(on_progress, total, total)
-    return _section(findings, act=False)
+    return _section(findings)
 
 
 def explore_table(problem: Problem, *, on_progress: OnProgress | None = None) -> Section:
@@ -82,10 +84,9 @@ def told(findings: Sequence[Findings]) -> list[str]:
     return sentences
 
 
-def _section(findings: Sequence[Findings], *, act: bool = True) -> Section:
-    """Return the section; ``act`` if its differences may stand on the first screen."""
+def _section(findings: Sequence[Findings]) -> Section:
     summary = told(findings)
-    differences = [claim.sentence for found in findings for claim in found.claims]
+    differences = [claim.sentence for found in findings if found.name in _ACTED_ON for claim in found.claims]
     return Section(
         "exploration",
         "Exploration",
@@ -93,7 +94,7 @@ def _section(findings: Sequence[Findings], *, act: bool = True) -> Section:
         [part for found in findings for part in found.parts],
         {found.name: found.figures for found in findings if found.figures is not None},
         [sentence for found in findings for sentence in found.details],
-        [Finding(sentence, _SURE, _ADVICE) for sentence in summary if act and sentence in differences],
+        [Finding(sentence, _SURE, _ADVICE) for sentence in summary if sentence in differences],
     )
 
 

@@ -155,8 +155,8 @@ def _contrast(table: pd.DataFrame, effects: pd.DataFrame, log: bool) -> list[str
     lifts, lowers = effects[high["segment"]].idxmax(), effects[low["segment"]].idxmin()
     return [
         f"The likeliest segment is “{high['segment']}” ({high['happened']:.0%} of the cases it was tried on; lifted "
-        f"most by {column_words(str(lifts), log=log)}), the least likely “{low['segment']}” ({low['happened']:.0%}; lowered "
-        f"most by {column_words(str(lowers), log=log)})."
+        f"most by {column_words(str(lifts), log=log)}), the least likely “{low['segment']}” ({low['happened']:.0%}; "
+        f"lowered most by {column_words(str(lowers), log=log)})."
     ]
 
 

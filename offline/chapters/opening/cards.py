@@ -125,27 +125,21 @@ def cards_of_table(problem: Problem) -> list[Card]:
         plain[1].title: grouped["sum"].to_list(),
         plain[2].title: (grouped["sum"] / grouped["size"]).to_list(),
     }
-    period = words(grouped.index)
+    now, before = words(grouped.index)
     return [
-        Card(
-            card.title,
-            card.value,
-            _of_last(lines[card.title], card.value),
-            f"{card.period}; {period}",
-            lines[card.title],
-        )
-        for card in plain
+        Card(card.title, card.value, f"{now}: {_of_last(line, card.value, before)}", card.period, line)
+        for card, line in ((card, lines[card.title]) for card in plain)
     ]
 
 
-def _months(problem: Problem) -> tuple[pd.Series | None, Callable[[pd.Index], str]]:
+def _months(problem: Problem) -> tuple[pd.Series | None, Callable[[pd.Index], tuple[str, str]]]:
     """Return the month of every line, as far as the table knows it, and what to say of the last two months."""
 
-    def dated(index: pd.Index) -> str:
-        return f"{index[-1]:%b %Y} against {index[-2]:%b %Y}"
+    def dated(index: pd.Index) -> tuple[str, str]:
+        return f"{index[-1]:%b %Y}", f"{index[-2]:%b %Y}"
 
-    def named(index: pd.Index) -> str:
-        return f"{MONTHS[index[-1] - 1].capitalize()} against {MONTHS[index[-2] - 1].capitalize()}"
+    def named(index: pd.Index) -> tuple[str, str]:
+        return MONTHS[index[-1] - 1].capitalize(), MONTHS[index[-2] - 1].capitalize()
 
     if problem.times is not None:
         times = problem.times.dt.tz_convert(None)
@@ -160,10 +154,10 @@ def _months(problem: Problem) -> tuple[pd.Series | None, Callable[[pd.Index], st
     return None, named
 
 
-def _of_last(line: Sequence[float], value: str) -> str:
+def _of_last(line: Sequence[float], value: str, before: str) -> str:
     if value.endswith("%"):
-        return f"{line[-1]:.1%} ({100 * (line[-1] - line[-2]):+.1f} points)"
-    return f"{_number(line[-1])} ({_change(line[-1], line[-2])})"
+        return f"{line[-1]:.1%}, {100 * (line[-1] - line[-2]):+.1f} points against {before}"
+    return f"{_number(line[-1])}, {_change(line[-1], line[-2])} against {before}"
 
 
 def _change(now: float, before: float) -> str:

@@ -15,6 +15,7 @@ from sklearn.decomposition import PCA
 from offline.chapters.segments.clustering import LEAST_COUNT, STABLE, Points
 from offline.chapters.segments.movement import Movement
 from offline.chapters.segments.segmented import Segmented
+from offline.report.lines import label_at_end, looks
 from offline.report.section import Picture, Place
 from offline.report.theme import BLUE, DIVERGING, GREY, INK, ORANGE, SEQUENTIAL, SERIES, scale
 from offline.report.words import short
@@ -22,6 +23,8 @@ from offline.report.words import short
 _DRAWN: Final = 3_000
 _LEAVES: Final = 30
 _MARKED_LOADING: Final = 0.3
+# Lines that have a colour and a name; the others are grey.
+_NAMED_LINES: Final = 4
 
 
 def plane_of(points: Points, seed: int = 0) -> PCA:
@@ -161,13 +164,25 @@ def choice_picture(tried: pd.DataFrame) -> Picture:
 def movement_pictures(found: Movement, segments: Segmented) -> list[Picture]:
     """Draw sizes over time, and the moves in the last step."""
     over_time = go.Figure()
-    total = found.sizes[segments.names].sum(axis=1).to_numpy()
-    for k, name in enumerate(segments.names):
+    sizes = found.sizes[segments.names].to_numpy()
+    shares_then = pd.DataFrame(
+        sizes / np.maximum(sizes.sum(axis=1, keepdims=True), 1), columns=segments.names
+    )
+    moved = (shares_then.iloc[-1] - shares_then.iloc[0]).abs().sort_values(ascending=False, kind="stable")
+    strong = dict(zip(moved.index[:_NAMED_LINES], SERIES, strict=False))
+    for look in looks(segments.names, strong):
         over_time.add_scatter(
-            x=found.sizes["moment"], y=found.sizes[name] / np.maximum(total, 1), name=short(name),
-            mode="lines+markers", line={"color": SERIES[k % len(SERIES)], "width": 2.5},
-            customdata=found.sizes[name], hovertemplate="%{y:.0%} (%{customdata:,})<extra>" + name + "</extra>",
+            x=found.sizes["moment"], y=shares_then[look.name], name=look.name, showlegend=False,
+            mode="lines+markers", line={"color": look.colour, "width": look.width},
+            customdata=found.sizes[look.name],
+            hovertemplate="%{y:.0%} (%{customdata:,})<extra>" + look.name + "</extra>",
         )  # fmt: skip
+    last = found.sizes["moment"].iloc[-1]
+    label_at_end(
+        over_time, {name: (last, float(shares_then[name].iloc[-1])) for name in strong}, strong,
+        0.07 * float(shares_then.to_numpy().max()),
+    )  # fmt: skip
+    over_time.update_xaxes(range=[found.sizes["moment"].iloc[0], last])
     over_time.update_yaxes(title_text="share of known customers", tickformat=".0%", rangemode="tozero")
     moves = found.moves
     shares = moves.to_numpy() / np.maximum(moves.sum(axis=1).to_numpy()[:, None], 1)
@@ -185,7 +200,12 @@ def movement_pictures(found: Movement, segments: Segmented) -> list[Picture]:
     table.update_yaxes(title_text=f"on {_day(found.moments[-2])}")
     table.update_layout(height=170 + 52 * len(moves), margin={"t": 20})
     return [
-        Picture("Segments over time", over_time, "Customers as they were known at each moment."),
+        Picture(
+            "Segments over time",
+            over_time,
+            f"Customers as they were known at each moment. In colour: the {len(strong)} segments that grew or shrank "
+            "most; grey: the others, which say their name when touched.",
+        ),
         Picture(
             "Movement between segments",
             table,
