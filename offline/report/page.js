@@ -3,38 +3,55 @@
   "use strict";
   var boxes = Array.prototype.slice.call(document.querySelectorAll(".plot"));
   var dark = window.matchMedia("(prefers-color-scheme: dark)"), printing = false;
-  // Of ink, soft ink and lines, as in theme.py and page.css.
+  // Light colours for the dark ones of theme.py: inks, lines, and what would vanish on a dark screen.
   var INKS = { "#1f2733": "#e4e9f0", "#5b6573": "#a7b1bf", "#e3e7ec": "#333d4a", "#b6bec9": "#5a6675",
-    "#e9eef4": "#2a3441", "#dfe3e8": "#3a4452" };
-  var PAPER = 680, NARROW = 420, LETTERS = 13, WORDS = 15;
+    "#e9eef4": "#2a3441", "#dfe3e8": "#3a4452", "#c3cad3": "#465262", "#1769aa": "#4d9fe0", "#15803d": "#3fae6a" };
+  // Widths of a sheet and of a phone, height of a line and width of a letter, in pixels; letters of a name on a phone.
+  var PAPER = 680, NARROW = 420, LINE = 13, LETTER = 7, LETTERS = 15;
+  // On paper, pictures a little higher than this would stand alone on a sheet.
+  var SHEET_HEIGHT = 400, ALONE = 500;
 
-  function broken(text) {
+  function broken(text, most) {
     var lines = [""];
     String(text).replace(/<br>/g, " ").split(" ").forEach(function (word) {
       var last = lines[lines.length - 1];
-      if (last && last.length + word.length > WORDS) { lines.push(word); } else {
+      if (last && last.length + word.length >= most) { lines.push(word); } else {
         lines[lines.length - 1] = last ? last + " " + word : word;
       }
     });
     return lines.join("<br>");
   }
 
-  function named(values) {
+  function named(values, most) {
     return Array.isArray(values) && typeof values[0] === "string" && isNaN(Date.parse(values[0])) ?
-      values.map(broken) : values;
+      values.map(function (text) { return broken(text, most); }) : values;
+  }
+
+  // Names below the columns of a heat map must not run into each other.
+  function fitted(plot, width) {
+    plot.data.forEach(function (trace) {
+      var level = (plot.layout.xaxis || {}).tickangle === 0;
+      if (trace.type === "heatmap" && level && Array.isArray(trace.x)) {
+        var most = Math.max(6, Math.floor((width - 260) / trace.x.length / LETTER));
+        trace.x = named(trace.x, most);
+        var long = trace.x.some(function (name) {
+          return String(name).split("<br>").some(function (line) { return line.length > most; });
+        });
+        if (long) { plot.layout.xaxis.tickangle = -35; }
+      }
+    });
   }
 
   // On a phone, names at the left must not take the room of what they name.
   function narrowed(plot) {
     plot.data.forEach(function (trace) {
-      trace.y = named(trace.y);
-      if (trace.type === "heatmap") { trace.x = named(trace.x); }
+      trace.y = named(trace.y, LETTERS);
     });
     Object.keys(plot.layout).forEach(function (name) {
       var axis = plot.layout[name];
       if (name.indexOf("yaxis") === 0) {
-        if (axis.ticktext) { axis.ticktext = named(axis.ticktext); }
-        if (axis.categoryarray) { axis.categoryarray = named(axis.categoryarray); }
+        if (axis.ticktext) { axis.ticktext = named(axis.ticktext, LETTERS); }
+        if (axis.categoryarray) { axis.categoryarray = named(axis.categoryarray, LETTERS); }
       }
     });
     var lines = 0, names = 0;
@@ -44,12 +61,11 @@
         trace.y.forEach(function (name) { lines = Math.max(lines, name.split("<br>").length); });
       }
     });
-    plot.layout.height = Math.max(plot.layout.height || 380, names * (LETTERS * lines + 10) + 130);
+    plot.layout.height = Math.max(plot.layout.height || 380, names * (LINE * lines + 10) + 130);
     var font = plot.layout.font || {};
     font.size = 11;
     plot.layout.font = font;
     plot.layout.margin = Object.assign({}, plot.layout.margin, { l: 44, r: 10 });
-    return plot;
   }
 
   function draw(box) {
@@ -58,11 +74,14 @@
       Object.keys(INKS).forEach(function (ink) { text = text.split(ink).join(INKS[ink]); });
     }
     var plot = JSON.parse(text);
-    if (!printing && box.clientWidth < NARROW) {
-      plot = narrowed(plot);
-      box.style.height = plot.layout.height + "px";
+    fitted(plot, printing ? PAPER : box.clientWidth);
+    if (printing) {
+      plot.layout.width = PAPER;
+      if (plot.layout.height > SHEET_HEIGHT && plot.layout.height < ALONE) { plot.layout.height = SHEET_HEIGHT; }
+    } else if (box.clientWidth < NARROW) {
+      narrowed(plot);
     }
-    if (printing) { plot.layout.width = PAPER; }
+    if (plot.layout.height) { box.style.height = plot.layout.height + "px"; }
     box.dataset.drawn = "yes";
     return Plotly.react(box, plot.data, plot.layout, plot.config);
   }
