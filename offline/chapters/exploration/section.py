@@ -26,6 +26,8 @@ from offline.report.section import Finding, Section
 from offline.views.log_view import LogView
 
 _SURE: Final = "Tested: more than chance, all comparisons of this chapter together (Holm, 5 %)."
+# Sentences that everybody reads; data people read the others, too.
+_MOST: Final = 8
 # Looks whose differences somebody can act on.
 _ACTED_ON: Final = ("rates",)
 _ADVICE: Final = "Look here first when you plan the next campaign. Whether it is a cause, only a trial tells."
@@ -90,10 +92,10 @@ def _section(findings: Sequence[Findings]) -> Section:
     return Section(
         "exploration",
         "Exploration",
-        summary,
+        summary[:_MOST],
         [part for found in findings for part in found.parts],
         {found.name: found.figures for found in findings if found.figures is not None},
-        [sentence for found in findings for sentence in found.details],
+        [*summary[_MOST:], *(sentence for found in findings for sentence in found.details)],
         [Finding(sentence, _SURE, _ADVICE) for sentence in summary if sentence in differences],
     )
 

@@ -85,11 +85,11 @@ def seen_of(text: str) -> Seen:
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Return reports of a table and of a log, with every chapter that marketing reads and one that it does not."""
+    """Return reports of a table and of a log, with the chapters that marketing reads."""
     folder = tmp_path_factory.mktemp("reports")
-    visits(900).to_csv(folder / "visits.csv", index=False)
-    write_log(folder / "log.parquet", shop_log(240, 120))
-    keys = ["input", "preparation", "exploration", "segments", "insight", "forecast", "recommendations"]
+    visits(500).to_csv(folder / "visits.csv", index=False)
+    write_log(folder / "log.parquet", shop_log(120, 100))
+    keys = ["input", "exploration", "segments", "insight", "forecast"]
     found = {}
     for name in ("visits.csv", "log.parquet"):
         workspace = Workspace(folder / name, folder, LabOptions(quick=True))
