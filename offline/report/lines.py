@@ -16,10 +16,10 @@ Floats = NDArray[np.float64]
 _STRONG, _FAINT = 2.4, 1.2
 _CHARACTER: Final = 6.6  # pixels of a label's character
 # Where labels stand in an empty corner, in shares of the picture, from top to bottom.
-_CORNERS: Final = {"lower right": (0.97, 0.30), "upper right": (0.97, 0.94)}
+_CORNERS: Final = {"lower right": (0.9, 0.42), "upper right": (0.9, 0.94)}
 _LINE: Final = 0.075
-# Where arrows meet the lines, in shares of their length.
-_MEETS: Final = (0.3, 0.42, 0.54, 0.66)
+# Where arrows meet the lines, in shares of their length, so that they don't cross.
+_MEETS: Final = {"lower right": (0.7, 0.6, 0.5, 0.4), "upper right": (0.4, 0.5, 0.6, 0.7)}
 
 
 class Look(NamedTuple):
@@ -63,7 +63,8 @@ def label_in_corner(figure: go.Figure, lines: Mapping[str, tuple[Floats, Floats]
     x_range, y_range = figure.layout.xaxis.range, figure.layout.yaxis.range
     for nth, (name, colour) in enumerate((n, c) for n, c in strong.items() if n in lines):
         x, y = lines[name]
-        at = min(int(_MEETS[nth % len(_MEETS)] * len(x)), len(x) - 1)
+        meets = _MEETS[corner]
+        at = min(int(meets[nth % len(meets)] * len(x)), len(x) - 1)
         tail = (x_range[0] + right * (x_range[1] - x_range[0]),
                 y_range[0] + (top - nth * _LINE) * (y_range[1] - y_range[0]))  # fmt: skip
         figure.add_annotation(

@@ -217,8 +217,8 @@ def _counted(profile: pd.DataFrame, groups: Groups) -> list[Finding]:
     own = sizes.loc[_AT_RISK]
     return [
         Finding(
-            f"{int(own['customers']):,} customers are about to be lost: they ordered twice or more, but not in the last "
-            f"{groups.bounds.active:.0f} days. They brought {own['share of revenue']:.0%} of the revenue.",
+            f"{int(own['customers']):,} customers are about to be lost: they ordered twice or more, but not in the "
+            f"last {groups.bounds.active:.0f} days. They brought {own['share of revenue']:.0%} of the revenue.",
             "Counted by a fixed rule, not estimated.",
             "Write to them now: remind them, ask what was wrong, offer what they used to buy.",
             int(own["customers"]),
