@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
+import subprocess
 from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
@@ -19,13 +22,16 @@ from offline.chapters.stages import choose, run_stages
 from offline.chapters.workspace import LabOptions, Workspace
 from offline.problems import problem_from_table
 from offline.problems.problem import Problem
+from offline.report.axes import Axis
 from offline.report.html import page
 from offline.report.lines import label_at_end, label_in_corner, looks
 from offline.report.opening import MOST_FINDINGS, MOST_PICTURES, Card, Opening, opening_of
 from offline.report.section import Finding, Picture, Section, Table, Text
+from offline.report.time_axes import duration_ticks, seconds_of
 from offline.views.log_view import LogView
 from tests.offline.lab.problems import shop_log, visits
 
+ROOT = Path(__file__).parents[3]
 #: What only data people say; in the folded parts it may stand.
 FORBIDDEN = re.compile(
     r"\b(positives?|negatives?|rows?|labels?|targets?|AUC|NDCG|SHAP|log-odds)\b", re.IGNORECASE
@@ -266,6 +272,42 @@ def test_tables_carry_exact_numbers_and_a_way_to_take_them_along() -> None:
     assert text.count("<input type=search") == 1
     short = page("R", [Section("t", "T", [], [Table("One", frame.head(1))], {})])
     assert "<input type=search" not in short and "class=sort>" not in short and "class=csv" in short
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="Node.js runs the page's script")
+def test_tables_are_sorted_by_number_and_saved_as_csv() -> None:
+    script = ROOT / "offline" / "report" / "tables.js"
+    code = (
+        f"const t = require({str(script)!r});"
+        "const by = d => ['10', '–', '9', '1,200 (3 to 4)', '-2'].sort((a, b) => t.compare(a, b, d));"
+        """console.log(JSON.stringify([by(1), by(-1), t.csv([['a', 'say \\"b\\"'], ['1,5', 'x\\ny']])]))"""
+    )
+    told = subprocess.run(["node", "-e", code], capture_output=True, text=True, check=True)
+    up, down, saved = json.loads(told.stdout)
+    assert up == ["-2", "9", "10", "1,200 (3 to 4)", "–"]
+    assert down == ["1,200 (3 to 4)", "10", "9", "-2", "–"]
+    assert saved == 'a,"say ""b"""\r\n"1,5","x\ny"\r\n'
+
+
+def test_durations_have_ticks_at_units_that_people_use() -> None:
+    day = 86_400.0
+    for name, unit in (("since_purchase", 1.0), ("wait_seconds", 1.0), ("load_ms", 0.001)):
+        assert seconds_of(name) == unit
+    assert seconds_of("pages") is None
+    for high, log in (
+        (1.5, False),
+        (7_200.0, False),
+        (3 * day, False),
+        (400 * day, False),
+        (3e6, True),
+        (400 * day, True),
+    ):
+        at, texts = duration_ticks(0.0, high, 1.0, log=log)
+        assert 2 <= len(at) == len(texts) <= 8
+        assert at == sorted(at) and at[-1] <= high
+        assert len(set(texts)) == len(texts)
+    axis = Axis.of(pd.Series(np.linspace(0, 10 * day, 200), name="since_purchase"), "numeric")
+    assert axis.ticks[1][1:] and all(text.endswith(" d") for text in axis.ticks[1][1:])
 
 
 def test_pages_know_dark_screens_and_paper() -> None:
