@@ -24,8 +24,8 @@ _DAY: Final = pd.Timedelta(days=1)
 _LARGE: Final = 100.0
 _LEAST: Final = 30
 
-Frame = pd.DataFrame
-Count = Callable[[Frame], float]
+
+Count = Callable[[pd.DataFrame], float]
 
 
 class Periods(NamedTuple):
@@ -92,7 +92,7 @@ def cards_of_log(view: LogView) -> list[Card]:
     return [card for card in cards if card is not None]
 
 
-def _card(title: str, frame: Frame, count: Count, periods: Periods | None, unit: str) -> Card:
+def _card(title: str, frame: pd.DataFrame, count: Count, periods: Periods | None, unit: str) -> Card:
     if periods is None:
         return Card(title, _number(count(frame), unit), period="in the whole log")
     of = periods.number(frame["time"])

@@ -228,7 +228,9 @@ def shares_picture(profile: pd.DataFrame) -> Picture:
             texttemplate="%{x:.0%}", textposition="outside", cliponaxis=False,
             hovertemplate="%{y}: %{x:.1%} of " + label + "<extra></extra>",
         )  # fmt: skip
-    room = 1.18 * float(profile[["share", "share of revenue"]].max().max())  # for the figure behind the longest bar
+    room = 1.18 * float(
+        profile[["share", "share of revenue"]].max().max()
+    )  # for the figure behind the longest bar
     figure.update_xaxes(title_text="share of all", tickformat=".0%", range=[0, room])
     figure.update_layout(height=150 + 62 * len(names), legend={"traceorder": "reversed"}, bargap=0.25)
     return Picture(
