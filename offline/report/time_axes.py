@@ -12,7 +12,7 @@ from features.vector import COLUMNS
 
 _MOST: Final = 6
 #: Ticks stand at least this share of the axis apart.
-_APART: Final = 0.14
+_APART: Final = 0.16
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 # Steps of even axes, and places on uneven ones, in seconds.
 _STEPS: Final = (
