@@ -22,10 +22,10 @@ def describe_input(workspace: Workspace) -> Section:
         "leaks": dict(problem.leaks),
         "notes": list(reading.notes),
     }
-    summary = list(reading.notes)
+    details = list(reading.notes)
     if isinstance(reading, TableReading):
         if problem.leaks:
-            summary.append("Figures are given with and without the columns that seem to know the target.")
+            details.append("Figures are given with and without the columns that seem to know the target.")
         parts = [
             Table(
                 "Columns of the table",
@@ -34,14 +34,22 @@ def describe_input(workspace: Workspace) -> Section:
                 "--drop overrule it.",
             )
         ]
-        return Section("input", "The data", summary, parts, {**figures, "columns": reading.account})
+        summary = [
+            f"{len(problem):,} {problem.unit}s, {problem.prevalence:.1%} of them with {problem.target_name}. How every "
+            "column was understood stands below."
+        ]
+        return Section("input", "The data", summary, parts, {**figures, "columns": reading.account}, details)
     context = workspace.context
-    summary.append(
-        f"Times are shown in {context.timezone}, money is in {context.currency}; predicted is a {problem.target_name}"
+    summary = [
+        f"Times are shown in {context.timezone}, money is in {context.currency}. What the data left open, and how it "
+        "was understood, stands below."
+    ]
+    details.append(
+        f"Predicted is a {problem.target_name}"
         + (" that begins on the next day" if context.label_start == "next-day" else "")
         + f": {'an' if problem.unit == 'event' else 'a'} {problem.unit} is positive if one follows."
     )
-    summary.append(
+    details.append(
         "Chapters differ in their share of positives, because each judges on a later part of the time, and in their "
         "number of customers, because some need a known label, an order, or an order that was not taken back."
     )
@@ -56,4 +64,4 @@ def describe_input(workspace: Workspace) -> Section:
             "What the stream knows about the customer when the event comes: the columns that it scores with.",
         )
     ]
-    return Section("input", "The data", summary, parts, {**figures, "context": context._asdict()})
+    return Section("input", "The data", summary, parts, {**figures, "context": context._asdict()}, details)

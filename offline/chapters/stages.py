@@ -167,4 +167,5 @@ def run_stages(
 
 
 def _missing(stage: Stage, error: IntentError) -> Section:
-    return Section(stage.key, stage.title, [f"Not done: {error}"], [], {"done": False, "why": str(error)})
+    figures = {"done": False, "why": str(error)}
+    return Section(stage.key, stage.title, [f"Not done: {error}"], [], figures, audience="data people")

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from offline.problems.problem import Kind
+from offline.report.time_axes import duration_ticks, seconds_of
 from offline.report.words import in_words, natural_order
 
 Floats = NDArray[np.float64]
@@ -101,12 +102,14 @@ def _of_numbers(title: str, column: pd.Series) -> Axis:
         low, unit = 0.0, float(np.quantile(known[known > 0], _SMALL))
     first, last = (float(place) for place in _placed(np.array([low, high]), scale, unit))
     at = np.linspace(first, last, _CELLS)
+    size = seconds_of(str(column.name))
+    ticks = _ticks(low, high, scale, unit) if size is None else _of_durations(low, high, scale, unit, size)
     return Axis(
         title,
         pd.Series(_values(at, scale, unit)),
         at,
         (first, last),
-        _ticks(low, high, scale, unit),
+        ticks,
         scale,
         unit,
     )
@@ -150,6 +153,16 @@ def _ticks(low: float, high: float, scale: Scale, unit: float) -> tuple[list[flo
                 break
         numbers = inside if scale == "log" else np.concatenate([[0.0], inside])
     return _placed(numbers, scale, unit).tolist(), [_label(float(number)) for number in numbers]
+
+
+def _of_durations(
+    low: float, high: float, scale: Scale, unit: float, size: float
+) -> tuple[list[float], list[str]]:
+    """Return ticks of durations; ``size`` is how many seconds one is in the column."""
+    # A logarithmic axis is like that of 1 + x, where x counts in what the axis begins with.
+    least = {"linear": 1.0, "log": low, "log1p": unit}[scale]
+    at, texts = duration_ticks(low / least, high / least, size * least, log=scale != "linear")
+    return _placed(np.array(at) * least, scale, unit).tolist(), texts
 
 
 def _label(number: float) -> str:

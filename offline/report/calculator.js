@@ -56,7 +56,7 @@
       " of the " + unit + ". Contacting them would have brought " + interval(found.byRule) + " " + data.currency +
       "; contacting everybody, " + interval(found.everybody) + "."];
     if (!sure(found.byRule)) {
-      said.push("The interval holds 0, so these rows do not tell whether contacts pay.");
+      said.push("The interval holds 0, so the data do not tell whether contacts pay.");
     }
     if (data.contacted[found.best] > 0 && sure(found.byBest) && found.byBest.value > 0) {
       said.push("Looking back, contacting the likeliest " + percent(data.contacted[found.best]) + " (" +

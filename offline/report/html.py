@@ -1,4 +1,6 @@
-"""The page: sections with navigation, plain words first, Plotly inlined once, nothing loaded from elsewhere.
+"""The page: a first screen, chapters in plain words, and folded away what only data people read.
+
+Plotly is inlined once, and nothing is loaded from elsewhere.
 
 A content security policy in the page forbids every request, so it opens without a network and tells nobody that it
 was opened. Traces that would fetch maps or tiles are refused when the page is made. The templates escape every text;
@@ -19,7 +21,8 @@ from markupsafe import Markup
 from plotly.graph_objects import Figure
 from plotly.offline import get_plotlyjs
 
-from offline.report.section import Calculator, Picture, Section, Slider, Table, Text
+from offline.report.opening import Opening
+from offline.report.section import Audience, Calculator, Picture, Section, Slider, Table, Text
 from offline.report.tables import TableView, view_of_table
 from offline.report.theme import HEIGHT, TEMPLATE
 
@@ -28,8 +31,6 @@ _FETCHING: Final = frozenset(
     {"choropleth", "scattergeo"}
     | {f"{k}{m}" for k in ("scatter", "choropleth", "density") for m in ("map", "mapbox")}
 )
-# Sentences of each section that stand together at the top.
-_FIRST: Final = 2
 _CONFIG: Final = {"displaylogo": False, "responsive": True, "displayModeBar": "hover",
                   "modeBarButtonsToRemove": ["lasso2d", "select2d", "sendDataToCloud"]}  # fmt: skip
 
@@ -85,27 +86,49 @@ PartView = TableView | PictureView | TextView | CalculatorView
 
 @dataclass(frozen=True)
 class SectionView:
-    """A section as its template takes it; ``kind`` of a part names its template."""
+    """A section as its template takes it; ``kind`` of a part names its template.
+
+    Attributes
+    ----------
+    shown, folded
+        Parts that are seen at once, and those that open on a click.
+    details
+        Sentences for data people.
+    content
+        What is folded, in words.
+    """
 
     key: str
     title: str
+    audience: Audience
     summary: Sequence[str]
-    parts: Sequence[PartView]
+    shown: Sequence[PartView]
+    details: Sequence[str]
+    folded: Sequence[PartView]
+    content: str
 
 
 def page(
-    title: str, sections: Sequence[Section], *, subtitle: str = "", note: str = "", footer: str = ""
+    title: str,
+    sections: Sequence[Section],
+    *,
+    opening: Opening | None = None,
+    subtitle: str = "",
+    note: str = "",
+    footer: str = "",
 ) -> str:
-    """Return a report as one HTML page.
+    """Return a report as one HTML page. No sentence stands on it twice.
 
     Parameters
     ----------
     title, subtitle
         Headline, and a line on what was looked at.
+    sections
+        In the order of reading; those for data people come last.
+    opening
+        The first screen. With one, statistics are folded away; without, everything is open.
     note
         What a reader must know before anything else, for example that this is only a quick look.
-    sections
-        In the order of reading; with several, a summary of all stands first.
     footer
         A last line, for example when and by what the report was made.
 
@@ -114,14 +137,20 @@ def page(
     ValueError
         A picture has a trace or a map that would load something.
     """
-    views = [_view_of_section(section) for section in sections]
-    parts = [part for view in views for part in view.parts]
-    pictures = any(isinstance(part, PictureView) for part in parts)
+    seen = {finding.what for finding in opening.findings} if opening is not None else set()
+    first = list(opening.pictures) if opening is not None else []
+    leading = [_view_of_picture(picture, f"first-{at}") for at, picture in enumerate(first)]
+    views = [_view_of_section(section, first, seen, folds=opening is not None) for section in sections]
+    parts = [*leading, *(part for view in views for part in (*view.shown, *view.folded))]
+    pictures = [part for part in parts if isinstance(part, PictureView)]
     calculators = any(isinstance(part, CalculatorView) for part in parts)
     return _templates().get_template("page.html.j2").render(
-        title=title, subtitle=subtitle, note=note, footer=footer, sections=views, first=_FIRST,
+        title=title, subtitle=subtitle, note=note, footer=footer, opening=opening, leading=leading, pictures=pictures,
+        everybody=[view for view in views if view.audience == "everybody" or opening is None],
+        data_people=[view for view in views if view.audience != "everybody" and opening is not None],
         calculator=_asset("calculator.js") if calculators else "",
-        css=_asset("page.css"), script=_asset("page.js"), plotly=Markup(get_plotlyjs()) if pictures else "",
+        css=_asset("page.css"), scripts=[_asset("page.js"), _asset("tables.js")],
+        plotly=Markup(get_plotlyjs()) if pictures else "",
     )  # fmt: skip
 
 
@@ -135,9 +164,51 @@ def _templates() -> Environment:
     return environment
 
 
-def _view_of_section(section: Section) -> SectionView:
-    parts = [_view_of_part(part, f"{section.key}-{at}") for at, part in enumerate(section.parts)]
-    return SectionView(section.key, section.title, section.summary, parts)
+def _view_of_section(
+    section: Section, first: Sequence[Picture], seen: set[str], *, folds: bool
+) -> SectionView:
+    """Return a section without what the page has said or shown before.
+
+    Parameters
+    ----------
+    first
+        Pictures of the first screen.
+    seen
+        Sentences of the page so far; those of the section are added.
+    """
+    shown: list[PartView] = []
+    folded: list[PartView] = []
+    for at, part in enumerate(section.parts):
+        if not any(part is picture for picture in first):
+            opens = part.place == "open" or not folds or section.audience != "everybody"
+            (shown if opens else folded).append(_view_of_part(part, f"{section.key}-{at}"))
+    summary, details = _unsaid(section.summary, seen), _unsaid(section.details, seen)
+    return SectionView(
+        section.key,
+        section.title,
+        section.audience,
+        summary,
+        shown,
+        details,
+        folded,
+        _content(folded, details),
+    )
+
+
+def _unsaid(sentences: Sequence[str], seen: set[str]) -> list[str]:
+    """Return sentences that were not said before, and take note of them."""
+    fresh = [sentence for sentence in dict.fromkeys(sentences) if sentence not in seen]
+    seen.update(fresh)
+    return fresh
+
+
+def _content(parts: Sequence[PartView], details: Sequence[str]) -> str:
+    counts = {
+        "picture": sum(isinstance(part, PictureView) for part in parts),
+        "table": sum(isinstance(part, TableView) for part in parts),
+        "note": len(details) + sum(isinstance(part, TextView) for part in parts),
+    }
+    return ", ".join(f"{count} {word}{'' if count == 1 else 's'}" for word, count in counts.items() if count)
 
 
 def _view_of_part(part: Table | Picture | Text | Calculator, name: str) -> PartView:
@@ -145,7 +216,7 @@ def _view_of_part(part: Table | Picture | Text | Calculator, name: str) -> PartV
         return CalculatorView(part.title, part.sliders, part.data, part.caption, name)
     if isinstance(part, Picture):
         return _view_of_picture(part, name)
-    return view_of_table(part) if isinstance(part, Table) else TextView(part.title, part.sentences)
+    return view_of_table(part, name) if isinstance(part, Table) else TextView(part.title, part.sentences)
 
 
 def _view_of_picture(picture: Picture, name: str) -> PictureView:

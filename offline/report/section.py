@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 from plotly.graph_objects import Figure
+
+#: Where a part stands on a page with a first screen: on it, open in its chapter, or folded away for data people.
+#: A page of one chapter without a first screen shows all parts in their order.
+Place = Literal["lead", "open", "folded"]
+#: Whom a chapter is for. One for data people is folded as a whole.
+Audience = Literal["everybody", "data people"]
 
 
 @dataclass(frozen=True)
@@ -17,6 +23,7 @@ class Picture:
     title: str
     figure: Figure
     caption: str = ""
+    place: Place = "folded"
 
 
 @dataclass(frozen=True)
@@ -27,6 +34,7 @@ class Table:
     frame: pd.DataFrame
     caption: str = ""
     formats: Mapping[str, str] = field(default_factory=dict)
+    place: Place = "folded"
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,7 @@ class Text:
 
     title: str
     sentences: Sequence[str]
+    place: Place = "folded"
 
 
 class Slider(NamedTuple):
@@ -71,6 +80,33 @@ class Calculator:
     sliders: Sequence[Slider]
     data: Mapping[str, Any]
     caption: str = ""
+    place: Place = "open"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What somebody can act on: one of the few that a report begins with.
+
+    Attributes
+    ----------
+    what
+        The finding, in a sentence with its figure.
+    sure
+        How sure that is: an interval, a test, or that it was counted.
+    advice
+        What to do about it.
+    count, unit
+        How many it is about, and what they are in the plural; None where that has no meaning.
+    file
+        Name of the file in the report's folder that lists them; empty where there is none.
+    """
+
+    what: str
+    sure: str
+    advice: str
+    count: int | None = None
+    unit: str = "customers"
+    file: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,6 +125,12 @@ class Section:
         Tables, pictures, texts and calculators in the order of reading.
     figures
         Everything that the section says, as plain values that JSON can hold.
+    details
+        Further sentences, with terms that only data people know.
+    findings
+        For the first screen, the best one first.
+    audience
+        Whom the chapter is for.
     """
 
     key: str
@@ -96,3 +138,6 @@ class Section:
     summary: Sequence[str]
     parts: Sequence[Table | Picture | Text | Calculator]
     figures: Mapping[str, Any]
+    details: Sequence[str] = ()
+    findings: Sequence[Finding] = ()
+    audience: Audience = "everybody"

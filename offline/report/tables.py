@@ -1,4 +1,4 @@
-"""A frame as a page shows it: readable numbers to the right, long tables folded."""
+"""A frame as a page shows it: readable numbers to the right, and what a script sorts and downloads by."""
 
 from __future__ import annotations
 
@@ -12,60 +12,95 @@ import pandas as pd
 
 from offline.report.section import Table
 
-# Rows shown before the rest is folded away.
-_SHOWN: Final = 20
+# Rows shown before the rest is folded away; a handful beyond them is not worth folding.
+_SHOWN, _HANDFUL = 20, 5
+# Shorter tables are read faster than filtered.
+_FILTERED: Final = 8
 _SHORT: Final = 28
 _LONG: Final = 50
 _TINY, _SMALL, _LARGE = 1e-5, 1e-3, 1e3
 
 
 class Cell(NamedTuple):
-    """A cell's text and its class in CSS: ``n`` number, ``s`` short text, ``l`` long text, or empty."""
+    """A cell.
+
+    Attributes
+    ----------
+    text
+        What people read.
+    mark
+        Its class in CSS: ``n`` number, ``s`` short text, ``l`` long text, or empty.
+    exact
+        The number or time behind the text, to sort by and to download; empty where the text says all.
+    """
 
     text: str
     mark: str
+    exact: str = ""
 
 
 @dataclass(frozen=True)
 class TableView:
-    """A table as its template takes it; ``folded`` are the rows that open on a click."""
+    """A table as its template takes it.
+
+    Attributes
+    ----------
+    name
+        Id of its element, unique on the page.
+    shown
+        How many rows are seen before a click; 0: all.
+    filtered
+        Whether it has a field to filter by.
+    """
 
     kind: ClassVar[str] = "table"
     title: str
     caption: str
+    name: str
     head: Sequence[Cell]
     rows: Sequence[Sequence[Cell]]
-    folded: Sequence[Sequence[Cell]]
+    shown: int
+    filtered: bool
 
 
-def view_of_table(table: Table) -> TableView:
+def view_of_table(table: Table, name: str = "table") -> TableView:
     """Return what a page shows of a table.
 
     A frame's index is shown where it has a name.
     """
     frame = table.frame.reset_index() if table.frame.index.name else table.frame
-    names = [str(name) for name in frame]
+    names = [str(column) for column in frame]
     numeric = [
-        pd.api.types.is_numeric_dtype(frame[name].dtype) and frame[name].dtype != bool for name in frame
+        pd.api.types.is_numeric_dtype(frame[column].dtype) and frame[column].dtype != bool for column in frame
     ]
-    head = [Cell(name, "n" if number else "") for name, number in zip(names, numeric, strict=True)]
+    head = [Cell(column, "n" if number else "") for column, number in zip(names, numeric, strict=True)]
     rows = [
         [
-            _cell(shown(value, table.formats.get(name)), number)
-            for name, value, number in zip(names, row, numeric, strict=True)
+            _cell(shown(value, table.formats.get(column)), number, _exact(value))
+            for column, value, number in zip(names, row, numeric, strict=True)
         ]
         for row in frame.itertuples(index=False, name=None)
     ]
-    # A handful beyond the limit is not worth folding.
-    cut = _SHOWN if len(rows) > _SHOWN + 5 else len(rows)
-    return TableView(table.title, table.caption, head, rows[:cut], rows[cut:])
+    cut = _SHOWN if len(rows) > _SHOWN + _HANDFUL else 0
+    return TableView(table.title, table.caption, name, head, rows, cut, len(rows) > _FILTERED)
 
 
-def _cell(text: str, number: bool) -> Cell:
+def _cell(text: str, number: bool, exact: str) -> Cell:
+    exact = "" if exact == text else exact
     # Short texts stay on one line and long ones are wide, so that wide tables scroll instead of breaking every word.
     if number:
-        return Cell(text, "n")
-    return Cell(text, "s" if len(text) <= _SHORT else "l" if len(text) > _LONG else "")
+        return Cell(text, "n", exact)
+    return Cell(text, "s" if len(text) <= _SHORT else "l" if len(text) > _LONG else "", exact)
+
+
+def _exact(value: Any) -> str:
+    if isinstance(value, bool | np.bool_):
+        return ""
+    if isinstance(value, int | np.integer):
+        return str(int(value))
+    if isinstance(value, float | np.floating):
+        return f"{float(value):.8g}" if math.isfinite(value) else ""
+    return value.isoformat() if isinstance(value, pd.Timestamp) and value is not pd.NaT else ""
 
 
 def shown(value: Any, specification: str | None = None) -> str:

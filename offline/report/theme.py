@@ -14,6 +14,8 @@ BLUE: Final = "#1769aa"
 ORANGE: Final = "#d9730d"
 GREEN: Final = "#15803d"
 GREY: Final = "#8a94a3"
+#: Of lines that are only there to be compared with.
+PALE: Final = "#c3cad3"
 #: Series in order; after the last colour, the first one is used again.
 SERIES: Final = (BLUE, ORANGE, GREEN, "#b5489a", "#3aa0d1", "#c7a008", "#6b4fbb", "#7a4a2b")
 #: Magnitudes from nothing to most.
@@ -25,20 +27,21 @@ NEGATIVE_COLOUR, POSITIVE_COLOUR = GREY, ORANGE
 
 HEIGHT: Final = 380
 _FONT: Final = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
-_INK, _LINE = "#1f2733", "#e3e7ec"
+#: Of texts, of what is said more softly, and of lines. On a dark screen ``page.js`` puts light ones in their place.
+INK, SOFT, LINE = "#1f2733", "#5b6573", "#e3e7ec"
 
 _AXIS: Final = {
-    "gridcolor": _LINE, "linecolor": "#b6bec9", "zerolinecolor": "#b6bec9", "automargin": True,
+    "gridcolor": LINE, "linecolor": "#b6bec9", "zerolinecolor": "#b6bec9", "automargin": True,
     "title": {"standoff": 10, "font": {"size": 13}}, "ticks": "outside", "ticklen": 4, "tickcolor": "#b6bec9",
 }  # fmt: skip
 
 TEMPLATE: Final = go.layout.Template(
     layout={
-        "font": {"family": _FONT, "size": 13, "color": _INK},
+        "font": {"family": _FONT, "size": 13, "color": INK},
         "colorway": list(SERIES),
         "colorscale": {"sequential": list(SEQUENTIAL), "diverging": list(DIVERGING)},
-        "paper_bgcolor": "white",
-        "plot_bgcolor": "white",
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
         "hoverlabel": {"font": {"family": _FONT, "size": 13}},
         "xaxis": _AXIS,
         "yaxis": _AXIS,

@@ -13,6 +13,7 @@ from stream.cli.lab_options import OF_LOGS, OF_TABLES, workspace_of
 
 if TYPE_CHECKING:
     from offline.chapters.workspace import Workspace
+    from offline.report.opening import Opening
     from offline.report.pages import Written
     from offline.report.section import Section
 
@@ -24,12 +25,13 @@ AsJson = Annotated[
 
 
 class Found(NamedTuple):
-    """What a command found, where it was written, a last line for people, and what they must know first."""
+    """What a command found, where it was written, a last line for people, what they must know first, and in short."""
 
     sections: Sequence[Section]
     written: Written
     remark: str | None = None
     note: str = ""
+    opening: Opening | None = None
 
 
 def lab_command(
@@ -95,13 +97,14 @@ def one_page(workspace: Workspace, section: Section) -> Found:
     """Write the page and the figures of one section."""
     from dataclasses import replace
 
+    from offline.chapters.opening.first_screen import OPENED, first_screen
     from offline.report.pages import write_section
 
-    section = replace(section, summary=[*workspace.notes, *section.summary])
+    section = replace(section, details=[*workspace.notes, *section.details])
     name, quick = workspace.path.name, workspace.quick_note
-    return Found(
-        [section], write_section(workspace.directory, section, subtitle=name, note=quick), note=quick
-    )
+    opening = first_screen(workspace, [section]) if section.key in OPENED else None
+    written = write_section(workspace.directory, section, opening=opening, subtitle=name, note=quick)
+    return Found([section], written, note=quick, opening=opening)
 
 
 def _show(found: Found, *, as_json: bool) -> None:
@@ -115,9 +118,18 @@ def _show(found: Found, *, as_json: bool) -> None:
     screen = output()
     if found.note:
         screen.print(escape(found.note))
+    if found.opening is not None:
+        for card in found.opening.cards:
+            change = f" {card.change}" if card.change else ""
+            screen.print(
+                f"{escape(card.title)}: [bold]{escape(card.value)}[/bold]{escape(change)} ({escape(card.period)})"
+            )
+        for finding in found.opening.findings:
+            said = f"{finding.what} {finding.sure} {finding.advice}"
+            screen.print(f"  {escape(said)}{escape(f' ({finding.file})') if finding.file else ''}")
     for section in found.sections:
         screen.print(f"[bold]{escape(section.title)}[/bold]")
-        for sentence in section.summary:
+        for sentence in (*section.summary, *section.details):
             screen.print(f"  {escape(sentence)}")
     page, figures = map(str, found.written)
     screen.print(f"Page: {escape(page)}, figures: {escape(figures)}", soft_wrap=True)

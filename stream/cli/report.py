@@ -11,6 +11,7 @@ from stream.cli.lab_options import Balance, Balanced, Cost, Effect, Margin, Valu
 
 if TYPE_CHECKING:
     from offline.chapters.workspace import Workspace
+    from offline.report.section import Section
 
 Only = Annotated[
     list[str] | None,
@@ -75,6 +76,7 @@ def report(  # noqa: PLR0917  (options of a command)
     - `intent report sessions.csv --target Revenue --leak PageValues -o report`: report on a table of sessions
     - `intent report customers.csv --kind postcode=categorical --quick --json -o report`: take a quick first look
     """
+    from offline.chapters.opening.first_screen import OPENED, first_screen
     from offline.chapters.stages import choose, run_stages
     from offline.chapters.workspace import ContactAssumptions
     from offline.report.pages import write_report, write_section
@@ -84,19 +86,20 @@ def report(  # noqa: PLR0917  (options of a command)
     )
     output, name, note = workspace.directory, workspace.path.name, workspace.quick_note
     chosen = choose(only or (), skip or ())
-    sections = run_stages(
-        workspace,
-        chosen,
-        on_section=lambda section: write_section(output, section, subtitle=name, note=note),
-    )
-    problem = workspace.problem
+
+    def write(section: Section) -> None:
+        opening = first_screen(workspace, [section]) if section.key in OPENED else None
+        write_section(output, section, opening=opening, subtitle=name, note=note)
+
+    sections = run_stages(workspace, chosen, on_section=write)
+    problem, opening = workspace.problem, first_screen(workspace, sections)
     written = write_report(
         output,
         title or f"Report on {workspace.path.stem}",
         sections,
-        subtitle=f"{name}: {len(problem):,} {problem.unit}s; target: {problem.target_name} "
-        f"({problem.prevalence:.1%} positive).",
+        opening=opening,
+        subtitle=f"{name}: {len(problem):,} {problem.unit}s; {problem.prevalence:.1%} with {problem.target_name}.",
         note=note,
         about=workspace.about(),
     )
-    return Found(sections, written, note=note)
+    return Found(sections, written, note=note, opening=opening)

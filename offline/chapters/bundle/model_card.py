@@ -46,7 +46,7 @@ def section_of(card: ModelCard) -> Section:
             parts.append(chapter.table)
     quality = next(c for c in card.chapters if c.title == "Quality")
     summary = [*quality.sentences, f"The card is also in {CARD_MARKDOWN}, to go with the model."]
-    return Section("model_card", "Model card", summary, parts, card.figures)
+    return Section("model_card", "Model card", summary, parts, card.figures, audience="data people")
 
 
 def write_card(directory: str | Path, card: ModelCard) -> None:

@@ -68,7 +68,7 @@ def train_bundle(workspace: Workspace) -> Section:
         "metrics": manifest.metrics,
         "split": manifest.split,
     }
-    return Section("bundle", "Model bundle", summary, parts, figures)
+    return Section("bundle", "Model bundle", summary, parts, figures, audience="data people")
 
 
 def write_model_card(workspace: Workspace) -> Section:

@@ -144,7 +144,7 @@ def section(
     if shuffled is not None:
         figures["rows_at_random"] = {"model": shuffled[0], "auc": shuffled[1]}
         summary += _warning(comparison, *shuffled)
-    return Section("comparison", "Models", summary, parts, figures)
+    return Section("comparison", "Models", summary, parts, figures, audience="data people")
 
 
 def _warning(comparison: Comparison, key: str, auc: float) -> list[str]:

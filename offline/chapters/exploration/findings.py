@@ -12,7 +12,8 @@ from offline.report.section import Picture, Table
 class Findings(NamedTuple):
     """Sentences for people, tables and pictures, and plain figures under the name of the look.
 
-    ``summary`` is what was counted; ``claims`` are sentences about differences, told only if they are more than chance.
+    ``summary`` is what was counted; ``claims`` are sentences about differences, told only if they are more than chance;
+    ``details`` are sentences for data people.
     """
 
     name: str
@@ -20,3 +21,4 @@ class Findings(NamedTuple):
     parts: Sequence[Table | Picture] = ()
     figures: Any = None
     claims: Sequence[Claim] = ()
+    details: Sequence[str] = ()

@@ -12,6 +12,7 @@ from plotly.subplots import make_subplots
 
 from offline.lab.statistics import Line, logistic_line, ordinary_line, wilson
 from offline.report.theme import BLUE, GREY, ORANGE, faint
+from offline.report.time_axes import duration_ticks, seconds_of
 
 _POINTS: Final = 1_500
 _BINS: Final = 10
@@ -138,8 +139,8 @@ def rate_curves(
                     "deviance explained": line.r2,
                 }
             )
-        if logged:
-            figure.update_xaxes(log_axis(float(np.expm1(x.max()))), **where)
+        if len(x):
+            figure.update_xaxes(column_axis(name, x, logged=logged), **where)
     figure.update_yaxes(tickformat=".0%", rangemode="tozero", nticks=5)
     figure.update_yaxes(title_text=f"rate of {unit}s", col=1)
     figure.update_annotations(font_size=12)
@@ -185,6 +186,22 @@ def logarithmic(x: NDArray[np.float64]) -> bool:
         return False
     typical = float(np.median(x[x > 0]))
     return bool(x.max() > _TAIL * typical) or float(pd.Series(x).skew()) > _SKEWED
+
+
+def column_axis(name: str, x: NDArray[np.float64], *, logged: bool) -> dict[str, object]:
+    """Return the ticks of a column's axis: durations in minutes, hours and days, long tails at powers of ten.
+
+    Parameters
+    ----------
+    x
+        What is drawn: the column, or log(1 + column) where ``logged``.
+    """
+    unit = seconds_of(name)
+    if unit is None:
+        return log_axis(float(np.expm1(x.max()))) if logged else {}
+    low, high = (float(np.expm1(end)) if logged else float(end) for end in (x.min(), x.max()))
+    at, texts = duration_ticks(low, high, unit, log=logged)
+    return {"tickvals": np.log1p(at) if logged else at, "ticktext": texts}
 
 
 def log_axis(largest: float) -> dict[str, object]:

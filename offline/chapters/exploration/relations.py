@@ -43,7 +43,7 @@ def correlations(problem: Problem, aucs: pd.Series) -> Findings:
         for i in range(len(names)) for j in range(i + 1, len(names)) if abs(matrix[i, j]) >= _STRONG
     ]  # fmt: skip
     pairs.sort(key=lambda pair: -abs(pair["correlation"]))
-    summary = [
+    details = [
         f"{_pairs(len(pairs))} nearly the same (rank correlation of {_STRONG} or more), most of "
         f"all {pairs[0]['column']} and {pairs[0]['other']} ({pairs[0]['correlation']:.2f})."
         if pairs
@@ -57,7 +57,7 @@ def correlations(problem: Problem, aucs: pd.Series) -> Findings:
         parts.append(
             Table("Columns that say nearly the same", pd.DataFrame(pairs), formats={"correlation": ".2f"})
         )
-    return Findings("correlations", summary, parts, {"pairs": pairs})
+    return Findings("correlations", [], parts, {"pairs": pairs}, details=details)
 
 
 def _pairs(count: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from offline.chapters.exploration.category_rates import rates
 from offline.chapters.exploration.channels import channels
@@ -21,8 +22,15 @@ from offline.chapters.workspace import Workspace
 from offline.lab.differences import supported
 from offline.problems.problem import Problem
 from offline.progress import OnProgress
-from offline.report.section import Section
+from offline.report.section import Finding, Section
 from offline.views.log_view import LogView
+
+_SURE: Final = "Tested: more than chance, all comparisons of this chapter together (Holm, 5 %)."
+# Sentences that everybody reads; data people read the others, too.
+_MOST: Final = 8
+# Looks whose differences somebody can act on.
+_ACTED_ON: Final = ("rates",)
+_ADVICE: Final = "Look here first when you plan the next campaign. Whether it is a cause, only a trial tells."
 
 LOG_LOOKS = (overview, patterns, buyers, trends, cohorts, funnel, channels, countries)
 TABLE_LOOKS = (description, drift, distributions, rates, correlations, regressions)
@@ -51,7 +59,8 @@ def explore_log(
         _tell(on_progress, total - 1, total)
         features = [drift(problem), regressions(problem, aucs), correlations(problem, aucs)]
         findings += [
-            found._replace(name=f"features_{found.name}", summary=(), claims=()) for found in features
+            found._replace(name=f"features_{found.name}", summary=(), claims=(), details=())
+            for found in features
         ]
         _tell(on_progress, total, total)
     return _section(findings)
@@ -78,12 +87,16 @@ def told(findings: Sequence[Findings]) -> list[str]:
 
 
 def _section(findings: Sequence[Findings]) -> Section:
+    summary = told(findings)
+    differences = [claim.sentence for found in findings if found.name in _ACTED_ON for claim in found.claims]
     return Section(
         "exploration",
         "Exploration",
-        told(findings),
+        summary[:_MOST],
         [part for found in findings for part in found.parts],
         {found.name: found.figures for found in findings if found.figures is not None},
+        [*summary[_MOST:], *(sentence for found in findings for sentence in found.details)],
+        [Finding(sentence, _SURE, _ADVICE) for sentence in summary if sentence in differences],
     )
 
 

@@ -12,7 +12,7 @@ from scipy import stats
 
 from offline.chapters.exploration.category_rates import is_calendar, rate_by_category
 from offline.chapters.exploration.findings import Findings
-from offline.chapters.exploration.regression import log_axis, logarithmic
+from offline.chapters.exploration.regression import column_axis, logarithmic
 from offline.lab.differences import LEAST, Claim, values_p_value
 from offline.lab.figures import holm
 from offline.lab.independent import one_each
@@ -172,5 +172,5 @@ def _add_histograms(
             hovertemplate="%{y:.1%}<extra>" + label + "</extra>",
             **where,
         )
-    if logged:
-        figure.update_xaxes(log_axis(float(np.expm1(x.max()))), **where)
+    if len(x):
+        figure.update_xaxes(column_axis(name, x, logged=logged), **where)

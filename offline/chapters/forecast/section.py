@@ -14,7 +14,7 @@ from features.whole_files import whole_file
 from offline.chapters.forecast.backtest import BASELINE, CHOSEN, SEASONS, Forecast, forecast_series
 from offline.chapters.forecast.series import MEASURES, Series, daily
 from offline.chapters.workspace import Workspace
-from offline.report.section import Picture, Section, Table
+from offline.report.section import Finding, Picture, Section, Table
 from offline.report.theme import BLUE, GREY, ORANGE, faint
 
 #: Days that are forecast by default.
@@ -63,7 +63,7 @@ def forecast(workspace: Workspace) -> Section:
         parts += _parts(series, measure, result)
     _write(found, workspace.directory / FORECAST_FILE)
     figures = {measure: _figures(series, days, result) for measure, result in found.items()}
-    return Section("forecast", "Forecast", summary, parts, figures)
+    return Section("forecast", "Forecast", summary, parts, figures, findings=_findings(series, days, found))
 
 
 def _usual_days(series: Series) -> int:
@@ -104,6 +104,27 @@ def _promise(held: int, tried: int) -> str:
     if held < _AS_PROMISED * tried:
         return ", which is less often than it should be: allow for more"
     return ""
+
+
+def _findings(series: Series, days: int, found: dict[str, Forecast]) -> list[Finding]:
+    measure, result = next(iter(found.items()))
+    total, low, high = result.total
+    held, tried = result.totals_covered
+    until = series.frame.index[-1] + pd.Timedelta(days=days)
+    what = (
+        f"About {total:,.0f} {MEASURES[measure]} are expected over the next {days} days, to {until:%d %b %Y}."
+    )
+    if "revenue" in found and measure != "revenue":
+        what = f"{what[:-1]}, worth about {found['revenue'].total[0]:,.0f} {series.currency}."
+    return [
+        Finding(
+            what,
+            f"Orders between {low:,.0f} and {high:,.0f} (80 % interval). At earlier times the sum was inside such an "
+            f"interval {held} of {tried} times{_promise(held, tried)}.",
+            "Plan stock and staff by week, for the upper end where running out costs more than what is left over.",
+            file=FORECAST_FILE,
+        )
+    ]
 
 
 def _remarks(series: Series, found: dict[str, Forecast]) -> list[str]:
@@ -169,7 +190,8 @@ def _table(series: Series, found: dict[str, Forecast], step: str) -> Table:
         caption += " The first and the last week may be cut by the forecast's ends."
     elif series.closed:
         caption += " Weekdays on which the shop never sells are left out."
-    return Table(f"Forecast per {step}", frame, caption, dict.fromkeys(frame.columns, ",.0f"))
+    formats = dict.fromkeys(frame.columns, ",.0f")
+    return Table(f"Forecast per {step}", frame, caption, formats, "open" if step == "week" else "folded")
 
 
 def _write(found: dict[str, Forecast], path: Path) -> None:
@@ -196,6 +218,7 @@ def _parts(series: Series, measure: str, result: Forecast) -> list[Table | Pictu
             f"{'Before refunds. ' if measure == 'revenue' else ''}Dark band: 80 % interval, light band: 95 %, as wide "
             f"as errors were at earlier times. Forecast by: {result.method}. Orange: what would have "
             "been forecast at earlier times, knowing nothing of what came after.",
+            "lead" if measure == "orders" else "folded",
         ),
         Table(
             f"{what}: methods at earlier times",

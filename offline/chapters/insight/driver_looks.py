@@ -154,9 +154,9 @@ def _contrast(table: pd.DataFrame, effects: pd.DataFrame, log: bool) -> list[str
     low, high = ordered.iloc[0], ordered.iloc[-1]
     lifts, lowers = effects[high["segment"]].idxmax(), effects[low["segment"]].idxmin()
     return [
-        f"The likeliest segment is “{high['segment']}” ({high['happened']:.0%} of its test rows; lifted most by "
-        f"{column_words(str(lifts), log=log)}), the least likely “{low['segment']}” ({low['happened']:.0%}; lowered "
-        f"most by {column_words(str(lowers), log=log)})."
+        f"The likeliest segment is “{high['segment']}” ({high['happened']:.0%} of the cases it was tried on; lifted "
+        f"most by {column_words(str(lifts), log=log)}), the least likely “{low['segment']}” ({low['happened']:.0%}; "
+        f"lowered most by {column_words(str(lowers), log=log)})."
     ]
 
 

@@ -36,6 +36,8 @@ class HighValue(NamedTuple):
     first_order
         By quarter of the first order's value, the share that is among the best tenth in what was spent *after* it,
         among the customers of the log's first half.
+    buyers
+        Of whom the best tenth are taken.
     """
 
     least: float
@@ -43,6 +45,7 @@ class HighValue(NamedTuple):
     compared: pd.DataFrame
     countries: pd.DataFrame
     first_order: pd.DataFrame
+    buyers: int
 
 
 def high_value(view: LogView) -> HighValue | None:
@@ -77,6 +80,7 @@ def high_value(view: LogView) -> HighValue | None:
         compared,
         _countries(view, best),
         _first_order(view, first, buyers["monetary"] - first["value"]),
+        len(buyers),
     )
 
 

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from offline.chapters.insight.lifetime_check import Check
 from offline.chapters.insight.profit import Economics, ProfitCurve
 from offline.report.section import Picture
-from offline.report.theme import BLUE, GREEN, GREY, ORANGE, faint
+from offline.report.theme import BLUE, GREEN, GREY, INK, ORANGE, faint
 
 
 def profit_picture(curve: ProfitCurve, economics: Economics, unit: str = "customer") -> Picture:
@@ -65,7 +65,7 @@ def lifetime_picture(check: Check, currency: str) -> Picture:
     figure.add_bar(
         x=frame["group"], y=frame["happened"], name="spent", marker_color=BLUE,
         error_y={"type": "data", "array": frame["high"] - frame["happened"],
-                 "arrayminus": frame["happened"] - frame["low"], "color": "#1f2733", "thickness": 1.5},
+                 "arrayminus": frame["happened"] - frame["low"], "color": INK, "thickness": 1.5},
         hovertemplate="%{y:,.0f} spent<extra></extra>",
     )  # fmt: skip
     figure.add_scatter(

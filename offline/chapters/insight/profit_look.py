@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from offline.chapters.insight.customer_looks import Look
+from offline.chapters.insight.driver_looks import REASONS_FILE
 from offline.chapters.insight.model import InsightModel
 from offline.chapters.insight.money_pictures import assumptions, profit_picture
 from offline.chapters.insight.profit import (
@@ -25,7 +26,7 @@ from offline.chapters.insight.profit import (
     profit_curve,
 )
 from offline.chapters.workspace import ContactAssumptions
-from offline.report.section import Calculator, Picture, Slider, Table
+from offline.report.section import Calculator, Finding, Picture, Slider, Table
 from offline.views.log_view import LogView
 
 _SHARES: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
@@ -105,7 +106,8 @@ def profit_look(model: InsightModel, known: Known, unit: str, *, seed: int) -> L
         "over_everybody": curve.over_everybody._asdict(),
         "curve": curve.frame,
     }
-    return Look(_sentences(economics, curve, unit), parts, {"profit": figures})
+    findings = _findings(economics, curve, unit)
+    return Look(_sentences(economics, curve, unit), parts, {"profit": figures}, findings=findings)
 
 
 def _effect(assumed: ContactAssumptions) -> float | None:
@@ -139,11 +141,12 @@ def _sentences(economics: Economics, curve: ProfitCurve, unit: str) -> list[str]
         ]
     rule = curve.by_rule
     text = (
-        f"{assumptions(economics)} So a contact pays from a probability of {economics.threshold:.1%} on. On the test "
-        f"rows that is {curve.rule['contacted']:.0%} of the {unit}s; contacting them {_would_have(rule, currency)}"
+        f"{assumptions(economics)} So a contact pays from a probability of {economics.threshold:.1%} on. Where "
+        f"it was tried, that is {curve.rule['contacted']:.0%} of the {unit}s; contacting them "
+        f"{_would_have(rule, currency)}"
     )
     if not rule.sure:
-        unknown = "The interval holds 0, so these rows do not tell whether contacts pay."
+        unknown = "The interval holds 0, so the data do not tell whether contacts pay."
         return [f"{text}. {unknown}", _hindsight(curve, currency)]
     more = curve.over_everybody
     if more.sure:
@@ -151,8 +154,25 @@ def _sentences(economics: Economics, curve: ProfitCurve, unit: str) -> list[str]
         low, high = sorted((abs(more.low), abs(more.high)))
         beside = f", {abs(more.value):,.0f} {word} than contacting everybody ({low:,.0f} to {high:,.0f})."
     else:
-        beside = "; whether that is more than by contacting everybody, these rows do not tell."
+        beside = "; whether that is more than by contacting everybody, the data do not tell."
     return [text + beside, _hindsight(curve, currency)]
+
+
+def _findings(economics: Economics, curve: ProfitCurve, unit: str) -> list[Finding]:
+    """Return whom to contact, where it would surely have paid."""
+    rule = curve.by_rule
+    if economics.threshold > 1 or not rule.sure or rule.value <= 0:
+        return []
+    return [
+        Finding(
+            f"Contacting the {curve.rule['contacted']:.0%} of the {unit}s whose probability is "
+            f"{economics.threshold:.1%} or more would have brought {rule.value:,.0f} {economics.currency}.",
+            f"95 % interval {rule.low:,.0f} to {rule.high:,.0f}, if a contact adds {economics.effect:.0%} purchases, "
+            "as you said.",
+            "Contact them, and leave a tenth of them alone at random: only that tells what contacts add.",
+            file=REASONS_FILE,
+        )
+    ]
 
 
 def _hindsight(curve: ProfitCurve, currency: str) -> str:
@@ -276,6 +296,6 @@ def _calculator(counted: Contacts, known: Known, unit: str) -> Calculator:
         "What would contacts bring you?",
         sliders,
         data,
-        f"On the test rows: {unit}s are contacted once, from the probability on at which a contact pays.{mean} How "
-        "many purchases contacts add, only a comparison with customers who are left alone can tell.",
+        f"Where the model was tried: {unit}s are contacted once, from the probability on at which a contact "
+        f"pays.{mean} How many purchases contacts add, only a comparison with customers who are left alone can tell.",
     )

@@ -14,6 +14,7 @@ from features.log import ERASED
 from offline.chapters.insight.customer_looks import Look, lifetime, valuable_customers
 from offline.chapters.insight.driver_looks import Members, drivers_look, reasons_look, segments_look
 from offline.chapters.insight.drivers import explain
+from offline.chapters.insight.likeliest import likeliest_look
 from offline.chapters.insight.model import InsightModel, fit_insight_model
 from offline.chapters.insight.profit_look import known_of, profit_look
 from offline.chapters.insight.reasons import MOST, explain_customers, latest_rows
@@ -48,7 +49,10 @@ def gain_insight(workspace: Workspace) -> Section:
         looks.append(_reasons(workspace, model, segments))
     view = workspace.customer_view if log else None
     known = known_of(workspace.options.contacts, view, workspace.options.currency)
-    looks.append(profit_look(model, known, "customer" if log else workspace.problem.unit, seed=seed))
+    found = looks[-1].figures["explained"]
+    unit = "customer" if log else workspace.problem.unit
+    looks.insert(0, likeliest_look(model, unit, explained=found, log=log))
+    looks.append(profit_look(model, known, unit, seed=seed))
     if view is not None and segments is not None:
         with workspace.progress("Lifetime values"):
             names = _names(workspace)
@@ -60,7 +64,9 @@ def gain_insight(workspace: Workspace) -> Section:
     summary = [sentence for look in looks for sentence in look.summary]
     parts: list[Table | Picture | Calculator] = [part for look in looks for part in look.parts]
     figures: dict[str, Any] = {name: value for look in looks for name, value in look.figures.items()}
-    return Section("insight", "Insight", summary, parts, figures)
+    details = [sentence for look in looks for sentence in look.details]
+    findings = [finding for look in looks for finding in look.findings]
+    return Section("insight", "Insight", summary, parts, figures, details, findings)
 
 
 def _quality(model: InsightModel, main: str | None, *, log: bool) -> Look:
@@ -82,7 +88,7 @@ def _quality(model: InsightModel, main: str | None, *, log: bool) -> Look:
         )
     if not log:
         sentences.append("High-value customers and lifetime values need orders with money: an event log.")
-    return Look(sentences, [], {"metrics": found, "with_leaks": model.with_leaks})
+    return Look([], [], {"metrics": found, "with_leaks": model.with_leaks}, sentences)
 
 
 def _segments(workspace: Workspace) -> Segmented | None:

@@ -99,7 +99,7 @@ def study_networks(workspace: Workspace, columns: Sequence[str] = ()) -> Section
         "boundary": names,
         "demonstration": shown._asdict(),
     }
-    return Section("network", "Network", _summary(found, shown), parts, figures)
+    return Section("network", "Network", _summary(found, shown), parts, figures, audience="data people")
 
 
 def demonstrated(*, seed: int = 0, quick: bool = False) -> Demonstrated:

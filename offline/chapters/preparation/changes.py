@@ -10,10 +10,12 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 from sklearn.compose import ColumnTransformer
 
+from features.durations import duration_rounded
 from offline.preparation.transformers import RobustClip, Unskew
 from offline.problems.problem import Problem
 from offline.report.tables import shown as for_people
 from offline.report.theme import BLUE, ORANGE
+from offline.report.time_axes import duration_ticks, seconds_of
 
 _PICTURED: Final = 6
 _BINS: Final = 40
@@ -48,7 +50,7 @@ def numeric_changes(problem: Problem, prepared: ColumnTransformer) -> pd.DataFra
                 "outliers before": int(raw.outliers_[at]),
                 "outliers after": int(clip.outliers_[at]),
                 "clipped": int(clip.clipped_[at]),
-                "to": _range(*raw_fences(unskew, clip, at)) if clip.clipped_[at] else "",
+                "to": _range(*raw_fences(unskew, clip, at), seconds_of(name)) if clip.clipped_[at] else "",
             }
         )
     frame = pd.DataFrame(rows)
@@ -107,6 +109,7 @@ def before_and_after(problem: Problem, prepared: ColumnTransformer) -> tuple[go.
                 marker_color=colour, showlegend=False, row=row, col=place,
                 hovertemplate="%{x:.3g}: %{y:.1%}<extra></extra>",
             )  # fmt: skip
+        _time_axis(figure, names[at], columns[names[at]].dropna().to_numpy(), place)
     figure.update_yaxes(tickformat=".0%", nticks=4, tickfont_size=10)
     figure.update_xaxes(nticks=4, tickfont_size=10)
     figure.update_yaxes(title_text="before", row=1, col=1)
@@ -144,8 +147,22 @@ def _method(unskew: Unskew, at: int) -> str:
     return f"Yeo-Johnson {unskew.lambdas_[at]:.2g}" if method == "yeo-johnson" else method
 
 
-def _range(low: float, high: float) -> str:
-    ends = ["no limit" if np.isnan(end) else for_people(float(f"{end:.3g}")) for end in (low, high)]
+def _time_axis(figure: go.Figure, name: str, values: np.ndarray, place: int) -> None:
+    unit = seconds_of(name)
+    if unit is not None and len(values):
+        at, texts = duration_ticks(float(values.min()), float(values.max()), unit)
+        figure.update_xaxes(tickvals=at[::2], ticktext=texts[::2], row=1, col=place)
+
+
+def _range(low: float, high: float, unit: float | None = None) -> str:
+    """Return a range for people, a duration's in its own units; ``unit`` is that of the column in seconds."""
+
+    def said(end: float) -> str:
+        if np.isnan(end):
+            return "no limit"
+        return for_people(float(f"{end:.3g}")) if unit is None else duration_rounded(max(end, 0.0) * unit)
+
+    ends = [said(end) for end in (low, high)]
     return f"{ends[0]} to {ends[1]}"
 
 

@@ -89,7 +89,7 @@ def preparation_section(
     summary = _summary(problem, train, holdout, sums, duplicates)
     if tried is not None:
         summary.insert(-1, balance_sentence(train, test, tried))
-    return Section("preparation", "Preparation", summary, parts, figures)
+    return Section("preparation", "Preparation", summary, parts, figures, audience="data people")
 
 
 def _some(rows: NDArray[np.intp], most: int, rng: np.random.Generator) -> NDArray[np.intp]:

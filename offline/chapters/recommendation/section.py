@@ -21,7 +21,7 @@ from offline.chapters.recommendation.recommenders import OWN, POPULAR, QUICK_REC
 from offline.chapters.recommendation.trial import MEASURES, TOP, Trial, try_out
 from offline.chapters.segments.section import segments_of
 from offline.chapters.workspace import Workspace
-from offline.report.section import Picture, Section, Table
+from offline.report.section import Finding, Picture, Section, Table
 from offline.report.theme import BLUE, GREY, ORANGE
 
 #: Where the items of every customer go in the report's folder.
@@ -90,10 +90,46 @@ def recommend(workspace: Workspace) -> Section:
         "recommended_customers": len(made),
         "items_file": ITEMS_FILE,
     }  # fmt: skip
-    return Section("recommendations", "Recommendations", _summary(trial, len(made)), parts, figures)
+    summary, details = _plain(trial, len(made)), _summary(trial, len(made))
+    return Section(
+        "recommendations", "Recommendations", summary, parts, figures, details, _findings(trial, len(made))
+    )
 
 
 _FORMATS: Final = {"coverage": ".1%", "validation": ".3f"}
+
+
+def _hits(trial: Trial) -> tuple[float, float]:
+    """Return which share of the customers took up a recommended item, and which one of the most popular items."""
+    scores = trial.scores
+    own = scores[scores["chosen"]].iloc[0] if trial.best.kind != POPULAR else scores.iloc[0]
+    return float(own["hit rate"]), float(scores.iloc[0]["hit rate"])
+
+
+def _plain(trial: Trial, customers: int) -> list[str]:
+    own, popular = _hits(trial)
+    said = f"{own:.0%} of {trial.customers:,} customers {trial.what} at least one of {TOP} recommended items later"
+    if trial.best.kind != POPULAR:
+        said += f"; of the {TOP} most popular items, {popular:.0%} did"
+    return [f"{said}.", f"There are items for {customers:,} customers, and an offer for every segment."]
+
+
+def _findings(trial: Trial, customers: int) -> list[Finding]:
+    own, popular = _hits(trial)
+    if trial.best.kind == POPULAR:
+        return []
+    row = trial.scores[trial.scores["chosen"]].iloc[0]
+    return [
+        Finding(
+            f"{own:.0%} of the customers {trial.what} at least one of {TOP} items that were chosen for them, "
+            f"{popular:.0%} one of the {TOP} most popular items.",
+            f"Tried on {trial.customers:,} customers and what they did later; give or take "
+            f"{100 * row['hit rate ±']:.1f} percentage points.",
+            "Show these items in newsletters and on the start page.",
+            customers,
+            file=ITEMS_FILE,
+        )
+    ]
 
 
 def _summary(trial: Trial, customers: int) -> list[str]:

@@ -15,13 +15,16 @@ from sklearn.decomposition import PCA
 from offline.chapters.segments.clustering import LEAST_COUNT, STABLE, Points
 from offline.chapters.segments.movement import Movement
 from offline.chapters.segments.segmented import Segmented
-from offline.report.section import Picture
-from offline.report.theme import BLUE, DIVERGING, GREY, ORANGE, SEQUENTIAL, SERIES, scale
+from offline.report.lines import label_at_end, looks
+from offline.report.section import Picture, Place
+from offline.report.theme import BLUE, DIVERGING, GREY, INK, ORANGE, SEQUENTIAL, SERIES, scale
 from offline.report.words import short
 
 _DRAWN: Final = 3_000
 _LEAVES: Final = 30
 _MARKED_LOADING: Final = 0.3
+# Lines that have a colour and a name; the others are grey.
+_NAMED_LINES: Final = 4
 
 
 def plane_of(points: Points, seed: int = 0) -> PCA:
@@ -47,7 +50,7 @@ def components(segments: Segmented, seed: int = 0) -> Picture:
     centers = pca.transform(segments.centroids)
     figure.add_scatter(
         x=centers[:, 0], y=centers[:, 1] if centers.shape[1] > 1 else np.zeros(len(centers)), mode="markers",
-        marker={"symbol": "x", "size": 12, "color": "#1f2733", "line": {"width": 1, "color": "white"}},
+        marker={"symbol": "x", "size": 12, "color": INK, "line": {"width": 1, "color": "white"}},
         name="centre", hovertext=segments.names, hoverinfo="text",
     )  # fmt: skip
     shares = pca.explained_variance_ratio_
@@ -144,7 +147,7 @@ def choice_picture(tried: pd.DataFrame) -> Picture:
     if "ward" in tried:
         figure.add_scatter(
             x=tried["segments"], y=tried["ward"], mode="markers", row=1, col=1, showlegend=False,
-            marker={"symbol": "diamond-open", "size": 9, "color": "#1f2733", "line": {"width": 1.5}},
+            marker={"symbol": "diamond-open", "size": 9, "color": INK, "line": {"width": 1.5}},
             hovertemplate="Ward, %{x} segments: %{y:.3f}<extra></extra>",
         )  # fmt: skip
     figure.add_hline(y=STABLE, line={"color": GREY, "dash": "dot"}, row=1, col=2)
@@ -161,13 +164,25 @@ def choice_picture(tried: pd.DataFrame) -> Picture:
 def movement_pictures(found: Movement, segments: Segmented) -> list[Picture]:
     """Draw sizes over time, and the moves in the last step."""
     over_time = go.Figure()
-    total = found.sizes[segments.names].sum(axis=1).to_numpy()
-    for k, name in enumerate(segments.names):
+    sizes = found.sizes[segments.names].to_numpy()
+    shares_then = pd.DataFrame(
+        sizes / np.maximum(sizes.sum(axis=1, keepdims=True), 1), columns=segments.names
+    )
+    moved = (shares_then.iloc[-1] - shares_then.iloc[0]).abs().sort_values(ascending=False, kind="stable")
+    strong = dict(zip(moved.index[:_NAMED_LINES], SERIES, strict=False))
+    for look in looks(segments.names, strong):
         over_time.add_scatter(
-            x=found.sizes["moment"], y=found.sizes[name] / np.maximum(total, 1), name=short(name),
-            mode="lines+markers", line={"color": SERIES[k % len(SERIES)], "width": 2.5},
-            customdata=found.sizes[name], hovertemplate="%{y:.0%} (%{customdata:,})<extra>" + name + "</extra>",
+            x=found.sizes["moment"], y=shares_then[look.name], name=look.name, showlegend=False,
+            mode="lines+markers", line={"color": look.colour, "width": look.width},
+            customdata=found.sizes[look.name],
+            hovertemplate="%{y:.0%} (%{customdata:,})<extra>" + look.name + "</extra>",
         )  # fmt: skip
+    last = found.sizes["moment"].iloc[-1]
+    label_at_end(
+        over_time, {name: (last, float(shares_then[name].iloc[-1])) for name in strong}, strong,
+        0.07 * float(shares_then.to_numpy().max()),
+    )  # fmt: skip
+    over_time.update_xaxes(range=[found.sizes["moment"].iloc[0], last])
     over_time.update_yaxes(title_text="share of known customers", tickformat=".0%", rangemode="tozero")
     moves = found.moves
     shares = moves.to_numpy() / np.maximum(moves.sum(axis=1).to_numpy()[:, None], 1)
@@ -185,7 +200,12 @@ def movement_pictures(found: Movement, segments: Segmented) -> list[Picture]:
     table.update_yaxes(title_text=f"on {_day(found.moments[-2])}")
     table.update_layout(height=170 + 52 * len(moves), margin={"t": 20})
     return [
-        Picture("Segments over time", over_time, "Customers as they were known at each moment."),
+        Picture(
+            "Segments over time",
+            over_time,
+            f"Customers as they were known at each moment. In colour: the {len(strong)} segments that grew or shrank "
+            "most; grey: the others, which say their name when touched.",
+        ),
         Picture(
             "Movement between segments",
             table,
@@ -208,12 +228,16 @@ def shares_picture(profile: pd.DataFrame) -> Picture:
             texttemplate="%{x:.0%}", textposition="outside", cliponaxis=False,
             hovertemplate="%{y}: %{x:.1%} of " + label + "<extra></extra>",
         )  # fmt: skip
-    figure.update_xaxes(title_text="share of all", tickformat=".0%", rangemode="tozero")
+    room = 1.18 * float(
+        profile[["share", "share of revenue"]].max().max()
+    )  # for the figure behind the longest bar
+    figure.update_xaxes(title_text="share of all", tickformat=".0%", range=[0, room])
     figure.update_layout(height=150 + 62 * len(names), legend={"traceorder": "reversed"}, bargap=0.25)
     return Picture(
         "Customers and revenue by segment",
         figure,
         "A segment whose revenue bar is longer than its customers bar is worth more than average.",
+        "lead",
     )
 
 
@@ -226,19 +250,20 @@ def value_picture(
     title: str,
     caption: str,
     percent: bool,
+    place: Place = "folded",
 ) -> Picture:
     """Draw a value per segment with its interval."""
     figure = go.Figure(
         go.Bar(
             y=[short(name) for name in names], x=values, orientation="h",
             marker_color=[SERIES[k % len(SERIES)] for k in range(len(names))],
-            error_x={"type": "data", "array": high - values, "arrayminus": values - low, "color": "#1f2733"},
+            error_x={"type": "data", "array": high - values, "arrayminus": values - low, "color": INK},
             hovertemplate="%{y}: %{x:.1%}<extra></extra>" if percent else "%{y}: %{x:,.0f}<extra></extra>",
         )
     )  # fmt: skip
     figure.update_xaxes(title_text=axis, tickformat=".0%" if percent else ",.0f", rangemode="tozero")
     figure.update_layout(height=140 + 46 * len(names), margin={"t": 20})
-    return Picture(title, figure, caption)
+    return Picture(title, figure, caption, place)
 
 
 def _day(moment: pd.Timestamp) -> str:

@@ -26,12 +26,16 @@ from offline.chapters.workspace import Workspace
 from offline.exceptions import TrainingError
 from offline.lab.differences import LEAST, Claim, highest_share, supported
 from offline.progress import OnProgress
-from offline.report.section import Section, Table
+from offline.report.section import Finding, Section, Table
 from offline.views.log_view import LogView
 
 #: Shorter logs are not asked who moves.
 _LEAST_HOURS: Final = 24
 _RAW_COUNT: Final = 2
+# Of the rules: twice or more, not lately, but not for long.
+_AT_RISK: Final = "At risk"
+# Where insight lists all customers with their segment.
+_CUSTOMERS_FILE: Final = "lifetime_values.csv"
 _NEAR: Final = 0.02  # of a fraction in words to the share
 
 
@@ -96,14 +100,17 @@ def segment_log_section(view: LogView, groups: Groups, clusters: Clusters | str,
         "profile": profile,
         "bounds": groups.bounds._asdict(),
     }
+    findings = _counted(profile, groups)
     if (view.last - view.first) / pd.Timedelta(hours=1) >= _LEAST_HOURS:
         found = movement(view, groups)
-        summary += _movement_sentences(found)
+        sentences, again = _movement_sentences(found, groups)
+        summary += sentences
+        findings = again + findings
         parts += [*_later_parts(found, view.currency), *movement_pictures(found, groups)]
         figures["movement"] = _movement_figures(found)
     if isinstance(clusters, str):
-        summary.append(f"No clusters of customers who are alike: {clusters}.")
-        return Section("segments", "Segments", summary, parts, figures)
+        details = [f"No clusters of customers who are alike: {clusters}."]
+        return Section("segments", "Segments", summary, parts, figures, details, findings)
     who, how, shown = show(clusters, "customers", seed)
     raw = _raw_money(clusters, seed)
     parts += [
@@ -112,7 +119,7 @@ def segment_log_section(view: LogView, groups: Groups, clusters: Clusters | str,
         *how,
     ]
     figures |= {"clusters": shown.pop("segments")} | shown | {"raw": raw}
-    return Section("segments", "Segments", summary, parts, figures)
+    return Section("segments", "Segments", summary, parts, figures, findings=findings)
 
 
 def _profile(groups: Groups) -> pd.DataFrame:
@@ -165,6 +172,7 @@ def _profile_parts(profile: pd.DataFrame, groups: Groups, view: LogView) -> Part
             f"{'' if view.browsing else ', and customers without other orders are left out'}. Median: half of the "
             "segment's customers have more, half less.",
             formats,
+            "open",
         ),
         Table(
             "Who belongs to which segment",
@@ -201,7 +209,26 @@ def _clusters_table(clusters: Clusters, groups: Groups, why: str) -> Table:
     )
 
 
-def _movement_sentences(found: Movement) -> list[str]:
+def _counted(profile: pd.DataFrame, groups: Groups) -> list[Finding]:
+    """Return who is about to be lost, where there are enough of them and they have brought something."""
+    sizes = profile.set_index("segment")
+    if _AT_RISK not in sizes.index or sizes.loc[_AT_RISK, "customers"] < LEAST:
+        return []
+    own = sizes.loc[_AT_RISK]
+    return [
+        Finding(
+            f"{int(own['customers']):,} customers are about to be lost: they ordered twice or more, but not in the "
+            f"last {groups.bounds.active:.0f} days. They brought {own['share of revenue']:.0%} of the revenue.",
+            "Counted by a fixed rule, not estimated.",
+            "Write to them now: remind them, ask what was wrong, offer what they used to buy.",
+            int(own["customers"]),
+            file=_CUSTOMERS_FILE,
+        )
+    ]
+
+
+def _movement_sentences(found: Movement, groups: Groups) -> tuple[list[str], list[Finding]]:
+    """Return what there is to say of moves, and the segment that orders again most, if that is more than chance."""
     first, last = found.moments[-2], found.moments[-1]
     known = found.moves.drop(index=NOT_YET)
     sentences = []
@@ -211,8 +238,9 @@ def _movement_sentences(found: Movement) -> list[str]:
             "moved to another segment."
         )
     later = found.later
+    findings: list[Finding] = []
     if not len(later) or not later["ordered"].sum():
-        return sentences
+        return sentences, findings
     by_name = later.set_index("segment")
     best = highest_share(by_name["ordered"], by_name["customers"])
     if best is not None and supported([Claim("", best.p_value)])[0]:
@@ -224,10 +252,22 @@ def _movement_sentences(found: Movement) -> list[str]:
             f"they are {own['customers'] / by_name['customers'].sum():.0%} of the customers known then and brought "
             f"{own['share of revenue']:.0%} of what these customers spent afterwards."
         )
-    return sentences
+        rest = others["ordered"].sum() / others["customers"].sum()
+        today = int((groups.members == groups.names.index(best.group)).sum())
+        findings.append(
+            Finding(
+                f'{_of_people(own["share"], own["low"], own["high"], interval=False)} in the segment "{best.group}" '
+                f"ordered again within {(last - found.since).days} days, {rest:.0%} of all others.",
+                f"95 % interval {own['low']:.0%} to {own['high']:.0%}; the difference is more than chance.",
+                "Keep them: thank them and show them what is new first. Spend discounts elsewhere.",
+                today,
+                file=_CUSTOMERS_FILE,
+            )
+        )
+    return sentences, findings
 
 
-def _of_people(share: float, low: float, high: float) -> str:
+def _of_people(share: float, low: float, high: float, *, interval: bool = True) -> str:
     """Return a share of customers in words, where a small fraction is within two percentage points of it.
 
     Examples
@@ -237,12 +277,12 @@ def _of_people(share: float, low: float, high: float) -> str:
     >>> _of_people(0.56, 0.5, 0.62)
     '56% of the customers (95 % interval 50% to 62%)'
     """
-    interval = f"95 % interval {low:.0%} to {high:.0%}"
+    within = f"; 95 % interval {low:.0%} to {high:.0%}" if interval else ""
     for below in (2, 3, 4, 5, 10):
         count = round(share * below)
         if 0 < count < below and abs(count / below - share) <= _NEAR:
-            return f"About {count} of {below} customers ({share:.0%}; {interval})"
-    return f"{share:.0%} of the customers ({interval})"
+            return f"About {count} of {below} customers ({share:.0%}{within})"
+    return f"{share:.0%} of the customers{f' ({within[2:]})' if within else ''}"
 
 
 def _later_parts(found: Movement, currency: str) -> Parts:

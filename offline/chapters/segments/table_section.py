@@ -15,7 +15,7 @@ from offline.lab.differences import Claim, Gap, supported, widest_gap
 from offline.lab.independent import one_each
 from offline.lab.statistics import wilson
 from offline.problems.problem import Problem
-from offline.report.section import Section, Table
+from offline.report.section import Finding, Section, Table
 from offline.report.tables import shown
 from offline.report.words import in_words
 
@@ -50,14 +50,17 @@ def segment_table_section(problem: Problem, segments: Clusters, *, seed: int = 0
         value_picture(
             segments.names, rate, profile["low"].to_numpy(), profile["high"].to_numpy(),
             f"share of {problem.unit}s with {happened}", "What each segment brings",
-            f"How often {happened} happens, with 95 % intervals (Wilson).", percent=True,
+            f"How often {happened} happens, with 95 % intervals (Wilson).", percent=True, place="lead",
         ),
         *who,
         Table("Medians of every segment", medians, "In the columns' own units."),
         *how,
     ]  # fmt: skip
     figures["profile"] = profile
-    return Section("segments", "Segments", _summary(problem, segments, profile), parts, figures)
+    summary = _summary(problem, segments, profile)
+    return Section(
+        "segments", "Segments", summary, parts, figures, findings=_findings(problem, segments, profile)
+    )
 
 
 def traits(segments: Clusters) -> list[str]:
@@ -108,6 +111,23 @@ def _gap(problem: Problem, segments: Clusters) -> Gap | None:
     of = np.array(segments.names, object)[segments.members[rows]]
     grouped = pd.Series(problem.target[rows]).groupby(of)
     return widest_gap(grouped.sum(), grouped.size())
+
+
+def _findings(problem: Problem, segments: Clusters, profile: pd.DataFrame) -> list[Finding]:
+    gap = _gap(problem, segments)
+    if gap is None or not supported([Claim("", gap.p_value)])[0]:
+        return []
+    own, units = profile.set_index("segment").loc[gap.top], f"{problem.unit}s"
+    return [
+        Finding(
+            f'Of the {units} in "{gap.top}", {own["share with it"]:.1%} come with {problem.target_name}, '
+            f"{own['times the average']:.1f} times the average.",
+            f"95 % interval {own['low']:.1%} to {own['high']:.1%}; the gap between segments is more than chance.",
+            "See what sets them apart in the chapter on segments, and whether you can bring more of them.",
+            int(own[units]),
+            units,
+        )
+    ]
 
 
 def _summary(problem: Problem, segments: Clusters, profile: pd.DataFrame) -> list[str]:

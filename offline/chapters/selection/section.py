@@ -114,7 +114,7 @@ def section(
             for key in full
         },
     }
-    return Section("selection", "Feature selection", summary, parts, figures)
+    return Section("selection", "Feature selection", summary, parts, figures, audience="data people")
 
 
 def _are(names: Sequence[str]) -> str:
@@ -188,7 +188,7 @@ def _effect_picture(full: Mapping[str, ComparedModel], effects: Mapping[str, Cha
         x=[gap.value for gap in found], y=names, mode="markers", showlegend=False,
         marker={"size": 9, "color": [BLUE if effect.sure else GREY for effect in effects.values()]},
         error_x={"array": [gap.high - gap.value for gap in found],
-                 "arrayminus": [gap.value - gap.low for gap in found], "color": "#55606e", "width": 4},
+                 "arrayminus": [gap.value - gap.low for gap in found], "color": "#5b6573", "width": 4},
         hovertemplate="%{y}: %{x:+.4f}<extra></extra>",
     )  # fmt: skip
     figure.add_vline(x=0, line={"color": ORANGE, "dash": "dot"})
@@ -246,7 +246,7 @@ def _importance_picture(frame: pd.DataFrame) -> Picture:
         x=shown["permutation"],
         y=shown["column"].astype(str),
         orientation="h",
-        error_x={"array": shown["spread"], "color": "#55606e", "thickness": 1, "width": 3},
+        error_x={"array": shown["spread"], "color": "#5b6573", "thickness": 1, "width": 3},
         marker_color=[BLUE if kept else GREY for kept in shown["kept"]],
         showlegend=False,
     )
@@ -267,7 +267,7 @@ def _path_picture(selection: Selection) -> Picture:
     figure = go.Figure()
     figure.add_scatter(
         x=path["columns"], y=path["auc"], mode="lines+markers", name="AUC, cross-validated", line={"color": BLUE},
-        error_y={"array": path["error"], "color": "#55606e", "thickness": 1, "width": 3},
+        error_y={"array": path["error"], "color": "#5b6573", "thickness": 1, "width": 3},
         customdata=path["dropped"],
         hovertemplate="%{x} columns: %{y:.4f}<br>then dropped: %{customdata}<extra></extra>",
     )  # fmt: skip

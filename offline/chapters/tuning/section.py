@@ -157,7 +157,7 @@ def section(tuned: Mapping[str, Tuned], how: str) -> Section:
         }
         for key, found in tuned.items()
     }  # fmt: skip
-    return Section("tuning", "Tuning", _summary(tuned), parts, figures)
+    return Section("tuning", "Tuning", _summary(tuned), parts, figures, audience="data people")
 
 
 def _summary(tuned: Mapping[str, Tuned]) -> list[str]:

@@ -259,7 +259,7 @@ def test_there_is_no_verdict_where_the_interval_holds_nothing(model: InsightMode
     said = profit_look(
         model, known(value=100.0, margin=0.5, cost=4.85, effect=0.1), "session", seed=0
     ).summary
-    assert "The interval holds 0, so these rows do not tell whether contacts pay." in said[0]
+    assert "The interval holds 0, so the data do not tell whether contacts pay." in said[0]
     assert "more than contacting everybody" not in said[0]
 
 

@@ -312,7 +312,7 @@ def test_customers_who_are_all_alike_are_divided_by_rules_all_the_same(tmp_path:
     write_log(tmp_path / "log.parquet", log_of([bought(i, f"c{i}", 1, 10.0) for i in range(40)]))
     section = segment(Workspace(tmp_path / "log.parquet", tmp_path))
     assert section.figures["profile"]["customers"].tolist() == [40]
-    assert "No clusters of customers who are alike" in section.summary[-1]
+    assert "No clusters of customers who are alike" in section.details[-1]
 
 
 def test_the_section_of_a_table_leaves_the_target_out(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from offline.chapters.workspace import Workspace
 from offline.exceptions import MissingExtra, TrainingError
 from offline.problems import TableError, problem_from_table
 from offline.report.html import page
+from offline.report.opening import Card, Opening
 from offline.report.pages import write_report
 from offline.report.plain import plain
 from offline.report.section import Picture, Section, Table, Text
@@ -77,14 +78,14 @@ def test_a_page_loads_nothing_and_forbids_loading() -> None:
     assert "@import" not in re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)
 
 
-def test_tables_are_whole_with_numbers_to_the_right_and_long_ones_folded() -> None:
+def test_tables_are_whole_with_numbers_to_the_right_and_long_ones_cut_by_the_script() -> None:
     frame = pd.DataFrame({"name": [f"row {i}" for i in range(60)], "share": np.linspace(0, 1, 60)})
     section = Section("t", "T", [], [Table("Many", frame, "What they mean.", {"share": ".1%"})], {})
     text = page("A report", [section])
-    assert text.count("<td class=s>row ") == text.count("<td class=n>") == 60
-    assert "<td class=n>100.0%</td>" in text
-    assert "<summary>40 more rows</summary>" in text
-    assert text.count("<table>") == text.count("</table>") == 2
+    assert text.count("<td class=s>row ") == text.count("<td class=n data-v=") == 60
+    assert '<td class=n data-v="1">100.0%</td>' in text
+    assert 'data-shown="20"' in text and "Show all 60 lines" in text
+    assert text.count("<table>") == text.count("</table>") == 1
     assert "What they mean." in text
 
 
@@ -99,7 +100,7 @@ def test_texts_of_the_data_cannot_become_markup() -> None:
     assert "<script>alert" not in text
     loads = Loads()
     loads.feed(text)
-    assert loads.tags.count("script") == 3  # plotly, the picture's data, the page's own
+    assert loads.tags.count("script") == 4  # plotly, the picture's data, the page's own two
 
 
 def test_texts_of_the_data_cannot_end_an_attribute() -> None:
@@ -134,7 +135,8 @@ def test_a_picture_that_would_load_a_map_is_refused(trace: object) -> None:
 
 
 def test_a_page_has_a_summary_and_a_way_to_every_section() -> None:
-    text = page("A report", [a_section(f"s{i}") for i in range(12)])
+    opening = Opening([Card("Orders", "12")], [], [])
+    text = page("A report", [a_section(f"s{i}") for i in range(12)], opening=opening)
     for i in range(12):
         assert f'<a href="#s{i}">' in text
         assert f'<section id="s{i}">' in text
