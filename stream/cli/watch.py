@@ -24,8 +24,8 @@ _SHOWN = 20
 # Of the recommended items.
 _ITEMS = 3
 _PER_SECOND = 4
-# Letters of a segment's name: with the other columns and ids of 16 letters they fill 80 columns.
-_SEGMENT = 18
+#: Letters of a segment's name: with the other columns and ids of 16 letters they fill 80 columns.
+SEGMENT = 18
 
 
 class BandName(StrEnum):
@@ -165,6 +165,8 @@ class Board:
         Rows at most.
     now
         The log's time, epoch ms; the newest score's where it is None.
+    name, caption
+        What stands above, with the log's time, and below, with counts.
     """
 
     def __init__(
@@ -172,7 +174,10 @@ class Board:
         remembered: int = _REMEMBERED,
         shown: int = _SHOWN,
         now: Callable[[], int | None] = lambda: None,
+        name: str = "Purchase intent",
+        caption: str = "Ctrl-C stops",
     ) -> None:
+        self._name, self._caption = name, caption
         self._remembered, self._shown = remembered, shown
         self._now = now
         self._newest = 0
@@ -209,9 +214,10 @@ class Board:
             if score.as_of + score.horizon_seconds * 1000 > now and not score.purchase
         ]
         hottest = sorted(present, key=lambda s: s.purchase_intent, reverse=True)[: self._shown]
+        counts = f"{counted(len(present), 'customer')}, {counted(self._seen, 'score')}"
         shown = Table(
-            title=f"Purchase intent, {minute(now)}" if now else "Purchase intent",
-            caption=f"{counted(len(present), 'customer')}, {counted(self._seen, 'score')}; Ctrl-C stops",
+            title=f"{self._name}, {minute(now)}" if now else self._name,
+            caption="; ".join(filter(None, [counts, self._caption])),
             box=box.SIMPLE_HEAD,
             pad_edge=False,
             collapse_padding=True,
@@ -226,7 +232,7 @@ class Board:
                 score.customer_id,
                 f"{score.purchase_intent:.1%}",
                 score.band,
-                shortened(score.segment.name, _SEGMENT),
+                shortened(score.segment.name, SEGMENT),
                 "held out" if score.holdout else score.action,
                 *([_recommended(score.recommendation)] if recommends else []),
                 age(now - score.as_of),
