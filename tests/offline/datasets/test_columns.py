@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from features.events import EVENT_TYPES, MAX_BYTES, Event, decode_many
 from features.log import validate
+from features.usual_days import UsualDays
 from offline.datasets import Dataset, DatasetError, load_columns
 from offline.datasets.conversion import Tally
 from offline.datasets.dataset import note_odd_dates
@@ -400,12 +401,23 @@ def test_dates_after_today_and_far_from_all_others_are_noted() -> None:
         note_odd_dates(np.sort(np.array([*usual, *odd], np.int64)), notes, now)
         return {count.reason: (count.rows, count.example) for count in notes.counts()}
 
-    assert notes_of() == notes_of(start - 200 * day) == {}, "a year is not far"
+    assert notes_of() == notes_of(start - 100 * day) == {}, "twice the time of the log is not far"
+    assert list(notes_of(start - 200 * day)) == ["event dated long before all others: look at its date"]
     assert notes_of(now + 1) == {"event dated after today: look at its date": (1, "2024-01-04")}
     assert notes_of(315_532_800_000) == {
         "event dated long before all others: look at its date": (1, "1980-01-01")
     }
-    assert [rows for rows, _ in notes_of(*[33_000_000_000_000] * 3).values()] == [3, 3]
+    assert [rows for rows, _ in notes_of(*[33_000_000_000_000] * 2).values()] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    "odd", [[0], [33_000_000_000_000], [0, 33_000_000_000_000], [1_640_000_000_000] * 3, []]
+)
+def test_an_account_names_the_dates_that_readers_of_the_log_leave_out(odd: list[int]) -> None:
+    times = np.sort(np.array([*(1_700_000_000_000 + n * 21_600_000 for n in range(400)), *odd], np.int64))
+    notes = Tally()
+    note_odd_dates(times, notes, 34_000_000_000_000)
+    assert sum(count.rows for count in notes.counts()) == UsualDays.of(times).lonely
 
 
 def test_rows_whose_identifiers_hold_control_characters_are_dropped(tmp_path: Path) -> None:
