@@ -135,7 +135,9 @@ def finish(
     """
     broken = next((c.rows for c in dropped.counts() if c.reason == BROKEN_LINE), 0)
     if not draft.num_rows:
-        reasons = "; ".join(f"{c.reason}: {c.rows}" for c in dropped.counts())
+        reasons = "; ".join(
+            f"{c.reason}: {c.rows}{f', first {c.example}' if c.example else ''}" for c in dropped.counts()
+        )
         raise DatasetError(
             f"no event in {rows + broken} rows of {files[0].name} ({reasons or 'there are no rows'})"
         )

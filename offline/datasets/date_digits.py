@@ -27,9 +27,9 @@ from numpy.typing import NDArray
 from offline.datasets.dates import days_since_1970
 from offline.datasets.values import Bools, Ints
 
-Digits = Literal["calendar", "serial", "epoch", "count"]
+Digits = Literal["calendar", "serial", "epoch", "count", "none"]
 
-#: How each reading is called in an account.
+#: How each reading is called in an account; with none of them, digits are no times.
 DIGITS_IN_WORDS: Final[dict[Digits, str]] = {
     "calendar": "dates in digits",
     "serial": "serial days of a spreadsheet",

@@ -493,3 +493,46 @@ def test_a_discount_lowers_the_value_of_its_order_and_is_no_item(tmp_path: Path)
 def test_a_customer_whose_number_became_a_float_is_still_one(tmp_path: Path) -> None:
     text = "user,ts,event\n13085.0,2025-01-01,cart\n13085,2025-01-02,cart\nv1.0,2025-01-03,cart\n"
     assert convert(tmp_path, text).log()["customer_id"].to_pylist() == ["13085", "13085", "v1.0"]
+
+
+def test_a_line_of_the_wrong_length_that_is_not_utf8_is_counted_and_shown(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "shop.csv"
+    file.write_bytes(
+        b"user,when,what,note\nada,2024-01-01 10:00,search,caf\xe9\nbob,2024-01-01 10:01,sea\xe9rch,x,y\n"
+        b"eve,2024-01-01 10:02,search,\n"
+    )
+    dataset = load_columns(file, columns={"customer_id": "user", "event_time": "when", "type": "what"})
+    [broken] = dataset.report.dropped
+    assert (dataset.report.events, broken.rows) == (2, 1)
+    assert broken.example is not None
+    assert "'bob,2024-01-01 10:01,sea\ufffdrch,x,y' has 5 fields, expected 4" in broken.example
+    assert capfd.readouterr().err == ""
+
+
+def test_a_lonely_number_among_dates_is_no_time_and_a_lonely_unit_is_not_that_of_the_column(
+    tmp_path: Path,
+) -> None:
+    lines = [f"c{n},2024-01-{1 + n % 28:02d} 10:00,view_item,{n}\n" for n in range(30)]
+    lines[10], lines[20] = "c10,5,view_item,5\n", "c20,2024-01-05 10:00,view_item,5 EUR\n"
+    file = tmp_path / "shop.csv"
+    file.write_text("user,when,what,price\n" + "".join(lines))
+    columns = {"customer_id": "user", "event_time": "when", "type": "what", "price": "price"}
+    report = load_columns(file, columns=columns).report
+    assert [(count.reason, count.rows, count.example) for count in report.dropped] == [
+        ("unreadable time", 1, "shop.csv, row 11, column 'when': '5'")
+    ]
+    assert report.first_time.year == 2024
+    assert {count.reason: count.rows for count in report.notes} == {
+        "column 'price': a part of the values is read as numbers, in EUR": 1
+    }
+
+
+def test_a_file_without_any_event_is_refused_with_examples(tmp_path: Path) -> None:
+    file = tmp_path / "shop.csv"
+    file.write_text("user,when,what\nada,yesterday,search\n")
+    with pytest.raises(
+        DatasetError, match=r"unreadable time: 1, first shop\.csv, row 1, column 'when': 'yesterday'"
+    ):
+        load_columns(file, columns={"customer_id": "user", "event_time": "when", "type": "what"})
