@@ -92,7 +92,8 @@ class TimeSigns:
         """Return the form of the column."""
         digits = self.digits.form() if self.digits.values else None
         # A lonely 5 among dates is a slip, and not five seconds after the beginning of 1970.
-        return TimeForm(self.dates.form(), "none" if digits == "count" and self.others else digits)
+        lonely = digits == "count" and self.others > self.digits.values
+        return TimeForm(self.dates.form(), "none" if lonely else digits)
 
 
 @dataclass(frozen=True, slots=True)
