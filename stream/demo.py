@@ -10,15 +10,20 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+from features.decoding import Undecodable, decoded
+from features.log import log_rows
 from stream.exceptions import ServiceError
+from stream.kafka.newest import NewestRecords
 from stream.kafka.reading import TopicReader
 from stream.kafka.topics import create_topics
-from stream.logs.replay import replay
+from stream.logs.replay import ReplayReport, replay
 from stream.messages.score import Score, decode_score
 from stream.services.process import free_port
 from stream.services.services import EmbeddedServices
@@ -34,8 +39,11 @@ _READY_SECONDS: Final = 180.0
 _SILENCE_SECONDS: Final = 60.0
 
 _POLL_SECONDS: Final = 0.1
+# New scores are looked at this often: eyes follow no faster.
+_LOOK_SECONDS: Final = 0.5
 
 Progress = Callable[[int, int], None]
+OnScores = Callable[[list[Score]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +68,12 @@ class DemoRun:
 
 
 def run(
-    log: Path, bundle: Path, *, on_services: Progress | None = None, on_progress: Progress | None = None
+    log: Path,
+    bundle: Path,
+    *,
+    on_services: Progress | None = None,
+    on_progress: Progress | None = None,
+    on_scores: OnScores | None = None,
 ) -> DemoRun:
     """Replay a log through an embedded deployment and collect the scores.
 
@@ -70,6 +83,8 @@ def run(
         Progress of downloading the broker, the first time.
     on_progress
         Called with events done by the worker and events in all.
+    on_scores
+        Called with the newest scores, twice a second while the worker scores.
 
     Raises
     ------
@@ -91,8 +106,10 @@ def run(
         create_topics(settings)
         worker = stack.enter_context(_worker(settings, folder / "worker.log"))
         began = time.monotonic()
-        report = replay(settings, log)
-        counters = _finish(worker, settings, report.events, on_progress)
+        with ThreadPoolExecutor(1) as beside, NewestRecords(settings, settings.scores_topic) as newest:
+            sending = beside.submit(replay, settings, log)
+            look = None if on_scores is None else partial(_look, newest, on_scores)
+            report, counters = _finish(worker, settings, sending, log_rows(log), on_progress, look)
         seconds = time.monotonic() - began
         scores, dead_letters = asyncio.run(_collect(settings))
         return DemoRun(
@@ -153,18 +170,27 @@ def _worker(settings: Settings, log: Path) -> Iterator[_Worker]:
 
 
 def _finish(
-    worker: _Worker, settings: Settings, events: int, on_progress: Progress | None
-) -> dict[str, float]:
-    """Wait until the worker has done ``events`` records; return its counters."""
-    done, moved = -1.0, time.monotonic()
+    worker: _Worker,
+    settings: Settings,
+    sending: Future[ReplayReport],
+    rows: int,
+    on_progress: Progress | None,
+    look: Callable[[], None] | None,
+) -> tuple[ReplayReport, dict[str, float]]:
+    """Wait until the worker has done all that is sent; return the replay's report and the worker's counters."""
+    done, moved, looked = -1.0, time.monotonic(), time.monotonic()
     while True:
         worker.check()
+        events = sending.result().events if sending.done() else rows
         counters = _counters(_get(settings, "metrics") or "")
         now = counters.get("intent_events_total", 0.0)
         if on_progress is not None:
             on_progress(int(now), events)
-        if now >= events:
-            return counters
+        if sending.done() and now >= sending.result().events:
+            return sending.result(), counters
+        if look is not None and time.monotonic() - looked > _LOOK_SECONDS:
+            look()
+            looked = time.monotonic()
         if now > done:
             done, moved = now, time.monotonic()
         elif time.monotonic() - moved > _SILENCE_SECONDS:
@@ -172,6 +198,14 @@ def _finish(
                 f"the worker made no progress for {_SILENCE_SECONDS:.0f} s, after {done:.0f} of {events} events"
             )
         time.sleep(_POLL_SECONDS)
+
+
+def _look(newest: NewestRecords, on_scores: OnScores) -> None:
+    scores = []
+    for value in newest.read():
+        with suppress(Undecodable):
+            scores.append(decoded(decode_score, value))
+    on_scores(scores)
 
 
 async def _collect(settings: Settings) -> tuple[list[Score], int]:

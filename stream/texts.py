@@ -27,6 +27,30 @@ def visible(text: str) -> str:
     )
 
 
+def shortened(text: str, letters: int) -> str:
+    """Return a text of at most so many letters; what is left out at its end is marked.
+
+    Examples
+    --------
+    >>> shortened("Returning buyers", 16), shortened("Returning buyers with carts", 16)
+    ('Returning buyers', 'Returning buyer…')
+    """
+    return text if len(text) <= letters else f"{text[: letters - 1].rstrip()}…"
+
+
+def minute(ms: int) -> str:
+    """Return epoch milliseconds as date and minute in UTC.
+
+    Examples
+    --------
+    >>> minute(1_772_366_400_000)
+    '2026-03-01 12:00 UTC'
+    """
+    from datetime import UTC, datetime
+
+    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M} UTC"
+
+
 def moment(ms: int) -> str:
     """Return epoch milliseconds as RFC 3339 text; parts of a second only where there are some.
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from offline.datasets.conversion import Tally
+from offline.datasets.date_digits import DIGITS_IN_WORDS
 from offline.datasets.missing import are_country_codes
 from offline.datasets.numbers import PLAIN_NUMBERS, NumberSigns, number_signs
 from offline.datasets.source_files import read_blocks, undecided_columns
@@ -65,17 +66,30 @@ class ColumnForms:
             note_times(notes, columns["event_time"], self.times, self.time_form())
         for name, numbers in self.numbers.items():
             if numbers.form() != PLAIN_NUMBERS:
-                notes.add(f"column {columns[name]!r} is read as {numbers.form()}", numbers.texts)
+                notes.add(
+                    f"{_read(columns[name], numbers.texts, numbers.values)} as {numbers.form()}",
+                    numbers.texts,
+                )
 
 
 def note_times(notes: Tally, column: str, signs: TimeSigns, form: TimeForm) -> None:
     """Note how the dates in numbers and the digits of a column are read, with examples."""
     told = [signs.dates.example] if form.dates.day_first is not None else []
-    told += [_digits(signs.digits.example)] if form.digits is not None else []
+    told += [_digits(signs.digits.example)] if form.digits in DIGITS_IN_WORDS else []
     if told:
         examples = [example for text in told if (example := _reading(text, form)) is not None]
         rows = signs.dates.texts + signs.digits.values
-        notes.add(f"column {column!r} is read as {form}", rows, "; ".join(examples) or None)
+        read = _read(column, rows, signs.digits.values + signs.others)
+        notes.add(f"{read} as {form}", rows, "; ".join(examples) or None)
+
+
+def _read(column: str, rows: int, values: int) -> str:
+    """Say what is read in a form: the column, or only the few of its values that have it."""
+    return (
+        f"column {column!r} is read"
+        if 2 * rows >= values
+        else f"column {column!r}: a part of the values is read"
+    )
 
 
 def _digits(number: float) -> str:

@@ -187,7 +187,31 @@ def _opened(file: Path, layout: CsvLayout) -> Iterator[_Opened]:
     mender = QuoteMender(layout.separator.encode(), layout.width)
     with file.open("rb") as raw, decompressed(raw, file.name) as stream:
         blocks = mender.blocks(_without_lines(utf8_blocks(stream, layout.encoding), layout.first_line))
+        blocks = (_with_readable_lines(block, layout) for block in blocks)
         yield _Opened(io.BufferedReader(ByteStream(blocks), _HEADER_BYTES), mender, raw)
+
+
+def _with_readable_lines(block: bytes, layout: CsvLayout) -> bytes:
+    """Return whole lines with those of the wrong length as UTF-8: pyarrow does not ask about others."""
+    try:
+        block.decode()
+    except UnicodeDecodeError:
+        lines = io.BytesIO(block).readlines()
+        return b"".join(
+            line if _is_usual(line, layout) else line.decode(errors="replace").encode() for line in lines
+        )
+    return block
+
+
+def _is_usual(line: bytes, layout: CsvLayout) -> bool:
+    """Whether a line may have the right length; one that belongs to a value of several lines may."""
+    if line.isascii() or line.count(b'"') % 2:
+        return True
+    try:
+        values = next(csv.reader([line.decode("latin1")], delimiter=layout.separator))
+    except csv.Error:
+        return True
+    return len(values) == layout.width
 
 
 def _without_lines(blocks: Iterator[bytes], count: int) -> Iterator[bytes]:

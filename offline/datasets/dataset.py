@@ -27,12 +27,12 @@ from numpy.typing import NDArray
 
 from features.events import EVENT_TYPES, MAX_ID
 from features.log import LOG_SCHEMA, write_log
+from features.usual_days import UsualDays
 from offline.datasets.conversion import Conversion, DatasetError, Tally
 from offline.datasets.source_files import BROKEN_LINE
 from offline.progress import OnProgress
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-_DAY_MS = 86_400_000
 _BATCH = 250_000
 _STEM = 64  # characters of a file's name that are kept in event ids, so that ids stay within their limit
 _TYPES = pa.array(EVENT_TYPES)
@@ -135,7 +135,9 @@ def finish(
     """
     broken = next((c.rows for c in dropped.counts() if c.reason == BROKEN_LINE), 0)
     if not draft.num_rows:
-        reasons = "; ".join(f"{c.reason}: {c.rows}" for c in dropped.counts())
+        reasons = "; ".join(
+            f"{c.reason}: {c.rows}{f', first {c.example}' if c.example else ''}" for c in dropped.counts()
+        )
         raise DatasetError(
             f"no event in {rows + broken} rows of {files[0].name} ({reasons or 'there are no rows'})"
         )
@@ -164,8 +166,8 @@ def finish(
 def note_odd_dates(time: NDArray[np.int64], notes: Tally, now_ms: int) -> None:
     """Note events dated after today, and events dated far from all others.
 
-    Far is what lies outside the middle half of the events by more than ten times its length, and by more than a year.
-    A worker refuses an event that is dated after its arrival; and training takes the log to be as long as its dates.
+    Far is what `features.usual_days` calls lonely, which all that reads the log leaves out. A worker refuses an event
+    that is dated after its arrival.
 
     Parameters
     ----------
@@ -176,12 +178,9 @@ def note_odd_dates(time: NDArray[np.int64], notes: Tally, now_ms: int) -> None:
     """
     ahead = int(np.count_nonzero(time > now_ms))
     notes.add("event dated after today: look at its date", ahead, _day(time[-1]))
-    first, last = time[-(-(len(time) - 1) // 4)], time[3 * (len(time) - 1) // 4]
-    room = max(10 * int(last - first), 365 * _DAY_MS)
-    before = int(np.searchsorted(time, first - room, side="left"))
-    after = len(time) - int(np.searchsorted(time, last + room, side="right"))
-    notes.add("event dated long before all others: look at its date", before, _day(time[0]))
-    notes.add("event dated long after all others: look at its date", after, _day(time[-1]))
+    usual = UsualDays.of(time)
+    notes.add("event dated long before all others: look at its date", usual.before, _day(time[0]))
+    notes.add("event dated long after all others: look at its date", usual.after, _day(time[-1]))
 
 
 def _day(time_ms: np.int64) -> str:

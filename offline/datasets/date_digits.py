@@ -8,7 +8,7 @@ digits                                       are read as
 ``2025``, ``202502``                         the first day of a year or a month
 ``45691.5868``                               days since 30 December 1899, as spreadsheets count; 1990 to 2100
 ``1738591500``, ``1738591500000``, ...       an epoch: seconds, milli-, micro- or nanoseconds since 1970; 1990 to 2100
-``86400``                                    seconds since 1970 if no value of the column is anything else:
+``86400``                                    seconds since 1970 if no digits are anything else, and dates are fewer:
                                              some anonymised data count from 0
 ===========================================  ===============================================================
 
@@ -27,9 +27,9 @@ from numpy.typing import NDArray
 from offline.datasets.dates import days_since_1970
 from offline.datasets.values import Bools, Ints
 
-Digits = Literal["calendar", "serial", "epoch", "count"]
+Digits = Literal["calendar", "serial", "epoch", "count", "none"]
 
-#: How each reading is called in an account.
+#: How each reading is called in an account; with none of them, digits are no times.
 DIGITS_IN_WORDS: Final[dict[Digits, str]] = {
     "calendar": "dates in digits",
     "serial": "serial days of a spreadsheet",

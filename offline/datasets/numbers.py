@@ -104,16 +104,19 @@ class NumberSigns:
         how many have commas between thousands, and in how many a point may be either.
     texts
         How many values that are not plain numbers there are for each unit.
+    values
+        How many values there are.
     """
 
     by_unit: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     texts: int = 0
+    values: int = 0
 
     def __add__(self, other: NumberSigns) -> NumberSigns:
         both = dict(self.by_unit)
         for unit, counts in other.by_unit.items():
             both[unit] = both[unit] + counts if unit in both else counts
-        return NumberSigns(both, self.texts + other.texts)
+        return NumberSigns(both, self.texts + other.texts, self.values + other.values)
 
     def form(self) -> NumberForm:
         """Return the form of the column."""
@@ -142,7 +145,7 @@ def number_signs(values: pa.Array) -> NumberSigns:
     counted = pc.value_counts(pc.drop_null(_cleaned(values)))
     texts, weights = counted.field(0), counted.field(1).to_numpy()
     plain = mask(pc.match_substring_regex(texts, _PLAIN))
-    signs = NumberSigns({"": _signs(texts.filter(pa.array(plain)), weights[plain])})
+    signs = NumberSigns({"": _signs(texts.filter(pa.array(plain)), weights[plain])}, 0, int(weights.sum()))
     if plain.all():
         return signs
     texts, weights = texts.filter(pa.array(~plain)), weights[~plain]

@@ -59,23 +59,41 @@ class TimeForm:
     def __str__(self) -> str:
         if self.only is not None:
             return f"times of the form {self.only}"
-        parts = [str(self.dates)] if self.dates.day_first is not None or self.digits is None else []
-        return " and ".join(parts + ([DIGITS_IN_WORDS[self.digits]] if self.digits else []))
+        parts = (
+            [str(self.dates)]
+            if self.dates.day_first is not None or self.digits not in DIGITS_IN_WORDS
+            else []
+        )
+        return " and ".join(
+            parts + ([DIGITS_IN_WORDS[self.digits]] if self.digits in DIGITS_IN_WORDS else [])
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class TimeSigns:
-    """What the values of a column tell of the form of its times; those of several blocks are added."""
+    """What the values of a column tell of the form of its times; those of several blocks are added.
+
+    Attributes
+    ----------
+    dates, digits
+        What they tell of dates with signs between their parts, and of digits alone.
+    others
+        How many values are texts of other signs than digits alone.
+    """
 
     dates: DateSigns = field(default_factory=DateSigns)
     digits: DigitSigns = field(default_factory=DigitSigns)
+    others: int = 0
 
     def __add__(self, other: TimeSigns) -> TimeSigns:
-        return TimeSigns(self.dates + other.dates, self.digits + other.digits)
+        return TimeSigns(self.dates + other.dates, self.digits + other.digits, self.others + other.others)
 
     def form(self) -> TimeForm:
         """Return the form of the column."""
-        return TimeForm(self.dates.form(), self.digits.form() if self.digits.values else None)
+        digits = self.digits.form() if self.digits.values else None
+        # A lonely 5 among dates is a slip, and not five seconds after the beginning of 1970.
+        lonely = digits == "count" and self.others > self.digits.values
+        return TimeForm(self.dates.form(), "none" if lonely else digits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +165,8 @@ def time_signs(values: pa.Array) -> TimeSigns:
         return TimeSigns()
     text = as_text(values)
     digits = text.filter(pa.array(are_digits(text)))
-    return TimeSigns(date_signs(text), digit_signs(as_numbers(digits)[0]))
+    others = len(text) - text.null_count - len(digits)
+    return TimeSigns(date_signs(text), digit_signs(as_numbers(digits)[0]), others)
 
 
 def are_digits(text: pa.Array) -> Bools:
@@ -174,8 +193,8 @@ def as_times(
 
     Examples
     --------
-    >>> as_times(pa.array(["2011-07-01 12:00", "1"]), ZoneInfo("Europe/London")).ms.tolist()
-    [1309518000000, 1000]
+    >>> as_times(pa.array(["2011-07-01 12:00", "1309518000"]), ZoneInfo("Europe/London")).ms.tolist()
+    [1309518000000, 1309518000000]
     >>> as_times(pa.array(["03.02.2025"]), ZoneInfo("UTC"), form=TimeForm(DateForm(day_first=True))).ms.tolist()
     [1738540800000]
     """
@@ -239,6 +258,8 @@ def _from_numbers(numbers: NDArray[np.float64], local: ZoneInfo, digits: Digits 
         return _localised(clock, ~found, local)
     if digits == "serial":
         return _localised(*serial_days(numbers), local)
+    if digits == "none":
+        return _in_utc(np.zeros(len(numbers), np.int64), np.ones(len(numbers), bool))
     return _in_utc(*(epoch_times if digits == "epoch" else counted_from_1970)(numbers))
 
 

@@ -13,12 +13,15 @@ if TYPE_CHECKING:
     from features.state import States
     from features.store.customer_store import CustomerStore
     from features.store.offer_store import OfferStore
+    from features.store.partition_record import PartitionRecord
     from stream.messages.score import Recommendation
     from stream.settings import Settings
 
 # A worker that runs erases within a second; without one nothing happens for ever.
 _WAIT_SECONDS = 30.0
 _LOOK_SECONDS = 0.1
+# A shop whose newest event is older than this is a replayed log.
+_REPLAYED_MS = 86_400_000
 
 Customer = Annotated[str, typer.Argument(metavar="ID", help="The customer id.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object with the original values.")]
@@ -89,7 +92,7 @@ def show(
         closing(OfferStore(settings.redis_url, settings.redis_prefix)) as offers,
     ):
         partition = partition_of(settings, store, customer_id)
-        states = store.peek(partition, customer_id)
+        states, record = store.peek(partition, customer_id), store.record(partition)
         if states is None:
             raise IntentError(
                 f"nothing is known about customer {customer_id!r} (partition {partition}): "
@@ -107,9 +110,11 @@ def show(
         print_json(known)
         return
     no_score = f"no score: set INTENT_BUNDLE (or give --bundle); {settings.bundle} has no bundle"
-    now_ms = time.time_ns() // 1_000_000
+    now_ms, note = now_of(record, settings.lateness_ms, time.time_ns() // 1_000_000)
     for part in customer_view(known, no_score, now_ms, no_offer=no_offer, everything=everything):
         output().print(part)
+    if note:
+        output().print(note)
 
 
 def erase(customer_id: Customer, wait: Wait = False, as_json: ErasedJson = False) -> None:
@@ -151,6 +156,30 @@ def erase(customer_id: Customer, wait: Wait = False, as_json: ErasedJson = False
     else:
         state = "is erased" if wait else "will be erased by the worker"
         typer.echo(f"customer {customer_id} {state} (partition {partition}, offset {offset})")
+
+
+def now_of(record: PartitionRecord | None, lateness_ms: int, clock_ms: int) -> tuple[int, str]:
+    """Return the time that ages count from, and what to say about it.
+
+    It is the wall clock, but the log's own time where the partition's newest event is more than a day old: a log that
+    was replayed tells nothing of the time since then.
+
+    Parameters
+    ----------
+    record
+        Where the partition stands.
+    clock_ms
+        The wall clock, epoch ms.
+    """
+    from features.store.partition_record import NO_WATERMARK
+    from stream.texts import minute
+
+    if record is None or record.watermark == NO_WATERMARK:
+        return clock_ms, ""
+    newest = record.watermark + lateness_ms
+    if clock_ms - newest <= _REPLAYED_MS:
+        return clock_ms, ""
+    return newest, f"Ages count from {minute(newest)}, the newest event of the partition."
 
 
 def partition_of(settings: Settings, store: CustomerStore, customer_id: str) -> int:

@@ -12,11 +12,9 @@ from stream.cli import checks
 if TYPE_CHECKING:
     from offline.training.streamed import StreamQuality
     from stream.demo import DemoRun
-    from stream.messages.score import Score
 
 # The log to train on: as large as a minute of training allows on two cores.
 _TRAINING_CUSTOMERS = 60_000
-_HOTTEST = 12
 
 Data = Annotated[
     Path | None,
@@ -58,8 +56,9 @@ def demo(
 ) -> None:
     """Run the whole system once, on simulated customers.
 
-    Simulates a log (or reads one), trains, streams the log through a real Kafka and a real Redis, and shows who is
-    most likely to buy. Needs neither Java nor Docker.
+    Simulates a log (or reads one), trains, streams the log through a real Kafka and a real Redis, and shows the scores
+    as they come. In the end it shows who was most likely to buy a horizon before the log ends, and who then did.
+    Needs neither Java nor Docker.
 
     The best possible score of a simulated customer is known exactly, so the summary says how much of it was reached.
     The models are trained on other customers than those streamed, and tested on events after the training period.
@@ -73,7 +72,9 @@ def demo(
     from tempfile import TemporaryDirectory
 
     from features.bundle import Bundle
-    from stream.cli.console import print_json, progress
+    from stream.cli.console import print_json
+    from stream.cli.demo_view import hottest, show, streaming
+    from stream.cli.last_look import last_look
     from stream.demo import run
 
     with TemporaryDirectory(prefix="intent-demo-") as name:
@@ -84,13 +85,14 @@ def demo(
             training = log = data
         _train(training, folder / "bundle", horizon, seed)
         manifest = Bundle.load(folder / "bundle").manifest
-        with progress("Streaming", lines=True) as on_progress:
-            streamed = run(log, folder / "bundle", on_progress=on_progress)
+        with streaming() as screen:
+            streamed = run(log, folder / "bundle", on_progress=screen.on_progress, on_scores=screen.on_scores)
         summary = _summary(streamed, _judge(log, streamed, folder / "bundle"), manifest.version)
+        last = last_look(streamed.scores, manifest.label_start, manifest.timezone)
     if as_json:
-        print_json(summary)
+        print_json(summary | {"hottest": hottest(last)})
     else:
-        _show(streamed, summary, manifest.horizon_seconds)
+        show(last, summary)
 
 
 def _simulated(folder: Path, customers: int, days: int, seed: int) -> tuple[Path, Path]:
@@ -164,64 +166,3 @@ def _summary(streamed: DemoRun, quality: StreamQuality, version: str) -> dict[st
         "share": quality.share,
         "model_version": version,
     }
-
-
-def _show(streamed: DemoRun, summary: dict[str, Any], horizon_seconds: float) -> None:
-    from datetime import timedelta
-
-    from rich import box
-    from rich.table import Table
-
-    from features.durations import duration_text
-    from stream.cli.console import add_columns, output
-
-    horizon = duration_text(timedelta(seconds=horizon_seconds))
-    latest: dict[str, Score] = {}
-    for score in streamed.scores:
-        if score.customer_id not in latest or score.as_of >= latest[score.customer_id].as_of:
-            latest[score.customer_id] = score
-    table = Table(title=f"Most likely to buy within {horizon}", box=box.SIMPLE_HEAD, pad_edge=False)
-    names = ("customer", "intent", "band", "segment", "action", "as of (UTC)")
-    add_columns(table, ("customer", "segment"), *names, right=("intent",))
-    for score in sorted(latest.values(), key=lambda s: -s.purchase_intent)[:_HOTTEST]:
-        action = "held out" if score.holdout else score.action
-        table.add_row(score.customer_id, f"{score.purchase_intent:.1%}", score.band, score.segment.name, action,
-                      _minute(score.as_of))  # fmt: skip
-    console = output()
-    console.print(table)
-    rows = Table(
-        title="Summary", show_header=False, caption=_caption(summary), box=box.SIMPLE, pad_edge=False
-    )
-    for name, value in summary.items():
-        rows.add_row(name.replace("_", " "), _text(value))
-    console.print(rows)
-    console.print(
-        "Next, with your own data: `intent convert csv` makes a log, `intent train LOG -o bundle` trains on it, "
-        "`intent services` and `intent worker --bundle bundle` score live events.",
-        soft_wrap=True,
-    )
-
-
-def _caption(summary: dict[str, Any]) -> str | None:
-    """Return what a newcomer cannot guess of the summary."""
-    if summary["share"] is None:
-        return None
-    return "share: part of the best possible AUC above .5 that was reached"
-
-
-def _minute(ms: int) -> str:
-    from datetime import UTC, datetime
-
-    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M}"
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return "-"
-    return (
-        f"{value:,.4g}"
-        if isinstance(value, float) and value <= 1
-        else f"{value:,.0f}"
-        if isinstance(value, float)
-        else (f"{value:,}" if isinstance(value, int) else str(value))
-    )

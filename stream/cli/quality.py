@@ -9,6 +9,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from stream.learning.judging.intervals import Interval
     from stream.learning.judging.prequential import Figures
     from stream.learning.report import Report
 
@@ -17,6 +18,8 @@ Windows = Annotated[int, typer.Option(min=0, metavar="N", help="Number of latest
 
 # The plot: columns by predicted, rows by observed frequency.
 _WIDTH, _HEIGHT = 60, 16
+_TWO_DIGITS = 0.1
+_TEN_TIMES = 10
 
 
 def register(app: typer.Typer) -> None:
@@ -28,7 +31,8 @@ def quality(windows: Windows = 3, as_json: AsJson = False) -> None:
     """Show how good the published scores are.
 
     Each score is compared with what the customer did, before the learner learns from it. `blend` is the published
-    score. Compare PR-AUC with the prevalence, which is the PR-AUC of guessing. Needs a running or earlier `intent
+    score. Compare PR-AUC with the prevalence, which is the PR-AUC of guessing. The 95 % intervals come from the spread
+    between windows of one horizon each; there are some from the fifth window on. Needs a running or earlier `intent
     learner`.
 
     Examples
@@ -36,7 +40,9 @@ def quality(windows: Windows = 3, as_json: AsJson = False) -> None:
     - `intent quality`: show the figures and a reliability plot
     - `intent quality --json`: print all figures as JSON
     """
-    from stream.cli.console import output
+    import json
+
+    from stream.cli.console import output, print_json
     from stream.exceptions import ServiceError
     from stream.learning.report import decode_report
     from stream.learning.snapshot_store import SnapshotStore
@@ -52,18 +58,64 @@ def quality(windows: Windows = 3, as_json: AsJson = False) -> None:
         )
     report = decode_report(raw)
     if as_json:
-        typer.echo(raw.decode(errors="replace"))
+        print_json(json.loads(raw.decode(errors="replace")) | {"intervals": _intervals(report)})
         return
     console = output()
     if not report.total:
         console.print("No event has been judged yet: its horizon has to pass first.")
         return
+    console.print(sentence(report) + "\n")
     console.print(_table(report, windows))
     blend = report.total.get("blend")
     if blend is not None:
         console.print(f"\nReliability of what was published (ECE {blend.ece:.4f})")
         for line in plot(blend):
             console.print(line, markup=False)
+
+
+def sentence(report: Report) -> str:
+    """Return in one sentence how often customers bought, and how well the band high foresaw it."""
+    from features.durations import duration_words
+    from stream.learning.judging.intervals import design_effect, share_interval
+
+    horizon = duration_words(report.horizon_seconds * 1000)
+    recent = [models["blend"] for models in report.bands.values() if "blend" in models]
+    judged = sum(band.examples for band in recent)
+    buyers = sum(band.examples * band.prevalence for band in recent)
+    if judged <= 0:
+        return f"No recent score has been judged: the horizon of {horizon} has to pass first."
+    if buyers <= 0:
+        return f"None of the last {judged:,.0f} judged scores was followed by a purchase within {horizon}."
+    share = buyers / judged
+    text = f"Of the last {judged:,.0f} judged scores, {_percent(share)} % were followed by a purchase within {horizon}"
+    high = report.bands.get("high", {}).get("blend")
+    if high is None:
+        return f"{text}; none of them was in the band high."
+    effect = design_effect([w.figures["blend"] for w in report.windows if "blend" in w.figures])
+    low, up = share_interval(high.prevalence, high.examples, effect)
+    return (
+        f"{text}; in the band high it was {_percent(high.prevalence)} % (95 % interval: {_percent(low)} to "
+        f"{_percent(up)} %), {_times(high.prevalence / share)} the average."
+    )
+
+
+def _percent(share: float) -> str:
+    """Return a share in per cent, with a decimal where it has one digit before."""
+    return f"{share:.1%}"[:-1] if share < _TWO_DIGITS else f"{share:.0%}"[:-1]
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.1f} times" if ratio < _TEN_TIMES else f"{ratio:.0f} times"
+
+
+def _intervals(report: Report) -> dict[str, dict[str, Interval]]:
+    """Return the intervals of the total figures by model and measure."""
+    from stream.learning.judging.intervals import intervals
+
+    return {
+        model: intervals(figures, [w.figures[model] for w in report.windows if model in w.figures])
+        for model, figures in report.total.items()
+    }
 
 
 def _table(report: Report, windows: int) -> object:
@@ -82,7 +134,19 @@ def _table(report: Report, windows: int) -> object:
     for group, models in groups:
         for at, (model, figures) in enumerate(models.items()):
             table.add_row("" if at else group, model, *_cells(figures))
+        if group == "all":
+            for row in _interval_rows(_intervals(report).get("blend", {})):
+                table.add_row(*row)
     return table
+
+
+def _interval_rows(found: Mapping[str, Interval]) -> Iterable[list[str]]:
+    """Yield the ends of the published score's intervals, in the columns of the figures."""
+    from stream.learning.judging.intervals import MEASURES
+
+    for end, name in enumerate(("95 % from", "95 % to") if found else ()):
+        ends = [f"{found[one][end]:.4f}" if one in found else "" for one in MEASURES]
+        yield ["", name, "", *ends, ""]
 
 
 def _cells(figures: Figures) -> Iterable[str]:

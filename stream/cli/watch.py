@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +14,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from stream.clients.standing import Departure
     from stream.clients.watch import ScoreWatcher
     from stream.messages.score import Recommendation, Score
 
@@ -22,6 +24,8 @@ _SHOWN = 20
 # Of the recommended items.
 _ITEMS = 3
 _PER_SECOND = 4
+#: Letters of a segment's name: with the other columns and ids of 16 letters they fill 80 columns.
+SEGMENT = 18
 
 
 class BandName(StrEnum):
@@ -75,8 +79,14 @@ def watch(  # noqa: PLR0917  (options of a command)
     top 5 % of the scores in the reference data of the training, `medium` the next 15 %, and `low` the rest. After a
     restart of a worker a score can be published again, with the same `event_id` and values: ignore the repetition.
 
+    A customer leaves the table at a purchase, at the end of the horizon, and when a newer score is in another band or
+    segment. A pipe gets a line then: `{"customer_id": ..., "left": "purchase", "as_of": ...}`, or `"horizon"`,
+    `"filter"`, and `"displaced"` where more than 100,000 customers are on the list. Ages and horizons follow the
+    log's own time where a log is replayed.
+
     The table shows three recommended items; a star marks the customer's own. An erased customer leaves the table; in
-    a pipe the line `{"customer_id": ..., "erased": true}` is printed, but not with `--band` or `--segment`.
+    a pipe the line `{"customer_id": ..., "erased": true}` is printed, with `--band` or `--segment` only for customers
+    on the list.
 
     Examples
     --------
@@ -88,7 +98,15 @@ def watch(  # noqa: PLR0917  (options of a command)
     from stream.settings import load_settings
 
     table = not as_json and sys.stdout.isatty()
-    board = Board()
+    board = Board(now=lambda: watcher.now_ms)
+    filtered = band is not None or segment is not None
+
+    def erased(customer: str) -> None:
+        if table:
+            board.remove(customer)
+        elif not filtered or watcher.lists(customer):
+            _print_erased(customer)
+
     watcher = ScoreWatcher(
         load_settings(),
         bands=[str(name) for name in band or ()],
@@ -96,7 +114,8 @@ def watch(  # noqa: PLR0917  (options of a command)
         group=group,
         from_beginning=from_beginning,
         limit=limit,
-        on_erased=board.erase if table else None if band or segment is not None else _print_erased,
+        on_erased=erased,
+        on_left=(lambda left: board.remove(left.customer_id)) if table else _print_left,
     )
     try:
         with suppress(KeyboardInterrupt), watcher:  # Ctrl-C is the way to end it
@@ -119,6 +138,12 @@ def _print_erased(customer: str) -> None:
     print_json({"customer_id": customer, "erased": True})
 
 
+def _print_left(left: Departure) -> None:
+    from stream.cli.console import print_json
+
+    print_json({"customer_id": left.customer_id, "left": left.reason, "as_of": left.as_of})
+
+
 def _show(watcher: ScoreWatcher, board: Board) -> None:
     from rich.live import Live
 
@@ -130,29 +155,46 @@ def _show(watcher: ScoreWatcher, board: Board) -> None:
 
 
 class Board:
-    """The latest score of each of the customers that were seen last, hottest first.
+    """The latest score of each of the customers that were seen last, hottest first; what is over is not shown.
 
     Parameters
     ----------
     remembered
         Customers at most.
+    shown
+        Rows at most.
+    now
+        The log's time, epoch ms; the newest score's where it is None.
+    name, caption
+        What stands above, with the log's time, and below, with counts.
     """
 
-    def __init__(self, remembered: int = _REMEMBERED) -> None:
-        self._remembered = remembered
+    def __init__(
+        self,
+        remembered: int = _REMEMBERED,
+        shown: int = _SHOWN,
+        now: Callable[[], int | None] = lambda: None,
+        name: str = "Purchase intent",
+        caption: str = "Ctrl-C stops",
+    ) -> None:
+        self._name, self._caption = name, caption
+        self._remembered, self._shown = remembered, shown
+        self._now = now
+        self._newest = 0
         self._latest: dict[str, Score] = {}
         self._seen = 0
 
     def add(self, score: Score) -> None:
         """Take a score."""
         self._seen += 1
+        self._newest = max(self._newest, score.as_of)
         self._latest.pop(score.customer_id, None)
         self._latest[score.customer_id] = score
         if len(self._latest) > self._remembered:
             del self._latest[next(iter(self._latest))]
 
-    def erase(self, customer: str) -> None:
-        """Forget a customer."""
+    def remove(self, customer: str) -> None:
+        """Forget a customer who was erased, or whose score holds no longer."""
         self._latest.pop(customer, None)
 
     def table(self) -> Table:
@@ -162,35 +204,58 @@ class Board:
         from rich.text import Text
 
         from stream.cli.console import add_columns
-        from stream.texts import counted
+        from stream.texts import counted, minute, shortened
 
-        caption = f"{counted(self._seen, 'score')}; Ctrl-C stops"
+        now = max(self._newest, self._now() or 0)
+        # A copy: this runs in the screen's own thread.
+        present = [
+            score
+            for score in list(self._latest.values())
+            if score.as_of + score.horizon_seconds * 1000 > now and not score.purchase
+        ]
+        hottest = sorted(present, key=lambda s: s.purchase_intent, reverse=True)[: self._shown]
+        counts = f"{counted(len(present), 'customer')}, {counted(self._seen, 'score')}"
         shown = Table(
-            title="Purchase intent",
-            caption=caption,
+            title=f"{self._name}, {minute(now)}" if now else self._name,
+            caption="; ".join(filter(None, [counts, self._caption])),
             box=box.SIMPLE_HEAD,
             pad_edge=False,
             collapse_padding=True,
         )
-        # A copy: this runs in the screen's own thread.
-        hottest = sorted(list(self._latest.values()), key=lambda s: s.purchase_intent, reverse=True)[:_SHOWN]
         recommends = any(score.recommendation is not None for score in hottest)
-        names = ["customer", "intent", "band", "segment", "action", "as of"]
+        names = ["customer", "intent", "band", "segment", "action", "age"]
         if recommends:
             names.insert(-1, "offer: items")
-        add_columns(shown, ("customer", "segment", "offer: items", "as of"), *names, right=("intent",))
+        add_columns(shown, ("customer", "segment", "offer: items"), *names, right=("intent", "age"))
         for score in hottest:
             cells = [
                 score.customer_id,
                 f"{score.purchase_intent:.1%}",
                 score.band,
-                score.segment.name,
+                shortened(score.segment.name, SEGMENT),
                 "held out" if score.holdout else score.action,
                 *([_recommended(score.recommendation)] if recommends else []),
-                _time(score.as_of),
+                age(now - score.as_of),
             ]
             shown.add_row(*map(Text, cells), style="bold" if score.band == "high" else None)
         return shown
+
+
+def age(ms: int) -> str:
+    """Return how old a score is, in one unit.
+
+    Examples
+    --------
+    >>> age(0), age(65_000), age(7_200_000)
+    ('now', '1 min', '2 h')
+    """
+    from features.durations import duration_unit
+
+    seconds = ms // 1000
+    if seconds <= 0:
+        return "now"
+    size, symbol = duration_unit(seconds)
+    return f"{seconds // size} {symbol}"
 
 
 def _recommended(found: Recommendation | None) -> str:
@@ -199,9 +264,3 @@ def _recommended(found: Recommendation | None) -> str:
         return ""
     items = ", ".join(found.items[:_ITEMS])
     return f"{found.offer}: {items}{' *' if found.source == 'customer' else ''}"
-
-
-def _time(ms: int) -> str:
-    from datetime import UTC, datetime
-
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")

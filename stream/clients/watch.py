@@ -28,6 +28,7 @@ from kafka.errors import (
 from kafka.structs import MemberState
 
 from features.decoding import Undecodable, decoded
+from stream.clients.standing import Departure, LogTime, Standing
 from stream.exceptions import BrokerError, BrokerUnavailable, TopicMismatch
 from stream.messages.score import Score, SegmentRef, decode_score
 from stream.settings import Settings, load_settings
@@ -43,6 +44,8 @@ _POLL_MS: Final = 200
 _POLL_RECORDS: Final = 2_000
 # Passed scores are committed this often; a crash repeats what came since.
 _COMMIT_SECONDS: Final = 1.0
+# Who has left is looked for this often: it takes 10 ms for the longest list.
+_EXPIRE_SECONDS: Final = 0.25
 _CLOSE_MS: Final = 5_000
 
 
@@ -66,11 +69,17 @@ class ScoreWatcher:
         End after so many scores.
     on_erased
         Called with every customer that was erased (a tombstone), whatever the filters.
+    on_left
+        Called with every customer whose last score passed the filters and holds no longer: a purchase, the end of
+        the horizon, a newer score that the filters keep out (`stream.clients.standing`). Erased customers are left
+        to ``on_erased``.
 
     Attributes
     ----------
     unreadable
         Records that were no scores, and were passed over.
+    now_ms
+        The time at which the log stands, epoch ms: its own where it is replayed, the wall clock where it is live.
 
     Raises
     ------
@@ -90,6 +99,7 @@ class ScoreWatcher:
         from_beginning: bool = False,
         limit: int | None = None,
         on_erased: Callable[[str], None] | None = None,
+        on_left: Callable[[Departure], None] | None = None,
     ) -> None:
         self._settings = settings or load_settings()
         self.topic = self._settings.scores_topic
@@ -97,12 +107,17 @@ class ScoreWatcher:
         self._segment = None if segment is None else str(segment).casefold()
         self._group = group
         self._on_erased = on_erased
+        self._on_left = on_left
+        self._standing = Standing()
+        self._log_time = LogTime()
+        self._expired_at = time.monotonic()
         self._stopped = threading.Event()
         self._passed: dict[TopicPartition, OffsetAndMetadata] = {}
         self._committed_at = time.monotonic()
         self._limit = limit
         self._started = False
         self.unreadable = 0
+        self.now_ms: int | None = None
         self._consumer = self._connect("earliest" if from_beginning else "latest")
 
     def _connect(self, reset: str) -> Any:
@@ -192,13 +207,18 @@ class ScoreWatcher:
             for position, record in self._poll():
                 score = self._read(record)
                 if score is not None:
-                    yield score
-                    seen += 1
+                    wanted = self._wants(score)
+                    if wanted:
+                        yield score
+                        seen += 1
+                    self._tell(self._standing.take(score, wanted=wanted))
                 self._passed[position] = OffsetAndMetadata(record.offset + 1, "", -1)
                 if self._stopped.is_set() or seen == self._limit:
                     return
             if time.monotonic() - self._committed_at > _COMMIT_SECONDS:
                 self.commit()
+            if time.monotonic() - self._expired_at > _EXPIRE_SECONDS:
+                self._expire()
 
     def __enter__(self) -> Self:
         try:
@@ -259,17 +279,45 @@ class ScoreWatcher:
 
     def _read(self, record: Any) -> Score | None:
         if record.value is None:
-            if self._on_erased is not None and record.key is not None:
-                self._on_erased(record.key.decode(errors="replace"))
+            if record.key is not None:
+                customer = record.key.decode(errors="replace")
+                if self._on_erased is not None:
+                    self._on_erased(customer)
+                self._standing.erase(customer)
             return None
         try:
             score = decoded(decode_score, record.value)
         except Undecodable as error:
             self._count_unreadable(record.partition, record.offset, error)
             return None
-        if self._bands and score.band not in self._bands:
-            return None
-        return score if self._in_segment(score.segment) else None
+        self._log_time.take(record.partition, score)
+        return score
+
+    def _wants(self, score: Score) -> bool:
+        return not (self._bands and score.band not in self._bands) and self._in_segment(score.segment)
+
+    def lists(self, customer: str) -> bool:
+        """Whether a customer's last score passed the filters, and still holds."""
+        return customer in self._standing
+
+    def _tell(self, left: Departure | None) -> None:
+        if left is not None and self._on_left is not None:
+            self._on_left(left)
+
+    def _expire(self) -> None:
+        self._expired_at = time.monotonic()
+        self.now_ms = self._log_time.now(
+            [p.partition for p in self._consumer.assignment() if self._behind(p)]
+        )
+        if self.now_ms is not None:
+            for left in self._standing.expire(self.now_ms):
+                self._tell(left)
+
+    def _behind(self, partition: TopicPartition) -> bool:
+        """Whether a partition has more to read, or nobody knows yet."""
+        end = self._consumer.highwater(partition)
+        position = self._consumer.position(partition, timeout_ms=_POLL_MS)
+        return end is None or position is None or position < end
 
     def _in_segment(self, segment: SegmentRef) -> bool:
         if self._segment is None or self._segment == str(segment.id):

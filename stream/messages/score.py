@@ -80,6 +80,8 @@ class Score(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     stale
         The event had waited in Kafka for longer than ``INTENT_MAX_SCORE_AGE`` when it was scored: the action is
         ``none``. Absent where it is not so.
+    purchase
+        The event is a purchase: what earlier scores foresaw has happened. Absent where it is not so.
     """
 
     event_id: str
@@ -100,6 +102,7 @@ class Score(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     features_version: str
     recommendation: Recommendation | None = None
     stale: bool = False
+    purchase: bool = False
 
 
 decode_score = msgspec.json.Decoder(Score).decode

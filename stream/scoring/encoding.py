@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from features.bundle import BANDS, Bundle
 from features.columns import EventColumns
+from features.events import PURCHASE
 from stream.messages.score import ReasonRef, Recommendation, Score, SegmentRef
 from stream.scoring.decisions import ACTIONS
 from stream.scoring.engine import Scored
@@ -53,6 +54,7 @@ def encode_scores(
     segments = [SegmentRef(s.id, s.name) for s in bundle.segmenter.segments]
     version, features, horizon = manifest.version, manifest.features_version, manifest.horizon_seconds
     reasons: list[ReasonRef] = []
+    bought = columns.type[scored.rows] == PURCHASE
     customers, ids, times = columns.customers, columns.event_ids, columns.time.tolist()
     return [
         (
@@ -77,10 +79,24 @@ def encode_scores(
                     features,
                     None if late else recommendation,
                     late,
+                    purchase,
                 )
             ),
         )
-        for row, as_of, segment, network, online, probability, band, action, holdout, recommendation, late in zip(
+        for (
+            row,
+            as_of,
+            segment,
+            network,
+            online,
+            probability,
+            band,
+            action,
+            holdout,
+            recommendation,
+            late,
+            purchase,
+        ) in zip(
             scored.rows.tolist(),
             scored.as_of.tolist(),
             scored.segment.tolist(),
@@ -92,6 +108,7 @@ def encode_scores(
             scored.holdout.tolist(),
             repeat(None, len(scored.rows)) if recommended is None else recommended,
             repeat(False, len(scored.rows)) if stale is None else stale.tolist(),
+            bought.tolist(),
             strict=True,
         )
     ]

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType
+from msgspec import structs
 from typer.testing import CliRunner
 
 from features.events import Event, Item, RejectedEvent, decode, encode
@@ -27,6 +28,13 @@ from tests.integration.topics import Record, environment, held, write
 from tests.stream.clients.test_watch import score
 
 NOON = 1_772_366_400_000
+# Who starts the tests in the background ignores Ctrl-C, and children inherit that.
+_COMMAND = """\
+import signal
+from stream.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+main()
+"""
 
 
 def event(number: int, customer: str = "ada") -> Event:
@@ -271,6 +279,41 @@ def test_the_command_prints_json_lines_where_there_is_no_terminal(topics: Settin
     assert lines[0]["segment"] == {"id": 1, "name": "loyal [b]"}
 
 
+def test_json_lines_tell_who_leaves_and_why(topics: Settings) -> None:
+    """The time is the log's: its scores are of a day long past, on two partitions that are read one by one."""
+
+    def at(minutes: int, customer: str, band: str = "high", *, purchase: bool = False) -> Score:
+        moment = NOON + minutes * 60_000
+        return structs.replace(
+            score(customer, band=band), event_time=moment, as_of=moment, scored_at=0, purchase=purchase
+        )
+
+    own = [at(0, "ada"), at(1, "bob"), at(2, "bob", "low"), at(3, "eve"), at(4, "eve", "low", purchase=True)]
+    write_scores(topics, [*own, at(5, "fay"), at(6, "gus")])
+    write(topics, topics.scores_topic, [Record(b"gus", None, 0), Record(b"hal", None, 0)])
+    lines: list[dict[str, object]] = []
+    with subprocess.Popen(
+        [sys.executable, "-c", _COMMAND, "watch", "--from-beginning", "--band", "high"],
+        env=os.environ | environment(topics),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as running:
+        assert running.stdout is not None
+        lines += (json.loads(running.stdout.readline()) for _ in range(8))
+        later = at(30, "ida", "low")
+        write(topics, topics.scores_topic, [Record(b"ida", msgspec.json.encode(later), partition=1)])
+        lines.append(json.loads(running.stdout.readline()))
+        running.send_signal(signal.SIGINT)
+        rest = running.stdout.read()
+    told = [line.get("left") or ("erased" if line.get("erased") else "score") for line in lines]
+    assert list(zip([line["customer_id"] for line in lines], told, strict=True)) == [
+        ("ada", "score"), ("bob", "score"), ("bob", "filter"), ("eve", "score"), ("eve", "purchase"),
+        ("fay", "score"), ("gus", "score"), ("gus", "erased"), ("ada", "horizon"),
+    ]  # fmt: skip
+    assert lines[-1] == {"customer_id": "ada", "left": "horizon", "as_of": NOON}
+    assert rest == ""
+
+
 @pytest.mark.parametrize("options", [["--band", "high"], ["--segment", "1", "--band", "high"]])
 def test_a_filter_leaves_out_the_lines_of_erased_customers(topics: Settings, options: list[str]) -> None:
     write_scores(topics, [score("ada", band="high"), score("bob")])
@@ -278,15 +321,6 @@ def test_a_filter_leaves_out_the_lines_of_erased_customers(topics: Settings, opt
     write_scores(topics, [score("eve", band="high")])
     lines = watched(topics, "--limit", "2", *options)
     assert [line["customer_id"] for line in lines] == ["ada", "eve"]
-
-
-# Who starts the tests in the background ignores Ctrl-C, and children inherit that.
-_COMMAND = """\
-import signal
-from stream.cli import main
-signal.signal(signal.SIGINT, signal.default_int_handler)
-main()
-"""
 
 
 @pytest.mark.parametrize("end", ["interrupt", "closed pipe"])

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from features.events import EVENT_TYPES, MAX_BYTES, Event, decode_many
 from features.log import validate
+from features.usual_days import UsualDays
 from offline.datasets import Dataset, DatasetError, load_columns
 from offline.datasets.conversion import Tally
 from offline.datasets.dataset import note_odd_dates
@@ -400,12 +401,23 @@ def test_dates_after_today_and_far_from_all_others_are_noted() -> None:
         note_odd_dates(np.sort(np.array([*usual, *odd], np.int64)), notes, now)
         return {count.reason: (count.rows, count.example) for count in notes.counts()}
 
-    assert notes_of() == notes_of(start - 200 * day) == {}, "a year is not far"
+    assert notes_of() == notes_of(start - 100 * day) == {}, "twice the time of the log is not far"
+    assert list(notes_of(start - 200 * day)) == ["event dated long before all others: look at its date"]
     assert notes_of(now + 1) == {"event dated after today: look at its date": (1, "2024-01-04")}
     assert notes_of(315_532_800_000) == {
         "event dated long before all others: look at its date": (1, "1980-01-01")
     }
-    assert [rows for rows, _ in notes_of(*[33_000_000_000_000] * 3).values()] == [3, 3]
+    assert [rows for rows, _ in notes_of(*[33_000_000_000_000] * 2).values()] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    "odd", [[0], [33_000_000_000_000], [0, 33_000_000_000_000], [1_640_000_000_000] * 3, []]
+)
+def test_an_account_names_the_dates_that_readers_of_the_log_leave_out(odd: list[int]) -> None:
+    times = np.sort(np.array([*(1_700_000_000_000 + n * 21_600_000 for n in range(400)), *odd], np.int64))
+    notes = Tally()
+    note_odd_dates(times, notes, 34_000_000_000_000)
+    assert sum(count.rows for count in notes.counts()) == UsualDays.of(times).lonely
 
 
 def test_rows_whose_identifiers_hold_control_characters_are_dropped(tmp_path: Path) -> None:
@@ -481,3 +493,46 @@ def test_a_discount_lowers_the_value_of_its_order_and_is_no_item(tmp_path: Path)
 def test_a_customer_whose_number_became_a_float_is_still_one(tmp_path: Path) -> None:
     text = "user,ts,event\n13085.0,2025-01-01,cart\n13085,2025-01-02,cart\nv1.0,2025-01-03,cart\n"
     assert convert(tmp_path, text).log()["customer_id"].to_pylist() == ["13085", "13085", "v1.0"]
+
+
+def test_a_line_of_the_wrong_length_that_is_not_utf8_is_counted_and_shown(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "shop.csv"
+    file.write_bytes(
+        b"user,when,what,note\nada,2024-01-01 10:00,search,caf\xe9\nbob,2024-01-01 10:01,sea\xe9rch,x,y\n"
+        b"eve,2024-01-01 10:02,search,\n"
+    )
+    dataset = load_columns(file, columns={"customer_id": "user", "event_time": "when", "type": "what"})
+    [broken] = dataset.report.dropped
+    assert (dataset.report.events, broken.rows) == (2, 1)
+    assert broken.example is not None
+    assert "'bob,2024-01-01 10:01,sea\ufffdrch,x,y' has 5 fields, expected 4" in broken.example
+    assert capfd.readouterr().err == ""
+
+
+def test_a_lonely_number_among_dates_is_no_time_and_a_lonely_unit_is_not_that_of_the_column(
+    tmp_path: Path,
+) -> None:
+    lines = [f"c{n},2024-01-{1 + n % 28:02d} 10:00,view_item,{n}\n" for n in range(30)]
+    lines[10], lines[20] = "c10,5,view_item,5\n", "c20,2024-01-05 10:00,view_item,5 EUR\n"
+    file = tmp_path / "shop.csv"
+    file.write_text("user,when,what,price\n" + "".join(lines))
+    columns = {"customer_id": "user", "event_time": "when", "type": "what", "price": "price"}
+    report = load_columns(file, columns=columns).report
+    assert [(count.reason, count.rows, count.example) for count in report.dropped] == [
+        ("unreadable time", 1, "shop.csv, row 11, column 'when': '5'")
+    ]
+    assert report.first_time.year == 2024
+    assert {count.reason: count.rows for count in report.notes} == {
+        "column 'price': a part of the values is read as numbers, in EUR": 1
+    }
+
+
+def test_a_file_without_any_event_is_refused_with_examples(tmp_path: Path) -> None:
+    file = tmp_path / "shop.csv"
+    file.write_text("user,when,what\nada,yesterday,search\n")
+    with pytest.raises(
+        DatasetError, match=r"unreadable time: 1, first shop\.csv, row 1, column 'when': 'yesterday'"
+    ):
+        load_columns(file, columns={"customer_id": "user", "event_time": "when", "type": "what"})

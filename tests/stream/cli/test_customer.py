@@ -18,11 +18,13 @@ from features.store.memory_store import MemoryStore
 from features.store.offer_store import OfferStore
 from features.store.partition_record import NO_WATERMARK, PartitionRecord
 from features.vector import COLUMN_NAMES, COLUMNS, NEVER_S
-from stream.cli.customer import bundle_of, described, is_past, partition_of, recommended
+from stream.cli.customer import bundle_of, described, is_past, now_of, partition_of, recommended
 from stream.cli.customer_view import column_text, customer_view
 from stream.messages.score import Recommendation
 from stream.settings import Settings
 from tests.bundles import SEGMENTS, random_bundle
+
+CLOCK = 1_772_366_400_000
 
 
 @pytest.fixture
@@ -177,3 +179,25 @@ def test_a_bundle_that_is_asked_for_must_be_there(tmp_path: Path) -> None:
     assert bundle_of(settings(tmp_path / "nowhere")) is None
     with pytest.raises(IntentError, match="nowhere"):
         bundle_of(settings(tmp_path / "nowhere"), required=True)
+
+
+@pytest.mark.parametrize(
+    ("newest", "now"),
+    [
+        (CLOCK - 60_000, CLOCK),
+        (CLOCK - 86_400_000, CLOCK),
+        (CLOCK - 687 * 86_400_000, CLOCK - 687 * 86_400_000),
+        (None, CLOCK),
+    ],
+)
+def test_ages_count_from_the_end_of_a_replayed_log_and_from_now_in_a_live_shop(
+    newest: int | None, now: int
+) -> None:
+    record = None
+    if newest is not None:
+        record = PartitionRecord(epoch=1, token=b"", next_offset=9, watermark=newest - 900_000, partitions=4)
+    at, note = now_of(record, 900_000, CLOCK)
+    assert at == now
+    assert bool(note) == (now != CLOCK)
+    if note:
+        assert note == "Ages count from 2024-04-13 12:00 UTC, the newest event of the partition."

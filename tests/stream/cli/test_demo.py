@@ -1,19 +1,114 @@
 from __future__ import annotations
 
+from io import StringIO
 from typing import Any
 
 import pytest
+from msgspec import structs
+from rich.console import Console
+from rich.progress import Progress, TextColumn
 
-from stream.cli.demo import _show
-from stream.demo import DemoRun
-from tests.stream.clients.test_watch import score
+from stream.cli.demo_view import Screen, hottest, show
+from stream.cli.last_look import LastLook, last_look
+from stream.messages.score import Score
+from tests.stream.clients.test_watch import AT, score
+
+MINUTE = 60_000
+
+
+def at(minutes: int, customer: str, intent: float = 0.5, *, purchase: bool = False, **fields: Any) -> Score:
+    moment = AT + minutes * MINUTE
+    return structs.replace(
+        score(customer, intent, **fields), as_of=moment, event_time=moment, purchase=purchase
+    )
+
+
+SCORES = [
+    at(0, "gone", 0.99),
+    at(40, "ada", 0.9),
+    at(41, "bob", 0.8),
+    at(42, "eve", 0.95),
+    at(43, "eve", 0.3),  # newer
+    at(44, "fay", 0.9, purchase=True),  # has bought
+    at(52, "ada", 0.9, purchase=True),
+    at(60, "late", 0.9),  # after the moment
+    at(72, "bob", 0.9, purchase=True),  # a minute after the horizon
+    at(75, "ada", 0.9, purchase=True),
+]
+
+
+def looked() -> LastLook:
+    return last_look(SCORES, "0", "UTC")
+
+
+def test_the_last_look_is_a_horizon_before_the_log_ends_and_knows_who_bought() -> None:
+    last = looked()
+    assert last.at_ms == AT + 45 * MINUTE
+    assert [(one.score.customer_id, one.score.purchase_intent, one.bought_ms) for one in last.customers] == [
+        ("ada", 0.9, 12 * MINUTE),
+        ("bob", 0.8, None),
+        ("eve", 0.3, None),
+    ]
+    assert last.buyers == 1
+
+
+def test_where_labels_begin_on_the_next_day_a_purchase_on_the_same_day_is_not_what_was_foreseen() -> None:
+    day = 24 * 60
+    scores = [
+        structs.replace(one, horizon_seconds=3 * 86_400.0)
+        for one in (
+            at(0, "ada"),
+            at(0, "bob"),
+            at(60, "ada", purchase=True),
+            at(day, "bob", purchase=True),
+            at(3 * day, "x"),
+        )
+    ]
+    found = {one.score.customer_id: one.bought_ms for one in last_look(scores, "next-day", "UTC").customers}
+    assert found == {"ada": None, "bob": day * MINUTE}
+    assert last_look([], "0", "UTC").customers == []
+
+
+def test_a_reader_sees_who_was_about_to_buy_and_who_did(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    show(looked(), {"share": None})
+    printed = capsys.readouterr().out
+    rows = {line.split()[0]: line.split() for line in printed.splitlines() if "loyal [b]" in line}
+    assert list(rows) == ["ada", "bob", "eve"]
+    assert rows["ada"][-5:] == ["5", "min", "after", "12", "min"]
+    assert rows["bob"][-1] == "no"
+    assert "Most likely to buy within 30 minutes, at 2026-03-01 12:45 UTC" in printed
+    assert "1 of these 3, 1 of all 3 customers with an open score" in " ".join(printed.split())
+    assert hottest(looked())[0]["bought_after_seconds"] == 720.0
+
+
+def test_a_log_shorter_than_its_horizon_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    show(last_look([at(0, "ada"), at(5, "ada")], "0", "UTC"), {"share": None})
+    assert "No score was open 30 minutes before the log ended" in capsys.readouterr().out
+
+
+def test_the_screen_shows_rate_progress_and_the_hottest_of_the_newest_scores() -> None:
+    console = Console(file=StringIO(), width=80)
+    screen = Screen(Progress(*(TextColumn(f"{{task.fields[{name}]}}") for name in ("counts", "rate"))))
+    screen.on_progress(0, 1_000)
+    screen.on_scores([score("old")])
+    screen.on_progress(400, 1_000)
+    screen.on_scores([score("ada", 0.2), score("bob", 0.7)])
+    console.print(screen)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "400/1,000" in text
+    assert " events/s" in text
+    assert [line.split()[0] for line in text.splitlines() if "loyal [b]" in line] == ["bob", "ada"]
+    assert "2 customers, 2 scores\n" in "\n".join(line.strip() + "\n" for line in text.splitlines())
 
 
 def shown(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, share: float | None) -> str:
     monkeypatch.setenv("COLUMNS", "100")
-    run = DemoRun([score("ada"), score("bob", holdout=True)], 2, 0, 0, 10.0)
+    last = last_look([at(0, "ada"), at(1, "bob", holdout=True), at(31, "x")], "0", "UTC")
     summary: dict[str, Any] = {"events": 12_000, "auc": 0.86, "best_possible_auc": 0.87, "share": share}
-    _show(run, summary, 1800.0)
+    show(last, summary)
     return capsys.readouterr().out
 
 

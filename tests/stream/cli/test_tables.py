@@ -18,11 +18,11 @@ from stream.cli import create_app
 from stream.cli.customer import described
 from stream.cli.customer_view import customer_view
 from stream.cli.dead_letters import table_of
-from stream.cli.demo import _show as show_demo
+from stream.cli.demo_view import show as show_demo
+from stream.cli.last_look import Foreseen, LastLook
 from stream.cli.partition import _table as partitions_of
 from stream.cli.quality import _table as quality_of
 from stream.cli.watch import Board
-from stream.demo import DemoRun
 from stream.learning.report import Report
 from stream.messages.dead_letter import DeadLetter
 from stream.messages.score import Recommendation, SegmentRef
@@ -72,12 +72,16 @@ def test_watch_and_demo_show_whole_ids(
 ) -> None:
     board = Board()
     board.add(SCORE)
-    assert_whole(drawn(board.table()), CUSTOMER, "assist_checkout", "medium", "2026-03-01 12:00:00")
+    text = drawn(board.table())
+    assert SEGMENT[:8] in text
+    assert_whole(text.replace("…", " "), CUSTOMER, "assist_checkout", "medium", "2026-03-01 12:00")
     monkeypatch.setenv("COLUMNS", "80")
     summary = {"share": None, "model_version": "487634b9-d069fb09"}
-    show_demo(DemoRun([SCORE], 1, 0, 0, 10.0), summary, 1800.0)
+    show_demo(LastLook(SCORE.as_of, 1_800_000, [Foreseen(SCORE, 720_000)]), summary)
     printed = capsys.readouterr().out.partition("Next, ")[0]  # the last line is as long as it is
-    assert_whole(printed, CUSTOMER, "assist_checkout", "2026-03-01 12:00", "487634b9-d069fb09")
+    assert_whole(
+        printed.replace("…", " "), CUSTOMER, "assist_checkout", "2026-03-01 12:00", "487634b9-d069fb09"
+    )
 
 
 def test_dead_letters_show_whole_keys_and_places() -> None:

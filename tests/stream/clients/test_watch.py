@@ -2,10 +2,13 @@ from __future__ import annotations
 
 from io import StringIO
 
+from msgspec import structs
 from rich.console import Console
 
 from stream.cli.watch import Board
 from stream.messages.score import Recommendation, Score, SegmentRef
+
+AT = 1_772_366_400_000
 
 
 def score(
@@ -18,11 +21,11 @@ def score(
     return Score(
         event_id="e",
         customer_id=customer,
-        event_time=1_772_366_400_000,
+        event_time=AT,
         scored_at=0,
         purchase_intent=intent,
         horizon_seconds=1800,
-        as_of=1_772_366_400_000,
+        as_of=AT,
         network_score=intent,
         online_score=None,
         band=band,  # type: ignore[arg-type]
@@ -58,9 +61,49 @@ def test_the_table_has_every_customer_once_with_the_latest_score_hottest_first()
 def test_an_erased_customer_leaves_the_table() -> None:
     board = Board()
     board.add(score("ada"))
-    board.erase("ada")
-    board.erase("nobody")
+    board.remove("ada")
+    board.remove("nobody")
     assert shown(board) == []
+
+
+def test_rows_are_gone_when_their_horizon_is_over_by_the_logs_time_and_at_a_purchase() -> None:
+    now = AT
+    board = Board(now=lambda: now)
+    board.add(score("ada"))
+    board.add(structs.replace(score("bob"), as_of=AT + 600_000))
+    board.add(structs.replace(score("eve"), purchase=True))
+    assert sorted(line.split()[0] for line in shown(board)) == ["ada", "bob"]
+    now = AT + 1_800_000
+    assert [line.split()[0] for line in shown(board)] == ["bob"]
+
+
+def test_rows_show_their_age_by_the_logs_time_and_the_title_shows_that() -> None:
+    board = Board()
+    board.add(score("ada"))
+    board.add(structs.replace(score("bob"), as_of=AT + 1_000_000))
+    assert {line.split()[0]: line.split()[-2:] for line in shown(board)} == {
+        "ada": ["16", "min"],
+        "bob": ["cross_sell", "now"],
+    }
+    assert "2026-03-01 12:16 UTC" in text(board)
+
+
+def test_usual_rows_take_one_line_of_80_columns() -> None:
+    board = Board()
+    one = structs.replace(
+        score("shopper-4711-xyz", 0.5, "medium"),
+        segment=SegmentRef(1, "Returning buyers with large carts"),
+        action="assist_checkout",
+    )
+    board.add(one)
+    board.add(structs.replace(one, customer_id="b", as_of=AT + 1_600_000))
+    console = Console(file=StringIO(), width=80)
+    console.print(board.table())
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    rows = [line.split() for line in lines if "assist_checkout" in line]
+    assert [row[0] for row in rows] == ["shopper-4711-xyz", "b"]
+    assert [row[-2:] for row in rows] == [["26", "min"], ["assist_checkout", "now"]]
+    assert len([line for line in lines if line.strip()]) == 6
 
 
 def test_a_held_out_customer_has_no_action() -> None:

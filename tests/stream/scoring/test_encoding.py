@@ -67,6 +67,13 @@ def test_a_score_carries_what_the_engine_said(engine: Engine) -> None:
         assert (score.segment.id, score.segment.name) == (said.segment[at], SEGMENTS[said.segment[at]])
 
 
+def test_only_the_score_of_a_purchase_says_so(engine: Engine) -> None:
+    columns = from_events([event(1, 0), event(2, SECOND, "purchase"), event(3, 2 * SECOND)], "EUR")
+    records = encode_scores(engine.bundle, columns, scored(engine, columns), CLOCK)
+    assert [decode_score(value).purchase for _, value in records] == [False, True, False]
+    assert [b'purchase":' in value for _, value in records] == [False, True, False]
+
+
 def test_a_probability_survives_the_text_to_the_last_bit(engine: Engine) -> None:
     bundle, columns, said = three(engine)
     values = [json.loads(value) for _, value in encode_scores(bundle, columns, said, CLOCK)]

@@ -1,0 +1,179 @@
+"""What `intent demo` shows: the stream while it streams, and what came of it."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from stream.cli.console import add_columns, errors, output
+from stream.cli.last_look import LastLook
+from stream.cli.watch import SEGMENT, Board, age
+from stream.texts import counted, minute, shortened
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.progress import Progress, TaskID
+
+    from stream.messages.score import Score
+
+_HOTTEST: Final = 12
+_PER_SECOND: Final = 4
+# The rate is that of the last seconds: of so many looks.
+_LOOKS: Final = 30
+
+
+class Screen:
+    """A bar with the rate, and below it the hottest of the newest scores.
+
+    Parameters
+    ----------
+    bar
+        Draws the progress; its tasks have the field ``rate``.
+    """
+
+    def __init__(self, bar: Progress) -> None:
+        self._bar = bar
+        self._task: TaskID = bar.add_task("Streaming", total=None, counts="", rate="")
+        self._board: Board | None = None
+        self._looks: deque[tuple[float, int]] = deque(maxlen=_LOOKS)
+
+    def on_progress(self, done: int, total: int) -> None:
+        """Take events done and events in all."""
+        self._looks.append((time.monotonic(), done))
+        (began, before), (now, _) = self._looks[0], self._looks[-1]
+        rate = f"{(done - before) / (now - began):,.0f} events/s" if done > before else ""
+        self._bar.update(self._task, completed=done, total=total, counts=f"{done:,}/{total:,}", rate=rate)
+
+    def on_scores(self, scores: list[Score]) -> None:
+        """Take the newest scores: they replace those of before."""
+        board = Board(shown=_HOTTEST, name="Hottest of the newest scores", caption="")
+        for score in scores:
+            board.add(score)
+        self._board = board
+
+    def __rich__(self) -> RenderableType:
+        """Return what is shown."""
+        from rich.console import Group
+
+        return Group(self._bar, *([] if self._board is None else [self._board.table()]))
+
+
+@contextmanager
+def streaming() -> Iterator[Screen]:
+    """Draw the screen on standard error while the block runs; where that is no terminal, one line as it begins."""
+    from rich.live import Live
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    console = errors()
+    if not console.is_terminal:
+        console.print("Streaming ...", soft_wrap=True)
+    fields = (TextColumn(f"{{task.fields[{name}]}}") for name in ("counts", "rate"))
+    bar = Progress(
+        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(20), *fields, TimeElapsedColumn(),
+        console=console, auto_refresh=False,
+    )  # fmt: skip
+    screen = Screen(bar)
+    if not console.is_terminal:
+        yield screen
+        return
+    with Live(screen, console=console, refresh_per_second=_PER_SECOND, transient=True):
+        yield screen
+
+
+def hottest(last: LastLook) -> list[dict[str, Any]]:
+    """Return the most likely buyers for machines."""
+    return [
+        {
+            "customer_id": score.customer_id,
+            "purchase_intent": score.purchase_intent,
+            "as_of": score.as_of,
+            "bought_after_seconds": None if bought_ms is None else bought_ms / 1000,
+        }
+        for score, bought_ms in last.customers[:_HOTTEST]
+    ]
+
+
+def show(last: LastLook, summary: dict[str, Any]) -> None:
+    """Print who was about to buy and what came of it, the summary, and what to do next."""
+    from rich import box
+    from rich.table import Table
+
+    console = output()
+    for part in _foreseen(last):
+        console.print(part)
+    rows = Table(
+        title="Summary", show_header=False, caption=_caption(summary), box=box.SIMPLE, pad_edge=False
+    )
+    for name, value in summary.items():
+        rows.add_row(name.replace("_", " "), _text(value))
+    console.print(rows)
+    console.print(
+        "Next, with your own data: `intent convert csv` makes a log, `intent train LOG -o bundle` trains on it, "
+        "`intent services` and `intent worker --bundle bundle` score live events.",
+        soft_wrap=True,
+    )
+
+
+def _foreseen(last: LastLook) -> Iterator[RenderableType]:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    from features.durations import duration_words
+
+    horizon = duration_words(last.horizon_ms)
+    if not last.customers:
+        yield f"No score was open {horizon} before the log ended: nobody can be shown whose outcome is known.\n"
+        return
+    table = Table(
+        title=f"Most likely to buy within {horizon}, at {minute(last.at_ms)}", box=box.SIMPLE_HEAD,
+        pad_edge=False, collapse_padding=True,
+    )  # fmt: skip
+    names = ("customer", "intent", "band", "segment", "action", "age", "bought")
+    add_columns(table, ("customer", "segment"), *names, right=("intent", "age"))
+    shown = last.customers[:_HOTTEST]
+    for score, bought_ms in shown:
+        cells = [
+            score.customer_id,
+            f"{score.purchase_intent:.1%}",
+            score.band,
+            shortened(score.segment.name, SEGMENT),
+            "held out" if score.holdout else score.action,
+            age(last.at_ms - score.as_of),
+            "no" if bought_ms is None else _after(bought_ms),
+        ]
+        table.add_row(*map(Text, cells))
+    yield table
+    bought = sum(one.bought_ms is not None for one in shown)
+    yield (
+        f"The moment is {horizon} before the log ends, so it is known who bought: {bought} of these {len(shown)}, "
+        f"{last.buyers:,} of all {counted(len(last.customers), 'customer')} with an open score.\n"
+    )
+
+
+def _after(ms: int) -> str:
+    from features.durations import duration_rounded
+
+    return f"after {duration_rounded(ms / 1000)}"
+
+
+def _caption(summary: dict[str, Any]) -> str | None:
+    """Return what a newcomer cannot guess of the summary."""
+    if summary["share"] is None:
+        return None
+    return "share: part of the best possible AUC above .5 that was reached"
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    return (
+        f"{value:,.4g}"
+        if isinstance(value, float) and value <= 1
+        else f"{value:,.0f}"
+        if isinstance(value, float)
+        else (f"{value:,}" if isinstance(value, int) else str(value))
+    )
