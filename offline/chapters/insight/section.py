@@ -16,7 +16,7 @@ from offline.chapters.insight.driver_looks import Members, drivers_look, reasons
 from offline.chapters.insight.drivers import explain
 from offline.chapters.insight.model import InsightModel, fit_insight_model
 from offline.chapters.insight.profit_look import known_of, profit_look
-from offline.chapters.insight.reasons import MOST, explain_customers, latest_rows
+from offline.chapters.insight.reasons import MOST, bands_of, explain_customers, latest_rows
 from offline.chapters.segments.section import segments_of
 from offline.chapters.segments.segmented import Segmented
 from offline.chapters.workspace import QUICK_EVENTS, Workspace
@@ -44,6 +44,8 @@ def gain_insight(workspace: Workspace) -> Section:
         with workspace.progress("Explaining segments"):
             members = _members(workspace, segments, workspace.holdout.test[drivers.rows])
             looks.append(segments_look(model, drivers, members, log=log, seed=seed))
+    if log:
+        workspace.handover.bands = bands_of(model, workspace.problem, _problem_names(workspace))
     with workspace.progress("Finding reasons"):
         looks.append(_reasons(workspace, model, segments))
     view = workspace.customer_view if log else None
