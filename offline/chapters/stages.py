@@ -98,6 +98,12 @@ STAGES: Final[tuple[Stage, ...]] = (
         lazily("offline.chapters.recommendation.section:recommend"),
         inputs=("log",),
     ),
+    Stage(
+        "budget",
+        "Budget of contacts",
+        lazily("offline.chapters.budget.section:choose_customers"),
+        inputs=("log",),
+    ),
     Stage("bundle", "Model bundle", lazily("offline.chapters.bundle.section:train_bundle"), inputs=("log",)),
     Stage("model_card", "Model card", lazily("offline.chapters.bundle.section:write_model_card")),
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stream.cli.lab import Found, lab_command
-from stream.cli.lab_options import Balance, Balanced, Cost, Effect, Margin, Value
+from stream.cli.lab_options import OF_LOGS, Balance, Balanced, Cost, Effect, Margin, Value
 
 if TYPE_CHECKING:
     from offline.chapters.workspace import Workspace
@@ -21,6 +21,16 @@ Only = Annotated[
 Skip = Annotated[
     list[str] | None,
     typer.Option(metavar="STAGE", help="Leave out this stage. Repeatable.", show_default=False),
+]
+Budget = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="List the N customers to contact (budget.csv), with how many of them are expected to buy.",
+        show_default=False,
+        rich_help_panel=OF_LOGS,
+    ),
 ]
 Title = Annotated[
     str | None,
@@ -57,6 +67,7 @@ def report(  # noqa: PLR0917  (options of a command)
     margin: Margin = None,
     cost: Cost = None,
     effect: Effect = None,
+    budget: Budget = None,
     stages: Stages = False,
 ) -> Found:
     """Write a full report on a log or a table.
@@ -72,6 +83,7 @@ def report(  # noqa: PLR0917  (options of a command)
     - `intent report events.parquet -o report`: report on a log
     - `intent report orders.parquet -o report --horizon 30d --skip bundle`: predict orders within 30 days; train no
       bundle
+    - `intent report orders.parquet --budget 500 -o report`: also list the 500 customers to contact
     - `intent report sessions.csv --target Revenue --leak PageValues -o report`: report on a table of sessions
     - `intent report customers.csv --kind postcode=categorical --quick --json -o report`: take a quick first look
     """
@@ -80,10 +92,12 @@ def report(  # noqa: PLR0917  (options of a command)
     from offline.report.pages import write_report, write_section
 
     workspace.options = workspace.options._replace(
-        balance=balance.value, contacts=ContactAssumptions(value, margin, cost, effect)
+        balance=balance.value, contacts=ContactAssumptions(value, margin, cost, effect), budget=budget
     )
     output, name, note = workspace.directory, workspace.path.name, workspace.quick_note
     chosen = choose(only or (), skip or ())
+    if budget is None and "budget" not in (only or ()):
+        chosen = tuple(stage for stage in chosen if stage.key != "budget")
     sections = run_stages(
         workspace,
         chosen,

@@ -135,7 +135,7 @@ def _bars(frame: pd.DataFrame) -> go.Figure:
             hovertemplate="%{y}: %{x:,} customers<extra></extra>",
         )
     )  # fmt: skip
-    figure.update_yaxes(autorange="reversed")
+    figure.update_yaxes(autorange="reversed", type="category")
     figure.update_xaxes(title_text="customers", rangemode="tozero")
     figure.update_layout(height=110 + 30 * len(frame), margin={"t": 20})
     return figure
