@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stream.cli import checks
 from stream.cli.lab import Found, lab_command
 from stream.cli.lab_options import OF_LOGS, Balance, Balanced, Cost, Effect, Margin, Value
 
@@ -30,6 +32,15 @@ Budget = Annotated[
         help="List the N customers to contact (budget.csv), with how many of them are expected to buy.",
         show_default=False,
         rich_help_panel=OF_LOGS,
+    ),
+]
+Against = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        callback=checks.existing_path,
+        help="Folder of an earlier report: say what changed since.",
+        show_default=False,
     ),
 ]
 Title = Annotated[
@@ -68,6 +79,7 @@ def report(  # noqa: PLR0917  (options of a command)
     cost: Cost = None,
     effect: Effect = None,
     budget: Budget = None,
+    against: Against = None,
     stages: Stages = False,
 ) -> Found:
     """Write a full report on a log or a table.
@@ -84,9 +96,13 @@ def report(  # noqa: PLR0917  (options of a command)
     - `intent report orders.parquet -o report --horizon 30d --skip bundle`: predict orders within 30 days; train no
       bundle
     - `intent report orders.parquet --budget 500 -o report`: also list the 500 customers to contact
+    - `intent report events.parquet --against march -o april`: also say what changed since
+      that report
     - `intent report sessions.csv --target Revenue --leak PageValues -o report`: report on a table of sessions
     - `intent report customers.csv --kind postcode=categorical --quick --json -o report`: take a quick first look
     """
+    from offline.chapters.earlier.reference import REFERENCE, read_earlier, reference_of
+    from offline.chapters.earlier.section import compare_with_earlier
     from offline.chapters.stages import choose, run_stages
     from offline.chapters.workspace import ContactAssumptions
     from offline.report.pages import write_report, write_section
@@ -98,11 +114,17 @@ def report(  # noqa: PLR0917  (options of a command)
     chosen = choose(only or (), skip or ())
     if budget is None and "budget" not in (only or ()):
         chosen = tuple(stage for stage in chosen if stage.key != "budget")
+    earlier = None if against is None else read_earlier(against)
     sections = run_stages(
         workspace,
         chosen,
         on_section=lambda section: write_section(output, section, subtitle=name, note=note),
     )
+    reference = reference_of(workspace, sections)
+    if earlier is not None:
+        changes = compare_with_earlier(workspace, earlier, reference)
+        write_section(output, changes, subtitle=name, note=note)
+        sections.insert(0, changes)
     problem = workspace.problem
     written = write_report(
         output,
@@ -111,6 +133,6 @@ def report(  # noqa: PLR0917  (options of a command)
         subtitle=f"{name}: {len(problem):,} {problem.unit}s; target: {problem.target_name} "
         f"({problem.prevalence:.1%} positive).",
         note=note,
-        about=workspace.about(),
+        about={**workspace.about(), REFERENCE: reference},
     )
     return Found(sections, written, note=note)
