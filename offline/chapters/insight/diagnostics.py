@@ -43,12 +43,12 @@ def confusion(model: InsightModel) -> Look:
             "bought": frame["happened"].to_numpy(),
             "did not": frame["did not"].to_numpy(),
             "all": frame["all"].to_numpy(),
-            "share that did": _shares(frame),
+            "share that did": _shares(model.test, model.probabilities >= threshold),
         }
     ).rename(columns={"bought": model.test.target_name, "did not": "nothing of it"})
     caption = (
         f"Test rows flagged from a probability of {threshold:.1%} on, which is expected to give the best F1; labels "
-        "had no part in choosing it. Share: of the row, with 95 % intervals over rows."
+        "had no part in choosing it. Share: of the row, with 95 % intervals over customers."
     )
     return Look([], [Table("Confusion matrix at the threshold", shown, caption)],
                 {"confusion": {"threshold": threshold, "counts": frame}})  # fmt: skip
@@ -72,12 +72,30 @@ def confusion_matrix(
     return frame.astype(int)
 
 
-def _shares(frame: pd.DataFrame) -> list[str]:
-    low, high = wilson(frame["happened"], frame["all"])
-    return [
-        f"{happened / size:.1%} ({a:.1%} to {b:.1%})" if size else "–"
-        for happened, size, a, b in zip(frame["happened"], frame["all"], low, high, strict=True)
-    ]
+def share_interval(happened: NDArray[np.bool_], customers: NDArray[np.int64]) -> tuple[float, float]:
+    """Return the 95 % interval of a share whose rows belong to customers: those of one customer are alike.
+
+    Wilson's interval, for as many independent rows as have the variance that the customers' sums show.
+    """
+    size = len(happened)
+    share = float(happened.mean())
+    rest = np.bincount(np.unique(customers, return_inverse=True)[1], happened - share)
+    variance = float(np.square(rest).sum()) / size**2
+    effective = min(size, share * (1 - share) / variance) if variance > 0 else float(len(rest))
+    low, high = wilson([share * effective], [effective])
+    return float(low[0]), float(high[0])
+
+
+def _shares(test: Problem, flagged: NDArray[np.bool_]) -> list[str]:
+    customers = np.arange(len(test)) if test.groups is None else test.groups
+    texts = []
+    for own in (flagged, ~flagged, np.ones(len(test), bool)):
+        if not own.any():
+            texts.append("–")
+            continue
+        low, high = share_interval(test.target[own], customers[own])
+        texts.append(f"{test.target[own].mean():.1%} ({low:.1%} to {high:.1%})")
+    return texts
 
 
 def groups_of_table(model: InsightModel, ranking: pd.DataFrame) -> dict[str, pd.Series]:
@@ -197,6 +215,7 @@ def _table(what: str, frame: pd.DataFrame) -> Table:
 def _picture(model: InsightModel, what: str, of: pd.Series, frame: pd.DataFrame) -> Picture:
     figure = make_subplots(rows=1, cols=2, subplot_titles=["ROC", "calibration"], horizontal_spacing=0.12)
     values = of.to_numpy(object).astype(str)
+    customers = np.arange(len(model.test)) if model.test.groups is None else model.test.groups
     top = 0.0
     for at, name in enumerate(frame["group"]):
         own = values == name
@@ -211,7 +230,7 @@ def _picture(model: InsightModel, what: str, of: pd.Series, frame: pd.DataFrame)
         figure.add_scatter(x=x[some], y=y[some], mode="lines", **look, row=1, col=1)
         bins = np.array_split(np.argsort(p, kind="stable"), _BINS)
         means, shares = [p[b].mean() for b in bins], np.array([target[b].mean() for b in bins])
-        low, high = wilson([target[b].sum() for b in bins], [len(b) for b in bins])
+        low, high = np.array([share_interval(target[b], customers[own][b]) for b in bins]).T
         top = max(top, float(high.max()), float(max(means)))
         figure.add_scatter(
             x=means, y=shares, mode="lines+markers", showlegend=False, **look, row=1, col=2,
@@ -230,5 +249,5 @@ def _picture(model: InsightModel, what: str, of: pd.Series, frame: pd.DataFrame)
         f"ROC and calibration by {what}",
         figure,
         f"Test rows of groups with at least {LEAST_EXAMPLES} examples and {LEAST_OF_A_KIND} of each kind. Right: "
-        f"{_BINS} bins of each group with 95 % intervals over rows; on the dotted line, probabilities are honest.",
+        f"{_BINS} bins of each group with 95 % intervals over customers; on the dotted line, probabilities are honest.",
     )

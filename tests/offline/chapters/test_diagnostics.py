@@ -13,6 +13,7 @@ from offline.chapters.insight.diagnostics import (
     groups_look,
     groups_of_table,
     judged,
+    share_interval,
 )
 from offline.chapters.insight.drivers import explain
 from offline.chapters.insight.effect_pictures import effects_by_value, example_rows, steps_of, waterfalls
@@ -38,6 +39,14 @@ def test_the_confusion_matrix_is_that_of_precision_and_recall(model: InsightMode
     assert counts.loc["all", "all"] == len(model.test)
     empty = confusion_matrix(np.array([True, False]), np.array([0.1, 0.2]), 0.5)
     assert empty.loc["flagged"].tolist() == [0, 0, 0]
+
+
+def test_the_interval_of_a_share_counts_customers_and_not_their_rows() -> None:
+    happened = np.repeat(np.arange(100) % 4 == 0, 10)
+    apart = share_interval(happened, np.arange(1_000))
+    alike = share_interval(happened, np.repeat(np.arange(100), 10))
+    assert apart == pytest.approx((0.224, 0.278), abs=0.001)  # Wilson, 250 of 1,000
+    assert alike == pytest.approx((0.175, 0.343), abs=0.001)  # Wilson, 25 of 100
 
 
 def test_groups_that_are_small_or_of_one_kind_are_not_judged() -> None:
