@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from features.log import ERASED
 from features.whole_files import whole_file
@@ -116,7 +117,7 @@ def _against_rule(trial: Trial, by_model: int, by_rule: int) -> str:
     lists = "" if len(trial.moments) == 1 else f" a list over {len(trial.moments)} lists"
     between = f"{ahead.value:+,.0f} buyers{lists} (95 % interval {ahead.low:+,.0f} to {ahead.high:+,.0f})"
     if trial.p_value >= ALPHA:
-        return f"{said} That the model does better than the rule may be chance: {between}."
+        return f"{said} The difference of model and rule may be chance: {between}."
     return f"{said} The model does {'better' if ahead.value > 0 else 'worse'} than the rule: {between}."
 
 
@@ -130,10 +131,11 @@ def _moments_table(trial: Trial) -> pd.DataFrame:
     return frame
 
 
-def _order_value(view: LogView, known: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _order_value(view: LogView, known: pd.DataFrame) -> NDArray[np.float64]:
     """Return what an order of each customer is expected to be worth: the mean with one order of the average added."""
     overall = float(view.orders["value"].mean())
-    return ((known["monetary"] + overall) / (known["frequency"] + 1)).to_numpy(np.float64)
+    values = (known["monetary"] + overall) / (known["frequency"] + 1)
+    return np.asarray(values, np.float64)
 
 
 def _ids(workspace: Workspace) -> list[str]:

@@ -95,10 +95,10 @@ def try_lists(moments: list[Moment], count: int, *, seed: int = 0, quick: bool =
         assert failed is not None
         raise failed
     # A customer may be on lists of several moments: differences are summed by customer before they are squared.
-    error = float(np.sqrt(np.square(gaps).sum()))
+    spread = float(np.sqrt(np.square(gaps).sum()))
     total = float(gaps.sum())
-    ends = (total, total - _Z * error, total + _Z * error)
-    p_value = float(2 * stats.norm.sf(abs(total) / error)) if error else 1.0
+    ends = (total, total - _Z * spread, total + _Z * spread)
+    p_value = float(2 * stats.norm.sf(abs(total) / spread)) if spread else 1.0
     return Trial(pd.DataFrame(rows), Expected(*(end / len(rows) for end in ends)), p_value, curve)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
 from offline.chapters.insight.drivers import Drivers
@@ -68,7 +69,7 @@ def _ticks(name: str, axis: Axis, *, log: bool) -> tuple[list[float], list[str]]
     return places, [value_words(name, float(number), log=log) for number in numbers]
 
 
-def example_rows(drivers: Drivers, probabilities: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, int]:
+def example_rows(drivers: Drivers, probabilities: NDArray[np.float64]) -> dict[str, int]:
     """Return the positions of the example rows among those explained."""
     order = np.argsort(probabilities[drivers.rows], kind="stable")
     return {name: int(order[round(share * (len(order) - 1))]) for name, share in _EXAMPLES.items()}

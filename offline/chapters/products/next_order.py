@@ -107,11 +107,12 @@ def _said(row: pd.Series) -> str:
     who = f"the {row['customers']:,} customers with a first order in the log"
     if np.isnan(row["median days"]):
         return f"Time to the next order: less than half of {who} are known to order again ({row['ordered again']:,})."
-    to = "at least that" if np.isnan(row["to"]) else f"{row['to']:.0f}"
-    return (
-        f"Time to the next order: half of {who} order again within {row['median days']:.0f} days (95 % interval "
-        f"{row['from']:.0f} to {to})."
+    ends = (
+        f"from {row['from']:.0f} on; the log is too short for its end"
+        if np.isnan(row["to"])
+        else f"{row['from']:.0f} to {row['to']:.0f}"
     )
+    return f"Time to the next order: half of {who} order again within {row['median days']:.0f} days (95 % interval {ends})."
 
 
 def _drawn(curves: dict[str, SurvfuncRight]) -> go.Figure:

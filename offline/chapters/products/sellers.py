@@ -99,7 +99,9 @@ def sold(lines: pd.DataFrame, by: str) -> pd.DataFrame:
             "money": grouped["money"].sum(),
         }
     )
-    given = back.groupby(by, observed=True)["money"].sum().reindex(frame.index).fillna(0.0)
+    given = back.groupby(by, observed=True)["money"].sum()
+    frame.index, given.index = frame.index.astype(object), given.index.astype(object)
+    given = given.reindex(frame.index).fillna(0.0)
     frame["money"] = frame["money"] - given
     frame["share of money"] = frame["money"] / max(float(frame["money"].sum()), 1e-12)
     frame["given back"] = given

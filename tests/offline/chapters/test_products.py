@@ -63,6 +63,14 @@ def test_money_is_what_remains_after_refunds_and_other_currencies_are_no_money()
     ]
 
 
+def test_hundreds_of_products_of_which_none_came_back_have_their_money() -> None:
+    lines = order_lines(orders([(f"c{n}", [f"i{n}"]) for n in range(300)]), CONTEXT)
+    frame = sold(lines, "item")
+    assert len(frame) == 300
+    assert frame["money"].eq(2.0).all()
+    assert frame["given back"].eq(0.0).all()
+
+
 def test_categories_are_shown_where_there_are_two() -> None:
     events = [
         event(n, "purchase", f"c{n}", START_MS + n, items=[line(f"i{n}", 2.0, 1, "tea" if n else "cake")])
