@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from features.bundle import Bundle
+    from features.offers import Band
     from offline.chapters.recommendation.interactions import Interactions
     from offline.chapters.recommendation.trial import Trial
     from offline.chapters.segments.segmented import Segmented
@@ -31,6 +32,9 @@ class HandOver:
     settings
         The settings that every tuned model should have, by its key: found ones where they are worth it, else the
         defaults. Set by "tuning".
+    bands
+        Band of the purchase probability of every customer by id, at the last event whose outcome is known. Set by
+        "insight" of a log, read by "recommendations".
     recommenders
         What customers took up, and how recommenders did on it. Set by "recommendations", read by who writes offers.
     bundle
@@ -41,5 +45,6 @@ class HandOver:
     metrics: Mapping[str, Mapping[str, Any]] | None = None
     main: str | None = None
     settings: Mapping[str, Mapping[str, Any]] | None = None
+    bands: Mapping[str, Band] | None = None
     recommenders: tuple[Interactions, Trial] | None = None
     bundle: Bundle | None = None

@@ -82,6 +82,9 @@ STAGES: Final[tuple[Stage, ...]] = (
     Stage("input", "The data", lazily("offline.chapters.input:describe_input")),
     Stage("preparation", "Preparation", lazily("offline.chapters.preparation.section:prepare")),
     Stage("exploration", "Exploration", lazily("offline.chapters.exploration.section:explore")),
+    Stage(
+        "products", "Products", lazily("offline.chapters.products.section:describe_products"), inputs=("log",)
+    ),
     Stage("segments", "Segments", lazily("offline.chapters.segments.section:segment")),
     Stage("comparison", "Models", lazily("offline.chapters.comparison.section:compare_models")),
     Stage("selection", "Feature selection", lazily("offline.chapters.selection.section:select_columns")),
@@ -93,6 +96,12 @@ STAGES: Final[tuple[Stage, ...]] = (
         "recommendations",
         "Recommendations",
         lazily("offline.chapters.recommendation.section:recommend"),
+        inputs=("log",),
+    ),
+    Stage(
+        "budget",
+        "Budget of contacts",
+        lazily("offline.chapters.budget.section:choose_customers"),
         inputs=("log",),
     ),
     Stage("bundle", "Model bundle", lazily("offline.chapters.bundle.section:train_bundle"), inputs=("log",)),

@@ -88,6 +88,8 @@ class LabOptions(NamedTuple):
         How far ahead to forecast; by default what the log allows, at most four weeks.
     contacts
         What a purchase and a contact are worth.
+    budget
+        How many customers can be contacted; None where nobody said it.
     """
 
     table: TableOptions = TableOptions()
@@ -103,6 +105,7 @@ class LabOptions(NamedTuple):
     segment_count: int | None = None
     forecast_days: int | None = None
     contacts: ContactAssumptions = ContactAssumptions()
+    budget: int | None = None
 
 
 @dataclass

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stream.cli import checks
 from stream.cli.lab import Found, lab_command
-from stream.cli.lab_options import Balance, Balanced, Cost, Effect, Margin, Value
+from stream.cli.lab_options import OF_LOGS, Balance, Balanced, Cost, Effect, Margin, Value
 
 if TYPE_CHECKING:
     from offline.chapters.workspace import Workspace
@@ -22,6 +24,25 @@ Only = Annotated[
 Skip = Annotated[
     list[str] | None,
     typer.Option(metavar="STAGE", help="Leave out this stage. Repeatable.", show_default=False),
+]
+Budget = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="List the N customers to contact (budget.csv), with how many of them are expected to buy.",
+        show_default=False,
+        rich_help_panel=OF_LOGS,
+    ),
+]
+Against = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        callback=checks.existing_path,
+        help="Folder of an earlier report: say what changed since.",
+        show_default=False,
+    ),
 ]
 Title = Annotated[
     str | None,
@@ -58,6 +79,8 @@ def report(  # noqa: PLR0917  (options of a command)
     margin: Margin = None,
     cost: Cost = None,
     effect: Effect = None,
+    budget: Budget = None,
+    against: Against = None,
     stages: Stages = False,
 ) -> Found:
     """Write a full report on a log or a table.
@@ -73,25 +96,38 @@ def report(  # noqa: PLR0917  (options of a command)
     - `intent report events.parquet -o report`: report on a log
     - `intent report orders.parquet -o report --horizon 30d --skip bundle`: predict orders within 30 days; train no
       bundle
+    - `intent report orders.parquet --budget 500 -o report`: also list the 500 customers to contact
+    - `intent report events.parquet --against march -o april`: also say what changed since
+      that report
     - `intent report sessions.csv --target Revenue --leak PageValues -o report`: report on a table of sessions
     - `intent report customers.csv --kind postcode=categorical --quick --json -o report`: take a quick first look
     """
+    from offline.chapters.earlier.reference import REFERENCE, read_earlier, reference_of
+    from offline.chapters.earlier.section import compare_with_earlier
     from offline.chapters.opening.first_screen import OPENED, first_screen
     from offline.chapters.stages import choose, run_stages
     from offline.chapters.workspace import ContactAssumptions
     from offline.report.pages import write_report, write_section
 
     workspace.options = workspace.options._replace(
-        balance=balance.value, contacts=ContactAssumptions(value, margin, cost, effect)
+        balance=balance.value, contacts=ContactAssumptions(value, margin, cost, effect), budget=budget
     )
     output, name, note = workspace.directory, workspace.path.name, workspace.quick_note
     chosen = choose(only or (), skip or ())
+    if budget is None and "budget" not in (only or ()):
+        chosen = tuple(stage for stage in chosen if stage.key != "budget")
+    earlier = None if against is None else read_earlier(against)
 
     def write(section: Section) -> None:
         opening = first_screen(workspace, [section]) if section.key in OPENED else None
         write_section(output, section, opening=opening, subtitle=name, note=note)
 
     sections = run_stages(workspace, chosen, on_section=write)
+    reference = reference_of(workspace, sections)
+    if earlier is not None:
+        changes = compare_with_earlier(workspace, earlier, reference)
+        write(changes)
+        sections.insert(0, changes)
     problem, opening = workspace.problem, first_screen(workspace, sections)
     written = write_report(
         output,
@@ -100,6 +136,6 @@ def report(  # noqa: PLR0917  (options of a command)
         opening=opening,
         subtitle=f"{name}: {len(problem):,} {problem.unit}s; {problem.prevalence:.1%} with {problem.target_name}.",
         note=note,
-        about=workspace.about(),
+        about={**workspace.about(), REFERENCE: reference},
     )
     return Found(sections, written, note=note, opening=opening)

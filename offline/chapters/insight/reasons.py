@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from features.offers import Band
 from features.whole_files import whole_file
 from offline.chapters.insight.drivers import effects, reasons
 from offline.chapters.insight.model import InsightModel, logits
 from offline.problems.problem import Problem
 from offline.report.words import column_words, value_words
+from offline.training.calibration import HIGH_SHARE, MEDIUM_SHARE
 
 #: Customers or rows that reasons are listed for, at most: the latest.
 MOST: Final = 20_000
@@ -77,7 +79,25 @@ def explain_customers(
     return Explained(pd.DataFrame(found), what)
 
 
-def latest_rows(problem: Problem) -> NDArray[np.intp]:
+def bands_of(model: InsightModel, problem: Problem, names: list[str]) -> dict[str, Band]:
+    """Return the band of every customer by id, at the latest row: high, medium and low as the stream has them.
+
+    The thresholds are quantiles of the test rows' probabilities: the top 5 %, the next 15 %, the rest.
+    """
+    rows = latest_rows(problem, most=len(problem))
+    assert problem.groups is not None  # a log's rows have customers
+    columns = problem.columns[model.names].iloc[rows]
+    probabilities = model.calibration.probabilities(logits(model.booster, columns))
+    medium, high = np.quantile(model.probabilities, [1 - MEDIUM_SHARE, 1 - HIGH_SHARE])
+    found: dict[str, Band] = {}
+    for customer, probability in zip(problem.groups[rows], probabilities, strict=True):
+        found[names[int(customer)]] = (
+            "high" if probability >= high else "medium" if probability >= medium else "low"
+        )
+    return found
+
+
+def latest_rows(problem: Problem, most: int = MOST) -> NDArray[np.intp]:
     """Return the latest row of every customer, of those seen latest if there are very many."""
     assert problem.groups is not None  # a log's rows have customers
     order = (
@@ -86,7 +106,7 @@ def latest_rows(problem: Problem) -> NDArray[np.intp]:
         else np.argsort(problem.times.to_numpy(), kind="stable")
     )
     _, first = np.unique(problem.groups[order][::-1], return_index=True)
-    latest = np.sort(len(order) - 1 - first)[-MOST:]
+    latest = np.sort(len(order) - 1 - first)[-most:]
     return np.asarray(order[latest])
 
 

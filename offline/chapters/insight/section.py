@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 from features.exceptions import IntentError
 from features.log import ERASED
 from offline.chapters.insight.customer_looks import Look, lifetime, valuable_customers
+from offline.chapters.insight.diagnostics import confusion, groups_look, groups_of_table
 from offline.chapters.insight.driver_looks import Members, drivers_look, reasons_look, segments_look
-from offline.chapters.insight.drivers import explain
+from offline.chapters.insight.drivers import Drivers, explain
+from offline.chapters.insight.effect_pictures import effects_by_value, waterfalls
+from offline.chapters.insight.learning_curve import learning_curve
 from offline.chapters.insight.likeliest import likeliest_look
 from offline.chapters.insight.model import InsightModel, fit_insight_model
 from offline.chapters.insight.profit_look import known_of, profit_look
-from offline.chapters.insight.reasons import MOST, explain_customers, latest_rows
+from offline.chapters.insight.reasons import MOST, bands_of, explain_customers, latest_rows
 from offline.chapters.segments.section import segments_of
 from offline.chapters.segments.segmented import Segmented
 from offline.chapters.workspace import QUICK_EVENTS, Workspace
@@ -45,6 +48,8 @@ def gain_insight(workspace: Workspace) -> Section:
         with workspace.progress("Explaining segments"):
             members = _members(workspace, segments, workspace.holdout.test[drivers.rows])
             looks.append(segments_look(model, drivers, members, log=log, seed=seed))
+    if log:
+        workspace.handover.bands = bands_of(model, workspace.problem, _problem_names(workspace))
     with workspace.progress("Finding reasons"):
         looks.append(_reasons(workspace, model, segments))
     view = workspace.customer_view if log else None
@@ -61,6 +66,8 @@ def gain_insight(workspace: Workspace) -> Section:
                 lifetime(view, segments, names, workspace.directory, seed=seed),
             ]
     looks.append(_quality(model, workspace.handover.main, log=log))
+    with workspace.progress("Judging the model in detail"):
+        looks += _details(workspace, model, drivers, segments)
     summary = [sentence for look in looks for sentence in look.summary]
     parts: list[Table | Picture | Calculator] = [part for look in looks for part in look.parts]
     figures: dict[str, Any] = {name: value for look in looks for name, value in look.figures.items()}
@@ -89,6 +96,48 @@ def _quality(model: InsightModel, main: str | None, *, log: bool) -> Look:
     if not log:
         sentences.append("High-value customers and lifetime values need orders with money: an event log.")
     return Look([], [], {"metrics": found, "with_leaks": model.with_leaks}, sentences)
+
+
+def _details(
+    workspace: Workspace, model: InsightModel, drivers: Drivers, segments: Segmented | None
+) -> list[Look]:
+    """Return what people who know statistics want to see of the model."""
+    options, log = workspace.options, workspace.input == "log"
+    groups: dict[str, pd.Series] = {}
+    if segments is not None:
+        of = _members(workspace, segments, workspace.holdout.test).groups
+        groups["segment"] = pd.Series([segments.names[k] if k >= 0 else None for k in of], dtype=object)
+    groups |= _places(workspace) if log else groups_of_table(model, drivers.ranking)
+    pictures: list[Table | Picture | Calculator] = [
+        effects_by_value(model, drivers, log=log, seed=options.seed),
+        waterfalls(model, drivers, log=log),
+    ]
+    return [
+        Look([], pictures, {}),
+        confusion(model),
+        groups_look(model, groups, seed=options.seed),
+        learning_curve(workspace.problem, workspace.holdout, seed=options.seed, quick=options.quick),
+    ]
+
+
+def _places(workspace: Workspace) -> dict[str, pd.Series]:
+    """Return country and channel of a log's test rows: what the customer named most often before the test."""
+    view, problem = workspace.customer_view, workspace.problem
+    rows = workspace.holdout.test
+    assert problem.times is not None  # a log's rows have times
+    since = problem.times.iloc[rows].min().tz_convert(view.timezone).tz_localize(None)
+    before = view.events[view.events["time"] < since]
+    names = _problem_names(workspace)
+    of = {name: at for at, name in enumerate(_names(workspace))}
+    assert problem.groups is not None  # a log's rows have customers
+    numbers = pd.Series([of.get(names[number], -1) for number in problem.groups[rows]])
+    found = {}
+    for what in ("country", "channel"):
+        counts = before.groupby(["customer", what], observed=True).size().reset_index(name="times")
+        counts = counts.sort_values("times", ascending=False, kind="stable").drop_duplicates("customer")
+        usual = counts.set_index("customer")[what].astype(object)
+        found[what] = numbers.map(usual).astype(object)
+    return found
 
 
 def _segments(workspace: Workspace) -> Segmented | None:

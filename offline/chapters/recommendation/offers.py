@@ -168,19 +168,43 @@ def customer_items(
             on_progress(min(start + _AT_ONCE, len(customers)), len(customers))
 
 
-def offers_table(offers: Sequence[Offer], names: Mapping[str, str] = MappingProxyType({})) -> pd.DataFrame:
-    """Return the offers for people; ``names`` are those of items."""
+def offers_table(
+    offers: Sequence[Offer],
+    names: Mapping[str, str] = MappingProxyType({}),
+    customers: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """Return the offers for people.
+
+    Parameters
+    ----------
+    names
+        Of items.
+    customers
+        One row for each customer: ``segment``, ``intent`` (None where no customer has one) and ``money`` so far. With
+        it, every row says how many customers it is for and what they have spent.
+    """
     return pd.DataFrame(
         [
             {
                 "segment": o.segment_name,
                 "intent": o.band,
+                **({} if customers is None else _addressed(customers, o)),
                 "offer": o.text,
                 "items": ", ".join(named(item, names) for item in o.items),
             }
             for o in offers
         ]
     )
+
+
+def _addressed(customers: pd.DataFrame, offer: Offer) -> dict[str, float]:
+    """Return who an offer is for: of the segment, and, where intents are known, of the band in it."""
+    own = customers[customers["segment"] == offer.segment_name]
+    found = {"customers in segment": len(own), "money of segment": float(own["money"].sum())}
+    if customers["intent"].notna().any():
+        band = own[own["intent"] == offer.band]
+        found = {"customers": len(band), "money": float(band["money"].sum()), **found}
+    return found
 
 
 def _ids(known: Interactions, score: NDArray[np.float64]) -> list[str]:

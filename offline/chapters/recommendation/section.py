@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+import pyarrow.compute as pc
 from plotly.subplots import make_subplots
 
 from features.items import named
-from features.offers import CustomerItems
+from features.log import ERASED
+from features.offers import CustomerItems, Offer
 from features.whole_files import whole_file
 from offline.chapters.recommendation.grouping import groups_of_segments
 from offline.chapters.recommendation.interactions import Interactions
-from offline.chapters.recommendation.offers import customer_items, offers_of, offers_table
+from offline.chapters.recommendation.offers import Groups, customer_items, offers_of, offers_table
 from offline.chapters.recommendation.recommenders import OWN, POPULAR, QUICK_RECIPES, RECIPES
 from offline.chapters.recommendation.trial import MEASURES, TOP, Trial, try_out
 from offline.chapters.segments.section import segments_of
 from offline.chapters.workspace import Workspace
 from offline.report.section import Finding, Picture, Section, Table
 from offline.report.theme import BLUE, GREY, ORANGE
+from offline.views.net_orders import settled
 
 #: Where the items of every customer go in the report's folder.
 ITEMS_FILE: Final = "recommendations.csv"
+#: Where the offers go, with how many customers each is for.
+OFFERS_FILE: Final = "offers.csv"
 _SHOWN, _FEW, _SEPARATOR = 8, 5, "|"
 _MEANING: Final = (
     "Hit rate: share of customers who took up at least one of the items; NDCG: the same with more weight on the first "
@@ -48,9 +53,12 @@ def recommend(workspace: Workspace) -> Section:
     with workspace.progress("Recommending") as on_progress:
         made = list(customer_items(known, trial.best, trial.best_new, "", seed=seed, on_progress=on_progress))
     frame = trial.scores
-    listed = _listed(made)
-    with whole_file(workspace.directory / ITEMS_FILE) as partial:
-        listed.to_csv(partial, index=False)
+    customers = _customers(workspace, known, groups)
+    listed = _listed(made, customers, offers, workspace.item_names)
+    offered = offers_table(offers, workspace.item_names, customers)
+    for name, table in ((ITEMS_FILE, listed), (OFFERS_FILE, offered)):
+        with whole_file(workspace.directory / name) as partial:
+            table.round(2).to_csv(partial, index=False)
     parts: list[Table | Picture] = [
         Picture(
             f"Hit rate and NDCG of {TOP} recommended items",
@@ -67,9 +75,11 @@ def recommend(workspace: Workspace) -> Section:
         ),
         Table(
             "Offers for segments and intent",
-            offers_table(offers, workspace.item_names),
-            "Intent: the band of the purchase probability by the bundle's thresholds. High intent is helped, not "
-            "discounted; an incentive goes to those in between. Items: for customers of whom nothing more is known.",
+            offered,
+            _who(workspace.context.currency, intents=workspace.handover.bands is not None)
+            + " High intent is helped, not discounted; an incentive goes to those in between. Items: for customers of "
+            f"whom nothing more is known. The same table: {OFFERS_FILE}.",
+            dict.fromkeys(("money", "money of segment"), ",.0f"),
         ),
         Table(
             "Items for single customers, for example", _examples(listed, known, workspace.item_names),
@@ -89,6 +99,7 @@ def recommend(workspace: Workspace) -> Section:
                    for o in offers],
         "recommended_customers": len(made),
         "items_file": ITEMS_FILE,
+        "offers_file": OFFERS_FILE,
     }  # fmt: skip
     summary, details = _plain(trial, len(made)), _summary(trial, len(made))
     return Section(
@@ -226,18 +237,65 @@ def _picture(trial: Trial) -> go.Figure:
     return figure
 
 
-def _listed(made: list[tuple[str, CustomerItems]]) -> pd.DataFrame:
-    """Return the items of every customer, best first."""
-    return pd.DataFrame(
-        [
-            {
-                "customer": customer,
-                "items": _SEPARATOR.join(own.items),
-                "new to them": _SEPARATOR.join(own.new_items),
-            }
-            for customer, own in made
-        ]
+def _who(currency: str, *, intents: bool) -> str:
+    """Return what the numbers beside an offer count."""
+    of_segment = f"of segment: all its customers, and what they have spent so far, less refunds ({currency})"
+    if not intents:
+        return (
+            "Intent: the band of the purchase probability by the bundle's thresholds. Customers and money "
+            f"{of_segment}."
+        )
+    return (
+        "Intent: the band of the purchase probability (the top 5 %, the next 15 %, the rest), for the counts at each "
+        "customer's last event whose outcome is known. Customers and money: of the segment with this intent; "
+        f"{of_segment}."
     )
+
+
+def _customers(workspace: Workspace, known: Interactions, groups: Groups) -> pd.DataFrame:
+    """Return segment, intent and money so far of every customer of the interactions, by id."""
+    log = workspace.log.filter(pc.not_equal(workspace.log["type"], ERASED))
+    ids = log["customer_id"].combine_chunks().dictionary_encode().dictionary.to_pylist()
+    spent = settled(workspace.customer_view).customers["monetary"]
+    money = {ids[number]: value for number, value in spent.items()}
+    bands = workspace.handover.bands or {}
+    # Who is in a segment may have nothing to do with any item.
+    listed = dict.fromkeys([*known.customer_ids, *ids])
+    of = dict(zip(known.customer_ids, groups.members, strict=True))
+    names = [*groups.names, None]
+    return pd.DataFrame(
+        {
+            "segment": [names[of.get(customer, -1)] for customer in listed],
+            "intent": pd.Series([bands.get(customer) for customer in listed], dtype=object),
+            "money": [money.get(customer, 0.0) for customer in listed],
+        }
+    ).set_index(pd.Index(list(listed), name="customer"))
+
+
+def _listed(
+    made: list[tuple[str, CustomerItems]],
+    customers: pd.DataFrame,
+    offers: Sequence[Offer],
+    names: Mapping[str, str],
+) -> pd.DataFrame:
+    """Return the items of every customer, best first, by id and by name, beside segment, money and offer."""
+    offer_of = {(offer.segment_name, offer.band): offer.text for offer in offers}
+    rows = []
+    for customer, own in made:
+        about = customers.loc[customer]
+        row: dict[str, Any] = {
+            "customer": customer,
+            "segment": about["segment"],
+            "spent so far": about["money"],
+        }
+        if about["intent"] is not None:
+            row |= {"intent": about["intent"], "offer": offer_of.get((about["segment"], about["intent"]))}
+        row |= {"items": _SEPARATOR.join(own.items), "new to them": _SEPARATOR.join(own.new_items)}
+        if names:
+            row["names"] = _SEPARATOR.join(names.get(item, item) for item in own.items)
+            row["names of new"] = _SEPARATOR.join(names.get(item, item) for item in own.new_items)
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def _examples(listed: pd.DataFrame, known: Interactions, names: Mapping[str, str]) -> pd.DataFrame:
@@ -245,6 +303,7 @@ def _examples(listed: pd.DataFrame, known: Interactions, names: Mapping[str, str
     _, first = np.unique(known.customers[::-1], return_index=True)
     latest = known.customers[::-1][np.sort(first)[:_SHOWN]]
     shown = listed.set_index("customer").loc[[known.customer_ids[number] for number in latest]].reset_index()
+    shown = shown[["customer", "segment", "items", "new to them"]]
     for name in ("items", "new to them"):
         shown[name] = [
             ", ".join(named(item, names) for item in text.split(_SEPARATOR)[:_FEW]) for text in shown[name]

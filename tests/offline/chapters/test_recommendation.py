@@ -190,3 +190,23 @@ def test_the_section_has_items_for_every_customer(tmp_path: Path) -> None:
     assert listed["customer"].nunique() == len(listed) == 120
     assert (listed["items"].str.split("|").str.len() == 10).all()
     assert {offer["band"] for offer in section.figures["offers"]} == set(BANDS)
+    assert listed["names"].iloc[0].startswith("Mug ")
+    # Every customer made 8 orders of 6 each; whoever is in a segment is counted once in each of its rows.
+    assert listed["spent so far"].eq(48.0).all()
+    first = offers[offers["intent"] == "high"]
+    assert first["customers in segment"].sum() == 120
+    assert first["money of segment"].sum() == pytest.approx(120 * 48.0)
+    assert "customers" not in offers, "nobody has said who has which intent"
+
+
+def test_offers_say_for_how_many_customers_and_how_much_money_they_are(tmp_path: Path) -> None:
+    write_log(tmp_path / "log.parquet", tastes())
+    workspace = Workspace(tmp_path / "log.parquet", tmp_path)
+    workspace.handover.bands = {f"c{at}": "high" if at < 30 else "low" for at in range(120)}
+    recommend(workspace)
+    offers = pd.read_csv(tmp_path / "offers.csv")
+    assert offers.groupby("intent")["customers"].sum().to_dict() == {"high": 30, "medium": 0, "low": 90}
+    assert offers.groupby("intent")["money"].sum().to_dict() == {"high": 1440.0, "medium": 0.0, "low": 4320.0}
+    listed = pd.read_csv(tmp_path / "recommendations.csv").set_index("customer")
+    assert listed.loc["c3", "intent"] == "high"
+    assert listed.loc["c3", "offer"] in set(offers.loc[offers["intent"] == "high", "offer"])

@@ -1,0 +1,143 @@
+"""Bestsellers and categories: customers, orders, pieces and money, less what was given back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from features.items import named
+from features.whole_files import whole_file
+from offline.chapters.products.findings import Findings
+from offline.report.section import Picture, Table
+from offline.report.theme import BLUE
+from offline.report.words import short
+
+#: Where the figures of every product go in the report's folder.
+PRODUCTS_FILE: Final = "products.csv"
+_SHOWN: Final = 15
+_FORMATS: Final = {"money": ",.0f", "share of money": ".1%", "given back": ",.0f", "pieces": ",.0f"}
+_UNKNOWN: Final = "not given"
+
+
+def sellers(lines: pd.DataFrame, names: Mapping[str, str], currency: str, directory: Path) -> Findings:
+    """Return the bestsellers, and write all products.
+
+    Parameters
+    ----------
+    lines
+        Of `offline.chapters.products.lines.order_lines`.
+    names
+        Of items.
+    directory
+        The report's.
+    """
+    frame = sold(lines, "item")
+    frame.insert(0, "product", [named(str(item), names) for item in frame.index])
+    with whole_file(directory / PRODUCTS_FILE) as partial:
+        frame.reset_index().round(4).to_csv(partial, index=False)
+    by_customers = frame.sort_values("customers", ascending=False, kind="stable").head(_SHOWN)
+    by_money = frame.head(_SHOWN)
+    unpriced = float(lines.loc[~lines["refund"], "money"].isna().mean())
+    note = f" {unpriced:.1%} of the lines have no price in {currency}; they count as customers and pieces only." if (
+        unpriced
+    ) else ""  # fmt: skip
+    caption = (
+        f"Money: paid for the product less what was given back, in {currency}; share: of all products. {{}} "
+        f"All {len(frame):,} products: {PRODUCTS_FILE}."
+    )
+    parts: list[Table | Picture] = [
+        Picture(
+            "Products that most customers bought", _bars(by_customers), "Customers with at least one order of it."
+        ),
+        Table("Products by customers", _people(by_customers), caption.format(note).replace("  ", " "), _FORMATS),
+    ]  # fmt: skip
+    summary = [_most_bought(by_customers.iloc[0], lines)]
+    if frame["money"].sum() > 0:
+        parts.append(
+            Table("Products by money", _people(by_money), caption.format(note).replace("  ", " "), _FORMATS)
+        )
+        summary.append(_most_money(frame, currency))
+    figures = {
+        "products": len(frame),
+        "by_customers": by_customers.reset_index(),
+        "by_money": by_money.reset_index(),
+        "file": PRODUCTS_FILE,
+    }
+    return Findings("products", summary, parts, figures)
+
+
+def categories(lines: pd.DataFrame, currency: str) -> Findings:
+    """Return the same by category; nothing where the log names fewer than two."""
+    if lines["category"].nunique() < 2:  # noqa: PLR2004  (one category has nothing beside it)
+        return Findings("categories", figures=[])
+    frame = sold(lines.assign(category=lines["category"].fillna(_UNKNOWN)), "category")
+    caption = f"Money: paid less what was given back, in {currency}. Customers and orders may be in several."
+    table = Table("Categories", frame.reset_index(), caption, _FORMATS)
+    return Findings("categories", [], [table], frame.reset_index())
+
+
+def sold(lines: pd.DataFrame, by: str) -> pd.DataFrame:
+    """Return what was sold of each item or category, most money first.
+
+    Returns
+    -------
+    DataFrame
+        ``customers``, ``orders``, ``pieces``, ``money`` (less refunds), ``share of money``, ``given back``.
+    """
+    bought, back = lines[~lines["refund"]], lines[lines["refund"]]
+    grouped = bought.groupby(by, observed=True)
+    frame = pd.DataFrame(
+        {
+            "customers": grouped["customer"].nunique(),
+            "orders": grouped["event"].nunique(),
+            "pieces": grouped["quantity"].sum(),
+            "money": grouped["money"].sum(),
+        }
+    )
+    given = back.groupby(by, observed=True)["money"].sum()
+    frame.index, given.index = frame.index.astype(object), given.index.astype(object)
+    given = given.reindex(frame.index).fillna(0.0)
+    frame["money"] = frame["money"] - given
+    frame["share of money"] = frame["money"] / max(float(frame["money"].sum()), 1e-12)
+    frame["given back"] = given
+    return frame.sort_values(["money", "customers"], ascending=False, kind="stable")
+
+
+def _people(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.reset_index(drop=True)
+
+
+def _most_bought(row: pd.Series, lines: pd.DataFrame) -> str:
+    buyers = lines.loc[~lines["refund"], "customer"].nunique()
+    return (
+        f"Most customers bought {row['product']}: {row['customers']:,} of {buyers:,} who bought anything "
+        f"({row['customers'] / buyers:.0%}), in {row['orders']:,} orders."
+    )
+
+
+def _most_money(frame: pd.DataFrame, currency: str) -> str:
+    best = frame.iloc[0]
+    paid = frame["money"].clip(lower=0)
+    half = int(np.searchsorted(np.cumsum(paid.to_numpy()), paid.sum() / 2)) + 1
+    return (
+        f"{best['product']} brought most money: {best['money']:,.0f} {currency} ({best['share of money']:.1%} of all) "
+        f"from {best['customers']:,} customers. Half of the money comes from {half:,} of {len(frame):,} products."
+    )
+
+
+def _bars(frame: pd.DataFrame) -> go.Figure:
+    figure = go.Figure(
+        go.Bar(
+            y=[short(name) for name in frame["product"]], x=frame["customers"], orientation="h", marker_color=BLUE,
+            hovertemplate="%{y}: %{x:,} customers<extra></extra>",
+        )
+    )  # fmt: skip
+    figure.update_yaxes(autorange="reversed", type="category")
+    figure.update_xaxes(title_text="customers", rangemode="tozero")
+    figure.update_layout(height=110 + 30 * len(frame), margin={"t": 20})
+    return figure
