@@ -46,7 +46,9 @@ class BrokerUnavailable(BrokerError):
     @classmethod
     def at(cls, brokers: str) -> Self:
         """Return the error for brokers (host:port, separated by commas) of which none answers."""
-        return cls(f"no Kafka broker answers at {brokers}: start one, or set INTENT_KAFKA")
+        return cls(
+            f"no Kafka broker answers at {brokers}: start one (`intent services`), or set INTENT_KAFKA"
+        )
 
 
 class TopicMismatch(BrokerError):

@@ -67,6 +67,10 @@ def show(
             print_json(row)
     else:
         output().print(_table(settings.events_topic, rows))
+        if not any(records.values()):
+            output().print(
+                "Redis has no record of any partition: no worker has claimed one yet.", style="dim"
+            )
 
 
 def skip(

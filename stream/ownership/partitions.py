@@ -232,8 +232,9 @@ class Ownership:
         if owner.watermark <= self._now() + MAX_AHEAD_MS:
             return ""
         return (
-            f"the watermark of partition {owner.partition} is {moment(owner.watermark)}, which is still to come: every "
-            f"event before it is late; `intent partition reset-watermark {owner.partition} --reason TEXT` sets it back"
+            f"the watermark of partition {owner.partition} is {moment(owner.watermark)}, which is still to come by the "
+            "clock of this machine: if the clock is right, every event before it is late, and `intent partition "
+            f"reset-watermark {owner.partition} --reason TEXT` sets it back"
         )
 
     def _unanswered(self) -> str:
@@ -268,13 +269,11 @@ class Ownership:
 
     def lag(self) -> dict[int, int]:
         """Return how many offsets lie between what is saved and the high watermark, per owned partition."""
-        assert self._log is not None
-        return self._behind(self._log.end)
+        return {} if self._log is None else self._behind(self._log.end)
 
     def stable_lag(self) -> dict[int, int]:
         """Return how many of those offsets can be read already: the rest are in transactions that are still open."""
-        assert self._log is not None
-        return self._behind(self._log.stable_end)
+        return {} if self._log is None else self._behind(self._log.stable_end)
 
     def _behind(self, end_of: Callable[[int], int | None]) -> dict[int, int]:
         ends = {partition: end_of(partition) for partition in self.progress()} if self._joined else {}

@@ -214,6 +214,13 @@ def test_an_outage_is_waited_out_however_long(error: Exception) -> None:
     run(scenario)
 
 
+def test_before_there_is_a_log_nothing_is_behind() -> None:
+    early = Ownership(ScriptedStore(), Counting(), topic="events", batch_max=5)
+    assert (early.lag(), early.stable_lag()) == ({}, {})
+    assert not early.ready
+    early.close()
+
+
 def test_a_store_that_is_away_makes_the_worker_unready_and_loses_nothing() -> None:
     async def scenario() -> None:
         store = ScriptedStore()
