@@ -133,7 +133,7 @@ def test_a_report_begins_with_numbers_findings_and_pictures(pages: dict[str, str
     assert first.count("class=card>") == 5
     assert 2 <= first.count("<b>What to do</b>") == first.count("<b>How sure</b>") <= MOST_FINDINGS
     assert "against the 28 days before" in first and first.count("<polyline") == 5
-    assert 'href="reasons.csv"' in first or 'href="lifetime_values.csv"' in first
+    assert '<a href="forecast.csv" download>' in first
 
 
 def a_picture(title: str, place: str = "folded") -> Picture:
