@@ -112,7 +112,8 @@ def _said(row: pd.Series) -> str:
         if np.isnan(row["to"])
         else f"{row['from']:.0f} to {row['to']:.0f}"
     )
-    return f"Time to the next order: half of {who} order again within {row['median days']:.0f} days (95 % interval {ends})."
+    days = f"{row['median days']:.0f} days"
+    return f"Time to the next order: half of {who} order again within {days} (95 % interval {ends})."
 
 
 def _drawn(curves: dict[str, SurvfuncRight]) -> go.Figure:

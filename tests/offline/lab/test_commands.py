@@ -80,7 +80,8 @@ def test_help_tells_options_of_tables_and_logs_apart(app: typer.Typer, command: 
     for option in options(app, command):
         names.setdefault(option.rich_help_panel, set()).add(option.opts[0])
     assert names.pop(None) >= SHARED
-    both = {"Only for a table": TABLES, "Only for an event log": LOGS}
+    of_logs = LOGS | {"--budget"} if command == "report" else LOGS
+    both = {"Only for a table": TABLES, "Only for an event log": of_logs}
     assert names == ({} if command in ("forecast", "recommend") else both)
 
 
