@@ -51,6 +51,22 @@ def minute(ms: int) -> str:
     return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M} UTC"
 
 
+def second(ms: int) -> str:
+    """Return epoch milliseconds as date and second in UTC; the bare number where no calendar goes.
+
+    Examples
+    --------
+    >>> second(1_772_366_400_250), second(10**30)
+    ('2026-03-01 12:00:00', '1000000000000000000000000000000 ms')
+    """
+    from datetime import UTC, datetime
+
+    try:
+        return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M:%S}"
+    except (OverflowError, ValueError, OSError):
+        return f"{ms} ms"
+
+
 def moment(ms: int) -> str:
     """Return epoch milliseconds as RFC 3339 text; parts of a second only where there are some.
 

@@ -180,12 +180,12 @@ def _told(letter: DeadLetter) -> list[Text]:
 
 def table_of(letters: Iterable[DeadLetter], counts: Counter[str]) -> Table:
     """Return letters as a table that 80 columns can hold: three cells of a few lines for each."""
-    from datetime import UTC, datetime
-
     from rich import box
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
+
+    from stream.texts import second
 
     caption = ", ".join(f"{name}: {count:,}" for name, count in sorted(counts.items())) or "no dead letters"
     table = Table(title="Dead letters", caption=caption, box=box.SIMPLE_HEAD, pad_edge=False)
@@ -202,9 +202,11 @@ def table_of(letters: Iterable[DeadLetter], counts: Counter[str]) -> Table:
 
     for letter in letters:
         plain = letter.as_dict()
-        arrived = datetime.fromtimestamp(letter.arrived_at / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
         table.add_row(
-            Group(line(arrived), line(f"{letter.topic}[{letter.partition}] {letter.offset}", "dim")),
+            Group(
+                line(second(letter.arrived_at)),
+                line(f"{letter.topic}[{letter.partition}] {letter.offset}", "dim"),
+            ),
             Group(line(letter.reason), line(plain["key"], "dim")),
             Group(*_told(letter), beginning(plain["value"] or "")),
         )

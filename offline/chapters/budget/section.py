@@ -17,7 +17,7 @@ from offline.chapters.budget.moments import DAY, horizon_of, learned_from, momen
 from offline.chapters.budget.trial import Expected, Trial, expected_buyers, try_lists
 from offline.chapters.workspace import Workspace
 from offline.lab.statistics import ALPHA
-from offline.report.section import Picture, Section, Table
+from offline.report.section import Finding, Picture, Section, Table
 from offline.report.theme import BLUE, GREY, ORANGE
 from offline.views.log_view import LogView
 
@@ -64,7 +64,7 @@ def choose_customers(workspace: Workspace) -> Section:
             f"Probability of an order within {days} after the end of the log, likeliest first. Expected value: the "
             f"probability times the customer's mean order ({view.currency}, drawn to that of all where there are few "
             f"orders). Reason: what raises the probability most. All {count:,}: {BUDGET_FILE}.",
-            {"probability": ".1%", "expected value": ",.2f"},
+            {"probability": ".1%", "expected value": ",.2f"}, "open",
         ),
         Picture(
             "Buyers by number of contacts", _drawn(trial, count),
@@ -90,7 +90,14 @@ def choose_customers(workspace: Workspace) -> Section:
         "moments": trial.moments,
         "file": BUDGET_FILE,
     }
-    return Section("budget", "Budget of contacts", summary, parts, figures)
+    return Section(
+        "budget",
+        "Budget of contacts",
+        summary,
+        parts,
+        figures,
+        findings=[_finding(trial, expected, count, days)],
+    )
 
 
 def _summary(trial: Trial, expected: Expected, count: int, known: int, days: str) -> list[str]:
@@ -105,6 +112,17 @@ def _summary(trial: Trial, expected: Expected, count: int, known: int, days: str
         "These customers are likely to buy; how many buy because of a contact only a comparison with customers left "
         "alone can tell.",
     ]
+
+
+def _finding(trial: Trial, expected: Expected, count: int, days: str) -> Finding:
+    return Finding(
+        f"Of the {count:,} customers on the list, {expected.value:,.0f} are expected to buy within {days}.",
+        f"95 % interval {np.floor(expected.low):,.0f} to {np.ceil(expected.high):,.0f}, by "
+        f"{'the last such list' if len(trial.moments) == 1 else f'{len(trial.moments)} such lists of the past'}.",
+        "Contact them, and leave some alone by lot: only that tells how many buy because of it.",
+        count,
+        file=BUDGET_FILE,
+    )
 
 
 def _against_rule(trial: Trial, by_model: int, by_rule: int) -> str:

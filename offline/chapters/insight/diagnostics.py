@@ -128,7 +128,7 @@ def groups_look(model: InsightModel, groups: Mapping[str, pd.Series], *, seed: i
         parts += [_picture(model, what, of, frame), _table(what, frame)]
         claims += _claims(what, frame)
     figures: dict[str, Any] = {"by_group": pd.concat(frames, ignore_index=True) if frames else []}
-    return Look(_off(claims), parts, figures)
+    return Look([], parts, figures, _off(claims))
 
 
 def judged(

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from features.events import MAX_ITEMS
 from features.items import named
 from features.whole_files import whole_file
 from offline.chapters.products.findings import Findings
@@ -46,6 +47,11 @@ def sellers(lines: pd.DataFrame, names: Mapping[str, str], currency: str, direct
     note = f" {unpriced:.1%} of the lines have no price in {currency}; they count as customers and pieces only." if (
         unpriced
     ) else ""  # fmt: skip
+    if cut := int((lines["event"].value_counts() >= MAX_ITEMS).sum()):
+        note += (
+            f" {cut:,} orders hold {MAX_ITEMS} lines, the most that an event has: what an order held beyond them is "
+            "not counted."
+        )
     caption = (
         f"Money: paid for the product less what was given back, in {currency}; share: of all products. {{}} "
         f"All {len(frame):,} products: {PRODUCTS_FILE}."
@@ -54,7 +60,9 @@ def sellers(lines: pd.DataFrame, names: Mapping[str, str], currency: str, direct
         Picture(
             "Products that most customers bought", _bars(by_customers), "Customers with at least one order of it."
         ),
-        Table("Products by customers", _people(by_customers), caption.format(note).replace("  ", " "), _FORMATS),
+        Table(
+            "Products by customers", _people(by_customers), caption.format(note).replace("  ", " "), _FORMATS, "open"
+        ),
     ]  # fmt: skip
     summary = [_most_bought(by_customers.iloc[0], lines)]
     if frame["money"].sum() > 0:

@@ -62,11 +62,11 @@ def test_groups_that_are_small_or_of_one_kind_are_not_judged() -> None:
 def test_only_groups_that_are_off_by_more_than_chance_are_told(model: InsightModel) -> None:
     odd = np.arange(len(model.test)) % 2
     names = pd.Series(np.where(odd, "odd", "even"), dtype=object)
-    assert not groups_look(model, {"parity": names}).summary
+    assert not groups_look(model, {"parity": names}).details
     p = model.probabilities.copy()
     p[odd == 1] *= 0.5
     skewed = InsightModel(**{**model.__dict__, "probabilities": p})
-    (sentence,) = groups_look(skewed, {"parity": names}).summary
+    (sentence,) = groups_look(skewed, {"parity": names}).details
     assert sentence.startswith(
         "The model promises too little, by more than chance, in odd (parity; predicted"
     )

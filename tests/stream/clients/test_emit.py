@@ -93,7 +93,9 @@ def test_an_address_where_no_broker_listens_is_one_clear_line() -> None:
         text=True,
         check=False,
     )
-    line = "intent: no Kafka broker answers at 127.0.0.1:1: start one (`intent services`), or set INTENT_KAFKA\n"
+    line = (
+        "intent: no Kafka broker answers at 127.0.0.1:1: start one (`intent services`), or set INTENT_KAFKA\n"
+    )
     assert (done.returncode, done.stdout, done.stderr) == (1, "", line)
 
 

@@ -38,6 +38,8 @@ def test_a_command_without_a_broker_says_so_in_one_line() -> None:
         timeout=120,
         check=True,
     )
-    line = "intent: no Kafka broker answers at 127.0.0.1:1: start one (`intent services`), or set INTENT_KAFKA\n"
+    line = (
+        "intent: no Kafka broker answers at 127.0.0.1:1: start one (`intent services`), or set INTENT_KAFKA\n"
+    )
     assert json.loads(ended.stdout) == {command: [1, line] for command in COMMANDS}
     assert not ended.stderr
