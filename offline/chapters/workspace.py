@@ -146,9 +146,10 @@ class Workspace:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person should know of the log, one sentence each; none of a table."""
+        """What was changed or left out of the input and must stand on every page, one sentence each."""
         if self.input == "table":
-            return ()
+            reading = self.reading
+            return reading.changes if isinstance(reading, TableReading) else ()
         return (*self.tidied.notes, *foreign_money(self.log, self.context.currency))
 
     @cached_property

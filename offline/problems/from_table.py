@@ -73,11 +73,14 @@ class TableReading:
         One row for each column of the table: column, kind, use, why, missing, distinct.
     notes
         What else a person should know, one sentence each.
+    changes
+        Those of the notes that tell of lines left out and values taken as missing: every page says them.
     """
 
     problem: Problem
     account: pd.DataFrame
     notes: tuple[str, ...]
+    changes: tuple[str, ...] = ()
 
 
 def problem_from_table(path: str | Path, target: str | None = None, **options: object) -> Problem:
@@ -138,7 +141,8 @@ def read_problem_from_table(path: str | Path, options: TableOptions | None = Non
             f"{len(problem) - len(kept):,} {unit}s that equal an earlier one in everything are left out.",
         )
         problem = kept
-    return TableReading(problem, _account(target, readings, used, leaks), notes)
+    changes = (*said, *(reading.note for reading in readings if reading.note is not None))
+    return TableReading(problem, _account(target, readings, used, leaks), notes, changes)
 
 
 def _features(

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from offline.chapters.selection.selection import select
+from offline.chapters.workspace import Workspace
 from offline.lab.models import MODELS, fit, probabilities
 from offline.problems import TableError, read_problem_from_table
 
@@ -35,6 +36,7 @@ def test_an_odd_word_is_missing_and_named(tmp_path: Path, word: str) -> None:
     assert reading.problem.columns["margin"].isna().sum() == 5
     note = f"Column 'margin': 5 values are no numbers a model can use and are taken as missing ({word!r}, row 1)."
     assert note in reading.notes
+    assert Workspace(tmp_path / "t.csv", tmp_path).notes == (note,), "every page says what was changed"
 
 
 def test_a_single_unknown_word_is_still_refused_with_its_row(tmp_path: Path) -> None:
