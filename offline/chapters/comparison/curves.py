@@ -137,7 +137,8 @@ def _lift(target: NDArray[np.bool_], predicted: Mapping[str, Floats], unit: str,
         kept = share >= _LEAST_FLAGGED
         lines[name] = share[kept], found[kept] / share[kept]
     figure = _figure(f"share of {unit}s, likeliest first", "positives by those expected at random")
-    figure.update_yaxes(tickformat=".1f", range=[0, max(1.1, 1.05 * max(y.max() for _, y in lines.values()))])
+    highest = max((float(y.max()) for _, y in lines.values() if len(y)), default=1.0)
+    figure.update_yaxes(tickformat=".1f", range=[0, max(1.1, 1.05 * highest)])
     _draw(figure, lines, best, "upper right")
     _reference(figure, [0, 1], [1, 1])
     caption = f"How many times as many positives as at random; 1 is chance. {_GREYS}"
