@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from features.bundle import BANDS
 from features.columns import EventColumns, from_table
+from features.events import PURCHASE
 from features.log import ERASED
 from features.partition import partitions_of
 from features.state import States, empty, joined
@@ -138,6 +139,7 @@ def _table(engine: Engine, columns: EventColumns, scored: Scored, rows: NDArray[
             "segment": segments.take(pa.array(scored.segment)),
             "action": pa.array(ACTIONS).take(pa.array(scored.action)),
             "holdout": scored.holdout,
+            "purchase": picked.type == PURCHASE,
             "model_version": pa.repeat(manifest.version, count),
             "features_version": pa.repeat(manifest.features_version, count),
             "row": rows,

@@ -149,7 +149,10 @@ def test_a_record_of_a_partition_that_cannot_be_read_parks_it_before_its_claim(f
         other = record._replace(incarnation=record.incarnation ^ 1).to_bytes()
         client.set(key, other[:-SEAL_BYTES] + raw[-SEAL_BYTES:])
         worker = fleet.start()
-        until(lambda: "the partition record is damaged" in reason(worker), "it is parked again")
+        until(
+            lambda: worker.status("/healthz") and "the partition record is damaged" in reason(worker),
+            "it is parked again",
+        )
         client.set(key, raw)
         worker.wait_ready()
     assert scored(settings) == sent
