@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from io import StringIO
+from types import SimpleNamespace
 
 import pytest
 from aiokafka import ConsumerRecord
@@ -11,7 +12,14 @@ from rich.console import Console
 from features.events import Reason, Rejection
 from stream.cli.dead_letters import table_of
 from stream.kafka.records import arrival
-from stream.messages.dead_letter import LETTER_BYTES, DeadLetter, dead_letter, dead_letter_headers, parse
+from stream.messages.dead_letter import (
+    LETTER_BYTES,
+    DeadLetter,
+    dead_letter,
+    dead_letter_headers,
+    parse,
+    parse_erasure,
+)
 
 
 def _record(
@@ -130,3 +138,16 @@ def test_the_table_says_that_a_letter_was_cut() -> None:
     console = Console(file=StringIO(), width=80)
     console.print(table_of([letter], Counter(too_large=1)))
     assert "cut: value of 2,000,000 bytes" in console.file.getvalue()
+
+
+def test_the_table_shows_a_letter_of_a_time_that_no_calendar_has() -> None:
+    letter = _letter(_record([], b"k", b"v"), Rejection(0, Reason.NOT_JSON, "no"))
+    console = Console(file=StringIO(), width=80)
+    console.print(table_of([letter._replace(arrived_at=999_999_999_999_999)], Counter(not_json=1)))
+    assert "999999999999999 ms" in console.file.getvalue()
+
+
+@pytest.mark.parametrize("told", [None, b"", b"soon", b"-5", b"9" * 5000])
+def test_a_hostile_time_makes_no_erasure(told: bytes | None) -> None:
+    record = SimpleNamespace(offset=1, key=b"ada", value=None, headers=[("erased_at", told)])
+    assert parse_erasure(record) is None  # type: ignore[arg-type]
