@@ -10,11 +10,12 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from features.items import read_item_names
 from features.labels import LabelStart, default_label_start
-from features.log import log_metadata
+from features.log import ERASED, log_metadata
 from features.state import DAY_MS, MINUTE_MS
 from offline.chapters.handover import HandOver
 from offline.examples.examples import Context
@@ -171,6 +172,13 @@ class Workspace:
             ttl_ms=options.ttl_ms,
         )
         return context_of(self.log, log_metadata(self.path), settings)
+
+    @cached_property
+    def customer_names(self) -> list[str]:
+        """Customer ids by the numbers of `customer_view`."""
+        kept = self.log.filter(pc.not_equal(self.log["type"], ERASED))
+        names: list[str] = kept["customer_id"].combine_chunks().dictionary_encode().dictionary.to_pylist()
+        return names
 
     @cached_property
     def customer_view(self) -> CustomerView:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stream.cli.console import add_columns, errors, output
 from stream.cli.last_look import LastLook
-from stream.cli.watch import SEGMENT, Board, age
-from stream.texts import counted, minute, shortened
+from stream.cli.watch import Board, age, cells_of
+from stream.texts import counted, minute
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -137,11 +137,7 @@ def _foreseen(last: LastLook) -> Iterator[RenderableType]:
     shown = last.customers[:_HOTTEST]
     for score, bought_ms in shown:
         cells = [
-            score.customer_id,
-            f"{score.purchase_intent:.1%}",
-            score.band,
-            shortened(score.segment.name, SEGMENT),
-            "held out" if score.holdout else score.action,
+            *cells_of(score),
             age(last.at_ms - score.as_of),
             "no" if bought_ms is None else _after(bought_ms),
         ]

@@ -204,7 +204,7 @@ class Board:
         from rich.text import Text
 
         from stream.cli.console import add_columns
-        from stream.texts import counted, minute, shortened
+        from stream.texts import counted, minute
 
         now = max(self._newest, self._now() or 0)
         # A copy: this runs in the screen's own thread.
@@ -229,16 +229,25 @@ class Board:
         add_columns(shown, ("customer", "segment", "offer: items"), *names, right=("intent", "age"))
         for score in hottest:
             cells = [
-                score.customer_id,
-                f"{score.purchase_intent:.1%}",
-                score.band,
-                shortened(score.segment.name, SEGMENT),
-                "held out" if score.holdout else score.action,
+                *cells_of(score),
                 *([_recommended(score.recommendation)] if recommends else []),
                 age(now - score.as_of),
             ]
             shown.add_row(*map(Text, cells), style="bold" if score.band == "high" else None)
         return shown
+
+
+def cells_of(score: Score) -> list[str]:
+    """Return customer, intent, band, segment and action as a table shows them."""
+    from stream.texts import shortened
+
+    return [
+        score.customer_id,
+        f"{score.purchase_intent:.1%}",
+        score.band,
+        shortened(score.segment.name, SEGMENT),
+        "held out" if score.holdout else score.action,
+    ]
 
 
 def age(ms: int) -> str:

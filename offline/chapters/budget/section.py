@@ -7,10 +7,8 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from features.log import ERASED
 from features.whole_files import whole_file
 from offline.chapters.budget.chooser import best_rule, fit_chooser
 from offline.chapters.budget.moments import DAY, horizon_of, learned_from, moment_at, past_moments
@@ -43,7 +41,7 @@ def choose_customers(workspace: Workspace) -> Section:
         first = np.argsort(-probabilities, kind="stable")[:count]
         listed = pd.DataFrame(
             {
-                "customer": np.array(_ids(workspace), object)[now.known.index.to_numpy()[first]],
+                "customer": np.array(workspace.customer_names, object)[now.known.index.to_numpy()[first]],
                 "probability": probabilities[first],
                 "expected value": probabilities[first] * _order_value(view, now.known)[first],
                 "reason": chooser.reasons(now.known.iloc[first]),
@@ -154,13 +152,6 @@ def _order_value(view: LogView, known: pd.DataFrame) -> NDArray[np.float64]:
     overall = float(view.orders["value"].mean())
     values = (known["monetary"] + overall) / (known["frequency"] + 1)
     return np.asarray(values, np.float64)
-
-
-def _ids(workspace: Workspace) -> list[str]:
-    """Return customer ids by the numbers of `LogView`."""
-    kept = workspace.log.filter(pc.not_equal(workspace.log["type"], ERASED))
-    names: list[str] = kept["customer_id"].combine_chunks().dictionary_encode().dictionary.to_pylist()
-    return names
 
 
 def _days(horizon: pd.Timedelta) -> str:

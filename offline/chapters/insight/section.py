@@ -10,7 +10,6 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from features.exceptions import IntentError
-from features.log import ERASED
 from offline.chapters.insight.customer_looks import Look, lifetime, valuable_customers
 from offline.chapters.insight.diagnostics import confusion, groups_look, groups_of_table
 from offline.chapters.insight.driver_looks import Members, drivers_look, reasons_look, segments_look
@@ -60,7 +59,7 @@ def gain_insight(workspace: Workspace) -> Section:
     looks.append(profit_look(model, known, unit, seed=seed))
     if view is not None and segments is not None:
         with workspace.progress("Lifetime values"):
-            names = _names(workspace)
+            names = workspace.customer_names
             looks += [
                 valuable_customers(view),
                 lifetime(view, segments, names, workspace.directory, seed=seed),
@@ -128,7 +127,7 @@ def _places(workspace: Workspace) -> dict[str, pd.Series]:
     since = problem.times.iloc[rows].min().tz_convert(view.timezone).tz_localize(None)
     before = view.events[view.events["time"] < since]
     names = _problem_names(workspace)
-    of = {name: at for at, name in enumerate(_names(workspace))}
+    of = {name: at for at, name in enumerate(workspace.customer_names)}
     assert problem.groups is not None  # a log's rows have customers
     numbers = pd.Series([of.get(names[number], -1) for number in problem.groups[rows]])
     found = {}
@@ -169,7 +168,7 @@ def _groups(workspace: Workspace, segments: Segmented, rows: NDArray[np.intp]) -
 def _segments_of(workspace: Workspace, segment: pd.Series, rows: NDArray[np.intp]) -> NDArray[np.int64]:
     """Return the segment of rows of a log's problem by that of their customers, by the numbers of `LogView`."""
     names = _problem_names(workspace)
-    of = {name: at for at, name in enumerate(_names(workspace))}
+    of = {name: at for at, name in enumerate(workspace.customer_names)}
     numbers = workspace.problem.groups
     assert numbers is not None  # a log's rows have customers
     known = pd.Series([of.get(names[number], -1) for number in numbers[rows]]).map(segment)
@@ -187,13 +186,6 @@ def _reasons(workspace: Workspace, model: InsightModel, segments: Segmented | No
     if segments is not None:
         of = [segments.names[k] if k >= 0 else "none" for k in _groups(workspace, segments, rows)]
     return reasons_look(explain_customers(model, problem, names, rows, of), workspace.directory)
-
-
-def _names(workspace: Workspace) -> list[str]:
-    """Return customer ids by the numbers of `LogView`."""
-    kept = workspace.log.filter(pc.not_equal(workspace.log["type"], ERASED))
-    names: list[str] = kept["customer_id"].combine_chunks().dictionary_encode().dictionary.to_pylist()
-    return names
 
 
 def _problem_names(workspace: Workspace) -> list[str]:

@@ -9,11 +9,9 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-import pyarrow.compute as pc
 from plotly.subplots import make_subplots
 
 from features.items import named
-from features.log import ERASED
 from features.offers import CustomerItems, Offer
 from features.whole_files import whole_file
 from offline.chapters.recommendation.grouping import groups_of_segments
@@ -254,8 +252,7 @@ def _who(currency: str, *, intents: bool) -> str:
 
 def _customers(workspace: Workspace, known: Interactions, groups: Groups) -> pd.DataFrame:
     """Return segment, intent and money so far of every customer of the interactions, by id."""
-    log = workspace.log.filter(pc.not_equal(workspace.log["type"], ERASED))
-    ids = log["customer_id"].combine_chunks().dictionary_encode().dictionary.to_pylist()
+    ids = workspace.customer_names
     spent = settled(workspace.customer_view).customers["monetary"]
     money = {ids[number]: value for number, value in spent.items()}
     bands = workspace.handover.bands or {}
