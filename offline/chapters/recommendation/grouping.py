@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from features.bundle import Bundle
-from features.log import ERASED
 from features.vector import COLUMN_NAMES, Vectors
 from offline.chapters.recommendation.interactions import Interactions
 from offline.chapters.recommendation.offers import Groups, stage_of
@@ -17,18 +17,16 @@ from offline.chapters.segments.segmented import Segmented
 from offline.examples.examples import Context, build_examples
 
 
-def groups_of_segments(known: Interactions, log: pa.Table, segments: Segmented) -> Groups:
+def groups_of_segments(known: Interactions, names: Sequence[str], segments: Segmented) -> Groups:
     """Return the groups of the report's segments.
 
     Parameters
     ----------
-    log
-        The one that the segments were found in: its customers are numbered in order of appearance.
+    names
+        Customer ids by their numbers in the segments.
     """
-    kept = log.filter(pc.not_equal(log["type"], ERASED))
-    ids = kept["customer_id"].combine_chunks().dictionary_encode().dictionary.to_pylist()
     of = {
-        ids[number]: segment for number, segment in zip(segments.frame.index, segments.members, strict=True)
+        names[number]: segment for number, segment in zip(segments.frame.index, segments.members, strict=True)
     }
     members = np.array([of.get(customer, -1) for customer in known.customer_ids], np.int64)
     stages = []

@@ -46,7 +46,7 @@ def recommend(workspace: Workspace) -> Section:
     with workspace.progress("Trying recommenders") as on_progress:
         trial = try_out(known, recipes, seed=seed, on_progress=on_progress)
     workspace.handover.recommenders = known, trial
-    groups = groups_of_segments(known, workspace.log, segments_of(workspace))
+    groups = groups_of_segments(known, workspace.customer_names, segments_of(workspace))
     offers = offers_of(known, groups)
     with workspace.progress("Recommending") as on_progress:
         made = list(customer_items(known, trial.best, trial.best_new, "", seed=seed, on_progress=on_progress))
