@@ -152,7 +152,7 @@ def calendar_digits(
 
 
 def serial_days(numbers: NDArray[np.float64]) -> tuple[Ints, Bools]:
-    """Return serial days of a spreadsheet as milliseconds of a wall clock, and a mark for what is none.
+    """Return serial days of a spreadsheet as wall-clock milliseconds, and which numbers are no days.
 
     Examples
     --------
@@ -164,7 +164,7 @@ def serial_days(numbers: NDArray[np.float64]) -> tuple[Ints, Bools]:
 
 
 def epoch_times(numbers: NDArray[np.float64]) -> tuple[Ints, Bools]:
-    """Return epochs of plausible years as milliseconds, and a mark for what is none."""
+    """Return epochs of plausible years as milliseconds, and which numbers are no such epochs."""
     ms, bad = counted_from_1970(numbers)
     return _where_plausible(np.where(bad, 0, ms), numbers)
 

@@ -37,7 +37,7 @@ def readable(values: pa.Array | pa.ChunkedArray, name: str, file: str) -> pa.Arr
     Raises
     ------
     DatasetError
-        Names the column and its type, if there is none.
+        The column cannot be read; the message names it and its type.
 
     Examples
     --------
