@@ -12,7 +12,7 @@ How the source is understood:
   does not say which invoice it belongs to, so its `order_id` is its own number.
 - An invoice ``A...`` adjusts bad debt and is nobody's order: dropped.
 - **Exact duplicate lines are kept.** They are not copies of records: they stand apart within their invoice
-  (17 lines on average), 71 % of them with quantity 1, and nearly as many lines (4,857 beside 5,192 in orders)
+  (17 lines on average), 71% of them with quantity 1, and nearly as many lines (4,857 beside 5,192 in orders)
   repeat a product of their invoice with another quantity or price: the product was booked twice. The
   documented 397,924 lines include them. What is dropped is an invoice that comes again as a whole, elsewhere
   in the file (the two sheets of Online Retail II overlap).

@@ -62,7 +62,7 @@ def supported(claims: Sequence[Claim]) -> list[bool]:
 
 
 def median_interval(values: ArrayLike) -> tuple[float, float]:
-    """Return the interval of a median by order statistics: at least 95 %, whatever the distribution; else NaN.
+    """Return the interval of a median by order statistics: at least 95%, whatever the distribution; else NaN.
 
     Examples
     --------

@@ -44,7 +44,7 @@ _TINY: Final = 1e-12
 
 
 class Interval(NamedTuple):
-    """An estimate and its 95 % interval."""
+    """An estimate and its 95% interval."""
 
     value: float
     low: float
@@ -108,7 +108,7 @@ def figures_drawn(
 
 
 def intervals(drawn: Floats) -> dict[str, list[float] | None]:
-    """Return the 95 % interval of every measure from its replicates; None where none is known."""
+    """Return the 95% interval of every measure from its replicates; None where none is known."""
     found: dict[str, list[float] | None] = {}
     for k, name in enumerate(MEASURED):
         known = drawn[~np.isnan(drawn[:, k]), k]

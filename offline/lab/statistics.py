@@ -26,7 +26,7 @@ _DIVIDED: Final = 100.0
 
 
 class Line(NamedTuple):
-    """A regression line: positions, the line, its 95 % band, and what it says.
+    """A regression line: positions, the line, its 95% band, and what it says.
 
     ``slope`` and its interval are per unit of x; ``r2`` is the share of the variance that it explains.
     """
@@ -56,7 +56,7 @@ def describe(frame: pd.DataFrame) -> pd.DataFrame:
                 "mean": known.mean(),
                 "sd": known.std(ddof=1) if len(known) > 1 else np.nan,
             }
-            | dict(zip(("min", "5 %", "25 %", "median", "75 %", "95 %", "max"), quantiles, strict=True))
+            | dict(zip(("min", "5%", "25%", "median", "75%", "95%", "max"), quantiles, strict=True))
             | {
                 "skewness": float(stats.skew(known)) if np.ptp(known) > 0 else 0.0,
                 "zero": float((known == 0).mean()),
@@ -66,7 +66,7 @@ def describe(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def wilson(successes: ArrayLike, trials: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the 95 % intervals of shares [Wilson 1927, doi 10.1080/01621459.1927.10502953].
+    """Return the 95% intervals of shares [Wilson 1927, doi 10.1080/01621459.1927.10502953].
 
     Examples
     --------

@@ -116,7 +116,7 @@ class RobustClip(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     value), 0.7413 times the interquartile range; where that is 0 as well, both are taken among the values that
     differ from the median, so that a column of many zeros is judged by what is not zero. What more than one row
     in two hundred has is no outlier but a second mode ("never bought"): a fence never lies inside of the outermost
-    0.5 % on its side.
+    0.5% on its side.
 
     Attributes
     ----------

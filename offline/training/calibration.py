@@ -67,6 +67,6 @@ def _loss(
 
 
 def band_thresholds(probabilities: NDArray[np.float64]) -> dict[Literal["medium", "high"], float]:
-    """Return the lowest probability of the bands: the top 5 % are high, the next 15 % medium."""
+    """Return the lowest probability of the bands: the top 5% are high, the next 15% medium."""
     medium, high = np.quantile(probabilities, [1 - MEDIUM_SHARE, 1 - HIGH_SHARE])
     return {"medium": float(medium), "high": float(high)}

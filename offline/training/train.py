@@ -346,6 +346,6 @@ def describe(
             ),
             "measured_on": f"the test slice, {len(judged['network'].tested)} examples; "
             "unseen: its customers that are not in training",
-            "intervals": "95 %, bootstrap over customers",
+            "intervals": "95%, bootstrap over customers",
         }
     )

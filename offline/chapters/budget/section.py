@@ -72,7 +72,7 @@ def choose_customers(workspace: Workspace) -> Section:
         Table(
             "Lists of that size at past moments", _moments_table(trial),
             f"All customers known at each moment, none left out. Model and rule were chosen on the time before it. "
-            f"Buyers: who bought within {days}, of the model with 95 % intervals; by chance: if the list were drawn "
+            f"Buyers: who bought within {days}, of the model with 95% intervals; by chance: if the list were drawn "
             f"at random. Money: of their orders, in {view.currency}.",
             {"by chance": ",.0f", "expected by model": ",.0f", "money by model": ",.0f", "money by rule": ",.0f"},
         ),
@@ -103,7 +103,7 @@ def _summary(trial: Trial, expected: Expected, count: int, known: int, days: str
     moments = len(trial.moments)
     past = "the last such list" if moments == 1 else f"{moments} such lists of the past"
     return [
-        f"{count:,} of {known:,} customers: {expected.value:,.0f} of them are expected to buy within {days} (95 % "
+        f"{count:,} of {known:,} customers: {expected.value:,.0f} of them are expected to buy within {days} (95% "
         f"interval {np.floor(expected.low):,.0f} to {np.ceil(expected.high):,.0f}), by {past}. The list: "
         f"{BUDGET_FILE}.",
         _against_rule(trial, int(last["buyers by model"]), int(last["buyers by rule"])),
@@ -115,7 +115,7 @@ def _summary(trial: Trial, expected: Expected, count: int, known: int, days: str
 def _finding(trial: Trial, expected: Expected, count: int, days: str) -> Finding:
     return Finding(
         f"Of the {count:,} customers on the list, {expected.value:,.0f} are expected to buy within {days}.",
-        f"95 % interval {np.floor(expected.low):,.0f} to {np.ceil(expected.high):,.0f}, by "
+        f"95% interval {np.floor(expected.low):,.0f} to {np.ceil(expected.high):,.0f}, by "
         f"{'the last such list' if len(trial.moments) == 1 else f'{len(trial.moments)} such lists of the past'}.",
         "Contact them, and leave some alone by lot: only that tells how many buy because of it.",
         count,
@@ -131,7 +131,7 @@ def _against_rule(trial: Trial, by_model: int, by_rule: int) -> str:
         f"{last['rule']}, {by_rule:,}; of a list at random, {last['by chance']:,.0f}."
     )
     lists = "" if len(trial.moments) == 1 else f" a list over {len(trial.moments)} lists"
-    between = f"{ahead.value:+,.0f} buyers{lists} (95 % interval {ahead.low:+,.0f} to {ahead.high:+,.0f})"
+    between = f"{ahead.value:+,.0f} buyers{lists} (95% interval {ahead.low:+,.0f} to {ahead.high:+,.0f})"
     if trial.p_value >= ALPHA:
         return f"{said} The difference of model and rule may be chance: {between}."
     return f"{said} The model does {'better' if ahead.value > 0 else 'worse'} than the rule: {between}."

@@ -18,7 +18,7 @@ _Z: Final = float(stats.norm.ppf((1 + COVERAGE) / 2))
 
 
 class Expected(NamedTuple):
-    """How many of a list will buy, and between which numbers that is with 95 % probability."""
+    """How many of a list will buy, and between which numbers that is with 95% probability."""
 
     value: float
     low: float
@@ -32,10 +32,10 @@ class Trial(NamedTuple):
     ----------
     moments
         One row for each, the latest first: ``from``, ``customers`` known, ``listed``, ``buyers by model``, ``low`` and
-        ``high`` (95 %), ``rule``, ``buyers by rule``, ``by chance``, ``money by model``, ``money by rule``,
+        ``high`` (95%), ``rule``, ``buyers by rule``, ``by chance``, ``money by model``, ``money by rule``,
         ``expected by model`` (sum of its probabilities).
     ahead
-        Buyers that the model's lists held beyond the rule's, a moment, and its 95 % interval; p-value.
+        Buyers that the model's lists held beyond the rule's, a moment, and its 95% interval; p-value.
     p_value
         Of no difference.
     curve

@@ -81,8 +81,8 @@ def _calibration(manifest: Manifest, calibration: Calibration, main: Mapping[str
     return [
         f"Platt scaling on {calibration.examples:,} examples of a period that neither training nor test "
         f"has seen: logit times {calibration.slope:.3f} plus {calibration.intercept:.3f}.",
-        f"Band high begins at {manifest.band_thresholds['high']:.3f} (top 5 % of the reference data), "
-        f"medium at {manifest.band_thresholds['medium']:.3f} (next 15 %).",
+        f"Band high begins at {manifest.band_thresholds['high']:.3f} (top 5% of the reference data), "
+        f"medium at {manifest.band_thresholds['medium']:.3f} (next 15%).",
         *calibration_error(main),
     ]
 

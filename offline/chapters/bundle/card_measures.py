@@ -25,7 +25,7 @@ _RARE: Final = 0.01
 
 
 def metrics_table(metrics: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Return every model's measures with their 95 % intervals, and the prevalence that PR-AUC goes with."""
+    """Return every model's measures with their 95% intervals, and the prevalence that PR-AUC goes with."""
     rows = []
     for name, found in metrics.items():
         row: dict[str, Any] = {"model": MODEL_TITLES.get(name, name)}
@@ -42,7 +42,7 @@ def metrics_table(metrics: Mapping[str, Mapping[str, Any]]) -> Table:
     return Table(
         "Measures on the test",
         pd.DataFrame(rows),
-        "In brackets: 95 % intervals. A worthless model has AUC 0.5 and a PR-AUC of the prevalence.",
+        "In brackets: 95% intervals. A worthless model has AUC 0.5 and a PR-AUC of the prevalence.",
         {"prevalence": ".2%" if rare else ".1%"},
     )
 
@@ -90,4 +90,4 @@ def with_interval(found: Mapping[str, Any], key: str) -> str:
     value = found.get(key)
     if value is None:
         return "not known"
-    return f"{value:.3f}" + (f", 95 % interval {interval[0]:.3f} to {interval[1]:.3f}" if interval else "")
+    return f"{value:.3f}" + (f", 95% interval {interval[0]:.3f} to {interval[1]:.3f}" if interval else "")

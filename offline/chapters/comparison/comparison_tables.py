@@ -33,7 +33,7 @@ def ranking_table(comparison: Comparison) -> Table:
         else f" Trained with {BALANCES[comparison.balance]}, probabilities brought back to the natural prevalence."
     )
     caption = (
-        f"Judged on {comparison.folds.how}, the same for all models; 95 % intervals {how}.{trained} AUC: how often the "
+        f"Judged on {comparison.folds.how}, the same for all models; 95% intervals {how}.{trained} AUC: how often the "
         "positive one of a pair gets the higher score; 0.5 is worthless. PR-AUC: precision averaged over all recalls; "
         f"worthless is {prevalence:.3f}, the prevalence. Log-loss, Brier (mean squared error of the probability) and "
         "ECE (how far probabilities lie from what happened): smaller is better."
@@ -95,7 +95,7 @@ def tests_table(comparison: Comparison) -> Table:
     )
     formats = {f"p ({TITLES[name]})": ".3f" for name in _SHOWN_TESTS} | {"p, all": ".3f"}
     caption = (
-        f"{capital(best)} less the other model on the same rows: difference, 95 % interval and p (how often chance "
+        f"{capital(best)} less the other model on the same rows: difference, 95% interval and p (how often chance "
         f"alone makes so large a difference) by {how}. p, all: corrected for the number of comparisons. {RULE} "
         "The best model was chosen by these figures, so small leads are partly luck."
     )

@@ -49,7 +49,7 @@ def rates(problem: Problem, aucs: pd.Series) -> Findings:
     figure.update_layout(height=240 * drawn.rows + 40)
     everything = f"all {problem.unit}s ({problem.prevalence:.1%})"
     caption = (
-        f"The share of {problem.unit}s with {problem.target_name}; lines are 95 % intervals, the dotted line is that "
+        f"The share of {problem.unit}s with {problem.target_name}; lines are 95% intervals, the dotted line is that "
         f"of {everything}."
     )
     if gathered:
@@ -152,7 +152,7 @@ def differs_most(problem: Problem, columns: dict[str, pd.Series]) -> list[Claim]
 
 
 def rate_by_category(column: pd.Series, target: NDArray[np.bool_]) -> pd.DataFrame:
-    """Return rows, positive rate and its 95 % interval for every category, in the order of the categories."""
+    """Return rows, positive rate and its 95% interval for every category, in the order of the categories."""
     texts = column.astype(object).where(column.notna(), "missing")
     order = (
         list(column.dtype.categories)

@@ -33,13 +33,13 @@ def channels(view: LogView) -> Findings:
         Picture(
             "Conversion by channel",
             _bars(frame),
-            "A session belongs to the channel of its first event; lines are 95 % intervals. Whether channels differ is "
+            "A session belongs to the channel of its first event; lines are 95% intervals. Whether channels differ is "
             "tested by customer: sessions of one customer are alike.",
         ),
         Table(
             "Channels compared",
             frame,
-            f"From and to: 95 % intervals, of the share of sessions with a purchase and of the median order. Money in "
+            f"From and to: 95% intervals, of the share of sessions with a purchase and of the median order. Money in "
             f"{view.currency}.",
             {
                 "sessions with a purchase": ".2%",
@@ -117,7 +117,7 @@ def _claims(view: LogView, named: pd.Series, frame: pd.DataFrame) -> list[Claim]
     others = bought[(first["channel"] != row["channel"]).to_numpy()].mean()
     sentence = (
         f"{row['channel']} converts better than the rest: {row['sessions with a purchase']:.1%} of its sessions end "
-        f"with a purchase (95 % interval {row['from']:.1%} to {row['to']:.1%}), elsewhere {others:.1%}."
+        f"with a purchase (95% interval {row['from']:.1%} to {row['to']:.1%}), elsewhere {others:.1%}."
     )
     return [Claim(sentence, float(row["p"]))]
 

@@ -76,7 +76,7 @@ def _sentences(
     low, high = wilson([round(known.iloc[0] * people)], [people])
     said = (
         f"Of the {people:,} customers who first bought after {period_label(beginning)}, {known.iloc[0]:.0%} bought "
-        f"again in the {word} after (95 % interval {low[0]:.0%} to {high[0]:.0%})"
+        f"again in the {word} after (95% interval {low[0]:.0%} to {high[0]:.0%})"
     )
     # What a single cohort did late says little of the others.
     shared = [
@@ -109,7 +109,7 @@ def _claims(full: pd.DataFrame, size: pd.Series, word: str) -> list[Claim]:
     others = (again.sum() - again[at]) / max(sizes.sum() - sizes[at], 1)
     text = (
         f"Customers who first bought in {period_label(at)} came back more often than other new ones: {counted[at]:.0%} "
-        f"in the {word} after (95 % interval {low[0]:.0%} to {high[0]:.0%}), the others {others:.0%}."
+        f"in the {word} after (95% interval {low[0]:.0%} to {high[0]:.0%}), the others {others:.0%}."
     )
     return [Claim(text, best.p_value)]
 

@@ -70,7 +70,7 @@ def buyers(view: LogView) -> Findings:
             Picture(
                 "Orders and spending of a customer",
                 figure,
-                f"Both axes logarithmic; the line is a regression with its 95 % band. Twice the orders go with "
+                f"Both axes logarithmic; the line is a regression with its 95% band. Twice the orders go with "
                 f"{2**line.slope:.2f} times the "
                 f"spending (R² {line.r2:.2f}).",
             )

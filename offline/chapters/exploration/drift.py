@@ -59,13 +59,13 @@ def drift(problem: Problem, aucs: pd.Series | None = None) -> Findings:
     if (problem.times.dt.year == UNKNOWN_YEAR).all():
         figure.update_xaxes(tickformat="%b", dtick="M1")
     figure.update_layout(height=320)
-    caption = "Each dot is a part of the time, with its 95 % interval; the dotted line is the rate of all."
+    caption = "Each dot is a part of the time, with its 95% interval; the dotted line is the rate of all."
     picture = Picture(f"{problem.target_name} over time", figure, caption)
     return Findings("drift", [], [picture], frame, [Claim(sentence, p_value)])
 
 
 def rate_over_time(problem: Problem) -> pd.DataFrame:
-    """Return the middle of each part of time, its rows, rate and 95 % interval."""
+    """Return the middle of each part of time, its rows, rate and 95% interval."""
     assert problem.times is not None
     times = problem.times.dt.tz_convert(None).to_numpy()
     parts = max(1, min(_PARTS, len(times) // _LEAST_ROWS))

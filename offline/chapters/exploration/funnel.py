@@ -48,7 +48,7 @@ def funnel(view: LogView) -> Findings:
             "sessions": sessions,
             "of all sessions": sessions / max(sessions[0], 1),
             "of the step before": np.append(np.nan, sessions[1:] / np.maximum(sessions[:-1], 1)),
-            "95 % interval": ["", *(f"{a:.1%} to {b:.1%}" for a, b in zip(low, high, strict=True))],
+            "95% interval": ["", *(f"{a:.1%} to {b:.1%}" for a, b in zip(low, high, strict=True))],
             "customers": customers,
             "of all customers": customers / max(customers[0], 1),
         }

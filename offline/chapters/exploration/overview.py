@@ -77,7 +77,7 @@ def overview(view: LogView) -> Findings:
             Picture(
                 "Pieces and value of an order",
                 figure,
-                f"Both axes logarithmic; the line is a regression with its 95 % band. Twice the pieces go with "
+                f"Both axes logarithmic; the line is a regression with its 95% band. Twice the pieces go with "
                 f"{2**line.slope:.2f} times the value (R² {line.r2:.2f}).",
             )
         )

@@ -48,7 +48,7 @@ def patterns(view: LogView) -> Findings:
         Picture(
             "Orders by hour, weekday and month",
             _bars(hours, by_weekday, by_month),
-            f"Orders per day, local time of {view.timezone}; lines at weekdays and months: 95 % intervals from "
+            f"Orders per day, local time of {view.timezone}; lines at weekdays and months: 95% intervals from "
             "how much days differ. Months are divided by the days that the log covers; grey: the log has only a part "
             "of the month.",
         ),

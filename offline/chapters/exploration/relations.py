@@ -100,8 +100,8 @@ def regressions(problem: Problem, aucs: pd.Series) -> Findings:
         return Findings("regressions")
     figure, frame = rate_curves(problem.columns, problem.target, names, problem.unit)
     caption = (
-        f"Dots: rate in tenths of the {problem.unit}s, with 95 % intervals. Line: logistic regression on this column "
-        "alone, with its 95 % band; where dots leave it, the effect does not simply rise or fall: trees and networks "
+        f"Dots: rate in tenths of the {problem.unit}s, with 95% intervals. Line: logistic regression on this column "
+        "alone, with its 95% band; where dots leave it, the effect does not simply rise or fall: trees and networks "
         "can follow it, a linear model cannot."
     )
     title = f"{problem.target_name} by single columns, with a regression"
@@ -113,8 +113,8 @@ def regressions(problem: Problem, aucs: pd.Series) -> Findings:
                 "Logistic regressions on single columns",
                 frame,
                 "Odds per sd: by how much the odds (with it by without it) multiply when the column is one standard "
-                "deviation larger, with a 95 % interval; below 1 they fall. Deviance explained: how much of what could "
-                "be known the column alone tells, 100 % at most.",
+                "deviation larger, with a 95% interval; below 1 they fall. Deviance explained: how much of what could "
+                "be known the column alone tells, 100% at most.",
                 formats,
             )
         )

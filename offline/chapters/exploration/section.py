@@ -25,7 +25,7 @@ from offline.progress import OnProgress
 from offline.report.section import Finding, Section
 from offline.views.log_view import LogView
 
-_SURE: Final = "Tested: more than chance, all comparisons of this chapter together (Holm, 5 %)."
+_SURE: Final = "Tested: more than chance, all comparisons of this chapter together (Holm, 5%)."
 # Sentences that everybody reads; data people read the others, too.
 _MOST: Final = 8
 # Looks whose differences somebody can act on.

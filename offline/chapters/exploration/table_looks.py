@@ -59,7 +59,7 @@ def description(problem: Problem, aucs: pd.Series) -> Findings:
                 "Numeric columns described",
                 told,
                 f"AUC alone: how often this column alone ranks one with {problem.target_name} above one without; 0.5 "
-                "tells nothing, 1 everything. sd: standard deviation. 5 %, 25 %, 75 %, 95 %: this share of the values "
+                "tells nothing, 1 everything. sd: standard deviation. 5%, 25%, 75%, 95%: this share of the values "
                 "lies below. Skewness: 0 where both sides are alike, large where few values are very large. Zero: "
                 "share of zeros.",
                 {"skewness": ".1f", "zero": ".1%", "AUC alone": ".3f"},

@@ -83,7 +83,7 @@ def _sentence(name: str, fit: Line, mean: float, change: float, step: str, curre
     unit = "" if name == "orders" else f" {currency}"
     verb = "rise" + "s" * (name == "revenue") if change > 0 else "fall" + "s" * (name == "revenue")
     sentence = (
-        f"{name.capitalize()} per {step} {verb} by {_rounded(abs(fit.slope))}{unit} each {step} on average (95 % "
+        f"{name.capitalize()} per {step} {verb} by {_rounded(abs(fit.slope))}{unit} each {step} on average (95% "
         f"interval {_rounded(low)} to {_rounded(high)}), over the whole log by {abs(change):.0%} of the mean {step}"
     )
     return f"{sentence}."
@@ -136,7 +136,7 @@ def _lines(
             y=fit.y,
             mode="lines",
             line={"color": ORANGE, "width": 2, "dash": "dash"},
-            name="straight line, 95 % band",
+            name="straight line, 95% band",
             **where,
         )
     picture.update_yaxes(rangemode="tozero")

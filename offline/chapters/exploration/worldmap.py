@@ -98,7 +98,7 @@ def countries(view: LogView) -> Findings:
             "Countries",
             shown,
             f"Money in {view.currency}. Median spent: half of the country's buyers spent more; from and to are its "
-            f"95 % interval. It is told from {LEAST} buyers on.",
+            f"95% interval. It is told from {LEAST} buyers on.",
             {"share of customers": ".1%"}
             | dict.fromkeys(("revenue", MEDIAN, "median from", "median to"), ",.0f"),
         )
@@ -123,7 +123,7 @@ def _claims(spent: dict[str, NDArray[np.float64]], frame: pd.DataFrame, currency
     name = _with_names(frame)[int(np.flatnonzero(frame["country"] == best.group)[0])]
     sentence = (
         f"Buyers from {name} spend more than those from elsewhere: the one in the middle spent {row[MEDIAN]:,.0f} "
-        f"{currency} (95 % interval {row['median from']:,.0f} to {row['median to']:,.0f}), elsewhere {others:,.0f}."
+        f"{currency} (95% interval {row['median from']:,.0f} to {row['median to']:,.0f}), elsewhere {others:,.0f}."
     )
     return [Claim(sentence, best.p_value)]
 

@@ -97,15 +97,15 @@ class Forecast(NamedTuple):
         The same for calendar weeks, of which the first and the last may be cut: sums of the days, with intervals for
         the sums.
     total
-        Sum over all coming days with its 80 % interval.
+        Sum over all coming days with its 80% interval.
     scores
         One row for each method and one for the choice, at the judged origins: ``method``, ``mae``, ``rmse``,
         ``relative`` (mean absolute error as a share of the seasonal naive forecast's), ``total error`` (of the sum over
         all days, as a share of the sum), ``covered 80``, ``covered 95`` (share of days inside the intervals).
     totals_covered
-        How many sums were inside their 80 % interval, and of how many.
+        How many sums were inside their 80% interval, and of how many.
     relative_interval
-        95 % interval of ``relative`` for the choice, by a bootstrap over origins that do not overlap.
+        95% interval of ``relative`` for the choice, by a bootstrap over origins that do not overlap.
     backtest
         Past forecasts that do not overlap: ``origin``, ``date``, ``actual``, and a column for each method.
     judged

@@ -22,7 +22,7 @@ _DAYS: Final = 28
 _WEEK: Final = 7
 _SHOWN_SEASONS: Final = 14
 _EIGHT: Final = 8
-# Sums inside their 80 % interval, of ten: what may happen by chance if the interval is right.
+# Sums inside their 80% interval, of ten: what may happen by chance if the interval is right.
 _AS_PROMISED: Final = 0.65
 #: Where all days and weeks of the forecast go in the report's folder.
 FORECAST_FILE: Final = "forecast.csv"
@@ -31,14 +31,14 @@ _WORDS: Final = {
     "rmse": "RMSE",
     "relative": "against naive",
     "total error": "error of the sum",
-    "covered 80": "inside 80 %",
-    "covered 95": "inside 95 %",
+    "covered 80": "inside 80%",
+    "covered 95": "inside 95%",
 }
 _SHARES: Final = {
     "against naive": ".2f",
     "error of the sum": ".1%",
-    "inside 80 %": ".0%",
-    "inside 95 %": ".0%",
+    "inside 80%": ".0%",
+    "inside 95%": ".0%",
 }
 _NAIVE: Final = "seasonal naive forecast (as in the week before)"
 
@@ -79,8 +79,8 @@ def _sentence(series: Series, measure: str, days: int, result: Forecast) -> str:
     held, tried = result.totals_covered
     return (
         f"{MEASURES[measure].capitalize()} over the next {days} days, to {until:%d %b %Y}: {total:,.0f}{unit} "
-        f"(80 % interval {low:,.0f} to {high:,.0f}). Tried at {result.judged} earlier times, {_verdict(result)}. The "
-        f"sum was inside its 80 % interval {held} of {tried} times{_promise(held, tried)}."
+        f"(80% interval {low:,.0f} to {high:,.0f}). Tried at {result.judged} earlier times, {_verdict(result)}. The "
+        f"sum was inside its 80% interval {held} of {tried} times{_promise(held, tried)}."
     )
 
 
@@ -119,7 +119,7 @@ def _findings(series: Series, days: int, found: dict[str, Forecast]) -> list[Fin
     return [
         Finding(
             what,
-            f"Orders between {low:,.0f} and {high:,.0f} (80 % interval). At earlier times the sum was inside such an "
+            f"Orders between {low:,.0f} and {high:,.0f} (80% interval). At earlier times the sum was inside such an "
             f"interval {held} of {tried} times{_promise(held, tried)}.",
             "Plan stock and staff by week, for the upper end where running out costs more than what is left over.",
             file=FORECAST_FILE,
@@ -174,7 +174,7 @@ def _spans(days: Sequence[dt.date], series: Series) -> str:
 
 
 def _table(series: Series, found: dict[str, Forecast], step: str) -> Table:
-    """Return what is forecast for every day or week, with 80 % intervals."""
+    """Return what is forecast for every day or week, with 80% intervals."""
     ahead = {measure: result.weeks if step == "week" else result.ahead for measure, result in found.items()}
     dates = next(iter(ahead.values()))["date"]
     form = "%d %b %Y" if step == "week" else "%a %d %b %Y"
@@ -182,10 +182,10 @@ def _table(series: Series, found: dict[str, Forecast], step: str) -> Table:
     for measure, rows in ahead.items():
         unit = f" ({series.currency})" if measure == "revenue" else ""
         frame[f"{MEASURES[measure]}{unit}"] = rows["forecast"].to_numpy()
-        frame[f"{MEASURES[measure]}, 80 %"] = [
+        frame[f"{MEASURES[measure]}, 80%"] = [
             f"{low:,.0f} to {high:,.0f}" for low, high in zip(rows["low_80"], rows["high_80"], strict=True)
         ]
-    caption = f"With 80 % intervals; 95 % intervals too: {FORECAST_FILE}."
+    caption = f"With 80% intervals; 95% intervals too: {FORECAST_FILE}."
     if step == "week":
         caption += " The first and the last week may be cut by the forecast's ends."
     elif series.closed:
@@ -215,7 +215,7 @@ def _parts(series: Series, measure: str, result: Forecast) -> list[Table | Pictu
         Picture(
             f"{what}: forecast",
             _picture(series, measure, result),
-            f"{'Before refunds. ' if measure == 'revenue' else ''}Dark band: 80 % interval, light band: 95 %, as wide "
+            f"{'Before refunds. ' if measure == 'revenue' else ''}Dark band: 80% interval, light band: 95%, as wide "
             f"as errors were at earlier times. Forecast by: {result.method}. Orange: what would have "
             "been forecast at earlier times, knowing nothing of what came after.",
             "lead" if measure == "orders" else "folded",
@@ -243,7 +243,7 @@ def _picture(series: Series, measure: str, result: Forecast) -> go.Figure:
             x=[*ahead["date"], *ahead["date"][::-1]],
             y=[*ahead[f"high_{level}"], *ahead[f"low_{level}"][::-1]],
             fill="toself", mode="lines", fillcolor=faint(BLUE, share), line={"width": 0}, hoverinfo="skip",
-            name=f"{level} % interval", showlegend=True,
+            name=f"{level}% interval", showlegend=True,
         )  # fmt: skip
     figure.add_scatter(
         x=past.index, y=past, mode="lines", name="what happened", line={"color": GREY, "width": 1.6},

@@ -75,14 +75,14 @@ def valuable_customers(view: LogView) -> Look:
             Table("What follows a large first order", found.first_order,
                   "Customers who first came in the first half of the log. High value: among the best "
                   "tenth in what they spent "
-                  "after the first order; 95 % intervals.", rates)
+                  "after the first order; 95% intervals.", rates)
         )  # fmt: skip
     if len(found.countries):
         parts.append(
             Table(
                 "High value by country",
                 found.countries,
-                f"Share of a country's customers among the best {TOP:.0%} of all, with 95 % intervals.",
+                f"Share of a country's customers among the best {TOP:.0%} of all, with 95% intervals.",
                 rates,
             )
         )
@@ -187,7 +187,7 @@ def _lifetime_parts(
             "Estimates of lifetime value, tried", _scores_table(check.scores),
             f"Total: predicted sum as a share of the true one. Mean error: in {currency} per customer. Rank: how well "
             "customers are ordered (Spearman's correlation; 1 is perfect, 0 is chance). Best tenth: share of the "
-            "spending from the tenth of customers ranked highest. In brackets 95 % intervals over customers. "
+            "spending from the tenth of customers ranked highest. In brackets 95% intervals over customers. "
             f"“{MODEL}”: a model of how often and how much customers buy until they leave; “{RATE}”: each customer's "
             f"spending per day so far; “{MEAN}”: the mean of all.",
             {"total": ".0%"},

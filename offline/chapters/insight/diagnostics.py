@@ -48,7 +48,7 @@ def confusion(model: InsightModel) -> Look:
     ).rename(columns={"bought": model.test.target_name, "did not": "nothing of it"})
     caption = (
         f"Test rows flagged from a probability of {threshold:.1%} on, which is expected to give the best F1; labels "
-        "had no part in choosing it. Share: of the row, with 95 % intervals over customers."
+        "had no part in choosing it. Share: of the row, with 95% intervals over customers."
     )
     return Look([], [Table("Confusion matrix at the threshold", shown, caption)],
                 {"confusion": {"threshold": threshold, "counts": frame}})  # fmt: skip
@@ -73,7 +73,7 @@ def confusion_matrix(
 
 
 def share_interval(happened: NDArray[np.bool_], customers: NDArray[np.int64]) -> tuple[float, float]:
-    """Return the 95 % interval of a share whose rows belong to customers: those of one customer are alike.
+    """Return the 95% interval of a share whose rows belong to customers: those of one customer are alike.
 
     Wilson's interval, for as many independent rows as have the variance that the customers' sums show.
     """
@@ -140,7 +140,7 @@ def judged(
     -------
     DataFrame
         ``group``, ``examples``, ``happened``, ``predicted`` (mean probability), ``p`` (of no difference between the
-        two, summed over customers), ``auc``, ``ece`` and the ends of their 95 % intervals over customers.
+        two, summed over customers), ``auc``, ``ece`` and the ends of their 95% intervals over customers.
     """
     customers = np.arange(len(test)) if test.groups is None else test.groups
     rows: list[dict[str, Any]] = []
@@ -207,7 +207,7 @@ def _table(what: str, frame: pd.DataFrame) -> Table:
         ]
     caption = (
         f"Test rows; groups of at least {LEAST_EXAMPLES} with {LEAST_OF_A_KIND} of each kind. Predicted: mean "
-        "probability. In brackets 95 % intervals over customers."
+        "probability. In brackets 95% intervals over customers."
     )
     return Table(f"Quality by {what}", shown, caption, {"happened": ".1%", "predicted": ".1%"})
 
@@ -249,5 +249,5 @@ def _picture(model: InsightModel, what: str, of: pd.Series, frame: pd.DataFrame)
         f"ROC and calibration by {what}",
         figure,
         f"Test rows of groups with at least {LEAST_EXAMPLES} examples and {LEAST_OF_A_KIND} of each kind. Right: "
-        f"{_BINS} bins of each group with 95 % intervals over customers; on the dotted line, probabilities are honest.",
+        f"{_BINS} bins of each group with 95% intervals over customers; on the dotted line, probabilities are honest.",
     )

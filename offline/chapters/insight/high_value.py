@@ -32,7 +32,7 @@ class HighValue(NamedTuple):
     compared
         One row for each trait: medians of ``high value`` and ``others``, and their ``ratio``.
     countries
-        Customers and high-value share by country with 95 % intervals; empty where the log names fewer than two.
+        Customers and high-value share by country with 95% intervals; empty where the log names fewer than two.
     first_order
         By quarter of the first order's value, the share that is among the best tenth in what was spent *after* it,
         among the customers of the log's first half.

@@ -54,7 +54,7 @@ def learning_curve(problem: Problem, holdout: Holdout, *, seed: int = 0, quick: 
     )  # fmt: skip
     caption = (
         f"LightGBM with default settings on parts of the training rows, judged on the same {len(test):,} test rows; "
-        f"band: 95 % over customers. From {frame['rows'].iloc[-2]:,} to {frame['rows'].iloc[-1]:,} rows ({times:.1f} "
+        f"band: 95% over customers. From {frame['rows'].iloc[-2]:,} to {frame['rows'].iloc[-1]:,} rows ({times:.1f} "
         f"times as many) AUC changes by {gain.value:+.3f} ({gain.low:+.3f} to {gain.high:+.3f}), {verdict}."
     )
     return Look([], [Picture("Learning curve", _drawn(frame), caption)],

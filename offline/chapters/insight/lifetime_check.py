@@ -30,7 +30,7 @@ class Check(NamedTuple):
     scores
         One row for each estimate: ``estimate``, ``total`` (predicted sum as a share of the true one), ``mae``, ``rank``
         (Spearman's correlation), ``top`` (share of the spending that came from the tenth it ranks highest), and the
-        last three's ``... low`` and ``... high``, 95 % intervals by a bootstrap over customers.
+        last three's ``... low`` and ``... high``, 95% intervals by a bootstrap over customers.
     groups
         Customers in ten groups by predicted value: ``predicted`` and ``happened`` means, with ``low`` and ``high``.
     since, until
@@ -40,7 +40,7 @@ class Check(NamedTuple):
     best_top
         What a ranking by the truth would have in its highest tenth.
     ahead
-        How much larger ``top`` is for the model than for past spending, with its 95 % interval over customers.
+        How much larger ``top`` is for the model than for past spending, with its 95% interval over customers.
     returned
         Share of the customers who ordered: as the model expected, and as it was.
     """

@@ -28,7 +28,7 @@ class Reached(NamedTuple):
     tenth, buyers
         How many the tenth are, and how many of them bought.
     low, high
-        95 % interval of their share.
+        95% interval of their share.
     everywhere
         Share of all who bought.
     share
@@ -68,7 +68,7 @@ def likeliest_look(model: InsightModel, unit: str, *, explained: int, log: bool)
         f"Of the likeliest tenth of the {units}, {found.buyers / found.tenth:.0%} {did}, of "
         f"all {found.everywhere:.0%}: "
         f"the tenth holds {found.share:.0%} of those who did.",
-        f"Tried on {len(rows):,} {units} that the model had not seen; 95 % interval {found.low:.0%} to "
+        f"Tried on {len(rows):,} {units} that the model had not seen; 95% interval {found.low:.0%} to "
         f"{found.high:.0%}.",
         "Contact these first. The list says for each what speaks for it.",
         max(1, round(_TENTH * explained)),

@@ -17,7 +17,7 @@ def profit_picture(curve: ProfitCurve, economics: Economics, unit: str = "custom
     figure.add_scatter(
         x=[*frame["contacted"], *frame["contacted"][::-1]], y=[*frame["high"], *frame["low"][::-1]],
         fill="toself", mode="lines",
-        fillcolor=faint(BLUE), line={"width": 0}, hoverinfo="skip", name="95 % interval",
+        fillcolor=faint(BLUE), line={"width": 0}, hoverinfo="skip", name="95% interval",
     )  # fmt: skip
     for name, words, colour, dash in (
         ("brought", "what it would have brought", BLUE, "solid"),
@@ -78,5 +78,5 @@ def lifetime_picture(check: Check, currency: str) -> Picture:
         "Lifetime value, predicted and true",
         figure,
         f"Learned until {check.since:%d %b %Y}; what {check.customers:,} customers known by then spent until "
-        f"{check.until:%d %b %Y}. 95 % intervals.",
+        f"{check.until:%d %b %Y}. 95% intervals.",
     )

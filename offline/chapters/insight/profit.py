@@ -73,7 +73,7 @@ class Contacts(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """A sum of money with its 95 % interval over customers."""
+    """A sum of money with its 95% interval over customers."""
 
     value: float
     low: float
@@ -111,7 +111,7 @@ class ProfitCurve(NamedTuple):
     ----------
     frame
         That of `Contacts` with ``expected`` (profit by the probabilities), ``brought`` (by what the contacted did),
-        ``low``, ``high`` (95 % interval of the latter).
+        ``low``, ``high`` (95% interval of the latter).
     rule
         The row of the rule "contact where it pays"; it follows from the economics, not from the curve.
     best

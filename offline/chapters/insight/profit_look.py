@@ -167,7 +167,7 @@ def _findings(economics: Economics, curve: ProfitCurve, unit: str) -> list[Findi
         Finding(
             f"Contacting the {curve.rule['contacted']:.0%} of the {unit}s whose probability is "
             f"{economics.threshold:.1%} or more would have brought {rule.value:,.0f} {economics.currency}.",
-            f"95 % interval {rule.low:,.0f} to {rule.high:,.0f}, if a contact adds {economics.effect:.0%} purchases, "
+            f"95% interval {rule.low:,.0f} to {rule.high:,.0f}, if a contact adds {economics.effect:.0%} purchases, "
             "as you said.",
             "Contact them, and leave a tenth of them alone at random: only that tells what contacts add.",
             file=REASONS_FILE,
@@ -241,7 +241,7 @@ def _several_table(several: pd.DataFrame, known: Known, unit: str) -> Table:
         "brought": "would have brought",
     }
     caption = (
-        "Cost, and what contacts would have brought, as multiples of the profit of one purchase (value × margin); 95 % "
+        "Cost, and what contacts would have brought, as multiples of the profit of one purchase (value × margin); 95% "
         "intervals. Where one holds 0, the test rows do not tell whether contacts pay."
     )
     if known.mean_order and known.value is not None:
@@ -263,7 +263,7 @@ def _thresholds_table(curve: ProfitCurve, economics: Economics) -> Table:
         "Profit by threshold", shown,
         f"Contacted from this probability on, in {economics.currency}, on the test rows. Expected: by the model's "
         "probabilities; would have brought: by what the contacted did, if contacts have the effect that was assumed, "
-        "with its 95 % interval. The rule follows from value, margin, cost and effect alone, not from this table.",
+        "with its 95% interval. The rule follows from value, margin, cost and effect alone, not from this table.",
         {"threshold": ".1%", "contacted": ".1%", **money},
     )  # fmt: skip
 

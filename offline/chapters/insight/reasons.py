@@ -82,7 +82,7 @@ def explain_customers(
 def bands_of(model: InsightModel, problem: Problem, names: list[str]) -> dict[str, Band]:
     """Return the band of every customer by id, at the latest row: high, medium and low as the stream has them.
 
-    The thresholds are quantiles of the test rows' probabilities: the top 5 %, the next 15 %, the rest.
+    The thresholds are quantiles of the test rows' probabilities: the top 5%, the next 15%, the rest.
     """
     rows = latest_rows(problem, most=len(problem))
     assert problem.groups is not None  # a log's rows have customers

@@ -46,7 +46,7 @@ def gaps(outcomes: Sequence[Outcome]) -> Picture:
     return Picture(
         "Networks against logistic regression",
         figure,
-        "Right of the line: better than logistic regression on the same test rows. 95 % intervals; where they reach "
+        "Right of the line: better than logistic regression on the same test rows. 95% intervals; where they reach "
         "over the line, the difference may be chance.",
     )
 

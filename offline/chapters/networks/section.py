@@ -170,7 +170,7 @@ def _table(found: Study, how: str) -> Table:
         f"Test rows: {how}. Each network differs from “{REFERENCE}” (two layers of 128, dropout 0.1, weight decay "
         f"{TRAINED.weight_decay:g}, AdamW, stopped early by a fifth of the training rows) in one thing, and was "
         "trained once; the recommended ones are means of networks that each left out a fold, the last one learned "
-        "from the probabilities of LightGBM and a random forest too. In brackets 95 % intervals, by a bootstrap over "
+        "from the probabilities of LightGBM and a random forest too. In brackets 95% intervals, by a bootstrap over "
         "the test, as p. Against logistic: difference of the AUC. Weights: numbers that are learned. Epochs (passes "
         "over the data): the one whose weights were kept, of all trained. Do not pick the best row by this test: many "
         "were tried."

@@ -112,7 +112,7 @@ def cards_of_table(problem: Problem) -> list[Card]:
         Card(units.capitalize(), _number(total), period="in the table"),
         Card(f"With {problem.target_name}", _number(some), period="in the table"),
         Card(f"Share with {problem.target_name}", f"{some / total:.1%}",
-             period=f"in the table; 95 % interval {low[0]:.1%} to {high[0]:.1%}"),
+             period=f"in the table; 95% interval {low[0]:.1%} to {high[0]:.1%}"),
     ]  # fmt: skip
     if by is None:
         return plain

@@ -135,7 +135,7 @@ def _changes(train: Problem, prepared: ColumnTransformer, numeric: pd.DataFrame)
         "For models that need it (linear, SVM, network, distances); trees take the columns as they are. All are "
         f"standardised at the end. Outliers: values beyond the median plus and minus {FENCE:g} robust standard "
         "deviations (median absolute deviation), before and after the transform. Clipped: those in the outermost "
-        "0.5 % of a side, to the range in the column's own unit."
+        "0.5% of a side, to the range in the column's own unit."
     )
     caption += (
         f" {_plural(same, 'column')} with one value only {'is' if same == 1 else 'are'} left out."

@@ -59,7 +59,7 @@ def steps(
         _step("missing values", "numbers: the median, and a column that marks them; categories: a category",
               len(sums.missing), f"{sum(sums.missing.values()):,} values"),
         _step("skew", "log(1 + x) or a Yeo-Johnson power, whichever is less skewed after", sums.transformed, ""),
-        _step("outliers", f"beyond {FENCE:g} robust deviations and in the outermost 0.5 %: pulled to that fence",
+        _step("outliers", f"beyond {FENCE:g} robust deviations and in the outermost 0.5%: pulled to that fence",
               numbers,
               f"{sums.before:,} before the transform, {sums.after:,} after, {sums.clipped:,} pulled"),
         _step("standardisation", "mean 0, standard deviation 1", numbers, ""),

@@ -34,7 +34,7 @@ def next_order(view: LogView) -> Findings:
     caption = (
         "Share of customers who have ordered again by the number of days since an order (Kaplan and Meier: customers "
         "whose wait the end of the log cuts short count for as long as they were seen). Orders of one day are one "
-        "order; orders that were given back are none. Bands: 95 %; a curve ends where fewer than "
+        "order; orders that were given back are none. Bands: 95%; a curve ends where fewer than "
         f"{_STILL_WAITING} customers were still waiting."
     )
     table = frame.copy()
@@ -45,7 +45,7 @@ def next_order(view: LogView) -> Findings:
         Picture("Time to the next order", _drawn(curves), caption),
         Table(
             "Time to the next order", table,
-            "Customers: who placed such an order; ordered again: how many of them were seen to. Median with its 95 % "
+            "Customers: who placed such an order; ordered again: how many of them were seen to. Median with its 95% "
             "interval: within so many days half have ordered again; a dash: less than half are known to.", formats,
         ),
     ]  # fmt: skip
@@ -113,7 +113,7 @@ def _said(row: pd.Series) -> str:
         else f"{row['from']:.0f} to {row['to']:.0f}"
     )
     days = f"{row['median days']:.0f} days"
-    return f"Time to the next order: half of {who} order again within {days} (95 % interval {ends})."
+    return f"Time to the next order: half of {who} order again within {days} (95% interval {ends})."
 
 
 def _drawn(curves: dict[str, SurvfuncRight]) -> go.Figure:

@@ -22,7 +22,7 @@ _Z: Final = float(stats.norm.ppf((1 + COVERAGE) / 2))
 
 
 class Share(NamedTuple):
-    """Money given back as a share of money paid, with its 95 % interval over customers; NaN where it is not known."""
+    """Money given back as a share of money paid, with its 95% interval over customers; NaN where it is not known."""
 
     value: float
     low: float
@@ -53,7 +53,7 @@ def refunds(view: CustomerView) -> Findings:
         Table(
             f"Refunds by {words}",
             frame.drop(columns=["start"]),
-            f"Money in {view.currency}. From and to: 95 % intervals over customers.",
+            f"Money in {view.currency}. From and to: 95% intervals over customers.",
             {"paid": ",.0f", "given back": ",.0f", "share": ".1%", "from": ".1%", "to": ".1%"},
         ),
     ]
@@ -149,7 +149,7 @@ def _error(both: NDArray[np.float64], share: float) -> float:
 
 
 def _between(share: Share) -> str:
-    return "" if np.isnan(share.low) else f" (95 % interval {share.low:.1%} to {share.high:.1%})"
+    return "" if np.isnan(share.low) else f" (95% interval {share.low:.1%} to {share.high:.1%})"
 
 
 def _drawn(frame: pd.DataFrame) -> go.Figure:

@@ -62,13 +62,13 @@ def recommend(workspace: Workspace) -> Section:
             f"Hit rate and NDCG of {TOP} recommended items",
             _picture(trial),
             f"{trial.customers:,} customers; learned until {_day(trial.learned_until)}, tried on what they "
-            f"{trial.what} from then on. Whiskers: 95 % intervals over customers. {_MEANING}",
+            f"{trial.what} from then on. Whiskers: 95% intervals over customers. {_MEANING}",
         ),
         Table("Recommenders tried", _table(frame), _caption(trial), _FORMATS),
         Table(
             "Difference from popularity",
             _differences_table(trial.differences),
-            "Mean over the same customers, in brackets 95 % intervals; above 0: better than showing everybody the "
+            "Mean over the same customers, in brackets 95% intervals; above 0: better than showing everybody the "
             "same popular items.",
         ),
         Table(
@@ -180,7 +180,7 @@ def _caption(trial: Trial) -> str:
     return (
         f"{_MEANING} Settings and the recommender were chosen by the NDCG in a span of time before the test "
         "(validation). New: only items that the customer had nothing to do with before. Coverage: share of all items "
-        f"recommended to anybody. Test from {_day(trial.learned_until)} to {_day(trial.until)}; ± is half of a 95 % "
+        f"recommended to anybody. Test from {_day(trial.learned_until)} to {_day(trial.until)}; ± is half of a 95% "
         "interval."
     )
 
@@ -244,7 +244,7 @@ def _who(currency: str, *, intents: bool) -> str:
             f"{of_segment}."
         )
     return (
-        "Intent: the band of the purchase probability (the top 5 %, the next 15 %, the rest), for the counts at each "
+        "Intent: the band of the purchase probability (the top 5%, the next 15%, the rest), for the counts at each "
         "customer's last event whose outcome is known. Customers and money: of the segment with this intent; "
         f"{of_segment}."
     )

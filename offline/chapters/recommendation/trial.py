@@ -43,14 +43,14 @@ class Trial(NamedTuple):
     Attributes
     ----------
     scores
-        One row for each kind: ``recommender``, ``hit rate``, ``NDCG``, their ``±`` (half of the 95 % interval over
+        One row for each kind: ``recommender``, ``hit rate``, ``NDCG``, their ``±`` (half of the 95% interval over
         customers), ``coverage`` (share of all items that are recommended to anybody), and ``new ...``, the same for
         items that the customer had nothing to do with before; ``validation``, the NDCG that chose the settings.
     best, best_new
         For all items and for new ones, the recipe with the highest NDCG in the validation span among those that beat
         popularity there beyond chance; popularity itself where none does.
     differences
-        One row for each kind but popularity: mean differences from popularity over the same customers with 95 %
+        One row for each kind but popularity: mean differences from popularity over the same customers with 95%
         intervals, ``... low`` and ``... high``, of ``NDCG``, ``hit rate``, ``new NDCG`` and ``new hit rate``.
     customers
         How many were tried on.
@@ -253,7 +253,7 @@ def ndcg(made: NDArray[np.int64], truth: Sequence[NDArray[np.int64]]) -> NDArray
 
 
 def _difference(values: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Return the mean and its 95 % interval."""
+    """Return the mean and its 95% interval."""
     if not len(values):
         return (float("nan"),) * 3
     mean, half = float(values.mean()), _half(values)

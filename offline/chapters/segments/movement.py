@@ -36,7 +36,7 @@ class Movement(NamedTuple):
         Customers by segment before (rows, with those not yet known) and after the last step.
     later
         What customers in each segment did afterwards, from two steps before the end on: share that ordered with its
-        95 % interval, median spending with its own (unknown below 30 customers), mean spending. Empty where there are
+        95% interval, median spending with its own (unknown below 30 customers), mean spending. Empty where there are
         no orders then.
     since
         The moment that ``later`` begins at.

@@ -156,7 +156,7 @@ def choice_picture(tried: pd.DataFrame) -> Picture:
         "How many segments",
         figure,
         "Orange: chosen, the best separated among divisions that are stable (above the dotted line), have at least "
-        f"{LEAST_COUNT} segments and no segment below 2 %. Bars: K-means; diamonds: Ward's hierarchy. Stability: how "
+        f"{LEAST_COUNT} segments and no segment below 2%. Bars: K-means; diamonds: Ward's hierarchy. Stability: how "
         "alike divisions learned from different subsamples are.",
     )
 

@@ -258,7 +258,7 @@ def _movement_sentences(found: Movement, groups: Groups) -> tuple[list[str], lis
             Finding(
                 f'{_of_people(own["share"], own["low"], own["high"], interval=False)} in the segment "{best.group}" '
                 f"ordered again within {(last - found.since).days} days, {rest:.0%} of all others.",
-                f"95 % interval {own['low']:.0%} to {own['high']:.0%}; the difference is more than chance.",
+                f"95% interval {own['low']:.0%} to {own['high']:.0%}; the difference is more than chance.",
                 "Keep them: thank them and show them what is new first. Spend discounts elsewhere.",
                 today,
                 file=_CUSTOMERS_FILE,
@@ -273,11 +273,11 @@ def _of_people(share: float, low: float, high: float, *, interval: bool = True) 
     Examples
     --------
     >>> _of_people(0.76, 0.71, 0.8)
-    'About 3 of 4 customers (76%; 95 % interval 71% to 80%)'
+    'About 3 of 4 customers (76%; 95% interval 71% to 80%)'
     >>> _of_people(0.56, 0.5, 0.62)
-    '56% of the customers (95 % interval 50% to 62%)'
+    '56% of the customers (95% interval 50% to 62%)'
     """
-    within = f"; 95 % interval {low:.0%} to {high:.0%}" if interval else ""
+    within = f"; 95% interval {low:.0%} to {high:.0%}" if interval else ""
     for below in (2, 3, 4, 5, 10):
         count = round(share * below)
         if 0 < count < below and abs(count / below - share) <= _NEAR:
@@ -303,7 +303,7 @@ def _later_parts(found: Movement, currency: str) -> Parts:
         Table(
             "What came afterwards, in figures",
             later,
-            f"Share: of the segment's customers on {since}, who ordered by {until}; low and high: its 95 % interval. "
+            f"Share: of the segment's customers on {since}, who ordered by {until}; low and high: its 95% interval. "
             f"Spent: by {until}, in {currency}, nothing where there was no order; the median and its interval from "
             f"{LEAST} customers on.",
             formats,

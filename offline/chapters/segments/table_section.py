@@ -36,7 +36,7 @@ def segment_table_section(problem: Problem, segments: Clusters, *, seed: int = 0
             "Segments and what they bring",
             profile,
             f"Share: of all {problem.unit}s that are in the segment. With {happened}: how many, and which share of the "
-            "segment, with its 95 % interval. Times the average: that share by the share of all. A name is true of at "
+            "segment, with its 95% interval. Times the average: that share by the share of all. A name is true of at "
             f"least {TRUE_OF:.0%} of its segment: many, long and high mean above the median of all, few, short and low "
             "below it (or at it, where nothing is smaller); a range holds so many.",
             dict.fromkeys(("share", "share with it", "low", "high", "share of all with it"), ".1%")
@@ -50,7 +50,7 @@ def segment_table_section(problem: Problem, segments: Clusters, *, seed: int = 0
         value_picture(
             segments.names, rate, profile["low"].to_numpy(), profile["high"].to_numpy(),
             f"share of {problem.unit}s with {happened}", "What each segment brings",
-            f"How often {happened} happens, with 95 % intervals (Wilson).", percent=True, place="lead",
+            f"How often {happened} happens, with 95% intervals (Wilson).", percent=True, place="lead",
         ),
         *who,
         Table("Medians of every segment", medians, "In the columns' own units."),
@@ -122,7 +122,7 @@ def _findings(problem: Problem, segments: Clusters, profile: pd.DataFrame) -> li
         Finding(
             f'Of the {units} in "{gap.top}", {own["share with it"]:.1%} come with {problem.target_name}, '
             f"{own['times the average']:.1f} times the average.",
-            f"95 % interval {own['low']:.1%} to {own['high']:.1%}; the gap between segments is more than chance.",
+            f"95% interval {own['low']:.1%} to {own['high']:.1%}; the gap between segments is more than chance.",
             "See what sets them apart in the chapter on segments, and whether you can bring more of them.",
             int(own[units]),
             units,

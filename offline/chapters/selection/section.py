@@ -198,7 +198,7 @@ def _effect_picture(full: Mapping[str, ComparedModel], effects: Mapping[str, Cha
     return Picture(
         "What dropping columns does to every model",
         figure,
-        "Lines are 95 % intervals. Blue: more than chance, also after correction for the number of models other than "
+        "Lines are 95% intervals. Blue: more than chance, also after correction for the number of models other than "
         "the main one. Grey: may be chance.",
     )
 
@@ -227,7 +227,7 @@ def _effect_table(
         )
     frame = pd.DataFrame(rows)
     caption = (
-        f"Columns were selected on the training rows, models judged on the test rows ({how}). 95 % intervals and p by "
+        f"Columns were selected on the training rows, models judged on the test rows ({how}). 95% intervals and p by "
         f"a paired bootstrap over the test's customers, or over its rows where the customer is unknown. p, all: "
         f"corrected for the number of other models; the main one's is a question of its own. {RULE}"
     )

@@ -227,7 +227,7 @@ def _effect_table(tuned: Mapping[str, Tuned], how: str) -> Table:
                 }
             )
     caption = (
-        f"Test rows: {how}; settings were searched on the training rows only. 95 % intervals and p by a paired "
+        f"Test rows: {how}; settings were searched on the training rows only. 95% intervals and p by a paired "
         "bootstrap, p not corrected. AUC and PR-AUC: more is better; Brier and log-loss: less is better. The AUC "
         f"decides. {RULE}"
     )

@@ -159,7 +159,7 @@ def test_a_delimiter_an_encoding_and_missing_values_are_recognised(tmp_path: Pat
         (["1,234.5", "7", "1,000,000"], [1234.5, 7.0, 1e6], "numbers, commas between thousands"),
         (["1.234", "2.5", "3.125"], [1.234, 2.5, 3.125], "numbers"),
         (["12,50 €", "€ 3,00", "4"], [12.5, 3.0, 4.0], "numbers with a decimal comma, in €"),
-        (["10%", "5 %", "12.5%"], [10.0, 5.0, 12.5], "numbers, in %"),
+        (["10%", "5%", "12.5%"], [10.0, 5.0, 12.5], "numbers, in %"),
         (["1 234,5", "1\u202f000,0", "2"], [1234.5, 1000.0, 2.0], "numbers with a decimal comma"),
     ],
 )

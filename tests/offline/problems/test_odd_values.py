@@ -61,7 +61,7 @@ def test_words_of_categories_stay(tmp_path: Path) -> None:
         (["-39,14 €", "10,06 €"], [-39.14, 10.06]),
         (["39,14-", "10,06"], [-39.14, 10.06]),
         (["\N{MINUS SIGN}39.14", "10.06"], [-39.14, 10.06]),
-        (["12 %", "5 %"], [12.0, 5.0]),
+        (["12%", "5%"], [12.0, 5.0]),
     ],
 )
 def test_signs_of_accountants_are_read(tmp_path: Path, texts: list[str], values: list[float]) -> None:

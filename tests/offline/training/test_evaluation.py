@@ -63,7 +63,7 @@ def test_intervals_hold_the_measure_and_are_wider_for_few_customers(data: Data) 
 
 
 def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
-    """The coverage of 100 intervals of 95 % for the Brier score, over fresh samples of clustered events."""
+    """The coverage of 100 intervals of 95% for the Brier score, over fresh samples of clustered events."""
     rng = np.random.default_rng(5)
     hits = 0
     for _ in range(100):
