@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.events import MAX_TEXT
+from features.exceptions import LogError
 from features.whole_files import whole_file
 
 ITEMS_SCHEMA: Final = pa.schema([("item_id", pa.string()), ("name", pa.string()), ("category", pa.string())])
@@ -92,11 +93,23 @@ def write_items(log: Path, table: pa.Table | None) -> Path | None:
 
 
 def read_item_names(log: Path) -> dict[str, str]:
-    """Return the names of a log's items, none where there is no such file or it cannot be read."""
-    try:
-        table = pq.read_table(items_path(log), columns=["item_id", "name"])
-    except (OSError, pa.ArrowException):
+    """Return the names of a log's items, none where there is no such file.
+
+    Raises
+    ------
+    LogError
+        The file is there and cannot be read.
+    """
+    path = items_path(log)
+    if not path.exists():
         return {}
+    try:
+        table = pq.read_table(path, columns=["item_id", "name"]).cast(ITEMS_SCHEMA.remove(2))
+    except (OSError, pa.ArrowException) as error:
+        raise LogError(
+            f"the names of items in {path} cannot be read ({str(error).splitlines()[0]}): "
+            "convert the log again, or delete this file"
+        ) from None
     named = table.filter(pc.is_valid(table["name"]))
     return dict(zip(named["item_id"].to_pylist(), named["name"].to_pylist(), strict=True))
 

@@ -52,6 +52,11 @@ def sellers(lines: pd.DataFrame, names: Mapping[str, str], currency: str, direct
             f" {cut:,} orders hold {MAX_ITEMS} lines, the most that an event has: what an order held beyond them is "
             "not counted."
         )
+    if not names:
+        note += (
+            " Products are named by their ids: names stand in a file beside the log, LOG.items.parquet, where "
+            "intent convert found any."
+        )
     caption = (
         f"Money: paid for the product less what was given back, in {currency}; share: of all products. {{}} "
         f"All {len(frame):,} products: {PRODUCTS_FILE}."
