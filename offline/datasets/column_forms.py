@@ -13,10 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from offline.datasets.conversion import Tally
+from offline.datasets.csv_files import csv_layout
 from offline.datasets.date_digits import DIGITS_IN_WORDS
 from offline.datasets.missing import are_country_codes
-from offline.datasets.numbers import PLAIN_NUMBERS, NumberSigns, number_signs
-from offline.datasets.source_files import read_blocks, undecided_columns
+from offline.datasets.numbers import PLAIN_NUMBERS, NumberForm, NumberSigns, as_numbers, number_signs
+from offline.datasets.source_files import is_parquet, read_blocks, undecided_columns
 from offline.datasets.times import TimeForm, TimeSigns, as_times, time_signs
 from offline.progress import OnProgress
 
@@ -38,6 +39,8 @@ class ColumnForms:
         The form of the times if it was given; then nothing is decided about them.
     country_codes
         Whether countries are codes of two letters; None if there are no countries.
+    semicolons
+        Whether semicolons separate the columns, as where commas are decimal.
     """
 
     numbers: dict[str, NumberSigns] = field(
@@ -46,6 +49,11 @@ class ColumnForms:
     times: TimeSigns = field(default_factory=TimeSigns)
     time_format: str | None = None
     country_codes: bool | None = None
+    semicolons: bool = False
+
+    def number_form(self, name: str) -> NumberForm:
+        """Return the form of the numbers of a field."""
+        return self.numbers[name].form(semicolons=self.semicolons)
 
     def add(self, name: str, values: pa.Array) -> None:
         """Look at a block of the column for a field."""
@@ -65,11 +73,10 @@ class ColumnForms:
         if "event_time" in columns:
             note_times(notes, columns["event_time"], self.times, self.time_form())
         for name, numbers in self.numbers.items():
-            if numbers.form() != PLAIN_NUMBERS:
-                notes.add(
-                    f"{_read(columns[name], numbers.texts, numbers.values)} as {numbers.form()}",
-                    numbers.texts,
-                )
+            form = self.number_form(name)
+            if form != PLAIN_NUMBERS:
+                read = _read(columns[name], numbers.texts, numbers.values)
+                notes.add(f"{read} as {form}", numbers.texts, _number(numbers.example, form))
 
 
 def note_times(notes: Tally, column: str, signs: TimeSigns, form: TimeForm) -> None:
@@ -90,6 +97,13 @@ def _read(column: str, rows: int, values: int) -> str:
         if 2 * rows >= values
         else f"column {column!r}: a part of the values is read"
     )
+
+
+def _number(text: str | None, form: NumberForm) -> str | None:
+    if text is None:
+        return None
+    (number,), (bad,) = as_numbers(pa.array([text]), form)
+    return None if bad else f"{text!r} is {number:.15g}"
 
 
 def _digits(number: float) -> str:
@@ -133,6 +147,9 @@ def survey(
     written = [file for file in files if undecided_columns(file, list(wanted.values()), times)]
     if not written:
         return forms
+    forms.semicolons = any(
+        csv_layout(file, encoding).separator == ";" for file in written if not is_parquet(file)
+    )
     for block in read_blocks(
         written,
         list(wanted.values()),

@@ -66,6 +66,7 @@ from offline.datasets.values import (
     constant,
     holds_control,
     mask,
+    plain_text,
     too_long,
     without_point_zero,
 )
@@ -93,6 +94,8 @@ _CURRENCY = r"^[A-Z]{3}$"
 _ROUNDED = r"^\d(?:[.,]\d+[eE]\+?|[eE]\+)\d+$"
 # The same without a sign and without digits behind the point; so may look what counts in sixteens.
 _MAYBE_ROUNDED = r"^\d[eE]\d+$"
+# From 2 to the power of 53 on, a float holds no longer every whole number: it has 16 digits.
+_BEYOND_FLOAT = r"^(?:9[1-9]\d{14}|90[1-9]\d{13}|900[8-9]\d{12}|\d{17,})$"
 # A number that no float can hold.
 _BEYOND = r"^[+-]?\d+(?:\.\d*)?(?:[eE]\+?\d+)?$"
 _CONTROL = "identifier with a control character"
@@ -243,10 +246,13 @@ def _draft(block: Block, before: int, source: _Source) -> pa.Table:
     named = mask(pc.is_valid(draft["order_id"])) if "order_id" in raw else np.zeros(rows, bool)
     draft |= _numbers(raw, types == REFUND, (types == PURCHASE) & named, sieve, source)
     skipped, twice = times.skipped & sieve.keep, times.twice & sieve.keep
+    at = source.columns["event_time"], raw["event_time"]
     source.notes.add(
-        "time that the clock left out in spring: read as the moment it jumped to", int(skipped.sum())
+        "time that the clock left out in spring: read as the moment it jumped to", *sieve.first(skipped, *at)
     )
-    source.notes.add("time that the clock showed twice in autumn: read as the first", int(twice.sum()))
+    source.notes.add(
+        "time that the clock showed twice in autumn: read as the first", *sieve.first(twice, *at)
+    )
     return pa.table(draft).filter(pa.array(sieve.keep))
 
 
@@ -272,7 +278,9 @@ def _types(raw: pa.Array | None, rows: int, sieve: Sieve, source: _Source) -> ND
 def _text(name: str, raw: pa.Array, sieve: Sieve, source: _Source) -> pa.Array:
     text, column = as_text(raw), source.columns[name]
     if name == "currency":
-        text = pc.utf8_upper(text)
+        written, text = text, pc.utf8_upper(text)
+        changed = ~mask(pc.equal(written, text)) & mask(pc.is_valid(text)) & sieve.keep
+        source.notes.add("currency in small letters: read as capitals", *sieve.first(changed, column, raw))
         wrong = ~mask(pc.match_substring_regex(text, _CURRENCY)) & ~mask(pc.is_null(text))
         sieve.reject(wrong, "currency is no code of three letters", column, raw)
     elif name == "channel":
@@ -295,6 +303,8 @@ def _text(name: str, raw: pa.Array, sieve: Sieve, source: _Source) -> pa.Array:
 def _identifier(text: pa.Array, column: str, raw: pa.Array, sieve: Sieve, source: _Source) -> pa.Array:
     """Return identifiers as they were before a tool took them for numbers."""
     sieve.reject(holds_control(text), _CONTROL, column, raw)
+    trimmed = ~mask(pc.equal(text, plain_text(raw))) & mask(pc.is_valid(text)) & sieve.keep
+    source.notes.add("identifier with spaces around it: taken without", *sieve.first(trimmed, column, raw))
     sieve.reject(
         mask(pc.match_substring_regex(text, _ROUNDED)), "identifier that a tool has rounded", column, raw
     )
@@ -304,8 +314,13 @@ def _identifier(text: pa.Array, column: str, raw: pa.Array, sieve: Sieve, source
     )
     whole = without_point_zero(text)
     changed = ~mask(pc.equal(whole, text)) & mask(pc.is_valid(text)) & sieve.keep
+    beyond = changed & mask(pc.match_substring_regex(whole, _BEYOND_FLOAT))
     source.notes.add(
-        "identifier that a tool wrote with .0: taken without", *sieve.first(changed, column, raw)
+        "identifier with .0 and more digits than such a number holds: its last digits may be wrong",
+        *sieve.first(beyond, column, raw),
+    )
+    source.notes.add(
+        "identifier that a tool wrote with .0: taken without", *sieve.first(changed & ~beyond, column, raw)
     )
     return whole
 
@@ -317,14 +332,15 @@ def _numbers(
     for name, limit in (("price", MAX_MONEY), ("value", MAX_MONEY), ("quantity", MAX_QUANTITY)):
         if name not in raw:
             continue
-        numbers, bad = as_numbers(raw[name], source.forms.numbers[name].form())
+        numbers, bad = as_numbers(raw[name], source.forms.number_form(name))
         column = source.columns[name]
         beyond = bad & mask(pc.match_substring_regex(as_text(raw[name]), _BEYOND)) if bad.any() else bad
         sieve.reject(beyond, f"{name} above {limit:,.0f}", column, raw[name])
         sieve.reject(bad, f"{name} is no number", column, raw[name])
         turned = refund & (numbers < 0)
         source.notes.add(
-            f"refund with a {name} below 0: turned to positive", int((turned & sieve.keep).sum())
+            f"refund with a {name} below 0: turned to positive",
+            *sieve.first(turned & sieve.keep, column, raw[name]),
         )
         numbers = np.where(turned, -numbers, numbers)
         below = numbers < 0

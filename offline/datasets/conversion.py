@@ -116,17 +116,17 @@ class Tally:
     Examples
     --------
     >>> tally = Tally()
-    >>> tally.add("no customer", 2)
-    >>> tally.add("no customer", 1)
+    >>> tally.add("no customer", 2, "log.csv, row 3")
+    >>> tally.add("no customer", 1, "log.csv, row 9")
     >>> tally.counts()
-    (Count(reason='no customer', rows=3, example=None),)
+    (Count(reason='no customer', rows=3, example='log.csv, row 3'),)
     """
 
     strict: bool = False
     _rows: dict[str, int] = field(default_factory=dict)
     _examples: dict[str, str | None] = field(default_factory=dict)
 
-    def add(self, reason: str, rows: int, example: str | None = None) -> None:
+    def add(self, reason: str, rows: int, example: str | None) -> None:
         """Count `rows` more for `reason`; nothing is noted where there are none."""
         if rows:
             self._rows[reason] = self._rows.get(reason, 0) + int(rows)

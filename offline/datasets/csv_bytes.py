@@ -29,6 +29,7 @@ UTF8: Final = "utf8"
 _BLOCK_BYTES: Final = 1 << 20
 _GZIP: Final = b"\x1f\x8b"
 _ZIP: Final = b"PK\x03\x04"
+_EMPTY_ZIP: Final = b"PK\x05\x06"
 _UTF16_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -51,14 +52,18 @@ def decompressed(raw: IO[bytes], name: str) -> IO[bytes]:
     raw.seek(0)
     if magic.startswith(_GZIP):
         return cast(IO[bytes], gzip.GzipFile(fileobj=raw))
-    if magic != _ZIP:
+    if magic not in (_ZIP, _EMPTY_ZIP):
         return raw
     archive = zipfile.ZipFile(raw)
     members = [
         one for one in archive.infolist() if not one.is_dir() and not one.filename.startswith("__MACOSX/")
     ]
     if len(members) != 1:
-        raise DatasetError(f"{name} is an archive of {len(members)} files: unpack the one to read")
+        raise DatasetError(
+            f"{name} is an archive of {len(members)} files: unpack the one to read"
+            if members
+            else f"{name} is an archive without a file"
+        )
     return archive.open(members[0])
 
 
@@ -83,6 +88,23 @@ def detect_encoding(file: Path) -> str:
         except UnicodeDecodeError:
             return WESTERN
     return UTF8
+
+
+def check_head(head: bytes, name: str) -> None:
+    """Look at the first bytes of a CSV file, decompressed and as UTF-8.
+
+    Raises
+    ------
+    DatasetError
+        They are still compressed, or of an encoding that nobody has named.
+    """
+    if head.startswith((_GZIP, _ZIP)):
+        raise DatasetError(f"{name} is compressed twice: unpack it once")
+    if b"\x00" in head.partition(b"\n")[0]:
+        raise DatasetError(
+            f"{name} has zero bytes in its first line, as files in UTF-16 or UTF-32 without a mark have: name its "
+            "encoding, e.g. utf-16-le, or save it as UTF-8"
+        )
 
 
 def encoding_of(head: bytes, said: str) -> str:

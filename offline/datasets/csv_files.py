@@ -34,6 +34,7 @@ from offline.datasets.conversion import DatasetError
 from offline.datasets.csv_bytes import (
     UTF8,
     ByteStream,
+    check_head,
     clear_errors,
     decompressed,
     encoding_of,
@@ -135,6 +136,7 @@ def csv_layout(file: Path, encoding: str = UTF8) -> CsvLayout:
         head = stream.read(_HEADER_BYTES)
         encoding = encoding_of(head, encoding)
         head = next(utf8_blocks(io.BytesIO(head), encoding), b"")
+    check_head(head, file.name)
     # The end may lie within a character; only the first records are looked at.
     text = head.decode(errors="replace").replace("\r\n", "\n")
     if not text.strip():

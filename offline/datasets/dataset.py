@@ -18,7 +18,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -163,6 +163,10 @@ def finish(
     return Dataset(draft, report, timezone)
 
 
+# No shop of the web is older: such dates were made of something else.
+_WEB_MS: Final = 631_152_000_000  # 1 January 1990
+
+
 def note_odd_dates(time: NDArray[np.int64], notes: Tally, now_ms: int) -> None:
     """Note events dated after today, and events dated far from all others.
 
@@ -179,6 +183,8 @@ def note_odd_dates(time: NDArray[np.int64], notes: Tally, now_ms: int) -> None:
     ahead = int(np.count_nonzero(time > now_ms))
     notes.add("event dated after today: look at its date", ahead, _day(time[-1]))
     usual = UsualDays.of(time)
+    old = max(0, int(np.count_nonzero(time < _WEB_MS)) - usual.before)
+    notes.add("event dated before 1990: look at its date", old, _day(time[usual.before]))
     notes.add("event dated long before all others: look at its date", usual.before, _day(time[0]))
     notes.add("event dated long after all others: look at its date", usual.after, _day(time[-1]))
 

@@ -31,7 +31,7 @@ from features.items import ItemNames
 from features.log import LOG_SCHEMA
 from offline.datasets.conversion import DatasetError, Tally
 from offline.datasets.csv_bytes import clear_errors, open_bytes
-from offline.datasets.dataset import Dataset, codes, finish, join, repeated
+from offline.datasets.dataset import Dataset, codes, finish, first_marked, join, repeated
 from offline.datasets.values import as_dictionary
 from offline.progress import OnProgress
 
@@ -97,7 +97,7 @@ def load_messages(
         raise DatasetError(account.nothing(files[0].name))
     events = join(account.drafts)
     again = repeated(codes(events["event_id"]))
-    account.dropped.add("repeated event_id", int(again.sum()))
+    account.dropped.add("repeated event_id", int(again.sum()), first_marked(events, again))
     dataset = finish(
         source,
         files,
@@ -165,7 +165,8 @@ class _Account:
         for rejection in decoded.rejections:
             self.dropped.add(*_refusal(rejection.reason, rejection.detail, file, numbers[rejection.index]))
         for at in decoded.ignored:
-            self.dropped.add(self._without_counterpart(str(fields[at].get("type"))), 1)
+            missing = self._without_counterpart(str(fields[at].get("type")))
+            self.dropped.add(missing, 1, _place(file, numbers[at]))
         for name, times in decoded.dropped.items():
             bad = next((at for at, value in enumerate(values) if name in decode_many([value]).dropped), None)
             example = None if bad is None else _place(file, numbers[bad])

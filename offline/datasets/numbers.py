@@ -16,8 +16,9 @@ text                     decimal point       decimal comma
 =======================  ==================  ==================
 
 A column has a decimal comma if more of its values can only be read with a comma (``1,5``, ``1.234,50``) than only
-with a point (``1.5``, ``1,234.5``); otherwise it has a decimal point. A unit is read if all units in the column are
-the same one.
+with a point (``1.5``, ``1,234.5``); otherwise it has a decimal point. Where no value tells, as in ``1,234`` and
+``2,500``, the comma stands between thousands, but in a file whose columns are separated by semicolons it is a decimal
+comma: that is why they are. Either is said with an example. A unit is read if all units in the column are the same one.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ _SURE_POINT: Final = (
     r"^[+-]?(?:\d{1,3}(?:[, ']\d{3})+\.\d+|\d{1,3}(?:,\d{3}){2,}|\d+\.(?:\d{1,2}|\d{4,})|0\.\d+|\d{4,}\.\d+)$"
 )
 _EITHER: Final = r"^[+-]?[1-9]\d{0,2}\.\d{3}$"
+_EITHER_COMMA: Final = r"^[+-]?[1-9]\d{0,2},\d{3}$"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +74,8 @@ class NumberForm:
     unit
         What stands before or after the numbers, e.g. a currency sign; empty if nothing does.
     sure
-        False if a point stands before three digits in every value that has one, so that it could stand between
-        thousands as well (``1.500``).
+        False if the point, or the comma, stands before three digits in every value that has one, so that it could
+        be a decimal sign or stand between thousands (``1.500``, ``1,500``).
     """
 
     comma: bool = False
@@ -86,7 +88,11 @@ class NumberForm:
             how = "numbers with a decimal comma"
         else:
             how = "numbers, commas between thousands" if self.grouped else "numbers"
-        how = how if self.sure else f"{how}, 1.500 as one and a half (no value tells which)"
+        if not self.sure:
+            example = (
+                "1,500 as 1500" if self.grouped else f"{'1,500' if self.comma else '1.500'} as one and a half"
+            )
+            how = f"{how}, {example} (no value tells which)"
         return f"{how}, in {self.unit}" if self.unit else how
 
 
@@ -101,32 +107,38 @@ class NumberSigns:
     ----------
     by_unit
         For each unit (empty: none): how many values can only have a decimal comma, how many only a decimal point,
-        how many have commas between thousands, and in how many a point may be either.
+        how many have commas between thousands, in how many a point may be either, and in how many a comma.
     texts
         How many values that are not plain numbers there are for each unit.
     values
         How many values there are.
+    example
+        The first of the values that are not plain numbers.
     """
 
     by_unit: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     texts: int = 0
     values: int = 0
+    example: str | None = None
 
     def __add__(self, other: NumberSigns) -> NumberSigns:
         both = dict(self.by_unit)
         for unit, counts in other.by_unit.items():
             both[unit] = both[unit] + counts if unit in both else counts
-        return NumberSigns(both, self.texts + other.texts, self.values + other.values)
+        example = other.example if self.example is None else self.example
+        return NumberSigns(both, self.texts + other.texts, self.values + other.values, example)
 
-    def form(self) -> NumberForm:
-        """Return the form of the column."""
+    def form(self, *, semicolons: bool = False) -> NumberForm:
+        """Return the form of the column; whether ``semicolons`` separate columns counts where no value tells."""
         units = [unit for unit in self.by_unit if unit]
         unit = units[0] if len(units) == 1 and " " not in units[0] else ""
-        comma, point, grouped, either = sum(
-            (self.by_unit[name] for name in {"", unit} if name in self.by_unit), np.zeros(4, np.int64)
+        comma, point, grouped, point_either, comma_either = sum(
+            (self.by_unit[name] for name in {"", unit} if name in self.by_unit), np.zeros(5, np.int64)
         )
+        if comma_either and not comma and not point and not point_either:
+            return NumberForm(semicolons, not semicolons, unit, sure=False)
         by_comma = bool(comma > point)
-        sure = by_comma or bool(point) or bool(grouped) or not either
+        sure = by_comma or bool(point) or bool(grouped) or not point_either
         return NumberForm(by_comma, bool(grouped) and not by_comma, unit, sure)
 
 
@@ -137,8 +149,12 @@ def number_signs(values: pa.Array) -> NumberSigns:
     --------
     >>> str(number_signs(pa.array(["1.234,50 €", "7,25 €", "1.000 €"])).form())
     'numbers with a decimal comma, in €'
-    >>> str(number_signs(pa.array(["1,234", "5"])).form())
+    >>> str(number_signs(pa.array(["1,234,567", "5"])).form())
     'numbers, commas between thousands'
+    >>> str(number_signs(pa.array(["1,234", "5"])).form())
+    'numbers, commas between thousands, 1,500 as 1500 (no value tells which)'
+    >>> number_signs(pa.array(["1,234", "5"])).form(semicolons=True).comma
+    True
     """
     if not is_text(values):
         return NumberSigns()
@@ -149,6 +165,7 @@ def number_signs(values: pa.Array) -> NumberSigns:
     if plain.all():
         return signs
     texts, weights = texts.filter(pa.array(~plain)), weights[~plain]
+    signs += NumberSigns(example=texts[0].as_py())
     numbers, units = _split(texts)
     for unit in np.unique(units):
         here = units == unit
@@ -212,6 +229,7 @@ def _signs(texts: pa.Array, weights: NDArray[np.int64]) -> NDArray[np.int64]:
         mask(pc.match_substring_regex(texts, _SURE_POINT)),
         grouped,
         mask(pc.match_substring_regex(texts, _EITHER)),
+        mask(pc.match_substring_regex(texts, _EITHER_COMMA)),
     )
     return np.array([int(weights[mark].sum()) for mark in marks], dtype=np.int64)
 

@@ -139,8 +139,9 @@ def _lines(
     order_ids = _texts(orders, "order_id")
     line_orders = _texts(lines, "order_id")
     at = pc.index_in(line_orders, value_set=order_ids)
-    without = int(pc.sum(pc.invert(pc.is_in(order_ids, value_set=line_orders))).as_py() or 0)
-    notes.add("order without items: it was never delivered, and is not in the log", without)
+    without = order_ids.filter(pc.invert(pc.is_in(order_ids, value_set=line_orders)))
+    example = f"order {without[0].as_py()}" if len(without) else None
+    notes.add("order without items: it was never delivered, and is not in the log", len(without), example)
 
     status = _texts(orders, "order_status").take(at)
     told = orders["order_purchase_timestamp"].combine_chunks().take(at)

@@ -39,7 +39,7 @@ from features.items import ItemNames
 from offline.datasets.column_forms import note_times
 from offline.datasets.conversion import DatasetError, Sieve, Tally
 from offline.datasets.csv_bytes import WESTERN, detect_encoding
-from offline.datasets.dataset import Dataset, codes, finish, join, plain, repeated
+from offline.datasets.dataset import Dataset, codes, finish, first_marked, join, plain, repeated
 from offline.datasets.numbers import as_numbers, number_signs
 from offline.datasets.orders import merge, with_ids
 from offline.datasets.source_files import check_columns, column_names, find_files, read_blocks
@@ -100,14 +100,14 @@ def load_online_retail(path: Path, *, on_progress: OnProgress | None = None) -> 
     notes.add(
         "line that is no product (postage, fee, discount, ...): counted in value and quantity, not listed",
         int((~product).sum()),
+        first_marked(lines, ~product),
     )
     _note_repetitions(lines, order, notes)
     result = merge(lines, order, dropped=dropped, notes=notes, listed=product)
     orders = with_ids(result.orders, "online-retail")
     if orders.num_rows:  # otherwise there is no value either; `finish` says that nothing is left
-        notes.add(
-            "order of value 0: kept, the goods were free", int(mask(pc.equal(orders["value"], 0)).sum())
-        )
+        free = mask(pc.equal(orders["value"], 0))
+        notes.add("order of value 0: kept, the goods were free", int(free.sum()), first_marked(orders, free))
     dataset = finish(
         "online-retail",
         files,
@@ -203,12 +203,16 @@ def _lines(table: pa.Table, file: str, dropped: Tally, notes: Tally) -> pa.Table
     sieve = Sieve(rows, dropped, file, 1)
     _sift(fields, sieve)
     keep, times = sieve.keep, fields.times
-    notes.add(
-        "time that the clock left out in spring: read as the moment it jumped to",
-        (times.skipped & keep).sum(),
-    )
-    notes.add("time that the clock showed twice in autumn: read as the first", (times.twice & keep).sum())
-    notes.add("line at price 0: kept", int((keep & (fields.price == 0)).sum()))
+    for what, marked, column in (
+        (
+            "time that the clock left out in spring: read as the moment it jumped to",
+            times.skipped,
+            "InvoiceDate",
+        ),
+        ("time that the clock showed twice in autumn: read as the first", times.twice, "InvoiceDate"),
+        ("line at price 0: kept", fields.price == 0, "UnitPrice"),
+    ):
+        notes.add(what, *sieve.first(marked & keep, column, fields.raw[column]))
     pieces = np.abs(np.nan_to_num(fields.quantity)).clip(0, MAX_QUANTITY)
     draft = pa.table(
         {
@@ -292,6 +296,7 @@ def _note_repetitions(lines: pa.Table, order: NDArray[np.int64], notes: Tally) -
     notes.add(
         "line equal to another of its invoice in product, quantity and price: kept, it was booked twice",
         int(again.sum()),
+        first_marked(lines, again),
     )
 
 

@@ -103,10 +103,18 @@ def _worth(lines: pa.Table, order: NDArray[np.int64], notes: Tally) -> NDArray[n
         notes.add(
             "order whose value is the sum of those of its rows, as they differ in most orders",
             int(several.sum()),
+            first_marked(lines, several),
         )
         return np.where(np.isnan(values), amounts, values)
-    notes.add("order whose rows repeat its value: counted once", int(several.sum()))
-    notes.add("order whose rows name several values: the highest counted", int((several & ~agrees).sum()))
+    differ = several & ~agrees
+    notes.add(
+        "order whose rows repeat its value: counted once", int(several.sum()), first_marked(lines, several)
+    )
+    notes.add(
+        "order whose rows name several values: the highest counted",
+        int(differ.sum()),
+        first_marked(lines, differ),
+    )
     return np.where(named == 0, amounts, np.where(first, highest, 0.0))
 
 
@@ -117,7 +125,11 @@ def _with_values(events: pa.Table, dropped: Tally, notes: Tally) -> pa.Table:
     value, pieces = floats(events, "value"), floats(events, "quantity")
     amounts = np.round(floats(events, "price") * np.where(np.isnan(pieces), 1.0, pieces), MONEY_DIGITS)
     made = np.isin(ints(events["type"]), (PURCHASE, REFUND)) & np.isnan(value) & ~np.isnan(amounts)
-    notes.add("purchase or refund without a value: it is price times quantity", int(made.sum()))
+    notes.add(
+        "purchase or refund without a value: it is price times quantity",
+        int(made.sum()),
+        first_marked(events, made),
+    )
     value = np.where(made, amounts, value)
     column = pa.array(value, mask=np.isnan(value))
     if "value" in events.column_names:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from features.durations import duration_short
 from features.events import MAX_BYTES, MAX_ITEMS, MAX_MONEY, MAX_QUANTITY
 from features.log import LOG_SCHEMA
 from offline.datasets.conversion import Tally
@@ -125,23 +126,35 @@ def merge(  # noqa: PLR0913
     )
     fits &= ~over
     partly = fits & value_known & ~np.logical_and.reduceat(known, starts)
-    left_out = np.add.reduceat((wanted & ~keep).astype(np.int64), starts)[fits]
-    _note(notes, (time[ends] - time[starts])[fits], int(partly.sum()), int(left_out.sum()))
+    left_out = np.where(fits, np.add.reduceat((wanted & ~keep).astype(np.int64), starts), 0)
+    _note(notes, orders, np.where(fits, time[ends] - time[starts], 0), partly, left_out)
     return Merged(orders.filter(pa.array(fits)), int((line_counts[fits] - 1).sum()))
 
 
-def _note(notes: Tally, spread: NDArray[np.int64], partly: int, left_out: int) -> None:
+def _note(
+    notes: Tally,
+    orders: pa.Table,
+    spread: NDArray[np.int64],
+    partly: NDArray[np.bool_],
+    left_out: NDArray[np.int64],
+) -> None:
     """Count what was changed: orders by the spread (ms) of their lines' times, by missing prices, items left out."""
+    longest = duration_short(int(spread.max(initial=0)))
     notes.add(
         "order whose rows have several times: dated by the last",
         int((spread != 0).sum()),
-        f"up to {int(spread.max(initial=0)) / 1000:,.12g} s apart",
+        f"up to {longest} apart; {first_marked(orders, spread != 0)}",
     )
-    notes.add("order with rows that have no price: its value is that of the others", partly)
+    notes.add(
+        "order with rows that have no price: its value is that of the others",
+        int(partly.sum()),
+        first_marked(orders, partly),
+    )
     notes.add(
         f"item beyond the {MAX_ITEMS} of largest value in its order (fewer where texts are long): counted in "
         "value and quantity, not listed",
-        left_out,
+        int(left_out.sum()),
+        first_marked(orders, left_out > 0),
     )
 
 

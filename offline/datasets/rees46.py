@@ -137,12 +137,11 @@ def _draft(block: Block, before: int, dropped: Tally, notes: Tally) -> pa.Table:
         ("category_code", category, MAX_TEXT),
     ):
         sieve.reject(too_long(text, limit), f"text of more than {limit} characters", name, raw[name])
-    notes.add(
-        "no user_session: the event has no session", int((mask(pc.is_null(session)) & sieve.keep).sum())
-    )
-    notes.add(
-        "no category_code: category_id is the category", int((mask(pc.is_null(category)) & sieve.keep).sum())
-    )
+    for what, text, column in (
+        ("no user_session: the event has no session", session, "user_session"),
+        ("no category_code: category_id is the category", category, "category_code"),
+    ):
+        notes.add(what, *sieve.first(mask(pc.is_null(text)) & sieve.keep, column, raw[column]))
     draft = pa.table(
         {
             "row": np.arange(before, before + rows, dtype=np.int64),

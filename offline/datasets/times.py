@@ -202,6 +202,8 @@ def as_times(
         values = values.dictionary_decode()
     if pa.types.is_date(values.type):
         values = values.cast(pa.timestamp("ms"))
+    if pa.types.is_duration(values.type) or pa.types.is_time(values.type):  # no moment
+        return _in_utc(np.zeros(len(values), np.int64), np.ones(len(values), bool))
     if pa.types.is_timestamp(values.type):
         # Cut, don't round: an event is never later than it was.
         ms = values.cast(pa.timestamp("ms", values.type.tz), safe=False).cast(pa.int64())

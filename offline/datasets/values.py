@@ -44,6 +44,15 @@ def as_text(values: pa.Array) -> pa.Array:
     return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.large_string()), text)
 
 
+def plain_text(values: pa.Array) -> pa.Array:
+    """Return a column as `as_text` does, with the spaces around texts."""
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
+        return as_text(values)
+    return values.cast(pa.large_string())
+
+
 def without_point_zero(text: pa.Array) -> pa.Array:
     """Return ids as they were before a tool wrote them as floats ("17850.0")."""
     return pc.replace_substring_regex(text, r"^(\d+)\.0+$", r"\1")

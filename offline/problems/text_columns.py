@@ -34,7 +34,7 @@ def read_numbers(raw: pd.Series) -> Numbers:
     --------
     >>> read_numbers(pd.Series(["1.234,50 €", "7,25 €", "1.000 €"])).values.tolist()
     [1234.5, 7.25, 1000.0]
-    >>> read_numbers(pd.Series(["1,234", "5"]))[1]
+    >>> read_numbers(pd.Series(["1,234,567", "5"]))[1]
     'numbers, commas between thousands'
     """
     values = _array(raw)

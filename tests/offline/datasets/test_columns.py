@@ -31,6 +31,7 @@ def convert(tmp_path: Path, text: str, more: dict[str, str] | None = None, **opt
     dataset = load_columns(path, columns=COLUMNS | (more or {}), **({"types": TYPES} | options))
     report = dataset.report
     assert report.rows == report.events + report.merged + sum(count.rows for count in report.dropped)
+    assert all(count.example for count in (*report.dropped, *report.notes))
     validate(dataset.log())
     return dataset
 
@@ -43,7 +44,7 @@ def notes(dataset: Dataset) -> dict[str, int]:
     return {
         count.reason: count.rows
         for count in dataset.report.notes
-        if not count.reason.startswith("column 'ts' is read as an epoch")
+        if not count.reason.startswith(("column 'ts' is read as an epoch", "event dated before 1990"))
     }
 
 
@@ -536,3 +537,36 @@ def test_a_file_without_any_event_is_refused_with_examples(tmp_path: Path) -> No
         DatasetError, match=r"unreadable time: 1, first shop\.csv, row 1, column 'when': 'yesterday'"
     ):
         load_columns(file, columns={"customer_id": "user", "event_time": "when", "type": "what"})
+
+
+def test_what_is_changed_in_ids_and_currencies_is_in_the_account(tmp_path: Path) -> None:
+    dataset = convert(
+        tmp_path,
+        "user,ts,event,paid,cur,order\n a ,1,paid,3,eur,1\na,2,paid,4,EUR,2\n"
+        "76561198000000016.0,3,paid,5,EUR,3\n13085.0,4,paid,5,EUR,4\n",
+        {"value": "paid", "currency": "cur", "order_id": "order"},
+    )
+    assert notes(dataset) == {
+        "identifier with spaces around it: taken without": 1,
+        "identifier with .0 and more digits than such a number holds: its last digits may be wrong": 1,
+        "identifier that a tool wrote with .0: taken without": 1,
+        "currency in small letters: read as capitals": 1,
+    }
+    assert dataset.log()["customer_id"].to_pylist() == ["a", "a", "76561198000000016", "13085"]
+
+
+@pytest.mark.parametrize(("separator", "first"), [(";", 1.234), (",", 1234.0), ("\t", 1234.0)])
+def test_where_no_value_tells_semicolons_make_a_comma_decimal_and_an_example_says_so(
+    tmp_path: Path, separator: str, first: float
+) -> None:
+    rows = [["user", "ts", "event", "paid"], ["a", "1", "paid", '"1,234"'], ["b", "2", "paid", '"2,500"']]
+    dataset = convert(tmp_path, "\n".join(separator.join(row) for row in rows), {"value": "paid"})
+    assert dataset.log()["value"].to_pylist()[0] == first
+    (note,) = [count for count in dataset.report.notes if "no value tells which" in count.reason]
+    assert note.example == f"'1,234' is {first:g}"
+
+
+def test_events_before_the_web_are_noted(tmp_path: Path) -> None:
+    dataset = convert(tmp_path, "user,ts,event\n1,1970-02-03,cart\n2,1970-02-04,cart\n")
+    (note,) = [count for count in dataset.report.notes if "before 1990" in count.reason]
+    assert (note.rows, note.example) == (2, "1970-02-03")

@@ -143,3 +143,22 @@ def test_a_line_that_never_ends_is_not_kept() -> None:
     mender = QuoteMender(b",", 1)
     longest = max(map(len, mender.blocks(pieces)))
     assert longest < 40 << 20
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32", "utf-32-le"])
+def test_zero_bytes_say_that_the_encoding_is_another(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "shop.csv"
+    path.write_bytes("user,ts\n1,2\n".encode(encoding))
+    with pytest.raises(DatasetError, match="zero bytes in its first line"):
+        csv_layout(path)
+
+
+def test_what_is_compressed_twice_or_holds_nothing_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "shop.csv.gz"
+    path.write_bytes(gzip.compress(gzip.compress(b"user,ts\n1,2\n")))
+    with pytest.raises(DatasetError, match="compressed twice"):
+        csv_layout(path)
+    with zipfile.ZipFile(path, "w"):
+        pass
+    with pytest.raises(DatasetError, match="an archive without a file"):
+        csv_layout(path)
