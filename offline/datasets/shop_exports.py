@@ -23,7 +23,7 @@ from offline.datasets.conversion import Count, DatasetError, Tally
 from offline.datasets.dataset import Dataset, codes, plain
 from offline.datasets.numbers import as_numbers
 from offline.datasets.source_files import Block, column_names, find_files, read_blocks
-from offline.datasets.values import as_dictionary, as_text
+from offline.datasets.values import Bools, as_dictionary, as_text, mask
 from offline.progress import OnProgress
 
 
@@ -51,6 +51,7 @@ class Export:
     items: Sequence[str]
     item_names: Sequence[str]
     refunded: Sequence[str]
+    cancelled: Sequence[str] = ()
 
 
 SHOPIFY: Final = Export(
@@ -73,6 +74,7 @@ SHOPIFY: Final = Export(
     ("Lineitem sku", "Lineitem name"),
     ("Lineitem name",),
     ("Refunded Amount",),
+    ("Cancelled at",),
 )
 
 WOOCOMMERCE: Final = Export(
@@ -159,34 +161,49 @@ class _Known:
 
 def _look(files: Sequence[Path], export: Export, there: Sequence[str]) -> _Known:
     candidates = [name for name in export.items if name in there]
-    called, refunded = _first(export.item_names, there), _first(export.refunded, there)
-    wanted = list(dict.fromkeys([*candidates, *filter(None, (called, refunded))]))
+    called, refunded, cancelled = (
+        _first(names, there) for names in (export.item_names, export.refunded, export.cancelled)
+    )
+    wanted = list(dict.fromkeys([*candidates, *filter(None, (called, refunded, cancelled))]))
     if not wanted:
         return _Known(None, ItemNames(), ())
-    ignored, paid_back, example = Tally(), 0, None
+    ignored, notes = Tally(), Tally()
     texts: dict[str, list[pa.Array]] = {name: [] for name in wanted}
     for block in read_blocks(files, wanted, broken=ignored, notes=ignored):
         for name in wanted:
             texts[name].append(as_text(block.data.column(name)).cast(pa.string()))
-        if refunded is not None:
-            rows = _above_zero(block, refunded)
-            if len(rows) and example is None:
-                example = f"{block.file.name}, row {block.first_row + int(rows[0])}, column {refunded!r}"
-            paid_back += len(rows)
+        _note_undone(notes, block, refunded, cancelled)
     columns = {name: pa.concat_arrays(parts) for name, parts in texts.items()}
     full = [name for name in candidates if columns[name].null_count == 0]
     item = full[0] if full else candidates[-1] if candidates else None
     names = ItemNames()
     if item is not None and called is not None and called != item:
         names.add_rows(columns[item], columns[called])
-    notes = Count("order of which money was paid back, on a day that the export does not tell: no refund", paid_back,
-                  example)  # fmt: skip
-    return _Known(item, names, (notes,) if paid_back else ())
+    return _Known(item, names, notes.counts())
 
 
-def _above_zero(block: Block, column: str) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
-    numbers, _ = as_numbers(block.data.column(column))
-    return np.flatnonzero(np.nan_to_num(np.abs(numbers)) > 0)
+def _note_undone(notes: Tally, block: Block, refunded: str | None, cancelled: str | None) -> None:
+    """Count orders that were paid back or cancelled: the export has no refunds of their own."""
+    rows = block.data.num_rows
+    back = np.zeros(rows, bool)
+    if refunded is not None:
+        values = block.data.column(refunded)
+        back = np.nan_to_num(np.abs(as_numbers(values)[0])) > 0
+        notes.add(
+            "order of which money was paid back, on a day that the export does not tell: no refund",
+            *_first_row(block, back, refunded),
+        )
+    if cancelled is not None:
+        off = mask(pc.is_valid(as_text(block.data.column(cancelled)))) & ~back
+        notes.add(
+            "order that was cancelled, with no money paid back: kept as a purchase",
+            *_first_row(block, off, cancelled),
+        )
+
+
+def _first_row(block: Block, marked: Bools, column: str) -> tuple[int, str]:
+    row = block.first_row + int(np.argmax(marked))
+    return int(marked.sum()), f"{block.file.name}, row {row}, column {column!r}"
 
 
 def _first(names: Sequence[str], there: Sequence[str]) -> str | None:

@@ -19,11 +19,14 @@
     return direction * a.localeCompare(b, "en", { numeric: true });
   }
 
+  // What a spreadsheet would run as a formula: see offline/report/spreadsheets.py.
+  function plain(text) { return /^(?:[=@\t\r]|[+-](?![\d\s().,%/-]*$))/.test(text) ? "'" + text : text; }
+
   function quoted(text) { return /[",\n\r]/.test(text) ? '"' + text.replace(/"/g, '""') + '"' : text; }
 
   // Rows of texts as CSV (RFC 4180).
   function csv(rows) {
-    return rows.map(function (row) { return row.map(quoted).join(","); }).join("\r\n") + "\r\n";
+    return rows.map(function (row) { return row.map(plain).map(quoted).join(","); }).join("\r\n") + "\r\n";
   }
 
   if (typeof module !== "undefined") {

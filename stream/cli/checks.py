@@ -24,8 +24,12 @@ __all__ = [
     "existing_path",
     "output_file",
     "output_folder",
+    "output_log",
 ]
 
+_OTHER_FORMS: Final = frozenset(
+    {".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".txt", ".xlsx", ".xls", ".gz", ".zip"}
+)
 _INPUTS: Final = "inputs"
 _OUTPUTS: Final = "outputs"
 
@@ -74,6 +78,16 @@ def output_file(context: typer.Context, path: Path | None) -> Path | None:
     _check_writable(path.parent)
     _note(context, _OUTPUTS, path)
     return path
+
+
+def output_log(context: typer.Context, path: Path | None) -> Path | None:
+    """Check that an event log can be written here, under a name that says no other form."""
+    checked = output_file(context, path)
+    if checked is not None and checked.suffix.lower() in _OTHER_FORMS:
+        raise typer.BadParameter(
+            f"a log is a Parquet file, not {checked.suffix}: name it {checked.stem}.parquet"
+        )
+    return checked
 
 
 def output_folder(context: typer.Context, path: Path) -> Path:

@@ -45,7 +45,7 @@ ShopZone = Annotated[
     str,
     typer.Option(
         metavar="ZONE",
-        help="Time zone of the shop, such as Europe/Berlin: of hours and days, and of times that have none.",
+        help="Time zone of the shop, such as Europe/Berlin: of hours and days, and of times in tables that have none.",
     ),
 ]
 TimeFormat = Annotated[
@@ -315,9 +315,10 @@ def _convert_messages(name: str, path: Path, output: Path, timezone: str, as_jso
     from offline.datasets.messages import Translated
     from stream.formats.contract import Message
     from stream.formats.plain import PLAIN
+    from stream.formats.shopify import Shopify
     from stream.formats.woocommerce import WooCommerce
 
-    form = WooCommerce() if name == WooCommerce.name else PLAIN[name]
+    form = {**PLAIN, "shopify": Shopify(history=True), "woocommerce": WooCommerce()}[name]
 
     def translate(message: bytes) -> Translated:
         found = form.translate(Message(message))

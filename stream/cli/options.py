@@ -14,7 +14,7 @@ __all__ = ["BundleFolder", "LogOutput"]
 LogOutput = Annotated[
     Path,
     typer.Option(
-        "--output", "-o", metavar="LOG", callback=checks.output_file, help="The event log to write (Parquet)."
+        "--output", "-o", metavar="LOG", callback=checks.output_log, help="The event log to write (Parquet)."
     ),
 ]
 BundleFolder = Annotated[

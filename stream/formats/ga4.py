@@ -28,6 +28,7 @@ from stream.formats.values import (
     inner,
     joined,
     number,
+    purchase_id,
     read_object,
     rows,
     short,
@@ -163,14 +164,7 @@ def _item(item: dict[str, Any]) -> Fields:
 
 
 def _id(kind: str, order: Any, *parts: Any) -> str:
-    named = text(order)
-    if kind == "purchase" and isinstance(named, str):
-        return f"purchase.{named}" if len(named) <= _ORDER_ID else f"purchase.{fingerprint(named)}"
-    return fingerprint(*parts)
-
-
-# Longer ones would make an event id longer than it may be.
-_ORDER_ID: Final = 100
+    return (purchase_id(order) if kind == "purchase" else None) or fingerprint(*parts)
 
 
 def _milliseconds(micros: Any, name: str) -> Any:

@@ -2,8 +2,10 @@
 
 A message is one ``track`` call as Segment, RudderStack or their Kafka destinations write it. How it is understood:
 
-- The event id is ``messageId``, the customer ``userId``, else ``anonymousId``; the time is ``timestamp``, else
-  ``originalTimestamp``, ``sentAt`` or ``receivedAt``.
+- The event id is ``messageId``, of a purchase that of its order, which browser and server may both tell. A message may
+  also be a batch of calls, as the tracking API takes them (see `Translation`).
+- The customer is ``userId``, else ``anonymousId``; the time is ``timestamp``, else ``originalTimestamp``, ``sentAt`` or
+  ``receivedAt``.
 - An item is ``product_id``, else ``sku``. Money is ``total``, else ``revenue``, ``value`` or ``subtotal``: what the
   customer pays, where the shop says so.
 - Both a refunded and a cancelled order are a refund. A product that was clicked has no counterpart: its view follows.
@@ -24,6 +26,7 @@ from stream.formats.values import (
     given,
     inner,
     number,
+    purchase_id,
     read_object,
     rows,
     short,
@@ -71,14 +74,25 @@ class Segment:
 
     def translate(self, message: Message) -> Translation:
         """See `stream.formats.contract.Format.translate`."""
-        call = read_object(message.value, "Segment message")
-        kind, name = call.get("type", "track"), call.get("event")
-        if kind != "track":
-            return Translation(ignored=[short(kind)])
-        found = _type(name) if isinstance(name, str) else None
-        if found is None:
-            return Translation(ignored=[short(name)])
-        return Translation([_event(call, found, message)])
+        found = read_object(message.value, "Segment message")
+        translation = Translation()
+        if "batch" not in found:
+            _add(found, message, translation)
+            return translation
+        shared = {name: found[name] for name in ("context", "sentAt", "receivedAt") if name in found}
+        for call in rows(found["batch"]):
+            _add(shared | call, message, translation)
+        return translation
+
+
+def _add(call: dict[str, Any], message: Message, translation: Translation) -> None:
+    """Add what a call is to a translation: an event, or something without a counterpart."""
+    kind, name = call.get("type", "track"), call.get("event")
+    found = _type(name) if kind == "track" and isinstance(name, str) else None
+    if found is None:
+        translation.ignored.append(short(name if kind == "track" else kind))
+    else:
+        translation.events.append(_event(call, found, message))
 
 
 @lru_cache(maxsize=1024)
@@ -90,10 +104,10 @@ def _type(name: str) -> str | None:
 def _event(call: dict[str, Any], kind: str, message: Message) -> Fields:
     properties = call.get("properties")
     properties = properties if isinstance(properties, dict) else {}
-    products = rows(properties.get("products"))
+    products, order = rows(properties.get("products")), properties.get("order_id")
     lines = [_item(product) for product in products] or [_item(properties)]
     fields = {
-        "event_id": text(call.get("messageId")),
+        "event_id": (purchase_id(order) if kind == "purchase" else None) or text(call.get("messageId")),
         "type": kind,
         "customer_id": customer(message.key, call.get("userId"), call.get("anonymousId")),
         "event_time": first(
@@ -101,7 +115,7 @@ def _event(call: dict[str, Any], kind: str, message: Message) -> Fields:
         ),
         "category": text(properties.get("category")) if products else None,
         "currency": code(properties.get("currency")),
-        "order_id": text(properties.get("order_id")),
+        "order_id": text(order),
         "session_id": text(inner(call, "context", "sessionId")),
         "channel": _channel(call, properties),
         "device": text(inner(call, "context", "device", "type")),

@@ -4,8 +4,9 @@ A message is the body of a webhook; the header ``X-Shopify-Topic`` says its topi
 shows it where not. How it is understood:
 
 - ``orders/create`` and ``orders/paid`` are a purchase, ``refunds/create`` a refund, ``checkouts/create`` the beginning
-  of a checkout, ``orders/cancelled`` a refund. The other topics (``orders/updated``, ...) tell nothing new about
-  buying, and have no counterpart; test orders neither.
+  of a checkout, ``orders/cancelled`` a refund. An order that was not paid when it was told (``pending``, ``voided``,
+  ``expired``) has no counterpart; ``orders/paid`` may tell it later. The other topics (``orders/updated``, ...) tell
+  nothing new about buying, and have no counterpart; test orders neither.
 - The customer is ``customer.id``, else the e-mail address in small letters. An order of nobody (over the counter,
   without a customer) has no counterpart: nobody can be told apart by it. A refund names no customer: its order, if it
   is sent along as ``order``, does, else the record's key.
@@ -37,13 +38,22 @@ from stream.formats.values import (
 
 _TOPIC: Final = "x-shopify-topic"
 _ORDERS: Final = frozenset({"orders/create", "orders/paid"})
+_CANCELLED: Final = "orders/cancelled"
+_PAID: Final = frozenset({"paid", "partially_paid", "authorized", "partially_refunded", "refunded"})
 _CHECKOUTS: Final = frozenset({"checkouts/create"})
 # Where an order came from; an app's own number or name says nothing about the channel.
 _SOURCES: Final = {"web": "web", "pos": "store", "iphone": "app", "android": "app"}
 
 
 class Shopify:
-    """See the module."""
+    """See the module.
+
+    Parameters
+    ----------
+    history
+        Whether messages tell all that became of an order, as an export has it: a cancelled one was bought before, and
+        its refunds stand in it. In a topic each of these is a message of its own.
+    """
 
     name: Final = "shopify"
     origins: Final = {
@@ -52,15 +62,22 @@ class Shopify:
         "event_time": "processed_at or created_at",
     }
 
+    def __init__(self, *, history: bool = False) -> None:
+        self._history = history
+
     def translate(self, message: Message) -> Translation:
         """See `stream.formats.contract.Format.translate`."""
         body = read_object(message.value, "webhook of Shopify")
         topic = _topic(body, message.headers)
         if body.get("test") is True:
             return Translation(ignored=["test order"])
+        if topic in _ORDERS | {_CANCELLED} and self._history:
+            return _history(body, message.key)
         if topic in _ORDERS:
+            if topic != "orders/paid" and (unpaid := _unpaid(body)):
+                return Translation(ignored=[unpaid])
             fields = _order(body, message.key)
-        elif topic == "orders/cancelled":
+        elif topic == _CANCELLED:
             fields = _cancelled(body, message.key)
         elif topic == "refunds/create":
             fields = _refund(body, message.key)
@@ -71,6 +88,28 @@ class Shopify:
         if "customer_id" not in fields:
             return Translation(ignored=[f"{topic} without a customer"])
         return Translation([fields])
+
+
+def _unpaid(order: dict[str, Any]) -> str | None:
+    """Return what an order is that nobody has paid, ``None`` where it was paid or does not say."""
+    status = order.get("financial_status")
+    return f"order {short(status)}" if isinstance(status, str) and status not in _PAID else None
+
+
+def _history(order: dict[str, Any], key: bytes | None) -> Translation:
+    """Return all that became of an order: it was bought, and perhaps paid back, in parts or by cancelling it."""
+    if unpaid := _unpaid(order):
+        return Translation(ignored=[unpaid])
+    bought = _order(order, key)
+    if "customer_id" not in bought:
+        return Translation(ignored=["order without a customer"])
+    events = [bought]
+    for refund in rows(order.get("refunds")):
+        back = _refund(refund | {"order": order, "order_id": order.get("id")}, key)
+        events.append(back | {"customer_id": bought["customer_id"]})
+    if len(events) == 1 and first(order.get("cancelled_at")) is not None:
+        events.append(_cancelled(order, key))
+    return Translation(events)
 
 
 def _topic(body: dict[str, Any], headers: Headers) -> str:
@@ -87,7 +126,7 @@ def _topic(body: dict[str, Any], headers: Headers) -> str:
             "X-Shopify-Topic along for other topics",
         )
     if first(body.get("cancelled_at")) is not None:
-        return "orders/cancelled"
+        return _CANCELLED
     return "checkouts/create" if "abandoned_checkout_url" in body else "orders/create"
 
 

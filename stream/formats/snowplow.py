@@ -2,9 +2,10 @@
 
 How an event is understood:
 
-- The event id is ``event_id``; the customer ``user_id``, else the id of the e-commerce user entity, ``domain_userid``,
-  the user of a mobile session, or ``network_userid``. The time is ``true_tstamp``, else ``derived_tstamp``, else when
-  the collector received it.
+- The event id is ``event_id``, of a purchase that of its order, which browser and server may both tell.
+- The customer is ``user_id``, else the id of the e-commerce user entity, ``domain_userid``, the user of a mobile
+  session, or ``network_userid``. The time is ``true_tstamp``, else ``derived_tstamp``, else when the collector
+  received it.
 - Of the e-commerce plugin, the action's type says the type; product, transaction, refund and cart entities the rest.
   A checkout begins with its first step; further steps have no counterpart.
 - Older events: ``transaction`` (``tr_...``) is a purchase, its ``transaction_item`` events have no counterpart, for
@@ -26,6 +27,7 @@ from stream.formats.values import (
     given,
     inner,
     number,
+    purchase_id,
     read_object,
     rows,
     short,
@@ -67,7 +69,8 @@ class Snowplow:
         fields = _shop_event(event)
         if isinstance(fields, str):
             return Translation(ignored=[fields])
-        return Translation([given(_shared(event, message.key) | fields)])
+        own = purchase_id(fields.get("order_id")) if fields["type"] == "purchase" else None
+        return Translation([given(_shared(event, message.key) | fields | ({"event_id": own} if own else {}))])
 
 
 def _shop_event(event: dict[str, Any]) -> Fields | str:

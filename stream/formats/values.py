@@ -210,6 +210,24 @@ def fingerprint(*parts: Any) -> str:
     return hashlib.blake2b(write_json(parts), digest_size=16).hexdigest()
 
 
+# Longer ones would make an event id longer than it may be.
+_ORDER_ID: Final = 100
+
+
+def purchase_id(order: Any) -> str | None:
+    """Return the event id of the purchase that an order is: the same whichever message tells it.
+
+    Examples
+    --------
+    >>> purchase_id("A-7"), purchase_id(None)
+    ('purchase.A-7', None)
+    """
+    named = text(order)
+    if not isinstance(named, str):
+        return None
+    return f"purchase.{named if len(named) <= _ORDER_ID else fingerprint(named)}"
+
+
 def short(name: Any) -> str:
     """Return the name of something without counterpart, as it is counted."""
     if not isinstance(name, str) or not name.strip():

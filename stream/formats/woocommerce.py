@@ -5,7 +5,8 @@ what became of it. How an order is understood:
 
 - ``processing``, ``completed`` and ``refunded`` orders are a purchase when they were made. Others (``pending``,
   ``on-hold``, ``cancelled``, ``failed``, drafts) were never paid, and have no counterpart.
-- What was paid back is one refund, dated by the last change of the order: the API tells amounts, not dates.
+- What was paid back is one refund, dated by the last change of the order: the API tells amounts, not dates. Of a
+  ``refunded`` order that lists no amounts, all was.
 - The customer is ``customer_id``, else the billing e-mail address in small letters.
 """
 
@@ -60,6 +61,8 @@ class WooCommerce:
             return Translation(ignored=["order without a customer"])
         amounts = [number(refund.get("total")) for refund in rows(order.get("refunds"))]
         paid_back = sum(abs(amount) for amount in amounts if isinstance(amount, int | float))
+        if not paid_back and status.removeprefix("wc-") == "refunded":
+            paid_back = bought.get("value") or 0.0
         if not paid_back:
             return Translation([bought])
         return Translation([bought, _refund(order, bought, paid_back)])

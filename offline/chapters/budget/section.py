@@ -9,13 +9,13 @@ import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from features.whole_files import whole_file
 from offline.chapters.budget.chooser import best_rule, fit_chooser
 from offline.chapters.budget.moments import DAY, horizon_of, learned_from, moment_at, past_moments
 from offline.chapters.budget.trial import Expected, Trial, expected_buyers, try_lists
 from offline.chapters.workspace import Workspace
 from offline.lab.statistics import ALPHA
 from offline.report.section import Finding, Picture, Section, Table
+from offline.report.spreadsheets import write_csv
 from offline.report.theme import BLUE, GREY, ORANGE
 from offline.views.log_view import LogView
 
@@ -47,8 +47,7 @@ def choose_customers(workspace: Workspace) -> Section:
                 "reason": chooser.reasons(now.known.iloc[first]),
             }
         )
-    with whole_file(workspace.directory / BUDGET_FILE) as partial:
-        listed.round(4).to_csv(partial, index=False)
+    write_csv(listed.round(4), workspace.directory / BUDGET_FILE)
     expected = expected_buyers(trial, count)
     days = _days(horizon)
     summary = _summary(trial, expected, count, len(now.known), days)

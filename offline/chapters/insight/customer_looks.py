@@ -8,7 +8,6 @@ from typing import Any, Final, NamedTuple
 
 import pandas as pd
 
-from features.whole_files import whole_file
 from offline.chapters.insight.high_value import TOP, high_value
 from offline.chapters.insight.lifetime_check import (
     MEAN,
@@ -23,6 +22,7 @@ from offline.chapters.insight.money_pictures import lifetime_picture
 from offline.chapters.segments.segmented import Segmented
 from offline.exceptions import TrainingError
 from offline.report.section import Calculator, Finding, Picture, Table
+from offline.report.spreadsheets import write_csv
 from offline.views.log_view import LogView
 from offline.views.net_orders import settled
 
@@ -112,8 +112,7 @@ def lifetime(view: LogView, segments: Segmented, names: list[str], directory: Pa
     except TrainingError as error:
         return Look([f"No lifetime values: {error}."], [], {"lifetime": {"done": False, "why": str(error)}})
     listed = _listed(view, values, segments, names)
-    with whole_file(directory / LIFETIME_FILE) as partial:
-        listed.round(4).to_csv(partial, index=False)
+    write_csv(listed.round(4), directory / LIFETIME_FILE)
     said, tried = _lifetime_summary(check, values, view.currency)
     return Look(
         [said],

@@ -10,10 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.offers import Band
-from features.whole_files import whole_file
 from offline.chapters.insight.drivers import effects, reasons
 from offline.chapters.insight.model import InsightModel, logits
 from offline.problems.problem import Problem
+from offline.report.spreadsheets import write_csv
 from offline.report.words import column_words, value_words
 from offline.training.calibration import HIGH_SHARE, MEDIUM_SHARE
 
@@ -120,5 +120,4 @@ def some_customers(found: Explained) -> pd.DataFrame:
 
 def write_reasons(found: Explained, path: Path) -> None:
     """Write all of them as a table (CSV)."""
-    with whole_file(path) as partial:
-        found.frame.to_csv(partial, index=False)
+    write_csv(found.frame, path)

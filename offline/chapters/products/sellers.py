@@ -12,9 +12,9 @@ import plotly.graph_objects as go
 
 from features.events import MAX_ITEMS
 from features.items import named
-from features.whole_files import whole_file
 from offline.chapters.products.findings import Findings
 from offline.report.section import Picture, Table
+from offline.report.spreadsheets import write_csv
 from offline.report.theme import BLUE
 from offline.report.words import short
 
@@ -39,8 +39,7 @@ def sellers(lines: pd.DataFrame, names: Mapping[str, str], currency: str, direct
     """
     frame = sold(lines, "item")
     frame.insert(0, "product", [named(str(item), names) for item in frame.index])
-    with whole_file(directory / PRODUCTS_FILE) as partial:
-        frame.reset_index().round(4).to_csv(partial, index=False)
+    write_csv(frame.reset_index().round(4), directory / PRODUCTS_FILE)
     by_customers = frame.sort_values("customers", ascending=False, kind="stable").head(_SHOWN)
     by_money = frame.head(_SHOWN)
     unpriced = float(lines.loc[~lines["refund"], "money"].isna().mean())

@@ -13,7 +13,6 @@ from plotly.subplots import make_subplots
 
 from features.items import named
 from features.offers import CustomerItems, Offer
-from features.whole_files import whole_file
 from offline.chapters.recommendation.grouping import groups_of_segments
 from offline.chapters.recommendation.interactions import Interactions
 from offline.chapters.recommendation.offers import Groups, customer_items, offers_of, offers_table
@@ -22,6 +21,7 @@ from offline.chapters.recommendation.trial import MEASURES, TOP, Trial, try_out
 from offline.chapters.segments.section import segments_of
 from offline.chapters.workspace import Workspace
 from offline.report.section import Finding, Picture, Section, Table
+from offline.report.spreadsheets import write_csv
 from offline.report.theme import BLUE, GREY, ORANGE
 from offline.views.net_orders import settled
 
@@ -55,8 +55,7 @@ def recommend(workspace: Workspace) -> Section:
     listed = _listed(made, customers, offers, workspace.item_names)
     offered = offers_table(offers, workspace.item_names, customers)
     for name, table in ((ITEMS_FILE, listed), (OFFERS_FILE, offered)):
-        with whole_file(workspace.directory / name) as partial:
-            table.round(2).to_csv(partial, index=False)
+        write_csv(table.round(2), workspace.directory / name)
     parts: list[Table | Picture] = [
         Picture(
             f"Hit rate and NDCG of {TOP} recommended items",

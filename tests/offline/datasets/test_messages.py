@@ -67,7 +67,7 @@ def test_every_message_is_an_event_or_counted_with_its_reason(tmp_path: Path) ->
     assert account["notes"][0] == {
         "reason": "bad currency: left out, the event is kept", "rows": 1, "example": "calls.jsonl, message 6"
     }  # fmt: skip
-    assert read_log(log)["event_id"].to_pylist() == ["m-1", "m-2", "m-3"]
+    assert read_log(log)["event_id"].to_pylist() == ["m-1", "purchase.o", "m-3"]
 
 
 def test_items_keep_their_names_beside_the_log(tmp_path: Path) -> None:

@@ -104,13 +104,15 @@ def test_orders_of_the_rest_api_are_purchases_and_what_was_paid_back(tmp_path: P
         "id": 728, "status": "completed", "customer_id": 26,
         "refunds": [{"id": 726, "reason": "", "total": "-10.00"}, {"id": 724, "reason": "", "total": "-1.00"}],
     }  # fmt: skip
-    orders = [WOO, refunded, WOO | {"status": "pending"}, WOO | {"billing": {}}]
+    all_back = WOO | {"id": 729, "status": "refunded", "refunds": []}
+    orders = [WOO, refunded, all_back, WOO | {"status": "pending"}, WOO | {"billing": {}}]
     account = convert("woocommerce", str(jsonl(tmp_path / "orders.jsonl", *orders)), "-o", str(log))
     assert reasons(account, "dropped") == {
         "no counterpart: order pending": 1, "no counterpart: order without a customer": 1
     }  # fmt: skip
     events = {event["event_id"]: event for event in read_log(log).to_pylist()}
-    assert sorted(events) == ["order.727", "order.728", "refund.728"]
+    assert sorted(events) == ["order.727", "order.728", "order.729", "refund.728", "refund.729"]
+    assert events["refund.729"]["value"] == 29.35
     guest, refund = events["order.727"], events["refund.728"]
     assert (guest["customer_id"], guest["value"], guest["currency"]) == ("john.doe@example.com", 29.35, "USD")
     assert guest["event_time"].isoformat() == "2017-03-22T19:28:02+00:00"
@@ -188,3 +190,16 @@ def test_products_of_online_retail_keep_their_descriptions(tmp_path: Path) -> No
     text = text.replace("15CM GLASS BALL LIGHTS,", "").replace("damaged,", "")
     source.write_text(text)
     assert "items" not in json.loads(json.dumps(convert("online-retail-ii", str(source), "-o", str(log))))
+
+
+def test_a_cancelled_order_of_an_export_is_noted(tmp_path: Path) -> None:
+    source, log = tmp_path / "orders_export.csv", tmp_path / "log.parquet"
+    head, first, *rest = SHOPIFY_ROWS.splitlines()
+    rows = [head + ",Cancelled at", first + ",2025-10-08 09:00:00 +0200", *(row + "," for row in rest)]
+    source.write_text("\n".join(rows) + "\n")
+    account = convert("shopify", str(source), "-o", str(log))
+    assert (
+        reasons(account, "notes")["order that was cancelled, with no money paid back: kept as a purchase"]
+        == 1
+    )
+    assert all(count["example"] for count in (*account["notes"], *account["dropped"]))

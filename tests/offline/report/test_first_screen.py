@@ -287,6 +287,9 @@ def test_tables_are_sorted_by_number_and_saved_as_csv() -> None:
     assert up == ["-2", "9", "10", "1,200 (3 to 4)", "–"]
     assert down == ["1,200 (3 to 4)", "10", "9", "-2", "–"]
     assert saved == 'a,"say ""b"""\r\n"1,5","x\ny"\r\n'
+    code = f"const t = require({str(script)!r});console.log(JSON.stringify(t.csv([['=1+1', '-2 %', '@x', '+49 1']])))"
+    told = subprocess.run(["node", "-e", code], capture_output=True, text=True, check=True)
+    assert json.loads(told.stdout) == "'=1+1,-2 %,'@x,+49 1\r\n", "a spreadsheet runs nothing"
 
 
 def test_durations_have_ticks_at_units_that_people_use() -> None:

@@ -140,6 +140,11 @@ def test_a_long_example_is_one_line() -> None:
         (["customer", "show"], "intent customer show: missing argument 'ID'"),
         (["replay", "no.parquet"], "intent replay: invalid value for 'LOG': no.parquet does not exist"),
         (["score", "."], "intent score: invalid value for 'LOG': . is a folder: name a file"),
+        (
+            ["simulate", "-o", "log.csv"],
+            "intent simulate: invalid value for '--output' / '-o': a log is a Parquet file, not .csv: "
+            "name it log.parquet",
+        ),
         (["simulate", "-o", "."], "intent simulate: invalid value for '--output' / '-o': . is a folder"),
         (["simulate", "-o", "a", "--horizon", "5x"], "intent simulate: invalid value for '--horizon': "),
         (["simulate", "-o", "a", "--sale", "s1"], "intent simulate: invalid value for '--sale': 's1' is not"),

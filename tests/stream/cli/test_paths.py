@@ -20,18 +20,19 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "shop.csv"
     path.write_text("client,when\nk1,2024-01-31 10:00\n")
-    os.symlink(path, "link.csv")
-    os.link(path, "same.csv")
+    os.symlink(path, "link")
+    os.link(path, "same")
     return path
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["convert", "csv", "shop.csv", "-o", "./shop.csv", *CONVERT], "shop.csv is read and written"),
-        (["convert", "csv", "-o", "shop.csv", "shop.csv", *CONVERT], "shop.csv is read and written"),
-        (["convert", "csv", "shop.csv", "-o", "link.csv", *CONVERT], "shop.csv is read and written"),
-        (["convert", "csv", "shop.csv", "-o", "same.csv", *CONVERT], "shop.csv is read and written"),
+        (["convert", "csv", "shop.csv", "-o", "./shop.csv", *CONVERT], "not .csv: name it shop.parquet"),
+        (["convert", "csv", "-o", "shop.csv", "shop.csv", *CONVERT], "not .csv: name it shop.parquet"),
+        (["convert", "csv", "same", "-o", "./same", *CONVERT], "same is read and written"),
+        (["convert", "csv", "shop.csv", "-o", "link", *CONVERT], "shop.csv is read and written"),
+        (["convert", "csv", "shop.csv", "-o", "same", *CONVERT], "shop.csv is read and written"),
         (
             ["convert", "csv", ".", "-o", "log.parquet", *CONVERT],
             "log.parquet lies in the folder that is read",

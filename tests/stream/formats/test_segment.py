@@ -45,7 +45,12 @@ def test_a_completed_order_is_a_purchase_of_its_total() -> None:
         "revenue": 25.0, "shipping": 3, "tax": 2, "currency": "usd", "products": [MONOPOLY, UNO],
     }  # fmt: skip
     event = event_of(SEGMENT, track("Order Completed", order))
-    assert (event.type, event.event_id, event.customer_id) == ("purchase", "m-1", "u-7")
+    own = "purchase.50314b8e9bcf000000000000"
+    assert (event.type, event.event_id, event.customer_id) == ("purchase", own, "u-7")
+    again = track("Order Completed", order, messageId="of the server")
+    assert event_of(SEGMENT, again).event_id == own, "browser and server tell of one order"
+    del order["order_id"]
+    assert event_of(SEGMENT, track("Order Completed", order)).event_id == "m-1"
     assert (event.value, event.currency, event.order_id) == (27.5, "USD", "50314b8e9bcf000000000000")
     assert event.items == LINES
 
@@ -126,3 +131,16 @@ def test_a_list_of_one_product_stays_a_list_for_an_order() -> None:
     )
     assert (event.items, event.order_id, event.item_id) == ([LINES[1]], "7", None)
     assert first(event.value) is None
+
+
+def test_a_batch_holds_calls_that_share_its_context() -> None:
+    calls = [
+        track("Product Viewed", MONOPOLY),
+        {"type": "page", "messageId": "m-2"},
+        track("Product Clicked", UNO),
+    ]
+    batch = {"batch": calls, "context": {"device": {"type": "android"}}, "sentAt": "2026-03-01T10:00:01Z"}
+    translation = SEGMENT.translate(message(batch))
+    assert translation.ignored == ["page", "Product Clicked"]
+    (event,) = events_of(translation)
+    assert (event.type, event.event_id, event.device) == ("view_item", "m-1", "android")

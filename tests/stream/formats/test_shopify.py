@@ -8,7 +8,7 @@ import pytest
 
 from features.events import Item, RejectedEvent
 from stream.formats.shopify import Shopify
-from tests.stream.formats.messages import event_of, message
+from tests.stream.formats.messages import event_of, events_of, message
 
 FORM = Shopify()
 NANO = {
@@ -96,3 +96,29 @@ def test_a_test_order_is_no_order() -> None:
 def test_another_body_is_refused() -> None:
     with pytest.raises(RejectedEvent, match="it has no line_items"):
         FORM.translate(message({"id": 1, "first_name": "Bob"}))
+
+
+@pytest.mark.parametrize("status", ["pending", "voided", "expired"])
+def test_an_order_that_is_not_paid_has_no_counterpart_until_it_is(status: str) -> None:
+    for form in (FORM, Shopify(history=True)):
+        assert form.translate(message(ORDER | {"financial_status": status})).ignored == [f"order {status}"]
+    paid = ORDER | {"financial_status": status}
+    assert event_of(FORM, paid, headers=topic("orders/paid")).type == "purchase"
+
+
+def test_the_history_of_an_order_holds_its_purchase_its_refunds_and_its_cancelling() -> None:
+    history = Shopify(history=True)
+    refunded = ORDER | {
+        "financial_status": "refunded",
+        "refunds": [REFUND],
+        "cancelled_at": "2008-01-13T11:00:00Z",
+    }
+    events = events_of(history.translate(message(refunded)))
+    assert [(e.type, e.event_id, e.value, e.customer_id) for e in events] == [
+        ("purchase", "order.450789469", 598.94, "207119551"),
+        ("refund", "refund.509562969", 209.0, "207119551"),
+    ]
+    cancelled = ORDER | {"financial_status": "paid", "cancelled_at": "2008-01-13T11:00:00Z"}
+    events = events_of(history.translate(message(cancelled)))
+    assert [(e.type, e.value) for e in events] == [("purchase", 598.94), ("refund", 598.94)]
+    assert events[0].event_time < events[1].event_time

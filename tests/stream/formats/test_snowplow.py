@@ -54,6 +54,7 @@ def test_a_transaction_is_a_purchase_of_its_revenue() -> None:
         "total_quantity": 2,
     }
     event = event_of(FORM, action("transaction", transaction=paid, product=[PRODUCT]))
+    assert event.event_id == "purchase.T-1", "browser and server tell of one order"
     assert (event.type, event.order_id, event.value, event.currency) == ("purchase", "T-1", 400.5, "EUR")
     assert event.items == [Item("12345", "apparel", 200.0, 2)]
 
