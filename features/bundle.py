@@ -30,7 +30,7 @@ from features.explainer import REASONS, TOLERANCE, Explainer, ReferenceCustomer
 from features.labels import LabelStart
 from features.reference import Reference
 from features.segments import Segmenter
-from features.vector import SEGMENT_AT, WIDTH, Vectors, schema_hash
+from features.vector import SEGMENT_AT, Vectors, schema_hash
 from features.whole_files import whole_file
 
 logger = logging.getLogger(__name__)
@@ -43,6 +43,7 @@ NETWORK, SEGMENTER, CALIBRATION, MANIFEST, REFERENCE = (
     "manifest.json",
     "reference.json",
 )
+
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     """Platt scaling: calibrated logit = ``slope`` x logit + ``intercept`` [Platt 1999].
@@ -186,7 +187,9 @@ class Bundle:
     def _explainer(self, graph: bytes) -> Explainer:
         """Return the explainer; its effects must add up to what this network says, calibrated."""
         if self.manifest.reference_customer is None:
-            raise BundleError(f"the bundle has {REASONS}, but its {MANIFEST} names no reference customer: train again")
+            raise BundleError(
+                f"the bundle has {REASONS}, but its {MANIFEST} names no reference customer: train again"
+            )
         explainer = Explainer(graph, self.manifest.reference_customer)
         row = explainer.reference.row
         tried = np.concatenate([row, np.zeros_like(row), row * 2.0, np.ones_like(row)])
@@ -194,7 +197,9 @@ class Bundle:
         log_odds = self.calibration.log_odds(self.logits(tried))
         missed = np.abs(explainer.effects(tried).sum(axis=1) - (log_odds - log_odds[0])).max()
         if not (missed <= TOLERANCE and abs(log_odds[0] - explainer.reference.log_odds) <= TOLERANCE):
-            raise BundleError(f"the bundle's {REASONS} is not of its {NETWORK} and {CALIBRATION}: train again")
+            raise BundleError(
+                f"the bundle's {REASONS} is not of its {NETWORK} and {CALIBRATION}: train again"
+            )
         return explainer
 
     def score(self, vectors: Vectors) -> BundleScores:

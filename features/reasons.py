@@ -26,6 +26,9 @@ _NEVER_DAYS: Final = round(NEVER_S / 86_400)
 _UNITS: Final = ((86_400, 36 * 3_600, "day"), (3_600, 5_400, "hour"), (60, 90, "minute"), (1, 0, "second"))
 _DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
+_WHOLE_FROM: Final = 1000  # larger quantities are said without a decimal
+_REPEATED: Final = 2  # from this many on there is an earlier one
+
 Said = tuple[float, str]
 #: A vector as plain numbers.
 Row = Sequence[float]
@@ -108,7 +111,7 @@ def _items(row: Row, naming: Naming) -> Said:
 
 def _cart(row: Row, naming: Naming) -> Said:
     quantity = row[_AT["cart_quantity"]]
-    pieces = round(quantity, 1) if quantity < 1000 else round(quantity)
+    pieces = round(quantity, 1) if quantity < _WHOLE_FROM else round(quantity)
     if pieces <= 0:
         return 0, "nothing in the cart"
     return pieces, f"{counted(pieces, 'piece')} in the cart"
@@ -125,8 +128,8 @@ def _purchases(row: Row, naming: Naming) -> Said:
 
 def _rhythm(row: Row, naming: Naming) -> Said:
     mean = row[_AT["purchase_gap_mean"]]
-    if row[_AT["purchases"]] < 2:
-        return 2, "fewer than 2 purchases so far"
+    if row[_AT["purchases"]] < _REPEATED:
+        return _REPEATED, f"fewer than {_REPEATED} purchases so far"
     if mean >= NEVER_S:
         return _NEVER_DAYS, f"{_NEVER_DAYS} days or more between purchases"
     number, unit = span(mean)
@@ -155,7 +158,7 @@ def _session(row: Row, naming: Naming) -> Said:
 
 def _pace(row: Row, naming: Naming) -> Said:
     gap = row[_AT["gap_1"]]
-    if row[_AT["events"]] < 2:
+    if row[_AT["events"]] < _REPEATED:
         return 0, "no earlier action"
     if gap >= NEVER_S:
         return _NEVER_DAYS, f"{_NEVER_DAYS} days or more since the action before"
@@ -165,7 +168,7 @@ def _pace(row: Row, naming: Naming) -> Said:
 
 def _last_visit(row: Row, naming: Naming) -> Said:
     gap = row[_AT["session_gap"]]
-    if row[_AT["sessions"]] < 2:
+    if row[_AT["sessions"]] < _REPEATED:
         return 0, "first visit"
     if gap >= NEVER_S:
         return _NEVER_DAYS, f"last visit {_NEVER_DAYS} days ago or earlier"
@@ -209,7 +212,9 @@ def _day_of_week(row: Row, naming: Naming) -> Said:
 
 def _channel(row: Row, naming: Naming) -> Said:
     shares = {"on the web": "channel_web", "in the app": "channel_app", "in the store": "channel_store"}
-    where, share = max(((place, row[_AT[name]]) for place, name in shares.items()), key=lambda found: found[1])
+    where, share = max(
+        ((place, row[_AT[name]]) for place, name in shares.items()), key=lambda found: found[1]
+    )
     percent = round(100 * share)
     return percent, f"{percent} % of actions {where}" if percent else "no actions with a channel"
 

@@ -91,6 +91,7 @@ def save_bundle(
     features_version: str | None = None,
     timezone_database: str | None = None,
     reasons: bool = True,
+    thresholds: tuple[float, float] = (0.5, 0.65),
 ) -> Path:
     """Write a bundle and return its folder; equal arguments give equal bundles."""
     network = random_network(seed)
@@ -105,7 +106,7 @@ def save_bundle(
         timezone=timezone,
         currency=currency,
         example_types=["view_item"],
-        band_thresholds={"medium": 0.5, "high": 0.65},
+        band_thresholds={"medium": thresholds[0], "high": thresholds[1]},
         data=bundles.DataFingerprint(
             source="random", sha256="", events=0, customers=0, first_event="", last_event=""
         ),

@@ -2,8 +2,8 @@
 
 The network is columns transformed one by one, then layers of matrix products and elementwise activations. So the rule
 is needed for activations and transforms only: each passes on its secant between customer and reference, and matrices
-pass on their weights [Shrikumar et al. 2017, arXiv 1704.02685, section 3.5.2]. The effects of the columns then add up to
-the difference of the logits. The same arithmetic written as a graph runs where the network runs.
+pass on their weights [Shrikumar et al. 2017, arXiv 1704.02685, section 3.5.2]. The effects of the columns then add up
+to the difference of the logits. The same arithmetic written as a graph runs where the network runs.
 """
 
 from __future__ import annotations
@@ -188,7 +188,10 @@ class _Graph:
         """Return the graph, written down."""
         from onnx import TensorProto, helper
 
-        ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["rows", WIDTH]) for n in ("vectors", "effects")]
+        ends = [
+            helper.make_tensor_value_info(n, TensorProto.FLOAT, ["rows", WIDTH])
+            for n in ("vectors", "effects")
+        ]
         graph = helper.make_graph(self._nodes, "reasons", ends[:1], ends[1:], self._constants)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR)
         return bytes(model.SerializeToString(deterministic=True))

@@ -121,7 +121,9 @@ class Engine:
         for said_of_rows in (said.probability, online, probability):
             if said_of_rows is not None:
                 _check_probabilities(said_of_rows, rows, columns)
-        reasons = Explaining(self.bundle, self.reasons).reasons(vectors, said.logit, said.segment, band, advisor)
+        reasons = Explaining(self.bundle, self.reasons).reasons(
+            vectors, said.logit, said.segment, band, advisor
+        )
         holdout = held_out(customers, self.holdout)[slots[rows]]
         return Scored(
             rows,

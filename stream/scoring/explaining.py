@@ -81,7 +81,7 @@ class Explaining:
         segment: NDArray[np.int64],
         advisor: Advisor | None,
     ) -> NDArray[np.float64]:
-        """Return the effect of every column on the published log-odds; they sum to the difference from the reference's."""
+        """Return every column's effect on the published log-odds; they add up to the difference from the reference."""
         assert self.bundle.explainer is not None
         network = self.bundle.explainer.effects(vectors)
         return network if advisor is None else advisor.effects(vectors, logit, segment, network)

@@ -1,9 +1,9 @@
 """Why the blend says what it says: DeepLIFT's rescale rule, carried on from the network to the published log-odds.
 
-The published log-odds are made of the network's logit and of the columns by sums and by functions of one number: bounds,
-bends of the network's logit, the way from logits to probabilities and back, the final calibration. Each passes on its
-secant between customer and reference, so the effects of the columns add up to the difference of the published log-odds
-from those of the reference customer by the same models.
+The published log-odds are made of the network's logit and of the columns by sums and by functions of one number:
+bounds, bends of the network's logit, the way from logits to probabilities and back, the final calibration. Each passes
+on its secant between customer and reference, so the effects of the columns add up to the difference of the published
+log-odds from those of the reference customer by the same models.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def _of_network(
 
 
 @njit(cache=True, nogil=True)
-def _fill(  # noqa: PLR0915  (the rule, from the columns up to the published log-odds and back)
+def _fill(  # noqa: PLR0912, PLR0915  (the rule, from the columns up to the published log-odds and back)
     rows: NDArray[np.float64],
     reference: NDArray[np.float64],
     network: NDArray[np.float64],

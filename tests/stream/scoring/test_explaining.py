@@ -78,7 +78,9 @@ def segments_of(vectors: Vectors) -> NDArray[np.int64]:
     return vectors[:, SEGMENT_AT].astype(np.int64)
 
 
-@pytest.mark.parametrize("blend", [[0.3, 0.5, 0.2], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [1e-9, 0.4, 0.6 - 1e-9]])
+@pytest.mark.parametrize(
+    "blend", [[0.3, 0.5, 0.2], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [1e-9, 0.4, 0.6 - 1e-9]]
+)
 @pytest.mark.parametrize("size", [0.0, 1.0, 40.0])
 def test_effects_sum_to_the_published_log_odds_less_the_references(
     bundle: Bundle, blend: list[float], size: float
@@ -89,7 +91,9 @@ def test_effects_sum_to_the_published_log_odds_less_the_references(
     segment = segments_of(vectors)
     logit, advisor = bundle.logits(vectors), advisor_of(bundle, blend, size)
     published = advisor.advise(vectors, logit, segment).probability
-    base = advisor.advise(reference.row, bundle.logits(reference.row), np.array([reference.segment])).probability
+    base = advisor.advise(
+        reference.row, bundle.logits(reference.row), np.array([reference.segment])
+    ).probability
     effects = Explaining(bundle, "all").effects(vectors, logit, segment, advisor)
     wanted = log_odds(published) - log_odds(base)
     np.testing.assert_allclose(effects.sum(axis=1), wanted, atol=TOLERANCE, rtol=0)
@@ -124,7 +128,12 @@ def test_a_linear_online_model_alone_has_its_terms_as_effects(bundle: Bundle) ->
 
 
 @pytest.mark.parametrize(("bands", "lowest"), [("off", 3), ("high", 2), ("medium", 1), ("all", 0)])
-def test_only_the_chosen_bands_carry_reasons(bundle: Bundle, bands: ReasonBands, lowest: int) -> None:
+def test_only_the_chosen_bands_carry_reasons(
+    bundle: Bundle, tmp_path: Path, bands: ReasonBands, lowest: int
+) -> None:
+    said = engine_with(bundle, "off").score(COLUMNS, NAMES, SLOTS, empty(CUSTOMERS)).probability
+    medium, high = np.quantile(said, [0.5, 0.8]).tolist()
+    bundle = random_bundle(tmp_path, thresholds=(medium, high))
     scored = engine_with(bundle, bands).score(COLUMNS, NAMES, SLOTS, empty(CUSTOMERS))
     assert len(np.unique(scored.band)) == 3
     if bands == "off":
