@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from features.compiled import njit
 from features.vector import COLUMN_NAMES, DECAYED_INPUTS, NEVER_S
 
 #: Reasons of a score at most.
@@ -57,6 +59,11 @@ def counted(count: float, noun: str) -> str:
     >>> counted(1, "item"), counted(2, "search"), counted(2.5, "piece")
     ('1 item', '2 searches', '2.5 pieces')
     """
+    return _counted(count, noun)
+
+
+@lru_cache(1 << 14)
+def _counted(count: float, noun: str) -> str:
     plural = "" if count == 1 else "es" if noun.endswith("ch") else "s"
     return f"{f'{count:,.1f}'.removesuffix('.0')} {noun}{plural}"
 
@@ -69,7 +76,9 @@ def span(seconds: float) -> tuple[int, str]:
     >>> span(50), span(89.8), span(86_400 * 12.2)
     ((50, 'second'), (1, 'minute'), (12, 'day'))
     """
-    size, _, unit = next(row for row in _UNITS if seconds >= row[1] - 0.5 or row[0] == 1)
+    for size, least, unit in _UNITS:
+        if seconds >= least - 0.5:
+            break
     return round(seconds / size), unit
 
 
@@ -255,15 +264,43 @@ GROUPS: Final = (
     Group("segment", ("segment",), _segment),
 )
 
-_ORDER: Final = np.array([_AT[name] for group in GROUPS for name in group.columns])
-_STARTS: Final = np.cumsum([0, *(len(group.columns) for group in GROUPS[:-1])])
+_GROUP_OF: Final = np.array(
+    [next(at for at, group in enumerate(GROUPS) if name in group.columns) for name in COLUMN_NAMES]
+)
 
 
 def grouped(effects: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the effect of every group, shape ``(rows, len(GROUPS))``, from that of every column."""
-    return np.asarray(np.add.reduceat(effects[:, _ORDER], _STARTS, axis=1))
+    out = np.zeros((len(effects), len(GROUPS)))
+    _add_up(effects, _GROUP_OF, out)
+    return out
 
 
 def strongest(effects: NDArray[np.float64]) -> NDArray[np.intp]:
     """Return for each row the `MOST` groups with the largest absolute effects, largest first."""
-    return np.argsort(-np.abs(effects), axis=1, kind="stable")[:, :MOST]
+    out = np.empty((len(effects), MOST), np.intp)
+    _pick(effects, out)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _add_up(
+    effects: NDArray[np.float64], group_of: NDArray[np.intp], out: NDArray[np.float64]
+) -> None:  # pragma: no cover
+    for i in range(effects.shape[0]):
+        for j in range(effects.shape[1]):
+            out[i, group_of[j]] += effects[i, j]
+
+
+@njit(cache=True, nogil=True)
+def _pick(effects: NDArray[np.float64], out: NDArray[np.intp]) -> None:  # pragma: no cover
+    for i in range(effects.shape[0]):
+        for place in range(out.shape[1]):
+            best, largest = 0, -1.0
+            for group in range(effects.shape[1]):
+                taken = False
+                for earlier in range(place):
+                    taken = taken or out[i, earlier] == group
+                if not taken and abs(effects[i, group]) > largest:
+                    best, largest = group, abs(effects[i, group])
+            out[i, place] = best

@@ -33,10 +33,11 @@ _NEAR: Final = 0.02  # share of the examples that count as having about the mean
 _DIGITS: Final = 3
 _OPSET, _IR = 17, 9
 
-# A secant over less than this is taken from the tangent's first two terms instead: the difference of two float32 has
-# too few digits there.
-_CLOSE: Final = 1e-2
-_CLOSE_AT_KINK: Final = 1e-6
+# Secants are (rise x run + tangent x this) / (run^2 + this): the tangent's slope where there is hardly a run, whose
+# float32 has too few digits. It misses a smooth function by half its curvature times this, one with a kink by at most
+# half the root of this.
+_SMOOTH: Final = 1e-8
+_KINK: Final = 1e-12
 
 Layer = tuple[NDArray[np.float32], NDArray[np.float32]]
 
@@ -108,7 +109,7 @@ def reasons_graph(  # noqa: PLR0914  (one name a step of the rule)
     graph = _Graph()
     bounded = graph.add("Clip", "vectors", graph.constant(-LARGEST), graph.constant(LARGEST))
     shifted = graph.add("Add", graph.add("Relu", bounded), graph.constant(1.0))
-    seen = graph.add("Where", graph.constant(on_log_scale), graph.add("Log", shifted), bounded)
+    seen = _either(graph, on_log_scale, graph.add("Log", shifted), bounded)
     centred = graph.add("Sub", seen, graph.constant(scaling.center))
     scaled = graph.add("Div", centred, graph.constant(scaling.scale))
     inputs = graph.add("Clip", scaled, graph.constant(-clip), graph.constant(clip))
@@ -124,11 +125,11 @@ def reasons_graph(  # noqa: PLR0914  (one name a step of the rule)
 
 
 class _Activation(NamedTuple):
-    """An elementwise function: as nodes, and as value, slope and half the curvature at the reference."""
+    """An elementwise function: as nodes, and as value and slope at the reference."""
 
     nodes: Callable[[_Graph, str], str]
     at: Callable[[NDArray[np.float64]], tuple[NDArray[np.float64], ...]]
-    close: float
+    close: float  # see `_SMOOTH`
 
 
 def _multipliers(
@@ -146,12 +147,12 @@ def _multipliers(
         before = graph.add("Gemm", values, graph.constant(weights), graph.constant(bias))
         values = activation.nodes(graph, before)
         reference_before = reference @ weights.astype(np.float64) + bias
-        reference, slope, bend = activation.at(reference_before)
+        reference, slope = activation.at(reference_before)
         step = graph.add("Sub", before, graph.constant(reference_before))
         rise = graph.add("Sub", values, graph.constant(reference))
-        tangent = graph.add("Add", graph.add("Mul", step, graph.constant(bend)), graph.constant(slope))
-        is_close = graph.add("Less", graph.add("Abs", step), graph.constant(activation.close))
-        secants.append(graph.add("Where", is_close, tangent, graph.add("Div", rise, step)))
+        top = graph.add("Add", graph.add("Mul", rise, step), graph.constant(slope * activation.close))
+        bottom = graph.add("Add", graph.add("Mul", step, step), graph.constant(activation.close))
+        secants.append(graph.add("Div", top, bottom))
     found = graph.constant(member.layers[-1][0].T.astype(np.float64) * share)
     for (weights, _), secant in zip(reversed(member.layers[:-1]), reversed(secants), strict=True):
         found = graph.add("MatMul", graph.add("Mul", secant, found), graph.constant(weights.T))
@@ -159,7 +160,7 @@ def _multipliers(
 
 
 class _Graph:
-    """An ONNX graph in the making; constants are float32, but for masks."""
+    """An ONNX graph in the making; constants are float32."""
 
     def __init__(self) -> None:
         self._nodes: list[Any] = []
@@ -177,9 +178,7 @@ class _Graph:
         """Add a constant and return its name."""
         from onnx import numpy_helper
 
-        array = np.asarray(value)
-        if array.dtype != np.bool_:
-            array = array.astype(np.float32)
+        array = np.asarray(value, np.float32)
         name = f"c{len(self._constants)}"
         self._constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
@@ -197,28 +196,34 @@ class _Graph:
         return bytes(model.SerializeToString(deterministic=True))
 
 
+def _either(graph: _Graph, first: NDArray[np.bool_], one: str, other: str) -> str:
+    """Return some columns of one and some of the other; products cost less than ``Where``, and all is finite."""
+    kept = graph.add("Mul", one, graph.constant(first))
+    return kept if first.all() else graph.add("Add", kept, graph.add("Mul", other, graph.constant(~first)))
+
+
 def _silu_nodes(graph: _Graph, before: str) -> str:
     return graph.add("Mul", before, graph.add("Sigmoid", before))
 
 
 def _silu(z: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
     s = 1.0 / (1.0 + np.exp(-z))
-    return z * s, s * (1 + z * (1 - s)), s * (1 - s) * (2 + z * (1 - 2 * s)) / 2
+    return z * s, s * (1 + z * (1 - s))
 
 
 def _tanh(z: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
     t = np.tanh(z)
-    return t, 1 - t**2, -t * (1 - t**2)
+    return t, 1 - t**2
 
 
 def _relu(z: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
-    return np.maximum(z, 0.0), (z > 0) * 1.0, np.zeros_like(z)
+    return np.maximum(z, 0.0), (z > 0) * 1.0
 
 
 _ACTIVATIONS: Final = {
-    "silu": _Activation(_silu_nodes, _silu, _CLOSE),
-    "tanh": _Activation(lambda graph, before: graph.add("Tanh", before), _tanh, _CLOSE),
-    "relu": _Activation(lambda graph, before: graph.add("Relu", before), _relu, _CLOSE_AT_KINK),
+    "silu": _Activation(_silu_nodes, _silu, _SMOOTH),
+    "tanh": _Activation(lambda graph, before: graph.add("Tanh", before), _tanh, _SMOOTH),
+    "relu": _Activation(lambda graph, before: graph.add("Relu", before), _relu, _KINK),
 }
 
 

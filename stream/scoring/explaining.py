@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.bundle import Bundle
-from features.reasons import GROUPS, LEAST_EFFECT, Naming, grouped, strongest
+from features.reasons import GROUPS, LEAST_EFFECT, Naming, Row, grouped, strongest
 from features.vector import Vectors
 from stream.messages.score import ReasonRef
 from stream.settings import ReasonBands
@@ -64,9 +64,10 @@ class Explaining:
         naming = Naming(self.bundle.manifest.currency, [s.name for s in self.bundle.segmenter.segments])
         best = strongest(effects)
         chosen = np.take_along_axis(effects, best, axis=1).round(_DIGITS).tolist()
-        for row, values, groups, moved in zip(
-            explained.tolist(), part.tolist(), best.tolist(), chosen, strict=True
-        ):
+        for row, vector, groups, moved in zip(explained.tolist(), part, best.tolist(), chosen, strict=True):
+            values = cast(
+                Row, memoryview(vector)
+            )  # gives plain numbers, of the few columns that are asked for
             for at, effect in zip(groups, moved, strict=True):
                 if abs(effect) < LEAST_EFFECT:
                     break
