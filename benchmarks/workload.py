@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -10,14 +11,19 @@ import pyarrow as pa
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionError
+from numpy.typing import NDArray
 
 from features import bundle
+from features.blocks import BlockedGraph
 from features.events import Event, encode
+from features.explainer import ReferenceCustomer
 from features.partition import partitions_of
 from features.segments import Segment, Segmenter
-from features.vector import WIDTH, schema_hash
+from features.vector import COLUMN_NAMES, NEVER_S, WIDTH, schema_hash
 from offline.simulator.shop import ShopParameters
 from offline.simulator.simulation import simulate
+from offline.training.explaining import Member, reasons_graph
+from offline.training.scaling import Scaling
 
 PARTITIONS: Final = 12
 HIDDEN: Final = (128, 64)
@@ -92,8 +98,11 @@ def write_bundle(folder: Path) -> None:
         Segment(id=rank, name=name, description="", share=0.25, centroid=[level] * len(columns), profile={})
         for rank, (name, level) in enumerate(levels.items())
     ]
+    network = _network()
+    customer = _reference_customer(network)
     manifest = bundle.Manifest(
         version="benchmark",
+        reference_customer=customer,
         features_version=schema_hash(),
         horizon_seconds=1800,
         label_start="0",
@@ -111,28 +120,54 @@ def write_bundle(folder: Path) -> None:
     segmenter = Segmenter(
         columns=columns, center=[2.0, 0.3, 1.0, 14.0], scale=[1.0] * len(columns), segments=segments
     )
-    bundle.save(folder, manifest, segmenter, bundle.Calibration(slope=1, intercept=0, examples=0), _network())
+    calibration = bundle.Calibration(slope=1, intercept=0, examples=0)
+    bundle.save(folder, manifest, segmenter, calibration, network, reasons=_reasons(customer))
+
+
+def _layers() -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    rng = np.random.default_rng(_SEED)
+    return [
+        (
+            (rng.normal(size=(width, units)) * 0.3 / np.sqrt(width)).astype(np.float32),
+            np.zeros(units, np.float32),
+        )
+        for width, units in pairwise((WIDTH, *HIDDEN, 1))
+    ]
+
+
+def _reasons(customer: ReferenceCustomer) -> bytes:
+    """Return the graph of the effects of the network's columns."""
+    plain = Scaling(np.zeros(WIDTH, np.float32), np.ones(WIDTH, np.float32))
+    return reasons_graph(
+        [Member(_layers(), "relu")], plain, customer.row, clip=1e30, on_log_scale=np.ones(WIDTH, np.bool_)
+    )
+
+
+def _reference_customer(network: bytes) -> ReferenceCustomer:
+    """Return a customer who comes for the first time and has done everything once."""
+    vector = {name: NEVER_S if "since" in name or "gap" in name else 1.0 for name in COLUMN_NAMES}
+    row = np.array([list(vector.values())], np.float32)
+    log_odds = float(BlockedGraph(network, "network", 1).values(row)[0, 0])
+    return ReferenceCustomer(description="a first visit", log_odds=log_odds, vector=vector)
 
 
 def _network() -> bytes:
     """Return ``log(1 + relu(vector))`` and three dense layers, as ONNX."""
     from onnx import TensorProto, helper, numpy_helper
 
-    rng = np.random.default_rng(_SEED)
-    sizes = (WIDTH, *HIDDEN, 1)
+    layers = _layers()
     weights = [numpy_helper.from_array(np.float32(1), "one")]
     nodes = [
         helper.make_node("Relu", ["vector"], ["positive"]),
         helper.make_node("Add", ["positive", "one"], ["shifted"]),
         helper.make_node("Log", ["shifted"], ["layer0"]),
     ]
-    for layer, (width, units) in enumerate(zip(sizes, sizes[1:], strict=False)):
-        drawn = (rng.normal(size=(width, units)) * 0.3 / np.sqrt(width)).astype(np.float32)
+    for layer, (drawn, bias) in enumerate(layers):
         weights += [
             numpy_helper.from_array(drawn, f"weights{layer}"),
-            numpy_helper.from_array(np.zeros(units, np.float32), f"bias{layer}"),
+            numpy_helper.from_array(bias, f"bias{layer}"),
         ]
-        last = layer == len(sizes) - 2
+        last = layer == len(layers) - 1
         dense = "logit" if last else f"dense{layer}"
         nodes.append(helper.make_node("Gemm", [f"layer{layer}", f"weights{layer}", f"bias{layer}"], [dense]))
         if not last:

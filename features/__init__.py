@@ -15,6 +15,9 @@ on a log; neither is imported here. This package itself offers no names: import 
 `labels`         what happened within the horizon after an event
 `segments`       which segment of customers a vector belongs to
 `bundle`         a trained bundle of models, which scores vectors
+`blocks`         graphs on rows, with the same bits whatever the batch
+`explainer`      the effect of every column on what the network says
+`reasons`        which columns mean the same, and what a reason says in words
 `reference`      the distribution of the training data, to notice drift
 `offers`         what marketing may offer
 `log`            events as Parquet

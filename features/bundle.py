@@ -7,6 +7,7 @@
     calibration.json   `Calibration`
     manifest.json      `Manifest`
     reference.json     `features.reference.Reference`; without it drift of the population is not measured
+    reasons.onnx       vector -> effect of every column on the calibrated logit; without it scores carry no reasons
 
 `offline` writes bundles and `stream` reads them; they meet nowhere else.
 """
@@ -19,16 +20,17 @@ from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
+from features.blocks import BlockedGraph
 from features.calendar import timezone_database, zone
 from features.decoding import Undecodable, decoded
 from features.exceptions import BundleError, IntentError, SchemaMismatch
+from features.explainer import REASONS, TOLERANCE, Explainer, ReferenceCustomer
 from features.labels import LabelStart
 from features.reference import Reference
 from features.segments import Segmenter
-from features.vector import WIDTH, Vectors, schema_hash
+from features.vector import SEGMENT_AT, Vectors, schema_hash
 from features.whole_files import whole_file
 
 logger = logging.getLogger(__name__)
@@ -42,13 +44,6 @@ NETWORK, SEGMENTER, CALIBRATION, MANIFEST, REFERENCE = (
     "reference.json",
 )
 
-# Rows are scored in blocks of exactly this many (the last one padded): the same row then goes through the same
-# kernels whatever the batch, so a repeated score equals the first to the bit.
-_BLOCK: Final = 128
-# The last few rows, as most rounds at a low rate have, take a third of the time in a block of this many, where that
-# gives the same bits: matrix products of four rows and more do, with today's onnxruntime.
-_SMALL_BLOCK: Final = 16
-
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     """Platt scaling: calibrated logit = ``slope`` x logit + ``intercept`` [Platt 1999].
@@ -61,9 +56,13 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     examples: int
     method: Literal["platt"] = "platt"
 
+    def log_odds(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the calibrated logit of every logit."""
+        return self.slope * logits + self.intercept
+
     def probabilities(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the calibrated probability of every logit."""
-        return 1.0 / (1.0 + np.exp(-(self.slope * logits + self.intercept)))
+        return 1.0 / (1.0 + np.exp(-self.log_odds(logits)))
 
 
 class DataFingerprint(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +96,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         Lowest probability of the bands ``medium`` and ``high`` (top 20 % and top 5 % of the reference data).
     metrics
         By model (network, rule, logistic, lightgbm; on simulated data also best_possible).
+    reference_customer
+        Whom the reasons of a score compare with; ``None`` in a bundle from before there were reasons.
     """
 
     version: str
@@ -112,6 +113,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, dict[str, Any]]
     created_at: str
     timezone_database: str | None = None
+    reference_customer: ReferenceCustomer | None = None
 
 
 class BundleScores(NamedTuple):
@@ -129,6 +131,8 @@ _Part = TypeVar("_Part")
 class Bundle:
     """A bundle in memory, ready to score.
 
+    ``explainer`` is ``None`` in a bundle from before there were reasons.
+
     Raises
     ------
     BundleError
@@ -144,6 +148,7 @@ class Bundle:
         calibration: Calibration,
         network: bytes,
         reference: Reference | None = None,
+        reasons: bytes | None = None,
     ) -> None:
         self.manifest = manifest
         self.reference = reference
@@ -156,18 +161,8 @@ class Bundle:
             )
         self._thresholds = _thresholds(manifest)
         _compare_time_zones(manifest)
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1  # one worker per core; threads would also change sums
-        options.log_severity_level = 3
-        try:
-            self._session = ort.InferenceSession(network, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime raises its own classes, which share no base
-            raise BundleError(f"{NETWORK} cannot be loaded: {error}") from None
-        inputs = self._session.get_inputs()
-        if len(inputs) != 1 or inputs[0].shape[-1] != WIDTH:
-            raise SchemaMismatch(f"{NETWORK} does not take one input of {WIDTH} columns: train again")
-        self._input = inputs[0].name
-        self._least_block = _SMALL_BLOCK if self._same_in_small_blocks() else _BLOCK
+        self._network = BlockedGraph(network, NETWORK, 1)
+        self.explainer = None if reasons is None else self._explainer(reasons)
 
     @classmethod
     def load(cls, directory: str | Path) -> Bundle:
@@ -182,30 +177,30 @@ class Bundle:
             _read(folder / CALIBRATION, Calibration),
             _bytes(folder / NETWORK),
             _read(folder / REFERENCE, Reference) if (folder / REFERENCE).is_file() else None,
+            _bytes(folder / REASONS) if (folder / REASONS).is_file() else None,
         )
 
     def logits(self, vectors: Vectors) -> NDArray[np.float64]:
         """Return the network's logit of every row; the segment column must be filled."""
-        rows = len(vectors)
-        out = np.empty(rows, np.float64)
-        for start in range(0, rows, _BLOCK):
-            part = vectors[start : start + _BLOCK]
-            size = self._least_block if len(part) <= self._least_block else _BLOCK
-            block = np.zeros((size, WIDTH), np.float32)
-            block[: len(part)] = part
-            out[start : start + len(part)] = self._logits_of(block)[: len(part)]
-        return out
+        return self._network.values(vectors)[:, 0]
 
-    def _logits_of(self, block: Vectors) -> NDArray[np.float32]:
-        (logits,) = self._session.run(None, {self._input: block})
-        own: NDArray[np.float32] = logits[:, 0]
-        return own
-
-    def _same_in_small_blocks(self) -> bool:
-        """Whether rows get the same logits in small blocks as in large ones; which kernels run decides, not values."""
-        whole = np.random.default_rng(0).normal(size=(_BLOCK, WIDTH)).astype(np.float32)
-        parts = [self._logits_of(whole[at : at + _SMALL_BLOCK]) for at in range(0, _BLOCK, _SMALL_BLOCK)]
-        return np.array_equal(np.concatenate(parts), self._logits_of(whole), equal_nan=True)
+    def _explainer(self, graph: bytes) -> Explainer:
+        """Return the explainer; its effects must add up to what this network says, calibrated."""
+        if self.manifest.reference_customer is None:
+            raise BundleError(
+                f"the bundle has {REASONS}, but its {MANIFEST} names no reference customer: train again"
+            )
+        explainer = Explainer(graph, self.manifest.reference_customer)
+        row = explainer.reference.row
+        tried = np.concatenate([row, np.zeros_like(row), row * 2.0, np.ones_like(row)])
+        tried[:, SEGMENT_AT] = explainer.reference.segment
+        log_odds = self.calibration.log_odds(self.logits(tried))
+        missed = np.abs(explainer.effects(tried).sum(axis=1) - (log_odds - log_odds[0])).max()
+        if not (missed <= TOLERANCE and abs(log_odds[0] - explainer.reference.log_odds) <= TOLERANCE):
+            raise BundleError(
+                f"the bundle's {REASONS} is not of its {NETWORK} and {CALIBRATION}: train again"
+            )
+        return explainer
 
     def score(self, vectors: Vectors) -> BundleScores:
         """Score every row; writes the segment to the rows' segment column."""
@@ -232,12 +227,17 @@ def save(
     calibration: Calibration,
     network: bytes,
     reference: Reference | None = None,
+    reasons: bytes | None = None,
 ) -> None:
     """Write a bundle to a folder; the manifest comes last, so that a folder with a manifest is whole."""
     folder = Path(directory)
     (folder / MANIFEST).unlink(missing_ok=True)
-    with whole_file(folder / NETWORK) as partial:
-        partial.write_bytes(network)
+    for name, graph in ((NETWORK, network), (REASONS, reasons)):
+        if graph is None:
+            (folder / name).unlink(missing_ok=True)
+            continue
+        with whole_file(folder / name) as partial:
+            partial.write_bytes(graph)
     parts = [(SEGMENTER, segmenter), (CALIBRATION, calibration), (REFERENCE, reference), (MANIFEST, manifest)]
     for name, part in parts:
         if part is None:

@@ -58,6 +58,9 @@ RedisUrl = Annotated[SecretStr, BeforeValidator(_redis_url)]
 Timezone = Annotated[str, BeforeValidator(_known_zone)]
 Currency = Annotated[str, BeforeValidator(lambda value: str(value).strip().upper())]
 
+#: Which bands' scores carry reasons; each name includes the bands above it.
+ReasonBands = Literal["off", "high", "medium", "all"]
+
 #: The form of events in which this system itself writes them.
 NATIVE_NAME: Final = "native"
 #: Forms of events that `stream.formats` translates, and those that wrap events of another one.
@@ -146,6 +149,11 @@ class Settings(BaseSettings):
     )
     holdout: float = Field(
         0.05, ge=0, le=1, description="Share of customers that get no action, for comparison."
+    )
+
+    reasons: ReasonBands = Field(
+        "medium",
+        description="Scores that carry reasons: high (that band), medium (medium and high), all, or off.",
     )
 
     max_score_age: Duration | None = Field(

@@ -89,6 +89,16 @@ class Network:
         ]
         return np.concatenate(parts).astype(np.float64) if parts else np.zeros(0)
 
+    def stacks(self) -> list[tuple[list[tuple[NDArray[np.float32], NDArray[np.float32]]], str]]:
+        """Return weights and biases by layer, and the hidden layers' activation, of each network in the mean."""
+        found = []
+        members = [layer for layer in self._core.layers if hasattr(layer, "layers")] or [self._core]
+        for member in members:
+            dense = [layer for layer in member.layers if hasattr(layer, "kernel")]
+            layers = [(layer.kernel.numpy(), layer.bias.numpy()) for layer in dense]
+            found.append((layers, dense[0].activation.__name__ if len(dense) > 1 else "relu"))
+        return found
+
     def to_onnx(self) -> bytes:
         """Return network and transforms as ONNX: float32 ``(rows, WIDTH)`` to logits ``(rows, 1)``."""
         tf, keras = tensorflow(), _keras()

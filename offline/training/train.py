@@ -31,6 +31,7 @@ from offline.exceptions import TrainingError
 from offline.progress import Progress, silent
 from offline.simulator.oracle import exact_probability
 from offline.training.calibration import HIGH_SHARE, MEDIUM_SHARE, band_thresholds
+from offline.training.explaining import choose_reference, evenly, export_reasons
 from offline.training.models import EvaluatedModel, Models, fit_models, judge_models
 from offline.training.network import NetworkSettings, export, restart_layer_names
 from offline.training.refitting import MEMBERS, Refitted, refit, settings_for, worth_refitting
@@ -173,6 +174,8 @@ def train(
         final, calibration, trained, reference = refitted
     with progress("Exporting"):
         network = export(final, examples.vectors[slices.test[:_PARITY_ROWS]])
+        customer = choose_reference(final, calibration, examples.vectors[evenly(trained)])
+        reasons = export_reasons(final, calibration, customer)
     manifest = Manifest(
         version=version_of(data, network, segmenter, calibration),
         features_version=schema_hash(),
@@ -186,11 +189,13 @@ def train(
         split=describe(split, models, calibration, judged, refitted, sampled=material.sampled),
         metrics={name: model.metrics for name, model in judged.items()},
         timezone_database=timezone_database(context.timezone),
+        reference_customer=customer,
         created_at=(now or dt.datetime.now(dt.UTC)).astimezone(dt.UTC).isoformat(timespec="seconds"),
     )
     columns = Reference.of(examples.vectors[trained])
-    save(directory, manifest, segmenter, calibration, network, columns)
-    return Bundle(manifest, segmenter, calibration, network, columns)
+    parts = (manifest, segmenter, calibration, network, columns, reasons)
+    save(directory, *parts)
+    return Bundle(*parts)
 
 
 def gather(

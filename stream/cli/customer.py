@@ -9,11 +9,12 @@ import typer
 from stream.cli.options import BundleFolder
 
 if TYPE_CHECKING:
-    from features.bundle import Bundle
+    from features.bundle import Bundle, BundleScores
     from features.state import States
     from features.store.customer_store import CustomerStore
     from features.store.offer_store import OfferStore
     from features.store.partition_record import PartitionRecord
+    from features.vector import Vectors
     from stream.messages.score import Recommendation
     from stream.settings import Settings
 
@@ -246,6 +247,16 @@ def bundle_of(settings: Settings, *, required: bool = False) -> Bundle | None:
     return Bundle.load(settings.bundle)
 
 
+def reasons_of(bundle: Bundle, rows: Vectors, said: BundleScores) -> list[dict[str, Any]]:
+    """Return the reasons of one score, whatever its band; none where the bundle knows none."""
+    from msgspec import to_builtins
+
+    from stream.scoring.explaining import Explaining
+
+    found = Explaining(bundle, "all").reasons(rows, said.logit, said.segment, said.band, None)
+    return [] if found is None else list(to_builtins(found[0]))
+
+
 def described(
     bundle: Bundle | None, timezone: str, customer_id: str, partition: int, states: States
 ) -> dict[str, Any]:
@@ -275,6 +286,7 @@ def described(
             "band": BANDS[int(said.band[0])],
             "segment": {"id": segment.id, "name": segment.name},
             "model_version": bundle.manifest.version,
+            "reasons": reasons_of(bundle, rows, said),
         }
     known["state"] = view(states[0])
     known["vector"] = {name: float(value) for name, value in zip(COLUMN_NAMES, rows[0], strict=True)}

@@ -42,6 +42,7 @@ def customer_view(
     return [
         Text(f"customer {known['customer_id']} (partition {known['partition']})", style="bold"),
         Text(_score_text(known["score"]) if known["score"] is not None else no_score),
+        *map(Text, _reasons(known["score"])),
         *map(Text, _offer(known["recommendation"], no_offer)),
         *map(Text, _summary(known["state"], now_ms)),
         _types(known["state"], now_ms),
@@ -54,6 +55,12 @@ def _score_text(score: dict[str, Any]) -> str:
         f"{score['purchase_intent']:.1%} within {duration_short(score['horizon_seconds'] * 1000)} of the last event, "
         f"band {score['band']}, segment {score['segment']['name']} (model {score['model_version']})"
     )
+
+
+def _reasons(score: dict[str, Any] | None) -> list[str]:
+    """Return a line for each reason, with its effect on the log-odds."""
+    found = [] if score is None else score["reasons"]
+    return [f"because: {reason['text']} ({reason['effect']:+.2f} on the log-odds)" for reason in found]
 
 
 def _offer(found: dict[str, Any] | None, no_offer: str) -> list[str]:

@@ -24,11 +24,25 @@ class SegmentRef(msgspec.Struct, frozen=True, gc=False):
 
 
 class ReasonRef(msgspec.Struct, frozen=True, gc=False):
-    """One reason for a score: a feature, its value, and its effect on the log-odds."""
+    """One reason for a score: something about the customer, and its effect on the published log-odds.
+
+    Attributes
+    ----------
+    feature
+        What the reason is about: a key of `features.reasons.GROUPS`.
+    value
+        The number that the text speaks of, in the text's unit; 0 where it says never, none or nothing.
+    effect
+        On the log-odds of ``purchase_intent``, compared with the bundle's reference customer; negative where it makes
+        a purchase less likely.
+    text
+        The fact, in plain English.
+    """
 
     feature: str
     value: float
     effect: float
+    text: str = ""
 
 
 class Recommendation(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -72,6 +86,9 @@ class Score(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         The moment that the score refers to: the latest event of the customer that is known.
     network_score, online_score
         The parts of the published probability; ``online_score`` is null until there is an online model.
+    reasons
+        The up to three things about the customer that moved ``purchase_intent`` most, in either direction; empty where
+        nothing stands out, and for bands that ``INTENT_REASONS`` leaves out.
     holdout
         The customer is left alone, so that the effect of actions can be measured.
     recommendation

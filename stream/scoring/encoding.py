@@ -53,7 +53,7 @@ def encode_scores(
     manifest = bundle.manifest
     segments = [SegmentRef(s.id, s.name) for s in bundle.segmenter.segments]
     version, features, horizon = manifest.version, manifest.features_version, manifest.horizon_seconds
-    reasons: list[ReasonRef] = []
+    none: list[ReasonRef] = []
     bought = columns.type[scored.rows] == PURCHASE
     customers, ids, times = columns.customers, columns.event_ids, columns.time.tolist()
     return [
@@ -96,6 +96,7 @@ def encode_scores(
             recommendation,
             late,
             purchase,
+            reasons,
         ) in zip(
             scored.rows.tolist(),
             scored.as_of.tolist(),
@@ -109,6 +110,7 @@ def encode_scores(
             repeat(None, len(scored.rows)) if recommended is None else recommended,
             repeat(False, len(scored.rows)) if stale is None else stale.tolist(),
             bought.tolist(),
+            repeat(none, len(scored.rows)) if scored.reasons is None else scored.reasons,
             strict=True,
         )
     ]

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -24,11 +25,15 @@ from features.state import States, empty
 from features.vector import Vectors
 from features.watermark import BEGINNING, Verdicts, judge
 from stream.exceptions import SettingsError
+from stream.messages.score import ReasonRef
 from stream.scoring.decisions import actions, held_out
-from stream.settings import Settings
+from stream.scoring.explaining import Explaining
+from stream.settings import ReasonBands, Settings
 
 if TYPE_CHECKING:
     from stream.learning.model.advisor import Advisor
+
+logger = logging.getLogger(__name__)
 
 
 class Scored(NamedTuple):
@@ -46,6 +51,7 @@ class Scored(NamedTuple):
     action: NDArray[np.uint8]
     holdout: NDArray[np.bool_]
     duplicates: int
+    reasons: Sequence[list[ReasonRef]] | None = None  # None: no score has any
 
 
 class NoProbability(ArithmeticError):
@@ -64,12 +70,15 @@ class Engine:
         How late an event may be, and how long a silent state lives (event time).
     holdout
         Share of customers (0 to 1) that get no action.
+    reasons
+        Which bands' scores carry reasons.
     """
 
     bundle: Bundle
     lateness_ms: int
     ttl_ms: int
     holdout: float
+    reasons: ReasonBands = "off"
 
     def admit(self, times: NDArray[np.int64], arrivals: NDArray[np.int64], watermark: int) -> Verdicts:
         """Judge a partition's next events against its watermark."""
@@ -112,6 +121,9 @@ class Engine:
         for said_of_rows in (said.probability, online, probability):
             if said_of_rows is not None:
                 _check_probabilities(said_of_rows, rows, columns)
+        reasons = Explaining(self.bundle, self.reasons).reasons(
+            vectors, said.logit, said.segment, band, advisor
+        )
         holdout = held_out(customers, self.holdout)[slots[rows]]
         return Scored(
             rows,
@@ -126,6 +138,7 @@ class Engine:
             actions(band, vectors, holdout),
             holdout,
             int(np.count_nonzero(folded.status == FoldStatus.DUPLICATE)),
+            reasons,
         )
 
     def warm_up(self) -> None:
@@ -160,8 +173,16 @@ def engine_of(settings: Settings, bundle: Bundle) -> Engine:
                 f"INTENT_{name.upper()} is {wanted}, but the bundle was trained for {trained}: "
                 "unset it, or train again"
             )
+    if bundle.explainer is None and settings.reasons != "off":
+        logger.warning(
+            "the bundle is from before scores carried reasons, so they carry none: train again with `intent train`"
+        )
     return Engine(
-        bundle, lateness_ms=settings.lateness_ms, ttl_ms=settings.state_ttl_ms, holdout=settings.holdout
+        bundle,
+        lateness_ms=settings.lateness_ms,
+        ttl_ms=settings.state_ttl_ms,
+        holdout=settings.holdout,
+        reasons=settings.reasons,
     )
 
 

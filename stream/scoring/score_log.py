@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,6 +26,11 @@ from stream.scoring.engine import Engine, Scored
 _CHUNK = 100_000
 
 _TIME = pa.timestamp("ms", tz="UTC")
+_REASONS = pa.list_(
+    pa.struct(
+        [("feature", pa.string()), ("value", pa.float64()), ("effect", pa.float64()), ("text", pa.string())]
+    )
+)
 
 
 @dataclass(slots=True)
@@ -137,6 +143,9 @@ def _table(engine: Engine, columns: EventColumns, scored: Scored, rows: NDArray[
             "online_score": pa.nulls(count, pa.float64()),
             "band": pa.array(BANDS).take(pa.array(scored.band)),
             "segment": segments.take(pa.array(scored.segment)),
+            "reasons": pa.array(
+                [[]] * count if scored.reasons is None else msgspec.to_builtins(scored.reasons), _REASONS
+            ),
             "action": pa.array(ACTIONS).take(pa.array(scored.action)),
             "holdout": scored.holdout,
             "purchase": picked.type == PURCHASE,

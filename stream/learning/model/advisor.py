@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from features.bundle import Bundle
 from features.vector import Vectors
+from stream.learning.model.effects import blend_effects
 from stream.learning.model.history import Version, predict
 from stream.learning.model.inputs import Inputs
 from stream.learning.model.linear import LinearPredictor
@@ -42,6 +43,11 @@ class Advisor:
         self.version = version
         self._inputs = Inputs(bundle)
         self._knows = knows
+        self._reference: NDArray[np.float64] | None = None
+        if bundle.explainer is not None:
+            customer = bundle.explainer.reference
+            logit = bundle.logits(customer.row)
+            self._reference = self._inputs.rows(customer.row, logit, np.array([customer.segment]))[0]
 
     @classmethod
     def of(cls, snapshot: Snapshot, bundle: Bundle) -> Self:
@@ -72,6 +78,26 @@ class Advisor:
         """
         said = predict(self._knows, self._inputs.rows(vectors, logit, segment))
         return Advice(said.online, said.published)
+
+    def effects(
+        self,
+        vectors: Vectors,
+        logit: NDArray[np.float64],
+        segment: NDArray[np.int64],
+        network: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
+        """Return the effect of every column on the published log-odds, compared with the reference customer's.
+
+        Parameters
+        ----------
+        vectors, logit, segment
+            As `advise` takes them.
+        network
+            The columns' effects on the network's calibrated logit (`features.explainer`).
+        """
+        assert self._reference is not None  # a bundle without an explainer has no effects to carry on
+        rows = self._inputs.rows(vectors, logit, segment)
+        return blend_effects(self._knows, rows, self._reference, network)
 
 
 def version_arrays(version: Version) -> dict[str, NDArray[np.float64]]:

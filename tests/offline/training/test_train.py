@@ -49,13 +49,14 @@ def folder(log: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_bundle_holds_five_files_and_loads(folder: Path) -> None:
+def test_the_bundle_holds_six_files_and_loads(folder: Path) -> None:
     assert {p.name for p in folder.iterdir()} == {
         "network.onnx",
         "segmenter.json",
         "calibration.json",
         "manifest.json",
         "reference.json",
+        "reasons.onnx",
     }
     manifest = Bundle.load(folder).manifest
     assert manifest.features_version == schema_hash()
@@ -111,7 +112,7 @@ def test_bands_come_from_the_calibration_slice(log: Path, folder: Path) -> None:
 
 def test_training_twice_gives_the_same_bundle(log: Path, folder: Path, tmp_path: Path) -> None:
     train(log, tmp_path, QUICK._replace(baselines=False), now=NOW)
-    for name in ("network.onnx", "segmenter.json", "calibration.json"):
+    for name in ("network.onnx", "reasons.onnx", "segmenter.json", "calibration.json"):
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
     one, two = Bundle.load(folder).manifest, Bundle.load(tmp_path).manifest
     assert one.version == two.version
