@@ -148,6 +148,12 @@ class Settings(BaseSettings):
         0.05, ge=0, le=1, description="Share of customers that get no action, for comparison."
     )
 
+    policy: Path | None = Field(
+        None,
+        description="Policy file: which action scores carry. A worker follows its changes. Default: the policy that "
+        "`intent policy show` prints.",
+    )
+
     max_score_age: Duration | None = Field(
         None,
         description="Time in Kafka after which an event's score is marked as stale and carries no action. "

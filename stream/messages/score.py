@@ -7,10 +7,6 @@ from typing import Annotated, Literal
 import msgspec
 
 Band = Literal["low", "medium", "high"]
-Action = Literal[
-    "none", "recommend_items", "offer_incentive", "remind_of_cart", "assist_checkout", "cross_sell"
-]
-
 
 Source = Literal["customer", "segment", "popular"]
 Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -72,6 +68,8 @@ class Score(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         The moment that the score refers to: the latest event of the customer that is known.
     network_score, online_score
         The parts of the published probability; ``online_score`` is null until there is an online model.
+    action
+        What to do, in the policy's words; ``none`` where nothing is to be done.
     holdout
         The customer is left alone, so that the effect of actions can be measured.
     recommendation
@@ -96,7 +94,7 @@ class Score(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     band: Band
     segment: SegmentRef
     reasons: list[ReasonRef]
-    action: Action
+    action: str
     holdout: bool
     model_version: str
     features_version: str

@@ -23,8 +23,11 @@ from features.partition import partitions_of
 from features.state import States, empty
 from features.vector import Vectors
 from features.watermark import BEGINNING, Verdicts, judge
+from stream.decisions.conditions import ScoredRows
+from stream.decisions.following import FollowedPolicy, PolicyInForce, followed
+from stream.decisions.holdout import HOLDOUT, TREATMENT
+from stream.decisions.rulebook import Rulebook, default_rulebook
 from stream.exceptions import SettingsError
-from stream.scoring.decisions import actions, held_out
 from stream.settings import Settings
 
 if TYPE_CHECKING:
@@ -43,9 +46,10 @@ class Scored(NamedTuple):
     online: NDArray[np.float64] | None  # the online model's; None until there is one
     probability: NDArray[np.float64]  # the published one
     band: NDArray[np.uint8]
-    action: NDArray[np.uint8]
+    action: NDArray[np.uint8]  # index into the actions of `rulebook`
     holdout: NDArray[np.bool_]
     duplicates: int
+    rulebook: Rulebook  # by which the action was chosen
 
 
 class NoProbability(ArithmeticError):
@@ -63,13 +67,27 @@ class Engine:
     lateness_ms, ttl_ms
         How late an event may be, and how long a silent state lives (event time).
     holdout
-        Share of customers (0 to 1) that get no action.
+        Share of customers (0 to 1) that get no action, where the policy names none.
+    policy
+        Says what is to be done; the default policy where nothing is given.
     """
 
     bundle: Bundle
     lateness_ms: int
     ttl_ms: int
     holdout: float
+    policy: PolicyInForce | FollowedPolicy | None = None
+
+    def __post_init__(self) -> None:
+        if self.policy is None:
+            default = PolicyInForce(default_rulebook(self.bundle, self.holdout))
+            object.__setattr__(self, "policy", default)
+
+    @property
+    def rulebook(self) -> Rulebook:
+        """The policy in force at this moment."""
+        assert self.policy is not None  # see __post_init__
+        return self.policy.current
 
     def admit(self, times: NDArray[np.int64], arrivals: NDArray[np.int64], watermark: int) -> Verdicts:
         """Judge a partition's next events against its watermark."""
@@ -112,7 +130,8 @@ class Engine:
         for said_of_rows in (said.probability, online, probability):
             if said_of_rows is not None:
                 _check_probabilities(said_of_rows, rows, columns)
-        holdout = held_out(customers, self.holdout)[slots[rows]]
+        rulebook = self.rulebook
+        arms = rulebook.assignment.arms(customers)[slots[rows]]
         return Scored(
             rows,
             folded.as_of[rows],
@@ -123,9 +142,10 @@ class Engine:
             online,
             probability,
             band,
-            actions(band, vectors, holdout),
-            holdout,
+            rulebook.choose(ScoredRows(vectors, probability, said.segment), band, arms != TREATMENT),
+            arms == HOLDOUT,
             int(np.count_nonzero(folded.status == FoldStatus.DUPLICATE)),
+            rulebook,
         )
 
     def warm_up(self) -> None:
@@ -151,7 +171,7 @@ def engine_of(settings: Settings, bundle: Bundle) -> Engine:
     Raises
     ------
     SettingsError
-        The settings name another currency or time zone than the bundle was trained for.
+        The settings name another currency or time zone than the bundle was trained for, or a bad policy file.
     """
     for name in ("currency", "timezone"):
         wanted, trained = getattr(settings, name), getattr(bundle.manifest, name)
@@ -161,7 +181,11 @@ def engine_of(settings: Settings, bundle: Bundle) -> Engine:
                 "unset it, or train again"
             )
     return Engine(
-        bundle, lateness_ms=settings.lateness_ms, ttl_ms=settings.state_ttl_ms, holdout=settings.holdout
+        bundle,
+        lateness_ms=settings.lateness_ms,
+        ttl_ms=settings.state_ttl_ms,
+        holdout=settings.holdout,
+        policy=followed(settings.policy, bundle, settings.holdout),
     )
 
 

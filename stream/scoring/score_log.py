@@ -18,7 +18,6 @@ from features.partition import partitions_of
 from features.state import States, empty, joined
 from features.usual_days import UsualDays
 from features.watermark import ACCEPTED, BEGINNING
-from stream.scoring.decisions import ACTIONS
 from stream.scoring.engine import Engine, Scored
 
 #: Rows scored at a time; bounds the memory that vectors take (about 270 bytes a row).
@@ -137,7 +136,7 @@ def _table(engine: Engine, columns: EventColumns, scored: Scored, rows: NDArray[
             "online_score": pa.nulls(count, pa.float64()),
             "band": pa.array(BANDS).take(pa.array(scored.band)),
             "segment": segments.take(pa.array(scored.segment)),
-            "action": pa.array(ACTIONS).take(pa.array(scored.action)),
+            "action": pa.array(scored.rulebook.actions).take(pa.array(scored.action)),
             "holdout": scored.holdout,
             "purchase": picked.type == PURCHASE,
             "model_version": pa.repeat(manifest.version, count),
