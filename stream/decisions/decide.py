@@ -231,7 +231,7 @@ def _actions(
     found: NDArray[np.int64],
     intents: NDArray[np.float64],
 ) -> list[Action]:
-    """Return what the kernel has found as actions, in the order in which they became due; a rule of no action has none."""
+    """Return what the kernel has found as actions, as they became due; a rule of no action has none."""
     if not len(found):
         return []
     rows = found[:, _ROW]

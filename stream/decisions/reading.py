@@ -89,6 +89,17 @@ def read_document(path: Path) -> Document:
     PolicyError
         It cannot be read, or is not the YAML that is read here.
     """
+    return Document(read_text(path), str(path))
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a policy file.
+
+    Raises
+    ------
+    PolicyError
+        It cannot be read.
+    """
     try:
         with path.open("rb") as file:
             raw = file.read(_LARGEST + 1)
@@ -97,7 +108,7 @@ def read_document(path: Path) -> Document:
     if len(raw) > _LARGEST:
         raise PolicyError(f"{path} has more than {_LARGEST:,} bytes; name a policy file")
     try:
-        return Document(raw.decode("utf-8-sig"), str(path))
+        return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise PolicyError(f"{path}, line {line}: this is not UTF-8; save the file as UTF-8") from None
