@@ -114,7 +114,7 @@ def decided(
         due = (memories["due"] > 0) & (memories["due"] <= last)
         known = sorted({*log.slots[start:stop].tolist(), *np.flatnonzero(due).tolist()})
         own = memories[known]
-        found = _batch(rulebook, log, start, stop, watermark, known, own)
+        found = batch(rulebook, log, start, stop, watermark, known, own)
         memories[known] = own
         assert found.due.tolist() == own["due"].tolist()
         actions += found.actions
@@ -123,9 +123,10 @@ def decided(
     return actions, memories, counts
 
 
-def _batch(
+def batch(
     rulebook: Rulebook, log: Log, start: int, stop: int, watermark: int, known: list[int], own: Memories
 ) -> Decided:
+    """Decide on the events from ``start`` to ``stop``; ``known`` are the slots of the customers in ``own``."""
     rows = slice(start, stop)
     moments = Moments(
         at=np.arange(stop - start),
