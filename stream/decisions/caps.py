@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from features.compiled import njit
 from stream.decisions.memory import REMEMBERED, Memory
-from stream.decisions.tables import Tables
+from stream.decisions.tables import Table
 
 __all__ = ["allowed", "remember"]
 
 
 @njit(cache=True, nogil=True)
-def allowed(t: Tables, m: Memory, rule: int, moment: int) -> bool:  # pragma: no cover
+def allowed(t: Table, m: Memory, rule: int, moment: int) -> bool:  # pragma: no cover
     """Return whether all caps allow the action of a rule at a moment."""
     if not t.capped[rule]:
         return True
@@ -25,7 +25,7 @@ def allowed(t: Tables, m: Memory, rule: int, moment: int) -> bool:  # pragma: no
             used += 1
     if used == REMEMBERED:
         return False
-    for c in range(len(t.cap_counts)):
+    for c in range(t.caps):
         if t.cap_actions[c] != 0 and t.cap_actions[c] != t.actions[rule]:
             continue
         count = 0
@@ -40,7 +40,7 @@ def allowed(t: Tables, m: Memory, rule: int, moment: int) -> bool:  # pragma: no
 
 
 @njit(cache=True, nogil=True)
-def remember(t: Tables, m: Memory, rule: int, moment: int) -> None:  # pragma: no cover
+def remember(t: Table, m: Memory, rule: int, moment: int) -> None:  # pragma: no cover
     """Count an action that is sent, in the place of the oldest one."""
     if not t.capped[rule]:
         return

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Final, NamedTuple, NoReturn, TypeAlias
 
@@ -29,12 +29,13 @@ BAND, INTENT, SEGMENT, CHANNEL, REASONS = "band", "intent", "segment", "channel"
 _ALIASES: Final = {"cart_items": "cart_quantity", "time_since_purchase": "since_purchase"}
 _UNITS: Final = {column.name: column.unit for column in COLUMNS if column.name != SEGMENT}
 _AT: Final = {name: at for at, name in enumerate(COLUMN_NAMES)}
-_CHANNELS_AT: Final = [_AT[f"channel_{name}"] for name in CHANNELS]
 
 _COMPARISON: Final = re.compile(r"(at least|at most|more than|less than|>=|<=|>|<|=)\s*(\S+)")
 _BETWEEN: Final = re.compile(r"between\s+(\S+)\s+and\s+(\S+)")
 _HOW: Final = "use a number, or a text such as `at least 3`, `less than 30m` or `between 1 and 5`"
 
+#: Columns of vectors by name, each in one piece: a column of a batch of vectors lies scattered in memory.
+Features: TypeAlias = Mapping[str, NDArray[np.float32]]
 Fail: TypeAlias = Callable[[str], NoReturn]
 
 
@@ -80,6 +81,12 @@ class ScoredRows(NamedTuple):
     reasons: Sequence[Sequence[ReasonRef]] | None = None
 
 
+def features_of(vectors: Vectors, names: Collection[str]) -> Features:
+    """Return some columns of vectors."""
+    wanted = sorted(set(names))
+    return dict(zip(wanted, vectors[:, [_AT[name] for name in wanted]].T.copy(), strict=True))
+
+
 class Conditions(NamedTuple):
     """All that one rule asks; what is not asked is absent."""
 
@@ -100,24 +107,32 @@ class Conditions(NamedTuple):
             name in other.ranges and found.covers(other.ranges[name]) for name, found in self.ranges.items()
         )
 
-    def hold(self, rows: ScoredRows, segments: Sequence[str]) -> NDArray[np.bool_]:
+    @property
+    def features(self) -> list[str]:
+        """The names of the features that are looked at."""
+        channels = [f"channel_{name}" for name in CHANNELS] if CHANNEL in self.words else []
+        return [name for name in self.ranges if name != INTENT] + channels
+
+    def hold(self, rows: ScoredRows, features: Features, segments: Sequence[str]) -> NDArray[np.bool_]:
         """Return which scores meet all conditions but that of the band.
 
         Parameters
         ----------
+        features
+            At least those that `features` names.
         segments
             The names of the bundle's segments, in the order of their ids.
         """
         held = np.ones(len(rows.vectors), np.bool_)
         for name, found in self.ranges.items():
-            held &= found.holds(rows.probability if name == INTENT else rows.vectors[:, _AT[name]])
+            held &= found.holds(rows.probability if name == INTENT else features[name])
         if SEGMENT in self.words:
             named = self.words[SEGMENT]
             held &= np.array([name in named or str(at) in named for at, name in enumerate(segments)])[
                 rows.segment
             ]
         if CHANNEL in self.words:
-            held &= _channels(rows.vectors, self.words[CHANNEL])
+            held &= _channels(features, self.words[CHANNEL])
         if REASONS in self.words:
             held &= _reasons(rows, self.words[REASONS])
         return held
@@ -224,11 +239,11 @@ def _number(text: str, unit: str, fail: Fail) -> float:
     return number
 
 
-def _channels(vectors: Vectors, named: frozenset[str]) -> NDArray[np.bool_]:
+def _channels(features: Features, named: frozenset[str]) -> NDArray[np.bool_]:
     """Return whose main channel, the one of most events, is among the named ones."""
-    shares = vectors[:, _CHANNELS_AT]
+    shares = np.array([features[f"channel_{name}"] for name in CHANNELS])
     wanted = np.array([name in named for name in CHANNELS])
-    main: NDArray[np.bool_] = wanted[shares.argmax(axis=1)] & (shares.max(axis=1) > 0)
+    main: NDArray[np.bool_] = wanted[shares.argmax(axis=0)] & (shares.max(axis=0) > 0)
     return main
 
 

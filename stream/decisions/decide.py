@@ -27,7 +27,7 @@ from stream.decisions.conditions import ScoredRows
 from stream.decisions.holdout import ARMS
 from stream.decisions.memory import Memories, forget
 from stream.decisions.rulebook import Rulebook
-from stream.decisions.tables import OUTCOMES, Tables
+from stream.decisions.tables import OUTCOMES, QuietTime, Table
 from stream.decisions.timers import fire_next
 from stream.decisions.triggers import follow
 from stream.messages.action import Action
@@ -119,13 +119,13 @@ def decide(
         The customers of the batch and those whose timers the watermark reaches in it; ``memories[k]`` is that of
         ``customers[k]``.
     """
-    tables = rulebook.tables
     counts = np.zeros((len(rulebook.rules), len(OUTCOMES)), np.int64)
     after = np.concatenate([np.array([moments.watermark], np.int64), moments.watermarks])
     erased = np.zeros(len(moments.at), np.bool_) if moments.erased is None else moments.erased
     bits = rulebook.held(ScoredRows(moments.vectors, moments.probability, moments.segment, moments.reasons))
     found, intents = _decide(
-        tables,
+        rulebook.tables,
+        rulebook.quiet_time,
         memories,
         moments.slots,
         moments.as_of,
@@ -145,7 +145,8 @@ def decide(
 
 @njit(cache=True, nogil=True)
 def _decide(
-    t: Tables,
+    t: Table,
+    q: QuietTime,
     memories: Memories,
     slots: NDArray[np.int64],
     as_of: NDArray[np.int64],
@@ -169,7 +170,7 @@ def _decide(
         m = memories[slot]
         while m.due != 0 and m.due <= watermark:
             moment = m.due
-            rule = fire_next(t, m, counts)
+            rule = fire_next(t, q, m, counts)
             if rule >= 0:
                 found, intents = _with_room(found, intents, number)
                 _write(found, intents, number, slot, _TIMER, rule, moment, m)
@@ -180,7 +181,7 @@ def _decide(
             forget(m)
             continue
         rule = follow(
-            t, m, as_of[i], probability[i], band[i], segment[i], bits[i], bought[i], watermark, counts
+            t, q, m, as_of[i], probability[i], band[i], segment[i], bits[i], bought[i], watermark, counts
         )
         if rule >= 0:
             found, intents = _with_room(found, intents, number)
@@ -243,37 +244,39 @@ def _actions(
     )
     place[timers & (found[:, _MOMENT] <= moments.watermark)] = -1
     named = [customers[slot] for slot in found[:, _SLOT].tolist()]
-    arms = rulebook.assignment.arms(named)
-    order = sorted(range(len(found)), key=lambda at: (place[at], found[at, _MOMENT], named[at]))
+    order = sorted(zip(place.tolist(), found[:, _MOMENT].tolist(), named, range(len(found)), strict=True))
+    arms = [ARMS[arm] for arm in rulebook.assignment.arms(named).tolist()]
+    columns, likely = found.tolist(), intents.tolist()
     rules, experiment, version = rulebook.rules, rulebook.assignment.name, rulebook.version
     segments = [SegmentRef(at, name) for at, name in enumerate(rulebook.segments)]
     made = []
-    for at in order:
-        _, row, index, moment, as_of, band, segment = found[at].tolist()
+    for *_, customer, at in order:
+        _, row, index, moment, as_of, band, segment = columns[at]
         rule = rules[index]
         if rule.action == "none":
             continue
         event = None if row == _TIMER else moments.event_ids[row]
         made.append(
-            Action(
-                action_id=_action_id(named[at], rule.name, rule.trigger, moment, event),
-                customer_id=named[at],
-                trigger=rule.trigger,  # type: ignore[arg-type]
-                rule=rule.name,
-                action=rule.action,
-                purchase_intent=float(intents[at]),
-                band=BANDS[band],
-                segment=segments[segment],
-                as_of=as_of,
-                decided_at=moment,
-                expires_at=moment + rulebook.policy.expires_ms(rule),
-                arm=ARMS[arms[at]],
-                experiment=experiment,
-                policy_version=version,
-                model_version=model_version,
-                event_id=event,
-                offer=rule.offer,
-                reasons=[] if row == _TIMER or moments.reasons is None else list(moments.reasons[row]),
+            Action(  # positional: twice as fast as by name
+                _action_id(customer, rule.name, rule.trigger, moment, event),
+                customer,
+                rule.trigger,  # type: ignore[arg-type]
+                rule.name,
+                rule.action,
+                likely[at],
+                BANDS[band],
+                segments[segment],
+                as_of,
+                moment,
+                moment + rulebook.expires_ms[index],
+                arms[at],
+                experiment,
+                version,
+                model_version,
+                event,
+                rule.offer,
+                [],
+                [] if row == _TIMER or moments.reasons is None else list(moments.reasons[row]),
             )
         )
     return made
@@ -281,4 +284,4 @@ def _actions(
 
 def _action_id(customer: str, rule: str, trigger: str, moment: int, event: str | None) -> str:
     """Return what names a decision: the same whenever it is made again."""
-    return xxh3_128_hexdigest("\0".join([customer, rule, trigger, str(moment), event or ""]).encode())
+    return xxh3_128_hexdigest(f"{customer}\0{rule}\0{trigger}\0{moment}\0{event or ''}".encode())

@@ -61,4 +61,5 @@ class Assignment(msgspec.Struct, frozen=True):
 
 def held_out(customers: Sequence[str], share: float) -> NDArray[np.bool_]:
     """Return whether each customer belongs to the ``share`` (0 to 1) that the default policy leaves alone."""
-    return Assignment(DEFAULT_SALT, "", share).arms(customers) == HOLDOUT
+    held: NDArray[np.bool_] = Assignment(DEFAULT_SALT, "", share).arms(customers) == HOLDOUT
+    return held

@@ -21,12 +21,11 @@ from stream.decisions.holdout import DEFAULT_SALT
 from stream.decisions.memory import REMEMBERED
 from stream.decisions.quiet import WEEKDAYS, minute_of_day
 from stream.decisions.reading import Document, Place, read_document
+from stream.decisions.tables import MAX_CAPS, MAX_RULES
 from stream.exceptions import PolicyError
 from stream.messages.action import Trigger
 from stream.texts import shortened
 
-#: Rules are bits of a number in a customer's memory.
-MAX_RULES: Final = 48
 #: The longest window of a cap, and the longest silence; memory is not kept for longer than a silent state.
 MAX_DAYS: Final = 400
 
@@ -320,6 +319,9 @@ def _check_durations(policy: Policy, document: Document) -> None:
                 parse_cap(cap)
             except ValueError as error:
                 document.fail((*place, at), str(error))
+    actions = {rule.action for rule in policy.rules}
+    if sum(len(policy.caps_of(action)) for action in actions) + len(policy.total_caps()) > MAX_CAPS:
+        document.fail((), f"there are more than {MAX_CAPS} caps for all actions together; use fewer")
 
 
 def _durations(policy: Policy) -> Iterator[tuple[Place, str]]:
@@ -455,6 +457,6 @@ def _shown(value: Any) -> str:
 
 
 __all__ = [
-    "MAX_RULES", "Policy", "PolicyError", "Rule", "default_policy", "default_text", "described", "parse_cap",
+    "Policy", "PolicyError", "Rule", "default_policy", "default_text", "described", "parse_cap",
     "parse_policy", "read_policy",
 ]  # fmt: skip

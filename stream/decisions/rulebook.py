@@ -16,12 +16,11 @@ from xxhash import xxh3_64_intdigest, xxh32_intdigest
 from features.bundle import BANDS, Bundle
 from features.calendar import zone
 from features.durations import duration_text
-from features.vector import COLUMN_NAMES
-from stream.decisions.conditions import SEGMENT, Conditions, ScoredRows
+from stream.decisions.conditions import SEGMENT, Conditions, Features, ScoredRows, features_of
 from stream.decisions.holdout import Assignment
 from stream.decisions.policy import SILENCES, Bounds, Policy, Rule, default_policy
 from stream.decisions.quiet import minute_of_day, quiet_minutes
-from stream.decisions.tables import DROP, IGNORE, WAIT, Tables
+from stream.decisions.tables import DROP, IGNORE, TABLES, WAIT, QuietTime, Table
 from stream.exceptions import PolicyError
 
 #: The action of a score for which no rule holds.
@@ -31,7 +30,11 @@ NO_ACTION: Final = 0
 _LEAVE: Final = 0.75
 
 _QUIET: Final = {None: IGNORE, "ignore": IGNORE, "wait": WAIT, "drop": DROP}
-_AT: Final = {name: at for at, name in enumerate(COLUMN_NAMES)}
+#: What can be abandoned: the feature that says that it is there, and the one since when.
+_STARTED: Final = {
+    "cart_abandoned": ("cart_quantity", "since_add_to_cart"),
+    "checkout_abandoned": ("session_begin_checkout", "since_begin_checkout"),
+}
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ class Rulebook:
         thresholds = manifest.band_thresholds["medium"], manifest.band_thresholds["high"]
         names = tuple(segment.name for segment in bundle.segmenter.segments)
         found = cls(policy, names, thresholds, manifest.timezone, share)
-        medium, high = found.tables.enter.tolist()
+        medium, high = found.tables["enter"].tolist()
         if medium > high:
             raise PolicyError(
                 f"policy {policy.version}: medium begins at {medium:g}, above high, {high:g}; name both under `bands`"
@@ -125,12 +128,13 @@ class Rulebook:
             Whether rules are asked for that are not of the trigger ``rule_holds``, too.
         """
         bits = np.zeros(len(rows.vectors), np.int64)
+        features = features_of(rows.vectors, self._features if all_triggers else self._features_of_scores)
         for at, (rule, asked) in enumerate(zip(self.rules, self.conditions, strict=True)):
             if not (all_triggers or rule.trigger == "rule_holds"):
                 continue
-            held = asked.hold(rows, self.segments)
-            if rule.trigger in {"cart_abandoned", "checkout_abandoned"}:
-                held &= _abandonable(rows, rule.trigger)
+            held = asked.hold(rows, features, self.segments)
+            if rule.trigger in _STARTED:
+                held &= _abandonable(features, rule.trigger)
             bits |= held.astype(np.int64) << at
         return bits
 
@@ -144,49 +148,66 @@ class Rulebook:
         left_alone
             Whose scores carry no action.
         """
-        bits = self.held(rows, all_triggers=False) & self.tables.band_bits[band]
+        bits = self.held(rows, all_triggers=False) & self.tables["band_bits"][band]
         chosen = np.zeros(len(band), np.uint8)
         for at in range(len(self.rules) - 1, -1, -1):
-            if self.tables.level >> at & 1:
+            if int(self.tables["level"]) >> at & 1:
                 chosen[(bits >> at & 1) > 0] = self.actions.index(self.rules[at].action)
         chosen[left_alone] = NO_ACTION
         return chosen
 
     @cached_property
-    def tables(self) -> Tables:
+    def _features(self) -> list[str]:
+        named = [name for asked in self.conditions for name in asked.features]
+        if any(rule.trigger in _STARTED for rule in self.rules):
+            named += [name for pair in _STARTED.values() for name in pair] + ["since_purchase"]
+        return named
+
+    @cached_property
+    def _features_of_scores(self) -> list[str]:
+        rules = zip(self.rules, self.conditions, strict=True)
+        return [name for rule, asked in rules if rule.trigger == "rule_holds" for name in asked.features]
+
+    @cached_property
+    def tables(self) -> Table:
         """The policy as the kernels read it."""
         rules, policy = self.rules, self.policy
         hashes = {action: _action_hash(action) for action in self.actions}
-        caps = [(hashes[a], *cap) for a in self.actions for cap in policy.caps_of(a)]
+        caps = [(hashes[a], *cap) for a in self.actions[1:] for cap in policy.caps_of(a)]
         caps += [(0, *cap) for cap in policy.total_caps()]
-        enter, leave = self._bounds()
         counted = {action for action, _, _ in caps}
-        actions = np.array([hashes[rule.action] for rule in rules], np.uint32)
-        local = zone(policy.timezone or self.timezone)
-        return Tables(
-            rules=self._rules_hash(),
-            level=self._bits("rule_holds"),
-            entered=self._bits("band_entered"),
-            silent=self._bits(*SILENCES),
-            after=np.array([policy.silence_ms(rule) for rule in rules], np.int64),
-            band_bits=np.array([
-                sum(1 << at for at, asked in enumerate(self.conditions) if asked.bands >> band & 1)
-                for band in range(len(BANDS))
-            ], np.int64),
-            enter=np.array(enter),
-            leave=np.array(leave),
-            quiet=np.array([self._quiet_of(rule) for rule in rules], np.int64),
-            quiet_left=self._quiet_minutes(),
-            changes_ms=local.changes_ms,
-            offsets_ms=local.offsets_ms,
-            actions=actions,
-            capped=np.array([0 in counted or int(action) in counted for action in actions], np.bool_)
-            & np.array([rule.action != "none" for rule in rules]),
-            cap_actions=np.array([action for action, _, _ in caps], np.uint32),
-            cap_counts=np.array([count for _, count, _ in caps], np.int64),
-            cap_windows=np.array([window for _, _, window in caps], np.int64),
-            longest=max((window for _, _, window in caps), default=0),
-        )  # fmt: skip
+        made = np.zeros(1, TABLES)
+        t, count = made[0], len(rules)
+        t["rules"], t["count"] = self._rules_hash(), count
+        t["level"], t["entered"] = self._bits("rule_holds"), self._bits("band_entered")
+        t["silent"] = self._bits(*SILENCES)
+        t["after"][:count] = [policy.silence_ms(rule) for rule in rules]
+        t["band_bits"] = [
+            sum(1 << at for at, asked in enumerate(self.conditions) if asked.bands >> band & 1)
+            for band in range(len(BANDS))
+        ]
+        t["enter"], t["leave"] = self._bounds()
+        t["quiet"][:count] = [self._quiet_of(rule) for rule in rules]
+        t["any_quiet"] = policy.quiet is not None
+        t["actions"][:count] = [hashes[rule.action] for rule in rules]
+        t["capped"][:count] = [
+            rule.action != "none" and bool(counted & {0, hashes[rule.action]}) for rule in rules
+        ]
+        t["caps"], t["longest"] = len(caps), max((window for _, _, window in caps), default=0)
+        for column, field in enumerate(("cap_actions", "cap_counts", "cap_windows")):
+            t[field][: len(caps)] = [cap[column] for cap in caps]
+        return t
+
+    @cached_property
+    def quiet_time(self) -> QuietTime:
+        """When it is quiet, in the shop's zone."""
+        local = zone(self.policy.timezone or self.timezone)
+        return QuietTime(self._quiet_minutes(), local.changes_ms, local.offsets_ms)
+
+    @cached_property
+    def expires_ms(self) -> list[int]:
+        """How long the actions of each rule may be carried out."""
+        return [self.policy.expires_ms(rule) for rule in self.rules]
 
     def _bits(self, *triggers: str) -> int:
         return sum(1 << at for at, rule in enumerate(self.rules) if rule.trigger in triggers)
@@ -227,15 +248,10 @@ def default_rulebook(bundle: Bundle, share: float) -> Rulebook:
     return Rulebook.of(default_policy(), bundle, share)
 
 
-def _abandonable(rows: ScoredRows, trigger: str) -> NDArray[np.bool_]:
+def _abandonable(features: Features, trigger: str) -> NDArray[np.bool_]:
     """Return who could leave a cart or a checkout now: whoever bought after it was filled or begun could not."""
-    vectors = rows.vectors
-    if trigger == "cart_abandoned":
-        there, since = vectors[:, _AT["cart_quantity"]] > 0, vectors[:, _AT["since_add_to_cart"]]
-    else:
-        there = vectors[:, _AT["session_begin_checkout"]] > 0
-        since = vectors[:, _AT["since_begin_checkout"]]
-    free: NDArray[np.bool_] = there & (since < vectors[:, _AT["since_purchase"]])
+    there, since = _STARTED[trigger]
+    free: NDArray[np.bool_] = (features[there] > 0) & (features[since] < features["since_purchase"])
     return free
 
 
@@ -246,7 +262,7 @@ def _action_hash(action: str) -> int:
 def summary(rulebook: Rulebook) -> Iterator[str]:
     """Yield the lines on what holds for all rules: bands, caps, quiet time and holdout."""
     policy, tables = rulebook.policy, rulebook.tables
-    for name, enter, leave in zip(BANDS[1:], tables.enter.tolist(), tables.leave.tolist(), strict=True):
+    for name, enter, leave in zip(BANDS[1:], tables["enter"].tolist(), tables["leave"].tolist(), strict=True):
         yield f"band {name}: entered at {enter:.3g}, left below {leave:.3g}"
     for action in rulebook.actions[1:]:
         if caps := policy.caps_of(action):

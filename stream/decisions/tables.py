@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,52 +15,47 @@ OUTCOMES: Final = ("sent", "capped", "waited", "dropped", "cancelled")
 SENT, CAPPED, WAITED, DROPPED, CANCELLED = range(len(OUTCOMES))
 
 
-class Tables(NamedTuple):
-    """What the kernels know of a policy.
+#: Rules are bits of a number in a customer's memory.
+MAX_RULES: Final = 48
+MAX_CAPS: Final = 200
 
-    Attributes
-    ----------
-    rules
-        Hash of the rules, never 0. Bits in a memory mean something only under the same rules.
-    level, entered, silent
-        Rules as bits: those that hold or do not, those of entering a band, and those that wait for a silence.
-    after
-        For each rule the silence it waits for, ms.
-    band_bits
-        For each band the rules that may hold in it.
-    enter, leave
-        Intent at which customers enter and leave medium and high.
-    quiet
-        For each rule `IGNORE`, `WAIT` or `DROP`.
-    quiet_left
-        See `stream.decisions.quiet.quiet_minutes`.
-    changes_ms, offsets_ms
-        The shop's time zone.
-    actions
-        For each rule the hash of its action, never 0.
-    capped
-        For each rule whether a cap counts its action.
-    cap_actions, cap_counts, cap_windows
-        One element a cap: the action's hash, or 0 for all actions together; how many; in which window, ms.
-    longest
-        The longest window, ms.
-    """
+#: The highest band, as an index into `features.bundle.BANDS`.
+HIGH: Final = 2
 
-    rules: int
-    level: int
-    entered: int
-    silent: int
-    after: NDArray[np.int64]
-    band_bits: NDArray[np.int64]
-    enter: NDArray[np.float64]
-    leave: NDArray[np.float64]
-    quiet: NDArray[np.int64]
-    quiet_left: NDArray[np.int64]
+#: What the kernels know of a policy: one element, which numba code passes on as a pointer.
+TABLES: Final = np.dtype(
+    [
+        (
+            "rules",
+            "<i8",
+        ),  # hash of the rules, never 0; bits in a memory mean something only under the same rules
+        ("count", "<i8"),  # of rules
+        ("level", "<i8"),  # rules that hold or do not, as bits
+        ("entered", "<i8"),  # rules of entering a band
+        ("silent", "<i8"),  # rules that wait for a silence
+        ("after", "<i8", (MAX_RULES,)),  # the silence that each rule waits for, ms
+        ("band_bits", "<i8", (3,)),  # the rules that may hold in each band
+        ("enter", "<f8", (2,)),  # intent at which customers enter medium and high
+        ("leave", "<f8", (2,)),
+        ("quiet", "<i8", (MAX_RULES,)),  # `IGNORE`, `WAIT` or `DROP`
+        ("any_quiet", "<i8"),  # whether there is a quiet time at all
+        ("actions", "<u4", (MAX_RULES,)),  # hash of each rule's action, never 0
+        ("capped", "u1", (MAX_RULES,)),  # whether a cap counts the rule's action
+        ("caps", "<i8"),  # how many there are
+        ("cap_actions", "<u4", (MAX_CAPS,)),  # the action's hash, or 0 for all actions together
+        ("cap_counts", "<i8", (MAX_CAPS,)),
+        ("cap_windows", "<i8", (MAX_CAPS,)),  # ms
+        ("longest", "<i8"),  # the longest window, ms
+    ]
+)
+
+#: An element of `TABLES` in numba code, where fields are attributes; type checkers don't know them.
+Table: TypeAlias = Any
+
+
+class QuietTime(NamedTuple):
+    """When it is quiet: see `stream.decisions.quiet.quiet_minutes`, and the shop's zone (`features.calendar.Zone`)."""
+
+    left: NDArray[np.int64]
     changes_ms: NDArray[np.int64]
     offsets_ms: NDArray[np.int64]
-    actions: NDArray[np.uint32]
-    capped: NDArray[np.bool_]
-    cap_actions: NDArray[np.uint32]
-    cap_counts: NDArray[np.int64]
-    cap_windows: NDArray[np.int64]
-    longest: int

@@ -13,18 +13,18 @@ from features.compiled import njit
 from stream.decisions.caps import allowed, remember
 from stream.decisions.memory import Memory
 from stream.decisions.quiet import quiet_end
-from stream.decisions.tables import CANCELLED, CAPPED, DROP, DROPPED, IGNORE, SENT, WAITED, Tables
+from stream.decisions.tables import CANCELLED, CAPPED, DROP, DROPPED, IGNORE, SENT, WAITED, QuietTime, Table
 
 __all__ = ["attempt", "fire_next", "next_due", "stop_waiting"]
 
 
 @njit(cache=True, nogil=True)
-def next_due(t: Tables, m: Memory) -> int:  # pragma: no cover
+def next_due(t: Table, m: Memory) -> int:  # pragma: no cover
     """Return the moment of a customer's next timer, 0 if there is none."""
     due = m.waiting_until if m.waiting > 0 else 0
     pending = m.holds & t.silent & ~m.fired
     if pending:
-        for r in range(len(t.after)):
+        for r in range(t.count):
             if pending >> r & 1:
                 at = m.as_of + t.after[r]
                 if due == 0 or at < due:
@@ -33,7 +33,7 @@ def next_due(t: Tables, m: Memory) -> int:  # pragma: no cover
 
 
 @njit(cache=True, nogil=True)
-def fire_next(t: Tables, m: Memory, counts: NDArray[np.int64]) -> int:  # pragma: no cover
+def fire_next(t: Table, q: QuietTime, m: Memory, counts: NDArray[np.int64]) -> int:  # pragma: no cover
     """Let a customer's next timer come, and return the rule whose action it makes due, -1 for none."""
     if m.rules != t.rules:  # bits of other rules say nothing
         m.waiting = np.uint8(0)
@@ -52,18 +52,18 @@ def fire_next(t: Tables, m: Memory, counts: NDArray[np.int64]) -> int:  # pragma
         else:
             stop_waiting(m, counts)
     pending = m.holds & t.silent & ~m.fired
-    for r in range(len(t.after)):
+    for r in range(t.count):
         if pending >> r & 1 and m.as_of + t.after[r] == moment:
             candidates |= 1 << r
             m.fired |= 1 << r
-    rule = attempt(t, m, candidates, moment, counts)
+    rule = attempt(t, q, m, candidates, moment, counts)
     m.due = next_due(t, m)
     return rule
 
 
 @njit(cache=True, nogil=True)
 def attempt(
-    t: Tables, m: Memory, candidates: int, moment: int, counts: NDArray[np.int64]
+    t: Table, q: QuietTime, m: Memory, candidates: int, moment: int, counts: NDArray[np.int64]
 ) -> int:  # pragma: no cover
     """Return the first of some rules whose action may be sent at a moment, -1 if none may, or the first has to wait.
 
@@ -71,8 +71,8 @@ def attempt(
     """
     if candidates == 0:
         return -1
-    end = quiet_end(moment, t.quiet_left, t.changes_ms, t.offsets_ms)
-    for r in range(len(t.after)):
+    end = quiet_end(moment, q.left, q.changes_ms, q.offsets_ms) if t.any_quiet else moment
+    for r in range(t.count):
         if not candidates >> r & 1:
             continue
         if end > moment and t.quiet[r] == DROP:

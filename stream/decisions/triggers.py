@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 from features.compiled import njit
 from stream.decisions.memory import Memory
 from stream.decisions.quiet import quiet_end
-from stream.decisions.tables import Tables
+from stream.decisions.tables import HIGH, QuietTime, Table
 from stream.decisions.timers import attempt, next_due, stop_waiting
 
 __all__ = ["follow"]
 
 
 @njit(cache=True, nogil=True)
-def _band(t: Tables, band: int, intent: float) -> int:  # pragma: no cover
+def _band(t: Table, band: int, intent: float) -> int:  # pragma: no cover
     """Return the band after a score: entered at one bound, left at a lower one."""
-    while band < len(t.enter) and intent >= t.enter[band]:
+    while band < HIGH and intent >= t.enter[band]:
         band += 1
     while band > 0 and intent < t.leave[band - 1]:
         band -= 1
@@ -29,7 +29,8 @@ def _band(t: Tables, band: int, intent: float) -> int:  # pragma: no cover
 
 @njit(cache=True, nogil=True)
 def follow(  # noqa: PLR0912  (one step after another)
-    t: Tables,
+    t: Table,
+    q: QuietTime,
     m: Memory,
     as_of: int,
     intent: float,
@@ -58,7 +59,7 @@ def follow(  # noqa: PLR0912  (one step after another)
     if changed:
         m.waiting = np.uint8(0)
         m.fired = 0
-        for r in range(len(t.after)):
+        for r in range(t.count):
             if m.as_of + t.after[r] <= watermark:
                 m.fired |= 1 << r
     before = np.int64(m.band)
@@ -76,7 +77,7 @@ def follow(  # noqa: PLR0912  (one step after another)
             if t.silent >> (np.int64(m.waiting) - 1) & 1:
                 stop_waiting(m, counts)  # there is an activity again
             elif m.waiting_until < as_of:  # the moments of a customer's actions never go back
-                m.waiting_until = quiet_end(as_of, t.quiet_left, t.changes_ms, t.offsets_ms)
+                m.waiting_until = quiet_end(as_of, q.left, q.changes_ms, q.offsets_ms)
     if bought:
         stop_waiting(m, counts)
     candidates = 0
@@ -93,6 +94,6 @@ def follow(  # noqa: PLR0912  (one step after another)
     m.intent = intent
     m.scored_band = np.uint8(scored_band)
     m.segment = np.int32(segment)
-    rule = attempt(t, m, candidates, as_of, counts)
+    rule = attempt(t, q, m, candidates, as_of, counts) if candidates else -1
     m.due = next_due(t, m)
     return rule

@@ -178,7 +178,9 @@ def _moments(  # noqa: PLR0917  (the arrays of a chunk)
     return Moments(
         at=np.searchsorted(accepted, kept[scored.rows]),
         slots=slots[scored.rows],
-        event_ids=[columns.event_ids[row] for row in scored.rows.tolist()],
+        event_ids=columns.event_ids
+        if len(scored.rows) == len(columns.event_ids)
+        else [columns.event_ids[row] for row in scored.rows.tolist()],
         as_of=scored.as_of,
         vectors=scored.vectors,
         probability=scored.probability,

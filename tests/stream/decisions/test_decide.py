@@ -260,7 +260,7 @@ def test_rules_that_change_are_taken_over_without_a_second_action() -> None:
     assert len(actions) == 1
     found = batch(new, log, 2, 4, int(log.watermarks[1]), [0, 1, 2], memories)
     assert found.actions == []
-    assert memories["rules"][0] == new.tables.rules
+    assert memories["rules"][0] == new.tables["rules"]
 
 
 def test_the_arm_follows_the_assignment() -> None:

@@ -135,8 +135,8 @@ def test_bands_are_left_at_three_quarters_of_what_it_takes_to_enter_them(bundle:
     tables = book(
         bundle, "{name: a, action: b}", top="bands: {medium: {enter: 0.2}, high: {leave: 0.3, enter: 0.5}}"
     )
-    assert tables.tables.enter.tolist() == [0.2, 0.5]
-    assert tables.tables.leave.tolist() == pytest.approx([0.15, 0.3])
+    assert tables.tables["enter"].tolist() == [0.2, 0.5]
+    assert tables.tables["leave"].tolist() == pytest.approx([0.15, 0.3])
 
 
 def test_bands_that_do_not_fit_the_bundle_are_refused(bundle: Bundle) -> None:
@@ -155,5 +155,5 @@ def test_the_version_changes_with_all_that_the_file_says(bundle: Bundle, tmp_pat
     one = book(bundle, "{name: a, action: b}")
     assert one.version == book(bundle, "{name: a,   action: b}").version
     assert one.version != book(bundle, "{name: a, action: b, offer: c}").version
-    assert one.tables.rules == book(bundle, "{name: a, action: b, offer: c}").tables.rules
-    assert one.tables.rules != book(bundle, "{name: a, action: b, when: {intent: 0.1}}").tables.rules
+    assert one.tables["rules"] == book(bundle, "{name: a, action: b, offer: c}").tables["rules"]
+    assert one.tables["rules"] != book(bundle, "{name: a, action: b, when: {intent: 0.1}}").tables["rules"]
