@@ -84,7 +84,7 @@ class ScoredRows(NamedTuple):
 def features_of(vectors: Vectors, names: Collection[str]) -> Features:
     """Return some columns of vectors."""
     wanted = sorted(set(names))
-    return dict(zip(wanted, vectors[:, [_AT[name] for name in wanted]].T.copy(), strict=True))
+    return {name: vectors[:, _AT[name]].copy() for name in wanted}
 
 
 class Conditions(NamedTuple):
