@@ -30,9 +30,10 @@ from features.fold import fold
 from features.state import States
 from features.store.partition_record import NO_WATERMARK, TOKEN_BYTES, PartitionRecord
 from features.store.redis_store import RedisStore
+from stream.decisions.conditions import ScoredRows
+from stream.decisions.holdout import HOLDOUT
 from stream.kafka.batches import RecordBatch
 from stream.ownership.cache import StateCache
-from stream.scoring.decisions import actions, held_out
 from stream.scoring.encoding import encode_scores
 from stream.scoring.engine import Engine, Scored, slots_of
 from stream.scoring.intake import read_batches
@@ -203,11 +204,12 @@ class _Walk:
         with watch("network"):
             said = bundle.score(folded.vectors)
         with watch("decide"):
-            holdout = held_out(customers, engine.holdout)[slots]
-            action = actions(said.band, folded.vectors, holdout)
+            holdout = engine.rulebook.assignment.arms(customers)[slots] == HOLDOUT
+            rows = ScoredRows(folded.vectors, said.probability, said.segment)
+            action = engine.rulebook.choose(rows, said.band, holdout)
         scored = Scored(
             np.arange(len(slots)), folded.as_of, said.segment, folded.vectors, said.logit, said.probability,
-            None, said.probability, said.band, action, holdout, 0,
+            None, said.probability, said.band, action, holdout, 0, engine.rulebook,
         )  # fmt: skip
         with watch("encode"):
             scores = encode_scores(bundle, columns, scored, time.time_ns() // 1_000_000)

@@ -4,6 +4,7 @@
 
     features.exceptions.IntentError
     ├── SettingsError         a setting has a value that cannot be used
+    ├── PolicyError           a policy file has something in it that cannot be used
     ├── ServiceError          an embedded server cannot be had, or does not start
     ├── BrokerError           Kafka refused what was asked of it
     │   ├── BrokerUnavailable   no broker answers
@@ -30,6 +31,10 @@ ANSWER_SECONDS: Final = 10.0
 
 class SettingsError(IntentError):
     """A setting has a value that cannot be used."""
+
+
+class PolicyError(IntentError):
+    """A policy file has something in it that cannot be used; the message says where, what, and what is allowed."""
 
 
 class ServiceError(IntentError):

@@ -156,6 +156,12 @@ class Settings(BaseSettings):
         description="Scores that carry reasons: high (that band), medium (medium and high), all, or off.",
     )
 
+    policy: Path | None = Field(
+        None,
+        description="Policy file: which action scores carry. A worker follows its changes. Default: the policy that "
+        "`intent policy show` prints.",
+    )
+
     max_score_age: Duration | None = Field(
         None,
         description="Time in Kafka after which an event's score is marked as stale and carries no action. "

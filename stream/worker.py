@@ -18,6 +18,7 @@ from features.bundle import Bundle
 from features.durations import duration_ms
 from features.store.offer_store import OfferStore
 from features.store.redis_store import RedisStore
+from stream.decisions.following import FollowedPolicy
 from stream.formats.registry import format_of
 from stream.health import AllReady, health_app, serve_health
 from stream.kafka.broker import check_topics
@@ -78,6 +79,9 @@ async def _start(engine: Engine, settings: Settings, stack: AsyncExitStack, *, r
 
     background = Background()
     scorer = await _scorer(engine, partitions, settings, stack, background)
+    scorer.metrics.observe_policy(engine)
+    if isinstance(engine.policy, FollowedPolicy):
+        await stack.enter_async_context(background.beside("following the policy file", engine.policy.run))
     ownership = Ownership(
         store,
         scorer,

@@ -31,6 +31,7 @@ DISTRIBUTIONS = {
     "keras": "tensorflow",
     "mode": "faust-streaming",
     "prometheus_client": "prometheus-client",
+    "yaml": "pyyaml",
     "sklearn": "scikit-learn",
     "utilsforecast": "statsforecast",
 }

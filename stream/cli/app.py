@@ -36,7 +36,7 @@ _PANELS = {
         "partition",
         "restore",
     ),
-    "People: shops, marketing, customers": ("emit", "watch", "customer"),
+    "People: shops, marketing, customers": ("emit", "watch", "policy", "customer"),
     "Development: on this machine": ("demo", "services", "settings", "features"),
 }
 

@@ -90,6 +90,13 @@ def output_log(context: typer.Context, path: Path | None) -> Path | None:
     return checked
 
 
+def actions_file(context: typer.Context, path: Path | None) -> Path | None:
+    """Check that a file of actions can be written here, in the form that its ending names."""
+    if path is not None and path.suffix not in {".parquet", ".jsonl"}:
+        raise typer.BadParameter(f"{path} has another ending than .parquet or .jsonl: choose one of them")
+    return output_file(context, path)
+
+
 def output_folder(context: typer.Context, path: Path) -> Path:
     """Check that files can be written into this folder; it may be missing."""
     _check_writable(path)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from features.store.offer_store import OfferStore
     from features.store.partition_record import PartitionRecord
     from features.vector import Vectors
+    from stream.decisions.holdout import Assignment
     from stream.messages.score import Recommendation
     from stream.settings import Settings
 
@@ -84,6 +85,7 @@ def show(
     from features.store.redis_store import RedisStore
     from stream.cli.console import output, print_json
     from stream.cli.customer_view import customer_view
+    from stream.decisions.following import followed
     from stream.settings import load_settings
 
     settings = load_settings(**({} if bundle is None else {"bundle": bundle}))
@@ -102,7 +104,8 @@ def show(
         known = described(models, settings.timezone or "UTC", customer_id, partition, states)
         no_offer = ""
         if models is not None:
-            found = recommended(offers, models, partition_count(settings, store), settings.holdout, known)
+            assignment = followed(settings.policy, models, settings.holdout).current.assignment
+            found = recommended(offers, models, partition_count(settings, store), assignment, known)
             if isinstance(found, str):
                 no_offer = found
             else:
@@ -197,7 +200,7 @@ def partition_count(settings: Settings, store: CustomerStore) -> int:
 
 
 def recommended(
-    offers: OfferStore, bundle: Bundle, partitions: int, holdout: float, known: dict[str, Any]
+    offers: OfferStore, bundle: Bundle, partitions: int, assignment: Assignment, known: dict[str, Any]
 ) -> Recommendation | str:
     """Return what the customer's next score would recommend if it were like the last one, or why nothing.
 
@@ -205,17 +208,17 @@ def recommended(
     ----------
     partitions
         Of the events topic.
-    holdout
-        Share of customers that are left alone.
+    assignment
+        Says who is left alone.
     known
         What `described` returned.
     """
     from features.bundle import BANDS
     from features.exceptions import SchemaMismatch
-    from stream.scoring.decisions import held_out
+    from stream.decisions.holdout import HOLDOUT
     from stream.scoring.recommending import Recommender
 
-    if held_out([known["customer_id"]], holdout)[0]:
+    if assignment.arms([known["customer_id"]])[0] == HOLDOUT:
         return "no recommendation: the customer is in the holdout group"
     try:
         policy = offers.policy()

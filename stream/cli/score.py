@@ -46,6 +46,15 @@ States = Annotated[
         help="Also write each customer's state after the last event (Parquet).",
     ),
 ]
+Actions = Annotated[
+    Path | None,
+    typer.Option(
+        "--actions",
+        metavar="FILE",
+        callback=checks.actions_file,
+        help="Also write the actions that the policy in force decides (.parquet or .jsonl).",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")]
 
 
@@ -60,6 +69,7 @@ def score(  # noqa: PLR0917  (options of a command)
     bundle: BundleFolder = None,
     partitions: Partitions = None,
     states: States = None,
+    actions: Actions = None,
     as_json: AsJson = False,
 ) -> None:
     """Score a log as the worker would, without Kafka and Redis.
@@ -69,6 +79,7 @@ def score(  # noqa: PLR0917  (options of a command)
     Examples
     --------
     - `intent score events.parquet --bundle bundle -o scores.parquet`: score a log
+    - `intent score events.parquet -o scores.parquet --actions actions.jsonl`: also say what was to be done, and when
     - `intent score events.parquet -o scores.parquet --states states.parquet --json`: also write the customers' states
     """
     import time
@@ -87,13 +98,18 @@ def score(  # noqa: PLR0917  (options of a command)
         partitions = settings.partitions
     with progress("Scoring") as on_progress:
         began = time.perf_counter()
-        scored = score_log(table, engine, partitions=partitions, on_progress=on_progress)
+        decide_by = [] if actions is None else [engine.rulebook]
+        scored = score_log(table, engine, partitions=partitions, decide_by=decide_by, on_progress=on_progress)
         seconds = time.perf_counter() - began
     for sentence in scored.usual.sentences():
         typer.echo(f"intent: {sentence}", err=True)
     _write(output, scored.scores)
     if states is not None:
         _write(states, _states(scored))
+    if actions is not None:
+        from stream.scoring.action_log import write_actions
+
+        write_actions(actions, scored.decided[0].actions)
     events = table["type"].to_numpy() != ERASED
     summary = {
         "events": int(events.sum()),
@@ -103,6 +119,8 @@ def score(  # noqa: PLR0917  (options of a command)
         "customers": len(scored.customers),
         "events_per_second": round(len(table) / seconds, 1) if seconds > 0 else 0.0,
     }
+    if actions is not None:
+        summary["actions"] = len(scored.decided[0].actions)
     if as_json:
         print_json(summary)
     else:

@@ -7,10 +7,6 @@ from typing import Annotated, Literal
 import msgspec
 
 Band = Literal["low", "medium", "high"]
-Action = Literal[
-    "none", "recommend_items", "offer_incentive", "remind_of_cart", "assist_checkout", "cross_sell"
-]
-
 
 Source = Literal["customer", "segment", "popular"]
 Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -89,6 +85,8 @@ class Score(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     reasons
         The up to three things about the customer that moved ``purchase_intent`` most, in either direction; empty where
         nothing stands out, and for bands that ``INTENT_REASONS`` leaves out.
+    action
+        What to do, in the policy's words; ``none`` where nothing is to be done.
     holdout
         The customer is left alone, so that the effect of actions can be measured.
     recommendation
@@ -113,7 +111,7 @@ class Score(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     band: Band
     segment: SegmentRef
     reasons: list[ReasonRef]
-    action: Action
+    action: str
     holdout: bool
     model_version: str
     features_version: str

@@ -13,7 +13,6 @@ from features.bundle import BANDS, Bundle
 from features.columns import EventColumns
 from features.events import PURCHASE
 from stream.messages.score import ReasonRef, Recommendation, Score, SegmentRef
-from stream.scoring.decisions import ACTIONS
 from stream.scoring.engine import Scored
 
 _encode = msgspec.json.Encoder().encode
@@ -54,6 +53,7 @@ def encode_scores(
     segments = [SegmentRef(s.id, s.name) for s in bundle.segmenter.segments]
     version, features, horizon = manifest.version, manifest.features_version, manifest.horizon_seconds
     none: list[ReasonRef] = []
+    actions = scored.rulebook.actions
     bought = columns.type[scored.rows] == PURCHASE
     customers, ids, times = columns.customers, columns.event_ids, columns.time.tolist()
     return [
@@ -73,7 +73,7 @@ def encode_scores(
                     BANDS[band],
                     segments[segment],
                     reasons,
-                    ACTIONS[action],
+                    actions[action],
                     holdout,
                     version,
                     features,

@@ -24,9 +24,12 @@ from features.partition import partitions_of
 from features.state import States, empty
 from features.vector import Vectors
 from features.watermark import BEGINNING, Verdicts, judge
+from stream.decisions.conditions import ScoredRows
+from stream.decisions.following import FollowedPolicy, PolicyInForce, followed
+from stream.decisions.holdout import HOLDOUT, TREATMENT
+from stream.decisions.rulebook import Rulebook, default_rulebook
 from stream.exceptions import SettingsError
 from stream.messages.score import ReasonRef
-from stream.scoring.decisions import actions, held_out
 from stream.scoring.explaining import Explaining
 from stream.settings import ReasonBands, Settings
 
@@ -48,9 +51,10 @@ class Scored(NamedTuple):
     online: NDArray[np.float64] | None  # the online model's; None until there is one
     probability: NDArray[np.float64]  # the published one
     band: NDArray[np.uint8]
-    action: NDArray[np.uint8]
+    action: NDArray[np.uint8]  # index into the actions of `rulebook`
     holdout: NDArray[np.bool_]
     duplicates: int
+    rulebook: Rulebook  # by which the action was chosen
     reasons: Sequence[list[ReasonRef]] | None = None  # None: no score has any
 
 
@@ -69,7 +73,9 @@ class Engine:
     lateness_ms, ttl_ms
         How late an event may be, and how long a silent state lives (event time).
     holdout
-        Share of customers (0 to 1) that get no action.
+        Share of customers (0 to 1) that get no action, where the policy names none.
+    policy
+        Says what is to be done; the default policy where nothing is given.
     reasons
         Which bands' scores carry reasons.
     """
@@ -78,7 +84,19 @@ class Engine:
     lateness_ms: int
     ttl_ms: int
     holdout: float
+    policy: PolicyInForce | FollowedPolicy | None = None
     reasons: ReasonBands = "off"
+
+    def __post_init__(self) -> None:
+        if self.policy is None:
+            default = PolicyInForce(default_rulebook(self.bundle, self.holdout))
+            object.__setattr__(self, "policy", default)
+
+    @property
+    def rulebook(self) -> Rulebook:
+        """The policy in force at this moment."""
+        assert self.policy is not None  # see __post_init__
+        return self.policy.current
 
     def admit(self, times: NDArray[np.int64], arrivals: NDArray[np.int64], watermark: int) -> Verdicts:
         """Judge a partition's next events against its watermark."""
@@ -124,7 +142,8 @@ class Engine:
         reasons = Explaining(self.bundle, self.reasons).reasons(
             vectors, said.logit, said.segment, band, advisor
         )
-        holdout = held_out(customers, self.holdout)[slots[rows]]
+        rulebook = self.rulebook
+        arms = rulebook.assignment.arms(customers)[slots[rows]]
         return Scored(
             rows,
             folded.as_of[rows],
@@ -135,9 +154,10 @@ class Engine:
             online,
             probability,
             band,
-            actions(band, vectors, holdout),
-            holdout,
+            rulebook.choose(ScoredRows(vectors, probability, said.segment, reasons), band, arms != TREATMENT),
+            arms == HOLDOUT,
             int(np.count_nonzero(folded.status == FoldStatus.DUPLICATE)),
+            rulebook,
             reasons,
         )
 
@@ -164,7 +184,7 @@ def engine_of(settings: Settings, bundle: Bundle) -> Engine:
     Raises
     ------
     SettingsError
-        The settings name another currency or time zone than the bundle was trained for.
+        The settings name another currency or time zone than the bundle was trained for, or a bad policy file.
     """
     for name in ("currency", "timezone"):
         wanted, trained = getattr(settings, name), getattr(bundle.manifest, name)
@@ -182,6 +202,7 @@ def engine_of(settings: Settings, bundle: Bundle) -> Engine:
         lateness_ms=settings.lateness_ms,
         ttl_ms=settings.state_ttl_ms,
         holdout=settings.holdout,
+        policy=followed(settings.policy, bundle, settings.holdout),
         reasons=settings.reasons,
     )
 

@@ -20,7 +20,7 @@ from stream.scoring.batch import Batch, RecordStatus
 if TYPE_CHECKING:
     from stream.learning.newest_advisor import NewestAdvisor
     from stream.ownership.partitions import Ownership
-    from stream.scoring.engine import Scored
+    from stream.scoring.engine import Engine, Scored
     from stream.scoring.recommending import NewestRecommender, Recommended
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -95,6 +95,10 @@ class ScorerMetrics:
             registry=self.registry,
         ).set_function(lambda: 0 if newest.current is None else newest.current.version)
 
+    def observe_policy(self, engine: Engine) -> None:
+        """Also export which policy chooses the actions, and whether a newer file was refused."""
+        self.registry.register(_Collector(lambda: _of_policy(engine)))
+
     def observe_recommending(self, recommending: NewestRecommender) -> None:
         """Also export whether there are offers that scores carry."""
         Gauge(
@@ -161,6 +165,17 @@ class _Collector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         return self._families()
+
+
+def _of_policy(engine: Engine) -> Iterable[Metric]:
+    family = GaugeMetricFamily("intent_policy", "The policy in force", labels=["version"])
+    family.add_metric([engine.rulebook.version], 1)
+    yield family
+    yield GaugeMetricFamily(
+        "intent_policy_refused",
+        "Whether the policy file as it is now is bad, and an older one in force",
+        value=int(bool(engine.policy and engine.policy.refusal)),
+    )
 
 
 def _of_ownership(ownership: Ownership, readiness: Readiness) -> Iterable[Metric]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -19,7 +19,11 @@ from features.partition import partitions_of
 from features.state import States, empty, joined
 from features.usual_days import UsualDays
 from features.watermark import ACCEPTED, BEGINNING
-from stream.scoring.decisions import ACTIONS
+from stream.decisions.decide import Moments, decide, running_watermarks
+from stream.decisions.memory import blank
+from stream.decisions.rulebook import Rulebook
+from stream.decisions.tables import OUTCOMES
+from stream.messages.action import Action
 from stream.scoring.engine import Engine, Scored
 
 #: Rows scored at a time; bounds the memory that vectors take (about 270 bytes a row).
@@ -49,6 +53,8 @@ class ScoredLog:
         How many events were repetitions, and how many were refused (too late, ahead of their arrival, or lonely).
     usual
         Which dates are lonely. In a log that came from a topic none are: the worker took what it took.
+    decided
+        What each of the policies decides that were asked for.
     """
 
     scores: pa.Table
@@ -58,6 +64,26 @@ class ScoredLog:
     duplicates: int
     dead_letters: int
     usual: UsualDays = UsualDays()
+    decided: Sequence[DecidedLog] = ()
+
+
+@dataclass(slots=True)
+class DecidedLog:
+    """What one policy decides on a log.
+
+    Attributes
+    ----------
+    rulebook
+        The policy.
+    actions
+        In the order of their moments.
+    counts
+        By rule and `stream.decisions.tables.OUTCOMES`: what became of the actions that were due.
+    """
+
+    rulebook: Rulebook
+    actions: list[Action]
+    counts: NDArray[np.int64]
 
 
 def score_log(
@@ -65,6 +91,7 @@ def score_log(
     engine: Engine,
     *,
     partitions: int | None = None,
+    decide_by: Sequence[Rulebook] = (),
     on_progress: Callable[[int, int], None] | None = None,
 ) -> ScoredLog:
     """Score every event of a log as the worker would.
@@ -75,6 +102,8 @@ def score_log(
         A log (`features.log.read_log`), rows in order of arrival.
     partitions
         Partition count of the topic; by default the partitions that the log itself names.
+    decide_by
+        Policies whose actions are wanted, too.
     """
     partition = _partitions(table, partitions)
     from_topic = table["offset"].null_count < len(table)
@@ -85,6 +114,10 @@ def score_log(
     customers: list[str] = []
     states: list[States] = []
     watermarks: dict[int, int] = {}
+    decided = [
+        DecidedLog(rulebook, [], np.zeros((len(rulebook.rules), len(OUTCOMES)), np.int64))
+        for rulebook in decide_by
+    ]
     duplicates = dead_letters = done = 0
     for number in np.unique(partition).tolist():
         rows = np.flatnonzero(partition == number)
@@ -92,17 +125,27 @@ def score_log(
         known, codes = codes_of(part)
         own = empty(len(known))
         watermark = BEGINNING
+        memories = [blank(len(known)) for _ in decided]
         for start in range(0, len(rows), _CHUNK):
             chunk = part.slice(start, _CHUNK)
             times = chunk["event_time"].cast(pa.int64()).to_numpy()
             arrivals = usual.arrivals(times, chunk["arrived_at"].cast(pa.int64()).to_numpy())
-            verdicts, watermark = engine.admit(times, arrivals, watermark)
+            before = watermark
+            verdicts, watermark = engine.admit(times, arrivals, before)
             erased = pc.equal(chunk["type"], ERASED).to_numpy()
             dead_letters += int(np.count_nonzero((verdicts != ACCEPTED) & ~erased))
             kept = np.flatnonzero((verdicts == ACCEPTED) & ~erased)
             columns = from_table(chunk.take(kept), engine.bundle.manifest.currency)
             scored = engine.score(columns, known, codes[start + kept], own)
             duplicates += scored.duplicates
+            if decided:
+                moments = _moments(
+                    engine, columns, scored, codes[start + kept], times, verdicts, kept, before
+                )
+                for one, memory in zip(decided, memories, strict=True):
+                    found = decide(one.rulebook, moments, known, memory, engine.bundle.manifest.version)
+                    one.actions += found.actions
+                    one.counts += found.counts
             pieces.append(_table(engine, columns, scored, rows[start + kept][scored.rows]))
             done += len(chunk)
             if on_progress:
@@ -111,6 +154,8 @@ def score_log(
         alive = own["events"] > 0
         customers += [c for c, a in zip(known, alive.tolist(), strict=True) if a]
         states.append(own[alive])
+    for one in decided:
+        one.actions.sort(key=lambda action: action.decided_at)
     scores = pa.concat_tables(pieces).sort_by("row").drop_columns(["row"])
     return ScoredLog(
         scores,
@@ -120,6 +165,37 @@ def score_log(
         duplicates,
         dead_letters,
         usual,
+        decided,
+    )
+
+
+def _moments(  # noqa: PLR0917  (the arrays of a chunk)
+    engine: Engine,
+    columns: EventColumns,
+    scored: Scored,
+    slots: NDArray[np.int64],
+    times: NDArray[np.int64],
+    verdicts: NDArray[np.uint8],
+    kept: NDArray[np.intp],
+    watermark: int,
+) -> Moments:
+    """Return the scored events of a chunk as decisions are made of them; ``kept`` are those that were folded."""
+    accepted = np.flatnonzero(verdicts == ACCEPTED)
+    return Moments(
+        at=np.searchsorted(accepted, kept[scored.rows]),
+        slots=slots[scored.rows],
+        event_ids=columns.event_ids
+        if len(scored.rows) == len(columns.event_ids)
+        else [columns.event_ids[row] for row in scored.rows.tolist()],
+        as_of=scored.as_of,
+        vectors=scored.vectors,
+        probability=scored.probability,
+        band=scored.band,
+        segment=scored.segment,
+        bought=columns.type[scored.rows] == PURCHASE,
+        reasons=scored.reasons,
+        watermark=watermark,
+        watermarks=running_watermarks(times[accepted], watermark, engine.lateness_ms),
     )
 
 
@@ -146,7 +222,7 @@ def _table(engine: Engine, columns: EventColumns, scored: Scored, rows: NDArray[
             "reasons": pa.array(
                 [[]] * count if scored.reasons is None else msgspec.to_builtins(scored.reasons), _REASONS
             ),
-            "action": pa.array(ACTIONS).take(pa.array(scored.action)),
+            "action": pa.array(scored.rulebook.actions).take(pa.array(scored.action)),
             "holdout": scored.holdout,
             "purchase": picked.type == PURCHASE,
             "model_version": pa.repeat(manifest.version, count),

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from features.events import LENIENT, Decoding, Reason
 from features.state import joined
 from features.store.customer_store import Loaded
+from stream.decisions.rulebook import NO_ACTION
 from stream.formats.contract import Format
 from stream.kafka.batches import RecordBatch
 from stream.learning.newest_advisor import NewestAdvisor
@@ -21,7 +22,6 @@ from stream.messages.dead_letter import DeadLetter, Erasure, dead_letter
 from stream.ownership.job import StateChanges
 from stream.ownership.log_check import partitions_changed
 from stream.scoring.batch import Batch, RecordStatus
-from stream.scoring.decisions import NO_ACTION
 from stream.scoring.encoding import encode_scores, with_tombstones
 from stream.scoring.engine import Engine, Scored
 from stream.scoring.intake import read_batches

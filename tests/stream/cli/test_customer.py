@@ -20,6 +20,7 @@ from features.store.partition_record import NO_WATERMARK, PartitionRecord
 from features.vector import COLUMN_NAMES, COLUMNS, NEVER_S
 from stream.cli.customer import bundle_of, described, is_past, now_of, partition_of, recommended
 from stream.cli.customer_view import column_text, customer_view
+from stream.decisions.holdout import DEFAULT_SALT, Assignment
 from stream.messages.score import Recommendation
 from stream.settings import Settings
 from tests.bundles import SEGMENTS, random_bundle
@@ -139,17 +140,20 @@ class Offers:
         return [self._items]
 
 
+NOBODY = Assignment(DEFAULT_SALT, "1", 0.0)  # is held out
+
+
 def test_what_is_recommended_is_shown_with_whose_items_they_are(tmp_path: Path, states: States) -> None:
     bundle = random_bundle(tmp_path)
     known = described(bundle, "UTC", "ada", 3, states)
     own = cast(OfferStore, Offers(OFFERS, CustomerItems("p1", ["i1", "i2"], ["i2"])))
-    found = recommended(own, bundle, 5, 0.0, known)
+    found = recommended(own, bundle, 5, NOBODY, known)
     assert isinstance(found, Recommendation)
     lines = shown(known | {"recommendation": to_builtins(found)}).splitlines()
     assert "offer news: News for them" in lines
     assert "items (the customer's own): i1, i2" in lines
     assert "new to the customer: i2" in lines
-    found = recommended(cast(OfferStore, Offers(OFFERS)), bundle, 5, 0.0, known)
+    found = recommended(cast(OfferStore, Offers(OFFERS)), bundle, 5, NOBODY, known)
     assert "items (of the segment): s1" in shown(known | {"recommendation": to_builtins(found)})
 
 
@@ -158,7 +162,8 @@ def test_why_nothing_is_recommended_is_one_line(tmp_path: Path, states: States) 
     known = described(bundle, "UTC", "ada", 3, states)
 
     def why(policy: OfferPolicy | None, *, partitions: int = 5, holdout: float = 0.0) -> object:
-        return recommended(cast(OfferStore, Offers(policy)), bundle, partitions, holdout, known)
+        assignment = Assignment(DEFAULT_SALT, "1", holdout)
+        return recommended(cast(OfferStore, Offers(policy)), bundle, partitions, assignment, known)
 
     assert "`intent recommend --write`" in str(why(None))
     assert "written for 5 partitions, the topic has 7" in str(why(OFFERS, partitions=7))

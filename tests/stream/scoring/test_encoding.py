@@ -13,7 +13,6 @@ from features.columns import ERASE, EventColumns, from_events
 from features.state import DAY_MS, empty
 from features.vector import schema_hash
 from stream.messages.score import Recommendation, Score, decode_score
-from stream.scoring.decisions import ACTIONS
 from stream.scoring.encoding import encode_scores, with_tombstones
 from stream.scoring.engine import Engine, Scored, slots_of
 from tests.bundles import SEGMENTS, random_bundle
@@ -59,7 +58,7 @@ def test_a_score_carries_what_the_engine_said(engine: Engine) -> None:
             band=BANDS[said.band[at]],
             segment=score.segment,
             reasons=[],
-            action=ACTIONS[said.action[at]],
+            action=said.rulebook.actions[said.action[at]],
             holdout=bool(said.holdout[at]),
             model_version=bundle.manifest.version,
             features_version=schema_hash(),
@@ -102,7 +101,7 @@ def test_equal_scores_have_equal_bytes(engine: Engine) -> None:
 def test_a_score_that_breaks_the_contract_is_not_read(engine: Engine) -> None:
     [(_, value), _] = encode_scores(*three(engine), CLOCK)
     fields = json.loads(value)
-    for name, wrong in (("purchase_intent", 1.5), ("band", "extreme"), ("action", "call"), ("as_of", None)):
+    for name, wrong in (("purchase_intent", 1.5), ("band", "extreme"), ("action", 5), ("as_of", None)):
         with pytest.raises(msgspec.ValidationError, match=name):
             decode_score(json.dumps(fields | {name: wrong}).encode())
 

@@ -1,0 +1,287 @@
+"""From scored events to actions: the one entry point, a function of policy, events and memories.
+
+::
+
+    scores of a partition, in offset order ──► timers that the watermark has reached ──► edges ──► actions
+                                                  ▲                                       │
+                                                  └──────────── memories ◄────────────────┘
+
+However a partition is cut into batches, the actions are the same, in the same order: before a customer's next event is
+looked at, the timers have come that the watermark of the record before it had reached; at the end of a batch those that
+its last record had reached. An action stands where the record stands that made it due, or that moved the watermark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from xxhash import xxh3_128_hexdigest
+
+from features.bundle import BANDS
+from features.compiled import njit
+from features.vector import Vectors
+from stream.decisions.conditions import ScoredRows
+from stream.decisions.holdout import ARMS
+from stream.decisions.memory import Memories, forget
+from stream.decisions.rulebook import Rulebook
+from stream.decisions.tables import OUTCOMES, QuietTime, Table
+from stream.decisions.timers import fire_next
+from stream.decisions.triggers import follow
+from stream.messages.action import Action
+from stream.messages.score import ReasonRef, SegmentRef
+
+__all__ = ["Decided", "Moments", "decide"]
+
+# Columns of what the kernel writes about an action.
+_SLOT, _ROW, _RULE, _MOMENT, _AS_OF, _BAND, _SEGMENT = range(7)
+_TIMER: Final = -1  # in the column of the row
+_ROOM: Final = 256
+
+
+class Moments(NamedTuple):
+    """The scored events of one partition's batch, in offset order; all but ``watermarks`` are aligned.
+
+    Attributes
+    ----------
+    at
+        Position among the accepted records of the batch.
+    slots
+        Position of the customer.
+    event_ids, as_of, vectors, probability, band, segment, reasons
+        What the scores say; ``reasons`` is ``None`` where they carry none.
+    bought
+        Which events are purchases.
+    erased
+        Which rows are no scores, but requests to forget the customer; ``None``: none.
+    watermark
+        Of the partition before the batch.
+    watermarks
+        After each accepted record of the batch.
+    """
+
+    at: NDArray[np.int64]
+    slots: NDArray[np.int64]
+    event_ids: Sequence[str]
+    as_of: NDArray[np.int64]
+    vectors: Vectors
+    probability: NDArray[np.float64]
+    band: NDArray[np.uint8]
+    segment: NDArray[np.int64]
+    bought: NDArray[np.bool_]
+    watermark: int
+    watermarks: NDArray[np.int64]
+    reasons: Sequence[Sequence[ReasonRef]] | None = None
+    erased: NDArray[np.bool_] | None = None
+
+
+class Decided(NamedTuple):
+    """What `decide` returns.
+
+    Attributes
+    ----------
+    actions
+        In the order in which they became due.
+    due
+        For each customer the moment (epoch ms) of the next timer, 0 if there is none.
+    counts
+        By rule and `stream.decisions.tables.OUTCOMES`: what became of the actions that were due.
+    """
+
+    actions: list[Action]
+    due: NDArray[np.int64]
+    counts: NDArray[np.int64]
+
+
+def running_watermarks(times: NDArray[np.int64], watermark: int, lateness_ms: int) -> NDArray[np.int64]:
+    """Return a partition's watermark after each accepted record.
+
+    Parameters
+    ----------
+    times
+        Event times of the accepted records, in offset order.
+    watermark
+        Before the first of them.
+    """
+    return np.maximum(np.maximum.accumulate(times - lateness_ms), watermark)
+
+
+def decide(
+    rulebook: Rulebook, moments: Moments, customers: Sequence[str], memories: Memories, model_version: str
+) -> Decided:
+    """Decide what is to be done about customers, and change what is remembered about them, in place.
+
+    Parameters
+    ----------
+    customers, memories
+        The customers of the batch and those whose timers the watermark reaches in it; ``memories[k]`` is that of
+        ``customers[k]``.
+    """
+    counts = np.zeros((len(rulebook.rules), len(OUTCOMES)), np.int64)
+    after = np.concatenate([np.array([moments.watermark], np.int64), moments.watermarks])
+    erased = np.zeros(len(moments.at), np.bool_) if moments.erased is None else moments.erased
+    bits = rulebook.held(ScoredRows(moments.vectors, moments.probability, moments.segment, moments.reasons))
+    found, intents = _decide(
+        rulebook.tables,
+        rulebook.quiet_time,
+        memories,
+        moments.slots,
+        moments.as_of,
+        moments.probability,
+        moments.band,
+        moments.segment,
+        bits,
+        moments.bought,
+        erased,
+        after[moments.at],
+        after[-1],
+        counts,
+    )
+    actions = _actions(rulebook, moments, customers, model_version, found, intents)
+    return Decided(actions, memories["due"].copy(), counts)
+
+
+@njit(cache=True, nogil=True)
+def _decide(
+    t: Table,
+    q: QuietTime,
+    memories: Memories,
+    slots: NDArray[np.int64],
+    as_of: NDArray[np.int64],
+    probability: NDArray[np.float64],
+    band: NDArray[np.uint8],
+    segment: NDArray[np.int64],
+    bits: NDArray[np.int64],
+    bought: NDArray[np.bool_],
+    erased: NDArray[np.bool_],
+    before: NDArray[np.int64],
+    last: int,
+    counts: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:  # pragma: no cover
+    found = np.empty((_ROOM, 7), np.int64)
+    intents = np.empty(_ROOM, np.float64)
+    number = 0
+    for i in range(len(slots) + len(memories)):
+        row = i < len(slots)
+        slot = slots[i] if row else i - len(slots)
+        watermark = before[i] if row else last
+        m = memories[slot]
+        while m.due != 0 and m.due <= watermark:
+            moment = m.due
+            rule = fire_next(t, q, m, counts)
+            if rule >= 0:
+                found, intents = _with_room(found, intents, number)
+                _write(found, intents, number, slot, _TIMER, rule, moment, m)
+                number += 1
+        if not row:
+            continue
+        if erased[i]:
+            forget(m)
+            continue
+        rule = follow(
+            t, q, m, as_of[i], probability[i], band[i], segment[i], bits[i], bought[i], watermark, counts
+        )
+        if rule >= 0:
+            found, intents = _with_room(found, intents, number)
+            _write(found, intents, number, slot, i, rule, as_of[i], m)
+            number += 1
+    return found[:number], intents[:number]
+
+
+@njit(cache=True, nogil=True)
+def _with_room(
+    found: NDArray[np.int64], intents: NDArray[np.float64], number: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:  # pragma: no cover
+    if number < len(found):
+        return found, intents
+    more = np.empty((2 * number, found.shape[1]), np.int64)
+    more[:number] = found
+    more_intents = np.empty(2 * number, np.float64)
+    more_intents[:number] = intents
+    return more, more_intents
+
+
+@njit(cache=True, nogil=True)
+def _write(
+    found: NDArray[np.int64],
+    intents: NDArray[np.float64],
+    number: int,
+    slot: int,
+    row: int,
+    rule: int,
+    moment: int,
+    m: np.void,
+) -> None:  # pragma: no cover
+    found[number, _SLOT] = slot
+    found[number, _ROW] = row
+    found[number, _RULE] = rule
+    found[number, _MOMENT] = moment
+    found[number, _AS_OF] = m.as_of  # type: ignore[attr-defined]
+    found[number, _BAND] = m.scored_band  # type: ignore[attr-defined]
+    found[number, _SEGMENT] = m.segment  # type: ignore[attr-defined]
+    intents[number] = m.intent  # type: ignore[attr-defined]
+
+
+def _actions(
+    rulebook: Rulebook,
+    moments: Moments,
+    customers: Sequence[str],
+    model_version: str,
+    found: NDArray[np.int64],
+    intents: NDArray[np.float64],
+) -> list[Action]:
+    """Return what the kernel has found as actions, as they became due; a rule of no action has none."""
+    if not len(found):
+        return []
+    rows = found[:, _ROW]
+    timers = rows == _TIMER
+    place = np.where(
+        timers,
+        2 * np.searchsorted(moments.watermarks, found[:, _MOMENT]) + 1,
+        2 * moments.at[np.where(timers, 0, rows)] if len(moments.at) else 0,
+    )
+    place[timers & (found[:, _MOMENT] <= moments.watermark)] = -1
+    named = [customers[slot] for slot in found[:, _SLOT].tolist()]
+    order = sorted(zip(place.tolist(), found[:, _MOMENT].tolist(), named, range(len(found)), strict=True))
+    arms = [ARMS[arm] for arm in rulebook.assignment.arms(named).tolist()]
+    columns, likely = found.tolist(), intents.tolist()
+    rules, experiment, version = rulebook.rules, rulebook.assignment.name, rulebook.version
+    segments = [SegmentRef(at, name) for at, name in enumerate(rulebook.segments)]
+    made = []
+    for *_, customer, at in order:
+        _, row, index, moment, as_of, band, segment = columns[at]
+        rule = rules[index]
+        if rule.action == "none":
+            continue
+        event = None if row == _TIMER else moments.event_ids[row]
+        made.append(
+            Action(  # positional: twice as fast as by name
+                _action_id(customer, rule.name, rule.trigger, moment, event),
+                customer,
+                rule.trigger,  # type: ignore[arg-type]
+                rule.name,
+                rule.action,
+                likely[at],
+                BANDS[band],
+                segments[segment],
+                as_of,
+                moment,
+                moment + rulebook.expires_ms[index],
+                arms[at],
+                experiment,
+                version,
+                model_version,
+                event,
+                rule.offer,
+                [],
+                [] if row == _TIMER or moments.reasons is None else list(moments.reasons[row]),
+            )
+        )
+    return made
+
+
+def _action_id(customer: str, rule: str, trigger: str, moment: int, event: str | None) -> str:
+    """Return what names a decision: the same whenever it is made again."""
+    return xxh3_128_hexdigest(f"{customer}\0{rule}\0{trigger}\0{moment}\0{event or ''}".encode())

@@ -1,0 +1,68 @@
+"""What is remembered about a customer between decisions: a fixed number of bytes, whatever happens.
+
+An empty memory is all zeros. It holds the customer's last score, which rules held then, what waits, what was sent
+lately, and the moment of the next timer. Times are epoch milliseconds of event time, 0 where there is none.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.compiled import njit
+
+#: Actions of which the moment is remembered. Where all of them lie within the longest window, nothing more is sent.
+REMEMBERED: Final = 10
+
+MEMORY: Final = np.dtype(
+    [
+        ("rules", "<i8"),  # which rules it was made with (`Tables.rules`); 0 means empty
+        ("holds", "<i8"),  # rules that held at the last score, as bits
+        ("fired", "<i8"),  # rules whose timer has come since the customer's last activity, as bits
+        ("as_of", "<i8"),  # the customer's latest event
+        ("due", "<i8"),  # the next timer
+        ("waiting_until", "<i8"),
+        ("intent", "<f8"),  # of the last score
+        ("segment", "<i4"),  # of the last score
+        ("rule", "u1"),  # the first of the rules that held, counted from 1; 0 = none
+        (
+            "waiting",
+            "u1",
+        ),  # the rule whose action waits for the end of the quiet time, counted from 1; 0 = none
+        ("band", "u1"),  # with hysteresis
+        ("scored_band", "u1"),  # as the last score said
+        ("sent_times", "<i8", (REMEMBERED,)),  # of what caps count; 0 = unused
+        ("sent_actions", "<u4", (REMEMBERED,)),  # hashes of the actions' names
+    ]
+)
+
+Memories = NDArray[np.void]
+
+#: One element of `Memories` in numba code, where fields are attributes; type checkers don't know them.
+Memory: TypeAlias = Any
+
+
+def blank(count: int) -> Memories:
+    """Return ``count`` empty memories."""
+    return np.zeros(count, MEMORY)
+
+
+@njit(cache=True, nogil=True)
+def forget(m: Memory) -> None:  # pragma: no cover
+    """Make a memory empty."""
+    m.rules = 0
+    m.holds = 0
+    m.fired = 0
+    m.as_of = 0
+    m.due = 0
+    m.waiting_until = 0
+    m.intent = 0.0
+    m.segment = np.int32(0)
+    m.rule = np.uint8(0)
+    m.waiting = np.uint8(0)
+    m.band = np.uint8(0)
+    m.scored_band = np.uint8(0)
+    m.sent_times[:] = 0
+    m.sent_actions[:] = np.uint32(0)

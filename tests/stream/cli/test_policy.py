@@ -1,0 +1,88 @@
+"""`intent policy`, and the actions of `intent score`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner, Result
+
+from features.log import write_log
+from stream.cli import create_app
+from stream.decisions.policy import parse_policy
+from stream.messages.action import decode_action
+from tests.bundles import save_bundle
+from tests.stream.logs.logs import random_log
+
+POLICY = """
+version: mine
+rules:
+  - {name: left, trigger: cart_abandoned, after: 1m, action: remind, when: {segment: [loyal, royal]}}
+  - {name: all, action: greet}
+"""
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path, Path]:
+    """Return a bundle, a log and a policy file."""
+    policy, log = tmp_path / "p.yaml", tmp_path / "log.parquet"
+    policy.write_text(POLICY)
+    write_log(log, random_log(400, 5))
+    return save_bundle(tmp_path / "bundle"), log, policy
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(create_app(), [str(argument) for argument in arguments])
+
+
+def test_a_good_file_is_told_and_unknown_segments_are_warned_of(files: tuple[Path, Path, Path]) -> None:
+    bundle, _, policy = files
+    result = run("policy", "check", policy, "--bundle", bundle)
+    assert result.exit_code == 0
+    assert "good, policy mine with 2 rules" in result.stdout
+    assert "segment 'royal'" in result.stderr
+
+
+def test_the_policy_of_the_program_is_a_beginning_for_ones_own() -> None:
+    assert parse_policy(run("policy", "show", "--yaml").stdout).version == "default-1"
+
+
+def test_a_dry_run_counts_what_both_policies_do(files: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    bundle, log, policy = files
+    actions = tmp_path / "actions.jsonl"
+    told = run("policy", "dry-run", policy, log, "--bundle", bundle, "--json", "-o", actions)
+    found = json.loads(told.stdout)
+    written = [decode_action(line) for line in actions.read_bytes().splitlines()]
+    assert found["versions"]["policy"].startswith("mine-")
+    carried = [action for action in written if action.arm == "treatment"]
+    assert found["total"]["policy"] == len(carried) > 0
+    assert found["action"]["greet"] == {"against": 0, "policy": sum(a.action == "greet" for a in carried)}
+    for kind in ("action", "segment", "day"):
+        assert sum(counts["policy"] for counts in found[kind].values()) == len(carried)
+    tables = run("policy", "dry-run", policy, log, "--bundle", bundle).stdout
+    assert "Actions by segment" in tables
+
+
+def test_a_log_gives_the_same_actions_by_score_and_by_dry_run(
+    files: tuple[Path, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle, log, policy = files
+    lines, table = tmp_path / "a.jsonl", tmp_path / "a.parquet"
+    run("policy", "dry-run", policy, log, "--bundle", bundle, "-o", lines)
+    monkeypatch.setenv("INTENT_POLICY", str(policy))
+    told = run("score", log, "--bundle", bundle, "-o", tmp_path / "s.parquet", "--actions", table, "--json")
+    written = [decode_action(line) for line in lines.read_bytes().splitlines()]
+    read = pq.read_table(table)
+    assert read["action_id"].to_pylist() == [action.action_id for action in written]
+    assert read["purchase_intent"].to_pylist() == [action.purchase_intent for action in written]
+    assert json.loads(told.stdout)["actions"] == len(written)
+    assert set(pq.read_table(tmp_path / "s.parquet")["action"].to_pylist()) == {"greet", "none"}
+
+
+def test_an_ending_that_says_no_form_is_refused(files: tuple[Path, Path, Path]) -> None:
+    bundle, log, policy = files
+    result = run("policy", "dry-run", policy, log, "--bundle", bundle, "-o", "actions.csv")
+    assert result.exit_code == 2
+    assert ".parquet or .jsonl" in result.stderr

@@ -1,0 +1,147 @@
+"""Small logs of one partition for tests of decisions: drawn by Hypothesis, folded by the real code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from features.calendar import zone
+from features.columns import from_events
+from features.events import Event
+from features.fold import fold
+from features.state import empty
+from features.vector import Vectors
+from features.watermark import ACCEPTED, BEGINNING, judge
+from stream.decisions.decide import Decided, Moments, decide, running_watermarks
+from stream.decisions.holdout import DEFAULT_SALT
+from stream.decisions.memory import Memories, blank
+from stream.decisions.policy import parse_policy
+from stream.decisions.rulebook import Rulebook
+from stream.messages.action import Action
+from tests.bundles import SEGMENTS
+from tests.features.histories import MINUTE, MONDAY
+
+LATENESS = 15 * MINUTE
+NAMES = ("ada", "bob", "cyd")
+
+#: Monday, and two days before clocks change in Berlin: once an hour is left out, once one comes twice.
+STARTS = (MONDAY, 1_711_670_400_000, 1_729_814_400_000)
+
+
+class Log(NamedTuple):
+    """The accepted events of a partition, in offset order, with what the engine would say of each."""
+
+    names: list[str]
+    types: list[str]
+    times: NDArray[np.int64]
+    watermarks: NDArray[np.int64]
+    slots: NDArray[np.int64]
+    as_of: NDArray[np.int64]
+    vectors: Vectors
+    intent: NDArray[np.float64]
+
+    def seen(self, name: str, until: int) -> list[int]:
+        """Return the offsets of a customer's events up to an offset."""
+        return [at for at in range(until + 1) if self.names[at] == name]
+
+
+@st.composite
+def logs(draw: st.DrawFn, *, longest: int = 40) -> Log:
+    """Draw a log whose events come late, some of them too late."""
+    time, events = draw(st.sampled_from(STARTS)), []
+    kinds = ("view_item", "view_item", "add_to_cart", "begin_checkout", "purchase", "remove_from_cart")
+    for number in range(draw(st.integers(1, longest))):
+        time += MINUTE * draw(st.sampled_from((0, 1, 3, 10, 29, 30, 31, 45, 200, 600, 1500)))
+        late = MINUTE * draw(st.sampled_from((0, 0, 0, 1, 5, 14, 16, 40)))
+        kind, name = draw(st.sampled_from(kinds)), draw(st.sampled_from(NAMES))
+        event = Event(
+            event_id=f"e{number}",
+            type=kind,
+            customer_id=name,
+            event_time=time,
+            item_id=f"i{number % 3}",
+            price=10.0,
+            quantity=1,
+        )  # type: ignore[arg-type]
+        events.append((time + late, number, event, draw(st.sampled_from((0.05, 0.16, 0.22, 0.45, 0.6)))))
+    events.sort(key=lambda one: one[:2])
+    return log_of(
+        [event for *_, event, _ in events], [arrival for arrival, *_ in events], [p for *_, p in events]
+    )
+
+
+def log_of(events: Sequence[Event], arrivals: Sequence[int], intent: Sequence[float]) -> Log:
+    """Return events in order of arrival as a log: those that come too late are left out."""
+    columns = from_events(list(events), "EUR")
+    verdicts, _ = judge(columns.time, np.array(arrivals, np.int64), BEGINNING, LATENESS)
+    kept = np.flatnonzero(verdicts == ACCEPTED)
+    columns = columns.take(kept)
+    slots = np.array([NAMES.index(name) for name in columns.customers], np.int64)
+    folded = fold(empty(len(NAMES)), slots, columns, zone=zone("Europe/Berlin"))
+    return Log(
+        list(columns.customers),
+        [events[at].type for at in kept.tolist()],
+        columns.time,
+        running_watermarks(columns.time, BEGINNING, LATENESS),
+        slots,
+        folded.as_of,
+        folded.vectors,
+        np.array(intent)[kept],
+    )
+
+
+def rulebook_of(text: str, *, share: float = 0.3) -> Rulebook:
+    """Return the rulebook of a policy, for a bundle of no importance."""
+    return Rulebook(parse_policy(text), SEGMENTS, (0.2, 0.5), "Europe/Berlin", share)
+
+
+def decided(
+    rulebook: Rulebook, log: Log, cuts: Sequence[int] = ()
+) -> tuple[list[Action], Memories, NDArray[np.int64]]:
+    """Return actions, memories and counts after a log in batches that end at ``cuts``.
+
+    As in the stream, a batch knows only the customers of its events, and those whose timers it reaches.
+    """
+    memories, actions = blank(len(NAMES)), []
+    counts = np.zeros((len(rulebook.rules), 5), np.int64)
+    watermark = BEGINNING
+    for start, stop in zip([0, *cuts], [*cuts, len(log.times)], strict=True):
+        last = log.watermarks[stop - 1] if stop > start else watermark
+        due = (memories["due"] > 0) & (memories["due"] <= last)
+        known = sorted({*log.slots[start:stop].tolist(), *np.flatnonzero(due).tolist()})
+        own = memories[known]
+        found = batch(rulebook, log, start, stop, watermark, known, own)
+        memories[known] = own
+        assert found.due.tolist() == own["due"].tolist()
+        actions += found.actions
+        counts += found.counts
+        watermark = last
+    return actions, memories, counts
+
+
+def batch(
+    rulebook: Rulebook, log: Log, start: int, stop: int, watermark: int, known: list[int], own: Memories
+) -> Decided:
+    """Decide on the events from ``start`` to ``stop``; ``known`` are the slots of the customers in ``own``."""
+    rows = slice(start, stop)
+    moments = Moments(
+        at=np.arange(stop - start),
+        slots=np.array([known.index(slot) for slot in log.slots[rows].tolist()], np.int64),
+        event_ids=[f"o{at}" for at in range(start, stop)],
+        as_of=log.as_of[rows],
+        vectors=log.vectors[rows],
+        probability=log.intent[rows],
+        band=np.searchsorted((0.2, 0.5), log.intent[rows], side="right").astype(np.uint8),
+        segment=np.zeros(stop - start, np.int64),
+        bought=np.array([kind == "purchase" for kind in log.types[rows]], np.bool_),
+        watermark=watermark,
+        watermarks=log.watermarks[rows],
+    )
+    return decide(rulebook, moments, [NAMES[slot] for slot in known], own, "m1")
+
+
+__all__ = ["DEFAULT_SALT", "LATENESS", "NAMES", "Log", "decided", "log_of", "logs", "rulebook_of"]

@@ -1,0 +1,145 @@
+"""A policy file is read strictly: what is wrong with it is one line, with the place and what is allowed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream.decisions.policy import default_policy, described, parse_policy, read_policy
+from stream.decisions.reading import Document
+from stream.exceptions import PolicyError
+
+RULE = "{name: a, action: b}"
+ROOT = Path(__file__).parents[3]
+
+
+def policy_text(*rules: str, top: str = "") -> str:
+    return "\n".join(["version: 1", *([top] if top else []), "rules:", *(f"  - {rule}" for rule in rules)])
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "line 1: this is no policy"),
+        ("- a", "line 1: this is no policy"),
+        ("[[[", "line 1: "),
+        ("a: &x 1\nb: *x", "line 2: aliases"),
+        ("version: 1\nversion: 2", "line 2: 'version' stands twice"),
+        ("x: !!python/object:os.system a", "line 1 (x): the tag"),
+        ("version: 1", "'rules' is missing"),
+        ("version: 1\nrules: []", "line 2 (rules): [] cannot be used"),
+        (policy_text("5"), "line 3 (rules[0]): 5 cannot be used"),
+        (
+            policy_text("{name: a, actoin: b}"),
+            "line 3 (rules[0].actoin): there is no 'actoin' here; use name, action",
+        ),
+        (policy_text("{name: a, action: 5}"), "line 3 (rules[0].action): 5 cannot be used; expected a text"),
+        (policy_text("{name: a/b, action: b}"), "(rules[0].name): 'a/b' is no name"),
+        (policy_text(RULE, "{name: a, action: c}"), "line 4 (rules[1].name): there are two rules 'a'"),
+        (policy_text("{name: a, action: b, when: {bnad: high}}"), "did you mean band?"),
+        (policy_text("{name: a, action: b, when: {band: hihg}}"), "'hihg' is no band; use low, medium, high"),
+        (policy_text("{name: a, action: b, when: {intent: at least 3}}"), "use numbers from 0 to 1"),
+        (policy_text("{name: a, action: b, when: {cart_value: many}}"), "'many' is no number"),
+        (policy_text("{name: a, action: b, when: {since_search: at least 3x}}"), "invalid duration '3x'"),
+        (
+            policy_text("{name: a, action: b, when: {events: between 5 and 1}}"),
+            "no number is 'between 5 and 1'",
+        ),
+        (policy_text("{name: a, action: b, when: {cart_items: 1, cart_quantity: 2}}"), "are the same"),
+        (policy_text("{name: a, action: b, trigger: sold}"), "'sold' is no trigger; use "),
+        (policy_text("{name: a, action: b, trigger: price_dropped}"), "needs price events"),
+        (policy_text("{name: a, action: b, trigger: win_back}"), "add `after: 30d`"),
+        (policy_text("{name: a, action: b, after: 3h}"), "rule_holds waits for no silence"),
+        (policy_text("{name: a, action: b, quiet: drop}"), "the file names no quiet time"),
+        (
+            policy_text(RULE, top="caps: [11 per 1d]"),
+            "line 2 (caps[0]): 11 is out of range for a cap; use 1 to 10",
+        ),
+        (policy_text(RULE, top="caps: [0 per 1d]"), "0 is out of range"),
+        (policy_text(RULE, top="caps: [1 per 900d]"), "'900d' is too long; use at most 400d"),
+        (policy_text(RULE, top="caps: [daily]"), "'daily' is no cap; write it as `3 per 7d`"),
+        (
+            policy_text(RULE, top="actions:\n  b: {caps: 3}"),
+            "line 3 (actions.b.caps): 3 cannot be used; expected a list",
+        ),
+        (policy_text(RULE, top="actions: {c: {cooldown: 1d}}"), "no rule has the action 'c'; use b"),
+        (policy_text(RULE, top="bands: {medium: {enter: 2}}"), "(bands.medium.enter): 2 cannot be used"),
+        (policy_text(RULE, top="bands: {high: {enter: 0.1, leave: 0.2}}"), "0.2 is above enter, 0.1"),
+        (
+            policy_text(RULE, top="bands: {high: {enter: 0.1}, medium: {enter: 0.2}}"),
+            "0.1 is below that of medium",
+        ),
+        (policy_text(RULE, top="quiet: {from: 9pm, to: 08:00}"), "'9pm' is no time of day"),
+        (policy_text(RULE, top="quiet: {from: 21:00}"), "name both `from` and `to`"),
+        (policy_text(RULE, top="quiet: {weekdays: [funday]}"), "'funday' is no weekday"),
+        (policy_text(RULE, top="timezone: Mars"), "unknown time zone 'Mars'"),
+        (policy_text(RULE, top="holdout: {share: 0.6, managed: 0.6}"), "more than 1 together"),
+    ],
+)
+def test_what_is_wrong_is_one_line_with_the_place(text: str, told: str) -> None:
+    with pytest.raises(PolicyError) as caught:
+        parse_policy(text, "p.yaml")
+    assert str(caught.value).startswith("p.yaml, line ")
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later", "reached"),
+    [
+        ("intent: more than 0.2", "intent: at least 0.3", False),
+        ("intent: more than 0.2", "intent: at least 0.2", True),
+        ("band: [medium, high]", "band: high, events: 3", False),
+        ("band: high", "band: [medium, high]", True),
+        ("segment: [a, b]", "segment: a", False),
+        ("events: 3", "sessions: 3", True),
+    ],
+)
+def test_a_rule_that_is_never_reached_is_found(earlier: str, later: str, reached: bool) -> None:
+    rules = [f"{{name: a, action: b, when: {{{earlier}}}}}", f"{{name: c, action: d, when: {{{later}}}}}"]
+    if reached:
+        assert len(parse_policy(policy_text(*rules)).rules) == 2
+    else:
+        with pytest.raises(PolicyError, match=r"line 4 .*'c' is never reached: 'a' comes first"):
+            parse_policy(policy_text(*rules))
+
+
+@given(st.text(alphabet=st.characters(codec="utf-8"), max_size=60))
+def test_any_text_is_read_or_refused_in_one_line(text: str) -> None:
+    try:
+        Document(text, "p.yaml")
+    except PolicyError as error:
+        assert str(error).startswith("p.yaml")
+        assert "\n" not in str(error)
+
+
+def test_words_of_yaml_1_1_are_the_texts_that_they_look_like() -> None:
+    assert Document("a: 21:00\nb: no\nc: 1e3\nd: 0.5\ne: '7'\nf: true", "p").value == {
+        "a": "21:00", "b": "no", "c": 1000.0, "d": 0.5, "e": "7", "f": True,
+    }  # fmt: skip
+
+
+def test_a_file_that_is_no_text_names_the_line(tmp_path: Path) -> None:
+    path = tmp_path / "p.yaml"
+    path.write_bytes(b"version: 1\nrules: \xff\n")
+    with pytest.raises(PolicyError, match=r"p\.yaml, line 2: this is not UTF-8"):
+        read_policy(path)
+    with pytest.raises(PolicyError, match="cannot be read"):
+        read_policy(tmp_path / "missing.yaml")
+
+
+def test_the_example_of_the_page_is_a_policy() -> None:
+    page = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
+    policy = parse_policy(page.split("```yaml\n")[1].split("```")[0])
+    assert [rule.name for rule in policy.rules] == ["checkout left", "cart left", "incentive", "long gone"]
+
+
+def test_a_policy_is_told_rule_by_rule() -> None:
+    first, *_ = described(default_policy())
+    assert first == (
+        "cross-sell after a purchase: cross_sell "
+        "(rule_holds; band: medium or high, session_purchase: more than 0)"
+    )
