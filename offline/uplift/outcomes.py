@@ -37,7 +37,9 @@ class Payments:
     foreign: Mapping[str, int]
 
 
-def payments(log: pa.Table, currency: str, *, first: int | None = None, end: int | None = None) -> Payments:
+def payments(
+    log: pa.Table, currency: str, *, first: int | None = None, end: int | None = None, money: bool = True
+) -> Payments:
     """Return the purchases and refunds of a log; each event id counts once.
 
     Parameters
@@ -46,6 +48,8 @@ def payments(log: pa.Table, currency: str, *, first: int | None = None, end: int
         An event log, or its purchases and refunds alone.
     first, end
         Of the whole log; by default, of ``log``.
+    money
+        Whether ``log`` says what was paid.
     """
     times = log["event_time"].cast(pa.int64()).to_numpy()
     paid = log.filter(pc.is_in(log["type"], pa.array(["purchase", "refund"])))
@@ -67,7 +71,7 @@ def payments(log: pa.Table, currency: str, *, first: int | None = None, end: int
         frame[["customer_id", "time", "money", "refund"]],
         int(times.min() if first is None else first),
         int(times.max() if end is None else end),
-        currency,
+        currency if money else None,
         {str(name): int(count) for name, count in foreign.items()},
     )
 
