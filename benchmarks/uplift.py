@@ -83,7 +83,9 @@ class Rates(NamedTuple):
     reduction: dict[str, float]
 
 
-def experiment(shop: Shop, chance: np.random.Generator) -> tuple[pd.DataFrame, dict[str, tuple[float, float]]]:
+def experiment(
+    shop: Shop, chance: np.random.Generator
+) -> tuple[pd.DataFrame, dict[str, tuple[float, float]]]:
     """Draw an experiment; return its customers, and by value the true means of treatment and holdout.
 
     Both outcomes of every customer are drawn, so the truth is that of these very customers.
@@ -145,7 +147,7 @@ def main(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
-    """Simulate experiments that are looked at every day: how often is an effect found where there is none?"""
+    """Simulate experiments that are looked at every day, and count false alarms and missed truths."""
     console = Console(stderr=True)
     if fixed:
         effects.boundary = lambda customers, alpha=0.05: np.full(np.shape(customers), 1.96)

@@ -32,10 +32,16 @@ class Case(NamedTuple):
 
 
 @cache
-def case(effect: float, customers: int = 30_000, share: float = 0.2, seed: int = 3) -> Case:
-    """Simulate a shop that contacts everybody at the first score above 1 %."""
+def shop(customers: int = 15_000, share: float = 0.2, seed: int = 3) -> tuple[pa.Table, pa.Table]:
+    """Simulate a shop that contacts everybody at the first score above 1 %; return its log and the actions."""
     log = simulate(ShopParameters.default(), customers, 14, seed)
-    actions = actions_of(log, share)
+    return log, actions_of(log, share)
+
+
+@cache
+def case(effect: float) -> Case:
+    """Let the shop's customers answer; reminders of carts have twice the effect."""
+    log, actions = shop()
     end = int(pc.max(log["event_time"].cast(pa.int64())).as_py())
     found = answers(actions, AnswerParameters(effect=effect, effects={"remind_of_cart": 2 * effect}), end=end)
     return Case(log, actions, found, merged(log, found.log))
@@ -55,7 +61,9 @@ def actions_of(log: pa.Table, share: float, experiment: str = "v1", least: float
         }
     )
     first = frame[(score > least) & (kinds != "purchase")].drop_duplicates("customer_id", ignore_index=True)
-    held = np.array([xxh3_64_intdigest(f"{experiment}\0{c}".encode()) < share * 2**64 for c in first["customer_id"]])
+    held = np.array(
+        [xxh3_64_intdigest(f"{experiment}\0{c}".encode()) < share * 2**64 for c in first["customer_id"]]
+    )
     high = first["purchase_intent"] > 0.1
     table = first.drop(columns="event_id").assign(
         action_id="a-" + first["event_id"],

@@ -1,7 +1,7 @@
 """How simulated customers answer actions: with a known effect, so that a measured one has a truth to be held against.
 
-Whether a customer answers an action, when, and with how large an order, is drawn from a hash of customer and action, and
-of nothing else. So it is known of everybody what would have happened in the other arm, and the effect on these very
+Whether a customer answers an action, when, and with how large an order, is drawn from a hash of customer and action,
+and of nothing else. So it is known of everybody what would have happened in the other arm, and the effect on these very
 customers can be counted instead of estimated. Only who is in the treatment does answer.
 """
 
@@ -101,14 +101,17 @@ def answers(actions: pa.Table, parameters: AnswerParameters, *, end: int | None 
     Parameters
     ----------
     actions
-        Has ``action_id``, ``customer_id``, ``action``, ``decided_at`` (epoch ms) and ``arm``. An action that comes again
-        with its id is answered once.
+        Has ``action_id``, ``customer_id``, ``action``, ``decided_at`` (epoch ms) and ``arm``. An action that comes
+        again with its id is answered once.
     end
         Orders after it (epoch ms) are left out: the log that they are merged with ends there.
     """
     frame = actions.select(["action_id", "customer_id", "action", "decided_at", "arm"]).to_pandas()
     frame = frame.drop_duplicates("action_id", ignore_index=True)
-    keys = [f"{customer}\0{action}" for customer, action in zip(frame["customer_id"], frame["action_id"], strict=True)]
+    keys = [
+        f"{customer}\0{action}"
+        for customer, action in zip(frame["customer_id"], frame["action_id"], strict=True)
+    ]
     chance = frame["action"].map(parameters.effects).fillna(parameters.effect).to_numpy(np.float64)
     answered = _uniform(parameters.seed, "whether", keys) < chance
     delay = np.minimum(-parameters.delay_ms * np.log(_uniform(parameters.seed, "when", keys)), _WEEK_MS)
@@ -132,7 +135,9 @@ def merged(log: pa.Table, extra: pa.Table) -> pa.Table:
 
     The exact probabilities of a simulated log hold no longer, so it no longer says how it was simulated.
     """
-    metadata = {key: value for key, value in (log.schema.metadata or {}).items() if key != METADATA_KEY.encode()}
+    metadata = {
+        key: value for key, value in (log.schema.metadata or {}).items() if key != METADATA_KEY.encode()
+    }
     both = pa.concat_tables([log.replace_schema_metadata(None), extra.replace_schema_metadata(None)])
     order = np.argsort(both["arrived_at"].cast(pa.int64()).to_numpy(), kind="stable")
     return both.take(order).replace_schema_metadata(metadata)
@@ -193,7 +198,9 @@ def true_effect(
 def _within(
     customers: Sequence[str], assigned_at: NDArray[np.int64], orders: pd.DataFrame, window_ms: int
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    who = pd.DataFrame({"customer_id": list(customers), "at": assigned_at, "row": np.arange(len(assigned_at))})
+    who = pd.DataFrame(
+        {"customer_id": list(customers), "at": assigned_at, "row": np.arange(len(assigned_at))}
+    )
     found = orders.merge(who, on="customer_id")
     found = found[(found["time"] > found["at"]) & (found["time"] <= found["at"] + window_ms)]
     bought = np.zeros(len(who), bool)

@@ -122,7 +122,9 @@ def effect_sequence(
     if not versions:
         versions = [(0.5, customers)]
     centre = [float(customers[name].mean()) if len(customers) else 0.0 for name in ("purchase_intent", value)]
-    sums = np.stack([_sums(rows, value, centre, looks) for _, rows in versions])  # (versions, looks, arms, sums)
+    sums = np.stack(
+        [_sums(rows, value, centre, looks) for _, rows in versions]
+    )  # (versions, looks, arms, sums)
     share = np.array([share for share, _ in versions])[:, None]
     count = sums[..., _ONE]
     usable = (count >= 2).all(axis=-1)  # noqa: PLR2004  (a variance needs two)
@@ -258,4 +260,6 @@ def _ratio(arm: Floats, variance: Floats, wide: Floats) -> tuple[Floats, Floats]
     lowest = (half - root) / square - 1
     # A holdout that might be 0 bounds no ratio from above; it does from below, where the treatment is above 0.
     bounded = firm | ((square < 0) & (arm[:, 1] > wide * np.sqrt(variance[:, 1])))
-    return np.maximum(np.where(bounded, lowest, -1.0), -1.0), np.where(firm, (half + root) / square - 1, np.inf)
+    return np.maximum(np.where(bounded, lowest, -1.0), -1.0), np.where(
+        firm, (half + root) / square - 1, np.inf
+    )

@@ -78,7 +78,9 @@ def checks(customers: pd.DataFrame, shares: Mapping[str, float]) -> list[Check]:
         whole.append(Check("all customers", str(version), len(rows), count, float(share[rows].sum()), p))
     days = pd.to_datetime(customers["decided_at"] // _DAY_MS * _DAY_MS, unit="ms").dt.strftime("%Y-%m-%d")
     parts = [
-        _by_level(name, (days if name == "day" else customers[name]).astype(str).to_numpy(object), held, share)
+        _by_level(
+            name, (days if name == "day" else customers[name]).astype(str).to_numpy(object), held, share
+        )
         for name in DIMENSIONS
     ]
     return [*_corrected(whole), *_corrected(parts)]
@@ -120,7 +122,9 @@ def _by_level(
     z = (found["held"] - found["mean"]) / np.sqrt(found["variance"].clip(lower=1e-12))
     worst = str(z.abs().idxmax())
     together = float(stats.chi2.sf(float((z**2).sum()), len(z)))
-    exact = _binomial(int(found.loc[worst, "held"]), int(found.loc[worst, "size"]), float(found.loc[worst, "mean"]))
+    exact = _binomial(
+        int(found.loc[worst, "held"]), int(found.loc[worst, "size"]), float(found.loc[worst, "mean"])
+    )
     # Two looks at the same levels: the sum finds many that are a little off, the worst one a single bad day.
     p = min(1.0, 2 * min(together if found["variance"].min() >= _LEAST else 1.0, len(z) * exact))
     row = found.loc[worst]

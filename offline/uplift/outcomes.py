@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from features.columns import from_table
 
+
 @dataclass(frozen=True)
 class Payments:
     """All purchases and refunds, and the time in which they would have been seen.

@@ -27,9 +27,7 @@ def headline(uplift: Uplift) -> str:
             f"No effect can be told yet: of the contacted customers {share(effect.mean_treated)} bought, of those held "
             f"out {share(effect.mean_held_out)}; the truth may be anything {between(effect)}."
         )
-    return (
-        f"Customers who were contacted bought {change(effect.lift)} often ({between(effect)}, may be looked at any day)."
-    )
+    return f"Customers who were contacted bought {change(effect.lift)} often ({between(effect)}, may be looked at any day)."
 
 
 def money(uplift: Uplift) -> str | None:
@@ -54,7 +52,7 @@ def refusal(check: Check) -> str:
     return (
         f"No lift is shown: the customers were not divided by chance. The {where} is off: {check.held_out:,} of "
         f"{check.customers:,} customers are in the holdout, and chance would put {check.expected:,.0f} there "
-        f"(p = {p_value(check.p_value)})."
+        f"({p_words(check.p_value)})."
     )
 
 
@@ -63,7 +61,9 @@ def advice(uplift: Uplift) -> list[str]:
     if not uplift.failed:
         return []
     others = [check.dimension for check in uplift.failed[1:] if check.dimension != uplift.failed[0].dimension]
-    found = ["Look for records of one arm that were lost or filtered after the assignment, and for a wrong --holdout."]
+    found = [
+        "Look for records of one arm that were lost or filtered after the assignment, and for a wrong --holdout."
+    ]
     if others:
         found.append(f"Also off: {', '.join(dict.fromkeys(others))}.")
     return found
@@ -78,9 +78,13 @@ def remarks(uplift: Uplift) -> list[str]:
         f"been seen to the end of it; {_are(found.open)} still open."
     ]
     if found.unseen:
-        said.append(f"Left out: {_customers(found.unseen)} whose first action is older than the log of events.")
+        said.append(
+            f"Left out: {_customers(found.unseen)} whose first action is older than the log of events."
+        )
     if who.managed:
-        said.append(f"{_customers(who.managed)} treated by the shop itself (customer_managed) are compared with nobody.")
+        said.append(
+            f"{_customers(who.managed)} treated by the shop itself (customer_managed) are compared with nobody."
+        )
     if len(uplift.shares) > 1:
         shares = ", ".join(f"{name} {value:.1%}" for name, value in uplift.shares.items())
         said.append(
@@ -90,7 +94,9 @@ def remarks(uplift: Uplift) -> list[str]:
     if who.later:
         said.append(f"{_customers(who.later)} came under several versions and count under the first one.")
     if who.moved:
-        said.append(f"{_customers(who.moved)} had actions in both arms of one version, which must not be: see --help.")
+        said.append(
+            f"{_customers(who.moved)} had actions in both arms of one version, which must not be: see --help."
+        )
     if who.repeated:
         said.append(f"{who.repeated:,} repeated records (same action_id) were counted once.")
     if paid.currency is None:
@@ -131,7 +137,6 @@ def between(effect: Effect) -> str:
 
     Examples
     --------
-    >>> from offline.uplift.effects import Effect
     >>> between(Effect(9, 9, 0.1, 0.1, 0, -1, 1, 0, -0.031, 0.21, 1, 0, True))
     'between 3.1 % less and 21 % more'
     """
@@ -164,6 +169,33 @@ def p_value(value: float) -> str:
     return "–" if math.isnan(value) else "< 0.001" if value < 1e-3 else f"{value:.3f}"  # noqa: PLR2004
 
 
+def p_words(value: float) -> str:
+    """Return a p-value within a sentence.
+
+    Examples
+    --------
+    >>> p_words(0.0312), p_words(1e-9)
+    ('p = 0.031', 'p < 0.001')
+    """
+    text = p_value(value)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
+
+
+def interval(effect: Effect) -> str:
+    """Return the interval of a lift in a cell.
+
+    Examples
+    --------
+    >>> interval(Effect(9, 9, 0.1, 0.1, 0, -1, 1, 0, -0.031, 0.21, 1, 0, True))
+    '-3.1 to +21 %'
+    """
+    low, high = (
+        "" if math.isinf(end) else f"{100 * end:+.{0 if abs(end) >= _WHOLE else 1}f}"
+        for end in (effect.lift_low, effect.lift_high)
+    )
+    return f"{low} to {high} %" if high else f"{low} % or more"
+
+
 def _too_few(uplift: Uplift) -> str:
     effect = uplift.overall[CONVERSION].at()
     customers = uplift.outcomes.customers
@@ -182,7 +214,9 @@ def _nobody(uplift: Uplift) -> str:
     if not len(uplift.assigned.customers):
         return "no customer was assigned to treatment or holdout."
     window = duration_words(uplift.window_ms)
-    return f"of no customer has the window of {window} been seen to its end ({uplift.outcomes.open:,} are open)."
+    return (
+        f"of no customer has the window of {window} been seen to its end ({uplift.outcomes.open:,} are open)."
+    )
 
 
 def _customers(count: int) -> str:

@@ -124,7 +124,9 @@ def uplift(  # noqa: PLR0917  (options of a command)
     written = None
     if output is not None:
         sources = ", ".join(path.name for path in (actions, log) if path is not None)
-        written = write_section(output, uplift_section(found, notes), subtitle=sources or settings.actions_topic)
+        written = write_section(
+            output, uplift_section(found, notes), subtitle=sources or settings.actions_topic
+        )
     if as_json:
         print_json(plain({"sentence": words.headline(found), **figures(found), "notes": notes}))
         return
@@ -134,7 +136,13 @@ def uplift(  # noqa: PLR0917  (options of a command)
 
 
 def _measured(  # noqa: PLR0917
-    settings: Any, actions: Path | None, log: Path | None, window_ms: int, by: list[By], given: list[str], scores: bool
+    settings: Any,
+    actions: Path | None,
+    log: Path | None,
+    window_ms: int,
+    by: list[By],
+    given: list[str],
+    scores: bool,
 ) -> tuple[Uplift, list[str]]:
     from features.exceptions import IntentError
     from offline.uplift.analysis import measure
@@ -159,7 +167,9 @@ def _measured(  # noqa: PLR0917
     return measure(frame, outcome, window_ms, shares, by=[str(one) for one in by]), [*notes, *paid.notes]
 
 
-def shares_of(versions: Iterable[str], given: Iterable[str], default: float) -> tuple[dict[str, float], list[str]]:
+def shares_of(
+    versions: Iterable[str], given: Iterable[str], default: float
+) -> tuple[dict[str, float], list[str]]:
     """Return the share that is held out by version, and what was assumed.
 
     Parameters
@@ -179,7 +189,8 @@ def shares_of(versions: Iterable[str], given: Iterable[str], default: float) -> 
     for name in own:
         if name and name not in versions:
             raise typer.BadParameter(
-                f"no action has the version {name!r}; there are {', '.join(versions)}", param_hint="'--holdout'"
+                f"no action has the version {name!r}; there are {', '.join(versions)}",
+                param_hint="'--holdout'",
             )
     for version in versions:
         ending = re.search(r"[@:=_/-](0?\.\d+)$", version)
@@ -236,23 +247,27 @@ def _effects(found: Uplift) -> object:
     from stream.cli.console import add_columns
 
     table = Table(box=None, pad_edge=False)
-    numbers = ("Contacted", "Bought", "Held out", "Bought ", "p")
-    add_columns(table, ("Group", "Lift, 95 %"), "Group", *numbers[:4], "Lift, 95 %", "p", "", right=numbers)
+    numbers = ("Contacted", "bought", "Held out", "bought ", "Lift", "p")
+    add_columns(table, ("Customers",), "Customers", *numbers[:5], "95 %", "p", "", right=(*numbers, "95 %"))
     rows: list[tuple[str, Effect, float, str]] = []
     if CONVERSION in found.overall:
         effect = found.overall[CONVERSION].at()
         rows.append(("all", effect, effect.p_value, words.verdict(effect)))
-    rows += [(f"version {name}", one, one.p_value, words.verdict(one)) for name, one in found.versions.items()]
+    rows += [
+        (f"version {name}", one, one.p_value, words.verdict(one)) for name, one in found.versions.items()
+    ]
     for column, groups in found.groups.items():
         rows += [(f"{column} {g.name}", g.effect, g.p_value, words.verdict(g)) for g in groups]
     for name, effect, p_value, verdict in rows:
+        known = effect.known
         table.add_row(
             name,
             f"{effect.treated:,}",
             words.share(effect.mean_treated),
             f"{effect.held_out:,}",
             words.share(effect.mean_held_out),
-            words.between(effect) if effect.known else "",
+            f"{effect.lift:+.0%}" if known else "",
+            words.interval(effect) if known else "",
             words.p_value(p_value),
             verdict,
         )

@@ -117,11 +117,14 @@ def read_actions(settings: Settings, path: Path | None, on_progress: OnProgress 
                 refused += 1
                 if not rows:
                     raise LogError(f"{path}: the first line is no action: {error}") from None
-    columns: dict[str, Any] = {name: [getattr(row, name) for row in rows] for name in _Assignment.__struct_fields__}
+    columns: dict[str, Any] = {
+        name: [getattr(row, name) for row in rows] for name in _Assignment.__struct_fields__
+    }
     columns["segment"] = [one if isinstance(one, str) else one.name for one in columns["segment"]]
     kinds = {"purchase_intent": pa.float64(), "decided_at": pa.int64()}
     return Actions(
-        pa.table({name: pa.array(values, kinds.get(name, pa.string())) for name, values in columns.items()}), refused
+        pa.table({name: pa.array(values, kinds.get(name, pa.string())) for name, values in columns.items()}),
+        refused,
     )
 
 
@@ -238,7 +241,12 @@ async def _scores_of_topic(settings: Settings, on_progress: OnProgress | None) -
 
 def _of_scores(rows: list[_Scored], refused: int, name: str) -> PaymentLog:
     paid = [
-        {"event_id": row.event_id, "type": "purchase", "customer_id": row.customer_id, "event_time": row.event_time}
+        {
+            "event_id": row.event_id,
+            "type": "purchase",
+            "customer_id": row.customer_id,
+            "event_time": row.event_time,
+        }
         for row in rows
         if row.purchase
     ]
@@ -246,9 +254,7 @@ def _of_scores(rows: list[_Scored], refused: int, name: str) -> PaymentLog:
     return _usual(_log(paid), np.array([row.event_time for row in rows], np.int64), False, notes, name)
 
 
-def _usual(
-    table: pa.Table, times: NDArray[np.int64], money: bool, notes: list[str], name: str
-) -> PaymentLog:
+def _usual(table: pa.Table, times: NDArray[np.int64], money: bool, notes: list[str], name: str) -> PaymentLog:
     """Leave out lonely dates, by which every window would seem to have ended."""
     usual = UsualDays.of(times)
     if usual.lonely:

@@ -18,13 +18,19 @@ from offline.uplift.effects import Sequence as EffectSequence
 
 _METHOD: Final = (
     "Customers are divided by chance before the first action, so nothing but the actions can have made the difference.",
-    "The blue band is a 95 % confidence sequence: it holds on all days together. Look at it whenever you like, and stop "
-    "when it lies above 0 (asymptotic, by Robbins' normal mixture [Waudby-Smith 2021]).",
+    "The blue band is a 95 % confidence sequence: it holds on all days together. Look at it whenever you like, and "
+    "stop when it lies above 0 (asymptotic, by Robbins' normal mixture [Waudby-Smith 2021]).",
     "The score before the first action takes chance out of the comparison (CUPED [Deng 2013]).",
     "Actions and segments: p-values are always valid and corrected by Holm, which holds under continuous looking, too; "
     "intervals hold for all groups together (Bonferroni).",
 )
-_FORMATS: Final = {"bought, contacted": ".2%", "bought, held out": ".2%", "lift": "+.1%", "from": "+.1%", "to": "+.1%"}
+_FORMATS: Final = {
+    "bought, contacted": ".2%",
+    "bought, held out": ".2%",
+    "lift": "+.1%",
+    "from": "+.1%",
+    "to": "+.1%",
+}
 
 
 def uplift_section(uplift: Uplift, notes: Sequence[str] = ()) -> Section:
@@ -33,7 +39,9 @@ def uplift_section(uplift: Uplift, notes: Sequence[str] = ()) -> Section:
     if (money := words.money(uplift)) is not None:
         summary.append(money)
     parts: list[Picture | Table | Text] = [
-        _picture(uplift, value, sequence) for value, sequence in uplift.overall.items() if sequence.known.any()
+        _picture(uplift, value, sequence)
+        for value, sequence in uplift.overall.items()
+        if sequence.known.any()
     ]
     for column, groups in uplift.groups.items():
         caption = "By the first action of each customer. Intervals hold for all groups together."
@@ -140,7 +148,14 @@ def _picture(uplift: Uplift, value: str, sequence: EffectSequence) -> Picture:
     what = "percentage points" if value == CONVERSION else uplift.payments.currency
     figure.update_yaxes(title_text=f"contacted less held out, {what}")
     figure.update_xaxes(title_text="customers whose window had ended by")
-    title = "How much more of the contacted customers bought" if value == CONVERSION else "How much more they spent"
+    title = (
+        "How much more of the contacted customers bought"
+        if value == CONVERSION
+        else "How much more they spent"
+    )
     return Picture(
-        title, figure, "While the band contains 0, no effect can be told. It may be looked at any day.", "lead"
+        title,
+        figure,
+        "While the band contains 0, no effect can be told. It may be looked at any day.",
+        "lead",
     )
