@@ -32,7 +32,7 @@ class Case(NamedTuple):
 
 
 @cache
-def shop(customers: int = 15_000, share: float = 0.2, seed: int = 3) -> tuple[pa.Table, pa.Table]:
+def shop(customers: int = 8_000, share: float = 0.3, seed: int = 3) -> tuple[pa.Table, pa.Table]:
     """Simulate a shop that contacts everybody at the first score above 1 %; return its log and the actions."""
     log = simulate(ShopParameters.default(), customers, 14, seed)
     return log, actions_of(log, share)

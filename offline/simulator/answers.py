@@ -205,7 +205,8 @@ def _within(
     found = found[(found["time"] > found["at"]) & (found["time"] <= found["at"] + window_ms)]
     bought = np.zeros(len(who), bool)
     bought[found.loc[found["money"] >= 0, "row"]] = True
-    return bought, np.bincount(found["row"], found["money"].to_numpy(np.float64), len(who))
+    money = np.bincount(found["row"], found["money"].to_numpy(np.float64), len(who))
+    return bought, money.astype(np.float64)
 
 
 def _orders(made: pd.DataFrame, parameters: AnswerParameters) -> pa.Table:

@@ -127,7 +127,7 @@ def effect_sequence(
     )  # (versions, looks, arms, sums)
     share = np.array([share for share, _ in versions])[:, None]
     count = sums[..., _ONE]
-    usable = (count >= 2).all(axis=-1)  # noqa: PLR2004  (a variance needs two)
+    usable = np.asarray((count >= 2).all(axis=-1), np.bool_)  # noqa: PLR2004  (a variance needs two)
     total = np.where(usable, count.sum(axis=-1), 0.0)  # (versions, looks)
     with np.errstate(divide="ignore", invalid="ignore"):
         weight = total / total.sum(axis=0)

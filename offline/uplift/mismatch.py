@@ -76,7 +76,9 @@ def checks(customers: pd.DataFrame, shares: Mapping[str, float]) -> list[Check]:
         count = int(held[rows].sum())
         p = float(stats.binomtest(count, len(rows), shares[str(version)]).pvalue)
         whole.append(Check("all customers", str(version), len(rows), count, float(share[rows].sum()), p))
-    days = pd.to_datetime(customers["decided_at"] // _DAY_MS * _DAY_MS, unit="ms").dt.strftime("%Y-%m-%d")
+    days = pd.Series(
+        (customers["decided_at"].to_numpy() // _DAY_MS).astype("datetime64[D]").astype(str), dtype=object
+    )
     parts = [
         _by_level(
             name, (days if name == "day" else customers[name]).astype(str).to_numpy(object), held, share

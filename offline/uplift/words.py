@@ -27,7 +27,8 @@ def headline(uplift: Uplift) -> str:
             f"No effect can be told yet: of the contacted customers {share(effect.mean_treated)} bought, of those held "
             f"out {share(effect.mean_held_out)}; the truth may be anything {between(effect)}."
         )
-    return f"Customers who were contacted bought {change(effect.lift)} often ({between(effect)}, may be looked at any day)."
+    found = f"{change(effect.lift)} often ({between(effect)}, may be looked at any day)"
+    return f"Customers who were contacted bought {found}."
 
 
 def money(uplift: Uplift) -> str | None:
@@ -205,8 +206,8 @@ def _too_few(uplift: Uplift) -> str:
         for name, rows in customers.groupby("experiment")
     )
     return (
-        f"{buyers:,} of {effect.treated + effect.held_out:,} customers have bought, about {smaller:.0f} of which would be "
-        f"in the smaller arm by chance; {LEAST_BUYERS:.0f} are needed."
+        f"{buyers:,} of {effect.treated + effect.held_out:,} customers have bought, about {smaller:.0f} of which would "
+        f"be in the smaller arm by chance; {LEAST_BUYERS:.0f} are needed."
     )
 
 

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pytest
 
 from features.log import validate
-from offline.simulator.answers import AnswerParameters, answers, true_effect
+from offline.simulator.answers import AnswerParameters, answers, merged, true_effect
 from offline.simulator.shop import ParameterError
 from offline.simulator.simulation import METADATA_KEY
 from offline.uplift.assignment import assigned
@@ -84,8 +84,6 @@ def test_the_true_effect_is_that_of_the_customers_who_were_compared() -> None:
     everybody = made.actions.set_column(
         made.actions.column_names.index("arm"), "arm", pa.repeat("treatment", len(made.actions))
     )
-    from offline.simulator.answers import merged
-
     end = int(made.answered["event_time"].cast(pa.int64()).to_numpy().max())
     parameters = AnswerParameters(effect=0.05, effects={"remind_of_cart": 0.1})
     all_treated = merged(made.log, answers(everybody, parameters, end=end).log)

@@ -116,10 +116,10 @@ def test_lost_records_of_a_segment_are_named() -> None:
 
 def test_a_fair_division_is_seldom_refused() -> None:
     refused = 0
-    for seed in range(200):
-        who = assigned(actions(2_000, 0.1, seed)).customers
+    for seed in range(50):
+        who = assigned(actions(1_000, 0.1, seed)).customers
         refused += any(check.failed for check in checks(who, {"v1": 0.1}))
-    assert refused <= 2  # noqa: PLR2004  (two tests in a thousand, of 200)
+    assert refused <= 1  # two tests in a thousand, of 50
 
 
 def test_purchases_count_within_the_window_only() -> None:

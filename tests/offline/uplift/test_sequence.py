@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from benchmarks.uplift import ALIKE, DIFFERENT, rates
+from benchmarks.uplift import ALIKE, DIFFERENT, Shop, rates
 from offline.uplift import effects
 from offline.uplift.sequence import always_valid_p, boundary
 
@@ -17,7 +18,7 @@ STRONG = DIFFERENT[2]
 
 
 @pytest.mark.parametrize("shop", [USUAL, TAILS], ids=lambda shop: shop.name)
-def test_daily_looks_find_no_effect_where_there_is_none(shop) -> None:
+def test_daily_looks_find_no_effect_where_there_is_none(shop: Shop) -> None:
     found = rates(shop._replace(days=30), RUNS, seed=1)
     assert max(found.missed.values()) <= MOST / RUNS
     assert max(found.missed_lift.values()) <= MOST / RUNS
@@ -39,10 +40,8 @@ def test_a_small_arm_counts_as_no_more_even_than_all_customers() -> None:
     one_large = np.zeros(4_000)
     one_large[::50] = 10.0
     one_large[1] = 5_000.0
-    from pandas import DataFrame
-
     held = np.arange(4_000) % 4 == 0
-    frame = DataFrame(
+    frame = pd.DataFrame(
         {
             "experiment": "v1", "treated": ~held, "purchase_intent": 0.1, "closes_at": np.arange(4_000),
             "bought": one_large > 0, "revenue": one_large,
