@@ -10,7 +10,7 @@ ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix docs chaos bench bench-network bench-learning bench-models bench-memory clean
+.PHONY: help demo test check fix docs chaos bench bench-network bench-learning bench-models bench-uplift bench-memory clean
 .DELETE_ON_ERROR:
 
 help: ## Show this help
@@ -51,6 +51,9 @@ bench-learning: $(VENV)/bench.stamp ## What learning online brings and costs, on
 
 bench-models: $(VENV)/bench.stamp ## All models on public data sets, by fixed protocols (most of an hour)
 	$(BIN)/python -m benchmarks.models $(ARGS)
+
+bench-uplift: $(VENV)/bench.stamp ## False alarms of intent uplift in simulated experiments that are looked at every day (minutes)
+	$(BIN)/python -m benchmarks.uplift $(ARGS)
 
 bench-memory: $(VENV)/bench.stamp ## Training data of a log larger than the memory allowed, against the same in memory (minutes)
 	$(BIN)/python -m benchmarks.memory $(ARGS)

@@ -233,6 +233,11 @@ class Settings(BaseSettings):
         return f"{self.topic_prefix}scores"
 
     @property
+    def actions_topic(self) -> str:
+        """The topic of what is to be done, and what would be for customers who are held out."""
+        return f"{self.topic_prefix}actions"
+
+    @property
     def dead_letters_topic(self) -> str:
         """The topic of records that were refused."""
         return f"{self.topic_prefix}dead-letters"

@@ -32,6 +32,7 @@ _PANELS = {
         "worker",
         "learner",
         "quality",
+        "uplift",
         "dead-letters",
         "partition",
         "restore",

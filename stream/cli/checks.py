@@ -97,8 +97,10 @@ def actions_file(context: typer.Context, path: Path | None) -> Path | None:
     return output_file(context, path)
 
 
-def output_folder(context: typer.Context, path: Path) -> Path:
+def output_folder(context: typer.Context, path: Path | None) -> Path | None:
     """Check that files can be written into this folder; it may be missing."""
+    if path is None:
+        return None
     _check_writable(path)
     _note(context, _OUTPUTS, path)
     return path

@@ -36,6 +36,7 @@ _EXTRAS: Final = {
     "topics": "worker",
     "train": "train",
     "tune": "lab",
+    "uplift": "worker,train",
     "worker": "worker",
 }
 _OWN: Final = ("features", "offline", "stream")

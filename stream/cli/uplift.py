@@ -1,0 +1,296 @@
+"""`intent uplift`: whether customers who are contacted buy more often than those who are held out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stream.cli import checks
+
+if TYPE_CHECKING:
+    from offline.uplift.analysis import Uplift
+    from offline.uplift.effects import Effect
+
+
+class By(StrEnum):
+    """Groups to compare within."""
+
+    ACTION = "action"
+    SEGMENT = "segment"
+
+
+ActionFile = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="ACTIONS",
+        callback=checks.existing_file,
+        help="File of actions: JSON lines or Parquet. Default: the topic of actions.",
+        show_default=False,
+    ),
+]
+EventFile = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="LOG",
+        callback=checks.existing_file,
+        help="File of events or of scores: Parquet or JSON lines. Default: the topic of events.",
+        show_default=False,
+    ),
+]
+Window = Annotated[
+    str,
+    typer.Option(
+        metavar="DURATION",
+        callback=checks.duration,
+        help="How long after a customer's first action a purchase counts. Choose it before you look.",
+    ),
+]
+Groups = Annotated[
+    list[By] | None,
+    typer.Option("--by", metavar="action|segment", help="Show the effect within these groups. Repeatable."),
+]
+Holdout = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="[VERSION=]SHARE",
+        help="Share of customers that is held out, for one version of the experiment or for all. Repeatable. Default: "
+        "the number at the end of the version (v2:0.10), else INTENT_HOLDOUT.",
+        show_default=False,
+    ),
+]
+FromScores = Annotated[
+    bool,
+    typer.Option("--scores", help="Read purchases from the topic of scores. They say nothing of revenue."),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="DIR",
+        callback=checks.output_folder,
+        help="Also write uplift.html, a page with the effect over days, and uplift.json.",
+        show_default=False,
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print all figures as one JSON object.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add `uplift`."""
+    app.command()(uplift)
+
+
+def uplift(  # noqa: PLR0917  (options of a command)
+    actions: ActionFile = None,
+    log: EventFile = None,
+    window: Window = "7d",
+    by: Groups = None,
+    holdout: Holdout = None,
+    scores: FromScores = False,
+    output: Output = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show whether actions make customers buy.
+
+    Customers who were contacted are compared with those whom chance held out. First it is tested whether chance has
+    divided them: if not, no lift is shown, but what is off. The interval may be looked at any day.
+
+    Examples
+    --------
+    - `intent uplift`: measure the actions of the running system
+    - `intent uplift --window 3d --by segment`: count purchases within three days, also by segment
+    - `intent uplift actions.jsonl events.parquet -o report`: measure files, and write a page
+    - `intent uplift actions.jsonl events.parquet --holdout 0.1 --json`: print all figures as JSON
+    """
+    from features.durations import duration_ms, parse_duration
+    from offline.chapters.uplift.section import figures, uplift_section
+    from offline.report.pages import write_section
+    from offline.report.plain import plain
+    from offline.uplift import words
+    from stream.cli.console import print_json
+    from stream.settings import load_settings
+
+    if scores and log is not None:
+        raise typer.BadParameter(f"{log.name} is read instead of a topic", param_hint="'--scores'")
+    settings = load_settings()
+    found, notes = _measured(
+        settings, actions, log, duration_ms(parse_duration(window)), by or list(By), holdout or [], scores
+    )
+    written = None
+    if output is not None:
+        sources = ", ".join(path.name for path in (actions, log) if path is not None)
+        written = write_section(
+            output, uplift_section(found, notes), subtitle=sources or settings.actions_topic
+        )
+    if as_json:
+        print_json(plain({"sentence": words.headline(found), **figures(found), "notes": notes}))
+        return
+    _show(found, notes)
+    if written is not None:
+        typer.echo(f"Page: {written.html}, figures: {written.json}")
+
+
+def _measured(  # noqa: PLR0917
+    settings: Any,
+    actions: Path | None,
+    log: Path | None,
+    window_ms: int,
+    by: list[By],
+    given: list[str],
+    scores: bool,
+) -> tuple[Uplift, list[str]]:
+    from features.exceptions import IntentError
+    from offline.uplift.analysis import measure
+    from offline.uplift.outcomes import payments
+    from stream.cli.console import progress
+    from stream.logs.experiment import read_actions, read_payments
+
+    with progress("Reading actions") as on_progress:
+        read = read_actions(settings, actions, on_progress)
+    if not len(read.table):
+        where = actions or f"the topic {settings.actions_topic}"
+        raise IntentError(f"there are no actions in {where}: nothing has been done that could have helped")
+    with progress("Reading events") as on_progress:
+        paid = read_payments(settings, log, "scores" if scores else "events", on_progress)
+    frame = read.table.to_pandas()
+    versions = sorted(frame["experiment"].unique().tolist())
+    shares, notes = shares_of(versions, given, settings.holdout)
+    if read.refused:
+        notes.append(f"{read.refused:,} records are no actions and were left out.")
+    currency = settings.currency or _usual_currency(paid.table) or "EUR"
+    outcome = payments(paid.table, currency, first=paid.first, end=paid.end, money=paid.money)
+    return measure(frame, outcome, window_ms, shares, by=[str(one) for one in by]), [*notes, *paid.notes]
+
+
+def shares_of(
+    versions: Iterable[str], given: Iterable[str], default: float
+) -> tuple[dict[str, float], list[str]]:
+    """Return the share that is held out by version, and what was assumed.
+
+    Parameters
+    ----------
+    given
+        ``0.1`` for all versions, or ``v2=0.1`` for one.
+    default
+        For versions of which nothing else is known.
+    """
+    import re
+
+    own: dict[str, float] = {}
+    for text in given:
+        name, _, number = text.rpartition("=")
+        own[name] = _share(number, text)
+    versions, shares, notes = list(versions), {}, []
+    for name in own:
+        if name and name not in versions:
+            raise typer.BadParameter(
+                f"no action has the version {name!r}; there are {', '.join(versions)}",
+                param_hint="'--holdout'",
+            )
+    for version in versions:
+        ending = re.search(r"[@:=_/-](0?\.\d+)$", version)
+        if version in own or "" in own:
+            shares[version] = own.get(version, own.get("", default))
+        elif ending:
+            shares[version] = _share(ending[1], version)
+        else:
+            shares[version] = _share(str(default), f"INTENT_HOLDOUT={default:g}")
+            notes.append(f"Version {version}: a holdout of {default:.1%} is assumed (INTENT_HOLDOUT).")
+    return shares, notes
+
+
+def _share(number: str, text: str) -> float:
+    try:
+        share = float(number)
+    except ValueError:
+        share = 0.0
+    if not 0 < share < 1:
+        raise typer.BadParameter(f"{text!r} is no share between 0 and 1", param_hint="'--holdout'")
+    return share
+
+
+def _usual_currency(table: Any) -> str | None:
+    import pyarrow.compute as pc
+
+    counts = pc.value_counts(pc.drop_null(table["currency"].combine_chunks())).to_pylist()
+    return max(counts, key=lambda row: row["counts"])["values"] if counts else None
+
+
+def _show(found: Uplift, notes: list[str]) -> None:
+    from rich.markup import escape
+
+    from offline.uplift import words
+    from stream.cli.console import output
+
+    screen = output()
+    said = [words.headline(found), *words.advice(found), words.money(found)]
+    for text in said:
+        if text:
+            screen.print(escape(text))
+    screen.print()
+    screen.print(_checks(found) if found.failed else _effects(found))
+    screen.print()
+    for text in (*words.remarks(found), *notes):
+        screen.print(escape(text))
+
+
+def _effects(found: Uplift) -> object:
+    from rich.table import Table
+
+    from offline.uplift import words
+    from offline.uplift.analysis import CONVERSION
+    from stream.cli.console import add_columns
+
+    table = Table(box=None, pad_edge=False)
+    numbers = ("Contacted", "bought", "Held out", "bought ", "Lift", "p")
+    add_columns(table, ("Customers",), "Customers", *numbers[:5], "95 %", "p", "", right=(*numbers, "95 %"))
+    rows: list[tuple[str, Effect, float, str]] = []
+    if CONVERSION in found.overall:
+        effect = found.overall[CONVERSION].at()
+        rows.append(("all", effect, effect.p_value, words.verdict(effect)))
+    rows += [
+        (f"version {name}", one, one.p_value, words.verdict(one)) for name, one in found.versions.items()
+    ]
+    for column, groups in found.groups.items():
+        rows += [(f"{column} {g.name}", g.effect, g.p_value, words.verdict(g)) for g in groups]
+    for name, effect, p_value, verdict in rows:
+        known = effect.known
+        table.add_row(
+            name,
+            f"{effect.treated:,}",
+            words.share(effect.mean_treated),
+            f"{effect.held_out:,}",
+            words.share(effect.mean_held_out),
+            f"{effect.lift:+.0%}" if known else "",
+            words.interval(effect) if known else "",
+            words.p_value(p_value),
+            verdict,
+        )
+    return table
+
+
+def _checks(found: Uplift) -> object:
+    from rich.table import Table
+
+    from offline.uplift import words
+    from stream.cli.console import add_columns
+
+    table = Table(box=None, pad_edge=False)
+    numbers = ("Customers", "Held out", "Expected", "p")
+    add_columns(table, ("Worst",), "Divided by", "Worst", *numbers, "", right=numbers)
+    for check in found.checks:
+        table.add_row(
+            check.dimension,
+            check.level,
+            f"{check.customers:,}",
+            f"{check.held_out:,}",
+            f"{check.expected:,.0f}",
+            words.p_value(check.p_value),
+            "off" if check.failed else "",
+        )
+    return table

@@ -1,0 +1,147 @@
+"""`intent uplift` on files: what it says, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from features.log import write_log
+from offline.simulator.answers import true_effect
+from offline.uplift.assignment import assigned
+from offline.uplift.outcomes import outcomes, payments
+from stream.cli import create_app
+from stream.cli.uplift import shares_of
+from tests.uplift_cases import DAY_MS, Case, case, write_lines
+
+EFFECT = 0.06
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Case, Path]:
+    folder = tmp_path_factory.mktemp("uplift")
+    found = case(EFFECT)
+    write_log(folder / "events.parquet", found.answered)
+    write_lines(folder / "actions.jsonl", found.actions)
+    return found, folder
+
+
+def run(*arguments: object) -> dict[str, object]:
+    return json.loads(said("--json", *arguments))
+
+
+def said(*arguments: object, code: int = 0) -> str:
+    result = CliRunner().invoke(create_app(), ["uplift", *map(str, arguments)], env={"COLUMNS": "80"})
+    assert result.exit_code == code, result.output + repr(result.exception)
+    return result.output
+
+
+def files(folder: Path) -> tuple[Path, Path]:
+    return folder / "actions.jsonl", folder / "events.parquet"
+
+
+def test_the_measured_effect_covers_the_true_one(made: tuple[Case, Path]) -> None:
+    found, folder = made
+    window = 3 * DAY_MS
+    compared = outcomes(
+        assigned(found.actions.to_pandas()).customers, payments(found.answered, "EUR"), window
+    ).customers
+    truth = true_effect(
+        compared["customer_id"].tolist(), compared["decided_at"].to_numpy(), payments(found.log, "EUR").frame,
+        found.answers.would, window,
+    )  # fmt: skip
+    figures = run(*files(folder), "--window", "3d", "--holdout", 0.3)
+    conversion, revenue = figures["effects"]["conversion"], figures["effects"]["revenue"]
+    assert conversion["told"] == 1
+    assert conversion["lift_low"] <= truth.lift <= conversion["lift_high"]
+    assert conversion["low"] <= truth.treated - truth.held_out <= conversion["high"]
+    assert revenue["low"] <= truth.revenue_treated - truth.revenue_held_out <= revenue["high"]
+    for day in figures["days"]["conversion"]:
+        assert day["low"] < day["difference"] < day["high"]
+
+
+def test_it_begins_with_a_sentence_and_fits_a_terminal(made: tuple[Case, Path], tmp_path: Path) -> None:
+    text = said(*files(made[1]), "--window", "3d", "--holdout", 0.3, "-o", tmp_path)
+    assert text.startswith("Customers who were contacted bought ")
+    assert max(map(len, text.splitlines()[:-1])) <= 80
+    page = (tmp_path / "uplift.html").read_text()
+    assert "may be looked at any day" in page
+    assert json.loads((tmp_path / "uplift.json").read_text())["verdict"] == "helps"
+
+
+def test_a_wrong_share_is_a_mismatch_and_no_lift_is_shown(made: tuple[Case, Path]) -> None:
+    text = said(*files(made[1]), "--holdout", 0.2)
+    assert text.startswith("No lift is shown")
+    assert "often" not in text
+    figures = run(*files(made[1]), "--holdout", 0.2)
+    assert (figures["verdict"], figures["effects"], figures["groups"]) == ("mismatch", {}, {})
+
+
+def test_all_forms_of_files_say_the_same(made: tuple[Case, Path], tmp_path: Path) -> None:
+    found, folder = made
+    pq.write_table(found.actions, tmp_path / "actions.parquet")
+    names = ("event_id", "type", "customer_id", "event_time", "value", "currency")
+    table = found.answered.select(names)
+    times = table["event_time"].cast(pa.int64())
+    table = table.set_column(3, "event_time", times)
+    rows = [{name: value for name, value in row.items() if value is not None} for row in table.to_pylist()]
+    (tmp_path / "events.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    scores = pa.table(
+        {
+            "event_id": table["event_id"], "customer_id": table["customer_id"],
+            "event_time": found.answered["event_time"], "purchase_intent": pa.repeat(0.1, len(table)),
+            "purchase": pc.equal(table["type"], "purchase"),
+        }
+    )  # fmt: skip
+    pq.write_table(scores, tmp_path / "scores.parquet")
+    options = ("--window", "3d", "--holdout", 0.3)
+    expected = run(*files(folder), *options)
+    assert (
+        run(tmp_path / "actions.parquet", tmp_path / "events.jsonl", *options)["effects"]
+        == expected["effects"]
+    )
+    of_scores = run(tmp_path / "actions.parquet", tmp_path / "scores.parquet", *options)["effects"]
+    assert of_scores == {"conversion": expected["effects"]["conversion"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "there are no actions in"),
+        ('{"action_id": 1}\n', "the first line is no action"),
+    ],
+)
+def test_a_bad_file_of_actions_is_one_line(
+    made: tuple[Case, Path], tmp_path: Path, text: str, message: str
+) -> None:
+    file = tmp_path / "actions.jsonl"
+    file.write_text(text)
+    result = CliRunner().invoke(create_app(), ["uplift", str(file), str(made[1] / "events.parquet")])
+    assert result.exit_code == 1
+    assert message in str(result.exception)
+
+
+def test_broken_lines_among_good_ones_are_counted(made: tuple[Case, Path], tmp_path: Path) -> None:
+    file = tmp_path / "actions.jsonl"
+    file.write_text((made[1] / "actions.jsonl").read_text() + "{broken\n")
+    assert "1 records are no actions" in said(file, made[1] / "events.parquet", "--holdout", 0.3)
+
+
+def test_a_share_comes_from_the_option_the_version_or_the_setting() -> None:
+    versions = ["v1", "v2:0.10", "v3"]
+    shares, notes = shares_of(versions, ["v3=0.5"], 0.05)
+    assert shares == {"v1": 0.05, "v2:0.10": 0.1, "v3": 0.5}
+    assert len(notes) == 1
+    assert shares_of(versions, ["0.2"], 0.05) == (dict.fromkeys(versions, 0.2), [])
+
+
+@pytest.mark.parametrize("given", ["0", "1", "v9=0.1", "many"])
+def test_an_impossible_share_is_misuse(given: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        shares_of(["v1"], [given], 0.05)
