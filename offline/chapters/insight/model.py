@@ -22,6 +22,7 @@ from offline.problems.problem import Problem
 from offline.training.calibration import platt
 
 _CALIBRATION: Final = 0.25
+_CHANCE: Final = 0.5  # AUC of a constant, too
 _LEAST_OF_A_CLASS: Final = 10
 
 
@@ -56,6 +57,15 @@ class InsightModel:
     probabilities: NDArray[np.float64]
     metrics: dict[str, Any]
     with_leaks: dict[str, Any] | None
+
+    @property
+    def tells(self) -> bool:
+        """Whether it ranks better than chance for certain: the lower end of its AUC's interval is above one half.
+
+        Else what it goes by is noise, and nothing is said of drivers and reasons.
+        """
+        low = self.metrics["ci"]["auc"][0]
+        return bool(low > _CHANCE)
 
 
 def fit_insight_model(
