@@ -121,8 +121,8 @@ def _summary(trial: Trial, expected: Expected, count: int, known: int, days: str
         f"{BUDGET_FILE}.",
         *nothing,
         _against_rule(trial, int(last["buyers by model"]), int(last["buyers by rule"])),
-        f"{'These customers are likely to buy; how' if trial.tells else 'How'} many buy because of a contact only a comparison with customers left "
-        "alone can tell.",
+        f"{'These customers are likely to buy; how' if trial.tells else 'How'} many buy because of a contact only "
+        "a comparison with customers left alone can tell.",
     ]
 
 
