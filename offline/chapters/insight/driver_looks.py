@@ -17,6 +17,8 @@ from offline.chapters.insight.drivers import (
     dependence,
     dependence_by_group,
     shares_by_group,
+    things,
+    things_of,
 )
 from offline.chapters.insight.model import InsightModel
 from offline.chapters.insight.pictures import dependences, dependences_by_group, group_effects, swarm
@@ -24,7 +26,7 @@ from offline.chapters.insight.reasons import Explained, some_customers, write_re
 from offline.lab.differences import Claim, supported, widest_gap
 from offline.lab.independent import last_of_each
 from offline.report.section import Calculator, Picture, Table
-from offline.report.words import column_words, is_half, meaning, thing_words
+from offline.report.words import column_words, meaning
 
 #: Where the reasons go in the report's folder.
 REASONS_FILE: Final = "reasons.csv"
@@ -99,15 +101,8 @@ def _ranked(model: InsightModel, drivers: Drivers, log: bool) -> str:
             f"Nothing that is known tells {who} from others better than chance, so there is nothing to say of what "
             "drives conversion."
         )
-    things = drivers.ranking.assign(
-        thing=[thing_words(name, log=log) for name in drivers.ranking["column"]],
-        direction=[
-            np.nan if is_half(row.column, log=log) else row.direction for row in drivers.ranking.itertuples()
-        ],
-    )
-    shares = things.groupby("thing", sort=False).agg(share=("share", "sum"), direction=("direction", "first"))
     words = []
-    for row in shares.sort_values("share", ascending=False, kind="stable").head(_NAMED).itertuples():
+    for row in things(drivers, log=log).head(_NAMED).itertuples():
         sign = ""
         if abs(row.direction) > _CLEAR:
             sign = f", {'the more, the likelier' if row.direction > 0 else 'the less, the likelier'}"
@@ -121,7 +116,7 @@ def segments_look(model: InsightModel, drivers: Drivers, members: Members, *, lo
         return Look([], [], {})
     effects = by_group(drivers, members.groups, members.names)
     shares = shares_by_group(drivers, members.groups, members.names)
-    table = _segment_table(model, drivers, members, shares, log)
+    table = _segment_table(model, drivers, members, log)
     top = drivers.ranking["column"][:_GROUP_DEPENDENCES]
     count = len(members.names)
     lines = [
@@ -151,12 +146,10 @@ def segments_look(model: InsightModel, drivers: Drivers, members: Members, *, lo
             for group, own in groups.items()
         ],
     }
-    return Look(_contrast(model, drivers, members, effects, log), parts, figures)
+    return Look(_contrast(model, drivers, members, log), parts, figures)
 
 
-def _segment_table(
-    model: InsightModel, drivers: Drivers, members: Members, shares: pd.DataFrame, log: bool
-) -> pd.DataFrame:
+def _segment_table(model: InsightModel, drivers: Drivers, members: Members, log: bool) -> pd.DataFrame:
     probabilities, happened = model.probabilities[drivers.rows], model.test.target[drivers.rows]
     rows = []
     for group, name in enumerate(members.names):
@@ -168,18 +161,15 @@ def _segment_table(
             "happened": float(happened[own].mean()),
         }  # fmt: skip
         if model.tells:
-            things = (
-                shares[name].groupby([thing_words(str(column), log=log) for column in shares.index]).sum()
-            )
-            for nth, (thing, share) in enumerate(things.nlargest(3).items(), start=1):
+            effect = things_of(drivers, log=log)[own].abs().mean()
+            largest = (effect / max(float(effect.sum()), 1e-12)).nlargest(3)
+            for nth, (thing, share) in enumerate(largest.items(), start=1):
                 row[f"column {nth}"] = f"{thing} ({share:.0%})"
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def _contrast(
-    model: InsightModel, drivers: Drivers, members: Members, effects: pd.DataFrame, log: bool
-) -> list[str]:
+def _contrast(model: InsightModel, drivers: Drivers, members: Members, log: bool) -> list[str]:
     """Return in which segments most and fewest buy, where that is more than chance and the model sees it so, too.
 
     Tested on one row for each customer, over all segments of enough customers.
@@ -196,15 +186,15 @@ def _contrast(
     gap = widest_gap(found, sizes)
     if gap is None or not supported([Claim("", gap.p_value)])[0] or expected[gap.top] <= expected[gap.bottom]:
         return []
+    own = things_of(drivers, log=log)
     lifts, lowers = (
-        thing_words(str(column), log=log)
-        for column in (effects[gap.top].idxmax(), effects[gap.bottom].idxmin())
+        own[members.groups == members.names.index(name)].mean() for name in (gap.top, gap.bottom)
     )
     unit = "customers" if log else f"{model.test.unit}s"
     return [
         f"The likeliest segment is “{gap.top}” ({found[gap.top] / sizes[gap.top]:.0%} of {sizes[gap.top]:,} {unit} it "
-        f"was tried on; lifted most by {lifts}), the least likely “{gap.bottom}” "
-        f"({found[gap.bottom] / sizes[gap.bottom]:.0%} of {sizes[gap.bottom]:,}; lowered most by {lowers})."
+        f"was tried on; lifted most by {lifts.idxmax()}), the least likely “{gap.bottom}” "
+        f"({found[gap.bottom] / sizes[gap.bottom]:.0%} of {sizes[gap.bottom]:,}; lowered most by {lowers.idxmin()})."
     ]
 
 

@@ -206,6 +206,33 @@ def by_group(drivers: Drivers, groups: NDArray[np.int64], names: list[str], *, t
     return frame
 
 
+def things(drivers: Drivers, *, log: bool) -> pd.DataFrame:
+    """Return the ranking by things: of a log, the two columns of a time of day or of the week are one.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by the thing in words, most important first: ``share`` of all effects, and ``direction``, NaN where
+        "the more, the likelier" says nothing.
+    """
+    effects = things_of(drivers, log=log)
+    effect = effects.abs().mean()
+    direction = {
+        thing_words(str(row.column), log=log): np.nan if is_half(str(row.column), log=log) else row.direction
+        for row in drivers.ranking.itertuples()
+    }
+    frame = pd.DataFrame(
+        {"share": effect / max(float(effect.sum()), 1e-12), "direction": pd.Series(direction)}
+    )
+    return frame.sort_values("share", ascending=False, kind="stable")
+
+
+def things_of(drivers: Drivers, *, log: bool) -> pd.DataFrame:
+    """Return the effect of each thing on every row: those of its columns added up."""
+    names = [thing_words(str(name), log=log) for name in drivers.columns]
+    return pd.DataFrame(drivers.values, columns=names).T.groupby(level=0, sort=False).sum().T
+
+
 def shares_by_group(drivers: Drivers, groups: NDArray[np.int64], names: list[str]) -> pd.DataFrame:
     """Return the share of all effects that every column has in each group: how much goes by it there.
 

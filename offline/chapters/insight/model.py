@@ -48,6 +48,8 @@ class InsightModel:
         Of `offline.lab.figures.figures` on the test rows; without the columns that know the target.
     with_leaks
         The same with them, ``None`` where there are none.
+    constant
+        Log-loss on the test rows of the share of positive training rows.
     """
 
     booster: Any
@@ -57,15 +59,16 @@ class InsightModel:
     probabilities: NDArray[np.float64]
     metrics: dict[str, Any]
     with_leaks: dict[str, Any] | None
+    constant: float
 
     @property
     def tells(self) -> bool:
-        """Whether it ranks better than chance for certain: the lower end of its AUC's interval is above one half.
+        """Whether it is better than chance: its AUC for certain, and its probabilities than one for everybody.
 
         Else what it goes by is noise, and nothing is said of drivers and reasons.
         """
         low = self.metrics["ci"]["auc"][0]
-        return bool(low > _CHANCE)
+        return bool(low > _CHANCE and self.metrics["log_loss"] < self.constant)
 
 
 def fit_insight_model(
@@ -95,7 +98,12 @@ def fit_insight_model(
         probabilities,
         _measures(test, probabilities, seed),
         with_leaks,
+        _constant_loss(float(problem.target[holdout.train].mean()), float(test.target.mean())),
     )
+
+
+def _constant_loss(share: float, happened: float) -> float:
+    return float(-happened * np.log(share) - (1 - happened) * np.log1p(-share))
 
 
 def logits(booster: Any, columns: pd.DataFrame) -> NDArray[np.float64]:
