@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -190,7 +191,10 @@ def _profile_parts(profile: pd.DataFrame, groups: Groups, view: LogView) -> Part
             f"The rules hold for every customer of a segment. {bounds_text(groups.bounds, view.currency)}",
         ),
     ]
-    return [*parts, shares_picture(profile)] if profile["spent (all)"].sum() > 0 else parts
+    if profile["spent (all)"].sum() <= 0:
+        return parts
+    picture = shares_picture(profile)
+    return [*parts, replace(picture, caption=" ".join([picture.caption, *huge_words(view)]))]
 
 
 def _clusters_table(clusters: Clusters, groups: Groups, why: str) -> Table:
