@@ -50,6 +50,18 @@ class Gap(NamedTuple):
     p_value: float
 
 
+class Stratified(NamedTuple):
+    """A group beside others who are like it: how many there are to compare, and the p-value of no difference.
+
+    ``others`` is the share that the group would have if in each stratum it did as the others there.
+    """
+
+    size: int
+    share: float
+    others: float
+    p_value: float
+
+
 def supported(claims: Sequence[Claim]) -> list[bool]:
     """Say which claims stand when all are tested together (Holm).
 
@@ -166,6 +178,50 @@ def clustered_p_value(
     if variance == 0:
         return 1.0
     return float(2 * stats.t.sf(abs(shares[0] - shares[1]) / np.sqrt(variance), max(count - 2, 1)))
+
+
+def summed_p_value(differences: ArrayLike) -> float:
+    """Return the two-sided p-value of a sum of differences, one for each independent customer, being nothing.
+
+    Examples
+    --------
+    >>> summed_p_value([1.0, -1.0, 1.0]) > 0.5 > 0.01 > summed_p_value([1.0] * 9)
+    True
+    """
+    own = np.asarray(differences, np.float64)
+    spread = float(np.sqrt(np.square(own).sum()))
+    return float(2 * stats.norm.sf(abs(float(own.sum())) / spread)) if spread > 0 else 1.0
+
+
+def stratified(
+    inside: NDArray[np.bool_], happened: NDArray[np.bool_], stratum: ArrayLike
+) -> Stratified | None:
+    """Compare a group with others who are like it in the stratum [Mantel and Haenszel 1959].
+
+    Parameters
+    ----------
+    inside, happened, stratum
+        One element for each independent customer.
+
+    Returns
+    -------
+    Stratified
+        None where fewer than `LEAST` on either side have anybody to be compared with.
+    """
+    of = np.unique(np.asarray(stratum), return_inverse=True)[1]
+    size, own = np.bincount(of), np.bincount(of, inside)
+    both = (own > 0) & (own < size)
+    size, own = size[both], own[both]
+    others = size - own
+    if own.sum() < LEAST or others.sum() < LEAST:
+        return None
+    found = np.bincount(of, happened)[both]
+    own_found = np.bincount(of, happened & inside)[both]
+    gap = float((own_found - own * found / size).sum())
+    variance = float((own * others * found * (size - found) / (size**2 * np.maximum(size - 1, 1))).sum())
+    p_value = float(2 * stats.norm.sf(abs(gap) / np.sqrt(variance))) if variance > 0 else 1.0
+    expected = float((own * (found - own_found) / others).sum() / own.sum())
+    return Stratified(int(own.sum()), float(own_found.sum() / own.sum()), expected, p_value)
 
 
 def _chosen_from(groups: int, p_values: Sequence[float]) -> NDArray[np.float64]:

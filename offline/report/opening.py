@@ -30,6 +30,8 @@ class Card:
         Which periods are meant.
     line
         The number in earlier periods and in this one; empty or one value: no line.
+    sure
+        Whether the change is more than chance; else it is grey, and says so.
     """
 
     title: str
@@ -37,6 +39,7 @@ class Card:
     change: str = ""
     period: str = ""
     line: Sequence[float] = ()
+    sure: bool = True
 
     @property
     def points(self) -> str:

@@ -86,8 +86,8 @@ def write_section(
 def _first(opening: Opening | None) -> dict[str, Any]:
     if opening is None:
         return {}
-    cards = [{"title": card.title, "value": card.value, "change": card.change, "period": card.period,
-              "line": list(card.line)} for card in opening.cards]  # fmt: skip
+    cards = [{"title": card.title, "value": card.value, "change": card.change, "sure": card.sure,
+              "period": card.period, "line": list(card.line)} for card in opening.cards]  # fmt: skip
     return {"first": {"cards": cards, "findings": [asdict(finding) for finding in opening.findings]}}
 
 

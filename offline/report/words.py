@@ -62,6 +62,13 @@ _SAID = {
 }
 
 
+# The two halves of an angle are one thing.
+_CYCLES = {
+    "hour_sin": "hour of the day", "hour_cos": "hour of the day",
+    "weekday_sin": "weekday and hour", "weekday_cos": "weekday and hour",
+}  # fmt: skip
+
+
 def value_words(column: str, value: Any, *, log: bool) -> str:
     """Return a value of a column in words.
 
@@ -132,6 +139,22 @@ def column_words(column: str, *, log: bool) -> str:
     else:
         words = _SAID.get(column, column.replace("_", " "))
     return words
+
+
+def thing_words(column: str, *, log: bool) -> str:
+    """Return what a column is about, in words that are the same for columns that are two halves of one thing.
+
+    Examples
+    --------
+    >>> thing_words("hour_cos", log=True), thing_words("weekday_sin", log=True), thing_words("spend", log=True)
+    ('hour of the day', 'weekday and hour', 'money spent so far')
+    """
+    return _CYCLES.get(column, column_words(column, log=log)) if log else column_words(column, log=log)
+
+
+def is_half(column: str, *, log: bool) -> bool:
+    """Return whether a column is half of one thing, so that "the more, the likelier" says nothing of it."""
+    return log and column in _CYCLES
 
 
 def meaning(column: str) -> str:

@@ -37,6 +37,8 @@ class LogView:
         Money given back in all.
     timezone, currency
         The shop's.
+    limit
+        What an order counts at most, less refunds; see `offline.views.huge_orders`.
     """
 
     events: pd.DataFrame
@@ -44,6 +46,7 @@ class LogView:
     refunded: float
     timezone: str
     currency: str
+    limit: float = float("inf")
 
     @classmethod
     def of(cls, log: pa.Table, context: Context) -> LogView:

@@ -43,7 +43,9 @@ class CustomerView(LogView):
         refunds = pd.DataFrame(
             {"customer": numbers[given], "time": local, "value": columns.money[~columns.foreign]}
         ).sort_values("time", kind="stable", ignore_index=True)
-        return cls(plain.events, plain.orders, plain.refunded, plain.timezone, plain.currency, refunds)
+        return cls(
+            plain.events, plain.orders, plain.refunded, plain.timezone, plain.currency, refunds=refunds
+        )
 
     def net_orders(self, moment: pd.Timestamp | None = None) -> pd.DataFrame:
         """Return the orders before a moment (all by default), less the refunds before it.
@@ -84,7 +86,9 @@ def settled(view: LogView) -> LogView:
 
 
 def net_orders(view: LogView, moment: pd.Timestamp | None = None) -> pd.DataFrame:
-    """Return a view's orders before a moment, less refunds where the view knows them."""
+    """Return a view's orders before a moment, less refunds where the view knows them, none above the view's limit."""
     if isinstance(view, CustomerView):
-        return view.net_orders(moment)
-    return view.orders if moment is None else view.orders[view.orders["time"] < moment]
+        orders = view.net_orders(moment)
+    else:
+        orders = view.orders if moment is None else view.orders[view.orders["time"] < moment]
+    return orders if np.isinf(view.limit) else orders.assign(value=orders["value"].clip(upper=view.limit))

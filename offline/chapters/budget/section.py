@@ -11,25 +11,28 @@ from numpy.typing import NDArray
 
 from offline.chapters.budget.chooser import best_rule, fit_chooser
 from offline.chapters.budget.moments import DAY, horizon_of, learned_from, moment_at, past_moments
-from offline.chapters.budget.trial import Expected, Trial, expected_buyers, try_lists
+from offline.chapters.budget.trial import Expected, Trial, agreeing, expected_buyers, try_lists
 from offline.chapters.workspace import Workspace
 from offline.lab.statistics import ALPHA
 from offline.report.section import Finding, Picture, Section, Table
 from offline.report.spreadsheets import write_csv
 from offline.report.theme import BLUE, GREY, ORANGE
+from offline.views.huge_orders import capped, counted_words, tamed
 from offline.views.log_view import LogView
 
 #: Where the list goes in the report's folder.
 BUDGET_FILE: Final = "budget.csv"
 #: Share of the customers where no budget was named.
 _SHARE: Final = 0.1
+#: A wider interval, as a share of the list, says nothing.
+_WIDEST: Final = 0.5
 _SHOWN: Final = 12
 _POINTS: Final = 200
 
 
 def choose_customers(workspace: Workspace) -> Section:
     """Run the stage on the log of a report."""
-    options, view = workspace.options, workspace.customer_view
+    options, view = workspace.options, capped(workspace.customer_view)
     horizon = horizon_of(view, pd.Timedelta(workspace.context.horizon_ms, unit="ms"))
     with workspace.progress("Choosing customers"):
         moments = past_moments(view, horizon)
@@ -39,16 +42,18 @@ def choose_customers(workspace: Workspace) -> Section:
         chooser = fit_chooser(learned_from(moments), seed=options.seed, quick=options.quick)
         probabilities = chooser.probabilities(now.known)
         first = np.argsort(-probabilities, kind="stable")[:count]
+        expected = expected_buyers(trial, count)
+        agreed = agreeing(probabilities[first], expected.value)
         listed = pd.DataFrame(
             {
                 "customer": np.array(workspace.customer_names, object)[now.known.index.to_numpy()[first]],
-                "probability": probabilities[first],
-                "expected value": probabilities[first] * _order_value(view, now.known)[first],
-                "reason": chooser.reasons(now.known.iloc[first]),
+                "probability": agreed,
+                "expected value": agreed * _order_value(view, now.known)[first],
             }
         )
+        if trial.tells:
+            listed["reason"] = chooser.reasons(now.known.iloc[first])
     write_csv(listed.round(4), workspace.directory / BUDGET_FILE)
-    expected = expected_buyers(trial, count)
     days = _days(horizon)
     summary = _summary(trial, expected, count, len(now.known), days)
     if options.budget and options.budget > count:
@@ -58,9 +63,10 @@ def choose_customers(workspace: Workspace) -> Section:
     parts: list[Table | Picture] = [
         Table(
             "Whom to contact", listed.head(_SHOWN),
-            f"Probability of an order within {days} after the end of the log, likeliest first. Expected value: the "
+            f"Probability of an order within {days} after the end of the log, likeliest first; calibrated on past "
+            "lists, so that the probabilities add up to the number that is expected. Expected value: the "
             f"probability times the customer's mean order ({view.currency}, drawn to that of all where there are few "
-            f"orders). Reason: what raises the probability most. All {count:,}: {BUDGET_FILE}.",
+            f"orders). {counted_words(view)} {_reasons_words(trial)} All {count:,}: {BUDGET_FILE}.".replace("  ", " "),
             {"probability": ".1%", "expected value": ",.2f"}, "open",
         ),
         Picture(
@@ -81,7 +87,9 @@ def choose_customers(workspace: Workspace) -> Section:
         "customers": len(now.known),
         "days": horizon / DAY,
         "expected": expected._asdict(),
-        "sum_of_probabilities": float(probabilities[first].sum()),
+        "sum_of_probabilities": float(agreed.sum()),
+        "sum_before_calibration": float(probabilities[first].sum()),
+        "over_chance": {"buyers": trial.over_chance[0], "p_value": trial.over_chance[1]},
         "ahead_of_rule": trial.ahead._asdict() | {"p_value": trial.p_value},
         "rule_now": best_rule(moments[0], count),
         "moments": trial.moments,
@@ -93,7 +101,7 @@ def choose_customers(workspace: Workspace) -> Section:
         summary,
         parts,
         figures,
-        findings=[_finding(trial, expected, count, days)],
+        findings=_findings(trial, expected, count, days),
     )
 
 
@@ -101,25 +109,42 @@ def _summary(trial: Trial, expected: Expected, count: int, known: int, days: str
     last = trial.moments.iloc[0]
     moments = len(trial.moments)
     past = "the last such list" if moments == 1 else f"{moments} such lists of the past"
+    nothing = [] if trial.tells else [
+        "Nothing that is known of customers tells who will buy better than chance: past lists held "
+        f"{trial.moments['buyers by model'].sum():,} buyers, lists at random would have held "
+        f"{trial.moments['by chance'].sum():,.0f}."
+    ]  # fmt: skip
     return [
         f"{count:,} of {known:,} customers: {expected.value:,.0f} of them are expected to buy within {days} (95% "
         f"interval {np.floor(expected.low):,.0f} to {np.ceil(expected.high):,.0f}), by {past}. The list: "
         f"{BUDGET_FILE}.",
+        *nothing,
         _against_rule(trial, int(last["buyers by model"]), int(last["buyers by rule"])),
-        "These customers are likely to buy; how many buy because of a contact only a comparison with customers left "
-        "alone can tell.",
+        f"{'These customers are likely to buy; how' if trial.tells else 'How'} many buy because of a contact only "
+        "a comparison with customers left alone can tell.",
     ]
 
 
-def _finding(trial: Trial, expected: Expected, count: int, days: str) -> Finding:
-    return Finding(
-        f"Of the {count:,} customers on the list, {expected.value:,.0f} are expected to buy within {days}.",
-        f"95% interval {np.floor(expected.low):,.0f} to {np.ceil(expected.high):,.0f}, by "
-        f"{'the last such list' if len(trial.moments) == 1 else f'{len(trial.moments)} such lists of the past'}.",
-        "Contact them, and leave some alone by lot: only that tells how many buy because of it.",
-        count,
-        file=BUDGET_FILE,
-    )
+def _findings(trial: Trial, expected: Expected, count: int, days: str) -> list[Finding]:
+    """Return how many are expected, where lists have held more buyers than chance and the interval says something."""
+    if not trial.tells or expected.high - expected.low > _WIDEST * count:
+        return []
+    return [
+        Finding(
+            f"Of the {count:,} customers on the list, {expected.value:,.0f} are expected to buy within {days}.",
+            f"95% interval {np.floor(expected.low):,.0f} to {np.ceil(expected.high):,.0f}, by "
+            f"{'the last such list' if len(trial.moments) == 1 else f'{len(trial.moments)} such lists of the past'}.",
+            "Contact them, and leave some alone by lot: only that tells how many buy because of it.",
+            count,
+            file=BUDGET_FILE,
+        )
+    ]
+
+
+def _reasons_words(trial: Trial) -> str:
+    if trial.tells:
+        return "Reason: what raises the probability most."
+    return "There are no reasons: past lists held no more buyers than lists at random would, for certain."
 
 
 def _against_rule(trial: Trial, by_model: int, by_rule: int) -> str:
@@ -148,7 +173,7 @@ def _moments_table(trial: Trial) -> pd.DataFrame:
 
 def _order_value(view: LogView, known: pd.DataFrame) -> NDArray[np.float64]:
     """Return what an order of each customer is expected to be worth: the mean with one order of the average added."""
-    overall = float(view.orders["value"].mean())
+    overall = float(tamed(view.orders)[0]["value"].mean())
     values = (known["monetary"] + overall) / (known["frequency"] + 1)
     return np.asarray(values, np.float64)
 

@@ -7,13 +7,15 @@ from typing import Final, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import optimize, special, stats
 
-from offline.chapters.budget.chooser import best_rule, chosen_by, fit_chooser
+from offline.chapters.budget.chooser import Floats, best_rule, chosen_by, fit_chooser
 from offline.chapters.budget.moments import TESTS, Moment, learned_from
 from offline.exceptions import TrainingError
-from offline.lab.statistics import COVERAGE, wilson
+from offline.lab.differences import summed_p_value
+from offline.lab.statistics import ALPHA, COVERAGE, wilson
 
+_HALF, _TINY = 0.5, 1e-9
 _Z: Final = float(stats.norm.ppf((1 + COVERAGE) / 2))
 
 
@@ -40,12 +42,21 @@ class Trial(NamedTuple):
         Of no difference.
     curve
         At the latest moment, by number of customers: buyers ``by model``, ``by rule``, ``by chance``.
+    over_chance
+        Buyers that the model's lists held beyond lists at random, in all, and the p-value of no difference.
     """
 
     moments: pd.DataFrame
     ahead: Expected
     p_value: float
     curve: pd.DataFrame
+    over_chance: tuple[float, float] = (0.0, 1.0)
+
+    @property
+    def tells(self) -> bool:
+        """Whether the model's lists held more buyers than lists at random, beyond chance."""
+        more, p_value = self.over_chance
+        return more > 0 and p_value < ALPHA
 
 
 def try_lists(moments: list[Moment], count: int, *, seed: int = 0, quick: bool = False) -> Trial:
@@ -64,6 +75,7 @@ def try_lists(moments: list[Moment], count: int, *, seed: int = 0, quick: bool =
         Nothing could be learned before any of them.
     """
     rows, gaps, curve = [], pd.Series(dtype="float64"), pd.DataFrame()
+    more = pd.Series(dtype="float64")
     failed: TrainingError | None = None
     for nth, moment in enumerate(moments[: min(TESTS, len(moments) - 1)]):
         try:
@@ -80,6 +92,8 @@ def try_lists(moments: list[Moment], count: int, *, seed: int = 0, quick: bool =
         gap = np.zeros(len(bought))
         gap[by_model[bought[by_model]]] += 1
         gap[by_rule[bought[by_rule]]] -= 1
+        listed = np.isin(np.arange(len(bought)), by_model) - len(by_model) / len(bought)
+        more = more.add(pd.Series(listed * (bought - bought.mean()), moment.known.index), fill_value=0.0)
         gaps = gaps.add(pd.Series(gap, moment.known.index), fill_value=0.0)
         if not nth:
             ranked = chosen_by(rule, moment.known, len(bought))
@@ -98,8 +112,24 @@ def try_lists(moments: list[Moment], count: int, *, seed: int = 0, quick: bool =
     spread = float(np.sqrt(np.square(gaps).sum()))
     total = float(gaps.sum())
     ends = (total, total - _Z * spread, total + _Z * spread)
-    p_value = float(2 * stats.norm.sf(abs(total) / spread)) if spread else 1.0
-    return Trial(pd.DataFrame(rows), Expected(*(end / len(rows) for end in ends)), p_value, curve)
+    return Trial(
+        pd.DataFrame(rows),
+        Expected(*(end / len(rows) for end in ends)),
+        summed_p_value(gaps),
+        curve,
+        (float(more.sum()), summed_p_value(more)),
+    )
+
+
+def agreeing(probabilities: Floats, total: float) -> Floats:
+    """Return the probabilities of a list, all odds changed by one factor, so that they add up to the expected number.
+
+    The model's own may be off for a whole list: past lists say by how much. The order stays.
+    """
+    total = min(max(total, _HALF), len(probabilities) - _HALF)
+    logits = special.logit(np.clip(probabilities, _TINY, 1 - _TINY))
+    shift = optimize.brentq(lambda by: float(special.expit(logits + by).sum()) - total, -60.0, 60.0)
+    return np.asarray(special.expit(logits + shift), np.float64)
 
 
 def expected_buyers(trial: Trial, count: int) -> Expected:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from offline.chapters.forecast.closed_days import ClosedDays, closed_again, closed_days
 from offline.exceptions import TrainingError
+from offline.views.huge_orders import HugeOrder, tamed
 from offline.views.log_view import LogView
 
 #: Columns of a series, and what people call them.
@@ -22,17 +23,6 @@ _WEEK: Final = 7
 _LEAST_DAYS: Final = 28
 # A weekday with orders on fewer of its dates counts as one on which the shop is closed.
 _OPEN_SHARE: Final = 0.05
-# An order is huge beyond so many times the 99th percentile of so many orders at least.
-_HUGE, _ENOUGH_ORDERS = 20.0, 100
-
-
-@dataclass(frozen=True)
-class HugeOrder:
-    """An order that says nothing about the coming days: it counts as ``counted`` instead of ``value``."""
-
-    date: dt.date
-    value: float
-    counted: float
 
 
 @dataclass(frozen=True)
@@ -124,7 +114,7 @@ def daily(view: LogView) -> Series:
     if view.orders.empty:
         raise TrainingError("the log has no order: there is nothing to forecast")
     first, last = _whole_days(view)
-    orders, huge = _tamed(view.orders)
+    orders, huge = tamed(view.orders)
     sums = _sums(orders, first, last)
     if len(sums) < _LEAST_DAYS:
         raise TrainingError(
@@ -136,17 +126,6 @@ def daily(view: LogView) -> Series:
     closed = closed if len(closed) < _WEEK else ()
     days = closed_days(sums["orders"], closed)
     return Series(sums[~np.isin(weekday, closed)], closed, days, view.currency, huge)
-
-
-def _tamed(orders: pd.DataFrame) -> tuple[pd.DataFrame, tuple[HugeOrder, ...]]:
-    """Return orders of which none is huge, and those that were."""
-    value = orders["value"].to_numpy(np.float64)
-    if len(value) < _ENOUGH_ORDERS:
-        return orders, ()
-    bound = _HUGE * float(np.quantile(value, 0.99))
-    beyond = np.flatnonzero(value > bound) if bound > 0 else np.zeros(0, np.intp)
-    huge = tuple(HugeOrder(orders["time"].iloc[at].date(), float(value[at]), bound) for at in beyond)
-    return orders.assign(value=np.minimum(value, bound)) if huge else orders, huge
 
 
 def _whole_days(view: LogView) -> tuple[pd.Timestamp, pd.Timestamp]:

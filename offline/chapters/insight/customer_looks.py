@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import pandas as pd
 
-from offline.chapters.insight.high_value import TOP, high_value
+from offline.chapters.insight.high_value import TOP, HighValue, high_value
 from offline.chapters.insight.lifetime_check import (
     MEAN,
     MODEL,
@@ -21,8 +21,11 @@ from offline.chapters.insight.lifetime_check import (
 from offline.chapters.insight.money_pictures import lifetime_picture
 from offline.chapters.segments.segmented import Segmented
 from offline.exceptions import TrainingError
+from offline.lab.differences import LEAST, share_p_value
+from offline.lab.statistics import ALPHA
 from offline.report.section import Calculator, Finding, Picture, Table
 from offline.report.spreadsheets import write_csv
+from offline.views.huge_orders import capped, counted_words, huge_words
 from offline.views.log_view import LogView
 from offline.views.net_orders import settled
 
@@ -31,7 +34,7 @@ LIFETIME_FILE: Final = "lifetime_values.csv"
 
 _BEST: Final = 12
 _LONG_LOG_DAYS: Final = 180
-_OFF: Final = 0.15
+_OFF, _RIGHT = 0.15, 0.005
 _TEN: Final = 10.0
 
 
@@ -51,13 +54,16 @@ def valuable_customers(view: LogView) -> Look:
     if found is None:
         return Look([], [], {})
     traits = found.compared
-    orders = traits.loc["orders"]
-    summary = [
-        f"High-value customers, the best {TOP:.0%} of the buyers, spent at least {found.least:,.0f} "
-        f"{view.currency} and "
-        f"brought {found.share:.0%} of the money; the median one ordered {orders['high value']:.0f} times (others: "
-        f"{orders['others']:.0f})."
-    ]
+    best = max(1, round(TOP * found.buyers))
+    remark = " ".join([*huge_words(view), counted_words(view)]).strip()
+    summary: list[str] = []
+    if best >= LEAST:
+        orders = traits.loc["orders"]
+        summary.append(
+            f"High-value customers, the best {TOP:.0%} of the buyers, spent at least {found.least:,.0f} "
+            f"{view.currency} and brought {found.share:.0%} of the money; the median one ordered "
+            f"{orders['high value']:.0f} times (others: {orders['others']:.0f}). {remark}".rstrip()
+        )
     rates = dict.fromkeys(("high value", "low", "high"), ".1%")
     parts: list[Table | Picture | Calculator] = [
         Table("High-value customers and the others", _rounded(traits),
@@ -65,7 +71,7 @@ def valuable_customers(view: LogView) -> Look:
     ]  # fmt: skip
     if len(found.first_order):
         low, high = found.first_order.iloc[0], found.first_order.iloc[-1]
-        if high["low"] > low["high"]:
+        if high["high value"] > low["high value"] and _told_apart(high, low):
             summary.append(
                 "The first order tells early: of the quarter with the largest ones "
                 f"{high['high value']:.0%} are among the "
@@ -86,14 +92,28 @@ def valuable_customers(view: LogView) -> Look:
                 rates,
             )
         )
-    finding = Finding(
-        f"A tenth of the buyers brought {found.share:.0%} of the money.",
-        "Counted, refunds taken off.",
-        "Know them by name: answer them first, ask before you change what they buy.",
-        max(1, round(TOP * found.buyers)),
-        file=LIFETIME_FILE,
-    )
-    return Look(summary, parts, {"high_value": found._asdict()}, findings=[finding])
+    return Look(summary, parts, {"high_value": found._asdict()}, findings=_findings(found, best, remark))
+
+
+def _findings(found: HighValue, best: int, remark: str) -> list[Finding]:
+    """Return what the best tenth brought, where it is more than it would be by lot."""
+    if best < LEAST or found.share <= found.by_chance:
+        return []
+    return [
+        Finding(
+            f"A tenth of the buyers brought {found.share:.0%} of the money. {remark}".rstrip(),
+            "Counted, refunds taken off. If buyers did not differ, and who orders how much were drawn by lot, it would "
+            f"be {found.by_chance:.0%} at most, in 95 of 100 draws.",
+            "Know them by name: answer them first, ask before you change what they buy.",
+            best,
+            file=LIFETIME_FILE,
+        )
+    ]
+
+
+def _told_apart(one: pd.Series, other: pd.Series) -> bool:
+    counts = [(round(row["high value"] * row["customers"]), int(row["customers"])) for row in (one, other)]
+    return share_p_value(*counts[0], *counts[1]) < ALPHA
 
 
 def lifetime(view: LogView, segments: Segmented, names: list[str], directory: Path, *, seed: int = 0) -> Look:
@@ -106,16 +126,17 @@ def lifetime(view: LogView, segments: Segmented, names: list[str], directory: Pa
     directory
         The report's.
     """
+    typical = capped(view)
     try:
-        check = check_lifetime(view, seed=seed)
-        values = lifetime_values(view, 90 if view.days >= _LONG_LOG_DAYS else max(1, round(view.days / 4)))
+        check = check_lifetime(typical, seed=seed)
+        values = lifetime_values(typical, 90 if view.days >= _LONG_LOG_DAYS else max(1, round(view.days / 4)))
     except TrainingError as error:
         return Look([f"No lifetime values: {error}."], [], {"lifetime": {"done": False, "why": str(error)}})
     listed = _listed(view, values, segments, names)
     write_csv(listed.round(4), directory / LIFETIME_FILE)
     said, tried = _lifetime_summary(check, values, view.currency)
     return Look(
-        [said],
+        [f"{said} {counted_words(view)}".rstrip()],
         _lifetime_parts(check, values, listed, view.currency),
         _lifetime_figures(check, values),
         [tried],
@@ -140,7 +161,9 @@ def _lifetime_summary(check: Check, values: Lifetime, currency: str) -> list[str
         f"In sum it was {abs(off):.0%} too {'high' if off > 0 else 'low'}: it knows neither seasons nor growth, so "
         "take it for ranking customers and the forecast for sums."
         if abs(off) > _OFF
-        else f"In sum it was {off:+.0%} off."
+        else f"In sum it was {abs(off):.0%} too {'high' if off > 0 else 'low'}."
+        if abs(off) >= _RIGHT
+        else "In sum it was right within 1%."
     )
     return [
         f"Lifetime value, {values.days} days ahead: {frame['value'].sum():,.0f} {currency} from {len(frame):,} "

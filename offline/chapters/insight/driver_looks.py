@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -16,10 +17,14 @@ from offline.chapters.insight.drivers import (
     dependence,
     dependence_by_group,
     shares_by_group,
+    things,
+    things_of,
 )
 from offline.chapters.insight.model import InsightModel
 from offline.chapters.insight.pictures import dependences, dependences_by_group, group_effects, swarm
 from offline.chapters.insight.reasons import Explained, some_customers, write_reasons
+from offline.lab.differences import Claim, supported, widest_gap
+from offline.lab.independent import last_of_each
 from offline.report.section import Calculator, Picture, Table
 from offline.report.words import column_words, meaning
 
@@ -30,6 +35,7 @@ _DEPENDENCES: Final = 6
 _GROUP_DEPENDENCES: Final = 3
 _NAMED: Final = 4
 _CLEAR: Final = 0.2
+_NOISE: Final = "The model ranks no better than chance: what is shown here may be noise."
 
 
 class Members(NamedTuple):
@@ -69,22 +75,38 @@ def drivers_look(model: InsightModel, drivers: Drivers, *, log: bool, seed: int)
         ),
         dependences(found, log=log, target=model.test.target_name),
     ]  # fmt: skip
+    parts = _as_noise(parts, model)
     figures = {
         "drivers": drivers.ranking,
         "dependence": [
             {"column": d.name, "grid": d.grid, "mean": d.mean, "low": d.low, "high": d.high} for d in found
         ],
     }
-    return Look([_ranked(drivers, log)], parts, figures)
+    return Look([_ranked(model, drivers, log)], parts, figures)
 
 
-def _ranked(drivers: Drivers, log: bool) -> str:
+def _as_noise(
+    parts: list[Table | Picture | Calculator], model: InsightModel
+) -> list[Table | Picture | Calculator]:
+    """Return parts that say what they are where the model tells nothing."""
+    if model.tells:
+        return parts
+    return [replace(part, caption=f"{_NOISE} {part.caption}".rstrip()) for part in parts]
+
+
+def _ranked(model: InsightModel, drivers: Drivers, log: bool) -> str:
+    if not model.tells:
+        who = "buyers" if log else f"{model.test.unit}s with {model.test.target_name}"
+        return (
+            f"Nothing that is known tells {who} from others better than chance, so there is nothing to say of what "
+            "drives conversion."
+        )
     words = []
-    for row in drivers.ranking.head(_NAMED).itertuples():
+    for row in things(drivers, log=log).head(_NAMED).itertuples():
         sign = ""
         if abs(row.direction) > _CLEAR:
             sign = f", {'the more, the likelier' if row.direction > 0 else 'the less, the likelier'}"
-        words.append(f"{column_words(row.column, log=log)} ({row.share:.0%}{sign})")
+        words.append(f"{row.Index} ({row.share:.0%}{sign})")
     return f"What drives conversion most, by share of all effects: {'; '.join(words)}."
 
 
@@ -94,7 +116,7 @@ def segments_look(model: InsightModel, drivers: Drivers, members: Members, *, lo
         return Look([], [], {})
     effects = by_group(drivers, members.groups, members.names)
     shares = shares_by_group(drivers, members.groups, members.names)
-    table = _segment_table(model, drivers, members, shares, log)
+    table = _segment_table(model, drivers, members, log)
     top = drivers.ranking["column"][:_GROUP_DEPENDENCES]
     count = len(members.names)
     lines = [
@@ -113,6 +135,7 @@ def segments_look(model: InsightModel, drivers: Drivers, members: Members, *, lo
     ]  # fmt: skip
     if any(groups for _, groups in lines):
         parts.append(dependences_by_group(lines, members.names, log=log, target=model.test.target_name))
+    parts = _as_noise(parts, model)
     figures = {
         "by_segment": effects.reset_index(),
         "share_by_segment": shares.reset_index(),
@@ -123,12 +146,10 @@ def segments_look(model: InsightModel, drivers: Drivers, members: Members, *, lo
             for group, own in groups.items()
         ],
     }
-    return Look(_contrast(table, effects, log), parts, figures)
+    return Look(_contrast(model, drivers, members, log), parts, figures)
 
 
-def _segment_table(
-    model: InsightModel, drivers: Drivers, members: Members, shares: pd.DataFrame, log: bool
-) -> pd.DataFrame:
+def _segment_table(model: InsightModel, drivers: Drivers, members: Members, log: bool) -> pd.DataFrame:
     probabilities, happened = model.probabilities[drivers.rows], model.test.target[drivers.rows]
     rows = []
     for group, name in enumerate(members.names):
@@ -139,24 +160,41 @@ def _segment_table(
             "segment": name, "rows": int(own.sum()), "probability": float(probabilities[own].mean()),
             "happened": float(happened[own].mean()),
         }  # fmt: skip
-        largest = shares[name].nlargest(3)
-        for nth, (column, share) in enumerate(largest.items(), start=1):
-            row[f"column {nth}"] = f"{column_words(str(column), log=log)} ({share:.0%})"
+        if model.tells:
+            effect = things_of(drivers, log=log)[own].abs().mean()
+            largest = (effect / max(float(effect.sum()), 1e-12)).nlargest(3)
+            for nth, (thing, share) in enumerate(largest.items(), start=1):
+                row[f"column {nth}"] = f"{thing} ({share:.0%})"
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def _contrast(table: pd.DataFrame, effects: pd.DataFrame, log: bool) -> list[str]:
-    """Return how the likeliest and the least likely segment come about."""
-    if len(table) < 2:  # noqa: PLR2004  (one segment has nothing to be compared with)
+def _contrast(model: InsightModel, drivers: Drivers, members: Members, log: bool) -> list[str]:
+    """Return in which segments most and fewest buy, where that is more than chance and the model sees it so, too.
+
+    Tested on one row for each customer, over all segments of enough customers.
+    """
+    if not model.tells:
         return []
-    ordered = table.sort_values("probability")
-    low, high = ordered.iloc[0], ordered.iloc[-1]
-    lifts, lowers = effects[high["segment"]].idxmax(), effects[low["segment"]].idxmin()
+    rows = last_of_each(model.test.groups, len(model.test), drivers.rows)
+    of, happened = members.groups[rows], model.test.target[drivers.rows][rows]
+    probabilities = model.probabilities[drivers.rows][rows]
+    kept = of >= 0
+    names = np.array(members.names, object)[of[kept]]
+    grouped = pd.DataFrame({"happened": happened[kept], "probability": probabilities[kept]}).groupby(names)
+    sizes, found, expected = grouped.size(), grouped["happened"].sum(), grouped["probability"].mean()
+    gap = widest_gap(found, sizes)
+    if gap is None or not supported([Claim("", gap.p_value)])[0] or expected[gap.top] <= expected[gap.bottom]:
+        return []
+    own = things_of(drivers, log=log)
+    lifts, lowers = (
+        own[members.groups == members.names.index(name)].mean() for name in (gap.top, gap.bottom)
+    )
+    unit = "customers" if log else f"{model.test.unit}s"
     return [
-        f"The likeliest segment is “{high['segment']}” ({high['happened']:.0%} of the cases it was tried on; lifted "
-        f"most by {column_words(str(lifts), log=log)}), the least likely “{low['segment']}” ({low['happened']:.0%}; "
-        f"lowered most by {column_words(str(lowers), log=log)})."
+        f"The likeliest segment is “{gap.top}” ({found[gap.top] / sizes[gap.top]:.0%} of {sizes[gap.top]:,} {unit} it "
+        f"was tried on; lifted most by {lifts.idxmax()}), the least likely “{gap.bottom}” "
+        f"({found[gap.bottom] / sizes[gap.bottom]:.0%} of {sizes[gap.bottom]:,}; lowered most by {lowers.idxmin()})."
     ]
 
 
@@ -173,11 +211,17 @@ def reasons_look(found: Explained, directory: Path) -> Look:
         if found.what == "customer"
         else "rows that the model has not seen"
     )
-    caption = (
-        f"The likeliest, and a few others down to the unlikely. Reasons: the three columns that moved the probability "
-        f"most, with their value and their effect on the log-odds (+ raises, - lowers; 0.7 doubles or halves the "
-        f"odds). All {count} {who}: {REASONS_FILE}."
+    told = "reason 1" in found.frame
+    why = (
+        "Reasons: the three columns that moved the probability most, with their value and their effect on the "
+        "log-odds (+ raises, - lowers; 0.7 doubles or halves the odds)."
+        if told
+        else "There are no reasons: the model tells buyers from others no better than chance."
     )
-    table = Table("Reasons for single customers" if log else "Reasons for single rows", shown,
+    caption = (
+        f"The likeliest, and a few others down to the unlikely. {why} All {count} {who}: {REASONS_FILE}."
+    )
+    what = "Reasons" if told else "Probabilities"
+    table = Table(f"{what} for single customers" if log else f"{what} for single rows", shown,
                   caption, {"probability": ".1%"})  # fmt: skip
     return Look([], [table], {"reasons": shown, "explained": len(found.frame), "reasons_file": REASONS_FILE})

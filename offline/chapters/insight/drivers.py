@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from offline.chapters.insight.model import InsightModel, encoded
 from offline.exceptions import MissingExtra
-from offline.report.words import natural_order
+from offline.report.words import is_half, natural_order, thing_words
 
 #: Rows that are explained, at most, and rows that a partial dependence is averaged over.
 MOST_ROWS: Final = 4_000
@@ -75,7 +75,10 @@ class Dependence(NamedTuple):
 
 
 class Attribution(NamedTuple):
-    """A column, its value in a row, and its effect on the row's log-odds."""
+    """A column, its value in a row, and its effect on the row's log-odds.
+
+    Of a thing that two columns hold, it is the first of them, with the effect of both; the value is that of the first.
+    """
 
     column: str
     value: Any
@@ -203,6 +206,33 @@ def by_group(drivers: Drivers, groups: NDArray[np.int64], names: list[str], *, t
     return frame
 
 
+def things(drivers: Drivers, *, log: bool) -> pd.DataFrame:
+    """Return the ranking by things: of a log, the two columns of a time of day or of the week are one.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by the thing in words, most important first: ``share`` of all effects, and ``direction``, NaN where
+        "the more, the likelier" says nothing.
+    """
+    effects = things_of(drivers, log=log)
+    effect = effects.abs().mean()
+    direction = {
+        thing_words(str(row.column), log=log): np.nan if is_half(str(row.column), log=log) else row.direction
+        for row in drivers.ranking.itertuples()
+    }
+    frame = pd.DataFrame(
+        {"share": effect / max(float(effect.sum()), 1e-12), "direction": pd.Series(direction)}
+    )
+    return frame.sort_values("share", ascending=False, kind="stable")
+
+
+def things_of(drivers: Drivers, *, log: bool) -> pd.DataFrame:
+    """Return the effect of each thing on every row: those of its columns added up."""
+    names = [thing_words(str(name), log=log) for name in drivers.columns]
+    return pd.DataFrame(drivers.values, columns=names).T.groupby(level=0, sort=False).sum().T
+
+
 def shares_by_group(drivers: Drivers, groups: NDArray[np.int64], names: list[str]) -> pd.DataFrame:
     """Return the share of all effects that every column has in each group: how much goes by it there.
 
@@ -221,10 +251,22 @@ def shares_by_group(drivers: Drivers, groups: NDArray[np.int64], names: list[str
 
 
 def reasons(
-    columns: pd.DataFrame, values: NDArray[np.float64], row: int, *, most: int = REASONS
+    columns: pd.DataFrame,
+    values: NDArray[np.float64],
+    row: int,
+    *,
+    most: int = REASONS,
+    log: bool = False,
 ) -> list[Attribution]:
-    """Return the columns that moved one row most, by its SHAP values."""
-    order = np.argsort(-np.abs(values[row]), kind="stable")[:most]
+    """Return the things that moved one row most, by its SHAP values; of a log, halves of one thing are added up."""
+    effects: dict[str, float] = {}
+    first: dict[str, int] = {}
+    for at, name in enumerate(columns.columns):
+        thing = thing_words(str(name), log=True) if is_half(str(name), log=log) else str(name)
+        effects[thing] = effects.get(thing, 0.0) + float(values[row, at])
+        first.setdefault(thing, at)
+    order = sorted(effects, key=lambda thing: -abs(effects[thing]))[:most]
     return [
-        Attribution(str(columns.columns[at]), columns.iloc[row, at], float(values[row, at])) for at in order
+        Attribution(str(columns.columns[first[thing]]), columns.iloc[row, first[thing]], effects[thing])
+        for thing in order
     ]

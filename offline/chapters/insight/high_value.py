@@ -6,8 +6,11 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
 
 from offline.lab.statistics import wilson
+from offline.views.huge_orders import capped
 from offline.views.log_view import LogView
 from offline.views.net_orders import settled
 
@@ -16,6 +19,7 @@ TOP: Final = 0.1
 _LEAST_BUYERS: Final = 40
 _QUARTERS: Final = 4
 _COUNTRIES: Final = 5
+_DRAWS, _MOST_DRAWN = 200, 2_000
 # The first orders of customers who came at the end of the log say nothing yet about what becomes of them.
 _EARLY: Final = 0.5
 
@@ -38,6 +42,9 @@ class HighValue(NamedTuple):
         among the customers of the log's first half.
     buyers
         Of whom the best tenth are taken.
+    by_chance
+        Share of the money that the best tenth would have at most (in 95 of 100 draws) if customers did not differ:
+        each order's value, and who places it, drawn by lot.
     """
 
     least: float
@@ -46,11 +53,12 @@ class HighValue(NamedTuple):
     countries: pd.DataFrame
     first_order: pd.DataFrame
     buyers: int
+    by_chance: float = 1.0
 
 
 def high_value(view: LogView) -> HighValue | None:
     """Compare the best tenth with the others; None where there are too few buyers."""
-    view = settled(view)
+    view = settled(capped(view))
     buyers = view.customers
     if len(buyers) < _LEAST_BUYERS or buyers["monetary"].sum() <= 0:
         return None
@@ -81,7 +89,37 @@ def high_value(view: LogView) -> HighValue | None:
         _countries(view, best),
         _first_order(view, first, buyers["monetary"] - first["value"]),
         len(buyers),
+        _by_chance(view.orders["value"].to_numpy(np.float64), len(buyers)),
     )
+
+
+def _by_chance(values: NDArray[np.float64], buyers: int) -> float:
+    """Return the 95% quantile of the best tenth's share where who orders how often and for how much is drawn by lot.
+
+    Numbers of orders are Poisson's, of those who ordered at all.
+    """
+    rng = np.random.default_rng(0)
+    drawn = min(buyers, _MOST_DRAWN)
+    rate = _rate_of(len(values) / buyers)
+    top = max(1, round(TOP * drawn))
+    shares = np.empty(_DRAWS)
+    for at in range(_DRAWS):
+        none = np.exp(-rate)
+        counts = stats.poisson.ppf(none + (1 - none) * rng.random(drawn), rate).astype(np.int64)
+        counts = np.maximum(counts, 1)
+        spent = np.bincount(np.repeat(np.arange(drawn), counts), rng.choice(values, counts.sum()), drawn)
+        spent.sort()
+        shares[at] = spent[-top:].sum() / max(spent.sum(), 1e-12)
+    return float(np.quantile(shares, 0.95))
+
+
+def _rate_of(mean: float) -> float:
+    """Return the rate of a Poisson distribution whose mean is this among those above 0."""
+    low, high = 1e-9, max(mean, 1e-9)
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if middle / -np.expm1(-middle) < mean else (low, middle)
+    return high
 
 
 def _countries(view: LogView, best: pd.Series) -> pd.DataFrame:

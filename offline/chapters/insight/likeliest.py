@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 from offline.chapters.insight.customer_looks import Look
 from offline.chapters.insight.driver_looks import REASONS_FILE
 from offline.chapters.insight.model import InsightModel
-from offline.lab.differences import LEAST
-from offline.lab.statistics import wilson
+from offline.lab.differences import LEAST, share_p_value
+from offline.lab.independent import last_of_each
+from offline.lab.statistics import ALPHA, wilson
 from offline.report.section import Finding, Picture
 from offline.report.theme import BLUE, GREY
 
@@ -53,7 +55,7 @@ def likeliest_look(model: InsightModel, unit: str, *, explained: int, log: bool)
     explained
         How many the list with reasons has.
     """
-    rows = _last_of_each(model.test.groups, len(model.test))
+    rows = last_of_each(model.test.groups, len(model.test))
     happened, ranked = model.test.target[rows], np.argsort(-model.probabilities[rows], kind="stable")
     if not happened.any() or len(rows) < LEAST:
         return Look([], [], {})
@@ -62,8 +64,10 @@ def likeliest_look(model: InsightModel, unit: str, *, explained: int, log: bool)
     did = f"made a {model.test.target_name}" if log else f"came with {model.test.target_name}"
     figures = {"likeliest_tenth": found._asdict() | {"of": len(rows)}}
     picture = _picture(happened[ranked], units, found)
-    if found.low <= found.everywhere:
-        return Look([], [picture], figures)
+    rest = int(happened.sum()) - found.buyers, len(rows) - found.tenth
+    ahead = found.buyers / found.tenth > found.everywhere
+    if not model.tells or not ahead or share_p_value(found.buyers, found.tenth, *rest) >= ALPHA:
+        return Look([], [replace(picture, place="folded")], figures)
     finding = Finding(
         f"Of the likeliest tenth of the {units}, {found.buyers / found.tenth:.0%} {did}, of "
         f"all {found.everywhere:.0%}: "
@@ -91,14 +95,6 @@ def reached(happened: NDArray[np.bool_]) -> Reached:
     low, high = wilson([buyers], [tenth])
     share = buyers / max(int(happened.sum()), 1)
     return Reached(tenth, buyers, float(low[0]), float(high[0]), float(happened.mean()), share)
-
-
-def _last_of_each(groups: NDArray[np.int64] | None, rows: int) -> NDArray[np.intp]:
-    """Return the last line of each customer, all where nobody knows the customer."""
-    if groups is None:
-        return np.arange(rows)
-    _, first = np.unique(groups[::-1], return_index=True)
-    return np.sort(rows - 1 - first)
 
 
 def _picture(happened: NDArray[np.bool_], units: str, found: Reached) -> Picture:

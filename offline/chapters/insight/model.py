@@ -22,6 +22,7 @@ from offline.problems.problem import Problem
 from offline.training.calibration import platt
 
 _CALIBRATION: Final = 0.25
+_CHANCE: Final = 0.5  # AUC of a constant, too
 _LEAST_OF_A_CLASS: Final = 10
 
 
@@ -47,6 +48,8 @@ class InsightModel:
         Of `offline.lab.figures.figures` on the test rows; without the columns that know the target.
     with_leaks
         The same with them, ``None`` where there are none.
+    constant
+        Log-loss on the test rows of the share of positive training rows.
     """
 
     booster: Any
@@ -56,6 +59,16 @@ class InsightModel:
     probabilities: NDArray[np.float64]
     metrics: dict[str, Any]
     with_leaks: dict[str, Any] | None
+    constant: float
+
+    @property
+    def tells(self) -> bool:
+        """Whether it is better than chance: its AUC for certain, and its probabilities than one for everybody.
+
+        Else what it goes by is noise, and nothing is said of drivers and reasons.
+        """
+        low = self.metrics["ci"]["auc"][0]
+        return bool(low > _CHANCE and self.metrics["log_loss"] < self.constant)
 
 
 def fit_insight_model(
@@ -85,7 +98,12 @@ def fit_insight_model(
         probabilities,
         _measures(test, probabilities, seed),
         with_leaks,
+        _constant_loss(float(problem.target[holdout.train].mean()), float(test.target.mean())),
     )
+
+
+def _constant_loss(share: float, happened: float) -> float:
+    return float(-happened * np.log(share) - (1 - happened) * np.log1p(-share))
 
 
 def logits(booster: Any, columns: pd.DataFrame) -> NDArray[np.float64]:

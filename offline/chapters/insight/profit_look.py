@@ -27,6 +27,7 @@ from offline.chapters.insight.profit import (
 )
 from offline.chapters.workspace import ContactAssumptions
 from offline.report.section import Calculator, Finding, Picture, Slider, Table
+from offline.views.huge_orders import counted_words, tamed
 from offline.views.log_view import LogView
 
 _SHARES: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
@@ -47,6 +48,8 @@ class Known(NamedTuple):
         Of one purchase: as said, or the mean order of the log.
     mean_order
         Whether ``value`` is the mean order.
+    remark
+        How huge orders count in it; empty where there are none.
     margin, cost, effect
         As said.
     """
@@ -57,6 +60,7 @@ class Known(NamedTuple):
     effect: float | None
     currency: str
     mean_order: bool = False
+    remark: str = ""
 
     @property
     def missing(self) -> list[str]:
@@ -79,8 +83,9 @@ def known_of(assumed: ContactAssumptions, view: LogView | None, currency: str | 
         currency = view.currency
         value = value if value is not None else _mean_order(view)
     inferred = assumed.value is None and value is not None
+    remark = counted_words(view) if view is not None and inferred else ""
     return Known(
-        value, assumed.margin, assumed.cost, _effect(assumed), currency or "units of money", inferred
+        value, assumed.margin, assumed.cost, _effect(assumed), currency or "units of money", inferred, remark
     )
 
 
@@ -119,7 +124,8 @@ def _effect(assumed: ContactAssumptions) -> float | None:
 
 
 def _mean_order(view: LogView) -> float | None:
-    paid = view.orders["value"][view.orders["value"] > 0]
+    orders = tamed(view.orders)[0]
+    paid = orders["value"][orders["value"] > 0]
     return float(paid.mean()) if len(paid) else None
 
 
@@ -245,7 +251,9 @@ def _several_table(several: pd.DataFrame, known: Known, unit: str) -> Table:
         "intervals. Where one holds 0, the test rows do not tell whether contacts pay."
     )
     if known.mean_order and known.value is not None:
-        caption += f" The mean order of the log is {known.value:,.2f} {known.currency}."
+        caption += (
+            f" The mean order of the log is {known.value:,.2f} {known.currency}. {known.remark}".rstrip()
+        )
     formats = {names["cost"]: ".2%", names["effect"]: ".0%", names["contacted"]: ".0%"}
     return Table("Whom to contact, for several values", frame.rename(columns=names), caption, formats)
 
@@ -291,7 +299,7 @@ def _calculator(counted: Contacts, known: Known, unit: str) -> Calculator:
         "drawn_contacts": counted.drawn_contacts.tolist(),
         "drawn_purchases": counted.drawn_purchases.tolist(),
     }
-    mean = " The value is the mean order of the log." if known.mean_order else ""
+    mean = f" The value is the mean order of the log. {known.remark}".rstrip() if known.mean_order else ""
     return Calculator(
         "What would contacts bring you?",
         sliders,

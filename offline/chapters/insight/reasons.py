@@ -10,11 +10,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.offers import Band
-from offline.chapters.insight.drivers import effects, reasons
+from offline.chapters.insight.drivers import Attribution, effects, reasons
 from offline.chapters.insight.model import InsightModel, logits
 from offline.problems.problem import Problem
 from offline.report.spreadsheets import write_csv
-from offline.report.words import column_words, value_words
+from offline.report.words import is_half, thing_words, value_words
 from offline.training.calibration import HIGH_SHARE, MEDIUM_SHARE
 
 #: Customers or rows that reasons are listed for, at most: the latest.
@@ -45,7 +45,7 @@ def explain_customers(
     rows: NDArray[np.intp],
     segments: list[str] | None = None,
 ) -> Explained:
-    """Return the probability and the reasons of single rows.
+    """Return the probability of single rows, and the reasons where the model tells better than chance.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def explain_customers(
     """
     columns = problem.columns[model.names].iloc[rows]
     probabilities = model.calibration.probabilities(logits(model.booster, columns))
-    values, _ = effects(model, columns)
+    values = effects(model, columns)[0] if model.tells else None
     log = bool(names)
     what = "customer" if log else f"{problem.unit} (row of the table)"
     found: list[dict[str, Any]] = []
@@ -72,11 +72,18 @@ def explain_customers(
         }  # fmt: skip
         if segments is not None:
             row["segment"] = segments[at]
-        for nth, reason in enumerate(reasons(columns, values, int(at)), start=1):
-            value = value_words(reason.column, reason.value, log=log)
-            row[f"reason {nth}"] = f"{column_words(reason.column, log=log)}: {value} ({reason.effect:+.2f})"
+        if values is not None:
+            found_here = reasons(columns, values, int(at), log=log)
+            row |= {f"reason {nth}": _said(reason, log) for nth, reason in enumerate(found_here, start=1)}
         found.append(row)
     return Explained(pd.DataFrame(found), what)
+
+
+def _said(reason: Attribution, log: bool) -> str:
+    words = thing_words(reason.column, log=log)
+    if is_half(reason.column, log=log):
+        return f"{words} ({reason.effect:+.2f})"
+    return f"{words}: {value_words(reason.column, reason.value, log=log)} ({reason.effect:+.2f})"
 
 
 def bands_of(model: InsightModel, problem: Problem, names: list[str]) -> dict[str, Band]:

@@ -1,14 +1,21 @@
-"""Number cards: what came in lately, against as many days before."""
+"""Number cards: what came in lately, against as many days before, and whether the change is more than chance.
+
+Changes are tested by customer: ten orders of one customer more or less are one customer's difference. All cards are
+tested together (Holm), so that in nineteen of twenty steady shops no change is called sure.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from offline.chapters.workspace import Workspace
+from offline.lab.differences import Claim, share_p_value, summed_p_value, supported
 from offline.lab.statistics import wilson
 from offline.problems.holdout import UNKNOWN_YEAR
 from offline.problems.months import MONTHS, month_numbers
@@ -23,7 +30,7 @@ _SHOWN: Final = 12
 _DAY: Final = pd.Timedelta(days=1)
 _LARGE: Final = 100.0
 _LEAST: Final = 30
-
+_UNCHANGED: Final = "unchanged"
 
 Count = Callable[[pd.DataFrame], float]
 
@@ -79,26 +86,72 @@ def cards_of_log(view: LogView) -> list[Card]:
     """Return orders, revenue, buyers, the mean order, and visitors where the log knows them."""
     money = f" {view.currency}"
     periods = periods_of(view.first, view.last)
-    counts: dict[str, tuple[Count, str]] = {
-        "Orders": (len, ""),
-        "Revenue": (lambda orders: float(orders["value"].sum()), money),
-        "Customers who ordered": (lambda orders: float(orders["customer"].nunique()), ""),
-        "Mean order": (lambda orders: float(orders["value"].mean()), money),
-    }
-    cards = [_card(title, view.orders, count, periods, unit) for title, (count, unit) in counts.items()]
+    measures = {
+        "Orders": Measure(len, lambda orders: orders.groupby("customer").size()),
+        "Revenue": Measure(
+            lambda orders: float(orders["value"].sum()),
+            lambda orders: orders.groupby("customer")["value"].sum(), money,
+        ),
+        "Customers who ordered": Measure(_customers, _once),
+        "Mean order": Measure(lambda orders: float(orders["value"].mean()), None, money),
+    }  # fmt: skip
+    cards = [_card(title, view.orders, measure, periods) for title, measure in measures.items()]
     if view.browsing:
-        visitors: Count = lambda events: float(events["customer"].nunique())  # noqa: E731
-        cards.insert(0, _card("Customers seen", view.events, visitors, periods, ""))
-    return [card for card in cards if card is not None]
+        cards.insert(0, _card("Customers seen", view.events, Measure(_customers, _once), periods))
+    return _tested(cards)
 
 
-def _card(title: str, frame: pd.DataFrame, count: Count, periods: Periods | None, unit: str) -> Card:
+class Measure(NamedTuple):
+    """A number that is counted, and what each customer adds to it; None for a mean, to which orders add."""
+
+    count: Count
+    by_customer: Callable[[pd.DataFrame], pd.Series] | None
+    unit: str = ""
+
+    def p_value(self, now: pd.DataFrame, before: pd.DataFrame) -> float:
+        """Return how often chance alone makes so large a difference of two periods."""
+        if not len(now) or not len(before):
+            return 1.0
+        if self.by_customer is not None:
+            return summed_p_value(self.by_customer(now).sub(self.by_customer(before), fill_value=0.0))
+        means = now["value"].mean(), before["value"].mean()
+        part = [
+            (frame["value"] - mean).groupby(frame["customer"]).sum() / len(frame)
+            for frame, mean in zip((now, before), means, strict=True)
+        ]
+        spread = float(np.sqrt(np.square(part[0].sub(part[1], fill_value=0.0)).sum()))
+        gap = abs(means[0] - means[1])
+        return float(2 * stats.norm.sf(gap / spread)) if spread > 0 else float(gap == 0)
+
+
+def _customers(events: pd.DataFrame) -> float:
+    return float(events["customer"].nunique())
+
+
+def _once(events: pd.DataFrame) -> pd.Series:
+    seen = events["customer"].unique()
+    return pd.Series(1.0, index=seen)
+
+
+def _card(title: str, frame: pd.DataFrame, measure: Measure, periods: Periods | None) -> tuple[Card, float]:
+    count, unit = measure.count, measure.unit
     if periods is None:
-        return Card(title, _number(count(frame), unit), period="in the whole log")
+        return Card(title, _number(count(frame), unit), period="in the whole log"), 1.0
     of = periods.number(frame["time"])
     line = [float(count(frame[of == at])) for at in range(len(periods.starts))]
     known = [value for value in line if np.isfinite(value)]
-    return Card(title, _number(line[-1], unit), _change(line[-1], line[-2]), periods.words, known)
+    last = len(line) - 1
+    p_value = measure.p_value(frame[of == last], frame[of == last - 1])
+    return Card(title, _number(line[-1], unit), _change(line[-1], line[-2]), periods.words, known), p_value
+
+
+def _tested(cards: Sequence[tuple[Card, float]]) -> list[Card]:
+    """Return the cards, each with whether its change is more than chance when all are tested together."""
+    stand = supported([Claim(card.title, p_value) for card, p_value in cards])
+    return [
+        replace(card, sure=sure or _UNCHANGED in card.change or not card.change)
+        for (card, _), sure in zip(cards, stand, strict=True)
+    ]
 
 
 def cards_of_table(problem: Problem) -> list[Card]:
@@ -126,10 +179,30 @@ def cards_of_table(problem: Problem) -> list[Card]:
         plain[2].title: (grouped["sum"] / grouped["size"]).to_list(),
     }
     now, before = words(grouped.index)
-    return [
-        Card(card.title, card.value, f"{now}: {_of_last(line, card.value, before)}", card.period, line)
-        for card, line in ((card, lines[card.title]) for card in plain)
+    (size, had), (size_before, had_before) = (
+        (int(grouped["size"].iloc[at]), int(grouped["sum"].iloc[at])) for at in (-1, -2)
+    )
+    p_values = [
+        _counts_p_value(size, size_before),
+        _counts_p_value(had, had_before),
+        share_p_value(had, size, had_before, size_before),
     ]
+    return _tested(
+        [
+            (
+                Card(
+                    card.title, card.value, f"{now}: {_of_last(line, card.value, before)}", card.period, line
+                ),
+                p_value,
+            )
+            for card, line, p_value in ((c, lines[c.title], p) for c, p in zip(plain, p_values, strict=True))
+        ]
+    )
+
+
+def _counts_p_value(now: int, before: int) -> float:
+    """Return how often two periods with the same rate differ as much (exact, conditional on their sum)."""
+    return float(stats.binomtest(now, now + before).pvalue) if now + before else 1.0
 
 
 def _months(problem: Problem) -> tuple[pd.Series | None, Callable[[pd.Index], tuple[str, str]]]:
@@ -165,7 +238,7 @@ def _change(now: float, before: float) -> str:
         return ""
     share = now / before - 1
     if abs(share) < 0.005:  # noqa: PLR2004  (rounds to nothing)
-        return "unchanged"
+        return _UNCHANGED
     return f"{'▲' if share > 0 else '▼'} {abs(share):.0%}"
 
 

@@ -9,10 +9,14 @@ from typing import Final
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from numpy.typing import NDArray
+from scipy import stats
 
 from features.events import MAX_ITEMS
 from features.items import named
 from offline.chapters.products.findings import Findings
+from offline.lab.differences import LEAST, summed_p_value
+from offline.lab.statistics import ALPHA
 from offline.report.section import Picture, Table
 from offline.report.spreadsheets import write_csv
 from offline.report.theme import BLUE
@@ -68,12 +72,12 @@ def sellers(lines: pd.DataFrame, names: Mapping[str, str], currency: str, direct
             "Products by customers", _people(by_customers), caption.format(note).replace("  ", " "), _FORMATS, "open"
         ),
     ]  # fmt: skip
-    summary = [_most_bought(by_customers.iloc[0], lines)]
+    summary = _most_bought(frame, lines)
     if frame["money"].sum() > 0:
         parts.append(
             Table("Products by money", _people(by_money), caption.format(note).replace("  ", " "), _FORMATS)
         )
-        summary.append(_most_money(frame, currency))
+        summary.append(_most_money(frame, lines, currency))
     figures = {
         "products": len(frame),
         "by_customers": by_customers.reset_index(),
@@ -124,22 +128,65 @@ def _people(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.reset_index(drop=True)
 
 
-def _most_bought(row: pd.Series, lines: pd.DataFrame) -> str:
-    buyers = lines.loc[~lines["refund"], "customer"].nunique()
-    return (
-        f"Most customers bought {row['product']}: {row['customers']:,} of {buyers:,} who bought anything "
-        f"({row['customers'] / buyers:.0%}), in {row['orders']:,} orders."
+def _most_bought(frame: pd.DataFrame, lines: pd.DataFrame) -> list[str]:
+    """Return the product with most buyers, as far as that is more than chance among equal products."""
+    bought = lines[~lines["refund"]]
+    buyers = bought["customer"].nunique()
+    if buyers < LEAST or len(frame) < 2:  # noqa: PLR2004  (one product has no rank)
+        return []
+    ordered = frame.sort_values("customers", ascending=False, kind="stable")
+    first, second = ordered.iloc[0], ordered.iloc[1]
+    if _alike(frame["customers"].to_numpy(np.float64), buyers):
+        return [
+            f"{len(frame):,} products have about as many buyers each as chance would give them: none is a bestseller "
+            "for certain."
+        ]
+    said = (
+        f"The product with most buyers is {first['product']}: {first['customers']:,} of {buyers:,} customers "
+        f"({first['customers'] / buyers:.0%}), in {first['orders']:,} orders"
     )
+    own, other = (
+        set(bought.loc[(bought["item"] == item).to_numpy(np.bool_), "customer"]) for item in ordered.index[:2]
+    )
+    only, others = len(own - other), len(other - own)
+    if not only + others or stats.binomtest(only, only + others).pvalue >= ALPHA:
+        return [f"{said}; that it is ahead of {second['product']} ({second['customers']:,}) may be chance."]
+    return [f"{said}."]
 
 
-def _most_money(frame: pd.DataFrame, currency: str) -> str:
+def _alike(customers: NDArray[np.float64], buyers: int) -> bool:
+    """Return whether products differ in their buyers no more than equal products would (test of dispersion)."""
+    mean = float(customers.mean())
+    within = mean * (1 - min(mean / buyers, 1.0))
+    if within <= 0:
+        return True
+    spread = float(np.square(customers - mean).sum()) / within
+    return bool(stats.chi2.sf(spread, len(customers) - 1) >= ALPHA)
+
+
+def _most_money(frame: pd.DataFrame, lines: pd.DataFrame, currency: str) -> str:
+    """Return how many products bring half of the money, and which brings most where that is more than chance."""
     best = frame.iloc[0]
     paid = frame["money"].clip(lower=0)
     half = int(np.searchsorted(np.cumsum(paid.to_numpy()), paid.sum() / 2)) + 1
+    said = f"Half of the money comes from {half:,} of {len(frame):,} products."
+    if len(frame) < 2 or best["customers"] < LEAST or not _ahead(frame.index[:2], lines):  # noqa: PLR2004
+        return said
     return (
         f"{best['product']} brought most money: {best['money']:,.0f} {currency} ({best['share of money']:.1%} of all) "
-        f"from {best['customers']:,} customers. Half of the money comes from {half:,} of {len(frame):,} products."
+        f"from {best['customers']:,} customers. {said}"
     )
+
+
+def _ahead(items: pd.Index, lines: pd.DataFrame) -> bool:
+    """Return whether the first of two products brought more than the second beyond chance, customer by customer."""
+    own, other = (
+        lines.loc[(lines["item"] == item).to_numpy(np.bool_)].assign(
+            money=lambda of: of["money"].fillna(0.0) * np.where(of["refund"], -1, 1)
+        ).groupby("customer")["money"].sum()
+        for item in items
+    )  # fmt: skip
+    return summed_p_value(own.sub(other, fill_value=0.0)) < ALPHA
 
 
 def _bars(frame: pd.DataFrame) -> go.Figure:

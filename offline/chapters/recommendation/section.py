@@ -90,6 +90,9 @@ def recommend(workspace: Workspace) -> Section:
         "learned_until": _day(trial.learned_until),
         "scores": frame,
         "differences": trial.differences,
+        "items": trial.items,
+        "at_random": trial.at_random,
+        "popular_gain": trial.popular_gain,
         "best": trial.best.words,
         "best_for_new": trial.best_new.words,
         "offers": [{"segment": o.segment_name, "band": o.band, "offer": o.offer, "text": o.text, "items": o.items}
@@ -110,32 +113,63 @@ _FORMATS: Final = {"coverage": ".1%", "validation": ".3f"}
 def _hits(trial: Trial) -> tuple[float, float]:
     """Return which share of the customers took up a recommended item, and which one of the most popular items."""
     scores = trial.scores
-    own = scores[scores["chosen"]].iloc[0] if trial.best.kind != POPULAR else scores.iloc[0]
+    own = scores[scores["chosen"]].iloc[0]
     return float(own["hit rate"]), float(scores.iloc[0]["hit rate"])
 
 
 def _plain(trial: Trial, customers: int) -> list[str]:
     own, popular = _hits(trial)
-    said = f"{own:.0%} of {trial.customers:,} customers {trial.what} at least one of {TOP} recommended items later"
-    if trial.best.kind != POPULAR:
-        said += f"; of the {TOP} most popular items, {popular:.0%} did"
-    return [f"{said}.", f"There are items for {customers:,} customers, and an offer for every segment."]
+    offers = f"There are items for {customers:,} customers, and an offer for every segment."
+    if not trial.choice:
+        return [
+            f"The log has {trial.items:,} items, hardly more than the {TOP} that are recommended: whether the choice "
+            "is good cannot be told.",
+            offers,
+        ]
+    of = f"of {trial.customers:,} customers {trial.what} at least one of"
+    random = f"of {TOP} items at random, {trial.at_random:.0%}"
+    if trial.beats_popularity:
+        said = (
+            f"{own:.0%} {of} {TOP} recommended items later; of the {TOP} most popular items, {popular:.0%} did; "
+            f"{random}."
+        )
+    else:
+        said = f"{popular:.0%} {of} the {TOP} most popular items later; {random}. {_AS_GOOD}"
+    return [said, offers]
+
+
+_AS_GOOD: Final = "Items chosen for each customer were no better for certain: the bestsellers do as well."
 
 
 def _findings(trial: Trial, customers: int) -> list[Finding]:
+    """Return what chosen items are worth, or that popular ones do as well; nothing where chance could do it."""
     own, popular = _hits(trial)
-    if trial.best.kind == POPULAR:
+    if not trial.choice:
         return []
-    row = trial.scores[trial.scores["chosen"]].iloc[0]
+    tried = f"Tried on {trial.customers:,} customers and what they did later"
+    if trial.beats_popularity:
+        gap = trial.differences.set_index("recommender").loc[trial.best.kind]
+        return [
+            Finding(
+                f"{own:.0%} of the customers {trial.what} at least one of {TOP} items that were chosen for them, "
+                f"{popular:.0%} one of the {TOP} most popular items.",
+                f"{tried}; the difference is {100 * gap['hit rate']:.0f} percentage points (95% interval "
+                f"{100 * gap['hit rate low']:.0f} to {100 * gap['hit rate high']:.0f}).",
+                "Show these items in newsletters and on the start page.",
+                customers,
+                file=ITEMS_FILE,
+            )
+        ]
+    gain, low, high = trial.popular_gain
+    if not low > 0:
+        return []
     return [
         Finding(
-            f"{own:.0%} of the customers {trial.what} at least one of {TOP} items that were chosen for them, "
-            f"{popular:.0%} one of the {TOP} most popular items.",
-            f"Tried on {trial.customers:,} customers and what they did later; give or take "
-            f"{100 * row['hit rate ±']:.1f} percentage points.",
-            "Show these items in newsletters and on the start page.",
-            customers,
-            file=ITEMS_FILE,
+            f"The bestsellers do as well as items chosen for each customer: {popular:.0%} of the customers "
+            f"{trial.what} at least one of the {TOP} most popular items, {trial.at_random:.0%} would by chance.",
+            f"{tried}; {100 * gain:.0f} percentage points more than {TOP} items at random (95% interval "
+            f"{100 * low:.0f} to {100 * high:.0f}).",
+            "Show the bestsellers in newsletters and on the start page.",
         )
     ]
 

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import stats
 
 from offline.chapters.recommendation.interactions import Interactions
 from offline.chapters.recommendation.recommenders import OWN, POPULAR, RECIPES, Recipe, fit
@@ -26,6 +27,7 @@ MEASURES: Final = ("hit rate", "NDCG", "new hit rate", "new NDCG")
 Gains = dict[str, NDArray[Any]]
 
 _LEAST_CUSTOMERS: Final = 30
+_LEAST_TIMES: Final = 2  # as many items as are recommended
 _MOST_CUSTOMERS: Final = 5_000
 _Z: Final = 1.96
 
@@ -58,6 +60,12 @@ class Trial(NamedTuple):
         What counted: "bought", or "looked at" where purchases are too few.
     learned_until, until
         Moments, epoch ms.
+    items
+        How many there are to choose from.
+    at_random
+        Hit rate of as many items drawn at random.
+    popular_gain
+        How much higher the hit rate of popular items is than that, with its 95% interval over customers.
     """
 
     scores: pd.DataFrame
@@ -68,6 +76,22 @@ class Trial(NamedTuple):
     what: str
     learned_until: int
     until: int
+    items: int
+    at_random: float
+    popular_gain: tuple[float, float, float]
+
+    @property
+    def choice(self) -> bool:
+        """Whether there are so many items that choosing some of them can make a difference."""
+        return self.items >= _LEAST_TIMES * TOP
+
+    @property
+    def beats_popularity(self) -> bool:
+        """Whether the chosen recommender named an item that was taken up to more customers, beyond chance."""
+        if self.best.kind == POPULAR:
+            return False
+        gap = self.differences.set_index("recommender").loc[self.best.kind]
+        return bool(gap["hit rate low"] > 0 and gap["NDCG low"] > 0)
 
 
 def try_out(
@@ -115,7 +139,19 @@ def try_out(
     scores["chosen"] = [recipe == best for recipe in chosen.values()]
     scores["chosen for new"] = [recipe == best_new for recipe in chosen.values()]
     differences = _differences(tested)
-    return Trial(scores, best, best_new, differences, len(later.customers), what, test, end)
+    items = len(np.unique(before.items))
+    random = _random_hits(later, items)
+    gain = _difference(tested[POPULAR]["hit rate"] - random)
+    customers = len(later.customers)
+    return Trial(
+        scores, best, best_new, differences, customers, what, test, end, items, float(random.mean()), gain
+    )
+
+
+def _random_hits(later: GroundTruth, items: int) -> NDArray[np.float64]:
+    """Return for each customer the chance that items drawn at random hold one that was taken up."""
+    taken = np.array([len(own) for own in later.items])
+    return np.asarray(1 - stats.hypergeom.pmf(0, max(items, TOP), np.minimum(taken, items), min(TOP, items)))
 
 
 def _to_come(

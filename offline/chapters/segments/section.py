@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
+from offline.chapters.segments.at_risk import AT_RISK, Quiet, quiet_customers
 from offline.chapters.segments.clustering import LEAST_SHARE, choose_count, kmeans, nearest, silhouette
 from offline.chapters.segments.common import Parts, show
 from offline.chapters.segments.movement import MOMENTS, NOT_YET, Movement, movement
@@ -27,15 +29,15 @@ from offline.exceptions import TrainingError
 from offline.lab.differences import LEAST, Claim, highest_share, supported
 from offline.progress import OnProgress
 from offline.report.section import Finding, Section, Table
+from offline.views.huge_orders import huge_words
 from offline.views.log_view import LogView
 
 #: Shorter logs are not asked who moves.
 _LEAST_HOURS: Final = 24
 _RAW_COUNT: Final = 2
-# Of the rules: twice or more, not lately, but not for long.
-_AT_RISK: Final = "At risk"
 # Where insight lists all customers with their segment.
 _CUSTOMERS_FILE: Final = "lifetime_values.csv"
+_NAMED: Final = 0.005  # smaller shares would be 0%
 _NEAR: Final = 0.02  # of a fraction in words to the share
 
 
@@ -90,7 +92,7 @@ def segment_log_section(view: LogView, groups: Groups, clusters: Clusters | str,
         Or why there are none.
     """
     profile = _profile(groups)
-    summary = _summary(profile, groups, view.currency)
+    summary = _summary(profile, groups, view)
     parts: Parts = _profile_parts(profile, groups, view)
     figures: dict[str, Any] = {
         "segments": [
@@ -100,12 +102,12 @@ def segment_log_section(view: LogView, groups: Groups, clusters: Clusters | str,
         "profile": profile,
         "bounds": groups.bounds._asdict(),
     }
-    findings = _counted(profile, groups)
+    findings: list[Finding] = []
     if (view.last - view.first) / pd.Timedelta(hours=1) >= _LEAST_HOURS:
         found = movement(view, groups)
         sentences, again = _movement_sentences(found, groups)
         summary += sentences
-        findings = again + findings
+        findings = again + _about_to_be_lost(profile, groups, quiet_customers(view, groups, found.since))
         parts += [*_later_parts(found, view.currency), *movement_pictures(found, groups)]
         figures["movement"] = _movement_figures(found)
     if isinstance(clusters, str):
@@ -142,20 +144,29 @@ def _profile(groups: Groups) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _summary(profile: pd.DataFrame, groups: Groups, currency: str) -> list[str]:
+def _summary(profile: pd.DataFrame, groups: Groups, view: LogView) -> list[str]:
     largest = profile.sort_values("share", ascending=False, kind="stable")
     summary = [
         f"{len(groups.frame):,} customers fall into {groups.count} segments by fixed rules ("
-        f"{', '.join(f'{r.segment}: {r.share:.0%}' for r in largest.itertuples())})."
+        f"{', '.join(_listed(largest))})."
     ]
-    if profile["spent (all)"].sum() > 0:
-        best = profile.loc[profile["spent (all)"].idxmax()]
-        summary.append(
+    # What is said of fewer customers is an anecdote.
+    many = profile[profile["customers"] >= LEAST]
+    if many["spent (all)"].sum() > 0:
+        best = many.loc[many["spent (all)"].idxmax()]
+        said = (
             f'"{best["segment"]}" ({groups.descriptions[int(best.name)]}) are {best["share"]:.0%} of the customers '
-            f"and have brought {best['share of revenue']:.0%} of the revenue; half of them spent more than "
-            f"{best['spent (median)']:,.0f} {currency}."
+            f"and have brought {best['share of revenue']:.0%} of the revenue; half of them spent about "
+            f"{best['spent (median)']:,.0f} {view.currency} or more."
         )
+        summary.append(" ".join([said, *huge_words(view)]))
     return summary
+
+
+def _listed(largest: pd.DataFrame) -> list[str]:
+    """Return the shares of segments in words, those left out that round to nothing."""
+    said = [f"{row.segment}: {row.share:.0%}" for row in largest.itertuples() if row.share >= _NAMED]
+    return said if len(said) == len(largest) else [*said, "the others less than 1% each"]
 
 
 def _profile_parts(profile: pd.DataFrame, groups: Groups, view: LogView) -> Parts:
@@ -180,7 +191,10 @@ def _profile_parts(profile: pd.DataFrame, groups: Groups, view: LogView) -> Part
             f"The rules hold for every customer of a segment. {bounds_text(groups.bounds, view.currency)}",
         ),
     ]
-    return [*parts, shares_picture(profile)] if profile["spent (all)"].sum() > 0 else parts
+    if profile["spent (all)"].sum() <= 0:
+        return parts
+    picture = shares_picture(profile)
+    return [*parts, replace(picture, caption=" ".join([picture.caption, *huge_words(view)]))]
 
 
 def _clusters_table(clusters: Clusters, groups: Groups, why: str) -> Table:
@@ -209,17 +223,19 @@ def _clusters_table(clusters: Clusters, groups: Groups, why: str) -> Table:
     )
 
 
-def _counted(profile: pd.DataFrame, groups: Groups) -> list[Finding]:
-    """Return who is about to be lost, where there are enough of them and they have brought something."""
+def _about_to_be_lost(profile: pd.DataFrame, groups: Groups, quiet: Quiet | None) -> list[Finding]:
+    """Return who is about to be lost, where customers like them did order less often than comparable others."""
     sizes = profile.set_index("segment")
-    if _AT_RISK not in sizes.index or sizes.loc[_AT_RISK, "customers"] < LEAST:
+    if quiet is None or AT_RISK not in sizes.index or sizes.loc[AT_RISK, "customers"] < LEAST:
         return []
-    own = sizes.loc[_AT_RISK]
+    own, found = sizes.loc[AT_RISK], quiet.found
     return [
         Finding(
             f"{int(own['customers']):,} customers are about to be lost: they ordered twice or more, but not in the "
             f"last {groups.bounds.active:.0f} days. They brought {own['share of revenue']:.0%} of the revenue.",
-            "Counted by a fixed rule, not estimated.",
+            f"Of {found.size:,} such customers on {quiet.since:%d %b %Y}, {found.share:.0%} ordered within the "
+            f"{quiet.days} days after, of others with as many orders, the last of them lately, {found.others:.0%}; "
+            "the difference is more than chance.",
             "Write to them now: remind them, ask what was wrong, offer what they used to buy.",
             int(own["customers"]),
             file=_CUSTOMERS_FILE,
