@@ -78,8 +78,8 @@ def span(seconds: float) -> tuple[int, str]:
     """
     for size, least, unit in _UNITS:
         if seconds >= least - 0.5:
-            break
-    return round(seconds / size), unit
+            return round(seconds / size), unit
+    return 0, "second"
 
 
 def _ago(what: str, seconds: float) -> Said:

@@ -217,7 +217,7 @@ def _tanh(z: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
 
 
 def _relu(z: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
-    return np.maximum(z, 0.0), (z > 0) * 1.0
+    return np.maximum(z, 0.0), (z > 0).astype(np.float64)
 
 
 _ACTIVATIONS: Final = {

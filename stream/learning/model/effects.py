@@ -94,7 +94,7 @@ def _of_network(
     found = weights[0] * standardised(logit, center[0], scale[0])
     for k in range(len(KNOTS)):
         found += weights[1 + k] * standardised(max(logit - KNOTS[k], 0.0), center[1 + k], scale[1 + k])
-    return found
+    return float(found)
 
 
 @njit(cache=True, nogil=True)

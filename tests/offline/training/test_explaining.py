@@ -48,13 +48,12 @@ def test_one_units_secant_is_shared_by_its_inputs() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings",
+    ("settings", "members"),
     [
-        NetworkSettings(hidden=(24, 12), epochs=6, batch=64, learning_rate=1e-2),
-        NetworkSettings(hidden=(32,), activation="tanh", epochs=6, batch=64),
+        (NetworkSettings(hidden=(24, 12), epochs=4, batch=128, learning_rate=1e-2), 1),
+        (NetworkSettings(hidden=(32,), activation="tanh", epochs=4, batch=128, learning_rate=1e-2), 2),
     ],
 )
-@pytest.mark.parametrize("members", [1, 2])
 def test_effects_of_a_trained_network_sum_to_its_log_odds(settings: NetworkSettings, members: int) -> None:
     vectors = vectors_of(5, 1_500)
     scaling = Scaling.fit(vectors)

@@ -192,7 +192,6 @@ def test_scores_come_in_the_order_of_the_log_with_the_fields_of_the_contract(
     assert scores["event_id"].to_pylist() == [e for e in log["event_id"].to_pylist() if e in wanted]
     assert set(scores.column_names) == set(Score.__struct_fields__) - {
         "scored_at",
-        "reasons",
         "recommendation",
         "stale",
     }
