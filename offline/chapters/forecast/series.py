@@ -143,7 +143,7 @@ def _tamed(orders: pd.DataFrame) -> tuple[pd.DataFrame, tuple[HugeOrder, ...]]:
     value = orders["value"].to_numpy(np.float64)
     if len(value) < _ENOUGH_ORDERS:
         return orders, ()
-    bound = _HUGE * float(np.quantile(value, 0.99))
+    bound = _HUGE * float(np.nan_to_num(np.nanquantile(value, 0.99))) if (~np.isnan(value)).any() else 0.0
     beyond = np.flatnonzero(value > bound) if bound > 0 else np.zeros(0, np.intp)
     huge = tuple(HugeOrder(orders["time"].iloc[at].date(), float(value[at]), bound) for at in beyond)
     return orders.assign(value=np.minimum(value, bound)) if huge else orders, huge
