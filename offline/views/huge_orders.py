@@ -46,7 +46,8 @@ def limit_of(orders: pd.DataFrame) -> float:
     """Return the value beyond which an order is huge; infinite where orders are too few or free."""
     if len(orders) < _ENOUGH_ORDERS:
         return float("inf")
-    limit = _HUGE * float(np.quantile(orders["value"].to_numpy(np.float64), 0.99))
+    value = orders["value"].dropna().to_numpy(np.float64)  # that of another currency is not known
+    limit = _HUGE * float(np.quantile(value, 0.99)) if len(value) else 0.0
     return limit if limit > 0 else float("inf")
 
 

@@ -31,8 +31,8 @@ class LogView:
         One row for each event in order of time: ``type``, ``customer`` (a number), ``time`` (the shop's local time),
         ``channel``, ``country``.
     orders
-        The purchases in the shop's currency: also ``value`` and ``quantity``. Purchases in another one have no value
-        that could be added, and are events only.
+        The purchases: also ``value`` and ``quantity``. The value of one in another currency is unknown (NaN): it is
+        an order as any other, only its money cannot be added.
     refunded
         Money given back in all.
     timezone, currency
@@ -65,15 +65,13 @@ class LogView:
         paid = np.flatnonzero(events["type"].isin(["purchase", "refund"]).to_numpy())
         columns = from_table(log.take(paid), context.currency)
         money[paid], quantity[paid] = columns.money, columns.quantity
-        foreign = np.zeros(len(events), bool)
-        foreign[paid] = columns.foreign
-        refunded = float(money[(events["type"] == "refund").to_numpy()].sum())
-        events = events.assign(value=money, quantity=quantity, foreign=foreign)
+        money[paid[columns.foreign]] = np.nan
+        refunded = float(np.nansum(money[(events["type"] == "refund").to_numpy()]))
+        events = events.assign(value=money, quantity=quantity)
         events = events.sort_values("time", kind="stable", ignore_index=True)
-        bought = events[(events["type"] == "purchase") & ~events["foreign"]]
-        bought = bought.drop(columns=["type", "foreign"]).reset_index(drop=True)
+        bought = events[events["type"] == "purchase"].drop(columns="type").reset_index(drop=True)
         return cls(
-            events.drop(columns=["value", "quantity", "foreign"]),
+            events.drop(columns=["value", "quantity"]),
             bought,
             refunded,
             context.timezone,
@@ -115,15 +113,21 @@ class LogView:
 
     @cached_property
     def customers(self) -> pd.DataFrame:
-        """One row for each customer who bought: recency (days), frequency (orders), monetary value, and more."""
+        """One row for each customer who bought: recency (days), frequency (orders), monetary value, and more.
+
+        Money is that of the orders whose value is known, and unknown (NaN) where there is none.
+        """
         grouped = self.orders.groupby("customer")
         frame = grouped.agg(
-            first=("time", "min"), last=("time", "max"), frequency=("time", "size"), monetary=("value", "sum")
+            first=("time", "min"),
+            last=("time", "max"),
+            frequency=("time", "size"),
+            mean_order=("value", "mean"),
         )
         day = pd.Timedelta(days=1)
         return frame.assign(
             recency=(self.last - frame["last"]) / day,
-            mean_order=frame["monetary"] / frame["frequency"],
+            monetary=grouped["value"].sum(min_count=1),
             span=(frame["last"] - frame["first"]) / day,
         )
 

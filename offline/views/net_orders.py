@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -51,7 +51,7 @@ class CustomerView(LogView):
         """Return the orders before a moment (all by default), less the refunds before it.
 
         A refund is subtracted from the customer's latest earlier order of the same value, else from the latest ones. An
-        order with nothing left is dropped.
+        order with nothing left is dropped. Orders in another currency stay: what came back of them is not known.
         """
         orders = self.orders if moment is None else self.orders[self.orders["time"] < moment]
         refunds = self.refunds if moment is None else self.refunds[self.refunds["time"] < moment]
@@ -67,7 +67,7 @@ class CustomerView(LogView):
             own = of.get(customer)
             if own is None:
                 continue
-            earlier = own[times[own] <= time][::-1]
+            earlier = own[(times[own] <= time) & paid[own]][::-1]
             same = earlier[np.abs(value[earlier] - amount) < _CENT]
             left = float(amount)
             for at in same[:1] if len(same) else earlier:
@@ -83,6 +83,12 @@ class CustomerView(LogView):
 def settled(view: LogView) -> LogView:
     """Return the view with orders less all refunds."""
     return LogView(view.events, net_orders(view), 0.0, view.timezone, view.currency)
+
+
+def of_known_money(view: LogView) -> LogView:
+    """Return the view with orders of those customers only who never paid in another currency."""
+    unknown = view.orders.loc[view.orders["value"].isna(), "customer"]
+    return replace(view, orders=view.orders[~view.orders["customer"].isin(unknown)])
 
 
 def net_orders(view: LogView, moment: pd.Timestamp | None = None) -> pd.DataFrame:

@@ -52,7 +52,7 @@ class Moment(NamedTuple):
     known
         One row for each customer, by number: the columns of `WORDS`.
     bought, money
-        Who placed an order in the time after it, and what for.
+        Who placed an order in the time after it, and what for, as far as it was in the shop's currency.
     """
 
     at: pd.Timestamp
@@ -77,14 +77,15 @@ def moment_at(view: LogView, at: pd.Timestamp, horizon: pd.Timedelta) -> Moment:
     span = ((by_customer.max() - by_customer.min()) / DAY).reindex(known.index)
     lately = view.events[(view.events["time"] >= at - _LATELY_DAYS * DAY) & (view.events["time"] < at)]
     known["recent_orders"] = recent.reindex(known.index).fillna(0.0)
-    known["mean_order"] = known["monetary"] / known["frequency"].where(known["frequency"] > 0)
+    known["mean_order"] = bought.groupby("customer")["value"].mean().reindex(known.index)
     known["gap"] = span / (known["frequency"] - 1).where(known["frequency"] > 1)
     known["overdue"] = known["since_order"] / known["gap"].where(known["gap"] > 0)
     known["recent_events"] = lately.groupby("customer").size().reindex(known.index).fillna(0.0)
     columns = [name for name in WORDS if view.browsing or name not in _BROWSING]
     after = view.orders[(view.orders["time"] >= at) & (view.orders["time"] < at + horizon)]
     spent = after.groupby("customer")["value"].sum().reindex(known.index)
-    return Moment(at, known[columns].replace(np.inf, np.nan), spent.notna(), spent.fillna(0.0))
+    came = pd.Series(known.index.isin(after["customer"]), known.index)
+    return Moment(at, known[columns].replace(np.inf, np.nan), came, spent.fillna(0.0))
 
 
 def past_moments(view: LogView, horizon: pd.Timedelta) -> list[Moment]:

@@ -174,7 +174,8 @@ def _moments_table(trial: Trial) -> pd.DataFrame:
 def _order_value(view: LogView, known: pd.DataFrame) -> NDArray[np.float64]:
     """Return what an order of each customer is expected to be worth: the mean with one order of the average added."""
     overall = float(tamed(view.orders)[0]["value"].mean())
-    values = (known["monetary"] + overall) / (known["frequency"] + 1)
+    own = known["mean_order"].fillna(overall)  # no order yet, or all in another currency
+    values = (own * known["frequency"] + overall) / (known["frequency"] + 1)
     return np.asarray(values, np.float64)
 
 

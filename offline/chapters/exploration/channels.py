@@ -72,7 +72,7 @@ def compared(view: LogView, named: pd.Series) -> pd.DataFrame:
     bought = first.reindex(buying).value_counts().reindex(sessions.index, fill_value=0)
     low, high = wilson(bought, sessions)
     value = orders.groupby("channel")["value"]
-    ends = {name: median_interval(own) for name, own in value}
+    ends = {name: median_interval(own.dropna()) for name, own in value}
     intervals = np.array([ends.get(name, (np.nan, np.nan)) for name in sessions.index]).T
     return pd.DataFrame(
         {

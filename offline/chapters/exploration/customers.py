@@ -25,9 +25,9 @@ def buyers(view: LogView) -> Findings:
     frame = view.customers
     if len(frame) < _TYPICAL_FROM:
         return Findings("rfm")
-    monetary = np.sort(frame["monetary"].to_numpy())[::-1]
+    monetary = np.sort(frame["monetary"].dropna().to_numpy())[::-1]
     total = monetary.sum()
-    top = max(1, round(_TOP * len(monetary)))
+    top = max(1, round(_TOP * len(monetary)))  # of those whose money is in the shop's currency
     share = float(monetary[:top].sum() / total) if total else 0.0
     concentration = gini(monetary)
     once = float((frame["frequency"] == 1).mean())
@@ -89,7 +89,7 @@ def _concentration(monetary: np.ndarray, recency: np.ndarray) -> go.Figure:
     )
     shares = np.concatenate([[0.0], np.cumsum(monetary) / max(monetary.sum(), 1e-12)])
     at = np.linspace(0, len(monetary), min(len(monetary), 200) + 1).astype(int)
-    x = at / len(monetary)
+    x = at / max(len(monetary), 1)
     figure.add_scatter(
         x=x, y=shares[at], mode="lines", line={"color": BLUE, "width": 2.5}, showlegend=False, row=1, col=1,
         hovertemplate="best %{x:.0%} of buyers: %{y:.0%} of revenue<extra></extra>",

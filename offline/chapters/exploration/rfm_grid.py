@@ -59,7 +59,10 @@ def grid_picture(customers: pd.DataFrame, currency: str) -> Picture | None:
         return None
     shares = (buyers / buyers.to_numpy().sum()).to_numpy()
     text = [
-        [f"{share:.0%}<br>{money:,.0f}" if count else "" for share, money, count in zip(*row, strict=True)]
+        [
+            f"{share:.0%}<br>{'–' if np.isnan(money) else f'{money:,.0f}'}" if count else ""
+            for share, money, count in zip(*row, strict=True)
+        ]
         for row in zip(shares, spent.to_numpy(), buyers.to_numpy(), strict=True)
     ]
     figure = go.Figure(

@@ -47,9 +47,8 @@ def countries(view: LogView) -> Findings:
     frame["orders"] = frame["country"].map(value.size()).fillna(0).astype(int)
     frame["revenue"] = frame["country"].map(value.sum()).fillna(0.0)
     spent = _spent_by_country(view, home)
-    frame["buyers"] = (
-        frame["country"].map({name: len(own) for name, own in spent.items()}).fillna(0).astype(int)
-    )
+    buyers = home.reindex(view.customers.index).value_counts()
+    frame["buyers"] = frame["country"].map(buyers).fillna(0).astype(int)
     solid = {name: own for name, own in spent.items() if len(own) >= LEAST}
     middle = {name: (float(np.median(own)), *median_interval(own)) for name, own in solid.items()}
     for at, column in enumerate((MEDIAN, "median from", "median to")):
@@ -107,8 +106,8 @@ def countries(view: LogView) -> Findings:
 
 
 def _spent_by_country(view: LogView, home: pd.Series) -> dict[str, NDArray[np.float64]]:
-    """Return what every buyer spent, by the buyer's country."""
-    spent = view.customers["monetary"]
+    """Return what every buyer spent, as far as it is known, by the buyer's country."""
+    spent = view.customers["monetary"].dropna()
     of = home.reindex(spent.index).dropna()
     return {str(name): own.to_numpy(np.float64) for name, own in spent[of.index].groupby(of)}
 

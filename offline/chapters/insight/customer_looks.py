@@ -146,7 +146,7 @@ def lifetime(view: LogView, segments: Segmented, names: list[str], directory: Pa
 def _lifetime_summary(check: Check, values: Lifetime, currency: str) -> list[str]:
     scores = check.scores.set_index("estimate")
     model, rate = scores.loc[MODEL], scores.loc[RATE]
-    frame = values.frame
+    frame = values.frame.dropna(subset="value")  # money in another currency is not known
     gap, low, high = check.ahead
     verdict = (
         "better than by past spending"

@@ -59,19 +59,20 @@ class HighValue(NamedTuple):
 def high_value(view: LogView) -> HighValue | None:
     """Compare the best tenth with the others; None where there are too few buyers."""
     view = settled(capped(view))
-    buyers = view.customers
+    buyers = view.customers.dropna(subset="monetary")  # who paid in another currency cannot be compared
     if len(buyers) < _LEAST_BUYERS or buyers["monetary"].sum() <= 0:
         return None
     ordered = buyers["monetary"].sort_values(ascending=False)
     top = ordered.index[: max(1, round(TOP * len(ordered)))]
     best = pd.Series(buyers.index.isin(top), buyers.index)
-    first = view.orders.sort_values("time", kind="stable").groupby("customer").first()
+    orders = view.orders[view.orders["customer"].isin(buyers.index)]
+    first = orders.sort_values("time", kind="stable").drop_duplicates("customer").set_index("customer")
     traits = pd.DataFrame(
         {
             "orders": buyers["frequency"],
             f"mean order ({view.currency})": buyers["mean_order"],
             f"first order ({view.currency})": first["value"],
-            "pieces per order": view.orders.groupby("customer")["quantity"].mean(),
+            "pieces per order": orders.groupby("customer")["quantity"].mean(),
             "days between orders": (buyers["span"] / (buyers["frequency"] - 1)).where(
                 buyers["frequency"] > 1
             ),
@@ -89,7 +90,7 @@ def high_value(view: LogView) -> HighValue | None:
         _countries(view, best),
         _first_order(view, first, buyers["monetary"] - first["value"]),
         len(buyers),
-        _by_chance(view.orders["value"].to_numpy(np.float64), len(buyers)),
+        _by_chance(view.orders["value"].dropna().to_numpy(np.float64), len(buyers)),
     )
 
 
@@ -123,7 +124,8 @@ def _rate_of(mean: float) -> float:
 
 
 def _countries(view: LogView, best: pd.Series) -> pd.DataFrame:
-    home = view.orders.dropna(subset=["country"]).groupby("customer")["country"].last().astype(object)
+    orders = view.orders[view.orders["customer"].isin(best.index)]
+    home = orders.dropna(subset=["country"]).groupby("customer")["country"].last().astype(object)
     if home.nunique() < 2:  # noqa: PLR2004  (one country has nothing to be compared with)
         return pd.DataFrame()
     counts = home.value_counts().index[:_COUNTRIES]
@@ -135,7 +137,7 @@ def _countries(view: LogView, best: pd.Series) -> pd.DataFrame:
 
 
 def _first_order(view: LogView, first: pd.DataFrame, spent_after: pd.Series) -> pd.DataFrame:
-    early = first[first["time"] < view.first + _EARLY * (view.last - view.first)]
+    early = first[first["time"] < view.first + _EARLY * (view.last - view.first)].dropna(subset="value")
     if len(early) < _LEAST_BUYERS or early["value"].nunique() < _QUARTERS:
         return pd.DataFrame()
     after = spent_after.loc[early.index]

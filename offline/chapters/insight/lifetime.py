@@ -23,7 +23,8 @@ from offline.views.net_orders import net_orders
 class Histories(NamedTuple):
     """One element for each customer: days with orders after the first one, days from the first to the last, age.
 
-    ``value`` is the mean value of those later days, 0 if no such days follow.
+    ``value`` is the mean value of those later days whose money is known, ``priced`` how many they are; 0 if no such
+    days follow. ``unknown``: all the customer's orders were in another currency.
     """
 
     customers: NDArray[np.int64]
@@ -31,6 +32,8 @@ class Histories(NamedTuple):
     recency: Floats
     age: Floats
     value: Floats
+    priced: Floats
+    unknown: NDArray[np.bool_]
 
 
 class GammaGamma(NamedTuple):
@@ -41,8 +44,11 @@ class GammaGamma(NamedTuple):
     gamma: float
 
     def expected(self, histories: Histories) -> Floats:
-        """Return the expected mean value of an order: between the customer's own mean and that of all."""
-        x, value = histories.repeats, histories.value
+        """Return the expected mean value of an order: between the customer's own mean and that of all.
+
+        NaN for customers of whose money nothing is known.
+        """
+        x, value = histories.priced, np.where(histories.unknown, np.nan, histories.value)
         p, q, gamma = self
         return np.asarray(p * (gamma + x * value) / (p * x + q - 1))
 
@@ -51,18 +57,20 @@ def histories_at(view: LogView, moment: pd.Timestamp) -> Histories:
     """Return the histories of customers who ordered before a moment, less refunds; orders of one day count as one."""
     orders = net_orders(view, moment)
     day = orders["time"].dt.normalize()
-    days = orders.groupby([orders["customer"], day])["value"].sum().reset_index()
+    days = orders.groupby([orders["customer"], day])["value"].sum(min_count=1).reset_index()
     days.columns = pd.Index(["customer", "day", "value"])
     seen = days.groupby("customer")
     first, last, count = seen["day"].min(), seen["day"].max(), seen.size()
     one = pd.Timedelta(days=1)
-    later = days[days["day"] > days["customer"].map(first)].groupby("customer")["value"].mean()
+    later = days[days["day"] > days["customer"].map(first)].groupby("customer")["value"]
     return Histories(
         count.index.to_numpy(np.int64),
         (count - 1).to_numpy(np.float64),
         ((last - first) / one).to_numpy(np.float64),
         ((moment - first) / one).to_numpy(np.float64),
-        later.reindex(count.index).fillna(0.0).to_numpy(np.float64),
+        later.mean().reindex(count.index).fillna(0.0).to_numpy(np.float64),
+        later.count().reindex(count.index).fillna(0.0).to_numpy(np.float64),
+        (seen["value"].count() == 0).to_numpy(),
     )
 
 
@@ -75,8 +83,8 @@ def fit_gamma_gamma(histories: Histories) -> GammaGamma:
         Too few of them.
     """
     require_repeaters(histories)
-    paid = (histories.repeats > 0) & (histories.value > 0)
-    x, value = histories.repeats[paid], histories.value[paid]
+    paid = (histories.priced > 0) & (histories.value > 0)
+    x, value = histories.priced[paid], histories.value[paid]
     start = np.array([np.log(2.0), np.log(2.0), np.log(max(float(value.mean()), 1e-6))])
     bounds = [BOUND, (-9.0, 9.0), (-9.0, 18.0)]
     found = minimize(

@@ -12,7 +12,7 @@ from scipy import stats
 from offline.chapters.insight.lifetime import GammaGamma, Histories, fit_gamma_gamma, histories_at
 from offline.lab.bg_nbd import BgNbd, Floats, fit_bg_nbd
 from offline.views.log_view import LogView
-from offline.views.net_orders import net_orders
+from offline.views.net_orders import net_orders, of_known_money
 
 #: Share of the log's time that the check learns from.
 LEARNED: Final = 0.7
@@ -102,6 +102,7 @@ def check_lifetime(view: LogView, *, seed: int = 0) -> Check:
     TrainingError
         Too few customers ordered again in the first part.
     """
+    view = of_known_money(view)
     end = view.last + pd.Timedelta(seconds=1)
     since = view.first + LEARNED * (end - view.first)
     days = (end - since) / pd.Timedelta(days=1)

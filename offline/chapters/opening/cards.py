@@ -7,7 +7,7 @@ tested together (Holm), so that in nineteen of twenty steady shops no change is 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -101,7 +101,8 @@ def cards_of_log(view: LogView) -> list[Card]:
     return _tested(cards)
 
 
-class Measure(NamedTuple):
+@dataclass(frozen=True)
+class Measure:
     """A number that is counted, and what each customer adds to it; None for a mean, to which orders add."""
 
     count: Count

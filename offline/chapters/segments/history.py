@@ -35,10 +35,10 @@ def history_at(view: LogView, moment: pd.Timestamp) -> pd.DataFrame:
     """Return one row for each customer known before a moment, indexed by the customer's number.
 
     Columns: ``recency`` (days since the last order, or since the last event where the log has browsing),
-    ``frequency`` and ``purchases`` (orders), ``monetary`` (money spent, less refunds until then),
-    ``sessions``, ``events``, ``carts`` (additions to the cart, decayed with a half-life of a week), ``tenure`` (days
-    since the first event), ``since_order`` and ``since_cart`` (days since the last order and the last addition to the
-    cart; infinite where there is none).
+    ``frequency`` and ``purchases`` (orders), ``monetary`` (money spent, less refunds until then; NaN where all of it was
+    in another currency), ``sessions``, ``events``, ``carts`` (additions to the cart, decayed with a half-life of a
+    week), ``tenure`` (days since the first event), ``since_order`` and ``since_cart`` (days since the last order and the
+    last addition to the cart; infinite where there is none).
     """
     before = (view.events["time"] < moment).to_numpy()
     events, sessions = view.events[before], view.sessions[before]
@@ -52,7 +52,8 @@ def history_at(view: LogView, moment: pd.Timestamp) -> pd.DataFrame:
     frame["sessions"] = sessions.groupby(events["customer"]).nunique().reindex(frame.index)
     frame["frequency"] = orders.size().reindex(frame.index).fillna(0.0)
     frame["purchases"] = frame["frequency"]
-    frame["monetary"] = orders["value"].sum().reindex(frame.index).fillna(0.0)
+    spent = orders["value"].sum(min_count=1).reindex(frame.index)
+    frame["monetary"] = spent.where(frame["frequency"] > 0, 0.0)
     carts = events[events["type"] == "add_to_cart"]
     decayed = np.exp2(-((moment - carts["time"]) / _CART_HALF_LIFE).to_numpy(np.float64))
     by_customer = pd.Series(decayed, carts.index).groupby(carts["customer"]).sum()
@@ -80,7 +81,7 @@ def facts_of(members: pd.DataFrame) -> Facts:
     return Facts(
         buyers=float((members["purchases"] > 0).mean()),
         purchases=float(mean["purchases"]),
-        spend=float(mean["monetary"]),
+        spend=float(np.nan_to_num(mean["monetary"])),
         sessions=float(mean["sessions"]),
         events=float(mean["events"]),
         carts=float(mean["carts"]),

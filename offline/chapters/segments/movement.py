@@ -73,8 +73,10 @@ def movement(view: LogView, segments: Segmented) -> Movement:
 
 def _later(view: LogView, segments: Segmented, then: pd.Series, since: pd.Timestamp) -> pd.DataFrame:
     orders = net_orders(view)
-    afterwards = orders[orders["time"] >= since].groupby("customer")["value"].agg(["size", "sum"])
-    known = afterwards.reindex(then.index).fillna(0.0)
+    afterwards = orders[orders["time"] >= since].groupby("customer")["value"]
+    known = pd.DataFrame({"size": afterwards.size(), "sum": afterwards.sum(min_count=1)}).reindex(then.index)
+    known = known.fillna({"size": 0.0})
+    known["sum"] = known["sum"].where(known["size"] > 0, 0.0)  # unknown where all was in another currency
     total = float(known["sum"].sum())
     rows = []
     for k, name in enumerate(segments.names):
@@ -83,7 +85,8 @@ def _later(view: LogView, segments: Segmented, then: pd.Series, since: pd.Timest
             continue
         ordered = int((own["size"] > 0).sum())
         low, high = wilson([ordered], [len(own)])
-        median = median_interval(own["sum"]) if len(own) >= LEAST else (np.nan, np.nan)
+        spent = own["sum"].dropna()
+        median = median_interval(spent) if len(spent) >= LEAST else (np.nan, np.nan)
         rows.append(
             {
                 "segment": name,
@@ -92,11 +95,11 @@ def _later(view: LogView, segments: Segmented, then: pd.Series, since: pd.Timest
                 "share": ordered / len(own),
                 "low": low[0],
                 "high": high[0],
-                "median spent": float(own["sum"].median()) if len(own) >= LEAST else np.nan,
+                "median spent": float(spent.median()) if len(spent) >= LEAST else np.nan,
                 "median low": median[0],
                 "median high": median[1],
-                "mean spent": float(own["sum"].mean()),
-                "share of revenue": float(own["sum"].sum()) / total if total else np.nan,
+                "mean spent": float(spent.mean()),
+                "share of revenue": float(spent.sum()) / total if total else np.nan,
             }
         )
     return pd.DataFrame(rows)

@@ -58,6 +58,7 @@ def numbers(own: pd.DataFrame, view: LogView) -> str:
     columns = (
         ["purchases", "recency", "monetary"] if (own["purchases"] > 0).any() else ["sessions", "recency"]
     )
+    columns = [name for name in columns if own[name].notna().all()]  # money in another currency is not known
     values = own[columns].to_numpy(np.float64)
     rounding = [(np.floor, np.ceil)] * 2 + [(_down, _up)]
     low, high = values[0], values[0]

@@ -69,8 +69,7 @@ def bounds_of(view: LogView, frame: pd.DataFrame) -> Bounds:
     pauses = ordered.groupby("customer")["time"].diff().dropna() / DAY
     pauses = pauses[pauses >= 1]  # two orders of one visit are no pause
     spent = frame.loc[frame["purchases"] > 0, "monetary"]
-    money = float(spent.quantile(_BEST)) if len(spent) else 0.0
-    money = float(f"{money:.2g}")
+    money = float(f"{np.nan_to_num(spent.quantile(_BEST)):.2g}")
     if len(pauses) < _LEAST_PAUSES:
         return Bounds(*_USUAL, money, False)
     active = max(round(float(pauses.quantile(_ACTIVE))), _LEAST_ACTIVE)
@@ -98,7 +97,8 @@ def rules(
     bought, again, often = orders >= 1, orders >= 2, orders >= OFTEN  # noqa: PLR2004
     active, lapsed = since_order <= bounds.active, silent > bounds.lapsed
     here = bought & active & ~lapsed
-    best = money >= bounds.money
+    paid = bounds.money > 0
+    best = (money >= bounds.money) | (not paid)
     new = here & ~again & (since_order <= watched - bounds.active)
     carts = ~bought & (frame["since_cart"].to_numpy() <= CART_DAYS)
     visits = frame["sessions"].to_numpy()
@@ -107,7 +107,7 @@ def rules(
     lately = f"the last within {a}"
     quiet = f"the last more than {a} ago, but {'seen' if browsing else 'ordered'} within {gone}"
     rich = f"{bounds.money:,.0f} {currency}".strip()
-    paid = bounds.money > 0
+    less = f"less than {rich} in all" + ", or paid in another currency" * bool(np.isnan(money).any())
     found = [
         Rule("First visitors", "one visit, no order", ~bought & ~carts & (visits <= 1)),
         Rule("Repeat visitors", "two visits or more, no order, nothing put into the cart in the last "
@@ -120,7 +120,7 @@ def rules(
         Rule("New customers", f"first order within {a}, and none before it in at least {a} of the log", new),
         Rule("At risk", f"two orders or more, {quiet}", again & ~active & ~lapsed),
         Rule("Growing customers", f"two or three orders, {lately}", here & again & ~often),
-        Rule("Loyal customers", f"{OFTEN} orders or more, {lately}, less than {rich} in all", here & often & ~best),
+        Rule("Loyal customers", f"{OFTEN} orders or more, {lately}, {less}", here & often & ~best),
         Rule("Champions", f"{OFTEN} orders or more, {lately}" + f", {rich} or more in all" * paid,
              here & often & best),
     ]  # fmt: skip

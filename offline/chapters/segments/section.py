@@ -342,7 +342,9 @@ def _movement_figures(found: Movement) -> dict[str, Any]:
 def _raw_money(segments: Clusters, seed: int) -> dict[str, float]:
     """Return what becomes of the best silhouette without logarithms."""
     values = segments.frame[segments.columns].to_numpy()
-    points = (values - values.mean(axis=0)) / np.maximum(values.std(axis=0), 1e-12)
+    points = np.nan_to_num(
+        (values - np.nanmean(values, axis=0)) / np.maximum(np.nanstd(values, axis=0), 1e-12)
+    )
     best: dict[str, float] = {}
     for count in range(_RAW_COUNT, 6):
         members = nearest(points, kmeans(points, count, seed))

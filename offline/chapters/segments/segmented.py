@@ -118,7 +118,7 @@ def group_customers(view: LogView) -> Groups:
     members = np.full(len(frame), -1, np.int64)
     for at, rule in enumerate(kept):
         members[rule.holds] = at
-    columns = [name for name in segment_columns(view) if np.ptp(frame[name]) > 0] or [
+    columns = [name for name in segment_columns(view) if frame[name].nunique() > 1] or [
         segment_columns(view)[0]
     ]
     points = _standardised(frame, columns)
@@ -141,8 +141,10 @@ def _rules(view: LogView, frame: pd.DataFrame, bounds: Bounds, moment: pd.Timest
 
 
 def _standardised(frame: pd.DataFrame, columns: list[str]) -> Points:
+    """Return logarithms on one scale; what is not known (money in another currency) lies in the middle."""
     logs = np.log1p(frame[columns].to_numpy())
-    return np.asarray((logs - logs.mean(axis=0)) / np.maximum(logs.std(axis=0), 1e-12))
+    points = (logs - np.nanmean(logs, axis=0)) / np.maximum(np.nanstd(logs, axis=0), 1e-12)
+    return np.asarray(np.nan_to_num(points))
 
 
 def segment_customers(
@@ -168,7 +170,7 @@ def segment_customers(
         There are too few customers, or all are alike.
     """
     frame = groups.frame
-    columns = [name for name in segment_columns(view) if np.ptp(frame[name]) > 0]
+    columns = [name for name in segment_columns(view) if frame[name].nunique() > 1]
     if not columns:
         raise TrainingError(f"the log has {len(frame)} customers, all alike: there is nothing to divide")
     points = _standardised(frame, columns)

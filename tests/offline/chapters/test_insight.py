@@ -314,7 +314,15 @@ def test_figures_of_one_model_agree_between_chapters(tmp_path: Path) -> None:
 
 def test_the_expectation_is_that_of_the_paper() -> None:
     # Fader, Hardie and Lee 2005, section 4: CDNOW, in weeks; 1.226 repeat purchases are expected.
-    one = Histories(np.array([0]), np.array([2.0]), np.array([30.43]), np.array([38.86]), np.array([0.0]))
+    one = Histories(
+        np.array([0]),
+        np.array([2.0]),
+        np.array([30.43]),
+        np.array([38.86]),
+        np.zeros(1),
+        np.zeros(1),
+        np.zeros(1, bool),
+    )
     cdnow = BgNbd(0.243, 4.414, 0.793, 2.426)
     assert cdnow.expected(one, 39.0)[0] == pytest.approx(1.226, abs=5e-4)
 
@@ -340,7 +348,8 @@ def drawn(customers: int, seed: int, days: int = 300, ahead: int = 100) -> tuple
     value = np.where(
         repeats > 0, rng.gamma(np.maximum(repeats, 1) * 4, own_mean / 4) / np.maximum(repeats, 1), 0.0
     )
-    return Histories(np.arange(customers), repeats, recency, np.full(customers, float(days)), value), later
+    age, none = np.full(customers, float(days)), np.zeros(customers, bool)
+    return Histories(np.arange(customers), repeats, recency, age, value, repeats, none), later
 
 
 def test_what_customers_were_drawn_from_is_found_again() -> None:

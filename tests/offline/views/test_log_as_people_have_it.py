@@ -6,12 +6,27 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from features.log import LOG_SCHEMA, read_log
+from offline.chapters.budget.moments import moment_at
+from offline.chapters.budget.section import _order_value
+from offline.chapters.exploration.channels import channels
+from offline.chapters.exploration.customers import buyers
+from offline.chapters.exploration.overview import overview
+from offline.chapters.exploration.trends import trends
+from offline.chapters.exploration.worldmap import countries
 from offline.chapters.forecast.series import daily
+from offline.chapters.insight.high_value import high_value
+from offline.chapters.insight.lifetime_check import check_lifetime, lifetime_values
+from offline.chapters.opening.cards import cards_of_log
+from offline.chapters.products.next_order import next_order
+from offline.chapters.segments.history import history_at
+from offline.chapters.segments.movement import movement
+from offline.chapters.segments.segmented import group_customers, segment_customers
 from offline.chapters.workspace import Workspace
 from offline.examples.buckets import BuildSettings, build_folder
 from offline.examples.buckets.reading import read_folder
@@ -20,6 +35,7 @@ from offline.exceptions import TrainingError
 from offline.views.tidy_log import read_tidy_log
 
 DAY = 86_400_000
+DAYS = pd.Timedelta(days=1)
 START = 19_700 * DAY
 TIME = LOG_SCHEMA.field("event_time").type
 CONTEXT = Context(7 * DAY, "next-day")
@@ -115,8 +131,68 @@ def test_another_currency_is_left_out_of_money_and_said(tmp_path: Path) -> None:
     workspace = Workspace(write(tmp_path / "log.parquet", columns), tmp_path)
     view = workspace.customer_view
     assert workspace.context.currency == "EUR"
-    assert (len(view.orders), view.orders["value"].median()) == (210, 40.0)
+    assert (len(view.orders), view.orders["value"].count(), view.orders["value"].median()) == (400, 210, 40.0)
     assert workspace.notes == ("190 orders in USD are left out of money, which is counted in EUR.",)
+
+
+def test_who_pays_in_another_currency_is_a_customer_as_any_other(tmp_path: Path) -> None:
+    columns = orders()
+    customers = columns["customer_id"].to_pylist()
+    dollars = [customer.endswith(("1", "2")) for customer in customers]  # a fifth of the customers
+    rng = np.random.default_rng(5)
+    columns["value"] = pa.array(rng.gamma(3.0, 15.0, 400))
+    mixed = columns | {"currency": pa.array(["USD" if other else "EUR" for other in dollars])}
+    plain, other = (
+        Workspace(write(tmp_path / f"{name}.parquet", made), tmp_path).customer_view
+        for name, made in (("plain", columns), ("mixed", mixed))
+    )
+    # Whatever is counted is the same; only money is that of the others.
+    for count in (lambda view: len(daily(view)), lambda view: daily(view).frame["orders"].sum(),
+                  lambda view: len(view.customers), lambda view: view.customers["frequency"].sum(),
+                  lambda view: cards_of_log(view)[0].value, lambda view: cards_of_log(view)[2].value,
+                  lambda view: next_order(view).figures["after"]["customers"].tolist(),
+                  lambda view: overview(view).figures["orders"],
+                  lambda view: moment_at(view, view.last - pd.Timedelta(days=30), 30 * DAYS).bought.sum()):  # fmt: skip
+        assert count(other) == count(plain)
+    money = other.customers["monetary"]
+    assert money.isna().sum() == len({c for c, some in zip(customers, dollars, strict=True) if some})
+    assert money.sum() == pytest.approx(columns["value"].to_numpy()[~np.array(dollars)].sum())
+    moment = other.last + pd.Timedelta(seconds=1)
+    assert (history_at(other, moment)["monetary"].isna() == money.isna()).all()
+    groups = group_customers(other)
+    assert len(groups.members) == len(plain.customers)
+    assert np.isfinite(groups.points).all()
+    said = dict(zip(groups.names, groups.descriptions, strict=True))
+    loyal = groups.frame[groups.members == groups.names.index("Loyal customers")]
+    assert loyal["monetary"].isna().any()
+    assert said["Loyal customers"].endswith(", or paid in another currency")
+    clusters = segment_customers(other, groups, count=3)
+    assert clusters.sizes().sum() == len(plain.customers)
+    later = movement(other, groups).later
+    assert later["ordered"].sum() == movement(plain, group_customers(plain)).later["ordered"].sum()
+    for look in (overview, trends, buyers, channels, countries):
+        look(other)
+    best = high_value(other)
+    assert best is not None
+    assert best.buyers == money.count()
+    values = lifetime_values(other, 30).frame
+    assert (values["value"].isna() == money.isna().reindex(values.index)).all()
+    assert values["orders"].notna().all()
+    assert check_lifetime(other).customers < len(plain.customers)
+    worth = _order_value(other, moment_at(other, moment, 30 * DAYS).known)
+    assert np.isfinite(worth).all()
+
+
+def test_a_refund_in_the_shops_currency_takes_nothing_of_an_order_in_another(tmp_path: Path) -> None:
+    columns = orders(4) | {
+        "type": pa.array(["purchase", "purchase", "purchase", "refund"]),
+        "customer_id": pa.array(["a"] * 4),
+        "currency": pa.array(["EUR", "USD", "EUR", "EUR"]),
+    }
+    view = Workspace(write(tmp_path / "log.parquet", columns), tmp_path).customer_view
+    left = view.net_orders()
+    assert len(left) == 2
+    assert left["value"].isna().tolist() == [False, True]
 
 
 def test_a_log_without_events_is_one_line(tmp_path: Path) -> None:
