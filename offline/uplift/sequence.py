@@ -1,9 +1,9 @@
 """Intervals and p-values that hold at every look together, however often and for whatever reason somebody looks.
 
-An interval of a fixed sample size, looked at every day, excludes the truth sooner or later
-(``python -m benchmarks.uplift --fixed``). A confidence sequence contains it at all looks, in at least 95 of 100
-experiments. That of this module is asymptotic, by Robbins' normal mixture [Waudby-Smith 2021]: it needs enough customers
-at the first look, but no bound on what somebody may buy.
+An interval of a fixed sample size, looked at every day, excludes the truth sooner or later (``python -m
+benchmarks.uplift --fixed``). A confidence sequence contains it at all looks, in at least 95 of 100 experiments. That
+of this module is asymptotic, by Robbins' normal mixture [Waudby-Smith 2021]: it needs enough customers at the first
+look, but no bound on what somebody may buy.
 
 References
 ----------
