@@ -170,6 +170,7 @@ COMMANDS = {
     "learner": "learn",
     "network data.csv -o out": "train",
     "partition show": "worker",
+    "policy check": "worker",
     "prepare data.csv -o out": "train",
     "quality": "worker",
     "recommend data.csv -o out": "lab",
@@ -183,6 +184,7 @@ COMMANDS = {
     "simulate -o out": "train",
     "train log -o out": "train",
     "tune data.csv -o out": "lab",
+    "uplift log log": "train",
     "worker": "worker",
 }
 

@@ -23,6 +23,8 @@ from offline.training.calibration import platt
 
 _CALIBRATION: Final = 0.25
 _CHANCE: Final = 0.5  # AUC of a constant, too
+# A report looks at many things: the interval of 99%, in half widths of that of 95%.
+_WIDER: Final = 1.31
 _LEAST_OF_A_CLASS: Final = 10
 
 
@@ -63,12 +65,12 @@ class InsightModel:
 
     @property
     def tells(self) -> bool:
-        """Whether it is better than chance: its AUC for certain, and its probabilities than one for everybody.
+        """Whether it is better than chance: its AUC with 99% confidence, and its probabilities than one for everybody.
 
         Else what it goes by is noise, and nothing is said of drivers and reasons.
         """
-        low = self.metrics["ci"]["auc"][0]
-        return bool(low > _CHANCE and self.metrics["log_loss"] < self.constant)
+        auc, low = self.metrics["auc"], self.metrics["ci"]["auc"][0]
+        return bool(auc - _CHANCE > _WIDER * (auc - low) and self.metrics["log_loss"] < self.constant)
 
 
 def fit_insight_model(
