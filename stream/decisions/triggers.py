@@ -63,7 +63,7 @@ def follow(  # noqa: PLR0912  (one step after another)
             if m.as_of + t.after[r] <= watermark:
                 m.fired |= 1 << r
     before = np.int64(m.band)
-    band = _band(t, before, intent)
+    band = _band(t, before, intent)  # type: ignore[arg-type]  # numba's integers
     holds = bits & t.band_bits[band]
     first = -1
     levels = holds & t.level
