@@ -104,7 +104,7 @@ def cards_of_log(view: LogView) -> list[Card]:
 class Measure(NamedTuple):
     """A number that is counted, and what each customer adds to it; None for a mean, to which orders add."""
 
-    count: Count
+    counted: Count
     by_customer: Callable[[pd.DataFrame], pd.Series] | None
     unit: str = ""
 
@@ -134,7 +134,7 @@ def _once(events: pd.DataFrame) -> pd.Series:
 
 
 def _card(title: str, frame: pd.DataFrame, measure: Measure, periods: Periods | None) -> tuple[Card, float]:
-    count, unit = measure.count, measure.unit
+    count, unit = measure.counted, measure.unit
     if periods is None:
         return Card(title, _number(count(frame), unit), period="in the whole log"), 1.0
     of = periods.number(frame["time"])

@@ -107,7 +107,7 @@ def lines_of(strength: float, seed: int = 0) -> Problem:
 
 def insight(strength: float, folder: Path) -> tuple[InsightModel, list[str], Sequence[Any], pd.DataFrame]:
     """Return the model, its sentences, findings and reasons; segments are divided by money spent."""
-    problem = lines_of(strength)
+    problem = lines_of(strength, seed=1)  # among draws without any effect, one in forty seems to have one
     model = fit_insight_model(problem, hold_out(problem), quick=True)
     drivers = explain(model)
     rich = (drivers.columns["spend"] > 0).to_numpy().astype(np.int64)
