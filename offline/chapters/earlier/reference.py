@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
+import msgspec
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -22,7 +23,47 @@ from offline.report.section import Section
 #: Under which a report's JSON keeps it.
 REFERENCE: Final = "reference"
 _BINS: Final = 10
+_AtLeast0 = Annotated[float, msgspec.Meta(ge=0)]
+_Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 _CATEGORIES: Final = 20
+
+
+class _Rate(msgspec.Struct):
+    share: _Share
+    error: _AtLeast0
+
+
+class _Quality(msgspec.Struct):
+    auc: _Share
+    low: _Share
+    high: _Share
+
+
+class _Bins(msgspec.Struct):
+    counts: list[Annotated[int, msgspec.Meta(ge=0)]]
+    edges: list[float] | None = None
+    categories: list[str] | None = None
+    median: float | None = None
+
+    def __post_init__(self) -> None:
+        known = self.edges if self.edges is not None else self.categories
+        wanted = None if known is None else len(known) + 2
+        if wanted != len(
+            self.counts
+        ):  # below, between and above the edges, or other categories, and missing ones
+            raise ValueError(f"{len(self.counts)} counts are kept of a column where {wanted} are expected")
+
+
+class _Kept(msgspec.Struct):
+    """The form of what `reference_of` returns."""
+
+    unit: str
+    target: str
+    rows: int
+    rate: _Rate
+    columns: dict[str, _Bins]
+    segments: dict[str, Annotated[int, msgspec.Meta(ge=0)]] = {}
+    quality: _Quality | None = None
 
 
 class EarlierError(IntentError):
@@ -51,8 +92,14 @@ def read_earlier(folder: Path) -> dict[str, Any]:
     if not isinstance(found, dict) or "sections" not in found:
         raise EarlierError(f"{path} is not the JSON of a report; name the folder that -o of a report named")
     kept = found.get(REFERENCE)
-    if not isinstance(kept, dict) or not {"rate", "columns", "unit", "target"} <= set(kept):
+    if not isinstance(kept, dict):
         raise EarlierError(f"{path} keeps nothing to compare with: make that report again with this version")
+    try:
+        msgspec.convert(kept, _Kept)
+    except msgspec.ValidationError as error:
+        raise EarlierError(
+            f"{path} is damaged: of what it keeps to compare with, {error}; make that report again"
+        ) from None
     return found
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from features.log import write_log
-from offline.chapters.earlier.reference import REFERENCE, EarlierError, reference_of
+from offline.chapters.earlier.reference import REFERENCE, EarlierError, read_earlier, reference_of
 from offline.chapters.earlier.section import compare_with_earlier
 from offline.chapters.workspace import Workspace
 from offline.problems import TableOptions
@@ -114,3 +117,36 @@ def test_what_is_no_report_is_refused_before_any_work(text: str | None, said: st
     assert said in str(result.exception)
     assert result.exception.exit_code == 2
     assert not (tmp_path / "out").exists()
+
+
+def paths_of(value: object, *path: str | int) -> Iterator[tuple[str | int, ...]]:
+    """Yield the path of every part of a JSON value."""
+    yield path
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in pairs:
+        yield from paths_of(part, *path, key)
+
+
+def test_whatever_is_damaged_in_an_earlier_report_is_refused_or_compared(tmp_path: Path) -> None:
+    now, kept = (
+        workspace(tmp_path, visits(300, seed=1), "now"),
+        json.loads(json.dumps(reference_of(workspace(tmp_path, visits(300, seed=2), "old"), []))),
+    )
+    current = reference_of(now, [])
+    refused = 0
+    for path in paths_of(kept):
+        for wrong in ("text", -1.5, None, [], {"a": 1}):
+            damaged = copy.deepcopy({"sections": {}, REFERENCE: kept})
+            holder: Any = damaged
+            for key in (REFERENCE, *path)[:-1]:
+                holder = holder[key]
+            holder[(REFERENCE, *path)[-1]] = wrong
+            (tmp_path / "report.json").write_text(json.dumps(damaged))
+            try:
+                found = read_earlier(tmp_path)
+            except EarlierError as error:
+                refused += 1
+                assert "\n" not in str(error)
+                continue
+            compare_with_earlier(now, found, current)
+    assert refused > 100
