@@ -20,6 +20,7 @@ WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _Z: Final = 1.96
 _PART: Final = "#c3cad4"  # of what the log has only a part of
 _WEEK: Final = 7
+_NEVER: Final = 0.01
 
 
 def patterns(view: LogView) -> Findings:
@@ -37,9 +38,7 @@ def patterns(view: LogView) -> Findings:
         pd.crosstab(time.day_of_week, time.hour).reindex(index=range(_WEEK), columns=range(24), fill_value=0)
     ).div(by_weekday["size"].fillna(1), axis=0)
     summary = []
-    closed = [
-        _LONG[day] for day in range(_WEEK) if by_weekday["mean"][day] == 0 and by_weekday["size"][day] > 1
-    ]
+    closed = [_LONG[day] for day in _closed(daily)]
     if closed:
         summary.append(f"No order ever came on a {' or '.join(closed)}.")
     by_month["whole"] = [_whole(month, view) for month in by_month.index]
@@ -71,6 +70,22 @@ def _whole(month: pd.Period, view: LogView) -> bool:
     return bool(
         view.first.normalize() <= month.start_time and view.last.normalize() >= month.end_time.normalize()
     )
+
+
+def _closed(daily: pd.Series) -> list[int]:
+    """Return the weekdays on which no order ever came, where chance would hardly have left them out.
+
+    The days with orders are drawn from all days of the log: on a weekday of so many days, none of them falls with the
+    probability of the hypergeometric distribution, for all weekdays together (Bonferroni).
+    """
+    weekday = daily.index.day_of_week
+    filled = int((daily > 0).sum())
+    return [
+        day
+        for day in range(_WEEK)
+        if not daily[weekday == day].any()
+        and _WEEK * stats.hypergeom.pmf(0, len(daily), int((weekday == day).sum()), filled) < _NEVER
+    ]
 
 
 def _hour_claims(orders: pd.Series, days: pd.DatetimeIndex) -> list[Claim]:

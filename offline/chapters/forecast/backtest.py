@@ -105,7 +105,7 @@ class Forecast(NamedTuple):
     totals_covered
         How many sums were inside their 80% interval, and of how many.
     relative_interval
-        95% interval of ``relative`` for the choice, by a bootstrap over origins that do not overlap.
+        95% interval of ``relative`` for the choice, by a bootstrap over blocks of origins that overlap.
     backtest
         Past forecasts that do not overlap: ``origin``, ``date``, ``actual``, and a column for each method.
     judged
@@ -358,9 +358,11 @@ def _weeks(rows: pd.DataFrame, past: Past, actual: Past, opened: NDArray[np.bool
 def _relative_interval(
     past: dict[str, Past], actual: Past, first: int, apart: int, seed: int
 ) -> tuple[float, float]:
-    rows = np.arange(len(actual) - 1, first - 1, -apart)
-    own, naive = (np.nansum(np.abs(past[m][rows] - actual[rows]), axis=1) for m in (CHOSEN, BASELINE))
-    drawn = np.random.default_rng(seed).integers(len(own), size=(_REPLICATES, len(own)))
+    """Return the interval by a circular block bootstrap [Politis and Romano 1992]: blocks of origins that overlap."""
+    own, naive = (np.nansum(np.abs(past[m][first:] - actual[first:]), axis=1) for m in (CHOSEN, BASELINE))
+    blocks = -(-len(own) // apart)
+    starts = np.random.default_rng(seed).integers(len(own), size=(_REPLICATES, blocks, 1))
+    drawn = ((starts + np.arange(apart)) % len(own)).reshape(_REPLICATES, -1)[:, : len(own)]
     mine, its = own[drawn].sum(axis=1), naive[drawn].sum(axis=1)
     ratio = np.where(np.maximum(mine, its) < _NO_ERROR, 1.0, mine / np.maximum(its, _NO_ERROR))
     low, high = np.quantile(ratio, [0.025, 0.975])

@@ -26,8 +26,7 @@ def next_order(view: LogView) -> Findings:
     """Return how long customers wait after their first, second and third order in the log."""
     curves = {which: curve for nth, which in enumerate(_ORDERS) if (curve := waiting(view, nth)) is not None}
     if not curves:
-        said = f"Fewer than {LEAST} customers ordered: nothing can be said of the time to the next order."
-        return Findings("next_order", [said], figures={})
+        return Findings("next_order", [_unknown(view)], figures={})
     rows = [_row(which, curve, view.days) for which, curve in curves.items()]
     frame = pd.DataFrame(rows)
     first = frame.iloc[0]
@@ -50,6 +49,21 @@ def next_order(view: LogView) -> Findings:
         ),
     ]  # fmt: skip
     return Findings("next_order", [_said(first)], parts, {"after": frame})
+
+
+def _unknown(view: LogView) -> str:
+    """Return why nothing is known of the time to the next order."""
+    days = pd.DataFrame({"customer": view.orders["customer"], "day": view.orders["time"].dt.normalize()})
+    buyers = days["customer"].nunique()
+    if buyers < LEAST:
+        why = f"fewer than {LEAST} customers ordered"
+    elif days["day"].nunique() == 1:
+        why = "all orders came on one day"
+    elif not days.drop_duplicates().duplicated("customer").any():
+        why = f"none of {buyers:,} customers ordered on a second day"
+    else:
+        why = f"fewer than {LEAST} customers could be seen to order again"
+    return f"Nothing can be said of the time to the next order: {why}."
 
 
 def waiting(view: LogView, nth: int) -> SurvfuncRight | None:

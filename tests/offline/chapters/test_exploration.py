@@ -24,6 +24,7 @@ from offline.chapters.exploration.section import explore_log, explore_table, tol
 from offline.chapters.exploration.table_looks import tells_most
 from offline.chapters.exploration.trends import new_and_returning, trends
 from offline.chapters.exploration.worldmap import countries, draw_map, project
+from offline.chapters.products.next_order import next_order
 from offline.datasets import load_online_retail
 from offline.examples.examples import Context
 from offline.lab.differences import median_interval, supported
@@ -452,3 +453,24 @@ def test_words_of_marketing_are_plain(retail: LogView) -> None:
     section = explore_log(retail)
     said = " ".join([*section.summary, *(part.title for part in section.parts)])
     assert not re.search(r"\b(positive|rows?|labels?|target|recency|monetary)\b", said, re.IGNORECASE)
+
+
+def test_a_weekday_that_chance_may_have_left_without_an_order_is_not_called_closed() -> None:
+    def found(days: list[int]) -> list[str]:
+        events = [
+            event(at, "purchase", f"c{at}", START_MS + day * DAY_MS, value=9.0) for at, day in enumerate(days)
+        ]
+        summary = patterns(LogView.of(log_of(events), Context(DAY_MS, "0"))).summary
+        return [sentence for sentence in summary if sentence.startswith("No order ever came")]
+
+    assert found([0, 1, 2, 3, 5, 6, 7, 9, 10, 13]) == []
+    assert len(found([day for day in range(60) if day % 7 != 4])) == 1
+
+
+def test_why_nothing_is_known_of_the_next_order_is_said_as_it_is() -> None:
+    one_day = [event(at, "purchase", f"c{at % 50}", START_MS + at * 1_000, value=9.0) for at in range(80)]
+    once = [event(at, "purchase", f"c{at}", START_MS + at * DAY_MS, value=9.0) for at in range(80)]
+    for events, why in ((one_day, "all orders came on one day"), (once, "none of 80 customers ordered on a second day"),
+                        (once[:3], "fewer than 30 customers ordered")):  # fmt: skip
+        (said,) = next_order(LogView.of(log_of(events), Context(DAY_MS, "0"))).summary
+        assert said == f"Nothing can be said of the time to the next order: {why}."

@@ -340,3 +340,13 @@ def test_names_at_the_ends_of_lines_stand_apart() -> None:
     label_at_end(figure, ends, dict.fromkeys(ends, "#1769aa"), 0.1)
     heights = sorted(note.y for note in figure.layout.annotations)
     assert np.diff(heights).min() >= 0.1 - 1e-12
+
+
+def test_one_of_a_thing_is_in_the_singular_wherever_a_section_speaks() -> None:
+    table = Table("1 orders", pd.DataFrame({"a": [1]}), "1 countries in all")
+    finding = Finding("1 customers", "1 lists of the past", "Ask 21 customers.")
+    section = Section("k", "T", ["1 days."], [table], {}, ["1 models"], [finding])
+    assert (section.summary, section.details) == (["1 day."], ["1 model"])
+    assert (table.title, table.caption) == ("1 order", "1 country in all")
+    assert (finding.what, finding.sure) == ("1 customer", "1 list of the past")
+    assert finding.advice == "Ask 21 customers."
