@@ -1,9 +1,9 @@
 """Intervals and p-values that hold at every look together, however often and for whatever reason somebody looks.
 
-An interval of a fixed sample size, looked at every day, excludes the truth sooner or later (``python -m
-benchmarks.uplift --fixed``). A confidence sequence contains it at all looks, in at least 95 of 100 experiments. That
-of this module is asymptotic, by Robbins' normal mixture [Waudby-Smith 2021]: it needs enough customers at the first
-look, but no bound on what somebody may buy.
+An interval of a fixed sample size, looked at every day, excludes the truth sooner or later (``make bench-uplift
+ARGS=--fixed``). A confidence sequence contains it at all looks, in at least 95 of 100 experiments. That of this module
+is asymptotic, by Robbins' normal mixture [Waudby-Smith 2021]: it needs enough customers at the first look, but no bound
+on what somebody may buy.
 
 References
 ----------
@@ -37,7 +37,7 @@ def boundary(customers: ArrayLike, alpha: float = ALPHA) -> Floats:
     Examples
     --------
     >>> boundary([1_000, 10_000, 1_000_000]).round(2).tolist()
-    [3.76, 3.04, 3.57]
+    [3.76, 3.04, 3.58]
     """
     scaled = _scaled(customers)
     wide = 2 * (scaled + 1) / scaled * np.log(np.sqrt(scaled + 1) / alpha)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.uplift import ALIKE, DIFFERENT, Shop, rates
+from benchmarks.uplift import ALIKE, DIFFERENT, Shop, experiment, rates
 from offline.uplift import effects
 from offline.uplift.sequence import always_valid_p, boundary
 
@@ -60,9 +60,7 @@ def test_p_values_and_intervals_say_the_same() -> None:
 
 
 def test_the_score_before_takes_variance_away() -> None:
-    frame, _ = __import__("benchmarks.uplift", fromlist=["experiment"]).experiment(
-        USUAL, np.random.default_rng(0)
-    )
+    frame, _ = experiment(USUAL, np.random.default_rng(0))
     looks = np.array([10**12])
     plain = effects.effect_sequence(frame.assign(purchase_intent=0.5), "bought", looks, {"v1": 0.05}).at()
     cuped = effects.effect_sequence(frame, "bought", looks, {"v1": 0.05}).at()

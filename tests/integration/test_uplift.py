@@ -1,0 +1,65 @@
+"""`intent uplift` on topics: actions, events, and the lack of either."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from kafka.admin import KafkaAdminClient, NewTopic
+from typer.testing import CliRunner
+
+from features.partition import partitions_of
+from stream.cli import create_app
+from stream.exceptions import TopicMismatch
+from stream.settings import Settings
+from tests.integration.topics import Record, environment, write
+
+NOON = 1_760_000_000_000
+HOUR = 3_600_000
+
+
+def uplift(settings: Settings, *arguments: str) -> Any:
+    return CliRunner(env=environment(settings)).invoke(create_app(), ["uplift", "--json", *arguments])
+
+
+def record(customer: str, value: dict[str, object] | None, partitions: int) -> Record:
+    body = None if value is None else json.dumps({"customer_id": customer, **value}).encode()
+    return Record(customer.encode(), body, int(partitions_of([customer.encode()], partitions)[0]))
+
+
+def test_topics_are_measured_and_a_missing_one_is_named(topics: Settings) -> None:
+    missing = uplift(topics)
+    assert isinstance(missing.exception, TopicMismatch)
+    assert str(missing.exception).startswith(f"Kafka has no topic {topics.actions_topic}")
+
+    admin = KafkaAdminClient(bootstrap_servers=topics.kafka)
+    admin.create_topics([NewTopic(topics.actions_topic, topics.partitions, 1)])
+    admin.close()
+    customers = [f"c{at}" for at in range(200)]
+    action = {
+        "trigger": "rule_holds", "action": "remind", "purchase_intent": 0.1, "band": "high",
+        "segment": {"id": 0, "name": "new"}, "decided_at": NOON, "experiment": "v1:0.5",
+    }  # fmt: skip
+    acted = [
+        record(
+            who, action | {"action_id": who, "arm": "holdout" if at % 2 else "treatment"}, topics.partitions
+        )
+        for at, who in enumerate(customers)
+    ]
+    erased = record("c0", None, topics.partitions)
+    write(topics, topics.actions_topic, [*acted, *acted[:5], erased, Record(b"x", b"{broken")])
+    bought = {"type": "purchase", "value": 10.0, "currency": "EUR", "event_time": NOON + HOUR}
+    view = {"type": "view_item", "event_id": "end", "event_time": NOON + 5 * HOUR}
+    first = {"type": "view_item", "event_id": "first", "event_time": NOON - HOUR}
+    rows = [record(who, bought | {"event_id": f"e-{who}"}, topics.partitions) for who in customers[:100]]
+    write(topics, topics.events_topic, [record("z", first, topics.partitions), *rows,
+                                        record("z", view, topics.partitions)])  # fmt: skip
+
+    found = json.loads(uplift(topics, "--window", "3h").stdout)
+    assert found["customers"]["compared"] == 199  # one of 200 was erased
+    assert found["shares"] == {"v1:0.5": 0.5}
+    assert found["effects"]["conversion"]["treated"] == 99
+    assert found["effects"]["conversion"]["mean_held_out"] == pytest.approx(0.5)
+    assert found["effects"]["revenue"]["mean_held_out"] == pytest.approx(5.0)
+    assert found["notes"] == ["1 records are no actions and were left out."]
