@@ -171,6 +171,7 @@ COMMANDS = {
     "network data.csv -o out": "train",
     "partition show": "worker",
     "prepare data.csv -o out": "train",
+    "policy show": "worker",
     "quality": "worker",
     "recommend data.csv -o out": "lab",
     "replay log": "worker",

@@ -55,7 +55,7 @@ AsYaml = Annotated[bool, typer.Option("--yaml", help="Print the file itself, as 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 _HELP = """
-Check a policy file, show the policy in force, and try one on a log.
+Check, show and try the policy that chooses actions.
 
 A policy says which action is due for whom, how often, and when. `INTENT_POLICY` names the shop's own.
 
@@ -77,9 +77,10 @@ def register(app: typer.Typer) -> None:
 
 
 def check(file: File, bundle: BundleFolder = None) -> None:
-    """Check a policy file. What is wrong is one line: the place, the value, and what is allowed.
+    """Check a policy file.
 
-    With a bundle its segments and bands are compared, too.
+    What is wrong is one line: the place, the value, and what is allowed. With a bundle its
+    segments and bands are compared, too.
 
     Examples
     --------
@@ -102,9 +103,10 @@ def check(file: File, bundle: BundleFolder = None) -> None:
 
 
 def show(bundle: BundleFolder = None, as_yaml: AsYaml = False) -> None:
-    """Show the policy in force: its rules in the order in which they are asked, and what holds for all of them.
+    """Show the policy in force.
 
-    It is that of `INTENT_POLICY`, else that of the program.
+    Its rules stand in the order in which they are asked, then what holds for all of them. It is
+    that of `INTENT_POLICY`, else that of the program.
 
     Examples
     --------
@@ -139,7 +141,7 @@ def dry_run(
     partitions: Partitions = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a policy would have done on a log, beside another one.
+    """Say what a policy would have done on a log, beside another.
 
     The log is scored once, and both policies decide on the same scores. Counted are the actions that would have been
     carried out, by action, segment and day; those of the holdout stand apart.

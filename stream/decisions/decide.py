@@ -260,7 +260,7 @@ def _actions(
             Action(  # positional: twice as fast as by name
                 _action_id(customer, rule.name, rule.trigger, moment, event),
                 customer,
-                rule.trigger,  # type: ignore[arg-type]
+                rule.trigger,
                 rule.name,
                 rule.action,
                 likely[at],

@@ -223,7 +223,7 @@ class Rulebook:
     def _bounds(self) -> tuple[Sequence[float], Sequence[float]]:
         enter, leave = [], []
         for name, threshold in zip(BANDS[1:], self.thresholds, strict=True):
-            bounds = self.policy.bands.get(name, Bounds())  # type: ignore[call-overload]
+            bounds = self.policy.bands.get(name, Bounds())  # type: ignore[arg-type]
             entered = threshold if bounds.enter is None else bounds.enter
             left = _LEAVE * entered if bounds.leave is None else min(bounds.leave, entered)
             enter.append(entered)

@@ -63,7 +63,7 @@ def policy_text(*rules: str, top: str = "") -> str:
         (policy_text(RULE, top="caps: [daily]"), "'daily' is no cap; write it as `3 per 7d`"),
         (
             policy_text(RULE, top="actions:\n  b: {caps: 3}"),
-            "line 3 (actions.b.caps): 3 cannot be used; expected a list",
+            "(actions.b.caps): 3 cannot be used; expected a list",
         ),
         (policy_text(RULE, top="actions: {c: {cooldown: 1d}}"), "no rule has the action 'c'; use b"),
         (policy_text(RULE, top="bands: {medium: {enter: 2}}"), "(bands.medium.enter): 2 cannot be used"),
