@@ -62,7 +62,7 @@ def follow(  # noqa: PLR0912  (one step after another)
         for r in range(t.count):
             if m.as_of + t.after[r] <= watermark:
                 m.fired |= 1 << r
-    before = np.int64(m.band)
+    before = int(np.int64(m.band))
     band = _band(t, before, intent)
     holds = bits & t.band_bits[band]
     first = -1
