@@ -172,6 +172,7 @@ COMMANDS = {
     "partition show": "worker",
     "policy check": "worker",
     "prepare data.csv -o out": "train",
+    "policy show": "worker",
     "quality": "worker",
     "recommend data.csv -o out": "lab",
     "replay log": "worker",

@@ -23,6 +23,7 @@ _EXTRAS: Final = {
     "network": "train",
     "partition": "worker",
     "prepare": "train",
+    "policy": "worker",
     "quality": "worker",
     "recommend": "lab",
     "replay": "worker",

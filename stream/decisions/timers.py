@@ -43,7 +43,7 @@ def fire_next(t: Table, q: QuietTime, m: Memory, counts: NDArray[np.int64]) -> i
     moment = m.due
     candidates = 0
     if m.waiting > 0 and m.waiting_until == moment:
-        waited = np.int64(m.waiting) - 1
+        waited = int(np.int64(m.waiting)) - 1
         if (t.level >> waited & 1 and m.rule == m.waiting) or (
             not t.level >> waited & 1 and m.holds >> waited & 1
         ):

@@ -62,8 +62,8 @@ def follow(  # noqa: PLR0912  (one step after another)
         for r in range(t.count):
             if m.as_of + t.after[r] <= watermark:
                 m.fired |= 1 << r
-    before = np.int64(m.band)
-    band = _band(t, before, intent)  # type: ignore[arg-type]  # numba's integers
+    before = int(np.int64(m.band))
+    band = _band(t, before, intent)
     holds = bits & t.band_bits[band]
     first = -1
     levels = holds & t.level
