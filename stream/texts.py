@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
+from features.counts import counted
 
-def counted(count: int, noun: str) -> str:
-    """Return a count with its noun, which takes an s unless there is one of it.
-
-    Examples
-    --------
-    >>> counted(1, "event"), counted(12_000, "event")
-    ('1 event', '12,000 events')
-    """
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+__all__ = ["counted", "minute", "moment", "second", "shortened", "visible"]
 
 
 def visible(text: str) -> str:

@@ -12,6 +12,8 @@ from offline.report.section import Section, Table
 
 def describe_input(workspace: Workspace) -> Section:
     """Return the account of the input: columns with kind, use and reason, target, and leaks."""
+    if workspace.one_outcome:
+        return _without_model(workspace)
     reading = workspace.reading
     problem = reading.problem
     figures = {
@@ -65,3 +67,15 @@ def describe_input(workspace: Workspace) -> Section:
         )
     ]
     return Section("input", "The data", summary, parts, {**figures, "context": context._asdict()}, details)
+
+
+def _without_model(workspace: Workspace) -> Section:
+    """Return the account of a log from which no model can learn: what it is, and why."""
+    context = workspace.context
+    summary = [
+        f"Times are shown in {context.timezone}, money is in {context.currency}. What the data left open, and how it "
+        "was understood, stands below.",
+        workspace.one_outcome,
+    ]
+    figures = {"events": len(workspace.log), "notes": list(workspace.notes), "context": context._asdict()}
+    return Section("input", "The data", summary, [], figures, list(workspace.notes))

@@ -37,12 +37,15 @@ class Stage:
         Takes the workspace and returns the section. Reports progress by opening ``workspace.progress``.
     inputs
         What it can work on.
+    learns
+        Whether it needs a model, so that it can say nothing where all turned out alike.
     """
 
     key: str
     title: str
     run: Run
     inputs: tuple[Input, ...] = ("log", "table")
+    learns: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,17 +83,22 @@ def lazily(name: str) -> LazyRun:
 
 STAGES: Final[tuple[Stage, ...]] = (
     Stage("input", "The data", lazily("offline.chapters.input:describe_input")),
-    Stage("preparation", "Preparation", lazily("offline.chapters.preparation.section:prepare")),
+    Stage("preparation", "Preparation", lazily("offline.chapters.preparation.section:prepare"), learns=True),
     Stage("exploration", "Exploration", lazily("offline.chapters.exploration.section:explore")),
     Stage(
         "products", "Products", lazily("offline.chapters.products.section:describe_products"), inputs=("log",)
     ),
     Stage("segments", "Segments", lazily("offline.chapters.segments.section:segment")),
-    Stage("comparison", "Models", lazily("offline.chapters.comparison.section:compare_models")),
-    Stage("selection", "Feature selection", lazily("offline.chapters.selection.section:select_columns")),
-    Stage("tuning", "Tuning", lazily("offline.chapters.tuning.section:tune_models")),
-    Stage("network", "Network", lazily("offline.chapters.networks.section:study_networks")),
-    Stage("insight", "Insight", lazily("offline.chapters.insight.section:gain_insight")),
+    Stage("comparison", "Models", lazily("offline.chapters.comparison.section:compare_models"), learns=True),
+    Stage(
+        "selection",
+        "Feature selection",
+        lazily("offline.chapters.selection.section:select_columns"),
+        learns=True,
+    ),
+    Stage("tuning", "Tuning", lazily("offline.chapters.tuning.section:tune_models"), learns=True),
+    Stage("network", "Network", lazily("offline.chapters.networks.section:study_networks"), learns=True),
+    Stage("insight", "Insight", lazily("offline.chapters.insight.section:gain_insight"), learns=True),
     Stage("forecast", "Forecast", lazily("offline.chapters.forecast.section:forecast"), inputs=("log",)),
     Stage(
         "recommendations",
@@ -104,8 +112,16 @@ STAGES: Final[tuple[Stage, ...]] = (
         lazily("offline.chapters.budget.section:choose_customers"),
         inputs=("log",),
     ),
-    Stage("bundle", "Model bundle", lazily("offline.chapters.bundle.section:train_bundle"), inputs=("log",)),
-    Stage("model_card", "Model card", lazily("offline.chapters.bundle.section:write_model_card")),
+    Stage(
+        "bundle",
+        "Model bundle",
+        lazily("offline.chapters.bundle.section:train_bundle"),
+        inputs=("log",),
+        learns=True,
+    ),
+    Stage(
+        "model_card", "Model card", lazily("offline.chapters.bundle.section:write_model_card"), learns=True
+    ),
 )
 
 
@@ -151,16 +167,26 @@ def run_stages(
     """Run stages one after another, those that can work on the input.
 
     A stage that the data don't allow (a log too short for its horizon, say) leaves a section that says so; the
-    others go on. What is wrong with the input itself ends the run.
+    others go on. Where nothing can be learned because all turned out alike, the stages that need a model are left out
+    (`Workspace.note` says so). What is wrong with the input itself ends the run.
 
     Parameters
     ----------
     on_section
         Called with every section as soon as it is there.
+
+    Raises
+    ------
+    StageError
+        All stages need a model, and nothing can be learned.
     """
-    assert workspace.problem is not None  # an input that cannot be read ends here, not in every stage
+    only_counted = bool(workspace.one_outcome)  # an input that cannot be read ends here, not in every stage
     sections = []
-    applicable = [stage for stage in stages if workspace.input in stage.inputs]
+    applicable = [
+        stage for stage in stages if workspace.input in stage.inputs and not (stage.learns and only_counted)
+    ]
+    if only_counted and not applicable:
+        raise StageError(workspace.one_outcome[:-1])
     with workspace.progress("Stages") as on_progress:
         for done, stage in enumerate(applicable):
             on_progress(done, len(applicable))

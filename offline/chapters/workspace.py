@@ -19,6 +19,7 @@ from features.log import ERASED, log_metadata
 from features.state import DAY_MS, MINUTE_MS
 from offline.chapters.handover import HandOver
 from offline.examples.examples import Context
+from offline.exceptions import OneOutcome
 from offline.problems import LogReading, TableOptions, TableReading, default_horizon_ms
 from offline.problems.from_log import MOST_EVENTS, read_problem_from_log
 from offline.problems.from_table import read_problem_from_table
@@ -199,6 +200,15 @@ class Workspace:
             )
         return replace(reading, notes=(*self.notes, *reading.notes))
 
+    @cached_property
+    def one_outcome(self) -> str:
+        """Why no model can learn from the log, in words; empty where one can. Chapters that only count need none."""
+        try:
+            _ = self.reading
+        except OneOutcome as error:
+            return f"{str(error)[0].upper()}{str(error)[1:]}."
+        return ""
+
     @property
     def problem(self) -> Problem:
         """What is to be predicted, and from what."""
@@ -218,6 +228,12 @@ class Workspace:
     def quick_note(self) -> str:
         """What a reader must know before any figure; empty where there is nothing."""
         return QUICK_NOTE if self.options.quick else ""
+
+    @property
+    def note(self) -> str:
+        """What a reader of a whole report must know: also that it is one without a model."""
+        without = f"{self.one_outcome} Chapters that need a model are left out." if self.one_outcome else ""
+        return " ".join(text for text in (self.quick_note, without) if text)
 
     def about(self) -> Mapping[str, Any]:
         """Return what a report says of its input."""

@@ -93,7 +93,7 @@ def ordinary_line(x: NDArray[np.float64], y: NDArray[np.float64], points: int = 
         high,
         float(fit.params[1]),
         tuple(fit.conf_int(1 - COVERAGE)[1].tolist()),
-        float(fit.rsquared),
+        float(fit.rsquared) if np.ptp(y) > 0 else 0.0,
     )
 
 

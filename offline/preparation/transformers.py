@@ -100,8 +100,9 @@ class Unskew(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         with np.errstate(all="ignore"):  # an extreme power overflows: then it is no candidate
             power = float(stats.yeojohnson_normmax(column))
             powered = stats.yeojohnson(column, power)
-        if np.isfinite(powered).all():
-            choices.append(("yeo-johnson", power, _skewness(powered)))
+            left = _skewness(powered)
+        if np.isfinite(powered).all() and np.isfinite(left):
+            choices.append(("yeo-johnson", power, left))
         if column.min() >= 0:
             choices.append(("log1p", np.nan, _skewness(np.log1p(column))))
         best = min(choices, key=lambda choice: abs(choice[2]))

@@ -9,6 +9,8 @@ from typing import Final
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from features.durations import duration_words
 from features.labels import POSITIVE, LabelStart, default_label_start
@@ -16,7 +18,7 @@ from features.state import DAY_MS, MINUTE_MS
 from features.vector import COLUMN_NAMES, SEGMENT_AT
 from offline.examples.examples import Context, build_examples, example_types
 from offline.examples.sampling import sample_customers
-from offline.exceptions import TrainingError
+from offline.exceptions import OneOutcome, TrainingError
 from offline.problems.problem import Problem
 
 #: Horizon where none is given: half an hour for a log with browsing, a month for one of orders only.
@@ -85,7 +87,9 @@ def read_problem_from_log(
     Raises
     ------
     TrainingError
-        There are no events, no label is known, or all are the same.
+        There are no events.
+    OneOutcome
+        No label is known, or all are the same.
     """
     notes = []
     events = len(log)
@@ -103,10 +107,7 @@ def read_problem_from_log(
     rows = rows[np.argsort(examples.as_of[rows], kind="stable")]
     happened = examples.labels[rows] == POSITIVE
     if not len(rows) or happened.all() or not happened.any():
-        raise TrainingError(
-            f"of {len(log):,} events {len(rows):,} have a known label, {int(happened.sum()):,} of them positive: "
-            "use a longer log or another --horizon"
-        )
+        raise OneOutcome(_one_outcome(log, context, happened, orders_only=examples.types == ("purchase",)))
     kept = [column for at, column in enumerate(COLUMN_NAMES) if at != SEGMENT_AT]
     columns = pd.DataFrame(
         np.delete(examples.vectors[rows], SEGMENT_AT, axis=1).astype(np.float64), columns=kept, copy=False
@@ -131,3 +132,25 @@ def read_problem_from_log(
     if examples.refused or examples.repeated:
         notes.append(f"{examples.refused:,} events came too late, {examples.repeated:,} were repetitions.")
     return LogReading(problem, context, tuple(notes))
+
+
+def _one_outcome(log: pa.Table, context: Context, happened: NDArray[np.bool_], *, orders_only: bool) -> str:
+    """Return in plain words why there is nothing to tell apart."""
+    within = f"within {duration_words(context.horizon_ms)}"
+    what = "order" if orders_only else "event"
+    if not pc.any(pc.equal(log["type"], "purchase")).as_py():
+        return "nobody bought in this log, so no model can learn what buyers have in common"
+    if not len(happened):
+        return (
+            f"of no {what} of this log is it known whether a purchase followed {within}, so no model can learn who "
+            "buys: use a longer log or a shorter --horizon"
+        )
+    if happened.all():
+        return (
+            f"every {what} whose outcome is known was followed by a purchase {within}, so no model can learn who does "
+            "not buy: a shorter --horizon may help"
+        )
+    return (
+        f"no {what} whose outcome is known was followed by a purchase {within}, so no model can learn what buyers have "
+        "in common: a longer --horizon may help"
+    )

@@ -102,6 +102,8 @@ def one_page(workspace: Workspace, section: Section) -> Found:
 
     section = replace(section, details=[*workspace.notes, *section.details])
     name, quick = workspace.path.name, workspace.quick_note
+    if section.key == "exploration" and workspace.one_outcome:
+        section = replace(section, details=[workspace.one_outcome, *section.details])
     opening = first_screen(workspace, [section]) if section.key in OPENED else None
     written = write_section(workspace.directory, section, opening=opening, subtitle=name, note=quick)
     return Found([section], written, note=quick, opening=opening)

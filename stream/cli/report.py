@@ -102,6 +102,7 @@ def report(  # noqa: PLR0917  (options of a command)
     - `intent report sessions.csv --target Revenue --leak PageValues -o report`: report on a table of sessions
     - `intent report customers.csv --kind postcode=categorical --quick --json -o report`: take a quick first look
     """
+    from features.counts import counted
     from offline.chapters.earlier.reference import REFERENCE, read_earlier, reference_of
     from offline.chapters.earlier.section import compare_with_earlier
     from offline.chapters.opening.first_screen import OPENED, first_screen
@@ -112,30 +113,39 @@ def report(  # noqa: PLR0917  (options of a command)
     workspace.options = workspace.options._replace(
         balance=balance.value, contacts=ContactAssumptions(value, margin, cost, effect), budget=budget
     )
-    output, name, note = workspace.directory, workspace.path.name, workspace.quick_note
+    output, name = workspace.directory, workspace.path.name
     chosen = choose(only or (), skip or ())
     if budget is None and "budget" not in (only or ()):
         chosen = tuple(stage for stage in chosen if stage.key != "budget")
     earlier = None if against is None else read_earlier(against)
+    note = workspace.note
 
     def write(section: Section) -> None:
         opening = first_screen(workspace, [section]) if section.key in OPENED else None
         write_section(output, section, opening=opening, subtitle=name, note=note)
 
-    sections = run_stages(workspace, chosen, on_section=write)
-    reference = reference_of(workspace, sections)
-    if earlier is not None:
-        changes = compare_with_earlier(workspace, earlier, reference)
-        write(changes)
-        sections.insert(0, changes)
-    problem, opening = workspace.problem, first_screen(workspace, sections)
+    sections, about, subtitle = run_stages(workspace, chosen, on_section=write), dict(workspace.about()), name
+    if workspace.one_outcome:  # then nothing was measured that one could compare
+        subtitle += f": {counted(len(workspace.log), 'event')}."
+        note += " Nothing is compared with the earlier report." if earlier is not None else ""
+    else:
+        about[REFERENCE] = reference = reference_of(workspace, sections)
+        problem = workspace.problem
+        subtitle += (
+            f": {counted(len(problem), problem.unit)}; {problem.prevalence:.1%} with {problem.target_name}."
+        )
+        if earlier is not None:
+            changes = compare_with_earlier(workspace, earlier, reference)
+            write(changes)
+            sections.insert(0, changes)
+    opening = first_screen(workspace, sections)
     written = write_report(
         output,
         title or f"Report on {workspace.path.stem}",
         sections,
         opening=opening,
-        subtitle=f"{name}: {len(problem):,} {problem.unit}s; {problem.prevalence:.1%} with {problem.target_name}.",
+        subtitle=subtitle,
         note=note,
-        about={**workspace.about(), REFERENCE: reference},
+        about=about,
     )
     return Found(sections, written, note=note, opening=opening)

@@ -24,7 +24,10 @@ _STEPS: Final = (
 
 
 def funnel(view: LogView) -> Findings:
-    """Return the funnel of sessions and of customers; a step that the log does not have is left out.
+    """Return the funnel of sessions and of customers.
+
+    A step that the log does not have is left out, but for the
+    purchase, which is what the funnel is about.
 
     In logs with incomplete cart events some purchases have no cart before them; they are counted and reported.
     """
@@ -35,7 +38,8 @@ def funnel(view: LogView) -> Findings:
             figures={"steps": []},
         )
     present = set(view.events["type"].unique())
-    steps = [(code, word) for code, word in _STEPS if code in present]
+    # A log without any purchase has a funnel that nobody left by buying.
+    steps = [(code, word) for code, word in _STEPS if code in present or code == _STEPS[-1][0]]
     if len(steps) < 2 or steps[0][0] != "view_item":  # noqa: PLR2004  (a funnel has two ends)
         return Findings("funnel", ["The log has no views, so there is no funnel."], figures={"steps": []})
     sessions = reached(view.events, view.sessions, [code for code, _ in steps])

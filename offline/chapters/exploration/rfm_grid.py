@@ -59,10 +59,7 @@ def grid_picture(customers: pd.DataFrame, currency: str) -> Picture | None:
         return None
     shares = (buyers / buyers.to_numpy().sum()).to_numpy()
     text = [
-        [
-            f"{share:.0%}<br>{'–' if np.isnan(money) else f'{money:,.0f}'}" if count else ""
-            for share, money, count in zip(*row, strict=True)
-        ]
+        [f"{share:.0%}<br>{_money(money)}" if count else "" for share, money, count in zip(*row, strict=True)]
         for row in zip(shares, spent.to_numpy(), buyers.to_numpy(), strict=True)
     ]
     figure = go.Figure(
@@ -82,3 +79,7 @@ def grid_picture(customers: pd.DataFrame, currency: str) -> Picture | None:
         f"Share of all buyers, and below it what the buyer in the middle spent ({currency}). Upper right: the best "
         "customers; upper left: new ones; lower right: good customers who are about to be lost.",
     )
+
+
+def _money(value: float) -> str:
+    return "–" if np.isnan(value) else f"{value:,.0f}"

@@ -41,7 +41,9 @@ def explore(workspace: Workspace) -> Section:
     with workspace.progress("Exploring") as on_progress:
         if workspace.input == "log":
             view = LogView.of(workspace.log, workspace.context)
-            return explore_log(view, workspace.problem, on_progress=on_progress)
+            # Without two outcomes there is nothing that single features could tell of them.
+            problem = None if workspace.one_outcome else workspace.problem
+            return explore_log(view, problem, on_progress=on_progress)
         return explore_table(workspace.problem, on_progress=on_progress)
 
 

@@ -44,7 +44,7 @@ def trends(view: LogView) -> Findings:
     claims, figures = [], {}
     for name, fit in fits.items():
         mean = float(whole[name].mean())
-        if fit is None or mean == 0:
+        if fit is None or np.ptp(whole[name].to_numpy(float)) == 0:
             continue
         change = fit.slope * (len(whole) - 1) / mean
         text = _sentence(name, fit, mean, change, _STEPS[step], view.currency)

@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from typer.testing import CliRunner
 
 from features.bundle import Bundle
 from features.exceptions import IntentError
 from features.log import write_log
+from offline.chapters.exploration.funnel import funnel
+from offline.examples.examples import Context
+from offline.views.log_view import LogView
 from stream.cli import create_app
 from tests.data_sets import data_set
-from tests.offline.lab.problems import shop_log, visits
+from tests.offline.lab.problems import DAY_MS, START_MS, event, log_of, shop_log, visits
 
 runner = CliRunner()
 #: Stages that are quick on small data.
@@ -65,6 +70,71 @@ def test_a_log_becomes_a_report_and_stages_can_be_left_out(log: Path, tmp_path: 
 def test_a_log_without_a_bundle_has_no_card_and_the_report_says_so(log: Path, tmp_path: Path) -> None:
     figures = json.loads(run("report", log, "-o", tmp_path / "out", "--only", "model_card", "--json"))
     assert "there is no bundle to describe" in figures["sections"]["model_card"]["why"]
+
+
+def lone(kind: str) -> pa.Table:
+    if kind == "nobody bought":
+        log = shop_log()
+        return log.filter(pc.not_equal(log["type"], "purchase"))
+    if kind == "everybody bought":
+        events = [event(at, "purchase", f"c{at % 2}", START_MS + at * DAY_MS, value=9.0, currency="EUR")
+                  for at in range(80)]  # fmt: skip
+        return log_of(events)
+    if kind == "one event":
+        return log_of([event(1, "view_item", "c", START_MS)])
+    return log_of([event(1, "purchase", "c", START_MS)])
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        ("nobody bought", "Nobody bought in this log, so no model can learn what buyers have in common."),
+        (
+            "everybody bought",
+            "Every order whose outcome is known was followed by a purchase within 30 days, so no",
+        ),
+        ("one event", "Nobody bought in this log, so no model can learn what buyers have in common."),
+        (
+            "one order",
+            "Of no order of this log is it known whether a purchase followed within 30 days, so no model",
+        ),
+    ],
+)
+def test_a_log_with_one_outcome_gets_its_report_without_a_model(tmp_path: Path, kind: str, why: str) -> None:
+    path, out = tmp_path / "log.parquet", tmp_path / "out"
+    write_log(path, lone(kind))
+    stages = (
+        "input",
+        "exploration",
+        "products",
+        "segments",
+        "comparison",
+        "insight",
+        "forecast",
+        "model_card",
+    )
+    only = [part for key in stages for part in ("--only", key)]
+    told = " ".join(run("report", path, "-o", out, *only).split())
+    assert why in told
+    assert "Chapters that need a model are left out." in told
+    assert "label" not in told
+    assert "positive" not in told
+    sections = json.loads((out / "report.json").read_text())["sections"]
+    assert list(sections) == ["input", "exploration", "products", "segments", "forecast"]
+    assert all(sections[key].get("done", True) for key in ("exploration", "products", "segments"))
+    assert why in (out / "report.html").read_text()
+    assert why in " ".join(run("explore", path, "-o", tmp_path / "explored").split())
+    with pytest.raises(IntentError, match=why[1:40]):
+        runner.invoke(
+            create_app(), ["report", str(path), "-o", str(out), "--only", "insight"], catch_exceptions=False
+        )
+
+
+def test_a_funnel_without_a_purchase_ends_with_none() -> None:
+    log = lone("nobody bought")
+    found = funnel(LogView.of(log, Context(DAY_MS, "0")))
+    assert found.figures["steps"]["step"].tolist() == ["view", "cart", "purchase"]
+    assert "0.0% end with a purchase" in found.summary[0]
 
 
 @pytest.mark.slow

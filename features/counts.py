@@ -1,0 +1,30 @@
+"""Counts with their noun, the same in every message and on every page."""
+
+from __future__ import annotations
+
+
+def counted(count: float, noun: str) -> str:
+    """Return a count with its noun, in the plural unless there is one of it.
+
+    Numbers that are not whole are told rounded, and their noun goes with what is told.
+
+    Examples
+    --------
+    >>> counted(1, "event"), counted(12_000, "event"), counted(0, "country"), counted(0.8, "day")
+    ('1 event', '12,000 events', '0 countries', '1 day')
+    """
+    told = f"{count:,.0f}"
+    return f"{told} {noun if told == '1' else plural(noun)}"
+
+
+def plural(noun: str) -> str:
+    """Return the plural of a regular noun.
+
+    Examples
+    --------
+    >>> plural("day"), plural("country"), plural("purchase"), plural("match")
+    ('days', 'countries', 'purchases', 'matches')
+    """
+    if noun.endswith("y") and noun[-2:-1] not in "aeiou":
+        return f"{noun[:-1]}ies"
+    return f"{noun}es" if noun.endswith(("s", "x", "ch", "sh")) else f"{noun}s"
