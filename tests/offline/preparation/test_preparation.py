@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -158,3 +160,13 @@ def test_a_problem_of_leaks_only_has_no_trial_of_balances() -> None:
     problem = Problem("t", columns, {"told": "numeric"}, target, "bought", leaks={"told": "as told"})
     section = preparation_section(problem, hold_out(problem))
     assert section.figures["balance"] is None
+
+
+def test_a_power_that_overflows_is_no_candidate_and_warns_of_nothing() -> None:
+    # Nearly constant and large: the likeliest power is so extreme that the third moment overflows.
+    rng = np.random.default_rng(0)
+    column = 34_560_000 - rng.choice([0.0, 1.0, 5e6], 400, p=[0.9, 0.09, 0.01])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fitted = Unskew().fit(column[:, None])
+    assert np.isfinite(fitted.transform(column[:, None])).all()
