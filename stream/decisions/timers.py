@@ -47,7 +47,7 @@ def fire_next(t: Table, q: QuietTime, m: Memory, counts: NDArray[np.int64]) -> i
         if (t.level >> waited & 1 and m.rule == m.waiting) or (
             not t.level >> waited & 1 and m.holds >> waited & 1
         ):
-            candidates |= 1 << waited  # type: ignore[assignment]  # numba's integers
+            candidates |= 1 << waited
             m.waiting = np.uint8(0)
         else:
             stop_waiting(m, counts)
