@@ -55,5 +55,5 @@ def test_a_long_log_is_sampled_by_customer_and_says_so() -> None:
 
 def test_a_log_without_a_purchase_is_refused() -> None:
     log = log_of([event(i, "view_item", "c", START_MS + i * DAY_MS) for i in range(5)])
-    with pytest.raises(TrainingError, match="0 of them positive"):
+    with pytest.raises(TrainingError, match="nobody bought in this log"):
         problem_from_log(log)
