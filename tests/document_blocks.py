@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 ROOT: Final = Path(__file__).parent.parent
 
 #: What becomes of a block: these two are run, JSON is parsed, text is compared with what the block before it printed.
-LANGUAGES: Final = ("bash", "python", "json", "text")
+LANGUAGES: Final = ("bash", "python", "json", "text", "yaml")
 
 _FENCE: Final = re.compile(r"^( *)(```+|~~~+) *(.*)$")
 

@@ -170,7 +170,6 @@ COMMANDS = {
     "learner": "learn",
     "network data.csv -o out": "train",
     "partition show": "worker",
-    "policy check": "worker",
     "prepare data.csv -o out": "train",
     "policy show": "worker",
     "quality": "worker",
@@ -185,7 +184,7 @@ COMMANDS = {
     "simulate -o out": "train",
     "train log -o out": "train",
     "tune data.csv -o out": "lab",
-    "uplift log log": "train",
+    "uplift log log": "worker,train",
     "worker": "worker",
 }
 

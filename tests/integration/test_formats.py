@@ -84,7 +84,7 @@ def test_a_shop_s_own_topic_is_scored_and_its_archive_folds_the_same(shop: Fleet
 
     scores = scores_by_event(read_topic(settings, settings.scores_topic))
     assert {event: found[0]["customer_id"] for event, found in scores.items()} == {
-        "m-1": "anna", "m-2": "a-1", "m-3": "anna", "own-1": "anna"
+        "m-1": "anna", "m-2": "a-1", "purchase.o-1": "anna", "own-1": "anna"
     }  # fmt: skip
     metrics = worker.metrics()
     assert metrics['intent_without_counterpart_total{name="page"}'] == 1
