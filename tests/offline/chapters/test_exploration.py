@@ -243,7 +243,7 @@ def test_a_log_with_everything_gives_every_look() -> None:
 
 def test_a_log_with_a_single_event_is_explored_all_the_same() -> None:
     section = explore_log(view_of([event(1, "view_item", "c", START_MS)]))
-    assert section.summary[0].startswith("1 events of 1 customers")
+    assert section.summary[0].startswith("1 event of 1 customer")
 
 
 def test_a_table_gives_every_look(tmp_path: Path) -> None:
