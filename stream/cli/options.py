@@ -9,7 +9,7 @@ import typer
 
 from stream.cli import checks
 
-__all__ = ["BundleFolder", "LogOutput"]
+__all__ = ["BundleFolder", "LogOutput", "Partitions"]
 
 LogOutput = Annotated[
     Path,
@@ -20,4 +20,12 @@ LogOutput = Annotated[
 BundleFolder = Annotated[
     Path | None,
     typer.Option("--bundle", metavar="DIR", help="The bundle to score with. Default: INTENT_BUNDLE."),
+]
+Partitions = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Partitions of the topic. Default: those in the log, else INTENT_PARTITIONS.",
+    ),
 ]

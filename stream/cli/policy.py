@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stream.cli import checks
-from stream.cli.options import BundleFolder
+from stream.cli.options import BundleFolder, Partitions
 
 if TYPE_CHECKING:
     from features.bundle import Bundle
@@ -41,14 +41,6 @@ Output = Annotated[
         metavar="ACTIONS",
         callback=checks.actions_file,
         help="Also write the actions of FILE (.parquet or .jsonl).",
-    ),
-]
-Partitions = Annotated[
-    int | None,
-    typer.Option(
-        min=1,
-        metavar="N",
-        help="Partitions of the topic. Default: those in the log, else INTENT_PARTITIONS.",
     ),
 ]
 AsYaml = Annotated[bool, typer.Option("--yaml", help="Print the file itself, as a beginning for your own.")]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stream.cli import checks
-from stream.cli.options import BundleFolder
+from stream.cli.options import BundleFolder, Partitions
 
 if TYPE_CHECKING:
     from stream.scoring.score_log import ScoredLog
@@ -27,14 +27,6 @@ Output = Annotated[
         metavar="SCORES",
         callback=checks.output_file,
         help="The file of scores to write (Parquet).",
-    ),
-]
-Partitions = Annotated[
-    int | None,
-    typer.Option(
-        min=1,
-        metavar="N",
-        help="Partitions of the topic. Default: those in the log, else INTENT_PARTITIONS.",
     ),
 ]
 States = Annotated[

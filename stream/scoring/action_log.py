@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from features.whole_files import whole_file
 from stream.messages.action import Action
+from stream.scoring.score_log import REASONS
 
 #: Endings of the files that can be written.
 ENDINGS: Final = (".parquet", ".jsonl")
@@ -22,9 +23,7 @@ _TYPES: Final[dict[str, pa.DataType]] = {
     "segment": pa.struct([("id", pa.int64()), ("name", pa.string())]),
     **dict.fromkeys(("as_of", "decided_at", "expires_at"), _TIME),
     "items": pa.list_(pa.string()),
-    "reasons": pa.list_(
-        pa.struct([("feature", pa.string()), ("value", pa.float64()), ("effect", pa.float64())])
-    ),
+    "reasons": REASONS,
 }
 SCHEMA: Final = pa.schema([(name, _TYPES.get(name, pa.string())) for name in Action.__struct_encode_fields__])
 

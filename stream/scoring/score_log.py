@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -30,7 +31,8 @@ from stream.scoring.engine import Engine, Scored
 _CHUNK = 100_000
 
 _TIME = pa.timestamp("ms", tz="UTC")
-_REASONS = pa.list_(
+#: Reasons in files of scores and of actions.
+REASONS: Final = pa.list_(
     pa.struct(
         [("feature", pa.string()), ("value", pa.float64()), ("effect", pa.float64()), ("text", pa.string())]
     )
@@ -220,7 +222,7 @@ def _table(engine: Engine, columns: EventColumns, scored: Scored, rows: NDArray[
             "band": pa.array(BANDS).take(pa.array(scored.band)),
             "segment": segments.take(pa.array(scored.segment)),
             "reasons": pa.array(
-                [[]] * count if scored.reasons is None else msgspec.to_builtins(scored.reasons), _REASONS
+                [[]] * count if scored.reasons is None else msgspec.to_builtins(scored.reasons), REASONS
             ),
             "action": pa.array(scored.rulebook.actions).take(pa.array(scored.action)),
             "holdout": scored.holdout,
