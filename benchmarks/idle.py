@@ -53,7 +53,7 @@ def main(rate: float = 100.0, seconds: float = 20.0, *lingers: int) -> None:
             create_topics(settings)
             core, rounds, (median, high) = _measured(settings, rate, seconds)
             print(
-                f"linger {linger} ms, {rate:g} events/s: {core:.1f} % of a core, {rounds:.0f} rounds/s, "
+                f"linger {linger} ms, {rate:g} events/s: {core:.1f}% of a core, {rounds:.0f} rounds/s, "
                 f"p50 {1000 * median:.1f} ms, p99 {1000 * high:.1f} ms",
                 flush=True,
             )

@@ -1,7 +1,7 @@
 """``python -m benchmarks.reasons``: what reasons cost the scoring engine, with and without them in turns in one run.
 
 The engine alone, without Kafka and Redis: decode, fold, score, encode, on a simulated log in batches as a worker gets
-them. Bands are the top 5 % and the next 15 % of the log's own scores, as after a training.
+them. Bands are the top 5 % and the next 15% of the log's own scores, as after a training.
 """
 
 from __future__ import annotations

@@ -47,18 +47,18 @@ class Shop(NamedTuple):
 
 #: Without an effect: a small and a usual holdout, halves, rare purchases, heavy tails.
 ALIKE: Final = (
-    Shop("holdout 5 %", holdout=0.05),
-    Shop("holdout 10 %"),
+    Shop("holdout 5%", holdout=0.05),
+    Shop("holdout 10%"),
     Shop("halves", holdout=0.5, customers=6_000),
     Shop("rare purchases", conversion=0.01, holdout=0.2),
     Shop("heavy tails", spread=1.6),
 )
 #: With one.
 DIFFERENT: Final = (
-    Shop("effect 1 %", effect=0.01),
-    Shop("effect 5 %", effect=0.05),
-    Shop("effect 3 %, holdout 5 %", effect=0.03, holdout=0.05),
-    Shop("effect 3 %, heavy tails", effect=0.03, spread=1.6),
+    Shop("effect 1%", effect=0.01),
+    Shop("effect 5%", effect=0.05),
+    Shop("effect 3%, holdout 5%", effect=0.03, holdout=0.05),
+    Shop("effect 3%, heavy tails", effect=0.03, spread=1.6),
 )
 
 

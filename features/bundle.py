@@ -93,7 +93,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     example_types
         Event types that make examples and count in metrics.
     band_thresholds
-        Lowest probability of the bands ``medium`` and ``high`` (top 20 % and top 5 % of the reference data).
+        Lowest probability of the bands ``medium`` and ``high`` (top 20% and top 5% of the reference data).
     metrics
         By model (network, rule, logistic, lightgbm; on simulated data also best_possible).
     reference_customer

@@ -225,7 +225,7 @@ def _channel(row: Row, naming: Naming) -> Said:
         ((place, row[_AT[name]]) for place, name in shares.items()), key=lambda found: found[1]
     )
     percent = round(100 * share)
-    return percent, f"{percent} % of actions {where}" if percent else "no actions with a channel"
+    return percent, f"{percent}% of actions {where}" if percent else "no actions with a channel"
 
 
 def _segment(row: Row, naming: Naming) -> Said:

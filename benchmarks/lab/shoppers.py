@@ -43,7 +43,7 @@ def sessions(path: Path) -> Problem:
 
 
 def shoppers_random(path: Path, seed: int = 0) -> Protocol:
-    """Five random splits, 70 % to train and 30 % to test, at the natural prevalence."""
+    """Five random splits, 70% to train and 30% to test, at the natural prevalence."""
     problem = sessions(path)
     goals = {"auc": 0.935, "pr_auc": 0.757}
     return Protocol(

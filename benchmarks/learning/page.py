@@ -155,7 +155,7 @@ def _retail(found: dict[str, Any]) -> list[str]:
         "knows only what a live system would have known: labels are 30 days late.",
         "",
         f"{period['orders']:,} orders of {period['customers']:,} customers were judged, from {period['begin']} to "
-        f"{period['end']}. The prevalence is {period['prevalence']:.3f}. Intervals are 95 % intervals by a bootstrap "
+        f"{period['end']}. The prevalence is {period['prevalence']:.3f}. Intervals are 95% intervals by a bootstrap "
         "over customers.",
         "",
         *markdown(header, rows),

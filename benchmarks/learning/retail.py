@@ -155,7 +155,7 @@ def retail_tables(found: dict[str, Any]) -> list[Table]:
 
 def main_rows(found: dict[str, Any]) -> list[list[str]]:
     """Return the table of all contenders, its header first."""
-    rows = [["", "AUC", "95 %", "PR-AUC", "95 %", "Brier", "ECE", "log-loss"]]
+    rows = [["", "AUC", "95%", "PR-AUC", "95%", "Brier", "ECE", "log-loss"]]
     for key, name in NAMES.items():
         row = found[key]
         rows.append([
@@ -189,7 +189,7 @@ def retail_notes(found: dict[str, Any]) -> list[str]:
             f"{figure} {row['difference']:+.4f} ({row['ci'][0]:+.4f} to {row['ci'][1]:+.4f})"
             for figure, row in zip(("AUC", "PR-AUC"), found[key].values(), strict=True)
         )
-        notes.append(f"The blend minus {name}, 95 % by a paired bootstrap over customers: {gains}.")
+        notes.append(f"The blend minus {name}, 95% by a paired bootstrap over customers: {gains}.")
     missed = [name for name, (_, reached) in found["goals"].items() if not reached]
     if "ece" in missed:
         months = found["by_month"].items()

@@ -17,7 +17,7 @@ _SHOWN: Final = ("auc", "pr_auc", "brier", "ece", "log_loss")
 
 
 def figures(labels: NDArray[np.int8], probabilities: Floats, customers: NDArray[np.int64]) -> dict[str, Any]:
-    """Return the measures of one contender, ``ci`` with their 95 % intervals."""
+    """Return the measures of one contender, ``ci`` with their 95% intervals."""
     found = measure(labels, probabilities, customers, replicates=_REPLICATES)
     return {name: found[name] for name in _SHOWN} | {"ci": {name: found["ci"][name] for name in _SHOWN}}
 

@@ -32,7 +32,7 @@ class Effect(NamedTuple):
     difference, low, high
         Treatment less holdout, and the ends of the sequence.
     lift, lift_low, lift_high
-        The same relative to the holdout: .12 is 12 % more. Infinite where the holdout might be 0.
+        The same relative to the holdout: .12 is 12% more. Infinite where the holdout might be 0.
     p_value
         Always valid.
     reduction

@@ -117,9 +117,9 @@ def share(value: float) -> str:
     Examples
     --------
     >>> share(0.0412), share(0.4)
-    ('4.1 %', '40 %')
+    ('4.1%', '40%')
     """
-    return f"{100 * value:.{0 if abs(value) >= _WHOLE else 1}f} %"
+    return f"{100 * value:.{0 if abs(value) >= _WHOLE else 1}f}%"
 
 
 def change(lift: float) -> str:
@@ -128,7 +128,7 @@ def change(lift: float) -> str:
     Examples
     --------
     >>> change(0.12), change(-0.031)
-    ('12 % more', '3.1 % less')
+    ('12% more', '3.1% less')
     """
     return f"{share(abs(lift))} {'more' if lift >= 0 else 'less'}"
 
@@ -139,7 +139,7 @@ def between(effect: Effect) -> str:
     Examples
     --------
     >>> between(Effect(9, 9, 0.1, 0.1, 0, -1, 1, 0, -0.031, 0.21, 1, 0, True))
-    'between 3.1 % less and 21 % more'
+    'between 3.1% less and 21% more'
     """
     low, high = effect.lift_low, effect.lift_high
     if math.isinf(high):
@@ -188,13 +188,13 @@ def interval(effect: Effect) -> str:
     Examples
     --------
     >>> interval(Effect(9, 9, 0.1, 0.1, 0, -1, 1, 0, -0.031, 0.21, 1, 0, True))
-    '-3.1 to +21 %'
+    '-3.1 to +21%'
     """
     low, high = (
         "" if math.isinf(end) else f"{100 * end:+.{0 if abs(end) >= _WHOLE else 1}f}"
         for end in (effect.lift_low, effect.lift_high)
     )
-    return f"{low} to {high} %" if high else f"{low} % or more"
+    return f"{low} to {high}%" if high else f"{low}% or more"
 
 
 def _too_few(uplift: Uplift) -> str:

@@ -65,7 +65,7 @@ Memory = Annotated[
     str | None,
     typer.Option(
         metavar="SIZE",
-        help="Memory of one worker: 1GB, 600MB, at least 500MB. Default: the workers share 60 % of this machine's "
+        help="Memory of one worker: 1GB, 600MB, at least 500MB. Default: the workers share 60% of this machine's "
         "memory; on a cluster, their own limits apply.",
         show_default=False,
     ),

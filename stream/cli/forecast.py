@@ -34,7 +34,7 @@ def forecast(workspace: Workspace, days: Days = None) -> Found:
 
     The forecast has intervals and is tested on earlier periods against the seasonal naive forecast. Writes
     forecast.html, a page that opens without a network, forecast.json with all figures, and forecast.csv: all days and
-    weeks with their 80 % and 95 % intervals.
+    weeks with their 80% and 95% intervals.
 
     Examples
     --------

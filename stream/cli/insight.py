@@ -35,8 +35,8 @@ def insight(
     Examples
     --------
     - `intent insight events.parquet -o report`: explain a log
-    - `intent insight orders.parquet --margin 0.3 --cost 2.50 --effect 0.05 -o report`: 30 % of an order is profit;
-      contacts cost 2.50 and add 5 % more purchases
+    - `intent insight orders.parquet --margin 0.3 --cost 2.50 --effect 0.05 -o report`: 30% of an order is profit;
+      contacts cost 2.50 and add 5% more purchases
     - `intent insight sessions.csv --target Revenue --value 80 --margin 0.4 --cost 0.4 --effect 0.1 -o report --json`: a
       purchase is worth 80
     """

@@ -31,7 +31,7 @@ def quality(windows: Windows = 3, as_json: AsJson = False) -> None:
     """Show how good the published scores are.
 
     Each score is compared with what the customer did, before the learner learns from it. `blend` is the published
-    score. Compare PR-AUC with the prevalence, which is the PR-AUC of guessing. The 95 % intervals come from the spread
+    score. Compare PR-AUC with the prevalence, which is the PR-AUC of guessing. The 95% intervals come from the spread
     between windows of one horizon each; there are some from the fifth window on. Needs a running or earlier `intent
     learner`.
 
@@ -87,15 +87,15 @@ def sentence(report: Report) -> str:
     if buyers <= 0:
         return f"None of the last {judged:,.0f} judged scores was followed by a purchase within {horizon}."
     share = buyers / judged
-    text = f"Of the last {judged:,.0f} judged scores, {_percent(share)} % were followed by a purchase within {horizon}"
+    text = f"Of the last {judged:,.0f} judged scores, {_percent(share)}% were followed by a purchase within {horizon}"
     high = report.bands.get("high", {}).get("blend")
     if high is None:
         return f"{text}; none of them was in the band high."
     effect = design_effect([w.figures["blend"] for w in report.windows if "blend" in w.figures])
     low, up = share_interval(high.prevalence, high.examples, effect)
     return (
-        f"{text}; in the band high it was {_percent(high.prevalence)} % (95 % interval: {_percent(low)} to "
-        f"{_percent(up)} %), {_times(high.prevalence / share)} the average."
+        f"{text}; in the band high it was {_percent(high.prevalence)}% (95% interval: {_percent(low)} to "
+        f"{_percent(up)}%), {_times(high.prevalence / share)} the average."
     )
 
 
@@ -144,7 +144,7 @@ def _interval_rows(found: Mapping[str, Interval]) -> Iterable[list[str]]:
     """Yield the ends of the published score's intervals, in the columns of the figures."""
     from stream.learning.judging.intervals import MEASURES
 
-    for end, name in enumerate(("95 % from", "95 % to") if found else ()):
+    for end, name in enumerate(("95% from", "95% to") if found else ()):
         ends = [f"{found[one][end]:.4f}" if one in found else "" for one in MEASURES]
         yield ["", name, "", *ends, ""]
 

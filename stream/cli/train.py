@@ -116,7 +116,7 @@ def train(  # noqa: PLR0917  (options of a command)
     the horizon: the time after an event (30 minutes unless configured) in which a purchase counts.
 
     Time is split into training, calibration and test, one horizon apart. All models are tested on the same events,
-    with 95 % intervals. If the examples do not fit in memory, a part of the customers is used; a message and the
+    with 95% intervals. If the examples do not fit in memory, a part of the customers is used; a message and the
     manifest say so.
 
     Examples
@@ -184,7 +184,7 @@ def _show(output: Path, manifest: Manifest, segmenter: Segmenter) -> None:
         collapse_padding=True,
     )
     models.add_column("model", no_wrap=True)
-    for name in ("AUC", "95 %", "PR-AUC", "log-loss", "ECE", *(("share", "gain") if exact else ())):
+    for name in ("AUC", "95%", "PR-AUC", "log-loss", "ECE", *(("share", "gain") if exact else ())):
         models.add_column(name, justify="right", no_wrap=True)
     if exact:
         models.caption = (

@@ -248,7 +248,7 @@ def _effects(found: Uplift) -> object:
 
     table = Table(box=None, pad_edge=False)
     numbers = ("Contacted", "bought", "Held out", "bought ", "Lift", "p")
-    add_columns(table, ("Customers",), "Customers", *numbers[:5], "95 %", "p", "", right=(*numbers, "95 %"))
+    add_columns(table, ("Customers",), "Customers", *numbers[:5], "95%", "p", "", right=(*numbers, "95%"))
     rows: list[tuple[str, Effect, float, str]] = []
     if CONVERSION in found.overall:
         effect = found.overall[CONVERSION].at()

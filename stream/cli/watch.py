@@ -76,7 +76,7 @@ def watch(  # noqa: PLR0917  (options of a command)
     """Watch scores as they are published.
 
     On a terminal: a table of the customers who are most likely to buy; in a pipe: JSON lines. The band `high` is the
-    top 5 % of the scores in the reference data of the training, `medium` the next 15 %, and `low` the rest. After a
+    top 5% of the scores in the reference data of the training, `medium` the next 15%, and `low` the rest. After a
     restart of a worker a score can be published again, with the same `event_id` and values: ignore the repetition.
 
     A customer leaves the table at a purchase, at the end of the horizon, and when a newer score is in another band or

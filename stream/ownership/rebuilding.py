@@ -65,7 +65,7 @@ class Rebuilding:
         total = record.silent_until - self._first
         done = record.next_offset - self._first
         self.trouble = (
-            f"rebuilding partition {self._partition}: {100 * done // total} %"
+            f"rebuilding partition {self._partition}: {100 * done // total}%"
             if record.silent and total > 0
             else ""
         )

@@ -18,7 +18,7 @@ from offline.uplift.effects import Sequence as EffectSequence
 
 _METHOD: Final = (
     "Customers are divided by chance before the first action, so nothing but the actions can have made the difference.",
-    "The blue band is a 95 % confidence sequence: it holds on all days together. Look at it whenever you like, and "
+    "The blue band is a 95% confidence sequence: it holds on all days together. Look at it whenever you like, and "
     "stop when it lies above 0 (asymptotic, by Robbins' normal mixture [Waudby-Smith 2021]).",
     "The score before the first action takes chance out of the comparison (CUPED [Deng 2013]).",
     "Actions and segments: p-values are always valid and corrected by Holm, which holds under continuous looking, too; "
@@ -141,7 +141,7 @@ def _picture(uplift: Uplift, value: str, sequence: EffectSequence) -> Picture:
     figure = go.Figure()
     figure.add_scatter(x=days, y=high, mode="lines", line={"width": 0}, hoverinfo="skip", showlegend=False)
     figure.add_scatter(x=days, y=low, mode="lines", line={"width": 0}, fill="tonexty", fillcolor=faint(BLUE),
-                       name="95 %, at all looks together")  # fmt: skip
+                       name="95%, at all looks together")  # fmt: skip
     figure.add_scatter(x=days, y=middle, mode="lines+markers" if len(days) == 1 else "lines", line={"color": BLUE},
                        name="so far")  # fmt: skip
     figure.add_hline(y=0, line_color=GREY)

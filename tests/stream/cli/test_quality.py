@@ -57,8 +57,8 @@ def report(bands: dict[str, Figures], windows: list[Figures] | None = None) -> R
 def test_one_sentence_says_how_often_customers_bought_and_what_the_band_is_worth() -> None:
     told = sentence(report({"low": counted(1_900.0, 0.03), "high": counted(100.0, 0.43)}))
     assert told == (
-        "Of the last 2,000 judged scores, 5.0 % were followed by a purchase within 30 minutes; in the band high it was "
-        "43 % (95 % interval: 34 to 53 %), 8.6 times the average."
+        "Of the last 2,000 judged scores, 5.0% were followed by a purchase within 30 minutes; in the band high it was "
+        "43% (95% interval: 34 to 53%), 8.6 times the average."
     )
 
 
@@ -66,8 +66,8 @@ def test_windows_that_differ_widen_the_interval() -> None:
     bands = {"low": counted(1_900.0, 0.03), "high": counted(100.0, 0.43)}
     alike = sentence(report(bands, [counted(400.0, 0.05)] * 5))
     apart = sentence(report(bands, [counted(400.0, share) for share in (0.01, 0.09, 0.02, 0.08, 0.05)]))
-    assert "(95 % interval: 34 to 53 %)" in alike
-    assert "(95 % interval: 18 to 72 %)" in apart
+    assert "(95% interval: 34 to 53%)" in alike
+    assert "(95% interval: 18 to 72%)" in apart
 
 
 def test_without_buyers_or_a_band_the_sentence_says_that() -> None:

@@ -292,7 +292,7 @@ def test_progress_is_told_now_and_then(caplog: pytest.LogCaptureFixture) -> None
         now = 6.0
         telling.reached(began._replace(next_offset=140))
         assert "rebuilt 40 of 100 offsets" in caplog.text
-        assert telling.trouble == "rebuilding partition 3: 40 %"
+        assert telling.trouble == "rebuilding partition 3: 40%"
         telling.reached(began._replace(next_offset=200))
         assert telling.trouble == ""
         assert "up to offset 200" in caplog.text
