@@ -63,9 +63,7 @@ def told(name: str) -> Callable[[int, int], None]:
         tenth = 10 * done // total
         if tenth > said[0]:
             said[0] = tenth
-            print(
-                f"{name}: {tenth}0% after {time.perf_counter() - begun:.0f} s", file=sys.stderr, flush=True
-            )
+            print(f"{name}: {tenth}0% after {time.perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
 
     return on_progress
 

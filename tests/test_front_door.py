@@ -162,6 +162,7 @@ COMMANDS = {
     "customer show c1": "worker",
     "dead-letters list": "worker",
     "demo": "worker,train,embedded",
+    "evaluate log --bundle .": "worker,train",
     "examples log -o out": "lab",
     "explore data.csv -o out": "train",
     "features": "worker",

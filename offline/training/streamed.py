@@ -1,8 +1,9 @@
-"""How good streamed scores were, once the log tells what happened."""
+"""Which scores of a log can be judged, by what happened then, and how good streamed ones were."""
 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -41,6 +42,75 @@ class StreamQuality(NamedTuple):
     share: float | None
 
 
+class Judged(NamedTuple):
+    """The scores of a log that can be judged, and what happened.
+
+    Attributes
+    ----------
+    scores
+        Their positions among the scores, in the order of the log.
+    rows
+        Their positions in the log.
+    customers
+        Number of each one's customer.
+    labels
+        1 where the customer bought within the horizon, 0 where not.
+    """
+
+    scores: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    customers: NDArray[np.int64]
+    labels: NDArray[np.int8]
+
+
+def judged(
+    log: pa.Table,
+    event_ids: Sequence[str] | pa.ChunkedArray,
+    as_of: NDArray[np.int64],
+    manifest: Manifest,
+    *,
+    since: int,
+    lateness_ms: int,
+) -> Judged:
+    """Return the scores whose horizon is complete, of the events that the bundle is trained to score.
+
+    Parameters
+    ----------
+    log
+        The log, in order of arrival.
+    event_ids, as_of
+        The scores: event, and moment that it refers to (epoch ms).
+    manifest
+        Of the bundle that scored: horizon, label rule and example types.
+    since
+        Moments before this one (epoch ms) are left out.
+    lateness_ms
+        How late an event may be: the last labels of the log may still change.
+    """
+    ids = event_ids if isinstance(event_ids, pa.ChunkedArray) else pa.array(event_ids)
+    rows = pc.index_in(ids, log["event_id"].combine_chunks()).to_numpy()
+    order = np.argsort(rows, kind="stable")
+    rows, as_of = rows[order], as_of[order]
+    scored = log.take(rows)
+    kind, times = scored["type"], scored["event_time"].cast(pa.int64()).to_numpy()
+    customers = scored["customer_id"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
+    labels = horizon_labels(
+        customers,
+        as_of,
+        np.where(pc.equal(kind, "purchase").to_numpy(), times, -1),
+        horizon_ms=int(manifest.horizon_seconds * 1000),
+        start=manifest.label_start,
+        zone=zone(manifest.timezone),
+        end=int(times.max(initial=0)) - lateness_ms,
+    )
+    known = (
+        (labels != UNKNOWN)
+        & (as_of >= since)
+        & pc.is_in(kind, pa.array(manifest.example_types)).to_numpy(zero_copy_only=False)
+    )
+    return Judged(order[known], rows[known], customers[known], labels[known])
+
+
 def stream_quality(
     log: pa.Table,
     event_ids: list[str],
@@ -61,28 +131,8 @@ def stream_quality(
     manifest
         Of the bundle that scored: horizon, label rule, example types, and when its test period begins.
     """
-    rows = pc.index_in(pa.array(event_ids), log["event_id"].combine_chunks()).to_numpy()
-    order = np.argsort(rows, kind="stable")
-    rows, as_of, probability = rows[order], as_of[order], probability[order]
-    scored = log.take(rows)
-    kind, times = scored["type"], scored["event_time"].cast(pa.int64()).to_numpy()
-    customers = scored["customer_id"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
-    horizon_ms = int(manifest.horizon_seconds * 1000)
-    labels = horizon_labels(
-        customers,
-        as_of,
-        np.where(pc.equal(kind, "purchase").to_numpy(), times, -1),
-        horizon_ms=horizon_ms,
-        start=manifest.label_start,
-        zone=zone(manifest.timezone),
-        end=int(times.max(initial=0)) - lateness_ms,
-    )
-    judged = (
-        (labels != UNKNOWN)
-        & (as_of >= _epoch_ms(manifest.split["test"][0]))
-        & pc.is_in(kind, pa.array(manifest.example_types)).to_numpy()
-    )
-    labels, probability = labels[judged], probability[judged]
+    found = judged(log, event_ids, as_of, manifest, since=test_begin(manifest), lateness_ms=lateness_ms)
+    labels, probability = found.labels, probability[found.scores]
     if not ((labels == POSITIVE).any() and (labels == NEGATIVE).any()):
         return StreamQuality(len(labels), None, None, None)
     auc = float(roc_auc_score(labels, probability))
@@ -91,8 +141,13 @@ def stream_quality(
         or pc.any(pc.equal(log["type"], ERASED)).as_py()
     ):
         return StreamQuality(len(labels), auc, None, None)
-    best = exact_probability(log, horizon_ms)[rows][judged]
+    best = exact_probability(log, int(manifest.horizon_seconds * 1000))[found.rows]
     return StreamQuality(len(labels), auc, float(roc_auc_score(labels, best)), share(best, probability))
+
+
+def test_begin(manifest: Manifest) -> int:
+    """Return the first moment (epoch ms) from which on a bundle has learned nothing: where its test period begins."""
+    return _epoch_ms(manifest.split["test"][0])
 
 
 def _epoch_ms(text: str) -> int:

@@ -15,6 +15,7 @@ _PANELS = {
     "Models: train and analyse": (
         "train",
         "score",
+        "evaluate",
         "report",
         "explore",
         "prepare",

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from stream.cli import checks
 from stream.cli.options import LogOutput
 
 Since = Annotated[
@@ -41,7 +42,7 @@ def archive(output: LogOutput, since: Since = None, as_json: AsJson = False) -> 
     from stream.settings import load_settings
     from stream.texts import counted
 
-    since_ms = None if since is None else _moment(since)
+    since_ms = None if since is None else checks.moment_ms(since, "--since")
     with progress("Reading the topic") as on_progress:
         report = archiving.archive(load_settings(), output, since_ms=since_ms, on_progress=on_progress)
     if as_json:
@@ -60,23 +61,3 @@ def archive(output: LogOutput, since: Since = None, as_json: AsJson = False) -> 
         typer.echo(f"  without counterpart: {count:,} ({name})")
     for name, count in report.dropped.items():
         typer.echo(f"bad optional fields left out: {count:,} ({name})")
-
-
-def _moment(text: str) -> int:
-    """Return a moment as epoch milliseconds: RFC 3339 (UTC without a zone), or a duration before now."""
-    import time
-    from datetime import UTC, datetime, timedelta
-
-    from features.durations import parse_duration
-    from features.exceptions import IntentError
-
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        try:
-            return time.time_ns() // 1_000_000 - parse_duration(text) // timedelta(milliseconds=1)
-        except IntentError:
-            raise typer.BadParameter(
-                f"invalid time {text!r}: use 2026-03-01T12:00:00Z, 2026-03-01 or 7d", param_hint="'--since'"
-            ) from None
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)

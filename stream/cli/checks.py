@@ -22,6 +22,7 @@ __all__ = [
     "existing_file",
     "existing_log",
     "existing_path",
+    "moment_ms",
     "output_file",
     "output_folder",
     "output_log",
@@ -162,3 +163,23 @@ def event_format(name: str) -> str:
         return check_format(name)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+
+
+def moment_ms(text: str, option: str) -> int:
+    """Return a moment as epoch milliseconds: RFC 3339 (UTC without a zone), or a duration before now."""
+    import time
+    from datetime import UTC, datetime, timedelta
+
+    from features.durations import parse_duration
+    from features.exceptions import IntentError
+
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        try:
+            return time.time_ns() // 1_000_000 - parse_duration(text) // timedelta(milliseconds=1)
+        except IntentError:
+            raise typer.BadParameter(
+                f"invalid time {text!r}: use 2026-03-01T12:00:00Z, 2026-03-01 or 7d", param_hint=f"'{option}'"
+            ) from None
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)

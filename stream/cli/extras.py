@@ -14,6 +14,7 @@ _EXTRAS: Final = {
     "customer": "worker",
     "dead-letters": "worker",
     "demo": "worker,train,embedded",
+    "evaluate": "worker,train",
     "examples": "lab",
     "explore": "train",
     "features": "worker",
