@@ -1,6 +1,8 @@
-"""Counts with their noun, the same in every message and on every page."""
+"""Counts with their noun, and lists of words, the same in every message and on every page."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 def counted(count: float, noun: str) -> str:
@@ -28,3 +30,14 @@ def plural(noun: str) -> str:
     if noun.endswith("y") and noun[-2:-1] not in "aeiou":
         return f"{noun[:-1]}ies"
     return f"{noun}es" if noun.endswith(("s", "x", "ch", "sh")) else f"{noun}s"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Return words as a sentence lists them.
+
+    Examples
+    --------
+    >>> listed(["mail"]), listed(["mail", "search", "app"])
+    ('mail', 'mail, search and app')
+    """
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
