@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from features.counts import listed
+from features.counts import counted, listed
 from offline.chapters.comparison.comparison_tables import (
     capital,
     decisions_table,
@@ -189,7 +189,7 @@ def _summary(comparison: Comparison, leaky: Comparison | None, rows: int | None)
             f"{leaky.models[leaky.best].figures['auc']:.3f}, which no prediction ahead of time can reach."
         )
     if rows is not None and rows > len(comparison.problem):
-        sentences.append(f"Models were compared on {len(comparison.problem):,} of the {rows:,} {unit}s.")
+        sentences.append(f"Models were compared on {len(comparison.problem):,} of the {counted(rows, unit)}.")
     return sentences
 
 

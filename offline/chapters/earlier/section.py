@@ -16,13 +16,13 @@ from scipy import stats
 
 from offline.chapters.earlier.reference import REFERENCE, counted, independent_columns
 from offline.chapters.workspace import Workspace
+from offline.corrections import holm
 from offline.lab.differences import LEAST, share_p_value
-from offline.lab.figures import holm
 from offline.lab.models import MODELS
 from offline.lab.statistics import ALPHA, COVERAGE
 from offline.problems.problem import Problem
 from offline.report.section import Picture, Section, Table, Text
-from offline.report.words import column_words
+from offline.report.words import column_words, value_words
 
 #: Below it, a distribution is practically the same, whatever a test says.
 PSI: Final = 0.1
@@ -250,11 +250,13 @@ def _sentences(frame: pd.DataFrame, problem: Problem, *, log: bool) -> list[str]
             for row in shifted.head(_NAMED).itertuples()
         )
         said.append(
-            f"{len(shifted)} of {len(columns)} columns are distributed otherwise than before, most of all: {names}."
+            f"{len(shifted)} of {counted(len(columns), 'column')} are distributed otherwise than before, most of "
+            f"all: {names}."
         )
     elif len(columns):
         said.append(
-            f"None of {len(columns)} columns is distributed otherwise by more than chance and a PSI of {PSI}."
+            f"None of {counted(len(columns), 'column')} is distributed otherwise by more than chance and a PSI of "
+            f"{PSI}."
         )
     return said
 
@@ -263,6 +265,11 @@ def _table(own: pd.DataFrame, what: str, *, log: bool) -> pd.DataFrame:
     table = own.drop(columns=["what", "p_value"])
     if what == "column":
         table = table.sort_values("size", ascending=False).head(_SHOWN)
+        for when in ("before", "now"):
+            pairs = zip(table["name"], table[when], strict=True)
+            table[when] = [
+                "–" if np.isnan(median) else value_words(name, median, log=log) for name, median in pairs
+            ]
         table["name"] = [column_words(name, log=log) for name in table["name"]]
         return table.rename(
             columns={"name": "column", "size": "PSI", "before": "median before", "now": "median now"}

@@ -75,7 +75,8 @@ def _sentences(
         return []
     low, high = wilson([round(known.iloc[0] * people)], [people])
     said = (
-        f"Of the {people:,} customers who first bought after {period_label(beginning)}, {known.iloc[0]:.0%} bought "
+        f"Of the {counted(people, 'customer')} who first bought after {period_label(beginning)}, "
+        f"{known.iloc[0]:.0%} bought "
         f"again in the {word} after (95% interval {low[0]:.0%} to {high[0]:.0%})"
     )
     # What a single cohort did late says little of the others.

@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from features.counts import counted
 from offline.chapters.exploration.findings import Findings
 from offline.chapters.exploration.regression import scatter_with_line
 from offline.chapters.exploration.rfm_grid import grid_picture
@@ -33,7 +34,7 @@ def buyers(view: LogView) -> Findings:
     once = float((frame["frequency"] == 1).mean())
     summary = [
         f"The best {_TOP:.0%} of buyers bring {share:.0%} of the revenue; {once:.0%} ordered only once.",
-        f"Half of the buyers ordered within the last {frame['recency'].median():,.0f} days, the others longer "
+        f"Half of the buyers ordered within the last {counted(frame['recency'].median(), 'day')}, the others longer "
         f"ago; the median buyer "
         f"spent {frame['monetary'].median():,.0f} {view.currency}.",
     ]

@@ -9,6 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from features.counts import counted
 from offline.chapters.exploration.findings import Findings
 from offline.lab.statistics import wilson
 from offline.report.section import Picture, Table
@@ -60,13 +61,14 @@ def funnel(view: LogView) -> Findings:
     worst = int(np.argmax(sessions[:-1] - sessions[1:])) + 1
     skipped, with_purchase = skipping(view.events, view.sessions, [code for code, _ in steps])
     summary = [
-        f"Of {sessions[0]:,} sessions {sessions[-1] / max(sessions[0], 1):.1%} end with a purchase; most are "
+        f"Of {counted(sessions[0], 'session')} {sessions[-1] / max(sessions[0], 1):.1%} end with a purchase; most are "
         f"lost between {words[worst - 1]} and {words[worst]} "
         f"(only {frame['of the step before'][worst]:.1%} go on)."
     ]
     if skipped > 0:
         summary.append(
-            f"{skipped:,} of {with_purchase:,} sessions with a purchase do not have every step before it (goods "
+            f"{skipped:,} of {counted(with_purchase, 'session')} with a purchase do not have every step before it "
+            f"(goods "
             f"put into the cart in an earlier session, or events that were not logged)."
         )
     formats = {name: ".1%" for name in frame if name.startswith("of ")}

@@ -10,11 +10,12 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from scipy import stats
 
+from features.counts import counted
 from offline.chapters.exploration.category_rates import is_calendar, rate_by_category
 from offline.chapters.exploration.findings import Findings
 from offline.chapters.exploration.regression import column_axis, logarithmic
+from offline.corrections import holm
 from offline.lab.differences import LEAST, Claim, values_p_value
-from offline.lab.figures import holm
 from offline.lab.independent import one_each
 from offline.lab.statistics import describe
 from offline.problems.leaks import alone
@@ -85,7 +86,7 @@ def description(problem: Problem, aucs: pd.Series) -> Findings:
         parts.append(Table("Categories described", frame, formats={"its share": ".1%", "AUC alone": ".3f"}))
         figures["categories"] = frame
     summary = [
-        f"{len(problem):,} {problem.unit}s with {len(numeric)} numeric and {len(others)} other columns; "
+        f"{counted(len(problem), problem.unit)} with {len(numeric)} numeric and {len(others)} other columns; "
         f"{problem.prevalence:.1%} of them with {problem.target_name}.",
     ]
     return Findings("description", summary, parts, figures, tells_most(problem, aucs))

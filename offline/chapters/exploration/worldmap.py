@@ -14,6 +14,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from plotly.colors import sample_colorscale
 
+from features.counts import counted
 from offline.chapters.exploration.country_names import Country, country_code, world
 from offline.chapters.exploration.findings import Findings
 from offline.lab.differences import LEAST, Claim, highest_values, median_interval
@@ -62,7 +63,7 @@ def countries(view: LogView) -> Findings:
     unknown = frame[frame["code"].isna()]
     summary = [
         f"{frame['customers'][0] / frame['customers'].sum():.0%} of customers come from {frame['country'][0]}, "
-        f"{len(frame) - len(unknown)} countries in all."
+        f"{counted(len(frame) - len(unknown), 'country')} in all."
         + (
             f" Not on the map, being no countries: {', '.join(unknown['country'][:5])}."
             if len(unknown)

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import pandas as pd
 
+from features.counts import counted
 from offline.chapters.insight.high_value import TOP, HighValue, high_value
 from offline.chapters.insight.lifetime_check import (
     MEAN,
@@ -217,7 +218,7 @@ def _lifetime_parts(
         Table(f"Lifetime value by segment, {values.days} days ahead", by_segment, f"{meaning} per customer.", ahead),
         Table(
             "The most valuable customers to come", listed.head(_BEST),
-            f"{meaning}. All {len(listed):,} customers: {LIFETIME_FILE}.", ahead,
+            f"{meaning}. All {counted(len(listed), 'customer')}: {LIFETIME_FILE}.", ahead,
         ),
     ]  # fmt: skip
 

@@ -12,7 +12,7 @@ from plotly.subplots import make_subplots
 from offline.chapters.insight.drivers import Dependence, Drivers
 from offline.report.axes import Axis
 from offline.report.section import Picture
-from offline.report.theme import BLUE, DIVERGING, GREY, SEQUENTIAL, SERIES, faint, scale
+from offline.report.theme import BLUE, DIVERGING, GREY, SEQUENTIAL, faint, scale, series_colour
 from offline.report.words import NEVER, column_words, scaled, short, value_words
 
 _SHOWN: Final = 12
@@ -98,7 +98,7 @@ def dependences_by_group(
     for (_, groups), (axis, where) in zip(found, places, strict=True):
         for group, own in groups.items():
             look = {"name": names[group], "legendgroup": str(group), "showlegend": group not in seen, **where}
-            colour = SERIES[group % len(SERIES)]
+            colour = series_colour(group)
             seen.add(group)
             if axis is None:
                 hover = "%{x}: %{y:.1%}<extra>" + names[group] + "</extra>"

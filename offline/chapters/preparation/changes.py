@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 from sklearn.compose import ColumnTransformer
 
+from features.counts import counted
 from features.durations import duration_rounded
 from offline.preparation.transformers import RobustClip, Unskew
 from offline.problems.problem import Problem
@@ -76,7 +77,7 @@ def category_changes(problem: Problem, prepared: ColumnTransformer) -> pd.DataFr
             row
             | {
                 "categories": count,
-                "result": f"{count - max(len(rare) - 1, 0)} columns of 0 and 1",
+                "result": f"{counted(count - max(len(rare) - 1, 0), 'column')} of 0 and 1",
                 "taken together as rare": ", ".join(rare[:8]) + (", ..." if len(rare) > 8 else ""),  # noqa: PLR2004
             }
         )

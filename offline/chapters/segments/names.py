@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from features.counts import counted, plural
 from offline.report.words import in_words
 from offline.views.log_view import LogView
 
@@ -70,8 +71,8 @@ def numbers(own: pd.DataFrame, view: LogView) -> str:
         if np.all((values >= low) & (values <= high), axis=1).mean() >= TRUE_OF:
             break
     word = "last seen" if view.browsing else "last"
-    counted = ("order", "no order") if columns[0] == "purchases" else ("visit", "no visit")
-    texts = [_counted(low[0], high[0], *counted), f"{word} {_span(low[1], high[1])} days ago"]
+    noun = "order" if columns[0] == "purchases" else "visit"
+    texts = [_ranged(low[0], high[0], noun), f"{word} {_span(low[1], high[1])} days ago"]
     if len(columns) > 2 and high[2] > 0:  # noqa: PLR2004  (money)
         texts.append(f"spent {_span(low[2], high[2])} {view.currency}".strip())
     text = ", ".join(texts)
@@ -81,15 +82,14 @@ def numbers(own: pd.DataFrame, view: LogView) -> str:
 def typical(own: pd.DataFrame, view: LogView) -> str:
     """Return in words what the customer in the middle of a cluster did, and since when nothing."""
     middle = own[["purchases", "monetary", "sessions", "tenure", "recency"]].median()
-    bought = f"{_counted(middle['purchases'], middle['purchases'], 'order', 'no order')}"
+    bought = _ranged(middle["purchases"], middle["purchases"], "order")
     if middle["monetary"] > 0:
         bought += f", {middle['monetary']:,.0f} {view.currency}"
+    first, last = (f"{counted(middle[since], 'day')} ago" for since in ("tenure", "recency"))
     if not view.browsing:
-        return f"{bought}, the first {_days(middle['tenure'])} ago, the last {_days(middle['recency'])} ago"
-    visits = _counted(middle["sessions"], middle["sessions"], "visit", "no visit")
-    return (
-        f"{visits}, {bought}; first seen {_days(middle['tenure'])} ago, last {_days(middle['recency'])} ago"
-    )
+        return f"{bought}, the first {first}, the last {last}"
+    visits = _ranged(middle["sessions"], middle["sessions"], "visit")
+    return f"{visits}, {bought}; first seen {first}, last {last}"
 
 
 def name_rows(
@@ -168,18 +168,14 @@ def _much(said: str, more: bool) -> str:
     return "high" if more else "low"
 
 
-def _counted(low: float, high: float, one: str, none: str) -> str:
+def _ranged(low: float, high: float, noun: str) -> str:
     if high <= 0:
-        return none
-    return f"{_span(low, high)} {one}{'' if low == high == 1 else 's'}"
+        return f"no {noun}"
+    return counted(high, noun, digits=1) if low == high else f"{_span(low, high)} {plural(noun)}"
 
 
 def _span(low: float, high: float) -> str:
     return f"{low:,.12g}" if low == high else f"{low:,.12g} to {high:,.12g}"
-
-
-def _days(count: float) -> str:
-    return f"{count:.0f} day{'' if round(count) == 1 else 's'}"
 
 
 def _down(value: float) -> float:

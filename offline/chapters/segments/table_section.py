@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from features.counts import counted
 from offline.chapters.segments.common import show
 from offline.chapters.segments.names import TRUE_OF
 from offline.chapters.segments.pictures import value_picture
@@ -133,7 +134,7 @@ def _findings(problem: Problem, segments: Clusters, profile: pd.DataFrame) -> li
 def _summary(problem: Problem, segments: Clusters, profile: pd.DataFrame) -> list[str]:
     happened = problem.target_name
     summary = [
-        f"{len(segments.frame):,} {problem.unit}s fall into {segments.count} segments, divided by "
+        f"{counted(len(segments.frame), problem.unit)} fall into {counted(segments.count, 'segment')}, divided by "
         f"{len(segments.columns)} numeric columns; {happened} takes no part."
     ]
     gap = _gap(problem, segments)
