@@ -65,7 +65,7 @@ def make_folds(problem: Problem, count: int = 5, *, seed: int = 0) -> Folds:
         rarer = min(int(problem.target.sum()), int((~problem.target).sum()))
         if rarer < count:
             raise TrainingError(
-                f"the rarer class has {rarer} rows, too few for {counted(count, 'fold')}: use more data"
+                f"the rarer class has {counted(rarer, 'row')}, too few for {counted(count, 'fold')}: use more data"
             )
         plain = StratifiedKFold(count, shuffle=True, random_state=seed)
         folds = plain.split(np.zeros(len(problem)), problem.target)

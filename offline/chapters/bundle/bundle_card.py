@@ -116,7 +116,9 @@ def _limits(manifest: Manifest, main: Mapping[str, Any]) -> list[str]:
         "the weather are unknown to it."
     ]
     if start is not pd.NaT and (end - start).days < _NARROW_DAYS:
-        limits.append(f"It learned from {(end - start).days} days, so it has not seen every season.")
+        limits.append(
+            f"It learned from {counted((end - start).days, 'day')}, so it has not seen every season."
+        )
     elif start is not pd.NaT and (end - start).days < 2 * _NARROW_DAYS:
         limits.append("It learned from little more than one year, so a season was seen once at most.")
     positives = main.get("prevalence", 0.0) * main.get("examples", 0)

@@ -14,7 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from offline.chapters.earlier.reference import REFERENCE, counted, independent_columns
+from features.counts import counted
+from offline.chapters.earlier.reference import REFERENCE, bin_counts, independent_columns
 from offline.chapters.workspace import Workspace
 from offline.corrections import holm
 from offline.lab.differences import LEAST, share_p_value
@@ -163,7 +164,7 @@ def _comparable(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> bo
 
 
 def _column(name: str, bins: Mapping[str, Any], column: pd.Series) -> Change:
-    before, now = np.array(bins["counts"], np.float64), np.array(counted(column, bins), np.float64)
+    before, now = np.array(bins["counts"], np.float64), np.array(bin_counts(column, bins), np.float64)
     known = column.dropna()
     median = float(np.median(known.to_numpy(np.float64))) if "edges" in bins and len(known) else float("nan")
     was = bins.get("median")

@@ -11,6 +11,7 @@ from features.counts import counted
 from features.durations import duration_rounded
 from offline.chapters.exploration.findings import Findings
 from offline.chapters.exploration.regression import scatter_with_line, si
+from offline.lab.differences import LEAST
 from offline.lab.statistics import describe
 from offline.report.section import Picture, Table
 from offline.report.theme import BLUE
@@ -56,11 +57,13 @@ def overview(view: LogView) -> Findings:
         Table("Events by type", by_type, formats={"share": ".1%"}),
     ]
     if len(orders):
-        repeat = float((view.customers["frequency"] > 1).mean())
+        repeat = int((view.customers["frequency"] > 1).sum())
+        share = f" ({repeat / len(view.customers):.0%})" if len(view.customers) >= LEAST else ""
         summary.append(
             f"{counted(len(orders), 'order')} worth {orders['value'].sum():,.0f} {view.currency} by "
             f"{counted(len(view.customers), 'customer')}; the median order is "
-            f"{orders['value'].median():,.2f} {view.currency}, {repeat:.0%} of buyers ordered more than once."
+            f"{orders['value'].median():,.2f} {view.currency}, {repeat:,} of "
+            f"{counted(len(view.customers), 'buyer')}{share} ordered more than once."
         )
         parts.append(
             Table("Orders and buyers described", described, formats={"zero": ".1%", "skewness": ".1f"})

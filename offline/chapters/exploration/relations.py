@@ -99,7 +99,7 @@ def regressions(problem: Problem, aucs: pd.Series) -> Findings:
     names = [name for name in aucs.index if problem.kinds[name] == "numeric"][:_DRAWN]
     if not names:
         return Findings("regressions")
-    figure, frame = rate_curves(problem.columns, problem.target, names, problem.unit)
+    figure, frame = rate_curves(problem, names)
     caption = (
         f"Dots: rate in tenths of the {problem.unit}s, with 95% intervals. Line: logistic regression on this column "
         "alone, with its 95% band; where dots leave it, the effect does not simply rise or fall: trees and networks "

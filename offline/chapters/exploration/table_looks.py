@@ -142,7 +142,7 @@ def distributions(problem: Problem, aucs: pd.Series) -> Findings:
         "although one is rare. Skewed columns are on the scale log(1 + x)."
     )
     more = len(numeric) - len(names)
-    caption += f" The {more} columns that alone tell least are left out." if more else ""
+    caption += f" The {counted(more, 'column')} that alone tell least are left out." if more else ""
     picture = Picture(f"Distributions with and without {problem.target_name}", figure, caption)
     return Findings("distributions", [], [picture])
 
@@ -174,4 +174,4 @@ def _add_histograms(
             **where,
         )
     if len(x):
-        figure.update_xaxes(column_axis(name, x, logged=logged), **where)
+        figure.update_xaxes(column_axis(name, x, logged=logged, log=problem.from_log), **where)

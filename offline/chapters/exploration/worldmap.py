@@ -62,8 +62,7 @@ def countries(view: LogView) -> Findings:
     frame["country"] = _with_names(frame)
     unknown = frame[frame["code"].isna()]
     summary = [
-        f"{frame['customers'][0] / frame['customers'].sum():.0%} of customers come from {frame['country'][0]}, "
-        f"{counted(len(frame) - len(unknown), 'country')} in all."
+        _where_from(frame, len(frame) - len(unknown))
         + (
             f" Not on the map, being no countries: {', '.join(unknown['country'][:5])}."
             if len(unknown)
@@ -104,6 +103,19 @@ def countries(view: LogView) -> Findings:
         )
     )
     return Findings("countries", summary, parts, frame, claims)
+
+
+def _where_from(frame: pd.DataFrame, countries: int) -> str:
+    """Return from where most customers come; of a few, a share would be an anecdote."""
+    named, most, total = (
+        counted(countries, "country"),
+        int(frame["customers"][0]),
+        int(frame["customers"].sum()),
+    )
+    if most < LEAST:
+        return f"The log names {named}, none with {LEAST} customers or more."
+    share = f"{most:,} of {counted(total, 'customer')} ({most / total:.0%})"
+    return f"{share} come from {frame['country'][0]}, {named} in all."
 
 
 def _spent_by_country(view: LogView, home: pd.Series) -> dict[str, NDArray[np.float64]]:

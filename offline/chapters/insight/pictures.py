@@ -13,14 +13,13 @@ from offline.chapters.insight.drivers import Dependence, Drivers
 from offline.report.axes import Axis
 from offline.report.section import Picture
 from offline.report.theme import BLUE, DIVERGING, GREY, SEQUENTIAL, faint, scale, series_colour
-from offline.report.words import NEVER, column_words, scaled, short, value_words
+from offline.report.words import NEVER, column_words, short, value_words
 
 _SHOWN: Final = 12
 _POINTS: Final = 500
 _JITTER: Final = 0.32
 _ACROSS: Final = 3
 _MANY: Final = 6  # categories whose names would touch if they stood level
-_UNITS: Final = {"d": "days", "h": "hours", "min": "minutes", "s": "seconds"}
 
 
 def swarm(drivers: Drivers, *, log: bool, seed: int = 0) -> Picture:
@@ -138,16 +137,10 @@ def _panels(found: list[Dependence], *, log: bool) -> tuple[go.Figure, list[Plac
             figure.update_xaxes(type="category", tickangle=-45 if len(one.grid) > _MANY else 0, **where)
             places.append((None, where))
             continue
-        x, unit = scaled(one.name, list(one.grid), log=log)
-        axis = Axis.of(pd.Series(np.asarray(x, np.float64), name=one.name), "numeric")
-        drawn = axis.place(pd.Series(x), np.random.default_rng(0)).tolist()
-        figure.update_xaxes(
-            tickvals=axis.ticks[0],
-            ticktext=axis.ticks[1],
-            tickangle=0,
-            title=_UNITS.get(unit, unit) or None,
-            **where,
-        )
+        x = pd.Series(np.asarray(one.grid, np.float64), name=one.name)
+        axis = Axis.of(x, "numeric", log=log)
+        drawn = axis.place(x, np.random.default_rng(0)).tolist()
+        figure.update_xaxes(tickvals=axis.ticks[0], ticktext=axis.ticks[1], tickangle=0, **where)
         places.append(((drawn, [value_words(one.name, value, log=log) for value in one.grid]), where))
     figure.update_yaxes(tickformat=".0%", rangemode="tozero")
     figure.update_layout(height=120 + 270 * rows)

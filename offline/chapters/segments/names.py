@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from string import ascii_uppercase
 from typing import Final
 
 import numpy as np
@@ -46,12 +47,24 @@ def name_clusters(
         most = int(counts.argmax())
         if counts[most] >= TRUE_OF * len(of):
             # Two clusters may be parts of one group: then only their numbers tell them apart.
-            found = f"Mostly {values[most][0].lower()}{values[most][1:]}"
-            names.append(numbers(own, view) if found in names else found)
+            found = [f"Mostly {values[most][0].lower()}{values[most][1:]}", numbers(own, view)]
         else:
-            names.append(numbers(own, view))
-        names[-1] = _unique(names[-1], names[:-1])
+            found = [numbers(own, view)]
+        names.append(_fresh([*found, *_further(own, view)], names))
     return names
+
+
+def _further(own: pd.DataFrame, view: LogView) -> list[str]:
+    """Return ranges of single things that are true of some customers, for clusters whose other numbers are alike."""
+    says = {
+        "monetary": f"spent {{}} {view.currency} in all",
+        "tenure": "first seen {} days ago",
+        "recency": "last seen {} days ago",
+        "sessions": "visits: {}",
+    }
+    ranges = {name: _middle(own[name]) for name in says if name in own and own[name].notna().all()}
+    texts = [says[name].format(_span(_down(low), _up(high))) for name, (low, high) in ranges.items()]
+    return [f"Mostly {text}" for text in texts]
 
 
 def numbers(own: pd.DataFrame, view: LogView) -> str:
@@ -72,7 +85,10 @@ def numbers(own: pd.DataFrame, view: LogView) -> str:
             break
     word = "last seen" if view.browsing else "last"
     noun = "order" if columns[0] == "purchases" else "visit"
-    texts = [_ranged(low[0], high[0], noun), f"{word} {_span(low[1], high[1])} days ago"]
+    texts = [
+        _ranged(low[0], high[0], noun),
+        f"{word} {_ranged(low[1], high[1], 'day') if high[1] > 0 else '0 days'} ago",
+    ]
     if len(columns) > 2 and high[2] > 0:  # noqa: PLR2004  (money)
         texts.append(f"spent {_span(low[2], high[2])} {view.currency}".strip())
     text = ", ".join(texts)
@@ -113,7 +129,7 @@ def name_rows(
     >>> points = np.repeat([[2.0, -1.0], [-0.5, 0.9]], 10, axis=0)
     >>> frame = pd.DataFrame(points, columns=["BounceRates", "PageCount"])
     >>> name_rows(points, np.repeat([0, 1], 10), list(frame), frame)
-    ['High bounce rates, low page count', 'High page count, low bounce rates']
+    ['High BounceRates, low PageCount', 'High PageCount, low BounceRates']
     """
     middle, least = np.median(points, axis=0), points.min(axis=0)
     names: list[str] = []
@@ -124,9 +140,10 @@ def name_rows(
         words: list[str] = []
         true = np.ones(len(own), np.bool_)
         for at in order:
-            said = in_words(str(columns[at]))
+            name = str(columns[at])
+            said = in_words(name)
             # "High informational duration, high informational" would say one thing twice.
-            if abs(centre[at]) < _MARKED or any(said.split()[0] in word for word in words):
+            if abs(centre[at]) < _MARKED or any(said.split()[0] in in_words(word) for word in words):
                 continue
             more = centre[at] > 0
             held = (
@@ -136,28 +153,31 @@ def name_rows(
             )
             if (true & held).mean() >= TRUE_OF and len(words) < 2:  # noqa: PLR2004  (traits)
                 true &= held
-                words.append(f"{_much(said, bool(more))} {said}")
+                words.append(f"{_much(said, bool(more))} {name}")
         text = ", ".join(words)
-        if not text or text[0].upper() + text[1:] in names:
-            text = _range_of(columns, order, frame[members == group]) or text or "alike in nothing"
-        names.append(_unique(text[0].upper() + text[1:], names))
+        said_so_far = [text[0].upper() + text[1:]] if text else []
+        names.append(_fresh([*said_so_far, *_ranges(columns, order, frame[members == group])], names))
     return names
 
 
-def _range_of(columns: Sequence[str], order: NDArray[np.intp], own: pd.DataFrame) -> str:
+def _ranges(columns: Sequence[str], order: NDArray[np.intp], own: pd.DataFrame) -> list[str]:
+    """Return for each column that is known of all members a range that holds `TRUE_OF` of them."""
+    found = []
     for at in order:
-        if columns[at] in own:
-            known = own[columns[at]].astype(np.float64)
-            kept = known.dropna()
-            if len(kept) < len(known) or not len(kept):
-                continue
-            tail = (1 - TRUE_OF) / 2
-            low, high = (
-                kept.quantile(tail, interpolation="lower"),
-                kept.quantile(1 - tail, interpolation="higher"),
-            )
-            return f"{in_words(columns[at])} {_span(_down(low), _up(high))}"
-    return ""
+        if columns[at] not in own or own[columns[at]].isna().any():
+            continue
+        low, high = _middle(own[columns[at]].astype(np.float64))
+        found.append(f"{columns[at]} {_span(_down(low), _up(high))}")
+    return found
+
+
+def _middle(values: pd.Series) -> tuple[float, float]:
+    tail = (1 - TRUE_OF) / 2
+    low, high = (
+        values.quantile(tail, interpolation="lower"),
+        values.quantile(1 - tail, interpolation="higher"),
+    )
+    return float(low), float(high)
 
 
 def _much(said: str, more: bool) -> str:
@@ -198,7 +218,14 @@ def _rounded(value: float, by: np.ufunc) -> float:
     return found
 
 
-def _unique(name: str, taken: list[str]) -> str:
-    if name not in taken:
-        return name
-    return next(f"{name} ({at})" for at in range(2, len(taken) + 3) if f"{name} ({at})" not in taken)
+def _fresh(names: Sequence[str], taken: Sequence[str]) -> str:
+    """Return the first name that no other group has; groups that differ in none of them get a letter."""
+    letters = (f"Group {_letters(at)}" for at in range(len(taken) + 1))
+    return next(name for name in (*names, *letters) if name not in taken)
+
+
+def _letters(at: int) -> str:
+    """Return A to Z, then AA, AB and so on."""
+    return ("" if at < len(ascii_uppercase) else _letters(at // len(ascii_uppercase) - 1)) + (
+        ascii_uppercase[at % len(ascii_uppercase)]
+    )

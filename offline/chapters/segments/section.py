@@ -236,7 +236,8 @@ def _about_to_be_lost(profile: pd.DataFrame, groups: Groups, quiet: Quiet | None
             f"not in the "
             f"last {counted(groups.bounds.active, 'day')}. They brought {own['share of revenue']:.0%} of the revenue.",
             f"Of {found.size:,} such customers on {quiet.since:%d %b %Y}, {found.share:.0%} ordered within the "
-            f"{quiet.days} days after, of others with as many orders, the last of them lately, {found.others:.0%}; "
+            f"{counted(quiet.days, 'day')} after, of others with as many orders, the last of them lately, "
+            f"{found.others:.0%}; "
             "the difference is more than chance.",
             "Write to them now: remind them, ask what was wrong, offer what they used to buy.",
             int(own["customers"]),
@@ -275,7 +276,7 @@ def _movement_sentences(found: Movement, groups: Groups) -> tuple[list[str], lis
         findings.append(
             Finding(
                 f'{_of_people(own["share"], own["low"], own["high"], interval=False)} in the segment "{best.group}" '
-                f"ordered again within {(last - found.since).days} days, {rest:.0%} of all others.",
+                f"ordered again within {counted((last - found.since).days, 'day')}, {rest:.0%} of all others.",
                 f"95% interval {own['low']:.0%} to {own['high']:.0%}; the difference is more than chance.",
                 "Keep them: thank them and show them what is new first. Spend discounts elsewhere.",
                 today,
@@ -299,7 +300,7 @@ def _of_people(share: float, low: float, high: float, *, interval: bool = True) 
     for below in (2, 3, 4, 5, 10):
         count = round(share * below)
         if 0 < count < below and abs(count / below - share) <= _NEAR:
-            return f"About {count} of {below} customers ({share:.0%}{within})"
+            return f"About {count} of {counted(below, 'customer')} ({share:.0%}{within})"
     return f"{share:.0%} of the customers{f' ({within[2:]})' if within else ''}"
 
 

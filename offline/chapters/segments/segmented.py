@@ -17,7 +17,6 @@ from offline.exceptions import TrainingError
 from offline.preparation import preparation
 from offline.problems.problem import Problem
 from offline.progress import OnProgress
-from offline.report.words import in_words
 from offline.views.log_view import LogView
 
 _MISSING_MARK = "missingindicator_"
@@ -224,7 +223,7 @@ def segment_rows(
         members,
         frame.reset_index(drop=True),
         columns,
-        [in_words(name) for name in columns],
+        list(columns),
         points,
         choice.centroids[order],
         choice,

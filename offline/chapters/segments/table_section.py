@@ -18,7 +18,6 @@ from offline.lab.statistics import wilson
 from offline.problems.problem import Problem
 from offline.report.section import Finding, Section, Table
 from offline.report.tables import shown
-from offline.report.words import in_words
 
 _TRAITS: Final = 3
 _MARKED: Final = 0.4
@@ -77,7 +76,7 @@ def traits(segments: Clusters) -> list[str]:
             # Where both medians are 0, it is the tail that differs, which a median does not show.
             if abs(centre[at]) < _MARKED or name not in own or own[name] == everywhere[name]:
                 continue
-            said.append(f"{in_words(name)} {_short(own[name])} (all: {_short(everywhere[name])})")
+            said.append(f"{name} {_short(own[name])} (all: {_short(everywhere[name])})")
         result.append(", ".join(said[:_TRAITS]) or "near the average in everything")
     return result
 
