@@ -21,7 +21,7 @@ PALE: Final = "#c3cad3"
 SERIES: Final = (BLUE, ORANGE, GREEN, "#b5489a", "#3aa0d1", "#c7a008", "#7c62c9", "#8f5a38")
 # Further ones, which can be told from those and read on white and on a dark screen.
 _FURTHER: Final = (
-    "#d13b3b", "#10a08f", "#8a8f22", "#e27ba5", "#6b7f94", "#b58a5e", "#5fae4c", "#a78be0", "#d4583f", "#3f7f86",
+    "#d13b3b", "#10a08f", "#8a8f22", "#e27ba5", "#6b7f94", "#b58a5e", "#5fae4c", "#a78be0", "#d0407a", "#3f7f86",
     "#9aa83c", "#4f6bd0",
 )  # fmt: skip
 _GOLDEN: Final = 0.618034

@@ -168,7 +168,8 @@ def _lifetime_summary(check: Check, values: Lifetime, currency: str) -> list[str
     )
     return [
         f"Lifetime value, {counted(values.days, 'day')} ahead: {frame['value'].sum():,.0f} {currency} from "
-        f"{counted(len(frame), 'customer')}; the best tenth is expected to bring {_top_share(frame['value']):.0%} of it.",
+        f"{counted(len(frame), 'customer')}; the best tenth is expected to bring {_top_share(frame['value']):.0%} of "
+        "it.",
         f"Tried on the time from {check.since:%d %b %Y} on, which it had not seen: the tenth of customers that it "
         f"ranks highest brought {model['top']:.0%} of the spending, the tenth by past spending {rate['top']:.0%} "
         f"(difference {100 * gap:+.0f} points, {100 * low:+.0f} to {100 * high:+.0f}: {verdict}), a perfect ranking "

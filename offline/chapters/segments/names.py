@@ -7,6 +7,7 @@ another one, and a table's cluster of which no two traits hold that often, by th
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from string import ascii_uppercase
 from typing import Final
@@ -41,30 +42,27 @@ def name_clusters(
     groups
         The group by rules of each of these customers.
     """
-    names: list[str] = []
+    said = []
     for own, of in zip(members, groups, strict=True):
         values, counts = np.unique(of.astype(str), return_counts=True)
         most = int(counts.argmax())
-        if counts[most] >= TRUE_OF * len(of):
-            # Two clusters may be parts of one group: then only their numbers tell them apart.
-            found = [f"Mostly {values[most][0].lower()}{values[most][1:]}", numbers(own, view)]
-        else:
-            found = [numbers(own, view)]
-        names.append(_fresh([*found, *_further(own, view)], names))
-    return names
+        mostly = [f"Mostly {values[most][0].lower()}{values[most][1:]}"] * bool(
+            counts[most] >= TRUE_OF * len(of)
+        )
+        said.append([*mostly, numbers(own, view), *_further(own, view)])
+    return _telling_apart(said)
 
 
 def _further(own: pd.DataFrame, view: LogView) -> list[str]:
     """Return ranges of single things that are true of some customers, for clusters whose other numbers are alike."""
     says = {
-        "monetary": f"spent {{}} {view.currency} in all",
-        "tenure": "first seen {} days ago",
-        "recency": "last seen {} days ago",
-        "sessions": "visits: {}",
+        "tenure": "First seen {} days ago",
+        "monetary": f"Spent {{}} {view.currency} in all",
+        "recency": "Last seen {} days ago",
+        "sessions": "Visits: {}",
     }
     ranges = {name: _middle(own[name]) for name in says if name in own and own[name].notna().all()}
-    texts = [says[name].format(_span(_down(low), _up(high))) for name, (low, high) in ranges.items()]
-    return [f"Mostly {text}" for text in texts]
+    return [says[name].format(_span(_down(low), _up(high))) for name, (low, high) in ranges.items()]
 
 
 def numbers(own: pd.DataFrame, view: LogView) -> str:
@@ -132,7 +130,7 @@ def name_rows(
     ['High BounceRates, low PageCount', 'High PageCount, low BounceRates']
     """
     middle, least = np.median(points, axis=0), points.min(axis=0)
-    names: list[str] = []
+    said_of: list[list[str]] = []
     for group in range(int(members.max()) + 1):
         own = points[members == group]
         centre = own.mean(axis=0)
@@ -155,9 +153,9 @@ def name_rows(
                 true &= held
                 words.append(f"{_much(said, bool(more))} {name}")
         text = ", ".join(words)
-        said_so_far = [text[0].upper() + text[1:]] if text else []
-        names.append(_fresh([*said_so_far, *_ranges(columns, order, frame[members == group])], names))
-    return names
+        traits = [text[0].upper() + text[1:]] if text else []
+        said_of.append([*traits, *_ranges(columns, order, frame[members == group])])
+    return _telling_apart(said_of)
 
 
 def _ranges(columns: Sequence[str], order: NDArray[np.intp], own: pd.DataFrame) -> list[str]:
@@ -218,10 +216,13 @@ def _rounded(value: float, by: np.ufunc) -> float:
     return found
 
 
-def _fresh(names: Sequence[str], taken: Sequence[str]) -> str:
-    """Return the first name that no other group has; groups that differ in none of them get a letter."""
-    letters = (f"Group {_letters(at)}" for at in range(len(taken) + 1))
-    return next(name for name in (*names, *letters) if name not in taken)
+def _telling_apart(said: Sequence[Sequence[str]]) -> list[str]:
+    """Return for each group the first thing that is said of no other; groups that are alike in all get letters."""
+    often = Counter(text for texts in said for text in set(texts))
+    return [
+        next((text for text in texts if often[text] == 1), f"Group {_letters(at)}")
+        for at, texts in enumerate(said)
+    ]
 
 
 def _letters(at: int) -> str:
