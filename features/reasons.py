@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.compiled import njit
+from features.counts import counted
 from features.vector import COLUMN_NAMES, DECAYED_INPUTS, NEVER_S
 
 #: Reasons of a score at most.
@@ -30,6 +31,9 @@ _DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturda
 
 _WHOLE_FROM: Final = 1000  # larger quantities are said without a decimal
 _REPEATED: Final = 2  # from this many on there is an earlier one
+
+# Few counts occur again and again.
+_counted = lru_cache(1 << 14)(partial(counted, digits=1))
 
 Said = tuple[float, str]
 #: A vector as plain numbers.
@@ -51,23 +55,6 @@ class Group(NamedTuple):
     say: Callable[[Row, Naming], Said]
 
 
-def counted(count: float, noun: str) -> str:
-    """Return a count with its noun.
-
-    Examples
-    --------
-    >>> counted(1, "item"), counted(2, "search"), counted(2.5, "piece")
-    ('1 item', '2 searches', '2.5 pieces')
-    """
-    return _counted(count, noun)
-
-
-@lru_cache(1 << 14)
-def _counted(count: float, noun: str) -> str:
-    plural = "" if count == 1 else "es" if noun.endswith("ch") else "s"
-    return f"{f'{count:,.1f}'.removesuffix('.0')} {noun}{plural}"
-
-
 def span(seconds: float) -> tuple[int, str]:
     """Return a duration in one unit.
 
@@ -84,7 +71,7 @@ def span(seconds: float) -> tuple[int, str]:
 
 def _ago(what: str, seconds: float) -> Said:
     number, unit = span(seconds)
-    return number, f"{what} {counted(number, unit)} ago" if number else f"{what} just now"
+    return number, f"{what} {_counted(number, unit)} ago" if number else f"{what} just now"
 
 
 def _done(event: str, did: str, noun: str) -> Callable[[Row, Naming], Said]:
@@ -94,7 +81,7 @@ def _done(event: str, did: str, noun: str) -> Callable[[Row, Naming], Said]:
     def say(row: Row, naming: Naming) -> Said:
         if row[count_at] >= 1:
             count = round(row[count_at])
-            return count, f"{did} {counted(count, 'time')} in this session"
+            return count, f"{did} {_counted(count, 'time')} in this session"
         if row[since_at] >= NEVER_S:
             return _NEVER_DAYS, f"no {noun} in the last {_NEVER_DAYS} days"
         return _ago(f"last {noun}", row[since_at])
@@ -115,7 +102,7 @@ def _items(row: Row, naming: Naming) -> Said:
     items = min(round(row[_AT["session_items"]]), views)
     if items < 1:  # no view in this session, or views that name no item
         return _looked(row, naming)
-    return items, f"looked at {counted(items, 'item')} in this session"
+    return items, f"looked at {_counted(items, 'item')} in this session"
 
 
 def _cart(row: Row, naming: Naming) -> Said:
@@ -123,7 +110,7 @@ def _cart(row: Row, naming: Naming) -> Said:
     pieces = round(quantity, 1) if quantity < _WHOLE_FROM else round(quantity)
     if pieces <= 0:
         return 0, "nothing in the cart"
-    return pieces, f"{counted(pieces, 'piece')} in the cart"
+    return pieces, f"{_counted(pieces, 'piece')} in the cart"
 
 
 def _last_purchase(row: Row, naming: Naming) -> Said:
@@ -132,7 +119,7 @@ def _last_purchase(row: Row, naming: Naming) -> Said:
 
 def _purchases(row: Row, naming: Naming) -> Said:
     count = round(row[_AT["purchases"]])
-    return (count, f"bought {counted(count, 'time')} so far") if count else (0, "never bought")
+    return (count, f"bought {_counted(count, 'time')} so far") if count else (0, "never bought")
 
 
 def _rhythm(row: Row, naming: Naming) -> Said:
@@ -142,7 +129,7 @@ def _rhythm(row: Row, naming: Naming) -> Said:
     if mean >= NEVER_S:
         return _NEVER_DAYS, f"{_NEVER_DAYS} days or more between purchases"
     number, unit = span(mean)
-    return number, f"{counted(number, unit)} between purchases on average"
+    return number, f"{_counted(number, unit)} between purchases on average"
 
 
 def _spend(row: Row, naming: Naming) -> Said:
@@ -162,7 +149,7 @@ def _refund(row: Row, naming: Naming) -> Said:
 
 def _session(row: Row, naming: Naming) -> Said:
     count = round(row[_AT["session_events"]])
-    return count, f"{counted(count, 'action')} in this session"
+    return count, f"{_counted(count, 'action')} in this session"
 
 
 def _pace(row: Row, naming: Naming) -> Said:
@@ -172,7 +159,7 @@ def _pace(row: Row, naming: Naming) -> Said:
     if gap >= NEVER_S:
         return _NEVER_DAYS, f"{_NEVER_DAYS} days or more since the action before"
     number, unit = span(gap)
-    return number, f"{counted(number, unit)} since the action before"
+    return number, f"{_counted(number, unit)} since the action before"
 
 
 def _last_visit(row: Row, naming: Naming) -> Said:
@@ -188,7 +175,7 @@ def _repeats(row: Row, naming: Naming) -> Said:
     count = round(row[_AT["item_repeats"]])
     if count == 0:
         return 0, "no item looked at yet"
-    return count, f"came to the same item {counted(count, 'time')} lately"
+    return count, f"came to the same item {_counted(count, 'time')} lately"
 
 
 def _tenure(row: Row, naming: Naming) -> Said:
@@ -200,7 +187,7 @@ def _tenure(row: Row, naming: Naming) -> Said:
 
 def _visits(row: Row, naming: Naming) -> Said:
     count = round(row[_AT["sessions"]])
-    return count, f"{counted(count, 'visit')} so far"
+    return count, f"{_counted(count, 'visit')} so far"
 
 
 def _turn(row: Row, name: str) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from features.counts import counted
 from features.vector import COLUMNS
 from offline.chapters.workspace import Workspace
 from offline.problems.from_table import TableReading
@@ -37,7 +38,8 @@ def describe_input(workspace: Workspace) -> Section:
             )
         ]
         summary = [
-            f"{len(problem):,} {problem.unit}s, {problem.prevalence:.1%} of them with {problem.target_name}. How every "
+            f"{counted(len(problem), problem.unit)}, {problem.prevalence:.1%} of them with {problem.target_name}. "
+            f"How every "
             "column was understood stands below."
         ]
         return Section("input", "The data", summary, parts, {**figures, "columns": reading.account}, details)

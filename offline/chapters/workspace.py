@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
@@ -39,9 +41,13 @@ QUICK_EVENTS = 40_000
 
 #: What stands first on a quick page.
 QUICK_NOTE = (
-    "A quick look (--quick): fewer rows, folds and trials, and smaller models. Figures are rougher than in a full run; "
-    "leave --quick out before you decide."
+    "A quick look (--quick): fewer examples, folds and trials, and smaller models. Figures are rougher than in a full "
+    "run; leave --quick out before you decide."
 )
+
+
+# Clocks of other time zones are ahead by so much at most.
+_ZONES = dt.timedelta(days=1)
 
 
 class ContactAssumptions(NamedTuple):
@@ -122,6 +128,8 @@ class Workspace:
         Where files go that a stage writes besides its section, for example a bundle.
     handover
         What earlier stages left for later ones.
+    now
+        The current time, by which dates in the future are known.
     """
 
     path: Path
@@ -129,6 +137,7 @@ class Workspace:
     options: LabOptions = LabOptions()
     progress: Progress = silent
     handover: HandOver = field(default_factory=HandOver)
+    now: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC))
 
     @cached_property
     def input(self) -> Input:
@@ -225,15 +234,32 @@ class Workspace:
         return self.holdout.train
 
     @property
-    def quick_note(self) -> str:
+    def first_note(self) -> str:
         """What a reader must know before any figure; empty where there is nothing."""
-        return QUICK_NOTE if self.options.quick else ""
+        return " ".join(text for text in (self.future_note, QUICK_NOTE * self.options.quick) if text)
+
+    @cached_property
+    def future_note(self) -> str:
+        """That the input ends after today, which a clock or a format of dates that is wrong makes; else empty."""
+        last = self._last_moment()
+        if last is None or last <= self.now + _ZONES:
+            return ""
+        return f"The {self.input} ends on {last:%Y-%m-%d}, which lies in the future: check the dates."
+
+    def _last_moment(self) -> dt.datetime | None:
+        if self.input == "log":
+            last = pc.max(self.log["event_time"].cast(pa.int64())).as_py()
+            return dt.datetime.fromtimestamp(last / 1000, dt.UTC)
+        if self.one_outcome or self.problem.times is None:
+            return None
+        last = self.problem.times.max()
+        return None if pd.isna(last) else pd.Timestamp(last).to_pydatetime()
 
     @property
     def note(self) -> str:
         """What a reader of a whole report must know: also that it is one without a model."""
         without = f"{self.one_outcome} Chapters that need a model are left out." if self.one_outcome else ""
-        return " ".join(text for text in (self.quick_note, without) if text)
+        return " ".join(text for text in (self.first_note, without) if text)
 
     def about(self) -> Mapping[str, Any]:
         """Return what a report says of its input."""

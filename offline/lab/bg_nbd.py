@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import betaln, gammaln, hyp2f1
 
+from features.counts import counted
 from offline.exceptions import TrainingError
 
 Floats = NDArray[np.float64]
@@ -117,7 +118,7 @@ def require_repeaters(histories: OrderHistories) -> None:
     repeaters = int(np.count_nonzero(histories.repeats > 0))
     if repeaters < _LEAST_REPEATERS:
         raise TrainingError(
-            f"{repeaters} customers ordered on more than one day; lifetime values need at least "
+            f"{counted(repeaters, 'customer')} ordered on more than one day; lifetime values need at least "
             f"{_LEAST_REPEATERS}: use "
             "a longer log"
         )

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from offline.lab.figures import holm
+from offline.corrections import holm
 from offline.lab.statistics import ALPHA, COVERAGE
 
 #: What is said of fewer customers is an anecdote.

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, StratifiedShuffleSplit
 
+from features.counts import counted
 from features.durations import duration_words
 from offline.exceptions import TrainingError
 from offline.problems.problem import Problem
@@ -58,16 +59,20 @@ def make_folds(problem: Problem, count: int = 5, *, seed: int = 0) -> Folds:
     elif problem.groups is not None:
         grouped = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
         folds = grouped.split(np.zeros(len(problem)), problem.target, problem.groups)
-        how = f"{count} folds at random with equal prevalence, rows of one customer kept together"
+        how = f"{counted(count, 'fold')} at random with equal prevalence, rows of one customer kept together"
         found = Folds("grouped", how, tuple(Fold(*fold) for fold in folds))
     else:
         rarer = min(int(problem.target.sum()), int((~problem.target).sum()))
         if rarer < count:
-            raise TrainingError(f"the rarer class has {rarer} rows, too few for {count} folds: use more data")
+            raise TrainingError(
+                f"the rarer class has {counted(rarer, 'row')}, too few for {counted(count, 'fold')}: use more data"
+            )
         plain = StratifiedKFold(count, shuffle=True, random_state=seed)
         folds = plain.split(np.zeros(len(problem)), problem.target)
         found = Folds(
-            "stratified", f"{count} folds at random with equal prevalence", tuple(Fold(*f) for f in folds)
+            "stratified",
+            f"{counted(count, 'fold')} at random with equal prevalence",
+            tuple(Fold(*f) for f in folds),
         )
     _require_classes(problem, found)
     return found

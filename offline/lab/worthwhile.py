@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
+from offline.corrections import holm
 from offline.lab.comparison import Comparison
-from offline.lab.figures import Difference, holm
+from offline.lab.figures import Difference
 from offline.lab.statistics import ALPHA
 
 #: The smallest gain of AUC that is worth a more laborious model, other settings, or more columns. Of two hundred pairs

@@ -115,7 +115,7 @@ def read_problem_from_table(path: str | Path, options: TableOptions | None = Non
     columns, kinds, used = _features(readings, {customer, *options.drop, *_time_only(options.time, readings)})
     if not len(columns.columns):
         raise TableError(f"{path}: no column is left to predict {target.column!r} from")
-    unit = options.unit or _unit(names, repeated=customer is not None)
+    unit = options.unit or _unit(readings, repeated=customer is not None)
     leaks = find_leaks(columns, kinds, target.happened, unit)
     for name in options.not_leaks:
         leaks.pop(name, None)
@@ -208,10 +208,14 @@ def _customer(readings: Sequence[ColumnReading]) -> str | None:
     return None
 
 
-def _unit(names: Sequence[str], *, repeated: bool) -> str:
-    if any(_SESSION.search(name) for name in names):
+def _unit(readings: Sequence[ColumnReading], *, repeated: bool) -> str:
+    """Return what a row is in a marketer's words, as far as the columns' names tell."""
+    customers = [reading for reading in readings if CUSTOMER_NAME.search(reading.name)]
+    if not repeated and any(reading.kind == "identifier" for reading in customers):
+        return "customer"
+    if any(_SESSION.search(reading.name) for reading in readings):
         return "session"
-    return "customer" if not repeated and any(CUSTOMER_NAME.search(name) for name in names) else "row"
+    return "customer" if not repeated and customers else "record"
 
 
 def _account(

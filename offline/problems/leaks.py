@@ -45,7 +45,7 @@ class _Condition(NamedTuple):
 
 
 def find_leaks(
-    columns: pd.DataFrame, kinds: Mapping[str, Kind], target: NDArray[np.bool_], unit: str = "row"
+    columns: pd.DataFrame, kinds: Mapping[str, Kind], target: NDArray[np.bool_], unit: str = "record"
 ) -> dict[str, str]:
     """Return the columns that seem to know the target, each with the reason.
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+from features.vector import COLUMN_NAMES
+
+_OF_LOG: Final = frozenset(COLUMN_NAMES)
 
 Kind = Literal["numeric", "categorical", "boolean"]
 
@@ -46,11 +50,16 @@ class Problem:
     kinds: Mapping[str, Kind]
     target: NDArray[np.bool_]
     target_name: str
-    unit: str = "row"
+    unit: str = "record"
     times: pd.Series | None = None
     groups: NDArray[np.int64] | None = None
     horizon: pd.Timedelta = field(default_factory=lambda: pd.Timedelta(0))
     leaks: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def from_log(self) -> bool:
+        """Whether the columns are those of a log's examples, whose meaning and unit are known."""
+        return len(self.columns.columns) > 0 and set(self.columns.columns) <= _OF_LOG
 
     def __len__(self) -> int:
         return len(self.target)

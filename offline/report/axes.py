@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from offline.problems.problem import Kind
 from offline.report.time_axes import duration_ticks, seconds_of
-from offline.report.words import in_words, natural_order
+from offline.report.words import column_words, natural_order
 
 Floats = NDArray[np.float64]
 Scale = Literal["linear", "log", "log1p", "categories"]
@@ -58,11 +58,11 @@ class Axis:
     unit: float = 1.0
 
     @classmethod
-    def of(cls, column: pd.Series, kind: Kind) -> Axis:
-        """Return the axis of a column."""
-        title = in_words(str(column.name))
+    def of(cls, column: pd.Series, kind: Kind, *, log: bool) -> Axis:
+        """Return the axis of a column; ``log``: whether it is one of a log's examples."""
+        title = column_words(str(column.name), log=log)
         if kind == "numeric":
-            return _of_numbers(title, column)
+            return _of_numbers(title, column, seconds_of(str(column.name), log=log))
         if kind == "boolean":
             return _of_categories(title, pd.Series([False, True]))
         counts = column.value_counts()
@@ -87,7 +87,7 @@ def _of_categories(title: str, values: pd.Series) -> Axis:
     return Axis(title, repeated, at, (-0.5, count - 0.5), ticks, "categories")
 
 
-def _of_numbers(title: str, column: pd.Series) -> Axis:
+def _of_numbers(title: str, column: pd.Series, size: float | None) -> Axis:
     known = column.dropna().to_numpy(np.float64)
     low, high = (float(edge) for edge in np.quantile(known, _EDGES))
     if not high > low:
@@ -102,7 +102,6 @@ def _of_numbers(title: str, column: pd.Series) -> Axis:
         low, unit = 0.0, float(np.quantile(known[known > 0], _SMALL))
     first, last = (float(place) for place in _placed(np.array([low, high]), scale, unit))
     at = np.linspace(first, last, _CELLS)
-    size = seconds_of(str(column.name))
     ticks = _ticks(low, high, scale, unit) if size is None else _of_durations(low, high, scale, unit, size)
     return Axis(
         title,

@@ -21,6 +21,7 @@ from markupsafe import Markup
 from plotly.graph_objects import Figure
 from plotly.offline import get_plotlyjs
 
+from features.counts import counted
 from offline.report.opening import Opening
 from offline.report.section import Audience, Calculator, Picture, Section, Slider, Table, Text
 from offline.report.tables import TableView, view_of_table
@@ -208,7 +209,7 @@ def _content(parts: Sequence[PartView], details: Sequence[str]) -> str:
         "table": sum(isinstance(part, TableView) for part in parts),
         "note": len(details) + sum(isinstance(part, TextView) for part in parts),
     }
-    return ", ".join(f"{count} {word}{'' if count == 1 else 's'}" for word, count in counts.items() if count)
+    return ", ".join(counted(count, word) for word, count in counts.items() if count)
 
 
 def _view_of_part(part: Table | Picture | Text | Calculator, name: str) -> PartView:

@@ -9,8 +9,6 @@ from typing import Any, Literal, NamedTuple
 import pandas as pd
 from plotly.graph_objects import Figure
 
-from offline.report.singular import in_singular
-
 #: Where a part stands on a page with a first screen: on it, open in its chapter, or folded away for data people.
 #: A page of one chapter without a first screen shows all parts in their order.
 Place = Literal["lead", "open", "folded"]
@@ -27,10 +25,6 @@ class Picture:
     caption: str = ""
     place: Place = "folded"
 
-    def __post_init__(self) -> None:
-        """Put what is one into the singular."""
-        _agree(self, "title", "caption")
-
 
 @dataclass(frozen=True)
 class Table:
@@ -42,10 +36,6 @@ class Table:
     formats: Mapping[str, str] = field(default_factory=dict)
     place: Place = "folded"
 
-    def __post_init__(self) -> None:
-        """Put what is one into the singular."""
-        _agree(self, "title", "caption")
-
 
 @dataclass(frozen=True)
 class Text:
@@ -54,10 +44,6 @@ class Text:
     title: str
     sentences: Sequence[str]
     place: Place = "folded"
-
-    def __post_init__(self) -> None:
-        """Put what is one into the singular."""
-        _agree(self, "title", "sentences")
 
 
 class Slider(NamedTuple):
@@ -122,10 +108,6 @@ class Finding:
     unit: str = "customers"
     file: str = ""
 
-    def __post_init__(self) -> None:
-        """Put what is one into the singular."""
-        _agree(self, "what", "sure", "advice")
-
 
 @dataclass(frozen=True)
 class Section:
@@ -159,14 +141,3 @@ class Section:
     details: Sequence[str] = ()
     findings: Sequence[Finding] = ()
     audience: Audience = "everybody"
-
-    def __post_init__(self) -> None:
-        """Put what is one into the singular."""
-        _agree(self, "summary", "details")
-
-
-def _agree(part: object, *names: str) -> None:
-    for name in names:
-        said = getattr(part, name)
-        agreed = in_singular(said) if isinstance(said, str) else [in_singular(sentence) for sentence in said]
-        object.__setattr__(part, name, agreed)

@@ -6,6 +6,7 @@ thin lines on white); magnitudes run from light to dark in one hue, so they surv
 
 from __future__ import annotations
 
+import colorsys
 from typing import Any, Final
 
 import plotly.graph_objects as go
@@ -16,8 +17,14 @@ GREEN: Final = "#15803d"
 GREY: Final = "#8a94a3"
 #: Of lines that are only there to be compared with.
 PALE: Final = "#c3cad3"
-#: Series in order; after the last colour, the first one is used again.
-SERIES: Final = (BLUE, ORANGE, GREEN, "#b5489a", "#3aa0d1", "#c7a008", "#6b4fbb", "#7a4a2b")
+#: Series in order; `series_colour` goes on where these end.
+SERIES: Final = (BLUE, ORANGE, GREEN, "#b5489a", "#3aa0d1", "#c7a008", "#7c62c9", "#8f5a38")
+# Further ones, which can be told from those and read on white and on a dark screen.
+_FURTHER: Final = (
+    "#d13b3b", "#10a08f", "#8a8f22", "#e27ba5", "#6b7f94", "#b58a5e", "#5fae4c", "#a78be0", "#d0407a", "#3f7f86",
+    "#9aa83c", "#4f6bd0",
+)  # fmt: skip
+_GOLDEN: Final = 0.618034
 #: Magnitudes from nothing to most.
 SEQUENTIAL: Final = ("#eef4fa", "#c9def0", "#92bfe0", "#5598c9", "#1f72ae", "#0b4d80", "#062f52")
 #: From negative through nothing to positive.
@@ -50,6 +57,22 @@ TEMPLATE: Final = go.layout.Template(
         "bargap": 0.15,
     }
 )
+
+
+def series_colour(nth: int) -> str:
+    """Return the colour of the n-th series of a picture, from 0; no two are the same.
+
+    Examples
+    --------
+    >>> series_colour(0), series_colour(8), len({series_colour(nth) for nth in range(60)})
+    ('#1769aa', '#d13b3b', 60)
+    """
+    named = (*SERIES, *_FURTHER)
+    if nth < len(named):
+        return named[nth]
+    # Hues a golden section apart never meet.
+    parts = colorsys.hls_to_rgb(nth * _GOLDEN % 1.0, 0.45, 0.55)
+    return "#" + "".join(f"{round(255 * part):02x}" for part in parts)
 
 
 def scale(colours: tuple[str, ...]) -> list[list[Any]]:

@@ -35,16 +35,22 @@ _OF_STREAM: Final = frozenset(column.name for column in COLUMNS if column.unit =
 Ticks = tuple[list[float], list[str]]
 
 
-def seconds_of(column: str) -> float | None:
-    """Return how many seconds one is in a column of durations: by the stream's columns and by its name; else None.
+def seconds_of(column: str, *, log: bool) -> float | None:
+    """Return how many seconds one is in a column of durations, else None.
+
+    Parameters
+    ----------
+    log
+        Whether the column is one of a log's examples, whose unit is known. That of a table's column only its name
+        tells: a tenure may be in months.
 
     Examples
     --------
-    >>> seconds_of("since_purchase"), seconds_of("load_time_ms"), seconds_of("pages")
-    (1.0, 0.001, None)
+    >>> seconds_of("tenure", log=True), seconds_of("tenure", log=False), seconds_of("load_time_ms", log=False)
+    (1.0, None, 0.001)
     """
-    if column in _OF_STREAM:
-        return 1.0
+    if log:
+        return 1.0 if column in _OF_STREAM else None
     return next((size for pattern, size in _NAMED if pattern.search(column)), None)
 
 

@@ -8,10 +8,11 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from features.durations import duration_rounded, duration_unit
+from features.durations import duration_rounded
 from features.state import DAY_MS
 from features.vector import COLUMNS
 from offline.problems.months import month_numbers
+from offline.report.time_axes import seconds_of
 
 _UNITS = {column.name: column.unit for column in COLUMNS}
 _MEANINGS = {column.name: column.meaning for column in COLUMNS}
@@ -90,6 +91,8 @@ def value_words(column: str, value: Any, *, log: bool) -> str:
         text = str(value)
     elif log and _UNITS.get(column) == "s":
         text = _span(value)
+    elif not log and (size := seconds_of(column, log=False)) is not None:
+        text = duration_rounded(size * value)
     elif log and abs(value) < _TRACE:  # what is left of a decayed counter
         text = "0"
     else:
@@ -115,17 +118,17 @@ def _span(seconds: float) -> str:
 
 
 def column_words(column: str, *, log: bool) -> str:
-    """Return what a column is, in words.
+    """Return what a column is, in words; a table's column keeps the name that its owner gave it.
 
     Examples
     --------
     >>> column_words("purchase_gap_mean", log=True), column_words("ExitRates", log=False)
-    ('mean time between purchases', 'exit rates')
+    ('mean time between purchases', 'ExitRates')
     >>> column_words("purchase_30d", log=True), column_words("since_search", log=True)
     ('recent purchases (30 d)', 'time since the last search')
     """
     if not log:
-        return in_words(column)
+        return column
     kind, _, what = column.partition("_")
     decayed = _DECAYED.fullmatch(column)
     if decayed is not None and decayed[1] in _EVENTS:
@@ -160,14 +163,6 @@ def is_half(column: str, *, log: bool) -> bool:
 def meaning(column: str) -> str:
     """Return what `features.vector` says of a column."""
     return _MEANINGS.get(column, "")
-
-
-def scaled(column: str, values: Any, *, log: bool) -> tuple[Any, str]:
-    """Return values on a scale that can be read on an axis, and its unit: days, hours or minutes instead of seconds."""
-    if not log or _UNITS.get(column) != "s":
-        return values, ""
-    size, unit = duration_unit(max(values) / 2)
-    return (values if size == 1 else [value / size for value in values]), unit
 
 
 def natural_order(values: list[Any]) -> list[Any]:

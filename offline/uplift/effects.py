@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from offline.uplift.mismatch import holm
+from offline.corrections import holm
 from offline.uplift.sequence import ALPHA, Floats, always_valid_p, boundary
 
 #: Buyers that the smaller arm would have by chance before anything is said of a difference. Buyers of both arms are

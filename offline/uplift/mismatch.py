@@ -6,13 +6,15 @@ made them disappear may also make them buy [Fabijan 2019].
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
+
+from offline.corrections import holm
 
 #: Less probable divisions are no chance.
 LIMIT: Final = 1e-3
@@ -86,24 +88,6 @@ def checks(customers: pd.DataFrame, shares: Mapping[str, float]) -> list[Check]:
         for name in DIMENSIONS
     ]
     return [*_corrected(whole), *_corrected(parts)]
-
-
-def holm(p_values: Sequence[float]) -> NDArray[np.float64]:
-    """Return p-values corrected for their number [Holm 1979].
-
-    It holds whatever the tests have to do with each other, and of p-values that are valid at any moment it holds at any
-    moment, too.
-
-    Examples
-    --------
-    >>> holm([0.01, 0.04, 0.03]).tolist()
-    [0.03, 0.06, 0.06]
-    """
-    values = np.asarray(p_values, np.float64)
-    order = np.argsort(values)
-    corrected = np.empty(len(values))
-    corrected[order] = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1)).clip(max=1.0)
-    return corrected
 
 
 def _corrected(found: list[Check]) -> list[Check]:

@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 import numpy as np
 import pandas as pd
 
+from features.counts import counted
 from offline.views.log_view import LogView
 from offline.views.net_orders import net_orders
 
@@ -66,7 +67,7 @@ def huge_words(view: LogView) -> list[str]:
     if len(huge) == 1:
         return [f"One order of {value:,.0f} {view.currency} alone is {value / total:.0%} of the revenue."]
     return [
-        f"{len(huge):,} orders of {min(one.value for one in huge):,.0f} {view.currency} or more alone are "
+        f"{counted(len(huge), 'order')} of {min(one.value for one in huge):,.0f} {view.currency} or more alone are "
         f"{value / total:.0%} of the revenue."
     ]
 
@@ -78,4 +79,4 @@ def counted_words(view: LogView) -> str:
         return ""
     if len(huge) == 1:
         return f"One order of {huge[0].value:,.0f} {view.currency} counts as {huge[0].counted:,.0f} here."
-    return f"{len(huge):,} orders of more than {huge[0].counted:,.0f} {view.currency} count as so much here."
+    return f"{counted(len(huge), 'order')} of more than {huge[0].counted:,.0f} {view.currency} count as so much here."

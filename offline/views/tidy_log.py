@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from features.counts import counted
 from features.log import ERASED, read_log
 from features.usual_days import UsualDays
 from offline.exceptions import TrainingError
@@ -46,7 +47,7 @@ def read_tidy_log(path: str | Path) -> TidyLog:
         count = int(again.sum())
         first = log["event_id"][int(np.argmax(again))].as_py()
         notes.append(
-            f"{'1 row repeats' if count == 1 else f'{count:,} rows repeat'} an event_id of the same customer, for "
+            f"{counted(count, 'row')} {'repeats' if count == 1 else 'repeat'} an event_id of the same customer, for "
             f"example {first!r}: counted once."
         )
         log = log.filter(pa.array(~again))
@@ -68,12 +69,12 @@ def foreign_money(log: pa.Table, currency: str) -> list[str]:
     """Say what is left out of money because it is in another currency."""
     found = []
     other = log.filter(pc.fill_null(pc.not_equal(log["currency"], currency), False))
-    for kind, words in (("purchase", ("order", "orders")), ("refund", ("refund", "refunds"))):
-        counted = pc.value_counts(other.filter(pc.equal(other["type"], kind))["currency"].combine_chunks())
-        for row in sorted(counted.to_pylist(), key=lambda row: -row["counts"]):
+    for kind, noun in (("purchase", "order"), ("refund", "refund")):
+        counts = pc.value_counts(other.filter(pc.equal(other["type"], kind))["currency"].combine_chunks())
+        for row in sorted(counts.to_pylist(), key=lambda row: -row["counts"]):
             count = row["counts"]
             found.append(
-                f"{count:,} {words[count != 1]} in {row['values']} {'is' if count == 1 else 'are'} left out of money, "
+                f"{counted(count, noun)} in {row['values']} {'is' if count == 1 else 'are'} left out of money, "
                 f"which is counted in {currency}."
             )
     return found

@@ -125,7 +125,7 @@ def _columns(vector: dict[str, float], *, everything: bool) -> Table:
         table.add_row(column.name, column_text(column, vector[column.name]), column.meaning.partition(";")[0])
     if len(shown) < len(COLUMNS):
         table.caption = (
-            f"{len(COLUMNS) - len(shown)} columns are zero or angles of the time: --all shows them"
+            f"{counted(len(COLUMNS) - len(shown), 'column')} are zero or angles of the time: --all shows them"
         )
     return table
 

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from features.counts import counted
+
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print the page docs/features.md.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per column.")]
 
@@ -46,7 +48,7 @@ def features(markdown: Markdown = False, as_json: AsJson = False) -> None:
     else:
         from rich.table import Table
 
-        table = Table(title=f"{len(COLUMNS)} columns, version {schema_hash()}")
+        table = Table(title=f"{counted(len(COLUMNS), 'column')}, version {schema_hash()}")
         add_columns(table, ("meaning",), "#", "column", "unit", "scale", "meaning")
         for number, column in enumerate(COLUMNS):
             table.add_row(str(number), column.name, column.unit, column.transform, column.meaning)

@@ -101,7 +101,7 @@ def one_page(workspace: Workspace, section: Section) -> Found:
     from offline.report.pages import write_section
 
     section = replace(section, details=[*workspace.notes, *section.details])
-    name, quick = workspace.path.name, workspace.quick_note
+    name, quick = workspace.path.name, workspace.first_note
     if section.key == "exploration" and workspace.one_outcome:
         section = replace(section, details=[workspace.one_outcome, *section.details])
     opening = first_screen(workspace, [section]) if section.key in OPENED else None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from features.counts import counted
 from stream.cli.lab import Found, lab_command, run_one
 from stream.cli.lab_options import workspace_of_log
 
@@ -70,10 +71,10 @@ def recommend(workspace: Workspace, write: Write = False, bundle: Bundle = None)
     ):
         made = write_offers(workspace, bundle, store, partitions=partitions, on_progress=on_progress)
     return found._replace(
-        remark=f"Redis: {len(made.policy.offers)} offers for bundle {made.policy.bundle}, items for "
-        f"{made.customers:,} customers, version {made.policy.version}."
+        remark=f"Redis: {counted(len(made.policy.offers), 'offer')} for bundle {made.policy.bundle}, items for "
+        f"{counted(made.customers, 'customer')}, version {made.policy.version}."
         + (
-            f" {made.without_state:,} customers got none: the workers do not know them."
+            f" {counted(made.without_state, 'customer')} got none: the workers do not know them."
             if made.without_state
             else ""
         )

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from features.counts import counted
 from stream.cli import checks
 from stream.cli.options import BundleFolder
 
@@ -79,6 +80,6 @@ def restore(
             {"events": report.events, "customers": report.customers, "next_offsets": report.next_offsets}
         )
         return
-    typer.echo(f"{report.events:,} events, {report.customers:,} customers")
+    typer.echo(f"{counted(report.events, 'event')}, {counted(report.customers, 'customer')}")
     for number, offset in report.next_offsets.items():
         typer.echo(f"partition {number}: the worker goes on from offset {offset:,}")

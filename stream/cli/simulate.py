@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from features.counts import counted
 from stream.cli import checks
 from stream.cli.options import LogOutput
 
@@ -148,7 +149,7 @@ def _shop(file: Path | None, sale: SaleName | None, days: int) -> ShopParameters
     begins = SALES[sale].from_day
     if days <= begins:
         raise typer.BadParameter(
-            f"the sale begins on day {begins:g}, but this log has {days} days: use --days 18"
+            f"the sale begins on day {begins:g}, but this log has {counted(days, 'day')}: use --days 18"
         )
     return replace(shop, sale=SALES[sale])
 

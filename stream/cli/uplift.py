@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from features.counts import counted
 from stream.cli import checks
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ def _measured(  # noqa: PLR0917
     versions = sorted(frame["experiment"].unique().tolist())
     shares, notes = shares_of(versions, given, settings.holdout)
     if read.refused:
-        notes.append(f"{read.refused:,} records are no actions and were left out.")
+        notes.append(f"{counted(read.refused, 'record')} are no actions and were left out.")
     currency = settings.currency or _usual_currency(paid.table) or "EUR"
     outcome = payments(paid.table, currency, first=paid.first, end=paid.end, money=paid.money)
     return measure(frame, outcome, window_ms, shares, by=[str(one) for one in by]), [*notes, *paid.notes]

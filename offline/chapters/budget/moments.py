@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import pandas as pd
 
+from features.counts import counted
 from offline.chapters.segments.history import history_at
 from offline.exceptions import TrainingError
 from offline.problems.problem import Problem
@@ -100,7 +101,8 @@ def past_moments(view: LogView, horizon: pd.Timedelta) -> list[Moment]:
     moments = [moment_at(view, at, horizon) for at in ends if at - view.first >= horizon]
     if len(moments) < 2:  # noqa: PLR2004  (one to learn from, one to test on)
         raise TrainingError(
-            f"a list for {horizon / DAY:.0f} days needs a log of at least {3 * horizon / DAY:.0f} days, this one has "
+            f"a list for {counted(horizon / DAY, 'day')} needs a log of at least "
+            f"{counted(3 * horizon / DAY, 'day')}, this one has "
             f"{view.days:.0f}: use a shorter --horizon"
         )
     return moments
@@ -118,7 +120,8 @@ def learned_from(moments: list[Moment]) -> Problem:
     bought = np.concatenate([moment.bought.to_numpy() for moment in used])
     if min(bought.sum(), (~bought).sum()) < _LEAST:
         raise TrainingError(
-            f"of {len(bought):,} customers at past moments {int(bought.sum()):,} bought: at least {_LEAST} who did and "
+            f"of {counted(len(bought), 'customer')} at past moments {int(bought.sum()):,} bought: at least {_LEAST} "
+            f"who did and "
             f"{_LEAST} who did not are needed to learn whom to choose"
         )
     columns = pd.concat([moment.known for moment in used])

@@ -9,6 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from features.counts import counted
 from offline.chapters.budget.chooser import best_rule, fit_chooser
 from offline.chapters.budget.moments import DAY, horizon_of, learned_from, moment_at, past_moments
 from offline.chapters.budget.trial import Expected, Trial, agreeing, expected_buyers, try_lists
@@ -58,7 +59,8 @@ def choose_customers(workspace: Workspace) -> Section:
     summary = _summary(trial, expected, count, len(now.known), days)
     if options.budget and options.budget > count:
         summary.insert(
-            0, f"The budget is {options.budget:,}, the log knows {count:,} customers: all are listed."
+            0,
+            f"The budget is {options.budget:,}, the log knows {counted(count, 'customer')}: all are listed.",
         )
     parts: list[Table | Picture] = [
         Table(
@@ -78,7 +80,8 @@ def choose_customers(workspace: Workspace) -> Section:
             "Lists of that size at past moments", _moments_table(trial),
             f"All customers known at each moment, none left out. Model and rule were chosen on the time before it. "
             f"Buyers: who bought within {days}, of the model with 95% intervals; by chance: if the list were drawn "
-            f"at random. Money: of their orders, in {view.currency}.",
+            f"at random. Without an interval: the list is too short to tell. Money: of their orders, in "
+            f"{view.currency}.",
             {"by chance": ",.0f", "expected by model": ",.0f", "money by model": ",.0f", "money by rule": ",.0f"},
         ),
     ]  # fmt: skip
@@ -111,13 +114,16 @@ def _summary(trial: Trial, expected: Expected, count: int, known: int, days: str
     past = "the last such list" if moments == 1 else f"{moments} such lists of the past"
     nothing = [] if trial.tells else [
         "Nothing that is known of customers tells who will buy better than chance: past lists held "
-        f"{trial.moments['buyers by model'].sum():,} buyers, lists at random would have held "
+        f"{counted(trial.moments['buyers by model'].sum(), 'buyer')}, lists at random would have held "
         f"{trial.moments['by chance'].sum():,.0f}."
     ]  # fmt: skip
+    listed = f"{count:,} of {counted(known, 'customer')}"
     return [
-        f"{count:,} of {known:,} customers: {expected.value:,.0f} of them are expected to buy within {days} (95% "
-        f"interval {np.floor(expected.low):,.0f} to {np.ceil(expected.high):,.0f}), by {past}. The list: "
-        f"{BUDGET_FILE}.",
+        f"{listed}: {expected.value:,.0f} of them are expected to buy within {days} (95% interval "
+        f"{np.floor(expected.low):,.0f} to {np.ceil(expected.high):,.0f}), by {past}. The list: {BUDGET_FILE}."
+        if _says_something(expected.low, expected.high, count)
+        else f"{listed} are listed. How many of them will buy within {days} cannot be told: the log is too small. The "
+        f"list: {BUDGET_FILE}.",
         *nothing,
         _against_rule(trial, int(last["buyers by model"]), int(last["buyers by rule"])),
         f"{'These customers are likely to buy; how' if trial.tells else 'How'} many buy because of a contact only "
@@ -127,11 +133,12 @@ def _summary(trial: Trial, expected: Expected, count: int, known: int, days: str
 
 def _findings(trial: Trial, expected: Expected, count: int, days: str) -> list[Finding]:
     """Return how many are expected, where lists have held more buyers than chance and the interval says something."""
-    if not trial.tells or expected.high - expected.low > _WIDEST * count:
+    if not trial.tells or not _says_something(expected.low, expected.high, count):
         return []
     return [
         Finding(
-            f"Of the {count:,} customers on the list, {expected.value:,.0f} are expected to buy within {days}.",
+            f"Of the {counted(count, 'customer')} on the list, {expected.value:,.0f} are expected to buy within "
+            f"{days}.",
             f"95% interval {np.floor(expected.low):,.0f} to {np.ceil(expected.high):,.0f}, by "
             f"{'the last such list' if len(trial.moments) == 1 else f'{len(trial.moments)} such lists of the past'}.",
             "Contact them, and leave some alone by lot: only that tells how many buy because of it.",
@@ -139,6 +146,10 @@ def _findings(trial: Trial, expected: Expected, count: int, days: str) -> list[F
             file=BUDGET_FILE,
         )
     ]
+
+
+def _says_something(low: float, high: float, count: float) -> bool:
+    return high - low <= _WIDEST * count
 
 
 def _reasons_words(trial: Trial) -> str:
@@ -154,8 +165,12 @@ def _against_rule(trial: Trial, by_model: int, by_rule: int) -> str:
         f"As of {last['from']:%d %b %Y}, {by_model:,} of the {last['listed']:,} listed customers bought; of those "
         f"{last['rule']}, {by_rule:,}; of a list at random, {last['by chance']:,.0f}."
     )
-    lists = "" if len(trial.moments) == 1 else f" a list over {len(trial.moments)} lists"
+    lists = "" if len(trial.moments) == 1 else f" a list over {counted(len(trial.moments), 'list')}"
     between = f"{ahead.value:+,.0f} buyers{lists} (95% interval {ahead.low:+,.0f} to {ahead.high:+,.0f})"
+    if not _says_something(
+        ahead.low, ahead.high, 2 * last["listed"]
+    ):  # it may lie between - and + the whole list
+        return f"{said} The log is too small to tell whether model or rule does better."
     if trial.p_value >= ALPHA:
         return f"{said} The difference of model and rule may be chance: {between}."
     return f"{said} The model does {'better' if ahead.value > 0 else 'worse'} than the rule: {between}."
@@ -166,6 +181,8 @@ def _moments_table(trial: Trial) -> pd.DataFrame:
     frame["from"] = [f"{at:%d %b %Y}" for at in trial.moments["from"]]
     frame["buyers by model"] = [
         f"{row['buyers by model']} ({row['low']:.0f} to {row['high']:.0f})"
+        if _says_something(row["low"], row["high"], row["listed"])
+        else f"{row['buyers by model']}"
         for _, row in trial.moments.iterrows()
     ]
     return frame
@@ -181,7 +198,7 @@ def _order_value(view: LogView, known: pd.DataFrame) -> NDArray[np.float64]:
 
 def _days(horizon: pd.Timedelta) -> str:
     days = horizon / DAY
-    return f"{days:.0f} days" if days >= 2 else f"{days * 24:.0f} hours"  # noqa: PLR2004
+    return f"{counted(days, 'day')}" if days >= 2 else f"{counted(days * 24, 'hour')}"  # noqa: PLR2004
 
 
 def _drawn(trial: Trial, count: int) -> go.Figure:

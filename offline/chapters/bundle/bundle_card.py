@@ -8,6 +8,7 @@ from typing import Any, Final
 import pandas as pd
 
 from features.bundle import Calibration, Manifest
+from features.counts import counted
 from features.durations import duration_words
 from features.segments import Segmenter
 from offline.chapters.bundle.card_measures import calibration_error, metrics_table, quality, with_interval
@@ -65,7 +66,7 @@ def _use(manifest: Manifest) -> list[str]:
 def _data(manifest: Manifest) -> list[str]:
     data = manifest.data
     return [
-        f"Log {data.source}: {data.events:,} events of {data.customers:,} customers from "
+        f"Log {data.source}: {counted(data.events, 'event')} of {counted(data.customers, 'customer')} from "
         f"{_minute(data.first_event)} to {_minute(data.last_event)} (SHA-256 {data.sha256[:16]}...).",
         *_split(manifest.split),
         "Labels are known only after the horizon has passed, as in the running stream; nothing was resampled.",
@@ -79,7 +80,7 @@ def _minute(moment: str | None) -> str:
 
 def _calibration(manifest: Manifest, calibration: Calibration, main: Mapping[str, Any]) -> list[str]:
     return [
-        f"Platt scaling on {calibration.examples:,} examples of a period that neither training nor test "
+        f"Platt scaling on {counted(calibration.examples, 'example')} of a period that neither training nor test "
         f"has seen: logit times {calibration.slope:.3f} plus {calibration.intercept:.3f}.",
         f"Band high begins at {manifest.band_thresholds['high']:.3f} (top 5% of the reference data), "
         f"medium at {manifest.band_thresholds['medium']:.3f} (next 15%).",
@@ -115,7 +116,9 @@ def _limits(manifest: Manifest, main: Mapping[str, Any]) -> list[str]:
         "the weather are unknown to it."
     ]
     if start is not pd.NaT and (end - start).days < _NARROW_DAYS:
-        limits.append(f"It learned from {(end - start).days} days, so it has not seen every season.")
+        limits.append(
+            f"It learned from {counted((end - start).days, 'day')}, so it has not seen every season."
+        )
     elif start is not pd.NaT and (end - start).days < 2 * _NARROW_DAYS:
         limits.append("It learned from little more than one year, so a season was seen once at most.")
     positives = main.get("prevalence", 0.0) * main.get("examples", 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from features.counts import counted
 from offline.chapters.bundle.card_measures import calibration_error, metrics_table, quality
 from offline.chapters.bundle.model_card import Chapter, ModelCard
 from offline.problems.problem import Problem
@@ -53,7 +54,7 @@ def card_of_table(
         Chapter(
             "Data",
             [
-                f"{problem.name}: {len(problem):,} {problem.unit}s, {len(problem.kinds)} columns, "
+                f"{problem.name}: {counted(len(problem), problem.unit)}, {counted(len(problem.kinds), 'column')}, "
                 f"{problem.prevalence:.2%} positive.",
                 f"Models were {how}.",
                 *leaks,

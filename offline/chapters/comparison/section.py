@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from features.counts import counted, listed
 from offline.chapters.comparison.comparison_tables import (
     capital,
     decisions_table,
@@ -188,7 +189,7 @@ def _summary(comparison: Comparison, leaky: Comparison | None, rows: int | None)
             f"{leaky.models[leaky.best].figures['auc']:.3f}, which no prediction ahead of time can reach."
         )
     if rows is not None and rows > len(comparison.problem):
-        sentences.append(f"Models were compared on {len(comparison.problem):,} of the {rows:,} {unit}s.")
+        sentences.append(f"Models were compared on {len(comparison.problem):,} of the {counted(rows, unit)}.")
     return sentences
 
 
@@ -217,19 +218,15 @@ def _sure(comparison: Comparison, found: Mapping[str, Change]) -> list[str]:
     corrected = f"p corrected for {many} comparisons" if many > 1 else "one comparison"
     sentences = []
     if names["gain"]:
-        over = "every other model" if len(names["gain"]) == many else _listed(names["gain"])
+        over = "every other model" if len(names["gain"]) == many else listed(names["gain"])
         sentences.append(
             f"The lead of {best} over {over} is more than chance and at least {WORTHWHILE} AUC ({corrected})."
         )
     if names["same"]:
         are = "is" if len(names["same"]) == 1 else "are"
         sentences.append(
-            f"{capital(_listed(names['same']))} {are} practically as good: less than {WORTHWHILE} AUC apart."
+            f"{capital(listed(names['same']))} {are} practically as good: less than {WORTHWHILE} AUC apart."
         )
     if names["unclear"]:
-        sentences.append(f"The lead over {_listed(names['unclear'])} may be chance ({corrected}).")
+        sentences.append(f"The lead over {listed(names['unclear'])} may be chance ({corrected}).")
     return sentences
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

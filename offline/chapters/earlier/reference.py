@@ -117,7 +117,7 @@ def reference_of(workspace: Workspace, sections: Sequence[Section]) -> dict[str,
     }
 
 
-def counted(column: pd.Series, bins: Mapping[str, Any]) -> list[int]:
+def bin_counts(column: pd.Series, bins: Mapping[str, Any]) -> list[int]:
     """Return how many values lie in each bin of an earlier report: its edges or categories, others, missing ones."""
     missing = int(column.isna().sum())
     known = column.dropna()
@@ -185,7 +185,7 @@ def _columns(problem: Problem) -> dict[str, dict[str, Any]]:
             bins = {"edges": _edges(known), "median": float(np.median(known)) if len(known) else None}
         else:
             bins = {"categories": column.dropna().astype(str).value_counts().index[:_CATEGORIES].tolist()}
-        found[str(name)] = bins | {"counts": counted(column, bins)}
+        found[str(name)] = bins | {"counts": bin_counts(column, bins)}
     return found
 
 

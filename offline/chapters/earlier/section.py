@@ -14,15 +14,16 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from offline.chapters.earlier.reference import REFERENCE, counted, independent_columns
+from features.counts import counted
+from offline.chapters.earlier.reference import REFERENCE, bin_counts, independent_columns
 from offline.chapters.workspace import Workspace
+from offline.corrections import holm
 from offline.lab.differences import LEAST, share_p_value
-from offline.lab.figures import holm
 from offline.lab.models import MODELS
 from offline.lab.statistics import ALPHA, COVERAGE
 from offline.problems.problem import Problem
 from offline.report.section import Picture, Section, Table, Text
-from offline.report.words import column_words
+from offline.report.words import column_words, value_words
 
 #: Below it, a distribution is practically the same, whatever a test says.
 PSI: Final = 0.1
@@ -163,7 +164,7 @@ def _comparable(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> bo
 
 
 def _column(name: str, bins: Mapping[str, Any], column: pd.Series) -> Change:
-    before, now = np.array(bins["counts"], np.float64), np.array(counted(column, bins), np.float64)
+    before, now = np.array(bins["counts"], np.float64), np.array(bin_counts(column, bins), np.float64)
     known = column.dropna()
     median = float(np.median(known.to_numpy(np.float64))) if "edges" in bins and len(known) else float("nan")
     was = bins.get("median")
@@ -250,11 +251,13 @@ def _sentences(frame: pd.DataFrame, problem: Problem, *, log: bool) -> list[str]
             for row in shifted.head(_NAMED).itertuples()
         )
         said.append(
-            f"{len(shifted)} of {len(columns)} columns are distributed otherwise than before, most of all: {names}."
+            f"{len(shifted)} of {counted(len(columns), 'column')} are distributed otherwise than before, most of "
+            f"all: {names}."
         )
     elif len(columns):
         said.append(
-            f"None of {len(columns)} columns is distributed otherwise by more than chance and a PSI of {PSI}."
+            f"None of {counted(len(columns), 'column')} is distributed otherwise by more than chance and a PSI of "
+            f"{PSI}."
         )
     return said
 
@@ -263,6 +266,11 @@ def _table(own: pd.DataFrame, what: str, *, log: bool) -> pd.DataFrame:
     table = own.drop(columns=["what", "p_value"])
     if what == "column":
         table = table.sort_values("size", ascending=False).head(_SHOWN)
+        for when in ("before", "now"):
+            pairs = zip(table["name"], table[when], strict=True)
+            table[when] = [
+                "–" if np.isnan(median) else value_words(name, median, log=log) for name, median in pairs
+            ]
         table["name"] = [column_words(name, log=log) for name in table["name"]]
         return table.rename(
             columns={"name": "column", "size": "PSI", "before": "median before", "now": "median now"}

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from offline.chapters.exploration.findings import Findings
 from offline.chapters.exploration.patterns import WEEKDAYS
+from offline.corrections import holm
 from offline.lab.differences import Claim, widest_gap
-from offline.lab.figures import holm
 from offline.lab.independent import one_each
 from offline.lab.statistics import ALPHA, wilson
 from offline.problems.months import MONTHS

@@ -9,8 +9,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from offline.chapters.exploration.findings import Findings
+from offline.corrections import holm
 from offline.lab.differences import LEAST, Claim, clustered_p_value, median_interval
-from offline.lab.figures import holm
 from offline.lab.statistics import ALPHA, wilson
 from offline.report.section import Picture, Table
 from offline.report.theme import BLUE

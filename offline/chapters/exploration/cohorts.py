@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from features.counts import counted
 from offline.chapters.exploration.findings import Findings
 from offline.chapters.exploration.periods import whole_period
 from offline.lab.differences import LEAST, Claim, highest_share
@@ -69,13 +70,14 @@ def _sentences(
     if not len(known):
         return []
     since = int(known.index[0])
-    counted = full[since].notna()
-    people = int(size[counted].sum())
+    enough = full[since].notna()
+    people = int(size[enough].sum())
     if people < LEAST:
         return []
     low, high = wilson([round(known.iloc[0] * people)], [people])
     said = (
-        f"Of the {people:,} customers who first bought after {period_label(beginning)}, {known.iloc[0]:.0%} bought "
+        f"Of the {counted(people, 'customer')} who first bought after {period_label(beginning)}, "
+        f"{known.iloc[0]:.0%} bought "
         f"again in the {word} after (95% interval {low[0]:.0%} to {high[0]:.0%})"
     )
     # What a single cohort did late says little of the others.
@@ -96,19 +98,19 @@ def _claims(full: pd.DataFrame, size: pd.Series, word: str) -> list[Claim]:
     """Return the cohort that comes back more than all others, in the first period after."""
     if not full.shape[1]:
         return []
-    counted = full[full.columns[0]].dropna()
-    if len(counted) < 2:  # noqa: PLR2004  (one cohort is compared with nothing)
+    first = full[full.columns[0]].dropna()
+    if len(first) < 2:  # noqa: PLR2004  (one cohort is compared with nothing)
         return []
-    sizes = size[counted.index]
-    again = (counted * sizes).round()
+    sizes = size[first.index]
+    again = (first * sizes).round()
     best = highest_share(again.set_axis(again.index.map(str)), sizes.set_axis(sizes.index.map(str)))
     if best is None:
         return []
-    at = pd.Period(best.group, freq=counted.index.freqstr)
+    at = pd.Period(best.group, freq=first.index.freqstr)
     low, high = wilson([again[at]], [sizes[at]])
     others = (again.sum() - again[at]) / max(sizes.sum() - sizes[at], 1)
     text = (
-        f"Customers who first bought in {period_label(at)} came back more often than other new ones: {counted[at]:.0%} "
+        f"Customers who first bought in {period_label(at)} came back more often than other new ones: {first[at]:.0%} "
         f"in the {word} after (95% interval {low[0]:.0%} to {high[0]:.0%}), the others {others:.0%}."
     )
     return [Claim(text, best.p_value)]

@@ -8,9 +8,11 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from features.counts import counted
 from offline.chapters.exploration.findings import Findings
 from offline.chapters.exploration.regression import scatter_with_line
 from offline.chapters.exploration.rfm_grid import grid_picture
+from offline.lab.differences import LEAST
 from offline.lab.statistics import describe, gini
 from offline.report.section import Picture, Table
 from offline.report.theme import BLUE, GREY
@@ -31,12 +33,17 @@ def buyers(view: LogView) -> Findings:
     share = float(monetary[:top].sum() / total) if total else 0.0
     concentration = gini(monetary)
     once = float((frame["frequency"] == 1).mean())
-    summary = [
-        f"The best {_TOP:.0%} of buyers bring {share:.0%} of the revenue; {once:.0%} ordered only once.",
-        f"Half of the buyers ordered within the last {frame['recency'].median():,.0f} days, the others longer "
-        f"ago; the median buyer "
-        f"spent {frame['monetary'].median():,.0f} {view.currency}.",
-    ]
+    summary = (
+        []
+        if len(frame) < LEAST
+        else [
+            f"The best {_TOP:.0%} of buyers bring {share:.0%} of the revenue; {once:.0%} ordered only once.",
+            f"Half of the buyers ordered within the last {counted(frame['recency'].median(), 'day')}, the others "
+            f"longer "
+            f"ago; the median buyer "
+            f"spent {frame['monetary'].median():,.0f} {view.currency}.",
+        ]
+    )
     described = describe(
         frame[["recency", "frequency", "monetary", "mean_order"]].rename(
             columns={"recency": "days since the last order", "frequency": "orders",

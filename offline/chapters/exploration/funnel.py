@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -9,7 +10,9 @@ import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from features.counts import counted
 from offline.chapters.exploration.findings import Findings
+from offline.lab.differences import LEAST
 from offline.lab.statistics import wilson
 from offline.report.section import Picture, Table
 from offline.report.theme import BLUE
@@ -57,16 +60,17 @@ def funnel(view: LogView) -> Findings:
             "of all customers": customers / max(customers[0], 1),
         }
     )
-    worst = int(np.argmax(sessions[:-1] - sessions[1:])) + 1
     skipped, with_purchase = skipping(view.events, view.sessions, [code for code, _ in steps])
     summary = [
-        f"Of {sessions[0]:,} sessions {sessions[-1] / max(sessions[0], 1):.1%} end with a purchase; most are "
-        f"lost between {words[worst - 1]} and {words[worst]} "
-        f"(only {frame['of the step before'][worst]:.1%} go on)."
+        _kept(sessions, words)
+        if customers[0] >= LEAST
+        else f"Of {counted(sessions[0], 'session')}, "
+        f"{sessions[-1]:,} ended with a purchase: too few customers for more."
     ]
     if skipped > 0:
         summary.append(
-            f"{skipped:,} of {with_purchase:,} sessions with a purchase do not have every step before it (goods "
+            f"{skipped:,} of {counted(with_purchase, 'session')} with a purchase do not have every step before it "
+            f"(goods "
             f"put into the cart in an earlier session, or events that were not logged)."
         )
     formats = {name: ".1%" for name in frame if name.startswith("of ")}
@@ -116,3 +120,18 @@ def skipping(events: pd.DataFrame, sessions: pd.Series, types: list[str]) -> tup
     for code in types[:-1]:
         complete &= set(sessions[events["type"] == code])
     return len(bought) - len(complete), len(bought)
+
+
+def _kept(sessions: NDArray[np.int64], words: Sequence[str]) -> str:
+    """Return how many sessions end with a purchase, and where most of the others end: both are counted."""
+    said = (
+        f"Of {counted(sessions[0], 'session')}, {sessions[-1] / max(sessions[0], 1):.1%} end with a purchase"
+    )
+    lost = sessions[:-1] - sessions[1:]
+    worst = int(lost.argmax()) + 1
+    if not lost.any() or (lost == lost.max()).sum() > 1:
+        return f"{said}."
+    return (
+        f"{said}; most others ({lost[worst - 1]:,}) end between {words[worst - 1]} and {words[worst]}, where "
+        f"{sessions[worst] / max(sessions[worst - 1], 1):.1%} go on."
+    )

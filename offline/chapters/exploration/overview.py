@@ -7,14 +7,21 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from features.counts import counted
+from features.durations import duration_rounded
 from offline.chapters.exploration.findings import Findings
 from offline.chapters.exploration.regression import scatter_with_line, si
+from offline.lab.differences import LEAST
 from offline.lab.statistics import describe
 from offline.report.section import Picture, Table
 from offline.report.theme import BLUE
+from offline.report.time_axes import duration_ticks
 from offline.views.log_view import LogView
 
 _BINS = 40
+_DAY_S = 86_400.0
+_GAP = "days between two orders"
+_TITLES = {_GAP: "time between two orders"}
 
 
 def overview(view: LogView) -> Findings:
@@ -36,24 +43,27 @@ def overview(view: LogView) -> Findings:
     columns = {
         f"order value ({view.currency})": orders["value"],
         "pieces in an order": orders["quantity"],
-        "days between two orders": gaps,
+        _GAP: gaps,
         "orders of a customer": view.customers["frequency"],
         f"spent by a customer ({view.currency})": view.customers["monetary"],
     }
     described = describe(pd.DataFrame({name: pd.Series(v.to_numpy()) for name, v in columns.items()}))
     summary = [
-        f"{len(events):,} events of {customers:,} customers from {view.first:%Y-%m-%d} to {view.last:%Y-%m-%d} "
-        f"({view.days:,.0f} days, local time of {view.timezone})."
+        f"{counted(len(events), 'event')} of {counted(customers, 'customer')} from {view.first:%Y-%m-%d} to "
+        f"{view.last:%Y-%m-%d} "
+        f"({counted(view.days, 'day')}, local time of {view.timezone})."
     ]
     parts: list[Table | Picture] = [
         Table("Events by type", by_type, formats={"share": ".1%"}),
     ]
     if len(orders):
-        repeat = float((view.customers["frequency"] > 1).mean())
+        repeat = int((view.customers["frequency"] > 1).sum())
+        share = f" ({repeat / len(view.customers):.0%})" if len(view.customers) >= LEAST else ""
         summary.append(
-            f"{len(orders):,} orders worth {orders['value'].sum():,.0f} {view.currency} by "
-            f"{len(view.customers):,} customers; the median order is "
-            f"{orders['value'].median():,.2f} {view.currency}, {repeat:.0%} of buyers ordered more than once."
+            f"{counted(len(orders), 'order')} worth {orders['value'].sum():,.0f} {view.currency} by "
+            f"{counted(len(view.customers), 'customer')}; the median order is "
+            f"{orders['value'].median():,.2f} {view.currency}, {repeat:,} of "
+            f"{counted(len(view.customers), 'buyer')}{share} ordered more than once."
         )
         parts.append(
             Table("Orders and buyers described", described, formats={"zero": ".1%", "skewness": ".1f"})
@@ -101,8 +111,14 @@ def _distributions(columns: dict[str, pd.Series]) -> go.Figure:
     drawn = {name: values for name, values in drawn.items() if len(np.unique(values)) > 1}
     per_row = 3
     rows = -(-len(drawn) // per_row) or 1
-    figure = make_subplots(rows=rows, cols=per_row, subplot_titles=list(drawn), vertical_spacing=0.2)
-    for at, values in enumerate(drawn.values()):
+    figure = make_subplots(
+        rows=rows,
+        cols=per_row,
+        subplot_titles=[_TITLES.get(name, name) for name in drawn],
+        vertical_spacing=0.2,
+    )
+    for at, (name, values) in enumerate(drawn.items()):
+        where = {"row": at // per_row + 1, "col": at % per_row + 1}
         low, high = values.min(), values.max()
         whole = bool((values % 1 == 0).all()) and high <= _BINS
         edges = np.arange(0.5, high + 1) if whole else np.geomspace(low, high * 1.0001, _BINS)
@@ -110,18 +126,18 @@ def _distributions(columns: dict[str, pd.Series]) -> go.Figure:
         middle = np.sqrt(edges[:-1] * edges[1:])
         figure.add_bar(
             x=middle, y=counts, width=np.diff(edges) * 0.95, marker_color=BLUE, showlegend=False,
-            row=at // per_row + 1, col=at % per_row + 1, hovertemplate="%{x:.3g}: %{y:,}<extra></extra>",
+            customdata=[duration_rounded(days * _DAY_S) if name == _GAP else f"{days:.3g}" for days in middle],
+            hovertemplate="%{customdata}: %{y:,}<extra></extra>", **where,
         )  # fmt: skip
-        powers = 10.0 ** np.arange(np.ceil(np.log10(low)), np.floor(np.log10(high)) + 1)
-        powers = powers[:: max(1, -(-len(powers) // 6))]
-        figure.update_xaxes(
-            type="log",
-            tickvals=powers,
-            ticktext=[si(power) for power in powers],
-            row=at // per_row + 1,
-            col=at % per_row + 1,
-        )
+        at_ticks, texts = duration_ticks(low, high, _DAY_S, log=True) if name == _GAP else _powers(low, high)
+        figure.update_xaxes(type="log", tickvals=at_ticks, ticktext=texts, **where)
     figure.update_yaxes(tickformat=",~s", nticks=5)
     figure.update_annotations(font_size=12)
     figure.update_layout(height=250 * rows + 20, bargap=0)
     return figure
+
+
+def _powers(low: float, high: float) -> tuple[list[float], list[str]]:
+    powers = 10.0 ** np.arange(np.ceil(np.log10(low)), np.floor(np.log10(high)) + 1)
+    kept = powers[:: max(1, -(-len(powers) // 6))]
+    return kept.tolist(), [si(power) for power in kept]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
 from offline.lab.statistics import Line, logistic_line, ordinary_line, wilson
+from offline.problems.problem import Problem
 from offline.report.theme import BLUE, GREY, ORANGE, faint
 from offline.report.time_axes import duration_ticks, seconds_of
 
@@ -84,9 +85,7 @@ def add_band(
     )  # fmt: skip
 
 
-def rate_curves(
-    columns: pd.DataFrame, happened: NDArray[np.bool_], names: list[str], unit: str
-) -> tuple[go.Figure, pd.DataFrame]:
+def rate_curves(problem: Problem, names: list[str]) -> tuple[go.Figure, pd.DataFrame]:
     """Return, for each numeric column, the rate in bins and a logistic regression on the column.
 
     Skewed columns without negative values are fitted and drawn on the scale log(1 + x). A curve far from its dots
@@ -109,9 +108,9 @@ def rate_curves(
     found = []
     for at, name in enumerate(names):
         where = {"row": at // _PER_ROW + 1, "col": at % _PER_ROW + 1}
-        raw = columns[name].astype("float64").to_numpy()
+        raw = problem.columns[name].astype("float64").to_numpy()
         known = ~np.isnan(raw)
-        x, y = raw[known], happened[known]
+        x, y = raw[known], problem.target[known]
         logged = logarithmic(x)
         if logged:
             x = np.log1p(x)
@@ -140,9 +139,9 @@ def rate_curves(
                 }
             )
         if len(x):
-            figure.update_xaxes(column_axis(name, x, logged=logged), **where)
+            figure.update_xaxes(column_axis(name, x, logged=logged, log=problem.from_log), **where)
     figure.update_yaxes(tickformat=".0%", rangemode="tozero", nticks=5)
-    figure.update_yaxes(title_text=f"rate of {unit}s", col=1)
+    figure.update_yaxes(title_text=f"rate of {problem.unit}s", col=1)
     figure.update_annotations(font_size=12)
     figure.update_layout(height=240 * rows + 40)
     frame = pd.DataFrame(found)
@@ -188,15 +187,17 @@ def logarithmic(x: NDArray[np.float64]) -> bool:
     return bool(x.max() > _TAIL * typical) or float(pd.Series(x).skew()) > _SKEWED
 
 
-def column_axis(name: str, x: NDArray[np.float64], *, logged: bool) -> dict[str, object]:
+def column_axis(name: str, x: NDArray[np.float64], *, logged: bool, log: bool) -> dict[str, object]:
     """Return the ticks of a column's axis: durations in minutes, hours and days, long tails at powers of ten.
 
     Parameters
     ----------
     x
         What is drawn: the column, or log(1 + column) where ``logged``.
+    log
+        Whether the column is one of a log's examples.
     """
-    unit = seconds_of(name)
+    unit = seconds_of(name, log=log)
     if unit is None:
         return log_axis(float(np.expm1(x.max()))) if logged else {}
     low, high = (float(np.expm1(end)) if logged else float(end) for end in (x.min(), x.max()))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
+from features.counts import counted
 from offline.chapters.exploration.findings import Findings
 from offline.chapters.exploration.regression import rate_curves
 from offline.problems.problem import Problem
@@ -51,7 +52,7 @@ def correlations(problem: Problem, aucs: pd.Series) -> Findings:
     ]
     caption = "Spearman's rank correlation, similar columns side by side, the target last."
     if len(names) > _CORRELATED:
-        caption += f" Of {len(names)} columns the {_CORRELATED} that alone tell most are shown."
+        caption += f" Of {counted(len(names), 'column')} the {_CORRELATED} that alone tell most are shown."
     parts: list[Table | Picture] = [Picture("Correlations", _squares(matrix, labels), caption)]
     if pairs:
         parts.append(
@@ -61,7 +62,7 @@ def correlations(problem: Problem, aucs: pd.Series) -> Findings:
 
 
 def _pairs(count: int) -> str:
-    return "One pair of columns says" if count == 1 else f"{count} pairs of columns say"
+    return "One pair of columns says" if count == 1 else f"{counted(count, 'pair')} of columns say"
 
 
 def _squares(matrix: NDArray[np.float64], labels: list[str]) -> go.Figure:
@@ -98,7 +99,7 @@ def regressions(problem: Problem, aucs: pd.Series) -> Findings:
     names = [name for name in aucs.index if problem.kinds[name] == "numeric"][:_DRAWN]
     if not names:
         return Findings("regressions")
-    figure, frame = rate_curves(problem.columns, problem.target, names, problem.unit)
+    figure, frame = rate_curves(problem, names)
     caption = (
         f"Dots: rate in tenths of the {problem.unit}s, with 95% intervals. Line: logistic regression on this column "
         "alone, with its 95% band; where dots leave it, the effect does not simply rise or fall: trees and networks "

@@ -10,11 +10,12 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from scipy import stats
 
+from features.counts import counted
 from offline.chapters.exploration.category_rates import is_calendar, rate_by_category
 from offline.chapters.exploration.findings import Findings
 from offline.chapters.exploration.regression import column_axis, logarithmic
+from offline.corrections import holm
 from offline.lab.differences import LEAST, Claim, values_p_value
-from offline.lab.figures import holm
 from offline.lab.independent import one_each
 from offline.lab.statistics import describe
 from offline.problems.leaks import alone
@@ -85,7 +86,7 @@ def description(problem: Problem, aucs: pd.Series) -> Findings:
         parts.append(Table("Categories described", frame, formats={"its share": ".1%", "AUC alone": ".3f"}))
         figures["categories"] = frame
     summary = [
-        f"{len(problem):,} {problem.unit}s with {len(numeric)} numeric and {len(others)} other columns; "
+        f"{counted(len(problem), problem.unit)} with {len(numeric)} numeric and {len(others)} other columns; "
         f"{problem.prevalence:.1%} of them with {problem.target_name}.",
     ]
     return Findings("description", summary, parts, figures, tells_most(problem, aucs))
@@ -141,7 +142,7 @@ def distributions(problem: Problem, aucs: pd.Series) -> Findings:
         "although one is rare. Skewed columns are on the scale log(1 + x)."
     )
     more = len(numeric) - len(names)
-    caption += f" The {more} columns that alone tell least are left out." if more else ""
+    caption += f" The {counted(more, 'column')} that alone tell least are left out." if more else ""
     picture = Picture(f"Distributions with and without {problem.target_name}", figure, caption)
     return Findings("distributions", [], [picture])
 
@@ -173,4 +174,4 @@ def _add_histograms(
             **where,
         )
     if len(x):
-        figure.update_xaxes(column_axis(name, x, logged=logged), **where)
+        figure.update_xaxes(column_axis(name, x, logged=logged, log=problem.from_log), **where)

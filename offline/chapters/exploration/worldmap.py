@@ -14,6 +14,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from plotly.colors import sample_colorscale
 
+from features.counts import counted
 from offline.chapters.exploration.country_names import Country, country_code, world
 from offline.chapters.exploration.findings import Findings
 from offline.lab.differences import LEAST, Claim, highest_values, median_interval
@@ -61,8 +62,7 @@ def countries(view: LogView) -> Findings:
     frame["country"] = _with_names(frame)
     unknown = frame[frame["code"].isna()]
     summary = [
-        f"{frame['customers'][0] / frame['customers'].sum():.0%} of customers come from {frame['country'][0]}, "
-        f"{len(frame) - len(unknown)} countries in all."
+        _where_from(frame, len(frame) - len(unknown))
         + (
             f" Not on the map, being no countries: {', '.join(unknown['country'][:5])}."
             if len(unknown)
@@ -103,6 +103,19 @@ def countries(view: LogView) -> Findings:
         )
     )
     return Findings("countries", summary, parts, frame, claims)
+
+
+def _where_from(frame: pd.DataFrame, countries: int) -> str:
+    """Return from where most customers come; of a few, a share would be an anecdote."""
+    named, most, total = (
+        counted(countries, "country"),
+        int(frame["customers"][0]),
+        int(frame["customers"].sum()),
+    )
+    if most < LEAST:
+        return f"The log names {named}, none with {LEAST} customers or more."
+    share = f"{most:,} of {counted(total, 'customer')} ({most / total:.0%})"
+    return f"{share} come from {frame['country'][0]}, {named} in all."
 
 
 def _spent_by_country(view: LogView, home: pd.Series) -> dict[str, NDArray[np.float64]]:

@@ -26,6 +26,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from features.counts import counted
 from offline.chapters.forecast.intervals import LEVELS, day_intervals, sum_interval, widened
 from offline.chapters.forecast.series import Series
 from offline.exceptions import MissingExtra, TrainingError
@@ -91,11 +92,11 @@ class Forecast(NamedTuple):
     method
         The one that the forecast is from, in words.
     ahead
-        One row for each coming day of business: ``date``, ``forecast``, ``low_80``, ``high_80``, ``low_95``,
+        One row for each coming day but closed weekdays: ``date``, ``forecast``, ``low_80``, ``high_80``, ``low_95``,
         ``high_95``, ``closed`` (the past says that the shop will be closed; the forecast is nothing).
     weeks
         The same for calendar weeks, of which the first and the last may be cut: sums of the days, with intervals for
-        the sums.
+        the sums; ``closed`` where the shop will be closed all week.
     total
         Sum over all coming days with its 80% interval.
     scores
@@ -157,10 +158,14 @@ def forecast_series(
     Raises
     ------
     TrainingError
-        The series is too short for a backtest.
+        The series is too short for a backtest, or the shop is closed on all of the coming days.
     """
     coming = series.coming(days)
     steps = len(coming)
+    if not steps:
+        raise TrainingError(
+            f"the next {counted(days, 'day')} are weekdays on which the shop is closed: forecast more days"
+        )
     values = series.filled(measure)
     origins = origins_of(len(values), steps, series.season, quick=quick)
     intermittent = float(np.median(series.frame["orders"])) == 0
@@ -253,7 +258,7 @@ def origins_of(length: int, steps: int, season: int, *, quick: bool = False) -> 
     periods = min(_QUICK_PERIODS if quick else _PERIODS, (length - least) // steps)
     if periods < _LEAST_PERIODS:
         raise TrainingError(
-            f"{length} whole days are too few to try forecasts of {steps} day{'s' * (steps > 1)} at {_LEAST_PERIODS} "
+            f"{length} whole days are too few to try forecasts of {counted(steps, 'day')} at {_LEAST_PERIODS} "
             f"earlier times ({least + _LEAST_PERIODS * steps} would do): use a longer log"
             f"{' or a shorter forecast' * (steps > 1)}"
         )
@@ -351,7 +356,7 @@ def _weeks(rows: pd.DataFrame, past: Past, actual: Past, opened: NDArray[np.bool
             found["forecast"], found[f"low_{level}"], found[f"high_{level}"] = sum_interval(
                 made, past, actual, level, own & opened
             )
-        weeks.append(found)
+        weeks.append(found | {"closed": not (own & opened).any()})
     return pd.DataFrame(weeks)
 
 

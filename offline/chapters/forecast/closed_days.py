@@ -1,8 +1,9 @@
 """Days on which a shop was closed, and coming days on which it will be, as far as its own past says so.
 
 A day without any order is no proof: a small shop has such days by chance. A run of them counts as closed if at least
-`EXPECTED` orders would have come in it otherwise, of which a Poisson process takes none once in 3,000 times. A run of
-more than `GAP_DAYS` is no holiday but a gap in the log.
+`EXPECTED` orders would have come in it otherwise, of which a Poisson process takes none once in 3,000 times. On dates
+on which many shops close (Christmas, New Year, Easter), `EXPECTED_HOLIDAY` orders are enough: once in 55 times. A run
+of more than `GAP_DAYS` is no holiday but a gap in the log.
 
 A closed day comes again on the same date (Christmas), as far from Easter (Good Friday), or on the same weekday of the
 month (the last Monday in May). Which of these it is, two years tell; of one year only the likeliest is taken.
@@ -22,12 +23,14 @@ import pandas as pd
 
 #: Orders that must be missing before a run of days without any is taken as closed.
 EXPECTED: Final = 8.0
+EXPECTED_HOLIDAY: Final = 4.0
 #: A longer run without orders is a gap in the log.
 GAP_DAYS: Final = 21
 
 _WEEK: Final = 7
 # Days from Easter on which many countries have holidays: Good Friday to Easter Monday, Ascension, Whit Monday.
 _EASTER: Final = frozenset({-2, -1, 0, 1, 39, 49, 50})
+_HOLIDAYS: Final = frozenset({(12, 24), (12, 25), (12, 26), (12, 31), (1, 1), (1, 2), (1, 6), (5, 1)})
 _LONG_RUN: Final = 3  # days of business
 
 Rule = tuple[str, int, int]
@@ -66,9 +69,10 @@ def closed_days(orders: pd.Series, weekdays: Sequence[int]) -> ClosedDays:
     gaps: list[tuple[dt.date, dt.date]] = []
     for sold, run in groupby(range(len(days)), lambda at: bool(count[at])):
         at = list(run)
-        if sold or sum(usual[weekday[one]] for one in at) < EXPECTED:
-            continue
         business = [one for one in at if weekday[one] not in weekdays]
+        enough = EXPECTED_HOLIDAY if all(_often_closed(days[one]) for one in business) else EXPECTED
+        if sold or sum(usual[weekday[one]] for one in business) < enough:
+            continue
         between = range(
             business[0], business[-1] + 1
         )  # closed weekdays before and after belong to no holiday
@@ -117,6 +121,10 @@ def closed_again(
         return len({day.year for day in days}) > 1 or rule in likeliest[days[0]]
 
     return [any(holds(rule) for rule in _rules(day)) for day in coming]
+
+
+def _often_closed(day: dt.date) -> bool:
+    return (day.month, day.day) in _HOLIDAYS or _from_easter(day) in _EASTER
 
 
 def _rules(day: dt.date) -> list[Rule]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
 import plotly.graph_objects as go
 
+from features.counts import counted
 from features.whole_files import whole_file
 from offline.chapters.forecast.backtest import BASELINE, CHOSEN, SEASONS, Forecast, forecast_series
+from offline.chapters.forecast.remarks import remarks
 from offline.chapters.forecast.series import MEASURES, Series, daily
 from offline.chapters.workspace import Workspace
 from offline.report.section import Finding, Picture, Section, Table
@@ -57,19 +57,20 @@ def forecast(workspace: Workspace) -> Section:
             )
             on_progress(done + 1, len(measures))
     summary = [_sentence(series, measure, days, result) for measure, result in found.items()]
-    summary += _remarks(series, found)
-    parts: list[Table | Picture] = [_table(series, found, "week"), _table(series, found, "day")]
+    summary += remarks(series, days, found, asked=asked is not None)
+    parts: list[Table | Picture] = [_table(series, days, found, step) for step in ("week", "day")]
     for measure, result in found.items():
         parts += _parts(series, measure, result)
-    _write(found, workspace.directory / FORECAST_FILE)
+    _write(series, days, found, workspace.directory / FORECAST_FILE)
     figures = {measure: _figures(series, days, result) for measure, result in found.items()}
     return Section("forecast", "Forecast", summary, parts, figures, findings=_findings(series, days, found))
 
 
 def _usual_days(series: Series) -> int:
-    """Return as many days as the series allows to be tried at eight earlier times."""
+    """Return as many days as the series allows to be tried at eight earlier times, one of business at least."""
     steps = (len(series) - SEASONS * series.season) // _EIGHT
-    return max(1, min(_DAYS, steps * _WEEK // series.season))
+    days = max(1, min(_DAYS, steps * _WEEK // series.season))
+    return next(some for some in range(days, days + _WEEK + 1) if len(series.coming(some)))
 
 
 def _sentence(series: Series, measure: str, days: int, result: Forecast) -> str:
@@ -78,9 +79,9 @@ def _sentence(series: Series, measure: str, days: int, result: Forecast) -> str:
     until = series.frame.index[-1] + pd.Timedelta(days=days)
     held, tried = result.totals_covered
     return (
-        f"{MEASURES[measure].capitalize()} over the next {days} days, to {until:%d %b %Y}: {total:,.0f}{unit} "
-        f"(80% interval {low:,.0f} to {high:,.0f}). Tried at {result.judged} earlier times, {_verdict(result)}. The "
-        f"sum was inside its 80% interval {held} of {tried} times{_promise(held, tried)}."
+        f"{MEASURES[measure].capitalize()} over the next {counted(days, 'day')}, to {until:%d %b %Y}: "
+        f"{total:,.0f}{unit} (80% interval {low:,.0f} to {high:,.0f}). Tried at {result.judged} earlier times, "
+        f"{_verdict(result)}. The sum was inside its 80% interval {held} of {tried} times{_promise(held, tried)}."
     )
 
 
@@ -111,9 +112,8 @@ def _findings(series: Series, days: int, found: dict[str, Forecast]) -> list[Fin
     total, low, high = result.total
     held, tried = result.totals_covered
     until = series.frame.index[-1] + pd.Timedelta(days=days)
-    what = (
-        f"About {total:,.0f} {MEASURES[measure]} are expected over the next {days} days, to {until:%d %b %Y}."
-    )
+    span = f"{counted(days, 'day')}, to {until:%d %b %Y}"
+    what = f"About {total:,.0f} {MEASURES[measure]} are expected over the next {span}."
     if "revenue" in found and measure != "revenue":
         what = f"{what[:-1]}, worth about {found['revenue'].total[0]:,.0f} {series.currency}."
     return [
@@ -127,55 +127,12 @@ def _findings(series: Series, days: int, found: dict[str, Forecast]) -> list[Fin
     ]
 
 
-def _remarks(series: Series, found: dict[str, Forecast]) -> list[str]:
-    """Return what a reader has to know of closed days, gaps and huge orders."""
-    said: list[str] = []
-    ahead = next(iter(found.values())).ahead
-    shut = [day.date() for day in ahead["date"][ahead["closed"]]]
-    if shut:
-        said.append(
-            f"No order is forecast for {_spans(shut, series)}: on these days the shop was closed in the past."
-        )
-    for first, last in series.days.gaps:
-        said.append(
-            f"The log has no order from {first:%d %b %Y} to {last:%d %b %Y}. That is taken for a gap in the data, and "
-            "left out."
-        )
-    if series.huge:
-        one, many = max(series.huge, key=lambda huge: huge.value), len(series.huge)
-        which = "One order is" if many == 1 else f"{many} orders are"
-        largest = f"{one.value:,.2f} {series.currency} on {one.date:%d %b %Y}"
-        said.append(
-            f"{which} far beyond all others: {'' if many == 1 else 'the largest is '}{largest}. For the forecast "
-            f"{'it counts' if many == 1 else 'each counts'} as {one.counted:,.2f} {series.currency}."
-        )
-    if "revenue" not in found:
-        said.append("All orders are free: there is no revenue to forecast.")
-    said.append(
-        "Campaigns, price changes and holidays that the log has not seen are not known to it: a Christmas season is "
-        "forecast as ordinary days unless the log has enough of them."
-    )
-    return said
-
-
-def _spans(days: Sequence[dt.date], series: Series) -> str:
-    """Return dates in words, as spans where only closed weekdays lie between."""
-    spans: list[list[dt.date]] = []
-    for day in days:
-        if spans and all(
-            (spans[-1][1] + dt.timedelta(days=step)).weekday() in series.closed
-            for step in range(1, (day - spans[-1][1]).days)
-        ):
-            spans[-1][1] = day
-        else:
-            spans.append([day, day])
-    words = [f"{a:%d %b}" if a == b else f"{a:%d %b} to {b:%d %b}" for a, b in spans]
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-def _table(series: Series, found: dict[str, Forecast], step: str) -> Table:
+def _table(series: Series, days: int, found: dict[str, Forecast], step: str) -> Table:
     """Return what is forecast for every day or week, with 80% intervals."""
-    ahead = {measure: result.weeks if step == "week" else result.ahead for measure, result in found.items()}
+    ahead = {
+        measure: result.weeks if step == "week" else series.every_day(result.ahead, days)
+        for measure, result in found.items()
+    }
     dates = next(iter(ahead.values()))["date"]
     form = "%d %b %Y" if step == "week" else "%a %d %b %Y"
     frame = pd.DataFrame({"week from" if step == "week" else "day": [f"{date:{form}}" for date in dates]})
@@ -188,18 +145,16 @@ def _table(series: Series, found: dict[str, Forecast], step: str) -> Table:
     caption = f"With 80% intervals; 95% intervals too: {FORECAST_FILE}."
     if step == "week":
         caption += " The first and the last week may be cut by the forecast's ends."
-    elif series.closed:
-        caption += " Weekdays on which the shop never sells are left out."
     formats = dict.fromkeys(frame.columns, ",.0f")
     return Table(f"Forecast per {step}", frame, caption, formats, "open" if step == "week" else "folded")
 
 
-def _write(found: dict[str, Forecast], path: Path) -> None:
-    """Write all days and weeks as one table (CSV)."""
+def _write(series: Series, days: int, found: dict[str, Forecast], path: Path) -> None:
+    """Write all days, closed ones too, and weeks as one table (CSV)."""
     frame = pd.concat(
         rows.assign(step=step, measure=measure)
         for measure, result in found.items()
-        for step, rows in (("day", result.ahead), ("week", result.weeks.assign(closed=False)))
+        for step, rows in (("day", series.every_day(result.ahead, days)), ("week", result.weeks))
     )
     first = ["step", "measure", "date"]
     frame = frame[first + [name for name in frame if name not in first]]
@@ -281,6 +236,6 @@ def _figures(series: Series, days: int, result: Forecast) -> dict[str, Any]:
         "relative_interval": result.relative_interval,
         "origins": result.judged,
         "scores": result.scores,
-        "ahead": result.ahead,
+        "ahead": series.every_day(result.ahead, days),
         "weeks": result.weeks,
     }

@@ -67,8 +67,26 @@ class Series:
 
     def coming(self, days: int) -> pd.DatetimeIndex:
         """Return the days of business among the next ``days`` days, those included that are closed this time."""
-        every = pd.date_range(self.frame.index[-1] + pd.Timedelta(days=1), periods=days, freq="D")
+        every = self._calendar(days)
         return pd.DatetimeIndex(every[~every.day_of_week.isin(self.closed)])
+
+    def _calendar(self, days: int) -> pd.DatetimeIndex:
+        return pd.date_range(self.frame.index[-1] + pd.Timedelta(days=1), periods=days, freq="D")
+
+    def every_day(self, ahead: pd.DataFrame, days: int) -> pd.DataFrame:
+        """Return a forecast of the coming days of business with the closed weekdays among them.
+
+        Parameters
+        ----------
+        ahead
+            ``date``, ``closed``, and numbers that are 0 on a closed day.
+        days
+            How many days were forecast, closed ones included.
+        """
+        every = self._calendar(days)
+        whole = ahead.set_index("date").reindex(every)
+        whole["closed"] = ~every.isin(ahead.loc[~ahead["closed"], "date"])
+        return whole.fillna(0.0).rename_axis("date").reset_index()
 
     def shut(self, at: int, dates: pd.DatetimeIndex) -> NDArray[np.bool_]:
         """Return on which dates the shop will be closed, as far as its first ``at`` days tell."""

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import pandas as pd
 
+from features.counts import counted
 from offline.chapters.insight.high_value import TOP, HighValue, high_value
 from offline.chapters.insight.lifetime_check import (
     MEAN,
@@ -166,8 +167,9 @@ def _lifetime_summary(check: Check, values: Lifetime, currency: str) -> list[str
         else "In sum it was right within 1%."
     )
     return [
-        f"Lifetime value, {values.days} days ahead: {frame['value'].sum():,.0f} {currency} from {len(frame):,} "
-        f"customers; the best tenth is expected to bring {_top_share(frame['value']):.0%} of it.",
+        f"Lifetime value, {counted(values.days, 'day')} ahead: {frame['value'].sum():,.0f} {currency} from "
+        f"{counted(len(frame), 'customer')}; the best tenth is expected to bring {_top_share(frame['value']):.0%} of "
+        "it.",
         f"Tried on the time from {check.since:%d %b %Y} on, which it had not seen: the tenth of customers that it "
         f"ranks highest brought {model['top']:.0%} of the spending, the tenth by past spending {rate['top']:.0%} "
         f"(difference {100 * gap:+.0f} points, {100 * low:+.0f} to {100 * high:+.0f}: {verdict}), a perfect ranking "
@@ -200,7 +202,7 @@ def _lifetime_parts(
     ).sort_values("value", ascending=False)  # fmt: skip
     ahead = {"orders again": ".0%", "orders": ".1f", "value": ",.0f", "total": ",.0f", "spent so far": ",.0f"}
     meaning = (
-        f"Within {values.days} days. Orders again: probability of at least one more order; orders and value "
+        f"Within {counted(values.days, 'day')}. Orders again: probability of at least one more order; orders and value "
         f"({currency}): how many and how much are expected"
     )
     return [
@@ -214,10 +216,13 @@ def _lifetime_parts(
             f"spending per day so far; “{MEAN}”: the mean of all.",
             {"total": ".0%"},
         ),
-        Table(f"Lifetime value by segment, {values.days} days ahead", by_segment, f"{meaning} per customer.", ahead),
+        Table(
+            f"Lifetime value by segment, {counted(values.days, 'day')} ahead",
+            by_segment, f"{meaning} per customer.", ahead,
+        ),
         Table(
             "The most valuable customers to come", listed.head(_BEST),
-            f"{meaning}. All {len(listed):,} customers: {LIFETIME_FILE}.", ahead,
+            f"{meaning}. All {counted(len(listed), 'customer')}: {LIFETIME_FILE}.", ahead,
         ),
     ]  # fmt: skip
 

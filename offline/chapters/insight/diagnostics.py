@@ -18,7 +18,7 @@ from offline.lab.differences import Claim, supported
 from offline.lab.statistics import wilson
 from offline.problems.problem import Problem
 from offline.report.section import Calculator, Picture, Table
-from offline.report.theme import GREY, SERIES
+from offline.report.theme import GREY, series_colour
 from offline.report.words import short
 from offline.training.evaluation import measure
 
@@ -223,7 +223,7 @@ def _picture(model: InsightModel, what: str, of: pd.Series, frame: pd.DataFrame)
         look = {
             "name": short(name),
             "legendgroup": name,
-            "line": {"color": SERIES[at % len(SERIES)], "width": 1.8},
+            "line": {"color": series_colour(at), "width": 1.8},
         }
         x, y, _ = roc_curve(target, p)
         some = np.unique(np.linspace(0, len(x) - 1, _POINTS).astype(int))

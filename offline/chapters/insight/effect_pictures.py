@@ -14,7 +14,7 @@ from offline.chapters.insight.model import InsightModel
 from offline.report.axes import Axis
 from offline.report.section import Picture
 from offline.report.theme import BLUE, GREY, ORANGE
-from offline.report.words import column_words, scaled, short, value_words
+from offline.report.words import column_words, short, value_words
 
 _COLUMNS: Final = 6
 _ACROSS: Final = 3
@@ -36,7 +36,7 @@ def effects_by_value(model: InsightModel, drivers: Drivers, *, log: bool, seed: 
     )
     for at, name in enumerate(names):
         where = {"row": at // _ACROSS + 1, "col": at % _ACROSS + 1}
-        axis = Axis.of(drivers.columns[name], model.test.kinds[name])
+        axis = Axis.of(drivers.columns[name], model.test.kinds[name], log=log)
         values = drivers.columns[name].iloc[some]
         x = axis.place(values, rng)
         inside = (x >= axis.ends[0]) & (x <= axis.ends[1])
@@ -46,7 +46,7 @@ def effects_by_value(model: InsightModel, drivers: Drivers, *, log: bool, seed: 
             marker={"size": 4, "opacity": 0.55, "color": BLUE}, showlegend=False, customdata=said,
             hovertemplate="%{customdata}: %{y:+.2f}<extra></extra>", **where,
         )  # fmt: skip
-        places, texts = _ticks(name, axis, log=log)
+        places, texts = axis.ticks
         figure.update_xaxes(tickvals=places, ticktext=texts, range=list(axis.ends), **where)
     figure.add_hline(y=0, line={"color": GREY, "width": 1})
     figure.update_layout(height=60 + 270 * height, margin={"t": 60})
@@ -56,17 +56,6 @@ def effects_by_value(model: InsightModel, drivers: Drivers, *, log: bool, seed: 
         f"SHAP dependence: one point for each of {len(some)} test rows, its effect on the log-odds by the value of the "
         "column. Points of one value lie apart where the effect depends on other columns.",
     )
-
-
-def _ticks(name: str, axis: Axis, *, log: bool) -> tuple[list[float], list[str]]:
-    """Return labels in days, hours or minutes where the column is a time of the stream."""
-    places, texts = axis.ticks
-    if axis.scale == "categories" or not log:
-        return places, texts
-    numbers = np.interp(places, axis.at, axis.values.to_numpy(np.float64))
-    if not scaled(name, [float(n) for n in numbers], log=log)[1]:
-        return places, texts
-    return places, [value_words(name, float(number), log=log) for number in numbers]
 
 
 def example_rows(drivers: Drivers, probabilities: NDArray[np.float64]) -> dict[str, int]:

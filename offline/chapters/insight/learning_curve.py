@@ -9,6 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from features.counts import counted
 from offline.chapters.insight.customer_looks import Look
 from offline.lab.figures import figures_drawn, paired_differences
 from offline.lab.models import MODELS, fit, probabilities
@@ -54,7 +55,8 @@ def learning_curve(problem: Problem, holdout: Holdout, *, seed: int = 0, quick: 
     )  # fmt: skip
     caption = (
         f"LightGBM with default settings on parts of the training rows, judged on the same {len(test):,} test rows; "
-        f"band: 95% over customers. From {frame['rows'].iloc[-2]:,} to {frame['rows'].iloc[-1]:,} rows ({times:.1f} "
+        f"band: 95% over customers. From {frame['rows'].iloc[-2]:,} to {counted(frame['rows'].iloc[-1], 'row')} "
+        f"({times:.1f} "
         f"times as many) AUC changes by {gain.value:+.3f} ({gain.low:+.3f} to {gain.high:+.3f}), {verdict}."
     )
     return Look([], [Picture("Learning curve", _drawn(frame), caption)],

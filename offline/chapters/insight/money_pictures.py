@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
+from features.counts import counted
 from offline.chapters.insight.lifetime_check import Check
 from offline.chapters.insight.profit import Economics, ProfitCurve
 from offline.report.section import Picture
@@ -77,6 +78,6 @@ def lifetime_picture(check: Check, currency: str) -> Picture:
     return Picture(
         "Lifetime value, predicted and true",
         figure,
-        f"Learned until {check.since:%d %b %Y}; what {check.customers:,} customers known by then spent until "
+        f"Learned until {check.since:%d %b %Y}; what {counted(check.customers, 'customer')} known by then spent until "
         f"{check.until:%d %b %Y}. 95% intervals.",
     )

@@ -12,15 +12,14 @@ from plotly.subplots import make_subplots
 from offline.chapters.insight.drivers import Dependence, Drivers
 from offline.report.axes import Axis
 from offline.report.section import Picture
-from offline.report.theme import BLUE, DIVERGING, GREY, SEQUENTIAL, SERIES, faint, scale
-from offline.report.words import NEVER, column_words, scaled, short, value_words
+from offline.report.theme import BLUE, DIVERGING, GREY, SEQUENTIAL, faint, scale, series_colour
+from offline.report.words import NEVER, column_words, short, value_words
 
 _SHOWN: Final = 12
 _POINTS: Final = 500
 _JITTER: Final = 0.32
 _ACROSS: Final = 3
 _MANY: Final = 6  # categories whose names would touch if they stood level
-_UNITS: Final = {"d": "days", "h": "hours", "min": "minutes", "s": "seconds"}
 
 
 def swarm(drivers: Drivers, *, log: bool, seed: int = 0) -> Picture:
@@ -98,7 +97,7 @@ def dependences_by_group(
     for (_, groups), (axis, where) in zip(found, places, strict=True):
         for group, own in groups.items():
             look = {"name": names[group], "legendgroup": str(group), "showlegend": group not in seen, **where}
-            colour = SERIES[group % len(SERIES)]
+            colour = series_colour(group)
             seen.add(group)
             if axis is None:
                 hover = "%{x}: %{y:.1%}<extra>" + names[group] + "</extra>"
@@ -138,16 +137,10 @@ def _panels(found: list[Dependence], *, log: bool) -> tuple[go.Figure, list[Plac
             figure.update_xaxes(type="category", tickangle=-45 if len(one.grid) > _MANY else 0, **where)
             places.append((None, where))
             continue
-        x, unit = scaled(one.name, list(one.grid), log=log)
-        axis = Axis.of(pd.Series(np.asarray(x, np.float64), name=one.name), "numeric")
-        drawn = axis.place(pd.Series(x), np.random.default_rng(0)).tolist()
-        figure.update_xaxes(
-            tickvals=axis.ticks[0],
-            ticktext=axis.ticks[1],
-            tickangle=0,
-            title=_UNITS.get(unit, unit) or None,
-            **where,
-        )
+        x = pd.Series(np.asarray(one.grid, np.float64), name=one.name)
+        axis = Axis.of(x, "numeric", log=log)
+        drawn = axis.place(x, np.random.default_rng(0)).tolist()
+        figure.update_xaxes(tickvals=axis.ticks[0], ticktext=axis.ticks[1], tickangle=0, **where)
         places.append(((drawn, [value_words(one.name, value, log=log) for value in one.grid]), where))
     figure.update_yaxes(tickformat=".0%", rangemode="tozero")
     figure.update_layout(height=120 + 270 * rows)

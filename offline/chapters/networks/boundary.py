@@ -73,7 +73,7 @@ def boundary(
     if first == second:
         raise BoundaryError(f"a boundary needs two different columns, {first!r} was named twice")
     two = problem.without(set(problem.columns) - {first, second})
-    x, y = (Axis.of(two.columns[name], two.kinds[name]) for name in (first, second))
+    x, y = (Axis.of(two.columns[name], two.kinds[name], log=problem.from_log) for name in (first, second))
     rows, columns = (grid.ravel() for grid in np.indices((len(y.at), len(x.at))))
     points = {first: x.values.iloc[columns], second: y.values.iloc[rows]}
     grid = pd.DataFrame({name: points[name].reset_index(drop=True) for name in two.columns})

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from features.counts import counted
 from offline.chapters.workspace import Workspace
 from offline.lab.differences import Claim, share_p_value, summed_p_value, supported
 from offline.lab.statistics import wilson
@@ -56,7 +57,9 @@ class Periods(NamedTuple):
         last = self.end - _DAY
         if self.days == 1:
             return f"on {last:%d %b %Y}, against the day before"
-        return f"{self.days} days to {last:%d %b %Y}, against the {self.days} days before"
+        return (
+            f"{counted(self.days, 'day')} to {last:%d %b %Y}, against the {counted(self.days, 'day')} before"
+        )
 
     def number(self, times: pd.Series) -> pd.Series:
         """Return the number of the period that each time lies in, -1 where in none."""

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 from sklearn.compose import ColumnTransformer
 
+from features.counts import counted
 from features.durations import duration_rounded
 from offline.preparation.transformers import RobustClip, Unskew
 from offline.problems.problem import Problem
@@ -50,7 +51,9 @@ def numeric_changes(problem: Problem, prepared: ColumnTransformer) -> pd.DataFra
                 "outliers before": int(raw.outliers_[at]),
                 "outliers after": int(clip.outliers_[at]),
                 "clipped": int(clip.clipped_[at]),
-                "to": _range(*raw_fences(unskew, clip, at), seconds_of(name)) if clip.clipped_[at] else "",
+                "to": _range(*raw_fences(unskew, clip, at), seconds_of(name, log=problem.from_log))
+                if clip.clipped_[at]
+                else "",
             }
         )
     frame = pd.DataFrame(rows)
@@ -76,7 +79,7 @@ def category_changes(problem: Problem, prepared: ColumnTransformer) -> pd.DataFr
             row
             | {
                 "categories": count,
-                "result": f"{count - max(len(rare) - 1, 0)} columns of 0 and 1",
+                "result": f"{counted(count - max(len(rare) - 1, 0), 'column')} of 0 and 1",
                 "taken together as rare": ", ".join(rare[:8]) + (", ..." if len(rare) > 8 else ""),  # noqa: PLR2004
             }
         )
@@ -109,7 +112,9 @@ def before_and_after(problem: Problem, prepared: ColumnTransformer) -> tuple[go.
                 marker_color=colour, showlegend=False, row=row, col=place,
                 hovertemplate="%{x:.3g}: %{y:.1%}<extra></extra>",
             )  # fmt: skip
-        _time_axis(figure, names[at], columns[names[at]].dropna().to_numpy(), place)
+        _time_axis(
+            figure, seconds_of(names[at], log=problem.from_log), columns[names[at]].dropna().to_numpy(), place
+        )
     figure.update_yaxes(tickformat=".0%", nticks=4, tickfont_size=10)
     figure.update_xaxes(nticks=4, tickfont_size=10)
     figure.update_yaxes(title_text="before", row=1, col=1)
@@ -147,8 +152,7 @@ def _method(unskew: Unskew, at: int) -> str:
     return f"Yeo-Johnson {unskew.lambdas_[at]:.2g}" if method == "yeo-johnson" else method
 
 
-def _time_axis(figure: go.Figure, name: str, values: np.ndarray, place: int) -> None:
-    unit = seconds_of(name)
+def _time_axis(figure: go.Figure, unit: float | None, values: np.ndarray, place: int) -> None:
     if unit is not None and len(values):
         at, texts = duration_ticks(float(values.min()), float(values.max()), unit)
         figure.update_xaxes(tickvals=at[::2], ticktext=texts[::2], row=1, col=place)

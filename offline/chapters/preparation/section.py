@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.compose import ColumnTransformer
 
+from features.counts import counted
 from offline.chapters.preparation.balance_trial import balance_sentence, balance_table, try_balances
 from offline.chapters.preparation.changes import before_and_after, category_changes, numeric_changes
 from offline.chapters.preparation.steps import Totals, steps, totals
@@ -101,16 +102,17 @@ def _summary(
 ) -> list[str]:
     missing, numbers = sums.missing, list(problem.kinds.values()).count("numeric")
     summary = [
-        f"{_count(sum(missing.values()), 'value')} missing in {_plural(len(missing), 'column')}: numbers get the "
+        f"{_are(sum(missing.values()), 'value')} missing in {counted(len(missing), 'column')}: numbers get the "
         "median and a mark of their own, categories get a category."
         if missing
         else "No value is missing.",
         _duplicates_sentence(problem, duplicates),
     ]
     if numbers:
-        clipped = f"{_count(sums.clipped, 'value')} so far out and so few that they are pulled to a fence."
+        clipped = f"{_are(sums.clipped, 'value')} so far out and so few that they are pulled to a fence."
         summary.append(
-            f"{sums.transformed} of {numbers} numeric columns are skewed and are transformed; {sums.before:,} values "
+            f"{sums.transformed} of {numbers} numeric columns are skewed and are transformed; "
+            f"{counted(sums.before, 'value')} "
             f"lie beyond {FENCE:g} robust deviations before that and {sums.after:,} after. "
             + (clipped if sums.clipped else "None has to be clipped then.")
         )
@@ -138,7 +140,7 @@ def _changes(train: Problem, prepared: ColumnTransformer, numeric: pd.DataFrame)
         "0.5% of a side, to the range in the column's own unit."
     )
     caption += (
-        f" {_plural(same, 'column')} with one value only {'is' if same == 1 else 'are'} left out."
+        f" {counted(same, 'column')} with one value only {'is' if same == 1 else 'are'} left out."
         if same
         else ""
     )
@@ -164,7 +166,7 @@ def _duplicates_sentence(problem: Problem, duplicates: Duplicates) -> str:
     if not copies and not contradictions:
         return f"No two {unit}s are equal."
     if not copies:
-        return f"{_count(contradictions, unit)} like another one in every column but the target."
+        return f"{_are(contradictions, unit)} like another one in every column but the target."
     kept = (
         "They are kept: without an identifier two short visits can be equal by chance "
         "(--drop-duplicates leaves them out)."
@@ -172,12 +174,8 @@ def _duplicates_sentence(problem: Problem, duplicates: Duplicates) -> str:
         else "They are kept here; what is the same event is recognised by its id when the log is read."
     )
     other = f"; {contradictions:,} in every column but the target" if contradictions else ""
-    return f"{_count(copies, unit)} equal to another one in every column, the target too{other}. {kept}"
+    return f"{_are(copies, unit)} equal to another one in every column, the target too{other}. {kept}"
 
 
-def _count(number: int, word: str) -> str:
-    return f"{number:,} {word}{' is' if number == 1 else 's are'}"
-
-
-def _plural(number: int, word: str) -> str:
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
+def _are(number: int, noun: str) -> str:
+    return f"{counted(number, noun)} {'is' if number == 1 else 'are'}"

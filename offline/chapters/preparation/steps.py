@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 from sklearn.compose import ColumnTransformer
 
+from features.counts import counted
 from offline.preparation.transformers import FENCE
 from offline.problems.duplicates import Duplicates
 from offline.problems.problem import Problem
@@ -55,9 +56,9 @@ def steps(
     made = len(prepared.get_feature_names_out())
     rows: list[dict[str, Any]] = [
         _step("duplicates", "counted; --drop-duplicates leaves them out", None,
-              f"{int(duplicates.copies.sum()):,} rows"),
+              f"{counted(int(duplicates.copies.sum()), 'row')}"),
         _step("missing values", "numbers: the median, and a column that marks them; categories: a category",
-              len(sums.missing), f"{sum(sums.missing.values()):,} values"),
+              len(sums.missing), f"{counted(sum(sums.missing.values()), 'value')}"),
         _step("skew", "log(1 + x) or a Yeo-Johnson power, whichever is less skewed after", sums.transformed, ""),
         _step("outliers", f"beyond {FENCE:g} robust deviations and in the outermost 0.5%: pulled to that fence",
               numbers,

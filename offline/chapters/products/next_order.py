@@ -9,11 +9,12 @@ import pandas as pd
 import plotly.graph_objects as go
 from statsmodels.duration.survfunc import SurvfuncRight
 
+from features.counts import counted
 from offline.chapters.products.findings import Findings
 from offline.lab.differences import LEAST
 from offline.lab.statistics import ALPHA
 from offline.report.section import Picture, Table
-from offline.report.theme import SERIES, faint
+from offline.report.theme import faint, series_colour
 from offline.views.log_view import LogView
 from offline.views.net_orders import net_orders
 
@@ -60,7 +61,7 @@ def _unknown(view: LogView) -> str:
     elif days["day"].nunique() == 1:
         why = "all orders came on one day"
     elif not days.drop_duplicates().duplicated("customer").any():
-        why = f"none of {buyers:,} customers ordered on a second day"
+        why = f"none of {counted(buyers, 'customer')} ordered on a second day"
     else:
         why = f"fewer than {LEAST} customers could be seen to order again"
     return f"Nothing can be said of the time to the next order: {why}."
@@ -118,7 +119,7 @@ def _days(row: dict[str, Any]) -> str:
 
 
 def _said(row: pd.Series) -> str:
-    who = f"the {row['customers']:,} customers with a first order in the log"
+    who = f"the {counted(row['customers'], 'customer')} with a first order in the log"
     if np.isnan(row["median days"]):
         return f"Time to the next order: less than half of {who} are known to order again ({row['ordered again']:,})."
     ends = (
@@ -126,14 +127,14 @@ def _said(row: pd.Series) -> str:
         if np.isnan(row["to"])
         else f"{row['from']:.0f} to {row['to']:.0f}"
     )
-    days = f"{row['median days']:.0f} days"
+    days = f"{counted(row['median days'], 'day')}"
     return f"Time to the next order: half of {who} order again within {days} (95% interval {ends})."
 
 
 def _drawn(curves: dict[str, SurvfuncRight]) -> go.Figure:
     figure = go.Figure()
     for at, (which, curve) in enumerate(curves.items()):
-        colour = SERIES[at]
+        colour = series_colour(at)
         kept = curve.n_risk >= _STILL_WAITING
         x = np.concatenate([[0.0], curve.surv_times[kept]])
         again = np.concatenate([[0.0], 1 - curve.surv_prob[kept]])

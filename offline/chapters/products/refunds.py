@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from scipy import stats
 
+from features.counts import counted
 from offline.chapters.products.findings import Findings
 from offline.lab.differences import LEAST, Claim
 from offline.lab.statistics import COVERAGE
@@ -37,7 +38,8 @@ def refunds(view: CustomerView) -> Findings:
     share = share_given_back(_sums(paid), _sums(back))
     who = back["customer"].nunique()
     summary = [
-        f"Refunds: {back['value'].sum():,.0f} {view.currency} in {len(back):,} refunds to {who:,} customers, "
+        f"Refunds: {back['value'].sum():,.0f} {view.currency} in {counted(len(back), 'refund')} to "
+        f"{counted(who, 'customer')}, "
         f"{share.value:.1%} of the money paid{_between(share)}."
     ]
     frame = by_period(view)

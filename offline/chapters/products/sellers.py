@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from scipy import stats
 
+from features.counts import counted
 from features.events import MAX_ITEMS
 from features.items import named
 from offline.chapters.products.findings import Findings
@@ -52,7 +53,8 @@ def sellers(lines: pd.DataFrame, names: Mapping[str, str], currency: str, direct
     ) else ""  # fmt: skip
     if cut := int((lines["event"].value_counts() >= MAX_ITEMS).sum()):
         note += (
-            f" {cut:,} orders hold {MAX_ITEMS} lines, the most that an event has: what an order held beyond them is "
+            f" {counted(cut, 'order')} hold {MAX_ITEMS} lines, the most that an event has: what an order held "
+            f"beyond them is "
             "not counted."
         )
     if not names:
@@ -62,7 +64,7 @@ def sellers(lines: pd.DataFrame, names: Mapping[str, str], currency: str, direct
         )
     caption = (
         f"Money: paid for the product less what was given back, in {currency}; share: of all products. {{}} "
-        f"All {len(frame):,} products: {PRODUCTS_FILE}."
+        f"All {counted(len(frame), 'product')}: {PRODUCTS_FILE}."
     )
     parts: list[Table | Picture] = [
         Picture(
@@ -138,12 +140,13 @@ def _most_bought(frame: pd.DataFrame, lines: pd.DataFrame) -> list[str]:
     first, second = ordered.iloc[0], ordered.iloc[1]
     if _alike(frame["customers"].to_numpy(np.float64), buyers):
         return [
-            f"{len(frame):,} products have about as many buyers each as chance would give them: none is a bestseller "
+            f"{counted(len(frame), 'product')} have about as many buyers each as chance would give them: none is a "
+            f"bestseller "
             "for certain."
         ]
     said = (
-        f"The product with most buyers is {first['product']}: {first['customers']:,} of {buyers:,} customers "
-        f"({first['customers'] / buyers:.0%}), in {first['orders']:,} orders"
+        f"The product with most buyers is {first['product']}: {first['customers']:,} of {counted(buyers, 'customer')} "
+        f"({first['customers'] / buyers:.0%}), in {counted(first['orders'], 'order')}"
     )
     own, other = (
         set(bought.loc[(bought["item"] == item).to_numpy(np.bool_), "customer"]) for item in ordered.index[:2]
@@ -169,12 +172,12 @@ def _most_money(frame: pd.DataFrame, lines: pd.DataFrame, currency: str) -> str:
     best = frame.iloc[0]
     paid = frame["money"].clip(lower=0)
     half = int(np.searchsorted(np.cumsum(paid.to_numpy()), paid.sum() / 2)) + 1
-    said = f"Half of the money comes from {half:,} of {len(frame):,} products."
+    said = f"Half of the money comes from {half:,} of {counted(len(frame), 'product')}."
     if len(frame) < 2 or best["customers"] < LEAST or not _ahead(frame.index[:2], lines):  # noqa: PLR2004
         return said
     return (
         f"{best['product']} brought most money: {best['money']:,.0f} {currency} ({best['share of money']:.1%} of all) "
-        f"from {best['customers']:,} customers. {said}"
+        f"from {counted(best['customers'], 'customer')}. {said}"
     )
 
 

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.sparse import csc_matrix, csr_matrix, triu
 
+from features.counts import counted
 from features.items import named
 from offline.chapters.products.findings import Findings
+from offline.corrections import holm
 from offline.lab.differences import LEAST
-from offline.lab.figures import holm
 from offline.lab.statistics import ALPHA
 from offline.report.section import Table
 
@@ -46,14 +47,14 @@ def together(lines: pd.DataFrame, names: Mapping[str, str]) -> Findings:
         table[name] = [named(item, names) for item in table[name]]
     best = table.iloc[0]
     said = (
-        f"Bought together: {best['product']} and {best['bought with']}, by {best['customers']:,} customers in "
-        f"{best['orders']:,} orders, {best['lift']:.1f} times as often as expected in orders of that size."
+        f"Bought together: {best['product']} and {best['bought with']}, by {counted(best['customers'], 'customer')} in "
+        f"{counted(best['orders'], 'order')}, {best['lift']:.1f} times as often as expected in orders of that size."
     )
     caption = (
         f"Pairs in one order, with at least {LEAST} customers; those with most orders beyond the expected stand first. "
         f"Expected: orders with both if neither depended on the other, among orders of about the same size. Lift: "
         f"orders by expected orders. With: share of the product's orders that also hold the other. All pairs shown are "
-        f"more than chance: tested over customers, and corrected for all {possible:,} pairs of products with "
+        f"more than chance: tested over customers, and corrected for all {counted(possible, 'pair')} of products with "
         f"{LEAST} customers each (Holm, {ALPHA:.0%})."
     )
     formats = {"expected": ",.0f", "lift": ".1f", "with": ".0%"}

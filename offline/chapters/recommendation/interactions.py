@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from features.counts import counted
 from features.log import ERASED
 from offline.exceptions import TrainingError
 
@@ -67,7 +68,8 @@ class Interactions:
         rows = np.concatenate([np.repeat(np.arange(len(log)), counts)[known], single])
         if len(rows) < _LEAST_PAIRS:
             raise TrainingError(
-                f"{len(rows)} events of the log name an item: recommendations need item_id or items in views, carts "
+                f"{counted(len(rows), 'event')} of the log name an item: recommendations need item_id or items in "
+                f"views, carts "
                 f"or purchases (at least {_LEAST_PAIRS})"
             )
         named = log["item_id"].combine_chunks().take(pa.array(single))

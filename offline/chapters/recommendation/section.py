@@ -11,6 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from features.counts import counted
 from features.items import named
 from features.offers import CustomerItems, Offer
 from offline.chapters.recommendation.grouping import groups_of_segments
@@ -60,7 +61,7 @@ def recommend(workspace: Workspace) -> Section:
         Picture(
             f"Hit rate and NDCG of {TOP} recommended items",
             _picture(trial),
-            f"{trial.customers:,} customers; learned until {_day(trial.learned_until)}, tried on what they "
+            f"{counted(trial.customers, 'customer')}; learned until {_day(trial.learned_until)}, tried on what they "
             f"{trial.what} from then on. Whiskers: 95% intervals over customers. {_MEANING}",
         ),
         Table("Recommenders tried", _table(frame), _caption(trial), _FORMATS),
@@ -80,7 +81,7 @@ def recommend(workspace: Workspace) -> Section:
         ),
         Table(
             "Items for single customers, for example", _examples(listed, known, workspace.item_names),
-            f"The customers seen last, first {_FEW} items each. All {len(made):,} customers with {TOP} items: "
+            f"The customers seen last, first {_FEW} items each. All {counted(len(made), 'customer')} with {TOP} items: "
             f"{ITEMS_FILE}.",
         ),
     ]  # fmt: skip
@@ -119,14 +120,15 @@ def _hits(trial: Trial) -> tuple[float, float]:
 
 def _plain(trial: Trial, customers: int) -> list[str]:
     own, popular = _hits(trial)
-    offers = f"There are items for {customers:,} customers, and an offer for every segment."
+    offers = f"There are items for {counted(customers, 'customer')}, and an offer for every segment."
     if not trial.choice:
         return [
-            f"The log has {trial.items:,} items, hardly more than the {TOP} that are recommended: whether the choice "
+            f"The log has {counted(trial.items, 'item')}, hardly more than the {TOP} that are recommended: whether "
+            f"the choice "
             "is good cannot be told.",
             offers,
         ]
-    of = f"of {trial.customers:,} customers {trial.what} at least one of"
+    of = f"of {counted(trial.customers, 'customer')} {trial.what} at least one of"
     random = f"of {TOP} items at random, {trial.at_random:.0%}"
     if trial.beats_popularity:
         said = (
@@ -146,7 +148,7 @@ def _findings(trial: Trial, customers: int) -> list[Finding]:
     own, popular = _hits(trial)
     if not trial.choice:
         return []
-    tried = f"Tried on {trial.customers:,} customers and what they did later"
+    tried = f"Tried on {counted(trial.customers, 'customer')} and what they did later"
     if trial.beats_popularity:
         gap = trial.differences.set_index("recommender").loc[trial.best.kind]
         return [
@@ -187,14 +189,14 @@ def _summary(trial: Trial, customers: int) -> list[str]:
         if recipe.kind == POPULAR:
             summary.append(
                 f"{words}: no recommender beat popularity beyond chance before the test, so popularity is what is "
-                f"recommended; {measured} {popular[f'{prefix}hit rate']:.0%} of {trial.customers:,} customers."
+                f"recommended; {measured} {popular[f'{prefix}hit rate']:.0%} of {counted(trial.customers, 'customer')}."
             )
             continue
         own, gap = scores[scores[column]].iloc[0], differences.loc[recipe.kind]
         low, high = gap[f"{prefix}NDCG low"], gap[f"{prefix}NDCG high"]
         summary.append(
             f"{words}: recommended by {recipe.kind}, {measured} {own[f'{prefix}hit rate']:.0%} of "
-            f"{trial.customers:,} customers (popularity: {popular[f'{prefix}hit rate']:.0%}); NDCG "
+            f"{counted(trial.customers, 'customer')} (popularity: {popular[f'{prefix}hit rate']:.0%}); NDCG "
             f"{own[f'{prefix}NDCG']:.3f}, popularity {popular[f'{prefix}NDCG']:.3f} (difference {low:+.3f} to "
             f"{high:+.3f}{'' if low > 0 else ': no proof of a gain'})."
         )
@@ -204,7 +206,7 @@ def _summary(trial: Trial, customers: int) -> list[str]:
             "model is for what is new to them."
         )
     summary.append(
-        f"There are items for {customers:,} customers, and an offer for every segment and band of intent."
+        f"There are items for {counted(customers, 'customer')}, and an offer for every segment and band of intent."
     )
     return summary
 

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from features.counts import counted
 from offline.chapters.recommendation.interactions import Interactions
 from offline.chapters.recommendation.recommenders import OWN, POPULAR, RECIPES, Recipe, fit
 from offline.exceptions import TrainingError
@@ -164,7 +165,8 @@ def _to_come(
         if min(len(later.customers), len(earlier.customers)) >= _LEAST_CUSTOMERS:
             return what, earlier, later
     raise TrainingError(
-        f"{len(later.customers)} customers known before come back in the last part of the log: recommendations cannot "
+        f"{counted(len(later.customers), 'customer')} known before come back in the last part of the log: "
+        f"recommendations cannot "
         f"be tried on fewer than {_LEAST_CUSTOMERS}; use a longer log"
     )
 

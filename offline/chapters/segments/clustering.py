@@ -18,6 +18,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from sklearn.cluster import HDBSCAN, KMeans
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 
+from features.counts import counted
 from offline.exceptions import TrainingError
 from offline.progress import OnProgress
 
@@ -89,7 +90,7 @@ def choose(points: Points, *, seed: int = 0, on_progress: OnProgress | None = No
     distinct = len(np.unique(points, axis=0))
     if len(points) < _LEAST_POINTS or distinct <= LEAST_COUNT:
         raise TrainingError(
-            f"there are {len(points)} rows to divide into segments, {distinct} of them different: "
+            f"there are {counted(len(points), 'row')} to divide into segments, {distinct} of them different: "
             f"at least {_LEAST_POINTS} are needed, {LEAST_COUNT + 1} of them different"
         )
     fitted = without_handfuls(_some(points, _FITTED, rng), seed)

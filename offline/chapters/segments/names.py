@@ -7,13 +7,16 @@ another one, and a table's cluster of which no two traits hold that often, by th
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
+from string import ascii_uppercase
 from typing import Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from features.counts import counted, plural
 from offline.report.words import in_words
 from offline.views.log_view import LogView
 
@@ -39,18 +42,27 @@ def name_clusters(
     groups
         The group by rules of each of these customers.
     """
-    names: list[str] = []
+    said = []
     for own, of in zip(members, groups, strict=True):
         values, counts = np.unique(of.astype(str), return_counts=True)
         most = int(counts.argmax())
-        if counts[most] >= TRUE_OF * len(of):
-            # Two clusters may be parts of one group: then only their numbers tell them apart.
-            found = f"Mostly {values[most][0].lower()}{values[most][1:]}"
-            names.append(numbers(own, view) if found in names else found)
-        else:
-            names.append(numbers(own, view))
-        names[-1] = _unique(names[-1], names[:-1])
-    return names
+        mostly = [f"Mostly {values[most][0].lower()}{values[most][1:]}"] * bool(
+            counts[most] >= TRUE_OF * len(of)
+        )
+        said.append([*mostly, numbers(own, view), *_further(own, view)])
+    return _telling_apart(said)
+
+
+def _further(own: pd.DataFrame, view: LogView) -> list[str]:
+    """Return ranges of single things that are true of some customers, for clusters whose other numbers are alike."""
+    says = {
+        "tenure": "First seen {} days ago",
+        "monetary": f"Spent {{}} {view.currency} in all",
+        "recency": "Last seen {} days ago",
+        "sessions": "Visits: {}",
+    }
+    ranges = {name: _middle(own[name]) for name in says if name in own and own[name].notna().all()}
+    return [says[name].format(_span(_down(low), _up(high))) for name, (low, high) in ranges.items()]
 
 
 def numbers(own: pd.DataFrame, view: LogView) -> str:
@@ -70,8 +82,11 @@ def numbers(own: pd.DataFrame, view: LogView) -> str:
         if np.all((values >= low) & (values <= high), axis=1).mean() >= TRUE_OF:
             break
     word = "last seen" if view.browsing else "last"
-    counted = ("order", "no order") if columns[0] == "purchases" else ("visit", "no visit")
-    texts = [_counted(low[0], high[0], *counted), f"{word} {_span(low[1], high[1])} days ago"]
+    noun = "order" if columns[0] == "purchases" else "visit"
+    texts = [
+        _ranged(low[0], high[0], noun),
+        f"{word} {_ranged(low[1], high[1], 'day') if high[1] > 0 else '0 days'} ago",
+    ]
     if len(columns) > 2 and high[2] > 0:  # noqa: PLR2004  (money)
         texts.append(f"spent {_span(low[2], high[2])} {view.currency}".strip())
     text = ", ".join(texts)
@@ -81,15 +96,14 @@ def numbers(own: pd.DataFrame, view: LogView) -> str:
 def typical(own: pd.DataFrame, view: LogView) -> str:
     """Return in words what the customer in the middle of a cluster did, and since when nothing."""
     middle = own[["purchases", "monetary", "sessions", "tenure", "recency"]].median()
-    bought = f"{_counted(middle['purchases'], middle['purchases'], 'order', 'no order')}"
+    bought = _ranged(middle["purchases"], middle["purchases"], "order")
     if middle["monetary"] > 0:
         bought += f", {middle['monetary']:,.0f} {view.currency}"
+    first, last = (f"{counted(middle[since], 'day')} ago" for since in ("tenure", "recency"))
     if not view.browsing:
-        return f"{bought}, the first {_days(middle['tenure'])} ago, the last {_days(middle['recency'])} ago"
-    visits = _counted(middle["sessions"], middle["sessions"], "visit", "no visit")
-    return (
-        f"{visits}, {bought}; first seen {_days(middle['tenure'])} ago, last {_days(middle['recency'])} ago"
-    )
+        return f"{bought}, the first {first}, the last {last}"
+    visits = _ranged(middle["sessions"], middle["sessions"], "visit")
+    return f"{visits}, {bought}; first seen {first}, last {last}"
 
 
 def name_rows(
@@ -113,10 +127,10 @@ def name_rows(
     >>> points = np.repeat([[2.0, -1.0], [-0.5, 0.9]], 10, axis=0)
     >>> frame = pd.DataFrame(points, columns=["BounceRates", "PageCount"])
     >>> name_rows(points, np.repeat([0, 1], 10), list(frame), frame)
-    ['High bounce rates, low page count', 'High page count, low bounce rates']
+    ['High BounceRates, low PageCount', 'High PageCount, low BounceRates']
     """
     middle, least = np.median(points, axis=0), points.min(axis=0)
-    names: list[str] = []
+    said_of: list[list[str]] = []
     for group in range(int(members.max()) + 1):
         own = points[members == group]
         centre = own.mean(axis=0)
@@ -124,9 +138,10 @@ def name_rows(
         words: list[str] = []
         true = np.ones(len(own), np.bool_)
         for at in order:
-            said = in_words(str(columns[at]))
+            name = str(columns[at])
+            said = in_words(name)
             # "High informational duration, high informational" would say one thing twice.
-            if abs(centre[at]) < _MARKED or any(said.split()[0] in word for word in words):
+            if abs(centre[at]) < _MARKED or any(said.split()[0] in in_words(word) for word in words):
                 continue
             more = centre[at] > 0
             held = (
@@ -136,28 +151,31 @@ def name_rows(
             )
             if (true & held).mean() >= TRUE_OF and len(words) < 2:  # noqa: PLR2004  (traits)
                 true &= held
-                words.append(f"{_much(said, bool(more))} {said}")
+                words.append(f"{_much(said, bool(more))} {name}")
         text = ", ".join(words)
-        if not text or text[0].upper() + text[1:] in names:
-            text = _range_of(columns, order, frame[members == group]) or text or "alike in nothing"
-        names.append(_unique(text[0].upper() + text[1:], names))
-    return names
+        traits = [text[0].upper() + text[1:]] if text else []
+        said_of.append([*traits, *_ranges(columns, order, frame[members == group])])
+    return _telling_apart(said_of)
 
 
-def _range_of(columns: Sequence[str], order: NDArray[np.intp], own: pd.DataFrame) -> str:
+def _ranges(columns: Sequence[str], order: NDArray[np.intp], own: pd.DataFrame) -> list[str]:
+    """Return for each column that is known of all members a range that holds `TRUE_OF` of them."""
+    found = []
     for at in order:
-        if columns[at] in own:
-            known = own[columns[at]].astype(np.float64)
-            kept = known.dropna()
-            if len(kept) < len(known) or not len(kept):
-                continue
-            tail = (1 - TRUE_OF) / 2
-            low, high = (
-                kept.quantile(tail, interpolation="lower"),
-                kept.quantile(1 - tail, interpolation="higher"),
-            )
-            return f"{in_words(columns[at])} {_span(_down(low), _up(high))}"
-    return ""
+        if columns[at] not in own or own[columns[at]].isna().any():
+            continue
+        low, high = _middle(own[columns[at]].astype(np.float64))
+        found.append(f"{columns[at]} {_span(_down(low), _up(high))}")
+    return found
+
+
+def _middle(values: pd.Series) -> tuple[float, float]:
+    tail = (1 - TRUE_OF) / 2
+    low, high = (
+        values.quantile(tail, interpolation="lower"),
+        values.quantile(1 - tail, interpolation="higher"),
+    )
+    return float(low), float(high)
 
 
 def _much(said: str, more: bool) -> str:
@@ -168,18 +186,14 @@ def _much(said: str, more: bool) -> str:
     return "high" if more else "low"
 
 
-def _counted(low: float, high: float, one: str, none: str) -> str:
+def _ranged(low: float, high: float, noun: str) -> str:
     if high <= 0:
-        return none
-    return f"{_span(low, high)} {one}{'' if low == high == 1 else 's'}"
+        return f"no {noun}"
+    return counted(high, noun, digits=1) if low == high else f"{_span(low, high)} {plural(noun)}"
 
 
 def _span(low: float, high: float) -> str:
     return f"{low:,.12g}" if low == high else f"{low:,.12g} to {high:,.12g}"
-
-
-def _days(count: float) -> str:
-    return f"{count:.0f} day{'' if round(count) == 1 else 's'}"
 
 
 def _down(value: float) -> float:
@@ -202,7 +216,17 @@ def _rounded(value: float, by: np.ufunc) -> float:
     return found
 
 
-def _unique(name: str, taken: list[str]) -> str:
-    if name not in taken:
-        return name
-    return next(f"{name} ({at})" for at in range(2, len(taken) + 3) if f"{name} ({at})" not in taken)
+def _telling_apart(said: Sequence[Sequence[str]]) -> list[str]:
+    """Return for each group the first thing that is said of no other; groups that are alike in all get letters."""
+    often = Counter(text for texts in said for text in set(texts))
+    return [
+        next((text for text in texts if often[text] == 1), f"Group {_letters(at)}")
+        for at, texts in enumerate(said)
+    ]
+
+
+def _letters(at: int) -> str:
+    """Return A to Z, then AA, AB and so on."""
+    return ("" if at < len(ascii_uppercase) else _letters(at // len(ascii_uppercase) - 1)) + (
+        ascii_uppercase[at % len(ascii_uppercase)]
+    )

@@ -12,12 +12,13 @@ from plotly.subplots import make_subplots
 from scipy.cluster.hierarchy import dendrogram
 from sklearn.decomposition import PCA
 
+from features.counts import counted
 from offline.chapters.segments.clustering import LEAST_COUNT, STABLE, Points
 from offline.chapters.segments.movement import Movement
 from offline.chapters.segments.segmented import Segmented
 from offline.report.lines import label_at_end, looks
 from offline.report.section import Picture, Place
-from offline.report.theme import BLUE, DIVERGING, GREY, INK, ORANGE, SEQUENTIAL, SERIES, scale
+from offline.report.theme import BLUE, DIVERGING, GREY, INK, ORANGE, SEQUENTIAL, SERIES, scale, series_colour
 from offline.report.words import short
 
 _DRAWN: Final = 3_000
@@ -45,7 +46,7 @@ def components(segments: Segmented, seed: int = 0) -> Picture:
         own = some[segments.members[some] == k]
         figure.add_scattergl(
             x=plane[own, 0], y=plane[own, 1], mode="markers", name=short(name),
-            marker={"size": 4, "opacity": 0.55, "color": SERIES[k % len(SERIES)]}, hoverinfo="name",
+            marker={"size": 4, "opacity": 0.55, "color": series_colour(k)}, hoverinfo="name",
         )  # fmt: skip
     centers = pca.transform(segments.centroids)
     figure.add_scatter(
@@ -203,7 +204,8 @@ def movement_pictures(found: Movement, segments: Segmented) -> list[Picture]:
         Picture(
             "Segments over time",
             over_time,
-            f"Customers as they were known at each moment. In colour: the {len(strong)} segments that grew or shrank "
+            f"Customers as they were known at each moment. In colour: the {counted(len(strong), 'segment')} that "
+            f"grew or shrank "
             "most; grey: the others, which say their name when touched.",
         ),
         Picture(
@@ -256,7 +258,7 @@ def value_picture(
     figure = go.Figure(
         go.Bar(
             y=[short(name) for name in names], x=values, orientation="h",
-            marker_color=[SERIES[k % len(SERIES)] for k in range(len(names))],
+            marker_color=[series_colour(k) for k in range(len(names))],
             error_x={"type": "data", "array": high - values, "arrayminus": values - low, "color": INK},
             hovertemplate="%{y}: %{x:.1%}<extra></extra>" if percent else "%{y}: %{x:,.0f}<extra></extra>",
         )

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from features.counts import counted
 from offline.views.log_view import LogView
 
 DAY: Final = pd.Timedelta(days=1)
@@ -102,7 +103,7 @@ def rules(
     new = here & ~again & (since_order <= watched - bounds.active)
     carts = ~bought & (frame["since_cart"].to_numpy() <= CART_DAYS)
     visits = frame["sessions"].to_numpy()
-    a, gone = f"{bounds.active:.0f} days", f"{bounds.lapsed:.0f} days"
+    a, gone = f"{counted(bounds.active, 'day')}", f"{counted(bounds.lapsed, 'day')}"
     sign = "not seen" if browsing else "no order"
     lately = f"the last within {a}"
     quiet = f"the last more than {a} ago, but {'seen' if browsing else 'ordered'} within {gone}"
@@ -131,13 +132,15 @@ def bounds_text(bounds: Bounds, currency: str) -> str:
     """Return in words where the bounds come from."""
     if not bounds.known:
         return (
-            f"{bounds.active:.0f} and {bounds.lapsed:.0f} days are usual values: the log has too few second orders to "
+            f"{bounds.active:.0f} and {counted(bounds.lapsed, 'day')} are usual values: the log has too few second "
+            f"orders to "
             "know this shop's rhythm."
         )
     text = (
-        f"Three in four pauses between two orders of a customer are shorter than about {bounds.active:.0f} days, nine "
-        f"in ten shorter than about {bounds.lapsed:.0f} days (pauses below a day left out, at least "
-        f"{_LEAST_ACTIVE:.0f} and {_LEAST_LAPSED:.0f} days)."
+        f"Three in four pauses between two orders of a customer are shorter than about "
+        f"{counted(bounds.active, 'day')}, nine "
+        f"in ten shorter than about {counted(bounds.lapsed, 'day')} (pauses below a day left out, at least "
+        f"{_LEAST_ACTIVE:.0f} and {counted(_LEAST_LAPSED, 'day')})."
     )
     if bounds.money > 0:
         text += f" The best quarter of the buyers spent about {bounds.money:,.0f} {currency} or more."

@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from features.counts import counted
 from offline.chapters.segments.at_risk import AT_RISK, Quiet, quiet_customers
 from offline.chapters.segments.clustering import LEAST_SHARE, choose_count, kmeans, nearest, silhouette
 from offline.chapters.segments.common import Parts, show
@@ -147,7 +148,7 @@ def _profile(groups: Groups) -> pd.DataFrame:
 def _summary(profile: pd.DataFrame, groups: Groups, view: LogView) -> list[str]:
     largest = profile.sort_values("share", ascending=False, kind="stable")
     summary = [
-        f"{len(groups.frame):,} customers fall into {groups.count} segments by fixed rules ("
+        f"{counted(len(groups.frame), 'customer')} fall into {counted(groups.count, 'segment')} by fixed rules ("
         f"{', '.join(_listed(largest))})."
     ]
     # What is said of fewer customers is an anecdote.
@@ -231,10 +232,12 @@ def _about_to_be_lost(profile: pd.DataFrame, groups: Groups, quiet: Quiet | None
     own, found = sizes.loc[AT_RISK], quiet.found
     return [
         Finding(
-            f"{int(own['customers']):,} customers are about to be lost: they ordered twice or more, but not in the "
-            f"last {groups.bounds.active:.0f} days. They brought {own['share of revenue']:.0%} of the revenue.",
+            f"{counted(int(own['customers']), 'customer')} are about to be lost: they ordered twice or more, but "
+            f"not in the "
+            f"last {counted(groups.bounds.active, 'day')}. They brought {own['share of revenue']:.0%} of the revenue.",
             f"Of {found.size:,} such customers on {quiet.since:%d %b %Y}, {found.share:.0%} ordered within the "
-            f"{quiet.days} days after, of others with as many orders, the last of them lately, {found.others:.0%}; "
+            f"{counted(quiet.days, 'day')} after, of others with as many orders, the last of them lately, "
+            f"{found.others:.0%}; "
             "the difference is more than chance.",
             "Write to them now: remind them, ask what was wrong, offer what they used to buy.",
             int(own["customers"]),
@@ -273,7 +276,7 @@ def _movement_sentences(found: Movement, groups: Groups) -> tuple[list[str], lis
         findings.append(
             Finding(
                 f'{_of_people(own["share"], own["low"], own["high"], interval=False)} in the segment "{best.group}" '
-                f"ordered again within {(last - found.since).days} days, {rest:.0%} of all others.",
+                f"ordered again within {counted((last - found.since).days, 'day')}, {rest:.0%} of all others.",
                 f"95% interval {own['low']:.0%} to {own['high']:.0%}; the difference is more than chance.",
                 "Keep them: thank them and show them what is new first. Spend discounts elsewhere.",
                 today,
@@ -297,7 +300,7 @@ def _of_people(share: float, low: float, high: float, *, interval: bool = True) 
     for below in (2, 3, 4, 5, 10):
         count = round(share * below)
         if 0 < count < below and abs(count / below - share) <= _NEAR:
-            return f"About {count} of {below} customers ({share:.0%}{within})"
+            return f"About {count} of {counted(below, 'customer')} ({share:.0%}{within})"
     return f"{share:.0%} of the customers{f' ({within[2:]})' if within else ''}"
 
 
@@ -362,7 +365,7 @@ def _why_logs(raw: dict[str, float], segments: Clusters) -> str:
     if raw["smallest"] >= LEAST_SHARE:
         return f"{start} ({raw['silhouette']:.2f} on the raw scale)."
     return (
-        f"{start}. On the raw scale {raw['segments']:.0f} segments seem better ({raw['silhouette']:.2f}), but "
+        f"{start}. On the raw scale {counted(raw['segments'], 'segment')} seem better ({raw['silhouette']:.2f}), but "
         f"only by cutting off {raw['smallest']:.2%} of the customers."
     )
 

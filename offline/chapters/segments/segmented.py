@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from features.counts import counted
 from offline.chapters.segments.clustering import Choice, Members, Points, choose, kmeans, nearest
 from offline.chapters.segments.history import DAY, facts_of, history_at, segment_columns, words_of
 from offline.chapters.segments.names import name_clusters, name_rows, typical
@@ -16,7 +17,6 @@ from offline.exceptions import TrainingError
 from offline.preparation import preparation
 from offline.problems.problem import Problem
 from offline.progress import OnProgress
-from offline.report.words import in_words
 from offline.views.log_view import LogView
 
 _MISSING_MARK = "missingindicator_"
@@ -172,7 +172,9 @@ def segment_customers(
     frame = groups.frame
     columns = [name for name in segment_columns(view) if frame[name].nunique() > 1]
     if not columns:
-        raise TrainingError(f"the log has {len(frame)} customers, all alike: there is nothing to divide")
+        raise TrainingError(
+            f"the log has {counted(len(frame), 'customer')}, all alike: there is nothing to divide"
+        )
     points = _standardised(frame, columns)
     choice = _forced(choose(points, seed=seed, on_progress=on_progress), points, count, seed)
     value = [facts_of(frame[choice.members == k]).value for k in range(choice.number)]
@@ -221,7 +223,7 @@ def segment_rows(
         members,
         frame.reset_index(drop=True),
         columns,
-        [in_words(name) for name in columns],
+        list(columns),
         points,
         choice.centroids[order],
         choice,

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from features.counts import counted
 from offline.chapters.segments.common import show
 from offline.chapters.segments.names import TRUE_OF
 from offline.chapters.segments.pictures import value_picture
@@ -17,7 +18,6 @@ from offline.lab.statistics import wilson
 from offline.problems.problem import Problem
 from offline.report.section import Finding, Section, Table
 from offline.report.tables import shown
-from offline.report.words import in_words
 
 _TRAITS: Final = 3
 _MARKED: Final = 0.4
@@ -76,7 +76,7 @@ def traits(segments: Clusters) -> list[str]:
             # Where both medians are 0, it is the tail that differs, which a median does not show.
             if abs(centre[at]) < _MARKED or name not in own or own[name] == everywhere[name]:
                 continue
-            said.append(f"{in_words(name)} {_short(own[name])} (all: {_short(everywhere[name])})")
+            said.append(f"{name} {_short(own[name])} (all: {_short(everywhere[name])})")
         result.append(", ".join(said[:_TRAITS]) or "near the average in everything")
     return result
 
@@ -133,7 +133,7 @@ def _findings(problem: Problem, segments: Clusters, profile: pd.DataFrame) -> li
 def _summary(problem: Problem, segments: Clusters, profile: pd.DataFrame) -> list[str]:
     happened = problem.target_name
     summary = [
-        f"{len(segments.frame):,} {problem.unit}s fall into {segments.count} segments, divided by "
+        f"{counted(len(segments.frame), problem.unit)} fall into {counted(segments.count, 'segment')}, divided by "
         f"{len(segments.columns)} numeric columns; {happened} takes no part."
     ]
     gap = _gap(problem, segments)

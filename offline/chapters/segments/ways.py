@@ -21,7 +21,7 @@ from offline.chapters.segments.clustering import (
 from offline.chapters.segments.pictures import plane_of
 from offline.chapters.segments.segmented import Clusters
 from offline.report.section import Picture, Table
-from offline.report.theme import GREY, SERIES
+from offline.report.theme import GREY, series_colour
 
 _DRAWN: Final = 2_000
 
@@ -101,7 +101,7 @@ def ways_picture(segments: Clusters, ways: Ways, seed: int = 0) -> Picture:
             figure.add_scattergl(
                 x=plane[own, 0], y=plane[own, 1], mode="markers", showlegend=False, row=1, col=column,
                 marker={"size": 4, "opacity": 0.25 if group < 0 else 0.6,
-                        "color": GREY if group < 0 else SERIES[int(group) % len(SERIES)]},
+                        "color": GREY if group < 0 else series_colour(int(group))},
                 hovertext="left out" if group < 0 else f"group {int(group) + 1}", hoverinfo="text",
             )  # fmt: skip
     figure.update_xaxes(title_text="first component", nticks=5)

@@ -8,6 +8,7 @@ from typing import Any, Final
 import pandas as pd
 import plotly.graph_objects as go
 
+from features.counts import counted
 from offline.chapters.selection.selection import Selection, select
 from offline.chapters.workspace import Workspace
 from offline.lab.comparison import ComparedModel, compare, difference
@@ -87,7 +88,8 @@ def section(
     ]
     best = [str(name) for name in frame["column"][frame["kept"]][:3]]
     summary = [
-        f"{len(selection.kept)} of {len(frame)} columns would do in cross-validation, where the others add less than "
+        f"{len(selection.kept)} of {counted(len(frame), 'column')} would do in cross-validation, where the others "
+        f"add less than "
         f"{WORTHWHILE} AUC; the most needed {_are(best)} {', '.join(best)}.",
     ]
     if main in effects:

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pandas as pd
 
+from features.counts import counted
 from offline.chapters.tuning.pictures import SEARCHES, history_picture, settings_picture
 from offline.chapters.tuning.search import Search, tune
 from offline.chapters.tuning.spaces import Settings, defaults_of, model_with, space_of
@@ -168,13 +169,14 @@ def _summary(tuned: Mapping[str, Tuned]) -> list[str]:
         title = MODELS[key].title
         if found.best.settings == found.defaults:
             sentences.append(
-                f"{title[0].upper()}{title[1:]}: {trials} trials, and none had a smaller loss than the defaults: keep "
+                f"{title[0].upper()}{title[1:]}: {counted(trials, 'trial')}, and none had a smaller loss than the "
+                f"defaults: keep "
                 f"them (AUC {found.default['auc']:.3f} on unseen rows)."
             )
             continue
         verdict = _VERDICTS[tested[key].verdict]
         sentences.append(
-            f"{title[0].upper()}{title[1:]}: {trials} trials; the best settings came from "
+            f"{title[0].upper()}{title[1:]}: {counted(trials, 'trial')}; the best settings came from "
             f"{SEARCHES[found.best.method]}. "
             f"On unseen rows their AUC is {found.tuned['auc']:.3f} (defaults: {found.default['auc']:.3f}, change "
             f"{auc.low:+.3f} to {auc.high:+.3f}) and their log-loss {found.tuned['log_loss']:.4f} "

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from features.log import write_log
 from offline.chapters.budget.chooser import chosen_by
 from offline.chapters.budget.moments import DAY, horizon_of, moment_at, past_moments
+from offline.chapters.budget.section import _says_something, _summary
 from offline.chapters.budget.trial import Expected, Trial, expected_buyers
 from offline.examples.examples import Context
 from offline.exceptions import TrainingError
@@ -131,3 +132,16 @@ def test_a_log_that_is_too_short_for_a_budget_says_so(tmp_path: Path) -> None:
     result = CliRunner().invoke(create_app(), wanted)
     assert result.exit_code == 0, result.output
     assert "at least 90 days" in json.loads(result.stdout)["sections"]["budget"]["why"]
+
+
+def test_an_interval_as_wide_as_the_list_is_not_printed() -> None:
+    row = {"from": pd.Timestamp("2025-01-01"), "listed": 500, "buyers by model": 30, "buyers by rule": 28,
+           "by chance": 25.0, "rule": "who bought last"}  # fmt: skip
+    trial = Trial(pd.DataFrame([row]), Expected(2.0, -490.0, 494.0), 0.9, pd.DataFrame(), (5.0, 0.001))
+    told = " ".join(_summary(trial, Expected(250.0, 0.0, 500.0), 500, 600, "30 days"))
+    assert "0 to 500" not in told and "-490" not in told
+    assert "How many of them will buy within 30 days cannot be told: the log is too small" in told
+    assert "too small to tell whether model or rule does better" in told
+    narrow = " ".join(_summary(trial, Expected(250.0, 200.0, 300.0), 500, 600, "30 days"))
+    assert "95% interval 200 to 300" in narrow
+    assert not _says_something(0, 500, 500) and _says_something(200, 300, 500)

@@ -150,3 +150,20 @@ def test_whatever_is_damaged_in_an_earlier_report_is_refused_or_compared(tmp_pat
                 continue
             compare_with_earlier(now, found, current)
     assert refused > 100
+
+
+def test_durations_of_columns_are_in_days_and_columns_keep_their_spelling(tmp_path: Path) -> None:
+    write_log(tmp_path / "log.parquet", shop_log())
+    log = Workspace(tmp_path / "log.parquet", tmp_path)
+    log.options = log.options._replace(horizon_ms=5 * 86_400_000)
+    reference = reference_of(log, [])
+    section = compare_with_earlier(log, {REFERENCE: copy.deepcopy(reference)}, reference)
+    columns = next(part.frame for part in section.parts if part.title == "Columns")
+    medians = columns.loc[columns["column"].str.startswith("time since"), "median now"]
+    assert (
+        len(medians)
+        and medians.map(lambda text: text.endswith((" d", " h", " min", " s", "never", "–"))).all()
+    )
+    named = compared(tmp_path, visits().rename(columns={"pages": "PageCount"}), visits(seed=5).rename(
+        columns={"pages": "PageCount"}))  # fmt: skip
+    assert "PageCount" in set(next(part.frame for part in named.parts if part.title == "Columns")["column"])

@@ -474,3 +474,27 @@ def test_why_nothing_is_known_of_the_next_order_is_said_as_it_is() -> None:
                         (once[:3], "fewer than 30 customers ordered")):  # fmt: skip
         (said,) = next_order(LogView.of(log_of(events), Context(DAY_MS, "0"))).summary
         assert said == f"Nothing can be said of the time to the next order: {why}."
+
+
+def test_shares_of_fewer_than_thirty_customers_are_not_told() -> None:
+    few = [bought(n, f"c{n}", n, country="AT") for n in range(20)]
+    assert "%" not in " ".join([*countries(view_of(few)).summary, *overview(view_of(few)).summary])
+    many = [bought(n, f"c{n}", n, country="AT") for n in range(40)]
+    assert "40 of 40 customers (100%) come from AT" in " ".join(countries(view_of(many)).summary) or (
+        "40 of 40 customers (100%) come from Austria" in " ".join(countries(view_of(many)).summary)
+    )
+    assert "0 of 40 buyers (0%) ordered more than once" in " ".join(overview(view_of(many)).summary)
+
+
+def test_the_time_between_two_orders_has_an_axis_in_hours_and_days() -> None:
+    rng = np.random.default_rng(0)
+    events = [bought(n, f"c{n % 20}", float(rng.uniform(0, 90))) for n in range(300)]
+    figure = next(
+        part
+        for part in overview(view_of(events)).parts
+        if part.title == "How orders and buyers are distributed"
+    ).figure
+    titles = [note.text for note in figure.layout.annotations]
+    at = titles.index("time between two orders") + 1
+    ticks = figure.layout["xaxis" if at == 1 else f"xaxis{at}"].ticktext
+    assert ticks and all(text.endswith((" d", " h", " min", " s")) for text in ticks)

@@ -161,12 +161,53 @@ def test_christmas_of_last_year_is_closed_this_year_and_said(tmp_path: Path) -> 
     closed = ((every >= "2023-12-24") & (every <= "2024-01-01")) | (every.day_of_week == 5)
     section = section_of(orders(every[~closed], 12, value=0.0), tmp_path, days=28)
     ahead = section.figures["orders"]["ahead"].set_index("date")
-    shut = ahead.index[ahead["closed"]]
+    saturdays = ahead.index[ahead.index.day_of_week == 5]
+    assert len(saturdays) == 4 and ahead.loc[saturdays, "closed"].all()
+    shut = ahead.index[ahead["closed"]].difference(saturdays)
     assert (shut[0], shut[-1]) == (pd.Timestamp("2024-12-24"), pd.Timestamp("2025-01-01"))
     assert pd.Timestamp("2024-12-25") in shut
     assert (ahead.loc[shut, ["forecast", "high_95"]] == 0).all().all()
-    assert (ahead.loc[ahead.index.difference(shut), "forecast"] > 0).all()
+    assert (ahead.loc[ahead.index[~ahead["closed"]], "forecast"] > 0).all()
     assert any("No order is forecast for 24 Dec to 01 Jan" in line for line in section.summary)
+
+
+def test_closed_weekdays_and_past_holidays_are_named_and_closed_in_the_file(tmp_path: Path) -> None:
+    every = pd.date_range("2024-11-01", "2025-04-13", tz="UTC")
+    closed = (every.day_of_week == 6) | every.isin(pd.to_datetime(["2024-12-25", "2024-12-26"], utc=True))
+    section = section_of(orders(every[~closed], 4), tmp_path, days=14)
+    said = " ".join(section.summary)
+    assert "The shop is closed on Sundays" in said
+    assert "Besides, it was closed on 25 Dec 2024 to 26 Dec 2024" in said
+    written = pd.read_csv(tmp_path / "forecast.csv", parse_dates=["date"])
+    days = written[written["step"] == "day"]
+    sundays = days[days["date"].dt.day_of_week == 6]
+    assert len(days) == 2 * 14 and len(sundays) == 2 * 2
+    assert sundays["closed"].all() and not days.drop(sundays.index)["closed"].any()
+    assert (sundays[["forecast", "low_95", "high_95"]] == 0).all().all()
+    by_day = next(part for part in section.parts if part.title == "Forecast per day")
+    assert len(by_day.frame) == 14
+
+
+def test_a_forecast_of_closed_weekdays_alone_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    every = pd.date_range("2024-11-01", "2025-04-14", tz="UTC")  # the last day of business is a Saturday
+    with pytest.raises(TrainingError, match="next 1 day are weekdays on which the shop is closed"):
+        section_of(orders(every[every.day_of_week != 6], 12), tmp_path, days=1)
+
+
+def test_a_forecast_of_one_day_is_called_of_little_use(tmp_path: Path) -> None:
+    section = section_of(orders(pd.date_range("2025-01-01", periods=42, tz="UTC"), 12), tmp_path)
+    assert section.figures["orders"]["days"] == 1
+    assert any("no more than one day can be forecast" in line for line in section.summary)
+    assert "over the next 1 day, to" in section.summary[0]
+
+
+def test_a_log_that_ends_in_the_future_says_so_first(tmp_path: Path) -> None:
+    every = pd.date_range(pd.Timestamp.now("UTC").normalize(), periods=60)
+    write_log(tmp_path / "log.parquet", log_of(orders(every, 2)))
+    note = Workspace(tmp_path / "log.parquet", tmp_path).first_note
+    assert note == f"The log ends on {every[-1]:%Y-%m-%d}, which lies in the future: check the dates."
+    later = Workspace(tmp_path / "log.parquet", tmp_path, now=every[-1].to_pydatetime())
+    assert later.first_note == ""
 
 
 def closing(year: int, *dates: str) -> tuple[pd.Series, list]:

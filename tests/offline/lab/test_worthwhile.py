@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from offline.corrections import holm
 from offline.lab.comparison import Comparison, judge
-from offline.lab.figures import REPLICATES, Difference, figures, holm
+from offline.lab.figures import REPLICATES, Difference, figures
 from offline.lab.folds import Fold, Folds, make_folds
 from offline.lab.models import MODELS
 from offline.lab.worthwhile import WORTHWHILE, changes, leads, main_model

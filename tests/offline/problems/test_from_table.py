@@ -250,3 +250,17 @@ def test_rows_of_a_customer_stay_together(tmp_path: Path) -> None:
     train, test, _ = hold_out(problem)
     assert not set(problem.groups[train]) & set(problem.groups[test])
     assert len(train) + len(test) == 300
+
+
+@pytest.mark.parametrize(
+    ("header", "unit"),
+    [
+        ("CustomerID,visits,bought", "customer"),
+        ("pages,bounce,bought", "session"),
+        ("height,width,bought", "record"),
+    ],
+)
+def test_rows_are_called_what_a_marketer_calls_them(header: str, unit: str, tmp_path: Path) -> None:
+    lines = [f"{1000 + n},{n % 7},{int(n % 3 == 0)}" for n in range(200)]
+    path = write_csv(tmp_path, "\n".join([header, *lines]))
+    assert problem_from_table(path).unit == unit

@@ -294,9 +294,9 @@ def test_tables_are_sorted_by_number_and_saved_as_csv() -> None:
 
 def test_durations_have_ticks_at_units_that_people_use() -> None:
     day = 86_400.0
-    for name, unit in (("since_purchase", 1.0), ("wait_seconds", 1.0), ("load_ms", 0.001)):
-        assert seconds_of(name) == unit
-    assert seconds_of("pages") is None
+    for name, unit in (("wait_seconds", 1.0), ("load_ms", 0.001), ("pages", None), ("tenure", None)):
+        assert seconds_of(name, log=False) == unit
+    assert seconds_of("since_purchase", log=True) == seconds_of("tenure", log=True) == 1.0
     for high, log in (
         (1.5, False),
         (7_200.0, False),
@@ -309,7 +309,7 @@ def test_durations_have_ticks_at_units_that_people_use() -> None:
         assert 2 <= len(at) == len(texts) <= 8
         assert at == sorted(at) and at[-1] <= high
         assert len(set(texts)) == len(texts)
-    axis = Axis.of(pd.Series(np.linspace(0, 10 * day, 200), name="since_purchase"), "numeric")
+    axis = Axis.of(pd.Series(np.linspace(0, 10 * day, 200), name="since_purchase"), "numeric", log=True)
     assert axis.ticks[1][1:] and all(text.endswith(" d") for text in axis.ticks[1][1:])
 
 
@@ -340,13 +340,3 @@ def test_names_at_the_ends_of_lines_stand_apart() -> None:
     label_at_end(figure, ends, dict.fromkeys(ends, "#1769aa"), 0.1)
     heights = sorted(note.y for note in figure.layout.annotations)
     assert np.diff(heights).min() >= 0.1 - 1e-12
-
-
-def test_one_of_a_thing_is_in_the_singular_wherever_a_section_speaks() -> None:
-    table = Table("1 orders", pd.DataFrame({"a": [1]}), "1 countries in all")
-    finding = Finding("1 customers", "1 lists of the past", "Ask 21 customers.")
-    section = Section("k", "T", ["1 days."], [table], {}, ["1 models"], [finding])
-    assert (section.summary, section.details) == (["1 day."], ["1 model"])
-    assert (table.title, table.caption) == ("1 order", "1 country in all")
-    assert (finding.what, finding.sure) == ("1 customer", "1 list of the past")
-    assert finding.advice == "Ask 21 customers."
