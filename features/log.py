@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -25,6 +24,7 @@ from features.events import (
     MAX_TIME_MS,
 )
 from features.exceptions import LogError
+from features.log_order import put_in_order
 from features.whole_files import whole_file
 
 _TIME = pa.timestamp("ms", tz="UTC")
@@ -203,7 +203,7 @@ def _first_line(error: Exception) -> str:
 def read_log(path: str | Path, on_note: Callable[[str], object] = lambda text: None) -> pa.Table:
     """Read a whole log and check it.
 
-    Rows of a log that does not know when they arrived are put in order of their event times.
+    Rows that are not in order (`features.log_order`) are put in order.
 
     Parameters
     ----------
@@ -226,19 +226,7 @@ def read_log(path: str | Path, on_note: Callable[[str], object] = lambda text: N
         check_unit(table)
     except LogError as error:
         raise LogError(f"{path}: {error}") from None
-    return table if "arrived_at" in read.column_names else _by_time(table, on_note)
-
-
-def _by_time(table: pa.Table, on_note: Callable[[str], object]) -> pa.Table:
-    times = table["event_time"].cast(pa.int64()).to_numpy()
-    early = int(np.count_nonzero(times < np.maximum.accumulate(times)))
-    if not early:
-        return table
-    on_note(
-        f"The log does not say when its events arrived (arrived_at), and {early:,} of {len(times):,} rows stand behind "
-        "later ones: rows were put in order of event time."
-    )
-    return table.take(np.argsort(times, kind="stable"))
+    return put_in_order(table, on_note, known="arrived_at" in read.column_names)
 
 
 def iterate_log(path: str | Path, rows: int = _ROW_GROUP) -> Iterator[pa.Table]:

@@ -17,7 +17,25 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     try:
-        yield partial
-        partial.replace(path)
+        with writing(path, partial):
+            yield partial
+            partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: str | Path, partial: Path | None = None) -> Iterator[None]:
+    """Name a file in what the system says while it is written: a full disk does not say of which file it speaks.
+
+    Parameters
+    ----------
+    partial
+        Where it is written to, which people need not know.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename in (None, None if partial is None else str(partial)):
+            error.filename, error.filename2 = str(path), None
+        raise

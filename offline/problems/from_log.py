@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from features.durations import duration_words
 from features.labels import POSITIVE, LabelStart, default_label_start
+from features.log_order import many_refused, refused_sentences
 from features.state import DAY_MS, MINUTE_MS
 from features.vector import COLUMN_NAMES, SEGMENT_AT
 from offline.examples.examples import Context, build_examples, example_types
@@ -107,7 +108,10 @@ def read_problem_from_log(
     rows = rows[np.argsort(examples.as_of[rows], kind="stable")]
     happened = examples.labels[rows] == POSITIVE
     if not len(rows) or happened.all() or not happened.any():
-        raise OneOutcome(_one_outcome(log, context, happened, orders_only=examples.types == ("purchase",)))
+        why = _one_outcome(log, context, happened, orders_only=examples.types == ("purchase",))
+        if many_refused(examples.refused, len(log)):
+            why = ". ".join([why, *refused_sentences(examples.refused, len(log))]).removesuffix(".")
+        raise OneOutcome(why)
     kept = [column for at, column in enumerate(COLUMN_NAMES) if at != SEGMENT_AT]
     columns = pd.DataFrame(
         np.delete(examples.vectors[rows], SEGMENT_AT, axis=1).astype(np.float64), columns=kept, copy=False
@@ -129,8 +133,10 @@ def read_problem_from_log(
         f"{len(rows):,} {problem.unit}s of {len(np.unique(problem.groups)):,} customers have a known label, "  # type: ignore[arg-type]
         f"{problem.prevalence:.{digits}%} of them positive; {unknown:,} are too recent to have one."
     )
-    if examples.refused or examples.repeated:
-        notes.append(f"{examples.refused:,} events came too late, {examples.repeated:,} were repetitions.")
+    notes += refused_sentences(examples.refused, len(log))
+    if examples.repeated:
+        were = "event was a repetition" if examples.repeated == 1 else "events were repetitions"
+        notes.append(f"{examples.repeated:,} {were}.")
     return LogReading(problem, context, tuple(notes))
 
 

@@ -19,6 +19,7 @@ from features.bundle import Bundle, Calibration, DataFingerprint, Manifest, save
 from features.calendar import timezone_database
 from features.labels import LabelStart
 from features.log import ERASED, log_metadata, log_rows, read_log
+from features.log_order import refused_sentences
 from features.reference import Reference
 from features.segments import Segmenter
 from features.state import DAY_MS, MINUTE_MS
@@ -234,7 +235,11 @@ def _from_log(
     context = context_of(log, log_metadata(path), settings)
     with progress("Folding events") as on_progress:
         examples = build_examples(log, context, on_progress=on_progress)
-    for sentence in UsualDays.of(log["event_time"].cast(pa.int64()).to_numpy()).sentences():
+    usual = UsualDays.of(log["event_time"].cast(pa.int64()).to_numpy())
+    for sentence in [
+        *usual.sentences(),
+        *refused_sentences(examples.refused - usual.lonely, len(log)),
+    ]:
         on_note(sentence)
     return Material(examples, context, data, lambda at: exact_of(log, context, examples.rows[at]))
 

@@ -72,6 +72,7 @@ def replay(log: Log, speed: Speed = "max", close: Close = False, as_json: AsJson
             on_progress=bar,
             close=close,
             on_time=lambda ms: bar.note(moment(ms // 1000 * 1000)),
+            on_note=lambda text: typer.echo(f"intent: {text}", err=True),
         )
     if as_json:
         print_json(asdict(report) | {"events_per_second": report.events_per_second})

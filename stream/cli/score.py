@@ -78,6 +78,7 @@ def score(  # noqa: PLR0917  (options of a command)
 
     from features.bundle import Bundle
     from features.log import ERASED, read_log
+    from features.log_order import refused_sentences
     from stream.cli.console import print_json, progress
     from stream.scoring.engine import engine_of
     from stream.scoring.score_log import score_log
@@ -93,7 +94,8 @@ def score(  # noqa: PLR0917  (options of a command)
         decide_by = [] if actions is None else [engine.rulebook]
         scored = score_log(table, engine, partitions=partitions, decide_by=decide_by, on_progress=on_progress)
         seconds = time.perf_counter() - began
-    for sentence in scored.usual.sentences():
+    late = refused_sentences(scored.dead_letters - scored.usual.lonely, len(table))
+    for sentence in [*scored.usual.sentences(), *late]:
         typer.echo(f"intent: {sentence}", err=True)
     _write(output, scored.scores)
     if states is not None:

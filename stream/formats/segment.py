@@ -8,7 +8,9 @@ A message is one ``track`` call as Segment, RudderStack or their Kafka destinati
   ``receivedAt``.
 - An item is ``product_id``, else ``sku``. Money is ``total``, else ``revenue``, ``value`` or ``subtotal``: what the
   customer pays, where the shop says so.
-- Both a refunded and a cancelled order are a refund. A product that was clicked has no counterpart: its view follows.
+- Both a refunded and a cancelled order are a refund. Shops send both for one order, and an amount is given back once:
+  the event id is made of order and amount, so partial refunds stay apart unless both are the same.
+- A product that was clicked has no counterpart: its view follows.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from stream.formats.values import (
     number,
     purchase_id,
     read_object,
+    refund_id,
     rows,
     short,
     text,
@@ -106,8 +109,10 @@ def _event(call: dict[str, Any], kind: str, message: Message) -> Fields:
     properties = properties if isinstance(properties, dict) else {}
     products, order = rows(properties.get("products")), properties.get("order_id")
     lines = [_item(product) for product in products] or [_item(properties)]
+    value = number(first(*(properties.get(name) for name in ("total", "revenue", "value", "subtotal"))))
+    own = purchase_id(order) if kind == "purchase" else refund_id(order, value) if kind == "refund" else None
     fields = {
-        "event_id": (purchase_id(order) if kind == "purchase" else None) or text(call.get("messageId")),
+        "event_id": own or text(call.get("messageId")),
         "type": kind,
         "customer_id": customer(message.key, call.get("userId"), call.get("anonymousId")),
         "event_time": first(
@@ -122,9 +127,7 @@ def _event(call: dict[str, Any], kind: str, message: Message) -> Fields:
         "country": text(inner(call, "context", "location", "country")),
     }
     if kind in ORDERS:
-        fields["value"] = number(
-            first(*(properties.get(name) for name in ("total", "revenue", "value", "subtotal")))
-        )
+        fields["value"] = value
     return given(fields | about(lines, order=bool(products) and kind in ORDERS))
 
 

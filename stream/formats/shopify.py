@@ -4,9 +4,11 @@ A message is the body of a webhook; the header ``X-Shopify-Topic`` says its topi
 shows it where not. How it is understood:
 
 - ``orders/create`` and ``orders/paid`` are a purchase, ``refunds/create`` a refund, ``checkouts/create`` the beginning
-  of a checkout, ``orders/cancelled`` a refund. An order that was not paid when it was told (``pending``, ``voided``,
-  ``expired``) has no counterpart; ``orders/paid`` may tell it later. The other topics (``orders/updated``, ...) tell
-  nothing new about buying, and have no counterpart; test orders neither.
+  of a checkout. ``orders/cancelled`` is a refund: the last one that the order lists, which is the event that
+  ``refunds/create`` tells of it, or the whole order where none is listed.
+- An order that was not paid when it was told (``pending``, ``voided``, ``expired``) has no counterpart; ``orders/paid``
+  may tell it later. The other topics (``orders/updated``, ...) tell nothing new about buying, and have no counterpart;
+  test orders neither.
 - The customer is ``customer.id``, else the e-mail address in small letters. An order of nobody (over the counter,
   without a customer) has no counterpart: nobody can be told apart by it. A refund names no customer: its order, if it
   is sent along as ``order``, does, else the record's key.
@@ -78,7 +80,7 @@ class Shopify:
                 return Translation(ignored=[unpaid])
             fields = _order(body, message.key)
         elif topic == _CANCELLED:
-            fields = _cancelled(body, message.key)
+            fields = _paid_back(body, message.key)
         elif topic == "refunds/create":
             fields = _refund(body, message.key)
         elif topic in _CHECKOUTS:
@@ -142,6 +144,16 @@ def _cancelled(order: dict[str, Any], key: bytes | None) -> Fields:
         "event_time": first(order.get("cancelled_at"), order.get("updated_at")),
         "order_id": text(order.get("id")),
     }
+
+
+def _paid_back(order: dict[str, Any], key: bytes | None) -> Fields:
+    """Return what a cancelled order gives back: its last refund, which has a message of its own, else all of it."""
+    cancelled, refunds = _cancelled(order, key), rows(order.get("refunds"))
+    if not refunds or "customer_id" not in cancelled:
+        return cancelled
+    last = max(refunds, key=lambda refund: str(first(refund.get("processed_at"), refund.get("created_at"))))
+    back = _refund(last | {"order": order, "order_id": order.get("id")}, key)
+    return back | {"customer_id": cancelled["customer_id"]}
 
 
 def _checkout(checkout: dict[str, Any], key: bytes | None) -> Fields:

@@ -228,6 +228,24 @@ def purchase_id(order: Any) -> str | None:
     return f"purchase.{named if len(named) <= _ORDER_ID else fingerprint(named)}"
 
 
+def refund_id(order: Any, value: Any) -> str | None:
+    """Return the event id of money that is given back for an order: the same whichever message tells it.
+
+    Examples
+    --------
+    >>> refund_id("A-7", 30), refund_id("A-7", 30.0), refund_id("A-7", None)
+    ('refund.A-7.30', 'refund.A-7.30', None)
+    """
+    amount = number(value)
+    if (
+        (bought := purchase_id(order)) is None
+        or isinstance(amount, bool)
+        or not isinstance(amount, int | float)
+    ):
+        return None
+    return f"refund.{bought.removeprefix('purchase.')}.{amount:.12g}"
+
+
 def short(name: Any) -> str:
     """Return the name of something without counterpart, as it is counted."""
     if not isinstance(name, str) or not name.strip():

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from features.events import LENIENT, Decoding, Event, Item, epoch_ms
 from features.items import ItemNames, write_items
 from features.log import ERASED, LOG_SCHEMA, write_log
+from features.whole_files import writing
 from stream.formats.contract import Format
 from stream.formats.decoding import decode_records, values_of
 from stream.formats.registry import format_of
@@ -159,7 +160,7 @@ async def _take(
 ) -> FirstPass:
     taken, form = FirstPass(), format_of(settings.format)
     writers: dict[int, pa.ipc.RecordBatchFileWriter] = {}
-    with ExitStack() as stack:
+    with ExitStack() as stack, writing(folder):
         async with TopicReader(settings, settings.events_topic) as reader:
             taken.partitions = reader.partitions
             # A replayed event arrived before it was appended, so none that is wanted lies before this offset.

@@ -19,7 +19,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from aiokafka import AIOKafkaProducer
 
-from features.log import ERASED, conform, iterate_log, log_metadata, log_rows
+from features.log import ERASED, conform, log_metadata, log_rows
+from features.log_order import put_in_order
+from features.sorted_log import iterate_in_order
 from stream.formats.contract import NATIVE
 from stream.kafka.broker import broker_errors, partition_count
 from stream.kafka.records import ARRIVED_AT, CLOSE, CONTROL
@@ -72,6 +74,7 @@ def replay(
     clock: Clock | None = None,
     on_progress: Callable[[int, int], None] | None = None,
     on_time: Callable[[int], None] | None = None,
+    on_note: Callable[[str], object] = lambda text: None,
     close: bool = False,
 ) -> ReplayReport:
     """Send a log's events to the events topic.
@@ -79,7 +82,7 @@ def replay(
     Parameters
     ----------
     log
-        A file, or a table in the log's schema; rows in order of arrival.
+        A file, or a table in the log's schema. Rows are sent in order of arrival; see `features.log_order`.
     speed
         ``max``, ``real``, or a multiple of real time such as ``60x``.
     clock
@@ -88,6 +91,8 @@ def replay(
         Called with rows sent and rows in all.
     on_time
         Called with the event time that the replay has come to, epoch ms.
+    on_note
+        Called with a sentence where rows were not in order.
     close
         End every partition with a control record: what waits for its label gets it, as if time had passed.
 
@@ -100,7 +105,14 @@ def replay(
     """
     return asyncio.run(
         replay_async(
-            settings, log, speed=speed, clock=clock, on_progress=on_progress, on_time=on_time, close=close
+            settings,
+            log,
+            speed=speed,
+            clock=clock,
+            on_progress=on_progress,
+            on_time=on_time,
+            on_note=on_note,
+            close=close,
         )
     )
 
@@ -113,11 +125,12 @@ async def replay_async(
     clock: Clock | None = None,
     on_progress: Callable[[int, int], None] | None = None,
     on_time: Callable[[int], None] | None = None,
+    on_note: Callable[[str], object] = lambda text: None,
     close: bool = False,
 ) -> ReplayReport:
     """See `replay`; within a running event loop."""
     factor = parse_speed(speed)
-    metadata, rows, tables = _opened(log)
+    metadata, rows, tables = _opened(log, on_note)
     async with _Sender(settings) as sender:
         check_named = metadata.get("partitions") == str(sender.partitions)
         pace = None if factor is None else Pace(factor, clock or WallClock())
@@ -148,15 +161,17 @@ async def replay_async(
     return ReplayReport(sum(sender.sent.values()), erased, sender.seconds, dict(sorted(sender.sent.items())))
 
 
-def _opened(log: str | Path | pa.Table) -> tuple[dict[str, str], int, Iterator[pa.Table]]:
+def _opened(
+    log: str | Path | pa.Table, on_note: Callable[[str], object]
+) -> tuple[dict[str, str], int, Iterator[pa.Table]]:
     """Return the log's metadata, how many rows it has, and the rows, piece by piece."""
     if not isinstance(log, pa.Table):
-        return log_metadata(log), log_rows(log), iterate_log(log, _CHUNK)
+        return log_metadata(log), log_rows(log), iterate_in_order(log, _CHUNK, on_note)
     raw = log.schema.metadata or {}
     metadata = {
         k.decode().removeprefix("intent."): v.decode() for k, v in raw.items() if k.startswith(b"intent.")
     }
-    table = conform(log)
+    table = put_in_order(conform(log), on_note, known="arrived_at" in log.column_names)
     return metadata, len(table), (table.slice(start, _CHUNK) for start in range(0, len(table), _CHUNK))
 
 

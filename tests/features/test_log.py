@@ -3,6 +3,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -18,6 +19,8 @@ from features.log import (
     validate,
     write_log,
 )
+from features.log_order import ArrivalOrder, Coordinates, in_order
+from features.sorted_log import iterate_in_order, rows_in_order
 
 ROWS = {
     "event_id": ["a", "b"],
@@ -103,3 +106,58 @@ def test_control_characters_in_identifiers_of_a_log_are_refused(name: str) -> No
     }
     with pytest.raises(LogError, match=f"row 0 .*{name} = "):
         validate(conform(pa.table({key: [value] for key, value in row.items()})))
+
+
+def archived(rows: list[tuple[int, int, int]]) -> pa.Table:
+    """Return an archive of partition, offset and arrival."""
+    partition, offset, arrival = zip(*rows, strict=True)
+    return conform(
+        pa.table(
+            {
+                "event_id": [f"{p}-{o}" for p, o, _ in rows],
+                "type": ["search"] * len(rows),
+                "customer_id": [f"c{p}" for p, _, _ in rows],
+                "event_time": [1_700_000_000_000 + at for at in arrival],
+                "arrived_at": [1_700_000_000_000 + at for at in arrival],
+                "partition": list(partition),
+                "offset": list(offset),
+            }
+        )
+    )
+
+
+def test_an_archive_keeps_the_order_of_offsets_where_arrivals_go_back(tmp_path: Path) -> None:
+    table = archived([(0, 0, 50), (1, 0, 60), (0, 1, 20), (0, 2, 70), (1, 5, 65)]).take([0, 2, 1, 4, 3])
+    path = tmp_path / "log.parquet"
+    write_log(path, table)
+    notes: list[str] = []
+    assert read_log(path, notes.append).equals(read_log(path).cast(table.schema))
+    assert read_log(path)["event_id"].to_pylist() == ["0-0", "0-1", "1-0", "1-5", "0-2"]
+    assert rows_in_order(path)
+    assert notes == []
+    for rows in ([4, 3, 2, 1, 0], [2, 3, 0, 1, 4], [1, 0, 2, 3, 4]):
+        write_log(path, table.take(rows))
+        assert read_log(path, notes.append)["event_id"].to_pylist() == ["0-0", "0-1", "1-0", "1-5", "0-2"]
+        pieces = list(iterate_in_order(path, 2))
+        assert pa.concat_tables(pieces)["event_id"].to_pylist() == ["0-0", "0-1", "1-0", "1-5", "0-2"]
+        assert [len(piece) for piece in pieces] == [2, 2, 1]
+    assert ["in order of arrival" in note for note in notes] == [True] * 3
+
+
+def test_order_is_seen_across_pieces_whatever_their_size(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    for _ in range(50):
+        count = int(rng.integers(1, 12))
+        arrivals, partitions = rng.integers(0, 20, count), rng.integers(0, 3, count)
+        offsets = rng.permutation(count)
+        for rows in (Coordinates(arrivals), Coordinates(arrivals, partitions, offsets)):
+            order = in_order(rows)
+            for at in (np.arange(count), order):
+                whole, pieces = ArrivalOrder(), ArrivalOrder()
+                taken = [None if column is None else column[at] for column in rows]
+                whole.look(Coordinates(*taken))
+                for start in range(0, count, 3):
+                    pieces.look(Coordinates(*(None if c is None else c[start : start + 3] for c in taken)))
+                assert whole.early == pieces.early
+                if at is order:
+                    assert whole.early == 0

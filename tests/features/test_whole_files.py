@@ -1,8 +1,12 @@
 from pathlib import Path
 
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from features.whole_files import whole_file
+from stream.cli import main
 
 
 def test_a_file_appears_when_it_is_whole_with_the_folders_it_needs(tmp_path: Path) -> None:
@@ -22,3 +26,36 @@ def test_a_failure_leaves_what_was_there_and_nothing_else(tmp_path: Path) -> Non
         raise OSError("the disk is full")
     assert wanted.read_text() == "before"
     assert list(tmp_path.iterdir()) == [wanted]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no device that is always full")
+def test_what_a_full_disk_says_names_the_file(tmp_path: Path) -> None:
+    wanted = tmp_path / "log.parquet"
+    rows = pa.table({"a": list(range(100_000))})
+    ways = [
+        lambda place: place.write_text("x" * 100_000),
+        lambda place: pq.write_table(rows, place),
+        lambda place: pd.DataFrame({"a": range(100_000)}).to_csv(place),
+    ]
+    for write in ways:
+        with pytest.raises(OSError, match="No space left") as caught, whole_file(wanted) as partial:
+            partial.symlink_to("/dev/full")
+            write(partial)
+        assert caught.value.filename == str(wanted)
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no device that is always full")
+def test_a_command_that_finds_the_disk_full_names_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, log = tmp_path / "shop.csv", tmp_path / "log.parquet"
+    source.write_text("user,ts\nu-1,2026-03-01T10:00:00Z\n")
+    log.with_name("log.parquet.partial").symlink_to("/dev/full")
+    columns = ["--columns", "customer_id=user,event_time=ts", "--types", "*=purchase"]
+    monkeypatch.setattr("sys.argv", ["intent", "convert", "csv", str(source), "-o", str(log), *columns])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == f"intent: {log}: No space left on device\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["shop.csv"]

@@ -17,22 +17,21 @@ from typing import Final, NamedTuple
 import pyarrow as pa
 
 from features.bundle import DataFingerprint
-from features.exceptions import LogError
-from features.log import LOG_SCHEMA, log_metadata, log_rows, read_log, write_log
+from features.log import LOG_SCHEMA, log_metadata, write_log
+from features.log_order import refused_sentences
+from features.sorted_log import rows_in_order, sorted_log
 from features.vector import schema_hash
 from offline.examples.buckets.cluster import Workers, gather, require_shared, workers
 from offline.examples.buckets.errors import BucketError
 from offline.examples.buckets.folding import FoldTask, fold_bucket
 from offline.examples.buckets.manifest import FORMAT, FolderManifest, Shard, write_manifest
-from offline.examples.buckets.scan import Scan, is_sorted, scan
+from offline.examples.buckets.scan import Scan, scan
 from offline.examples.buckets.sizes import bucket_count
 from offline.examples.buckets.spill import Spilled, SpillTask, spill_piece
 from offline.examples.examples import Asked, Context, example_types_of
 from offline.progress import OnProgress, Progress, silent
 
 _SIMULATOR: Final = "simulator"
-# A log of more rows is not sorted in memory.
-_SORTABLE: Final = 20_000_000
 _SIGTERM_EXIT: Final = 128 + signal.SIGTERM
 
 
@@ -109,6 +108,10 @@ def build_folder(
             with progress("Folding buckets") as on_progress:
                 shards = _fold_all(cluster, scanned, context, spilled, folder, buckets, on_progress)
             [sha256] = gather(cluster.client, [digest])
+        for sentence in refused_sentences(
+            sum(shard.refused for shard in shards) - scanned.usual.lonely, scanned.rows
+        ):
+            on_note(sentence)
         found = [shard for shard in shards if shard.rows]
         alive = sum(part.rows - part.erased for part in spilled)
         manifest = FolderManifest(
@@ -144,18 +147,12 @@ def build_folder(
 
 
 def _in_order(path: Path, spill: Path, on_note: Callable[[str], object]) -> Path:
-    """Return the log, or a copy of it in order of time if it has no order of its own."""
-    log_metadata(path)  # says what is wrong with the file
-    if is_sorted(path):
+    """Return the log, or a copy of it in order if it is not."""
+    if rows_in_order(path):
         return path
-    if log_rows(path) > _SORTABLE:
-        raise LogError(
-            f"{path}: its rows are not in order of time, it does not say when they arrived (arrived_at), and it is "
-            f"too long to be sorted here ({log_rows(path):,} rows): sort it by event_time"
-        )
-    sorted_log = spill / "in-order.parquet"
-    write_log(sorted_log, read_log(path, on_note), metadata=log_metadata(path))
-    return sorted_log
+    copy = spill / "in-order.parquet"
+    write_log(copy, sorted_log(path, on_note), metadata=log_metadata(path))
+    return copy
 
 
 def _spill_all(

@@ -20,6 +20,7 @@ from features.log import LOG_SCHEMA
 from features.state import empty
 from features.vector import COLUMN_NAMES, SEGMENT_AT, WIDTH, Vectors
 from features.watermark import ACCEPTED
+from features.whole_files import writing
 from offline.examples.buckets.manifest import Shard
 from offline.examples.buckets.scan import by_number
 from offline.examples.buckets.spill import spill_schema
@@ -213,9 +214,12 @@ class _Shard(NamedTuple):
         partial = final.with_name(f".{final.name}.{uuid.uuid4().hex}")
         schema = shard_schema(self.exact is not None)
         try:
-            with pq.ParquetWriter(
-                partial, schema, compression="zstd", use_dictionary=["customer_id", "type"]
-            ) as writer:
+            with (
+                writing(final),
+                pq.ParquetWriter(
+                    partial, schema, compression="zstd", use_dictionary=["customer_id", "type"]
+                ) as writer,
+            ):
                 for start in range(0, len(self.folded.at), _ROW_GROUP):
                     writer.write_table(self._table(slice(start, start + _ROW_GROUP), schema))
             partial.replace(final)

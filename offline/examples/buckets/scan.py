@@ -149,19 +149,6 @@ def scan(
     return Scan(rows, pieces, watermarks.at, counts, one, row_bytes, metadata, usual)
 
 
-def is_sorted(path: str | Path) -> bool:
-    """Say whether a log's rows are in order: they are if it knows when they arrived, else if event times rise."""
-    with pq.ParquetFile(path) as file:
-        if "arrived_at" in file.schema_arrow.names:
-            return True
-        latest = BEGINNING
-        for times in _event_times(file, path):
-            if int(times[0]) < latest or np.any(np.diff(times) < 0):
-                return False
-            latest = int(times[-1])
-    return True
-
-
 def _event_times(file: pq.ParquetFile, path: str | Path) -> Iterator[NDArray[np.int64]]:
     for batch in file.iter_batches(BATCH, columns=["event_time"]):
         yield _times(batch, True, path, 0)[0]

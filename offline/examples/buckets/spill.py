@@ -17,6 +17,7 @@ from features.columns import from_table
 from features.exceptions import LogError
 from features.log import ERASED, conform, validate
 from features.usual_days import UsualDays
+from features.whole_files import writing
 from offline.examples.buckets.scan import BATCH, Piece, Watermarks, partitions_of_rows
 
 #: What of an event the fold needs, as `features.columns.EventColumns` names it; and where the event came from.
@@ -94,6 +95,7 @@ def spill_piece(task: SpillTask, number: int, piece: Piece) -> Spilled:
     partial = final.with_name(f"{final.name}.{uuid.uuid4().hex}")
     options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
     with (
+        writing(final),
         pq.ParquetFile(task.log) as file,
         pa.OSFile(str(partial), "wb") as sink,
         pa.ipc.new_file(sink, spill_schema(task.events), options=options) as writer,

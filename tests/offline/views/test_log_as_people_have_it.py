@@ -39,6 +39,8 @@ DAYS = pd.Timedelta(days=1)
 START = 19_700 * DAY
 TIME = LOG_SCHEMA.field("event_time").type
 CONTEXT = Context(7 * DAY, "next-day")
+BUILDING = BuildSettings(workers=1)
+BUILDING = BUILDING._replace(asked=BUILDING.asked._replace(horizon_ms=7 * DAY))
 
 
 def orders(count: int = 400, days: int = 100) -> dict[str, pa.Array]:
@@ -87,9 +89,7 @@ def test_a_folder_of_examples_leaves_out_and_sorts_the_same(tmp_path: Path) -> N
     shuffled = np.random.default_rng(1).permutation(400)
     path = write(tmp_path / "log.parquet", columns, shuffled)
     notes: list[str] = []
-    settings = BuildSettings(workers=1)
-    settings = settings._replace(asked=settings.asked._replace(horizon_ms=7 * DAY))
-    build_folder(path, tmp_path / "folder", settings, on_note=notes.append)
+    build_folder(path, tmp_path / "folder", BUILDING, on_note=notes.append)
     found, right = read_folder(tmp_path / "folder").examples, build_examples(read_log(path), CONTEXT)
     for field in dataclasses.fields(right):
         np.testing.assert_array_equal(getattr(found, field.name), getattr(right, field.name), field.name)
@@ -104,10 +104,41 @@ def test_rows_of_a_log_without_arrival_are_sorted_and_said(tmp_path: Path) -> No
     assert read_log(path, notes.append).equals(right)
     assert len(notes) == 1
     assert "rows were put in order of event time" in notes[0]
-    # Where the arrival is known, the order of rows is that of arrival.
-    write(path, columns | {"arrived_at": columns["event_time"]}, np.arange(400)[::-1])
-    assert read_log(path, notes.append)["event_id"][0].as_py() == "e399"
-    assert len(notes) == 1
+
+
+def test_shuffled_rows_with_their_arrival_are_read_in_order_of_arrival(tmp_path: Path) -> None:
+    columns = orders()
+    arrivals = columns["event_time"].cast(pa.int64()).to_numpy() + np.arange(400) % 7 * 60_000
+    columns |= {"arrived_at": pa.array(arrivals).cast(TIME)}
+    right = read_log(write(tmp_path / "right.parquet", columns, np.argsort(arrivals, kind="stable")))
+    shuffled = np.random.default_rng(1).permutation(400)
+    path, notes = write(tmp_path / "shuffled.parquet", columns, shuffled), list[str]()
+    assert read_log(path, notes.append).equals(right)
+    assert ["were put in order of arrival" in note for note in notes] == [True]
+    build_folder(path, tmp_path / "folder", BUILDING, on_note=notes.append)
+    found, wanted = read_folder(tmp_path / "folder").examples, build_examples(right, CONTEXT)
+    np.testing.assert_array_equal(found.vectors, wanted.vectors)
+    assert found.refused == wanted.refused == 0
+    reading = Workspace(path, tmp_path).reading
+    assert sum("known label" in note for note in reading.notes) == 1
+    assert not any("too late" in note for note in reading.notes)
+
+
+def test_a_log_whose_events_really_came_late_says_how_many_and_what_to_do(tmp_path: Path) -> None:
+    columns = orders()
+    loaded = pa.array(np.full(400, START + 200 * DAY)).cast(
+        TIME
+    )  # when they were loaded, not when they arrived
+    rows = np.random.default_rng(1).permutation(400)
+    path = write(tmp_path / "log.parquet", columns | {"arrived_at": loaded}, rows)
+    refused = build_examples(read_log(path), CONTEXT).refused
+    assert refused > 350
+    said = f"{refused} of 400 events are left out, as the worker does"
+    assert said in Workspace(path, tmp_path).one_outcome
+    assert "leave that column out" in Workspace(path, tmp_path).one_outcome
+    notes: list[str] = []
+    build_folder(path, tmp_path / "folder", BUILDING, on_note=notes.append)
+    assert [said in note for note in notes] == [True]
 
 
 def test_a_repeated_event_is_counted_once_in_every_chapter(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
@@ -67,3 +68,30 @@ def test_a_log_with_erased_rows_counts_only_events(tmp_path: Path, bundle: Path)
     summary = json.loads(run("score", log, "--bundle", bundle, "-o", tmp_path / "s.parquet", "--json"))
     assert summary["events"] == 40 == summary["scored"]
     assert len(read_log(log)) == 50
+
+
+def test_shuffled_rows_are_scored_in_order_of_arrival_and_late_ones_are_told(
+    tmp_path: Path, bundle: Path
+) -> None:
+    log, shuffled = tmp_path / "log.parquet", tmp_path / "shuffled.parquet"
+    table = random_log(300, 1)
+    write_log(log, table)
+    write_log(shuffled, table.take(np.random.default_rng(1).permutation(300)))
+    found = []
+    for path in (log, shuffled):
+        run("score", path, "--bundle", bundle, "-o", tmp_path / "s.parquet", "--states", tmp_path / "states")
+        states = pq.read_table(tmp_path / "states")
+        found.append(dict(zip(states["customer_id"].to_pylist(), states["state"].to_pylist(), strict=True)))
+    assert found[0] == found[1]
+    loaded = pa.array([1_900_000_000_000] * 300).cast(table.schema.field("arrived_at").type)
+    table = table.set_column(table.column_names.index("arrived_at"), "arrived_at", loaded)
+    days = table["event_time"].cast(pa.int64()).to_numpy() + np.arange(300) * 86_400_000
+    table = table.set_column(
+        table.column_names.index("event_time"), "event_time", pa.array(days).cast(loaded.type)
+    )
+    write_log(log, table.take(np.arange(300)[::-1]))
+    arguments = ["score", str(log), "--bundle", str(bundle), "-o", str(tmp_path / "s.parquet")]
+    arguments += ["--partitions", "1"]
+    result = CliRunner().invoke(create_app(), arguments)
+    assert result.exit_code == 0
+    assert "299 of 300 events are left out, as the worker does" in " ".join(result.stderr.split())

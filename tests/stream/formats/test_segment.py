@@ -84,6 +84,19 @@ def test_a_name_of_the_spec_has_its_type(name: str, kind: str) -> None:
     assert event_of(SEGMENT, track(name, {})).type == kind
 
 
+def test_an_order_that_is_refunded_and_cancelled_gives_its_money_back_once() -> None:
+    def told(name: str, message_id: str, **properties: Any) -> tuple[str, float | None]:
+        event = event_of(SEGMENT, track(name, {"order_id": "o-1"} | properties, messageId=message_id))
+        return event.event_id, event.value
+
+    assert told("Order Refunded", "m-1", total=30) == told(
+        "Order Cancelled", "m-2", total="30.00", products=[UNO]
+    )
+    parts = {told("Order Refunded", f"m-{total}", total=total, products=[UNO]) for total in (10, 5.5)}
+    assert parts == {("refund.o-1.10", 10.0), ("refund.o-1.5.5", 5.5)}
+    assert told("Order Refunded", "m-9")[0] == "m-9"
+
+
 @pytest.mark.parametrize("name", ["Cart Viewed", "Product Clicked", "Coupon Applied", "Signed Up"])
 def test_what_has_no_counterpart_is_named(name: str) -> None:
     found = SEGMENT.translate(message(track(name, {"products": [UNO]})))

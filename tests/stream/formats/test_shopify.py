@@ -72,6 +72,14 @@ def test_a_cancelled_order_is_a_refund_at_its_own_time() -> None:
     assert (event.type, event.event_id, event.value) == ("refund", "cancelled.450789469", 598.94)
 
 
+def test_a_cancelled_order_and_the_refund_that_it_lists_are_one_event() -> None:
+    earlier = REFUND | {"id": 5, "created_at": "2008-01-11T11:00:00-05:00", "transactions": []}
+    cancelled = ORDER | {"cancelled_at": "2008-01-12T11:00:00-05:00", "refunds": [REFUND, earlier]}
+    for key in (None, b"207119551"):
+        told = event_of(FORM, REFUND, key=b"207119551", headers=topic("refunds/create"))
+        assert event_of(FORM, cancelled, key=key, headers=topic("orders/cancelled")) == told
+
+
 def test_a_checkout_begins() -> None:
     checkout = {
         name: ORDER[name]

@@ -70,7 +70,8 @@ def table_of(rows: list[dict[str, Any]]) -> pa.Table:
 def random_log(rows: int, seed: int, customers: int = 20) -> pa.Table:
     """Return a log of random events in order of arrival, up to ten seconds late."""
     chance = random.Random(seed)
-    return table_of([random_row(chance, number, customers) for number in range(rows)])
+    drawn = [random_row(chance, number, customers) for number in range(rows)]
+    return table_of(sorted(drawn, key=lambda row: row["arrived_at"]))
 
 
 def events_of(table: pa.Table) -> pa.Table:
