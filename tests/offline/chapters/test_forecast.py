@@ -198,7 +198,11 @@ def test_a_forecast_of_one_day_is_called_of_little_use(tmp_path: Path) -> None:
     section = section_of(orders(pd.date_range("2025-01-01", periods=42, tz="UTC"), 12), tmp_path)
     assert section.figures["orders"]["days"] == 1
     assert any("no more than one day can be forecast" in line for line in section.summary)
-    assert "over the next 1 day, to" in section.summary[0]
+    assert "over the next day, to" in section.summary[0]
+    assert "no more than one day can be forecast" in section.findings[0].what
+    drawn = next(part.figure for part in section.parts if part.title == "Orders per day: forecast")
+    ahead = next(trace for trace in drawn.data if trace.name == "forecast")
+    assert ahead.mode == "markers" and len(ahead.error_y.array) == 1, "one day is no line"
 
 
 def test_a_log_that_ends_in_the_future_says_so_first(tmp_path: Path) -> None:
