@@ -150,7 +150,8 @@ def _table(series: Series, days: int, found: dict[str, Forecast], step: str) -> 
         unit = f" ({series.currency})" if measure == "revenue" else ""
         frame[f"{MEASURES[measure]}{unit}"] = rows["forecast"].to_numpy()
         frame[f"{MEASURES[measure]}, 80%"] = [
-            f"{low:,.0f} to {high:,.0f}" for low, high in zip(rows["low_80"], rows["high_80"], strict=True)
+            "closed" if shut else f"{low:,.0f} to {high:,.0f}"
+            for low, high, shut in zip(rows["low_80"], rows["high_80"], rows["closed"], strict=True)
         ]
     caption = f"With 80% intervals; 95% intervals too: {FORECAST_FILE}."
     if step == "week":

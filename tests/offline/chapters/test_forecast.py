@@ -185,7 +185,7 @@ def test_closed_weekdays_and_past_holidays_are_named_and_closed_in_the_file(tmp_
     assert sundays["closed"].all() and not days.drop(sundays.index)["closed"].any()
     assert (sundays[["forecast", "low_95", "high_95"]] == 0).all().all()
     by_day = next(part for part in section.parts if part.title == "Forecast per day")
-    assert len(by_day.frame) == 14
+    assert len(by_day.frame) == 14 and (by_day.frame["orders, 80%"] == "closed").sum() == 2
 
 
 def test_a_forecast_of_closed_weekdays_alone_is_refused_in_one_sentence(tmp_path: Path) -> None:
