@@ -166,13 +166,17 @@ def rate_by_category(column: pd.Series, target: NDArray[np.bool_]) -> pd.DataFra
     low, high = wilson(grouped["sum"], grouped["size"])
     return pd.DataFrame(
         {
-            "category": [str(v) for v in grouped.index],
+            "category": [_said(value) for value in grouped.index],
             "rows": grouped["size"].to_numpy(),
             "rate": (grouped["sum"] / grouped["size"]).to_numpy(),
             "from": low,
             "to": high,
         }
     )
+
+
+def _said(value: object) -> str:
+    return ("yes" if value else "no") if isinstance(value, bool | np.bool_) else str(value)
 
 
 def _short(text: str) -> str:

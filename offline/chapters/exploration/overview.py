@@ -19,6 +19,7 @@ from offline.report.time_axes import duration_ticks
 from offline.views.log_view import LogView
 
 _BINS = 40
+_FEW = 2  # ticks that say nothing of a scale
 _DAY_S = 86_400.0
 _GAP = "days between two orders"
 _TITLES = {_GAP: "time between two orders"}
@@ -129,8 +130,8 @@ def _distributions(columns: dict[str, pd.Series]) -> go.Figure:
             customdata=[duration_rounded(days * _DAY_S) if name == _GAP else f"{days:.3g}" for days in middle],
             hovertemplate="%{customdata}: %{y:,}<extra></extra>", **where,
         )  # fmt: skip
-        at_ticks, texts = duration_ticks(low, high, _DAY_S, log=True) if name == _GAP else _powers(low, high)
-        figure.update_xaxes(type="log", tickvals=at_ticks, ticktext=texts, **where)
+        at_ticks, texts = _spans(low, high) if name == _GAP else _powers(low, high)
+        figure.update_xaxes(type="log", tickvals=at_ticks, ticktext=texts, tickangle=0, **where)
     figure.update_yaxes(tickformat=",~s", nticks=5)
     figure.update_annotations(font_size=12)
     figure.update_layout(height=250 * rows + 20, bargap=0)
@@ -138,6 +139,18 @@ def _distributions(columns: dict[str, pd.Series]) -> go.Figure:
 
 
 def _powers(low: float, high: float) -> tuple[list[float], list[str]]:
-    powers = 10.0 ** np.arange(np.ceil(np.log10(low)), np.floor(np.log10(high)) + 1)
-    kept = powers[:: max(1, -(-len(powers) // 6))]
-    return kept.tolist(), [si(power) for power in kept]
+    """Return powers of ten, or 1, 2 and 5 times them where a narrow axis has hardly any."""
+    powers = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
+    inside = [power for power in powers if low <= power <= high]
+    if len(inside) < _FEW:
+        inside = [
+            value for power in powers for value in (power, 2 * power, 5 * power) if low <= value <= high
+        ]
+    kept = inside[:: max(1, -(-len(inside) // 6))]
+    return kept, [si(value) for value in kept]
+
+
+def _spans(low: float, high: float) -> tuple[list[float], list[str]]:
+    """Return ticks of a logarithmic axis of days: the scale of `duration_ticks` counts in what the axis begins with."""
+    places, texts = duration_ticks(1.0, high / low, _DAY_S * low, log=True)
+    return [place * low for place in places], texts

@@ -169,6 +169,7 @@ def _error(frame: pd.DataFrame) -> dict[str, object]:
     return {
         "type": "data",
         "array": half.fillna(0).to_numpy(),
+        "arrayminus": np.minimum(half.fillna(0), frame["mean"]).to_numpy(),  # no day has less than no order
         "color": "#5b6573",
         "thickness": 1.2,
         "width": 3,

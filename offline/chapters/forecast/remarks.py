@@ -14,6 +14,8 @@ from offline.chapters.forecast.series import Series
 # More spans of closed days are no sentence; the JSON has all.
 _NAMED: Final = 8
 _SHORT: Final = 1
+#: What is said of a log of which no more can be forecast.
+TOO_SHORT: Final = "The log is so short that no more than one day can be forecast and tried at earlier times."
 
 
 def remarks(series: Series, days: int, found: dict[str, Forecast], *, asked: bool) -> list[str]:
@@ -39,13 +41,26 @@ def remarks(series: Series, days: int, found: dict[str, Forecast], *, asked: boo
     return said
 
 
+def is_short(days: int) -> bool:
+    """Return whether so few days are no forecast to plan by."""
+    return days <= _SHORT
+
+
+def ahead_words(days: int) -> str:
+    """Return how far a forecast looks ahead.
+
+    Examples
+    --------
+    >>> ahead_words(1), ahead_words(28)
+    ('the next day', 'the next 28 days')
+    """
+    return "the next day" if days == 1 else f"the next {counted(days, 'day')}"
+
+
 def _short(days: int, asked: bool) -> list[str]:
-    if days > _SHORT or asked:
+    if asked or not is_short(days):
         return []
-    return [
-        "The log is so short that no more than one day can be forecast and tried at earlier times: that is of little "
-        "use, so come back with a longer log."
-    ]
+    return [f"{TOO_SHORT} That is of little use: come back with a longer log."]
 
 
 def _closed(series: Series, result: Forecast) -> list[str]:

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from features.counts import counted
 from features.whole_files import whole_file
 from offline.chapters.forecast.backtest import BASELINE, CHOSEN, SEASONS, Forecast, forecast_series
-from offline.chapters.forecast.remarks import remarks
+from offline.chapters.forecast.remarks import TOO_SHORT, ahead_words, is_short, remarks
 from offline.chapters.forecast.series import MEASURES, Series, daily
 from offline.chapters.workspace import Workspace
 from offline.report.section import Finding, Picture, Section, Table
@@ -62,8 +62,10 @@ def forecast(workspace: Workspace) -> Section:
     for measure, result in found.items():
         parts += _parts(series, measure, result)
     _write(series, days, found, workspace.directory / FORECAST_FILE)
+    short = asked is None and is_short(days)
+    findings = [_too_short(series)] if short else _findings(series, days, found)
     figures = {measure: _figures(series, days, result) for measure, result in found.items()}
-    return Section("forecast", "Forecast", summary, parts, figures, findings=_findings(series, days, found))
+    return Section("forecast", "Forecast", summary, parts, figures, findings=findings)
 
 
 def _usual_days(series: Series) -> int:
@@ -79,7 +81,7 @@ def _sentence(series: Series, measure: str, days: int, result: Forecast) -> str:
     until = series.frame.index[-1] + pd.Timedelta(days=days)
     held, tried = result.totals_covered
     return (
-        f"{MEASURES[measure].capitalize()} over the next {counted(days, 'day')}, to {until:%d %b %Y}: "
+        f"{MEASURES[measure].capitalize()} over {ahead_words(days)}, to {until:%d %b %Y}: "
         f"{total:,.0f}{unit} (80% interval {low:,.0f} to {high:,.0f}). Tried at {result.judged} earlier times, "
         f"{_verdict(result)}. The sum was inside its 80% interval {held} of {tried} times{_promise(held, tried)}."
     )
@@ -107,13 +109,21 @@ def _promise(held: int, tried: int) -> str:
     return ""
 
 
+def _too_short(series: Series) -> Finding:
+    return Finding(
+        TOO_SHORT,
+        f"Counted: {counted(len(series), 'whole day')} of business.",
+        "Come back with a longer log before you plan by a forecast.",
+    )
+
+
 def _findings(series: Series, days: int, found: dict[str, Forecast]) -> list[Finding]:
     measure, result = next(iter(found.items()))
     total, low, high = result.total
     held, tried = result.totals_covered
     until = series.frame.index[-1] + pd.Timedelta(days=days)
-    span = f"{counted(days, 'day')}, to {until:%d %b %Y}"
-    what = f"About {total:,.0f} {MEASURES[measure]} are expected over the next {span}."
+    span = f"{ahead_words(days)}, to {until:%d %b %Y}"
+    what = f"About {total:,.0f} {MEASURES[measure]} are expected over {span}."
     if "revenue" in found and measure != "revenue":
         what = f"{what[:-1]}, worth about {found['revenue'].total[0]:,.0f} {series.currency}."
     return [
@@ -140,7 +150,8 @@ def _table(series: Series, days: int, found: dict[str, Forecast], step: str) -> 
         unit = f" ({series.currency})" if measure == "revenue" else ""
         frame[f"{MEASURES[measure]}{unit}"] = rows["forecast"].to_numpy()
         frame[f"{MEASURES[measure]}, 80%"] = [
-            f"{low:,.0f} to {high:,.0f}" for low, high in zip(rows["low_80"], rows["high_80"], strict=True)
+            "closed" if shut else f"{low:,.0f} to {high:,.0f}"
+            for low, high, shut in zip(rows["low_80"], rows["high_80"], rows["closed"], strict=True)
         ]
     caption = f"With 80% intervals; 95% intervals too: {FORECAST_FILE}."
     if step == "week":
@@ -198,7 +209,7 @@ def _picture(series: Series, measure: str, result: Forecast) -> go.Figure:
             x=[*ahead["date"], *ahead["date"][::-1]],
             y=[*ahead[f"high_{level}"], *ahead[f"low_{level}"][::-1]],
             fill="toself", mode="lines", fillcolor=faint(BLUE, share), line={"width": 0}, hoverinfo="skip",
-            name=f"{level}% interval", showlegend=True,
+            name=f"{level}% interval", showlegend=len(ahead) > 1,
         )  # fmt: skip
     figure.add_scatter(
         x=past.index, y=past, mode="lines", name="what happened", line={"color": GREY, "width": 1.6},
@@ -207,19 +218,32 @@ def _picture(series: Series, measure: str, result: Forecast) -> go.Figure:
     tested = result.backtest[result.backtest["date"] >= past.index[0]]
     for nth, (_, rows) in enumerate(tested.groupby("origin")):
         figure.add_scatter(
-            x=rows["date"], y=rows[CHOSEN], mode="lines", name="forecast then", legendgroup="then",
-            showlegend=nth == 0, line={"color": ORANGE, "width": 1.4},
+            x=rows["date"], y=rows[CHOSEN], mode="lines" if len(rows) > 1 else "markers", name="forecast then",
+            legendgroup="then", showlegend=nth == 0, line={"color": ORANGE, "width": 1.4},
             hovertemplate="%{x|%a %d %b %Y}: %{y:,.0f} forecast<extra></extra>",
         )  # fmt: skip
     figure.add_scatter(
-        x=ahead["date"], y=ahead["forecast"], mode="lines", name="forecast",
-        line={"color": BLUE, "width": 2.5},
+        x=ahead["date"], y=ahead["forecast"], mode="lines" if len(ahead) > 1 else "markers", name="forecast",
+        line={"color": BLUE, "width": 2.5}, error_y=_whisker(ahead),
         hovertemplate="%{x|%a %d %b %Y}: %{y:,.0f}<extra></extra>",
     )  # fmt: skip
     unit = f" ({series.currency})" if measure == "revenue" else ""
     figure.update_yaxes(title_text=f"{MEASURES[measure]} per day{unit}", rangemode="tozero")
     figure.update_layout(height=420)
     return figure
+
+
+def _whisker(ahead: pd.DataFrame) -> dict[str, Any] | None:
+    """Return the 80% interval of a single day, which a band cannot show."""
+    if len(ahead) > 1:
+        return None
+    made = ahead["forecast"]
+    return {
+        "type": "data",
+        "array": ahead["high_80"] - made,
+        "arrayminus": made - ahead["low_80"],
+        "color": BLUE,
+    }
 
 
 def _figures(series: Series, days: int, result: Forecast) -> dict[str, Any]:

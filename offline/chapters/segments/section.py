@@ -38,7 +38,6 @@ _LEAST_HOURS: Final = 24
 _RAW_COUNT: Final = 2
 # Where insight lists all customers with their segment.
 _CUSTOMERS_FILE: Final = "lifetime_values.csv"
-_NAMED: Final = 0.005  # smaller shares would be 0%
 _NEAR: Final = 0.02  # of a fraction in words to the share
 
 
@@ -166,7 +165,7 @@ def _summary(profile: pd.DataFrame, groups: Groups, view: LogView) -> list[str]:
 
 def _listed(largest: pd.DataFrame) -> list[str]:
     """Return the shares of segments in words, those left out that round to nothing."""
-    said = [f"{row.segment}: {row.share:.0%}" for row in largest.itertuples() if row.share >= _NAMED]
+    said = [f"{row.segment}: {row.share:.0%}" for row in largest.itertuples() if f"{row.share:.0%}" != "0%"]
     return said if len(said) == len(largest) else [*said, "the others less than 1% each"]
 
 

@@ -498,3 +498,10 @@ def test_the_time_between_two_orders_has_an_axis_in_hours_and_days() -> None:
     at = titles.index("time between two orders") + 1
     ticks = figure.layout["xaxis" if at == 1 else f"xaxis{at}"].ticktext
     assert ticks and all(text.endswith((" d", " h", " min", " s")) for text in ticks)
+    for axis in (figure.layout[name] for name in figure.layout if name.startswith("xaxis")):
+        assert axis.ticktext is None or len(axis.ticktext) > 1
+
+
+def test_a_column_of_yes_and_no_says_so() -> None:
+    frame = rate_by_category(pd.Series([True, False, True, False]), np.array([True, False, True, True]))
+    assert frame["category"].to_list() == ["no", "yes"]

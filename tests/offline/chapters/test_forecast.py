@@ -185,7 +185,7 @@ def test_closed_weekdays_and_past_holidays_are_named_and_closed_in_the_file(tmp_
     assert sundays["closed"].all() and not days.drop(sundays.index)["closed"].any()
     assert (sundays[["forecast", "low_95", "high_95"]] == 0).all().all()
     by_day = next(part for part in section.parts if part.title == "Forecast per day")
-    assert len(by_day.frame) == 14
+    assert len(by_day.frame) == 14 and (by_day.frame["orders, 80%"] == "closed").sum() == 2
 
 
 def test_a_forecast_of_closed_weekdays_alone_is_refused_in_one_sentence(tmp_path: Path) -> None:
@@ -198,7 +198,11 @@ def test_a_forecast_of_one_day_is_called_of_little_use(tmp_path: Path) -> None:
     section = section_of(orders(pd.date_range("2025-01-01", periods=42, tz="UTC"), 12), tmp_path)
     assert section.figures["orders"]["days"] == 1
     assert any("no more than one day can be forecast" in line for line in section.summary)
-    assert "over the next 1 day, to" in section.summary[0]
+    assert "over the next day, to" in section.summary[0]
+    assert "no more than one day can be forecast" in section.findings[0].what
+    drawn = next(part.figure for part in section.parts if part.title == "Orders per day: forecast")
+    ahead = next(trace for trace in drawn.data if trace.name == "forecast")
+    assert ahead.mode == "markers" and len(ahead.error_y.array) == 1, "one day is no line"
 
 
 def test_a_log_that_ends_in_the_future_says_so_first(tmp_path: Path) -> None:

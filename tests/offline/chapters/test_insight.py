@@ -15,6 +15,7 @@ import pytest
 
 from features.log import write_log
 from offline.chapters.insight.drivers import (
+    Dependence,
     by_group,
     dependence,
     dependence_by_group,
@@ -32,6 +33,7 @@ from offline.chapters.insight.lifetime import (
 )
 from offline.chapters.insight.lifetime_check import MEAN, MODEL, check_lifetime
 from offline.chapters.insight.model import InsightError, InsightModel, fit_insight_model, logits
+from offline.chapters.insight.pictures import dependences_by_group
 from offline.chapters.insight.profit import Economics, ProfitCurve, count_contacts, profit_curve
 from offline.chapters.insight.profit_look import Known, known_of, profit_look
 from offline.chapters.insight.reasons import explain_customers, latest_rows
@@ -500,3 +502,15 @@ def test_online_shoppers_are_explained_without_page_values(tmp_path: Path) -> No
     assert "PageValues" not in set(section.figures["drivers"]["column"])
     assert section.figures["metrics"]["auc"] > 0.75
     assert section.figures["with_leaks"]["auc"] > 0.92
+
+
+def test_axes_of_dependences_count_durations_once() -> None:
+    grid = [86_400.0 * day for day in range(1, 11)]
+    flat = np.full(len(grid), 0.5)
+    one = Dependence("since_purchase", grid, flat, flat, flat)
+    picture = dependences_by_group([(one, {0: one})], ["all"], log=True, target="purchase")
+    ticks = picture.figure.layout.xaxis.ticktext
+    assert ticks and all(text.endswith(" d") for text in ticks), (
+        "days of a grid in seconds are days on the axis"
+    )
+    assert picture.figure.layout.xaxis.title.text is None
