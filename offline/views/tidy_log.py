@@ -68,12 +68,15 @@ def foreign_money(log: pa.Table, currency: str) -> list[str]:
     """Say what is left out of money because it is in another currency."""
     found = []
     other = log.filter(pc.fill_null(pc.not_equal(log["currency"], currency), False))
-    for kind, words in (("purchase", ("order", "orders")), ("refund", ("refund", "refunds"))):
+    for kind, one, many in (("purchase", "an order", "orders"), ("refund", "a refund", "refunds")):
         counted = pc.value_counts(other.filter(pc.equal(other["type"], kind))["currency"].combine_chunks())
         for row in sorted(counted.to_pylist(), key=lambda row: -row["counts"]):
-            count = row["counts"]
+            count, code = row["counts"], row["values"]
             found.append(
-                f"{count:,} {words[count != 1]} in {row['values']} {'is' if count == 1 else 'are'} left out of money, "
-                f"which is counted in {currency}."
+                f"1 {one.split()[1]} in {code} counts as {one}; only its amount is left out of money, which is counted "
+                f"in {currency}."
+                if count == 1
+                else f"{count:,} {many} in {code} count as {many}; only their amounts are left out of money, which is "
+                f"counted in {currency}."
             )
     return found
