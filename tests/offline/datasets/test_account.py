@@ -100,6 +100,19 @@ def test_ids_that_a_column_of_floats_turned_into_infinity_are_refused_and_texts_
     assert ("no customer", 2, "shop.parquet, row 1, column 'customer_id': 'inf'") in told
 
 
+def test_a_point_that_a_decimal_comma_makes_one_between_thousands_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "shop.csv"
+    path.write_text(
+        "customer_id;event_time;price\nk1;2024-01-31;1.299\nk2;2024-01-31;2.450\nk3;2024-01-31;12,50\n"
+    )
+    columns = {name: name for name in ("customer_id", "event_time", "price")}
+    dataset = load_columns(path, columns=columns, types={"*": "purchase"})
+    assert dataset.log()["price"].to_pylist() == [1299.0, 2450.0, 12.5]
+    notes = {note.reason: (note.rows, note.example) for note in dataset.report.notes}
+    told = notes["column 'price': a point is read as one between thousands"]
+    assert told == (2, "'1.299' is 1299")
+
+
 def test_a_point_that_could_stand_between_thousands_is_told(tmp_path: Path) -> None:
     path = tmp_path / "shop.csv"
     path.write_text("customer_id,event_time,price\nk1,2024-01-31,1.500 €\nk2,2024-01-31,2.250 €\n")
