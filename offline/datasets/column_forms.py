@@ -77,6 +77,9 @@ class ColumnForms:
             if form != PLAIN_NUMBERS:
                 read = _read(columns[name], numbers.texts, numbers.values)
                 notes.add(f"{read} as {form}", numbers.texts, _number(numbers.example, form))
+                if form.comma:
+                    grouped = f"column {columns[name]!r}: a point is read as one between thousands"
+                    notes.add(grouped, numbers.points, _number(numbers.point, form))
 
 
 def note_times(notes: Tally, column: str, signs: TimeSigns, form: TimeForm) -> None:

@@ -93,7 +93,7 @@ _CURRENCY = r"^[A-Z]{3}$"
 # What spreadsheets and floats make of long numbers: 4,00638E+12.
 _ROUNDED = r"^\d(?:[.,]\d+[eE]\+?|[eE]\+)\d+$"
 # The same without a sign and without digits behind the point; so may look what counts in sixteens.
-_MAYBE_ROUNDED = r"^\d[eE]\d+$"
+_MAYBE_ROUNDED = r"^\d[eE]\d+$|^(?i:[+-]?inf(?:inity)?)$"
 # From 2 to the power of 53 on, a float holds no longer every whole number: it has 16 digits.
 _BEYOND_FLOAT = r"^(?:9[1-9]\d{14}|90[1-9]\d{13}|900[8-9]\d{12}|\d{17,})$"
 # A number that no float can hold.

@@ -114,19 +114,28 @@ class NumberSigns:
         How many values there are.
     example
         The first of the values that are not plain numbers.
+    point
+        The first of the values without a unit in which a point may be either.
     """
 
     by_unit: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     texts: int = 0
     values: int = 0
     example: str | None = None
+    point: str | None = None
 
     def __add__(self, other: NumberSigns) -> NumberSigns:
         both = dict(self.by_unit)
         for unit, counts in other.by_unit.items():
             both[unit] = both[unit] + counts if unit in both else counts
         example = other.example if self.example is None else self.example
-        return NumberSigns(both, self.texts + other.texts, self.values + other.values, example)
+        point = other.point if self.point is None else self.point
+        return NumberSigns(both, self.texts + other.texts, self.values + other.values, example, point)
+
+    @property
+    def points(self) -> int:
+        """In how many values without a unit a point may be either."""
+        return int(self.by_unit[""][3]) if "" in self.by_unit else 0
 
     def form(self, *, semicolons: bool = False) -> NumberForm:
         """Return the form of the column; whether ``semicolons`` separate columns counts where no value tells."""
@@ -161,7 +170,10 @@ def number_signs(values: pa.Array) -> NumberSigns:
     counted = pc.value_counts(pc.drop_null(_cleaned(values)))
     texts, weights = counted.field(0), counted.field(1).to_numpy()
     plain = mask(pc.match_substring_regex(texts, _PLAIN))
-    signs = NumberSigns({"": _signs(texts.filter(pa.array(plain)), weights[plain])}, 0, int(weights.sum()))
+    found = _signs(texts.filter(pa.array(plain)), weights[plain])
+    either = pc.index(pc.match_substring_regex(texts, _EITHER), True).as_py()
+    point = None if either < 0 else texts[either].as_py()
+    signs = NumberSigns({"": found}, 0, int(weights.sum()), None, point)
     if plain.all():
         return signs
     texts, weights = texts.filter(pa.array(~plain)), weights[~plain]

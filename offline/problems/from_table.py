@@ -103,7 +103,7 @@ def read_problem_from_table(path: str | Path, options: TableOptions | None = Non
         With row and column where a value is to blame.
     """
     options = options or TableOptions()
-    frame, said = read_table(path)
+    frame, said = read_table(path, options.drop)
     frame.columns = frame.columns.map(str)
     names = list(frame.columns)
     asked = [*options.leaks, *options.not_leaks, *options.drop]

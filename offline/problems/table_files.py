@@ -5,6 +5,8 @@ Files of CSV are parsed, and words for missing values taken, as for logs (`offli
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
@@ -30,6 +32,8 @@ from offline.datasets.source_files import PARQUET_SUFFIXES
 from offline.datasets.values import as_text
 from offline.problems.errors import TableError
 
+#: Columns of a table that are looked at, at most: models, tests and pictures are made for each.
+MOST_COLUMNS: Final = 1_000
 _SHOWN: Final = 60
 # Zones move a time by up to a day, so the first and the last year of the calendar stay free.
 _CALENDAR: Final = ("0002-01-01", "9998-12-31")
@@ -64,24 +68,29 @@ class TableFile(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def read_table(path: str | Path) -> TableFile:
+def read_table(path: str | Path, drop: Collection[str] = ()) -> TableFile:
     """Read a table.
+
+    Parameters
+    ----------
+    drop
+        Columns that are not used, and do not count.
 
     Raises
     ------
     TableError
         If the file does not exist, is neither CSV nor Parquet or has no rows, if a row has too many or too few values,
-        or if two columns have the same name.
+        if two columns have the same name, or if there are more than `MOST_COLUMNS`.
     """
     path = Path(path)
     if not path.is_file():
         raise TableError(f"there is no table at {path}: name a CSV or Parquet file")
     name = path.name.lower()
     if name.endswith(PARQUET_SUFFIXES):
-        table = _parquet(path)
+        table = _parquet(path, drop)
     elif name.endswith(CSV_SUFFIXES):
         try:
-            table = _csv(path)
+            table = _csv(path, drop)
         except DatasetError as error:
             raise TableError(str(error)) from error
     else:
@@ -91,14 +100,25 @@ def read_table(path: str | Path) -> TableFile:
     return table
 
 
-def _parquet(path: Path) -> TableFile:
+def _check_names(path: Path, names: Sequence[str], drop: Collection[str]) -> None:
+    """Refuse a table by the names of its columns alone, before any work."""
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise TableError(f"{path}: there are two columns {name!r}")
+    used = len(set(names).difference(drop))
+    if used > MOST_COLUMNS:
+        raise TableError(
+            f"{path} has {used:,} columns, and {MOST_COLUMNS:,} are the most that are looked at: write a file with "
+            "fewer columns, or leave some out by --drop"
+        )
+
+
+def _parquet(path: Path, drop: Collection[str]) -> TableFile:
     try:
         with clear_errors(path), pq.ParquetFile(path) as file:
+            _check_names(path, file.schema_arrow.names, drop)
             table = file.read()
         names = table.column_names
-        for at, name in enumerate(names):
-            if name in names[:at]:
-                raise TableError(f"{path}: there are two columns {name!r}")
         index = [name for name in names if name.startswith(UNNAMED_INDEX)]
         table = table.drop_columns(index)
         columns = {name: readable(table[name], name, path.name) for name in table.column_names}
@@ -136,14 +156,13 @@ def _without_odd_times(frame: pd.DataFrame) -> list[str]:
     return notes
 
 
-def _csv(path: Path) -> TableFile:
+def _csv(path: Path, drop: Collection[str]) -> TableFile:
     layout = csv_layout(path, detect_encoding(path))
     names = layout.columns
     for at, name in enumerate(names):
         if not name:
             raise TableError(f"{path}: column {at + 1} of the header has no name")
-        if name in names[:at]:
-            raise TableError(f"{path}: the header names {name!r} twice")
+    _check_names(path, names, drop)
     notes: list[str] = []
 
     def note(lines: int, example: str) -> None:

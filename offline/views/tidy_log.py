@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from features.counts import counted
+from features.counts import counted, plural
 from features.log import ERASED, read_log
 from features.usual_days import UsualDays
 from offline.exceptions import TrainingError
@@ -69,12 +69,14 @@ def foreign_money(log: pa.Table, currency: str) -> list[str]:
     """Say what is left out of money because it is in another currency."""
     found = []
     other = log.filter(pc.fill_null(pc.not_equal(log["currency"], currency), False))
-    for kind, noun in (("purchase", "order"), ("refund", "refund")):
+    for kind, noun, one in (("purchase", "order", "an order"), ("refund", "refund", "a refund")):
         counts = pc.value_counts(other.filter(pc.equal(other["type"], kind))["currency"].combine_chunks())
         for row in sorted(counts.to_pylist(), key=lambda row: -row["counts"]):
-            count = row["counts"]
+            count, told = row["counts"], f"{counted(row['counts'], noun)} in {row['values']}"
             found.append(
-                f"{counted(count, noun)} in {row['values']} {'is' if count == 1 else 'are'} left out of money, "
-                f"which is counted in {currency}."
+                f"{told} counts as {one}; only its amount is left out of money, which is counted in {currency}."
+                if count == 1
+                else f"{told} count as {plural(noun)}; only their amounts are left out of money, which is counted in "
+                f"{currency}."
             )
     return found

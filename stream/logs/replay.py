@@ -20,7 +20,6 @@ import pyarrow.compute as pc
 from aiokafka import AIOKafkaProducer
 
 from features.log import ERASED, conform, log_metadata, log_rows
-from features.log_order import put_in_order
 from features.sorted_log import iterate_in_order
 from stream.formats.contract import NATIVE
 from stream.kafka.broker import broker_errors, partition_count
@@ -82,7 +81,8 @@ def replay(
     Parameters
     ----------
     log
-        A file, or a table in the log's schema. Rows are sent in order of arrival; see `features.log_order`.
+        A file, whose rows are put in order of arrival (`features.log_order`), or a table in the log's schema, which is
+        sent as it is.
     speed
         ``max``, ``real``, or a multiple of real time such as ``60x``.
     clock
@@ -92,7 +92,7 @@ def replay(
     on_time
         Called with the event time that the replay has come to, epoch ms.
     on_note
-        Called with a sentence where rows were not in order.
+        Called with a sentence where the rows of a file were not in order.
     close
         End every partition with a control record: what waits for its label gets it, as if time had passed.
 
@@ -171,7 +171,7 @@ def _opened(
     metadata = {
         k.decode().removeprefix("intent."): v.decode() for k, v in raw.items() if k.startswith(b"intent.")
     }
-    table = put_in_order(conform(log), on_note, known="arrived_at" in log.column_names)
+    table = conform(log)
     return metadata, len(table), (table.slice(start, _CHUNK) for start in range(0, len(table), _CHUNK))
 
 

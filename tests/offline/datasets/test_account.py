@@ -6,6 +6,8 @@ import contextlib
 import csv
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -68,6 +70,7 @@ def convert(folder: Path, rows: str) -> dict[str, tuple[int, str | None]]:
         ("1.2E+12,2024-01-31,2,1", "identifier that a tool has rounded", "column 'customer_id': '1.2E+12'"),
         ("1.2e12,2024-01-31,2,1", "identifier that a tool has rounded", "column 'customer_id': '1.2e12'"),
         ("1e400,2024-01-31,2,1", "identifier that may be a rounded number: kept as it is", "'1e400'"),
+        ("-inf,2024-01-31,2,1", "identifier that may be a rounded number: kept as it is", "'-inf'"),
     ],
 )
 def test_what_happened_to_a_row_is_named_with_its_value(
@@ -76,6 +79,38 @@ def test_what_happened_to_a_row_is_named_with_its_value(
     found = convert(tmp_path, row + "\n")
     assert found[reason][0] == 1
     assert example in str(found[reason][1])
+
+
+def test_ids_that_a_column_of_floats_turned_into_infinity_are_refused_and_texts_stay(tmp_path: Path) -> None:
+    texts = ["1e400", "1e5", "Infinity", "17850"]
+    found = {}
+    for ids in (texts, [float(text) for text in texts]):
+        path = tmp_path / "shop.parquet"
+        pq.write_table(pa.table({"customer_id": ids, "event_time": ["2024-01-31"] * 4}), path)
+        columns = {name: name for name in ("customer_id", "event_time")}
+        dataset = load_columns(path, columns=columns, types={"*": "purchase"})
+        counts = (*dataset.report.dropped, *dataset.report.notes)
+        told = [(count.reason, count.rows, count.example) for count in counts]
+        found[type(ids[0])] = dataset.log()["customer_id"].to_pylist(), told
+    kept, told = found[str]
+    assert kept == texts
+    assert ("identifier that may be a rounded number: kept as it is", 3) in [one[:2] for one in told]
+    kept, told = found[float]
+    assert kept == ["100000", "17850"]
+    assert ("no customer", 2, "shop.parquet, row 1, column 'customer_id': 'inf'") in told
+
+
+def test_a_point_that_a_decimal_comma_makes_one_between_thousands_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "shop.csv"
+    path.write_text(
+        "customer_id;event_time;price\nk1;2024-01-31;1.299\nk2;2024-01-31;2.450\nk3;2024-01-31;12,50\n"
+    )
+    columns = {name: name for name in ("customer_id", "event_time", "price")}
+    dataset = load_columns(path, columns=columns, types={"*": "purchase"})
+    assert dataset.log()["price"].to_pylist() == [1299.0, 2450.0, 12.5]
+    notes = {note.reason: (note.rows, note.example) for note in dataset.report.notes}
+    told = notes["column 'price': a point is read as one between thousands"]
+    assert told == (2, "'1.299' is 1299")
 
 
 def test_a_point_that_could_stand_between_thousands_is_told(tmp_path: Path) -> None:

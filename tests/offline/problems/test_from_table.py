@@ -12,7 +12,7 @@ from offline.problems import TableError, TableOptions, problem_from_table, read_
 from offline.problems.columns import read_column
 from offline.problems.holdout import hold_out
 from offline.problems.leaks import find_leaks
-from offline.problems.table_files import read_table
+from offline.problems.table_files import MOST_COLUMNS, read_table
 from offline.problems.text_columns import read_dates, read_numbers
 from tests.data_sets import data_set
 from tests.offline.lab.problems import visits, write_csv
@@ -264,3 +264,19 @@ def test_rows_are_called_what_a_marketer_calls_them(header: str, unit: str, tmp_
     lines = [f"{1000 + n},{n % 7},{int(n % 3 == 0)}" for n in range(200)]
     path = write_csv(tmp_path, "\n".join([header, *lines]))
     assert problem_from_table(path).unit == unit
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_table_of_too_many_columns_is_refused_before_any_work(tmp_path: Path, ending: str) -> None:
+    names = [f"f{at}" for at in range(MOST_COLUMNS)]
+    frame = pd.DataFrame([range(len(names) + 1)] * 4, columns=[*names, "y"]).assign(y=[0, 1, 0, 1])
+    path = tmp_path / f"table.{ending}"
+    if ending == "csv":
+        frame.to_csv(path, index=False)
+    else:
+        frame.to_parquet(path, index=False)
+    with pytest.raises(TableError, match="has 1,001 columns, and 1,000 are the most .* --drop"):
+        read_table(path)
+    with pytest.raises(TableError, match="1,001 columns"):
+        read_problem_from_table(path, TableOptions(target="y"))
+    assert len(read_table(path, drop=["f0", "f0"]).frame.columns) == 1_001

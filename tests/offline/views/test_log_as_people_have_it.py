@@ -32,7 +32,7 @@ from offline.examples.buckets import BuildSettings, build_folder
 from offline.examples.buckets.reading import read_folder
 from offline.examples.examples import Context, build_examples
 from offline.exceptions import TrainingError
-from offline.views.tidy_log import read_tidy_log
+from offline.views.tidy_log import foreign_money, read_tidy_log
 
 DAY = 86_400_000
 DAYS = pd.Timedelta(days=1)
@@ -163,7 +163,12 @@ def test_another_currency_is_left_out_of_money_and_said(tmp_path: Path) -> None:
     view = workspace.customer_view
     assert workspace.context.currency == "EUR"
     assert (len(view.orders), view.orders["value"].count(), view.orders["value"].median()) == (400, 210, 40.0)
-    assert workspace.notes == ("190 orders in USD are left out of money, which is counted in EUR.",)
+    said = "190 orders in USD count as orders; only their amounts are left out of money, which is counted in EUR."
+    assert workspace.notes == (said,)
+    one = pa.table(columns | {"currency": pa.array(["USD"] + ["EUR"] * 399)})
+    assert foreign_money(one, "EUR") == [
+        "1 order in USD counts as an order; only its amount is left out of money, which is counted in EUR."
+    ]
 
 
 def test_who_pays_in_another_currency_is_a_customer_as_any_other(tmp_path: Path) -> None:
