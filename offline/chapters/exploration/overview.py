@@ -61,10 +61,8 @@ def overview(view: LogView) -> Findings:
         repeat = int((view.customers["frequency"] > 1).sum())
         share = f" ({repeat / len(view.customers):.0%})" if len(view.customers) >= LEAST else ""
         summary.append(
-            f"{counted(len(orders), 'order')} worth {orders['value'].sum():,.0f} {view.currency} by "
-            f"{counted(len(view.customers), 'customer')}; the median order is "
-            f"{orders['value'].median():,.2f} {view.currency}, {repeat:,} of "
-            f"{counted(len(view.customers), 'buyer')}{share} ordered more than once."
+            f"{_worth(orders, view)}, {repeat:,} of {counted(len(view.customers), 'buyer')}{share} ordered more than "
+            "once."
         )
         parts.append(
             Table("Orders and buyers described", described, formats={"zero": ".1%", "skewness": ".1f"})
@@ -98,6 +96,19 @@ def overview(view: LogView) -> Findings:
         "value_by_pieces": elasticity,
     }  # fmt: skip
     return Findings("overview", summary, parts, figures)
+
+
+def _worth(orders: pd.DataFrame, view: LogView) -> str:
+    """Say how many orders there are and what they are worth, which is unknown of those in another currency."""
+    known, by = orders["value"].dropna(), f"by {counted(len(view.customers), 'customer')}"
+    if not len(known):
+        return f"{counted(len(orders), 'order')} {by}, none of them in {view.currency}"
+    worth = f"worth {known.sum():,.0f} {view.currency}"
+    median = f"the median order is {known.median():,.2f} {view.currency}"
+    if len(known) == len(orders):
+        return f"{counted(len(orders), 'order')} {worth} {by}; {median}"
+    own = f"{len(known):,} of them in {view.currency}"
+    return f"{counted(len(orders), 'order')} {by}, {own} and {worth}; there {median}"
 
 
 def order_gaps(orders: pd.DataFrame) -> pd.Series:

@@ -165,6 +165,9 @@ def test_another_currency_is_left_out_of_money_and_said(tmp_path: Path) -> None:
     assert (len(view.orders), view.orders["value"].count(), view.orders["value"].median()) == (400, 210, 40.0)
     said = "190 orders in USD count as orders; only their amounts are left out of money, which is counted in EUR."
     assert workspace.notes == (said,)
+    sentence = overview(view).summary[1]
+    assert sentence.startswith("400 orders by ")
+    assert "210 of them in EUR and worth 8,400 EUR; there the median order is 40.00 EUR, " in sentence
     one = pa.table(columns | {"currency": pa.array(["USD"] + ["EUR"] * 399)})
     assert foreign_money(one, "EUR") == [
         "1 order in USD counts as an order; only its amount is left out of money, which is counted in EUR."
