@@ -8,7 +8,16 @@ from collections.abc import Mapping, Sequence
 from features import state
 from features.exceptions import StoreError
 from features.state import States
-from features.store.customer_store import Loaded, LoadRequest, Save
+from features.store.customer_store import (
+    NO_TIMERS,
+    Due,
+    DueRequest,
+    Loaded,
+    LoadRequest,
+    Pending,
+    Save,
+    TimerChanges,
+)
 from features.store.partition_record import PartitionRecord, check_guard
 
 
@@ -32,6 +41,8 @@ class MemoryStore:
         self._records: dict[int, bytes] = {}
         self._states: dict[int, dict[str, bytes]] = {}  # by incarnation and customer: see `_name`
         self._items: dict[int, dict[str, bytes]] = {}
+        self._timers: dict[int, dict[str, int]] = {}  # named like states
+        self._outboxes: dict[int, bytes] = {}
         self._lock = threading.Lock()
 
     def record(self, partition: int) -> PartitionRecord | None:
@@ -63,21 +74,32 @@ class MemoryStore:
         customers: Sequence[str],
         states: States,
         erased: Sequence[str] = (),
+        timers: TimerChanges = NO_TIMERS,
+        outbox: bytes | None = None,
     ) -> None:
         """See `CustomerStore.save`."""
         with self._lock:
             check_guard(partition, self._records.get(partition), expected)
             stored, items = self._states.setdefault(partition, {}), self._items.setdefault(partition, {})
+            set_timers = self._timers.setdefault(partition, {})
             for customer in erased:
                 items.pop(customer, None)
+                set_timers.pop(_name(new.incarnation, customer), None)
+            for customer, moment in zip(*timers, strict=True):
+                set_timers[_name(new.incarnation, customer)] = moment
             for customer, value, events in zip(
                 customers, state.to_bytes(states), states["events"], strict=True
             ):
+                name = _name(new.incarnation, customer)
                 if events:
-                    stored[_name(new.incarnation, customer)] = value
+                    stored[name] = value
                 else:
-                    stored.pop(_name(new.incarnation, customer), None)
                     items.pop(customer, None)
+                    stored.pop(name, None)
+                    set_timers.pop(name, None)
+            self._timers[partition] = {name: moment for name, moment in set_timers.items() if moment}
+            if outbox is not None:
+                self._outboxes[partition] = outbox
             self._records[partition] = new.to_bytes()
 
     def load_many(self, loads: Sequence[LoadRequest]) -> list[Loaded]:
@@ -100,6 +122,32 @@ class MemoryStore:
             return error
         return None
 
+    def pending(self, partition: int, expected: PartitionRecord) -> Pending:
+        """See `CustomerStore.pending`."""
+        with self._lock:
+            check_guard(partition, self._records.get(partition), expected)
+            moments = [moment for moment, _ in self._set_timers(partition, expected.incarnation)]
+            return Pending(self._outboxes.get(partition) or None, min(moments, default=0))
+
+    def due_many(self, requests: Sequence[DueRequest]) -> list[Due]:
+        """See `CustomerStore.due_many`."""
+        with self._lock:
+            return [self._due(request) for request in requests]
+
+    def _due(self, request: DueRequest) -> Due:
+        check_guard(request.partition, self._records.get(request.partition), request.expected)
+        found = self._set_timers(request.partition, request.expected.incarnation)
+        due = [customer.decode() for moment, customer in found if moment <= request.moment]
+        later = (moment for moment, _ in found if moment > request.moment)
+        return Due(due[request.start : request.start + request.limit], next(later, 0))
+
+    def _set_timers(self, partition: int, incarnation: int) -> list[tuple[int, bytes]]:
+        """Return moments and customers, in order."""
+        own = self._timers.get(partition, {}).items()
+        return sorted(
+            (moment, _customer(name).encode()) for name, moment in own if _incarnation(name) == incarnation
+        )
+
     def sweep(
         self, partition: int, expected: PartitionRecord, before: int, cursor: int, count: int
     ) -> tuple[int, int]:
@@ -118,6 +166,7 @@ class MemoryStore:
             gone = [name for name in names if name in expired or _incarnation(name) != expected.incarnation]
             for name in gone:
                 del stored[name]
+                self._timers.get(partition, {}).pop(name, None)
                 customer = _customer(name)
                 if _name(expected.incarnation, customer) not in stored:
                     items.pop(customer, None)

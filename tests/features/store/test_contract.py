@@ -11,9 +11,10 @@ from features.store.partition_record import NO_WATERMARK, PartitionRecord
 from features.store.redis_store import RedisStore
 from stream.services.process import free_port
 from tests.features.store.contract import StoreContract, WriteItems
+from tests.features.store.timer_contract import TimerContract
 
 
-class TestMemoryStore(StoreContract):
+class TestMemoryStore(StoreContract, TimerContract):
     @pytest.fixture
     def store(self) -> MemoryStore:
         return MemoryStore()
