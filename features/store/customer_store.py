@@ -23,9 +23,6 @@ from features.exceptions import StoreError
 from features.state import States
 from features.store.partition_record import PartitionRecord
 
-#: Customers that `CustomerStore.due_many` returns at once, at most.
-DUE_AT_ONCE: Final = 2_000
-
 
 class LoadRequest(NamedTuple):
     """What `CustomerStore.load_many` is asked for one partition; see `CustomerStore.load`.
@@ -48,10 +45,13 @@ class Loaded(NamedTuple):
         One per customer.
     items
         The stored `features.offers.CustomerItems` of each of ``items_of``, ``None`` where there are none.
+    due
+        Whoever puts a round together may add the states of further customers, whose timers are due: these.
     """
 
     states: States
     items: Sequence[bytes | None]
+    due: Sequence[str] = ()
 
 
 class TimerChanges(NamedTuple):
@@ -74,15 +74,15 @@ class DueRequest(NamedTuple):
         The partition, and the record under which it is asked.
     moment
         Up to which timers are wanted, epoch ms.
-    start, limit
-        How many of them are left out, and how many are wanted after those, at most.
+    limit, start
+        How many are wanted, at most, and how many of the first are left out.
     """
 
     partition: int
     expected: PartitionRecord
     moment: int
+    limit: int
     start: int = 0
-    limit: int = DUE_AT_ONCE
 
 
 class Due(NamedTuple):

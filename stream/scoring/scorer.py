@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from features.events import LENIENT, Decoding, Reason
 from features.state import joined
 from features.store.customer_store import Loaded
+from features.store.partition_record import NO_WATERMARK
 from stream.decisions.rulebook import NO_ACTION
 from stream.formats.contract import Format
 from stream.kafka.batches import RecordBatch
@@ -26,6 +27,7 @@ from stream.scoring.encoding import encode_scores, with_tombstones
 from stream.scoring.engine import Engine, Scored
 from stream.scoring.intake import read_batches
 from stream.scoring.metrics import ScorerMetrics
+from stream.scoring.outbox import unpack_outbox
 from stream.scoring.publisher import Output, Publisher
 from stream.scoring.recommending import NewestRecommender, Recommended, Recommender
 from stream.scoring.recorder import LearnerRecords, Recorder
@@ -60,6 +62,11 @@ class ScorerBatch:
     def with_items(self) -> bool:
         """See `stream.ownership.job.JobBatch.with_items`."""
         return self.recommender is not None
+
+    @property
+    def reached(self) -> list[int]:
+        """See `stream.ownership.job.JobBatch.reached`: no timers are set."""
+        return [NO_WATERMARK] * len(self.batch.parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +196,10 @@ class Scorer:
         self.metrics.count_latency(self._latencies(read.batch))
         if result.recommended is not None:
             self.metrics.count_recommended(result.recommended)
+
+    async def act(self, partition: int, outbox: bytes) -> None:
+        """Write the actions that a save has promised."""
+        await self.publisher.publish([Output(partition, actions=unpack_outbox(outbox))])
 
     async def _check_partitions(self) -> None:
         """Ask for the partition count again before a producer is blamed for another one."""

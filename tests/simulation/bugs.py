@@ -64,7 +64,7 @@ async def _save_first(self: Rounds, parts: Sequence[PartitionBatch]) -> None:
     job = self._job
     try:
         batch = job.read([part.batch for part in parts], [part.watermark for part in parts])
-        result = job.score(batch, await self.load(parts, batch.customers, items=batch.with_items))
+        result = job.score(batch, await self.load(parts, batch.customers))
     except Exception as error:
         await self._retry(parts, error)
         return
@@ -129,7 +129,7 @@ def _saved_in_two_steps(self: MemoryStore, saves: Sequence[Save]) -> list[StoreE
     """Write the states without the guard, then the record with it."""
     outcomes: list[StoreError | None] = []
     for save in saves:
-        stored = self._states.setdefault(save.partition, {})
+        stored = self._contents.states.setdefault(save.partition, {})
         names = [f"{save.new.incarnation}:{customer}" for customer in save.customers]
         stored.update(zip(names, state.to_bytes(save.states), strict=True))
         outcomes.append(self._outcome(save))

@@ -30,9 +30,9 @@ def timed(
 
 
 def due(
-    store: CustomerStore, mine: PartitionRecord, moment: int, *window: int, partition: int = 3
+    store: CustomerStore, mine: PartitionRecord, moment: int, limit: int = 100, start: int = 0
 ) -> tuple[list[str], int]:
-    (found,) = store.due_many([DueRequest(partition, mine, moment, *window)])
+    (found,) = store.due_many([DueRequest(3, mine, moment, limit, start)])
     return found.customers, found.following
 
 
@@ -57,7 +57,7 @@ class TimerContract:
     def test_many_due_customers_come_in_pieces(self, store: CustomerStore) -> None:
         mine = claimed(store)
         timed(store, mine, {f"c{number:02}": 10 + number for number in range(25)})
-        pieces = [due(store, mine, 31, start, 10) for start in (0, 10, 20, 30)]
+        pieces = [due(store, mine, 31, 10, start) for start in (0, 10, 20, 30)]
         assert [len(customers) for customers, _ in pieces] == [10, 10, 2, 0]
         assert [name for customers, _ in pieces for name in customers] == [f"c{at:02}" for at in range(22)]
         assert {following for _, following in pieces} == {32}
@@ -158,7 +158,7 @@ class TimerContract:
         timed(store, mine, {"ada": 10})
         timed(store, other, {"joan": 20}, partition=33)
         store.save(3, mine, mine, (), state.empty(0), outbox=b"mine")
-        asked = [DueRequest(33, other, 100), DueRequest(3, mine, 5)]
+        asked = [DueRequest(33, other, 100, 10), DueRequest(3, mine, 5, 10)]
         assert store.due_many(asked) == [Due(["joan"], 0), Due([], 10)]
         assert (store.pending(3, mine).outbox, store.pending(33, other).outbox) == (b"mine", None)
 
