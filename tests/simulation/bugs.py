@@ -153,7 +153,7 @@ async def _never_look(self: PartitionOwner, expected: int) -> None:
 SEEN_IN: Final = {
     "states are loaded without the guard": 1203,
     "a silence is not held against the log": 921,
-    "batches of before a seek are folded": 5334,
+    "batches of before a seek are folded": 9672,
     "states are written without the guard": 278,
 }
 
