@@ -141,6 +141,7 @@ async def _scorer(
         partitions,
         decoding=settings.decoding,
         form=format_of(settings.format),
+        acting=bool(settings.actions_topic),
     )
     if settings.max_score_age is not None:
         scorer.max_age_ms = duration_ms(settings.max_score_age)
@@ -158,6 +159,7 @@ def _publisher(settings: Settings) -> Publisher:
         dead_letters=settings.dead_letters_topic,
         examples=settings.examples_topic,
         outcomes=settings.outcomes_topic,
+        actions=settings.actions_topic,
         security=settings.aiokafka_security(),
     )
 
@@ -192,6 +194,8 @@ async def _follow_offers(
 async def _check(settings: Settings, store: RedisStore, horizon: timedelta) -> int:
     await asyncio.to_thread(store.ping)
     topics = [settings.events_topic, settings.scores_topic, settings.dead_letters_topic]
+    if settings.actions_topic:
+        topics.append(settings.actions_topic)
     if settings.learning:
         topics += [settings.examples_topic, settings.outcomes_topic]
     partitions = await check_topics(settings, topics)

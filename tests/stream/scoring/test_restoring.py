@@ -100,7 +100,7 @@ def test_a_restoring_that_is_broken_off_leaves_a_record_from_which_nobody_goes_o
     class Claimed(MemoryStore):
         """A worker claims a partition while its states are written."""
 
-        def save(self, *arguments: object) -> None:  # type: ignore[override]
+        def save(self, *arguments: object, **options: object) -> None:  # type: ignore[override]
             raise StoreConflict("partition 0 has another record")
 
     store = Claimed()
