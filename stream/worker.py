@@ -29,6 +29,7 @@ from stream.learning.snapshot_store import SnapshotStore
 from stream.ownership.partitions import Ownership
 from stream.running.background import Background
 from stream.running.ending import unless
+from stream.scoring.deciding import warm_up
 from stream.scoring.engine import Engine, engine_of
 from stream.scoring.idleness import Idleness
 from stream.scoring.metrics import ScorerMetrics
@@ -74,7 +75,7 @@ async def _start(engine: Engine, settings: Settings, stack: AsyncExitStack, *, r
     store = RedisStore(settings.redis_url, settings.redis_prefix)
     stack.callback(store.close)
     partitions = await _check(settings, store, timedelta(seconds=engine.bundle.manifest.horizon_seconds))
-    engine.warm_up()
+    warm_up(engine)
     _collect_seldom()
 
     background = Background()

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from features.columns import ERASE, EventColumns
 from features.events import PURCHASE
-from features.state import States, joined
+from features.state import States, empty, joined
 from features.store.customer_store import Loaded, TimerChanges
+from features.vector import WIDTH
+from features.watermark import BEGINNING
 from stream.decisions.decide import Decided, Moments, decide, running_watermarks
 from stream.decisions.memory import memories_of
 from stream.scoring.batch import Batch
@@ -22,6 +24,18 @@ from stream.scoring.outbox import ActionRecord, pack_outbox
 _encode = msgspec.json.Encoder().encode
 
 A = TypeVar("A", bound=np.generic)
+
+
+def warm_up(engine: Engine) -> None:
+    """Compile what is compiled at first use (seconds, once per machine), before events wait for it."""
+    engine.warm_up()
+    states = empty(1)
+    none, rows = np.zeros(0, np.int64), np.zeros((0, WIDTH), np.float32)
+    likely, flags = np.zeros(0, np.float64), np.zeros(0, np.bool_)
+    moments = Moments(none, none, [], none, rows, likely, flags.view(np.uint8), none, flags, BEGINNING, none)
+    decide(
+        engine.rulebook, moments, ["c"], memories_of(states), engine.bundle.manifest.version, engine.ttl_ms
+    )
 
 
 class Decisions(NamedTuple):

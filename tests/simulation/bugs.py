@@ -20,9 +20,11 @@ from stream.kafka.contract import Bounds
 from stream.ownership.cache import StateCache
 from stream.ownership.job import StateChanges
 from stream.ownership.log_check import LogCheck, Look
+from stream.ownership.outbox import Outbox
 from stream.ownership.owner import PartitionOwner
 from stream.ownership.partition_batch import PartitionBatch
 from stream.ownership.rounds import Rounds
+from stream.ownership.timers import Timers
 
 
 def _guard_by(*fields: str) -> Callable[..., None]:
@@ -175,6 +177,9 @@ BUGS: Final[dict[str, tuple[Any, str, Any]]] = {
     "a silent partition does not look round": (PartitionOwner, "_look_round", _never_look),
     "a silence is not held against the log": (PartitionRecord, "silenced", _silent_in_any_log),
     "a commit counts in any log": (LogMark, "from_commit", staticmethod(_offset_of_commit)),
+    "timers of before are not looked for": (Timers, "begin", lambda self, earliest: None),
+    "what an earlier save has promised is left": (Outbox, "found", lambda self, content: None),
+    "timers are not kept up to date": (Timers, "saved", lambda self, changes, following: None),
     "states are written without the guard": (MemoryStore, "save_many", _saved_in_two_steps),
 }
 

@@ -14,6 +14,7 @@ from stream.decisions.following import PolicyInForce
 from stream.decisions.policy import parse_policy
 from stream.decisions.rulebook import Rulebook
 from stream.kafka.batches import Record, RecordBatch
+from stream.scoring.deciding import warm_up
 from stream.scoring.engine import Engine
 from stream.scoring.metrics import ScorerMetrics
 from stream.scoring.outbox import unpack_outbox
@@ -73,7 +74,7 @@ class Schedules:
         self._engine = Engine(
             bundle, lateness_ms=_LATENESS_MS, ttl_ms=400 * DAY_MS, holdout=0.1, policy=policy
         )
-        self._engine.warm_up()
+        warm_up(self._engine)
         self._truths: dict[Hashable, Truth] = {}
 
     def run(self, seed: int) -> list[str]:
