@@ -1,7 +1,10 @@
 """The layout of one customer's state: a fixed number of bytes, whatever the customer does.
 
 A state is one element of a numpy array of dtype `STATE`; an empty state is all zeros (``events == 0``). Times are
-epoch milliseconds, money is in the shop's currency. Only `features.fold` writes states.
+epoch milliseconds, money is in the shop's currency. Only `features.fold` writes states, their last field aside.
+
+The last field is what `stream.decisions` remembers about the customer. It is kept and saved with the state, and means
+nothing here: neither the fold nor the columns of the models see it.
 
 What is stored of a state is its bytes and their seal (`features.sealing`), so that one with other numbers in it is
 unreadable, and never scored.
@@ -22,7 +25,10 @@ from features.exceptions import UnreadableState
 from features.sealing import SEAL_BYTES, sealed
 
 #: Raise it whenever the layout or the meaning of a field changes.
-STATE_VERSION: Final = 2
+STATE_VERSION: Final = 3
+
+# The version in which the layout of what is folded changed last, and with it what bundles are made for.
+_FOLDED_VERSION: Final = 2
 
 MINUTE_MS: Final = 60_000
 HOUR_MS: Final = 60 * MINUTE_MS
@@ -54,6 +60,9 @@ ITEM_RING: Final = 8
 EVENT_ID_RING: Final = 16
 RECENT_TIMES: Final = 4
 CART_LINES: Final = 8
+
+#: Room for what is remembered of decisions; some of it is spare.
+MEMORY_BYTES: Final = 200
 
 STATE: Final = np.dtype(
     [
@@ -87,16 +96,27 @@ STATE: Final = np.dtype(
         ("cart_items", "<u8", (CART_LINES,)),  # 0 = of no one item
         ("cart_money", "<f8", (CART_LINES,)),
         ("cart_pieces", "<f8", (CART_LINES,)),
+        ("memory", "u1", (MEMORY_BYTES,)),  # see `stream.decisions.memory`
     ]
 )
 
 #: A stored state: the layout, and its seal.
 STORED_BYTES: Final = STATE.itemsize + SEAL_BYTES
 
-_STORED: Final = np.dtype([("state", STATE), ("seal", f"V{SEAL_BYTES}")])
+
+def _sealed_form(layout: np.dtype[np.void]) -> np.dtype[np.void]:
+    return np.dtype([("state", layout), ("seal", f"V{SEAL_BYTES}")])
+
+
+_STORED: Final = _sealed_form(STATE)
 
 #: An empty state as it would be stored.
 _BLANK: Final = sealed(bytes(STATE.itemsize))
+
+#: The layout of version 2, which remembered no decisions; it had no seal at first.
+STATE_2: Final = np.dtype([field for field in STATE.descr if field[0] != "memory"])
+
+_STORED_2: Final = _sealed_form(STATE_2)
 
 _NEW_IN_2: Final = ("cart_items", "cart_money", "cart_pieces", "cart_times")
 
@@ -104,10 +124,19 @@ _NEW_IN_2: Final = ("cart_items", "cart_money", "cart_pieces", "cart_times")
 STATE_1: Final = np.dtype(
     [
         ("reserved" if field[0] == "cart_lines" else field[0], *field[1:])
-        for field in STATE.descr
+        for field in STATE_2.descr
         if field[0] not in _NEW_IN_2
     ]
 )
+
+# Version and layout of what is stored in earlier forms, by its size.
+_OLDER: Final = {
+    _STORED_2.itemsize: (2, _STORED_2),
+    STATE_2.itemsize: (2, STATE_2),
+    STATE_1.itemsize: (1, STATE_1),
+}
+
+_DAMAGED: Final = "is damaged: its checksum does not fit"
 
 States = NDArray[np.void]
 
@@ -150,25 +179,23 @@ def from_bytes(values: Iterable[bytes | None]) -> States:
 def read_states(values: Iterable[bytes | None]) -> tuple[States, dict[int, str]]:
     """Return the states that ``values`` hold, and what is wrong with values, by position.
 
-    An empty state stands for each ``None``, and for what cannot be read. A state of version 1 is migrated: see
-    `migrated`. Version 2 had no seal at first; such a state is taken as it is, unless it points beyond itself.
+    An empty state stands for each ``None``, and for what cannot be read. States of versions 1 and 2 are migrated (see
+    `migrated`), which remember no decisions. Version 2 had no seal at first; such a state is taken as it is, unless it
+    points beyond itself.
     """
     parts: Sequence[bytes] = [_BLANK if value is None else value for value in values]
     faults: dict[int, str] = {}
     if set(map(len, parts)) <= {STORED_BYTES}:
         stored = np.frombuffer(b"".join(parts), _STORED)
         states = stored["state"].copy()
-        seals = [xxh3_64_digest(part[:-SEAL_BYTES]) for part in parts]
-        if b"".join(seals) != stored["seal"].tobytes():
-            for at, (part, seal) in enumerate(zip(parts, seals, strict=True)):
-                if part[-SEAL_BYTES:] != seal:
-                    faults[at] = "is damaged: its checksum does not fit"
+        for at in _unsealed(parts, stored):
+            faults[at] = _DAMAGED
     else:
         states = _of_any_form(parts, faults)
     unknown = (states["version"] != STATE_VERSION) & (states["events"] > 0)
     for at in np.flatnonzero(unknown).tolist():
         version = states["version"][at]
-        faults.setdefault(at, f"has layout version {version}, this program reads {STATE_VERSION} and 1")
+        faults.setdefault(at, f"has layout version {version}, this program reads {STATE_VERSION}, 2 and 1")
     # The fold is compiled and looks at no bounds: what points beyond a state would write into the next one's.
     beyond = (states["ring_at"] >= EVENT_ID_RING) | (states["item_at"] >= ITEM_RING)
     beyond |= states["cart_lines"] > CART_LINES
@@ -179,6 +206,16 @@ def read_states(values: Iterable[bytes | None]) -> tuple[States, dict[int, str]]
     return states, faults
 
 
+def _unsealed(parts: Sequence[bytes], stored: NDArray[np.void]) -> list[int]:
+    """Return the positions of those whose seal does not fit."""
+    seals = [xxh3_64_digest(part[:-SEAL_BYTES]) for part in parts]
+    if b"".join(seals) == stored["seal"].tobytes():
+        return []
+    return [
+        at for at, (part, seal) in enumerate(zip(parts, seals, strict=True)) if part[-SEAL_BYTES:] != seal
+    ]
+
+
 def _of_any_form(parts: Sequence[bytes], faults: dict[int, str]) -> States:
     """Return states of which some have the size of an earlier form, or of none; add what is wrong to ``faults``."""
     states = empty(len(parts))
@@ -187,13 +224,18 @@ def _of_any_form(parts: Sequence[bytes], faults: dict[int, str]) -> States:
         if size == STORED_BYTES:
             states[rows], wrong = read_states([parts[at] for at in rows])
             faults |= {rows[at]: fault for at, fault in wrong.items()}
-        elif size == STATE.itemsize:
-            states[rows] = np.frombuffer(b"".join(parts[at] for at in rows), STATE)
-        elif size == STATE_1.itemsize:
-            old = np.frombuffer(b"".join(parts[at] for at in rows), STATE_1).copy()
-            for at in np.flatnonzero((old["version"] != 1) & (old["events"] > 0)).tolist():
-                faults[rows[at]] = f"has layout version {old['version'][at]} in the size of version 1"
-                old[at] = np.zeros((), STATE_1)
+        elif size in _OLDER:
+            version, layout = _OLDER[size]
+            own = [parts[at] for at in rows]
+            read = np.frombuffer(b"".join(own), layout)
+            sealed_form = layout is _STORED_2
+            old = (read["state"] if sealed_form else read).copy()
+            wrong = dict.fromkeys(_unsealed(own, read) if sealed_form else (), _DAMAGED)
+            for at in np.flatnonzero((old["version"] != version) & (old["events"] > 0)).tolist():
+                text = f"has layout version {old['version'][at]} in the size of version {version}"
+                wrong.setdefault(at, text)
+            old[list(wrong)] = np.zeros((), old.dtype)
+            faults |= {rows[at]: fault for at, fault in wrong.items()}
             states[rows] = migrated(old)
         else:
             faults |= dict.fromkeys(rows, f"has {size} bytes, this program reads {STORED_BYTES}")
@@ -201,16 +243,18 @@ def _of_any_form(parts: Sequence[bytes], faults: dict[int, str]) -> States:
 
 
 def migrated(old: States) -> States:
-    """Return states of layout `STATE_1` in today's.
+    """Return states of layout `STATE_2` or `STATE_1` in today's.
 
-    All fields are taken over. What was in the cart becomes one line of no one item, added when the customer last added
-    something; it is left out if that is `CART_LIFE_MS` or longer before the customer's latest event.
+    All fields are taken over. What was in the cart of version 1 becomes one line of no one item, added when the
+    customer last added something. It is left out if that is `CART_LIFE_MS` or longer before the latest event.
     """
     states = empty(len(old))
-    for name in STATE_1.names or ():
+    for name in old.dtype.names or ():
         if name != "reserved":
             states[name] = old[name]
     states["version"][old["events"] > 0] = STATE_VERSION
+    if old.dtype == STATE_2:
+        return states
     added = old["type_times"][:, EVENT_TYPES.index("add_to_cart")]
     filled = (old["cart_value"] > 0) | (old["cart_quantity"] > 0)
     filled &= old["last_time"] - added < CART_LIFE_MS
@@ -230,8 +274,8 @@ def to_bytes(states: States) -> list[bytes]:
 
 
 def layout_hash() -> str:
-    """Return a short hash of the layout, its version and the half-lives."""
-    text = f"{STATE_VERSION} {STATE.descr} {HALF_LIVES_MS} {SESSION_GAP_MS} {CART_LIFE_MS}"
+    """Return a short hash of the layout of what is folded, its version and the half-lives: what columns are made of."""
+    text = f"{_FOLDED_VERSION} {STATE_2.descr} {HALF_LIVES_MS} {SESSION_GAP_MS} {CART_LIFE_MS}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -123,6 +123,10 @@ class Settings(BaseSettings):
         min_length=1,
         description="Topic of the events, if the shop has one already. Default: INTENT_TOPIC_PREFIX and events.",
     )
+    actions_topic: str = Field(
+        default_factory=lambda values: f"{values['topic_prefix']}actions",
+        description="Topic of actions; empty: none are decided. Default: INTENT_TOPIC_PREFIX and actions.",
+    )
     format: FormatName = Field(
         NATIVE_NAME,
         description="Form of the events: native, ga4, segment, snowplow, shopify, cloudevents or confluent; "
@@ -199,7 +203,7 @@ class Settings(BaseSettings):
         description="Milliseconds that a few events may wait for more, to save CPU at low rates.",
     )
     cache_customers: int = Field(
-        100_000, ge=0, description="Number of states that a worker keeps in memory, 1.4 kB each."
+        100_000, ge=0, description="Number of states that a worker keeps in memory, 1.6 kB each."
     )
     http_host: str = Field("127.0.0.1", description="Address of /healthz, /readyz and /metrics.")
     http_port: int = Field(
@@ -231,11 +235,6 @@ class Settings(BaseSettings):
     def scores_topic(self) -> str:
         """The topic that marketing reads."""
         return f"{self.topic_prefix}scores"
-
-    @property
-    def actions_topic(self) -> str:
-        """The topic of what is to be done, and what would be for customers who are held out."""
-        return f"{self.topic_prefix}actions"
 
     @property
     def dead_letters_topic(self) -> str:

@@ -29,6 +29,7 @@ from stream.learning.snapshot_store import SnapshotStore
 from stream.ownership.partitions import Ownership
 from stream.running.background import Background
 from stream.running.ending import unless
+from stream.scoring.deciding import warm_up
 from stream.scoring.engine import Engine, engine_of
 from stream.scoring.idleness import Idleness
 from stream.scoring.metrics import ScorerMetrics
@@ -74,7 +75,7 @@ async def _start(engine: Engine, settings: Settings, stack: AsyncExitStack, *, r
     store = RedisStore(settings.redis_url, settings.redis_prefix)
     stack.callback(store.close)
     partitions = await _check(settings, store, timedelta(seconds=engine.bundle.manifest.horizon_seconds))
-    engine.warm_up()
+    warm_up(engine)
     _collect_seldom()
 
     background = Background()
@@ -141,6 +142,7 @@ async def _scorer(
         partitions,
         decoding=settings.decoding,
         form=format_of(settings.format),
+        acting=bool(settings.actions_topic),
     )
     if settings.max_score_age is not None:
         scorer.max_age_ms = duration_ms(settings.max_score_age)
@@ -158,6 +160,7 @@ def _publisher(settings: Settings) -> Publisher:
         dead_letters=settings.dead_letters_topic,
         examples=settings.examples_topic,
         outcomes=settings.outcomes_topic,
+        actions=settings.actions_topic,
         security=settings.aiokafka_security(),
     )
 
@@ -192,6 +195,8 @@ async def _follow_offers(
 async def _check(settings: Settings, store: RedisStore, horizon: timedelta) -> int:
     await asyncio.to_thread(store.ping)
     topics = [settings.events_topic, settings.scores_topic, settings.dead_letters_topic]
+    if settings.actions_topic:
+        topics.append(settings.actions_topic)
     if settings.learning:
         topics += [settings.examples_topic, settings.outcomes_topic]
     partitions = await check_topics(settings, topics)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from features.events import decode
-from stream.messages.score import decode_score
+from features.events import Event, decode
+from stream.messages.action import Action, decode_action
+from stream.messages.score import Score, decode_score
 from tests.document_blocks import (
     LANGUAGES,
     ROOT,
@@ -40,11 +42,15 @@ def test_every_block_of_text_shows_what_the_block_before_it_prints() -> None:
 
 
 @pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "json"], ids=lambda block: block.place)
-def test_json_is_an_event_or_a_score(block: Block) -> None:
+def test_json_is_an_event_a_score_or_an_action(block: Block) -> None:
     shown = json.loads(block.text)
-    value = block.text.encode()
-    assert (decode_score(value) if "purchase_intent" in shown else decode(value)).customer_id
-    kind = decode_score(value) if "purchase_intent" in shown else decode(value)
+    decoder: Callable[[bytes], Event | Score | Action] = decode
+    if "action_id" in shown:
+        decoder = decode_action
+    elif "purchase_intent" in shown:
+        decoder = decode_score
+    kind = decoder(block.text.encode())
+    assert kind.customer_id
     assert set(shown) <= set(kind.__struct_fields__), block.place
 
 

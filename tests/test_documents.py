@@ -47,6 +47,7 @@ def test_the_contract_names_the_topics_of_the_settings() -> None:
     assert [channel["address"] for channel in asyncapi()["channels"].values()] == [
         settings.events_topic,
         settings.scores_topic,
+        settings.actions_topic,
         settings.dead_letters_topic,
         settings.alerts_topic,
     ]

@@ -6,6 +6,10 @@ stored record is still the one that the writer expects. Beside a state there may
 by an offline job (`features.offers`): the writer reads them, and deletes them together with the state. `RedisStore`
 keeps all this in Redis, `MemoryStore` in this process, for tests; both pass the same contract tests.
 
+In the same transaction two more things are written. A customer may have a *timer*: the moment of event time at which
+something is due, also if no event comes. And there is the *outbox*: what is to be published because of this save. It is
+published when the save has succeeded, and again whenever nobody knows whether it was.
+
 A partition's states belong to an *incarnation*. Building them again begins another one, in which every customer is
 unknown, by the very transaction that claims the partition; what earlier ones left is never read, and swept.
 """
@@ -13,7 +17,7 @@ unknown, by the very transaction that claims the partition; what earlier ones le
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from features.exceptions import StoreError
 from features.state import States
@@ -41,10 +45,74 @@ class Loaded(NamedTuple):
         One per customer.
     items
         The stored `features.offers.CustomerItems` of each of ``items_of``, ``None`` where there are none.
+    due
+        Whoever puts a round together may add the states of further customers, whose timers are due: these.
     """
 
     states: States
     items: Sequence[bytes | None]
+    due: Sequence[str] = ()
+
+
+class TimerChanges(NamedTuple):
+    """Customers whose timers change, each once, and the new moments (epoch ms); 0 removes a timer."""
+
+    customers: Sequence[str] = ()
+    moments: Sequence[int] = ()
+
+
+#: No timer changes.
+NO_TIMERS: Final = TimerChanges()
+
+
+class DueRequest(NamedTuple):
+    """What `CustomerStore.due_many` is asked for one partition.
+
+    Attributes
+    ----------
+    partition, expected
+        The partition, and the record under which it is asked.
+    moment
+        Up to which timers are wanted, epoch ms.
+    limit, start
+        How many are wanted, at most, and how many of the first are left out.
+    """
+
+    partition: int
+    expected: PartitionRecord
+    moment: int
+    limit: int
+    start: int = 0
+
+
+class Due(NamedTuple):
+    """What `CustomerStore.due_many` returns for one `DueRequest`.
+
+    Attributes
+    ----------
+    customers
+        Those whose timers are due, in the order of their moments.
+    following
+        The earliest moment after the one that was asked for, 0 if there is none.
+    """
+
+    customers: list[str]
+    following: int
+
+
+class Pending(NamedTuple):
+    """What a new owner of a partition has to know.
+
+    Attributes
+    ----------
+    outbox
+        What the last save has promised to publish, ``None`` if nothing is stored.
+    earliest
+        The moment of the next timer, 0 if there is none.
+    """
+
+    outbox: bytes | None
+    earliest: int
 
 
 class Save(NamedTuple):
@@ -56,6 +124,8 @@ class Save(NamedTuple):
     customers: Sequence[str]
     states: States
     erased: Sequence[str] = ()
+    timers: TimerChanges = NO_TIMERS
+    outbox: bytes | None = None
 
 
 class CustomerStore(Protocol):
@@ -98,11 +168,15 @@ class CustomerStore(Protocol):
         customers: Sequence[str],
         states: States,
         erased: Sequence[str] = (),
+        timers: TimerChanges = NO_TIMERS,
+        outbox: bytes | None = None,
     ) -> None:
-        """Write ``states`` and the record ``new``, or nothing. The states belong to the incarnation of ``new``.
+        """Write ``states`` and the record ``new``, or nothing. States and timers belong to the incarnation of ``new``.
 
-        An empty state (``events == 0``) is deleted, and the customer's items with it; those of customers who were
-        ``erased`` on the way are deleted even if they have a state again.
+        An empty state (``events == 0``) is deleted, and the customer's items and timer with it; those of customers
+        who were ``erased`` on the way are deleted even if they have a state again, which then has only the timer that
+        stands in ``timers``. An ``outbox`` takes the place of the one that is stored, an empty one deletes it, and
+        ``None`` leaves it as it is.
 
         Raises
         ------
@@ -120,12 +194,29 @@ class CustomerStore(Protocol):
         """Save for several partitions, each on its own: return for each ``None``, or why it was not written."""
         ...
 
+    def pending(self, partition: int, expected: PartitionRecord) -> Pending:
+        """Return the outbox that is stored, and the moment of the next timer, guarded like `load`.
+
+        Raises
+        ------
+        StoreConflict
+            The stored record is not ``expected``.
+        UnreadableRecord
+            What is stored is no outbox.
+        """
+        ...
+
+    def due_many(self, requests: Sequence[DueRequest]) -> list[Due]:
+        """Return the customers whose timers are due, for several partitions, guarded like `load`."""
+        ...
+
     def sweep(
         self, partition: int, expected: PartitionRecord, before: int, cursor: int, count: int
     ) -> tuple[int, int]:
-        """Delete states whose last event is older than ``before`` (epoch ms), and their items, guarded like `save`.
+        """Delete states whose last event is older than ``before`` (epoch ms), guarded like `save`.
 
-        What other incarnations left is deleted too, and the items of customers who are unknown in this one.
+        Their items and timers go with them. What other incarnations left is deleted too, and the items of customers
+        who are unknown in this one.
         A state that cannot be read stays where it is. Looks at about ``count`` keys from ``cursor`` on (0 to begin
         with) and returns the next cursor (0 at the end) and how many states were deleted.
         """

@@ -4,6 +4,10 @@
     The partition's `features.store.partition_record.PartitionRecord`.
 ``{prefix.partition}:c<incarnation>:<customer id>``
     The state of one of its customers; in incarnation 0 without the number. Which incarnation counts says the record.
+``{prefix.partition}:t<incarnation>``
+    Its customers' timers: a sorted set of customer ids by the moment at which they are due, epoch ms.
+``{prefix.partition}:outbox``
+    What the last save has promised to publish.
 ``{prefix.partition}:o:<customer id>``
     The customer's items (`features.offers.CustomerItems`).
 ``{prefix.offers}:policy``
@@ -71,6 +75,33 @@ def in_incarnation(state_key: bytes, incarnation: int) -> bytes:
     """
     tag, _, customer = _parsed(state_key)
     return b"%b}:c%b:%b" % (tag, b"%d" % incarnation if incarnation else b"", customer)
+
+
+def customer_of(state_key: bytes) -> bytes:
+    """Return the customer whose state has ``state_key``.
+
+    Examples
+    --------
+    >>> customer_of(b"{intent.3}:c:a:c:b"), customer_of(b"{intent.3}:c9:a")
+    (b'a:c:b', b'a')
+    """
+    return _parsed(state_key)[2]
+
+
+def timers_key(prefix: str, partition: int, incarnation: int = 0) -> str:
+    """Return the key of the timers of a partition's customers.
+
+    Examples
+    --------
+    >>> timers_key("intent", 3), timers_key("intent", 3, 9)
+    ('{intent.3}:t', '{intent.3}:t9')
+    """
+    return f"{_tag(prefix, partition)}:t{incarnation or ''}"
+
+
+def outbox_key(prefix: str, partition: int) -> str:
+    """Return the key of what the partition's last save has promised to publish."""
+    return f"{_tag(prefix, partition)}:outbox"
 
 
 def items_keys(prefix: str, partition: int, customers: Sequence[str]) -> list[bytes]:

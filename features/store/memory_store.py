@@ -4,12 +4,43 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from features import state
 from features.exceptions import StoreError
 from features.state import States
-from features.store.customer_store import Loaded, LoadRequest, Save
+from features.store.customer_store import (
+    NO_TIMERS,
+    Due,
+    DueRequest,
+    Loaded,
+    LoadRequest,
+    Pending,
+    Save,
+    TimerChanges,
+)
 from features.store.partition_record import PartitionRecord, check_guard
+
+
+@dataclass
+class MemoryContents:
+    """What a `MemoryStore` holds, by partition; states and timers by incarnation and customer (see `_name`)."""
+
+    records: dict[int, bytes] = field(default_factory=dict)
+    states: dict[int, dict[str, bytes]] = field(default_factory=dict)
+    items: dict[int, dict[str, bytes]] = field(default_factory=dict)
+    timers: dict[int, dict[str, int]] = field(default_factory=dict)
+    outboxes: dict[int, bytes] = field(default_factory=dict)
+
+    def copy(self) -> MemoryContents:
+        """Return the same contents, which go their own way from here."""
+        return MemoryContents(
+            dict(self.records),
+            {partition: dict(held) for partition, held in self.states.items()},
+            {partition: dict(held) for partition, held in self.items.items()},
+            {partition: dict(held) for partition, held in self.timers.items()},
+            dict(self.outboxes),
+        )
 
 
 class MemoryStore:
@@ -29,21 +60,19 @@ class MemoryStore:
     """
 
     def __init__(self) -> None:
-        self._records: dict[int, bytes] = {}
-        self._states: dict[int, dict[str, bytes]] = {}  # by incarnation and customer: see `_name`
-        self._items: dict[int, dict[str, bytes]] = {}
+        self._contents = MemoryContents()
         self._lock = threading.Lock()
 
     def record(self, partition: int) -> PartitionRecord | None:
         """See `CustomerStore.record`."""
-        raw = self._records.get(partition)
+        raw = self._contents.records.get(partition)
         return None if raw is None else PartitionRecord.from_bytes(raw)
 
     def claim(self, partition: int, found: PartitionRecord | None, new: PartitionRecord) -> None:
         """See `CustomerStore.claim`."""
         with self._lock:
-            check_guard(partition, self._records.get(partition), found)
-            self._records[partition] = new.to_bytes()
+            check_guard(partition, self._contents.records.get(partition), found)
+            self._contents.records[partition] = new.to_bytes()
 
     def load(
         self, partition: int, customers: Sequence[str], expected: PartitionRecord | None = None
@@ -51,8 +80,8 @@ class MemoryStore:
         """See `CustomerStore.load`."""
         with self._lock:
             if expected is not None:
-                check_guard(partition, self._records.get(partition), expected)
-            stored, incarnation = self._states.get(partition, {}), self._incarnation(partition)
+                check_guard(partition, self._contents.records.get(partition), expected)
+            stored, incarnation = self._contents.states.get(partition, {}), self._incarnation(partition)
             return state.from_bytes([stored.get(_name(incarnation, customer)) for customer in customers])
 
     def save(
@@ -63,29 +92,41 @@ class MemoryStore:
         customers: Sequence[str],
         states: States,
         erased: Sequence[str] = (),
+        timers: TimerChanges = NO_TIMERS,
+        outbox: bytes | None = None,
     ) -> None:
         """See `CustomerStore.save`."""
         with self._lock:
-            check_guard(partition, self._records.get(partition), expected)
-            stored, items = self._states.setdefault(partition, {}), self._items.setdefault(partition, {})
+            check_guard(partition, self._contents.records.get(partition), expected)
+            stored = self._contents.states.setdefault(partition, {})
+            items = self._contents.items.setdefault(partition, {})
+            set_timers = self._contents.timers.setdefault(partition, {})
             for customer in erased:
                 items.pop(customer, None)
+                set_timers.pop(_name(new.incarnation, customer), None)
+            for customer, moment in zip(*timers, strict=True):
+                set_timers[_name(new.incarnation, customer)] = moment
             for customer, value, events in zip(
                 customers, state.to_bytes(states), states["events"], strict=True
             ):
+                name = _name(new.incarnation, customer)
                 if events:
-                    stored[_name(new.incarnation, customer)] = value
+                    stored[name] = value
                 else:
-                    stored.pop(_name(new.incarnation, customer), None)
                     items.pop(customer, None)
-            self._records[partition] = new.to_bytes()
+                    stored.pop(name, None)
+                    set_timers.pop(name, None)
+            self._contents.timers[partition] = {name: moment for name, moment in set_timers.items() if moment}
+            if outbox is not None:
+                self._contents.outboxes[partition] = outbox
+            self._contents.records[partition] = new.to_bytes()
 
     def load_many(self, loads: Sequence[LoadRequest]) -> list[Loaded]:
         """See `CustomerStore.load_many`."""
         found = []
         for partition, customers, expected, items_of in loads:
             states = self.load(partition, customers, expected)
-            items = self._items.get(partition, {})
+            items = self._contents.items.get(partition, {})
             found.append(Loaded(states, [items.get(customer) for customer in items_of]))
         return found
 
@@ -100,13 +141,39 @@ class MemoryStore:
             return error
         return None
 
+    def pending(self, partition: int, expected: PartitionRecord) -> Pending:
+        """See `CustomerStore.pending`."""
+        with self._lock:
+            check_guard(partition, self._contents.records.get(partition), expected)
+            moments = [moment for moment, _ in self._set_timers(partition, expected.incarnation)]
+            return Pending(self._contents.outboxes.get(partition) or None, min(moments, default=0))
+
+    def due_many(self, requests: Sequence[DueRequest]) -> list[Due]:
+        """See `CustomerStore.due_many`."""
+        with self._lock:
+            return [self._due(request) for request in requests]
+
+    def _due(self, request: DueRequest) -> Due:
+        check_guard(request.partition, self._contents.records.get(request.partition), request.expected)
+        found = self._set_timers(request.partition, request.expected.incarnation)
+        due = [customer.decode() for moment, customer in found if moment <= request.moment]
+        later = (moment for moment, _ in found if moment > request.moment)
+        return Due(due[request.start : request.start + request.limit], next(later, 0))
+
+    def _set_timers(self, partition: int, incarnation: int) -> list[tuple[int, bytes]]:
+        """Return moments and customers, in order."""
+        own = self._contents.timers.get(partition, {}).items()
+        return sorted(
+            (moment, _customer(name).encode()) for name, moment in own if _incarnation(name) == incarnation
+        )
+
     def sweep(
         self, partition: int, expected: PartitionRecord, before: int, cursor: int, count: int
     ) -> tuple[int, int]:
         """See `CustomerStore.sweep`."""
         with self._lock:
-            check_guard(partition, self._records.get(partition), expected)
-            stored, items = self._states.get(partition, {}), self._items.get(partition, {})
+            check_guard(partition, self._contents.records.get(partition), expected)
+            stored, items = self._contents.states.get(partition, {}), self._contents.items.get(partition, {})
             names = sorted(stored)[cursor : cursor + count]
             own = [name for name in names if _incarnation(name) == expected.incarnation]
             states, faults = state.read_states([stored[name] for name in own])
@@ -118,6 +185,7 @@ class MemoryStore:
             gone = [name for name in names if name in expired or _incarnation(name) != expected.incarnation]
             for name in gone:
                 del stored[name]
+                self._contents.timers.get(partition, {}).pop(name, None)
                 customer = _customer(name)
                 if _name(expected.incarnation, customer) not in stored:
                     items.pop(customer, None)
@@ -133,7 +201,7 @@ class MemoryStore:
         """Put customers' items beside their states, as `features.store.offer_store.OfferStore.write` does in Redis."""
         with self._lock:
             known = {customer: raw for customer, raw in items.items() if customer in self._known(partition)}
-            self._items.setdefault(partition, {}).update(known)
+            self._contents.items.setdefault(partition, {}).update(known)
 
     def customers(self, partition: int) -> list[str]:
         """Return the customers that have a state, in order."""
@@ -142,11 +210,11 @@ class MemoryStore:
 
     def _known(self, partition: int) -> set[str]:
         incarnation = self._incarnation(partition)
-        names = self._states.get(partition, {})
+        names = self._contents.states.get(partition, {})
         return {_customer(name) for name in names if _incarnation(name) == incarnation}
 
     def _incarnation(self, partition: int) -> int:
-        raw = self._records.get(partition)
+        raw = self._contents.records.get(partition)
         return 0 if raw is None else PartitionRecord.from_bytes(raw).incarnation
 
 

@@ -12,8 +12,18 @@ import redis
 from features import state
 from features.exceptions import StoreConflict, StoreError, UnreadableRecord
 from features.state import States
-from features.store.customer_store import Loaded, LoadRequest, Save
+from features.store.customer_store import (
+    NO_TIMERS,
+    Due,
+    DueRequest,
+    Loaded,
+    LoadRequest,
+    Pending,
+    Save,
+    TimerChanges,
+)
 from features.store.keys import (
+    customer_of,
     in_incarnation,
     incarnation_of,
     items_key_of,
@@ -21,11 +31,13 @@ from features.store.keys import (
     record_key,
     state_keys,
     state_pattern,
+    timers_key,
     unreadable_state,
 )
 from features.store.partition_record import PartitionRecord, check_guard
 from features.store.redis_client import connect, store_errors
 from features.store.redis_keeping import check_keeping
+from features.store.redis_timers import due_of, pending_of, promised
 
 logger = logging.getLogger(__name__)
 
@@ -161,9 +173,12 @@ class RedisStore:
         customers: Sequence[str],
         states: States,
         erased: Sequence[str] = (),
+        timers: TimerChanges = NO_TIMERS,
+        outbox: bytes | None = None,
     ) -> None:
         """See `CustomerStore.save`."""
-        (error,) = self.save_many([Save(partition, expected, new, customers, states, erased)])
+        save = Save(partition, expected, new, customers, states, erased, timers, outbox)
+        (error,) = self.save_many([save])
         if error is not None:
             raise error
 
@@ -186,15 +201,25 @@ class RedisStore:
         values = state.to_bytes(save.states)
         commands: list[tuple[Any, ...]] = [("SET", self._record_key(save.partition), save.new.to_bytes())]
         alive = save.states["events"] > 0
+        commands += promised(self._prefix, save)
         if save.erased:
             commands.append(("DEL", *items_keys(self._prefix, save.partition, save.erased)))
         if not alive.all():
             gone = list(compress(keys, ~alive))
             commands.append(("DEL", *gone, *map(items_key_of, gone)))
+            commands.append(("ZREM", self._timers(save.partition, save.new), *map(customer_of, gone)))
             keys, values = list(compress(keys, alive)), list(compress(values, alive))
         if keys:
             commands.append(("MSET", *chain.from_iterable(zip(keys, values, strict=True))))
         return commands
+
+    def pending(self, partition: int, expected: PartitionRecord) -> Pending:
+        """See `CustomerStore.pending`."""
+        return pending_of(self._redis, self._prefix, partition, expected)
+
+    def due_many(self, requests: Sequence[DueRequest]) -> list[Due]:
+        """See `CustomerStore.due_many`: one round trip."""
+        return due_of(self._redis, self._prefix, requests)
 
     def sweep(
         self, partition: int, expected: PartitionRecord, before: int, cursor: int, count: int
@@ -218,7 +243,13 @@ class RedisStore:
         left = [key for key in keys if incarnation_of(key) != expected.incarnation]
         gone = [*expired, *left, *map(items_key_of, expired), *self._items_left(left, expected.incarnation)]
         if gone:
-            self._commit_one(partition, expected, [("DEL", *gone)])
+            commands: list[tuple[Any, ...]] = [("DEL", *gone)]
+            if expired:
+                commands.append(("ZREM", self._timers(partition, expected), *map(customer_of, expired)))
+            if left:  # a set of another incarnation goes with the first of its states, whatever it holds
+                others = {timers_key(self._prefix, partition, incarnation_of(key)) for key in left}
+                commands.append(("UNLINK", *sorted(others)))
+            self._commit_one(partition, expected, commands)
         return following, len(expired) + len(left)
 
     def _tell(self, key: bytes, fault: str) -> None:
@@ -243,6 +274,9 @@ class RedisStore:
 
     def _record_key(self, partition: int) -> str:
         return record_key(self._prefix, partition)
+
+    def _timers(self, partition: int, record: PartitionRecord) -> str:
+        return timers_key(self._prefix, partition, record.incarnation)
 
     def _keys(self, partition: int, customers: Sequence[str], incarnation: int) -> list[bytes]:
         return state_keys(self._prefix, partition, customers, incarnation)

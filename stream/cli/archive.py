@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,6 +18,15 @@ Since = Annotated[
         help="Only events that arrived since then: 2026-03-01, 2026-03-01T12:00:00Z, or 7d for the last 7 days.",
     ),
 ]
+Actions = Annotated[
+    Path | None,
+    typer.Option(
+        "--actions",
+        metavar="FILE",
+        callback=checks.actions_file,
+        help="Also save the actions topic (.parquet or .jsonl).",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the counts as one JSON object.")]
 
 
@@ -25,7 +35,7 @@ def register(app: typer.Typer) -> None:
     app.command()(archive)
 
 
-def archive(output: LogOutput, since: Since = None, as_json: AsJson = False) -> None:
+def archive(output: LogOutput, since: Since = None, actions: Actions = None, as_json: AsJson = False) -> None:
     """Save the events in Kafka as an event log.
 
     Train on the log, score it or replay it. Of events from before a customer was erased, only the times are kept. As
@@ -36,17 +46,21 @@ def archive(output: LogOutput, since: Since = None, as_json: AsJson = False) -> 
     --------
     - `intent archive -o events.parquet`: save all events
     - `intent archive -o week.parquet --since 7d`: save the events of the last seven days
+    - `intent archive -o events.parquet --actions actions.parquet`: also save the actions, each once
     """
     from stream.cli.console import print_json, progress
     from stream.logs import archive as archiving
+    from stream.scoring.action_log import archive_actions
     from stream.settings import load_settings
     from stream.texts import counted
 
     since_ms = None if since is None else checks.moment_ms(since, "--since")
+    settings = load_settings()
     with progress("Reading the topic") as on_progress:
-        report = archiving.archive(load_settings(), output, since_ms=since_ms, on_progress=on_progress)
+        report = archiving.archive(settings, output, since_ms=since_ms, on_progress=on_progress)
+    acted = None if actions is None else archive_actions(settings, actions)
     if as_json:
-        print_json(asdict(report))
+        print_json(asdict(report) | ({} if acted is None else {"actions": acted._asdict()}))
         return
     where = counted(report.partitions, "partition")
     typer.echo(f"{counted(report.events, 'event')} of {where} in {output}")
@@ -61,3 +75,11 @@ def archive(output: LogOutput, since: Since = None, as_json: AsJson = False) -> 
         typer.echo(f"  without counterpart: {count:,} ({name})")
     for name, count in report.dropped.items():
         typer.echo(f"bad optional fields left out: {count:,} ({name})")
+    if acted is not None:
+        typer.echo(
+            f"{counted(acted.actions, 'action')} in {actions}; {counted(acted.repeated, 'repetition')} left out"
+        )
+        if acted.refused:
+            typer.echo(
+                f"left out: {counted(acted.refused, 'record')} of the actions topic that cannot be read"
+            )

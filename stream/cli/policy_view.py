@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from stream.messages.action import Action
-    from stream.scoring.score_log import DecidedLog
+    from stream.scoring.scored_partition import DecidedLog
 
 _OLD, _NEW = "against", "policy"
 

@@ -33,7 +33,10 @@ from stream.decisions.triggers import follow
 from stream.messages.action import Action
 from stream.messages.score import ReasonRef, SegmentRef
 
-__all__ = ["Decided", "Moments", "decide"]
+__all__ = ["FOREVER", "Decided", "Moments", "decide", "running_watermarks"]
+
+#: The time to live of memories that never expire, ms.
+FOREVER: Final = 2**62
 
 # Columns of what the kernel writes about an action.
 _SLOT, _ROW, _RULE, _MOMENT, _AS_OF, _BAND, _SEGMENT = range(7)
@@ -84,6 +87,9 @@ class Decided(NamedTuple):
     ----------
     actions
         In the order in which they became due.
+    places
+        Where each of them stands: twice the position, among the accepted records, of the one that made it due, and one
+        more where that is a timer which the record's watermark has reached.
     due
         For each customer the moment (epoch ms) of the next timer, 0 if there is none.
     counts
@@ -91,6 +97,7 @@ class Decided(NamedTuple):
     """
 
     actions: list[Action]
+    places: list[int]
     due: NDArray[np.int64]
     counts: NDArray[np.int64]
 
@@ -109,7 +116,12 @@ def running_watermarks(times: NDArray[np.int64], watermark: int, lateness_ms: in
 
 
 def decide(
-    rulebook: Rulebook, moments: Moments, customers: Sequence[str], memories: Memories, model_version: str
+    rulebook: Rulebook,
+    moments: Moments,
+    customers: Sequence[str],
+    memories: Memories,
+    model_version: str,
+    ttl_ms: int = FOREVER,
 ) -> Decided:
     """Decide what is to be done about customers, and change what is remembered about them, in place.
 
@@ -118,6 +130,9 @@ def decide(
     customers, memories
         The customers of the batch and those whose timers the watermark reaches in it; ``memories[k]`` is that of
         ``customers[k]``.
+    ttl_ms
+        A customer who is silent for longer is forgotten, also what was to come after that: whether the state has been
+        swept by then makes no difference.
     """
     counts = np.zeros((len(rulebook.rules), len(OUTCOMES)), np.int64)
     after = np.concatenate([np.array([moments.watermark], np.int64), moments.watermarks])
@@ -137,10 +152,11 @@ def decide(
         erased,
         after[moments.at],
         after[-1],
+        ttl_ms,
         counts,
     )
-    actions = _actions(rulebook, moments, customers, model_version, found, intents)
-    return Decided(actions, memories["due"].copy(), counts)
+    actions, places = _actions(rulebook, moments, customers, model_version, found, intents)
+    return Decided(actions, places, memories["due"].copy(), counts)
 
 
 @njit(cache=True, nogil=True)
@@ -158,6 +174,7 @@ def _decide(
     erased: NDArray[np.bool_],
     before: NDArray[np.int64],
     last: int,
+    ttl_ms: int,
     counts: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:  # pragma: no cover
     found = np.empty((_ROOM, 7), np.int64)
@@ -170,6 +187,9 @@ def _decide(
         m = memories[slot]
         while m.due != 0 and m.due <= watermark:
             moment = m.due
+            if moment - m.as_of > ttl_ms:
+                forget(m)
+                break
             rule = fire_next(t, q, m, counts)
             if rule >= 0:
                 found, intents = _with_room(found, intents, number)
@@ -180,6 +200,8 @@ def _decide(
         if erased[i]:
             forget(m)
             continue
+        if as_of[i] - m.as_of > ttl_ms:
+            forget(m)
         rule = follow(
             t, q, m, as_of[i], probability[i], band[i], segment[i], bits[i], bought[i], watermark, counts
         )
@@ -231,10 +253,10 @@ def _actions(
     model_version: str,
     found: NDArray[np.int64],
     intents: NDArray[np.float64],
-) -> list[Action]:
-    """Return what the kernel has found as actions, as they became due; a rule of no action has none."""
+) -> tuple[list[Action], list[int]]:
+    """Return what the kernel has found as actions, as they became due, and their places; `none` is no action."""
     if not len(found):
-        return []
+        return [], []
     rows = found[:, _ROW]
     timers = rows == _TIMER
     place = np.where(
@@ -249,13 +271,14 @@ def _actions(
     columns, likely = found.tolist(), intents.tolist()
     rules, experiment, version = rulebook.rules, rulebook.assignment.name, rulebook.version
     segments = [SegmentRef(at, name) for at, name in enumerate(rulebook.segments)]
-    made = []
-    for *_, customer, at in order:
+    made, places = [], []
+    for stands, _, customer, at in order:
         _, row, index, moment, as_of, band, segment = columns[at]
         rule = rules[index]
         if rule.action == "none":
             continue
         event = None if row == _TIMER else moments.event_ids[row]
+        places.append(stands)
         made.append(
             Action(  # positional: twice as fast as by name
                 _action_id(customer, rule.name, rule.trigger, moment, event),
@@ -279,7 +302,7 @@ def _actions(
                 [] if row == _TIMER or moments.reasons is None else list(moments.reasons[row]),
             )
         )
-    return made
+    return made, places
 
 
 def _action_id(customer: str, rule: str, trigger: str, moment: int, event: str | None) -> str:

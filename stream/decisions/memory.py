@@ -1,7 +1,8 @@
 """What is remembered about a customer between decisions: a fixed number of bytes, whatever happens.
 
-An empty memory is all zeros. It holds the customer's last score, which rules held then, what waits, what was sent
-lately, and the moment of the next timer. Times are epoch milliseconds of event time, 0 where there is none.
+It is kept as the last field of a state. An empty memory is all zeros. It holds the customer's last score, which rules
+held then, what waits, what was sent lately, and the moment of the next timer. Times are epoch milliseconds of
+event time, 0 where there is none.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.compiled import njit
+from features.state import MEMORY_BYTES, States
 
 #: Actions of which the moment is remembered. Where all of them lie within the longest window, nothing more is sent.
 REMEMBERED: Final = 10
@@ -38,10 +40,17 @@ MEMORY: Final = np.dtype(
     ]
 )
 
+assert MEMORY.itemsize <= MEMORY_BYTES, "a state has no room for it"
+
 Memories = NDArray[np.void]
 
 #: One element of `Memories` in numba code, where fields are attributes; type checkers don't know them.
 Memory: TypeAlias = Any
+
+
+def memories_of(states: States) -> Memories:
+    """Return what is remembered about the customers of states: a view, so who changes it changes the states."""
+    return states["memory"][:, : MEMORY.itemsize].view(MEMORY)[:, 0]
 
 
 def blank(count: int) -> Memories:

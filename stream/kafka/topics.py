@@ -4,6 +4,7 @@
 events           the broker's append time is an event's arrival; kept for 30 days, from which states can be
                  rebuilt and logs archived
 scores           the last score of every customer is kept for 7 days; all scores for a day at least
+actions          what is to be done, once each; kept for 30 days, all of a customer's until then
 dead-letters     takes what fills a whole record of the events topic, and the headers; kept for 30 days
 examples         scored events that wait for their labels: kept for the horizon, the lateness and 7 days more
 outcomes         likewise
@@ -58,7 +59,7 @@ def topic_configs(settings: Settings) -> dict[str, dict[str, str]]:
         "cleanup.policy": "delete",
         "retention.ms": str(duration_ms(_needed(_horizon(settings), settings.lateness))),
     }
-    return {
+    configs = {
         settings.events_topic: {
             "cleanup.policy": "delete",
             "message.timestamp.type": "LogAppendTime",
@@ -79,6 +80,9 @@ def topic_configs(settings: Settings) -> dict[str, dict[str, str]]:
         settings.outcomes_topic: waiting,
         settings.alerts_topic: {"cleanup.policy": "delete", "retention.ms": _ms(days=30)},
     }
+    if settings.actions_topic:
+        configs[settings.actions_topic] = {"cleanup.policy": "delete", "retention.ms": _ms(days=30)}
+    return configs
 
 
 def _needed(horizon: timedelta, lateness: timedelta) -> timedelta:

@@ -23,6 +23,7 @@ from features.events import decode_many, epoch_ms
 from features.exceptions import LogError
 from features.log import LOG_SCHEMA, iterate_log
 from features.usual_days import UsualDays
+from stream.exceptions import SettingsError
 from stream.kafka.reading import TopicReader
 from stream.kafka.unreadable import unreadable
 from stream.logs.archive import archive
@@ -97,11 +98,17 @@ def read_actions(settings: Settings, path: Path | None, on_progress: OnProgress 
         The file holds no action, or cannot be read.
     BrokerError
         Kafka does not answer, or has no such topic.
+    SettingsError
+        There is no topic of actions.
     """
     decoder = msgspec.json.Decoder(_Assignment)
     rows: list[_Assignment] = []
     refused = 0
     if path is None:
+        if not settings.actions_topic:
+            raise SettingsError(
+                "INTENT_ACTIONS_TOPIC is empty, so there are no actions: name it, or give a file"
+            )
         rows, refused = asyncio.run(_actions_of_topic(settings, decoder, on_progress))
     elif _is_parquet(path):
         for row in _rows(path, _Assignment.__struct_fields__):

@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from features.events import Event, Reason
+from stream.messages.action import Action
 from stream.messages.alert import Alert
 from stream.messages.dead_letter import CUT, ERASED_AT
 from stream.messages.score import Score
@@ -48,8 +49,8 @@ _CUT_HEADERS: Final = {
 
 def asyncapi(topic_prefix: str = TOPIC_PREFIX) -> dict[str, Any]:
     """Return the contract, with the names of the topics as they are by default."""
-    (event, score, alert), schemas = msgspec.json.schema_components(
-        [Event, Score, Alert], ref_template="#/components/schemas/{name}"
+    (event, score, action, alert), schemas = msgspec.json.schema_components(
+        [Event, Score, Action, Alert], ref_template="#/components/schemas/{name}"
     )
     event_fields = schemas["Event"]["properties"]
     event_fields["event_time"] = {
@@ -71,6 +72,13 @@ def asyncapi(topic_prefix: str = TOPIC_PREFIX) -> dict[str, Any]:
                 score=_message("How likely the customer is to buy", score),
                 tombstone=_message("The customer was erased (null value)", _NULL),
             ),
+            "actions": _channel(
+                f"{topic_prefix}actions",
+                action=_message(
+                    "What is to be done about the customer, once; the same again after a crash", action
+                ),
+                tombstone=_message("The customer was erased (null value)", _NULL),
+            ),
             "deadLetters": _channel(
                 f"{topic_prefix}dead-letters", deadLetter=_dead_letter(), erasure=_erasure()
             ),
@@ -86,6 +94,7 @@ def asyncapi(topic_prefix: str = TOPIC_PREFIX) -> dict[str, Any]:
         "operations": {
             "readEvents": _operation("receive", "events"),
             "writeScores": _operation("send", "scores"),
+            "writeActions": _operation("send", "actions"),
             "writeDeadLetters": _operation("send", "deadLetters"),
             "writeAlerts": _operation("send", "alerts"),
         },

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 from features.state import States
-from features.store.customer_store import Loaded
+from features.store.customer_store import NO_TIMERS, Loaded, TimerChanges
 from stream.kafka.batches import RecordBatch
 
 
@@ -23,12 +23,18 @@ class StateChanges(NamedTuple):
         The highest accepted event time of the partition so far minus the lateness, epoch milliseconds.
     erased
         Customers who asked to be erased, even if they came back and have a state.
+    timers
+        Customers of these whose timers change.
+    outbox
+        What is to be published because of these changes, by `Job.act`; empty if nothing is.
     """
 
     customers: Sequence[str]
     states: States
     watermark: int
     erased: Sequence[str] = ()
+    timers: TimerChanges = NO_TIMERS
+    outbox: bytes = b""
 
 
 class JobBatch(Protocol):
@@ -42,6 +48,14 @@ class JobBatch(Protocol):
     @property
     def with_items(self) -> bool:
         """Whether the job needs the customers' items too."""
+        ...
+
+    @property
+    def reached(self) -> Sequence[int]:
+        """Up to which moment (epoch ms) timers come in each partition batch: the watermark that it reaches.
+
+        `NO_WATERMARK` where none is to come.
+        """
         ...
 
 
@@ -70,9 +84,19 @@ class Job(Protocol[B, R]):
         ...
 
     def score(self, batch: B, loaded: Sequence[Loaded]) -> R:
-        """Fold what was read into the loaded states of each partition batch, and score it."""
+        """Fold what was read into the loaded states of each partition batch, and score it.
+
+        Behind the states of its customers are those of the customers whose timers are due (`Loaded.due`).
+        """
         ...
 
     async def publish(self, result: R) -> None:
         """Write everything that came of the round, and return once the broker has acknowledged all of it."""
+        ...
+
+    async def act(self, partition: int, outbox: bytes) -> None:
+        """Write what a save has promised, and return once the broker has acknowledged all of it.
+
+        Called after the save, and again whenever nobody knows whether that was done.
+        """
         ...

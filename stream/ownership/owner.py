@@ -5,7 +5,8 @@ The life of a `PartitionOwner`:
 1. *claim*: read the partition's record, raise its epoch, write this worker's token, seek to the recorded
 offset; 2. take what waits from that offset on: drop what lies below, seek back when it lies above; 3. take part in a
 round: states are loaded, the `Job` scores, publishes and awaits the acknowledgements, and the changed states and the
-new record are saved in one guarded transaction; then 2. again.
+new record are saved in one guarded transaction; 4. publish what that save has promised (`stream.ownership.outbox`),
+which a new owner and one in doubt do before anything else; then 2. again.
 
 After a save that failed or was not answered the record is read again: the new one = saved; this worker's
 token with a lower offset = the store lost its last moments, so the cache is dropped and the reading starts
@@ -39,7 +40,8 @@ from typing import Final
 from aiokafka.errors import IllegalStateError, KafkaError, KafkaTimeoutError
 
 from features.exceptions import IntentError, StoreConflict, StoreError, UnreadableRecord, UnreadableState
-from features.store.customer_store import CustomerStore
+from features.state import empty
+from features.store.customer_store import CustomerStore, Pending, Save
 from features.store.log_mark import UNKNOWN_EPOCH
 from features.store.partition_record import NO_WATERMARK, PartitionRecord
 from stream.kafka.batches import Backlog, RecordBatch
@@ -47,11 +49,13 @@ from stream.kafka.contract import Log
 from stream.ownership.arrivals import Arrivals, ArrivalUnknown
 from stream.ownership.cache import StateCache
 from stream.ownership.log_check import LogCheck
+from stream.ownership.outbox import Outbox
 from stream.ownership.parking import Parking
 from stream.ownership.partition_batch import PartitionBatch
 from stream.ownership.poison import Bisection, concerns_a_record
 from stream.ownership.rebuilding import Rebuilding
 from stream.ownership.rounds import Rounds
+from stream.ownership.timers import Timers
 from stream.running import outages
 
 logger = logging.getLogger(__name__)
@@ -109,6 +113,8 @@ class PartitionOwner:
     ----------
     record
         The last record that is known to be stored; ``None`` until the partition is claimed.
+    published
+        The last record of which all is published, also what its save has promised; ``None`` where that is not known.
     trouble
         Why the owner does not get on at the moment; empty when all is well.
     parking
@@ -120,6 +126,7 @@ class PartitionOwner:
     def __init__(self, partition: int, config: OwnerConfig) -> None:
         self.partition = partition
         self.record: PartitionRecord | None = None
+        self.published: PartitionRecord | None = None
         self.trouble = ""
         self.fetching = False
         self.parking = Parking(partition, config.topic)
@@ -130,6 +137,8 @@ class PartitionOwner:
         self._check = LogCheck(config.topic, partition, config.log, rebuild=config.rebuild)
         self._backlog = Backlog(config.batch_max)
         self._cache = StateCache(config.cache_customers)
+        self._timers = Timers()
+        self._outbox = Outbox()
         self._arrived = asyncio.Event()
         self._stopping = asyncio.Event()
         self._sought = 0  # the last seek's number
@@ -190,6 +199,8 @@ class PartitionOwner:
                     await self._claim()
                 elif self._in_doubt:
                     await self._settle(self.record)
+                elif self.published is not self.record:
+                    await self._publish(self.record)
                 else:
                     await self._advance(self.record)
             except (StoreError, IllegalStateError, KafkaTimeoutError, OSError, MemoryError) as error:
@@ -215,12 +226,14 @@ class PartitionOwner:
 
     async def _claim(self) -> None:
         store, log = self._config.store, self._config.log
+        self.published = None
         stored = await self._config.rounds.call(store.record, self.partition)
         bounds = await log.bounds(self.partition)
         found = await self._check.record(stored, bounds)
         mine = found._replace(epoch=found.epoch + 1, token=self._config.token)
         try:
             await self._config.rounds.call(store.claim, self.partition, stored, mine)
+            self._promised(await self._config.rounds.call(store.pending, self.partition, mine))
         except StoreConflict:
             return  # another claim came first, or the answer was lost: read again
         self._cache.drop()
@@ -241,7 +254,7 @@ class PartitionOwner:
         self._trial = trial = self._bisection.trial(timed)
         if trial.stop < batch.stop:
             self._backlog.put_back(batch.since(trial.stop))
-        self._latest = part = PartitionBatch(trial, record, self._cache)
+        self._latest = part = PartitionBatch(trial, record, self._cache, self._timers, self._outbox)
         self._in_doubt = True
         if not await self._config.rounds.take(part):
             return
@@ -252,7 +265,19 @@ class PartitionOwner:
         self.rebuilding.reached(part.intended or record)
         if trial.records and not trial.created:
             self._append_time = max(self._append_time, trial.records[-1].timestamp)
+        await self._publish(part.intended or record)
         await self._sweep()
+
+    def _promised(self, pending: Pending) -> None:
+        """Take what earlier saves have left."""
+        self._timers.begin(pending.earliest)
+        self._outbox.found(pending.outbox)
+
+    async def _publish(self, record: PartitionRecord) -> None:
+        """Publish what the save of a record has promised, if anything."""
+        if self._outbox.content:
+            await self._config.rounds.act(self.partition, self._outbox.content)
+        self.published = record
 
     async def _is_of_another_log(self, record: PartitionRecord, batch: RecordBatch | None = None) -> bool:
         """Look whether the log is the one that was read, where a batch gives a reason to, and now and then.
@@ -317,10 +342,22 @@ class PartitionOwner:
         outages.REDIS.answered()
         if self.record is not None and await self._is_of_another_log(self.record):
             return
+        await self._empty_outbox()
         await self._sweep()
         self._failures, self.trouble = 0, ""
         if self._config.log.end(self.partition) == expected:  # nothing is left that could fail
             self.parking.leave()
+
+    async def _empty_outbox(self) -> None:
+        """Delete what was published while nothing else comes: the next owner would repeat it."""
+        record = self.record
+        if record is None or self._in_doubt or not self._outbox.stored:
+            return
+        save = Save(self.partition, record, record, (), empty(0), outbox=b"")
+        (fault,) = await self._config.rounds.call(self._config.store.save_many, [save])
+        if fault is not None:
+            raise fault
+        self._outbox.saved(b"")
 
     async def _settle(self, record: PartitionRecord) -> None:
         """Find out what is stored after a save, or a job, that did not come to its end."""
@@ -340,12 +377,14 @@ class PartitionOwner:
             )  # fmt: skip
         saved = self._latest is not None and found == self._latest.intended
         self.record = found
-        if not saved:
+        try:
             # A store that answers and takes nothing, as a full one, would have the same scores published at every try.
-            try:
+            if not saved:
                 await self._config.rounds.call(self._config.store.claim, self.partition, found, found)
-            except StoreConflict:
-                return  # another claim came first: read again
+            self._promised(await self._config.rounds.call(self._config.store.pending, self.partition, found))
+        except StoreConflict:
+            return  # another claim came first: read again
+        if not saved:
             await self._seek(found.next_offset)
         self._latest, self._in_doubt = None, False
 

@@ -10,6 +10,8 @@ from features.store.partition_record import PartitionRecord
 from stream.kafka.batches import RecordBatch
 from stream.ownership.cache import StateCache
 from stream.ownership.job import StateChanges
+from stream.ownership.outbox import Outbox
+from stream.ownership.timers import Timers
 
 
 class PartitionBatch:
@@ -23,16 +25,31 @@ class PartitionBatch:
         The partition's record before them.
     cache
         The partition's cached states.
+    timers, outbox
+        The partition's.
+    following
+        The moment of the first timer (epoch ms) that does not come in the batch, 0 if there is none; ``None`` where
+        none may come, so that nobody has asked.
     intended
         The record that is, or was to be, saved; ``None`` as long as the job has not ended.
     ended
         Whether the batch was saved (``False``: it was dropped before its round began), or why not.
     """
 
-    def __init__(self, batch: RecordBatch, record: PartitionRecord, cache: StateCache) -> None:
+    def __init__(
+        self,
+        batch: RecordBatch,
+        record: PartitionRecord,
+        cache: StateCache,
+        timers: Timers | None = None,
+        outbox: Outbox | None = None,
+    ) -> None:
         self.batch = batch
         self.record = record
         self.cache = cache
+        self.timers = timers or Timers()
+        self.outbox = outbox or Outbox()
+        self.following: int | None = None
         self.intended: PartitionRecord | None = None
         self.ended: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._dropped = False
@@ -66,14 +83,25 @@ class PartitionBatch:
             last = self.batch.records[-1]
             new = new._replace(last_offset=last.offset, last_time=last.timestamp)
         self.intended = new
-        return Save(self.batch.partition, self.record, new, changes.customers, changes.states, changes.erased)
+        return Save(
+            self.batch.partition,
+            self.record,
+            new,
+            changes.customers,
+            changes.states,
+            changes.erased,
+            changes.timers,
+            self.outbox.intended(changes.outbox),
+        )
 
     def mark(self, save: Save, error: Exception | None) -> None:
-        """Mark the batch as saved, and cache its states; or as failed."""
+        """Mark the batch as saved, cache its states, and keep what it has promised; or mark it as failed."""
         if error is not None:
             self.fail(error)
         elif self.awaited:
             self.cache.put(save.customers, save.states)
+            self.timers.saved(save.timers, self.following)
+            self.outbox.saved(save.outbox)
             self.ended.set_result(True)
 
     def fail(self, error: Exception) -> None:

@@ -43,6 +43,7 @@ _STALLED: Final = {
     "score": "a batch has been scored",
     "publish": "Kafka has not acknowledged scores",
     "save": "Redis has not answered a save of states",
+    "act": "Kafka has not acknowledged actions",
 }
 
 
@@ -179,15 +180,20 @@ class Ownership:
         return owner is not None and owner.wants
 
     def progress(self) -> dict[int, int]:
-        """Return the offset up to which each partition's states are saved: what Kafka may commit."""
+        """Return the offset up to which each partition's states are saved, and all is published that follows from them.
+
+        That is what Kafka may commit.
+        """
         return {
-            partition: owner.record.next_offset for partition, owner in self._owners.items() if owner.record
+            partition: owner.published.next_offset
+            for partition, owner in self._owners.items()
+            if owner.published
         }
 
     def commit_metadata(self, partition: int) -> str:
         """Return what was scored, and in which log: should the store be lost, nothing else knows."""
         owner = self._owners.get(partition)
-        return "" if owner is None or owner.record is None else owner.record.scored.to_text()
+        return "" if owner is None or owner.published is None else owner.published.scored.to_text()
 
     def hinder(self, error: Exception, partition: int | None = None) -> None:
         """Park a partition, or all of them, because Kafka does not hand its records over."""

@@ -13,16 +13,14 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from typing import Any, Final, NamedTuple, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from features.state import States
-from features.store.customer_store import CustomerStore, Loaded, LoadRequest, Save
+from features.store.customer_store import CustomerStore, Due, DueRequest, Loaded, Save
 from stream.ownership.job import Job
+from stream.ownership.loading import Found, in_calls
 from stream.ownership.partition_batch import PartitionBatch
 from stream.ownership.steps import Steps
+from stream.ownership.timers import due_customers
 from stream.running import outages
 
 logger = logging.getLogger(__name__)
@@ -142,7 +140,8 @@ class Rounds:
                 step("read")
                 batch = job.read([part.batch for part in parts], [part.watermark for part in parts])
                 step("load")
-                loaded = await self.load(parts, batch.customers, items=batch.with_items)
+                due = await due_customers(parts, batch.reached, self._ask_due)
+                loaded = await self.load(parts, batch.customers, due, items=batch.with_items)
                 step("score")
                 result = job.score(batch, loaded)
                 step("publish")
@@ -189,20 +188,40 @@ class Rounds:
         )
 
     async def load(
-        self, parts: Sequence[PartitionBatch], customers: Sequence[Sequence[str]], *, items: bool = False
+        self,
+        parts: Sequence[PartitionBatch],
+        customers: Sequence[Sequence[str]],
+        due: Sequence[Sequence[str]] | None = None,
+        *,
+        items: bool = False,
     ) -> list[Loaded]:
-        """Return states from the caches, and from the store what is not there; items always from the store."""
-        found = [_Found(part, own, *part.cache.get(own)) for part, own in zip(parts, customers, strict=True)]
+        """Return states from the caches, and from the store what is not there; items always from the store.
+
+        Parameters
+        ----------
+        due
+            Of each partition batch the customers whose timers are due, in it or not.
+        """
+        due = [()] * len(parts) if due is None else due
+        found = [Found.of(*one) for one in zip(parts, customers, due, strict=True)]
         missing = sum(len(one.missing) for one in found)
         self.uncached += missing
-        self.cached += sum(map(len, customers)) - missing
-        loads = [one.load(items=items) for one in found]
-        wanted = [load for load in loads if load.customers or load.items_of]
-        loaded = iter(await self.call(self._store.load_many, wanted) if wanted else ())
-        return [
-            one.with_stored(next(loaded)) if load.customers or load.items_of else Loaded(one.states, ())
-            for one, load in zip(found, loads, strict=True)
-        ]
+        self.cached += sum(len(one.states) for one in found) - missing
+        loads = [one.loads(items=items) for one in found]
+        loaded: list[Loaded] = []
+        for together in in_calls([load for own in loads for load in own]):
+            loaded += await self.call(self._store.load_many, together)
+        answers = iter(loaded)
+        return [one.with_stored([next(answers) for _ in own]) for one, own in zip(found, loads, strict=True)]
+
+    async def _ask_due(self, requests: Sequence[DueRequest]) -> list[Due]:
+        return await self.call(self._store.due_many, requests)
+
+    async def act(self, partition: int, outbox: bytes) -> None:
+        """Publish what a save of a partition has promised."""
+        with self.steps.round([partition]) as step:
+            step("act")
+            await self._job.act(partition, outbox)
 
 
 def _stop_if_given_up(
@@ -211,24 +230,3 @@ def _stop_if_given_up(
     """Stop a round as soon as all of its partitions have been given up: nobody is to publish or save any more."""
     if ended.cancelled() and not any(part.awaited for part in parts):
         task.cancel()
-
-
-class _Found(NamedTuple):
-    """What a partition's cache has: states, and the positions of those that it has not."""
-
-    part: PartitionBatch
-    customers: Sequence[str]
-    states: States
-    missing: NDArray[np.intp]
-
-    def load(self, *, items: bool) -> LoadRequest:
-        """Return what is to be asked for."""
-        unknown = [self.customers[at] for at in self.missing]
-        return LoadRequest(
-            self.part.batch.partition, unknown, self.part.record, self.customers if items else ()
-        )
-
-    def with_stored(self, stored: Loaded) -> Loaded:
-        """Return everything together."""
-        self.states[self.missing] = stored.states
-        return Loaded(self.states, stored.items)

@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 
 from stream.running.histogram import Histogram
 
-#: What happens to a round, in this order.
-STEPS: Final = ("read", "load", "score", "publish", "save")
+#: What happens to a round, in this order; the last only to partitions whose save has promised something.
+STEPS: Final = ("read", "load", "score", "publish", "save", "act")
 
 _SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from stream.decisions.tables import OUTCOMES
 from stream.health import Readiness
 from stream.running.histogram import Histogram
 from stream.scoring.batch import Batch, RecordStatus
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from stream.learning.newest_advisor import NewestAdvisor
     from stream.ownership.partitions import Ownership
     from stream.scoring.engine import Engine, Scored
+    from stream.scoring.outbox import ActionRecord
     from stream.scoring.recommending import NewestRecommender, Recommended
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -66,6 +68,13 @@ class ScorerMetrics:
             "intent_recommended", "Scores with a recommendation, by whose items", ["source"],
             registry=self.registry,
         )  # fmt: skip
+        self._actions = self._counter("intent_actions", "Actions published, those again that nobody knew of")
+        self._decided = Counter(
+            "intent_decided",
+            "Actions that were due, by what became of them",
+            ["outcome"],
+            registry=self.registry,
+        )
         self._unreadable = self._counter("intent_items_unreadable", "Customers' items that could not be read")
         self._seconds = prometheus_client.Histogram(
             "intent_batch_seconds", "From a round's first record to its last acknowledgement",
@@ -152,6 +161,15 @@ class ScorerMetrics:
         for source, number in Tally(one.source for one in recommended.each if one is not None).items():
             self._recommended.labels(source).inc(number)
         self._unreadable.inc(recommended.unreadable)
+
+    def count_decided(self, counts: NDArray[np.int64]) -> None:
+        """Count what became of actions that were due; see `stream.decisions.decide.Decided.counts`."""
+        for outcome, number in zip(OUTCOMES, counts.sum(axis=0).tolist(), strict=True):
+            self._decided.labels(outcome).inc(number)
+
+    def count_actions(self, records: Sequence[ActionRecord]) -> None:
+        """Count actions that were acknowledged."""
+        self._actions.inc(sum(1 for _, value in records if value is not None))
 
     def _counter(self, name: str, text: str) -> Counter:
         return Counter(name, text, registry=self.registry)

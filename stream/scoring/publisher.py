@@ -30,8 +30,8 @@ _NO_HEADERS: Final[list[tuple[str, bytes]]] = []
 class Output(NamedTuple):
     """What came of a batch of one partition.
 
-    A score of ``None`` is the tombstone of an erased customer; ``examples`` and ``outcomes`` are the learner's;
-    ``erasures`` go to the dead letters.
+    A score, or an action, of ``None`` is the tombstone of an erased customer; ``examples`` and ``outcomes`` are the
+    learner's; ``erasures`` go to the dead letters.
     """
 
     partition: int
@@ -40,6 +40,7 @@ class Output(NamedTuple):
     examples: Sequence[bytes] = ()
     outcomes: Sequence[bytes] = ()
     erasures: Sequence[Erasure] = ()
+    actions: Sequence[tuple[str, bytes | None]] = ()
 
 
 class Publisher:
@@ -49,7 +50,7 @@ class Publisher:
     ----------
     brokers
         ``host:port``, separated by commas.
-    scores, dead_letters, examples, outcomes
+    scores, dead_letters, examples, outcomes, actions
         The topics; all have as many partitions as the events topic.
     security
         Further settings of aiokafka's clients.
@@ -63,11 +64,13 @@ class Publisher:
         dead_letters: str,
         examples: str = "",
         outcomes: str = "",
+        actions: str = "",
         security: dict[str, Any] | None = None,
     ) -> None:
         self._scores = scores
         self._examples = examples
         self._outcomes = outcomes
+        self._actions = actions
         self._dead_letters = dead_letters
         self._brokers = brokers
         self._producer = BoundedProducer(
@@ -103,19 +106,20 @@ class Publisher:
         async with self._producer.publication() as producer:
             acknowledgements: list[asyncio.Future[Any]] = []
             for output in outputs:
-                scores = ((customer.encode(), value, _NO_HEADERS) for customer, value in output.scores)
                 letters = chain(
                     ((letter.key, letter.value, letter.headers) for letter in output.letters),
                     ((erasure.key, None, erasure.headers) for erasure in output.erasures),
                 )
                 at, batch = output.partition, producer.create_batch
-                acknowledgements += await self._send(producer, self._scores, at, scores, batch)
+                for topic, keyed in ((self._scores, output.scores), (self._actions, output.actions)):
+                    records = ((customer.encode(), value, _NO_HEADERS) for customer, value in keyed)
+                    acknowledgements += await self._send(producer, topic, at, records, batch)
                 acknowledgements += await self._send(
                     producer, self._dead_letters, at, letters, _compressed_batch
                 )
                 for topic, values in ((self._examples, output.examples), (self._outcomes, output.outcomes)):
-                    records = ((None, value, _NO_HEADERS) for value in values)
-                    acknowledgements += await self._send(producer, topic, at, records, batch)
+                    keyless = ((None, value, _NO_HEADERS) for value in values)
+                    acknowledgements += await self._send(producer, topic, at, keyless, batch)
             await asyncio.gather(*acknowledgements)
 
     async def _send(

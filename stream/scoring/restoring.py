@@ -1,5 +1,6 @@
-"""States from an archived log: folded as the worker folds them, and written where the worker keeps them.
+"""States from an archived log: made as the worker makes them, and written where the worker keeps them.
 
+That includes what is remembered of decisions, and the timers. Nothing is published: all actions of the log are past.
 The worker goes on behind the last archived event of each partition. Kafka is not asked: neither the topic's id nor its
 leader epoch is known, so the next claim takes the topic that it finds for the one that was archived.
 """
@@ -15,25 +16,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.calendar import zone
-from features.columns import from_table
 from features.exceptions import LogError, StoreConflict
-from features.fold import fold
 from features.log import ERASED
 from features.state import States, empty
-from features.store.customer_store import CustomerStore
+from features.store.customer_store import CustomerStore, TimerChanges
 from features.store.partition_record import RESTORING, TOKEN_BYTES, PartitionRecord
-from features.watermark import ACCEPTED, BEGINNING
+from stream.decisions.memory import memories_of
 from stream.exceptions import RecordExists
 from stream.scoring.engine import Engine
-from stream.scoring.score_log import codes_of
+from stream.scoring.scored_partition import ScoredPartition
 
-#: Rows folded, and states written, at a time.
-_ROWS: Final = 100_000
+#: States written at a time.
 _STATES: Final = 2_000
 
 
-class FoldedPartition(NamedTuple):
+class RestoredPartition(NamedTuple):
     """What the archived events of one partition leave.
 
     Attributes
@@ -106,52 +103,45 @@ def restore(
     report, done = RestoreReport(0, 0, {}), 0
     for number in numbers:
         part = table.filter(pc.equal(table["partition"], number))
-        folded = fold_partition(number, part, engine)
-        write_partition(folded, store, found[number], partitions)
+        restored = score_partition(number, part, engine)
+        write_partition(restored, store, found[number], partitions)
         report.events += len(part) - int(pc.sum(pc.equal(part["type"], ERASED)).as_py() or 0)
-        report.customers += len(folded.customers)
-        report.next_offsets[number] = folded.next_offset
+        report.customers += len(restored.customers)
+        report.next_offsets[number] = restored.next_offset
         done += len(part)
         if on_progress:
             on_progress(done, len(table))
     return report
 
 
-def fold_partition(number: int, part: pa.Table, engine: Engine) -> FoldedPartition:
-    """Fold the rows of one partition, in their order."""
-    manifest = engine.bundle.manifest
-    known, codes = codes_of(part)
-    states, watermark = empty(len(known)), BEGINNING
-    for start in range(0, len(part), _ROWS):
-        chunk = part.slice(start, _ROWS)
-        times = chunk["event_time"].cast(pa.int64()).to_numpy()
-        arrivals = chunk["arrived_at"].cast(pa.int64()).to_numpy()
-        verdicts, watermark = engine.admit(times, arrivals, watermark)
-        erased = pc.equal(chunk["type"], ERASED).to_numpy()
-        kept = np.flatnonzero((verdicts == ACCEPTED) & ~erased)
-        columns = from_table(chunk.take(kept), manifest.currency)
-        fold(states, codes[start + kept], columns, zone=zone(manifest.timezone), ttl_ms=engine.ttl_ms)
-    alive = states["events"] > 0
-    customers = [customer for customer, lives in zip(known, alive.tolist(), strict=True) if lives]
-    return FoldedPartition(number, customers, states[alive], watermark, pc.max(part["offset"]).as_py() + 1)
+def score_partition(number: int, part: pa.Table, engine: Engine) -> RestoredPartition:
+    """Score the rows of one partition, in their order: what is remembered of decisions follows from scores."""
+    scored = ScoredPartition(part, engine)
+    for _ in scored.score():
+        pass
+    return RestoredPartition(number, *scored.known(), scored.watermark, pc.max(part["offset"]).as_py() + 1)
 
 
 def write_partition(
-    folded: FoldedPartition, store: CustomerStore, found: PartitionRecord | None, partitions: int
+    restored: RestoredPartition, store: CustomerStore, found: PartitionRecord | None, partitions: int
 ) -> None:
     """Write the states in a new incarnation, and then the record from which the worker goes on."""
     epoch = 1 if found is None else found.epoch + 1
     begun = PartitionRecord.beginning(RESTORING, partitions, epoch=epoch)
     begun = begun._replace(token=secrets.token_bytes(TOKEN_BYTES))
     try:
-        store.claim(folded.number, found, begun)
-        for chunk in _chunks(len(folded.customers)):
-            store.save(folded.number, begun, begun, folded.customers[chunk], folded.states[chunk])
-        whole = begun._replace(next_offset=folded.next_offset, watermark=folded.watermark)
-        store.save(folded.number, begun, whole, (), empty(0))
+        store.claim(restored.number, found, begun)
+        for chunk in _chunks(len(restored.customers)):
+            customers, states = restored.customers[chunk], restored.states[chunk]
+            due = memories_of(states)["due"]
+            at = np.flatnonzero(due).tolist()
+            timers = TimerChanges([customers[one] for one in at], due[at].tolist())
+            store.save(restored.number, begun, begun, customers, states, timers=timers)
+        whole = begun._replace(next_offset=restored.next_offset, watermark=restored.watermark)
+        store.save(restored.number, begun, whole, (), empty(0))
     except StoreConflict as conflict:
         raise StoreConflict(
-            f"a worker has partition {folded.number} ({conflict}): stop the workers, then run this again with "
+            f"a worker has partition {restored.number} ({conflict}): stop the workers, then run this again with "
             "--replace",
             found=conflict.found,
         ) from conflict

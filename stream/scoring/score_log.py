@@ -9,26 +9,18 @@ from typing import Final
 import msgspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from features.bundle import BANDS
 from features.columns import EventColumns, from_table
 from features.events import PURCHASE
-from features.log import ERASED
 from features.partition import partitions_of
 from features.state import States, empty, joined
 from features.usual_days import UsualDays
-from features.watermark import ACCEPTED, BEGINNING
-from stream.decisions.decide import Moments, decide, running_watermarks
-from stream.decisions.memory import blank
 from stream.decisions.rulebook import Rulebook
 from stream.decisions.tables import OUTCOMES
-from stream.messages.action import Action
 from stream.scoring.engine import Engine, Scored
-
-#: Rows scored at a time; bounds the memory that vectors take (about 270 bytes a row).
-_CHUNK = 100_000
+from stream.scoring.scored_partition import DecidedLog, ScoredPartition, codes_of
 
 _TIME = pa.timestamp("ms", tz="UTC")
 #: Reasons in files of scores and of actions.
@@ -69,25 +61,6 @@ class ScoredLog:
     decided: Sequence[DecidedLog] = ()
 
 
-@dataclass(slots=True)
-class DecidedLog:
-    """What one policy decides on a log.
-
-    Attributes
-    ----------
-    rulebook
-        The policy.
-    actions
-        In the order of their moments.
-    counts
-        By rule and `stream.decisions.tables.OUTCOMES`: what became of the actions that were due.
-    """
-
-    rulebook: Rulebook
-    actions: list[Action]
-    counts: NDArray[np.int64]
-
-
 def score_log(
     table: pa.Table,
     engine: Engine,
@@ -113,91 +86,33 @@ def score_log(
     nothing = from_table(table.slice(0, 0), engine.bundle.manifest.currency)
     unscored = engine.score(nothing, [], np.zeros(0, np.int64), empty(0))
     pieces = [_table(engine, nothing, unscored, unscored.rows)]  # an empty log's scores have their fields too
-    customers: list[str] = []
-    states: list[States] = []
-    watermarks: dict[int, int] = {}
     decided = [
         DecidedLog(rulebook, [], np.zeros((len(rulebook.rules), len(OUTCOMES)), np.int64))
         for rulebook in decide_by
     ]
-    duplicates = dead_letters = done = 0
+    parts: dict[int, ScoredPartition] = {}
+    done = 0
     for number in np.unique(partition).tolist():
         rows = np.flatnonzero(partition == number)
-        part = table.take(rows)
-        known, codes = codes_of(part)
-        own = empty(len(known))
-        watermark = BEGINNING
-        memories = [blank(len(known)) for _ in decided]
-        for start in range(0, len(rows), _CHUNK):
-            chunk = part.slice(start, _CHUNK)
-            times = chunk["event_time"].cast(pa.int64()).to_numpy()
-            arrivals = usual.arrivals(times, chunk["arrived_at"].cast(pa.int64()).to_numpy())
-            before = watermark
-            verdicts, watermark = engine.admit(times, arrivals, before)
-            erased = pc.equal(chunk["type"], ERASED).to_numpy()
-            dead_letters += int(np.count_nonzero((verdicts != ACCEPTED) & ~erased))
-            kept = np.flatnonzero((verdicts == ACCEPTED) & ~erased)
-            columns = from_table(chunk.take(kept), engine.bundle.manifest.currency)
-            scored = engine.score(columns, known, codes[start + kept], own)
-            duplicates += scored.duplicates
-            if decided:
-                moments = _moments(
-                    engine, columns, scored, codes[start + kept], times, verdicts, kept, before
-                )
-                for one, memory in zip(decided, memories, strict=True):
-                    found = decide(one.rulebook, moments, known, memory, engine.bundle.manifest.version)
-                    one.actions += found.actions
-                    one.counts += found.counts
-            pieces.append(_table(engine, columns, scored, rows[start + kept][scored.rows]))
-            done += len(chunk)
+        parts[number] = part = ScoredPartition(table.take(rows), engine, usual, decided)
+        for chunk in part.score():
+            pieces.append(_table(engine, chunk.columns, chunk.scored, rows[chunk.rows][chunk.scored.rows]))
             if on_progress:
-                on_progress(done, len(table))
-        watermarks[number] = watermark
-        alive = own["events"] > 0
-        customers += [c for c, a in zip(known, alive.tolist(), strict=True) if a]
-        states.append(own[alive])
+                on_progress(done + part.done, len(table))
+        done += len(rows)
     for one in decided:
         one.actions.sort(key=lambda action: action.decided_at)
     scores = pa.concat_tables(pieces).sort_by("row").drop_columns(["row"])
+    known = [part.known() for part in parts.values()]
     return ScoredLog(
         scores,
-        customers,
-        joined(states),
-        watermarks,
-        duplicates,
-        dead_letters,
+        [customer for customers, _ in known for customer in customers],
+        joined([states for _, states in known]),
+        {number: part.watermark for number, part in parts.items()},
+        sum(part.duplicates for part in parts.values()),
+        sum(part.dead_letters for part in parts.values()),
         usual,
         decided,
-    )
-
-
-def _moments(  # noqa: PLR0917  (the arrays of a chunk)
-    engine: Engine,
-    columns: EventColumns,
-    scored: Scored,
-    slots: NDArray[np.int64],
-    times: NDArray[np.int64],
-    verdicts: NDArray[np.uint8],
-    kept: NDArray[np.intp],
-    watermark: int,
-) -> Moments:
-    """Return the scored events of a chunk as decisions are made of them; ``kept`` are those that were folded."""
-    accepted = np.flatnonzero(verdicts == ACCEPTED)
-    return Moments(
-        at=np.searchsorted(accepted, kept[scored.rows]),
-        slots=slots[scored.rows],
-        event_ids=columns.event_ids
-        if len(scored.rows) == len(columns.event_ids)
-        else [columns.event_ids[row] for row in scored.rows.tolist()],
-        as_of=scored.as_of,
-        vectors=scored.vectors,
-        probability=scored.probability,
-        band=scored.band,
-        segment=scored.segment,
-        bought=columns.type[scored.rows] == PURCHASE,
-        reasons=scored.reasons,
-        watermark=watermark,
-        watermarks=running_watermarks(times[accepted], watermark, engine.lateness_ms),
     )
 
 
@@ -240,9 +155,3 @@ def _partitions(table: pa.Table, count: int | None) -> NDArray[np.int32]:
         return named.to_numpy()  # type: ignore[no-any-return]
     known, codes = codes_of(table)
     return partitions_of([c.encode() for c in known], count or 1)[codes]
-
-
-def codes_of(table: pa.Table) -> tuple[list[str], NDArray[np.int64]]:
-    """Return the distinct customers and each row's position among them (rows of erased customers get 0)."""
-    encoded = pc.fill_null(table["customer_id"].combine_chunks(), "").dictionary_encode()
-    return encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int64)

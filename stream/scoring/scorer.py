@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -22,13 +23,17 @@ from stream.messages.dead_letter import DeadLetter, Erasure, dead_letter
 from stream.ownership.job import StateChanges
 from stream.ownership.log_check import partitions_changed
 from stream.scoring.batch import Batch, RecordStatus
+from stream.scoring.deciding import Decisions, decisions
 from stream.scoring.encoding import encode_scores, with_tombstones
 from stream.scoring.engine import Engine, Scored
 from stream.scoring.intake import read_batches
 from stream.scoring.metrics import ScorerMetrics
+from stream.scoring.outbox import unpack_outbox
 from stream.scoring.publisher import Output, Publisher
 from stream.scoring.recommending import NewestRecommender, Recommended, Recommender
 from stream.scoring.recorder import LearnerRecords, Recorder
+
+logger = logging.getLogger(__name__)
 
 _timestamp = attrgetter("timestamp")
 
@@ -61,6 +66,11 @@ class ScorerBatch:
         """See `stream.ownership.job.JobBatch.with_items`."""
         return self.recommender is not None
 
+    @property
+    def reached(self) -> list[int]:
+        """See `stream.ownership.job.JobBatch.reached`."""
+        return list(self.batch.watermarks)
+
 
 @dataclass(frozen=True, slots=True)
 class ScorerResult:
@@ -76,6 +86,8 @@ class ScorerResult:
         What is to be written for each partition batch.
     changes
         What is to be saved for each partition batch.
+    decided
+        What was decided on each.
     """
 
     read: ScorerBatch
@@ -83,6 +95,7 @@ class ScorerResult:
     recommended: Recommended | None
     outputs: Sequence[Output]
     changes: Sequence[StateChanges]
+    decided: Sequence[Decisions]
 
 
 @dataclass(slots=True)
@@ -115,6 +128,8 @@ class Scorer:
         Asks how many partitions the topic has at this moment; ``None`` where nobody knows.
     max_age_ms
         Scores of events that reached the broker longer ago are marked as stale, and carry no action; ``None``: none.
+    acting
+        Whether actions are decided and published.
     """
 
     engine: Engine
@@ -130,6 +145,7 @@ class Scorer:
     clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000
     max_age_ms: int | None = None
     recount: Callable[[], Awaitable[int]] | None = None
+    acting: bool = True
 
     def read(self, batches: Sequence[RecordBatch], watermarks: Sequence[int]) -> ScorerBatch:
         """Decode, check keys, and judge against the watermarks."""
@@ -145,9 +161,14 @@ class Scorer:
         return ScorerBatch(batch, None if self.recommending is None else self.recommending.current, began)
 
     def score(self, read: ScorerBatch, loaded: Sequence[Loaded]) -> ScorerResult:
-        """Fold the events, score each, add what to recommend, and encode all that is to be written and saved."""
+        """Fold and score events, add what to recommend, decide, and encode all that is to be written and saved."""
         batch, recommender = read.batch, read.recommender
-        states = joined([part.states for part in loaded])
+        states = joined(
+            [
+                part.states[: own.stop - own.start] if part.due else part.states
+                for part, own in zip(loaded, batch.customer_slices, strict=True)
+            ]
+        )
         advisor = None if self.newest is None else self.newest.current
         scored = self.engine.score(batch.columns, batch.customers, batch.slots, states, advisor)
         erased = np.unique(batch.slots[batch.status[batch.rows] == RecordStatus.ERASE])
@@ -162,16 +183,19 @@ class Scorer:
             each = None if recommended is None else recommended.each
             scores = encode_scores(self.engine.bundle, batch.columns, scored, now, each, stale)
             outputs = self._outputs(batch, scores, scored)
+        decided = list(decisions(self.engine, batch, scored, states, loaded, acting=self.acting))
         changes = [
             StateChanges(
-                batch.customers[own],
-                states[own],
+                one.customers,
+                one.states,
                 watermark,
                 [batch.customers[slot] for slot in erased.tolist() if own.start <= slot < own.stop],
+                one.timers,
+                one.outbox,
             )
-            for own, watermark in zip(batch.customer_slices, batch.watermarks, strict=True)
+            for one, own, watermark in zip(decided, batch.customer_slices, batch.watermarks, strict=True)
         ]
-        return ScorerResult(read, scored, recommended, outputs, changes)
+        return ScorerResult(read, scored, recommended, outputs, changes, decided)
 
     async def publish(self, result: ScorerResult) -> None:
         """Write scores, tombstones, dead letters, examples and outcomes; count them once they are acknowledged.
@@ -189,6 +213,18 @@ class Scorer:
         self.metrics.count_latency(self._latencies(read.batch))
         if result.recommended is not None:
             self.metrics.count_recommended(result.recommended)
+        for part, decided in zip(read.batch.parts, result.decided, strict=True):
+            if decided.counts is not None and not part.silent:
+                self.metrics.count_decided(decided.counts)
+
+    async def act(self, partition: int, outbox: bytes) -> None:
+        """Write the actions that a save has promised."""
+        if not self.acting:
+            logger.warning("partition %s: actions that are not known to be published are given up", partition)
+            return
+        actions = unpack_outbox(outbox)
+        await self.publisher.publish([Output(partition, actions=actions)])
+        self.metrics.count_actions(actions)
 
     async def _check_partitions(self) -> None:
         """Ask for the partition count again before a producer is blamed for another one."""

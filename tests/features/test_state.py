@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from features.events import TYPE_CODES
 from features.exceptions import UnreadableState
+from features.sealing import sealed
 from features.state import (
     CART_LIFE_MS,
     CART_LINES,
@@ -19,10 +20,12 @@ from features.state import (
     ITEM_RING,
     STATE,
     STATE_1,
+    STATE_2,
     STATE_VERSION,
     STORED_BYTES,
     empty,
     from_bytes,
+    layout_hash,
     read_states,
     to_bytes,
 )
@@ -30,7 +33,7 @@ from tests.mutations import mutations
 
 _KEPT = Path(__file__).parents[1] / "integration" / "kept" / "run.json.gz"
 _ADD = TYPE_CODES["add_to_cart"]
-_OLDER_SIZES = (STATE.itemsize, STATE_1.itemsize)
+_OLDER_SIZES = (STATE_2.itemsize, STATE_1.itemsize)
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +42,15 @@ def kept() -> list[bytes]:
     with gzip.open(_KEPT) as file:
         stored = json.load(file)["after"]["states"]
     return [base64.b64decode(value) for value in stored.values()]
+
+
+def of_version_2(count: int) -> np.ndarray:
+    """Return states of version 2 with something in each field."""
+    chance = np.random.default_rng(5)
+    states = np.frombuffer(chance.bytes(count * STATE_2.itemsize), STATE_2).copy()
+    states["version"], states["events"] = 2, np.arange(count) + 1
+    states["ring_at"], states["item_at"], states["cart_lines"] = 3, 2, CART_LINES
+    return states
 
 
 def old(**fields: float) -> np.ndarray:
@@ -88,27 +100,45 @@ def test_a_cart_of_version_1_has_the_age_of_the_latest_add(age: int, lines: int)
 def test_what_is_neither_version_is_refused() -> None:
     wrong = old()
     wrong["version"] = 2
+    second = of_version_2(1)
+    second["version"] = 3
     newer = empty(1)
     newer["version"], newer["events"] = STATE_VERSION + 1, 1
     for value, text in (
         (b"x", "has 1 bytes"),
         (wrong.tobytes(), "has layout version 2 in the size of version 1"),
-        (newer.tobytes(), "has layout version 3, this program reads 2 and 1"),
-        (to_bytes(newer)[0], "has layout version 3, this program reads 2 and 1"),
+        (second.tobytes(), "has layout version 3 in the size of version 2"),
+        (sealed(second.tobytes()), "has layout version 3 in the size of version 2"),
+        (newer.tobytes(), "has 1560 bytes"),
+        (to_bytes(newer)[0], "has layout version 4, this program reads 3, 2 and 1"),
     ):
         with pytest.raises(UnreadableState, match=text) as refused:
             from_bytes([None, value, old().tobytes()])
         assert refused.value.at == 1
 
 
-def test_states_stored_before_they_had_a_seal_are_read() -> None:
-    states = empty(3)
-    states["version"], states["events"], states["spend"] = STATE_VERSION, [1, 0, 7], [2.5, 0, 4]
-    sealed = to_bytes(states)
-    assert {len(value) for value in sealed} == {STORED_BYTES} == {STATE.itemsize + 8}
-    before = [value[: STATE.itemsize] for value in sealed]
-    assert from_bytes(before).tobytes() == states.tobytes()
-    assert from_bytes([sealed[0], before[1], before[2]]).tobytes() == states.tobytes()
+def test_states_of_version_2_are_read_with_and_without_a_seal_and_remember_nothing() -> None:
+    before = of_version_2(3)
+    raw = [state.tobytes() for state in before]
+    assert {len(value) for value in raw} == {1360}
+    today = to_bytes(from_bytes(raw[:1]))[0]
+    assert len(today) == STORED_BYTES == STATE.itemsize + 8
+    for forms in (raw, [sealed(value) for value in raw], [today, sealed(raw[1]), raw[2]]):
+        found = from_bytes(forms)
+        for name in set(STATE_2.names or ()) - {"version"}:
+            np.testing.assert_array_equal(found[name], before[name], err_msg=name)
+        assert (found["version"] == STATE_VERSION).all()
+        assert not found["memory"].any()
+
+
+def test_what_is_remembered_of_decisions_makes_no_bundle_invalid() -> None:
+    assert layout_hash() == "3af5f6b4d82ec613", "as it was before states had a memory"
+
+
+def test_a_memory_is_stored_with_its_state() -> None:
+    states = empty(2)
+    states["version"], states["events"], states["memory"] = STATE_VERSION, 1, np.arange(200) % 7
+    assert from_bytes(to_bytes(states)).tobytes() == states.tobytes()
 
 
 @settings(max_examples=300)
@@ -123,7 +153,7 @@ def test_a_damaged_state_is_empty_and_named_and_its_neighbours_are_read(data: st
     others = [other for other in range(3) if other != at]
     assert found[others].tobytes() == states[others].tobytes()
     assert faults.keys() <= {at}
-    if raw == whole[at] or raw == whole[at][: STATE.itemsize]:
+    if raw == whole[at]:
         assert (found.tobytes(), faults) == (states.tobytes(), {})
     elif len(raw) not in _OLDER_SIZES:  # nothing protects a state of the forms before the seal
         assert faults
@@ -141,8 +171,9 @@ def test_a_state_that_points_beyond_itself_is_damaged_whatever_its_form(
     for value, is_wrong in ((last, False), (last + 1, True), (65_535, True)):
         states = empty(1)
         states["version"], states["events"], states[field] = STATE_VERSION, events, value
-        [whole] = to_bytes(states)
-        forms = [whole, whole[: STATE.itemsize]]
+        second = np.zeros(1, STATE_2)
+        second["version"], second["events"], second[field] = 2, events, value
+        forms = [to_bytes(states)[0], sealed(second.tobytes()), second.tobytes()]
         if field != "cart_lines":
             forms.append(old(**{field: value}).tobytes())
         for raw in forms:

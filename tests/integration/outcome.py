@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import Any, NamedTuple
 
+import msgspec
+import numpy as np
 import pyarrow as pa
 import pytest
 import redis
@@ -18,8 +20,12 @@ from features.partition import partitions_of
 from features.state import to_bytes
 from features.store.keys import state_keys
 from features.store.redis_store import RedisStore
+from features.usual_days import UsualDays
+from stream.decisions.tables import OUTCOMES
+from stream.messages.action import decode_action
 from stream.scoring.engine import Engine, engine_of
 from stream.scoring.score_log import ScoredLog, score_log
+from stream.scoring.scored_partition import DecidedLog, ScoredPartition
 from stream.settings import Settings
 
 #: How far a published probability may be from that of the log's scoring.
@@ -98,6 +104,63 @@ def assert_same_states(settings: Settings, truth: ScoredLog) -> None:
     assert stored.keys() == wanted.keys()
     different = [customer for customer, state in wanted.items() if stored[customer] != state]
     assert not different, f"{len(different)} of {len(wanted)} states differ, for example {different[:5]}"
+
+
+#: A policy of timers, caps, a quiet time and edges; the random bundle's intents are between .3 and .7.
+POLICY = """
+version: 1
+bands: {medium: {enter: 0.5, leave: 0.45}}
+caps: [1 per 2h, 3 per 1d]
+quiet: {from: "22:00", to: "06:00", then: wait}
+rules:
+  - {name: checkout, trigger: checkout_abandoned, action: help}
+  - {name: cart, trigger: cart_abandoned, after: 40m, action: remind, when: {cart_value: more than 0}}
+  - {name: back, trigger: win_back, after: 6h, action: come_back, quiet: drop}
+  - {name: medium, trigger: band_entered, action: news, when: {band: [medium, high]}, quiet: ignore}
+  - {name: filled, action: show, when: {cart_items: more than 0}}
+"""
+
+
+def with_policy(settings: Settings) -> Settings:
+    """Return the settings with a policy that has rules of every kind."""
+    path = settings.bundle.parent / f"{settings.group}.yaml"
+    path.write_text(POLICY)
+    return settings.model_copy(update={"policy": path})
+
+
+def wanted_actions(settings: Settings, log: pa.Table) -> dict[int, list[bytes]]:
+    """Return what scoring the log in one process decides, by partition, in order."""
+    engine, found = engine_for(settings), {}
+    partition = partitions_of([name.encode() for name in log["customer_id"].to_pylist()], settings.partitions)
+    usual = UsualDays.of(log["event_time"].cast(pa.int64()).to_numpy())
+    for number in range(settings.partitions):
+        decided = DecidedLog(
+            engine.rulebook, [], np.zeros((len(engine.rulebook.rules), len(OUTCOMES)), np.int64)
+        )
+        part = ScoredPartition(log.take(np.flatnonzero(partition == number)), engine, usual, [decided])
+        assert all(len(chunk.rows) for chunk in part.score())
+        found[number] = [msgspec.json.encode(action) for action in decided.actions]
+    return found
+
+
+def assert_same_actions(settings: Settings, log: pa.Table) -> int:
+    """What was published is what the log's scoring decides, in order, repetitions aside; return how many those are."""
+    records = read_topic(settings, settings.actions_topic)
+    found: dict[int, dict[str, bytes]] = {number: {} for number in range(settings.partitions)}
+    for record in records:
+        assert record.value is not None
+        action = decode_action(record.value)
+        assert record.key == action.customer_id.encode()
+        first = found[record.partition].setdefault(action.action_id, record.value)
+        assert first == record.value, "two decisions about the same"
+    wanted = wanted_actions(settings, log)
+    assert {number: list(values.values()) for number, values in found.items()} == wanted
+    assert {decode_action(value).rule for values in wanted.values() for value in values} >= {
+        "checkout",
+        "cart",
+        "back",
+    }
+    return len(records) - sum(map(len, wanted.values()))
 
 
 def scores_by_event(records: Iterable[Record]) -> dict[str, list[dict[str, Any]]]:

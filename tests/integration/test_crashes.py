@@ -26,11 +26,13 @@ from stream.settings import Settings
 from tests.bundles import save_bundle
 from tests.integration.outcome import (
     assert_repeats_agree,
+    assert_same_actions,
     assert_same_scores,
     assert_same_states,
     expected,
     read_topic,
     scores_by_event,
+    with_policy,
 )
 from tests.integration.shop_logs import ms, repeated, shuffled, simulated
 from tests.integration.workers import Fleet, Worker, until
@@ -142,7 +144,7 @@ def stage(topics: Settings, tmp_path: Path, seed: int) -> Iterator[Stage]:
     # Some events come later than allowed, and some come twice.
     log, _ = repeated(shuffled(simulated(2_000, 1, seed), topics.lateness_ms * 3 // 2, seed), 0.05, seed)
     with RedisServer(tmp_path / "redis") as server:
-        settings = topics.model_copy(update={"redis": SecretStr(server.url)})
+        settings = with_policy(topics.model_copy(update={"redis": SecretStr(server.url)}))
         with Fleet(settings, tmp_path) as fleet:
             yield Stage(settings, server, fleet, log)
 
@@ -182,7 +184,9 @@ def test_states_are_exact_and_no_event_goes_without_a_score(
     ]
     assert len(set(letters)) == truth.dead_letters > 0
     assert truth.duplicates > 0
-    print(f"{repeats} of {len(scores)} scores and {len(letters) - len(set(letters))} dead letters repeated")
+    again = assert_same_actions(stage.settings, stage.log)
+    lettered = len(letters) - len(set(letters))
+    print(f"{again} actions, {repeats} of {len(scores)} scores and {lettered} dead letters repeated")
     if "redis falls back" in scenes:
         assert "the store fell back" in logs(stage), "Redis lost nothing, so nothing was shown"
         assert repeats > 0

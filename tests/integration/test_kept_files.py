@@ -207,8 +207,13 @@ def _folded(kept: Kept) -> dict[str, bytes]:
 
 
 def _migrated(stored: Mapping[str, bytes], customers: Iterable[str]) -> list[bytes]:
-    """Return states in today's layout; those without a later event lie in Redis as they were."""
-    return state.to_bytes(state.from_bytes([stored[customer] for customer in customers]))
+    """Return states in today's layout; those without a later event lie in Redis as they were.
+
+    What the worker remembers of its decisions since is left out: the earlier version decided nothing.
+    """
+    states = state.from_bytes([stored[customer] for customer in customers])
+    states["memory"] = 0
+    return state.to_bytes(states)
 
 
 def _assert_same_but_carts(found: Mapping[str, bytes], kept: Mapping[str, str]) -> set[str]:

@@ -20,11 +20,17 @@ from aiokafka import ConsumerRecord
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
 
+from features import state
+from features.exceptions import StoreConflict, UnreadableRecord
+from features.store import redis_store
+from features.store.customer_store import Pending, TimerChanges
 from features.store.offer_store import OfferStore
+from features.store.partition_record import PartitionRecord, check_guard
 from features.store.redis_store import RedisStore
 from stream.services.embedded import RedisServer
 from stream.settings import Settings
-from tests.features.store.contract import StoreContract, WriteItems
+from tests.features.store.contract import StoreContract, WriteItems, claimed, record, states
+from tests.features.store.timer_contract import TimerContract, due, timed
 from tests.stream.fakes import truth
 
 ROOT = Path(__file__).parents[2]
@@ -34,7 +40,7 @@ PARTITIONS = 3
 PATIENCE = 60.0
 
 
-class TestRedisStore(StoreContract):
+class TestRedisStore(StoreContract, TimerContract):
     @pytest.fixture
     def store(self, settings: Settings) -> Iterator[RedisStore]:
         store = RedisStore(settings.redis_url, f"*[{settings.redis_prefix}?")  # as odd as a prefix may be
@@ -45,6 +51,39 @@ class TestRedisStore(StoreContract):
     def write_items(self, settings: Settings) -> Iterator[WriteItems]:
         with closing(OfferStore(settings.redis_url, f"*[{settings.redis_prefix}?")) as store:
             yield store.write_items
+
+    def test_a_claim_between_watch_and_exec_voids_timers_and_outbox_too(
+        self, store: RedisStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        mine, theirs = claimed(store), record(2)
+        timed(store, mine, {"ada": 10})
+        store.save(3, mine, mine, (), state.empty(0), outbox=b"mine")
+
+        def passed(partition: int, stored: bytes | None, expected: PartitionRecord | None) -> None:
+            check_guard(partition, stored, expected)
+            monkeypatch.setattr(redis_store, "check_guard", check_guard)
+            store.claim(partition, mine, theirs)
+
+        monkeypatch.setattr(redis_store, "check_guard", passed)
+        with pytest.raises(StoreConflict, match="WATCH"):
+            store.save(
+                3, mine, mine, ["ada"], states(2), timers=TimerChanges(["ada"], [50]), outbox=b"another"
+            )
+        assert store.pending(3, theirs) == Pending(b"mine", 10)
+        assert due(store, theirs, 100) == (["ada"], 0)
+
+    def test_a_damaged_outbox_is_not_published(self, store: RedisStore, settings: Settings) -> None:
+        mine = claimed(store)
+        store.save(3, mine, mine, (), state.empty(0), outbox=b"mine")
+        server = redis.Redis.from_url(settings.redis_url)
+        (key,) = [
+            key
+            for key in server.scan_iter()
+            if settings.redis_prefix.encode() in key and key.endswith(b".3}:outbox")
+        ]
+        server.setrange(key, 0, b"y")
+        with pytest.raises(UnreadableRecord, match="redis-cli DEL .*outbox"):
+            store.pending(3, mine)
 
 
 def until(fact: Callable[[], bool], what: str) -> None:

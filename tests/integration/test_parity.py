@@ -14,6 +14,7 @@ from stream.kafka.topics import create_topics
 from stream.logs.archive import archive
 from stream.logs.replay import replay
 from stream.messages.dead_letter import parse_erasure
+from stream.scoring.action_log import archive_actions
 from stream.scoring.score_log import ScoredLog, score_log
 from stream.settings import Settings
 from tests.bundles import save_bundle
@@ -21,16 +22,19 @@ from tests.data_sets import data_set
 from tests.integration.outcome import (
     Record,
     assert_repeats_agree,
+    assert_same_actions,
     assert_same_scores,
     assert_same_states,
     engine_for,
     expected,
     read_topic,
     scores_by_event,
+    wanted_actions,
+    with_policy,
 )
 from tests.integration.shop_logs import partition_column, repeated, shuffled, simulated, without_erased
 from tests.integration.topics import held
-from tests.integration.workers import Fleet
+from tests.integration.workers import Fleet, until
 
 
 class Streamed(NamedTuple):
@@ -117,6 +121,40 @@ def test_every_order_of_online_retail_is_scored(fleet: Fleet, tmp_path: Path) ->
     assert {scores[0]["horizon_seconds"] for scores in streamed.scores.values()} == {month}
 
 
+def test_actions_are_those_of_the_log_once_each(fleet: Fleet, tmp_path: Path, seed: int) -> None:
+    fleet.settings = settings = with_policy(fleet.settings)
+    log = shuffled(simulated(2_000, 2, seed), settings.lateness_ms, seed)
+    decided = wanted_actions(settings, log)
+    wanted = sum(map(len, decided.values()))
+    worker = fleet.start()
+    replay(settings, log)
+    fleet.finish(worker)
+    until(lambda: worker.metrics()["intent_actions_total"] == wanted, "the last actions are published")
+    metrics = worker.metrics()
+    assert worker.stop()[0] == 0
+    assert metrics['intent_decided_total{outcome="sent"}'] == wanted > 500
+    assert metrics['intent_decided_total{outcome="capped"}'] > 0
+    assert_same_states(settings, expected(settings, log))
+    assert assert_same_actions(settings, log) == 0
+    assert archive_actions(settings, tmp_path / "actions.jsonl") == (wanted, 0, 0)
+    lines = (tmp_path / "actions.jsonl").read_bytes().splitlines()
+    assert set(lines) == set[bytes]().union(*decided.values())
+    assert len(lines) == wanted
+
+
+def test_without_a_topic_of_actions_none_are_decided_and_nothing_is_remembered(
+    fleet: Fleet, seed: int
+) -> None:
+    settings = with_policy(fleet.settings)
+    log = simulated(300, 1, seed)
+    stream(fleet, log, settings.model_copy(update={"actions_topic": ""}))
+    assert read_topic(settings, settings.actions_topic) == []
+    truth = expected(settings, log)
+    assert truth.states["memory"].any()
+    truth.states["memory"] = 0
+    assert_same_states(settings, truth)
+
+
 def test_events_shuffled_within_the_lateness(fleet: Fleet, tmp_path: Path, seed: int) -> None:
     log = simulated(3_000, 1, seed)
     mixed = shuffled(log, fleet.settings.lateness_ms, seed)
@@ -186,8 +224,23 @@ def test_erased_customers_leave_nothing_behind(fleet: Fleet, tmp_path: Path, see
         {event: scores for event, scores in streamed.scores.items() if event not in forgotten}, truth
     )
     _assert_tombstones(streamed.records, erased, set(before["event_id"].to_pylist()))
+    _assert_actions_end(read_topic(settings, settings.actions_topic), erased, set(leaving))
     kept = map(parse_erasure, held(settings, settings.dead_letters_topic))
     assert sorted(one.key.decode() for one in kept if one is not None) == sorted([*erased, "nobody"])
+
+
+def _assert_actions_end(records: list[Record], erased: set[str], leaving: set[str]) -> None:
+    """Each erased customer has a tombstone among the actions, and those who do not come back have none after it."""
+    stories: dict[str, str] = dict.fromkeys([*erased, "nobody"], "")
+    for record in records:
+        assert record.key is not None
+        customer = record.key.decode()
+        assert record.value is not None or customer in stories
+        if customer in stories:
+            stories[customer] += "action " if record.value else "tombstone"
+    assert all(story.count("tombstone") == 1 for story in stories.values())
+    assert all(stories[customer].endswith("tombstone") for customer in [*leaving, "nobody"])
+    assert any(story.startswith("action ") for story in stories.values())
 
 
 def _assert_tombstones(records: list[Record], erased: set[str], before: set[str]) -> None:

@@ -36,13 +36,17 @@ class Collecting:
 
     def read(self, batches: Sequence[RecordBatch], watermarks: Sequence[int]) -> Read:
         self.batches += batches
-        return Read(batches, watermarks, [() for _ in batches])
+        return Read(batches, watermarks, [() for _ in batches], reached=[NO_WATERMARK] * len(batches))
 
     def score(self, read: Read, loaded: Sequence[Loaded]) -> Counted:
         return Counted(read.batches, [StateChanges((), state.empty(0), 0) for _ in read.batches])
 
     async def publish(self, counted: Counted) -> None:
         """Nothing is published."""
+
+    async def act(self, partition: int, outbox: bytes) -> None:
+        """Nothing is promised."""
+        raise NotImplementedError
 
     def values(self, partition: int = 0) -> list[bytes | None]:
         return [one.value for batch in self.batches if batch.partition == partition for one in batch.records]

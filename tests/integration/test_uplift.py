@@ -6,12 +6,11 @@ import json
 from typing import Any
 
 import pytest
-from kafka.admin import KafkaAdminClient, NewTopic
 from typer.testing import CliRunner
 
 from features.partition import partitions_of
 from stream.cli import create_app
-from stream.exceptions import TopicMismatch
+from stream.exceptions import SettingsError, TopicMismatch
 from stream.settings import Settings
 from tests.integration.topics import Record, environment, write
 
@@ -29,13 +28,14 @@ def record(customer: str, value: dict[str, object] | None, partitions: int) -> R
 
 
 def test_topics_are_measured_and_a_missing_one_is_named(topics: Settings) -> None:
-    missing = uplift(topics)
+    nowhere = topics.model_copy(update={"actions_topic": "nowhere"})
+    missing = uplift(nowhere)
     assert isinstance(missing.exception, TopicMismatch)
-    assert str(missing.exception).startswith(f"Kafka has no topic {topics.actions_topic}")
+    assert str(missing.exception).startswith("Kafka has no topic nowhere")
+    off = uplift(topics.model_copy(update={"actions_topic": ""}))
+    assert isinstance(off.exception, SettingsError)
+    assert "INTENT_ACTIONS_TOPIC is empty" in str(off.exception)
 
-    admin = KafkaAdminClient(bootstrap_servers=topics.kafka)
-    admin.create_topics([NewTopic(topics.actions_topic, topics.partitions, 1)])
-    admin.close()
     customers = [f"c{at}" for at in range(200)]
     action = {
         "trigger": "rule_holds", "action": "remind", "purchase_intent": 0.1, "band": "high",

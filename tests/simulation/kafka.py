@@ -59,7 +59,7 @@ class Broker:
         Of each of them, the leader epoch in which it was written.
     topic_id
         Of the events topic.
-    scores, letters
+    scores, letters, actions
         What the workers have published.
     commits
         What the group has committed.
@@ -70,6 +70,7 @@ class Broker:
     topic_id: bytes = b"the first topic."
     scores: list[tuple[str, bytes | None]] = field(default_factory=list)
     letters: list[DeadLetter] = field(default_factory=list)
+    actions: list[tuple[str, bytes | None]] = field(default_factory=list)
     commits: dict[int, Commit] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -232,3 +233,4 @@ class SimulatedPublisher:
         broker = self._world.broker
         broker.scores += output.scores
         broker.letters += output.letters
+        broker.actions += output.actions

@@ -10,9 +10,14 @@ from features.bundle import Bundle
 from features.state import DAY_MS
 from features.store.customer_store import Loaded
 from features.store.partition_record import NO_WATERMARK
+from stream.decisions.following import PolicyInForce
+from stream.decisions.policy import parse_policy
+from stream.decisions.rulebook import Rulebook
 from stream.kafka.batches import Record, RecordBatch
+from stream.scoring.deciding import warm_up
 from stream.scoring.engine import Engine
 from stream.scoring.metrics import ScorerMetrics
+from stream.scoring.outbox import unpack_outbox
 from stream.scoring.scorer import Scorer
 from tests.simulation.kafka import Broker
 from tests.simulation.shop import LOGS, PARTITIONS, emitted
@@ -20,6 +25,18 @@ from tests.simulation.world import Faults, World
 
 _LATENESS_MS = 15 * 60_000
 _RECORDS = 20
+# Customers are silent for minutes; rules of every kind come to their turn, and caps and the quiet time stop some.
+_POLICY = """
+version: 1
+bands: {medium: {enter: 0.0, leave: 0.0}}
+caps: [2 per 30m]
+quiet: {from: "00:20", to: "00:40", then: wait}
+rules:
+  - {name: over, trigger: win_back, after: 5m, action: remind}
+  - {name: cart, trigger: cart_abandoned, after: 3m, action: keep, when: {cart_items: at least 1}}
+  - {name: checkout, trigger: checkout_abandoned, after: 2m, action: help, quiet: drop}
+  - {name: filled, action: show, when: {cart_items: more than 0}}
+"""
 _TRUTHS = 2_000  # that are kept, at most: most logs come again and again
 
 
@@ -30,6 +47,7 @@ class Truth(NamedTuple):
     scores: set[bytes]
     erased: set[str]
     letters: set[tuple[int, int]]
+    actions: set[bytes]
 
 
 class _Uncounted:
@@ -38,7 +56,7 @@ class _Uncounted:
     def count(self, *what: Any) -> None:
         """Do nothing."""
 
-    count_latency = count_recommended = count
+    count_latency = count_recommended = count_decided = count_actions = count
 
 
 class Schedules:
@@ -52,8 +70,11 @@ class Schedules:
 
     def __init__(self, bundle: Bundle, faults: Faults | None = None) -> None:
         self._faults = faults
-        self._engine = Engine(bundle, lateness_ms=_LATENESS_MS, ttl_ms=400 * DAY_MS, holdout=0.1)
-        self._engine.warm_up()
+        policy = PolicyInForce(Rulebook.of(parse_policy(_POLICY), bundle, 0.1))
+        self._engine = Engine(
+            bundle, lateness_ms=_LATENESS_MS, ttl_ms=400 * DAY_MS, holdout=0.1, policy=policy
+        )
+        warm_up(self._engine)
         self._truths: dict[Hashable, Truth] = {}
 
     def run(self, seed: int) -> list[str]:
@@ -93,19 +114,26 @@ class Schedules:
         for partition, truth in enumerate(truths):
             assert world.store.states(partition) == truth.states, f"other states in partition {partition}"
         scores, tombstones = _published(world.broker.scores)
+        actions, told = _published(world.broker.actions)
         letters = {(letter.partition, letter.offset) for letter in world.broker.letters}
         wanted = set[bytes]().union(*(truth.scores for truth in truths))
         erased = set[str]().union(*(truth.erased for truth in truths))
+        acted = set[bytes]().union(*(truth.actions for truth in truths))
         rejected = set[tuple[int, int]]().union(*(truth.letters for truth in truths))
         for missing in wanted - scores:
             raise AssertionError(f"not published: {missing!r}")
+        for missing in acted - actions:
+            raise AssertionError(f"not published: {missing!r}")
         assert erased <= tombstones, "tombstones are missing"
+        assert erased <= told, "tombstones of actions are missing"
         assert rejected <= letters, "letters are missing"
         if world.replaced is not None:
             return  # until it is noticed, events of one log are scored with states of another
         for wrong in scores - wanted:
             raise AssertionError(f"must not be published: {wrong!r}")
-        assert tombstones == erased, "other tombstones"
+        for wrong in actions - acted:
+            raise AssertionError(f"must not be published: {wrong!r}")
+        assert tombstones == erased == told, "other tombstones"
         assert letters == rejected, "other letters"
 
     def _truth(self, partition: int, records: Sequence[Record]) -> Truth:
@@ -129,6 +157,7 @@ class Schedules:
             {customer: raw for customer, raw, events in kept if events},
             *_published(output.scores),
             {(letter.partition, letter.offset) for letter in output.letters},
+            _published(unpack_outbox(changes.outbox) if changes.outbox else [])[0],
         )
 
 

@@ -7,12 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from features.state import States
-from features.store.memory_store import MemoryStore
+from features.store.customer_store import NO_TIMERS, TimerChanges
+from features.store.memory_store import MemoryContents, MemoryStore
 from features.store.partition_record import PartitionRecord
 
 _MOMENTS: Final = 5
-
-Moment = tuple[dict[int, bytes], dict[int, dict[str, bytes]]]
 
 
 class SimulatedStore(MemoryStore):
@@ -27,7 +26,7 @@ class SimulatedStore(MemoryStore):
     def __init__(self, tell: Callable[[int, int], None]) -> None:
         super().__init__()
         self._tell = tell
-        self._moments: deque[Moment] = deque(maxlen=_MOMENTS)
+        self._moments: deque[MemoryContents] = deque(maxlen=_MOMENTS)
         self._wiped = False
         self._keep()
 
@@ -47,43 +46,41 @@ class SimulatedStore(MemoryStore):
         customers: Sequence[str],
         states: States,
         erased: Sequence[str] = (),
+        timers: TimerChanges = NO_TIMERS,
+        outbox: bytes | None = None,
     ) -> None:
         """See `MemoryStore.save`."""
-        super().save(partition, expected, new, customers, states, erased)
+        super().save(partition, expected, new, customers, states, erased, timers, outbox)
         self._keep()
 
     def fall_back(self, moments: int) -> None:
         """Lose the last ``moments`` writes, as far as earlier ones are known."""
         for _ in range(min(moments, len(self._moments) - 1)):
             self._moments.pop()
-        self._records, self._states = _copy(self._moments[-1])
+        self._contents = self._moments[-1].copy()
 
     def silent(self) -> bool:
         """Whether a partition is being built again silently."""
-        return any(PartitionRecord.from_bytes(raw).silent for raw in self._records.values())
+        return any(PartitionRecord.from_bytes(raw).silent for raw in self._contents.records.values())
 
     def lost(self) -> bool:
         """Whether everything was lost, and nobody has claimed a partition since."""
-        return self._wiped and not self._records
+        return self._wiped and not self._contents.records
 
     def wipe(self) -> None:
         """Lose everything."""
         self._moments.clear()
-        self._records, self._states = {}, {}
+        self._contents = MemoryContents()
         self._wiped = True
         self._keep()
 
     def states(self, partition: int) -> dict[str, bytes]:
         """Return what is stored of a partition, by customer."""
-        names = self._states.get(partition, {})
+        names = self._contents.states.get(partition, {})
         return {customer: names[self._named(partition, customer)] for customer in self.customers(partition)}
 
     def _named(self, partition: int, customer: str) -> str:
         return f"{self._incarnation(partition)}:{customer}"
 
     def _keep(self) -> None:
-        self._moments.append(_copy((self._records, self._states)))
-
-
-def _copy(moment: Moment) -> Moment:
-    return dict(moment[0]), {partition: dict(held) for partition, held in moment[1].items()}
+        self._moments.append(self._contents.copy())

@@ -15,10 +15,10 @@ from aiokafka import ConsumerRecord
 from features import state
 from features.exceptions import StoreConflict, StoreUnavailable
 from features.state import STATE_VERSION, States
-from features.store.customer_store import Loaded
+from features.store.customer_store import NO_TIMERS, Loaded, TimerChanges
 from features.store.log_mark import UNKNOWN_EPOCH
-from features.store.memory_store import MemoryStore
-from features.store.partition_record import PartitionRecord
+from features.store.memory_store import MemoryContents, MemoryStore
+from features.store.partition_record import NO_WATERMARK, PartitionRecord
 from stream.exceptions import TopicMismatch
 from stream.kafka.batches import RecordBatch
 from stream.kafka.contract import Appended, Bounds, Commit, Stamp, TooOld
@@ -163,6 +163,7 @@ class Read(NamedTuple):
     watermarks: Sequence[int]
     customers: Sequence[Sequence[str]]
     with_items: bool = False
+    reached: Sequence[int] = ()
 
 
 class Counted(NamedTuple):
@@ -187,7 +188,7 @@ class Counting:
             [] if batch.poison else list(dict.fromkeys(one.key.decode() for one in batch.records))  # type: ignore[union-attr]
             for batch in batches
         ]
-        return Read(batches, watermarks, customers)
+        return Read(batches, watermarks, customers, reached=[NO_WATERMARK] * len(batches))
 
     def score(self, read: Read, loaded: Sequence[Loaded]) -> Counted:
         if self.failures:
@@ -197,7 +198,7 @@ class Counting:
                 if (batch.partition, one.offset) in self.poison:
                     raise ValueError(f"record {one.offset} is poison")
         changes = []
-        for batch, watermark, own, (states, _) in zip(*read[:3], loaded, strict=True):
+        for batch, watermark, own, (states, *_) in zip(*read[:3], loaded, strict=True):
             if batch.poison:
                 (one,) = batch.records
                 self.letters.append((batch.partition, one.offset, batch.poison))
@@ -211,6 +212,10 @@ class Counting:
 
     async def publish(self, counted: Counted) -> None:
         """Nothing is published."""
+
+    async def act(self, partition: int, outbox: bytes) -> None:
+        """Nothing is promised."""
+        raise NotImplementedError
 
 
 def fold(states: States, customers: Sequence[str], batch: RecordBatch) -> None:
@@ -239,13 +244,6 @@ def truth(records: Sequence[ConsumerRecord[bytes, bytes]]) -> dict[str, tuple[in
     return {key: (count, hashes[key]) for key, count in counts.items()}
 
 
-File = tuple[dict[int, bytes], dict[int, dict[str, bytes]]]
-
-
-def _copy(file: File) -> File:
-    return dict(file[0]), {partition: dict(held) for partition, held in file[1].items()}
-
-
 class ScriptedStore(MemoryStore):
     """A store whose saves turn out as the script says; when the script is over they succeed.
 
@@ -261,7 +259,7 @@ class ScriptedStore(MemoryStore):
         self.away = 0  # calls that find the store unreachable
         self.full = False  # it answers, and takes nothing
         self.refused = 0  # writes that it did not take
-        self._files: list[File] = []
+        self._files: list[MemoryContents] = []
         self._one_by_one = RLock()
 
     def record(self, partition: int) -> PartitionRecord | None:
@@ -282,6 +280,8 @@ class ScriptedStore(MemoryStore):
         customers: Sequence[str],
         states: States,
         erased: Sequence[str] = (),
+        timers: TimerChanges = NO_TIMERS,
+        outbox: bytes | None = None,
     ) -> None:
         self._reach()
         self._take()
@@ -295,14 +295,14 @@ class ScriptedStore(MemoryStore):
             if step == "fell back":
                 self._restore(self._files[-2:][0])
             if step == "wiped":
-                self._restore(({}, {}))
+                self._restore(MemoryContents())
             if step == "fenced":
                 found = super().record(partition)
                 assert found is not None
                 theirs = found._replace(epoch=found.epoch + 1, token=b"another" + bytes(9))
                 self.claim(partition, found, theirs)
-            super().save(partition, expected, new, customers, states, erased)
-            self._files.append(_copy((self._records, self._states)))
+            super().save(partition, expected, new, customers, states, erased, timers, outbox)
+            self._files.append(self._contents.copy())
         if step == "no answer":
             raise StoreUnavailable("no answer")
 
@@ -312,9 +312,9 @@ class ScriptedStore(MemoryStore):
         with self._one_by_one:
             super().claim(partition, found, new)
 
-    def _restore(self, file: File) -> None:
+    def _restore(self, file: MemoryContents) -> None:
         with self._lock:
-            self._records, self._states = _copy(file)
+            self._contents = file.copy()
 
     def _reach(self) -> None:
         if self.away:

@@ -11,9 +11,10 @@ from features.store.partition_record import NO_WATERMARK, PartitionRecord
 from features.store.redis_store import RedisStore
 from stream.services.process import free_port
 from tests.features.store.contract import StoreContract, WriteItems
+from tests.features.store.timer_contract import TimerContract
 
 
-class TestMemoryStore(StoreContract):
+class TestMemoryStore(StoreContract, TimerContract):
     @pytest.fixture
     def store(self) -> MemoryStore:
         return MemoryStore()
@@ -54,11 +55,11 @@ def test_a_record_of_version_1_knows_no_log_and_counts_as_incarnation_0() -> Non
 
 def test_a_record_of_version_1_is_claimed_and_then_of_today_s_version() -> None:
     store = MemoryStore()
-    store._records[3] = struct.pack("<BQ16sqqI", 1, 4, bytes(16), 70, 1_000, 12)
+    store._contents.records[3] = struct.pack("<BQ16sqqI", 1, 4, bytes(16), 70, 1_000, 12)
     found = store.record(3)
     assert found is not None
     store.claim(3, found, found._replace(epoch=5, topic_id=b"an id, 16 bytes."))
-    assert store._records[3][0] == 4
+    assert store._contents.records[3][0] == 4
     assert store.record(3) == found._replace(epoch=5, topic_id=b"an id, 16 bytes.")
 
 

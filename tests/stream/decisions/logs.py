@@ -16,7 +16,7 @@ from features.fold import fold
 from features.state import empty
 from features.vector import Vectors
 from features.watermark import ACCEPTED, BEGINNING, judge
-from stream.decisions.decide import Decided, Moments, decide, running_watermarks
+from stream.decisions.decide import FOREVER, Decided, Moments, decide, running_watermarks
 from stream.decisions.holdout import DEFAULT_SALT
 from stream.decisions.memory import Memories, blank
 from stream.decisions.policy import parse_policy
@@ -100,11 +100,12 @@ def rulebook_of(text: str, *, share: float = 0.3) -> Rulebook:
 
 
 def decided(
-    rulebook: Rulebook, log: Log, cuts: Sequence[int] = ()
+    rulebook: Rulebook, log: Log, cuts: Sequence[int] = (), ttl_ms: int = FOREVER, *, sweep: bool = False
 ) -> tuple[list[Action], Memories, NDArray[np.int64]]:
     """Return actions, memories and counts after a log in batches that end at ``cuts``.
 
-    As in the stream, a batch knows only the customers of its events, and those whose timers it reaches.
+    As in the stream, a batch knows only the customers of its events, and those whose timers it reaches. Between batches
+    there may be a ``sweep`` of those who were silent for longer than ``ttl_ms``.
     """
     memories, actions = blank(len(NAMES)), []
     counts = np.zeros((len(rulebook.rules), 5), np.int64)
@@ -114,17 +115,26 @@ def decided(
         due = (memories["due"] > 0) & (memories["due"] <= last)
         known = sorted({*log.slots[start:stop].tolist(), *np.flatnonzero(due).tolist()})
         own = memories[known]
-        found = batch(rulebook, log, start, stop, watermark, known, own)
+        found = batch(rulebook, log, start, stop, watermark, known, own, ttl_ms)
         memories[known] = own
         assert found.due.tolist() == own["due"].tolist()
         actions += found.actions
         counts += found.counts
         watermark = last
+        if sweep and watermark != BEGINNING:
+            memories[memories["as_of"] < watermark - ttl_ms] = blank(1)
     return actions, memories, counts
 
 
-def batch(
-    rulebook: Rulebook, log: Log, start: int, stop: int, watermark: int, known: list[int], own: Memories
+def batch(  # noqa: PLR0917  (a piece of a log)
+    rulebook: Rulebook,
+    log: Log,
+    start: int,
+    stop: int,
+    watermark: int,
+    known: list[int],
+    own: Memories,
+    ttl_ms: int = FOREVER,
 ) -> Decided:
     """Decide on the events from ``start`` to ``stop``; ``known`` are the slots of the customers in ``own``."""
     rows = slice(start, stop)
@@ -141,7 +151,7 @@ def batch(
         watermark=watermark,
         watermarks=log.watermarks[rows],
     )
-    return decide(rulebook, moments, [NAMES[slot] for slot in known], own, "m1")
+    return decide(rulebook, moments, [NAMES[slot] for slot in known], own, "m1", ttl_ms)
 
 
 __all__ = ["DEFAULT_SALT", "LATENESS", "NAMES", "Log", "decided", "log_of", "logs", "rulebook_of"]

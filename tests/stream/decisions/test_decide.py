@@ -61,6 +61,43 @@ def test_a_log_may_be_cut_anywhere(log: Log, rulebook: Rulebook, cuts: list[int]
 
 
 @settings(max_examples=80, deadline=None)
+@given(log=logs(), rulebook=POLICIES, cuts=CUTS, hours=st.sampled_from((1, 7, 9, 30)))
+def test_whether_the_silent_are_swept_in_time_makes_no_difference(
+    log: Log, rulebook: Rulebook, cuts: list[int], hours: int
+) -> None:
+    ends = sorted(min(cut, len(log.times)) for cut in cuts)
+    kept, left, counts = decided(rulebook, log, ends, hours * HOUR)
+    swept, after, counted = decided(rulebook, log, ends, hours * HOUR, sweep=True)
+    assert kept == swept
+    assert counted.tolist() == counts.tolist()
+    alive = after["as_of"] > 0
+    assert left[alive].tobytes() == after[alive].tobytes()
+
+
+def test_who_is_silent_for_longer_than_states_live_is_forgotten() -> None:
+    rules = """
+version: 1
+caps: [1 per 20d]
+rules:
+  - {name: back, trigger: win_back, after: 3d, action: come_back}
+  - {name: always, action: show}
+"""
+    day = 24 * 60
+    times = [(0, "ada"), (3.5, "bob"), (4, "ada"), (8, "ada")]
+    events = [view(at, int(days * day), name) for at, (days, name) in enumerate(times)]
+    log = log_of(events, [MONDAY + int(days * DAY) for days, _ in times], [0.1] * 4)
+    told = {}
+    for days in (2, 5):
+        actions, *_ = decided(rulebook_of(rules), log, (), days * DAY)
+        own = [action for action in actions if action.customer_id == "ada"]
+        told[days] = [(action.rule, (action.decided_at - MONDAY) / DAY) for action in own]
+    assert told[5] == [("always", 0.0), ("back", 3.0)], "a rule that holds on is silent"
+    assert told[2] == [("always", 0.0), ("always", 4.0), ("always", 8.0)], (
+        "three new customers, and none is won back"
+    )
+
+
+@settings(max_examples=80, deadline=None)
 @given(log=logs(longest=60), rulebook=POLICIES)
 def test_no_cap_is_exceeded_and_nothing_is_sent_in_the_quiet_time(log: Log, rulebook: Rulebook) -> None:
     actions, _, counts = decided(rulebook, log)

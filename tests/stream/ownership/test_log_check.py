@@ -231,7 +231,7 @@ def test_states_that_survived_their_record_are_not_counted_twice_by_a_silent_reb
         lost, store = log_of(), ScriptedStore()
         async with Worker(lost, store) as worker:
             await until(lambda: worker.done)
-        del store._records[0]
+        del store._contents.records[0]
         lost.commits = {0: 41}
         async with Worker(lost, store, rebuild=True) as worker:
             await until(lambda: worker.done)

@@ -51,8 +51,10 @@ def log_of(partitions: int = 1, length: int = 60, seed: int = 0) -> FakeLog:
 class Worker:
     """A worker on a log in memory."""
 
-    def __init__(self, log: FakeLog, store: ScriptedStore, **options: object) -> None:
-        self.log, self.store, self.job = log, store, Counting()
+    def __init__(
+        self, log: FakeLog, store: ScriptedStore, job: Counting | None = None, **options: object
+    ) -> None:
+        self.log, self.store, self.job = log, store, job or Counting()
         self.ownership = Ownership(store, self.job, topic="events", batch_max=5, **options)  # type: ignore[arg-type]
         self.ownership.attach(log)
 

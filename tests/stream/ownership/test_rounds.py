@@ -46,7 +46,7 @@ class Erasing:
     """A job in which every customer is erased, comes back, and has a state of one event."""
 
     def read(self, batches: Sequence[RecordBatch], watermarks: Sequence[int]) -> Read:
-        return Read(batches, watermarks, [["ada"] for _ in batches])
+        return Read(batches, watermarks, [["ada"] for _ in batches], reached=[NO_WATERMARK] * len(batches))
 
     def score(self, read: Read, loaded: Sequence[Loaded]) -> Counted:
         erased = StateChanges(["ada"], states(1), NO_WATERMARK, ["ada"])
@@ -54,6 +54,10 @@ class Erasing:
 
     async def publish(self, counted: Counted) -> None:
         """Nothing is published."""
+
+    async def act(self, partition: int, outbox: bytes) -> None:
+        """Nothing is promised."""
+        raise NotImplementedError
 
 
 def states(*counts: int) -> States:

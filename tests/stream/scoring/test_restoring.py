@@ -12,8 +12,13 @@ from features.bundle import Bundle
 from features.exceptions import LogError, StoreConflict
 from features.log import ERASED
 from features.state import DAY_MS
+from features.store.customer_store import DueRequest
 from features.store.memory_store import MemoryStore
 from features.store.partition_record import NO_WATERMARK, RESTORING, PartitionRecord
+from stream.decisions.following import PolicyInForce
+from stream.decisions.memory import memories_of
+from stream.decisions.policy import parse_policy
+from stream.decisions.rulebook import Rulebook
 from stream.exceptions import RecordExists
 from stream.scoring.engine import Engine
 from stream.scoring.restoring import restore
@@ -30,7 +35,9 @@ ROWS = 600
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
     folder: Path = tmp_path_factory.mktemp("bundle")
     bundle: Bundle = random_bundle(folder)
-    return Engine(bundle, lateness_ms=4_000, ttl_ms=400 * DAY_MS, holdout=0.1)
+    text = "version: 1\nrules: [{name: back, trigger: win_back, after: 1m, action: come_back}]"
+    policy = PolicyInForce(Rulebook.of(parse_policy(text), bundle, 0.1))
+    return Engine(bundle, lateness_ms=4_000, ttl_ms=400 * DAY_MS, holdout=0.1, policy=policy)
 
 
 def archived(seed: int = 1) -> pa.Table:
@@ -66,6 +73,14 @@ def test_the_states_are_those_of_the_logs_scoring(engine: Engine, seed: int) -> 
         )
         assert record.next_offset == last + 1 == report.next_offsets[number]
         assert (record.watermark, record.partitions) == (truth.watermarks[number], PARTITIONS)
+        due = {
+            c: int(d)
+            for c, d in zip(customers, memories_of(store.load(number, customers))["due"], strict=True)
+        }
+        timers = store.due_many([DueRequest(number, record, 2**60, 1_000)])[0].customers
+        assert timers == sorted((c for c, d in due.items() if d), key=lambda customer: due[customer])
+        assert len(timers) > 0
+        assert store.pending(number, record).outbox is None, "nothing is published for the past"
     assert found == wanted
     assert report.customers == len(wanted)
     assert report.events == sum(kind != ERASED for kind in log["type"].to_pylist())
@@ -100,7 +115,7 @@ def test_a_restoring_that_is_broken_off_leaves_a_record_from_which_nobody_goes_o
     class Claimed(MemoryStore):
         """A worker claims a partition while its states are written."""
 
-        def save(self, *arguments: object) -> None:  # type: ignore[override]
+        def save(self, *arguments: object, **options: object) -> None:  # type: ignore[override]
             raise StoreConflict("partition 0 has another record")
 
     store = Claimed()

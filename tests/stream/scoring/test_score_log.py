@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -15,14 +16,20 @@ from features.log import ERASED, LOG_SCHEMA
 from features.state import DAY_MS, States, empty, to_bytes
 from features.store.customer_store import Loaded
 from features.watermark import BEGINNING
+from stream.decisions.following import PolicyInForce
+from stream.decisions.memory import memories_of
+from stream.decisions.policy import parse_policy
+from stream.decisions.rulebook import Rulebook
 from stream.kafka.batches import RecordBatch
 from stream.logs.rows import encode_rows
+from stream.messages.action import decode_action
 from stream.messages.dead_letter import DeadLetter
 from stream.messages.score import Score, decode_score
 from stream.ownership.job import StateChanges
-from stream.scoring import score_log as scoring
+from stream.scoring import scored_partition
 from stream.scoring.engine import Engine
 from stream.scoring.metrics import ScorerMetrics
+from stream.scoring.outbox import ActionRecord, unpack_outbox
 from stream.scoring.publisher import Output, Publisher
 from stream.scoring.score_log import ScoredLog, score_log
 from stream.scoring.scorer import Scorer
@@ -32,12 +39,24 @@ from tests.stream.records import batch, record
 
 PARTITIONS = 3
 ROWS = 600
+# Events are 0.7 s apart, and a customer's 14 s.
+POLICY = """
+version: 1
+caps: [2 per 1m]
+rules:
+  - {name: cart, trigger: cart_abandoned, after: 20s, action: remind}
+  - {name: back, trigger: win_back, after: 45s, action: come_back}
+  - {name: medium, trigger: band_entered, action: news, when: {band: medium}}
+  - {name: filled, action: show, when: {band: [medium, high], cart_items: more than 0}}
+"""
 
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
     folder: Path = tmp_path_factory.mktemp("bundle")
-    return Engine(random_bundle(folder), lateness_ms=4_000, ttl_ms=400 * DAY_MS, holdout=0.1)
+    bundle = random_bundle(folder)
+    policy = PolicyInForce(Rulebook.of(parse_policy(POLICY), bundle, 0.1))
+    return Engine(bundle, lateness_ms=4_000, ttl_ms=400 * DAY_MS, holdout=0.1, policy=policy)
 
 
 def states(scored: ScoredLog) -> dict[str, bytes]:
@@ -66,6 +85,8 @@ class Partition:
         self.partition, self.watermark = number, BEGINNING
         self.states: dict[str, States] = {}
         self.scores: list[Score] = []
+        self.actions: list[ActionRecord] = []
+        self.timers: dict[str, int] = {}
         self.letters: list[DeadLetter] = []
 
     def load(self, customers: Sequence[str]) -> States:
@@ -82,8 +103,19 @@ class Partition:
 
     def save(self, folded: StateChanges) -> None:
         self.watermark = folded.watermark
+        self.actions += unpack_outbox(folded.outbox) if folded.outbox else []
+        self.timers |= dict(zip(*folded.timers, strict=True))
         for customer, state in zip(folded.customers, folded.states, strict=True):
             self.states[customer] = state.copy()
+        assert {customer: due for customer, due in self.timers.items() if due} == {
+            customer: int(memories_of(state.reshape(1))["due"][0])
+            for customer, state in self.states.items()
+            if memories_of(state.reshape(1))["due"][0]
+        }
+
+    def due(self, reached: int, customers: Sequence[str]) -> list[str]:
+        due = [customer for customer, moment in self.timers.items() if 0 < moment <= reached]
+        return [customer for customer in due if customer not in customers]
 
 
 class Printer:
@@ -122,7 +154,10 @@ async def _streamed(engine: Engine, log: pa.Table, batch_size: int) -> list[Part
 
         read = scorer.read([part.batch for part in parts], [part.watermark for part in parts])
         assert not read.with_items
-        loaded = [Loaded(part.load(own), ()) for part, own in zip(parts, read.customers, strict=True)]
+        loaded = []
+        for part, own, reached in zip(parts, read.customers, read.reached, strict=True):
+            due = part.due(reached, own)
+            loaded.append(Loaded(part.load([*own, *due]), (), due))
         result = scorer.score(read, loaded)
         await scorer.publish(result)
         for part, changes in zip(parts, result.changes, strict=True):
@@ -135,7 +170,7 @@ def test_the_scorer_gives_the_same_states_and_scores_to_the_bit(
     engine: Engine, seed: int, batch_size: int
 ) -> None:
     log = with_repeats(random_log(ROWS, seed))
-    truth = score_log(log, engine, partitions=PARTITIONS)
+    truth = score_log(log, engine, partitions=PARTITIONS, decide_by=[engine.rulebook])
     streamed = asyncio.run(_streamed(engine, log, batch_size))
     assert {c: to_bytes(s)[0] for p in streamed for c, s in _states(p)} == states(truth)
     assert {p.partition: p.watermark for p in streamed} == truth.watermarks
@@ -148,6 +183,13 @@ def test_the_scorer_gives_the_same_states_and_scores_to_the_bit(
         assert (score.purchase_intent, score.network_score) == (row["purchase_intent"], row["network_score"])
         assert (score.band, score.action, score.holdout) == (row["band"], row["action"], row["holdout"])
         assert {"id": score.segment.id, "name": score.segment.name} == row["segment"]
+    actions = truth.decided[0].actions
+    assert {"cart_abandoned", "win_back"} < {action.trigger for action in actions}
+    records = [record for p in streamed for record in p.actions]
+    assert {value for _, value in records} == set(map(msgspec.json.encode, actions))
+    assert len(records) == len(actions)
+    found = sorted((decode_action(value) for _, value in records if value), key=lambda one: one.decided_at)
+    assert found == actions, "in the same order"
     assert len(rows) + truth.duplicates + truth.dead_letters == len(log)
     assert truth.duplicates > 0
 
@@ -162,7 +204,7 @@ def test_the_size_of_the_pieces_makes_no_difference(
 ) -> None:
     log = with_repeats(random_log(ROWS, seed))
     whole = score_log(log, engine, partitions=PARTITIONS)
-    monkeypatch.setattr(scoring, "_CHUNK", rows)
+    monkeypatch.setattr(scored_partition, "CHUNK", rows)
     assert_equal(score_log(log, engine, partitions=PARTITIONS), whole)
 
 
@@ -220,7 +262,7 @@ def test_rows_of_erased_customers_move_the_watermark_and_nothing_else(engine: En
 
 
 def test_progress_is_told_up_to_the_end(engine: Engine, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scoring, "_CHUNK", 50)
+    monkeypatch.setattr(scored_partition, "CHUNK", 50)
     told: list[tuple[int, int]] = []
     score_log(
         random_log(ROWS, seed), engine, partitions=PARTITIONS, on_progress=lambda *pair: told.append(pair)

@@ -1,0 +1,75 @@
+"""Timers and the outbox of a partition in Redis: what a save writes of them, and how an owner asks for them."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import redis
+
+from features.exceptions import UnreadableRecord
+from features.sealing import sealed, unsealed
+from features.store.customer_store import Due, DueRequest, Pending, Save
+from features.store.keys import outbox_key, record_key, timers_key
+from features.store.partition_record import PartitionRecord, check_guard
+from features.store.redis_client import store_errors
+
+
+def promised(prefix: str, save: Save) -> Iterator[tuple[Any, ...]]:
+    """Yield the commands that write a save's timers and outbox; none where it changes neither.
+
+    They come before those that delete what customers leave who have no state any more.
+    """
+    timers = timers_key(prefix, save.partition, save.new.incarnation)
+    if save.erased:
+        yield ("ZREM", timers, *save.erased)
+    moments = dict(zip(*save.timers, strict=True))
+    if removed := [customer for customer, moment in moments.items() if not moment]:
+        yield ("ZREM", timers, *removed)
+    if due := [part for customer, moment in moments.items() if moment for part in (moment, customer)]:
+        yield ("ZADD", timers, *due)
+    if save.outbox:
+        yield ("SET", outbox_key(prefix, save.partition), sealed(save.outbox))
+    elif save.outbox is not None:
+        yield ("DEL", outbox_key(prefix, save.partition))
+
+
+def pending_of(client: redis.Redis, prefix: str, partition: int, expected: PartitionRecord) -> Pending:
+    """See `features.store.customer_store.CustomerStore.pending`."""
+    key = outbox_key(prefix, partition)
+    with store_errors(client), client.pipeline(transaction=True) as pipeline:
+        pipeline.mget(record_key(prefix, partition), key)
+        pipeline.zrange(timers_key(prefix, partition, expected.incarnation), 0, 0, withscores=True)
+        (stored, outbox), first = pipeline.execute()
+    check_guard(partition, stored, expected)
+    content = None if outbox is None else unsealed(outbox)
+    if outbox is not None and content is None:
+        name = shlex.quote(key)
+        raise UnreadableRecord(
+            f"{name} in Redis is damaged, which holds the last actions of partition {partition}: put its value back "
+            f"from a backup, or give them up with `redis-cli DEL {name}`"
+        )
+    return Pending(content, _moment(first))
+
+
+def due_of(client: redis.Redis, prefix: str, requests: Sequence[DueRequest]) -> list[Due]:
+    """See `features.store.customer_store.CustomerStore.due_many`."""
+    with store_errors(client), client.pipeline(transaction=True) as pipeline:
+        for one in requests:
+            timers = timers_key(prefix, one.partition, one.expected.incarnation)
+            pipeline.get(record_key(prefix, one.partition))
+            pipeline.zrangebyscore(timers, "-inf", one.moment, one.start, one.limit)
+            pipeline.zrangebyscore(timers, f"({one.moment}", "+inf", 0, 1, withscores=True)
+        answers = iter(pipeline.execute())
+    found = []
+    for one in requests:
+        stored, due, later = next(answers), next(answers), next(answers)
+        check_guard(one.partition, stored, one.expected)
+        found.append(Due([customer.decode() for customer in due], _moment(later)))
+    return found
+
+
+def _moment(first: Sequence[tuple[bytes, float]]) -> int:
+    """Return the moment of the first of some timers, 0 if there is none."""
+    return int(first[0][1]) if first else 0

@@ -1,0 +1,145 @@
+"""One partition of a log, scored as the worker scores it, in pieces that bound the memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from features.columns import EventColumns, from_table
+from features.log import ERASED
+from features.state import States, empty
+from features.usual_days import UsualDays
+from features.watermark import ACCEPTED, BEGINNING
+from stream.decisions.decide import decide, running_watermarks
+from stream.decisions.memory import memories_of
+from stream.decisions.rulebook import Rulebook
+from stream.messages.action import Action
+from stream.scoring.deciding import moments_of
+from stream.scoring.engine import Engine, Scored
+
+#: Rows scored at a time; bounds the memory that vectors take (about 270 bytes a row).
+CHUNK: Final = 100_000
+
+
+@dataclass(slots=True)
+class DecidedLog:
+    """What one policy decides on a log.
+
+    Attributes
+    ----------
+    rulebook
+        The policy.
+    actions
+        In the order of their moments.
+    counts
+        By rule and `stream.decisions.tables.OUTCOMES`: what became of the actions that were due.
+    """
+
+    rulebook: Rulebook
+    actions: list[Action]
+    counts: NDArray[np.int64]
+
+
+class ScoredChunk(NamedTuple):
+    """A piece: the rows of the partition whose events were folded, these events, and their scores."""
+
+    rows: NDArray[np.intp]
+    columns: EventColumns
+    scored: Scored
+
+
+class ScoredPartition:
+    """The events of a partition, and the states after those that were scored.
+
+    Parameters
+    ----------
+    table
+        Its rows, in the order of arrival.
+    engine
+        Scores.
+    usual
+        Says which dates are lonely.
+    decided
+        Policies whose actions are wanted; they are added here.
+
+    Attributes
+    ----------
+    watermark
+        Epoch ms.
+    duplicates, dead_letters
+        How many events were repetitions, and how many were refused.
+    done
+        Rows that were looked at.
+    """
+
+    def __init__(
+        self,
+        table: pa.Table,
+        engine: Engine,
+        usual: UsualDays = UsualDays(),  # noqa: B008  (never changed)
+        decided: Sequence[DecidedLog] = (),
+    ) -> None:
+        self.watermark = BEGINNING
+        self.duplicates = self.dead_letters = self.done = 0
+        self._table = table
+        self._engine = engine
+        self._usual = usual
+        self._customers, self._codes = codes_of(table)
+        self._states = empty(len(self._customers))
+        # What the policy in force remembers stands in the states, as in the stream, whoever asks for its actions.
+        inforce = engine.rulebook
+        self._deciders: list[tuple[Rulebook, States, DecidedLog | None]] = [
+            (one.rulebook, self._states if one.rulebook is inforce else empty(len(self._customers)), one)
+            for one in decided
+        ]
+        if all(rulebook is not inforce for rulebook, *_ in self._deciders):
+            self._deciders.append((inforce, self._states, None))
+
+    def score(self) -> Iterator[ScoredChunk]:
+        """Score everything, piece by piece."""
+        engine, currency = self._engine, self._engine.bundle.manifest.currency
+        for start in range(0, len(self._table), CHUNK):
+            chunk = self._table.slice(start, CHUNK)
+            times = chunk["event_time"].cast(pa.int64()).to_numpy()
+            arrivals = self._usual.arrivals(times, chunk["arrived_at"].cast(pa.int64()).to_numpy())
+            before = self.watermark
+            verdicts, self.watermark = engine.admit(times, arrivals, before)
+            erased = pc.equal(chunk["type"], ERASED).to_numpy()
+            self.dead_letters += int(np.count_nonzero((verdicts != ACCEPTED) & ~erased))
+            kept = np.flatnonzero((verdicts == ACCEPTED) & ~erased)
+            columns = from_table(chunk.take(kept), currency)
+            slots = self._codes[start + kept]
+            scored = engine.score(columns, self._customers, slots, self._states)
+            self.duplicates += scored.duplicates
+            accepted = np.flatnonzero(verdicts == ACCEPTED)
+            watermarks = running_watermarks(times[accepted], before, engine.lateness_ms)
+            places = np.searchsorted(accepted, kept)
+            moments = moments_of(columns, scored, slots, places, before, watermarks)
+            version = engine.bundle.manifest.version
+            for rulebook, states, one in self._deciders:
+                found = decide(
+                    rulebook, moments, self._customers, memories_of(states), version, engine.ttl_ms
+                )
+                if one is not None:
+                    one.actions += found.actions
+                    one.counts += found.counts
+            self.done += len(chunk)
+            yield ScoredChunk(start + kept, columns, scored)
+
+    def known(self) -> tuple[list[str], States]:
+        """Return the customers who have a state, and their states."""
+        alive = self._states["events"] > 0
+        customers = [c for c, lives in zip(self._customers, alive.tolist(), strict=True) if lives]
+        return customers, self._states[alive]
+
+
+def codes_of(table: pa.Table) -> tuple[list[str], NDArray[np.int64]]:
+    """Return the distinct customers and each row's position among them (rows of erased customers get 0)."""
+    encoded = pc.fill_null(table["customer_id"].combine_chunks(), "").dictionary_encode()
+    return encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int64)

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+from stream.scoring.outbox import pack_outbox, unpack_outbox
+from stream.scoring.publisher import Output
+from stream.scoring.scorer import Scorer
+
+RECORDS: list[tuple[str, bytes | None]] = [("Zoë", b'{"a":1}'), ("\x00", None), ("Zoë", bytes(range(256)))]
+
+
+def test_records_come_back_as_they_were_in_their_order() -> None:
+    assert unpack_outbox(pack_outbox(RECORDS)) == RECORDS
+    assert pack_outbox(RECORDS) == pack_outbox(list(RECORDS)), "the same bytes"
+
+
+def test_no_records_are_an_empty_outbox() -> None:
+    assert pack_outbox([]) == b""
+
+
+@pytest.mark.parametrize("raw", [b"", b"{}", msgspec.msgpack.encode((2, []))])
+def test_another_form_is_not_taken_for_records(raw: bytes) -> None:
+    with pytest.raises(ValueError, match="version 2|truncated|array"):
+        unpack_outbox(raw)
+
+
+def test_the_scorer_publishes_what_was_promised_to_the_partition_it_belongs_to() -> None:
+    written: list[Output] = []
+
+    async def publish(outputs: list[Output]) -> None:
+        written.extend(outputs)
+
+    publisher = cast("Any", SimpleNamespace(publish=publish))
+    scorer = Scorer(cast("Any", None), publisher, cast("Any", None), "events", 4)
+    asyncio.run(scorer.act(3, pack_outbox(RECORDS)))
+    assert written == [Output(3, actions=RECORDS)]
