@@ -128,7 +128,7 @@ def _plain(trial: Trial, customers: int) -> list[str]:
             "is good cannot be told.",
             offers,
         ]
-    of = f"of {counted(trial.customers, 'customer')} {trial.what} at least one of"
+    of = f"of {counted(trial.customers, 'customer')} {trial.what} one or more of"
     random = f"of {TOP} items at random, {trial.at_random:.0%}"
     if trial.beats_popularity:
         said = (
@@ -140,7 +140,7 @@ def _plain(trial: Trial, customers: int) -> list[str]:
     return [said, offers]
 
 
-_AS_GOOD: Final = "Items chosen for each customer were no better for certain: the bestsellers do as well."
+_AS_GOOD: Final = "Items chosen for each customer were no better for certain: popular ones do as well."
 
 
 def _findings(trial: Trial, customers: int) -> list[Finding]:
@@ -153,7 +153,7 @@ def _findings(trial: Trial, customers: int) -> list[Finding]:
         gap = trial.differences.set_index("recommender").loc[trial.best.kind]
         return [
             Finding(
-                f"{own:.0%} of the customers {trial.what} at least one of {TOP} items that were chosen for them, "
+                f"{own:.0%} of the customers {trial.what} one or more of {TOP} items that were chosen for them, "
                 f"{popular:.0%} one of the {TOP} most popular items.",
                 f"{tried}; the difference is {100 * gap['hit rate']:.0f} percentage points (95% interval "
                 f"{100 * gap['hit rate low']:.0f} to {100 * gap['hit rate high']:.0f}).",
@@ -167,11 +167,11 @@ def _findings(trial: Trial, customers: int) -> list[Finding]:
         return []
     return [
         Finding(
-            f"The bestsellers do as well as items chosen for each customer: {popular:.0%} of the customers "
-            f"{trial.what} at least one of the {TOP} most popular items, {trial.at_random:.0%} would by chance.",
+            f"The most popular items do as well as items chosen for each customer: {popular:.0%} of the customers "
+            f"{trial.what} one or more of the {TOP} most popular items, {trial.at_random:.0%} would by chance.",
             f"{tried}; {100 * gain:.0f} percentage points more than {TOP} items at random (95% interval "
             f"{100 * low:.0f} to {100 * high:.0f}).",
-            "Show the bestsellers in newsletters and on the start page.",
+            "Show the most popular items in newsletters and on the start page.",
         )
     ]
 

@@ -227,7 +227,7 @@ def shares_picture(profile: pd.DataFrame) -> Picture:
     ):
         figure.add_bar(
             y=names, x=profile[column], orientation="h", name=label, marker_color=colour,
-            texttemplate="%{x:.0%}", textposition="outside", cliponaxis=False,
+            text=[_bar_label(share) for share in profile[column]], textposition="outside", cliponaxis=False,
             hovertemplate="%{y}: %{x:.1%} of " + label + "<extra></extra>",
         )  # fmt: skip
     room = 1.18 * float(
@@ -241,6 +241,18 @@ def shares_picture(profile: pd.DataFrame) -> Picture:
         "A segment whose revenue bar is longer than its customers bar is worth more than average.",
         "lead",
     )
+
+
+def _bar_label(share: float) -> str:
+    """Return a share in whole percent; only nothing at all is 0%.
+
+    Examples
+    --------
+    >>> _bar_label(0.0), _bar_label(0.003), _bar_label(0.137)
+    ('0%', '<1%', '14%')
+    """
+    told = f"{share:.0%}"
+    return "<1%" if told == "0%" and share > 0 else told
 
 
 def value_picture(
