@@ -137,7 +137,7 @@ class World:
 
     def _done(self) -> bool:
         records = [self.store.record(partition) for partition in range(PARTITIONS)]
-        return all(
+        return not self.store.promising() and all(
             record is not None and record.next_offset == self.broker.end(partition)
             for partition, record in enumerate(records)
         )
