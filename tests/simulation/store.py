@@ -63,10 +63,6 @@ class SimulatedStore(MemoryStore):
         """Whether a partition is being built again silently."""
         return any(PartitionRecord.from_bytes(raw).silent for raw in self._contents.records.values())
 
-    def promising(self) -> bool:
-        """Whether an outbox is stored: what it holds may not have been published."""
-        return any(self._contents.outboxes.values())
-
     def lost(self) -> bool:
         """Whether everything was lost, and nobody has claimed a partition since."""
         return self._wiped and not self._contents.records
