@@ -138,10 +138,13 @@ def decide(
     after = np.concatenate([np.array([moments.watermark], np.int64), moments.watermarks])
     erased = np.zeros(len(moments.at), np.bool_) if moments.erased is None else moments.erased
     bits = rulebook.held(ScoredRows(moments.vectors, moments.probability, moments.segment, moments.reasons))
+    own = np.ascontiguousarray(
+        memories
+    )  # those of states are not, for which the kernel would be compiled once more
     found, intents = _decide(
         rulebook.tables,
         rulebook.quiet_time,
-        memories,
+        own,
         moments.slots,
         moments.as_of,
         moments.probability,
@@ -155,6 +158,8 @@ def decide(
         ttl_ms,
         counts,
     )
+    if own is not memories:
+        memories[:] = own
     actions, places = _actions(rulebook, moments, customers, model_version, found, intents)
     return Decided(actions, places, memories["due"].copy(), counts)
 

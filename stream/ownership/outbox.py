@@ -14,7 +14,7 @@ class Outbox:
     Attributes
     ----------
     stored
-        Whether the store keeps it: the next save has to delete it if it promises nothing.
+        Whether the store keeps it, as far as is known.
     content
         What that is; empty as a rule.
     """
@@ -22,16 +22,22 @@ class Outbox:
     def __init__(self) -> None:
         self.stored = False
         self.content = b""
+        self._used = False
 
     def found(self, content: bytes | None) -> None:
         """Take what is stored, ``None`` if there is nothing: nobody knows whether it was published."""
         self.stored, self.content = content is not None, content or b""
+        self._used |= self.stored
 
     def intended(self, content: bytes) -> bytes | None:
-        """Return what a save has to write so that the store keeps ``content``; ``None`` = leave it as it is."""
-        return content if content or self.stored else None
+        """Return what a save has to write so that the store keeps ``content`` alone; ``None`` = leave it as it is.
+
+        Where there ever was an outbox, each save deletes it: a store that falls back may bring an old one back.
+        """
+        return content if content or self._used else None
 
     def saved(self, content: bytes | None) -> None:
         """Take note of what a save has written."""
         if content is not None:
             self.stored, self.content = bool(content), content
+            self._used |= self.stored

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from operator import attrgetter
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,9 @@ from stream.scoring.recommending import NewestRecommender, Recommended, Recommen
 from stream.scoring.recorder import LearnerRecords, Recorder
 
 logger = logging.getLogger(__name__)
+
+# Actions that are published at once, about 5 MB. A batch makes more of them only where a watermark leaps.
+_ACTIONS: Final = 10_000
 
 _timestamp = attrgetter("timestamp")
 
@@ -223,8 +227,10 @@ class Scorer:
             logger.warning("partition %s: actions that are not known to be published are given up", partition)
             return
         actions = unpack_outbox(outbox)
-        await self.publisher.publish([Output(partition, actions=actions)])
-        self.metrics.count_actions(actions)
+        for start in range(0, len(actions), _ACTIONS):  # each within the time limit of a publication
+            piece = actions[start : start + _ACTIONS]
+            await self.publisher.publish([Output(partition, actions=piece)])
+            self.metrics.count_actions(piece)
 
     async def _check_partitions(self) -> None:
         """Ask for the partition count again before a producer is blamed for another one."""

@@ -137,8 +137,11 @@ class World:
 
     def _done(self) -> bool:
         records = [self.store.record(partition) for partition in range(PARTITIONS)]
+        told = [worker.ownership.progress() for worker in self._alive()]  # of which all is published
         return all(
-            record is not None and record.next_offset == self.broker.end(partition)
+            record is not None
+            and record.next_offset == self.broker.end(partition)
+            and any(progress.get(partition) == record.next_offset for progress in told)
             for partition, record in enumerate(records)
         )
 

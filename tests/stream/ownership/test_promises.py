@@ -349,8 +349,24 @@ def test_the_next_save_deletes_an_outbox() -> None:
             await until(lambda: worker.done)
         outboxes = [save.outbox for save in store.saves]
         told = next(at for at, outbox in enumerate(outboxes) if outbox)
-        assert outboxes[told + 1] == b""
-        assert {*outboxes[:told], *outboxes[told + 2 :]} == {None}, "where none is stored, none is deleted"
+        assert {*outboxes[told + 1 :]} == {b""}
+        assert {*outboxes[:told]} == {None}, "where there never was one, none is deleted"
+
+    run(scenario)
+
+
+def test_an_old_outbox_that_a_store_brings_back_does_not_outlive_the_next_save() -> None:
+    async def scenario() -> None:
+        names = ["ada"] * 12 + ["grace"] + ["ada"] * 10
+        log = FakeLog({0: [record(0, offset, name) for offset, name in enumerate(names, 1)]})
+        store = ScriptedStore()
+        async with Worker(log, store, Reminding()) as worker:
+            await until(lambda: worker.done and not store._contents.outboxes.get(0, b"x"))
+            store._contents.outboxes[0] = b"grace 18 0"  # as if the deletion had been lost
+            log.records[0].append(record(0, 30, "ada"))
+            log.wake()
+            await until(lambda: worker.done)
+            assert not store._contents.outboxes[0]
 
     run(scenario)
 

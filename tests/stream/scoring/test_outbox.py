@@ -7,6 +7,7 @@ from typing import Any, cast
 import msgspec
 import pytest
 
+from stream.scoring.metrics import ScorerMetrics
 from stream.scoring.outbox import pack_outbox, unpack_outbox
 from stream.scoring.publisher import Output
 from stream.scoring.scorer import Scorer
@@ -29,13 +30,24 @@ def test_another_form_is_not_taken_for_records(raw: bytes) -> None:
         unpack_outbox(raw)
 
 
-def test_the_scorer_publishes_what_was_promised_to_the_partition_it_belongs_to() -> None:
+def test_the_scorer_publishes_what_was_promised_to_the_partition_it_belongs_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     written: list[Output] = []
 
     async def publish(outputs: list[Output]) -> None:
         written.extend(outputs)
 
     publisher = cast("Any", SimpleNamespace(publish=publish))
-    scorer = Scorer(cast("Any", None), publisher, cast("Any", None), "events", 4)
+    scorer = Scorer(cast("Any", None), publisher, ScorerMetrics("test"), "events", 4)
     asyncio.run(scorer.act(3, pack_outbox(RECORDS)))
     assert written == [Output(3, actions=RECORDS)]
+    assert scorer.metrics.registry.get_sample_value("intent_actions_total") == 2, "a tombstone is no action"
+    written.clear()
+    monkeypatch.setattr("stream.scoring.scorer._ACTIONS", 2)
+    asyncio.run(scorer.act(3, pack_outbox(RECORDS)))
+    assert written == [Output(3, actions=RECORDS[:2]), Output(3, actions=RECORDS[2:])]
+    written.clear()
+    scorer.acting = False
+    asyncio.run(scorer.act(3, pack_outbox(RECORDS)))
+    assert not written, "there is no topic any more"
