@@ -183,15 +183,15 @@ def natural_order(values: list[Any]) -> list[Any]:
 
 
 def in_words(column: str) -> str:
-    """Return the name of a column as words.
+    """Return the name of a column as words, spelled as its owner spells it.
 
     Examples
     --------
-    >>> in_words("ProductRelated_Duration"), in_words("since_last_order")
-    ('product related duration', 'since last order')
+    >>> in_words("ProductRelated_Duration"), in_words("since_last_order"), in_words("VIP")
+    ('Product Related Duration', 'since last order', 'VIP')
     """
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", column).replace("_", " ")
-    return re.sub(r"\s+", " ", spaced).strip().lower()
+    return re.sub(r"\s+", " ", spaced).strip()
 
 
 _NAME: Final = 34

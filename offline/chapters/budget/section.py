@@ -122,8 +122,8 @@ def _summary(trial: Trial, expected: Expected, count: int, known: int, days: str
         f"{listed}: {expected.value:,.0f} of them are expected to buy within {days} (95% interval "
         f"{np.floor(expected.low):,.0f} to {np.ceil(expected.high):,.0f}), by {past}. The list: {BUDGET_FILE}."
         if _says_something(expected.low, expected.high, count)
-        else f"{listed} are listed. How many of them will buy within {days} cannot be told: the log is too small. The "
-        f"list: {BUDGET_FILE}.",
+        else f"{listed} are listed. How many of them will buy within {days} cannot be told: lists of the past are too "
+        f"few or too short. The list: {BUDGET_FILE}.",
         *nothing,
         _against_rule(trial, int(last["buyers by model"]), int(last["buyers by rule"])),
         f"{'These customers are likely to buy; how' if trial.tells else 'How'} many buy because of a contact only "
@@ -170,7 +170,7 @@ def _against_rule(trial: Trial, by_model: int, by_rule: int) -> str:
     if not _says_something(
         ahead.low, ahead.high, 2 * last["listed"]
     ):  # it may lie between - and + the whole list
-        return f"{said} The log is too small to tell whether model or rule does better."
+        return f"{said} Lists of the past are too few or too short to tell whether model or rule does better."
     if trial.p_value >= ALPHA:
         return f"{said} The difference of model and rule may be chance: {between}."
     return f"{said} The model does {'better' if ahead.value > 0 else 'worse'} than the rule: {between}."

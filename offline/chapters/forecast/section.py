@@ -93,14 +93,14 @@ def _verdict(result: Forecast) -> str:
         if result.exact(CHOSEN):
             return f"both it and the {_NAIVE} were without error"
         return f"the {_NAIVE} was without error: take that one"
-    words = (
-        f"its errors were {1 - result.relative:.0%} smaller than those of the {_NAIVE}"
-        if most < 1
-        else f"there is no proof that it beats the {_NAIVE}"
-        if least < 1
-        else f"it was worse than the {_NAIVE}: take that one"
-    )
-    return f"{words} (error as a share of that one's: {result.relative:.2f}, {least:.2f} to {most:.2f})"
+    if most < 1:
+        return (
+            f"its errors were {1 - result.relative:.0%} smaller than those of the {_NAIVE}; 95% interval "
+            f"{1 - most:.0%} to {1 - least:.0%}"
+        )
+    if least < 1:
+        return f"there is no proof that it beats the {_NAIVE}"
+    return f"it was worse than the {_NAIVE}: take that one"
 
 
 def _promise(held: int, tried: int) -> str:

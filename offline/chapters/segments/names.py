@@ -127,7 +127,7 @@ def name_rows(
     >>> points = np.repeat([[2.0, -1.0], [-0.5, 0.9]], 10, axis=0)
     >>> frame = pd.DataFrame(points, columns=["BounceRates", "PageCount"])
     >>> name_rows(points, np.repeat([0, 1], 10), list(frame), frame)
-    ['High BounceRates, low PageCount', 'High PageCount, low BounceRates']
+    ['High Bounce Rates, low Page Count', 'High Page Count, low Bounce Rates']
     """
     middle, least = np.median(points, axis=0), points.min(axis=0)
     said_of: list[list[str]] = []
@@ -138,10 +138,10 @@ def name_rows(
         words: list[str] = []
         true = np.ones(len(own), np.bool_)
         for at in order:
-            name = str(columns[at])
-            said = in_words(name)
+            name = in_words(str(columns[at]))
+            said = name.lower()
             # "High informational duration, high informational" would say one thing twice.
-            if abs(centre[at]) < _MARKED or any(said.split()[0] in in_words(word) for word in words):
+            if abs(centre[at]) < _MARKED or any(said.split()[0] in word.lower() for word in words):
                 continue
             more = centre[at] > 0
             held = (
@@ -165,7 +165,7 @@ def _ranges(columns: Sequence[str], order: NDArray[np.intp], own: pd.DataFrame) 
         if columns[at] not in own or own[columns[at]].isna().any():
             continue
         low, high = _middle(own[columns[at]].astype(np.float64))
-        found.append(f"{columns[at]} {_span(_down(low), _up(high))}")
+        found.append(f"{in_words(columns[at])} {_span(_down(low), _up(high))}")
     return found
 
 

@@ -140,8 +140,8 @@ def test_an_interval_as_wide_as_the_list_is_not_printed() -> None:
     trial = Trial(pd.DataFrame([row]), Expected(2.0, -490.0, 494.0), 0.9, pd.DataFrame(), (5.0, 0.001))
     told = " ".join(_summary(trial, Expected(250.0, 0.0, 500.0), 500, 600, "30 days"))
     assert "0 to 500" not in told and "-490" not in told
-    assert "How many of them will buy within 30 days cannot be told: the log is too small" in told
-    assert "too small to tell whether model or rule does better" in told
+    assert "How many of them will buy within 30 days cannot be told: lists of the past are too few" in told
+    assert "too few or too short to tell whether model or rule does better" in told
     narrow = " ".join(_summary(trial, Expected(250.0, 200.0, 300.0), 500, 600, "30 days"))
     assert "95% interval 200 to 300" in narrow
     assert not _says_something(0, 500, 500) and _says_something(200, 300, 500)

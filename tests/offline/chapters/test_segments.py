@@ -104,8 +104,8 @@ def rows_named(columns: dict[str, list[float]]) -> list[str]:
 
 def test_names_fit_what_a_column_measures() -> None:
     assert rows_named({"Page_Views": [1.0, -1.0], "Visit_Duration": [0.8, -0.8]}) == [
-        "Many Page_Views, long Visit_Duration",
-        "Few Page_Views, short Visit_Duration",
+        "Many Page Views, long Visit Duration",
+        "Few Page Views, short Visit Duration",
     ]
 
 
@@ -117,7 +117,7 @@ def test_names_do_not_say_one_thing_twice() -> None:
 
 
 NUMBER = r"(-?[\d.,]+(?:e[+-]\d+)?)"
-SAID_OF_A_ROW = re.compile(rf"(high|low) column_(\w)|column_(\w) {NUMBER}(?: to {NUMBER})?", re.IGNORECASE)
+SAID_OF_A_ROW = re.compile(rf"(high|low) column (\w)|column (\w) {NUMBER}(?: to {NUMBER})?", re.IGNORECASE)
 
 
 @settings(max_examples=60, deadline=None)
