@@ -78,6 +78,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "INTENT_KAFKA": settings.kafka,
         "INTENT_REDIS": settings.redis_url,
         "INTENT_TOPIC_PREFIX": settings.topic_prefix,
+        "INTENT_ACTIONS_TOPIC": settings.actions_topic,
         "INTENT_REDIS_PREFIX": settings.redis_prefix,
         "INTENT_GROUP": settings.group,
         "INTENT_PARTITIONS": str(settings.partitions),
