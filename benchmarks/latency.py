@@ -52,7 +52,7 @@ async def measure(
     task: Task, *, rate: int, seconds: float, on_progress: Callable[[int, int], None] | None = None
 ) -> Latency:
     """Emit ``rate`` events/s for ``seconds`` to a running worker, and measure when their scores arrive."""
-    topics = [PREFIX + name for name in ("events", "scores", "dead-letters")]
+    topics = [PREFIX + name for name in ("events", "scores", "dead-letters", "actions")]
     await make_topics(task.kafka, *topics)
     shop = {
         "BENCH_RATE": str(rate),

@@ -37,6 +37,7 @@ from features.store.offer_store import OfferStore
 EVENTS: Final = "bench.events"
 SCORES: Final = "bench.scores"
 DEAD_LETTERS: Final = "bench.dead-letters"
+ACTIONS: Final = "bench.actions"
 
 # Until the first score: imports, the compiler's cache, joining the group. TensorFlow is in none of the
 # contenders.
@@ -187,7 +188,7 @@ async def run(
     prepare
         Called when Redis and the topic of scores are empty, before the contender starts.
     """
-    await make_topics(task.kafka, SCORES, DEAD_LETTERS)
+    await make_topics(task.kafka, SCORES, DEAD_LETTERS, ACTIONS)
     redis.Redis.from_url(task.redis).flushall()
     if prepare is not None:
         prepare()

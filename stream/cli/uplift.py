@@ -162,7 +162,8 @@ def _measured(  # noqa: PLR0917
     versions = sorted(frame["experiment"].unique().tolist())
     shares, notes = shares_of(versions, given, settings.holdout)
     if read.refused:
-        notes.append(f"{counted(read.refused, 'record')} are no actions and were left out.")
+        told = "is no action and was" if read.refused == 1 else "are no actions and were"
+        notes.append(f"{counted(read.refused, 'record')} {told} left out.")
     currency = settings.currency or _usual_currency(paid.table) or "EUR"
     outcome = payments(paid.table, currency, first=paid.first, end=paid.end, money=paid.money)
     return measure(frame, outcome, window_ms, shares, by=[str(one) for one in by]), [*notes, *paid.notes]

@@ -55,10 +55,15 @@ def stream(fleet: Fleet, log: pa.Table, settings: Settings | None = None) -> Str
 
 def finished(fleet: Fleet, worker: Any) -> Streamed:
     fleet.finish(worker)
+    until(lambda: _lag(worker.metrics()) == 0, "what was saved is published, too")
     metrics = worker.metrics()
     assert worker.stop()[0] == 0
     records = read_topic(fleet.settings, fleet.settings.scores_topic)
     return Streamed(records, scores_by_event(records), metrics)
+
+
+def _lag(metrics: dict[str, float]) -> float:
+    return sum(value for name, value in metrics.items() if name.startswith("intent_lag_events{"))
 
 
 def assert_parity(fleet: Fleet, log: pa.Table, streamed: Streamed, folder: Path) -> ScoredLog:

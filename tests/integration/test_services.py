@@ -69,6 +69,7 @@ def test_topics_are_created_once_and_found_again(settings: Settings) -> None:
         settings.examples_topic,
         settings.outcomes_topic,
         settings.alerts_topic,
+        settings.actions_topic,
     ]
     assert create_topics(settings) == [(name, 3, True) for name in names]
     assert create_topics(settings) == [(name, 3, False) for name in names]
@@ -278,7 +279,7 @@ def test_the_services_command_prints_its_settings_and_ends_on_sigterm(tmp_path: 
             lines = [process.stdout.readline() for _ in range(2)]
             exports = dict(line.removeprefix("export ").strip().split("=", 1) for line in lines)
             settings = Settings(_env_file=None, kafka=exports["INTENT_KAFKA"], redis=exports["INTENT_REDIS"])
-            assert [topic.created for topic in create_topics(settings)] == [False] * 6
+            assert [topic.created for topic in create_topics(settings)] == [False] * 7
             with redis.Redis.from_url(settings.redis_url) as client:
                 assert client.ping()
         finally:

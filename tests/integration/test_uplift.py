@@ -62,4 +62,4 @@ def test_topics_are_measured_and_a_missing_one_is_named(topics: Settings) -> Non
     assert found["effects"]["conversion"]["treated"] == 99
     assert found["effects"]["conversion"]["mean_held_out"] == pytest.approx(0.5)
     assert found["effects"]["revenue"]["mean_held_out"] == pytest.approx(5.0)
-    assert found["notes"] == ["1 records are no actions and were left out."]
+    assert found["notes"] == ["1 record is no action and was left out."]

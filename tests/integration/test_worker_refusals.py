@@ -157,7 +157,8 @@ def test_another_partition_count_is_refused(fleet: Fleet) -> None:
     run_once(fleet, simulated(50, 1, 1))
     settings = fleet.settings
     topics = [settings.events_topic, settings.scores_topic, settings.dead_letters_topic]
-    _more_partitions(settings, *topics, settings.examples_topic, settings.outcomes_topic)
+    topics += [settings.actions_topic, settings.examples_topic, settings.outcomes_topic]
+    _more_partitions(settings, *topics)
     line = refusal(fleet.start())
     assert "4 partitions, but had 3" in line
     assert "INTENT_REDIS_PREFIX" in line

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from sklearn import metrics
 from statsmodels.stats.multitest import multipletests
 
+from offline.corrections import holm
 from offline.lab.figures import (
     corrected_t_test,
     decisions,
     f1_threshold,
     figures,
-    holm,
     over_folds,
 )
 from tests.offline.lab.paired import bootstrap_test

@@ -100,7 +100,7 @@ def test_a_kind_can_be_overruled(tmp_path: Path) -> None:
     [
         ("a,y\n1,0\n2,1,7\n", r"row 2 \(line 3\) has 3 values, the header names 2 columns"),
         ("a,b,y\n1,2,0\n3\n", r"row 2 \(line 3\) has 1 value, so none for column 'b'"),
-        ("a,a,y\n1,2,0\n", "names 'a' twice"),
+        ("a,a,y\n1,2,0\n", "there are two columns 'a'"),
         ("a,,y\n1,2,0\n", "column 2 of the header has no name"),
         ("a,y\n", "has no rows"),
         ("a,b,c\n1,2,3\n4,5,6\n7,8,9\n", "no column has exactly two values"),

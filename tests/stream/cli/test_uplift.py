@@ -130,7 +130,7 @@ def test_a_bad_file_of_actions_is_one_line(
 def test_broken_lines_among_good_ones_are_counted(made: tuple[Case, Path], tmp_path: Path) -> None:
     file = tmp_path / "actions.jsonl"
     file.write_text((made[1] / "actions.jsonl").read_text() + "{broken\n")
-    assert "1 records are no actions" in said(file, made[1] / "events.parquet", "--holdout", 0.3)
+    assert "1 record is no action" in said(file, made[1] / "events.parquet", "--holdout", 0.3)
 
 
 def test_a_share_comes_from_the_option_the_version_or_the_setting() -> None:
