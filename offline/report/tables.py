@@ -12,10 +12,10 @@ import pandas as pd
 
 from offline.report.section import Table
 
-# Rows shown before the rest is folded away, and on the way through a page fewer; a handful beyond them is not worth
-# folding.
+# Rows shown before the rest is folded away, and fewer where a table stands open for everybody; a handful beyond them is
+# not worth folding.
 _SHOWN, _HANDFUL = 20, 5
-_LEADING, _FEW = 5, 3
+_OPEN, _FEW = 5, 3
 # Shorter tables are read faster than filtered.
 _FILTERED: Final = 8
 _SHORT: Final = 28
@@ -83,7 +83,7 @@ def view_of_table(table: Table, name: str = "table") -> TableView:
         ]
         for row in frame.itertuples(index=False, name=None)
     ]
-    most, more = (_LEADING, _FEW) if table.place == "lead" else (_SHOWN, _HANDFUL)
+    most, more = (_SHOWN, _HANDFUL) if table.place == "folded" else (_OPEN, _FEW)
     cut = most if len(rows) > most + more else 0
     return TableView(table.title, table.caption, name, head, rows, cut, len(rows) > _FILTERED)
 

@@ -27,6 +27,7 @@ from offline.report.html import page
 from offline.report.lines import label_at_end, label_in_corner, looks
 from offline.report.opening import MOST_FINDINGS, MOST_PICTURES, Card, Opening, opening_of
 from offline.report.section import Finding, Picture, Section, Table, Text
+from offline.report.tables import view_of_table
 from offline.report.time_axes import duration_ticks, seconds_of
 from offline.views.log_view import LogView
 from tests.offline.lab.problems import shop_log, visits
@@ -340,3 +341,10 @@ def test_names_at_the_ends_of_lines_stand_apart() -> None:
     label_at_end(figure, ends, dict.fromkeys(ends, "#1769aa"), 0.1)
     heights = sorted(note.y for note in figure.layout.annotations)
     assert np.diff(heights).min() >= 0.1 - 1e-12
+
+
+def test_a_table_that_stands_open_shows_five_rows_and_the_rest_at_a_click() -> None:
+    frame = pd.DataFrame({"product": [f"p{at}" for at in range(15)]})
+    assert view_of_table(Table("Products", frame, place="open")).shown == 5
+    assert view_of_table(Table("Products", frame.head(8), place="open")).shown == 0
+    assert view_of_table(Table("Products", frame)).shown == 0, "a folded one shows up to 25"
