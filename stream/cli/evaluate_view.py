@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -39,9 +38,11 @@ def report(
     since
         The first moment that was judged, epoch ms.
     """
+    from stream.texts import moment
+
     first = found.measures[0]
     return {
-        "since": dt.datetime.fromtimestamp(since / 1000, dt.UTC).isoformat().replace("+00:00", "Z"),
+        "since": moment(since),
         "moments": first["examples"],
         "customers": first["customers"],
         "prevalence": first["prevalence"],

@@ -102,8 +102,7 @@ def past_moments(view: LogView, horizon: pd.Timedelta) -> list[Moment]:
     if len(moments) < 2:  # noqa: PLR2004  (one to learn from, one to test on)
         raise TrainingError(
             f"a list for {counted(horizon / DAY, 'day')} needs a log of at least "
-            f"{counted(3 * horizon / DAY, 'day')}, this one has "
-            f"{view.days:.0f}: use a shorter --horizon"
+            f"{counted(3 * horizon / DAY, 'day')}, this one has {view.days:.0f}: use a shorter --horizon"
         )
     return moments
 
@@ -121,8 +120,7 @@ def learned_from(moments: list[Moment]) -> Problem:
     if min(bought.sum(), (~bought).sum()) < _LEAST:
         raise TrainingError(
             f"of {counted(len(bought), 'customer')} at past moments {int(bought.sum()):,} bought: at least {_LEAST} "
-            f"who did and "
-            f"{_LEAST} who did not are needed to learn whom to choose"
+            f"who did and {_LEAST} who did not are needed to learn whom to choose"
         )
     columns = pd.concat([moment.known for moment in used])
     groups = columns.index.to_numpy(np.int64)

@@ -51,8 +51,7 @@ def overview(view: LogView) -> Findings:
     described = describe(pd.DataFrame({name: pd.Series(v.to_numpy()) for name, v in columns.items()}))
     summary = [
         f"{counted(len(events), 'event')} of {counted(customers, 'customer')} from {view.first:%Y-%m-%d} to "
-        f"{view.last:%Y-%m-%d} "
-        f"({counted(view.days, 'day')}, local time of {view.timezone})."
+        f"{view.last:%Y-%m-%d} ({counted(view.days, 'day')}, local time of {view.timezone})."
     ]
     parts: list[Table | Picture] = [
         Table("Events by type", by_type, formats={"share": ".1%"}),

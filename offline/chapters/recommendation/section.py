@@ -124,8 +124,7 @@ def _plain(trial: Trial, customers: int) -> list[str]:
     if not trial.choice:
         return [
             f"The log has {counted(trial.items, 'item')}, hardly more than the {TOP} that are recommended: whether "
-            f"the choice "
-            "is good cannot be told.",
+            "the choice is good cannot be told.",
             offers,
         ]
     of = f"of {counted(trial.customers, 'customer')} {trial.what} one or more of"

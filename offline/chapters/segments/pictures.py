@@ -205,8 +205,7 @@ def movement_pictures(found: Movement, segments: Segmented) -> list[Picture]:
             "Segments over time",
             over_time,
             f"Customers as they were known at each moment. In colour: the {counted(len(strong), 'segment')} that "
-            f"grew or shrank "
-            "most; grey: the others, which say their name when touched.",
+            "grew or shrank most; grey: the others, which say their name when touched.",
         ),
         Picture(
             "Movement between segments",

@@ -103,7 +103,7 @@ def rules(
     new = here & ~again & (since_order <= watched - bounds.active)
     carts = ~bought & (frame["since_cart"].to_numpy() <= CART_DAYS)
     visits = frame["sessions"].to_numpy()
-    a, gone = f"{counted(bounds.active, 'day')}", f"{counted(bounds.lapsed, 'day')}"
+    a, gone = counted(bounds.active, "day"), counted(bounds.lapsed, "day")
     sign = "not seen" if browsing else "no order"
     lately = f"the last within {a}"
     quiet = f"the last more than {a} ago, but {'seen' if browsing else 'ordered'} within {gone}"
@@ -133,13 +133,12 @@ def bounds_text(bounds: Bounds, currency: str) -> str:
     if not bounds.known:
         return (
             f"{bounds.active:.0f} and {counted(bounds.lapsed, 'day')} are usual values: the log has too few second "
-            f"orders to "
-            "know this shop's rhythm."
+            "orders to know this shop's rhythm."
         )
     text = (
-        f"Three in four pauses between two orders of a customer are shorter than about "
-        f"{counted(bounds.active, 'day')}, nine "
-        f"in ten shorter than about {counted(bounds.lapsed, 'day')} (pauses below a day left out, at least "
+        "Three in four pauses between two orders of a customer are shorter than about "
+        f"{counted(bounds.active, 'day')}, nine in ten shorter than about "
+        f"{counted(bounds.lapsed, 'day')} (pauses below a day left out, at least "
         f"{_LEAST_ACTIVE:.0f} and {counted(_LEAST_LAPSED, 'day')})."
     )
     if bounds.money > 0:
