@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterator
 from types import TracebackType
 from typing import Any, Final, Self
 
-from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka import AsyncConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.errors import (
     CommitFailedError,
     CorruptRecordError,
@@ -180,9 +180,8 @@ class ScoreWatcher:
         bool
             False where partitions have gone to another member, which repeats their scores.
         """
-        passed, self._passed = self._passed, {}
-        self._committed_at = time.monotonic()
-        if not passed or self._group is None:
+        passed = self._take_passed()
+        if not passed:
             return True
         try:
             self._consumer.commit(passed, timeout_ms=_CLOSE_MS)
@@ -199,6 +198,23 @@ class ScoreWatcher:
                 f"Kafka at {self._settings.kafka} rejected the group's offsets: {error}"
             ) from error
         return True
+
+    async def commit_before_rebalance(self) -> None:
+        """Commit on the event loop of kafka-python, which waits for this before partitions go elsewhere.
+
+        What Kafka does not take is repeated by the members that get the partitions.
+        """
+        passed = self._take_passed()
+        if passed:
+            try:
+                await self._consumer.commit_async(passed)
+            except KafkaError as error:
+                logger.info("scores of group %s will be repeated: %s", self._group, error)
+
+    def _take_passed(self) -> dict[TopicPartition, OffsetAndMetadata]:
+        passed, self._passed = self._passed, {}
+        self._committed_at = time.monotonic()
+        return passed if self._group is not None else {}
 
     def __iter__(self) -> Iterator[Score]:
         self.start()
@@ -344,15 +360,18 @@ class ScoreWatcher:
         return self.commit()
 
 
-class _CommitBefore(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Commits what a watcher has passed before another member takes a partition."""
+class _CommitBefore(AsyncConsumerRebalanceListener):  # type: ignore[misc]
+    """Commits what a watcher has passed before another member takes a partition.
+
+    It runs on kafka-python's own thread, on which a commit that blocks is an error.
+    """
 
     def __init__(self, watcher: ScoreWatcher) -> None:
         self._watcher = watcher
 
-    def on_partitions_revoked(self, revoked: object) -> None:
+    async def on_partitions_revoked(self, revoked: object) -> None:
         """Commit."""
-        self._watcher.commit()
+        await self._watcher.commit_before_rebalance()
 
-    def on_partitions_assigned(self, assigned: object) -> None:
+    async def on_partitions_assigned(self, assigned: object) -> None:
         """Do nothing: reading goes on from the committed offsets."""

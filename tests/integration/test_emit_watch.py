@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from queue import SimpleQueue
 
 import msgspec
 import pytest
@@ -194,6 +196,27 @@ def test_a_member_rejoins_however_short_its_polls_are(
         )
         watcher._consumer._client.cluster.request_update()
         assert [one.customer_id for one in watcher] == ["new"]
+
+
+def test_what_a_member_has_passed_is_committed_before_another_takes_its_partitions(
+    topics: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stream.clients.watch._COMMIT_SECONDS", 3600.0)
+    group = f"{topics.group}-w"
+    write_scores(topics, [score(f"c{number}") for number in range(3)])
+    with (
+        ThreadPoolExecutor() as pool,
+        ScoreWatcher(topics, group=group, from_beginning=True) as first,
+    ):
+        seen: SimpleQueue[str] = SimpleQueue()
+        looking = pool.submit(lambda: [seen.put(one.customer_id) for one in first])
+        assert [seen.get(timeout=30) for _ in range(3)] == ["c0", "c1", "c2"]
+        with ScoreWatcher(topics, group=group, from_beginning=True, limit=1) as second:
+            first.stop()
+            looking.result(30)
+            first.close()
+            write_scores(topics, [score("new")])
+            assert [one.customer_id for one in second] == ["new"]
 
 
 def test_a_group_remembers_its_start_before_its_first_score(topics: Settings) -> None:
