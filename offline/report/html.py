@@ -32,6 +32,10 @@ _FETCHING: Final = frozenset(
     {"choropleth", "scattergeo"}
     | {f"{k}{m}" for k in ("scatter", "choropleth", "density") for m in ("map", "mapbox")}
 )
+# Of a chapter's sentences, so many stand open; the others come at a click.
+_AT_ONCE: Final = 4
+# Pixels of a picture on the first screen that asks for no height of its own.
+_LEADING_HEIGHT: Final = 300
 _CONFIG: Final = {"displaylogo": False, "responsive": True, "displayModeBar": "hover",
                   "modeBarButtonsToRemove": ["lasso2d", "select2d", "sendDataToCloud"]}  # fmt: skip
 
@@ -91,6 +95,8 @@ class SectionView:
 
     Attributes
     ----------
+    summary, more
+        Sentences that are seen at once, and those that open on a click.
     shown, folded
         Parts that are seen at once, and those that open on a click.
     details
@@ -103,6 +109,7 @@ class SectionView:
     title: str
     audience: Audience
     summary: Sequence[str]
+    more: Sequence[str]
     shown: Sequence[PartView]
     details: Sequence[str]
     folded: Sequence[PartView]
@@ -140,7 +147,9 @@ def page(
     """
     seen = {finding.what for finding in opening.findings} if opening is not None else set()
     first = list(opening.pictures) if opening is not None else []
-    leading = [_view_of_picture(picture, f"first-{at}") for at, picture in enumerate(first)]
+    leading = [
+        _view_of_picture(picture, f"first-{at}", height=_LEADING_HEIGHT) for at, picture in enumerate(first)
+    ]
     views = [_view_of_section(section, first, seen, folds=opening is not None) for section in sections]
     parts = [*leading, *(part for view in views for part in (*view.shown, *view.folded))]
     pictures = [part for part in parts if isinstance(part, PictureView)]
@@ -184,11 +193,13 @@ def _view_of_section(
             opens = part.place == "open" or not folds or section.audience != "everybody"
             (shown if opens else folded).append(_view_of_part(part, f"{section.key}-{at}"))
     summary, details = _unsaid(section.summary, seen), _unsaid(section.details, seen)
+    at_once = _AT_ONCE if folds and len(summary) > _AT_ONCE + 1 else len(summary)
     return SectionView(
         section.key,
         section.title,
         section.audience,
-        summary,
+        summary[:at_once],
+        summary[at_once:],
         shown,
         details,
         folded,
@@ -220,9 +231,9 @@ def _view_of_part(part: Table | Picture | Text | Calculator, name: str) -> PartV
     return view_of_table(part, name) if isinstance(part, Table) else TextView(part.title, part.sentences)
 
 
-def _view_of_picture(picture: Picture, name: str) -> PictureView:
+def _view_of_picture(picture: Picture, name: str, height: int = HEIGHT) -> PictureView:
     drawn = _drawn(picture)
-    height = int(drawn["layout"].get("height") or HEIGHT)
+    height = int(drawn["layout"].get("height") or height)
     wide = "xaxis2" in drawn["layout"] or any(trace["type"] == "heatmap" for trace in drawn["data"])
     return PictureView(picture.title, picture.caption, name, height, wide, drawn)
 

@@ -58,7 +58,7 @@ def together(lines: pd.DataFrame, names: Mapping[str, str]) -> Findings:
         f"{LEAST} customers each (Holm, {ALPHA:.0%})."
     )
     formats = {"expected": ",.0f", "lift": ".1f", "with": ".0%"}
-    return Findings("together", [said], [Table("Bought together", table, caption, formats, "open")], figures)
+    return Findings("together", [said], [Table("Bought together", table, caption, formats)], figures)
 
 
 def pairs(lines: pd.DataFrame) -> tuple[pd.DataFrame, int]:

@@ -348,3 +348,14 @@ def test_a_table_that_stands_open_shows_five_rows_and_the_rest_at_a_click() -> N
     assert view_of_table(Table("Products", frame, place="open")).shown == 5
     assert view_of_table(Table("Products", frame.head(8), place="open")).shown == 0
     assert view_of_table(Table("Products", frame)).shown == 0, "a folded one shows up to 25"
+
+
+@pytest.mark.parametrize(("sentences", "at_once"), [(5, 5), (6, 4), (9, 4)])
+def test_of_a_chapter_with_many_sentences_four_stand_open(sentences: int, at_once: int) -> None:
+    said = [f"Sentence {at}." for at in range(sentences)]
+    folding = page("R", [Section("t", "T", said, [], {})], opening=Opening([], [], []))
+    shown, _, more = folding.partition("<details class=more>")
+    assert [one in shown for one in said] == [at < at_once for at in range(sentences)]
+    assert [one in more for one in said] == [at >= at_once for at in range(sentences)]
+    alone = page("R", [Section("t", "T", said, [], {})])
+    assert "<details class=more>" not in alone and all(one in alone for one in said)
