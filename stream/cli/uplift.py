@@ -164,6 +164,16 @@ def _measured(  # noqa: PLR0917
     if read.refused:
         told = "is no action and was" if read.refused == 1 else "are no actions and were"
         notes.append(f"{counted(read.refused, 'record')} {told} left out.")
+    for version in [name for name, share in shares.items() if share == 0.0]:
+        rows = frame["experiment"] == version
+        alone = counted(frame.loc[rows, "customer_id"].nunique(), "customer")
+        notes.append(f"Version {version} holds nobody out: {alone} left out.")
+        frame = frame[~rows]
+        del shares[version]
+    if not shares:
+        raise IntentError(
+            f"nothing to compare: {' '.join(notes)} Set a holdout in the policy (docs/policy.md) and measure later"
+        )
     currency = settings.currency or _usual_currency(paid.table) or "EUR"
     outcome = payments(paid.table, currency, first=paid.first, end=paid.end, money=paid.money)
     return measure(frame, outcome, window_ms, shares, by=[str(one) for one in by]), [*notes, *paid.notes]
@@ -183,6 +193,8 @@ def shares_of(
     """
     import re
 
+    from stream.decisions.holdout import Assignment
+
     own: dict[str, float] = {}
     for text in given:
         name, _, number = text.rpartition("=")
@@ -195,9 +207,13 @@ def shares_of(
                 param_hint="'--holdout'",
             )
     for version in versions:
+        ours = Assignment.shares_of_name(version)
         ending = re.search(r"[@:=_/-](0?\.\d+)$", version)
         if version in own or "" in own:
             shares[version] = own.get(version, own.get("", default))
+        elif ours is not None:
+            held, managed = ours  # who is managed by the shop is compared with nobody
+            shares[version] = held / (1.0 - managed) if managed < 1.0 else 0.0
         elif ending:
             shares[version] = _share(ending[1], version)
         else:

@@ -7,6 +7,7 @@ that has moved, and a larger holdout contains the smaller one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final, get_args
 
@@ -22,6 +23,9 @@ TREATMENT, HOLDOUT, MANAGED = range(len(ARMS))
 
 #: Part of the hash, so that the held-out customers are not those of another experiment on the same ids.
 DEFAULT_SALT: Final = "purchase-intent holdout"
+
+_NUMBER: Final = r"(\d+(?:\.\d+)?(?:e-\d+)?)"
+_NAME: Final = re.compile(rf"-[0-9a-f]{{4}}-{_NUMBER}(?:\+{_NUMBER})?$")
 
 
 class Assignment(msgspec.Struct, frozen=True):
@@ -44,8 +48,20 @@ class Assignment(msgspec.Struct, frozen=True):
     def name(self) -> str:
         """The version of the assignment: it differs whenever salt, version or a share does."""
         salt = xxh3_64_intdigest(self.salt.encode()) & 0xFFFF
-        managed = f"-{self.managed:g}" if self.managed else ""
+        managed = f"+{self.managed:g}" if self.managed else ""
         return f"{self.version}-{salt:04x}-{self.holdout:g}{managed}"
+
+    @staticmethod
+    def shares_of_name(name: str) -> tuple[float, float] | None:
+        """Return the holdout and the managed share that a `name` tells; ``None`` where another made it.
+
+        Examples
+        --------
+        >>> Assignment.shares_of_name("2-0fbb-0.05+0.1")
+        (0.05, 0.1)
+        """
+        found = _NAME.search(name)
+        return None if found is None else (float(found[1]), float(found[2] or 0.0))
 
     def arms(self, customers: Sequence[str]) -> NDArray[np.uint8]:
         """Return the index into `ARMS` for each customer."""

@@ -18,6 +18,7 @@ from offline.uplift.assignment import assigned
 from offline.uplift.outcomes import outcomes, payments
 from stream.cli import create_app
 from stream.cli.uplift import shares_of
+from stream.decisions.holdout import Assignment
 from tests.uplift_cases import DAY_MS, Case, case, write_lines
 
 EFFECT = 0.06
@@ -139,6 +140,30 @@ def test_a_share_comes_from_the_option_the_version_or_the_setting() -> None:
     assert shares == {"v1": 0.05, "v2:0.10": 0.1, "v3": 0.5}
     assert len(notes) == 1
     assert shares_of(versions, ["0.2"], 0.05) == (dict.fromkeys(versions, 0.2), [])
+
+
+def test_customers_whom_the_shop_manages_make_the_holdout_a_larger_part_of_the_others() -> None:
+    name = Assignment("salt", "spring", 0.1, 0.5).name
+    assert shares_of([name], [], 0.05) == ({name: 0.2}, [])
+
+
+def test_a_version_that_holds_nobody_out_is_left_out_and_named(
+    made: tuple[Case, Path], tmp_path: Path
+) -> None:
+    found, folder = made
+    name = Assignment("salt", "old", 0.0).name
+    without = found.actions.set_column(
+        found.actions.schema.get_field_index("experiment"), "experiment", pa.repeat(name, len(found.actions))
+    )
+    log = folder / "events.parquet"
+    result = CliRunner().invoke(
+        create_app(), ["uplift", str(write_lines(tmp_path / "old.jsonl", without)), str(log)]
+    )
+    assert result.exit_code == 1
+    assert f"Version {name} holds nobody out" in str(result.exception)
+    both = pa.concat_tables([found.actions, without.slice(0, 1)])
+    text = said(write_lines(tmp_path / "both.jsonl", both), log, "--holdout", "v1=0.3")
+    assert "holds nobody out: 1 customer left out." in " ".join(text.split())
 
 
 @pytest.mark.parametrize("given", ["0", "1", "v9=0.1", "many"])

@@ -58,4 +58,15 @@ def test_the_name_of_an_experiment_changes_with_all_that_it_stands_for() -> None
         for of in [("a", "1", 0.1), ("b", "1", 0.1), ("a", "2", 0.1), ("a", "1", 0.2), ("a", "1", 0.1, 0.1)]
     }
     assert len(names) == 5
+
+
+@pytest.mark.parametrize(
+    ("holdout", "managed"), [(0.05, 0.0), (0.05, 0.1), (1.0, 0.0), (0.00005, 0.25), (0.0, 0.0)]
+)
+def test_the_name_of_an_experiment_tells_its_shares(holdout: float, managed: float) -> None:
+    name = Assignment("salt", "spring-0.3", holdout, managed).name
+    assert Assignment.shares_of_name(name) == (holdout, managed)
+
+
+def test_arms_have_a_name_each() -> None:
     assert ARMS == ("treatment", "holdout", "customer_managed")
