@@ -21,7 +21,7 @@ demo: $(VENV)/demo.stamp ## Simulate, train, stream through real Kafka and Redis
 	$(BIN)/intent demo $(ARGS)
 
 test: $(VENV)/dev.stamp ## Run all tests (Kafka and Redis: INTENT_SERVICES=auto|docker|embedded|external)
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/dev.stamp ## Lint, format, types, layers, and documents that are generated from the code
 	$(BIN)/ruff check .

@@ -17,12 +17,15 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import pyarrow as pa
+
 from features.decoding import Undecodable, decoded
 from features.log import log_rows
 from stream.exceptions import ServiceError
 from stream.kafka.newest import NewestRecords
 from stream.kafka.reading import TopicReader
 from stream.kafka.topics import create_topics
+from stream.logs.experiment import read_actions
 from stream.logs.replay import ReplayReport, replay
 from stream.messages.score import Score, decode_score
 from stream.services.process import free_port
@@ -58,6 +61,8 @@ class DemoRun:
         Records in the events topic, repetitions that the worker dropped, records in the dead-letter topic.
     events_per_second
         From the replay's start to the last score.
+    actions
+        Every record of the actions topic; see `stream.logs.experiment.Actions`.
     """
 
     scores: list[Score]
@@ -65,12 +70,14 @@ class DemoRun:
     duplicates: int
     dead_letters: int
     events_per_second: float
+    actions: pa.Table
 
 
 def run(
     log: Path,
     bundle: Path,
     *,
+    holdout: float | None = None,
     on_services: Progress | None = None,
     on_progress: Progress | None = None,
     on_scores: OnScores | None = None,
@@ -79,6 +86,8 @@ def run(
 
     Parameters
     ----------
+    holdout
+        Share of customers that is left alone; by default that of the settings.
     on_services
         Progress of downloading the broker, the first time.
     on_progress
@@ -102,6 +111,7 @@ def run(
             bundle=bundle,
             partitions=PARTITIONS,
             http_port=free_port(),
+            **({} if holdout is None else {"holdout": holdout}),
         )
         create_topics(settings)
         worker = stack.enter_context(_worker(settings, folder / "worker.log"))
@@ -118,6 +128,7 @@ def run(
             int(counters["intent_duplicates_total"]),
             dead_letters,
             report.events / seconds,
+            read_actions(settings, None).table,
         )
 
 
@@ -140,6 +151,7 @@ def _worker(settings: Settings, log: Path) -> Iterator[_Worker]:
         "redis": settings.redis_url,
         "bundle": str(settings.bundle.absolute()),
         "http_port": str(settings.http_port),
+        "holdout": str(settings.holdout),
     }
     environment = {**os.environ, **{f"INTENT_{name.upper()}": value for name, value in named.items()}}
     with log.open("wb") as output:

@@ -31,6 +31,9 @@ for _threads in (
 # thirds of the CPU time without.
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 
+_TESTS = Path(__file__).parent
+_LONG = ("chaos", "integration", "simulation", "damage")
+
 SEED = int(os.environ.get("INTENT_TEST_SEED") or random.SystemRandom().randrange(2**32))
 os.environ["INTENT_TEST_SEED"] = str(SEED)  # pytest-xdist's processes inherit it
 
@@ -65,6 +68,11 @@ def pytest_configure_node(node: Any) -> None:
         stash[_SERVERS] = ExitStack()
         stash[_SERVICES] = tuple(stash[_SERVERS].enter_context(running(choose(CHOICES), CHOICES)))
     node.workerinput["services"] = stash[_SERVICES]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes minutes in a few tests: at the end, no process is left alone with such a file."""
+    items.sort(key=lambda item: item.path.relative_to(_TESTS).parts[0] not in _LONG)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -11,10 +11,14 @@ from stream.cli import checks
 
 if TYPE_CHECKING:
     from offline.training.streamed import StreamQuality
+    from offline.uplift.simulated import Trial
     from stream.demo import DemoRun
 
 # The log to train on: as large as a minute of training allows on two cores.
 _TRAINING_CUSTOMERS = 60_000
+# What simulated customers make of actions: so many are left alone, so many of the others answer with an order.
+_HOLDOUT = 0.3
+_ANSWERING = 0.15
 
 Data = Annotated[
     Path | None,
@@ -57,11 +61,12 @@ def demo(
     """Run the whole system once, on simulated customers.
 
     Simulates a log (or reads one), trains, streams the log through a real Kafka and a real Redis, and shows the scores
-    as they come. In the end it shows who was most likely to buy a horizon before the log ends, and who then did.
-    Needs neither Java nor Docker.
+    as they come. In the end it shows who was most likely to buy a horizon before the log ends, and who then did, and
+    what the actions brought. Needs neither Java nor Docker.
 
     The best possible score of a simulated customer is known exactly, so the summary says how much of it was reached.
     The models are trained on other customers than those streamed, and tested on events after the training period.
+    Simulated customers answer actions with a known effect, so the measured uplift stands beside the true one.
 
     Examples
     --------
@@ -73,7 +78,7 @@ def demo(
 
     from features.bundle import Bundle
     from stream.cli.console import print_json
-    from stream.cli.demo_view import hottest, show, streaming
+    from stream.cli.demo_view import effects, hottest, show, streaming
     from stream.cli.last_look import last_look
     from stream.demo import run
 
@@ -86,13 +91,20 @@ def demo(
         _train(training, folder / "bundle", horizon, seed)
         manifest = Bundle.load(folder / "bundle").manifest
         with streaming() as screen:
-            streamed = run(log, folder / "bundle", on_progress=screen.on_progress, on_scores=screen.on_scores)
+            streamed = run(
+                log,
+                folder / "bundle",
+                holdout=_HOLDOUT if data is None else None,
+                on_progress=screen.on_progress,
+                on_scores=screen.on_scores,
+            )
+        uplift = _uplift(log, streamed) if data is None else None
         summary = _summary(streamed, _judge(log, streamed, folder / "bundle"), manifest.version)
         last = last_look(streamed.scores, manifest.label_start, manifest.timezone)
     if as_json:
-        print_json(summary | {"hottest": hottest(last)})
+        print_json(summary | {"hottest": hottest(last), "uplift": effects(uplift)})
     else:
-        show(last, summary)
+        show(last, summary, uplift)
 
 
 def _simulated(folder: Path, customers: int, days: int, seed: int) -> tuple[Path, Path]:
@@ -151,6 +163,22 @@ def _judge(log: Path, streamed: DemoRun, bundle: Path) -> StreamQuality:
         Bundle.load(bundle).manifest,
         lateness_ms=load_settings().lateness_ms,
     )
+
+
+def _uplift(log: Path, streamed: DemoRun) -> Trial | None:
+    """Return what the actions brought; ``None`` where there were none."""
+    from features.durations import duration_ms, parse_duration
+    from features.log import read_log
+    from offline.simulator.answers import AnswerParameters
+    from offline.uplift.simulated import trial
+    from stream.cli.uplift import shares_of
+
+    actions = streamed.actions
+    if not len(actions):
+        return None
+    shares, _ = shares_of(actions["experiment"].unique().to_pylist(), [], _HOLDOUT)
+    window_ms = duration_ms(parse_duration("3d"))
+    return trial(read_log(log), actions, AnswerParameters(effect=_ANSWERING), window_ms, shares)
 
 
 def _summary(streamed: DemoRun, quality: StreamQuality, version: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.progress import Progress, TaskID
 
+    from offline.uplift.simulated import Trial
     from stream.messages.score import Score
 
 _HOTTEST: Final = 12
@@ -96,14 +97,27 @@ def hottest(last: LastLook) -> list[dict[str, Any]]:
     ]
 
 
-def show(last: LastLook, summary: dict[str, Any]) -> None:
-    """Print who was about to buy and what came of it, the summary, and what to do next."""
+def effects(found: Trial | None) -> dict[str, Any] | None:
+    """Return the measured uplift and the true one for machines; ``None`` where nothing was compared."""
+    from offline.report.plain import plain
+    from offline.uplift.analysis import CONVERSION
+
+    if found is None or found.truth is None:
+        return None
+    measured = found.uplift.overall[CONVERSION].at()
+    return dict(plain({**measured._asdict(), "true_lift": found.truth.lift}))
+
+
+def show(last: LastLook, summary: dict[str, Any], uplift: Trial | None = None) -> None:
+    """Print who was about to buy and what came of it, what actions brought, the summary, and what to do next."""
     from rich import box
     from rich.table import Table
 
     console = output()
     for part in _foreseen(last):
         console.print(part)
+    if uplift is not None:
+        console.print(f"{uplift_sentences(uplift)}\n")
     rows = Table(
         title="Summary", show_header=False, caption=_caption(summary), box=box.SIMPLE, pad_edge=False
     )
@@ -147,6 +161,22 @@ def _foreseen(last: LastLook) -> Iterator[RenderableType]:
     yield (
         f"The moment is {horizon} before the log ends, so it is known who bought: {bought} of these {len(shown)}, "
         f"{last.buyers:,} of all {counted(len(last.customers), 'customer')} with an open score.\n"
+    )
+
+
+def uplift_sentences(found: Trial) -> str:
+    """Return what the actions brought, and what they truly brought."""
+    from features.durations import duration_words
+    from offline.uplift import words
+
+    measured, truth = words.headline(found.uplift), found.truth
+    if truth is None:
+        return measured
+    compared = counted(len(found.uplift.outcomes.customers), "customer")
+    window = duration_words(found.uplift.window_ms)
+    return (
+        f"{measured} The truth, which only a simulation knows: of these {compared}, {words.share(truth.treated)} buy "
+        f"within {window} if they are contacted, {words.share(truth.held_out)} if not."
     )
 
 

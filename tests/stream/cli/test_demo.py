@@ -8,10 +8,13 @@ from msgspec import structs
 from rich.console import Console
 from rich.progress import Progress, TextColumn
 
-from stream.cli.demo_view import Screen, hottest, show
+from offline.simulator.answers import AnswerParameters
+from offline.uplift.simulated import trial
+from stream.cli.demo_view import Screen, effects, hottest, show, uplift_sentences
 from stream.cli.last_look import LastLook, last_look
 from stream.messages.score import Score
 from tests.stream.clients.test_watch import AT, score
+from tests.uplift_cases import DAY_MS, shop
 
 MINUTE = 60_000
 
@@ -126,3 +129,20 @@ def test_where_nothing_better_is_known_there_is_no_share_to_explain(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "best possible AUC above" not in shown(capsys, monkeypatch, None)
+
+
+def test_the_measured_uplift_stands_beside_the_true_one() -> None:
+    found = trial(*shop(), AnswerParameters(effect=0.15), 3 * DAY_MS, {"v1": 0.3})
+    text, figures = uplift_sentences(found), effects(found)
+    assert found.truth is not None and figures is not None
+    assert (
+        "more often" in text and f"{found.truth.treated:.0%} buy within 3 days if they are contacted" in text
+    )
+    assert figures["lift_low"] <= figures["true_lift"] <= figures["lift_high"]
+    assert effects(None) is None
+
+
+def test_where_no_lift_is_shown_there_is_no_true_one_either() -> None:
+    found = trial(*shop(), AnswerParameters(), 3 * DAY_MS, {"v1": 0.7})
+    assert uplift_sentences(found).startswith("No lift is shown")
+    assert effects(found) is None
