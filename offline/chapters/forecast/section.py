@@ -78,7 +78,7 @@ def _usual_days(series: Series) -> int:
 def _sentence(series: Series, measure: str, days: int, result: Forecast) -> str:
     total, low, high = result.total
     unit = f" {series.currency}" if measure == "revenue" else ""
-    until = series.frame.index[-1] + pd.Timedelta(days=days)
+    until = series.end + pd.Timedelta(days=days)
     held, tried = result.totals_covered
     return (
         f"{MEASURES[measure].capitalize()} over {ahead_words(days)}, to {until:%d %b %Y}: "
@@ -121,7 +121,7 @@ def _findings(series: Series, days: int, found: dict[str, Forecast]) -> list[Fin
     measure, result = next(iter(found.items()))
     total, low, high = result.total
     held, tried = result.totals_covered
-    until = series.frame.index[-1] + pd.Timedelta(days=days)
+    until = series.end + pd.Timedelta(days=days)
     span = f"{ahead_words(days)}, to {until:%d %b %Y}"
     what = f"About {total:,.0f} {MEASURES[measure]} are expected over {span}."
     if "revenue" in found and measure != "revenue":

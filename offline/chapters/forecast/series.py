@@ -36,6 +36,8 @@ class Series:
     ----------
     frame
         Indexed by date, columns ``orders`` and ``revenue``; only whole days.
+    end
+        The last whole day of the log, on which the shop may be closed.
     closed
         Weekdays without sales, 0 = Monday.
     days
@@ -47,6 +49,7 @@ class Series:
     """
 
     frame: pd.DataFrame
+    end: pd.Timestamp
     closed: tuple[int, ...]
     days: ClosedDays
     currency: str
@@ -71,7 +74,7 @@ class Series:
         return pd.DatetimeIndex(every[~every.day_of_week.isin(self.closed)])
 
     def _calendar(self, days: int) -> pd.DatetimeIndex:
-        return pd.date_range(self.frame.index[-1] + pd.Timedelta(days=1), periods=days, freq="D")
+        return pd.date_range(self.end + pd.Timedelta(days=1), periods=days, freq="D")
 
     def every_day(self, ahead: pd.DataFrame, days: int) -> pd.DataFrame:
         """Return a forecast of the coming days of business with the closed weekdays among them.
@@ -143,7 +146,7 @@ def daily(view: LogView) -> Series:
     closed = tuple(day for day in range(_WEEK) if sold[day] < _OPEN_SHARE)
     closed = closed if len(closed) < _WEEK else ()
     days = closed_days(sums["orders"], closed)
-    return Series(sums[~np.isin(weekday, closed)], closed, days, view.currency, huge)
+    return Series(sums[~np.isin(weekday, closed)], last, closed, days, view.currency, huge)
 
 
 def _whole_days(view: LogView) -> tuple[pd.Timestamp, pd.Timestamp]:

@@ -44,7 +44,7 @@ def series(values: np.ndarray) -> Series:
     frame = pd.DataFrame(
         {"orders": values, "revenue": values}, index=pd.date_range("2025-01-01", periods=len(values))
     )
-    return Series(frame.astype(float), (), ClosedDays((), ()), "EUR")
+    return Series(frame.astype(float), frame.index[-1], (), ClosedDays((), ()), "EUR")
 
 
 def test_the_days_that_the_log_cuts_off_are_left_out() -> None:
@@ -189,9 +189,19 @@ def test_closed_weekdays_and_past_holidays_are_named_and_closed_in_the_file(tmp_
 
 
 def test_a_forecast_of_closed_weekdays_alone_is_refused_in_one_sentence(tmp_path: Path) -> None:
-    every = pd.date_range("2024-11-01", "2025-04-14", tz="UTC")  # the last day of business is a Saturday
+    every = pd.date_range("2024-11-01", "2025-04-12", tz="UTC")  # to a Saturday, and a visit on Sunday
+    sold = orders(every[every.day_of_week != 6], 12)
+    visit = event(len(sold), "view_item", "c0", int(pd.Timestamp("2025-04-13", tz="UTC").timestamp() * 1000))
     with pytest.raises(TrainingError, match="next 1 day are weekdays on which the shop is closed"):
-        section_of(orders(every[every.day_of_week != 6], 12), tmp_path, days=1)
+        section_of([*sold, visit], tmp_path, days=1)
+
+
+def test_a_forecast_begins_after_the_last_whole_day_although_that_was_closed(tmp_path: Path) -> None:
+    every = pd.date_range("2024-11-01", "2025-04-14", tz="UTC")  # to a Monday, which the log may cut off
+    section_of(orders(every[every.day_of_week != 6], 12), tmp_path, days=7)
+    written = pd.read_csv(tmp_path / "forecast.csv", parse_dates=["date"])
+    days = written.loc[(written["step"] == "day") & (written["measure"] == "orders"), "date"]
+    assert (days.min(), days.max(), len(days)) == (pd.Timestamp("2025-04-14"), pd.Timestamp("2025-04-20"), 7)
 
 
 def test_a_forecast_of_one_day_is_called_of_little_use(tmp_path: Path) -> None:
