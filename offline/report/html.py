@@ -35,7 +35,7 @@ _FETCHING: Final = frozenset(
 # Of a chapter's sentences, so many stand open; the others come at a click.
 _AT_ONCE: Final = 4
 # Pixels of a picture on the first screen that asks for no height of its own.
-_LEADING_HEIGHT: Final = 300
+_LEADING_HEIGHT: Final = 280
 _CONFIG: Final = {"displaylogo": False, "responsive": True, "displayModeBar": "hover",
                   "modeBarButtonsToRemove": ["lasso2d", "select2d", "sendDataToCloud"]}  # fmt: skip
 
