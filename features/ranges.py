@@ -42,12 +42,10 @@ class Range(NamedTuple):
 
     def holds(self, values: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
         """Return which values are in it; what is no number never is."""
-        held = np.ones(len(values), np.bool_)
-        if self.low > -math.inf:
-            held &= values > self.low if self.low_open else values >= self.low
-        if self.high < math.inf:
-            held &= values < self.high if self.high_open else values <= self.high
-        return held
+        above: NDArray[np.bool_] = values > self.low if self.low_open else values >= self.low
+        if self.high == math.inf:
+            return above
+        return above & (values < self.high if self.high_open else values <= self.high)
 
 
 def parse_range(value: object, unit: str) -> Range:

@@ -99,7 +99,10 @@ class BotRules:
             held = np.ones(len(vectors), np.bool_)
             for name, asked in ranges.items():
                 held &= asked.holds(vectors[:, _AT[name]])
-            found |= held
+                if not held.any():  # as nearly always after the first one
+                    break
+            else:
+                found |= held
         return found
 
     def traffic(

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from typer.testing import CliRunner
 
-from features.log import validate
+from features.log import read_log, validate
 from offline.simulator.bots import KINDS, kind_of, machines, with_bots
 from offline.simulator.shop import ParameterError, ShopParameters
 from offline.simulator.simulation import Simulation, simulate
+from stream.cli import create_app
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +70,19 @@ def test_machines_do_what_their_kind_says(people: pa.Table) -> None:
             assert machine.types == ("view_item", "add_to_cart")
             assert 0.8 < usual < 12
     assert pc.sum(pc.equal(with_bots(people, 0.05)["type"], "add_to_cart")).as_py() > 500
+
+
+def test_the_command_adds_machines_and_knows_no_exact_probability_then(tmp_path: Path) -> None:
+    path = tmp_path / "log.parquet"
+    common = ["simulate", "--customers", "100", "--days", "2", "-o", str(path), "--bots", "0.1"]
+    told = CliRunner().invoke(create_app(), [*common, "--json"])
+    log = read_log(path)
+    assert json.loads(told.stdout)["bots"] == 10
+    assert len({name for name in log["customer_id"].to_pylist() if kind_of(name)}) == 10
+    assert json.loads(told.stdout)["events"] == len(log)
+    refused = CliRunner().invoke(create_app(), [*common, "--oracle", str(tmp_path / "exact.parquet")])
+    assert refused.exit_code == 2
+    assert "of bots no exact probability is known" in refused.stderr
 
 
 def test_a_share_that_is_none_is_refused(people: pa.Table) -> None:
