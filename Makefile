@@ -10,7 +10,7 @@ ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix docs chaos bench bench-network bench-learning bench-models bench-uplift bench-memory clean
+.PHONY: help demo test check fix docs chaos bench bench-network bench-learning bench-models bench-uplift bench-traffic bench-memory clean
 .DELETE_ON_ERROR:
 
 help: ## Show this help
@@ -54,6 +54,9 @@ bench-models: $(VENV)/bench.stamp ## All models on public data sets, by fixed pr
 
 bench-uplift: $(VENV)/bench.stamp ## False alarms of intent uplift in simulated experiments that are looked at every day (minutes)
 	$(BIN)/python -m benchmarks.uplift $(ARGS)
+
+bench-traffic: $(VENV)/bench.stamp ## Precision and recall of the rules for bots, on simulated bots and real people (a minute)
+	$(BIN)/python -m benchmarks.traffic $(ARGS)
 
 bench-memory: $(VENV)/bench.stamp ## Training data of a log larger than the memory allowed, against the same in memory (minutes)
 	$(BIN)/python -m benchmarks.memory $(ARGS)

@@ -53,6 +53,7 @@ STEPS: Final = {
     "load_cached": "load, all cached",
     "fold": "fold and vectors",
     "network": "segment, network, calibration",
+    "traffic": "rules of machines",
     "decide": "band to action, holdout",
     "encode": "encode scores",
     "produce": "produce and await the broker",
@@ -203,13 +204,15 @@ class _Walk:
             folded = fold(states, slots, columns, zone=zone(bundle.manifest.timezone), ttl_ms=engine.ttl_ms)
         with watch("network"):
             said = bundle.score(folded.vectors)
+        with watch("traffic"):
+            traffic = engine.rulebook.bots.traffic(folded.vectors, columns.bot)
         with watch("decide"):
             holdout = engine.rulebook.assignment.arms(customers)[slots] == HOLDOUT
             rows = ScoredRows(folded.vectors, said.probability, said.segment)
             action = engine.rulebook.choose(rows, said.band, holdout)
         scored = Scored(
             np.arange(len(slots)), folded.as_of, said.segment, folded.vectors, said.logit, said.probability,
-            None, said.probability, said.band, action, holdout, 0, engine.rulebook,
+            None, said.probability, said.band, action, holdout, 0, engine.rulebook, traffic,
         )  # fmt: skip
         with watch("encode"):
             scores = encode_scores(bundle, columns, scored, time.time_ns() // 1_000_000)

@@ -43,6 +43,8 @@ class EventColumns:
         The item that the cart moves by: `item_hash`, but 0 where the event has several items.
     foreign
         Whether money in another currency was left out.
+    bot
+        Whether the event says that it is a machine's.
     """
 
     customers: Sequence[str]
@@ -56,6 +58,7 @@ class EventColumns:
     item_hash: NDArray[np.uint64]
     cart_hash: NDArray[np.uint64]
     foreign: NDArray[np.bool_]
+    bot: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.time)
@@ -95,6 +98,7 @@ def from_events(events: Sequence[Event], currency: str) -> EventColumns:
         quantity=np.array([e.quantity for e in events], np.float64),
         value=np.array([e.value for e in events], np.float64),
         foreign=_foreign([e.currency for e in events], currency),
+        bot=np.fromiter((e.bot is True for e in events), np.bool_, len(events)),
         line_counts=np.array([len(items) if items else 0 for items in lines], np.int64),
         line_price=np.array([i.price for i in chain.from_iterable(with_lines)], np.float64),
         line_quantity=np.array([i.quantity for i in chain.from_iterable(with_lines)], np.float64),
@@ -145,6 +149,7 @@ def from_table(table: pa.Table, currency: str) -> EventColumns:
         quantity=_floats(table["quantity"]),
         value=_floats(table["value"]),
         foreign=other.to_numpy().astype(np.bool_),
+        bot=_flags(table["bot"]) if "bot" in table.column_names else np.zeros(rows, np.bool_),
         line_counts=line_counts,
         line_price=_floats(flat.field("price")),
         line_quantity=_floats(flat.field("quantity")),
@@ -163,6 +168,7 @@ def _columns(
     quantity: NDArray[np.float64],
     value: NDArray[np.float64],
     foreign: NDArray[np.bool_],
+    bot: NDArray[np.bool_],
     line_counts: NDArray[np.int64],
     line_price: NDArray[np.float64],
     line_quantity: NDArray[np.float64],
@@ -173,7 +179,18 @@ def _columns(
     event_hash = np.maximum(_hashes(event_ids), np.uint64(1))
     cart_hash = np.where(line_counts > 1, np.uint64(0), item_hash)
     return EventColumns(
-        customers, event_ids, time, type_, channel, money, pieces, event_hash, item_hash, cart_hash, foreign
+        customers,
+        event_ids,
+        time,
+        type_,
+        channel,
+        money,
+        pieces,
+        event_hash,
+        item_hash,
+        cart_hash,
+        foreign,
+        bot,
     )
 
 
@@ -221,6 +238,10 @@ _EMPTY_HASH: Final = np.uint64(xxh3_64_intdigest(b""))
 def _codes(values: pa.ChunkedArray, names: Sequence[str], other: int) -> NDArray[np.uint8]:
     index = pc.index_in(values, pa.array(names))
     return np.asarray(pc.fill_null(index, other).to_numpy(), np.uint8)
+
+
+def _flags(values: pa.ChunkedArray) -> NDArray[np.bool_]:
+    return np.asarray(pc.fill_null(values, False).to_numpy(), np.bool_)
 
 
 def _floats(values: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:

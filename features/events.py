@@ -117,6 +117,8 @@ class Event(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=T
         Money in `currency`; `value` is the total of the event, `price` that of one piece of `item_id`.
     items
         The lines of an order or a list, at most 100.
+    bot
+        True says that a machine caused the event, as far as the shop knows (`features.traffic`).
     """
 
     event_id: Identifier
@@ -135,6 +137,7 @@ class Event(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=T
     channel: Literal["web", "app", "store"] | None = None
     device: Text | None = None
     country: Text | None = None
+    bot: bool | None = None
 
 
 @dataclass(slots=True)

@@ -55,6 +55,7 @@ LOG_SCHEMA: Final = pa.schema(
         ("channel", pa.string()),
         ("device", pa.string()),
         ("country", pa.string()),
+        ("bot", pa.bool_()),
         ("partition", pa.int32()),
         ("offset", pa.int64()),
         ("arrived_at", _TIME),

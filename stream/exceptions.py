@@ -4,7 +4,7 @@
 
     features.exceptions.IntentError
     ├── SettingsError         a setting has a value that cannot be used
-    ├── PolicyError           a policy file has something in it that cannot be used
+    ├── PolicyError           a policy file, or the file of excluded customers, cannot be used
     ├── ServiceError          an embedded server cannot be had, or does not start
     ├── BrokerError           Kafka refused what was asked of it
     │   ├── BrokerUnavailable   no broker answers
@@ -34,7 +34,7 @@ class SettingsError(IntentError):
 
 
 class PolicyError(IntentError):
-    """A policy file has something in it that cannot be used; the message says where, what, and what is allowed."""
+    """A policy file, or that of excluded customers, cannot be used; the message says where and why."""
 
 
 class ServiceError(IntentError):

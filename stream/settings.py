@@ -166,6 +166,12 @@ class Settings(BaseSettings):
         "`intent policy show` prints.",
     )
 
+    excluded_customers: Path | None = Field(
+        None,
+        description="File with a customer id on each line: the shop's own people, who are scored and counted apart, "
+        "never acted on and never learned from. A worker follows its changes. Default: nobody.",
+    )
+
     max_score_age: Duration | None = Field(
         None,
         description="Time in Kafka after which an event's score is marked as stale and carries no action. "

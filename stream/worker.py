@@ -18,7 +18,7 @@ from features.bundle import Bundle
 from features.durations import duration_ms
 from features.store.offer_store import OfferStore
 from features.store.redis_store import RedisStore
-from stream.decisions.following import FollowedPolicy
+from stream.decisions.following import FollowedExclusions, FollowedPolicy
 from stream.formats.registry import format_of
 from stream.health import AllReady, health_app, serve_health
 from stream.kafka.broker import check_topics
@@ -83,6 +83,9 @@ async def _start(engine: Engine, settings: Settings, stack: AsyncExitStack, *, r
     scorer.metrics.observe_policy(engine)
     if isinstance(engine.policy, FollowedPolicy):
         await stack.enter_async_context(background.beside("following the policy file", engine.policy.run))
+    if isinstance(engine.exclusions, FollowedExclusions):
+        following = background.beside("following the excluded customers", engine.exclusions.run)
+        await stack.enter_async_context(following)
     ownership = Ownership(
         store,
         scorer,

@@ -19,6 +19,7 @@ from features.items import read_item_names
 from features.labels import LabelStart, default_label_start
 from features.log import ERASED, log_metadata
 from features.state import DAY_MS, MINUTE_MS
+from features.traffic import DEFAULT_BOTS, BotRule
 from offline.chapters.handover import HandOver
 from offline.examples.examples import Context
 from offline.exceptions import OneOutcome
@@ -84,6 +85,8 @@ class LabOptions(NamedTuple):
         The shop's; by default the log's.
     lateness_ms, ttl_ms
         How late an event may be, and how long a silent state lives.
+    bots, excluded
+        By which rules a machine is known, and ids of the shop's own people: models learn of neither.
     balance
         How the classes of training rows are balanced where models are compared.
     seed
@@ -107,6 +110,8 @@ class LabOptions(NamedTuple):
     currency: str | None = None
     lateness_ms: int = 15 * MINUTE_MS
     ttl_ms: int = 400 * DAY_MS
+    bots: tuple[BotRule, ...] = DEFAULT_BOTS
+    excluded: frozenset[str] = frozenset()
     balance: Balance = "none"
     seed: int = 0
     quick: bool = False
@@ -180,6 +185,7 @@ class Workspace:
             currency=options.currency,
             lateness_ms=options.lateness_ms,
             ttl_ms=options.ttl_ms,
+            bots=options.bots,
         )
         return context_of(self.log, log_metadata(self.path), settings)
 
@@ -205,7 +211,12 @@ class Workspace:
         log, context = self.log, self.context
         with self.progress("Folding events") as on_progress:
             reading = read_problem_from_log(
-                log, context, most_events=most, name=self.path.name, on_progress=on_progress
+                log,
+                context,
+                excluded=self.options.excluded,
+                most_events=most,
+                name=self.path.name,
+                on_progress=on_progress,
             )
         return replace(reading, notes=(*self.notes, *reading.notes))
 

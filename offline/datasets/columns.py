@@ -70,6 +70,7 @@ from offline.datasets.values import (
     too_long,
     without_point_zero,
 )
+from offline.datasets.yes_no import NO, YES
 from offline.progress import OnProgress
 
 #: Fields of an event that a column can be mapped to, and for texts how long they may be.
@@ -84,7 +85,7 @@ TEXT_LIMITS: Final[Mapping[str, int]] = {
     "currency": 3,
     "channel": MAX_TEXT,
 }
-FIELDS: Final = ("customer_id", "event_time", "type", *TEXT_LIMITS, "price", "quantity", "value")
+FIELDS: Final = ("customer_id", "event_time", "type", *TEXT_LIMITS, "price", "quantity", "value", "bot")
 #: In the mapping of types: every type that is not named.
 ANY: Final = "*"
 
@@ -243,6 +244,8 @@ def _draft(block: Block, before: int, source: _Source) -> pa.Table:
     for name in TEXT_LIMITS:
         if name in raw:
             draft[name] = as_dictionary(_text(name, raw[name], sieve, source))
+    if "bot" in raw:
+        draft["bot"] = _yes_or_no("bot", raw["bot"], sieve, source)
     named = mask(pc.is_valid(draft["order_id"])) if "order_id" in raw else np.zeros(rows, bool)
     draft |= _numbers(raw, types == REFUND, (types == PURCHASE) & named, sieve, source)
     skipped, twice = times.skipped & sieve.keep, times.twice & sieve.keep
@@ -298,6 +301,15 @@ def _text(name: str, raw: pa.Array, sieve: Sieve, source: _Source) -> pa.Array:
         if name.endswith("_id"):
             text = _identifier(text, column, raw, sieve, source)
     return text
+
+
+def _yes_or_no(name: str, raw: pa.Array, sieve: Sieve, source: _Source) -> pa.Array:
+    words, column = pc.utf8_lower(as_text(raw)), source.columns[name]
+    yes, no = (pc.is_in(words, value_set=pa.array(known, words.type)) for known in (YES, NO))
+    known = pc.or_(yes, no)
+    wrong = ~mask(known) & mask(pc.is_valid(words)) & sieve.keep
+    source.notes.add(f"{name} is neither yes nor no: left out", *sieve.first(wrong, column, raw))
+    return pc.if_else(known, yes, pa.scalar(None, pa.bool_()))
 
 
 def _identifier(text: pa.Array, column: str, raw: pa.Array, sieve: Sieve, source: _Source) -> pa.Array:

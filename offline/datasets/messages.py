@@ -195,6 +195,7 @@ def _draft(events: Sequence[Event], before: int) -> pa.Table:
         "price": pa.array([event.price for event in events], pa.float64()),
         "quantity": pa.array([event.quantity for event in events], pa.int64()),
         "value": pa.array([event.value for event in events], pa.float64()),
+        "bot": pa.array([event.bot for event in events], pa.bool_()),
         "items": pa.array(
             [[_line(item) for item in event.items] if event.items else None for event in events],
             LOG_SCHEMA.field("items").type,

@@ -3,7 +3,8 @@
 The log is folded partition by partition exactly as the stream does it (`features.watermark`,
 `features.fold`), so a row of `Examples.vectors` is the row that the scorer would have fed to the network.
 Labels are those that a live system would have: known only once the partition's watermark has passed the
-horizon.
+horizon. Events that are no customer's (`features.traffic`) are folded, and that is all, as in the stream: they make no
+examples, and their purchases no labels.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from features.fold import FoldStatus, fold
 from features.labels import UNKNOWN, LabelStart, default_label_start, horizon_labels
 from features.log import ERASED
 from features.state import DAY_MS, MINUTE_MS, empty
+from features.traffic import CUSTOMER, DEFAULT_BOTS, BotRule, BotRules
 from features.usual_days import UsualDays
 from features.vector import WIDTH, Vectors
 from features.watermark import ACCEPTED, BEGINNING, judge
@@ -40,7 +42,7 @@ class Context(NamedTuple):
 
     ``horizon_ms`` and ``label_start`` say what makes an example positive, ``timezone`` and ``currency`` how
     local time and money are read, ``lateness_ms`` and ``ttl_ms`` how late an event may be and how long a
-    silent state lives.
+    silent state lives, ``bots`` by which rules a machine is known.
     """
 
     horizon_ms: int
@@ -49,6 +51,7 @@ class Context(NamedTuple):
     currency: str = "EUR"
     lateness_ms: int = 15 * 60_000
     ttl_ms: int = 400 * DAY_MS
+    bots: tuple[BotRule, ...] = DEFAULT_BOTS
 
 
 class Asked(NamedTuple):
@@ -64,6 +67,7 @@ class Asked(NamedTuple):
     currency: str | None = None
     lateness_ms: int = 15 * MINUTE_MS
     ttl_ms: int = 400 * DAY_MS
+    bots: tuple[BotRule, ...] = DEFAULT_BOTS
 
     def context(self, metadata: Mapping[str, str], currencies: Mapping[str, int]) -> Context:
         """Return how events are read, given a log's metadata and how often each currency stands in it."""
@@ -76,6 +80,7 @@ class Asked(NamedTuple):
             self.currency or metadata.get("currency") or usual,
             self.lateness_ms,
             self.ttl_ms,
+            self.bots,
         )
 
 
@@ -99,7 +104,9 @@ class Examples:
     event_time, kinds
         The event's own time (epoch ms) and type code.
     counted
-        Whether the event is of a type that makes examples. The others are folded, and that is all.
+        Whether the event is a customer's and of a type that makes examples. The others are folded, and that is all.
+    apart
+        Whether the event is no customer's, but a machine's or of the shop's own people.
     types
         Event types that make examples.
     refused, repeated
@@ -115,6 +122,7 @@ class Examples:
     event_time: NDArray[np.int64]
     kinds: NDArray[np.uint8]
     counted: NDArray[np.bool_]
+    apart: NDArray[np.bool_]
     types: tuple[str, ...]
     refused: int
     repeated: int
@@ -130,7 +138,11 @@ class Examples:
 
 
 def build_examples(
-    log: pa.Table, context: Context, *, on_progress: Callable[[int, int], None] | None = None
+    log: pa.Table,
+    context: Context,
+    *,
+    excluded: Collection[str] = (),
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> Examples:
     """Fold a whole log and label every event.
 
@@ -139,23 +151,28 @@ def build_examples(
     log
         An event log (`features.log.read_log`), rows in order of arrival. Where it doesn't name partitions it
         is taken as one.
+    excluded
+        Ids of the shop's own people.
     on_progress
         Called with rows done and in all.
     """
     types = example_types(log)
     erased = pc.equal(log["type"], ERASED).to_numpy()
-    customers, count = _codes(log)
+    customers, names = _codes(log)
+    staff = np.fromiter((name in excluded for name in names), np.bool_, len(names))
+    bots = BotRules.of(context.bots)
     room = len(log) - int(np.count_nonzero(erased))
     rows = np.empty(room, np.int64)
     vectors = np.empty((room, WIDTH), np.float32)
     as_of = np.empty(room, np.int64)
     kinds = np.empty(room, np.uint8)
     labels = np.empty(room, np.int8)
+    apart = np.empty(room, np.bool_)
     filled = done = refused = repeated = 0
     event_time = log["event_time"].cast(pa.int64()).to_numpy()
     usual = UsualDays.of(event_time)
     local = zone(context.timezone)
-    states = empty(count)
+    states = empty(len(names))
     for partition in _partitions(log):
         watermark, first = BEGINNING, filled
         for start in range(0, len(partition), _CHUNK):
@@ -173,6 +190,8 @@ def build_examples(
             into = slice(filled, filled + len(new))
             rows[into], as_of[into], kinds[into] = at[kept[new]], folded.as_of[new], columns.type[new]
             vectors[into] = folded.vectors[new]
+            traffic = bots.traffic(vectors[into], columns.bot[new], staff[customers[rows[into]]])
+            apart[into] = traffic != CUSTOMER
             filled += len(new)
             done += len(at)
             if on_progress is not None:
@@ -181,7 +200,7 @@ def build_examples(
         labels[own] = horizon_labels(
             customers[rows[own]],
             as_of[own],
-            np.where(kinds[own] == PURCHASE, event_time[rows[own]], -1),
+            np.where((kinds[own] == PURCHASE) & ~apart[own], event_time[rows[own]], -1),
             horizon_ms=context.horizon_ms,
             start=context.label_start,
             zone=local,
@@ -195,7 +214,8 @@ def build_examples(
         labels[:filled],
         event_time[rows[:filled]],
         kinds[:filled],
-        np.isin(kinds[:filled], [TYPE_CODES[name] for name in types]),
+        np.isin(kinds[:filled], [TYPE_CODES[name] for name in types]) & ~apart[:filled],
+        apart[:filled],
         types,
         refused,
         repeated,
@@ -213,10 +233,10 @@ def example_types_of(found: Collection[str]) -> tuple[str, ...]:
     return browsing if set(found).intersection(browsing) else ("purchase",)
 
 
-def _codes(log: pa.Table) -> tuple[NDArray[np.int64], int]:
-    """Return each row's customer as a number (erased ones share one) and how many numbers there are."""
+def _codes(log: pa.Table) -> tuple[NDArray[np.int64], list[str]]:
+    """Return each row's customer as a number (erased ones share one) and whose number it is."""
     encoded = pc.fill_null(log["customer_id"].combine_chunks(), "").dictionary_encode()
-    return encoded.indices.to_numpy().astype(np.int64), len(encoded.dictionary)
+    return encoded.indices.to_numpy().astype(np.int64), encoded.dictionary.to_pylist()
 
 
 def _partitions(log: pa.Table) -> list[NDArray[np.int64]]:

@@ -12,11 +12,11 @@ from typing import Any, Final, Literal, NamedTuple, cast
 import numpy as np
 import pandas as pd
 
+from offline.datasets.yes_no import are_yes_and_no, means_yes
 from offline.problems.errors import TableError
 from offline.problems.months import LEAST_MONTHS, month_numbers
 from offline.problems.odd_values import without_odd_values
 from offline.problems.text_columns import mostly_digits, read_dates, read_digits, read_numbers
-from offline.problems.yes_no import are_yes_and_no, means_yes
 
 TableKind = Literal["numeric", "categorical", "boolean", "date", "identifier", "constant", "text"]
 #: What a user may call a column; the other kinds are only inferred.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +16,7 @@ from features.durations import duration_words
 from features.labels import POSITIVE, LabelStart, default_label_start
 from features.log_order import many_refused, refused_sentences
 from features.state import DAY_MS, MINUTE_MS
+from features.traffic import apart_sentences
 from features.vector import COLUMN_NAMES, SEGMENT_AT
 from offline.examples.examples import Context, build_examples, example_types
 from offline.examples.sampling import sample_customers
@@ -67,6 +68,7 @@ def read_problem_from_log(
     log: pa.Table,
     context: Context,
     *,
+    excluded: Collection[str] = (),
     most_events: int = MOST_EVENTS,
     name: str = "events",
     on_progress: Callable[[int, int], None] | None = None,
@@ -79,6 +81,8 @@ def read_problem_from_log(
         Rows in order of arrival (`features.log.read_log`).
     context
         Horizon, start of the label, time zone and currency.
+    excluded
+        Ids of the shop's own people.
     most_events
         A longer log is sampled: all events of some customers, chosen by the hash of their id, so that the same
         customers are chosen whenever the log is read.
@@ -103,7 +107,7 @@ def read_problem_from_log(
             f"The log has {events:,} events; the {len(log):,} events of {share:.1%} of its customers are used, "
             "chosen by the hash of their id."
         )
-    examples = build_examples(log, context, on_progress=on_progress)
+    examples = build_examples(log, context, excluded=excluded, on_progress=on_progress)
     rows = np.flatnonzero(examples.usable)
     rows = rows[np.argsort(examples.as_of[rows], kind="stable")]
     happened = examples.labels[rows] == POSITIVE
@@ -134,6 +138,7 @@ def read_problem_from_log(
         f"{problem.prevalence:.{digits}%} of them positive; {unknown:,} are too recent to have one."
     )
     notes += refused_sentences(examples.refused, len(log))
+    notes += apart_sentences(int(np.count_nonzero(examples.apart)), len(log))
     if examples.repeated:
         were = "event was a repetition" if examples.repeated == 1 else "events were repetitions"
         notes.append(f"{examples.repeated:,} {were}.")

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from offline.datasets.yes_no import NO, YES
 from offline.problems.errors import TableError
-from offline.problems.yes_no import NO, YES
 
 _NAMES: Final = re.compile(
     r"^(target|label|class|outcome|response|y|revenue|conver(t|ted|sion)|purchased?|bought|buy|ordered|subscribed"

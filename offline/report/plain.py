@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 
@@ -33,6 +34,8 @@ def plain(value: Any) -> Any:
         result = float(value) if math.isfinite(value) else None
     elif isinstance(value, pd.DataFrame):
         result = [plain(row) for row in value.to_dict("records")]
+    elif isinstance(value, msgspec.Struct):
+        result = plain(msgspec.to_builtins(value))
     elif isinstance(value, pd.Series | Mapping):
         result = {str(key): plain(item) for key, item in value.items()}
     elif isinstance(value, dt.datetime | dt.date):

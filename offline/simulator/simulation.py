@@ -222,6 +222,7 @@ def _table(
         "channel": _named(CHANNELS, drawn.channel[order]),
         "device": _named(DEVICES, drawn.device[order]),
         "country": _named(countries, drawn.country[order]),
+        "bot": pa.nulls(len(kind), pa.bool_()),
         "partition": pa.nulls(len(kind), pa.int32()),
         "offset": pa.nulls(len(kind), pa.int64()),
         "arrived_at": times,

@@ -43,7 +43,7 @@ def side_targets(examples: Examples, rows: NDArray[np.int64], horizon_ms: int) -
     rows
         The training slice.
     """
-    in_order = examples.event_time == examples.as_of
+    in_order = (examples.event_time == examples.as_of) & ~examples.apart
     columns = []
     for names, parts in SIDE_TARGETS:
         wanted = in_order & np.isin(examples.kinds, [TYPE_CODES[name] for name in names])

@@ -71,6 +71,7 @@ def judged(
     *,
     since: int,
     lateness_ms: int,
+    apart: NDArray[np.bool_] | None = None,
 ) -> Judged:
     """Return the scores whose horizon is complete, of the events that the bundle is trained to score.
 
@@ -86,25 +87,29 @@ def judged(
         Moments before this one (epoch ms) are left out.
     lateness_ms
         How late an event may be: the last labels of the log may still change.
+    apart
+        Which scores are of no customer: they are not judged, and their purchases judge no others; ``None``: none.
     """
     ids = event_ids if isinstance(event_ids, pa.ChunkedArray) else pa.array(event_ids)
     rows = pc.index_in(ids, log["event_id"].combine_chunks()).to_numpy()
     order = np.argsort(rows, kind="stable")
     rows, as_of = rows[order], as_of[order]
+    apart = np.zeros(len(rows), np.bool_) if apart is None else apart[order]
     scored = log.take(rows)
     kind, times = scored["type"], scored["event_time"].cast(pa.int64()).to_numpy()
     customers = scored["customer_id"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
     labels = horizon_labels(
         customers,
         as_of,
-        np.where(pc.equal(kind, "purchase").to_numpy(), times, -1),
+        np.where(pc.equal(kind, "purchase").to_numpy() & ~apart, times, -1),
         horizon_ms=int(manifest.horizon_seconds * 1000),
         start=manifest.label_start,
         zone=zone(manifest.timezone),
         end=int(times.max(initial=0)) - lateness_ms,
     )
     known = (
-        (labels != UNKNOWN)
+        ~apart
+        & (labels != UNKNOWN)
         & (as_of >= since)
         & pc.is_in(kind, pa.array(manifest.example_types)).to_numpy(zero_copy_only=False)
     )

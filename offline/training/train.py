@@ -23,6 +23,7 @@ from features.log_order import refused_sentences
 from features.reference import Reference
 from features.segments import Segmenter
 from features.state import DAY_MS, MINUTE_MS
+from features.traffic import DEFAULT_BOTS, BotRule, apart_sentences
 from features.usual_days import UsualDays
 from features.vector import Vectors, schema_hash
 from offline.examples.buckets import BuildSettings, build_folder, is_folder, read_folder, read_manifest
@@ -64,6 +65,9 @@ class TrainingSettings(NamedTuple):
     memory
         What training may take, bytes; by default half of this machine's. With more events than fit, it takes all
         events of some customers.
+    bots, excluded
+        By which rules a machine is known, and ids of the shop's own people; of neither is anything learned. A folder
+        of examples was built with its own.
     """
 
     horizon_ms: int | None = None
@@ -77,6 +81,8 @@ class TrainingSettings(NamedTuple):
     baselines: bool = True
     seed: int = 0
     memory: int | None = None
+    bots: tuple[BotRule, ...] = DEFAULT_BOTS
+    excluded: frozenset[str] = frozenset()
 
     @property
     def asked(self) -> Asked:
@@ -88,6 +94,7 @@ class TrainingSettings(NamedTuple):
             currency=self.currency,
             lateness_ms=self.lateness_ms,
             ttl_ms=self.ttl_ms,
+            bots=self.bots,
         )
 
 
@@ -219,7 +226,7 @@ def gather(
         build_folder(
             path,
             folder,
-            BuildSettings(settings.asked, workers=count, memory=own),
+            BuildSettings(settings.asked, workers=count, memory=own, excluded=settings.excluded),
             progress=progress,
             on_note=on_note,
         )
@@ -234,11 +241,12 @@ def _from_log(
         data = fingerprint(path, log)
     context = context_of(log, log_metadata(path), settings)
     with progress("Folding events") as on_progress:
-        examples = build_examples(log, context, on_progress=on_progress)
+        examples = build_examples(log, context, excluded=settings.excluded, on_progress=on_progress)
     usual = UsualDays.of(log["event_time"].cast(pa.int64()).to_numpy())
     for sentence in [
         *usual.sentences(),
         *refused_sentences(examples.refused - usual.lonely, len(log)),
+        *apart_sentences(int(np.count_nonzero(examples.apart)), len(log)),
     ]:
         on_note(sentence)
     return Material(examples, context, data, lambda at: exact_of(log, context, examples.rows[at]))
@@ -290,8 +298,8 @@ def context_of(log: pa.Table, metadata: Mapping[str, str], settings: TrainingSet
 
 
 def latest_vectors(examples: Examples, split: Split) -> Vectors:
-    """Return every customer's vector at the end of the training period, in order of their numbers."""
-    rows = np.flatnonzero(examples.as_of < split.calibration - split.horizon_ms)
+    """Return each customer's vector at the end of the training period, in order of their numbers."""
+    rows = np.flatnonzero((examples.as_of < split.calibration - split.horizon_ms) & ~examples.apart)
     latest = np.full(int(examples.customers.max(initial=0)) + 1, -1)
     latest[examples.customers[rows]] = rows  # of several, the last one stays
     return np.ascontiguousarray(examples.vectors[latest[latest >= 0]])

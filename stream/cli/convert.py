@@ -26,7 +26,7 @@ Columns = Annotated[
         metavar="FIELD=COLUMN,...",
         help="Which column holds which field. Required: customer_id, event_time, and type unless --types has "
         "'*'. Optional: event_id, item_id, category, price, quantity, value, currency, order_id, session_id, "
-        "channel, device, country. Repeatable.",
+        "channel, device, country, bot. Repeatable.",
     ),
 ]
 Types = Annotated[

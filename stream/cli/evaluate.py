@@ -109,6 +109,7 @@ def evaluate(  # noqa: PLR0917  (options of a command)
         bundles[0].manifest,
         since=begin,
         lateness_ms=settings.lateness_ms,
+        apart=first["traffic"].is_valid().to_numpy(),
     )
     if not len(found.labels):
         raise TrainingError(

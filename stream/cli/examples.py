@@ -106,9 +106,11 @@ def examples(  # noqa: PLR0917  (options of a command)
     from offline.examples.buckets.sizes import parse_size
     from offline.examples.examples import Asked
     from stream.cli.console import print_json, progress
+    from stream.cli.left_out import left_out
     from stream.settings import load_settings
 
     settings = load_settings(**({} if horizon is None else {"horizon": horizon}))
+    apart = left_out(settings)
     asked = Asked(
         round(settings.horizon.total_seconds() * 1000),
         None if label_start is None else label_start.value,
@@ -116,11 +118,14 @@ def examples(  # noqa: PLR0917  (options of a command)
         settings.currency,
         settings.lateness_ms,
         settings.state_ttl_ms,
+        apart.bots,
     )
     manifest = build_folder(
         log,
         output,
-        BuildSettings(asked, buckets, scheduler, workers, None if memory is None else parse_size(memory)),
+        BuildSettings(
+            asked, buckets, scheduler, workers, None if memory is None else parse_size(memory), apart.excluded
+        ),
         progress=progress,
         on_note=lambda text: typer.echo(f"intent: {text}", err=True),
     )

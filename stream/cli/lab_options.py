@@ -273,9 +273,11 @@ def _workspace(
     path: Path, output: Path, table: TableOptions, horizon: str | None, *, quick: bool, seed: int
 ) -> Workspace:
     from offline.chapters.workspace import LabOptions, Workspace
+    from stream.cli.left_out import left_out
     from stream.settings import load_settings
 
     settings = load_settings()
+    apart = left_out(settings)
     options = LabOptions(
         table=table,
         horizon_ms=None if horizon is None else _milliseconds(horizon),
@@ -283,6 +285,8 @@ def _workspace(
         currency=settings.currency,
         lateness_ms=settings.lateness_ms,
         ttl_ms=settings.state_ttl_ms,
+        bots=apart.bots,
+        excluded=apart.excluded,
         seed=seed,
         quick=quick,
     )

@@ -108,6 +108,7 @@ def show(bundle: BundleFolder = None, as_yaml: AsYaml = False) -> None:
     from stream.decisions.policy import default_policy, default_text, described, read_policy
     from stream.decisions.reading import read_text
     from stream.decisions.rulebook import Rulebook, summary
+    from stream.decisions.traffic import described_bots
     from stream.settings import load_settings
 
     settings = load_settings()
@@ -118,6 +119,8 @@ def show(bundle: BundleFolder = None, as_yaml: AsYaml = False) -> None:
     typer.echo(f"policy {policy.version} of {settings.policy or 'the program'}")
     for at, line in enumerate(described(policy), 1):
         typer.echo(f"{at:3}. {line}")
+    for line in described_bots(policy.traffic):
+        typer.echo(f"     {line}")
     models = _bundle(settings, bundle)
     if models is not None:
         for line in summary(Rulebook.of(policy, models, settings.holdout)):

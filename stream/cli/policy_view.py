@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+from features.traffic import TRAFFIC
 from stream.cli.console import add_columns
 
 if TYPE_CHECKING:
@@ -37,6 +38,10 @@ def compared(against: DecidedLog, policy: DecidedLog) -> dict[str, Any]:
         "segment": _counts(carried, lambda action: action.segment.name),
         "day": _counts(carried, lambda action: _day(action.decided_at, zone)),
         "trigger": _counts(carried, lambda action: action.trigger),
+        "traffic": {
+            name: {side: int(log.traffic[at]) for side, log in sides.items()}
+            for at, name in enumerate(TRAFFIC)
+        },
         "rule": {side: _outcomes(log) for side, log in sides.items()},
     }
 
@@ -46,8 +51,9 @@ def tables(found: dict[str, Any]) -> Iterator[Table]:
     from rich.table import Table
 
     versions = found["versions"]
-    for kind in ("action", "segment", "day"):
-        table = Table(title=f"Actions by {kind}", title_justify="left")
+    for kind in ("action", "segment", "day", "traffic"):
+        what = "Events" if kind == "traffic" else "Actions"
+        table = Table(title=f"{what} by {kind}", title_justify="left")
         names = (kind, versions[_OLD], f"{versions[_NEW]} (new)", "change")
         add_columns(table, {kind}, *names, right=set(names[1:]))
         rows = dict(found[kind])

@@ -76,6 +76,8 @@ def score(  # noqa: PLR0917  (options of a command)
     """
     import time
 
+    import pyarrow.compute as pc
+
     from features.bundle import Bundle
     from features.log import ERASED, read_log
     from features.log_order import refused_sentences
@@ -104,10 +106,12 @@ def score(  # noqa: PLR0917  (options of a command)
         from stream.scoring.action_log import write_actions
 
         write_actions(actions, scored.decided[0].actions)
-    events = table["type"].to_numpy() != ERASED
+    events, traffic = table["type"].to_numpy() != ERASED, scored.scores["traffic"]
     summary = {
         "events": int(events.sum()),
         "scored": len(scored.scores),
+        "bots": int(pc.sum(pc.equal(traffic, "bot")).as_py() or 0),
+        "staff": int(pc.sum(pc.equal(traffic, "staff")).as_py() or 0),
         "duplicates": scored.duplicates,
         "dead_letters": scored.dead_letters,
         "customers": len(scored.customers),

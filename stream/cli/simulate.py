@@ -73,6 +73,15 @@ ParameterFile = Annotated[
         help="JSON file that changes the shop: objects are merged, null removes a value, other values replace it.",
     ),
 ]
+Bots = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        max=1,
+        metavar="SHARE",
+        help="Add bots, so many for each customer: scrapers, and some that fill carts. Their ids say what they are.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")]
 
 
@@ -90,6 +99,7 @@ def simulate(  # noqa: PLR0917  (options of a command)
     horizon: Horizon = "30m",
     sale: SaleChoice = None,
     parameters: ParameterFile = None,
+    bots: Bots = 0.0,
     as_json: AsJson = False,
 ) -> None:
     """Simulate customers whose chance of a purchase is known.
@@ -101,29 +111,34 @@ def simulate(  # noqa: PLR0917  (options of a command)
     --------
     - `intent simulate --customers 20000 --days 7 --seed 3 -o log.parquet`: simulate a small log
     - `intent simulate -o log.parquet --oracle exact.parquet --horizon 30m`: also write the exact probabilities
+    - `intent simulate --bots 0.01 -o log.parquet`: also simulate bots; the log has no exact probability then
     - `intent simulate --days 18 --sale s10 -o sale.parquet --json`: simulate a sale; print the summary as JSON
     """
     from features.durations import parse_duration
     from features.labels import POSITIVE, UNKNOWN
     from features.log import write_log
+    from offline.simulator.bots import with_bots
     from offline.simulator.oracle import exact_probability, realised_labels, write_oracle
-    from offline.simulator.simulation import Simulation
     from offline.simulator.simulation import simulate as simulated
     from offline.training.soft_measures import soft_auc
     from stream.cli.console import progress
 
+    if bots and oracle is not None:
+        raise typer.BadParameter("of bots no exact probability is known: leave --oracle or --bots out")
     horizon_ms = round(parse_duration(horizon).total_seconds() * 1000)
     shop = _shop(parameters, sale, days)
     with progress("Simulating") as on_progress:
         log = simulated(shop, customers, days, seed, on_progress=on_progress)
+    written = with_bots(log, bots, seed)
     with progress("Writing") as on_progress:
-        write_log(output, _pieces(log, on_progress), metadata=Simulation.of(log).metadata())
+        write_log(output, _pieces(written, on_progress), metadata=_metadata(written))
     labels = realised_labels(log, horizon_ms)
     known = labels != UNKNOWN
     summary: dict[str, Any] = {
         "log": str(output),
-        "events": len(log),
+        "events": len(written),
         "customers": customers,
+        "bots": round(bots * customers),
         "purchases": len(log["order_id"]) - log["order_id"].null_count,
         "horizon_seconds": horizon_ms / 1000,
         "prevalence": float((labels[known] == POSITIVE).mean()) if known.any() else None,
@@ -154,6 +169,13 @@ def _shop(file: Path | None, sale: SaleName | None, days: int) -> ShopParameters
     return replace(shop, sale=SALES[sale])
 
 
+def _metadata(log: pa.Table) -> dict[str, str]:
+    """Return the log's metadata without the prefix that writing adds."""
+    return {
+        key.decode().removeprefix("intent."): value.decode() for key, value in log.schema.metadata.items()
+    }
+
+
 def _pieces(log: pa.Table, on_progress: Callable[[int, int], None]) -> Iterator[pa.Table]:
     for row in range(0, len(log), _ROWS_A_PIECE):
         yield log.slice(row, _ROWS_A_PIECE)
@@ -169,7 +191,8 @@ def _show(summary: dict[str, Any], as_json: bool) -> None:
         return
     prevalence, best = summary["prevalence"], summary["best_possible_auc"]
     events, customers = counted(summary["events"], "event"), counted(summary["customers"], "customer")
-    typer.echo(f"{events} of {customers} in {summary['log']}")
+    bots = f" and {counted(summary['bots'], 'bot')}" if summary["bots"] else ""
+    typer.echo(f"{events} of {customers}{bots} in {summary['log']}")
     if prevalence is None:
         typer.echo("The log is shorter than the horizon, so its prevalence is unknown.")
     else:

@@ -133,9 +133,11 @@ def train(  # noqa: PLR0917  (options of a command)
     from offline.training.train import TrainingSettings
     from offline.training.train import train as train_bundle
     from stream.cli.console import errors, print_json, progress
+    from stream.cli.left_out import left_out
     from stream.settings import load_settings
 
     settings = load_settings(**({} if horizon is None else {"horizon": horizon}))
+    apart = left_out(settings)
     if (output / MANIFEST).exists():
         errors().print(f"{output} holds a bundle already: it will be replaced.", soft_wrap=True)
     bundle = train_bundle(
@@ -154,6 +156,8 @@ def train(  # noqa: PLR0917  (options of a command)
             baselines=baselines,
             seed=seed,
             memory=None if memory is None else parse_size(memory),
+            bots=apart.bots,
+            excluded=apart.excluded,
         ),
         progress=progress,
         on_note=lambda text: errors().print(text, soft_wrap=True),

@@ -43,6 +43,9 @@ Bands = Annotated[
 Segment = Annotated[
     str | None, typer.Option(metavar="NAME", help="Only this segment: its number, or part of its name.")
 ]
+AllTraffic = Annotated[
+    bool, typer.Option("--all-traffic", help="Also show scores of bots and of the shop's own people.")
+]
 AsJson = Annotated[
     bool,
     typer.Option("--json", help="Print one JSON object per score. Default if the output is not a terminal."),
@@ -68,6 +71,7 @@ def register(app: typer.Typer) -> None:
 def watch(  # noqa: PLR0917  (options of a command)
     band: Bands = None,
     segment: Segment = None,
+    all_traffic: AllTraffic = False,
     as_json: AsJson = False,
     from_beginning: FromBeginning = False,
     limit: Limit = None,
@@ -79,10 +83,10 @@ def watch(  # noqa: PLR0917  (options of a command)
     top 5% of the scores in the reference data of the training, `medium` the next 15%, and `low` the rest. After a
     restart of a worker a score can be published again, with the same `event_id` and values: ignore the repetition.
 
-    A customer leaves the table at a purchase, at the end of the horizon, and when a newer score is in another band or
-    segment. A pipe gets a line then: `{"customer_id": ..., "left": "purchase", "as_of": ...}`, or `"horizon"`,
-    `"filter"`, and `"displaced"` where more than 100,000 customers are on the list. Ages and horizons follow the
-    log's own time where a log is replayed.
+    Scores of bots and of the shop's own people are left out. A customer leaves the table at a purchase, at the end of
+    the horizon, and when a newer score is in another band or segment, or no customer's. A pipe gets a line then:
+    `{"customer_id": ..., "left": "purchase", "as_of": ...}`, or `"horizon"`, `"filter"`, and `"displaced"` where more
+    than 100,000 customers are on the list. Ages and horizons follow the log's own time where a log is replayed.
 
     The table shows three recommended items; a star marks the customer's own. An erased customer leaves the table; in
     a pipe the line `{"customer_id": ..., "erased": true}` is printed, with `--band` or `--segment` only for customers
@@ -111,6 +115,7 @@ def watch(  # noqa: PLR0917  (options of a command)
         load_settings(),
         bands=[str(name) for name in band or ()],
         segment=segment,
+        all_traffic=all_traffic,
         group=group,
         from_beginning=from_beginning,
         limit=limit,
@@ -246,7 +251,7 @@ def cells_of(score: Score) -> list[str]:
         f"{score.purchase_intent:.1%}",
         score.band,
         shortened(score.segment.name, SEGMENT),
-        "held out" if score.holdout else score.action,
+        score.traffic or ("held out" if score.holdout else score.action),
     ]
 
 

@@ -5,7 +5,7 @@ reason     why a customer left
 ========== ==========================================================================
 purchase   The customer has bought.
 horizon    The newest score is over: the log's time has reached ``as_of`` + horizon.
-filter     The newest score is in another band or segment.
+filter     The newest score is in another band or segment, or no customer's.
 displaced  Too many are on the list; this one was silent for the longest time.
 ========== ==========================================================================
 """

@@ -60,6 +60,8 @@ class ScoreWatcher:
         Only scores in one of these bands (``low``, ``medium``, ``high``).
     segment
         Only scores of customers in this segment: part of its name (in any case), or its id.
+    all_traffic
+        Also scores of machines and of the shop's own people (`Score.traffic`).
     group
         Consumer group: its members share the partitions, and go on where the group stopped. Without one,
         every watcher sees all scores and nothing is remembered.
@@ -95,6 +97,7 @@ class ScoreWatcher:
         *,
         bands: Collection[str] = (),
         segment: str | int | None = None,
+        all_traffic: bool = False,
         group: str | None = None,
         from_beginning: bool = False,
         limit: int | None = None,
@@ -105,6 +108,7 @@ class ScoreWatcher:
         self.topic = self._settings.scores_topic
         self._bands = frozenset(bands)
         self._segment = None if segment is None else str(segment).casefold()
+        self._all_traffic = all_traffic
         self._group = group
         self._on_erased = on_erased
         self._on_left = on_left
@@ -310,6 +314,8 @@ class ScoreWatcher:
         return score
 
     def _wants(self, score: Score) -> bool:
+        if score.traffic is not None and not self._all_traffic:
+            return False
         return not (self._bands and score.band not in self._bands) and self._in_segment(score.segment)
 
     def lists(self, customer: str) -> bool:

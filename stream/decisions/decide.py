@@ -9,6 +9,9 @@
 However a partition is cut into batches, the actions are the same, in the same order: before a customer's next event is
 looked at, the timers have come that the watermark of the record before it had reached; at the end of a batch those that
 its last record had reached. An action stands where the record stands that made it due, or that moved the watermark.
+
+An event that is no customer's ends all that was under way: no rule holds at it, and what waited is cancelled. Nothing
+is to come for those who are left out.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from xxhash import xxh3_128_hexdigest
 
 from features.bundle import BANDS
 from features.compiled import njit
+from features.traffic import CUSTOMER, TRAFFIC
 from features.vector import Vectors
 from stream.decisions.conditions import ScoredRows
 from stream.decisions.holdout import ARMS
@@ -59,6 +63,8 @@ class Moments(NamedTuple):
         Which events are purchases.
     erased
         Which rows are no scores, but requests to forget the customer; ``None``: none.
+    bot
+        Which events say themselves that they are a machine's; ``None``: none.
     watermark
         Of the partition before the batch.
     watermarks
@@ -78,6 +84,7 @@ class Moments(NamedTuple):
     watermarks: NDArray[np.int64]
     reasons: Sequence[Sequence[ReasonRef]] | None = None
     erased: NDArray[np.bool_] | None = None
+    bot: NDArray[np.bool_] | None = None
 
 
 class Decided(NamedTuple):
@@ -94,12 +101,15 @@ class Decided(NamedTuple):
         For each customer the moment (epoch ms) of the next timer, 0 if there is none.
     counts
         By rule and `stream.decisions.tables.OUTCOMES`: what became of the actions that were due.
+    traffic
+        By code of `features.traffic.TRAFFIC`: how many of the events were whose.
     """
 
     actions: list[Action]
     places: list[int]
     due: NDArray[np.int64]
     counts: NDArray[np.int64]
+    traffic: NDArray[np.int64]
 
 
 def running_watermarks(times: NDArray[np.int64], watermark: int, lateness_ms: int) -> NDArray[np.int64]:
@@ -122,6 +132,7 @@ def decide(
     memories: Memories,
     model_version: str,
     ttl_ms: int = FOREVER,
+    excluded: NDArray[np.bool_] | None = None,
 ) -> Decided:
     """Decide what is to be done about customers, and change what is remembered about them, in place.
 
@@ -133,25 +144,33 @@ def decide(
     ttl_ms
         A customer who is silent for longer is forgotten, also what was to come after that: whether the state has been
         swept by then makes no difference.
+    excluded
+        Which of the customers are left out; ``None``: nobody.
     """
     counts = np.zeros((len(rulebook.rules), len(OUTCOMES)), np.int64)
     after = np.concatenate([np.array([moments.watermark], np.int64), moments.watermarks])
     erased = np.zeros(len(moments.at), np.bool_) if moments.erased is None else moments.erased
     bits = rulebook.held(ScoredRows(moments.vectors, moments.probability, moments.segment, moments.reasons))
+    traffic = _traffic(rulebook, moments, excluded)
+    apart = traffic != CUSTOMER
+    bits[apart] = 0
     own = np.ascontiguousarray(
         memories
     )  # those of states are not, for which the kernel would be compiled once more
+    if excluded is not None:
+        for name in ("waiting", "holds", "rule", "band", "due"):
+            own[name][excluded] = 0
     found, intents = _decide(
         rulebook.tables,
         rulebook.quiet_time,
         own,
         moments.slots,
         moments.as_of,
-        moments.probability,
-        moments.band,
+        np.where(apart, 0.0, moments.probability),
+        np.where(apart, np.uint8(0), moments.band),
         moments.segment,
         bits,
-        moments.bought,
+        moments.bought | apart,  # cancels what waits
         erased,
         after[moments.at],
         after[-1],
@@ -161,7 +180,14 @@ def decide(
     if own is not memories:
         memories[:] = own
     actions, places = _actions(rulebook, moments, customers, model_version, found, intents)
-    return Decided(actions, places, memories["due"].copy(), counts)
+    whose = np.bincount(traffic[~erased], minlength=len(TRAFFIC))
+    return Decided(actions, places, memories["due"].copy(), counts, whose)
+
+
+def _traffic(rulebook: Rulebook, moments: Moments, excluded: NDArray[np.bool_] | None) -> NDArray[np.uint8]:
+    """Return whose each event is, as this policy sees it."""
+    bot = np.zeros(len(moments.at), np.bool_) if moments.bot is None else moments.bot
+    return rulebook.bots.traffic(moments.vectors, bot, None if excluded is None else excluded[moments.slots])
 
 
 @njit(cache=True, nogil=True)

@@ -1,17 +1,22 @@
-"""The policy in force: that of the program, or a file that is read again when it has changed."""
+"""What is in force: the policy and the customers who are left out, from files that are read again when they change."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from features.bundle import Bundle
+from features.counts import counted
 from stream.decisions.policy import read_policy
 from stream.decisions.rulebook import Rulebook, default_rulebook
+from stream.decisions.traffic import read_excluded
 from stream.exceptions import PolicyError, SettingsError
+
+Content = TypeVar("Content")
 
 logger = logging.getLogger(__name__)
 
@@ -27,22 +32,18 @@ class PolicyInForce:
     refusal: str = ""
 
 
-class FollowedPolicy:
-    """Looks every second whether a policy file has changed; a bad one is told in one line, and the old one goes on.
+class FollowedFile(ABC, Generic[Content]):
+    """Looks every second whether a file has changed; a bad one is told in one line, and the old content goes on.
 
     Parameters
     ----------
     path
         The file.
-    bundle
-        Who scores.
-    share
-        Of the holdout, where the policy names none.
 
     Attributes
     ----------
     current
-        What the newest good file means for the bundle.
+        What the newest good file says.
     refusal
         Why the file as it is now is not used, empty where it is.
 
@@ -52,14 +53,11 @@ class FollowedPolicy:
         The file is bad from the beginning.
     """
 
-    def __init__(self, path: Path, bundle: Bundle, share: float) -> None:
+    def __init__(self, path: Path) -> None:
         self.refusal = ""
         self._path = path
-        self._bundle = bundle
-        self._share = share
         self._seen = self._mark()
         self.current = self._read()
-        _warn(self.current)
 
     async def run(self) -> None:
         """Look forever."""
@@ -77,16 +75,22 @@ class FollowedPolicy:
             found = self._read()
         except PolicyError as error:
             self.refusal = str(error)
-            logger.warning("policy %s stays in force: %s", self.current.version, error)
+            logger.warning("%s stays in force: %s", self._name(), error)
             return
         self.refusal = ""
-        if found.version != self.current.version:
-            self.current = found
-            logger.info("policy %s is in force", found.version)
-            _warn(found)
+        self._take(found)
 
-    def _read(self) -> Rulebook:
-        return Rulebook.of(read_policy(self._path), self._bundle, self._share)
+    @abstractmethod
+    def _read(self) -> Content:
+        """Return what the file says."""
+
+    @abstractmethod
+    def _take(self, found: Content) -> None:
+        """Let what was found be in force."""
+
+    @abstractmethod
+    def _name(self) -> str:
+        """Return how to call what is in force."""
 
     def _mark(self) -> tuple[int, int, int] | None:
         """Return what differs when the file has changed; ``None`` where there is none."""
@@ -95,6 +99,61 @@ class FollowedPolicy:
         except OSError:
             return None
         return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+class FollowedPolicy(FollowedFile[Rulebook]):
+    """A policy file; ``current`` is what it means for the bundle.
+
+    Parameters
+    ----------
+    path
+        The file.
+    bundle
+        Who scores.
+    share
+        Of the holdout, where the policy names none.
+    """
+
+    def __init__(self, path: Path, bundle: Bundle, share: float) -> None:
+        self._bundle = bundle
+        self._share = share
+        super().__init__(path)
+        _warn(self.current)
+
+    def _read(self) -> Rulebook:
+        return Rulebook.of(read_policy(self._path), self._bundle, self._share)
+
+    def _take(self, found: Rulebook) -> None:
+        if found.version != self.current.version:
+            self.current = found
+            logger.info("policy %s is in force", found.version)
+            _warn(found)
+
+    def _name(self) -> str:
+        return f"policy {self.current.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class NobodyExcluded:
+    """That no customer is left out."""
+
+    current: frozenset[str] = frozenset()
+    refusal: str = ""
+
+
+class FollowedExclusions(FollowedFile[frozenset[str]]):
+    """The file of customers who are left out; ``current`` are their ids."""
+
+    def _read(self) -> frozenset[str]:
+        return read_excluded(self._path)
+
+    def _take(self, found: frozenset[str]) -> None:
+        if found != self.current:
+            self.current = found
+            logger.info("%s", self._name())
+
+    def _name(self) -> str:
+        return f"the list of {counted(len(self.current), 'excluded customer')}"
 
 
 def followed(path: Path | None, bundle: Bundle, share: float) -> FollowedPolicy | PolicyInForce:
@@ -111,6 +170,22 @@ def followed(path: Path | None, bundle: Bundle, share: float) -> FollowedPolicy 
         return FollowedPolicy(path, bundle, share)
     except PolicyError as error:
         raise SettingsError(f"INTENT_POLICY: {error}") from None
+
+
+def followed_exclusions(path: Path | None) -> FollowedExclusions | NobodyExcluded:
+    """Return who is left out by the file that the setting INTENT_EXCLUDED_CUSTOMERS names.
+
+    Raises
+    ------
+    SettingsError
+        The file is bad.
+    """
+    if path is None:
+        return NobodyExcluded()
+    try:
+        return FollowedExclusions(path)
+    except PolicyError as error:
+        raise SettingsError(f"INTENT_EXCLUDED_CUSTOMERS: {error}") from None
 
 
 def _warn(rulebook: Rulebook) -> None:

@@ -16,12 +16,14 @@ import msgspec
 
 from features.durations import duration_ms, duration_text, parse_duration
 from features.exceptions import IntentError, InvalidDuration
+from features.traffic import BotRule
 from stream.decisions.conditions import Conditions, conditions_of
 from stream.decisions.holdout import DEFAULT_SALT
 from stream.decisions.memory import REMEMBERED
 from stream.decisions.quiet import WEEKDAYS, minute_of_day
-from stream.decisions.reading import Document, Place, read_document
+from stream.decisions.reading import A_NAME, NAME, Document, Place, read_document
 from stream.decisions.tables import MAX_CAPS, MAX_RULES
+from stream.decisions.traffic import Traffic, check_traffic
 from stream.exceptions import PolicyError
 from stream.messages.action import Trigger
 from stream.texts import shortened
@@ -40,7 +42,6 @@ SILENCES: Final[dict[Trigger, timedelta | None]] = {
 _NOT_YET: Final = ("price_dropped",)
 
 _CAP: Final = re.compile(r"([0-9]+) per (\S+)")
-_WORD: Final = re.compile(r"\w[\w. -]{0,63}")
 _AT_PATH: Final = re.compile(r"(.*?)(?: - at `([^`]*)`)?", re.DOTALL)
 _WORDS: Final = {
     "str": "a text", "int": "a whole number", "float": "a number", "array": "a list", "object": "`name: value` pairs",
@@ -112,6 +113,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     quiet: Quiet | None = None
     holdout: Holdout = Holdout()
     expires: str = "2h"
+    traffic: Traffic = Traffic()
 
     @property
     def ordered(self) -> list[Rule]:
@@ -121,6 +123,11 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def conditions(self, rule: Rule) -> Conditions:
         """Return what a rule asks."""
         return conditions_of(rule.when, lambda _: _impossible)
+
+    @property
+    def bots(self) -> tuple[BotRule, ...]:
+        """The rules by which a machine is known."""
+        return tuple(self.traffic.bots)
 
     def silence_ms(self, rule: Rule) -> int:
         """Return how long a customer must be silent for a rule, 0 where it waits for none."""
@@ -226,6 +233,7 @@ def _checked(document: Document) -> Policy:
     _check_holdout(policy, document)
     _check_quiet(policy, document)
     _check_triggers(policy, document)
+    check_traffic(policy.traffic, document)
     _check_order(policy, document)
     return policy
 
@@ -279,9 +287,9 @@ def _inside(value: Any, step: str | int) -> Any:
 def _kind_at(place: list[str | int]) -> type[msgspec.Struct] | None:
     kinds: dict[tuple[str, ...], type[msgspec.Struct]] = {
         (): Policy, ("rules",): Rule, ("bands",): Bounds, ("quiet",): Quiet, ("holdout",): Holdout,
-        ("total",): Limits, ("actions",): Limits,
+        ("total",): Limits, ("actions",): Limits, ("traffic",): Traffic, ("traffic", "bots"): BotRule,
     }  # fmt: skip
-    return kinds.get(tuple(str(step) for step in place[:1]))
+    return kinds.get(tuple(str(step) for step in place[: 2 if place[:1] == ["traffic"] else 1]))
 
 
 def _check_words(policy: Policy, document: Document) -> None:
@@ -289,10 +297,10 @@ def _check_words(policy: Policy, document: Document) -> None:
     for at, rule in enumerate(policy.rules):
         for field in ("name", "action"):
             word = getattr(rule, field)
-            if not _WORD.fullmatch(word):
+            if not NAME.fullmatch(word):
                 document.fail(
                     ("rules", at, field),
-                    f"{word!r} is no name; use up to 64 letters, digits, spaces, dots and hyphens",
+                    f"{word!r} is no name; {A_NAME}",
                 )
         if rule.action == "none" and rule.offer is not None:
             document.fail(("rules", at, "offer"), "the action is none; leave the offer out")

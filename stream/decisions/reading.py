@@ -126,6 +126,10 @@ def path_text(place: Place) -> str:
     return "".join(parts).removeprefix(".")
 
 
+#: What a rule or an action may be called, and the sentence for what may not.
+NAME: Final = re.compile(r"\w[\w. -]{0,63}")
+A_NAME: Final = "use up to 64 letters, digits, spaces, dots and hyphens"
+
 _TAGS: Final = ("str", "map", "seq")
 
 

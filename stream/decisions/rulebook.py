@@ -16,6 +16,7 @@ from xxhash import xxh3_64_intdigest, xxh32_intdigest
 from features.bundle import BANDS, Bundle
 from features.calendar import zone
 from features.durations import duration_text
+from features.traffic import BotRules
 from stream.decisions.conditions import SEGMENT, Conditions, Features, ScoredRows, features_of
 from stream.decisions.holdout import Assignment
 from stream.decisions.policy import SILENCES, Bounds, Policy, Rule, default_policy
@@ -96,6 +97,11 @@ class Rulebook:
     def conditions(self) -> list[Conditions]:
         """What each of the rules asks."""
         return [self.policy.conditions(rule) for rule in self.rules]
+
+    @cached_property
+    def bots(self) -> BotRules:
+        """The rules by which a machine is known."""
+        return BotRules.of(self.policy.bots)
 
     @cached_property
     def actions(self) -> tuple[str, ...]:

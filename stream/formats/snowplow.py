@@ -39,6 +39,8 @@ _SHOP: Final = "com_snowplowanalytics_snowplow_ecommerce"
 _ACTION: Final = f"unstruct_event_{_SHOP}_snowplow_ecommerce_action_1"
 _OLD: Final = "unstruct_event_com_snowplowanalytics_snowplow"
 _SESSION: Final = "contexts_com_snowplowanalytics_snowplow_client_session_1"
+# What the enrichment by the IAB's list of spiders and robots says.
+_ROBOTS: Final = "contexts_com_iab_snowplow_spiders_and_robots_1"
 _ACTIONS: Final = {
     "product_view": "view_item",
     "list_view": "view_item_list",
@@ -147,6 +149,7 @@ def _shared(event: dict[str, Any], key: bytes | None) -> Fields:
         "channel": _PLATFORMS.get(platform) if isinstance(platform, str) else None,
         "device": text(event.get("dvce_type")),
         "country": text(event.get("geo_country")),
+        "bot": any(found.get("spiderOrRobot") is True for found in rows(event.get(_ROBOTS))) or None,
     }
 
 

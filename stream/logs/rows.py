@@ -61,7 +61,7 @@ def _values(column: pa.Array) -> list[Any]:
         return texts[pc.fill_null(encoded.indices, -1).to_numpy()].tolist()  # type: ignore[no-any-return]
     if pa.types.is_timestamp(column.type):
         column = column.cast(pa.int64())
-    values = pc.fill_null(column, 0).to_numpy()
+    values = pc.fill_null(column, pa.scalar(0).cast(column.type)).to_numpy(zero_copy_only=False)
     if column.null_count == 0:
         return values.tolist()  # type: ignore[no-any-return]
     values = values.astype(object)

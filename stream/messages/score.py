@@ -8,6 +8,7 @@ import msgspec
 
 Band = Literal["low", "medium", "high"]
 
+Traffic = Literal["bot", "staff"]
 Source = Literal["customer", "segment", "popular"]
 Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
@@ -97,6 +98,9 @@ class Score(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         ``none``. Absent where it is not so.
     purchase
         The event is a purchase: what earlier scores foresaw has happened. Absent where it is not so.
+    traffic
+        The event is no customer's, but a machine's (``bot``) or of the shop's own people (``staff``): the action is
+        ``none``, reasons and recommendation are left out, and nothing is learned from it. Absent for customers.
     """
 
     event_id: str
@@ -118,6 +122,7 @@ class Score(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     recommendation: Recommendation | None = None
     stale: bool = False
     purchase: bool = False
+    traffic: Traffic | None = None
 
 
 decode_score = msgspec.json.Decoder(Score).decode

@@ -18,7 +18,7 @@ from features.watermark import BEGINNING
 from stream.decisions.decide import Decided, Moments, decide, running_watermarks
 from stream.decisions.memory import memories_of
 from stream.scoring.batch import Batch
-from stream.scoring.engine import Engine, Scored
+from stream.scoring.engine import Engine, Scored, excluded_of
 from stream.scoring.outbox import ActionRecord, pack_outbox
 
 _encode = msgspec.json.Encoder().encode
@@ -131,6 +131,7 @@ def _decided(  # noqa: PLR0917  (a part of a batch)
         memories_of(states),
         engine.bundle.manifest.version,
         engine.ttl_ms,
+        excluded_of(customers, scored.excluded),
     )
 
 
@@ -174,6 +175,7 @@ def moments_of(  # noqa: PLR0917  (the arrays of a batch)
         reasons=None if scored.reasons is None else scored.reasons[own],
         watermark=watermark,
         watermarks=watermarks,
+        bot=columns.bot[told],
     )
     erased = start + np.flatnonzero(columns.type[start:stop] == ERASE)
     return _with_erasures(moments, told, erased, slots, places) if len(erased) else moments
@@ -207,6 +209,7 @@ def _with_erasures(
         if reasons is None
         else [reasons[by_place[place]] if place in by_place else [] for place in range(count)],
         erased=gone,
+        bot=None if moments.bot is None else _spread(moments.bot, at, count),
     )
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from features.bundle import BANDS, Bundle
 from features.columns import EventColumns
 from features.events import PURCHASE
-from stream.messages.score import ReasonRef, Recommendation, Score, SegmentRef
+from stream.messages.score import ReasonRef, Recommendation, Score, SegmentRef, Traffic
 from stream.scoring.engine import Scored
 
 _encode = msgspec.json.Encoder().encode
@@ -53,6 +53,7 @@ def encode_scores(
     segments = [SegmentRef(s.id, s.name) for s in bundle.segmenter.segments]
     version, features, horizon = manifest.version, manifest.features_version, manifest.horizon_seconds
     none: list[ReasonRef] = []
+    apart: tuple[Traffic | None, ...] = (None, "bot", "staff")
     actions = scored.rulebook.actions
     bought = columns.type[scored.rows] == PURCHASE
     customers, ids, times = columns.customers, columns.event_ids, columns.time.tolist()
@@ -80,6 +81,7 @@ def encode_scores(
                     None if late else recommendation,
                     late,
                     purchase,
+                    apart[traffic],
                 )
             ),
         )
@@ -97,6 +99,7 @@ def encode_scores(
             late,
             purchase,
             reasons,
+            traffic,
         ) in zip(
             scored.rows.tolist(),
             scored.as_of.tolist(),
@@ -111,6 +114,7 @@ def encode_scores(
             repeat(False, len(scored.rows)) if stale is None else stale.tolist(),
             bought.tolist(),
             repeat(none, len(scored.rows)) if scored.reasons is None else scored.reasons,
+            scored.traffic.tolist(),
             strict=True,
         )
     ]

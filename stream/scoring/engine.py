@@ -22,10 +22,18 @@ from features.events import Event
 from features.fold import FoldStatus, fold
 from features.partition import partitions_of
 from features.state import States, empty
+from features.traffic import CUSTOMER
 from features.vector import Vectors
 from features.watermark import BEGINNING, Verdicts, judge
 from stream.decisions.conditions import ScoredRows
-from stream.decisions.following import FollowedPolicy, PolicyInForce, followed
+from stream.decisions.following import (
+    FollowedExclusions,
+    FollowedPolicy,
+    NobodyExcluded,
+    PolicyInForce,
+    followed,
+    followed_exclusions,
+)
 from stream.decisions.holdout import HOLDOUT, TREATMENT
 from stream.decisions.rulebook import Rulebook, default_rulebook
 from stream.exceptions import SettingsError
@@ -55,7 +63,15 @@ class Scored(NamedTuple):
     holdout: NDArray[np.bool_]
     duplicates: int
     rulebook: Rulebook  # by which the action was chosen
+    traffic: NDArray[np.uint8]  # whose the event is: a code of `features.traffic.TRAFFIC`
+    excluded: frozenset[str] = frozenset()  # customers who were left out
     reasons: Sequence[list[ReasonRef]] | None = None  # None: no score has any
+
+    @property
+    def of_customers(self) -> NDArray[np.bool_]:
+        """Which events are a customer's, not a machine's and not of the shop's own people."""
+        own: NDArray[np.bool_] = self.traffic == CUSTOMER
+        return own
 
 
 class NoProbability(ArithmeticError):
@@ -78,6 +94,8 @@ class Engine:
         Says what is to be done; the default policy where nothing is given.
     reasons
         Which bands' scores carry reasons.
+    exclusions
+        Says which customers are left out.
     """
 
     bundle: Bundle
@@ -86,6 +104,7 @@ class Engine:
     holdout: float
     policy: PolicyInForce | FollowedPolicy | None = None
     reasons: ReasonBands = "off"
+    exclusions: NobodyExcluded | FollowedExclusions = NobodyExcluded()
 
     def __post_init__(self) -> None:
         if self.policy is None:
@@ -139,10 +158,15 @@ class Engine:
         for said_of_rows in (said.probability, online, probability):
             if said_of_rows is not None:
                 _check_probabilities(said_of_rows, rows, columns)
-        reasons = Explaining(self.bundle, self.reasons).reasons(
-            vectors, said.logit, said.segment, band, advisor
+        rulebook, excluded = self.rulebook, self.exclusions.current
+        staff = excluded_of(customers, excluded)
+        traffic = rulebook.bots.traffic(
+            vectors, columns.bot[rows], None if staff is None else staff[slots[rows]]
         )
-        rulebook = self.rulebook
+        apart = traffic != CUSTOMER
+        reasons = Explaining(self.bundle, self.reasons).reasons(
+            vectors, said.logit, said.segment, band, advisor, apart
+        )
         arms = rulebook.assignment.arms(customers)[slots[rows]]
         return Scored(
             rows,
@@ -154,10 +178,14 @@ class Engine:
             online,
             probability,
             band,
-            rulebook.choose(ScoredRows(vectors, probability, said.segment, reasons), band, arms != TREATMENT),
+            rulebook.choose(
+                ScoredRows(vectors, probability, said.segment, reasons), band, apart | (arms != TREATMENT)
+            ),
             arms == HOLDOUT,
             int(np.count_nonzero(folded.status == FoldStatus.DUPLICATE)),
             rulebook,
+            traffic,
+            excluded,
             reasons,
         )
 
@@ -184,7 +212,8 @@ def engine_of(settings: Settings, bundle: Bundle) -> Engine:
     Raises
     ------
     SettingsError
-        The settings name another currency or time zone than the bundle was trained for, or a bad policy file.
+        The settings name another currency or time zone than the bundle was trained for, or a bad file
+        of the policy or of excluded customers.
     """
     for name in ("currency", "timezone"):
         wanted, trained = getattr(settings, name), getattr(bundle.manifest, name)
@@ -204,7 +233,15 @@ def engine_of(settings: Settings, bundle: Bundle) -> Engine:
         holdout=settings.holdout,
         policy=followed(settings.policy, bundle, settings.holdout),
         reasons=settings.reasons,
+        exclusions=followed_exclusions(settings.excluded_customers),
     )
+
+
+def excluded_of(customers: Sequence[str], excluded: frozenset[str]) -> NDArray[np.bool_] | None:
+    """Return which customers are left out; ``None`` where nobody is."""
+    if not excluded:
+        return None
+    return np.fromiter((customer in excluded for customer in customers), np.bool_, len(customers))
 
 
 def slots_of(customers: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:

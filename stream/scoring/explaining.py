@@ -45,6 +45,7 @@ class Explaining:
         segment: NDArray[np.int64],
         band: NDArray[np.uint8],
         advisor: Advisor | None,
+        apart: NDArray[np.bool_] | None = None,
     ) -> list[list[ReasonRef]] | None:
         """Return the reasons of every row, strongest first; ``None`` where no row has any.
 
@@ -54,8 +55,11 @@ class Explaining:
             The rows, and what was said of them; ``logit`` is the network's, before calibration.
         advisor
             What was learned online; ``None`` where the network decides alone.
+        apart
+            Rows that are given none, whatever their band; ``None``: no such rows.
         """
-        explained = np.flatnonzero(band >= _LOWEST[self.bands])
+        wanted = band >= _LOWEST[self.bands]
+        explained = np.flatnonzero(wanted if apart is None else wanted & ~apart)
         if self.bundle.explainer is None or not len(explained):
             return None
         part = vectors[explained]

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from features.traffic import TRAFFIC
 from stream.decisions.tables import OUTCOMES
 from stream.health import Readiness
 from stream.running.histogram import Histogram
@@ -62,8 +63,12 @@ class ScorerMetrics:
             registry=self.registry,
         )  # fmt: skip
         self._bands = Counter(
-            "intent_scored_by_band", "Events scored, by band", ["band"], registry=self.registry
+            "intent_scored_by_band", "Events of customers scored, by band", ["band"], registry=self.registry
         )
+        self._traffic = Counter(
+            "intent_traffic", "Events scored, by whose they are: customer, bot or staff", ["traffic"],
+            registry=self.registry,
+        )  # fmt: skip
         self._recommended = Counter(
             "intent_recommended", "Scores with a recommendation, by whose items", ["source"],
             registry=self.registry,
@@ -139,9 +144,13 @@ class ScorerMetrics:
         for reason, number in Tally(rejection.reason for rejection in batch.rejections).items():
             self._dead_letters.labels(reason.value).inc(number)
         for band, number in zip(
-            ("low", "medium", "high"), np.bincount(scored.band, minlength=3), strict=True
+            ("low", "medium", "high"),
+            np.bincount(scored.band[scored.of_customers], minlength=3),
+            strict=True,
         ):
             self._bands.labels(band).inc(int(number))
+        for traffic, number in zip(TRAFFIC, np.bincount(scored.traffic, minlength=len(TRAFFIC)), strict=True):
+            self._traffic.labels(traffic).inc(int(number))
         self._seconds.observe(seconds)
         self._sizes.observe(len(batch))
 
@@ -193,6 +202,14 @@ def _of_policy(engine: Engine) -> Iterable[Metric]:
         "intent_policy_refused",
         "Whether the policy file as it is now is bad, and an older one in force",
         value=int(bool(engine.policy and engine.policy.refusal)),
+    )
+    yield GaugeMetricFamily(
+        "intent_excluded_customers", "Customers who are left out", value=len(engine.exclusions.current)
+    )
+    yield GaugeMetricFamily(
+        "intent_excluded_refused",
+        "Whether the file of excluded customers as it is now is bad, and an older one in force",
+        value=int(bool(engine.exclusions.refusal)),
     )
 
 

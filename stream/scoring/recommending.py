@@ -64,7 +64,7 @@ class Recommender:
     def recommend(
         self, scored: Scored, slots: NDArray[np.int64], stored: Sequence[bytes | None]
     ) -> Recommended:
-        """Return a recommendation for every score, ``None`` for customers in the holdout.
+        """Return a recommendation for every score, ``None`` for customers in the holdout and for what is no customer's.
 
         Parameters
         ----------
@@ -86,10 +86,13 @@ class Recommender:
             scored.segment.tolist(),
             scored.band.tolist(),
             slots[scored.rows].tolist(),
-            scored.holdout.tolist(),
+            (scored.holdout | ~scored.of_customers).tolist(),
             strict=True,
         )
-        each = [None if held else self.one(segment, band, own[slot]) for segment, band, slot, held in rows]
+        each = [
+            None if left_alone else self.one(segment, band, own[slot])
+            for segment, band, slot, left_alone in rows
+        ]
         return Recommended(each, unreadable)
 
 

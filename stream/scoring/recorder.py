@@ -1,4 +1,7 @@
-"""What the scorer writes for the learner about each batch: examples, and what happened."""
+"""What the scorer writes for the learner about each batch: examples, and what happened.
+
+Nothing is written of events that are no customer's, not even of purchases: the learner never hears of them.
+"""
 
 from __future__ import annotations
 
@@ -52,9 +55,9 @@ class Recorder:
         """Return the records about each partition batch."""
         columns, rows = batch.columns, batch.rows
         types = columns.type
-        kept = self._sampling.keep(types[scored.rows], columns.event_hash[scored.rows])
+        kept = self._sampling.keep(types[scored.rows], columns.event_hash[scored.rows]) & scored.of_customers
         sampled = np.flatnonzero(kept)
-        bought = scored.rows[types[scored.rows] == PURCHASE]
+        bought = scored.rows[(types[scored.rows] == PURCHASE) & scored.of_customers]
         happened = np.sort(np.concatenate([bought, np.flatnonzero(types == ERASE)]))
         closes = batch.where(RecordStatus.CLOSE)
         written = []

@@ -16,13 +16,15 @@ from features.columns import EventColumns, from_table
 from features.events import PURCHASE
 from features.partition import partitions_of
 from features.state import States, empty, joined
+from features.traffic import TRAFFIC
 from features.usual_days import UsualDays
 from stream.decisions.rulebook import Rulebook
-from stream.decisions.tables import OUTCOMES
 from stream.scoring.engine import Engine, Scored
 from stream.scoring.scored_partition import DecidedLog, ScoredPartition, codes_of
 
 _TIME = pa.timestamp("ms", tz="UTC")
+# Whose an event is, by its code (`features.traffic`): of customers nothing is said, as in the scored topic.
+_TRAFFIC: Final = (None, *TRAFFIC[1:])
 #: Reasons in files of scores and of actions.
 REASONS: Final = pa.list_(
     pa.struct(
@@ -86,10 +88,7 @@ def score_log(
     nothing = from_table(table.slice(0, 0), engine.bundle.manifest.currency)
     unscored = engine.score(nothing, [], np.zeros(0, np.int64), empty(0))
     pieces = [_table(engine, nothing, unscored, unscored.rows)]  # an empty log's scores have their fields too
-    decided = [
-        DecidedLog(rulebook, [], np.zeros((len(rulebook.rules), len(OUTCOMES)), np.int64))
-        for rulebook in decide_by
-    ]
+    decided = [DecidedLog.nothing(rulebook) for rulebook in decide_by]
     parts: dict[int, ScoredPartition] = {}
     done = 0
     for number in np.unique(partition).tolist():
@@ -142,6 +141,7 @@ def _table(engine: Engine, columns: EventColumns, scored: Scored, rows: NDArray[
             "action": pa.array(scored.rulebook.actions).take(pa.array(scored.action)),
             "holdout": scored.holdout,
             "purchase": picked.type == PURCHASE,
+            "traffic": pa.array(_TRAFFIC).take(pa.array(scored.traffic)),
             "model_version": pa.repeat(manifest.version, count),
             "features_version": pa.repeat(manifest.features_version, count),
             "row": rows,

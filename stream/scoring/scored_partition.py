@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
@@ -14,14 +14,16 @@ from numpy.typing import NDArray
 from features.columns import EventColumns, from_table
 from features.log import ERASED
 from features.state import States, empty
+from features.traffic import TRAFFIC
 from features.usual_days import UsualDays
 from features.watermark import ACCEPTED, BEGINNING
 from stream.decisions.decide import decide, running_watermarks
 from stream.decisions.memory import memories_of
 from stream.decisions.rulebook import Rulebook
+from stream.decisions.tables import OUTCOMES
 from stream.messages.action import Action
 from stream.scoring.deciding import moments_of
-from stream.scoring.engine import Engine, Scored
+from stream.scoring.engine import Engine, Scored, excluded_of
 
 #: Rows scored at a time; bounds the memory that vectors take (about 270 bytes a row).
 CHUNK: Final = 100_000
@@ -39,11 +41,20 @@ class DecidedLog:
         In the order of their moments.
     counts
         By rule and `stream.decisions.tables.OUTCOMES`: what became of the actions that were due.
+    traffic
+        By code of `features.traffic.TRAFFIC`: how many of the events were whose.
     """
 
     rulebook: Rulebook
     actions: list[Action]
     counts: NDArray[np.int64]
+    traffic: NDArray[np.int64]
+
+    @classmethod
+    def nothing(cls, rulebook: Rulebook) -> Self:
+        """Return what a policy has decided before the first event."""
+        counts = np.zeros((len(rulebook.rules), len(OUTCOMES)), np.int64)
+        return cls(rulebook, [], counts, np.zeros(len(TRAFFIC), np.int64))
 
 
 class ScoredChunk(NamedTuple):
@@ -122,13 +133,15 @@ class ScoredPartition:
             places = np.searchsorted(accepted, kept)
             moments = moments_of(columns, scored, slots, places, before, watermarks)
             version = engine.bundle.manifest.version
+            excluded = excluded_of(self._customers, scored.excluded)
             for rulebook, states, one in self._deciders:
                 found = decide(
-                    rulebook, moments, self._customers, memories_of(states), version, engine.ttl_ms
+                    rulebook, moments, self._customers, memories_of(states), version, engine.ttl_ms, excluded
                 )
                 if one is not None:
                     one.actions += found.actions
                     one.counts += found.counts
+                    one.traffic += found.traffic
             self.done += len(chunk)
             yield ScoredChunk(start + kept, columns, scored)
 

@@ -21,7 +21,6 @@ from features.state import to_bytes
 from features.store.keys import state_keys
 from features.store.redis_store import RedisStore
 from features.usual_days import UsualDays
-from stream.decisions.tables import OUTCOMES
 from stream.messages.action import decode_action
 from stream.scoring.engine import Engine, engine_of
 from stream.scoring.score_log import ScoredLog, score_log
@@ -134,9 +133,7 @@ def wanted_actions(settings: Settings, log: pa.Table) -> dict[int, list[bytes]]:
     partition = partitions_of([name.encode() for name in log["customer_id"].to_pylist()], settings.partitions)
     usual = UsualDays.of(log["event_time"].cast(pa.int64()).to_numpy())
     for number in range(settings.partitions):
-        decided = DecidedLog(
-            engine.rulebook, [], np.zeros((len(engine.rulebook.rules), len(OUTCOMES)), np.int64)
-        )
+        decided = DecidedLog.nothing(engine.rulebook)
         part = ScoredPartition(log.take(np.flatnonzero(partition == number)), engine, usual, [decided])
         assert all(len(chunk.rows) for chunk in part.score())
         found[number] = [msgspec.json.encode(action) for action in decided.actions]
@@ -186,6 +183,7 @@ def assert_same_scores(scores: Mapping[str, Sequence[dict[str, Any]]], truth: Sc
             assert score["as_of"] == int(row["as_of"].timestamp() * 1000 + 0.5), event_id
             for name in ("customer_id", "segment", "band", "action", "holdout", "model_version"):
                 assert score[name] == row[name], (event_id, name)
+            assert score.get("traffic") == row["traffic"], event_id
 
 
 def assert_repeats_agree(scores: Mapping[str, Sequence[dict[str, Any]]]) -> int:

@@ -170,6 +170,19 @@ def test_a_watcher_filters_by_band_and_segment(topics: Settings) -> None:
         assert found == customers
 
 
+def test_a_watcher_shows_bots_and_staff_only_if_it_is_asked(topics: Settings) -> None:
+    apart = [
+        msgspec.structs.replace(score("bot"), traffic="bot"),
+        msgspec.structs.replace(score("own"), traffic="staff"),
+    ]
+    write_scores(topics, [*apart, score("ada")])
+    for all_traffic, customers in ((False, ["ada"]), (True, ["bot", "own", "ada"])):
+        with ScoreWatcher(
+            topics, all_traffic=all_traffic, from_beginning=True, limit=len(customers)
+        ) as watcher:
+            assert [one.customer_id for one in watcher] == customers
+
+
 def test_a_watcher_sees_what_comes_after_its_start_and_nothing_before(topics: Settings) -> None:
     write_scores(topics, [score("before")])
     with (

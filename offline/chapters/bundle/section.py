@@ -35,6 +35,8 @@ def train_bundle(workspace: Workspace) -> Section:
         currency=context.currency,
         lateness_ms=context.lateness_ms,
         ttl_ms=context.ttl_ms,
+        bots=context.bots,
+        excluded=options.excluded,
         epochs=_QUICK_EPOCHS if options.quick else None,
         seed=options.seed,
     )

@@ -20,6 +20,7 @@ from features.bundle import DataFingerprint
 from features.log import LOG_SCHEMA, log_metadata, write_log
 from features.log_order import refused_sentences
 from features.sorted_log import rows_in_order, sorted_log
+from features.traffic import apart_sentences
 from features.vector import schema_hash
 from offline.examples.buckets.cluster import Workers, gather, require_shared, workers
 from offline.examples.buckets.errors import BucketError
@@ -46,6 +47,8 @@ class BuildSettings(NamedTuple):
         Number of buckets; by default as many as the memory of a worker needs.
     scheduler, workers, memory
         As `offline.examples.buckets.cluster.workers` takes them.
+    excluded
+        Ids of the shop's own people.
     """
 
     asked: Asked = Asked()
@@ -53,6 +56,7 @@ class BuildSettings(NamedTuple):
     scheduler: str | None = None
     workers: int | None = None
     memory: int | None = None
+    excluded: frozenset[str] = frozenset()
 
 
 def build_folder(
@@ -106,11 +110,16 @@ def build_folder(
             with progress(f"Dealing customers out into {buckets:,} buckets") as on_progress:
                 spilled = _spill_all(cluster, scanned, context, path, spill, buckets, on_progress)
             with progress("Folding buckets") as on_progress:
-                shards = _fold_all(cluster, scanned, context, spilled, folder, buckets, on_progress)
+                shards = _fold_all(
+                    cluster, scanned, context, spilled, folder, buckets, settings.excluded, on_progress
+                )
             [sha256] = gather(cluster.client, [digest])
         for sentence in refused_sentences(
             sum(shard.refused for shard in shards) - scanned.usual.lonely, scanned.rows
         ):
+            on_note(sentence)
+        apart = sum(shard.apart for shard in shards)
+        for sentence in apart_sentences(apart, scanned.rows):
             on_note(sentence)
         found = [shard for shard in shards if shard.rows]
         alive = sum(part.rows - part.erased for part in spilled)
@@ -135,6 +144,7 @@ def build_folder(
             refused=sum(shard.refused for shard in shards),
             repeated=sum(shard.repeated for shard in shards),
             erased=scanned.rows - alive,
+            apart=apart,
             watermarks=scanned.watermarks,
             exact=_simulation(scanned, context, spilled) is not None,
             buckets=buckets,
@@ -189,11 +199,13 @@ def _fold_all(
     spilled: Sequence[Spilled],
     folder: Path,
     buckets: int,
+    excluded: frozenset[str],
     on_progress: OnProgress,
 ) -> list[Shard]:
     task = FoldTask(
         tuple(part.file for part in spilled), str(folder), buckets, context, _types(spilled), scanned.watermarks,
         events=_SIMULATOR in scanned.metadata, simulation=_simulation(scanned, context, spilled),
+        excluded=excluded,
     )  # fmt: skip
     futures = [cluster.client.submit(fold_bucket, task, bucket, pure=False) for bucket in range(buckets)]
     done, total = 0, sum(part.rows - part.erased for part in spilled)

@@ -18,6 +18,7 @@ from features.fold import FoldStatus, fold
 from features.labels import POSITIVE, UNKNOWN, horizon_labels
 from features.log import LOG_SCHEMA
 from features.state import empty
+from features.traffic import CUSTOMER, BotRules
 from features.vector import COLUMN_NAMES, SEGMENT_AT, WIDTH, Vectors
 from features.watermark import ACCEPTED
 from features.whole_files import writing
@@ -39,7 +40,7 @@ class FoldTask(NamedTuple):
     """What all buckets have in common.
 
     ``files`` hold the spilled pieces in their order; ``simulation`` is the metadata of a simulated log, where the
-    exact probability is wanted.
+    exact probability is wanted; ``excluded`` are the ids of the shop's own people.
     """
 
     files: tuple[str, ...]
@@ -50,22 +51,24 @@ class FoldTask(NamedTuple):
     watermarks: dict[int, int]
     events: bool
     simulation: bytes | None
+    excluded: frozenset[str] = frozenset()
 
 
 class _Folded(NamedTuple):
-    """Rows that changed a state, customer by customer: their positions in the bucket, and what `fold` says."""
+    """Rows that changed a state, customer by customer: their positions, what `fold` says, and which are left out."""
 
     at: NDArray[np.int64]
     as_of: NDArray[np.int64]
     vectors: Vectors
+    apart: NDArray[np.bool_]
 
 
 def shard_schema(exact: bool) -> pa.Schema:
     """Return the columns of a shard.
 
     ``row`` is the event's position in the log, ``customer`` the row in which its customer first appears (a number
-    that doesn't hang on the buckets), ``counted`` whether the event is of a type that makes examples, ``label`` null
-    where the log ends before the horizon.
+    that doesn't hang on the buckets), ``counted`` whether the event is a customer's and of a type that makes examples,
+    ``apart`` whether it is no customer's, ``label`` null where the log ends before the horizon.
     """
     return pa.schema(
         [
@@ -77,6 +80,7 @@ def shard_schema(exact: bool) -> pa.Schema:
             ("as_of", _TIME),
             ("type", pa.dictionary(pa.int32(), pa.string())),
             ("counted", pa.bool_()),
+            ("apart", pa.bool_()),
             ("label", pa.int8()),
             *((name, pa.float32()) for name in FEATURES),
             *([("exact_probability", pa.float64())] if exact else []),
@@ -100,9 +104,11 @@ def fold_bucket(task: FoldTask, bucket: int) -> Shard:
     }
     order = np.lexsort((column["row"], column["partition"], slots))
     accepted = order[column["verdict"][order] == ACCEPTED]
-    folded = _fold(task.context, column, slots, len(encoded.dictionary), accepted)
+    names = encoded.dictionary.to_pylist()
+    staff = np.fromiter((name in task.excluded for name in names), np.bool_, len(names))
+    folded = _fold(task.context, column, slots, staff, accepted)
     labels = _labels(task, column, slots, folded)
-    counted = np.isin(column["type"][folded.at], [TYPE_CODES[name] for name in task.types])
+    counted = np.isin(column["type"][folded.at], [TYPE_CODES[name] for name in task.types]) & ~folded.apart
     usable = counted & (labels != UNKNOWN)
     file = f"bucket-{bucket:05d}.parquet"
     if len(folded.at):
@@ -119,6 +125,7 @@ def fold_bucket(task: FoldTask, bucket: int) -> Shard:
         positive=int(np.count_nonzero(labels[usable] == POSITIVE)),
         refused=len(order) - len(accepted),
         repeated=len(accepted) - len(folded.at),
+        apart=int(np.count_nonzero(folded.apart)),
     )
 
 
@@ -136,28 +143,31 @@ def _fold(
     context: Context,
     column: dict[str, NDArray[np.generic]],
     slots: NDArray[np.int64],
-    customers: int,
+    staff: NDArray[np.bool_],
     accepted: NDArray[np.int64],
 ) -> _Folded:
-    states = empty(customers)
-    local = zone(context.timezone)
+    states = empty(len(staff))
+    local, bots = zone(context.timezone), BotRules.of(context.bots)
     at, as_of = np.empty(len(accepted), np.int64), np.empty(len(accepted), np.int64)
     vectors = np.empty((len(accepted), WIDTH), np.float32)
+    apart = np.empty(len(accepted), np.bool_)
     filled = 0
     for start in range(0, len(accepted), _CHUNK):
         rows = accepted[start : start + _CHUNK]
-        folded = fold(states, slots[rows], _columns(column, rows), zone=local, ttl_ms=context.ttl_ms)
+        columns = _columns(column, rows)
+        folded = fold(states, slots[rows], columns, zone=local, ttl_ms=context.ttl_ms)
         new = np.flatnonzero(folded.status == FoldStatus.FOLDED)
         into = slice(filled, filled + len(new))
         at[into], as_of[into], vectors[into] = rows[new], folded.as_of[new], folded.vectors[new]
+        apart[into] = bots.traffic(vectors[into], columns.bot[new], staff[slots[at[into]]]) != CUSTOMER
         filled += len(new)
-    return _Folded(at[:filled], as_of[:filled], vectors[:filled])
+    return _Folded(at[:filled], as_of[:filled], vectors[:filled], apart[:filled])
 
 
 def _columns(column: dict[str, NDArray[np.generic]], rows: NDArray[np.int64]) -> EventColumns:
     names = ("time", "type", "channel", "money", "quantity", "event_hash", "item_hash", "cart_hash")
     foreign = np.zeros(len(rows), np.bool_)
-    return EventColumns((), (), *(column[name][rows] for name in names), foreign)  # type: ignore[arg-type, call-arg]
+    return EventColumns((), (), *(column[name][rows] for name in names), foreign, column["bot"][rows])  # type: ignore[arg-type, call-arg]
 
 
 def _labels(
@@ -172,7 +182,7 @@ def _labels(
         labels[rows] = horizon_labels(
             slots[at],
             folded.as_of[rows],
-            np.where(column["type"][at] == PURCHASE, column["time"][at], -1),
+            np.where((column["type"][at] == PURCHASE) & ~folded.apart[rows], column["time"][at], -1),
             horizon_ms=context.horizon_ms,
             start=context.label_start,
             zone=zone(context.timezone),
@@ -239,6 +249,7 @@ class _Shard(NamedTuple):
             pa.array(self.folded.as_of[rows]).cast(_TIME),
             pa.DictionaryArray.from_arrays(self.column["type"][at].astype(np.int32), pa.array(EVENT_TYPES)),
             self.counted[rows],
+            self.folded.apart[rows],
             pa.array(labels, mask=labels == UNKNOWN),
             *(np.ascontiguousarray(vectors[:, i]) for i in range(WIDTH) if i != SEGMENT_AT),
             *([] if self.exact is None else [self.exact[rows]]),

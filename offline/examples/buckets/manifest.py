@@ -15,7 +15,7 @@ from offline.examples.buckets.errors import BucketError
 from offline.examples.examples import Context
 
 MANIFEST: Final = "examples.json"
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 
 class Shard(msgspec.Struct, frozen=True):
@@ -32,6 +32,7 @@ class Shard(msgspec.Struct, frozen=True):
     positive: int
     refused: int
     repeated: int
+    apart: int
 
 
 class FolderManifest(msgspec.Struct, frozen=True):
@@ -47,9 +48,9 @@ class FolderManifest(msgspec.Struct, frozen=True):
         How events were read and what is predicted.
     types
         Event types that make examples.
-    rows, examples, positive, refused, repeated, erased
+    rows, examples, positive, refused, repeated, erased, apart
         Rows of all shards; those to train on; positive ones of these; events of the log that were too late or ahead
-        of their arrival, that were repetitions, and that belong to erased customers.
+        of their arrival, that were repetitions, that belong to erased customers, and that are no customer's.
     watermarks
         Of every partition at the end of the log, epoch ms, by its number.
     exact
@@ -73,12 +74,19 @@ class FolderManifest(msgspec.Struct, frozen=True):
     refused: int
     repeated: int
     erased: int
+    apart: int
     watermarks: dict[int, int]
     exact: bool
     buckets: int
     memory: int
     shards: list[Shard]
     created_at: str
+
+
+class _Form(msgspec.Struct):
+    """What every format says of itself."""
+
+    format: int
 
 
 def is_folder(path: str | Path) -> bool:
@@ -102,12 +110,18 @@ def read_manifest(folder: str | Path) -> FolderManifest:
             f"{folder} has no {MANIFEST}, so it is not a complete folder of examples: make one with `intent examples`"
         )
     try:
-        manifest = msgspec.json.decode(path.read_bytes(), type=FolderManifest)
+        raw = path.read_bytes()
+        if (found := msgspec.json.decode(raw, type=_Form).format) != FORMAT:
+            raise SchemaMismatch(
+                f"the examples in {folder} are of format {found}, this program's of format {FORMAT}: build them again "
+                "with `intent examples`"
+            )
+        manifest = msgspec.json.decode(raw, type=FolderManifest)
     except msgspec.DecodeError as error:
         raise BucketError(
             f"{path} is damaged: {error}; build the folder again with `intent examples`"
         ) from None
-    if (manifest.format, manifest.features_version) != (FORMAT, schema_hash()):
+    if manifest.features_version != schema_hash():
         raise SchemaMismatch(
             f"the examples in {folder} have columns of version {manifest.features_version}, this program's have "
             f"{schema_hash()}: build them again with `intent examples`"

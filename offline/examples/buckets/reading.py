@@ -70,6 +70,7 @@ def read_folder(
     vectors = np.zeros((count, WIDTH), np.float32)
     rows, as_of, firsts, event_time = (np.empty(count, np.int64) for _ in range(4))
     kinds, labels = np.empty(count, np.uint8), np.empty(count, np.int8)
+    counted, apart = np.empty(count, np.bool_), np.empty(count, np.bool_)
     exact = np.empty(count) if manifest.exact else None
     done = 0
     for number, (shard, (kept, _, _)) in enumerate(zip(manifest.shards, keys, strict=True)):
@@ -79,6 +80,7 @@ def read_folder(
             as_of[at] = table["as_of"].cast(pa.int64()).to_numpy()
             event_time[at] = table["event_time"].cast(pa.int64()).to_numpy()
             kinds[at] = _kinds(table["type"])
+            counted[at], apart[at] = table["counted"].to_numpy(), table["apart"].to_numpy()
             labels[at] = pc.fill_null(table["label"], UNKNOWN).to_numpy()
             block = np.zeros((len(table), WIDTH), np.float32)
             for column, name in zip(_AT, FEATURES, strict=True):
@@ -90,9 +92,8 @@ def read_folder(
         if on_progress is not None:
             on_progress(number + 1, len(manifest.shards))
     customers = np.unique(firsts, return_inverse=True)[1].astype(np.int64)
-    counted = np.isin(kinds, [TYPE_CODES[name] for name in manifest.types])
     examples = Examples(
-        rows, vectors, as_of, customers, labels, event_time, kinds, counted, manifest.types,
+        rows, vectors, as_of, customers, labels, event_time, kinds, counted, apart, manifest.types,
         manifest.refused, manifest.repeated,
     )  # fmt: skip
     return Loaded(examples, exact, manifest, share)

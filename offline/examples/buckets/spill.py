@@ -35,9 +35,20 @@ SPILL_SCHEMA: Final = pa.schema(
         ("event_hash", pa.uint64()),
         ("item_hash", pa.uint64()),
         ("cart_hash", pa.uint64()),
+        ("bot", pa.bool_()),
     ]
 )
-_FOLDED: Final = ("time", "type", "channel", "money", "quantity", "event_hash", "item_hash", "cart_hash")
+_FOLDED: Final = (
+    "time",
+    "type",
+    "channel",
+    "money",
+    "quantity",
+    "event_hash",
+    "item_hash",
+    "cart_hash",
+    "bot",
+)
 
 
 class SpillTask(NamedTuple):

@@ -570,3 +570,12 @@ def test_events_before_the_web_are_noted(tmp_path: Path) -> None:
     dataset = convert(tmp_path, "user,ts,event\n1,1970-02-03,cart\n2,1970-02-04,cart\n")
     (note,) = [count for count in dataset.report.notes if "before 1990" in count.reason]
     assert (note.rows, note.example) == (2, "1970-02-03")
+
+
+def test_whether_an_event_is_a_bots_is_read_in_many_words(tmp_path: Path) -> None:
+    rows = "".join(
+        f"1,{at},cart,{word}\n" for at, word in enumerate(("True", "0", "", "perhaps", "nein", "1"), 1)
+    )
+    dataset = convert(tmp_path, "user,ts,event,robot\n" + rows, {"bot": "robot"})
+    assert dataset.log()["bot"].to_pylist() == [True, False, None, None, False, True]
+    assert notes(dataset) == {"bot is neither yes nor no: left out": 1}

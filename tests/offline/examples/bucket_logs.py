@@ -38,6 +38,7 @@ def rough(customers: int = 1_500, seed: int = 5, *, partitions: int = 3) -> pa.T
     columns = {name: log[name] for name in log.column_names}
     columns["arrived_at"] = pa.array(arrived).cast(TIME)
     columns["partition"] = pa.array(partition.astype(np.int32))
+    columns["bot"] = pa.array(rng.random(len(log)) < 0.05)
     log = pa.table(columns, schema=log.schema).take(order)
     return _without(log, np.isin(codes[order], rng.choice(customers, customers // 50, replace=False)))
 

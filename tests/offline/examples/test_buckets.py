@@ -72,6 +72,7 @@ def test_a_cluster_builds_what_is_built_in_memory(
 ) -> None:
     assert expected.refused > 50
     assert expected.repeated > 500
+    assert expected.apart.sum() > 100
     folder = tmp_path / "examples"
     manifest = build_folder(log, folder, BuildSettings(buckets=buckets, scheduler=scheduler))
     assert_equal(read_folder(folder).examples, expected)

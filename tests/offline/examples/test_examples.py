@@ -11,6 +11,7 @@ from features.calendar import zone
 from features.events import EVENT_TYPES
 from features.labels import NEGATIVE, POSITIVE, UNKNOWN, label_starts
 from features.log import ERASED, conform
+from features.traffic import BotRule
 from offline.examples.examples import Context, Examples, build_examples, example_types
 from offline.exceptions import TrainingError
 from offline.simulator.shop import ShopParameters
@@ -70,6 +71,29 @@ def test_every_event_is_folded_but_purchases_are_no_examples(shop_log: pa.Table,
     kinds = np.array(shop_log["type"].to_pylist())[shop.rows]
     assert (shop.counted == (kinds != "purchase")).all()
     assert shop.vectors.dtype == np.float32
+
+
+def test_what_is_no_customers_is_folded_and_that_is_all() -> None:
+    events = [(0.0, "view_item", "ann"), (1.0, "view_item", "ann"), (2.0, "purchase", "ann"), (3.0, "view_item", "bob"),
+              (90.0, "view_item", "ann")]  # fmt: skip
+    log = log_of(*events)
+    at = log.schema.get_field_index("bot")
+    marked = log.set_column(at, log.schema.field("bot"), pa.array([None, True, False, None, None]))
+    found = build_examples(marked, CONTEXT, excluded={"bob"})
+    assert found.apart.tolist() == [False, True, False, True, False]
+    assert found.counted.tolist() == [True, False, False, False, True]
+    assert found.labels.tolist()[0] == POSITIVE
+    assert found.vectors.tobytes() == build_examples(log, CONTEXT).vectors.tobytes(), "features go on"
+    bought = log.set_column(at, log.schema.field("bot"), pa.array([None, None, True, None, None]))
+    assert build_examples(bought, CONTEXT).labels.tolist()[:2] == [NEGATIVE, NEGATIVE], "a machine bought"
+
+
+def test_machines_are_known_by_the_rules_of_the_context() -> None:
+    log = log_of(*((second / 60, "view_item", "ann") for second in range(60)), (90.0, "search", "bob"))
+    assert np.flatnonzero(build_examples(log, CONTEXT).apart).tolist() == list(range(36, 60))
+    assert not build_examples(log, CONTEXT._replace(bots=())).apart.any()
+    strict = CONTEXT._replace(bots=(BotRule("any", {"events": "at least 3"}),))
+    assert build_examples(log, strict).apart.sum() == 58
 
 
 def test_a_log_of_orders_has_purchases_as_examples() -> None:

@@ -10,9 +10,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from features.log import write_log
+from features.traffic import DEFAULT_BOTS
 from stream.cli import create_app
+from stream.cli.left_out import left_out
 from stream.decisions.policy import parse_policy
 from stream.messages.action import decode_action
+from stream.settings import load_settings
 from tests.bundles import save_bundle
 from tests.stream.logs.logs import random_log
 
@@ -35,6 +38,22 @@ def files(tmp_path: Path) -> tuple[Path, Path, Path]:
 
 def run(*arguments: object) -> Result:
     return CliRunner().invoke(create_app(), [str(argument) for argument in arguments])
+
+
+def test_show_tells_by_what_machines_are_known() -> None:
+    assert "bot, reads fast: view_item_1m: at least 30" in run("policy", "show").stdout
+
+
+def test_models_learn_of_whom_the_policy_and_the_list_leave(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert left_out(load_settings()) == (DEFAULT_BOTS, frozenset())
+    policy, staff = tmp_path / "p.yaml", tmp_path / "staff.txt"
+    policy.write_text(POLICY + "traffic: {bots: []}\n")
+    staff.write_text("anna\n")
+    monkeypatch.setenv("INTENT_POLICY", str(policy))
+    monkeypatch.setenv("INTENT_EXCLUDED_CUSTOMERS", str(staff))
+    assert left_out(load_settings()) == ((), {"anna"})
 
 
 def test_a_good_file_is_told_and_unknown_segments_are_warned_of(files: tuple[Path, Path, Path]) -> None:
@@ -61,8 +80,25 @@ def test_a_dry_run_counts_what_both_policies_do(files: tuple[Path, Path, Path], 
     assert found["action"]["greet"] == {"against": 0, "policy": sum(a.action == "greet" for a in carried)}
     for kind in ("action", "segment", "day"):
         assert sum(counts["policy"] for counts in found[kind].values()) == len(carried)
+    whose = {kind: counts["policy"] for kind, counts in found["traffic"].items()}
+    assert whose.keys() == {"customer", "bot", "staff"}
+    assert min(whose["customer"], whose["bot"]) > whose["staff"] == 0
     tables = run("policy", "dry-run", policy, log, "--bundle", bundle).stdout
     assert "Actions by segment" in tables
+    assert "Events by traffic" in tables
+
+
+def test_rules_of_traffic_are_those_of_the_policy_that_is_tried(
+    files: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    bundle, log, policy = files
+    strict = tmp_path / "strict.yaml"
+    strict.write_text(POLICY + "traffic: {bots: [{name: any, when: {events: at least 1}}]}\n")
+    told = run("policy", "dry-run", strict, log, "--bundle", bundle, "--against", policy, "--json")
+    found = json.loads(told.stdout)
+    assert (found["total"]["policy"], found["traffic"]["customer"]["policy"]) == (0, 0)
+    assert found["total"]["against"] > 0
+    assert found["traffic"]["customer"]["against"] > 0
 
 
 def test_a_log_gives_the_same_actions_by_score_and_by_dry_run(

@@ -113,6 +113,12 @@ def test_a_held_out_customer_has_no_action() -> None:
     assert "cross_sell" not in shown(board)[0]
 
 
+def test_what_is_no_customers_says_so_in_the_place_of_the_action() -> None:
+    board = Board()
+    board.add(structs.replace(score("ada"), traffic="bot", action="none"))
+    assert " bot " in shown(board)[0]
+
+
 def test_the_table_remembers_a_bounded_number_of_customers() -> None:
     board = Board(remembered=3)
     for number in range(10):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -43,6 +43,7 @@ class Log(NamedTuple):
     as_of: NDArray[np.int64]
     vectors: Vectors
     intent: NDArray[np.float64]
+    bot: NDArray[np.bool_]
 
     def seen(self, name: str, until: int) -> list[int]:
         """Return the offsets of a customer's events up to an offset."""
@@ -91,6 +92,7 @@ def log_of(events: Sequence[Event], arrivals: Sequence[int], intent: Sequence[fl
         folded.as_of,
         folded.vectors,
         np.array(intent)[kept],
+        columns.bot,
     )
 
 
@@ -100,7 +102,13 @@ def rulebook_of(text: str, *, share: float = 0.3) -> Rulebook:
 
 
 def decided(
-    rulebook: Rulebook, log: Log, cuts: Sequence[int] = (), ttl_ms: int = FOREVER, *, sweep: bool = False
+    rulebook: Rulebook,
+    log: Log,
+    cuts: Sequence[int] = (),
+    ttl_ms: int = FOREVER,
+    *,
+    sweep: bool = False,
+    excluded: Collection[str] = (),
 ) -> tuple[list[Action], Memories, NDArray[np.int64]]:
     """Return actions, memories and counts after a log in batches that end at ``cuts``.
 
@@ -115,7 +123,7 @@ def decided(
         due = (memories["due"] > 0) & (memories["due"] <= last)
         known = sorted({*log.slots[start:stop].tolist(), *np.flatnonzero(due).tolist()})
         own = memories[known]
-        found = batch(rulebook, log, start, stop, watermark, known, own, ttl_ms)
+        found = batch(rulebook, log, start, stop, watermark, known, own, ttl_ms, excluded)
         memories[known] = own
         assert found.due.tolist() == own["due"].tolist()
         actions += found.actions
@@ -135,6 +143,7 @@ def batch(  # noqa: PLR0917  (a piece of a log)
     known: list[int],
     own: Memories,
     ttl_ms: int = FOREVER,
+    excluded: Collection[str] = (),
 ) -> Decided:
     """Decide on the events from ``start`` to ``stop``; ``known`` are the slots of the customers in ``own``."""
     rows = slice(start, stop)
@@ -150,8 +159,11 @@ def batch(  # noqa: PLR0917  (a piece of a log)
         bought=np.array([kind == "purchase" for kind in log.types[rows]], np.bool_),
         watermark=watermark,
         watermarks=log.watermarks[rows],
+        bot=log.bot[rows],
     )
-    return decide(rulebook, moments, [NAMES[slot] for slot in known], own, "m1", ttl_ms)
+    names = [NAMES[slot] for slot in known]
+    out = np.array([name in excluded for name in names], np.bool_) if excluded else None
+    return decide(rulebook, moments, names, own, "m1", ttl_ms, out)
 
 
 __all__ = ["DEFAULT_SALT", "LATENESS", "NAMES", "Log", "decided", "log_of", "logs", "rulebook_of"]

@@ -45,6 +45,14 @@ def test_a_viewed_product_is_a_view_of_it() -> None:
     assert (event.channel, event.device, event.country) == ("web", "Computer", "GB")
 
 
+def test_a_robot_of_the_iabs_list_is_a_bot() -> None:
+    said = {"spiderOrRobot": True, "category": "SPIDER_OR_ROBOT", "reason": "FAILED_UA_EXCLUDE"}
+    listed = {"contexts_com_iab_snowplow_spiders_and_robots_1": [said]}
+    person = {"contexts_com_iab_snowplow_spiders_and_robots_1": [said | {"spiderOrRobot": False}]}
+    view = action("product_view", product=PRODUCT)
+    assert [event_of(FORM, view | found).bot for found in (listed, person, {})] == [True, None, None]
+
+
 def test_a_transaction_is_a_purchase_of_its_revenue() -> None:
     paid = {
         "transaction_id": "T-1",

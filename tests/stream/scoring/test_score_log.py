@@ -182,7 +182,15 @@ def test_the_scorer_gives_the_same_states_and_scores_to_the_bit(
         row = rows[event_id]
         assert (score.purchase_intent, score.network_score) == (row["purchase_intent"], row["network_score"])
         assert (score.band, score.action, score.holdout) == (row["band"], row["action"], row["holdout"])
+        assert score.traffic == row["traffic"]
         assert {"id": score.segment.id, "name": score.segment.name} == row["segment"]
+    bots = {
+        event
+        for event, said in zip(*log.select(["event_id", "bot"]).to_pydict().values(), strict=True)
+        if said
+    }
+    assert {event for event, row in rows.items() if row["traffic"] == "bot"} == bots & rows.keys()
+    assert bots
     actions = truth.decided[0].actions
     assert {"cart_abandoned", "win_back"} < {action.trigger for action in actions}
     records = [record for p in streamed for record in p.actions]

@@ -15,6 +15,9 @@ from features.offers import CustomerItems, Offer, OfferPolicy
 from features.state import DAY_MS, States, empty
 from features.store.customer_store import Loaded
 from features.watermark import BEGINNING
+from stream.decisions.following import NobodyExcluded, PolicyInForce
+from stream.decisions.policy import parse_policy
+from stream.decisions.rulebook import Rulebook
 from stream.exceptions import PartitionsChanged
 from stream.kafka.batches import RecordBatch
 from stream.messages.dead_letter import DeadLetter
@@ -296,6 +299,39 @@ def test_in_a_round_with_others_only_the_silent_partition_is_silent(bench: Bench
     assert result.outputs[0] == Output(GOOD.partition)
     assert [customer for customer, _ in result.outputs[1].scores] == [key]
     assert len(result.outputs[1].letters) == 1
+
+
+def test_what_is_no_customers_is_scored_and_nothing_else(bench: Bench, bundle: Bundle) -> None:
+    bench.scorer.recommending = cast(NewestRecommender, Offers(bundle))
+    greeting = PolicyInForce(
+        Rulebook.of(parse_policy("version: 1\nrules:\n  - {name: a, action: greet}\n"), bundle, 0.0)
+    )
+    options: dict[str, Any] = {
+        "lateness_ms": LATENESS,
+        "ttl_ms": 400 * DAY_MS,
+        "holdout": 0.0,
+        "reasons": "all",
+    }
+    bench.scorer.engine = Engine(bundle, policy=greeting, **options)
+    said = good(1, NOW + 1).replace(b"}", b',"bot":true}')
+    mixed = batch(record(0, good(0, NOW)), record(1, said), record(2, good(2, NOW + 2)))
+    folded = bench.run(mixed)
+    first, bot, last = (decode_score(value) for _, value in bench.printer.scores if value)
+    assert [first.traffic, bot.traffic, last.traffic] == [None, "bot", None]
+    assert (first.action, last.action) == ("greet", "greet")
+    assert first.recommendation is not None
+    assert (bot.action, bot.reasons, bot.recommendation) == ("none", [], None)
+    assert b"traffic" not in (bench.printer.scores[0][1] or b"")
+    assert folded.states["events"].tolist() == [3], "features go on"
+    counted = [bench.count("intent_traffic_total", traffic=name) for name in ("customer", "bot", "staff")]
+    assert counted == [2, 1, 0]
+    assert sum(bench.count("intent_scored_by_band_total", band=band) for band in BANDS) == 2
+    bench.scorer.engine = Engine(
+        bundle, policy=greeting, exclusions=NobodyExcluded(frozenset({"anna"})), **options
+    )
+    folded = bench.run(batch(record(3, good(3, NOW + 3))))
+    [staff] = (decode_score(value) for _, value in bench.printer.scores if value)
+    assert (staff.traffic, staff.action, folded.outbox) == ("staff", "none", b"")
 
 
 def test_scores_of_events_that_waited_too_long_carry_no_action(bench: Bench, bundle: Bundle) -> None:

@@ -266,6 +266,24 @@ def test_an_example_holds_what_the_score_was_made_of(bundle: Bundle) -> None:
     assert vectors.tobytes() == record_.examples.vectors.tobytes()
 
 
+def test_nothing_is_written_of_machines_not_even_what_they_buy(bundle: Bundle) -> None:
+    def marked(value: bytes) -> bytes:
+        return value.replace(b"}", b',"bot":true}')
+
+    bought = good(2, NOW + 1).replace(b"view_item", b"purchase")
+    [examples], [outcomes] = Desk(bundle).run(
+        batch(
+            record(0, marked(good(1, NOW))),
+            record(1, marked(bought)),
+            record(2, good(3, NOW + 2)),
+            record(3, bought.replace(b"good-2", b"good-4")),
+        )
+    )
+    assert examples.examples is not None
+    assert examples.examples.event_id == ["good-3"]
+    assert outcomes.outcomes.offset.tolist() == [3]
+
+
 def test_a_batch_without_records_says_that_its_stretch_was_seen(bundle: Bundle) -> None:
     desk = Desk(bundle)
     desk.run(batch(record(0, good(1, NOW))))
@@ -276,7 +294,8 @@ def test_a_batch_without_records_says_that_its_stretch_was_seen(bundle: Bundle) 
 
 def test_a_sampled_out_event_makes_no_example_but_its_weight_is_carried(bundle: Bundle) -> None:
     desk = Desk(bundle, "view_item=0.25")
-    [one], _ = desk.run(batch(*(record(at, good(at, NOW + at)) for at in range(400))))
+    paced = [(at, NOW + at * MINUTE) for at in range(400)]  # more at once are a machine's
+    [one], _ = desk.run(batch(*(record(at, good(at, time), timestamp=time) for at, time in paced)))
     assert one.examples is not None
     assert 50 < len(one.examples) < 150
     assert set(one.examples.weight.tolist()) == {4.0}
