@@ -30,6 +30,7 @@ from stream.decisions.holdout import HOLDOUT, TREATMENT
 from stream.decisions.rulebook import Rulebook, default_rulebook
 from stream.exceptions import SettingsError
 from stream.messages.score import ReasonRef
+from stream.scoring.canary import CanaryBundle, CanaryScores
 from stream.scoring.explaining import Explaining
 from stream.settings import ReasonBands, Settings
 
@@ -56,6 +57,7 @@ class Scored(NamedTuple):
     duplicates: int
     rulebook: Rulebook  # by which the action was chosen
     reasons: Sequence[list[ReasonRef]] | None = None  # None: no score has any
+    canary: CanaryScores | None = None  # of whom network, probability, band and reasons are in part
 
 
 class NoProbability(ArithmeticError):
@@ -78,6 +80,8 @@ class Engine:
         Says what is to be done; the default policy where nothing is given.
     reasons
         Which bands' scores carry reasons.
+    canary
+        Makes the scores of some customers; ``None`` where the bundle makes all.
     """
 
     bundle: Bundle
@@ -86,6 +90,7 @@ class Engine:
     holdout: float
     policy: PolicyInForce | FollowedPolicy | None = None
     reasons: ReasonBands = "off"
+    canary: CanaryBundle | None = None
 
     def __post_init__(self) -> None:
         if self.policy is None:
@@ -136,12 +141,18 @@ class Engine:
         if advisor is not None:
             online, probability = advisor.advise(vectors, said.logit, said.segment)
             band = self.bundle.bands(probability)
-        for said_of_rows in (said.probability, online, probability):
-            if said_of_rows is not None:
-                _check_probabilities(said_of_rows, rows, columns)
         reasons = Explaining(self.bundle, self.reasons).reasons(
             vectors, said.logit, said.segment, band, advisor
         )
+        network, canary = said.probability, None
+        if self.canary is not None:
+            canary = self.canary.score(vectors, self.canary.has(customers)[slots[rows]], self.reasons)
+            network = canary.over(network, canary.probability)
+            probability = canary.over(probability, canary.probability)
+            band, reasons = canary.over(band, canary.band), canary.over_reasons(reasons)
+        for said_of_rows in (network, online, probability):
+            if said_of_rows is not None:
+                _check_probabilities(said_of_rows, rows, columns)
         rulebook = self.rulebook
         arms = rulebook.assignment.arms(customers)[slots[rows]]
         return Scored(
@@ -150,7 +161,7 @@ class Engine:
             said.segment,
             vectors,
             said.logit,
-            said.probability,
+            network,
             online,
             probability,
             band,
@@ -159,6 +170,7 @@ class Engine:
             int(np.count_nonzero(folded.status == FoldStatus.DUPLICATE)),
             rulebook,
             reasons,
+            canary,
         )
 
     def warm_up(self) -> None:
