@@ -59,11 +59,11 @@ PublicKey = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 _HELP = """
-Keep bundles side by side, switch between them without a restart, and sign them.
+Keep bundles side by side, switch between them, sign them.
 
 A shelf is a folder with a bundle for each version. One bundle is live: its scores are published. A shadow scores the
 same events, and only the learner sees what it says. A canary's scores go to a share of the customers. Set
-`INTENT_BUNDLE` to the shelf: workers and the learner follow it within seconds.
+`INTENT_BUNDLE` to the shelf: workers and the learner follow it within seconds, without a restart.
 
 Examples
 --------
@@ -146,7 +146,7 @@ def add(shelf: Shelf, bundle: Folder, to: To = "none", share: Share = None) -> N
 def promote(
     shelf: Shelf, version: Version, to: To = "live", share: Share = None, anyway: Anyway = False
 ) -> None:
-    """Give a bundle of a shelf another slot; by default make it live.
+    """Make a bundle of a shelf live, or give it another slot.
 
     A bundle becomes live only if the learner has shown that it is better: as shadow or canary it was judged on the same
     events as the live one, and the 95% interval of the difference of their log-losses lies below 0. `--anyway` does

@@ -66,6 +66,11 @@ class LearnerMetrics(Collector):
                     lag.add_metric([buffer.name, str(partition)], number)
             yield lag
         if learner.learning is not None:
+            bundle = GaugeMetricFamily(
+                "intent_learner_bundle", "The bundle whose examples are learned", labels=["version"]
+            )
+            bundle.add_metric([learner.learning.bundle.manifest.version], 1)
+            yield bundle
             yield from _progress(learner.learning)
         if learner.report is not None:
             yield from _quality(learner.report)
