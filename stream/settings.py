@@ -108,7 +108,16 @@ class Settings(BaseSettings):
     partitions: int = Field(12, ge=1, description="Partitions of new topics.")
     replication: int = Field(1, ge=1, description="Replicas of new topics.")
 
-    bundle: Path = Field(Path("bundle"), description="Folder of the model bundle.")
+    bundle: Path = Field(
+        Path("bundle"),
+        description="Folder of the model bundle, or a shelf of bundles (`intent bundle`), whose live one workers and "
+        "the learner follow.",
+    )
+    bundle_key: Path | None = Field(
+        None,
+        description="Public key (PEM file): bundles that it has not signed are refused. Default: none, signatures are "
+        "not asked for.",
+    )
     horizon: Duration = Field(
         timedelta(minutes=30),
         description="Time after an event in which a purchase counts; used for training.",

@@ -14,28 +14,22 @@ from datetime import timedelta
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from features.bundle import Bundle
 from features.durations import duration_ms
-from features.store.offer_store import OfferStore
 from features.store.redis_store import RedisStore
-from stream.decisions.following import FollowedExclusions, FollowedPolicy
 from stream.formats.registry import format_of
 from stream.health import AllReady, health_app, serve_health
 from stream.kafka.broker import check_topics
 from stream.kafka.topics import check_arrival, check_retention
 from stream.kafka.transport import BatchedApp, serve
-from stream.learning.newest_advisor import NewestAdvisor
-from stream.learning.snapshot_store import SnapshotStore
 from stream.ownership.partitions import Ownership
 from stream.running.background import Background
 from stream.running.ending import unless
 from stream.scoring.deciding import warm_up
-from stream.scoring.engine import Engine, engine_of
+from stream.scoring.engine import Engine
 from stream.scoring.idleness import Idleness
+from stream.scoring.in_force import InForce
 from stream.scoring.metrics import ScorerMetrics
 from stream.scoring.publisher import Publisher
-from stream.scoring.recommending import NewestRecommender
-from stream.scoring.recorder import recorder_of
 from stream.scoring.scorer import Scorer
 from stream.settings import Settings
 
@@ -62,30 +56,32 @@ async def work(settings: Settings, *, rebuild: bool = False, stop: asyncio.Event
     IntentError
         The worker cannot start, or cannot go on.
     """
-    engine = engine_of(settings, Bundle.load(settings.bundle))
+    background = Background()
+    in_force = InForce(settings, background)
     stop = stop or asyncio.Event()
     async with AsyncExitStack() as stack:  # closes what was opened, the last first
-        app = await unless(stop, _start(engine, settings, stack, rebuild=rebuild))
+        app = await unless(stop, _start(in_force, background, settings, stack, rebuild=rebuild))
         if app is not None:
             await serve(app, stop)
 
 
-async def _start(engine: Engine, settings: Settings, stack: AsyncExitStack, *, rebuild: bool) -> BatchedApp:
+async def _start(
+    in_force: InForce, background: Background, settings: Settings, stack: AsyncExitStack, *, rebuild: bool
+) -> BatchedApp:
     """Check what the worker needs, and put its parts together; nothing is read before the app is served."""
+    engine = in_force.engine
     store = RedisStore(settings.redis_url, settings.redis_prefix)
     stack.callback(store.close)
     partitions = await _check(settings, store, timedelta(seconds=engine.bundle.manifest.horizon_seconds))
     warm_up(engine)
     _collect_seldom()
 
-    background = Background()
-    scorer = await _scorer(engine, partitions, settings, stack, background)
-    scorer.metrics.observe_policy(engine)
-    if isinstance(engine.policy, FollowedPolicy):
-        await stack.enter_async_context(background.beside("following the policy file", engine.policy.run))
-    if isinstance(engine.exclusions, FollowedExclusions):
-        following = background.beside("following the excluded customers", engine.exclusions.run)
-        await stack.enter_async_context(following)
+    scorer = await _scorer(engine, partitions, settings, stack)
+    await stack.enter_async_context(in_force)
+    await in_force.begin(scorer)
+    await stack.enter_async_context(background.beside("following the shelf of bundles", in_force.run))
+    scorer.metrics.observe_models(scorer)
+    scorer.metrics.observe_bundles(in_force)
     ownership = Ownership(
         store,
         scorer,
@@ -98,11 +94,11 @@ async def _start(engine: Engine, settings: Settings, stack: AsyncExitStack, *, r
     scorer.recount = ownership.partition_count
     readiness = AllReady(ownership, background)
     scorer.metrics.observe(ownership, readiness)
-    if scorer.recorder is not None:
+    if settings.learning:
         idleness = Idleness(
             ownership,
             store,
-            scorer.recorder,
+            in_force,
             scorer.publisher,
             partitions=partitions,
             seconds=settings.idle.total_seconds(),
@@ -131,10 +127,8 @@ def _collect_seldom() -> None:
     gc.set_threshold(_COLLECT_EVERY, 20, 100)
 
 
-async def _scorer(
-    engine: Engine, partitions: int, settings: Settings, stack: AsyncExitStack, background: Background
-) -> Scorer:
-    """Return the scorer, with learning and recommendations as the settings say."""
+async def _scorer(engine: Engine, partitions: int, settings: Settings, stack: AsyncExitStack) -> Scorer:
+    """Return the scorer; what belongs to its bundle comes with `InForce.begin`."""
     publisher = await stack.enter_async_context(_publisher(settings))
     metrics = ScorerMetrics(engine.bundle.manifest.version)
     scorer = Scorer(
@@ -149,10 +143,6 @@ async def _scorer(
     )
     if settings.max_score_age is not None:
         scorer.max_age_ms = duration_ms(settings.max_score_age)
-    if settings.learning:
-        await _follow_learner(scorer, settings, stack, background)
-    if settings.recommendations:
-        await _follow_offers(scorer, settings, stack, background)
     return scorer
 
 
@@ -166,33 +156,6 @@ def _publisher(settings: Settings) -> Publisher:
         actions=settings.actions_topic,
         security=settings.aiokafka_security(),
     )
-
-
-async def _follow_learner(
-    scorer: Scorer, settings: Settings, stack: AsyncExitStack, background: Background
-) -> None:
-    """Have a scorer write examples, and blend in what was learned of them."""
-    bundle = scorer.engine.bundle
-    snapshots = SnapshotStore(settings.redis_url, settings.redis_prefix)
-    stack.callback(snapshots.close)
-    scorer.recorder = recorder_of(settings, bundle)
-    scorer.newest = NewestAdvisor(snapshots, bundle)
-    scorer.newest.warm_up()
-    await scorer.newest.look()
-    scorer.metrics.observe_advice(scorer.newest)
-    await stack.enter_async_context(background.beside("following the learner", scorer.newest.run))
-
-
-async def _follow_offers(
-    scorer: Scorer, settings: Settings, stack: AsyncExitStack, background: Background
-) -> None:
-    """Have a scorer recommend what offline jobs left in Redis."""
-    offers = OfferStore(settings.redis_url, settings.redis_prefix)
-    stack.callback(offers.close)
-    scorer.recommending = NewestRecommender(offers, scorer.engine.bundle, scorer.partitions)
-    await scorer.recommending.look()
-    scorer.metrics.observe_recommending(scorer.recommending)
-    await stack.enter_async_context(background.beside("following offers", scorer.recommending.run))
 
 
 async def _check(settings: Settings, store: RedisStore, horizon: timedelta) -> int:

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from features.sequence import ALPHA, Floats, always_valid_p, boundary
 from offline.corrections import holm
-from offline.uplift.sequence import ALPHA, Floats, always_valid_p, boundary
 
 #: Buyers that the smaller arm would have by chance before anything is said of a difference. Buyers of both arms are
 #: counted and divided by the share, so that when a sequence begins says nothing of the difference.

@@ -32,6 +32,7 @@ _PANELS = {
         "topics",
         "worker",
         "learner",
+        "bundle",
         "quality",
         "uplift",
         "dead-letters",

@@ -243,11 +243,11 @@ def is_past(store: CustomerStore, partition: int, offset: int) -> bool:
 
 def bundle_of(settings: Settings, *, required: bool = False) -> Bundle | None:
     """Return the bundle of the settings; ``None`` where there is none, unless it is ``required``."""
-    from features.bundle import MANIFEST, Bundle
+    from features.bundle import Bundle, has_bundle
 
-    if not required and not (settings.bundle / MANIFEST).is_file():
+    if not required and not has_bundle(settings.bundle):
         return None
-    return Bundle.load(settings.bundle)
+    return Bundle.load(settings.bundle, key=settings.bundle_key)
 
 
 def reasons_of(bundle: Bundle, rows: Vectors, said: BundleScores) -> list[dict[str, Any]]:

@@ -147,16 +147,13 @@ def _scored(  # noqa: PLR0917  (one for all that scoring needs)
 
 def _require_one_question(folders: list[Path], bundles: list[Bundle]) -> None:
     """Refuse bundles whose probabilities mean different things."""
+    from features.bundle import question_differs
     from features.exceptions import BundleError
 
-    first = bundles[0].manifest
     for folder, other in zip(folders[1:], bundles[1:], strict=True):
-        for name in ("horizon_seconds", "label_start", "timezone", "currency", "example_types"):
-            one, two = getattr(first, name), getattr(other.manifest, name)
-            if one != two:
-                raise BundleError(
-                    f"{folders[0]} and {folder} do not foresee the same: {name.replace('_', ' ')} is {one} and {two}"
-                )
+        differs = question_differs(bundles[0].manifest, other.manifest)
+        if differs:
+            raise BundleError(f"{folders[0]} and {folder} do not foresee the same: {differs}")
 
 
 def _text(ms: int) -> str:

@@ -9,6 +9,7 @@ from features.extras import MissingExtra
 # The rest needs the base install alone: emit, watch, settings, and topics without a bundle.
 _EXTRAS: Final = {
     "archive": "worker",
+    "bundle": "worker",
     "compare": "lab",
     "convert": "train",
     "customer": "worker",

@@ -10,7 +10,7 @@ import typer
 BundleFolder = Annotated[
     Path | None,
     typer.Option(
-        "--bundle", metavar="DIR", help="The bundle that the workers score with. Default: INTENT_BUNDLE."
+        "--bundle", metavar="DIR", help="The bundle or shelf of the workers. Default: INTENT_BUNDLE."
     ),
 ]
 StartOver = Annotated[

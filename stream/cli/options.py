@@ -19,7 +19,9 @@ LogOutput = Annotated[
 ]
 BundleFolder = Annotated[
     Path | None,
-    typer.Option("--bundle", metavar="DIR", help="The bundle to score with. Default: INTENT_BUNDLE."),
+    typer.Option(
+        "--bundle", metavar="DIR", help="The bundle to score with, or a shelf. Default: INTENT_BUNDLE."
+    ),
 ]
 Partitions = Annotated[
     int | None,

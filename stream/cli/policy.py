@@ -191,8 +191,8 @@ def _warn(file: Path, rulebook: Rulebook) -> None:
 
 def _bundle(settings: Settings, folder: Path | None) -> Bundle | None:
     """Return the bundle that was asked for, else the one of the settings if it is there."""
-    from features.bundle import Bundle, read_manifest
+    from features.bundle import Bundle, has_bundle
 
     if folder is not None:
         return Bundle.load(folder)
-    return None if read_manifest(settings.bundle) is None else Bundle.load(settings.bundle)
+    return Bundle.load(settings.bundle) if has_bundle(settings.bundle) else None

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from stream.learning.judging.intervals import Interval
     from stream.learning.judging.prequential import Figures
+    from stream.learning.judging.rivals import Judged
     from stream.learning.report import Report
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print all figures as one JSON object.")]
@@ -32,8 +33,8 @@ def quality(windows: Windows = 3, as_json: AsJson = False) -> None:
 
     Each score is compared with what the customer did, before the learner learns from it. `blend` is the published
     score. Compare PR-AUC with the prevalence, which is the PR-AUC of guessing. The 95% intervals come from the spread
-    between windows of one horizon each; there are some from the fifth window on. Needs a running or earlier `intent
-    learner`.
+    between windows of one horizon each; there are some from the fifth window on. A bundle that scores beside the live
+    one (`intent bundle`) is compared with it on the same scores. Needs a running or earlier `intent learner`.
 
     Examples
     --------
@@ -42,6 +43,7 @@ def quality(windows: Windows = 3, as_json: AsJson = False) -> None:
     """
     import json
 
+    from stream.cli.bundle_shelf import comparison
     from stream.cli.console import output, print_json
     from stream.exceptions import ServiceError
     from stream.learning.report import decode_report
@@ -66,8 +68,16 @@ def quality(windows: Windows = 3, as_json: AsJson = False) -> None:
         return
     console.print(sentence(report) + "\n")
     console.print(_table(report, windows))
+    for judged in report.beside:
+        console.print(f"\nBeside it, {judged.version}: {comparison(judged)}.", markup=False)
+        console.print(_beside_table(judged))
     blend = report.total.get("blend")
     if blend is not None:
+        if blend.auc is not None and blend.expected_auc is not None:
+            console.print(
+                f"\nThe probabilities promised an AUC of {blend.expected_auc:.4f}; it was {blend.auc:.4f}. If they lie "
+                "far apart, the probabilities are no longer true."
+            )
         console.print(f"\nReliability of what was published (ECE {blend.ece:.4f})")
         for line in plot(blend):
             console.print(line, markup=False)
@@ -137,6 +147,20 @@ def _table(report: Report, windows: int) -> object:
         if group == "all":
             for row in _interval_rows(_intervals(report).get("blend", {})):
                 table.add_row(*row)
+    return table
+
+
+def _beside_table(judged: Judged) -> object:
+    """Return the figures of a bundle beside the live one, and of that one on the same scores."""
+    from rich.table import Table
+
+    from stream.cli.console import add_columns
+
+    table = Table(box=None, pad_edge=False)
+    numbers = ("Examples", "Prevalence", "AUC", "PR-AUC", "Log-loss", "Brier", "ECE")
+    add_columns(table, ("Model",), "Model", *numbers, right=numbers)
+    for model, figures in judged.figures.items():
+        table.add_row(judged.version if model == "beside" else model, *_cells(figures))
     return table
 
 

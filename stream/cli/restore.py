@@ -61,7 +61,7 @@ def restore(
     from stream.settings import load_settings
 
     settings = load_settings()
-    engine = engine_of(settings, Bundle.load(bundle or settings.bundle))
+    engine = engine_of(settings, Bundle.load(bundle or settings.bundle, key=settings.bundle_key))
     table = read_log(log, on_note=lambda text: typer.echo(f"intent: {text}", err=True))
     with (
         closing(RedisStore(settings.redis_url, settings.redis_prefix)) as store,

@@ -87,7 +87,7 @@ def score(  # noqa: PLR0917  (options of a command)
     from stream.settings import load_settings
 
     settings = load_settings()
-    engine = engine_of(settings, Bundle.load(bundle or settings.bundle))
+    engine = engine_of(settings, Bundle.load(bundle or settings.bundle, key=settings.bundle_key))
     table = read_log(log, on_note=lambda text: typer.echo(f"intent: {text}", err=True))
     if partitions is None and table["partition"].null_count:
         partitions = settings.partitions

@@ -23,6 +23,7 @@ from kafka import KafkaAdminClient
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from features.durations import duration_ms, duration_short
+from features.shelf import bundle_folder
 from stream.exceptions import ANSWER_SECONDS, BrokerError, BrokerUnavailable, TopicMismatch
 from stream.settings import Settings
 
@@ -91,7 +92,7 @@ def _needed(horizon: timedelta, lateness: timedelta) -> timedelta:
 
 def _horizon(settings: Settings) -> timedelta:
     """Return the longer one of the setting and of the bundle, if there is one."""
-    if not (settings.bundle / "manifest.json").is_file():
+    if not (bundle_folder(settings.bundle) / "manifest.json").is_file():
         return settings.horizon
     # Not at the top: reading a bundle takes numba and more, which `intent services` can do without.
     from features.bundle import read_manifest

@@ -103,6 +103,8 @@ class Learning:
 
     Attributes
     ----------
+    bundle
+        Whose examples are learned.
     status
         Where it stands.
     marks
@@ -115,7 +117,7 @@ class Learning:
         self.marks = marks
         self.status = LearningStatus()
         self._bad: Counter[str] = Counter()
-        self._bundle = bundle
+        self.bundle = bundle
         self._features = schema_hash()
 
     @classmethod
@@ -184,7 +186,7 @@ class Learning:
         alerts: list[Alert] = []
         examples, mini_batches, positives, *_, delay = self.status
         for mini_batch in self.waiting.release():
-            alerts += self.online.learn(mini_batch.examples, mini_batch.labels)
+            alerts += self.online.learn(mini_batch.examples, mini_batch.labels, mini_batch.customers)
             examples += len(mini_batch.labels)
             mini_batches += 1
             positives += int(mini_batch.labels.sum())
@@ -207,13 +209,13 @@ class Learning:
         """Add the records of a batch to what waits; return those that cannot be read."""
         records = ((record.offset, record.timestamp, record.value) for record in batch.records)
         if topic == EXAMPLES:
-            examples = read_examples(records, self._bundle.manifest.version, self._features)
+            examples = read_examples(records, self.bundle.manifest.version, self._features)
             known = set(self.waiting.passed)
             self.waiting.add_examples(batch.partition, examples)
             for other in self.waiting.passed.keys() - known:
                 logger.info(
                     "examples of bundle %s are passed over: this learner learns those of %s; a learner that starts "
-                    "with that bundle learns them from the first on", other, self._bundle.manifest.version,
+                    "with that bundle learns them from the first on", other, self.bundle.manifest.version,
                 )  # fmt: skip
             unreadable = examples.unreadable
         else:
@@ -229,7 +231,7 @@ class Learning:
     def report(self, snapshot: Snapshot | None = None) -> Report:
         """Return the live figures."""
         snapshot = snapshot or self.online.snapshot()
-        return report_of(self.online, self._bundle, snapshot.meta["as_of"])
+        return report_of(self.online, self.bundle, snapshot.meta["as_of"])
 
     def saved(self) -> Saved:
         """Return what is to be saved: the model and its figures together with how far they have come."""
@@ -243,6 +245,6 @@ class Learning:
                 logs=self.marks.to_meta(),
             ).to_bytes(),
             scorers,
-            f"{self._bundle.manifest.version}:{snapshot.version}:{xxh3_64_hexdigest(scorers)}",
+            f"{self.bundle.manifest.version}:{snapshot.version}:{xxh3_64_hexdigest(scorers)}",
             msgspec.json.encode(self.report(snapshot)),
         )

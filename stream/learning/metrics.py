@@ -14,7 +14,7 @@ from stream.learning.learning import Learning
 from stream.learning.report import Report
 from stream.learning.topic_buffers import TopicBuffers
 
-_FIGURES = ("auc", "pr_auc", "prevalence", "log_loss", "brier", "ece")
+_FIGURES = ("auc", "expected_auc", "pr_auc", "prevalence", "log_loss", "brier", "ece")
 
 
 class Observed(Protocol):
@@ -66,9 +66,15 @@ class LearnerMetrics(Collector):
                     lag.add_metric([buffer.name, str(partition)], number)
             yield lag
         if learner.learning is not None:
+            bundle = GaugeMetricFamily(
+                "intent_learner_bundle", "The bundle whose examples are learned", labels=["version"]
+            )
+            bundle.add_metric([learner.learning.bundle.manifest.version], 1)
+            yield bundle
             yield from _progress(learner.learning)
         if learner.report is not None:
             yield from _quality(learner.report)
+            yield from _beside(learner.report)
 
 
 def _progress(learning: Learning) -> Iterable[GaugeMetricFamily | CounterMetricFamily]:
@@ -123,6 +129,38 @@ def _quality(report: Report) -> Iterable[GaugeMetricFamily]:
                 if value is not None:
                     family.add_metric([model, by, group], value)
         yield family
+
+
+def _beside(report: Report) -> Iterable[GaugeMetricFamily]:
+    """Yield how bundles beside the live one compare with it."""
+    examples = GaugeMetricFamily(
+        "intent_beside_examples", "Examples that a bundle beside the live one scored too", labels=["bundle"]
+    )
+    difference = GaugeMetricFamily(
+        "intent_beside_log_loss_difference",
+        "Log-loss of a bundle beside the live one less that of the live network, or of what was published",
+        labels=["bundle", "than", "end"],
+    )
+    text = "of a bundle beside the live one, and of the live one on the same examples"
+    figures = {
+        "auc": GaugeMetricFamily("intent_beside_auc", f"Prequential AUC {text}", labels=["bundle", "model"]),
+        "log_loss": GaugeMetricFamily(
+            "intent_beside_log_loss", f"Prequential log-loss {text}", labels=["bundle", "model"]
+        ),
+    }
+    for judged in report.beside:
+        examples.add_metric([judged.version], judged.examples)
+        for than, found in judged.than.items():
+            for end in ("value", "low", "high"):
+                value = getattr(found, end)
+                if value is not None:
+                    difference.add_metric([judged.version, than, end], value)
+        for model, own in judged.figures.items():
+            for name, family in figures.items():
+                value = getattr(own, name)
+                if value is not None:
+                    family.add_metric([judged.version, model], value)
+    yield from (examples, difference, *figures.values())
 
 
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:

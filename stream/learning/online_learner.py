@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from features.bundle import BANDS, Bundle
 from stream.learning.judging.drift import SLOTS_A_HORIZON, LossDrift, PopulationDrift, excess_loss
 from stream.learning.judging.prequential import Quality
+from stream.learning.judging.rivals import Rivals
 from stream.learning.model.advisor import check_bundle, version_arrays
 from stream.learning.model.blending import FixedShare
 from stream.learning.model.history import History, PublishedHistory, Version
@@ -40,6 +41,8 @@ class OnlineLearner:
         Mini-batches learned.
     quality
         Prequential figures.
+    rivals
+        Those of bundles that score beside this one.
     published_history
         What had been published about the last mini-batch.
     """
@@ -70,6 +73,7 @@ class OnlineLearner:
             horizon_ms=self._horizon_ms,
             windows=settings.windows,
         )
+        self.rivals = Rivals()
         self._loss_drift = LossDrift(max(self._horizon_ms // SLOTS_A_HORIZON, 1))
         self.population = PopulationDrift(
             bundle.reference,
@@ -79,7 +83,9 @@ class OnlineLearner:
         delay_ms = self._horizon_ms + round(settings.lateness_seconds * 1000)
         self._history = History(self._now(), delay_ms)
 
-    def learn(self, examples: Examples, labels: NDArray[np.uint8]) -> list[Alert]:
+    def learn(
+        self, examples: Examples, labels: NDArray[np.uint8], customers: NDArray[np.uint64] | None = None
+    ) -> list[Alert]:
         """Judge what had been published about a mini-batch, then learn from it.
 
         Parameters
@@ -88,6 +94,8 @@ class OnlineLearner:
             One mini-batch, in order of release.
         labels
             1 where the customer bought within the horizon, 0 where not.
+        customers
+            Whose examples they are (a hash each): what bundles beside said is judged by customer, or not at all.
 
         Returns
         -------
@@ -104,6 +112,10 @@ class OnlineLearner:
         self.published_history = history = self._history.predict(rows, examples.as_of)
 
         losses = self._count(examples, labels, weights, history)
+        if customers is not None:
+            for version, said in examples.beside.items():
+                published = np.column_stack([history.network, history.published])
+                self.rivals.count(version, examples.as_of, customers, labels, weights, published, said)
         alerts = self._watch(examples, weights, losses, history)
 
         elapsed = self._elapsed(int(examples.as_of[-1]))
@@ -164,6 +176,7 @@ class OnlineLearner:
             "quality": self.quality,
             "loss_drift": self._loss_drift,
             "population": self.population,
+            "rivals": self.rivals,
         }
 
     def _now(self) -> Version:

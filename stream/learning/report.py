@@ -10,6 +10,7 @@ from features.bundle import BANDS, Bundle
 from features.decoding import Undecodable, decoded
 from features.exceptions import SchemaMismatch
 from stream.learning.judging.prequential import Cell, Figures
+from stream.learning.judging.rivals import Judged
 
 if TYPE_CHECKING:
     from stream.learning.online_learner import OnlineLearner
@@ -45,6 +46,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         The last horizon windows, oldest first.
     segments, bands
         Recent examples by segment name, and by band of the published probability.
+    beside
+        Bundles that score beside the live one.
     """
 
     bundle: str
@@ -55,6 +58,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     windows: list[Window]
     segments: dict[str, dict[str, Figures]]
     bands: dict[str, dict[str, Figures]]
+    beside: list[Judged] = []
 
 
 _decoder = msgspec.json.Decoder(Report)
@@ -92,6 +96,7 @@ def report_of(learner: OnlineLearner, bundle: Bundle, as_of: int | None) -> Repo
         ],
         segments=_by_name([*names, _OTHERS], quality.segments()),
         bands=_by_name(list(BANDS), quality.bands()),
+        beside=learner.rivals.judged(),
     )
 
 

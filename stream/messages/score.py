@@ -90,6 +90,8 @@ class Score(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         What to do, in the policy's words; ``none`` where nothing is to be done.
     holdout
         The customer is left alone, so that the effect of actions can be measured.
+    model_version
+        The bundle that made the score: the live one, or for a share of the customers a canary.
     recommendation
         What to offer; absent for customers in the holdout, as long as there are no offers for this bundle, and where
         the score is stale.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import repeat
 
 import msgspec
@@ -51,7 +51,15 @@ def encode_scores(
     """
     manifest = bundle.manifest
     segments = [SegmentRef(s.id, s.name) for s in bundle.segmenter.segments]
-    version, features, horizon = manifest.version, manifest.features_version, manifest.horizon_seconds
+    features, horizon = manifest.features_version, manifest.horizon_seconds
+    versions: Iterable[str] = repeat(manifest.version, len(scored.rows))
+    onlines: Iterable[float | None] = (
+        repeat(None, len(scored.rows)) if scored.online is None else scored.online.tolist()
+    )
+    if scored.canary is not None:  # it has no online model
+        taken, other = scored.canary.taken.tolist(), scored.canary.version
+        versions = [other if one else manifest.version for one in taken]
+        onlines = [None if one else online for one, online in zip(taken, onlines, strict=True)]
     none: list[ReasonRef] = []
     apart: tuple[Traffic | None, ...] = (None, "bot", "staff")
     actions = scored.rulebook.actions
@@ -100,12 +108,13 @@ def encode_scores(
             purchase,
             reasons,
             traffic,
+            version,
         ) in zip(
             scored.rows.tolist(),
             scored.as_of.tolist(),
             scored.segment.tolist(),
             scored.network.tolist(),
-            repeat(None, len(scored.rows)) if scored.online is None else scored.online.tolist(),
+            onlines,
             scored.probability.tolist(),
             scored.band.tolist(),
             scored.action.tolist(),
@@ -115,6 +124,7 @@ def encode_scores(
             bought.tolist(),
             repeat(none, len(scored.rows)) if scored.reasons is None else scored.reasons,
             scored.traffic.tolist(),
+            versions,
             strict=True,
         )
     ]

@@ -38,6 +38,7 @@ from stream.decisions.holdout import HOLDOUT, TREATMENT
 from stream.decisions.rulebook import Rulebook, default_rulebook
 from stream.exceptions import SettingsError
 from stream.messages.score import ReasonRef
+from stream.scoring.canary import CanaryBundle, CanaryScores
 from stream.scoring.explaining import Explaining
 from stream.settings import ReasonBands, Settings
 
@@ -66,6 +67,7 @@ class Scored(NamedTuple):
     traffic: NDArray[np.uint8]  # whose the event is: a code of `features.traffic.TRAFFIC`
     excluded: frozenset[str] = frozenset()  # customers who were left out
     reasons: Sequence[list[ReasonRef]] | None = None  # None: no score has any
+    canary: CanaryScores | None = None  # of whom network, probability, band and reasons are in part
 
     @property
     def of_customers(self) -> NDArray[np.bool_]:
@@ -96,6 +98,8 @@ class Engine:
         Which bands' scores carry reasons.
     exclusions
         Says which customers are left out.
+    canary
+        Makes the scores of some customers; ``None`` where the bundle makes all.
     """
 
     bundle: Bundle
@@ -105,6 +109,7 @@ class Engine:
     policy: PolicyInForce | FollowedPolicy | None = None
     reasons: ReasonBands = "off"
     exclusions: NobodyExcluded | FollowedExclusions = NobodyExcluded()
+    canary: CanaryBundle | None = None
 
     def __post_init__(self) -> None:
         if self.policy is None:
@@ -155,9 +160,6 @@ class Engine:
         if advisor is not None:
             online, probability = advisor.advise(vectors, said.logit, said.segment)
             band = self.bundle.bands(probability)
-        for said_of_rows in (said.probability, online, probability):
-            if said_of_rows is not None:
-                _check_probabilities(said_of_rows, rows, columns)
         rulebook, excluded = self.rulebook, self.exclusions.current
         staff = excluded_of(customers, excluded)
         traffic = rulebook.bots.traffic(
@@ -167,6 +169,16 @@ class Engine:
         reasons = Explaining(self.bundle, self.reasons).reasons(
             vectors, said.logit, said.segment, band, advisor, apart
         )
+        network, canary = said.probability, None
+        if self.canary is not None:
+            taken = self.canary.has(customers)[slots[rows]]
+            canary = self.canary.score(vectors, taken, self.reasons, apart)
+            network = canary.over(network, canary.probability)
+            probability = canary.over(probability, canary.probability)
+            band, reasons = canary.over(band, canary.band), canary.over_reasons(reasons)
+        for said_of_rows in (network, online, probability):
+            if said_of_rows is not None:
+                _check_probabilities(said_of_rows, rows, columns)
         arms = rulebook.assignment.arms(customers)[slots[rows]]
         return Scored(
             rows,
@@ -174,7 +186,7 @@ class Engine:
             said.segment,
             vectors,
             said.logit,
-            said.probability,
+            network,
             online,
             probability,
             band,
@@ -187,6 +199,7 @@ class Engine:
             traffic,
             excluded,
             reasons,
+            canary,
         )
 
     def warm_up(self) -> None:

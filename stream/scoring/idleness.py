@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from aiokafka.errors import KafkaError
 
@@ -19,13 +19,21 @@ from features.store.customer_store import CustomerStore
 from features.watermark import BEGINNING
 from stream.ownership.partitions import Ownership
 from stream.scoring.publisher import Output, Publisher
-from stream.scoring.recorder import Recorder
+from stream.scoring.recorder import LearnerRecords
 
 logger = logging.getLogger(__name__)
 
 # How many looks fall into the time after which a partition is idle.
 _LOOKS: Final = 12
 _LOOK_SECONDS: Final = 5.0
+
+
+class IdleRecorder(Protocol):
+    """Makes the records that declare a partition idle: see `stream.scoring.recorder.Recorder.idle`."""
+
+    def idle(self, offset: int, watermark: int) -> LearnerRecords:
+        """Return the records."""
+        ...
 
 
 class Idleness:
@@ -51,7 +59,7 @@ class Idleness:
         self,
         ownership: Ownership,
         store: CustomerStore,
-        recorder: Recorder,
+        recorder: IdleRecorder,
         publisher: Publisher,
         *,
         partitions: int,

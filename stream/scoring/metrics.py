@@ -18,13 +18,15 @@ from stream.decisions.tables import OUTCOMES
 from stream.health import Readiness
 from stream.running.histogram import Histogram
 from stream.scoring.batch import Batch, RecordStatus
+from stream.scoring.expected import ExpectedAuc
 
 if TYPE_CHECKING:
-    from stream.learning.newest_advisor import NewestAdvisor
     from stream.ownership.partitions import Ownership
-    from stream.scoring.engine import Engine, Scored
+    from stream.scoring.engine import Scored
+    from stream.scoring.in_force import InForce
     from stream.scoring.outbox import ActionRecord
-    from stream.scoring.recommending import NewestRecommender, Recommended
+    from stream.scoring.recommending import Recommended
+    from stream.scoring.scorer import Models, Scorer
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _LATENCIES = (0.0025, 0.005, 0.01, 0.015, 0.02, 0.025, 0.03, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -88,43 +90,37 @@ class ScorerMetrics:
         self._sizes = prometheus_client.Histogram(
             "intent_batch_events", "Records in a round of batches", registry=self.registry, buckets=_SIZES
         )
+        self._expected: ExpectedAuc | None = None
         self._latency = Histogram(_LATENCIES)
         self.registry.register(_Collector(lambda: [_histogram(
             "intent_latency_seconds", "From an event's arrival at the broker to the acknowledgement of its score",
             {(): self._latency},
         )]))  # fmt: skip
-        Gauge("intent_model", "The bundle in use", ["version"], registry=self.registry).labels(
-            model_version
-        ).set(1)
+        self._model = Gauge("intent_model", "The bundle in use", ["version"], registry=self.registry)
+        self.use_model(model_version)
+
+    def use_model(self, version: str) -> None:
+        """Export that another bundle is in use."""
+        self._model.clear()
+        self._model.labels(version).set(1)
 
     def observe(self, ownership: Ownership, readiness: Readiness) -> None:
         """Also export what the partitions of this worker are at, asked for when metrics are collected."""
         self.registry.register(_Collector(lambda: _of_ownership(ownership, readiness)))
 
-    def observe_advice(self, newest: NewestAdvisor) -> None:
-        """Also export which snapshot of the online model is in use."""
-        Gauge(
-            "intent_online_version",
-            "Mini-batches that the online model in use has learned; 0 = the network alone",
-            registry=self.registry,
-        ).set_function(lambda: 0 if newest.current is None else newest.current.version)
+    def observe_models(self, scorer: Scorer) -> None:
+        """Also export what scores are made with, and what was refused: policy, online model, offers."""
+        self._expected = ExpectedAuc(scorer.engine.bundle.manifest)
+        self.registry.register(_Collector(lambda: _of_models(scorer.models)))
+        self.registry.register(_Collector(self._of_expected))
 
-    def observe_policy(self, engine: Engine) -> None:
-        """Also export which policy chooses the actions, and whether a newer file was refused."""
-        self.registry.register(_Collector(lambda: _of_policy(engine)))
-
-    def observe_recommending(self, recommending: NewestRecommender) -> None:
-        """Also export whether there are offers that scores carry."""
+    def observe_bundles(self, in_force: InForce) -> None:
+        """Also export whether the bundles of a shelf are used as its slots say."""
         Gauge(
-            "intent_offers",
-            "Offers in the policy in use; 0 = scores carry no recommendations",
+            "intent_bundle_refused",
+            "Whether the shelf names a bundle that cannot be used, and others are in force",
             registry=self.registry,
-        ).set_function(lambda: 0 if recommending.current is None else len(recommending.current.policy.offers))
-        Gauge(
-            "intent_offers_refused",
-            "Whether there is a policy in Redis that is not used, for another bundle or topic",
-            registry=self.registry,
-        ).set_function(lambda: int(bool(recommending.refusal)))
+        ).set_function(lambda: int(bool(in_force.refusal)))
 
     def count(self, batch: Batch, scored: Scored, seconds: float) -> None:
         """Count what was scored and acknowledged together; a silent rebuilding apart, where the round is no other."""
@@ -151,8 +147,22 @@ class ScorerMetrics:
             self._bands.labels(band).inc(int(number))
         for traffic, number in zip(TRAFFIC, np.bincount(scored.traffic, minlength=len(TRAFFIC)), strict=True):
             self._traffic.labels(traffic).inc(int(number))
+        if self._expected is not None:
+            own = scored.of_customers
+            self._expected.count(
+                batch.columns.type[scored.rows][own], scored.as_of[own], scored.probability[own]
+            )
         self._seconds.observe(seconds)
         self._sizes.observe(len(batch))
+
+    def _of_expected(self) -> Iterable[Metric]:
+        value = None if self._expected is None else self._expected.value
+        if value is not None:
+            yield GaugeMetricFamily(
+                "intent_expected_auc",
+                "AUC to expect of the published scores of the last one to two horizons, before labels are known",
+                value=value,
+            )
 
     def _bounded(self, name: str) -> str:
         """Return a name that messages carry, ``other`` once there are too many of them."""
@@ -194,7 +204,25 @@ class _Collector(Collector):
         return self._families()
 
 
-def _of_policy(engine: Engine) -> Iterable[Metric]:
+def _of_models(models: Models) -> Iterable[Metric]:
+    engine, newest, recommending = models.engine, models.newest, models.recommending
+    if newest is not None:
+        yield GaugeMetricFamily(
+            "intent_online_version",
+            "Mini-batches that the online model in use has learned; 0 = the network alone",
+            value=0 if newest.current is None else newest.current.version,
+        )
+    if recommending is not None:
+        yield GaugeMetricFamily(
+            "intent_offers",
+            "Offers in the policy in use; 0 = scores carry no recommendations",
+            value=0 if recommending.current is None else len(recommending.current.policy.offers),
+        )
+        yield GaugeMetricFamily(
+            "intent_offers_refused",
+            "Whether there is a policy in Redis that is not used, for another bundle or topic",
+            value=int(bool(recommending.refusal)),
+        )
     family = GaugeMetricFamily("intent_policy", "The policy in force", labels=["version"])
     family.add_metric([engine.rulebook.version], 1)
     yield family

@@ -5,7 +5,7 @@ Nothing is written of events that are no customer's, not even of purchases: the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from features.bundle import Bundle
 from features.columns import ERASE
 from features.events import PURCHASE
+from features.vector import Vectors
 from features.watermark import BEGINNING
 from stream.learning.records.examples import Examples, encode_examples
 from stream.learning.records.header import Header
@@ -43,13 +44,18 @@ class Recorder:
         Which events become examples.
     lateness_ms
         How late an event may be.
+    beside
+        Bundles that score what becomes an example, too; what they say is written down and not published.
     """
 
-    def __init__(self, bundle: Bundle, sampling: Sampling, lateness_ms: int) -> None:
+    def __init__(
+        self, bundle: Bundle, sampling: Sampling, lateness_ms: int, beside: Sequence[Bundle] = ()
+    ) -> None:
         self._bundle = bundle.manifest.version
         self._features = bundle.manifest.features_version
         self._sampling = sampling
         self._lateness_ms = lateness_ms
+        self._beside = beside
 
     def records(self, batch: Batch, scored: Scored) -> list[LearnerRecords]:
         """Return the records about each partition batch."""
@@ -60,6 +66,7 @@ class Recorder:
         bought = scored.rows[(types[scored.rows] == PURCHASE) & scored.of_customers]
         happened = np.sort(np.concatenate([bought, np.flatnonzero(types == ERASE)]))
         closes = batch.where(RecordStatus.CLOSE)
+        beside = self._said_beside(scored.vectors[sampled])
         written = []
         for part, before, watermark, own_rows, own_closes, own_examples, own_outcomes in zip(
             batch.parts,
@@ -73,7 +80,8 @@ class Recorder:
         ):
             closed = tuple(batch.offset[closes[own_closes]].tolist())
             header = Header(part.start, part.stop, watermark, closed, 0, self._bundle, self._features)
-            examples = self._examples(batch, scored, sampled[own_examples])
+            said = {version: every[own_examples] for version, every in beside.items()}
+            examples = self._examples(batch, scored, sampled[own_examples], said)
             outcomes = self._outcomes(batch, happened[own_outcomes], own_rows.start, before)
             written.append(_encoded(header, examples, outcomes, before))
         return written
@@ -91,7 +99,13 @@ class Recorder:
         header = Header(offset, offset, watermark, (), 0, self._bundle, self._features)
         return _encoded(header, Examples.none(), Outcomes.none(), watermark)
 
-    def _examples(self, batch: Batch, scored: Scored, at: NDArray[np.intp]) -> Examples:
+    def _said_beside(self, vectors: Vectors) -> dict[str, NDArray[np.float64]]:
+        """Return what the bundles beside say, each with segments of its own."""
+        return {bundle.manifest.version: bundle.score(vectors.copy()).probability for bundle in self._beside}
+
+    def _examples(
+        self, batch: Batch, scored: Scored, at: NDArray[np.intp], beside: Mapping[str, NDArray[np.float64]]
+    ) -> Examples:
         """Return the scored events ``at`` these positions as examples."""
         columns, rows = batch.columns, scored.rows[at]
         picked, records = rows.tolist(), batch.rows[rows]
@@ -108,6 +122,7 @@ class Recorder:
             scored.segment[at],
             scored.logit[at],
             scored.vectors if whole else scored.vectors[at],
+            beside,
         )
 
     def _outcomes(self, batch: Batch, rows: NDArray[np.intp], first: int, before: int) -> Outcomes:
@@ -130,10 +145,10 @@ class Recorder:
         )
 
 
-def recorder_of(settings: Settings, bundle: Bundle) -> Recorder:
+def recorder_of(settings: Settings, bundle: Bundle, beside: Sequence[Bundle] = ()) -> Recorder:
     """Return who writes examples and outcomes of what ``bundle`` scores."""
     sampling = Sampling(bundle.manifest.example_types, parse_rates(settings.sample))
-    return Recorder(bundle, sampling, settings.lateness_ms)
+    return Recorder(bundle, sampling, settings.lateness_ms, beside)
 
 
 def _encoded(header: Header, examples: Examples, outcomes: Outcomes, before: int) -> LearnerRecords:

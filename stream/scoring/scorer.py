@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from operator import attrgetter
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,15 @@ _ACTIONS: Final = 10_000
 _timestamp = attrgetter("timestamp")
 
 
+class Models(NamedTuple):
+    """What of a scorer belongs to one bundle, and changes with it; see `Scorer` for the parts."""
+
+    engine: Engine
+    recorder: Recorder | None = None
+    newest: NewestAdvisor | None = None
+    recommending: NewestRecommender | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class ScorerBatch:
     """The batches of a round as the scorer has read them: a `stream.ownership.job.JobBatch`.
@@ -50,6 +59,8 @@ class ScorerBatch:
     ----------
     batch
         The records.
+    models
+        What the whole round is scored with, whatever takes its place in between.
     recommender
         Adds recommendations to the scores, ``None`` where they are to carry none.
     began
@@ -57,6 +68,7 @@ class ScorerBatch:
     """
 
     batch: Batch
+    models: Models
     recommender: Recommender | None
     began: float
 
@@ -151,6 +163,16 @@ class Scorer:
     recount: Callable[[], Awaitable[int]] | None = None
     acting: bool = True
 
+    @property
+    def models(self) -> Models:
+        """What the next round is scored with."""
+        return Models(self.engine, self.recorder, self.newest, self.recommending)
+
+    def use(self, models: Models) -> None:
+        """Score with another bundle from the next round on."""
+        self.engine, self.recorder, self.newest, self.recommending = models
+        self.metrics.use_model(models.engine.bundle.manifest.version)
+
     def read(self, batches: Sequence[RecordBatch], watermarks: Sequence[int]) -> ScorerBatch:
         """Decode, check keys, and judge against the watermarks."""
         began = time.perf_counter()
@@ -162,19 +184,21 @@ class Scorer:
             decoding=self.decoding,
             form=self.form,
         )
-        return ScorerBatch(batch, None if self.recommending is None else self.recommending.current, began)
+        recommender = None if self.recommending is None else self.recommending.current
+        return ScorerBatch(batch, self.models, recommender, began)
 
     def score(self, read: ScorerBatch, loaded: Sequence[Loaded]) -> ScorerResult:
         """Fold and score events, add what to recommend, decide, and encode all that is to be written and saved."""
-        batch, recommender = read.batch, read.recommender
+        batch, models, recommender = read.batch, read.models, read.recommender
+        engine = models.engine
         states = joined(
             [
                 part.states[: own.stop - own.start] if part.due else part.states
                 for part, own in zip(loaded, batch.customer_slices, strict=True)
             ]
         )
-        advisor = None if self.newest is None else self.newest.current
-        scored = self.engine.score(batch.columns, batch.customers, batch.slots, states, advisor)
+        advisor = None if models.newest is None else models.newest.current
+        scored = engine.score(batch.columns, batch.customers, batch.slots, states, advisor)
         erased = np.unique(batch.slots[batch.status[batch.rows] == RecordStatus.ERASE])
         recommended, outputs = None, [Output(part.partition) for part in batch.parts]
         if not all(part.silent for part in batch.parts):
@@ -185,9 +209,9 @@ class Scorer:
             if recommender is not None:
                 recommended = recommender.recommend(scored, batch.slots, _items(loaded, erased.tolist()))
             each = None if recommended is None else recommended.each
-            scores = encode_scores(self.engine.bundle, batch.columns, scored, now, each, stale)
-            outputs = self._outputs(batch, scores, scored)
-        decided = list(decisions(self.engine, batch, scored, states, loaded, acting=self.acting))
+            scores = encode_scores(engine.bundle, batch.columns, scored, now, each, stale)
+            outputs = self._outputs(batch, scores, scored, models.recorder)
+        decided = list(decisions(engine, batch, scored, states, loaded, acting=self.acting))
         changes = [
             StateChanges(
                 one.customers,
@@ -250,7 +274,9 @@ class Scorer:
         appended = np.fromiter(map(_timestamp, batch.records), np.int64, len(batch))
         return np.maximum(self.clock() - appended, 0) / 1000
 
-    def _outputs(self, batch: Batch, scores: list[tuple[str, bytes]], scored: Scored) -> list[Output]:
+    def _outputs(
+        self, batch: Batch, scores: list[tuple[str, bytes]], scored: Scored, recorder: Recorder | None
+    ) -> list[Output]:
         """Return what is to be written for each partition batch: nothing for a silent one."""
         published = batch.status == RecordStatus.ERASE
         erased = published.nonzero()[0]
@@ -261,10 +287,9 @@ class Scorer:
         letters = self._letters(batch)
         erasures = [Erasure(batch.records[at].key or b"", int(batch.arrival[at])) for at in erased.tolist()]
         rejected = np.array([rejection.index for rejection in batch.rejections], np.intp)
-        if self.recorder is None:
-            learner = [LearnerRecords()] * len(batch.parts)
-        else:
-            learner = self.recorder.records(batch, scored)
+        learner = (
+            [LearnerRecords()] * len(batch.parts) if recorder is None else recorder.records(batch, scored)
+        )
         return [
             Output(part.partition)
             if part.silent

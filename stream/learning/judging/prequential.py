@@ -8,6 +8,7 @@ of their sum.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -43,6 +44,8 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """How good one model's probabilities were; what needs both classes is None where there is only one.
 
     ``examples`` is the sum of weights; ``pr_auc`` goes with ``prevalence``, which a worthless model reaches.
+    ``expected_auc`` is what the probabilities promised before anybody knew (see the function); figures of an earlier
+    version of this program have none.
     """
 
     examples: float
@@ -53,6 +56,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     brier: float
     ece: float
     reliability: list[ReliabilityBin]
+    expected_auc: float | None = None
 
 
 class Cell:
@@ -73,11 +77,28 @@ class Cell:
     def __add__(self, other: Cell) -> Cell:
         return Cell(self.histogram + other.histogram, self.sums + other.sums)
 
-    def figures(self) -> dict[str, Figures]:
-        """Return the figures of every model, by `JUDGED`; empty if nothing was counted."""
+    @classmethod
+    def empty(cls) -> Cell:
+        """Return a cell in which nothing was counted."""
+        return cls(np.zeros(_CELL), np.zeros(_SUMS))
+
+    def figures(self, names: Sequence[str] = JUDGED) -> dict[str, Figures]:
+        """Return the figures of every model, by its name; empty if nothing was counted."""
         if not self.histogram[0, :, :_PREDICTED].sum() > 0:
             return {}
-        return {name: _figures(self.histogram[m], self.sums[m]) for m, name in enumerate(JUDGED)}
+        return {name: _figures(self.histogram[m], self.sums[m]) for m, name in enumerate(names)}
+
+    def count(
+        self, labels: NDArray[np.uint8], weights: NDArray[np.float64], probabilities: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Count examples, of one group; see `Quality.count`."""
+        losses = np.empty_like(probabilities)
+        here, none = np.zeros(len(labels), np.int64), Cell.empty()
+        _count(
+            np.arange(len(labels)), labels, weights, probabilities, here, here,
+            self.histogram, self.sums, none.histogram[None], none.sums[None], none.histogram, none.sums, losses,
+        )  # fmt: skip
+        return losses
 
 
 class Quality:
@@ -256,10 +277,9 @@ def _figures(histogram: NDArray[np.float64], sums: NDArray[np.float64]) -> Figur
     mass = negative + positive
     positives, negatives = float(positive.sum()), float(negative.sum())
     total = positives + negatives
-    auc = pr_auc = None
+    pr_auc = None
     if positives > 0 and negatives > 0:
         above = np.cumsum(positive)
-        auc = float((negative * (above - positive / 2)).sum() / (positives * negatives))
         flagged = np.cumsum(mass)
         # within a bin, precision goes from that above it to that at its end
         precision = above / np.maximum(flagged, 1e-300)
@@ -273,7 +293,7 @@ def _figures(histogram: NDArray[np.float64], sums: NDArray[np.float64]) -> Figur
     return Figures(
         examples=total,
         prevalence=positives / total,
-        auc=auc,
+        auc=_auc(positive, negative),
         pr_auc=pr_auc,
         log_loss=float(sums[_LOSS] / total),
         brier=float(sums[_BRIER] / total),
@@ -283,4 +303,35 @@ def _figures(histogram: NDArray[np.float64], sums: NDArray[np.float64]) -> Figur
             for k in reversed(range(RELIABILITY_BINS))
             if size[k] > 0
         ],
+        expected_auc=expected_auc(mass[::-1], predicted[::-1]),
     )
+
+
+def bins_of(probabilities: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the bin of a histogram that each probability falls into."""
+    p = np.clip(probabilities, _FLOOR, 1.0 - _FLOOR)
+    place = (np.log(p / (1.0 - p)) - LOWEST) * (BINS / (HIGHEST - LOWEST))
+    return np.clip(place, 0, BINS - 1).astype(np.int64)
+
+
+def expected_auc(mass: NDArray[np.float64], predicted: NDArray[np.float64]) -> float | None:
+    """Return the AUC to expect of probabilities if they come true, whatever happened.
+
+    Confidence-based performance estimation [CBPE, NannyML's documentation, "How it works"]: a score counts as positive
+    by its own probability, and as negative by the rest. It is as good as the calibration.
+
+    Parameters
+    ----------
+    mass, predicted
+        How many scores fall into each bin of `BINS`, and the sum of their probabilities.
+    """
+    return _auc(predicted[::-1], (mass - predicted)[::-1])
+
+
+def _auc(positive: NDArray[np.float64], negative: NDArray[np.float64]) -> float | None:
+    """Return the AUC of bins, from the highest probability down; ``None`` where one class is missing."""
+    positives, negatives = float(positive.sum()), float(negative.sum())
+    if not (positives > 0 and negatives > 0):
+        return None
+    above = np.cumsum(positive)
+    return float((negative * (above - positive / 2)).sum() / (positives * negatives))

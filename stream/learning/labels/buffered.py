@@ -16,7 +16,10 @@ _STRETCH: Final = 1024
 
 @dataclass(slots=True)
 class Buffered:
-    """What was read of one partition and may still be needed; both dictionaries are by generation."""
+    """What was read of one partition and may still be needed; both dictionaries are by generation.
+
+    ``bundle`` is whose examples the newest record holds, empty before any.
+    """
 
     examples: Cursor
     outcomes: Cursor
@@ -24,6 +27,7 @@ class Buffered:
     labellers: dict[int, Labeller] = field(default_factory=dict)
     # Stretches of outcomes: the cursor before each, and the source offset up to which it covers outcomes.
     covered: deque[tuple[Cursor, int]] = field(default_factory=deque)
+    bundle: str = ""
 
     def cover(self, before: Cursor, stop: int) -> None:
         """Remember where the outcomes up to a source offset begin."""

@@ -36,6 +36,7 @@ from stream.learning.labels.minibatches import batch_cuts, window_end, window_st
 from stream.learning.records.examples import Examples
 from stream.learning.records.outcomes import Outcomes, joined
 from stream.learning.records.rows import PAYLOAD, ExampleRecords, ExampleRows, OutcomeRecords, Payload
+from stream.learning.records.texts import customer_keys
 
 # Mini-batches that are gathered at a time: quicker than each by itself, and bounds the copies.
 _GATHERED: Final = 32
@@ -56,6 +57,7 @@ _READY: Final = np.dtype(
         ("offset", np.int64),
         ("place", np.int64),
         ("label", np.uint8),
+        ("customer", np.uint64),
     ]
 )
 
@@ -69,6 +71,8 @@ class MiniBatch(NamedTuple):
         In the order of their keys; without event ids and customers.
     labels
         1 = the customer purchased in time.
+    customers
+        Whose they are: `stream.learning.records.texts.customer_keys`.
     known_at
         The lowest watermark when they were released, epoch ms; less a row's ``as_of`` it is the delay of its label.
         ``None`` where the end of a replay released them.
@@ -76,6 +80,7 @@ class MiniBatch(NamedTuple):
 
     examples: Examples
     labels: NDArray[np.uint8]
+    customers: NDArray[np.uint64]
     known_at: int | None
 
 
@@ -119,6 +124,7 @@ class Waiting:
         self.waiting = 0
         self.passed = dict(passed or {})
         self._bundle = bundle
+        self._beside: dict[int, str] = {}  # versions of bundles that scored beside, by their keys
         self._horizon_ms = horizon_ms
         self._rule: tuple[LabelStart, str] = label_start, timezone
         self._learned = progress.learned
@@ -151,6 +157,9 @@ class Waiting:
             here = Place(self.newest, self.progress())
             new = sorted(others - self.passed.keys() - {self._bundle})
             self.passed |= dict.fromkeys(new[: max(_REMEMBERED - len(self.passed), 0)], here)
+        for version in {version for header in records.headers for version in header.beside}:
+            if len(self._beside) < _REMEMBERED:
+                self._beside[int(customer_keys([version])[0])] = version
         own = self._partitions[partition]
         parts: dict[int, list[tuple[Cursor, int, int]]] = {}  # by generation
         for at, (offset, header) in enumerate(zip(records.offsets, records.headers, strict=True)):
@@ -159,6 +168,7 @@ class Waiting:
                 continue
             behind, new_rows = take(before, header)
             own.examples = behind._replace(next=offset + 1)
+            own.bundle = header.bundle
             if new_rows is None:
                 self.dropped["repeated"] += header.rows
             elif not records.ours[at]:
@@ -295,6 +305,14 @@ class Waiting:
         """Outcomes in memory."""
         return sum(len(labeller) for own in self._partitions for labeller in own.labellers.values())
 
+    def left_for(self, other: str) -> bool:
+        """Whether all examples of our bundle have come and were given out, and those of another one follow.
+
+        Every partition tells so by its newest record; a worker writes some for silent ones, too.
+        """
+        told = all(own.bundle not in {"", self._bundle} for own in self._partitions)
+        return told and not self.waiting and other in self.passed
+
     def release(self) -> Iterator[MiniBatch]:
         """Yield the mini-batches that are final and complete. What was yielded counts as learned."""
         while self.waiting:
@@ -360,7 +378,7 @@ class Waiting:
                 continue
             rows = np.zeros(len(keys.as_of), _READY)
             rows["as_of"], rows["partition"] = keys.as_of, number
-            rows["offset"], rows["place"] = keys.offset, keys.place
+            rows["offset"], rows["place"], rows["customer"] = keys.offset, keys.place, keys.customer
             labeller = own.labellers.get(generation)
             if labeller is not None:
                 asked = keys.customer, keys.as_of, keys.offset
@@ -392,8 +410,9 @@ class Waiting:
                 for number, at in _by_partition(rows):
                     self._drop(self._partitions[number].held[generation], rows["place"][at])
                 yield MiniBatch(
-                    _examples(rows, payload[low:high]),
+                    _examples(rows, payload[low:high], self._beside),
                     rows["label"].copy(),
+                    rows["customer"].copy(),
                     None if until is None else self.watermark,
                 )
         self._ready = self._ready.copy()  # a view would keep all of them in memory
@@ -429,7 +448,7 @@ def _by_partition(rows: NDArray[np.void]) -> Iterator[tuple[int, NDArray[np.intp
         yield number, np.flatnonzero(rows["partition"] == number)
 
 
-def _examples(rows: NDArray[np.void], payload: Payload) -> Examples:
+def _examples(rows: NDArray[np.void], payload: Payload, beside: Mapping[int, str]) -> Examples:
     columns: list[NDArray[Any]] = [
         np.ascontiguousarray(column)
         for column in (
@@ -443,5 +462,11 @@ def _examples(rows: NDArray[np.void], payload: Payload) -> Examples:
             payload["vector"],
         )
     ]
-    partition, offset, *others = columns
-    return Examples(partition, offset, (), (), *others)
+    partition, offset, kind, as_of, weight, segment, logit, vectors = columns
+    said = {}
+    for key in np.unique(payload["rival"]).tolist():
+        if key in beside:
+            row, place = np.nonzero(payload["rival"] == key)
+            said[beside[key]] = np.full(len(rows), np.nan)
+            said[beside[key]][row] = payload["beside"][row, place]
+    return Examples(partition, offset, (), (), kind, as_of, weight, segment, logit, vectors, said)

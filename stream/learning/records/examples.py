@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, NamedTuple
 
 import cramjam
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,6 +32,7 @@ from stream.learning.records.texts import lengths_of, texts_from_bytes, texts_to
 _COLUMN_BYTES: Final = 8 + 8 + 1 + 4 + 2 + 8 + 4 * WIDTH
 _FIXED_BYTES: Final = _COLUMN_BYTES + 4
 _CHARACTER_BYTES: Final = 4  # of UTF-8, at most
+_BESIDE_BYTES: Final = 8  # a probability of a bundle beside the one that is learned
 
 # In front of a compressed body: its size, which is believed only as far as a record can be that large.
 _SIZE: Final = struct.Struct("<I")
@@ -58,6 +60,8 @@ class Examples:
         Of the network, before calibration.
     vectors
         Model input as scored, float32, shape ``(examples, WIDTH)``, segment column filled.
+    beside
+        By the version of a bundle that scored beside: its probabilities, NaN where it did not score an example.
     """
 
     partition: NDArray[np.int32]
@@ -70,6 +74,7 @@ class Examples:
     segment: NDArray[np.int64]
     logit: NDArray[np.float64]
     vectors: Vectors
+    beside: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.as_of)
@@ -103,6 +108,7 @@ class Examples:
             self.segment[rows],
             self.logit[rows],
             self.vectors[rows],
+            {version: said[rows] for version, said in self.beside.items()},
         )
 
 
@@ -121,7 +127,7 @@ def encode_examples(
     Parameters
     ----------
     header
-        Of the whole batch; ``rows`` is filled in here.
+        Of the whole batch; ``rows`` and ``beside`` are filled in here.
     examples
         Those of the batch, in the order of their offsets.
     before
@@ -131,6 +137,8 @@ def encode_examples(
     """
     ids, customers = lengths_of(examples.event_id), lengths_of(examples.customer)
     sizes = _FIXED_BYTES + _CHARACTER_BYTES * (ids.astype(np.int64) + customers)
+    sizes += _BESIDE_BYTES * len(examples.beside)
+    header = msgspec.structs.replace(header, beside=tuple(examples.beside))
     for rows, own in stretches(header, examples.offset, sizes, before, limit):
         lengths = np.concatenate([ids[rows], customers[rows]])
         yield pack(EXAMPLES, own, bytes(cramjam.lz4.compress_block(_body(examples[rows], lengths))))
@@ -158,7 +166,7 @@ def decode_examples(raw: bytes, partition: int, features: str) -> ExampleRecord:
     body, texts = opened(header, compressed)
     if not rows:
         return ExampleRecord(header, Examples.none())
-    columns = np.frombuffer(body, layout(rows))[0]
+    columns = np.frombuffer(body, layout(rows, len(header.beside)))[0]
     return ExampleRecord(
         header,
         Examples(
@@ -172,13 +180,14 @@ def decode_examples(raw: bytes, partition: int, features: str) -> ExampleRecord:
             columns["segment"].astype(np.int64),
             columns["logit"],
             columns["vector"],
+            dict(zip(header.beside, columns["beside"], strict=True)) if header.beside else {},
         ),
     )
 
 
 @lru_cache(maxsize=1024)
-def layout(rows: int) -> np.dtype[np.void]:
-    """Return the columns of a body with so many rows, in front of its texts."""
+def layout(rows: int, beside: int = 0) -> np.dtype[np.void]:
+    """Return the columns of a body with so many rows, and so many bundles beside, in front of its texts."""
     columns = [
         ("offset", "<i8", (rows,)),
         ("as_of", "<i8", (rows,)),
@@ -187,6 +196,7 @@ def layout(rows: int) -> np.dtype[np.void]:
         ("weight", "<f4", (rows,)),
         ("segment", "<i2", (rows,)),
         ("kind", "u1", (rows,)),
+        ("beside", "<f8", (beside, rows)),
     ]
     return np.dtype(columns)
 
@@ -205,7 +215,7 @@ def opened(header: Header, compressed: memoryview, latest: int = TIME_LIMIT) -> 
         It is damaged.
     """
     rows = header.rows
-    size = _COLUMN_BYTES * rows
+    size = (_COLUMN_BYTES + _BESIDE_BYTES * len(header.beside)) * rows
     try:
         if len(compressed) < _SIZE.size or _SIZE.unpack_from(compressed)[0] > RECORD_BYTES:
             raise ValueError("no size that a record can have")
@@ -229,6 +239,7 @@ def _body(examples: Examples, lengths: NDArray[np.uint16]) -> bytes:
             examples.weight.astype("<f4").tobytes(),
             examples.segment.astype("<i2").tobytes(),
             examples.kind.tobytes(),
+            *(said.astype("<f8").tobytes() for said in examples.beside.values()),
             texts_to_bytes([*examples.event_id, *examples.customer], lengths),
         )
     )

@@ -26,8 +26,12 @@ from features.watermark import BEGINNING
 #: Event times end with the year 9999 (epoch ms).
 TIME_LIMIT: Final = 253_402_300_800_000
 
-#: Raise it whenever the meaning of a header or of a body changes.
-SCHEMA_VERSION: Final = 1
+#: Raise it whenever the meaning of a header or of a body changes. Where no bundle scores beside the live one, records
+#: are as they were in version 1, and are marked so: learners of before can read them.
+SCHEMA_VERSION: Final = 2
+_WITHOUT_BESIDE: Final = 1
+#: Bundles that score beside the live one, at most.
+MOST_BESIDE: Final = 2
 
 EXAMPLES: Final = b"PIex"
 OUTCOMES: Final = b"PIoc"
@@ -65,6 +69,8 @@ class Header(msgspec.Struct, frozen=True, array_like=True, gc=False):
         Examples, or purchases and erasures, in the body.
     bundle, features
         Versions of the bundle that scored, and of its features.
+    beside
+        Versions of the bundles that scored beside it: the body has their probabilities. Always empty with outcomes.
     """
 
     start: int
@@ -74,6 +80,7 @@ class Header(msgspec.Struct, frozen=True, array_like=True, gc=False):
     rows: int
     bundle: str
     features: str
+    beside: tuple[str, ...] = ()
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -83,7 +90,8 @@ _decoder = msgspec.msgpack.Decoder(Header)
 def pack(magic: bytes, header: Header, body: bytes) -> bytes:
     """Return a record."""
     head = _encoder.encode(header)
-    return b"".join((_START.pack(magic, SCHEMA_VERSION, len(head)), head, body))
+    version = SCHEMA_VERSION if header.beside else _WITHOUT_BESIDE
+    return b"".join((_START.pack(magic, version, len(head)), head, body))
 
 
 def unpack(magic: bytes, raw: bytes | None, latest: int = TIME_LIMIT) -> tuple[Header, memoryview]:
@@ -101,9 +109,9 @@ def unpack(magic: bytes, raw: bytes | None, latest: int = TIME_LIMIT) -> tuple[H
             "write to it; take another INTENT_TOPIC_PREFIX"
         )
     _, version, length = _START.unpack_from(raw)
-    if version != SCHEMA_VERSION:
+    if version not in {SCHEMA_VERSION, _WITHOUT_BESIDE}:
         raise SchemaMismatch(
-            f"a record of the {name} topic has schema version {version}, this program reads {SCHEMA_VERSION}: "
+            f"a record of the {name} topic has schema version {version}, this program reads up to {SCHEMA_VERSION}: "
             "run workers and learner of one version"
         )
     body = _START.size + length
@@ -115,7 +123,8 @@ def unpack(magic: bytes, raw: bytes | None, latest: int = TIME_LIMIT) -> tuple[H
     if not (
         0 <= header.start <= header.stop < _LIMIT
         and BEGINNING <= header.watermark <= latest
-        and max(len(header.bundle), len(header.features)) <= _NAME
+        and max(map(len, (header.bundle, header.features, *header.beside))) <= _NAME
+        and len(header.beside) <= (MOST_BESIDE if version == SCHEMA_VERSION else 0)
         and 0 <= header.rows <= min(header.stop - header.start, RECORD_BYTES)
         and (not header.closes or header.start <= min(header.closes) <= max(header.closes) < header.stop)
     ):
@@ -192,5 +201,6 @@ def stretches(
             high - low,
             header.bundle,
             header.features,
+            header.beside,
         )
         yield slice(low, high), own

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from features.exceptions import SchemaMismatch
 from features.vector import WIDTH
 from stream.learning.records.examples import layout, opened
-from stream.learning.records.header import EXAMPLES, Header, latest_time, unpack
+from stream.learning.records.header import EXAMPLES, MOST_BESIDE, Header, latest_time, unpack
 from stream.learning.records.outcomes import Outcomes, decode_outcomes
 from stream.learning.records.texts import customer_keys
 
-#: What an example needs when it is learned.
+#: What an example needs when it is learned. ``rival`` names each bundle that scored beside by the key of its version
+#: (`customer_keys`), 0 where there is none, ``beside`` is what it said.
 PAYLOAD: Final = np.dtype(
     [
         ("logit", np.float64),
@@ -27,6 +28,8 @@ PAYLOAD: Final = np.dtype(
         ("weight", np.float32),
         ("segment", np.int16),
         ("kind", np.uint8),
+        ("rival", np.uint64, (MOST_BESIDE,)),
+        ("beside", np.float64, (MOST_BESIDE,)),
     ],
     align=True,
 )
@@ -85,6 +88,9 @@ class OutcomeRecords(NamedTuple):
     unreadable: Sequence[Unreadable]
 
 
+# Number of rows, and the bundles beside.
+_Form = tuple[int, tuple[str, ...]]
+
 #: Kafka's offset of a record, its append time (epoch ms; -1 where that is unknown), and its value.
 Raw = tuple[int, int, bytes | None]
 
@@ -96,7 +102,7 @@ def read_examples(records: Iterable[Raw], bundle: str, features: str) -> Example
     ours: list[bool] = []
     bounds = [0]
     customers: list[str] = []
-    bodies: dict[int, list[tuple[int, memoryview]]] = {}  # by number of rows
+    bodies: dict[_Form, list[tuple[int, memoryview]]] = {}
     unreadable: list[Unreadable] = []
     for index, (offset, appended, raw) in enumerate(records):
         latest = latest_time(appended)
@@ -106,7 +112,7 @@ def read_examples(records: Iterable[Raw], bundle: str, features: str) -> Example
             if own and header.rows:
                 body, texts = opened(header, compressed, latest)
                 customers += texts[header.rows :]
-                bodies.setdefault(header.rows, []).append((bounds[-1], body))
+                bodies.setdefault((header.rows, header.beside), []).append((bounds[-1], body))
         except SchemaMismatch as error:
             unreadable.append(Unreadable(index, str(error)))
             continue
@@ -136,18 +142,24 @@ def read_outcomes(records: Iterable[Raw]) -> OutcomeRecords:
     return OutcomeRecords(offsets, headers, outcomes, unreadable)
 
 
-def _columns(bodies: Mapping[int, list[tuple[int, memoryview]]], customer: NDArray[np.uint64]) -> ExampleRows:
-    """Take the columns of all records apart, those with equally many rows together."""
+def _columns(
+    bodies: Mapping[_Form, list[tuple[int, memoryview]]], customer: NDArray[np.uint64]
+) -> ExampleRows:
+    """Take the columns of all records apart, those of one form together."""
     count = len(customer)
     rows = ExampleRows(
         np.empty(count, np.int64), np.empty(count, np.int64), customer, np.empty(count, PAYLOAD)
     )
-    for size, parts in bodies.items():
-        columns = np.frombuffer(b"".join(body for _, body in parts), layout(size))
+    rows.payload["rival"], rows.payload["beside"] = 0, np.nan
+    for (size, beside), parts in bodies.items():
+        columns = np.frombuffer(b"".join(body for _, body in parts), layout(size, len(beside)))
         at = (np.array([start for start, _ in parts])[:, None] + np.arange(size)).ravel()
         rows.as_of[at] = columns["as_of"].ravel()
         rows.offset[at] = columns["offset"].ravel()
         rows.payload["vector"][at] = columns["vector"].reshape(-1, WIDTH)
         for name in ("logit", "weight", "segment", "kind"):
             rows.payload[name][at] = columns[name].ravel()
+        for place, key in enumerate(customer_keys(list(beside)).tolist()):
+            rows.payload["rival"][at, place] = key
+            rows.payload["beside"][at, place] = columns["beside"][:, place].ravel()
     return rows

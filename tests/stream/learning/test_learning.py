@@ -194,7 +194,10 @@ def test_what_a_new_bundles_workers_wrote_before_the_learner_changed_is_learned(
                 for topic, some in zip(TOPICS, both, strict=True):
                     topics[topic, source.partition] += some
     former = Learning.begin(bundle, HOW, PARTITIONS)
+    assert not former.waiting.left_for(other.manifest.version)
     assert read_on(former, topics, chance)
+    assert former.waiting.left_for(other.manifest.version)
+    assert not former.waiting.left_for("another")
     stored = former.saved().snapshot
     later = Learning.resume(other, HOW, PARTITIONS, stored)
     assert read_on(later, topics, chance)

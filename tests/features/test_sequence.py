@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from benchmarks.uplift import ALIKE, DIFFERENT, Shop, experiment, rates
+from features.sequence import always_valid_p, boundary
 from offline.uplift import effects
-from offline.uplift.sequence import always_valid_p, boundary
 
 RUNS = 120
 MOST = 12  # of 120 runs; a rate of 5 % has more in one of a thousand seeds, and these have far less

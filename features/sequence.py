@@ -26,20 +26,22 @@ TUNED_FOR: Final = 10_000
 Floats = NDArray[np.float64]
 
 
-def boundary(customers: ArrayLike, alpha: float = ALPHA) -> Floats:
+def boundary(customers: ArrayLike, alpha: float = ALPHA, tuned_for: int = TUNED_FOR) -> Floats:
     """Return how many standard errors a sequence's interval reaches to both sides.
 
     Parameters
     ----------
     customers
-        How many have been counted by then.
+        How many (or, of another unit, how many of those) have been counted by then.
+    tuned_for
+        At how many it is to be narrowest.
 
     Examples
     --------
     >>> boundary([1_000, 10_000, 1_000_000]).round(2).tolist()
     [3.76, 3.04, 3.58]
     """
-    scaled = _scaled(customers)
+    scaled = _scaled(customers, tuned_for)
     wide = 2 * (scaled + 1) / scaled * np.log(np.sqrt(scaled + 1) / alpha)
     return np.asarray(np.sqrt(wide), np.float64)
 
@@ -63,7 +65,7 @@ def always_valid_p(errors: ArrayLike, customers: ArrayLike) -> Floats:
     return np.asarray(np.exp(-np.maximum(log_evidence, 0.0)), np.float64)
 
 
-def _scaled(customers: ArrayLike) -> Floats:
+def _scaled(customers: ArrayLike, tuned_for: int = TUNED_FOR) -> Floats:
     log = -2 * np.log(ALPHA)
-    most = (log + np.log(log) + 1) / TUNED_FOR
+    most = (log + np.log(log) + 1) / tuned_for
     return np.asarray(np.maximum(np.asarray(customers, np.float64), 1.0) * most, np.float64)

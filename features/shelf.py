@@ -1,0 +1,220 @@
+"""A shelf: a folder of bundles by version, and a small file that says which of them does what.
+
+::
+
+    slots.json     `Slots`: which bundle is live, which one is its shadow, which one its canary
+    <version>/     a bundle
+
+Whoever names a shelf where a bundle is asked for means its live one. Workers and the learner follow ``slots.json``.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from features.decoding import Undecodable, decoded
+from features.exceptions import BundleError
+from features.whole_files import whole_file
+
+SLOTS: Final = "slots.json"
+#: What a bundle on a shelf can do.
+Slot = Literal["live", "shadow", "canary"]
+#: Former live bundles that are remembered.
+MOST_FORMER: Final = 20
+
+_SCHEMA: Final = 1
+_VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
+_SALT_BYTES: Final = 6
+
+
+class Canary(msgspec.Struct, frozen=True):
+    """A bundle whose scores a share of the customers gets; ``salt`` decides which."""
+
+    version: str
+    share: Annotated[float, msgspec.Meta(gt=0, lt=1)]
+    salt: str
+
+
+class Former(msgspec.Struct, frozen=True):
+    """A bundle that was live; ``until`` is when another one took its place (RFC 3339)."""
+
+    version: str
+    until: str
+
+
+class Slots(msgspec.Struct, frozen=True, kw_only=True):
+    """Which bundle does what.
+
+    Attributes
+    ----------
+    live
+        Its scores are published.
+    shadow
+        It scores the same events; only the learner sees what it says.
+    canary
+        A share of the customers gets its scores.
+    former
+        What was live before, the last one at the end.
+    """
+
+    live: str
+    shadow: str | None = None
+    canary: Canary | None = None
+    former: list[Former] = []
+    schema: int = _SCHEMA
+
+    @property
+    def used(self) -> dict[str, Slot]:
+        """The bundles that do something, and what."""
+        found: dict[str, Slot] = {self.live: "live"}
+        if self.shadow is not None:
+            found[self.shadow] = "shadow"
+        if self.canary is not None:
+            found[self.canary.version] = "canary"
+        return found
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """The bundles that score beside the live one."""
+        return tuple(version for version, slot in self.used.items() if slot != "live")
+
+    def promoted(self, version: str, now: str) -> Slots:
+        """Return the slots with another live bundle, which leaves the slot that it had."""
+        former = [*self.former, Former(self.live, now)][-MOST_FORMER:]
+        return msgspec.structs.replace(self.without(version), live=version, former=former)
+
+    def rolled_back(self) -> Slots:
+        """Return the slots with the bundle that was live before.
+
+        Raises
+        ------
+        BundleError
+            There was none.
+        """
+        if not self.former:
+            raise BundleError(f"no bundle was live before {self.live}: promote the one that you want")
+        before = self.former[-1].version
+        return msgspec.structs.replace(self.without(before), live=before, former=self.former[:-1])
+
+    def shadowed_by(self, version: str) -> Slots:
+        """Return the slots with another shadow."""
+        return msgspec.structs.replace(self.without(version), shadow=version)
+
+    def with_canary(self, version: str, share: float) -> Slots:
+        """Return the slots with a canary; customers stay where they are when only its share changes."""
+        same = self.canary is not None and self.canary.version == version
+        salt = self.canary.salt if same and self.canary is not None else secrets.token_hex(_SALT_BYTES)
+        return msgspec.structs.replace(self.without(version), canary=Canary(version, share, salt))
+
+    def without(self, version: str) -> Slots:
+        """Return the slots without a shadow or canary of this version."""
+        canary = None if self.canary is not None and self.canary.version == version else self.canary
+        shadow = None if self.shadow == version else self.shadow
+        return msgspec.structs.replace(self, shadow=shadow, canary=canary)
+
+
+_decode = msgspec.json.Decoder(Slots).decode
+
+
+def is_shelf(folder: str | Path) -> bool:
+    """Whether a folder is a shelf."""
+    return (Path(folder) / SLOTS).is_file()
+
+
+def bundle_folder(folder: str | Path) -> Path:
+    """Return the folder of a bundle: of a shelf's live one, or the folder itself."""
+    folder = Path(folder)
+    return on_shelf(folder, read_slots(folder).live) if is_shelf(folder) else folder
+
+
+def on_shelf(shelf: Path, version: str) -> Path:
+    """Return the folder of a version on a shelf.
+
+    Raises
+    ------
+    BundleError
+        The version cannot name a folder.
+    """
+    if not _VERSION.fullmatch(version):
+        raise BundleError(f"invalid version {version!r}: a shelf takes letters, digits, and . _ + - within")
+    return shelf / version
+
+
+def read_slots(shelf: Path) -> Slots:
+    """Return the slots of a shelf.
+
+    Raises
+    ------
+    BundleError
+        They cannot be read, or are damaged.
+    """
+    path = shelf / SLOTS
+    try:
+        found = decoded(_decode, path.read_bytes())
+    except OSError as error:
+        raise BundleError(
+            f"{path} cannot be read ({error.strerror}): put a bundle there with `intent bundle add {shelf} BUNDLE`"
+        ) from None
+    except Undecodable as error:
+        raise BundleError(
+            f"{path} is damaged: {error}; write it again with `intent bundle promote`"
+        ) from None
+    if found.schema != _SCHEMA:
+        raise BundleError(f"{path} has schema {found.schema}, this program reads {_SCHEMA}: use its program")
+    for version in found.used:
+        on_shelf(shelf, version)
+    return found
+
+
+def write_slots(shelf: Path, slots: Slots) -> None:
+    """Write the slots of a shelf, whole or not at all."""
+    with whole_file(shelf / SLOTS) as partial:
+        partial.write_bytes(msgspec.json.format(msgspec.json.encode(slots), indent=2) + b"\n")
+
+
+class FollowedSlots:
+    """Notices that the slots of a shelf have changed; a look is one stat.
+
+    Attributes
+    ----------
+    slots
+        As they were read last.
+    """
+
+    def __init__(self, shelf: Path) -> None:
+        self.shelf = shelf
+        self._seen = self._mark()
+        self.slots = read_slots(shelf)
+
+    @classmethod
+    def of(cls, folder: Path) -> FollowedSlots | None:
+        """Return the slots of a folder that is a shelf."""
+        return cls(folder) if is_shelf(folder) else None
+
+    def look(self) -> bool:
+        """Return whether the slots have changed, and take them.
+
+        Raises
+        ------
+        BundleError
+            They have, and cannot be read.
+        """
+        mark = self._mark()
+        if mark == self._seen:
+            return False
+        self._seen = mark
+        before, self.slots = self.slots, read_slots(self.shelf)
+        return self.slots != before
+
+    def _mark(self) -> tuple[int, int, int] | None:
+        """Return what differs when the file has changed; ``None`` where there is none."""
+        try:
+            found = (self.shelf / SLOTS).stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size, found.st_ino

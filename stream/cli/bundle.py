@@ -1,0 +1,258 @@
+"""`intent bundle`: bundles side by side on a shelf, and signatures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from stream.cli import checks
+
+if TYPE_CHECKING:
+    from features.shelf import Slots
+
+Shelf = Annotated[Path, typer.Argument(metavar="SHELF", help="A folder of bundles by version.")]
+Folder = Annotated[
+    Path, typer.Argument(metavar="BUNDLE", callback=checks.existing_path, help="The folder of a bundle.")
+]
+FolderOrShelf = Annotated[
+    Path,
+    typer.Argument(
+        metavar="BUNDLE",
+        callback=checks.existing_path,
+        help="The folder of a bundle, or a shelf: all of its bundles.",
+    ),
+]
+Version = Annotated[str, typer.Argument(metavar="VERSION", help="Names a bundle on the shelf.")]
+To = Annotated[
+    Literal["live", "canary", "shadow", "none"],
+    typer.Option("--to", help="The slot; none takes a shadow or canary out of its slot."),
+]
+Share = Annotated[
+    float | None,
+    typer.Option(
+        min=0, max=1, metavar="SHARE", help="Share of the customers that get the canary's scores: 0.05."
+    ),
+]
+Anyway = Annotated[
+    bool, typer.Option("--anyway", help="Make it live whether it has been shown to be better or not.")
+]
+PrivateKey = Annotated[
+    Path,
+    typer.Option(
+        "--key",
+        metavar="FILE",
+        callback=checks.existing_file,
+        help="The private key (Ed25519, PEM) to sign with.",
+    ),
+]
+PublicKey = Annotated[
+    Path | None,
+    typer.Option(
+        "--key",
+        metavar="FILE",
+        callback=checks.existing_file,
+        help="The public key (PEM). Default: INTENT_BUNDLE_KEY.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+_HELP = """
+Keep bundles side by side, switch between them, sign them.
+
+A shelf is a folder with a bundle for each version. One bundle is live: its scores are published. A shadow scores the
+same events, and only the learner sees what it says. A canary's scores go to a share of the customers. Set
+`INTENT_BUNDLE` to the shelf: workers and the learner follow it within seconds, without a restart.
+
+Examples
+--------
+- `intent bundle add shelf bundle`: make a shelf; its first bundle is live
+- `intent bundle add shelf new-bundle --to shadow`: have a new bundle judged beside it
+- `intent bundle promote shelf 3f2a91c07d1e`: make that one live, if it is shown to be better
+- `intent bundle rollback shelf`: go back to the one before
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add `bundle` and its subcommands."""
+    bundle = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help=_HELP)
+    bundle.command("list")(list_)
+    bundle.command("add")(add)
+    bundle.command("promote")(promote)
+    bundle.command("rollback")(rollback)
+    bundle.command("sign")(sign)
+    bundle.command("verify")(verify)
+    app.add_typer(bundle, name="bundle")
+
+
+def list_(shelf: Shelf, as_json: AsJson = False) -> None:
+    """List the bundles of a shelf, and what each of them does.
+
+    With `INTENT_BUNDLE_KEY` the signatures are checked, too.
+
+    Examples
+    --------
+    - `intent bundle list shelf`: list the bundles
+    - `intent bundle list shelf --json`: the same for programs
+    """
+    from msgspec import to_builtins
+    from rich.table import Table
+
+    from features.shelf import read_slots
+    from stream.cli.bundle_shelf import described
+    from stream.cli.console import add_columns, output, print_json
+    from stream.settings import load_settings
+
+    slots = read_slots(shelf)
+    bundles = described(shelf, slots, load_settings().bundle_key)
+    if as_json:
+        print_json({"slots": to_builtins(slots), "bundles": bundles})
+        return
+    table = Table(box=None, pad_edge=False)
+    add_columns(table, ("Version",), "Slot", "Version", "Made", "Data up to", "Signature")
+    for one in bundles:
+        table.add_row(one["slot"], one["version"], one["made"], one["data_up_to"], one["signature"])
+    output().print(table)
+    if slots.former:
+        output().print(f"\n`intent bundle rollback` goes back to {slots.former[-1].version}.", markup=False)
+
+
+def add(shelf: Shelf, bundle: Folder, to: To = "none", share: Share = None) -> None:
+    """Copy a bundle to a shelf.
+
+    The first one becomes live. A later one must foresee the same as the live one: horizon, time zone, currency. With
+    `--to` it gets a slot at once.
+
+    Examples
+    --------
+    - `intent bundle add shelf bundle`: put a bundle on the shelf
+    - `intent bundle add shelf bundle --to shadow`: and have it score beside the live one
+    """
+    from features.shelf import is_shelf
+    from stream.cli.bundle_shelf import put
+    from stream.settings import load_settings
+
+    if not is_shelf(shelf) and to not in {"none", "live"}:
+        raise typer.BadParameter(
+            f"{shelf} is no shelf yet, and its first bundle is live: leave it out", param_hint="'--to'"
+        )
+    first, version = put(shelf, bundle, load_settings().bundle_key)
+    typer.echo(f"{shelf}: bundle {version} is there" + (", and live" if first else ""))
+    if not first and to != "none":
+        promote(shelf, version, to=to, share=share)
+
+
+def promote(
+    shelf: Shelf, version: Version, to: To = "live", share: Share = None, anyway: Anyway = False
+) -> None:
+    """Make a bundle of a shelf live, or give it another slot.
+
+    A bundle becomes live only if the learner has shown that it is better: as shadow or canary it was judged on the same
+    events as the live one, and the 95% interval of the difference of their log-losses lies below 0. `--anyway` does
+    without that.
+
+    Examples
+    --------
+    - `intent bundle promote shelf 3f2a91c07d1e --to shadow`: score beside the live one
+    - `intent bundle promote shelf 3f2a91c07d1e --to canary --share 0.05`: publish its scores for 5% of the customers
+    - `intent bundle promote shelf 3f2a91c07d1e`: make it live, if it is better
+    - `intent bundle promote shelf 3f2a91c07d1e --to none`: take it out of its slot
+    """
+    from features.shelf import write_slots
+    from stream.cli.bundle_shelf import loaded, now_text, require_better
+    from stream.settings import load_settings
+
+    if (to == "canary") != (share is not None):
+        raise typer.BadParameter(
+            "a canary needs it, say 0.05" if share is None else "it is for --to canary",
+            param_hint="'--share'",
+        )
+    settings = load_settings()
+    slots = loaded(shelf, version, settings.bundle_key)
+    if version == slots.live:
+        raise typer.BadParameter(f"{version} is live already: promote another one", param_hint="'VERSION'")
+    said = ""
+    if to == "live":
+        if not anyway:
+            said = require_better(settings, slots, version)
+        new = slots.promoted(version, now_text())
+    elif to == "canary":
+        assert share is not None
+        if not 0 < share < 1:
+            raise typer.BadParameter("must lie between 0 and 1", param_hint="'--share'")
+        new = slots.with_canary(version, share)
+    else:
+        new = slots.shadowed_by(version) if to == "shadow" else slots.without(version)
+    write_slots(shelf, new)
+    _tell(shelf, new, said)
+
+
+def rollback(shelf: Shelf) -> None:
+    """Make the bundle live again that was live before.
+
+    Examples
+    --------
+    - `intent bundle rollback shelf`: go back by one
+    """
+    from features.shelf import read_slots, write_slots
+    from stream.cli.bundle_shelf import loaded
+    from stream.settings import load_settings
+
+    new = read_slots(shelf).rolled_back()
+    loaded(shelf, new.live, load_settings().bundle_key)
+    write_slots(shelf, new)
+    _tell(shelf, new)
+
+
+def sign(bundle: Folder, key: PrivateKey) -> None:
+    """Sign a bundle: nobody can change a file of it unnoticed.
+
+    Where `INTENT_BUNDLE_KEY` names the public key, workers and the learner refuse bundles without a valid signature.
+    `openssl genpkey -algorithm ed25519 -out private.pem` makes a key, and
+    `openssl pkey -in private.pem -pubout -out public.pem` its public part.
+
+    Examples
+    --------
+    - `intent bundle sign bundle --key private.pem`: write `signature.json` into the bundle
+    """
+    from features.bundle import Bundle
+    from features.shelf import is_shelf
+    from features.signing import sign as signed
+    from stream.texts import counted
+
+    if is_shelf(bundle):
+        raise typer.BadParameter("it is a shelf: sign a bundle before you add it", param_hint="'BUNDLE'")
+    version = Bundle.load(bundle).manifest.version  # what is damaged is not signed
+    found = signed(bundle, key)
+    typer.echo(f"{bundle}: bundle {version} is signed, {counted(len(found.files), 'file')}")
+
+
+def verify(bundle: FolderOrShelf, key: PublicKey = None) -> None:
+    """Check the signature of a bundle, or of all bundles of a shelf.
+
+    Examples
+    --------
+    - `intent bundle verify bundle --key public.pem`: check a bundle
+    - `INTENT_BUNDLE_KEY=public.pem intent bundle verify shelf`: check all bundles of a shelf
+    """
+    from features.bundle import Bundle
+    from features.shelf import is_shelf
+    from stream.cli.bundle_shelf import folders
+    from stream.settings import load_settings
+
+    public = key or load_settings().bundle_key
+    if public is None:
+        raise typer.BadParameter("name the public key, or set INTENT_BUNDLE_KEY", param_hint="'--key'")
+    for folder in folders(bundle) if is_shelf(bundle) else [bundle]:
+        version = Bundle.load(folder, key=public).manifest.version
+        typer.echo(f"{folder}: bundle {version} is as it was signed")
+
+
+def _tell(shelf: Path, slots: Slots, said: str = "") -> None:
+    if said:
+        typer.echo(said)
+    does = [f"{version} is {slot}" for version, slot in slots.used.items()]
+    if slots.canary is not None:
+        does[-1] += f" for {slots.canary.share:.0%} of the customers"
+    typer.echo(f"{shelf}: " + ", ".join(does))

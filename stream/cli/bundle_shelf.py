@@ -1,0 +1,195 @@
+"""What `intent bundle` does with a shelf: copy bundles to it, describe them, and ask whether one is better."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from features.shelf import Slots
+    from stream.learning.judging.rivals import Judged
+    from stream.settings import Settings
+
+
+def put(shelf: Path, folder: Path, key: Path | None) -> tuple[bool, str]:
+    """Copy a bundle to a shelf, which is made if it is missing; return whether it is the first one, and its version.
+
+    Raises
+    ------
+    BundleError
+        It cannot be used, does not foresee the same as the live one, or the shelf has another one of its version.
+    """
+    from features.bundle import Bundle
+    from features.exceptions import BundleError
+    from features.shelf import Slots, is_shelf, on_shelf, write_slots
+
+    if is_shelf(folder):
+        raise BundleError(f"{folder} is a shelf: name one of its bundles")
+    manifest = Bundle.load(folder, key=key).manifest
+    first, target = not is_shelf(shelf), on_shelf(shelf, manifest.version)
+    if first and (shelf / "manifest.json").exists():
+        raise BundleError(f"{shelf} is a bundle: name another folder for the shelf")
+    if not first:
+        _require_same_question(shelf, manifest.version, manifest)
+    if target.exists():
+        if _contents(target) != _contents(folder):
+            raise BundleError(f"{target} is another bundle of the same version: train again, or remove it")
+    else:
+        shelf.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=shelf, prefix=".adding-") as scratch:
+            copied = shutil.copytree(folder, Path(scratch) / manifest.version)
+            copied.rename(target)  # whole, or not there
+    if first:
+        write_slots(shelf, Slots(live=manifest.version))
+    return first, manifest.version
+
+
+def loaded(shelf: Path, version: str, key: Path | None) -> Slots:
+    """Return the slots of a shelf whose bundle of this version can take the place of the live one.
+
+    Raises
+    ------
+    BundleError
+        It cannot.
+    """
+    from features.bundle import Bundle
+    from features.exceptions import BundleError
+    from features.shelf import on_shelf, read_slots
+
+    slots = read_slots(shelf)
+    folder = on_shelf(shelf, version)
+    if not folder.is_dir():
+        there = ", ".join(one.name for one in folders(shelf))
+        raise BundleError(
+            f"{shelf} has no bundle {version}: it has {there}; add one with `intent bundle add`"
+        )
+    _require_same_question(shelf, version, Bundle.of_shelf(shelf, version, key=key).manifest)
+    return slots
+
+
+def folders(shelf: Path) -> list[Path]:
+    """Return the folders of all bundles on a shelf, the newest first."""
+    from features.bundle import MANIFEST, read_manifest
+
+    found = [path.parent for path in shelf.glob(f"*/{MANIFEST}") if not path.parent.name.startswith(".")]
+    made = {
+        folder: manifest.created_at for folder in found if (manifest := read_manifest(folder)) is not None
+    }
+    return sorted(made, key=lambda folder: (made[folder], folder.name), reverse=True)
+
+
+def described(shelf: Path, slots: Slots, key: Path | None) -> list[dict[str, Any]]:
+    """Return what is to be said of each bundle."""
+    from features.bundle import read_manifest
+
+    found = []
+    for folder in folders(shelf):
+        manifest = read_manifest(folder)
+        assert manifest is not None  # see `folders`
+        found.append(
+            {
+                "slot": slots.used.get(folder.name, ""),
+                "version": folder.name,
+                "made": manifest.created_at,
+                "data_up_to": manifest.data.last_event,
+                "signature": _signature(folder, key),
+            }
+        )
+    return found
+
+
+def require_better(settings: Settings, slots: Slots, version: str) -> str:
+    """Return in one sentence by how much a bundle is better than the live one.
+
+    Raises
+    ------
+    BundleError
+        The learner has not shown that it is.
+    """
+    from features.exceptions import BundleError
+    from stream.learning.report import decode_report
+    from stream.learning.snapshot_store import SnapshotStore
+
+    with closing(SnapshotStore(settings.redis_url, settings.redis_prefix)) as store:
+        raw = store.quality()
+    report = None if raw is None else decode_report(raw)
+    beside = [] if report is None or report.bundle != slots.live else report.beside
+    judged = next((one for one in beside if one.version == version), None)
+    if judged is None:
+        raise BundleError(
+            f"the learner has not judged {version} beside {slots.live}: run it as a shadow first (--to shadow), "
+            "compare both with `intent evaluate`, or use --anyway"
+        )
+    said = comparison(judged)
+    high = judged.than["network"].high
+    if high is None or high >= 0:
+        raise BundleError(
+            f"{version} is not shown to be better than {slots.live}: {said}; wait, or use --anyway"
+        )
+    return f"{version} is better than {slots.live}: {said}"
+
+
+def comparison(judged: Judged) -> str:
+    """Return in words how a bundle beside compares with the live network.
+
+    Examples
+    --------
+    >>> from stream.learning.judging.rivals import Difference, Judged
+    >>> than = {"network": Difference(-0.012, -0.02, -0.004)}
+    >>> comparison(Judged(version="a", since=0, as_of=0, examples=12_000, figures={}, than=than))
+    'log-loss -0.0120 (95% interval: -0.0200 to -0.0040) against the live network, on 12,000 scores'
+    """
+    found = judged.than["network"]
+    interval = "too few scores or buyers for an interval"
+    if found.low is not None and found.high is not None:
+        interval = f"95% interval: {found.low:+.4f} to {found.high:+.4f}"
+    return f"log-loss {found.value:+.4f} ({interval}) against the live network, on {judged.examples:,} scores"
+
+
+def now_text() -> str:
+    """Return the present time, RFC 3339."""
+    import datetime as dt
+
+    return dt.datetime.now(dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _require_same_question(shelf: Path, version: str, manifest: Any) -> None:
+    from features.bundle import question_differs, read_manifest
+    from features.exceptions import BundleError
+    from features.shelf import read_slots
+
+    live = read_manifest(shelf)
+    if live is None:
+        raise BundleError(f"{shelf} has lost its live bundle {read_slots(shelf).live}: copy it there again")
+    differs = question_differs(live, manifest)
+    if differs:
+        raise BundleError(
+            f"{read_slots(shelf).live} and {version} do not foresee the same: {differs}; use another shelf"
+        )
+
+
+def _signature(folder: Path, key: Path | None) -> str:
+    from features.exceptions import BundleError
+    from features.signing import SIGNATURE, verify
+
+    if key is None:
+        return "there, not checked" if (folder / SIGNATURE).is_file() else "none"
+    try:
+        verify(folder, key)
+    except BundleError as error:
+        return f"refused: {error}"
+    return "good"
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    """Return the files of a bundle; its signature may have come later."""
+    from features.signing import SIGNATURE
+
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != SIGNATURE
+    }

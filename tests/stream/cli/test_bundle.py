@@ -1,0 +1,140 @@
+"""`intent bundle`: shelves and signatures from the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+from typer.testing import CliRunner, Result
+
+from features.bundle import Bundle
+from features.exceptions import BundleError
+from features.shelf import Slots, read_slots
+from stream.cli import create_app
+from stream.cli.bundle_shelf import require_better
+from stream.learning.judging.rivals import Difference, Judged
+from stream.learning.report import Report
+from stream.learning.snapshot_store import SnapshotStore
+from stream.settings import Settings
+from tests.bundles import save_bundle
+from tests.features.test_signing import keys
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(create_app(), ["bundle", *(str(argument) for argument in arguments)])
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Path:
+    """Return a shelf with two bundles, of which random-6 is live."""
+    for seed in (6, 7):
+        assert run("add", tmp_path / "shelf", save_bundle(tmp_path / f"b{seed}", seed=seed)).exit_code == 0
+    return tmp_path / "shelf"
+
+
+def test_the_first_bundle_of_a_shelf_is_live_and_the_next_one_waits(shelf: Path, tmp_path: Path) -> None:
+    assert read_slots(shelf) == Slots(live="random-6")
+    assert Bundle.load(shelf).manifest.version == "random-6"
+    assert Bundle.of_shelf(shelf, "random-7").manifest.version == "random-7"
+    again = run("add", shelf, tmp_path / "b7")
+    assert (again.exit_code, read_slots(shelf)) == (0, Slots(live="random-6"))
+    listed = json.loads(run("list", shelf, "--json").stdout)
+    assert {one["version"]: one["slot"] for one in listed["bundles"]} == {"random-6": "live", "random-7": ""}
+
+
+def test_slots_are_filled_changed_and_emptied(shelf: Path) -> None:
+    assert "random-7 is shadow" in run("promote", shelf, "random-7", "--to", "shadow").stdout
+    canary = run("promote", shelf, "random-7", "--to", "canary", "--share", "0.05").stdout
+    assert "random-7 is canary for 5% of the customers" in canary
+    assert run("promote", shelf, "random-7", "--to", "none").stdout == f"{shelf}: random-6 is live\n"
+    assert "random-7 is live" in run("promote", shelf, "random-7", "--anyway").stdout
+    assert "goes back to random-6" in run("list", shelf).stdout
+    assert "random-6 is live" in run("rollback", shelf).stdout
+    assert isinstance(run("rollback", shelf).exception, BundleError)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["random-7", "--to", "canary"], "a canary needs it"),
+        (["random-7", "--to", "shadow", "--share", "0.1"], "it is for --to canary"),
+        (["random-7", "--to", "canary", "--share", "0"], "must lie between 0 and 1"),
+        (["random-6", "--anyway"], "random-6 is live already"),
+    ],
+)
+def test_misuse_is_one_line_and_changes_nothing(shelf: Path, arguments: list[str], said: str) -> None:
+    result = run("promote", shelf, *arguments)
+    assert result.exit_code == 2
+    assert said in " ".join(result.stderr.split())
+    assert read_slots(shelf) == Slots(live="random-6")
+
+
+def test_what_does_not_fit_does_not_come_on_the_shelf(shelf: Path, tmp_path: Path) -> None:
+    other = save_bundle(tmp_path / "dollars", seed=8, currency="USD")
+    assert "currency is EUR and USD" in str(run("add", shelf, other).exception)
+    (tmp_path / "b7" / "card.html").write_text("new")
+    assert "another bundle of the same version" in str(run("add", shelf, tmp_path / "b7").exception)
+    assert "is a shelf" in str(run("add", tmp_path / "new", shelf).exception)
+    assert "is a bundle" in str(run("add", tmp_path / "b6", tmp_path / "b7").exception)
+    assert "its first bundle is live" in " ".join(
+        run("add", tmp_path / "new", tmp_path / "b6", "--to", "shadow").stderr.split()
+    )
+    assert "it has random-7, random-6" in str(run("promote", shelf, "random-9", "--anyway").exception)
+    assert sorted(path.name for path in shelf.iterdir()) == ["random-6", "random-7", "slots.json"]
+
+
+@pytest.mark.parametrize(
+    ("than", "said"),
+    [
+        (Difference(-0.01, -0.02, -0.001), "random-7 is better than random-6: log-loss -0.0100"),
+        (Difference(-0.01, -0.02, 0.0), "is not shown to be better"),
+        (Difference(-0.01, None, None), "too few scores or buyers"),
+        (Difference(0.01, 0.005, 0.02), "is not shown to be better"),
+        (None, "has not judged random-7 beside random-6"),
+    ],
+)
+@pytest.mark.parametrize("bundle", ["random-6", "random-5"])
+def test_only_what_is_shown_to_be_better_than_the_live_bundle_is_promoted(
+    bundle: str, than: Difference | None, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged = [] if than is None else [
+        Judged(version="random-7", since=0, as_of=1, examples=5_000, figures={}, than={"network": than, "blend": than})
+    ]  # fmt: skip
+    report = Report(
+        bundle=bundle, horizon_seconds=1800, mini_batches=1, as_of=1, total={}, windows=[], segments={}, bands={},
+        beside=judged,
+    )  # fmt: skip
+    raw = msgspec.json.encode(report)
+    monkeypatch.setattr(SnapshotStore, "quality", lambda store: raw)
+    slots = Slots(live="random-6")
+    if bundle != slots.live:
+        said = "has not judged random-7 beside random-6"
+    if "is better" in said:
+        assert said in require_better(Settings(_env_file=None), slots, "random-7")
+        return
+    with pytest.raises(BundleError, match=said):
+        require_better(Settings(_env_file=None), slots, "random-7")
+
+
+def test_bundles_are_signed_and_verified(
+    shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private, public = keys(tmp_path)
+    assert "random-6 is signed" in run("sign", tmp_path / "b6", "--key", private).stdout
+    assert "is as it was signed" in run("verify", tmp_path / "b6", "--key", public).stdout
+    assert run("verify", tmp_path / "b6").exit_code == 2
+    monkeypatch.setenv("INTENT_BUNDLE_KEY", str(public))
+    assert "is not signed" in str(run("add", shelf, tmp_path / "b7").exception)
+    assert "is not signed" in str(run("promote", shelf, "random-7", "--anyway").exception)
+    assert "refused" in run("list", shelf).stdout
+    assert run("add", tmp_path / "signed", tmp_path / "b6").exit_code == 0
+    assert "is as it was signed" in run("verify", tmp_path / "signed").stdout
+    assert "good" in run("list", tmp_path / "signed").stdout
+    assert run("sign", shelf, "--key", private).exit_code == 2

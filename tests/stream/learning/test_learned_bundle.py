@@ -1,0 +1,106 @@
+"""Whose examples are learned where bundles stand on a shelf."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from features.bundle import Bundle
+from features.shelf import Slots, write_slots
+from features.vector import schema_hash
+from stream.learning.learned_bundle import LearnedBundle
+from stream.learning.learning import TOPICS, Learning
+from stream.settings import Settings
+from tests.bundles import save_bundle
+from tests.stream.learning.histories import Happening, Source, records
+from tests.stream.learning.test_learning import HOW, Topics, read_on
+
+OLD, NEW = "random-6", "random-7"
+BASE = 10**12
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Path:
+    """Return a shelf on which the old bundle is live."""
+    for seed in (6, 7):
+        save_bundle(tmp_path / f"random-{seed}", seed=seed)
+    write_slots(tmp_path, Slots(live=OLD))
+    return tmp_path
+
+
+def following(shelf: Path) -> LearnedBundle:
+    found = LearnedBundle.of(Settings(_env_file=None, bundle=shelf), Bundle.load(shelf))
+    assert found is not None
+    return found
+
+
+def topics(*scored_by: str) -> Topics:
+    """Return the topics of one partition in which each bundle scored ten examples, one after the other."""
+    count = 10 * len(scored_by)
+    happenings = [Happening(at, "example", "a", BASE + at * 1_000, BASE + at * 1_000) for at in range(count)]
+    source = Source(0, [*happenings, Happening(count, "close", "", 0, 0)])
+    made: Topics = {(topic, 0): [] for topic in TOPICS}
+    for at, bundle in enumerate(scored_by):
+        stop = len(source.happenings) if at == len(scored_by) - 1 else 10 * at + 10
+        both = records(source, 10 * at, stop, bundle=bundle, features=schema_hash())
+        for topic, some in zip(TOPICS, both, strict=True):
+            made[topic, 0] += some
+    return made
+
+
+def version(bundle: Bundle) -> str:
+    return bundle.manifest.version
+
+
+def test_a_bundle_is_left_once_all_its_examples_are_learned_and_another_one_is_live(shelf: Path) -> None:
+    followed = following(shelf)
+    learning = Learning.begin(followed.going_on(None), HOW, 1)
+    assert not followed.left(learning)
+    write_slots(shelf, Slots(live=NEW))
+    assert not followed.left(learning), "examples of the old one may still come"
+    assert read_on(learning, topics(OLD, NEW), random.Random(1))
+    assert learning.status.examples == 10
+    assert followed.left(learning)
+    followed.leave(learning)
+    stored = learning.saved().snapshot
+    later = Learning.resume(followed.going_on(stored), HOW, 1, stored)
+    assert version(later.bundle) == NEW
+    assert read_on(later, topics(OLD, NEW), random.Random(1))
+    assert later.status.examples == 10
+    assert not followed.left(later)
+
+
+def test_a_learner_that_begins_again_in_between_goes_on_with_the_old_bundle(shelf: Path) -> None:
+    learning = Learning.begin(following(shelf).going_on(None), HOW, 1)
+    assert read_on(learning, topics(OLD), random.Random(1))
+    stored = learning.saved().snapshot
+    write_slots(shelf, Slots(live=NEW))
+    again = following(shelf)
+    assert version(again.going_on(stored)) == OLD
+    assert version(again.going_on(None)) == NEW
+
+
+def test_without_the_old_bundle_the_learner_begins_with_the_live_one(
+    shelf: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stored = Learning.begin(following(shelf).going_on(None), HOW, 1).saved().snapshot
+    write_slots(shelf, Slots(live=NEW))
+    shutil.rmtree(shelf / OLD)
+    assert version(following(shelf).going_on(stored)) == NEW
+    assert "examples of bundle random-6 that wait are not learned" in caplog.text
+
+
+def test_a_live_bundle_that_cannot_be_loaded_is_told_once(
+    shelf: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    followed = following(shelf)
+    learning = Learning.begin(followed.going_on(None), HOW, 1)
+    assert read_on(learning, topics(OLD, NEW), random.Random(1))
+    (shelf / NEW / "network.onnx").write_bytes(b"nonsense")
+    write_slots(shelf, Slots(live=NEW))
+    assert not followed.left(learning)
+    assert not followed.left(learning)
+    assert caplog.text.count("bundle random-6 goes on being learned") == 1
