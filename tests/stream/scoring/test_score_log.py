@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
@@ -16,7 +17,11 @@ from features.log import ERASED, LOG_SCHEMA
 from features.state import DAY_MS, States, empty, to_bytes
 from features.store.customer_store import Loaded
 from features.watermark import BEGINNING
-from stream.decisions.following import PolicyInForce
+from offline.examples.examples import Context, build_examples
+from offline.simulator.bots import kind_of, with_bots
+from offline.simulator.shop import ShopParameters
+from offline.simulator.simulation import simulate
+from stream.decisions.following import NobodyExcluded, PolicyInForce
 from stream.decisions.memory import memories_of
 from stream.decisions.policy import parse_policy
 from stream.decisions.rulebook import Rulebook
@@ -200,6 +205,22 @@ def test_the_scorer_gives_the_same_states_and_scores_to_the_bit(
     assert found == actions, "in the same order"
     assert len(rows) + truth.duplicates + truth.dead_letters == len(log)
     assert truth.duplicates > 0
+
+
+def test_training_leaves_out_exactly_the_events_that_the_stream_flags(engine: Engine, seed: int) -> None:
+    log = with_bots(simulate(ShopParameters.default(), customers=200, days=2, seed=seed % 2**31), 0.03)
+    staff = frozenset(log["customer_id"].to_pylist()[:3])
+    at = LOG_SCHEMA.get_field_index("bot")
+    said = pa.compute.ends_with(log["event_id"], "7")
+    log = log.set_column(at, LOG_SCHEMA.field("bot"), said)
+    flagging = dataclasses.replace(engine, exclusions=NobodyExcluded(staff))
+    scores = score_log(log, flagging, partitions=1).scores
+    found = build_examples(log, Context(1_800_000, "0", lateness_ms=engine.lateness_ms), excluded=staff)
+    assert log["event_id"].take(pa.array(found.rows)).to_pylist() == scores["event_id"].to_pylist()
+    assert found.apart.tolist() == scores["traffic"].is_valid().to_pylist()
+    flagged = set(zip(scores["customer_id"].to_pylist(), scores["traffic"].to_pylist(), strict=True))
+    assert {customer for customer, traffic in flagged if traffic == "staff"} == staff
+    assert {kind_of(customer) for customer, traffic in flagged if traffic == "bot"} > {None, "fast_scraper"}
 
 
 def _states(partition: Partition) -> list[tuple[str, States]]:
