@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from features.bundle import Bundle
 from features.columns import ERASE
 from features.events import PURCHASE
-from features.vector import Vectors
 from features.watermark import BEGINNING
 from stream.learning.records.examples import Examples, encode_examples
 from stream.learning.records.header import Header
@@ -66,7 +65,7 @@ class Recorder:
         bought = scored.rows[(types[scored.rows] == PURCHASE) & scored.of_customers]
         happened = np.sort(np.concatenate([bought, np.flatnonzero(types == ERASE)]))
         closes = batch.where(RecordStatus.CLOSE)
-        beside = self._said_beside(scored.vectors[sampled])
+        beside = self._said_beside(scored, sampled)
         written = []
         for part, before, watermark, own_rows, own_closes, own_examples, own_outcomes in zip(
             batch.parts,
@@ -99,9 +98,11 @@ class Recorder:
         header = Header(offset, offset, watermark, (), 0, self._bundle, self._features)
         return _encoded(header, Examples.none(), Outcomes.none(), watermark)
 
-    def _said_beside(self, vectors: Vectors) -> dict[str, NDArray[np.float64]]:
-        """Return what the bundles beside say, each with segments of its own."""
-        return {bundle.manifest.version: bundle.score(vectors.copy()).probability for bundle in self._beside}
+    def _said_beside(self, scored: Scored, at: NDArray[np.intp]) -> dict[str, NDArray[np.float64]]:
+        """Return what the bundles beside say of the events ``at`` these positions, each with its own segments."""
+        return {
+            bundle.manifest.version: bundle.score(scored.vectors[at]).probability for bundle in self._beside
+        }
 
     def _examples(
         self, batch: Batch, scored: Scored, at: NDArray[np.intp], beside: Mapping[str, NDArray[np.float64]]
