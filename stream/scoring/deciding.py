@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 
 from features.columns import ERASE, EventColumns
@@ -17,7 +18,9 @@ from features.vector import WIDTH
 from features.watermark import BEGINNING
 from stream.decisions.decide import Decided, Moments, decide, running_watermarks
 from stream.decisions.memory import memories_of
+from stream.messages.action import Action
 from stream.scoring.batch import Batch
+from stream.scoring.canary import CanaryBundle
 from stream.scoring.engine import Engine, Scored, excluded_of
 from stream.scoring.outbox import ActionRecord, pack_outbox
 
@@ -124,7 +127,7 @@ def _decided(  # noqa: PLR0917  (a part of a batch)
         running_watermarks(times, watermark, engine.lateness_ms),
         rows,
     )
-    return decide(
+    decided = decide(
         scored.rulebook,
         moments,
         customers,
@@ -133,6 +136,18 @@ def _decided(  # noqa: PLR0917  (a part of a batch)
         engine.ttl_ms,
         excluded_of(customers, scored.excluded),
     )
+    if engine.canary is None:
+        return decided
+    return decided._replace(actions=_by_canary(engine.canary, decided.actions))
+
+
+def _by_canary(canary: CanaryBundle, actions: Sequence[Action]) -> list[Action]:
+    """Return actions, those of a canary's customers with its name: their last scores are its own."""
+    own = canary.has([action.customer_id for action in actions]).tolist()
+    return [
+        structs.replace(action, model_version=canary.version) if has else action
+        for action, has in zip(actions, own, strict=True)
+    ]
 
 
 def moments_of(  # noqa: PLR0917  (the arrays of a batch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from stream.decisions.rulebook import Rulebook
 from stream.kafka.batches import RecordBatch
 from stream.messages.action import decode_action
 from stream.ownership.job import StateChanges
+from stream.scoring.canary import CanaryBundle
 from stream.scoring.engine import Engine
 from stream.scoring.outbox import unpack_outbox
 from tests.bundles import random_bundle
@@ -162,3 +164,22 @@ def test_a_memory_is_a_view_of_its_state() -> None:
     assert memories_of(states[1:])["due"].tolist() == [5, 7]
     assert np.flatnonzero(states["memory"].any(axis=1)).tolist() == [1, 2]
     assert len(memories_of(empty(0))) == 0
+
+
+def test_an_action_names_the_bundle_that_made_the_customers_scores(bench: Bench, tmp_path: Path) -> None:
+    other, names = random_bundle(tmp_path, seed=7), ["anna", BERT]
+    canaries = (CanaryBundle(other, 0.5, f"salt {number}") for number in range(99))
+    canary = next(one for one in canaries if one.has(names).sum() == 1)
+    has = dict(zip(names, canary.has(names).tolist(), strict=True))
+    live = bench.scorer.engine.bundle.manifest.version
+    bench.scorer.engine = replace(bench.scorer.engine, canary=canary)
+    changes = run(
+        bench, batch(*(record(at, good(at, NOW + at, who), who.encode()) for at, who in enumerate(names)))
+    )
+    made = {action.customer_id: action.model_version for action in map(decode_action, _values(changes))}
+    assert made == {name: canary.version if has[name] else live for name in names}
+    assert len(set(made.values())) == 2
+
+
+def _values(changes: StateChanges) -> list[bytes]:
+    return [value for _, value in unpack_outbox(changes.outbox) if value is not None]
