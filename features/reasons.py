@@ -74,6 +74,13 @@ def _ago(what: str, seconds: float) -> Said:
     return number, f"{what} {_counted(number, unit)} ago" if number else f"{what} just now"
 
 
+def _never(noun: str, row: Row) -> Said:
+    """Return that something was not done: ever, or for as long as features look back."""
+    if row[_AT["tenure"]] < NEVER_S:
+        return 0, f"no {noun} so far"
+    return _NEVER_DAYS, f"no {noun} in the last {_NEVER_DAYS} days"
+
+
 def _done(event: str, did: str, noun: str) -> Callable[[Row, Naming], Said]:
     """Return what says how often something was done in this session, else how long ago."""
     count_at, since_at = _AT[f"session_{event}"], _AT[f"since_{event}"]
@@ -82,9 +89,7 @@ def _done(event: str, did: str, noun: str) -> Callable[[Row, Naming], Said]:
         if row[count_at] >= 1:
             count = round(row[count_at])
             return count, f"{did} {_counted(count, 'time')} in this session"
-        if row[since_at] >= NEVER_S:
-            return _NEVER_DAYS, f"no {noun} in the last {_NEVER_DAYS} days"
-        return _ago(f"last {noun}", row[since_at])
+        return _never(noun, row) if row[since_at] >= NEVER_S else _ago(f"last {noun}", row[since_at])
 
     return say
 
@@ -142,9 +147,7 @@ def _spend(row: Row, naming: Naming) -> Said:
 
 def _refund(row: Row, naming: Naming) -> Said:
     since = row[_AT["since_refund"]]
-    if since >= NEVER_S:
-        return _NEVER_DAYS, f"no refund in the last {_NEVER_DAYS} days"
-    return _ago("last refund", since)
+    return _never("refund", row) if since >= NEVER_S else _ago("last refund", since)
 
 
 def _session(row: Row, naming: Naming) -> Said:
@@ -159,7 +162,8 @@ def _pace(row: Row, naming: Naming) -> Said:
     if gap >= NEVER_S:
         return _NEVER_DAYS, f"{_NEVER_DAYS} days or more since the action before"
     number, unit = span(gap)
-    return number, f"{_counted(number, unit)} since the action before"
+    return (number, f"{_counted(number, unit)} since the action before") if number else (
+        0, "right after the action before")  # fmt: skip
 
 
 def _last_visit(row: Row, naming: Naming) -> Said:

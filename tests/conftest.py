@@ -32,7 +32,7 @@ for _threads in (
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 
 _TESTS = Path(__file__).parent
-_LONG = ("chaos", "integration", "simulation", "damage")
+_WAITING = ("chaos", "integration")
 
 SEED = int(os.environ.get("INTENT_TEST_SEED") or random.SystemRandom().randrange(2**32))
 os.environ["INTENT_TEST_SEED"] = str(SEED)  # pytest-xdist's processes inherit it
@@ -71,8 +71,17 @@ def pytest_configure_node(node: Any) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes minutes in a few tests: at the end, no process is left alone with such a file."""
-    items.sort(key=lambda item: item.path.relative_to(_TESTS).parts[0] not in _LONG)
+    """Spread the files that wait for servers over the first two thirds, among those that compute.
+
+    Processes share the cores: one computes while another waits, and at the end none is left alone with a long file.
+    """
+    files = list(dict.fromkeys(item.path for item in items))
+    waiting = [path for path in files if path.relative_to(_TESTS).parts[0] in _WAITING]
+    computing = [path for path in files if path not in set(waiting)]
+    step = 2 / 3 * len(computing) / max(len(waiting), 1)
+    place = dict(zip(computing, map(float, range(len(computing))), strict=True))
+    place |= {path: step * at for at, path in enumerate(waiting)}
+    items.sort(key=lambda item: place[item.path])
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

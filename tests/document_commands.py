@@ -98,6 +98,7 @@ NOT_RUN: Final = (
     NotRun(r"intent convert (online-retail|retailrocket|rees46)", _DATA, check_intent),
     NotRun(r"intent (report|compare|select|tune|network|segment|insight|forecast)", _LAB, check_intent),
     NotRun(r"intent train .*(orders|retail)\.parquet", _DATA, check_intent),
+    NotRun(r"intent bundle ", "needs several bundles; tests/integration/test_shelf.py has them", check_intent),
     NotRun(r"intent (train )?examples ", "tests/offline/examples/test_buckets_command.py runs both", check_intent),
 )  # fmt: skip
 

@@ -125,10 +125,17 @@ STAGES: Final[tuple[Stage, ...]] = (
 )
 
 
+#: Stages whose commands have other names.
+_COMMANDS: Final = {
+    "prepare": "preparation", "explore": "exploration", "segment": "segments", "compare": "comparison",
+    "select": "selection", "tune": "tuning", "recommend": "recommendations",
+}  # fmt: skip
+
+
 def choose(
     only: Collection[str] = (), skip: Collection[str] = (), stages: Sequence[Stage] = STAGES
 ) -> tuple[Stage, ...]:
-    """Return the stages that are wanted, in their order.
+    """Return the stages that are wanted, in their order; names may also be those of their commands.
 
     Raises
     ------
@@ -136,6 +143,7 @@ def choose(
         A name is that of no stage, or nothing is left.
     """
     keys = [stage.key for stage in stages]
+    only, skip = ([_COMMANDS.get(key, key) for key in names] for names in (only, skip))
     for key in (*only, *skip):
         if key not in keys:
             raise StageError(f"there is no stage {key!r}: the stages are {', '.join(keys)}")

@@ -130,6 +130,23 @@ def widest_gap(happened: pd.Series, size: pd.Series) -> Gap | None:
     return Gap(str(top), str(bottom), min(1.0, one * pairs))
 
 
+def stands_alone(happened: pd.Series, size: pd.Series, name: str) -> bool:
+    """Say whether a group's share differs from that of every other with enough members, by more than chance.
+
+    All of these differences have to be there (an intersection-union test), and any of the groups might have been asked
+    about: the largest p-value is corrected for the number of pairs.
+    """
+    solid = size.index[size >= LEAST]
+    others = [other for other in solid if other != name]
+    if name not in solid or not others:
+        return False
+    worst = max(
+        share_p_value(int(happened[name]), int(size[name]), int(happened[other]), int(size[other]))
+        for other in others
+    )
+    return worst * len(solid) * len(others) / 2 < ALPHA
+
+
 def highest_values(groups: Mapping[str, NDArray[np.float64]]) -> Contrast | None:
     """Return the group whose values are above those of all others together (Mann-Whitney), by its median.
 

@@ -55,7 +55,9 @@ def _next(report: Conversion, output: Path) -> str:
 
     purchases = report.by_type.get("purchase", 0)
     if report.customers >= _CUSTOMERS and purchases >= _PURCHASES:
-        return f"Next: `intent train {output} -o bundle`"
+        # Of orders alone, nothing tells within minutes who buys next.
+        horizon = " --horizon 30d" if report.by_type.keys() <= {"purchase", "refund"} else ""
+        return f"Next: `intent train {output} -o bundle{horizon}`"
     return (
         f"This log has {counted(report.customers, 'customer')} and {counted(purchases, 'purchase')}; to train on, "
         f"`intent train` needs some thousand customers and {_PURCHASES} purchases or more."

@@ -90,7 +90,11 @@ def check(file: File, bundle: BundleFolder = None) -> None:
     if models is not None:
         for sentence in Rulebook.of(policy, models, settings.holdout).warnings():
             typer.echo(f"intent: {file}: {sentence}", err=True)
-    against = "" if models is None else f", for bundle {models.manifest.version}"
+    against = (
+        "; segments and bands were compared with no bundle: name one by --bundle"
+        if models is None
+        else f", for bundle {models.manifest.version}"
+    )
     typer.echo(f"{file}: good, policy {policy.version} with {counted(len(policy.rules), 'rule')}{against}")
 
 

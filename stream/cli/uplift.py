@@ -281,9 +281,9 @@ def _effects(found: Uplift) -> object:
         table.add_row(
             name,
             f"{effect.treated:,}",
-            words.share(effect.mean_treated),
+            words.share(effect.mean_treated) if known else "",
             f"{effect.held_out:,}",
-            words.share(effect.mean_held_out),
+            words.share(effect.mean_held_out) if known else "",
             f"{effect.lift:+.0%}" if known else "",
             words.interval(effect) if known else "",
             words.p_value(p_value),

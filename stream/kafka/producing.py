@@ -163,8 +163,9 @@ async def _cut(producer: AIOKafkaProducer) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             one.exception()  # of no interest any more
     accumulator = producer._message_accumulator
-    batches = [batch for waiting in accumulator._batches.values() for batch in waiting]
-    for batch in [*batches, *accumulator._pending_batches]:
+    # One that was tried before and waits again takes itself from those that are pending once it is done with.
+    accumulator._pending_batches.update(*accumulator._batches.values())
+    for batch in list(accumulator._pending_batches):
         if not batch.future.done():
             batch.future.set_exception(Unacknowledged("the producer of this batch was abandoned"))
             batch.future.exception()  # whoever awaits it gets it; nobody has to

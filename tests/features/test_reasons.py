@@ -14,7 +14,7 @@ from features.reasons import GROUPS, Naming, grouped, strongest
 from features.vector import COLUMN_NAMES, COLUMNS, NEVER_S, WIDTH
 
 NAMING = Naming("EUR", ("visitors", "browsers", "buyers", "loyal"))
-WORDS_FOR_ZERO = ("nothing", "never", "no ", "first visit", "just now")
+WORDS_FOR_ZERO = ("nothing", "never", "no ", "first visit", "just now", "right after")
 AT = {name: at for at, name in enumerate(COLUMN_NAMES)}
 SAY = {group.key: group.say for group in GROUPS}
 
@@ -72,7 +72,9 @@ def test_every_text_contains_the_number_it_speaks_of(row: tuple[float, ...]) -> 
         ("last_purchase", {"purchases": 1, "since_purchase": 86_400 * 12}, "last purchase 12 days ago"),
         ("last_visit", {"sessions": 2, "session_gap": 86_400 * 12.3}, "last visit 12 days ago"),
         ("last_visit", {"sessions": 1, "session_gap": NEVER_S}, "first visit"),
-        ("searches", {"since_search": NEVER_S}, "no search in the last 400 days"),
+        ("searches", {"since_search": NEVER_S, "tenure": NEVER_S}, "no search in the last 400 days"),
+        ("searches", {"since_search": NEVER_S, "tenure": 4}, "no search so far"),
+        ("pace", {"events": 2, "gap_1": 0.2}, "right after the action before"),
         ("searches", {"since_search": 3_600 * 3}, "last search 3 hours ago"),
         ("spend", {"spend": 1234.56}, "spent 1,235 EUR so far"),
         ("channel", {"channel_web": 0.2, "channel_app": 0.8}, "80% of actions in the app"),

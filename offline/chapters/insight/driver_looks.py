@@ -23,7 +23,7 @@ from offline.chapters.insight.drivers import (
 from offline.chapters.insight.model import InsightModel
 from offline.chapters.insight.pictures import dependences, dependences_by_group, group_effects, swarm
 from offline.chapters.insight.reasons import Explained, some_customers, write_reasons
-from offline.lab.differences import Claim, supported, widest_gap
+from offline.lab.differences import Claim, stands_alone, supported, widest_gap
 from offline.lab.independent import last_of_each
 from offline.report.section import Calculator, Picture, Table
 from offline.report.words import column_words, meaning
@@ -172,6 +172,8 @@ def _segment_table(model: InsightModel, drivers: Drivers, members: Members, log:
 def _contrast(model: InsightModel, drivers: Drivers, members: Members, log: bool) -> list[str]:
     """Return in which segments most and fewest buy, where that is more than chance and the model sees it so, too.
 
+    Two that differ are compared with each other. One is called likeliest only where it is ahead of each other one.
+
     Tested on one row for each customer, over all segments of enough customers.
     """
     if not model.tells:
@@ -191,10 +193,18 @@ def _contrast(model: InsightModel, drivers: Drivers, members: Members, log: bool
         own[members.groups == members.names.index(name)].mean() for name in (gap.top, gap.bottom)
     )
     unit = "customers" if log else f"{model.test.unit}s"
+    top = f"{found[gap.top] / sizes[gap.top]:.0%} of {sizes[gap.top]:,} {unit} it was tried on"
+    bottom = f"{found[gap.bottom] / sizes[gap.bottom]:.0%} of {sizes[gap.bottom]:,}"
+    lifted, lowered = f"lifted most by {lifts.idxmax()}", f"lowered most by {lowers.idxmin()}"
+    alone = all(
+        stands_alone(found, sizes, name) and last == name
+        for name, last in ((gap.top, expected.idxmax()), (gap.bottom, expected.idxmin()))
+    )
     return [
-        f"The likeliest segment is “{gap.top}” ({found[gap.top] / sizes[gap.top]:.0%} of {sizes[gap.top]:,} {unit} it "
-        f"was tried on; lifted most by {lifts.idxmax()}), the least likely “{gap.bottom}” "
-        f"({found[gap.bottom] / sizes[gap.bottom]:.0%} of {sizes[gap.bottom]:,}; lowered most by {lowers.idxmin()})."
+        f'The likeliest segment is "{gap.top}" ({top}; {lifted}), '
+        f'the least likely "{gap.bottom}" ({bottom}; {lowered}).'
+        if alone
+        else f'"{gap.top}" is likelier than "{gap.bottom}": {top} ({lifted}) against {bottom} ({lowered}).'
     ]
 
 

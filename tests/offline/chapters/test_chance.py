@@ -139,7 +139,7 @@ def test_a_model_that_tells_names_drivers_in_words_and_the_likeliest_segment(tmp
     assert said[0].startswith("What drives conversion most, by share of all effects: money spent so far (")
     assert "the more, the likelier); hour of the day (" in said[0]
     assert "sine" not in " ".join(said) and said[0].count("hour of the day") == 1
-    assert said[1].startswith("The likeliest segment is “Rich” (") and "the least likely “Poor” (" in said[1]
+    assert said[1].startswith('The likeliest segment is "Rich" (') and 'the least likely "Poor" (' in said[1]
     assert [finding.what[:24] for finding in findings] == ["Of the likeliest tenth o"]
     told = " ".join(reasons.filter(like="reason").astype(str).to_numpy().ravel())
     assert "hour of the day (" in told and column_words("hour_cos", log=True) not in told
@@ -156,6 +156,19 @@ def test_segments_are_called_likeliest_only_where_prediction_and_what_happened_a
     mixed = np.where(low, happened, turned)
     kept = np.where((low & (happened == 1)) | (~low & (happened == 0)), mixed, -1)
     assert segments_look(model, drivers, Members(["A", "B"], kept), log=True, seed=0).summary == []
+
+
+def test_of_segments_that_are_about_equal_none_is_called_likeliest() -> None:
+    problem = lines_of(1.5)
+    model = fit_insight_model(problem, hold_out(problem), quick=True)
+    drivers = explain(model)
+    rich = (drivers.columns["spend"] > 0).to_numpy()
+    twins = np.where(rich, 1 + np.arange(len(rich)) % 2, 0)  # two of the rich, divided by nothing
+    (said,) = segments_look(
+        model, drivers, Members(["Poor", "Rich", "Wealthy"], twins), log=True, seed=0
+    ).summary
+    assert "likeliest" not in said and "least likely" not in said
+    assert ' is likelier than "Poor": ' in said
 
 
 def test_nobody_is_about_to_be_lost_where_customers_do_not_leave(

@@ -77,6 +77,14 @@ def test_a_log_of_many_customers_is_ready_to_train_on(app: typer.Typer, tmp_path
     assert result.stdout.splitlines()[-1] == f"Next: `intent train {log} -o bundle`"
 
 
+def test_orders_alone_are_to_be_predicted_within_weeks(app: typer.Typer, tmp_path: Path) -> None:
+    shop, log = tmp_path / "shop.csv", tmp_path / "log.parquet"
+    rows = (f"u{number},{1569888002 + number},paid,7" for number in range(1000))
+    shop.write_text("\n".join(["user,ts,event,amount", *rows]))
+    result = runner.invoke(app, ["convert", "csv", str(shop), "-o", str(log), *OPTIONS])
+    assert result.stdout.splitlines()[-1] == f"Next: `intent train {log} -o bundle --horizon 30d`"
+
+
 @pytest.mark.parametrize("command", ["online-retail", "retailrocket", "rees46", "csv"])
 def test_every_subcommand_shows_an_example(app: typer.Typer, command: str) -> None:
     result = runner.invoke(app, ["convert", command, "--help"])

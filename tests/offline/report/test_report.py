@@ -219,6 +219,7 @@ def test_stages_are_chosen_by_name_in_their_order() -> None:
     keys = [stage.key for stage in STAGES]
     assert [s.key for s in choose(only=["exploration", "input"])] == ["input", "exploration"]
     assert [s.key for s in choose(skip=["bundle"])] == [key for key in keys if key != "bundle"]
+    assert [s.key for s in choose(only=["explore", "tune"])] == ["exploration", "tuning"]
     with pytest.raises(StageError, match="there is no stage 'x'"):
         choose(only=["x"])
     with pytest.raises(StageError, match="no stage is left"):

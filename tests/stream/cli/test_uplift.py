@@ -152,9 +152,9 @@ def test_a_version_that_holds_nobody_out_is_left_out_and_named(
 ) -> None:
     found, folder = made
     name = Assignment("salt", "old", 0.0).name
-    without = found.actions.set_column(
-        found.actions.schema.get_field_index("experiment"), "experiment", pa.repeat(name, len(found.actions))
-    )
+    at = found.actions.schema.get_field_index("experiment")
+    names = pa.repeat(name, len(found.actions)).cast(found.actions.schema.field(at).type)
+    without = found.actions.set_column(at, found.actions.schema.field(at), names)
     log = folder / "events.parquet"
     result = CliRunner().invoke(
         create_app(), ["uplift", str(write_lines(tmp_path / "old.jsonl", without)), str(log)]
