@@ -28,15 +28,24 @@ ROOT: Final = Path(__file__).parents[2]
 # busy cores make a multiple of that.
 PATIENCE: Final = 60.0
 
+_PAUSE: Final = 0.02
+_LONGEST_PAUSE: Final = 0.2
+
 _SAMPLE: Final = re.compile(r"^(\w+(?:\{[^}]*\})?) (\S+)$", re.MULTILINE)
 
 
-def until(fact: Callable[[], object], what: str, *, seconds: float = PATIENCE, pause: float = 0.02) -> None:
-    """Wait until ``fact`` holds."""
-    deadline = time.monotonic() + seconds
+def until(
+    fact: Callable[[], object], what: str, *, seconds: float = PATIENCE, pause: float | None = None
+) -> None:
+    """Wait until ``fact`` holds; look every ``pause`` seconds.
+
+    By default looks become rarer the longer it takes: each costs the worker that is asked time, too.
+    """
+    deadline, wait = time.monotonic() + seconds, _PAUSE if pause is None else pause
     while not fact():
         assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
-        time.sleep(pause)
+        time.sleep(wait)
+        wait = min(1.1 * wait, _LONGEST_PAUSE) if pause is None else pause
 
 
 def environment(settings: Settings) -> dict[str, str]:
