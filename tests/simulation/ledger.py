@@ -35,7 +35,9 @@ class Ledger:
         self._rows = _NONE
         self._bundle = bundle.manifest.version
 
-    def learn(self, examples: Examples, labels: NDArray[np.uint8]) -> list[Alert]:
+    def learn(
+        self, examples: Examples, labels: NDArray[np.uint8], customers: NDArray[np.uint64] | None = None
+    ) -> list[Alert]:
         """Take a mini-batch down."""
         self.version += 1
         number = np.full(len(labels), self.version)
