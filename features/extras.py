@@ -59,7 +59,7 @@ PACKAGES: Final[dict[str, tuple[str, ...]]] = {
     "uvicorn": ("worker",),
     "xgboost": ("lab",),
     "xxhash": ("worker", "train"),
-    "yaml": ("worker",),
+    "yaml": ("worker", "train"),
 }
 
 

@@ -157,6 +157,7 @@ def test_replay_without_its_extra_names_the_extra() -> None:
 
 COMMANDS = {
     "archive -o out": "worker",
+    "bundle verify .": "worker",
     "compare data.csv -o out": "lab",
     "convert retailrocket data.csv -o out": "train",
     "customer show c1": "worker",
@@ -262,6 +263,7 @@ def test_the_table_of_packages_is_that_of_the_project() -> None:
 # Where code lies decides which extras it may count on; the longest name of a folder or file decides.
 NEEDS = {
     "features": ("worker", "train"),
+    "features/signing.py": ("worker",),
     "features/store": ("worker", "lab"),
     "offline": ("lab",),
     "offline/datasets": ("train",),
