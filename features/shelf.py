@@ -19,7 +19,7 @@ import msgspec
 
 from features.decoding import Undecodable, decoded
 from features.exceptions import BundleError
-from features.whole_files import whole_file
+from features.whole_files import file_mark, whole_file
 
 SLOTS: Final = "slots.json"
 #: What a bundle on a shelf can do.
@@ -188,7 +188,7 @@ class FollowedSlots:
 
     def __init__(self, shelf: Path) -> None:
         self.shelf = shelf
-        self._seen = self._mark()
+        self._seen = file_mark(shelf / SLOTS)
         self.slots = read_slots(shelf)
 
     @classmethod
@@ -204,17 +204,9 @@ class FollowedSlots:
         BundleError
             They have, and cannot be read.
         """
-        mark = self._mark()
+        mark = file_mark(self.shelf / SLOTS)
         if mark == self._seen:
             return False
         self._seen = mark
         before, self.slots = self.slots, read_slots(self.shelf)
         return self.slots != before
-
-    def _mark(self) -> tuple[int, int, int] | None:
-        """Return what differs when the file has changed; ``None`` where there is none."""
-        try:
-            found = (self.shelf / SLOTS).stat()
-        except OSError:
-            return None
-        return found.st_mtime_ns, found.st_size, found.st_ino

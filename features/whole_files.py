@@ -1,4 +1,7 @@
-"""Files that appear whole or not at all, whatever ends the writing: a full disk, an interrupt, a mistake."""
+"""Files that appear whole or not at all, whatever ends the writing: a full disk, an interrupt, a mistake.
+
+Who follows such a file, as a running program does, asks for its mark now and then.
+"""
 
 from __future__ import annotations
 
@@ -39,3 +42,12 @@ def writing(path: str | Path, partial: Path | None = None) -> Iterator[None]:
         if error.errno is not None and error.filename in (None, None if partial is None else str(partial)):
             error.filename, error.filename2 = str(path), None
         raise
+
+
+def file_mark(path: str | Path) -> tuple[int, int, int] | None:
+    """Return what differs when a file has changed, by one stat; ``None`` where there is no file."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino

@@ -76,8 +76,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     Processes share the cores: one computes while another waits, and at the end none is left alone with a long file.
     """
     files = list(dict.fromkeys(item.path for item in items))
-    waiting = [path for path in files if path.relative_to(_TESTS).parts[0] in _WAITING]
-    computing = [path for path in files if path not in set(waiting)]
+    waits = {path: path.relative_to(_TESTS).parts[0] in _WAITING for path in files}
+    waiting, computing = ([path for path in files if waits[path] is one] for one in (True, False))
     step = 2 / 3 * len(computing) / max(len(waiting), 1)
     place = dict(zip(computing, map(float, range(len(computing))), strict=True))
     place |= {path: step * at for at, path in enumerate(waiting)}

@@ -22,7 +22,7 @@ def put(shelf: Path, folder: Path, key: Path | None) -> tuple[bool, str]:
     BundleError
         It cannot be used, does not foresee the same as the live one, or the shelf has another one of its version.
     """
-    from features.bundle import Bundle
+    from features.bundle import MANIFEST, Bundle
     from features.exceptions import BundleError
     from features.shelf import Slots, is_shelf, on_shelf, write_slots
 
@@ -30,7 +30,7 @@ def put(shelf: Path, folder: Path, key: Path | None) -> tuple[bool, str]:
         raise BundleError(f"{folder} is a shelf: name one of its bundles")
     manifest = Bundle.load(folder, key=key).manifest
     first, target = not is_shelf(shelf), on_shelf(shelf, manifest.version)
-    if first and (shelf / "manifest.json").exists():
+    if first and (shelf / MANIFEST).exists():
         raise BundleError(f"{shelf} is a bundle: name another folder for the shelf")
     if not first:
         _require_same_question(shelf, manifest.version, manifest)

@@ -11,6 +11,7 @@ from typing import Final, Generic, TypeVar
 
 from features.bundle import Bundle
 from features.counts import counted
+from features.whole_files import file_mark
 from stream.decisions.policy import read_policy
 from stream.decisions.rulebook import Rulebook, default_rulebook
 from stream.decisions.traffic import read_excluded
@@ -56,7 +57,7 @@ class FollowedFile(ABC, Generic[Content]):
     def __init__(self, path: Path) -> None:
         self.refusal = ""
         self._path = path
-        self._seen = self._mark()
+        self._seen = file_mark(self._path)
         self.current = self._read()
 
     async def run(self) -> None:
@@ -67,7 +68,7 @@ class FollowedFile(ABC, Generic[Content]):
 
     def look(self) -> None:
         """Take the file if it has changed and is good."""
-        mark = self._mark()
+        mark = file_mark(self._path)
         if mark == self._seen:
             return
         self._seen = mark
@@ -91,14 +92,6 @@ class FollowedFile(ABC, Generic[Content]):
     @abstractmethod
     def _name(self) -> str:
         """Return how to call what is in force."""
-
-    def _mark(self) -> tuple[int, int, int] | None:
-        """Return what differs when the file has changed; ``None`` where there is none."""
-        try:
-            found = self._path.stat()
-        except OSError:
-            return None
-        return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 class FollowedPolicy(FollowedFile[Rulebook]):
