@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
+
+from stream.cli.logs import CONFIGURED
 
 # Named by whoever runs the tests; everything else that starts with INTENT_ must not change what they find.
 CHOICES = {name: os.environ.get(name) for name in ("INTENT_KAFKA", "INTENT_REDIS", "INTENT_SERVICES")}
@@ -50,6 +54,22 @@ def _no_settings_from_outside(
             monkeypatch.delenv(name)
     if Path(".env").exists():
         monkeypatch.chdir(tmp_path_factory.mktemp("without-env-file"))
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """Undo what a command sets up that runs in the tests' process: it would hold for every test after it."""
+    loggers = [logging.getLogger(name) for name in ("", *CONFIGURED)]
+    levels = {logger: logger.level for logger in loggers}
+    filters = {one: list(one.filters) for one in (*loggers, *logging.root.handlers)}
+    formatters = {handler: handler.formatter for handler in logging.root.handlers}
+    yield
+    for logger, level in levels.items():
+        logger.setLevel(level)
+    for one, passes in filters.items():
+        one.filters[:] = passes
+    for handler, formatter in formatters.items():
+        handler.setFormatter(formatter)
 
 
 @pytest.fixture

@@ -15,8 +15,15 @@ from typing import Literal
 # A broker that has just started makes its topic of offsets within seconds. Longer than this it is no start.
 _START_SECONDS = 10.0
 
-
 Form = Literal["text", "json"]
+
+_LIBRARIES = ("faust", "mode", "aiokafka")
+# How Faust and mode start and stop their parts, and a line for each claimed partition.
+_TALKATIVE = ("stream.kafka.transport", "stream.kafka.fetching", "stream.ownership.owner")
+_COORDINATOR = "aiokafka.consumer.group_coordinator"
+
+#: Every logger beneath the root whose level or filters `set_up` changes, for the whole process.
+CONFIGURED = ("stream", *_LIBRARIES, *_TALKATIVE, _COORDINATOR)
 
 
 def set_up(*, verbose: bool, form: Form = "text") -> None:
@@ -33,14 +40,13 @@ def set_up(*, verbose: bool, form: Form = "text") -> None:
     if form == "json":
         sys.excepthook = _log_crash
         threading.excepthook = _log_thread_crash
-    for name in ("", "faust", "mode", "aiokafka") if verbose else ("stream",):
+    for name in ("", *_LIBRARIES) if verbose else ("stream",):
         logging.getLogger(name).setLevel(logging.INFO)
-    # How Faust and mode start and stop their parts, and a line for each claimed partition.
-    for name in ("stream.kafka.transport", "stream.kafka.fetching", "stream.ownership.owner"):
+    for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.WARNING)
     if not verbose:
         for passes in (CoordinatorStarting(), is_no_rebalance):
-            logging.getLogger("aiokafka.consumer.group_coordinator").addFilter(passes)
+            logging.getLogger(_COORDINATOR).addFilter(passes)
 
 
 @contextmanager

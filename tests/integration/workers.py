@@ -28,6 +28,9 @@ ROOT: Final = Path(__file__).parents[2]
 # busy cores make a multiple of that.
 PATIENCE: Final = 60.0
 
+# In a new checkout the first workers also compile; several at once share the cores.
+_FIRST_START: Final = 240.0
+
 _PAUSE: Final = 0.02
 _LONGEST_PAUSE: Final = 0.2
 
@@ -115,7 +118,11 @@ class Worker:
         return {name: float(value) for name, value in _SAMPLE.findall(self.get("/metrics").text)}
 
     def wait_ready(self) -> None:
-        until(lambda: self.check() and self.status("/readyz") == httpx.codes.OK, "the worker is ready")
+        until(
+            lambda: self.check() and self.status("/readyz") == httpx.codes.OK,
+            "the worker is ready",
+            seconds=_FIRST_START,
+        )
 
     def check(self) -> bool:
         """Fail with the end of the log if the worker has ended by itself."""
