@@ -35,8 +35,8 @@ from stream.settings import Settings, load_settings
 #: Partitions of the demo's topics; one worker takes them all.
 PARTITIONS: Final = 4
 
-# A worker is ready within seconds; its first start on a machine compiles the fold, which takes up to a minute.
-_READY_SECONDS: Final = 180.0
+# A worker is ready within seconds. Its first start on a machine compiles: a minute, or several on a busy one.
+_READY_SECONDS: Final = 600.0
 
 # The worker's counters move while it works; a silence this long means that it hangs.
 _SILENCE_SECONDS: Final = 60.0

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress
     from rich.table import Table
 
-__all__ = ["Bar", "add_columns", "errors", "output", "print_json", "progress"]
+__all__ = ["Bar", "add_columns", "bars", "errors", "output", "print_json", "progress"]
+
+# Where no bar can be drawn, long work is not silent for longer.
+_SILENT_SECONDS = 30.0
 
 
 def output() -> Console:
@@ -68,7 +74,9 @@ class Bar(Protocol):
 
 @contextmanager
 def progress(description: str, *, lines: bool = False) -> Iterator[Bar]:
-    """Draw a bar on the terminal's standard error while the block runs; elsewhere nothing, or one line as it begins.
+    """Draw a bar on the terminal's standard error while the block runs.
+
+    Elsewhere long work prints a line every half minute, and one as it begins where ``lines`` is set.
 
     Yields
     ------
@@ -80,17 +88,26 @@ def progress(description: str, *, lines: bool = False) -> Iterator[Bar]:
     >>> with progress("Reading") as on_progress:
     ...     on_progress(1, 2)
     """
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        SpinnerColumn,
-        TextColumn,
-        TimeElapsedColumn,
-    )
-
     console = errors()
     if lines and not console.is_terminal:
         console.print(f"{description} ...", soft_wrap=True)
+    with bars(transient=False) as step, step(description) as bar:
+        yield bar
+
+
+@contextmanager
+def bars(*, transient: bool = True) -> Iterator[Callable[[str], AbstractContextManager[Bar]]]:
+    """Draw several bars below each other, one for each open step; without a terminal as `progress` does.
+
+    Yields
+    ------
+    Callable
+        Opens a step by its description. Steps may be opened within steps. Bars that are not ``transient`` stay when
+        their step has ended.
+    """
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    console = errors()
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -99,15 +116,54 @@ def progress(description: str, *, lines: bool = False) -> Iterator[Bar]:
         TimeElapsedColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=False) as bar:
-        task = bar.add_task(description, total=None, counts="", note="")
+    with ExitStack() as stack:
+        drawn = stack.enter_context(
+            Progress(*columns, console=console, disable=not console.is_terminal, transient=transient)
+        )
 
-        class _Drawn:
+        class _Step:
+            def __init__(self, description: str) -> None:
+                self.task = drawn.add_task(description, total=None, counts="", note="")
+
             def __call__(self, done: int, total: int) -> None:
                 counts = f"{done:,}/{total:,}" if total else f"{done:,}"
-                bar.update(task, completed=done, total=total or None, counts=counts)
+                drawn.update(self.task, completed=done, total=total or None, counts=counts)
 
             def note(self, text: str) -> None:
-                bar.update(task, note=text)
+                drawn.update(self.task, note=text)
 
-        yield _Drawn()
+        @contextmanager
+        def step(description: str) -> Iterator[Bar]:
+            opened = _Step(description)
+            try:
+                yield opened
+            finally:
+                if transient:
+                    drawn.remove_task(opened.task)
+
+        if not console.is_terminal:
+            stack.enter_context(_told(console, drawn))
+        yield step
+
+
+@contextmanager
+def _told(console: Console, drawn: Progress) -> Iterator[None]:
+    """Print the innermost step that is open, whenever half a minute has passed."""
+    from features.durations import duration_short
+
+    began, ended = time.monotonic(), threading.Event()
+
+    def tell() -> None:
+        while not ended.wait(_SILENT_SECONDS):
+            if drawn.tasks:
+                task, passed = drawn.tasks[-1], duration_short(1000 * (time.monotonic() - began))
+                words = " ".join(filter(None, (task.description, task.fields["counts"], task.fields["note"])))
+                console.print(f"{words} ({passed})", soft_wrap=True)
+
+    telling = threading.Thread(target=tell, name="progress", daemon=True)
+    telling.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        telling.join()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Concatenate, NamedTuple
 
 import typer
 
+from stream.cli.console import bars
 from stream.cli.lab_options import OF_LOGS, OF_TABLES, workspace_of
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def lab_command(
 
     def command(*, context: typer.Context, as_json: bool, **values: Any) -> None:
         mine = {option.name: values.pop(option.name) for option in own}
-        with _in_one_line(), _bars() as progress:
+        with _in_one_line(), bars() as progress:
             workspace = shared(**values)
             workspace.progress = progress
             _warn_of_ignored(context, workspace)
@@ -150,43 +151,3 @@ def _in_one_line() -> Iterator[None]:
         if error.filename is None:
             raise
         raise IntentError(f"cannot read or write {error.filename}: {error.strerror}") from None
-
-
-@contextmanager
-def _bars() -> Iterator[Callable[[str], AbstractContextManager[Callable[[int, int], None]]]]:
-    """Draw several bars below each other, one for each step that is open; on no terminal, nothing.
-
-    Yields
-    ------
-    Callable
-        Opens a step by its description and yields what takes done and total, like `stream.cli.console.progress`.
-        Steps may be opened within steps.
-    """
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    from stream.cli.console import errors
-
-    console = errors()
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[counts]}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as drawn:
-
-        @contextmanager
-        def step(description: str) -> Iterator[Callable[[int, int], None]]:
-            task = drawn.add_task(description, total=None, counts="")
-
-            def on_progress(done: int, total: int) -> None:
-                counts = f"{done:,}/{total:,}" if total else f"{done:,}"
-                drawn.update(task, completed=done, total=total or None, counts=counts)
-
-            try:
-                yield on_progress
-            finally:
-                drawn.remove_task(task)
-
-        yield step

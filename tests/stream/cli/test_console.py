@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from stream.cli import console
+from stream.cli.console import bars, progress
+
+
+def told(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    return capsys.readouterr().err.splitlines()
+
+
+def test_long_work_without_a_terminal_tells_what_it_does(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console, "_SILENT_SECONDS", 0.05)
+    with bars() as step, step("Writing the report"):
+        with step("Comparing the models") as on_progress:
+            on_progress(1_200, 3_000)
+            time.sleep(0.3)
+        assert told(capsys)[0].startswith("Comparing the models 1,200/3,000 (")
+        time.sleep(0.3)
+        assert told(capsys)[-1].startswith("Writing the report (")
+
+
+def test_short_work_without_a_terminal_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress("Reading") as on_progress:
+        on_progress(1, 2)
+        on_progress.note("half")
+    assert told(capsys) == []
