@@ -85,6 +85,7 @@ def evaluate(  # noqa: PLR0917  (options of a command)
     from stream.cli.console import print_json
     from stream.cli.evaluate_view import report, tables
     from stream.settings import load_settings
+    from stream.texts import minute
 
     settings = load_settings()
     bundles = [Bundle.load(folder) for folder in bundle]
@@ -113,8 +114,8 @@ def evaluate(  # noqa: PLR0917  (options of a command)
     )
     if not len(found.labels):
         raise TrainingError(
-            f"{log} has no score that can be judged from {_text(begin)} on: its outcome must be known, so the log must "
-            "go on for one horizon and the lateness after it; give an earlier --since, or a longer log"
+            f"{log} has no score that can be judged from {minute(begin)} on: its outcome must be known, so the log "
+            "must go on for one horizon and the lateness after it; give an earlier --since, or a longer log"
         )
     said = [one.scores["purchase_intent"].to_numpy()[found.scores] for one in scored]
     result = report(bundle, bundles, paired(found.labels, found.customers, said, seed=seed), scored, begin)
@@ -154,9 +155,3 @@ def _require_one_question(folders: list[Path], bundles: list[Bundle]) -> None:
         differs = question_differs(bundles[0].manifest, other.manifest)
         if differs:
             raise BundleError(f"{folders[0]} and {folder} do not foresee the same: {differs}")
-
-
-def _text(ms: int) -> str:
-    import datetime as dt
-
-    return f"{dt.datetime.fromtimestamp(ms / 1000, dt.UTC):%Y-%m-%d %H:%M} UTC"

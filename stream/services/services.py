@@ -86,8 +86,7 @@ class EmbeddedServices:
         if directory is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="intent-", ignore_cleanup_errors=True)
             directory = Path(self._temporary.name)
-        kept = self._temporary is None
-        self.redis_server = RedisServer(directory / "redis", self._redis_port, appendonly=kept)
+        self.redis_server = RedisServer(directory / "redis", self._redis_port, appendonly=True)
         self.kafka_server = KafkaServer(directory / "kafka", self._kafka_port, jars=jars)
         self._servers = [self.kafka_server, self.redis_server]
         try:
