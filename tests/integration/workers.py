@@ -1,11 +1,10 @@
-"""Workers as processes of their own, started as people start them, and never left behind."""
+"""Workers as processes of their own, which are never left behind."""
 
 from __future__ import annotations
 
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -21,6 +20,7 @@ from features.store.partition_record import PartitionRecord
 from features.store.redis_store import RedisStore
 from stream.services.process import free_port
 from stream.settings import Settings
+from tests.integration.forked import Forked
 
 ROOT: Final = Path(__file__).parents[2]
 
@@ -88,15 +88,9 @@ class Worker:
     def __init__(self, settings: Settings, log: Path, *arguments: str, command: str = "worker") -> None:
         self.port = settings.http_port or free_port()
         self.log = log
-        with log.open("wb") as file:
-            self.process = subprocess.Popen(
-                intent(command, *arguments),
-                cwd=log.parent,
-                env=environment(settings.model_copy(update={"http_port": self.port})),
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=file,
-            )
+        log.write_bytes(b"")
+        own = environment(settings.model_copy(update={"http_port": self.port}))
+        self.process = Forked([command, *arguments], own, log.parent, log)
         self._client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=10.0)
 
     @property
