@@ -48,6 +48,20 @@ class Change(NamedTuple):
         return self.p < ALPHA
 
     @property
+    def doubt(self) -> str:
+        """What to say of a change that is not sure; its interval is that of one test alone.
+
+        Examples
+        --------
+        >>> Change(Difference(0.02, -0.01, 0.05, 0.2), 0.2).doubt
+        'may be chance'
+        >>> Change(Difference(0.02, 0.001, 0.04, 0.04), 0.08).doubt
+        'may be chance, since several were tested'
+        """
+        apart = self.gap.low > 0 or self.gap.high < 0
+        return "may be chance, since several were tested" if apart else "may be chance"
+
+    @property
     def verdict(self) -> Verdict:
         """What the change is: worthwhile, harmful, too small to matter, or not known.
 

@@ -177,7 +177,7 @@ def _summary(comparison: Comparison, leaky: Comparison | None, rows: int | None)
     for key in ("logistic", "rule"):
         if key in found_leads:
             lead = found_leads[key]
-            chance = "" if lead.sure else ", which may be chance"
+            chance = "" if lead.sure else f", which {lead.doubt}"
             sentences.append(
                 f"The {comparison.models[key].title} is {lead.gap.value:.3f} AUC behind the best "
                 f"({lead.gap.low:.3f} to {lead.gap.high:.3f}){chance}."
@@ -202,7 +202,7 @@ def _main(comparison: Comparison) -> str:
     why = (
         f"is smaller than {WORTHWHILE} AUC, the smallest gain worth it"
         if lead.verdict == "same"
-        else "may be chance"
+        else lead.doubt
     )
     return f"The main model is {title} all the same: the lead over it ({lead.gap.value:.3f} AUC) {why}."
 

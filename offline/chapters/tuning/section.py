@@ -35,7 +35,7 @@ _VERDICTS: Final = {
     "gain": f"a gain of {WORTHWHILE} AUC or more, beyond chance, so tuning pays",
     "loss": "the defaults are better there: keep them",
     "same": f"less than {WORTHWHILE} AUC, the smallest gain worth it, so keep the defaults",
-    "unclear": "a change that may be chance, so keep the defaults",
+    "unclear": "a change that {doubt}, so keep the defaults",
 }
 
 
@@ -174,7 +174,7 @@ def _summary(tuned: Mapping[str, Tuned]) -> list[str]:
                 f"them (AUC {found.default['auc']:.3f} on unseen rows)."
             )
             continue
-        verdict = _VERDICTS[tested[key].verdict]
+        verdict = _VERDICTS[tested[key].verdict].format(doubt=tested[key].doubt)
         sentences.append(
             f"{title[0].upper()}{title[1:]}: {counted(trials, 'trial')}; the best settings came from "
             f"{SEARCHES[found.best.method]}. "
