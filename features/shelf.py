@@ -3,6 +3,7 @@
 ::
 
     slots.json     `Slots`: which bundle is live, which one is its shadow, which one its canary
+    .lock          held by whoever changes the shelf (`changing`)
     <version>/     a bundle
 
 Whoever names a shelf where a bundle is asked for means its live one. Workers and the learner follow ``slots.json``.
@@ -12,6 +13,9 @@ from __future__ import annotations
 
 import re
 import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -28,6 +32,10 @@ Slot = Literal["live", "shadow", "canary"]
 MOST_FORMER: Final = 20
 
 _SCHEMA: Final = 1
+# Others change a shelf within a second or two: they load a bundle, and may ask Redis.
+_WAIT_SECONDS: Final = 10.0
+_TRY_SECONDS: Final = 0.1
+_LOCK: Final = ".lock"
 _VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 _SALT_BYTES: Final = 6
 
@@ -175,6 +183,43 @@ def write_slots(shelf: Path, slots: Slots) -> None:
     """Write the slots of a shelf, whole or not at all."""
     with whole_file(shelf / SLOTS) as partial:
         partial.write_bytes(msgspec.json.format(msgspec.json.encode(slots), indent=2) + b"\n")
+
+
+@contextmanager
+def changing(shelf: Path, seconds: float = _WAIT_SECONDS) -> Iterator[None]:
+    """Keep others from changing a shelf meanwhile; who only reads it need not ask.
+
+    Parameters
+    ----------
+    shelf
+        Its folder, which is there.
+    seconds
+        How long to wait for somebody else.
+
+    Raises
+    ------
+    BundleError
+        Somebody else is changing it for longer, or it cannot be written to.
+    """
+    from features.file_lock import FileLock, Locked
+
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            lock = FileLock(shelf / _LOCK)
+            break
+        except Locked as locked:
+            if time.monotonic() >= until:
+                raise BundleError(
+                    f"process {locked.holder} is changing {shelf}: try again when it has ended"
+                ) from None
+        except OSError as error:
+            raise BundleError(f"{shelf} cannot be changed: {error.strerror}") from None
+        time.sleep(_TRY_SECONDS)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 class FollowedSlots:

@@ -159,7 +159,7 @@ def promote(
     - `intent bundle promote shelf 3f2a91c07d1e`: make it live, if it is better
     - `intent bundle promote shelf 3f2a91c07d1e --to none`: take it out of its slot
     """
-    from features.shelf import write_slots
+    from features.shelf import changing, read_slots, write_slots
     from stream.cli.bundle_shelf import loaded, now_text, require_better
     from stream.settings import load_settings
 
@@ -168,23 +168,26 @@ def promote(
             "a canary needs it, say 0.05" if share is None else "it is for --to canary",
             param_hint="'--share'",
         )
-    settings = load_settings()
-    slots = loaded(shelf, version, settings.bundle_key)
-    if version == slots.live:
-        raise typer.BadParameter(f"{version} is live already: promote another one", param_hint="'VERSION'")
-    said = ""
-    if to == "live":
-        if not anyway:
-            said = require_better(settings, slots, version)
-        new = slots.promoted(version, now_text())
-    elif to == "canary":
-        assert share is not None
-        if not 0 < share < 1:
-            raise typer.BadParameter("must lie between 0 and 1", param_hint="'--share'")
-        new = slots.with_canary(version, share)
-    else:
-        new = slots.shadowed_by(version) if to == "shadow" else slots.without(version)
-    write_slots(shelf, new)
+    if to == "canary" and not 0 < (share or 0) < 1:
+        raise typer.BadParameter("must lie between 0 and 1", param_hint="'--share'")
+    settings, said = load_settings(), ""
+    read_slots(shelf)  # what is no shelf gets no lock
+    with changing(shelf):
+        slots = loaded(shelf, version, settings.bundle_key)
+        if version == slots.live:
+            raise typer.BadParameter(
+                f"{version} is live already: promote another one", param_hint="'VERSION'"
+            )
+        if to == "live":
+            if not anyway:
+                said = require_better(settings, slots, version)
+            new = slots.promoted(version, now_text())
+        elif to == "canary":
+            assert share is not None  # see above
+            new = slots.with_canary(version, share)
+        else:
+            new = slots.shadowed_by(version) if to == "shadow" else slots.without(version)
+        write_slots(shelf, new)
     _tell(shelf, new, said)
 
 
@@ -195,13 +198,15 @@ def rollback(shelf: Shelf) -> None:
     --------
     - `intent bundle rollback shelf`: go back by one
     """
-    from features.shelf import read_slots, write_slots
+    from features.shelf import changing, read_slots, write_slots
     from stream.cli.bundle_shelf import loaded
     from stream.settings import load_settings
 
-    new = read_slots(shelf).rolled_back()
-    loaded(shelf, new.live, load_settings().bundle_key)
-    write_slots(shelf, new)
+    read_slots(shelf)
+    with changing(shelf):
+        new = read_slots(shelf).rolled_back()
+        loaded(shelf, new.live, load_settings().bundle_key)
+        write_slots(shelf, new)
     _tell(shelf, new)
 
 

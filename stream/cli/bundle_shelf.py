@@ -24,26 +24,30 @@ def put(shelf: Path, folder: Path, key: Path | None) -> tuple[bool, str]:
     """
     from features.bundle import MANIFEST, Bundle
     from features.exceptions import BundleError
-    from features.shelf import Slots, is_shelf, on_shelf, write_slots
+    from features.shelf import Slots, changing, is_shelf, on_shelf, write_slots
 
     if is_shelf(folder):
         raise BundleError(f"{folder} is a shelf: name one of its bundles")
     manifest = Bundle.load(folder, key=key).manifest
-    first, target = not is_shelf(shelf), on_shelf(shelf, manifest.version)
-    if first and (shelf / MANIFEST).exists():
+    target = on_shelf(shelf, manifest.version)
+    if (shelf / MANIFEST).exists():
         raise BundleError(f"{shelf} is a bundle: name another folder for the shelf")
-    if not first:
-        _require_same_question(shelf, manifest.version, manifest)
-    if target.exists():
-        if _contents(target) != _contents(folder):
-            raise BundleError(f"{target} is another bundle of the same version: train again, or remove it")
-    else:
-        shelf.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=shelf, prefix=".adding-") as scratch:
-            copied = shutil.copytree(folder, Path(scratch) / manifest.version)
-            copied.rename(target)  # whole, or not there
-    if first:
-        write_slots(shelf, Slots(live=manifest.version))
+    shelf.mkdir(parents=True, exist_ok=True)
+    with changing(shelf):
+        first = not is_shelf(shelf)
+        if not first:
+            _require_same_question(shelf, manifest.version, manifest)
+        if target.exists():
+            if _contents(target) != _contents(folder):
+                raise BundleError(
+                    f"{target} is another bundle of the same version: train again, or remove it"
+                )
+        else:
+            with tempfile.TemporaryDirectory(dir=shelf, prefix=".adding-") as scratch:
+                copied = shutil.copytree(folder, Path(scratch) / manifest.version)
+                copied.rename(target)  # whole, or not there
+        if first:
+            write_slots(shelf, Slots(live=manifest.version))
     return first, manifest.version
 
 
