@@ -13,6 +13,7 @@ import msgspec
 import pyarrow as pa
 import pytest
 
+from features.shelf import SLOTS
 from features.signing import sign
 from stream.logs.replay import replay
 from stream.messages.score import decode_score
@@ -218,19 +219,32 @@ def test_a_share_of_the_customers_gets_the_scores_of_the_canary_and_both_are_jud
     )
 
 
-def test_with_a_key_only_signed_bundles_come_into_force(shop: Shop, shelf: Path, tmp_path: Path) -> None:
+def test_with_a_key_only_what_is_signed_comes_into_force(shop: Shop, shelf: Path, tmp_path: Path) -> None:
     private, public = keys(tmp_path)
     settings = shop.settings.model_copy(update={"bundle_key": public})
     refused = shop.fleet.start(settings=settings)
     assert refused.wait() == 1
+    assert f"{shelf / SLOTS} is not signed" in refused.tail()
+    assert f"{OLD} is live" in bundle(shop, "sign", "--key", str(private))
+    refused = shop.fleet.start(settings=settings)
+    assert refused.wait() == 1
     assert f"the bundle in {shelf / OLD} is not signed" in refused.tail()
     sign(shelf / OLD, private)
+    old = (shelf / SLOTS).read_bytes()
     worker = shop.fleet.ready(settings=settings)
-    assert f"{NEW} is live" in bundle(shop, "promote", NEW, "--anyway")
+    promoted = bundle(shop, "promote", NEW, "--anyway", "--key", str(private))
+    assert f"{NEW} is live" in promoted
     until(lambda: worker.metrics()["intent_bundle_refused"] == 1, "the worker refuses the other")
     assert worker.metrics()[MODEL.format(OLD)] == 1
     sign(shelf / NEW, private)
     until(lambda: worker.metrics().get(MODEL.format(NEW)) == 1, "it is signed, and used")
+    new = (shelf / SLOTS).read_bytes()
+    (shelf / SLOTS).write_bytes(old)
+    until(lambda: worker.metrics()["intent_bundle_refused"] == 1, "the worker refuses the slots of before")
+    until(lambda: any("an old one that was put back" in line for line in worker.lines()), "it says so")
+    assert worker.metrics()[MODEL.format(NEW)] == 1
+    (shelf / SLOTS).write_bytes(new)
+    until(lambda: worker.metrics()["intent_bundle_refused"] == 0, "all is as it was")
 
 
 def learned(shop: Shop, version: str) -> float:

@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 from features.bundle import Bundle
 from features.exceptions import BundleError
 from features.shelf import Slots, changing, read_slots
+from features.signing import sign
 from stream.cli import create_app
 from stream.cli.bundle_shelf import require_better
 from stream.learning.judging.rivals import Difference, Judged
@@ -177,9 +178,38 @@ def test_bundles_are_signed_and_verified(
     assert run("verify", tmp_path / "b6").exit_code == 2
     monkeypatch.setenv("INTENT_BUNDLE_KEY", str(public))
     assert "is not signed" in str(run("add", shelf, tmp_path / "b7").exception)
-    assert "is not signed" in str(run("promote", shelf, "random-7", "--anyway").exception)
+    assert "is not signed" in str(run("promote", shelf, "random-7", "--anyway", "--key", private).exception)
     assert "refused" in run("list", shelf).stdout
-    assert run("add", tmp_path / "signed", tmp_path / "b6").exit_code == 0
+    assert "have to be signed: name the private key" in str(
+        run("add", tmp_path / "signed", tmp_path / "b6").exception
+    )
+    assert run("add", tmp_path / "signed", tmp_path / "b6", "--key", private).exit_code == 0
     assert "is as it was signed" in run("verify", tmp_path / "signed").stdout
     assert "good" in run("list", tmp_path / "signed").stdout
-    assert run("sign", shelf, "--key", private).exit_code == 2
+
+
+def test_with_a_key_slots_change_by_its_private_part_alone(
+    shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private, public = keys(tmp_path)
+    other, _ = keys(tmp_path, "other")
+    for seed in (6, 7):
+        sign(shelf / f"random-{seed}", private)
+    monkeypatch.setenv("INTENT_BUNDLE_KEY", str(public))
+    promote = ("promote", shelf, "random-7", "--anyway")
+    assert "slots.json is not signed" in str(run(*promote, "--key", private).exception)
+    assert "is not signed" in str(run("verify", shelf).exception)
+    assert "is not the private key of" in str(run("sign", shelf, "--key", other).exception)
+    assert "random-6 is live" in run("sign", shelf, "--key", private).stdout
+    assert "the slots are as they were signed" in run("verify", shelf).stdout
+    assert "name the private key" in str(run(*promote).exception)
+    assert "is not the private key of" in str(run(*promote, "--key", other).exception)
+    assert read_slots(shelf, public).live == "random-6"
+    assert "random-7 is live" in run(*promote, "--key", private).stdout
+    before = read_slots(shelf, public)
+    assert "name the private key" in str(run("rollback", shelf).exception)
+    assert "random-6 is live" in run("rollback", shelf, "--key", private).stdout
+    assert read_slots(shelf, public).changed_at > before.changed_at
+    assert json.loads(run("list", shelf, "--json").stdout)["slots_signature"] == "good"
+    monkeypatch.delenv("INTENT_BUNDLE_KEY")
+    assert "name the private key" in str(run(*promote).exception), "signed slots stay signed"
