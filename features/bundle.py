@@ -178,9 +178,9 @@ class Bundle:
         Parameters
         ----------
         key
-            A public key: what it has not signed is refused.
+            A public key: what it has not signed is refused, and so are the slots of a shelf.
         """
-        folder = bundle_folder(directory)
+        folder = bundle_folder(directory, key)
         if not (folder / MANIFEST).is_file():
             missing = (
                 f"the shelf {directory} has no bundle {folder.name}" if folder != Path(directory) else ""

@@ -3,6 +3,7 @@
 ::
 
     slots.json     `Slots`: which bundle is live, which one is its shadow, which one its canary
+    .lock          held by whoever changes the shelf (`changing`)
     <version>/     a bundle
 
 Whoever names a shelf where a bundle is asked for means its live one. Workers and the learner follow ``slots.json``.
@@ -12,6 +13,9 @@ from __future__ import annotations
 
 import re
 import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -28,6 +32,10 @@ Slot = Literal["live", "shadow", "canary"]
 MOST_FORMER: Final = 20
 
 _SCHEMA: Final = 1
+# Others change a shelf within a second or two: they load a bundle, and may ask Redis.
+_WAIT_SECONDS: Final = 10.0
+_TRY_SECONDS: Final = 0.1
+_LOCK: Final = ".lock"
 _VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 _SALT_BYTES: Final = 6
 
@@ -60,12 +68,18 @@ class Slots(msgspec.Struct, frozen=True, kw_only=True):
         A share of the customers gets its scores.
     former
         What was live before, the last one at the end.
+    changed_at
+        When they were signed (epoch ms); a later change has a later one. 0 where they are not signed.
+    signature
+        Of all the rest, by Ed25519 (base64); ``None`` where they are not signed.
     """
 
     live: str
     shadow: str | None = None
     canary: Canary | None = None
     former: list[Former] = []
+    changed_at: int = 0
+    signature: str | None = None
     schema: int = _SCHEMA
 
     @property
@@ -117,6 +131,36 @@ class Slots(msgspec.Struct, frozen=True, kw_only=True):
         shadow = None if self.shadow == version else self.shadow
         return msgspec.structs.replace(self, shadow=shadow, canary=canary)
 
+    def signed(self, key: Path, now: int) -> Slots:
+        """Return the same slots, signed with a private key at this moment (epoch ms), or right after the last change.
+
+        Raises
+        ------
+        BundleError
+            The key cannot be used.
+        """
+        from features.signing import sign_slots  # takes a while to be imported
+
+        later = msgspec.structs.replace(self, changed_at=max(now, self.changed_at + 1))
+        return msgspec.structs.replace(later, signature=sign_slots(later._content(), key))
+
+    def verify(self, shelf: Path, key: Path) -> None:
+        """Raise `BundleError` unless the owner of a public key has signed these slots."""
+        from features.signing import verify_slots
+
+        if self.signature is None:
+            raise BundleError(
+                f"{shelf / SLOTS} is not signed: run `intent bundle sign {shelf} --key KEY` if it says what you want"
+            )
+        if not verify_slots(self._content(), self.signature, key):
+            raise BundleError(
+                f"{shelf / SLOTS} is not as it was signed with the key of {key}: run `intent bundle list {shelf}`, and "
+                "sign it again if it says what you want"
+            )
+
+    def _content(self) -> bytes:
+        return msgspec.json.encode(msgspec.structs.replace(self, signature=None), order="deterministic")
+
 
 _decode = msgspec.json.Decoder(Slots).decode
 
@@ -126,10 +170,10 @@ def is_shelf(folder: str | Path) -> bool:
     return (Path(folder) / SLOTS).is_file()
 
 
-def bundle_folder(folder: str | Path) -> Path:
-    """Return the folder of a bundle: of a shelf's live one, or the folder itself."""
+def bundle_folder(folder: str | Path, key: Path | None = None) -> Path:
+    """Return the folder of a bundle: of a shelf's live one, or the folder itself; see `read_slots` for the key."""
     folder = Path(folder)
-    return on_shelf(folder, read_slots(folder).live) if is_shelf(folder) else folder
+    return on_shelf(folder, read_slots(folder, key).live) if is_shelf(folder) else folder
 
 
 def on_shelf(shelf: Path, version: str) -> Path:
@@ -145,13 +189,18 @@ def on_shelf(shelf: Path, version: str) -> Path:
     return shelf / version
 
 
-def read_slots(shelf: Path) -> Slots:
+def read_slots(shelf: Path, key: Path | None = None) -> Slots:
     """Return the slots of a shelf.
+
+    Parameters
+    ----------
+    key
+        A public key: slots that it has not signed are refused.
 
     Raises
     ------
     BundleError
-        They cannot be read, or are damaged.
+        They cannot be read, are damaged, or not signed as asked.
     """
     path = shelf / SLOTS
     try:
@@ -168,6 +217,8 @@ def read_slots(shelf: Path) -> Slots:
         raise BundleError(f"{path} has schema {found.schema}, this program reads {_SCHEMA}: use its program")
     for version in found.used:
         on_shelf(shelf, version)
+    if key is not None:
+        found.verify(shelf, key)
     return found
 
 
@@ -177,24 +228,74 @@ def write_slots(shelf: Path, slots: Slots) -> None:
         partial.write_bytes(msgspec.json.format(msgspec.json.encode(slots), indent=2) + b"\n")
 
 
+@contextmanager
+def changing(shelf: Path, seconds: float = _WAIT_SECONDS) -> Iterator[None]:
+    """Keep others from changing a shelf meanwhile; who only reads it need not ask.
+
+    Parameters
+    ----------
+    shelf
+        Its folder, which is there.
+    seconds
+        How long to wait for somebody else.
+
+    Raises
+    ------
+    BundleError
+        Somebody else is changing it for longer, or it cannot be written to.
+    """
+    from features.file_lock import FileLock, Locked
+
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            lock = FileLock(shelf / _LOCK)
+            break
+        except Locked as locked:
+            if time.monotonic() >= until:
+                raise BundleError(
+                    f"process {locked.holder} is changing {shelf}: try again when it has ended"
+                ) from None
+        except OSError as error:
+            raise BundleError(f"{shelf} cannot be changed: {error.strerror}") from None
+        time.sleep(_TRY_SECONDS)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 class FollowedSlots:
     """Notices that the slots of a shelf have changed; a look is one stat.
+
+    Parameters
+    ----------
+    shelf
+        Its folder.
+    key
+        A public key: slots that it has not signed are refused, and so are signed ones from before those in use.
 
     Attributes
     ----------
     slots
-        As they were read last.
+        As they were read last, and could be used.
+
+    Raises
+    ------
+    BundleError
+        The first ones cannot be used.
     """
 
-    def __init__(self, shelf: Path) -> None:
+    def __init__(self, shelf: Path, key: Path | None = None) -> None:
         self.shelf = shelf
+        self._key = key
         self._seen = file_mark(shelf / SLOTS)
-        self.slots = read_slots(shelf)
+        self.slots = read_slots(shelf, key)
 
     @classmethod
-    def of(cls, folder: Path) -> FollowedSlots | None:
+    def of(cls, folder: Path, key: Path | None = None) -> FollowedSlots | None:
         """Return the slots of a folder that is a shelf."""
-        return cls(folder) if is_shelf(folder) else None
+        return cls(folder, key) if is_shelf(folder) else None
 
     def look(self) -> bool:
         """Return whether the slots have changed, and take them.
@@ -202,11 +303,17 @@ class FollowedSlots:
         Raises
         ------
         BundleError
-            They have, and cannot be read.
+            They have, and cannot be used. So does every look until they can be, and `slots` stay as they were.
         """
         mark = file_mark(self.shelf / SLOTS)
         if mark == self._seen:
             return False
+        found = read_slots(self.shelf, self._key)
+        if self._key is not None and found.changed_at < self.slots.changed_at:
+            raise BundleError(
+                f"{self.shelf / SLOTS} is an old one that was put back: change the slots again with `intent bundle "
+                "promote` or `rollback`"
+            )
         self._seen = mark
-        before, self.slots = self.slots, read_slots(self.shelf)
-        return self.slots != before
+        before, self.slots = self.slots, found
+        return found != before

@@ -4,7 +4,8 @@
 
     signature.json     `Signature`: the SHA-256 of every other file, and the signature of that list
 
-Keys are PEM files, as ``openssl genpkey -algorithm ed25519`` makes them.
+The slots of a shelf are signed likewise, and hold their signature themselves (`features.shelf`). Keys are PEM files, as
+``openssl genpkey -algorithm ed25519`` makes them.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ from features.whole_files import whole_file
 
 SIGNATURE: Final = "signature.json"
 
-# In front of what is signed: a signature of something else is none of a bundle.
-_PURPOSE: Final = b"purchase-intent bundle 1\n"
+# In front of what is signed: a signature of something else is none of a bundle, or of slots.
+_BUNDLE: Final = b"purchase-intent bundle 1\n"
+_SLOTS: Final = b"purchase-intent slots 1\n"
 _NEW_KEY: Final = "openssl genpkey -algorithm ed25519 -out private.pem"
 _ITS_PUBLIC_KEY: Final = "openssl pkey -in private.pem -pubout -out public.pem"
 
@@ -54,7 +56,7 @@ def sign(folder: Path, key: Path) -> Signature:
     private = _private_key(key)
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / SIGNATURE)
     files = {path.relative_to(folder).as_posix(): _hash(path.read_bytes()) for path in paths}
-    signed = Signature(files, base64.b64encode(private.sign(_message(files))).decode())
+    signed = Signature(files, _signature(private, _message(files)))
     with whole_file(folder / SIGNATURE) as partial:
         partial.write_bytes(msgspec.json.format(msgspec.json.encode(signed), indent=2) + b"\n")
     return signed
@@ -80,23 +82,57 @@ def verify(folder: Path, key: Path, read: Mapping[str, bytes] | None = None) -> 
     path = folder / SIGNATURE
     try:
         found = decoded(_decode, path.read_bytes())
-        signature = base64.b64decode(found.signature, validate=True)
+        good = _is_good(public, found.signature, _message(found.files))
     except OSError:
         raise BundleError(
             f"the bundle in {folder} is not signed: run `intent bundle sign {folder} --key KEY`"
         ) from None
     except (Undecodable, binascii.Error) as error:
         raise BundleError(f"{path} is damaged: {error}; sign the bundle again") from None
-    try:
-        public.verify(signature, _message(found.files))
-    except InvalidSignature:
-        raise BundleError(
-            f"the bundle in {folder} was not signed with the key of {key}: do not use it"
-        ) from None
+    if not good:
+        raise BundleError(f"the bundle in {folder} was not signed with the key of {key}: do not use it")
     read = read or {}
     for name in sorted(found.files.keys() | read.keys()):
         _compare(folder, name, found.files.get(name), read.get(name))
     return found
+
+
+def sign_slots(content: bytes, key: Path) -> str:
+    """Return the signature of what the slots of a shelf say.
+
+    Raises
+    ------
+    BundleError
+        The private key cannot be used.
+    """
+    return _signature(_private_key(key), _SLOTS + content)
+
+
+def verify_slots(content: bytes, signature: str, key: Path) -> bool:
+    """Return whether a public key's owner has signed what the slots of a shelf say.
+
+    Raises
+    ------
+    BundleError
+        The key cannot be used.
+    """
+    try:
+        return _is_good(_public_key(key), signature, _SLOTS + content)
+    except binascii.Error:
+        return False
+
+
+def _signature(private: Ed25519PrivateKey, message: bytes) -> str:
+    return base64.b64encode(private.sign(message)).decode()
+
+
+def _is_good(public: Ed25519PublicKey, signature: str, message: bytes) -> bool:
+    """Return whether a signature is the key's; raise `binascii.Error` where it is no base64."""
+    try:
+        public.verify(base64.b64decode(signature, validate=True), message)
+    except InvalidSignature:
+        return False
+    return True
 
 
 def _compare(folder: Path, name: str, signed: str | None, content: bytes | None) -> None:
@@ -113,7 +149,7 @@ def _compare(folder: Path, name: str, signed: str | None, content: bytes | None)
 
 
 def _message(files: Mapping[str, str]) -> bytes:
-    return _PURPOSE + msgspec.json.encode(files, order="deterministic")
+    return _BUNDLE + msgspec.json.encode(files, order="deterministic")
 
 
 def _hash(content: bytes) -> str:

@@ -32,6 +32,7 @@ from stream.learning.learned_bundle import LearnedBundle
 from stream.learning.learning import EXAMPLES, OUTCOMES, Learning, Refused, Source
 from stream.learning.metrics import LearnerMetrics
 from stream.learning.model.settings import LearningSettings
+from stream.learning.model.snapshot import Snapshot
 from stream.learning.report import Report, decode_report
 from stream.learning.snapshot_store import Lease, LeaseLost, SnapshotStore
 from stream.learning.topic_buffers import TopicBuffers
@@ -261,7 +262,7 @@ class Learner:
             while True:
                 assignment = await self._first(buffers.opened(), renewed)
                 try:
-                    learning = await self._begin(buffers)
+                    learning = await self._begin(lease, buffers)
                     self._vigilance.begin()
                     self._trouble = ""
                     await self._first(self._learn(assignment, lease, buffers, learning, producer), renewed)
@@ -274,10 +275,10 @@ class Learner:
             renewed.cancel()
             await producer.close()
 
-    async def _begin(self, buffers: TopicBuffers) -> Learning:
+    async def _begin(self, lease: Lease, buffers: TopicBuffers) -> Learning:
         """Go on from the newest snapshot."""
         self.learning = None  # its last step may have failed half-way: whoever leaves now must not save it
-        learning = await self._call(self._load)
+        learning = await self._call(self._load, lease)
         self._step = None
         self._names, self._set_back = (await self._call(self._store.version),), False
         sources: list[Source] = [
@@ -351,13 +352,19 @@ class Learner:
                         self._settings.alerts_topic, key=alert.kind.encode(), value=_encode(alert)
                     )
 
-    def _load(self) -> Learning:
+    def _load(self, lease: Lease) -> Learning:
         stored = self._store.snapshot()
         if self._shelf is not None:
             self._bundle = self._shelf.going_on(stored)
         if stored is None:
             return Learning.begin(self._bundle, self._how, self._partitions)
-        return Learning.resume(self._bundle, self._how, self._partitions, stored)
+        version, before, former = self._bundle.manifest.version, Snapshot.from_bytes(stored), None
+        if (other := str(before.meta.get("bundle"))) != version:
+            former = self._store.former(version)
+            self._store.keep(lease, other)
+            if former is not None:
+                logger.info("going on with what was learned for bundle %s before %s", version, other)
+        return Learning.resume(self._bundle, self._how, self._partitions, stored, former)
 
     async def _save(self, lease: Lease, learning: Learning) -> bool:
         """Save a snapshot; return whether it is saved: Redis may be away for a while."""

@@ -24,6 +24,14 @@ FolderOrShelf = Annotated[
         help="The folder of a bundle, or a shelf: all of its bundles.",
     ),
 ]
+FolderOrSlots = Annotated[
+    Path,
+    typer.Argument(
+        metavar="BUNDLE",
+        callback=checks.existing_path,
+        help="The folder of a bundle, or a shelf: its slots alone.",
+    ),
+]
 Version = Annotated[str, typer.Argument(metavar="VERSION", help="Names a bundle on the shelf.")]
 To = Annotated[
     Literal["live", "canary", "shadow", "none"],
@@ -45,6 +53,15 @@ PrivateKey = Annotated[
         metavar="FILE",
         callback=checks.existing_file,
         help="The private key (Ed25519, PEM) to sign with.",
+    ),
+]
+SlotsKey = Annotated[
+    Path | None,
+    typer.Option(
+        "--key",
+        metavar="FILE",
+        callback=checks.existing_file,
+        help="The private key to sign the shelf's slots with; needed with INTENT_BUNDLE_KEY.",
     ),
 ]
 PublicKey = Annotated[
@@ -100,25 +117,27 @@ def list_(shelf: Shelf, as_json: AsJson = False) -> None:
     from rich.table import Table
 
     from features.shelf import read_slots
-    from stream.cli.bundle_shelf import described
+    from stream.cli.bundle_shelf import described, slots_signature
     from stream.cli.console import add_columns, output, print_json
     from stream.settings import load_settings
 
-    slots = read_slots(shelf)
-    bundles = described(shelf, slots, load_settings().bundle_key)
+    slots, key = read_slots(shelf), load_settings().bundle_key
+    bundles, signature = described(shelf, slots, key), slots_signature(shelf, slots, key)
     if as_json:
-        print_json({"slots": to_builtins(slots), "bundles": bundles})
+        print_json({"slots": to_builtins(slots), "slots_signature": signature, "bundles": bundles})
         return
     table = Table(box=None, pad_edge=False)
     add_columns(table, ("Version",), "Slot", "Version", "Made", "Data up to", "Signature")
     for one in bundles:
         table.add_row(one["slot"], one["version"], one["made"], one["data_up_to"], one["signature"])
     output().print(table)
+    if signature != "none":
+        output().print(f"\nSignature of the slots: {signature}.".replace("..", "."), markup=False)
     if slots.former:
         output().print(f"\n`intent bundle rollback` goes back to {slots.former[-1].version}.", markup=False)
 
 
-def add(shelf: Shelf, bundle: Folder, to: To = "none", share: Share = None) -> None:
+def add(shelf: Shelf, bundle: Folder, to: To = "none", share: Share = None, key: SlotsKey = None) -> None:
     """Copy a bundle to a shelf.
 
     The first one becomes live. A later one must foresee the same as the live one: horizon, time zone, currency. With
@@ -130,21 +149,26 @@ def add(shelf: Shelf, bundle: Folder, to: To = "none", share: Share = None) -> N
     - `intent bundle add shelf bundle --to shadow`: and have it score beside the live one
     """
     from features.shelf import is_shelf
-    from stream.cli.bundle_shelf import put
+    from stream.cli.bundle_shelf import Keys, put
     from stream.settings import load_settings
 
     if not is_shelf(shelf) and to not in {"none", "live"}:
         raise typer.BadParameter(
             f"{shelf} is no shelf yet, and its first bundle is live: leave it out", param_hint="'--to'"
         )
-    first, version = put(shelf, bundle, load_settings().bundle_key)
+    first, version = put(shelf, bundle, Keys(load_settings().bundle_key, key))
     typer.echo(f"{shelf}: bundle {version} is there" + (", and live" if first else ""))
     if not first and to != "none":
-        promote(shelf, version, to=to, share=share)
+        promote(shelf, version, to=to, share=share, key=key)
 
 
 def promote(
-    shelf: Shelf, version: Version, to: To = "live", share: Share = None, anyway: Anyway = False
+    shelf: Shelf,
+    version: Version,
+    to: To = "live",
+    share: Share = None,
+    anyway: Anyway = False,
+    key: SlotsKey = None,
 ) -> None:
     """Make a bundle of a shelf live, or give it another slot.
 
@@ -159,8 +183,7 @@ def promote(
     - `intent bundle promote shelf 3f2a91c07d1e`: make it live, if it is better
     - `intent bundle promote shelf 3f2a91c07d1e --to none`: take it out of its slot
     """
-    from features.shelf import write_slots
-    from stream.cli.bundle_shelf import loaded, now_text, require_better
+    from stream.cli.bundle_shelf import Keys, change_slots, now_text, require_better, require_usable
     from stream.settings import load_settings
 
     if (to == "canary") != (share is not None):
@@ -168,68 +191,80 @@ def promote(
             "a canary needs it, say 0.05" if share is None else "it is for --to canary",
             param_hint="'--share'",
         )
-    settings = load_settings()
-    slots = loaded(shelf, version, settings.bundle_key)
-    if version == slots.live:
-        raise typer.BadParameter(f"{version} is live already: promote another one", param_hint="'VERSION'")
-    said = ""
-    if to == "live":
+    if share is not None and not 0 < share < 1:
+        raise typer.BadParameter("must lie between 0 and 1", param_hint="'--share'")
+    settings, said = load_settings(), ""
+
+    def change(slots: Slots) -> Slots:
+        nonlocal said
+        require_usable(shelf, version, settings.bundle_key)
+        if version == slots.live:
+            raise typer.BadParameter(
+                f"{version} is live already: promote another one", param_hint="'VERSION'"
+            )
+        if share is not None:
+            return slots.with_canary(version, share)
+        if to != "live":
+            return slots.shadowed_by(version) if to == "shadow" else slots.without(version)
         if not anyway:
             said = require_better(settings, slots, version)
-        new = slots.promoted(version, now_text())
-    elif to == "canary":
-        assert share is not None
-        if not 0 < share < 1:
-            raise typer.BadParameter("must lie between 0 and 1", param_hint="'--share'")
-        new = slots.with_canary(version, share)
-    else:
-        new = slots.shadowed_by(version) if to == "shadow" else slots.without(version)
-    write_slots(shelf, new)
+        return slots.promoted(version, now_text())
+
+    new = change_slots(shelf, Keys(settings.bundle_key, key), change)
     _tell(shelf, new, said)
 
 
-def rollback(shelf: Shelf) -> None:
+def rollback(shelf: Shelf, key: SlotsKey = None) -> None:
     """Make the bundle live again that was live before.
 
     Examples
     --------
     - `intent bundle rollback shelf`: go back by one
     """
-    from features.shelf import read_slots, write_slots
-    from stream.cli.bundle_shelf import loaded
+    from stream.cli.bundle_shelf import Keys, change_slots, require_usable
     from stream.settings import load_settings
 
-    new = read_slots(shelf).rolled_back()
-    loaded(shelf, new.live, load_settings().bundle_key)
-    write_slots(shelf, new)
-    _tell(shelf, new)
+    public = load_settings().bundle_key
+
+    def change(slots: Slots) -> Slots:
+        new = slots.rolled_back()
+        require_usable(shelf, new.live, public)
+        return new
+
+    _tell(shelf, change_slots(shelf, Keys(public, key), change))
 
 
-def sign(bundle: Folder, key: PrivateKey) -> None:
-    """Sign a bundle: nobody can change a file of it unnoticed.
+def sign(bundle: FolderOrSlots, key: PrivateKey) -> None:
+    """Sign a bundle: nobody can change a file of it unnoticed. Of a shelf, sign which bundle does what.
 
-    Where `INTENT_BUNDLE_KEY` names the public key, workers and the learner refuse bundles without a valid signature.
+    Where `INTENT_BUNDLE_KEY` names the public key, workers and the learner refuse what has no valid signature.
     `openssl genpkey -algorithm ed25519 -out private.pem` makes a key, and
     `openssl pkey -in private.pem -pubout -out public.pem` its public part.
 
     Examples
     --------
     - `intent bundle sign bundle --key private.pem`: write `signature.json` into the bundle
+    - `intent bundle sign shelf --key private.pem`: sign the slots of a shelf as they are
     """
     from features.bundle import Bundle
     from features.shelf import is_shelf
     from features.signing import sign as signed
+    from stream.cli.bundle_shelf import Keys, sign_slots
+    from stream.settings import load_settings
     from stream.texts import counted
 
     if is_shelf(bundle):
-        raise typer.BadParameter("it is a shelf: sign a bundle before you add it", param_hint="'BUNDLE'")
+        slots = sign_slots(bundle, Keys(load_settings().bundle_key, key))
+        typer.echo(f"{bundle}: the slots are signed")
+        _tell(bundle, slots)
+        return
     version = Bundle.load(bundle).manifest.version  # what is damaged is not signed
     found = signed(bundle, key)
     typer.echo(f"{bundle}: bundle {version} is signed, {counted(len(found.files), 'file')}")
 
 
 def verify(bundle: FolderOrShelf, key: PublicKey = None) -> None:
-    """Check the signature of a bundle, or of all bundles of a shelf.
+    """Check the signature of a bundle, or of all bundles of a shelf and its slots.
 
     Examples
     --------
@@ -237,7 +272,7 @@ def verify(bundle: FolderOrShelf, key: PublicKey = None) -> None:
     - `INTENT_BUNDLE_KEY=public.pem intent bundle verify shelf`: check all bundles of a shelf
     """
     from features.bundle import Bundle
-    from features.shelf import is_shelf
+    from features.shelf import is_shelf, read_slots
     from stream.cli.bundle_shelf import folders
     from stream.settings import load_settings
 
@@ -247,6 +282,9 @@ def verify(bundle: FolderOrShelf, key: PublicKey = None) -> None:
     for folder in folders(bundle) if is_shelf(bundle) else [bundle]:
         version = Bundle.load(folder, key=public).manifest.version
         typer.echo(f"{folder}: bundle {version} is as it was signed")
+    if is_shelf(bundle):
+        read_slots(bundle, public)
+        typer.echo(f"{bundle}: the slots are as they were signed")
 
 
 def _tell(shelf: Path, slots: Slots, said: str = "") -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
+from collections.abc import Callable
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +17,45 @@ if TYPE_CHECKING:
     from stream.settings import Settings
 
 
-def put(shelf: Path, folder: Path, key: Path | None) -> tuple[bool, str]:
+@dataclass(frozen=True)
+class Keys:
+    """The keys of who changes a shelf.
+
+    Attributes
+    ----------
+    public
+        Without a signature of its owner nothing is used; ``None``: signatures are not asked for.
+    private
+        To sign the slots with.
+    """
+
+    public: Path | None
+    private: Path | None = None
+
+    def signed(self, shelf: Path, slots: Slots) -> Slots:
+        """Return slots as they may be written.
+
+        Raises
+        ------
+        BundleError
+            They have to be signed, and there is no private key, or another one than the public key's.
+        """
+        from features.exceptions import BundleError
+
+        if self.private is None:
+            if self.public is None and slots.signature is None:
+                return slots
+            raise BundleError(f"the slots of {shelf} have to be signed: name the private key, --key FILE")
+        signed = slots.signed(self.private, time.time_ns() // 1_000_000)
+        if self.public is not None:
+            try:
+                signed.verify(shelf, self.public)
+            except BundleError:
+                raise BundleError(f"{self.private} is not the private key of {self.public}") from None
+        return signed
+
+
+def put(shelf: Path, folder: Path, keys: Keys) -> tuple[bool, str]:
     """Copy a bundle to a shelf, which is made if it is missing; return whether it is the first one, and its version.
 
     Raises
@@ -24,42 +65,73 @@ def put(shelf: Path, folder: Path, key: Path | None) -> tuple[bool, str]:
     """
     from features.bundle import MANIFEST, Bundle
     from features.exceptions import BundleError
-    from features.shelf import Slots, is_shelf, on_shelf, write_slots
+    from features.shelf import Slots, changing, is_shelf, on_shelf, write_slots
 
     if is_shelf(folder):
         raise BundleError(f"{folder} is a shelf: name one of its bundles")
-    manifest = Bundle.load(folder, key=key).manifest
-    first, target = not is_shelf(shelf), on_shelf(shelf, manifest.version)
-    if first and (shelf / MANIFEST).exists():
+    manifest = Bundle.load(folder, key=keys.public).manifest
+    target = on_shelf(shelf, manifest.version)
+    if (shelf / MANIFEST).exists():
         raise BundleError(f"{shelf} is a bundle: name another folder for the shelf")
-    if not first:
-        _require_same_question(shelf, manifest.version, manifest)
-    if target.exists():
-        if _contents(target) != _contents(folder):
-            raise BundleError(f"{target} is another bundle of the same version: train again, or remove it")
-    else:
-        shelf.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=shelf, prefix=".adding-") as scratch:
-            copied = shutil.copytree(folder, Path(scratch) / manifest.version)
-            copied.rename(target)  # whole, or not there
-    if first:
-        write_slots(shelf, Slots(live=manifest.version))
+    shelf.mkdir(parents=True, exist_ok=True)
+    with changing(shelf):
+        first = not is_shelf(shelf)
+        if first:
+            slots = keys.signed(shelf, Slots(live=manifest.version))
+        else:
+            _require_same_question(shelf, manifest.version, manifest)
+        if target.exists():
+            if _contents(target) != _contents(folder):
+                raise BundleError(
+                    f"{target} is another bundle of the same version: train again, or remove it"
+                )
+        else:
+            with tempfile.TemporaryDirectory(dir=shelf, prefix=".adding-") as scratch:
+                copied = shutil.copytree(folder, Path(scratch) / manifest.version)
+                copied.rename(target)  # whole, or not there
+        if first:
+            write_slots(shelf, slots)
     return first, manifest.version
 
 
-def loaded(shelf: Path, version: str, key: Path | None) -> Slots:
-    """Return the slots of a shelf whose bundle of this version can take the place of the live one.
+def change_slots(shelf: Path, keys: Keys, change: Callable[[Slots], Slots]) -> Slots:
+    """Change the slots of a shelf, and sign them where they are signed or have to be; return the new ones.
+
+    Parameters
+    ----------
+    change
+        Given the present ones, returns the new ones, or raises.
 
     Raises
     ------
     BundleError
-        It cannot.
+        The present ones cannot be used, or the new ones cannot be signed; nothing has changed.
     """
+    from features.shelf import changing, read_slots, write_slots
+
+    read_slots(shelf)  # what is no shelf gets no lock
+    with changing(shelf):
+        slots = keys.signed(shelf, change(read_slots(shelf, keys.public)))
+        write_slots(shelf, slots)
+    return slots
+
+
+def sign_slots(shelf: Path, keys: Keys) -> Slots:
+    """Sign the slots of a shelf as they are, whoever has written them, and return them."""
+    from features.shelf import changing, read_slots, write_slots
+
+    with changing(shelf):
+        slots = keys.signed(shelf, read_slots(shelf))
+        write_slots(shelf, slots)
+    return slots
+
+
+def require_usable(shelf: Path, version: str, key: Path | None) -> None:
+    """Raise `BundleError` unless a bundle of a shelf can take the place of the live one."""
     from features.bundle import Bundle
     from features.exceptions import BundleError
-    from features.shelf import on_shelf, read_slots
+    from features.shelf import on_shelf
 
-    slots = read_slots(shelf)
     folder = on_shelf(shelf, version)
     if not folder.is_dir():
         there = ", ".join(one.name for one in folders(shelf))
@@ -67,7 +139,6 @@ def loaded(shelf: Path, version: str, key: Path | None) -> Slots:
             f"{shelf} has no bundle {version}: it has {there}; add one with `intent bundle add`"
         )
     _require_same_question(shelf, version, Bundle.of_shelf(shelf, version, key=key).manifest)
-    return slots
 
 
 def folders(shelf: Path) -> list[Path]:
@@ -169,6 +240,19 @@ def _require_same_question(shelf: Path, version: str, manifest: Any) -> None:
         raise BundleError(
             f"{read_slots(shelf).live} and {version} do not foresee the same: {differs}; use another shelf"
         )
+
+
+def slots_signature(shelf: Path, slots: Slots, key: Path | None) -> str:
+    """Return in words what the signature of slots is worth."""
+    from features.exceptions import BundleError
+
+    if key is None:
+        return "none" if slots.signature is None else "there, not checked"
+    try:
+        slots.verify(shelf, key)
+    except BundleError as error:
+        return f"refused: {error}"
+    return "good"
 
 
 def _signature(folder: Path, key: Path | None) -> str:

@@ -38,12 +38,13 @@ class LearnedBundle:
         self._bundle = bundle
         self._key = key
         self._left = ""
-        self._refusal = ""
+        self._refused = ""  # the live bundle, if it cannot be loaded
+        self._told = ""
 
     @classmethod
     def of(cls, settings: Settings, bundle: Bundle) -> LearnedBundle | None:
         """Return who follows the shelf that the settings name; ``None`` where they name a bundle."""
-        slots = FollowedSlots.of(settings.bundle)
+        slots = FollowedSlots.of(settings.bundle, settings.bundle_key)
         return None if slots is None else cls(slots, bundle, settings.bundle_key)
 
     def going_on(self, stored: bytes | None) -> Bundle:
@@ -60,17 +61,20 @@ class LearnedBundle:
         """Whether another bundle is live that can be loaded, and nothing is left to be learned of the present one."""
         try:
             if self._slots.look():
-                self._refusal = ""
+                self._refused = ""
             live = self._slots.slots.live
-            if self._refusal or live == learning.bundle.manifest.version:
+            if live in (self._refused, learning.bundle.manifest.version):
                 return False
             if not learning.waiting.left_for(live):
                 return False
+            self._refused = live  # unless it can be loaded
             self._take(live)
         except IntentError as error:
-            self._refusal = str(error)
-            logger.warning("bundle %s goes on being learned: %s", learning.bundle.manifest.version, error)
+            if str(error) != self._told:
+                logger.warning("bundle %s goes on being learned: %s", learning.bundle.manifest.version, error)
+            self._told = str(error)
             return False
+        self._refused = self._told = ""
         return True
 
     def leave(self, learning: Learning) -> None:

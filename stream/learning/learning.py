@@ -16,7 +16,7 @@ from features.exceptions import IntentError
 from features.vector import schema_hash
 from features.watermark import BEGINNING
 from stream.kafka.batches import Record, RecordBatch
-from stream.learning.labels.cursors import Progress
+from stream.learning.labels.cursors import Key, Progress
 from stream.learning.labels.waiting import Waiting
 from stream.learning.log_marks import LogMarks
 from stream.learning.model.advisor import scorer_part
@@ -127,11 +127,23 @@ class Learning:
         return cls(bundle, OnlineLearner(bundle, settings), waiting, LogMarks(TOPICS, partitions))
 
     @classmethod
-    def resume(cls, bundle: Bundle, settings: LearningSettings, partitions: int, stored: bytes) -> Self:
+    def resume(
+        cls,
+        bundle: Bundle,
+        settings: LearningSettings,
+        partitions: int,
+        stored: bytes,
+        former: bytes | None = None,
+    ) -> Self:
         """Return the learner that a snapshot was taken of.
 
-        A new bundle begins with an untrained model, where its first example was passed over; if there was none yet,
-        where reading stopped.
+        Another bundle than the snapshot's begins where its first example was passed over; if there was none yet, where
+        reading stopped.
+
+        Parameters
+        ----------
+        former
+            The last snapshot of that other bundle, which goes on from there; without it, its model is untrained.
 
         Raises
         ------
@@ -146,14 +158,19 @@ class Learning:
                 "saved: run `intent learner --start-over`"
             )
         same = snapshot.meta.get("bundle") == bundle.manifest.version
+        gone_back = None if same or former is None else _gone_back(bundle, settings, former)
         with snapshot_errors():
-            online = (
-                OnlineLearner.restore(bundle, settings, snapshot) if same else OnlineLearner(bundle, settings)
-            )
+            if same:
+                online = OnlineLearner.restore(bundle, settings, snapshot)
+            else:
+                online = OnlineLearner(bundle, settings) if gone_back is None else gone_back[0]
             marks = LogMarks.of(snapshot.meta.get("logs"), TOPICS, partitions)
         passed = passed_of(snapshot.meta.get("passed", {}))
         place = passed.pop(bundle.manifest.version, None)
         progress = progress if place is None else place.progress
+        if gone_back is not None and gone_back[1] is not None:  # what this model has learned counts once
+            learned = gone_back[1] if progress.learned is None else max(progress.learned, gone_back[1])
+            progress = msgspec.structs.replace(progress, learned=learned)
         return cls(bundle, online, Waiting.of(bundle.manifest, progress, passed), marks)
 
     def next(self, source: Source) -> int:
@@ -248,3 +265,20 @@ class Learning:
             f"{self.bundle.manifest.version}:{snapshot.version}:{xxh3_64_hexdigest(scorers)}",
             msgspec.json.encode(self.report(snapshot)),
         )
+
+
+def _gone_back(
+    bundle: Bundle, settings: LearningSettings, former: bytes
+) -> tuple[OnlineLearner, Key | None] | None:
+    """Return what learned for a bundle before another one took its place, and up to which example it has learned.
+
+    ``None`` where that cannot be used any more: the bundle then begins untrained, as a new one.
+    """
+    try:
+        snapshot = Snapshot.from_bytes(former)
+        with snapshot_errors():
+            online = OnlineLearner.restore(bundle, settings, snapshot)
+        return online, progress_of(snapshot.meta.get("progress")).learned
+    except IntentError as error:
+        logger.warning("what was learned for bundle %s is not used: %s", bundle.manifest.version, error)
+        return None

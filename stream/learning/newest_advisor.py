@@ -35,7 +35,8 @@ class NewestAdvisor:
     store
         Where snapshots are.
     bundle
-        Who scores; what was learned for another bundle is left alone.
+        Who scores; what was learned for another bundle is left alone. If this one was learned before that, what was
+        learned then is used until it is learned again.
 
     Attributes
     ----------
@@ -49,6 +50,7 @@ class NewestAdvisor:
         self._bundle = bundle
         self._seen = ""
         self._passed: set[str] = set()
+        self._asked = False  # for what was learned for this bundle before another one
 
     def warm_up(self) -> None:
         """Compile what is compiled at first use, before events wait for it."""
@@ -98,5 +100,13 @@ class NewestAdvisor:
             return (None,)
         snapshot = Snapshot.from_bytes(raw)
         if snapshot.meta.get("bundle") != self._bundle.manifest.version:
-            return snapshot
+            return self._former() or snapshot
         return (Advisor.of(snapshot, self._bundle),)
+
+    def _former(self) -> tuple[Advisor] | None:
+        """Return what was learned for this bundle before another one took its place, once."""
+        if self._asked or self.current is not None:
+            return None
+        self._asked = True
+        raw = self._store.former_for_scorers(self._bundle.manifest.version)
+        return None if raw is None else (Advisor.of(Snapshot.from_bytes(raw), self._bundle),)

@@ -9,6 +9,8 @@ All keys carry the hash tag ``{prefix.learner}``:
 ``scorers``   the few kilobytes of it that scorers need
 ``version``   names what ``scorers`` holds; scorers look at it every second
 ``quality``   the live figures, JSON
+``former``    the snapshots of the two bundles that were learned last before this one, to go back to
+``advice``    what scorers need of them
 ============  =============================================================================================
 """
 
@@ -29,6 +31,9 @@ from stream.learning.labels.cursors import Place, Progress
 
 _RECORD_VERSION: Final = 1
 _RECORD: Final = struct.Struct(f"<BQ{TOKEN_BYTES}s")
+
+# Bundles whose snapshots are kept: two besides the one that is learned, which is among them until it is saved anew.
+_MOST_FORMER: Final = 3
 
 
 class LeaseLost(Exception):
@@ -63,6 +68,17 @@ class Saved(NamedTuple):
     scorers: bytes
     version: str
     quality: bytes
+
+
+class _Kept(msgspec.Struct, frozen=True, array_like=True):
+    """What was saved last for a bundle that is not learned any more."""
+
+    bundle: str
+    content: bytes
+
+
+_encode_kept = msgspec.msgpack.Encoder().encode
+_decode_kept = msgspec.msgpack.Decoder(list[_Kept]).decode
 
 
 class SnapshotStore:
@@ -137,7 +153,35 @@ class SnapshotStore:
     def forget(self, lease: Lease) -> None:
         """Delete the snapshot; scorers go on with the network alone."""
         with store_errors(self._redis):
-            self._commit(lease, [("DEL", *(self._key(name) for name in Saved._fields))])
+            names = (*Saved._fields, "former", "advice")
+            self._commit(lease, [("DEL", *(self._key(name) for name in names))])
+
+    def keep(self, lease: Lease, bundle: str) -> None:
+        """Keep what is saved now, under its bundle's name: another bundle is learned next.
+
+        Raises
+        ------
+        LeaseLost
+            Another learner has taken over.
+        """
+        pairs = (("former", "snapshot"), ("advice", "scorers"))
+        with store_errors(self._redis):
+            commands: list[tuple[Any, ...]] = []
+            for name, source in pairs:
+                content = self._get(source)
+                if content is not None:
+                    others = [kept for kept in self._kept(name) if kept.bundle != bundle]
+                    kept = [*others, _Kept(bundle, content)][-_MOST_FORMER:]
+                    commands.append(("SET", self._key(name), _encode_kept(kept)))
+            self._commit(lease, commands)
+
+    def former(self, bundle: str) -> bytes | None:
+        """Return the snapshot that was kept of a bundle."""
+        return next((kept.content for kept in self._kept("former") if kept.bundle == bundle), None)
+
+    def former_for_scorers(self, bundle: str) -> bytes | None:
+        """Return what scorers need of the snapshot that was kept of a bundle."""
+        return next((kept.content for kept in self._kept("advice") if kept.bundle == bundle), None)
 
     def snapshot(self) -> bytes | None:
         """Return the newest snapshot."""
@@ -165,6 +209,13 @@ class SnapshotStore:
     def _get(self, name: str) -> bytes | None:
         with store_errors(self._redis):
             return cast("bytes | None", self._redis.get(self._key(name)))
+
+    def _kept(self, name: str) -> list[_Kept]:
+        raw = self._get(name)
+        try:
+            return [] if raw is None else decoded(_decode_kept, raw)
+        except Undecodable:  # nothing depends on it: a bundle begins untrained instead
+            return []
 
     def _record(self) -> Lease | None:
         raw = cast("bytes | None", self._redis.get(self._key("record")))

@@ -60,7 +60,7 @@ class InForce:
         self.refusal = ""
         self._settings = settings
         self._background = background
-        self._slots = FollowedSlots.of(settings.bundle)
+        self._slots = FollowedSlots.of(settings.bundle, settings.bundle_key)
         self._stores = AsyncExitStack()
         self._followers = AsyncExitStack()
         self._snapshots: SnapshotStore | None = None

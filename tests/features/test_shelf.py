@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from features.bundle import Bundle, has_bundle, read_manifest
 from features.exceptions import BundleError
-from features.shelf import SLOTS, FollowedSlots, Slots, read_slots, write_slots
+from features.shelf import SLOTS, FollowedSlots, Former, Slots, read_slots, write_slots
+from features.signing import sign, sign_slots, verify_slots
 from tests.bundles import save_bundle
+from tests.features.test_signing import keys
 
 NOW = "2026-03-01T12:00:00Z"
 
@@ -88,8 +91,54 @@ def test_a_change_is_noticed_once(tmp_path: Path) -> None:
     assert followed.look()
     assert followed.slots.live == "b"
     assert not followed.look()
+
+
+def test_slots_that_cannot_be_used_are_refused_until_they_can_be(tmp_path: Path) -> None:
+    write_slots(tmp_path, Slots(live="b"))
+    followed = FollowedSlots(tmp_path)
     (tmp_path / SLOTS).write_bytes(b"nonsense")
-    with pytest.raises(BundleError):
-        followed.look()
+    for _ in range(2):
+        with pytest.raises(BundleError):
+            followed.look()
     assert followed.slots.live == "b"
+    write_slots(tmp_path, Slots(live="b"))
     assert not followed.look()
+
+
+def test_who_follows_signed_slots_takes_no_others(tmp_path: Path) -> None:
+    private, public = keys(tmp_path)
+    other, _ = keys(tmp_path, "other")
+    write_slots(tmp_path, Slots(live="a"))
+    with pytest.raises(BundleError, match="is not signed"):
+        FollowedSlots(tmp_path, public)
+    first = Slots(live="a").signed(private, 1_000)
+    write_slots(tmp_path, first)
+    followed = FollowedSlots(tmp_path, public)
+    second = msgspec.structs.replace(first, live="b", former=[Former("a", NOW)]).signed(private, 1_000)
+    assert second.changed_at == 1_001
+    write_slots(tmp_path, second)
+    assert followed.look()
+    for slots, said in (
+        (first, "is an old one that was put back"),
+        (Slots(live="a"), "is not signed"),
+        (Slots(live="a").signed(other, 2_000), "is not as it was signed"),
+        (msgspec.structs.replace(second, live="a"), "is not as it was signed"),
+        (msgspec.structs.replace(second, changed_at=2_000), "is not as it was signed"),
+        (msgspec.structs.replace(second, signature="no base64!"), "is not as it was signed"),
+    ):
+        write_slots(tmp_path, slots)
+        with pytest.raises(BundleError, match=said):
+            followed.look()
+        assert followed.slots == second
+    write_slots(tmp_path, second.rolled_back().signed(private, 2_000))
+    assert followed.look()
+    assert followed.slots.live == "a"
+
+
+def test_a_signature_of_a_bundle_is_none_of_slots(tmp_path: Path) -> None:
+    private, public = keys(tmp_path)
+    assert verify_slots(b"{}", sign_slots(b"{}", private), public)
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    signature = sign(bundle, private).signature
+    assert not verify_slots(b"{}", signature, public)

@@ -13,6 +13,7 @@ import msgspec
 import pyarrow as pa
 import pytest
 
+from features.shelf import SLOTS
 from features.signing import sign
 from stream.logs.replay import replay
 from stream.messages.score import decode_score
@@ -108,12 +109,12 @@ def test_bundles_are_switched_under_load_without_a_restart(shop: Shop, log: pa.T
 
 def test_no_label_is_lost_when_the_learner_goes_over_to_the_new_bundle(shop: Shop, log: pa.Table) -> None:
     worker, learner = shop.fleet.ready(), shop.fleet.ready(command="learner")
-    half = len(log) // 2
-    replay(shop.settings, log.slice(0, half))
+    third = len(log) // 3
+    replay(shop.settings, log.slice(0, third))
     shop.fleet.finish(worker)
     assert f"{NEW} is live" in bundle(shop, "promote", NEW, "--anyway")
     until(lambda: worker.metrics().get(MODEL.format(NEW)) == 1, "the worker has the new bundle", seconds=10.0)
-    replay(shop.settings, log.slice(half), close=True)
+    replay(shop.settings, log.slice(third, third), close=True)
     shop.fleet.finish(worker)
     examples = Counter(
         decode_score(record.value).model_version
@@ -122,17 +123,23 @@ def test_no_label_is_lost_when_the_learner_goes_over_to_the_new_bundle(shop: Sho
     )
     assert min(examples.values()) > 100
     views = log["type"].to_pylist()
-    for version, kinds in ((OLD, views[:half]), (NEW, views[half:])):
+    for version, kinds in ((OLD, views[:third]), (NEW, views[third : 2 * third])):
         wanted = sum(kind == "view_item" for kind in kinds)
         until(lambda v=version, n=wanted: learned(shop, v) == n or later(shop, v), f"{wanted} of {version}")
     said = [line for line in learner.lines() if "are learned, those of" in line]
     assert len(said) == 1
     assert learner.metrics()["intent_learned_examples_total"] == sum(
-        kind == "view_item" for kind in views[half:]
+        kind == "view_item" for kind in views[third : 2 * third]
     )
     until(lambda: worker.metrics().get("intent_online_version", 0) > 0, "the worker has what was learned")
     assert "random-6 is live" in bundle(shop, "rollback")
     until(lambda: worker.metrics().get(MODEL.format(OLD)) == 1, "the worker is back", seconds=10.0)
+    until(lambda: worker.metrics().get("intent_online_version", 0) > 0, "with what was learned before")
+    replay(shop.settings, log.slice(2 * third), close=True)
+    shop.fleet.finish(worker)
+    until(
+        lambda: any(f"for bundle {OLD} before {NEW}" in line for line in learner.lines()), "the learner, too"
+    )
 
 
 def make_better(folder: Path) -> Path:
@@ -218,19 +225,32 @@ def test_a_share_of_the_customers_gets_the_scores_of_the_canary_and_both_are_jud
     )
 
 
-def test_with_a_key_only_signed_bundles_come_into_force(shop: Shop, shelf: Path, tmp_path: Path) -> None:
+def test_with_a_key_only_what_is_signed_comes_into_force(shop: Shop, shelf: Path, tmp_path: Path) -> None:
     private, public = keys(tmp_path)
     settings = shop.settings.model_copy(update={"bundle_key": public})
     refused = shop.fleet.start(settings=settings)
     assert refused.wait() == 1
+    assert f"{shelf / SLOTS} is not signed" in refused.tail()
+    assert f"{OLD} is live" in bundle(shop, "sign", "--key", str(private))
+    refused = shop.fleet.start(settings=settings)
+    assert refused.wait() == 1
     assert f"the bundle in {shelf / OLD} is not signed" in refused.tail()
     sign(shelf / OLD, private)
+    old = (shelf / SLOTS).read_bytes()
     worker = shop.fleet.ready(settings=settings)
-    assert f"{NEW} is live" in bundle(shop, "promote", NEW, "--anyway")
+    promoted = bundle(shop, "promote", NEW, "--anyway", "--key", str(private))
+    assert f"{NEW} is live" in promoted
     until(lambda: worker.metrics()["intent_bundle_refused"] == 1, "the worker refuses the other")
     assert worker.metrics()[MODEL.format(OLD)] == 1
     sign(shelf / NEW, private)
     until(lambda: worker.metrics().get(MODEL.format(NEW)) == 1, "it is signed, and used")
+    new = (shelf / SLOTS).read_bytes()
+    (shelf / SLOTS).write_bytes(old)
+    until(lambda: worker.metrics()["intent_bundle_refused"] == 1, "the worker refuses the slots of before")
+    until(lambda: any("an old one that was put back" in line for line in worker.lines()), "it says so")
+    assert worker.metrics()[MODEL.format(NEW)] == 1
+    (shelf / SLOTS).write_bytes(new)
+    until(lambda: worker.metrics()["intent_bundle_refused"] == 0, "all is as it was")
 
 
 def learned(shop: Shop, version: str) -> float:

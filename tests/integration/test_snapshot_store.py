@@ -45,6 +45,23 @@ def test_a_snapshot_is_read_as_it_was_saved(store: SnapshotStore) -> None:
     assert store.version() == ""
 
 
+def test_snapshots_of_the_bundles_before_are_kept_until_there_are_too_many(store: SnapshotStore) -> None:
+    lease = admitted(store)
+    store.keep(lease, "b0")
+    assert store.former("b0") is None
+    for bundle in ("b1", "b2", "b1", "b3", "b4"):
+        store.save(lease, Saved(f"of {bundle}".encode(), f"for {bundle}".encode(), bundle, b"{}"), 60)
+        store.keep(lease, bundle)
+    assert [store.former(f"b{number}") for number in range(1, 5)] == [b"of b1", None, b"of b3", b"of b4"]
+    assert store.former_for_scorers("b3") == b"for b3"
+    assert store.former_for_scorers("b2") is None
+    store.release(lease)
+    with pytest.raises(LeaseLost):
+        store.keep(Lease(lease.epoch + 1, lease.token), "b5")
+    store.forget(admitted(store))
+    assert store.former("b4") is store.former_for_scorers("b4") is None
+
+
 def test_a_version_that_is_no_text_is_another_version(store: SnapshotStore, settings: Settings) -> None:
     store.save(admitted(store), SAVED, 60)
     with redis.Redis.from_url(settings.redis_url) as client:

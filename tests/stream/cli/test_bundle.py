@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -11,7 +14,8 @@ from typer.testing import CliRunner, Result
 
 from features.bundle import Bundle
 from features.exceptions import BundleError
-from features.shelf import Slots, read_slots
+from features.shelf import Slots, changing, read_slots
+from features.signing import sign
 from stream.cli import create_app
 from stream.cli.bundle_shelf import require_better
 from stream.learning.judging.rivals import Difference, Judged
@@ -20,6 +24,8 @@ from stream.learning.snapshot_store import SnapshotStore
 from stream.settings import Settings
 from tests.bundles import save_bundle
 from tests.features.test_signing import keys
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -87,7 +93,7 @@ def test_what_does_not_fit_does_not_come_on_the_shelf(shelf: Path, tmp_path: Pat
         run("add", tmp_path / "new", tmp_path / "b6", "--to", "shadow").stderr.split()
     )
     assert "it has random-7, random-6" in str(run("promote", shelf, "random-9", "--anyway").exception)
-    assert sorted(path.name for path in shelf.iterdir()) == ["random-6", "random-7", "slots.json"]
+    assert sorted(path.name for path in shelf.glob("[!.]*")) == ["random-6", "random-7", "slots.json"]
 
 
 @pytest.mark.parametrize(
@@ -123,6 +129,46 @@ def test_only_what_is_shown_to_be_better_than_the_live_bundle_is_promoted(
         require_better(Settings(_env_file=None), slots, "random-7")
 
 
+def test_changes_of_two_processes_come_one_after_the_other(shelf: Path, tmp_path: Path) -> None:
+    """Two bundles become live at the same time: the later one takes the place of the earlier one."""
+    versions = [f"random-{seed}" for seed in range(8, 10)]
+    for seed in range(8, 10):
+        assert run("add", shelf, save_bundle(tmp_path / f"b{seed}", seed=seed)).exit_code == 0
+    command = (sys.executable, "-c", "from stream.cli import main; main()", "bundle", "promote", str(shelf))
+    started = [
+        subprocess.Popen([*command, version, "--anyway"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        for version in versions
+    ]
+    assert [process.wait() for process in started] == [0] * len(versions)
+    assert all("is live" in process.communicate()[0] for process in started)
+    slots = read_slots(shelf)
+    assert slots.former[0].version == "random-6"
+    assert sorted([*(one.version for one in slots.former), slots.live]) == sorted([*versions, "random-6"])
+
+
+def test_a_shelf_that_another_process_keeps_is_one_line(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits = functools.partial(changing, seconds=0.3)
+    monkeypatch.setattr("features.shelf.changing", waits)
+    script = (
+        f"from features.file_lock import FileLock; lock = FileLock({str(shelf / '.lock')!r}); "
+        "print(flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        for command in (
+            ["promote", shelf, "random-7", "--anyway"],
+            ["rollback", shelf],
+            ["add", shelf, "b7"],
+        ):
+            assert f"process {other.pid} is changing {shelf}" in str(run(*command).exception)
+        assert read_slots(shelf) == Slots(live="random-6")
+        other.communicate("\n")
+    assert run("promote", shelf, "random-7", "--anyway").exit_code == 0
+
+
 def test_bundles_are_signed_and_verified(
     shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,9 +178,38 @@ def test_bundles_are_signed_and_verified(
     assert run("verify", tmp_path / "b6").exit_code == 2
     monkeypatch.setenv("INTENT_BUNDLE_KEY", str(public))
     assert "is not signed" in str(run("add", shelf, tmp_path / "b7").exception)
-    assert "is not signed" in str(run("promote", shelf, "random-7", "--anyway").exception)
+    assert "is not signed" in str(run("promote", shelf, "random-7", "--anyway", "--key", private).exception)
     assert "refused" in run("list", shelf).stdout
-    assert run("add", tmp_path / "signed", tmp_path / "b6").exit_code == 0
+    assert "have to be signed: name the private key" in str(
+        run("add", tmp_path / "signed", tmp_path / "b6").exception
+    )
+    assert run("add", tmp_path / "signed", tmp_path / "b6", "--key", private).exit_code == 0
     assert "is as it was signed" in run("verify", tmp_path / "signed").stdout
     assert "good" in run("list", tmp_path / "signed").stdout
-    assert run("sign", shelf, "--key", private).exit_code == 2
+
+
+def test_with_a_key_slots_change_by_its_private_part_alone(
+    shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private, public = keys(tmp_path)
+    other, _ = keys(tmp_path, "other")
+    for seed in (6, 7):
+        sign(shelf / f"random-{seed}", private)
+    monkeypatch.setenv("INTENT_BUNDLE_KEY", str(public))
+    promote = ("promote", shelf, "random-7", "--anyway")
+    assert "slots.json is not signed" in str(run(*promote, "--key", private).exception)
+    assert "is not signed" in str(run("verify", shelf).exception)
+    assert "is not the private key of" in str(run("sign", shelf, "--key", other).exception)
+    assert "random-6 is live" in run("sign", shelf, "--key", private).stdout
+    assert "the slots are as they were signed" in run("verify", shelf).stdout
+    assert "name the private key" in str(run(*promote).exception)
+    assert "is not the private key of" in str(run(*promote, "--key", other).exception)
+    assert read_slots(shelf, public).live == "random-6"
+    assert "random-7 is live" in run(*promote, "--key", private).stdout
+    before = read_slots(shelf, public)
+    assert "name the private key" in str(run("rollback", shelf).exception)
+    assert "random-6 is live" in run("rollback", shelf, "--key", private).stdout
+    assert read_slots(shelf, public).changed_at > before.changed_at
+    assert json.loads(run("list", shelf, "--json").stdout)["slots_signature"] == "good"
+    monkeypatch.delenv("INTENT_BUNDLE_KEY")
+    assert "name the private key" in str(run(*promote).exception), "signed slots stay signed"

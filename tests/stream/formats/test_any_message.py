@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.events import RejectedEvent, decode_many
+from features.events import Event, Reason, RejectedEvent, decode_many
 from stream.formats.contract import Format, Message
 from stream.formats.registry import format_of
 from stream.formats.values import write_json
@@ -50,17 +51,25 @@ def named(name: str) -> Format:
     return form
 
 
-def translated(form: Format, value: bytes, **record: Any) -> None:
-    """Translate a message, and see that what comes out can be checked."""
+def translated(form: Format, value: bytes, **record: Any) -> list[Event] | None:
+    """Translate a message, and see that what comes out can be checked; return the events, ``None`` if it is refused."""
     try:
         found = form.translate(Message(value, **record))
         values = [write_json(fields) for fields in found.events]
     except RejectedEvent as refused:
+        assert refused.reason in Reason
         assert refused.detail
-        return
+        return None
     assert found.events or found.ignored or form.name == "ga4"
     decoded = decode_many(values)
     assert len(decoded.events) + len(decoded.rejections) + len(decoded.ignored) == len(values)
+    return list(decoded.events)
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_the_messages_that_are_made_odd_are_events_before(name: str) -> None:
+    for message in GOOD[name]:
+        assert translated(named(name), json.dumps(message).encode(), key=b"u-7", arrived_at=1_709_510_400_000)
 
 
 @pytest.mark.parametrize("name", GOOD)
@@ -81,7 +90,10 @@ def test_a_message_with_something_odd_in_it_is_an_event_or_refused(name: str, da
                 continue
             place[key] = data.draw(ODD)
             break
-    translated(form, json.dumps(message).encode(), key=b"u-7", arrived_at=1_709_510_400_000)
+    events = translated(form, json.dumps(message).encode(), key=b"u-7", arrived_at=1_709_510_400_000)
+    assert events is None or all(
+        event.customer_id and event.event_id and math.isfinite(event.value or 0.0) for event in events
+    )
 
 
 @pytest.mark.parametrize("name", [*GOOD, "confluent", "confluent+snowplow"])
@@ -90,4 +102,5 @@ def test_a_message_with_something_odd_in_it_is_an_event_or_refused(name: str, da
 def test_any_bytes_are_refused_for_a_reason(name: str, value: bytes, framed: bool) -> None:
     form = named(name)
     headers = [(told, value) for told in ("content-type", "ce_id", "ce_type", "ce_source", "ce_specversion")]
-    translated(form, test_wrappers.FRAME + value if framed else value, headers=headers, key=value)
+    found = translated(form, test_wrappers.FRAME + value if framed else value, headers=headers, key=value)
+    assert not found, "no event comes of them"

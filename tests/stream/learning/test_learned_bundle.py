@@ -6,6 +6,7 @@ import random
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from features.bundle import Bundle
@@ -46,6 +47,22 @@ def topics(*scored_by: str) -> Topics:
     for at, bundle in enumerate(scored_by):
         stop = len(source.happenings) if at == len(scored_by) - 1 else 10 * at + 10
         both = records(source, 10 * at, stop, bundle=bundle, features=schema_hash())
+        for topic, some in zip(TOPICS, both, strict=True):
+            made[topic, 0] += some
+    return made
+
+
+def blocks(*scored_by: str) -> Topics:
+    """Return topics of one partition in which each bundle scored ten examples, whose labels are then known."""
+    happenings = []
+    for at in range(11 * len(scored_by)):
+        time = BASE + at * 1_000
+        happenings.append(
+            Happening(at, *(("close", "", 0, 0) if at % 11 == 10 else ("example", "a", time, time)))
+        )
+    made: Topics = {(topic, 0): [] for topic in TOPICS}
+    for at, bundle in enumerate(scored_by):
+        both = records(Source(0, happenings), 11 * at, 11 * at + 11, bundle=bundle, features=schema_hash())
         for topic, some in zip(TOPICS, both, strict=True):
             made[topic, 0] += some
     return made
@@ -104,3 +121,56 @@ def test_a_live_bundle_that_cannot_be_loaded_is_told_once(
     assert not followed.left(learning)
     assert not followed.left(learning)
     assert caplog.text.count("bundle random-6 goes on being learned") == 1
+
+
+def test_a_bundle_that_is_gone_back_to_goes_on_where_it_was(shelf: Path) -> None:
+    """Its model is to the bit the one that nothing else would have come between."""
+    old, new = (Bundle.load(shelf / one) for one in (OLD, NEW))
+    first = Learning.begin(old, HOW, 1)
+    assert read_on(first, blocks(OLD, NEW), random.Random(1))
+    left = first.saved().snapshot
+    between = Learning.resume(new, HOW, 1, left)
+    assert read_on(between, blocks(OLD, NEW, OLD), random.Random(1))
+    assert between.status.examples == 10
+    stored = between.saved().snapshot
+    back = Learning.resume(old, HOW, 1, stored, left)
+    assert read_on(back, blocks(OLD, NEW, OLD), random.Random(1))
+    assert back.status.examples == 10
+    alone = Learning.begin(old, HOW, 1)
+    assert read_on(alone, blocks(OLD, NEW, OLD), random.Random(1))
+    assert alone.status.examples == 20
+    assert back.online.snapshot().to_bytes() == alone.online.snapshot().to_bytes()
+    assert back.saved().scorers == alone.saved().scorers
+
+
+def test_what_a_bundle_has_learned_before_counts_once_when_it_is_gone_back_to(shelf: Path) -> None:
+    old, new = (Bundle.load(shelf / one) for one in (OLD, NEW))
+    mixed = blocks(OLD, NEW, OLD, NEW)  # workers change one by one
+    first = Learning.begin(old, HOW, 1)
+    assert read_on(first, mixed, random.Random(1))
+    assert first.status.examples == 20
+    left = first.saved().snapshot
+    between = Learning.resume(new, HOW, 1, left)
+    assert read_on(between, mixed, random.Random(1))
+    stored = between.saved().snapshot
+    back = Learning.resume(old, HOW, 1, stored, left)
+    assert read_on(back, mixed, random.Random(1))
+    assert (back.status.examples, back.status.dropped["repeated"]) == (0, 10)
+    untrained = Learning.resume(old, HOW, 1, stored)
+    assert read_on(untrained, mixed, random.Random(1))
+    assert untrained.status.examples == 10
+
+
+def test_a_former_snapshot_that_cannot_be_used_is_told_and_the_bundle_begins_untrained(
+    shelf: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    old, new = (Bundle.load(shelf / one) for one in (OLD, NEW))
+    other = msgspec.structs.replace(HOW, blend_rate=HOW.blend_rate * 2)
+    left = Learning.begin(old, other, 1).saved().snapshot
+    stored = Learning.begin(new, HOW, 1).saved().snapshot
+    for former, said in ((left, "the snapshot was learned with"), (left[:-1], "damaged"), (stored, NEW)):
+        found = Learning.resume(old, HOW, 1, stored, former)
+        assert found.online.snapshot().to_bytes() == Learning.begin(old, HOW, 1).online.snapshot().to_bytes()
+        assert f"what was learned for bundle {OLD} is not used" in caplog.text
+        assert said in caplog.text
+        caplog.clear()

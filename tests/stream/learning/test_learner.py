@@ -86,7 +86,7 @@ def test_who_leaves_while_it_begins_again_saves_nothing_of_the_step_that_failed(
             learner._step.set_exception(Unacknowledged("a letter was not written"))
             buffers: Any = SimpleNamespace(topics=(), begin=for_ever)
             with pytest.raises(TimeoutError):
-                await asyncio.wait_for(learner._begin(buffers), 0.2)
+                await asyncio.wait_for(learner._begin(Lease(1, b""), buffers), 0.2)
         await learner._leave(LEASE)
 
     asyncio.run(scenario())

@@ -26,6 +26,10 @@ class Shelf:
         self.held: tuple[str, bytes | None] = ("", None)
         self.away = False
         self.loads = 0
+        self.former: dict[str, bytes] = {}
+
+    def former_for_scorers(self, bundle: str) -> bytes | None:
+        return self.former.get(bundle)
 
     def put(self, bundle: Bundle, version: str = "") -> None:
         saved = Learning.begin(bundle, learning_settings(Settings()), 2).saved()
@@ -116,3 +120,22 @@ def test_a_snapshot_that_cannot_be_read_leaves_the_network_alone(
     look(newest)
     assert newest.current is None
     assert "scores come from the network alone" in caplog.text
+
+
+def test_a_bundle_that_is_gone_back_to_scores_with_what_was_learned_for_it_before(
+    shelf: Shelf, newest: NewestAdvisor, bundles: tuple[Bundle, Bundle], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    shelf.put(bundles[0])
+    shelf.former[bundles[0].manifest.version] = shelf.held[1] or b""
+    shelf.put(bundles[1])
+    look(newest)
+    former = newest.current
+    assert former is not None
+    shelf.put(bundles[1], "a newer one")
+    look(newest)
+    assert newest.current is former
+    assert "keeps what was learned for it before" in caplog.text
+    shelf.put(bundles[0])
+    look(newest)
+    assert newest.current is not former
