@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.bundle import Bundle
-from features.reasons import GROUPS, LEAST_EFFECT, Naming, Row, grouped, strongest
+from features.reasons import BOOK, LEAST_EFFECT, grouped, strongest
 from features.vector import Vectors
 from stream.messages.score import ReasonRef
 from stream.settings import ReasonBands
@@ -64,19 +64,22 @@ class Explaining:
             return None
         part = vectors[explained]
         effects = grouped(self.effects(part, logit[explained], segment[explained], advisor))
-        found: list[list[ReasonRef]] = [[] for _ in band]
-        naming = Naming(self.bundle.manifest.currency, [s.name for s in self.bundle.segmenter.segments])
         best = strongest(effects)
-        chosen = np.take_along_axis(effects, best, axis=1).round(_DIGITS).tolist()
-        for row, vector, groups, moved in zip(explained.tolist(), part, best.tolist(), chosen, strict=True):
-            values = cast(
-                Row, memoryview(vector)
-            )  # gives plain numbers, of the few columns that are asked for
-            for at, effect in zip(groups, moved, strict=True):
-                if abs(effect) < LEAST_EFFECT:
-                    break
-                value, text = GROUPS[at].say(values, naming)
-                found[row].append(ReasonRef(GROUPS[at].key, value, effect, text))
+        moved = np.take_along_axis(effects, best, axis=1).round(_DIGITS)
+        strong = np.abs(moved) >= LEAST_EFFECT  # in each row the first ones, as the largest come first
+        told = BOOK.tell(part, best)
+        codes, numbers = told.codes[strong.ravel()].tolist(), told.numbers[strong.ravel()].tolist()
+        refs = [
+            ReasonRef(feature, value, effect, text)
+            for (feature, value, text), effect in zip(
+                map(self.bundle.texts.of, codes, numbers), moved[strong].tolist(), strict=True
+            )
+        ]
+        found: list[list[ReasonRef]] = [[]] * len(band)
+        start = 0
+        for row, stop in zip(explained.tolist(), np.cumsum(strong.sum(axis=1)).tolist(), strict=True):
+            found[row] = refs[start:stop]
+            start = stop
         return found
 
     def effects(
