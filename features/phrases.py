@@ -1,7 +1,7 @@
 """Phrases about one number of a customer's own: which of several is said of a vector, and how it reads.
 
 A topic has phrases in order, and the first that holds is said. Which one that is, and with which number, is found for a
-whole batch in compiled code. There are few different texts, so each is made once and kept.
+whole batch in compiled code.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from enum import IntEnum
-from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -18,9 +17,6 @@ from numpy.typing import NDArray
 from features.compiled import njit
 from features.counts import counted
 from features.vector import COLUMN_NAMES, Vectors
-
-# Texts that are kept: numbers are rounded, so there are some thousands.
-_KEPT: Final = 1 << 14
 
 _AT: Final = {name: at for at, name in enumerate(COLUMN_NAMES)}
 _DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -31,6 +27,7 @@ _UNIT_SECONDS: Final = np.array([size for size, _, _ in UNITS], np.float64)
 _UNIT_FROM: Final = np.array([least - 0.5 for _, least, _ in UNITS], np.float64)
 
 _WHOLE_FROM: Final = 1000  # larger quantities are said without a decimal
+_MOST: Final = 1e15  # larger numbers, in tenths, are said as this
 
 
 class Measure(IntEnum):
@@ -52,7 +49,7 @@ class Naming(NamedTuple):
     """What texts name that is not in the vector: the shop's currency, and the segments by id."""
 
     currency: str
-    segments: Sequence[str]
+    segments: tuple[str, ...]
 
 
 class Phrase(NamedTuple):
@@ -81,11 +78,12 @@ class Phrase(NamedTuple):
     given: int = 0
 
 
-class Told(NamedTuple):
-    """What is said, flat: of every row its topics, one after another; see `Phrasebook.tell`."""
+class Saying(NamedTuple):
+    """A topic, the number that is said of it, and the text."""
 
-    codes: NDArray[np.int64]
-    numbers: NDArray[np.float64]
+    topic: int
+    number: float
+    text: str
 
 
 class Phrasebook:
@@ -102,9 +100,10 @@ class Phrasebook:
         self._topic_of = [topic for topic, phrases in enumerate(topics) for _ in phrases]
         self._ends = np.cumsum([len(phrases) for phrases in topics])
         self._table = np.array([_entry(phrase) for phrase in self._phrases], _PHRASE)
+        self._ways = len(self._phrases) * len(UNITS)
 
-    def tell(self, vectors: Vectors, topics: NDArray[np.intp]) -> Told:
-        """Return what is said of every row.
+    def tell(self, vectors: Vectors, topics: NDArray[np.intp]) -> NDArray[np.int64]:
+        """Return what is said of every row, shape as ``topics``: a number for each saying, which `saying` reads.
 
         Parameters
         ----------
@@ -113,38 +112,18 @@ class Phrasebook:
         topics
             Those to speak of, shape ``(rows, topics a row)``.
         """
-        told = Told(np.empty(topics.size, np.int64), np.empty(topics.size, np.float64))
-        _tell(vectors, topics, self._table, self._ends, told.codes, told.numbers)
+        told = np.empty(topics.shape, np.int64)
+        _tell(vectors, topics, self._table, self._ends, self._ways, told)
         return told
 
-    def topic(self, code: int) -> int:
-        """Return the topic that a code speaks of."""
-        return self._topic_of[code // len(UNITS)]
-
-    def text(self, code: int, number: float, naming: Naming) -> str:
-        """Return a text."""
-        at, unit = divmod(code, len(UNITS))
+    def saying(self, told: int, naming: Naming) -> Saying:
+        """Return what a number from `tell` stands for."""
+        tenths, way = divmod(told, self._ways)
+        at, unit = divmod(way, len(UNITS))
+        number = tenths / 10 if tenths % 10 else tenths // 10
         phrase = self._phrases[at]
-        return phrase.text.format(*_numbers(phrase, number, UNITS[unit][2], naming), currency=naming.currency)
-
-
-class Texts:
-    """Topic, number and text by what `Phrasebook.tell` returns; each is made once.
-
-    Parameters
-    ----------
-    keys
-        Names of the topics.
-    """
-
-    def __init__(self, book: Phrasebook, keys: Sequence[str], naming: Naming) -> None:
-        self._book, self._keys, self._naming = book, keys, naming
-        #: From a code and a number.
-        self.of = lru_cache(_KEPT)(self._make)
-
-    def _make(self, code: int, number: float) -> tuple[str, float, str]:
-        shown = int(number) if number.is_integer() else number
-        return self._keys[self._book.topic(code)], shown, self._book.text(code, number, self._naming)
+        words = _numbers(phrase, number, UNITS[unit][2], naming)
+        return Saying(self._topic_of[at], number, phrase.text.format(*words, currency=naming.currency))
 
 
 def _numbers(phrase: Phrase, number: float, unit: str, naming: Naming) -> tuple[str, ...]:
@@ -196,10 +175,9 @@ def _tell(
     topics: NDArray[np.intp],
     phrases: NDArray[np.void],
     ends: NDArray[np.int64],
-    codes: NDArray[np.int64],
-    numbers: NDArray[np.float64],
+    ways: int,
+    out: NDArray[np.int64],
 ) -> None:  # pragma: no cover
-    out = 0
     for i in range(topics.shape[0]):
         row = vectors[i]
         for k in range(topics.shape[1]):
@@ -209,9 +187,8 @@ def _tell(
             while at + 1 < ends[topic] and not _holds(phrases[at], row, number):
                 at += 1
                 number, unit = _number(phrases[at], row)
-            codes[out] = at * len(_UNIT_FROM) + unit
-            numbers[out] = number if np.isfinite(number) else 0.0
-            out += 1
+            tenths = int(min(np.rint(number * 10), _MOST)) if number > 0 else 0
+            out[i, k] = tenths * ways + at * len(_UNIT_FROM) + unit
 
 
 @njit(cache=True, nogil=True)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.compiled import njit
-from features.phrases import Measure, Naming, Phrase, Phrasebook, Texts
+from features.phrases import Measure, Phrase, Phrasebook
 from features.vector import COLUMN_NAMES, DECAYED_INPUTS, NEVER_S
 
 #: Reasons of a score at most.
@@ -169,17 +169,12 @@ GROUPS: Final = (
     Group("segment", ("segment",), _SEGMENT),
 )
 
-#: What is said of the groups.
+#: What is said of groups, by their positions in `GROUPS`.
 BOOK: Final = Phrasebook([group.phrases for group in GROUPS])
 
 _GROUP_OF: Final = np.array(
     [next(at for at, group in enumerate(GROUPS) if name in group.columns) for name in COLUMN_NAMES]
 )
-
-
-def texts(naming: Naming) -> Texts:
-    """Return what makes texts of what `BOOK` tells."""
-    return Texts(BOOK, [group.key for group in GROUPS], naming)
 
 
 def grouped(effects: NDArray[np.float64]) -> NDArray[np.float64]:

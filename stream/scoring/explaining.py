@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from features.bundle import Bundle
 from features.reasons import BOOK, LEAST_EFFECT, grouped, strongest
 from features.vector import Vectors
-from stream.messages.score import ReasonRef
+from stream.scoring.reasons import DIGITS, Reasons, wording
 from stream.settings import ReasonBands
 
 if TYPE_CHECKING:
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 #: Lowest band, as an index into `features.bundle.BANDS`, whose scores carry reasons.
 _LOWEST: Final[dict[ReasonBands, int]] = {"all": 0, "medium": 1, "high": 2, "off": 3}
-#: Digits of an effect after the point: it is known to 1e-3.
-_DIGITS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +44,7 @@ class Explaining:
         band: NDArray[np.uint8],
         advisor: Advisor | None,
         apart: NDArray[np.bool_] | None = None,
-    ) -> list[list[ReasonRef]] | None:
+    ) -> Reasons | None:
         """Return the reasons of every row, strongest first; ``None`` where no row has any.
 
         Parameters
@@ -65,22 +63,12 @@ class Explaining:
         part = vectors[explained]
         effects = grouped(self.effects(part, logit[explained], segment[explained], advisor))
         best = strongest(effects)
-        moved = np.take_along_axis(effects, best, axis=1).round(_DIGITS)
+        moved = np.take_along_axis(effects, best, axis=1).round(DIGITS)
         strong = np.abs(moved) >= LEAST_EFFECT  # in each row the first ones, as the largest come first
+        counts = np.zeros(len(band) + 1, np.int64)
+        counts[explained + 1] = strong.sum(axis=1)
         told = BOOK.tell(part, best)
-        codes, numbers = told.codes[strong.ravel()].tolist(), told.numbers[strong.ravel()].tolist()
-        refs = [
-            ReasonRef(feature, value, effect, text)
-            for (feature, value, text), effect in zip(
-                map(self.bundle.texts.of, codes, numbers), moved[strong].tolist(), strict=True
-            )
-        ]
-        found: list[list[ReasonRef]] = [[]] * len(band)
-        start = 0
-        for row, stop in zip(explained.tolist(), np.cumsum(strong.sum(axis=1)).tolist(), strict=True):
-            found[row] = refs[start:stop]
-            start = stop
-        return found
+        return Reasons(wording(self.bundle.naming), told[strong], moved[strong], counts.cumsum())
 
     def effects(
         self,

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from features.phrases import Naming, Phrase
-from features.reasons import BOOK, GROUPS, grouped, strongest, texts
+from features.reasons import BOOK, GROUPS, grouped, strongest
 from features.vector import COLUMN_NAMES, COLUMNS, NEVER_S, WIDTH
 
 NAMING = Naming("EUR", ("visitors", "browsers", "buyers", "loyal"))
 WORDS_FOR_ZERO = ("nothing", "never", "no ", "first visit", "just now", "right after")
 AT = {name: at for at, name in enumerate(COLUMN_NAMES)}
 KEYS = [group.key for group in GROUPS]
-TEXTS = texts(NAMING)
 
 _UNIT_VALUES = {
     "s": st.one_of(st.just(NEVER_S), st.just(0.0), st.floats(0, NEVER_S)),
@@ -44,9 +44,16 @@ def row_of(**values: float) -> list[float]:
 def told(rows: Sequence[Sequence[float]], keys: Sequence[str]) -> list[list[tuple[str, float, str]]]:
     """Return what is said of each row about each of the groups."""
     topics = np.tile([KEYS.index(key) for key in keys], (len(rows), 1))
+    return said_about(rows, topics)
+
+
+def said_about(
+    rows: Sequence[Sequence[float]], topics: NDArray[np.intp]
+) -> list[list[tuple[str, float, str]]]:
     found = BOOK.tell(np.array(rows, np.float32), topics)
-    said = list(map(TEXTS.of, found.codes.tolist(), found.numbers.tolist()))
-    return [said[start : start + len(keys)] for start in range(0, len(said), len(keys))]
+    assert found.shape == topics.shape
+    sayings = [[BOOK.saying(one, NAMING) for one in row] for row in found.tolist()]
+    return [[(KEYS[one.topic], one.number, one.text) for one in row] for row in sayings]
 
 
 def test_every_column_belongs_to_exactly_one_group() -> None:
@@ -118,12 +125,9 @@ def test_each_row_is_told_of_its_own_groups() -> None:
     topics = np.array(
         [[KEYS.index("cart"), KEYS.index("purchases")], [KEYS.index("purchases"), KEYS.index("cart")]]
     )
-    found = BOOK.tell(np.array(rows, np.float32), topics)
-    assert list(map(TEXTS.of, found.codes.tolist(), found.numbers.tolist())) == [
-        ("cart", 2.5, "2.5 pieces in the cart"),
-        ("purchases", 3, "bought 3 times so far"),
-        ("purchases", 7, "bought 7 times so far"),
-        ("cart", 1, "1 piece in the cart"),
+    assert said_about(rows, topics) == [
+        [("cart", 2.5, "2.5 pieces in the cart"), ("purchases", 3, "bought 3 times so far")],
+        [("purchases", 7, "bought 7 times so far"), ("cart", 1, "1 piece in the cart")],
     ]
 
 
