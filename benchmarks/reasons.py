@@ -1,7 +1,8 @@
 """``python -m benchmarks.reasons``: what reasons cost the scoring engine, with and without them in turns in one run.
 
 The engine alone, without Kafka and Redis: decode, fold, score, encode, on a simulated log in batches as a worker gets
-them. Bands are the top 5 % and the next 15% of the log's own scores, as after a training.
+them. Bands are the top 5 % and the next 15% of the log's own scores, as after a training. `make bench` measures the
+same in whole workers.
 """
 
 from __future__ import annotations
@@ -13,23 +14,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
-import msgspec
-import numpy as np
 import typer
 
+from benchmarks.engine import engine_with, score, set_bands
 from benchmarks.workload import simulated, write_bundle
-from features.bundle import MANIFEST, Bundle
-from features.columns import from_events
-from features.events import decode_many
-from features.state import DAY_MS, MINUTE_MS, empty
-from stream.scoring.encoding import encode_scores
-from stream.scoring.engine import Engine, slots_of
+from features.bundle import Bundle
 from stream.settings import ReasonBands
 
 #: What we want to reach: the rate with reasons by that without.
 GOAL: Final = 0.9
-
-_BATCH: Final = 4000
 
 
 def rates(events: int, rounds: int, bands: Sequence[ReasonBands]) -> dict[ReasonBands, list[float]]:
@@ -37,13 +30,13 @@ def rates(events: int, rounds: int, bands: Sequence[ReasonBands]) -> dict[Reason
     values = simulated(events, max(events // 30, 1)).values
     with tempfile.TemporaryDirectory(prefix="intent-bench-") as folder:
         write_bundle(Path(folder))
-        _set_bands(Path(folder), values)
-        engines = {name: _engine(Bundle.load(folder), name) for name in bands}
+        set_bands(Path(folder), values)
+        engines = {name: engine_with(Bundle.load(folder), name) for name in bands}
     found: dict[ReasonBands, list[float]] = {name: [] for name in bands}
     for number in range(rounds + 1):
         for name in bands if number % 2 else reversed(bands):
             began = time.process_time()
-            _score(engines[name], values)
+            score(engines[name], values)
             if number:  # the first round warms up
                 found[name].append(len(values) / (time.process_time() - began))
     return found
@@ -54,41 +47,10 @@ def ratio(with_reasons: Sequence[float], without: Sequence[float]) -> float:
     return statistics.median(one / other for one, other in zip(with_reasons, without, strict=True))
 
 
-def _engine(bundle: Bundle, reasons: ReasonBands) -> Engine:
-    return Engine(bundle, lateness_ms=15 * MINUTE_MS, ttl_ms=400 * DAY_MS, holdout=0.05, reasons=reasons)
-
-
-def _score(engine: Engine, values: Sequence[bytes]) -> list[float]:
-    """Take all events through the engine, in batches; return the probabilities."""
-    states, known, probabilities = empty(len(values)), dict[str, int](), list[float]()
-    for start in range(0, len(values), _BATCH):
-        columns = from_events(
-            decode_many(values[start : start + _BATCH]).events, engine.bundle.manifest.currency
-        )
-        customers, slots = slots_of(columns.customers)
-        rows = np.array([known.setdefault(customer, len(known)) for customer in customers])
-        own = states[rows]
-        scored = engine.score(columns, customers, slots, own)
-        states[rows] = own
-        encode_scores(engine.bundle, columns, scored, 0)
-        probabilities += scored.probability.tolist()
-    return probabilities
-
-
-def _set_bands(folder: Path, values: Sequence[bytes]) -> None:
-    bundle = Bundle.load(folder)
-    probabilities = _score(_engine(bundle, "off"), values)
-    medium, high = np.quantile(probabilities, [0.8, 0.95])
-    manifest = msgspec.structs.replace(
-        bundle.manifest, band_thresholds={"medium": float(medium), "high": float(high)}
-    )
-    (folder / MANIFEST).write_bytes(msgspec.json.encode(manifest))
-
-
 def main(
     *,
-    events: Annotated[int, typer.Option(min=1000, help="Events in the log.")] = 100_000,
-    rounds: Annotated[int, typer.Option(min=1, help="Measured rounds.")] = 5,
+    events: Annotated[int, typer.Option(min=1000, help="Events in the log.")] = 30_000,
+    rounds: Annotated[int, typer.Option(min=1, help="Measured rounds.")] = 20,
 ) -> None:
     """Compare the engine's rate with reasons for the bands medium and high, and for all, with that without."""
     bands: tuple[ReasonBands, ...] = ("off", "medium", "all")

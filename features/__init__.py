@@ -18,6 +18,7 @@ on a log; neither is imported here. This package itself offers no names: import 
 `blocks`         graphs on rows, with the same bits whatever the batch
 `explainer`      the effect of every column on what the network says
 `reasons`        which columns mean the same, and what a reason says in words
+`phrases`        which of several phrases is said of a vector, and how it reads
 `reference`      the distribution of the training data, to notice drift
 `offers`         what marketing may offer
 `log`            events as Parquet

@@ -29,6 +29,7 @@ from features.decoding import Undecodable, decoded
 from features.exceptions import BundleError, IntentError, SchemaMismatch
 from features.explainer import REASONS, TOLERANCE, Explainer, ReferenceCustomer
 from features.labels import LabelStart
+from features.phrases import Naming
 from features.reference import Reference
 from features.segments import Segmenter
 from features.shelf import bundle_folder, is_shelf, on_shelf
@@ -170,6 +171,8 @@ class Bundle:
         _compare_time_zones(manifest)
         self._network = BlockedGraph(network, NETWORK, 1)
         self.explainer = None if reasons is None else self._explainer(reasons)
+        #: What texts about customers name.
+        self.naming = Naming(manifest.currency, tuple(one.name for one in segmenter.segments))
 
     @classmethod
     def load(cls, directory: str | Path, *, key: Path | None = None) -> Bundle:

@@ -59,7 +59,7 @@ class Screen:
         """Return what is shown."""
         from rich.console import Group
 
-        return Group(self._bar, *([] if self._board is None else [self._board.table()]))
+        return Group(self._bar, *([] if self._board is None else [self._board]))
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
     from rich.table import Table
 
     from stream.clients.standing import Departure
     from stream.clients.watch import ScoreWatcher
-    from stream.messages.score import Recommendation, Score
+    from stream.messages.score import ReasonRef, Recommendation, Score
 
 # Customers that the table remembers, and shows. The former bounds memory.
 _REMEMBERED = 10_000
@@ -26,6 +27,9 @@ _ITEMS = 3
 _PER_SECOND = 4
 #: Letters of a segment's name: with the other columns and ids of 16 letters they fill 80 columns.
 SEGMENT = 18
+# Reasons are shown where there is room for so many of their letters.
+_REASON = 20
+_BETWEEN = 2
 
 
 class BandName(StrEnum):
@@ -88,7 +92,8 @@ def watch(  # noqa: PLR0917  (options of a command)
     `{"customer_id": ..., "left": "purchase", "as_of": ...}`, or `"horizon"`, `"filter"`, and `"displaced"` where more
     than 100,000 customers are on the list. Ages and horizons follow the log's own time where a log is replayed.
 
-    The table shows three recommended items; a star marks the customer's own. An erased customer leaves the table; in
+    The table shows three recommended items; a star marks the customer's own. A wide terminal also shows the strongest
+    reason of each score: `+` makes a purchase more likely, `-` less likely. An erased customer leaves the table; in
     a pipe the line `{"customer_id": ..., "erased": true}` is printed, with `--band` or `--segment` only for customers
     on the list.
 
@@ -154,13 +159,15 @@ def _show(watcher: ScoreWatcher, board: Board) -> None:
 
     from stream.cli.console import output
 
-    with Live(get_renderable=board.table, console=output(), refresh_per_second=_PER_SECOND):
+    with Live(board, console=output(), refresh_per_second=_PER_SECOND):
         for score in watcher:
             board.add(score)
 
 
 class Board:
     """The latest score of each of the customers that were seen last, hottest first; what is over is not shown.
+
+    To rich it is a table, with the strongest reasons where the terminal has room for them.
 
     Parameters
     ----------
@@ -202,14 +209,9 @@ class Board:
         """Forget a customer who was erased, or whose score holds no longer."""
         self._latest.pop(customer, None)
 
-    def table(self) -> Table:
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Return what is shown."""
-        from rich import box
-        from rich.table import Table
-        from rich.text import Text
-
-        from stream.cli.console import add_columns
-        from stream.texts import counted, minute
+        from rich.measure import Measurement
 
         now = max(self._newest, self._now() or 0)
         # A copy: this runs in the screen's own thread.
@@ -218,6 +220,20 @@ class Board:
             for score in list(self._latest.values())
             if score.as_of + score.horizon_seconds * 1000 > now and not score.purchase
         ]
+        table = self._table(present, now)
+        room = options.max_width - Measurement.get(console, options, table).maximum - _BETWEEN
+        explained = room >= _REASON and any(score.reasons for score in present)
+        yield self._table(present, now, room) if explained else table
+
+    def _table(self, present: list[Score], now: int, room: int = 0) -> Table:
+        """Return the table, with the strongest reasons in so many letters; without if there are none."""
+        from rich import box
+        from rich.table import Table
+        from rich.text import Text
+
+        from stream.cli.console import add_columns
+        from stream.texts import counted, minute, shortened
+
         hottest = sorted(present, key=lambda s: s.purchase_intent, reverse=True)[: self._shown]
         counts = f"{counted(len(present), 'customer')}, {counted(self._seen, 'score')}"
         shown = Table(
@@ -231,12 +247,15 @@ class Board:
         names = ["customer", "intent", "band", "segment", "action", "age"]
         if recommends:
             names.insert(-1, "offer: items")
+        if room:
+            names.append("reason")
         add_columns(shown, ("customer", "segment", "offer: items"), *names, right=("intent", "age"))
         for score in hottest:
             cells = [
                 *cells_of(score),
                 *([_recommended(score.recommendation)] if recommends else []),
                 age(now - score.as_of),
+                *([shortened(_strongest(score.reasons), room)] if room else []),
             ]
             shown.add_row(*map(Text, cells), style="bold" if score.band == "high" else None)
         return shown
@@ -278,3 +297,8 @@ def _recommended(found: Recommendation | None) -> str:
         return ""
     items = ", ".join(found.items[:_ITEMS])
     return f"{found.offer}: {items}{' *' if found.source == 'customer' else ''}"
+
+
+def _strongest(reasons: Sequence[ReasonRef]) -> str:
+    """Return the first reason's text; a sign says which way it moved the score."""
+    return f"{'+' if reasons[0].effect > 0 else '-'} {reasons[0].text}" if reasons else ""

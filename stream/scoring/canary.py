@@ -22,6 +22,7 @@ from features.bundle import Bundle
 from features.vector import Vectors
 from stream.messages.score import ReasonRef
 from stream.scoring.explaining import Explaining
+from stream.scoring.reasons import Reasons
 from stream.settings import ReasonBands
 
 A = TypeVar("A", bound=np.generic)
@@ -44,7 +45,7 @@ class CanaryScores(NamedTuple):
     taken: NDArray[np.bool_]
     probability: NDArray[np.float64]
     band: NDArray[np.uint8]
-    reasons: list[list[ReasonRef]] | None
+    reasons: Reasons | None
 
     def over(self, values: NDArray[A], own: NDArray[A]) -> NDArray[A]:
         """Return values of a batch with the canary's own for its rows."""
@@ -52,7 +53,7 @@ class CanaryScores(NamedTuple):
         found[self.taken] = own
         return found
 
-    def over_reasons(self, reasons: list[list[ReasonRef]] | None) -> list[list[ReasonRef]] | None:
+    def over_reasons(self, reasons: Sequence[list[ReasonRef]] | None) -> list[list[ReasonRef]] | None:
         """Return the reasons of a batch with the canary's own for its rows; ``None`` where no row has any."""
         if reasons is None and self.reasons is None:
             return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import repeat
+from typing import cast
 
 import msgspec
 import numpy as np
@@ -14,6 +15,7 @@ from features.columns import EventColumns
 from features.events import PURCHASE
 from stream.messages.score import ReasonRef, Recommendation, Score, SegmentRef, Traffic
 from stream.scoring.engine import Scored
+from stream.scoring.reasons import Reasons
 
 _encode = msgspec.json.Encoder().encode
 
@@ -60,7 +62,6 @@ def encode_scores(
         taken, other = scored.canary.taken.tolist(), scored.canary.version
         versions = [other if one else manifest.version for one in taken]
         onlines = [None if one else online for one, online in zip(taken, onlines, strict=True)]
-    none: list[ReasonRef] = []
     apart: tuple[Traffic | None, ...] = (None, "bot", "staff")
     actions = scored.rulebook.actions
     bought = columns.type[scored.rows] == PURCHASE
@@ -122,9 +123,18 @@ def encode_scores(
             repeat(None, len(scored.rows)) if recommended is None else recommended,
             repeat(False, len(scored.rows)) if stale is None else stale.tolist(),
             bought.tolist(),
-            repeat(none, len(scored.rows)) if scored.reasons is None else scored.reasons,
+            _reasons(scored),
             scored.traffic.tolist(),
             versions,
             strict=True,
         )
     ]
+
+
+def _reasons(scored: Scored) -> Iterable[list[ReasonRef]]:
+    """Return the reasons of every score, or what is encoded as them."""
+    if scored.reasons is None:
+        none: list[ReasonRef] = []
+        return repeat(none, len(scored.rows))
+    made = scored.reasons.encoded() if isinstance(scored.reasons, Reasons) else scored.reasons
+    return cast(Iterable[list[ReasonRef]], made)  # msgspec writes what is JSON as it is

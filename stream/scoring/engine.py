@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -166,7 +166,7 @@ class Engine:
             vectors, columns.bot[rows], None if staff is None else staff[slots[rows]]
         )
         apart = traffic != CUSTOMER
-        reasons = Explaining(self.bundle, self.reasons).reasons(
+        reasons: Sequence[list[ReasonRef]] | None = Explaining(self.bundle, self.reasons).reasons(
             vectors, said.logit, said.segment, band, advisor, apart
         )
         network, canary = said.probability, None
@@ -208,7 +208,8 @@ class Engine:
         columns = from_events([event], self.bundle.manifest.currency)
         partitions_of([b"c"], 1)
         self.admit(columns.time, columns.time, BEGINNING)
-        self.score(columns, ["c"], np.zeros(1, np.int64), empty(1))
+        explaining = replace(self, reasons="off" if self.reasons == "off" else "all")
+        explaining.score(columns, ["c"], np.zeros(1, np.int64), empty(1))
 
 
 def _check_probabilities(found: NDArray[np.float64], rows: NDArray[np.intp], columns: EventColumns) -> None:

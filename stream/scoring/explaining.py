@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.bundle import Bundle
-from features.reasons import GROUPS, LEAST_EFFECT, Naming, Row, grouped, strongest
+from features.reasons import BOOK, LEAST_EFFECT, grouped, strongest
 from features.vector import Vectors
-from stream.messages.score import ReasonRef
+from stream.scoring.reasons import DIGITS, Reasons, wording
 from stream.settings import ReasonBands
 
 if TYPE_CHECKING:
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 #: Lowest band, as an index into `features.bundle.BANDS`, whose scores carry reasons.
 _LOWEST: Final[dict[ReasonBands, int]] = {"all": 0, "medium": 1, "high": 2, "off": 3}
-#: Digits of an effect after the point: it is known to 1e-3.
-_DIGITS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +44,7 @@ class Explaining:
         band: NDArray[np.uint8],
         advisor: Advisor | None,
         apart: NDArray[np.bool_] | None = None,
-    ) -> list[list[ReasonRef]] | None:
+    ) -> Reasons | None:
         """Return the reasons of every row, strongest first; ``None`` where no row has any.
 
         Parameters
@@ -64,20 +62,13 @@ class Explaining:
             return None
         part = vectors[explained]
         effects = grouped(self.effects(part, logit[explained], segment[explained], advisor))
-        found: list[list[ReasonRef]] = [[] for _ in band]
-        naming = Naming(self.bundle.manifest.currency, [s.name for s in self.bundle.segmenter.segments])
         best = strongest(effects)
-        chosen = np.take_along_axis(effects, best, axis=1).round(_DIGITS).tolist()
-        for row, vector, groups, moved in zip(explained.tolist(), part, best.tolist(), chosen, strict=True):
-            values = cast(
-                Row, memoryview(vector)
-            )  # gives plain numbers, of the few columns that are asked for
-            for at, effect in zip(groups, moved, strict=True):
-                if abs(effect) < LEAST_EFFECT:
-                    break
-                value, text = GROUPS[at].say(values, naming)
-                found[row].append(ReasonRef(GROUPS[at].key, value, effect, text))
-        return found
+        moved = np.take_along_axis(effects, best, axis=1).round(DIGITS)
+        strong = np.abs(moved) >= LEAST_EFFECT  # in each row the first ones, as the largest come first
+        counts = np.zeros(len(band) + 1, np.int64)
+        counts[explained + 1] = strong.sum(axis=1)
+        told = BOOK.tell(part, best)
+        return Reasons(wording(self.bundle.naming), told[strong], moved[strong], counts.cumsum())
 
     def effects(
         self,

@@ -136,7 +136,7 @@ def _table(engine: Engine, columns: EventColumns, scored: Scored, rows: NDArray[
             "band": pa.array(BANDS).take(pa.array(scored.band)),
             "segment": segments.take(pa.array(scored.segment)),
             "reasons": pa.array(
-                [[]] * count if scored.reasons is None else msgspec.to_builtins(scored.reasons), REASONS
+                [[]] * count if scored.reasons is None else msgspec.to_builtins(list(scored.reasons)), REASONS
             ),
             "action": pa.array(scored.rulebook.actions).take(pa.array(scored.action)),
             "holdout": scored.holdout,

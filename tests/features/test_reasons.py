@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from features.reasons import GROUPS, Naming, grouped, strongest
+from features.phrases import Naming, Phrase
+from features.reasons import BOOK, GROUPS, grouped, strongest
 from features.vector import COLUMN_NAMES, COLUMNS, NEVER_S, WIDTH
 
 NAMING = Naming("EUR", ("visitors", "browsers", "buyers", "loyal"))
 WORDS_FOR_ZERO = ("nothing", "never", "no ", "first visit", "just now", "right after")
 AT = {name: at for at, name in enumerate(COLUMN_NAMES)}
-SAY = {group.key: group.say for group in GROUPS}
+KEYS = [group.key for group in GROUPS]
 
 _UNIT_VALUES = {
     "s": st.one_of(st.just(NEVER_S), st.just(0.0), st.floats(0, NEVER_S)),
@@ -37,6 +41,21 @@ def row_of(**values: float) -> list[float]:
     return row
 
 
+def told(rows: Sequence[Sequence[float]], keys: Sequence[str]) -> list[list[tuple[str, float, str]]]:
+    """Return what is said of each row about each of the groups."""
+    topics = np.tile([KEYS.index(key) for key in keys], (len(rows), 1))
+    return said_about(rows, topics)
+
+
+def said_about(
+    rows: Sequence[Sequence[float]], topics: NDArray[np.intp]
+) -> list[list[tuple[str, float, str]]]:
+    found = BOOK.tell(np.array(rows, np.float32), topics)
+    assert found.shape == topics.shape
+    sayings = [[BOOK.saying(one, NAMING) for one in row] for row in found.tolist()]
+    return [[(KEYS[one.topic], one.number, one.text) for one in row] for row in sayings]
+
+
 def test_every_column_belongs_to_exactly_one_group() -> None:
     assert Counter(name for group in GROUPS for name in group.columns) == Counter(COLUMN_NAMES)
     assert len({group.key for group in GROUPS}) == len(GROUPS)
@@ -45,10 +64,11 @@ def test_every_column_belongs_to_exactly_one_group() -> None:
 @settings(max_examples=60, deadline=None)
 @given(row=VECTORS)
 def test_every_text_contains_the_number_it_speaks_of(row: tuple[float, ...]) -> None:
-    for group in GROUPS:
-        value, text = group.say(row, NAMING)
+    (said,) = told([row], KEYS)
+    assert [key for key, _, _ in said] == KEYS
+    for key, value, text in said:
         numbers = [float(n.replace(",", "")) for n in re.findall(r"\d[\d,]*(?:\.\d+)?", text)]
-        if group.key == "day_of_week":
+        if key == "day_of_week":
             assert 1 <= value <= 7
             continue
         assert value in numbers or (value == 0 and any(word in text for word in WORDS_FOR_ZERO)), text
@@ -77,13 +97,49 @@ def test_every_text_contains_the_number_it_speaks_of(row: tuple[float, ...]) -> 
         ("pace", {"events": 2, "gap_1": 0.2}, "right after the action before"),
         ("searches", {"since_search": 3_600 * 3}, "last search 3 hours ago"),
         ("spend", {"spend": 1234.56}, "spent 1,235 EUR so far"),
+        ("spend", {"spend": 0.4}, "spent less than 1 EUR so far"),
+        ("spend", {}, "no money spent so far"),
+        ("purchase_rhythm", {"purchases": 1}, "fewer than 2 purchases so far"),
+        (
+            "purchase_rhythm",
+            {"purchases": 3, "purchase_gap_mean": 7_200},
+            "2 hours between purchases on average",
+        ),
+        ("purchase_rhythm", {"purchases": 3}, "0 seconds between purchases on average"),
+        ("cart", {"cart_quantity": 1234.4}, "1,234 pieces in the cart"),
+        ("time_of_day", {"hour_sin": 0.9659258, "hour_cos": -0.258819}, "the time of day, about 7:00"),
         ("channel", {"channel_web": 0.2, "channel_app": 0.8}, "80% of actions in the app"),
+        ("channel", {"channel_web": 0.4, "channel_store": 0.6}, "60% of actions in the store"),
+        ("channel", {}, "no actions with a channel"),
         ("day_of_week", {"weekday_cos": 1}, "the day of the week, a Monday"),
         ("segment", {"segment": 3}, "in segment 3, “loyal”"),
     ],
 )
 def test_texts_are_plain_english(key: str, row: dict[str, float], said: str) -> None:
-    assert SAY[key](row_of(**row), NAMING)[1] == said
+    ((found,),) = told([row_of(**row)], [key])
+    assert found[2] == said
+
+
+def test_each_row_is_told_of_its_own_groups() -> None:
+    rows = [row_of(purchases=3, cart_quantity=2.5), row_of(purchases=7, cart_quantity=1)]
+    topics = np.array(
+        [[KEYS.index("cart"), KEYS.index("purchases")], [KEYS.index("purchases"), KEYS.index("cart")]]
+    )
+    assert said_about(rows, topics) == [
+        [("cart", 2.5, "2.5 pieces in the cart"), ("purchases", 3, "bought 3 times so far")],
+        [("purchases", 7, "bought 7 times so far"), ("cart", 1, "1 piece in the cart")],
+    ]
+
+
+def test_whatever_a_column_holds_something_is_said() -> None:
+    rows = [[value] * WIDTH for value in (np.nan, np.inf, -np.inf, -1.0, 3e38)]
+    for said in told(rows, KEYS):
+        assert all(text and math.isfinite(value) for _, value, text in said)
+
+
+def test_the_last_phrase_of_a_group_has_no_condition() -> None:
+    assert not [group.key for group in GROUPS if group.phrases[-1].below is not None]
+    assert all(isinstance(phrase, Phrase) for group in GROUPS for phrase in group.phrases)
 
 
 def test_a_groups_effect_is_the_sum_of_its_columns_effects() -> None:

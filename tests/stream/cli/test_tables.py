@@ -72,7 +72,7 @@ def test_watch_and_demo_show_whole_ids(
 ) -> None:
     board = Board()
     board.add(SCORE)
-    text = drawn(board.table())
+    text = drawn(board)
     assert SEGMENT[:8] in text
     assert_whole(text.replace("…", " "), CUSTOMER, "assist_checkout", "medium", "2026-03-01 12:00")
     monkeypatch.setenv("COLUMNS", "80")

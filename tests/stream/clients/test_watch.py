@@ -6,7 +6,7 @@ from msgspec import structs
 from rich.console import Console
 
 from stream.cli.watch import Board
-from stream.messages.score import Recommendation, Score, SegmentRef
+from stream.messages.score import ReasonRef, Recommendation, Score, SegmentRef
 
 AT = 1_772_366_400_000
 
@@ -39,9 +39,9 @@ def score(
     )
 
 
-def text(board: Board) -> str:
-    console = Console(file=StringIO(), width=120)
-    console.print(board.table())
+def text(board: Board, width: int = 120) -> str:
+    console = Console(file=StringIO(), width=width)
+    console.print(board)
     return console.file.getvalue()
 
 
@@ -98,7 +98,7 @@ def test_usual_rows_take_one_line_of_80_columns() -> None:
     board.add(one)
     board.add(structs.replace(one, customer_id="b", as_of=AT + 1_600_000))
     console = Console(file=StringIO(), width=80)
-    console.print(board.table())
+    console.print(board)
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     rows = [line.split() for line in lines if "assist_checkout" in line]
     assert [row[0] for row in rows] == ["shopper-4711-xyz", "b"]
@@ -139,3 +139,40 @@ def test_offers_have_a_column_as_soon_as_there_are_some() -> None:
     assert "i4" not in lines["bob"]
     assert "news: i7 " in lines["eve"]
     assert "*" not in lines["eve"] + lines["ada"]
+
+
+def with_reasons(customer: str, *reasons: ReasonRef) -> Score:
+    return structs.replace(score(customer), reasons=list(reasons))
+
+
+ITEMS = ReasonRef("items_viewed", 7, 0.9, "looked at 7 [b] items in this session")
+CART = ReasonRef("cart", 0, -0.4, "nothing in the cart")
+
+
+def test_the_strongest_reason_is_shown_with_its_sign() -> None:
+    board = Board()
+    for one in (with_reasons("ada", ITEMS, CART), with_reasons("bob", CART, ITEMS), score("eve")):
+        board.add(one)
+    rows = {line.split()[0]: line for line in shown(board)}
+    assert "+ looked at 7 [b] items in this session" in rows["ada"]
+    assert "- nothing in the cart" in rows["bob"]
+    assert "in the cart" not in rows["ada"] + rows["eve"]
+
+
+def test_reasons_give_way_where_the_terminal_is_narrow() -> None:
+    board = Board()
+    board.add(with_reasons("shopper-4711", ITEMS))
+    alone = Board()
+    alone.add(score("shopper-4711"))
+    assert text(board, 60) == text(alone, 60)
+    for width in range(40, 140):
+        lines = text(board, width).splitlines()
+        assert max(map(len, lines)) <= width
+        assert len(lines) == len(text(alone, width).splitlines())
+    assert "+ looked at 7 [b]" in text(board, 80)
+
+
+def test_without_reasons_there_is_no_column_for_them() -> None:
+    board = Board()
+    board.add(score("ada"))
+    assert "reason" not in text(board)
