@@ -30,7 +30,7 @@ from features.fold import fold
 from features.state import States
 from features.store.partition_record import NO_WATERMARK, TOKEN_BYTES, PartitionRecord
 from features.store.redis_store import RedisStore
-from stream.decisions.conditions import ScoredRows
+from stream.decisions.holding import ScoredRows
 from stream.decisions.holdout import HOLDOUT
 from stream.kafka.batches import RecordBatch
 from stream.ownership.cache import StateCache
@@ -209,7 +209,7 @@ class _Walk:
         with watch("decide"):
             holdout = engine.rulebook.assignment.arms(customers)[slots] == HOLDOUT
             rows = ScoredRows(folded.vectors, said.probability, said.segment)
-            action = engine.rulebook.choose(rows, said.band, holdout)
+            action = engine.rulebook.choose(engine.rulebook.held(rows), said.band, holdout)
         scored = Scored(
             np.arange(len(slots)), folded.as_of, said.segment, folded.vectors, said.logit, said.probability,
             None, said.probability, said.band, action, holdout, 0, engine.rulebook, traffic,

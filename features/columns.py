@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
 from features.compiled import njit
+from features.event_items import NO_ITEMS, EventItems
 from features.events import CHANNEL_CODES, CHANNELS, EVENT_TYPES, NO_CHANNEL, TYPE_CODES, Event, epoch_ms
 
 #: Type code of a row that is not an event but the request to erase its customer.
@@ -45,6 +46,8 @@ class EventColumns:
         Whether money in another currency was left out.
     bot
         Whether the event says that it is a machine's.
+    items
+        The ids of the items that each event is about.
     """
 
     customers: Sequence[str]
@@ -59,6 +62,7 @@ class EventColumns:
     cart_hash: NDArray[np.uint64]
     foreign: NDArray[np.bool_]
     bot: NDArray[np.bool_]
+    items: EventItems = NO_ITEMS
 
     def __len__(self) -> int:
         return len(self.time)
@@ -78,10 +82,11 @@ class EventColumns:
         for position, customer in zip(reversed(at), reversed(customers), strict=True):
             names.insert(position, customer)
             ids.insert(position, "")
-        arrays = {f.name: np.insert(getattr(self, f.name), at, 0) for f in fields(self)[2:]}
+        arrays = {f.name: np.insert(getattr(self, f.name), at, 0) for f in fields(self)[2:-1]}
         erased = np.asarray(at) + np.arange(len(at))
         arrays["type"][erased] = ERASE
-        return replace(self, customers=names, event_ids=ids, **arrays)
+        items = self.items.with_others(at)
+        return replace(self, customers=names, event_ids=ids, items=items, **arrays)
 
 
 def from_events(events: Sequence[Event], currency: str) -> EventColumns:
@@ -105,6 +110,7 @@ def from_events(events: Sequence[Event], currency: str) -> EventColumns:
         item_hash=_hashes(
             [e.item_id or (items[0].item_id if items else "") for e, items in zip(events, lines, strict=True)]
         ),
+        items=EventItems.of_events(events),
     )
 
 
@@ -154,6 +160,7 @@ def from_table(table: pa.Table, currency: str) -> EventColumns:
         line_price=_floats(flat.field("price")),
         line_quantity=_floats(flat.field("quantity")),
         item_hash=item_hash,
+        items=EventItems.of_table(table),
     )
 
 
@@ -173,6 +180,7 @@ def _columns(
     line_price: NDArray[np.float64],
     line_quantity: NDArray[np.float64],
     item_hash: NDArray[np.uint64],
+    items: EventItems,
 ) -> EventColumns:
     money, pieces = _total(price, quantity, value, line_counts, line_price, line_quantity)
     money[foreign] = 0.0
@@ -191,6 +199,7 @@ def _columns(
         cart_hash,
         foreign,
         bot,
+        items,
     )
 
 

@@ -21,6 +21,7 @@ from features.columns import ERASE, EventColumns
 from features.compiled import njit
 from features.events import NO_CHANNEL, PURCHASE, REFUND, TYPE_CODES
 from features.state import (
+    CART_LINES,
     DAY_MS,
     EVENT_ID_RING,
     HALF_LIVES_MS,
@@ -52,13 +53,14 @@ class FoldStatus(IntEnum):
 class Folded(NamedTuple):
     """What `fold` says about each event of a batch.
 
-    ``as_of`` (epoch ms) and ``vectors`` (one row per event, as of that moment) have a meaning only where ``status``
-    is `FoldStatus.FOLDED`.
+    ``as_of`` (epoch ms), ``vectors`` and ``carts`` (one row per event, as of that moment: the model input, and the
+    items in the cart, oldest first, as hashes) have a meaning only where ``status`` is `FoldStatus.FOLDED`.
     """
 
     status: NDArray[np.uint8]
     as_of: NDArray[np.int64]
     vectors: Vectors
+    carts: NDArray[np.uint64]
 
 
 def fold(
@@ -69,6 +71,7 @@ def fold(
     zone: Zone = zone("UTC"),  # noqa: B008  (a constant table)
     ttl_ms: int = 400 * DAY_MS,
     with_vectors: bool = True,
+    with_carts: bool = False,
 ) -> Folded:
     """Fold a batch of events into the states of their customers, in place, and return each event's model input.
 
@@ -87,10 +90,16 @@ def fold(
     with_vectors
         Whether model inputs are wanted. Where only states are, `Folded.vectors` has no rows, which takes less than
         half the time.
+    with_carts
+        Whether the items in the carts are wanted, too; else `Folded.carts` has no rows.
     """
     count = len(slots)
-    rows = count if with_vectors else 0
-    folded = Folded(np.zeros(count, np.uint8), np.zeros(count, np.int64), np.zeros((rows, WIDTH), np.float32))
+    folded = Folded(
+        np.zeros(count, np.uint8),
+        np.zeros(count, np.int64),
+        np.zeros((count if with_vectors else 0, WIDTH), np.float32),
+        np.zeros((count if with_carts else 0, CART_LINES), np.uint64),
+    )
     _fold(
         states,
         slots,
@@ -108,6 +117,7 @@ def fold(
         folded.status,
         folded.as_of,
         folded.vectors,
+        folded.carts,
     )
     return folded
 
@@ -130,6 +140,7 @@ def _fold(
     status: NDArray[np.uint8],
     as_of: NDArray[np.int64],
     out: Vectors,
+    carts: NDArray[np.uint64],
 ) -> None:  # pragma: no cover
     for i in range(len(slots)):
         s = states[slots[i]]
@@ -160,6 +171,8 @@ def _fold(
         as_of[i] = s.last_time
         if len(out) > 0:
             fill_row(s, changes_ms, offsets_ms, out[i])
+        if len(carts) > 0:
+            carts[i] = s.cart_items
 
 
 @njit(cache=True, nogil=True)

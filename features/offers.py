@@ -2,6 +2,8 @@
 
 ``{prefix.offers}:policy``
     The `OfferPolicy`, JSON: an offer for each segment and band, and items for customers nobody knows.
+``{prefix.offers}:catalogue``
+    The `Catalogue`, JSON: the shop's items, of which states hold hashes alone.
 ``{prefix.partition}:o:<customer id>``
     The `CustomerItems`, JSON. The hash tag is that of the customer's state, so one round trip fetches both on a cluster
     too. Every entry expires.
@@ -20,6 +22,7 @@ from __future__ import annotations
 from typing import Annotated, Final, Literal
 
 import msgspec
+from xxhash import xxh3_64_intdigest
 
 from features.decoding import Undecodable, decoded
 from features.exceptions import SchemaMismatch
@@ -28,6 +31,8 @@ from features.exceptions import SchemaMismatch
 SCHEMA: Final = 1
 #: Items in one list, at most.
 MOST_ITEMS: Final = 20
+#: Items in the catalogue, at most: about 10 MB of a worker's memory.
+MOST_CATALOGUED: Final = 50_000
 
 Band = Literal["low", "medium", "high"]
 Items = Annotated[list[str], msgspec.Meta(max_length=MOST_ITEMS)]
@@ -159,7 +164,48 @@ class CustomerItems(msgspec.Struct, frozen=True, array_like=True):
             raise SchemaMismatch(f"a customer's items in Redis cannot be read ({error}): {_AGAIN}") from None
 
 
+class Catalogue(msgspec.Struct, frozen=True, array_like=True):
+    """The ids of a shop's items, the most frequent ones of a log.
+
+    Attributes
+    ----------
+    version
+        That of the policy that was written with it.
+
+    Examples
+    --------
+    >>> Catalogue("1f", ["a"]).to_bytes()
+    b'["1f",["a"]]'
+    """
+
+    version: str
+    items: Annotated[list[str], msgspec.Meta(max_length=MOST_CATALOGUED)]
+
+    def by_hash(self) -> dict[int, str]:
+        """Return the ids by their hashes, as carts hold them."""
+        return {xxh3_64_intdigest(item.encode()): item for item in self.items}
+
+    def to_bytes(self) -> bytes:
+        """Return the stored form."""
+        return msgspec.json.encode(self)
+
+    @classmethod
+    def from_bytes(cls, raw: bytes) -> Catalogue:
+        """Return what `to_bytes` wrote.
+
+        Raises
+        ------
+        SchemaMismatch
+            It has another layout.
+        """
+        try:
+            return decoded(_decode_catalogue, raw)
+        except Undecodable as error:
+            raise SchemaMismatch(f"the catalogue in Redis cannot be read ({error}): {_AGAIN}") from None
+
+
 _decode_policy = msgspec.json.Decoder(OfferPolicy).decode
+_decode_catalogue = msgspec.json.Decoder(Catalogue).decode
 _decode_items = msgspec.json.Decoder(CustomerItems).decode
 
 _AGAIN: Final = "run `intent recommend` again"

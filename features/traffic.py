@@ -7,7 +7,7 @@ are known by their ids alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -15,8 +15,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from features.ranges import Range, parse_range
-from features.vector import COLUMN_NAMES, COLUMNS, SEGMENT_AT, Vectors
+from features.range_table import RangeTable
+from features.ranges import parse_range
+from features.vector import COLUMNS, SEGMENT_AT, Vectors
 
 #: Whose an event is, in the order of the codes.
 TRAFFIC: Final = ("customer", "bot", "staff")
@@ -24,8 +25,6 @@ CUSTOMER, BOT, STAFF = range(len(TRAFFIC))
 
 #: Columns that a rule may ask for, and their units. What a bundle makes of a customer is none of them.
 UNITS: Final = {column.name: column.unit for at, column in enumerate(COLUMNS) if at != SEGMENT_AT}
-
-_AT: Final = {name: at for at, name in enumerate(COLUMN_NAMES)}
 
 
 class BotRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,11 +70,11 @@ class BotRules:
 
     Parameters
     ----------
-    ranges
-        By rule, the range of each column that it asks for.
+    table
+        The ranges of columns that each rule asks for.
     """
 
-    ranges: tuple[Mapping[str, Range], ...]
+    table: RangeTable
 
     @classmethod
     def of(cls, rules: Sequence[BotRule]) -> Self:
@@ -86,23 +85,14 @@ class BotRules:
         ValueError
             A condition is none, or asks for no column; the first argument of the error says which.
         """
-        return cls(
-            tuple(
-                {name: parse_range(found, UNITS[name]) for name, found in rule.when.items()} for rule in rules
-            )
-        )
+        ranges = [
+            {name: parse_range(found, UNITS[name]) for name, found in rule.when.items()} for rule in rules
+        ]
+        return cls(RangeTable.of(ranges))
 
     def hold(self, vectors: Vectors) -> NDArray[np.bool_]:
         """Return for which events any rule holds."""
-        found = np.zeros(len(vectors), np.bool_)
-        for ranges in self.ranges:
-            held = np.ones(len(vectors), np.bool_)
-            for name, asked in ranges.items():
-                held &= asked.holds(vectors[:, _AT[name]])
-                if not held.any():  # as nearly always after the first one
-                    break
-            else:
-                found |= held
+        found: NDArray[np.bool_] = self.table.held(vectors) != 0
         return found
 
     def traffic(

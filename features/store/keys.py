@@ -12,6 +12,8 @@
     The customer's items (`features.offers.CustomerItems`).
 ``{prefix.offers}:policy``
     The `features.offers.OfferPolicy`.
+``{prefix.offers}:catalogue``
+    The `features.offers.Catalogue`.
 """
 
 from __future__ import annotations
@@ -133,6 +135,11 @@ def items_key_of(state_key: bytes) -> bytes:
 def policy_key(prefix: str) -> str:
     """Return the key of the policy."""
     return f"{{{prefix}.offers}}:policy"
+
+
+def catalogue_key(prefix: str) -> str:
+    """Return the key of the catalogue."""
+    return f"{{{prefix}.offers}}:catalogue"
 
 
 def unreadable_state(fault: str, partition: int, customer: str, key: bytes) -> UnreadableState:

@@ -8,9 +8,9 @@ from typing import Any, Final, NamedTuple, cast
 
 import numpy as np
 
-from features.offers import CustomerItems, OfferPolicy
+from features.offers import Catalogue, CustomerItems, OfferPolicy
 from features.partition import partitions_of
-from features.store.keys import items_keys, policy_key, record_key, state_keys
+from features.store.keys import catalogue_key, items_keys, policy_key, record_key, state_keys
 from features.store.partition_record import PartitionRecord
 from features.store.redis_client import connect, store_errors
 
@@ -66,9 +66,10 @@ class OfferStore:
         policy: OfferPolicy,
         customers: Iterable[tuple[str, CustomerItems]],
         *,
+        catalogue: Sequence[str] = (),
         ttl_seconds: int = DEFAULT_TTL_SECONDS,
     ) -> Written:
-        """Write the items of customers who have a state, and then the policy.
+        """Write the items of customers who have a state, then the ids of the shop's items, and then the policy.
 
         Who reads meanwhile sees old and new items side by side; each names its version.
         """
@@ -82,6 +83,9 @@ class OfferStore:
                 written += self.write_items(partition, entries, ttl_seconds=ttl_seconds)
             seen += len(chunk)
         with store_errors(self._redis):
+            if catalogue:
+                raw = Catalogue(policy.version, list(catalogue)).to_bytes()
+                self._redis.set(catalogue_key(self._prefix), raw, ex=ttl_seconds)
             self._redis.set(policy_key(self._prefix), policy.to_bytes(), ex=ttl_seconds)
         return Written(written, seen - written)
 
@@ -109,6 +113,13 @@ class OfferStore:
         with store_errors(self._redis):
             raw = cast("bytes | None", self._redis.get(policy_key(self._prefix)))
         return None if raw is None else OfferPolicy.from_bytes(raw)
+
+    def item_names(self, policy: OfferPolicy) -> dict[int, str]:
+        """Return the ids of items by their hashes, none where the catalogue is of another policy."""
+        with store_errors(self._redis):
+            raw = cast("bytes | None", self._redis.get(catalogue_key(self._prefix)))
+        catalogue = Catalogue("", []) if raw is None else Catalogue.from_bytes(raw)
+        return catalogue.by_hash() if catalogue.version == policy.version else {}
 
     def items(self, partition: int, customers: Sequence[str]) -> list[CustomerItems | None]:
         """Return the items of customers of one partition, by one command."""

@@ -143,7 +143,9 @@ def _scored(  # noqa: PLR0917  (one for all that scoring needs)
     engine = engine_of(settings, bundle)
     decide_by = [] if policy is None else [Rulebook.of(read_policy(policy), bundle, settings.holdout)]
     with progress(f"Scoring with {folder}") as on_progress:
-        return score_log(table, engine, partitions=partitions, decide_by=decide_by, on_progress=on_progress)
+        return score_log(
+            table, engine, partitions=partitions, decide_by=decide_by, remember=False, on_progress=on_progress
+        )
 
 
 def _require_one_question(folders: list[Path], bundles: list[Bundle]) -> None:

@@ -175,7 +175,12 @@ def dry_run(
         partitions = settings.partitions
     with progress("Scoring and deciding") as on_progress:
         scored = score_log(
-            table, engine, partitions=partitions, decide_by=[old, new], on_progress=on_progress
+            table,
+            engine,
+            partitions=partitions,
+            decide_by=[old, new],
+            remember=False,
+            on_progress=on_progress,
         )
     before, after = scored.decided
     if output is not None:

@@ -12,6 +12,7 @@ from stream.cli.options import BundleFolder, Partitions
 
 if TYPE_CHECKING:
     from stream.scoring.score_log import ScoredLog
+    from stream.settings import Settings
 
 Log = Annotated[
     Path,
@@ -47,6 +48,10 @@ Actions = Annotated[
         help="Also write the actions that the policy in force decides (.parquet or .jsonl).",
     ),
 ]
+Offers = Annotated[
+    bool,
+    typer.Option("--offers", help="With --actions: name what is in carts by the offers in Redis, as workers do."),
+]  # fmt: skip
 AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")]
 
 
@@ -62,6 +67,7 @@ def score(  # noqa: PLR0917  (options of a command)
     partitions: Partitions = None,
     states: States = None,
     actions: Actions = None,
+    offers: Offers = False,
     as_json: AsJson = False,
 ) -> None:
     """Score a log as the worker would, without Kafka and Redis.
@@ -86,15 +92,26 @@ def score(  # noqa: PLR0917  (options of a command)
     from stream.scoring.score_log import score_log
     from stream.settings import load_settings
 
+    if offers and actions is None:
+        raise typer.BadParameter("it names items in actions: add --actions FILE", param_hint="'--offers'")
     settings = load_settings()
     engine = engine_of(settings, Bundle.load(bundle or settings.bundle, key=settings.bundle_key))
     table = read_log(log, on_note=lambda text: typer.echo(f"intent: {text}", err=True))
     if partitions is None and table["partition"].null_count:
         partitions = settings.partitions
+    names = _item_names(settings) if offers else None
     with progress("Scoring") as on_progress:
         began = time.perf_counter()
         decide_by = [] if actions is None else [engine.rulebook]
-        scored = score_log(table, engine, partitions=partitions, decide_by=decide_by, on_progress=on_progress)
+        scored = score_log(
+            table,
+            engine,
+            partitions=partitions,
+            decide_by=decide_by,
+            remember=states is not None,
+            item_names=names,
+            on_progress=on_progress,
+        )
         seconds = time.perf_counter() - began
     late = refused_sentences(scored.dead_letters - scored.usual.lonely, len(table))
     for sentence in [*scored.usual.sentences(), *late]:
@@ -124,6 +141,17 @@ def score(  # noqa: PLR0917  (options of a command)
     else:
         for name, value in summary.items():
             typer.echo(f"{name.replace('_', ' '):>18}  {value:,}")
+
+
+def _item_names(settings: Settings) -> dict[int, str]:
+    """Return the ids of items that the newest offers name, by their hashes."""
+    from contextlib import closing
+
+    from features.store.offer_store import OfferStore
+
+    with closing(OfferStore(settings.redis_url, settings.redis_prefix)) as store:
+        policy = store.policy()
+        return {} if policy is None else store.item_names(policy)
 
 
 def _write(path: Path, table: object) -> None:

@@ -1,4 +1,4 @@
-"""What a rule asks of a customer, and which scores of a batch meet it: one vectorised comparison a condition.
+"""What a rule asks of a customer; `stream.decisions.holding` finds which scores of a batch meet it.
 
 Every condition of a rule is a set of words (bands, segments, channels, reasons) or a range of numbers (the intent, a
 feature). Sets and ranges can be compared, so that a rule that can never come to its turn is found.
@@ -7,45 +7,22 @@ feature). Sets and ranges can be compared, so that a rule that can never come to
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Final, NamedTuple, NoReturn, TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
 
 from features.bundle import BANDS
 from features.events import CHANNELS
 from features.ranges import Range, parse_range
 from features.traffic import UNITS
-from features.vector import COLUMN_NAMES, Vectors
-from stream.messages.score import ReasonRef
 
 #: The conditions that are no features.
 BAND, INTENT, SEGMENT, CHANNEL, REASONS = "band", "intent", "segment", "channel", "reasons"
 
 # Names that marketing would use, of features that are called otherwise.
 _ALIASES: Final = {"cart_items": "cart_quantity", "time_since_purchase": "since_purchase"}
-_AT: Final = {name: at for at, name in enumerate(COLUMN_NAMES)}
 
-#: Columns of vectors by name, each in one piece: a column of a batch of vectors lies scattered in memory.
-Features: TypeAlias = Mapping[str, NDArray[np.float32]]
 Fail: TypeAlias = Callable[[str], NoReturn]
-
-
-class ScoredRows(NamedTuple):
-    """The scores that conditions look at; ``reasons`` are those of each score, ``None`` where scores carry none."""
-
-    vectors: Vectors
-    probability: NDArray[np.float64]
-    segment: NDArray[np.int64]
-    reasons: Sequence[Sequence[ReasonRef]] | None = None
-
-
-def features_of(vectors: Vectors, names: Collection[str]) -> Features:
-    """Return some columns of vectors."""
-    wanted = sorted(set(names))
-    return {name: vectors[:, _AT[name]].copy() for name in wanted}
 
 
 class Conditions(NamedTuple):
@@ -67,36 +44,6 @@ class Conditions(NamedTuple):
         ) and all(
             name in other.ranges and found.covers(other.ranges[name]) for name, found in self.ranges.items()
         )
-
-    @property
-    def features(self) -> list[str]:
-        """The names of the features that are looked at."""
-        channels = [f"channel_{name}" for name in CHANNELS] if CHANNEL in self.words else []
-        return [name for name in self.ranges if name != INTENT] + channels
-
-    def hold(self, rows: ScoredRows, features: Features, segments: Sequence[str]) -> NDArray[np.bool_]:
-        """Return which scores meet all conditions but that of the band.
-
-        Parameters
-        ----------
-        features
-            At least those that `features` names.
-        segments
-            The names of the bundle's segments, in the order of their ids.
-        """
-        held = np.ones(len(rows.vectors), np.bool_)
-        for name, found in self.ranges.items():
-            held &= found.holds(rows.probability if name == INTENT else features[name])
-        if SEGMENT in self.words:
-            named = self.words[SEGMENT]
-            held &= np.array([name in named or str(at) in named for at, name in enumerate(segments)])[
-                rows.segment
-            ]
-        if CHANNEL in self.words:
-            held &= _channels(features, self.words[CHANNEL])
-        if REASONS in self.words:
-            held &= _reasons(rows, self.words[REASONS])
-        return held
 
 
 def conditions_of(when: Mapping[str, Any], fail: Callable[[str], Fail]) -> Conditions:
@@ -152,22 +99,3 @@ def _range(value: Any, unit: str, fail: Fail) -> Range:
         return parse_range(value, unit)
     except ValueError as error:
         fail(str(error))
-
-
-def _channels(features: Features, named: frozenset[str]) -> NDArray[np.bool_]:
-    """Return whose main channel, the one of most events, is among the named ones."""
-    shares = np.array([features[f"channel_{name}"] for name in CHANNELS])
-    wanted = np.array([name in named for name in CHANNELS])
-    main: NDArray[np.bool_] = wanted[shares.argmax(axis=0)] & (shares.max(axis=0) > 0)
-    return main
-
-
-def _reasons(rows: ScoredRows, named: frozenset[str]) -> NDArray[np.bool_]:
-    """Return which scores have one of the named reasons; none where scores carry no reasons."""
-    if rows.reasons is None:
-        return np.zeros(len(rows.vectors), np.bool_)
-    return np.fromiter(
-        (any(reason.feature in named for reason in reasons) for reasons in rows.reasons),
-        np.bool_,
-        len(rows.vectors),
-    )

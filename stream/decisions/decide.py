@@ -9,6 +9,7 @@
 However a partition is cut into batches, the actions are the same, in the same order: before a customer's next event is
 looked at, the timers have come that the watermark of the record before it had reached; at the end of a batch those that
 its last record had reached. An action stands where the record stands that made it due, or that moved the watermark.
+The partition batches of a round are decided on together; a customer belongs to one of them.
 
 An event that is no customer's ends all that was under way: no rule holds at it, and what waited is cancelled. Nothing
 is to come for those who are left out.
@@ -16,75 +17,29 @@ is to come for those who are left out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from xxhash import xxh3_128_hexdigest
 
-from features.bundle import BANDS
 from features.compiled import njit
 from features.traffic import CUSTOMER, TRAFFIC
-from features.vector import Vectors
-from stream.decisions.conditions import ScoredRows
-from stream.decisions.holdout import ARMS
-from stream.decisions.memory import Memories, forget
+from stream.decisions.actions import Customers, Details, Moments, actions_of
+from stream.decisions.found import FOUND, NO_ROW, ROOM, Found, with_room, write
+from stream.decisions.memory import CODES, NO_REASONS, Memories, Memory, Reasons, forget, forget_reasons
 from stream.decisions.rulebook import Rulebook
 from stream.decisions.tables import OUTCOMES, QuietTime, Table
 from stream.decisions.timers import fire_next
 from stream.decisions.triggers import follow
 from stream.messages.action import Action
-from stream.messages.score import ReasonRef, SegmentRef
 
-__all__ = ["FOREVER", "Decided", "Moments", "decide", "running_watermarks"]
+__all__ = ["FOREVER", "Decided", "decide"]
 
 #: The time to live of memories that never expire, ms.
 FOREVER: Final = 2**62
 
-# Columns of what the kernel writes about an action.
-_SLOT, _ROW, _RULE, _MOMENT, _AS_OF, _BAND, _SEGMENT = range(7)
-_TIMER: Final = -1  # in the column of the row
-_ROOM: Final = 256
-
-
-class Moments(NamedTuple):
-    """The scored events of one partition's batch, in offset order; all but ``watermarks`` are aligned.
-
-    Attributes
-    ----------
-    at
-        Position among the accepted records of the batch.
-    slots
-        Position of the customer.
-    event_ids, as_of, vectors, probability, band, segment, reasons
-        What the scores say; ``reasons`` is ``None`` where they carry none.
-    bought
-        Which events are purchases.
-    erased
-        Which rows are no scores, but requests to forget the customer; ``None``: none.
-    bot
-        Which events say themselves that they are a machine's; ``None``: none.
-    watermark
-        Of the partition before the batch.
-    watermarks
-        After each accepted record of the batch.
-    """
-
-    at: NDArray[np.int64]
-    slots: NDArray[np.int64]
-    event_ids: Sequence[str]
-    as_of: NDArray[np.int64]
-    vectors: Vectors
-    probability: NDArray[np.float64]
-    band: NDArray[np.uint8]
-    segment: NDArray[np.int64]
-    bought: NDArray[np.bool_]
-    watermark: int
-    watermarks: NDArray[np.int64]
-    reasons: Sequence[Sequence[ReasonRef]] | None = None
-    erased: NDArray[np.bool_] | None = None
-    bot: NDArray[np.bool_] | None = None
+#: What nothing is to come of any more for who is left out.
+_UNDER_WAY: Final = ("waiting", "holds", "rule", "band", "due")
 
 
 class Decided(NamedTuple):
@@ -93,101 +48,77 @@ class Decided(NamedTuple):
     Attributes
     ----------
     actions
-        In the order in which they became due.
+        In the order in which they became due, partition batch by partition batch.
     places
         Where each of them stands: twice the position, among the accepted records, of the one that made it due, and one
         more where that is a timer which the record's watermark has reached.
-    due
-        For each customer the moment (epoch ms) of the next timer, 0 if there is none.
+    parts
+        The partition batch of each of them.
     counts
-        By rule and `stream.decisions.tables.OUTCOMES`: what became of the actions that were due.
+        By partition batch, rule and `stream.decisions.tables.OUTCOMES`: what became of the actions that were due.
     traffic
         By code of `features.traffic.TRAFFIC`: how many of the events were whose.
     """
 
     actions: list[Action]
     places: list[int]
-    due: NDArray[np.int64]
+    parts: list[int]
     counts: NDArray[np.int64]
     traffic: NDArray[np.int64]
-
-
-def running_watermarks(times: NDArray[np.int64], watermark: int, lateness_ms: int) -> NDArray[np.int64]:
-    """Return a partition's watermark after each accepted record.
-
-    Parameters
-    ----------
-    times
-        Event times of the accepted records, in offset order.
-    watermark
-        Before the first of them.
-    """
-    return np.maximum(np.maximum.accumulate(times - lateness_ms), watermark)
 
 
 def decide(
     rulebook: Rulebook,
     moments: Moments,
-    customers: Sequence[str],
+    customers: Customers,
     memories: Memories,
-    model_version: str,
+    details: Details,
     ttl_ms: int = FOREVER,
-    excluded: NDArray[np.bool_] | None = None,
 ) -> Decided:
     """Decide what is to be done about customers, and change what is remembered about them, in place.
 
     Parameters
     ----------
     customers, memories
-        The customers of the batch and those whose timers the watermark reaches in it; ``memories[k]`` is that of
-        ``customers[k]``.
+        The customers of the round and those whose timers the watermarks reach in it; ``memories[k]`` is that of
+        ``customers.names[k]``.
+    details
+        Where actions have from what they tell beside the decision.
     ttl_ms
         A customer who is silent for longer is forgotten, also what was to come after that: whether the state has been
         swept by then makes no difference.
-    excluded
-        Which of the customers are left out; ``None``: nobody.
     """
-    counts = np.zeros((len(rulebook.rules), len(OUTCOMES)), np.int64)
-    after = np.concatenate([np.array([moments.watermark], np.int64), moments.watermarks])
-    erased = np.zeros(len(moments.at), np.bool_) if moments.erased is None else moments.erased
-    bits = rulebook.held(ScoredRows(moments.vectors, moments.probability, moments.segment, moments.reasons))
-    traffic = _traffic(rulebook, moments, excluded)
-    apart = traffic != CUSTOMER
-    bits[apart] = 0
-    own = np.ascontiguousarray(
-        memories
-    )  # those of states are not, for which the kernel would be compiled once more
-    if excluded is not None:
-        for name in ("waiting", "holds", "rule", "band", "due"):
-            own[name][excluded] = 0
-    found, intents = _decide(
+    marks = moments.watermarks
+    counts = np.zeros((len(marks.first), len(rulebook.rules), len(OUTCOMES)), np.int64)
+    if customers.excluded is not None:
+        for name in _UNDER_WAY:
+            memories[name][customers.excluded] = 0
+    kept = Reasons.of(moments.reasons, len(moments.at)) if rulebook.has_timers else NO_REASONS
+    found = _decide(
         rulebook.tables,
         rulebook.quiet_time,
-        own,
+        memories,
+        customers.parts,
+        moments.at,
         moments.slots,
         moments.as_of,
-        np.where(apart, 0.0, moments.probability),
-        np.where(apart, np.uint8(0), moments.band),
+        moments.probability,
+        moments.band,
         moments.segment,
-        bits,
-        moments.bought | apart,  # cancels what waits
-        erased,
-        after[moments.at],
-        after[-1],
+        moments.held,
+        moments.traffic,
+        moments.bought,
+        kept.codes,
+        kept.effects,
+        moments.erased_at,
+        moments.erased_slots,
+        marks.before,
+        marks.last,
         ttl_ms,
         counts,
     )
-    if own is not memories:
-        memories[:] = own
-    actions, places = _actions(rulebook, moments, customers, model_version, found, intents)
-    whose = np.bincount(traffic[~erased], minlength=len(TRAFFIC))
-    return Decided(actions, places, memories["due"].copy(), counts, whose)
-
-
-def _traffic(rulebook: Rulebook, moments: Moments, excluded: NDArray[np.bool_] | None) -> NDArray[np.uint8]:
-    """Return whose each event is, as this policy sees it."""
-    bot = np.zeros(len(moments.at), np.bool_) if moments.bot is None else moments.bot
-    return rulebook.bots.traffic(moments.vectors, bot, None if excluded is None else excluded[moments.slots])
+    whose = np.bincount(moments.traffic, minlength=len(TRAFFIC))
+    return Decided(*actions_of(rulebook, moments, customers, details, found), counts, whose)
 
 
 @njit(cache=True, nogil=True)
@@ -195,147 +126,104 @@ def _decide(
     t: Table,
     q: QuietTime,
     memories: Memories,
+    parts: NDArray[np.int64],
+    at: NDArray[np.int64],
     slots: NDArray[np.int64],
     as_of: NDArray[np.int64],
     probability: NDArray[np.float64],
     band: NDArray[np.uint8],
     segment: NDArray[np.int64],
-    bits: NDArray[np.int64],
+    held: NDArray[np.int64],
+    traffic: NDArray[np.uint8],
     bought: NDArray[np.bool_],
-    erased: NDArray[np.bool_],
+    codes: NDArray[np.uint8],
+    effects: NDArray[np.int16],
+    erased_at: NDArray[np.int64],
+    erased_slots: NDArray[np.int64],
     before: NDArray[np.int64],
-    last: int,
+    last: NDArray[np.int64],
     ttl_ms: int,
     counts: NDArray[np.int64],
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:  # pragma: no cover
-    found = np.empty((_ROOM, 7), np.int64)
-    intents = np.empty(_ROOM, np.float64)
-    number = 0
-    for i in range(len(slots) + len(memories)):
-        row = i < len(slots)
-        slot = slots[i] if row else i - len(slots)
-        watermark = before[i] if row else last
-        m = memories[slot]
-        while m.due != 0 and m.due <= watermark:
-            moment = m.due
-            if moment - m.as_of > ttl_ms:
-                forget(m)
-                break
-            rule = fire_next(t, q, m, counts)
-            if rule >= 0:
-                found, intents = _with_room(found, intents, number)
-                _write(found, intents, number, slot, _TIMER, rule, moment, m)
-                number += 1
-        if not row:
-            continue
-        if erased[i]:
-            forget(m)
-            continue
+) -> Found:  # pragma: no cover
+    found, number, erased = np.zeros(ROOM, FOUND), 0, 0
+    latest = np.full(len(memories), NO_ROW, np.int64)
+    for i in range(len(slots) + 1):
+        while erased < len(erased_at) and (i == len(slots) or erased_at[erased] < at[i]):
+            slot = erased_slots[erased]
+            outcome, watermark = counts[parts[slot]], before[erased_at[erased]]
+            found, number = _come(t, q, memories, slot, latest, watermark, ttl_ms, outcome, found, number)
+            forget(memories[slot])
+            erased += 1
+        if i == len(slots):
+            break
+        slot = slots[i]
+        m, outcome, watermark = memories[slot], counts[parts[slot]], before[at[i]]
+        found, number = _come(t, q, memories, slot, latest, watermark, ttl_ms, outcome, found, number)
         if as_of[i] - m.as_of > ttl_ms:
             forget(m)
+        apart = traffic[i] != CUSTOMER
         rule = follow(
-            t, q, m, as_of[i], probability[i], band[i], segment[i], bits[i], bought[i], watermark, counts
+            t,
+            q,
+            m,
+            as_of[i],
+            0.0 if apart else probability[i],
+            0 if apart else int(band[i]),
+            segment[i],
+            0 if apart else held[i],
+            bought[i] or apart,  # cancels what waits
+            watermark,
+            outcome,
         )
+        latest[slot] = i
+        _keep_reasons(m, codes, effects, i)
         if rule >= 0:
-            found, intents = _with_room(found, intents, number)
-            _write(found, intents, number, slot, i, rule, as_of[i], m)
+            found = with_room(found, number)
+            write(found[number], slot, i, i, rule, as_of[i], m)
             number += 1
-    return found[:number], intents[:number]
+    for slot in range(len(memories)):
+        part = parts[slot]
+        found, number = _come(t, q, memories, slot, latest, last[part], ttl_ms, counts[part], found, number)
+    return found[:number]
 
 
 @njit(cache=True, nogil=True)
-def _with_room(
-    found: NDArray[np.int64], intents: NDArray[np.float64], number: int
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:  # pragma: no cover
-    if number < len(found):
-        return found, intents
-    more = np.empty((2 * number, found.shape[1]), np.int64)
-    more[:number] = found
-    more_intents = np.empty(2 * number, np.float64)
-    more_intents[:number] = intents
-    return more, more_intents
-
-
-@njit(cache=True, nogil=True)
-def _write(
-    found: NDArray[np.int64],
-    intents: NDArray[np.float64],
-    number: int,
+def _come(
+    t: Table,
+    q: QuietTime,
+    memories: Memories,
     slot: int,
-    row: int,
-    rule: int,
-    moment: int,
-    m: np.void,
+    latest: NDArray[np.int64],
+    watermark: int,
+    ttl_ms: int,
+    counts: NDArray[np.int64],
+    found: Found,
+    number: int,
+) -> tuple[Found, int]:  # pragma: no cover
+    """Let a customer's timers come that the watermark has reached."""
+    m = memories[slot]
+    while m.due != 0 and m.due <= watermark:
+        moment = m.due
+        if moment - m.as_of > ttl_ms:
+            forget(m)
+            break
+        rule = fire_next(t, q, m, counts)
+        if rule >= 0:
+            found = with_room(found, number)
+            write(found[number], slot, NO_ROW, latest[slot], rule, moment, m)
+            number += 1
+    return found, number
+
+
+@njit(cache=True, nogil=True)
+def _keep_reasons(
+    m: Memory, codes: NDArray[np.uint8], effects: NDArray[np.int16], row: int
 ) -> None:  # pragma: no cover
-    found[number, _SLOT] = slot
-    found[number, _ROW] = row
-    found[number, _RULE] = rule
-    found[number, _MOMENT] = moment
-    found[number, _AS_OF] = m.as_of  # type: ignore[attr-defined]
-    found[number, _BAND] = m.scored_band  # type: ignore[attr-defined]
-    found[number, _SEGMENT] = m.segment  # type: ignore[attr-defined]
-    intents[number] = m.intent  # type: ignore[attr-defined]
-
-
-def _actions(
-    rulebook: Rulebook,
-    moments: Moments,
-    customers: Sequence[str],
-    model_version: str,
-    found: NDArray[np.int64],
-    intents: NDArray[np.float64],
-) -> tuple[list[Action], list[int]]:
-    """Return what the kernel has found as actions, as they became due, and their places; `none` is no action."""
-    if not len(found):
-        return [], []
-    rows = found[:, _ROW]
-    timers = rows == _TIMER
-    place = np.where(
-        timers,
-        2 * np.searchsorted(moments.watermarks, found[:, _MOMENT]) + 1,
-        2 * moments.at[np.where(timers, 0, rows)] if len(moments.at) else 0,
-    )
-    place[timers & (found[:, _MOMENT] <= moments.watermark)] = -1
-    named = [customers[slot] for slot in found[:, _SLOT].tolist()]
-    order = sorted(zip(place.tolist(), found[:, _MOMENT].tolist(), named, range(len(found)), strict=True))
-    arms = [ARMS[arm] for arm in rulebook.assignment.arms(named).tolist()]
-    columns, likely = found.tolist(), intents.tolist()
-    rules, experiment, version = rulebook.rules, rulebook.assignment.name, rulebook.version
-    segments = [SegmentRef(at, name) for at, name in enumerate(rulebook.segments)]
-    made, places = [], []
-    for stands, _, customer, at in order:
-        _, row, index, moment, as_of, band, segment = columns[at]
-        rule = rules[index]
-        if rule.action == "none":
-            continue
-        event = None if row == _TIMER else moments.event_ids[row]
-        places.append(stands)
-        made.append(
-            Action(  # positional: twice as fast as by name
-                _action_id(customer, rule.name, rule.trigger, moment, event),
-                customer,
-                rule.trigger,
-                rule.name,
-                rule.action,
-                likely[at],
-                BANDS[band],
-                segments[segment],
-                as_of,
-                moment,
-                moment + rulebook.expires_ms[index],
-                arms[at],
-                experiment,
-                version,
-                model_version,
-                event,
-                rule.offer,
-                [],
-                [] if row == _TIMER or moments.reasons is None else list(moments.reasons[row]),
-            )
-        )
-    return made, places
-
-
-def _action_id(customer: str, rule: str, trigger: str, moment: int, event: str | None) -> str:
-    """Return what names a decision: the same whenever it is made again."""
-    return xxh3_128_hexdigest(f"{customer}\0{rule}\0{trigger}\0{moment}\0{event or ''}".encode())
+    """Remember the reasons of a score, which timers will tell."""
+    if len(codes) == 0 or codes[row, 0] == 0:
+        forget_reasons(m)
+        return
+    m.codes = np.uint16(CODES)
+    for k in range(codes.shape[1]):
+        m.reasons[k] = codes[row, k]
+        m.effects[k] = effects[row, k]

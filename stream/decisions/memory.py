@@ -1,19 +1,26 @@
 """What is remembered about a customer between decisions: a fixed number of bytes, whatever happens.
 
-It is kept as the last field of a state. An empty memory is all zeros. It holds the customer's last score, which rules
-held then, what waits, what was sent lately, and the moment of the next timer. Times are epoch milliseconds of
-event time, 0 where there is none.
+It is kept as the last field of a state. An empty memory is all zeros. It holds the customer's last score and its
+reasons, which rules held then, what waits, what was sent lately, and the moment of the next timer. Times are epoch
+milliseconds of event time, 0 where there is none.
+
+A reason is kept as a code and its effect in thousandths, as published. What a code means is stamped beside it: codes of
+another version of the program, and of the time before there were any, say nothing.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeAlias
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from xxhash import xxh32_intdigest
 
 from features.compiled import njit
+from features.reasons import GROUPS, MOST
 from features.state import MEMORY_BYTES, States
+from stream.messages.score import ReasonRef
 
 #: Actions of which the moment is remembered. Where all of them lie within the longest window, nothing more is sent.
 REMEMBERED: Final = 10
@@ -37,10 +44,23 @@ MEMORY: Final = np.dtype(
         ("scored_band", "u1"),  # as the last score said
         ("sent_times", "<i8", (REMEMBERED,)),  # of what caps count; 0 = unused
         ("sent_actions", "<u4", (REMEMBERED,)),  # hashes of the actions' names
+        ("codes", "<u2"),  # stamp of what codes of reasons mean (`CODES`); 0 = no reasons
+        ("effects", "<i2", (MOST,)),  # of the last score's reasons, in thousandths
+        ("reasons", "u1", (MOST,)),  # their codes, strongest first; 0 = none
+        ("spare", "u1", (5,)),
     ]
 )
 
-assert MEMORY.itemsize <= MEMORY_BYTES, "a state has no room for it"
+assert MEMORY.itemsize == MEMORY_BYTES, "it takes another room than a state has for it"
+
+#: What the code of a reason means: the position of its group in `features.reasons.GROUPS`, counted from 1.
+CODE_OF: Final = {group.key: code for code, group in enumerate(GROUPS, 1)}
+
+#: Differs where codes mean something else.
+CODES: Final = xxh32_intdigest(" ".join(CODE_OF).encode()) & 0xFFFF | 1
+
+_THOUSAND: Final = 1000
+_LARGEST: Final = 0x7FFF
 
 Memories = NDArray[np.void]
 
@@ -50,12 +70,48 @@ Memory: TypeAlias = Any
 
 def memories_of(states: States) -> Memories:
     """Return what is remembered about the customers of states: a view, so who changes it changes the states."""
-    return states["memory"][:, : MEMORY.itemsize].view(MEMORY)[:, 0]
+    return states["memory"].view(MEMORY)[:, 0]
+
+
+def copied(*parts: States) -> Memories:
+    """Return what is remembered about all customers of these states, one after the other, as kernels take it."""
+    return np.concatenate([states["memory"] for states in parts]).view(MEMORY)[:, 0]
+
+
+def put_back(memories: Memories, states: States) -> None:
+    """Let states remember this from now on."""
+    states["memory"] = memories.view(np.uint8).reshape(len(states), MEMORY_BYTES)
 
 
 def blank(count: int) -> Memories:
     """Return ``count`` empty memories."""
     return np.zeros(count, MEMORY)
+
+
+class Reasons(NamedTuple):
+    """The reasons of scores as they are remembered, one row each; no rows where nobody asks for them."""
+
+    codes: NDArray[np.uint8]
+    effects: NDArray[np.int16]
+
+    @classmethod
+    def of(cls, reasons: Sequence[Sequence[ReasonRef]] | None, count: int) -> Self:
+        """Return the reasons of so many scores; ``None`` where none has any."""
+        found = cls(np.zeros((count, MOST), np.uint8), np.zeros((count, MOST), np.int16))
+        for row, own in enumerate(reasons or ()):
+            for place, reason in enumerate(own):
+                effect = round(_THOUSAND * reason.effect)
+                found.codes[row, place] = CODE_OF[reason.feature]
+                found.effects[row, place] = max(-_LARGEST, min(effect, _LARGEST))
+        return found
+
+
+NO_REASONS: Final = Reasons(np.zeros((0, MOST), np.uint8), np.zeros((0, MOST), np.int16))
+
+
+def effect_of(thousandths: int) -> float:
+    """Return an effect as it was published."""
+    return thousandths / _THOUSAND
 
 
 @njit(cache=True, nogil=True)
@@ -75,3 +131,12 @@ def forget(m: Memory) -> None:  # pragma: no cover
     m.scored_band = np.uint8(0)
     m.sent_times[:] = 0
     m.sent_actions[:] = np.uint32(0)
+    forget_reasons(m)
+
+
+@njit(cache=True, nogil=True)
+def forget_reasons(m: Memory) -> None:  # pragma: no cover
+    """Remember no reasons."""
+    m.codes = np.uint16(0)
+    m.effects[:] = np.int16(0)
+    m.reasons[:] = np.uint8(0)

@@ -17,7 +17,8 @@ from features.bundle import BANDS, Bundle
 from features.calendar import zone
 from features.durations import duration_text
 from features.traffic import BotRules
-from stream.decisions.conditions import SEGMENT, Conditions, Features, ScoredRows, features_of
+from stream.decisions.conditions import SEGMENT, Conditions
+from stream.decisions.holding import Asked, ScoredRows, first_of
 from stream.decisions.holdout import Assignment
 from stream.decisions.policy import SILENCES, Bounds, Policy, Rule, default_policy
 from stream.decisions.quiet import minute_of_day, quiet_minutes
@@ -31,11 +32,6 @@ NO_ACTION: Final = 0
 _LEAVE: Final = 0.75
 
 _QUIET: Final = {None: IGNORE, "ignore": IGNORE, "wait": WAIT, "drop": DROP}
-#: What can be abandoned: the feature that says that it is there, and the one since when.
-_STARTED: Final = {
-    "cart_abandoned": ("cart_quantity", "since_add_to_cart"),
-    "checkout_abandoned": ("session_begin_checkout", "since_begin_checkout"),
-}
 
 
 @dataclass(frozen=True)
@@ -125,54 +121,42 @@ class Rulebook:
                     f"it has {', '.join(self.segments)}"
                 )
 
-    def held(self, rows: ScoredRows, *, all_triggers: bool = True) -> NDArray[np.int64]:
-        """Return for each score the rules that hold as bits, whatever the band.
-
-        Parameters
-        ----------
-        all_triggers
-            Whether rules are asked for that are not of the trigger ``rule_holds``, too.
-        """
-        bits = np.zeros(len(rows.vectors), np.int64)
-        features = features_of(rows.vectors, self._features if all_triggers else self._features_of_scores)
-        for at, (rule, asked) in enumerate(zip(self.rules, self.conditions, strict=True)):
-            if not (all_triggers or rule.trigger == "rule_holds"):
-                continue
-            held = asked.hold(rows, features, self.segments)
-            if rule.trigger in _STARTED:
-                held &= _abandonable(features, rule.trigger)
-            bits |= held.astype(np.int64) << at
-        return bits
+    def held(self, rows: ScoredRows) -> NDArray[np.int64]:
+        """Return for each score the rules that hold as bits, whatever the band."""
+        return self.asked.held(rows)
 
     def choose(
-        self, rows: ScoredRows, band: NDArray[np.uint8], left_alone: NDArray[np.bool_]
+        self, held: NDArray[np.int64], band: NDArray[np.uint8], left_alone: NDArray[np.bool_]
     ) -> NDArray[np.uint8]:
         """Return for each score the index into `actions`: that of the first rule that holds in the score's band.
 
         Parameters
         ----------
+        held
+            What `held` returns.
         left_alone
             Whose scores carry no action.
         """
-        bits = self.held(rows, all_triggers=False) & self.tables["band_bits"][band]
-        chosen = np.zeros(len(band), np.uint8)
-        for at in range(len(self.rules) - 1, -1, -1):
-            if int(self.tables["level"]) >> at & 1:
-                chosen[(bits >> at & 1) > 0] = self.actions.index(self.rules[at].action)
-        chosen[left_alone] = NO_ACTION
+        chosen = np.full(len(band), NO_ACTION, np.uint8)
+        first_of(held, band, self._band_bits, self._level, self._actions_of_rules, left_alone, chosen)
         return chosen
 
     @cached_property
-    def _features(self) -> list[str]:
-        named = [name for asked in self.conditions for name in asked.features]
-        if any(rule.trigger in _STARTED for rule in self.rules):
-            named += [name for pair in _STARTED.values() for name in pair] + ["since_purchase"]
-        return named
+    def asked(self) -> Asked:
+        """What the rules ask, as kernels read it."""
+        return Asked.of(self.conditions, [rule.trigger for rule in self.rules], self.segments)
 
     @cached_property
-    def _features_of_scores(self) -> list[str]:
-        rules = zip(self.rules, self.conditions, strict=True)
-        return [name for rule, asked in rules if rule.trigger == "rule_holds" for name in asked.features]
+    def _band_bits(self) -> NDArray[np.int64]:
+        return np.array(self.tables["band_bits"])
+
+    @cached_property
+    def _level(self) -> int:
+        return int(self.tables["level"])
+
+    @cached_property
+    def _actions_of_rules(self) -> NDArray[np.uint8]:
+        return np.array([self.actions.index(rule.action) for rule in self.rules], np.uint8)
 
     @cached_property
     def tables(self) -> Table:
@@ -203,6 +187,11 @@ class Rulebook:
         for column, field in enumerate(("cap_actions", "cap_counts", "cap_windows")):
             t[field][: len(caps)] = [cap[column] for cap in caps]
         return t
+
+    @cached_property
+    def has_timers(self) -> bool:
+        """Whether anything is ever due at another moment than that of an event."""
+        return bool(self.tables["silent"]) or bool((self.tables["quiet"] == WAIT).any())
 
     @cached_property
     def quiet_time(self) -> QuietTime:
@@ -252,13 +241,6 @@ class Rulebook:
 def default_rulebook(bundle: Bundle, share: float) -> Rulebook:
     """Return what the default policy means for a bundle."""
     return Rulebook.of(default_policy(), bundle, share)
-
-
-def _abandonable(features: Features, trigger: str) -> NDArray[np.bool_]:
-    """Return who could leave a cart or a checkout now: whoever bought after it was filled or begun could not."""
-    there, since = _STARTED[trigger]
-    free: NDArray[np.bool_] = (features[there] > 0) & (features[since] < features["since_purchase"])
-    return free
 
 
 def _action_hash(action: str) -> int:

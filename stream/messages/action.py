@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -17,6 +17,9 @@ Trigger = Literal[
     "price_dropped",
     "win_back",
 ]
+#: Items that an action names, at most.
+MOST_ITEMS: Final = 8
+
 Arm = Literal["treatment", "holdout", "customer_managed"]
 
 
@@ -50,8 +53,11 @@ class Action(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         Version of the assignment to arms: its salt and its share.
     event_id
         The event that made it due; absent where a timer did.
-    offer, items
-        What to offer, and which items to show; absent where the policy names none.
+    offer
+        What to offer; absent where the policy names nothing.
+    items
+        What it is about, eight items at most: those of the event that made it due, or those in the cart that was left,
+        newest first, as far as the offers in Redis know their ids. Absent where there are none.
     """
 
     action_id: str
@@ -71,7 +77,7 @@ class Action(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     model_version: str
     event_id: str | None = None
     offer: str | None = None
-    items: list[str] = []
+    items: Annotated[list[str], msgspec.Meta(max_length=MOST_ITEMS)] = []
     reasons: list[ReasonRef] = []
 
 

@@ -13,7 +13,7 @@ from features.store.customer_store import Loaded, LoadRequest
 from stream.ownership.partition_batch import PartitionBatch
 
 # States that are asked for in one call, about: 10 MB, which Redis answers within 50 ms. A round has more customers than
-# that only where a watermark leaps, as after a gap in the log, and reaches the timers of many at once.
+# that only where a watermark leaps, as after a gap in the log, and reaches the timers of many at once (`MOST_DUE`).
 LOADED_AT_ONCE: Final = 8_000
 
 

@@ -247,6 +247,9 @@ class PartitionOwner:
         )  # fmt: skip
 
     async def _advance(self, record: PartitionRecord) -> None:
+        if self._timers.reached_by(record.watermark):
+            await self._overdue(record)
+            return
         batch = await self._next(record.next_offset)
         if batch is None or await self._is_of_another_log(record, batch):
             return
@@ -254,19 +257,33 @@ class PartitionOwner:
         self._trial = trial = self._bisection.trial(timed)
         if trial.stop < batch.stop:
             self._backlog.put_back(batch.since(trial.stop))
-        self._latest = part = PartitionBatch(trial, record, self._cache, self._timers, self._outbox)
-        self._in_doubt = True
-        if not await self._config.rounds.take(part):
+        if not await self._done(trial, record):
             return
-        self.record, self._in_doubt, self._trial = part.intended, False, None
-        self._failures, self.trouble = 0, ""
         self._bisection.passed(trial)
-        self.parking.leave()
-        self.rebuilding.reached(part.intended or record)
+        self.rebuilding.reached(self.record or record)
         if trial.records and not trial.created:
             self._append_time = max(self._append_time, trial.records[-1].timestamp)
-        await self._publish(part.intended or record)
+        await self._publish(self.record or record)
         await self._sweep()
+
+    async def _overdue(self, record: PartitionRecord) -> None:
+        """Let timers come that the watermark has left behind: it has reached more of them than one round takes."""
+        at = record.next_offset
+        # What the last silent events have left is silent, too.
+        nothing = RecordBatch(self.partition, (), at, at, silent=at <= record.silent_until)
+        if await self._done(nothing, record):
+            await self._publish(self.record or record)
+
+    async def _done(self, batch: RecordBatch, record: PartitionRecord) -> bool:
+        """Have a batch worked on and saved; return whether it was."""
+        self._latest = part = PartitionBatch(batch, record, self._cache, self._timers, self._outbox)
+        self._in_doubt = True
+        if not await self._config.rounds.take(part):
+            return False
+        self.record, self._in_doubt, self._trial = part.intended, False, None
+        self._failures, self.trouble = 0, ""
+        self.parking.leave()
+        return True
 
     def _promised(self, pending: Pending) -> None:
         """Take what earlier saves have left."""
@@ -402,12 +419,15 @@ class PartitionOwner:
         A watermark proves nothing while it lies ahead of the broker's clock, that is of the append time of the newest
         record that this owner has saved, or ahead of this machine's: events of the future would expire everybody.
         Before its first record, an owner does not sweep. States are the same whether they are swept or not: an
-        expired one counts as empty.
+        expired one counts as empty. While the watermark has left timers behind, it does not sweep either: they may be
+        due from before their customers expired.
         """
         ttl, record = self._config.state_ttl_ms, self.record
         if ttl is None or record is None or record.watermark == NO_WATERMARK or self._in_doubt:
             return
-        if record.watermark > min(self._append_time, self._config.now()):
+        if record.watermark > min(self._append_time, self._config.now()) or self._timers.reached_by(
+            record.watermark
+        ):
             return
         if time.monotonic() - self._swept_at >= SWEEP_SECONDS:
             self._swept_at = time.monotonic()

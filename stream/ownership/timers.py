@@ -3,6 +3,10 @@
 A timer is a moment of event time; it comes in the batch whose watermark reaches it, like everything else that follows
 from events. The store keeps all timers of a partition, its owner only the earliest moment: as long as no watermark
 reaches that, the store is not asked.
+
+A watermark that leaps, as after a gap in the log, may reach the timers of everybody. A round takes so many of them; the
+rest comes in rounds without records, before any further record is looked at. Nothing depends on where it is cut: timers
+of customers without an event between them have nothing to do with each other.
 """
 
 from __future__ import annotations
@@ -15,6 +19,9 @@ from stream.kafka.batches import NEVER
 
 # Customers whose timers are asked for at once; as a rule a few are due.
 DUE_AT_ONCE: Final = 2_000
+
+#: Customers whose timers come in one round, at most, each with a state and a few actions: about 15 MB and 10 MB.
+MOST_DUE: Final = 8_000
 
 if TYPE_CHECKING:
     from stream.ownership.partition_batch import PartitionBatch
@@ -43,7 +50,8 @@ class Timers:
         Parameters
         ----------
         following
-            The earliest moment after those that have come, 0 = there is none; ``None`` where nobody has asked.
+            The earliest moment after those that have come, 0 = there is none; ``None`` where nobody has asked. One that
+            the watermark has reached: there are more.
         """
         if following is not None:
             self.begin(following)
@@ -55,7 +63,9 @@ async def due_customers(
     reached: Sequence[int],
     ask: Callable[[Sequence[DueRequest]], Awaitable[list[Due]]],
 ) -> list[list[str]]:
-    """Return for each partition batch the customers whose timers its watermark reaches, however many there are.
+    """Return for each partition batch the customers whose timers its watermark reaches, the first of them.
+
+    All together are `MOST_DUE`, at most. Where there are more, `PartitionBatch.following` is a moment that is reached.
 
     Parameters
     ----------
@@ -66,16 +76,27 @@ async def due_customers(
     """
     found: list[list[str]] = [[] for _ in parts]
     asked = [at for at, part in enumerate(parts) if part.timers.reached_by(reached[at])]
+    most = max(MOST_DUE // max(len(asked), 1), 1)
     while asked:
         requests = [
-            DueRequest(parts[at].batch.partition, parts[at].record, reached[at], DUE_AT_ONCE, len(found[at]))
+            DueRequest(
+                parts[at].batch.partition,
+                parts[at].record,
+                reached[at],
+                min(DUE_AT_ONCE, most - len(found[at])),
+                len(found[at]),
+            )
             for at in asked
         ]
         more = []
         for at, request, due in zip(asked, requests, await ask(requests), strict=True):
             found[at] += due.customers
             parts[at].following = due.following
-            if len(due.customers) >= request.limit:
+            if len(due.customers) < request.limit:
+                continue
+            if len(found[at]) < most:
                 more.append(at)
+            else:
+                parts[at].following = reached[at]
         asked = more
     return found

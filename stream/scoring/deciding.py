@@ -1,44 +1,99 @@
-"""From scores to actions: what the worker does with a batch, and `intent score` with a piece of a log."""
+"""From scores to actions: what the worker does with a round, and `intent score` with a piece of a log."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, pairwise
+from typing import NamedTuple, Self
 
 import msgspec
 import numpy as np
-from msgspec import structs
 from numpy.typing import NDArray
 
 from features.columns import ERASE, EventColumns
 from features.events import PURCHASE
 from features.state import States, empty, joined
 from features.store.customer_store import Loaded, TimerChanges
-from features.vector import WIDTH
-from features.watermark import BEGINNING
-from stream.decisions.decide import Decided, Moments, decide, running_watermarks
-from stream.decisions.memory import memories_of
-from stream.messages.action import Action
+from stream.decisions.actions import Customers, Details, Moments, Standing
+from stream.decisions.decide import Decided, decide
+from stream.decisions.holding import ScoredRows
+from stream.decisions.memory import Memories, copied, memories_of, put_back
+from stream.decisions.rulebook import Rulebook
+from stream.decisions.watermarks import Watermarks
 from stream.scoring.batch import Batch
-from stream.scoring.canary import CanaryBundle
 from stream.scoring.engine import Engine, Scored, excluded_of
 from stream.scoring.outbox import ActionRecord, pack_outbox
 
 _encode = msgspec.json.Encoder().encode
 
-A = TypeVar("A", bound=np.generic)
+_NO_NAMES: Mapping[int, str] = {}
 
 
 def warm_up(engine: Engine) -> None:
     """Compile what is compiled at first use (seconds, once per machine), before events wait for it."""
     engine.warm_up()
-    states = empty(1)
-    none, rows = np.zeros(0, np.int64), np.zeros((0, WIDTH), np.float32)
-    likely, flags = np.zeros(0, np.float64), np.zeros(0, np.bool_)
-    moments = Moments(none, none, [], none, rows, likely, flags.view(np.uint8), none, flags, BEGINNING, none)
-    decide(
-        engine.rulebook, moments, ["c"], memories_of(states), engine.bundle.manifest.version, engine.ttl_ms
-    )
+    nothing = engine.score_nothing()
+    none, states = np.zeros(0, np.int64), empty(1)
+    customers = Customers(["c"], np.zeros(1, np.int64), Standing(none, states[:0]))
+    marks = Watermarks.of(none, [0], engine.lateness_ms)
+    moments = moments_of(*nothing, none, none, marks)
+    decide(engine.rulebook, moments, customers, copied(states), details_of(engine), engine.ttl_ms)
+
+
+class Concerned(NamedTuple):
+    """Whom a round concerns: the customers of the batch, then those whose timers come in it though they are not there.
+
+    Attributes
+    ----------
+    names, parts
+        Their ids and partition batches.
+    due
+        For each partition batch, which of them are there for their timers alone.
+    due_states
+        The states of these.
+    loaded
+        What was loaded for each partition batch.
+    standing
+        States from before the round.
+    """
+
+    names: Sequence[str]
+    parts: NDArray[np.int64]
+    due: Sequence[slice]
+    due_states: States
+    loaded: Sequence[Loaded]
+    standing: Standing
+
+    @classmethod
+    def of(cls, batch: Batch, states: States, loaded: Sequence[Loaded]) -> Self:
+        """Look at the customers of a round before their events are folded into their ``states``."""
+        numbers = np.arange(len(batch.parts))
+        parts = np.repeat(numbers, [own.stop - own.start for own in batch.customer_slices])
+        names, due_states, moments = batch.customers, states[:0], memories_of(states)["due"]
+        counts = [len(found.due) for found in loaded]
+        if any(counts):
+            names = [*names, *chain.from_iterable(found.due for found in loaded)]
+            due_states = joined(
+                [found.states[len(found.states) - len(found.due) :] for found in loaded if found.due]
+            )
+            parts = np.concatenate([parts, np.repeat(numbers, counts)])
+            moments = np.concatenate([moments, memories_of(due_states)["due"]])
+        standing = Standing.of((states, due_states), moments, np.array(batch.watermarks, np.int64)[parts])
+        ends = len(batch.customers) + np.cumsum([0, *counts])
+        due = [slice(*two) for two in pairwise(ends.tolist())]
+        return cls(names, parts, due, due_states, loaded, standing)
+
+    def states_of(self, part: int, own: States) -> States:
+        """Return the states of all whom a partition batch concerns, of which these are its ``own`` customers'."""
+        whole, due = self.loaded[part].states, self.due[part]
+        if due.start == due.stop:
+            return own
+        if len(self.loaded) > 1:  # else they were loaded together, and still lie so
+            start = len(self.names) - len(self.due_states)
+            whole[: len(own)] = own
+            whole[len(own) :] = self.due_states[due.start - start : due.stop - start]
+        return whole
 
 
 class Decisions(NamedTuple):
@@ -53,7 +108,7 @@ class Decisions(NamedTuple):
     outbox
         What is to be published; empty where nothing is, and in a silent batch.
     counts
-        See `Decided.counts`; ``None`` where nothing was decided.
+        By rule and outcome, see `Decided.counts`; ``None`` where nothing was decided.
     """
 
     customers: Sequence[str]
@@ -64,102 +119,92 @@ class Decisions(NamedTuple):
 
 
 def decisions(
-    engine: Engine, batch: Batch, scored: Scored, states: States, loaded: Sequence[Loaded], *, acting: bool
+    engine: Engine,
+    batch: Batch,
+    scored: Scored,
+    states: States,
+    concerned: Concerned,
+    *,
+    acting: bool,
+    item_names: Mapping[int, str] = _NO_NAMES,
 ) -> Iterator[Decisions]:
-    """Decide on each partition batch of a round; change what is remembered in ``states``.
+    """Decide on a round, and give what was decided on each partition batch; change what ``states`` remember.
 
     Parameters
     ----------
     states
         Of the customers of the batch.
-    loaded
-        What was loaded for each partition batch.
+    concerned
+        Whom the round concerns.
     acting
         Whether there are to be actions. If not, what is remembered is forgotten: it would be out of date later on.
+    item_names
+        See `Details.item_names`.
     """
-    rows_of_parts = batch.split(batch.rows)
-    for part, own, rows, before, found in zip(
-        batch.parts, batch.customer_slices, rows_of_parts, batch.watermarks_before, loaded, strict=True
-    ):
-        customers: Sequence[str] = batch.customers[own]
-        theirs = states[own]
-        if found.due:
-            customers = [*customers, *found.due]
-            theirs = joined([theirs, found.states[len(theirs) :]])
-        memories = memories_of(theirs)
-        due = memories["due"].copy()
-        gone = np.flatnonzero(batch.columns.type[rows] == ERASE)
-        if acting:
-            decided = _decided(engine, batch, scored, rows, own.start, before, customers, theirs)
-            records = [] if part.silent else _records(decided, batch.columns, rows.start, gone)
-            counts = decided.counts
-        else:
-            theirs["memory"] = 0
-            records, counts = [], None
-        changed = memories["due"] != due
-        changed[batch.slots[rows][gone] - own.start] = True  # the store forgets timers of the erased
-        at = np.flatnonzero(changed).tolist()
-        timers = TimerChanges([customers[slot] for slot in at], memories["due"][at].tolist())
-        yield Decisions(customers, theirs, timers, pack_outbox(records), counts)
+    own = len(states)
+    memories = copied(states, concerned.due_states)
+    before = memories["due"].copy()
+    erased = np.flatnonzero(batch.columns.type == ERASE)
+    decided = None
+    if acting:
+        decided = _decided(engine, batch, scored, concerned, memories, erased, details_of(engine, item_names))
+    else:
+        memories.view(np.uint8)[:] = 0
+    put_back(memories[:own], states)
+    put_back(memories[own:], concerned.due_states)
+    changed = memories["due"] != before
+    changed[batch.slots[erased]] = True  # the store forgets timers of the erased
+    changed[own:] = True  # what was due is over
+    for at, part in enumerate(batch.parts):
+        slices = batch.customer_slices[at], concerned.due[at]
+        slots = np.concatenate([one.start + np.flatnonzero(changed[one]) for one in slices]).tolist()
+        timers = TimerChanges([concerned.names[slot] for slot in slots], memories["due"][slots].tolist())
+        customers = [name for one in slices for name in concerned.names[one]]
+        theirs = concerned.states_of(at, states[slices[0]])
+        outbox = b"" if decided is None or part.silent else pack_outbox(_records(decided, at, batch, erased))
+        yield Decisions(customers, theirs, timers, outbox, None if decided is None else decided.counts[at])
 
 
-def _decided(  # noqa: PLR0917  (a part of a batch)
+def details_of(engine: Engine, item_names: Mapping[int, str] = _NO_NAMES) -> Details:
+    """Return where the actions of an engine's scores have from what they tell."""
+    manifest, canary = engine.bundle.manifest, engine.canary
+    if canary is None:
+        return Details(engine.zone, manifest.currency, manifest.version, item_names=item_names)
+    return Details(engine.zone, manifest.currency, manifest.version, canary.version, canary.has, item_names)
+
+
+def _decided(  # noqa: PLR0917  (a round)
     engine: Engine,
     batch: Batch,
     scored: Scored,
-    rows: slice,
-    first_customer: int,
-    watermark: int,
-    customers: Sequence[str],
-    states: States,
+    concerned: Concerned,
+    memories: Memories,
+    erased: NDArray[np.intp],
+    details: Details,
 ) -> Decided:
-    columns = batch.columns
-    times = columns.time[rows]
-    erased = columns.type[rows] == ERASE
-    if erased.any():  # moves no watermark
-        times = np.where(erased, watermark + engine.lateness_ms, times)
-    moments = moments_of(
-        columns,
-        scored,
-        batch.slots - first_customer,
-        np.arange(-rows.start, len(batch.slots) - rows.start),
-        watermark,
-        running_watermarks(times, watermark, engine.lateness_ms),
-        rows,
+    columns, excluded = batch.columns, scored.left_out
+    if excluded is not None and len(concerned.names) > len(excluded):
+        due = concerned.names[len(excluded) :]
+        excluded = np.concatenate([excluded, excluded_of(due, scored.excluded)])
+    bounds = batch.rows.searchsorted(batch.bounds)
+    marks = Watermarks.of(
+        columns.time, batch.watermarks_before, engine.lateness_ms, bounds, columns.type == ERASE
     )
-    decided = decide(
-        scored.rulebook,
-        moments,
-        customers,
-        memories_of(states),
-        engine.bundle.manifest.version,
-        engine.ttl_ms,
-        excluded_of(customers, scored.excluded),
-    )
-    if engine.canary is None:
-        return decided
-    return decided._replace(actions=_by_canary(engine.canary, decided.actions))
+    moments = moments_of(columns, scored, batch.slots, np.arange(len(columns)), marks)
+    if len(erased):
+        moments = moments._replace(erased_at=erased, erased_slots=batch.slots[erased])
+    customers = Customers(concerned.names, concerned.parts, concerned.standing, excluded)
+    return decide(scored.rulebook, moments, customers, memories, details, engine.ttl_ms)
 
 
-def _by_canary(canary: CanaryBundle, actions: Sequence[Action]) -> list[Action]:
-    """Return actions, those of a canary's customers with its name: their last scores are its own."""
-    own = canary.has([action.customer_id for action in actions]).tolist()
-    return [
-        structs.replace(action, model_version=canary.version) if has else action
-        for action, has in zip(actions, own, strict=True)
-    ]
-
-
-def moments_of(  # noqa: PLR0917  (the arrays of a batch)
+def moments_of(
     columns: EventColumns,
     scored: Scored,
     slots: NDArray[np.int64],
     places: NDArray[np.int64],
-    watermark: int,
-    watermarks: NDArray[np.int64],
-    rows: slice = slice(0, None),
+    watermarks: Watermarks,
 ) -> Moments:
-    """Return the scored events of one partition, and the requests to erase, as decisions are made of them.
+    """Return scored events as the policy in force, which has chosen their actions, decides on them.
 
     Parameters
     ----------
@@ -167,80 +212,61 @@ def moments_of(  # noqa: PLR0917  (the arrays of a batch)
         Events that were folded, and what the engine made of them.
     slots, places
         For each row of ``columns``, the position of its customer and its position among the accepted records.
-    watermark, watermarks
-        Before the first accepted record, and after each.
-    rows
-        The rows of ``columns`` that are of the partition.
+    watermarks
+        Of the accepted records.
     """
-    start, stop, _ = rows.indices(len(columns.type))
-    own = slice(*np.searchsorted(scored.rows, [start, stop]).tolist())
-    told = scored.rows[own]
-    moments = Moments(
-        at=places[told],
-        slots=slots[told],
-        event_ids=columns.event_ids
-        if len(told) == len(columns.event_ids)
-        else [columns.event_ids[row] for row in told.tolist()],
-        as_of=scored.as_of[own],
-        vectors=scored.vectors[own],
-        probability=scored.probability[own],
-        band=scored.band[own],
-        segment=scored.segment[own],
-        bought=columns.type[told] == PURCHASE,
-        reasons=None if scored.reasons is None else scored.reasons[own],
-        watermark=watermark,
-        watermarks=watermarks,
-        bot=columns.bot[told],
+    rows, none = scored.rows, np.zeros(0, np.int64)
+    return Moments(
+        places[rows],
+        rows,
+        slots[rows],
+        scored.as_of,
+        scored.probability,
+        scored.band,
+        scored.segment,
+        scored.reasons,
+        scored.held,
+        scored.traffic,
+        columns.type[rows] == PURCHASE,
+        scored.vectors,
+        scored.carts,
+        columns.event_ids,
+        columns.items,
+        none,
+        none,
+        watermarks,
+        None if scored.canary is None else scored.canary.taken,
     )
-    erased = start + np.flatnonzero(columns.type[start:stop] == ERASE)
-    return _with_erasures(moments, told, erased, slots, places) if len(erased) else moments
 
 
-def _with_erasures(
-    moments: Moments,
-    told: NDArray[np.intp],
-    erased: NDArray[np.intp],
-    slots: NDArray[np.int64],
-    places: NDArray[np.int64],
+def by_another(
+    rulebook: Rulebook, moments: Moments, bot: NDArray[np.bool_], excluded: NDArray[np.bool_] | None
 ) -> Moments:
-    """Return moments of scores with those of erasures between them; ``told`` and ``erased`` are their rows."""
-    rows = np.sort(np.concatenate([told, erased]))
-    at, count = np.searchsorted(rows, told), len(rows)
-    gone = np.ones(count, np.bool_)
-    gone[at] = False
-    by_place = dict(zip(at.tolist(), range(len(told)), strict=True))
-    reasons = moments.reasons
+    """Return scored events as another policy decides on them.
+
+    Parameters
+    ----------
+    bot
+        Which events say themselves that they are a machine's.
+    excluded
+        Which customers are left out.
+    """
+    rows = ScoredRows(moments.vectors, moments.probability, moments.segment, moments.reasons)
+    staff = None if excluded is None else excluded[moments.slots]
     return moments._replace(
-        at=places[rows],
-        slots=slots[rows],
-        event_ids=[moments.event_ids[by_place[place]] if place in by_place else "" for place in range(count)],
-        as_of=_spread(moments.as_of, at, count),
-        vectors=_spread(moments.vectors, at, count),
-        probability=_spread(moments.probability, at, count),
-        band=_spread(moments.band, at, count),
-        segment=_spread(moments.segment, at, count),
-        bought=_spread(moments.bought, at, count),
-        reasons=None
-        if reasons is None
-        else [reasons[by_place[place]] if place in by_place else [] for place in range(count)],
-        erased=gone,
-        bot=None if moments.bot is None else _spread(moments.bot, at, count),
+        held=rulebook.held(rows), traffic=rulebook.bots.traffic(moments.vectors, bot, staff)
     )
 
 
-def _spread(values: NDArray[A], at: NDArray[np.intp], count: int) -> NDArray[A]:
-    """Return ``count`` rows of which those ``at`` these positions are the values, and the others zeros."""
-    spread: NDArray[Any] = np.zeros((count, *values.shape[1:]), values.dtype)
-    spread[at] = values
-    return spread
-
-
-def _records(
-    decided: Decided, columns: EventColumns, first_row: int, erased: NDArray[np.intp]
-) -> list[ActionRecord]:
-    """Return actions as records, and a tombstone at the place of every erasure."""
-    records: list[ActionRecord] = [(action.customer_id, _encode(action)) for action in decided.actions]
-    for at in erased[::-1].tolist():
-        place = int(np.searchsorted(decided.places, 2 * at))
-        records.insert(place, (columns.customers[first_row + at], None))
+def _records(decided: Decided, part: int, batch: Batch, erased: NDArray[np.intp]) -> list[ActionRecord]:
+    """Return the actions of a partition batch as records, and a tombstone at the place of every erasure in it."""
+    start, stop = bisect_left(decided.parts, part), bisect_left(decided.parts, part + 1)
+    records: list[ActionRecord] = [
+        (action.customer_id, _encode(action)) for action in decided.actions[start:stop]
+    ]
+    if len(erased):
+        first, end = batch.rows.searchsorted(batch.bounds[part : part + 2])
+        places = decided.places[start:stop]
+        for at in erased[(erased >= first) & (erased < end)][::-1].tolist():
+            records.insert(bisect_left(places, 2 * at), (batch.columns.customers[at], None))
     return records

@@ -10,13 +10,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.bundle import Bundle
-from features.calendar import zone
+from features.calendar import Zone, zone
 from features.columns import EventColumns, from_events
 from features.events import Event
 from features.fold import FoldStatus, fold
@@ -25,7 +25,6 @@ from features.state import States, empty
 from features.traffic import CUSTOMER
 from features.vector import Vectors
 from features.watermark import BEGINNING, Verdicts, judge
-from stream.decisions.conditions import ScoredRows
 from stream.decisions.following import (
     FollowedExclusions,
     FollowedPolicy,
@@ -34,6 +33,7 @@ from stream.decisions.following import (
     followed,
     followed_exclusions,
 )
+from stream.decisions.holding import ScoredRows
 from stream.decisions.holdout import HOLDOUT, TREATMENT
 from stream.decisions.rulebook import Rulebook, default_rulebook
 from stream.exceptions import SettingsError
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from stream.learning.model.advisor import Advisor
 
 logger = logging.getLogger(__name__)
+
+_NOTHING: Final = np.zeros(0, np.int64)
 
 
 class Scored(NamedTuple):
@@ -65,9 +67,12 @@ class Scored(NamedTuple):
     duplicates: int
     rulebook: Rulebook  # by which the action was chosen
     traffic: NDArray[np.uint8]  # whose the event is: a code of `features.traffic.TRAFFIC`
-    excluded: frozenset[str] = frozenset()  # customers who were left out
+    excluded: frozenset[str] = frozenset()  # customers who are left out
     reasons: Sequence[list[ReasonRef]] | None = None  # None: no score has any
     canary: CanaryScores | None = None  # of whom network, probability, band and reasons are in part
+    held: NDArray[np.int64] = _NOTHING  # rules of `rulebook` that hold as bits, whatever the band
+    carts: NDArray[np.uint64] = _NOTHING.view(np.uint64)  # the items in the cart, as hashes
+    left_out: NDArray[np.bool_] | None = None  # which of the batch's customers are `excluded`; None: nobody
 
     @property
     def of_customers(self) -> NDArray[np.bool_]:
@@ -122,6 +127,11 @@ class Engine:
         assert self.policy is not None  # see __post_init__
         return self.policy.current
 
+    @property
+    def zone(self) -> Zone:
+        """The shop's time zone."""
+        return zone(self.bundle.manifest.timezone)
+
     def admit(self, times: NDArray[np.int64], arrivals: NDArray[np.int64], watermark: int) -> Verdicts:
         """Judge a partition's next events against its watermark."""
         return judge(times, arrivals, watermark, self.lateness_ms)
@@ -152,9 +162,10 @@ class Engine:
         NoProbability
             A score is not a number from 0 to 1.
         """
-        folded = fold(states, slots, columns, zone=zone(self.bundle.manifest.timezone), ttl_ms=self.ttl_ms)
+        folded = fold(states, slots, columns, zone=self.zone, ttl_ms=self.ttl_ms, with_carts=True)
         rows = np.flatnonzero(folded.status == FoldStatus.FOLDED)
-        vectors = folded.vectors if len(rows) == len(slots) else folded.vectors[rows]
+        everything = len(rows) == len(slots)
+        vectors = folded.vectors if everything else folded.vectors[rows]
         said = self.bundle.score(vectors)
         online, probability, band = None, said.probability, said.band
         if advisor is not None:
@@ -180,6 +191,7 @@ class Engine:
             if said_of_rows is not None:
                 _check_probabilities(said_of_rows, rows, columns)
         arms = rulebook.assignment.arms(customers)[slots[rows]]
+        held = rulebook.held(ScoredRows(vectors, probability, said.segment, reasons))
         return Scored(
             rows,
             folded.as_of[rows],
@@ -190,9 +202,7 @@ class Engine:
             online,
             probability,
             band,
-            rulebook.choose(
-                ScoredRows(vectors, probability, said.segment, reasons), band, apart | (arms != TREATMENT)
-            ),
+            rulebook.choose(held, band, apart | (arms != TREATMENT)),
             arms == HOLDOUT,
             int(np.count_nonzero(folded.status == FoldStatus.DUPLICATE)),
             rulebook,
@@ -200,7 +210,15 @@ class Engine:
             excluded,
             reasons,
             canary,
+            held,
+            folded.carts if everything else folded.carts[rows],
+            staff,
         )
+
+    def score_nothing(self) -> tuple[EventColumns, Scored]:
+        """Return an empty batch, and what is said of it."""
+        columns = from_events([], self.bundle.manifest.currency)
+        return columns, self.score(columns, [], np.zeros(0, np.int64), empty(0))
 
     def warm_up(self) -> None:
         """Compile what is compiled at first use (seconds, once per machine), before events wait for it."""

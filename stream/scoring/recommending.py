@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -44,10 +44,15 @@ class Recommender:
         For the bundle that scores.
     segments
         How many the bundle has.
+    item_names
+        Ids of items by their hashes: actions tell by them what is in a cart.
     """
 
-    def __init__(self, policy: OfferPolicy, segments: int) -> None:
+    def __init__(
+        self, policy: OfferPolicy, segments: int, item_names: Mapping[int, str] | None = None
+    ) -> None:
         self.policy = policy
+        self.item_names = item_names or {}
         self._general = [
             [_general(policy, segment, band) for band in range(len(BANDS))] for segment in range(segments)
         ]
@@ -142,8 +147,10 @@ class NewestRecommender:
         """Take the newest policy."""
         try:
             policy = await asyncio.to_thread(self._store.policy)
-            if policy is not None:
+            newer = policy is not None and (self.current is None or policy != self.current.policy)
+            if policy is not None and newer:
                 policy.check(bundle=self._bundle.manifest.version, partitions=self._partitions)
+                names = await asyncio.to_thread(self._store.item_names, policy)
         except StoreError:
             return  # the worker's own store says so, loudly enough
         except IntentError as error:
@@ -154,6 +161,6 @@ class NewestRecommender:
         self.refusal = ""
         if policy is None:
             self.current = None
-        elif self.current is None or policy != self.current.policy:
-            self.current = Recommender(policy, len(self._bundle.segmenter.segments))
+        elif newer:
+            self.current = Recommender(policy, len(self._bundle.segmenter.segments), names)
             logger.info("scores carry recommendations by policy %s of %s", policy.version, policy.created_at)

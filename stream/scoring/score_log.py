@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,10 +12,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from features.bundle import BANDS
-from features.columns import EventColumns, from_table
+from features.columns import EventColumns
 from features.events import PURCHASE
 from features.partition import partitions_of
-from features.state import States, empty, joined
+from features.state import States, joined
 from features.traffic import TRAFFIC
 from features.usual_days import UsualDays
 from stream.decisions.rulebook import Rulebook
@@ -69,6 +69,8 @@ def score_log(
     *,
     partitions: int | None = None,
     decide_by: Sequence[Rulebook] = (),
+    remember: bool = True,
+    item_names: Mapping[int, str] | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> ScoredLog:
     """Score every event of a log as the worker would.
@@ -81,19 +83,22 @@ def score_log(
         Partition count of the topic; by default the partitions that the log itself names.
     decide_by
         Policies whose actions are wanted, too.
+    remember, item_names
+        See `ScoredPartition`.
     """
     partition = _partitions(table, partitions)
     from_topic = table["offset"].null_count < len(table)
     usual = UsualDays() if from_topic else UsualDays.of(table["event_time"].cast(pa.int64()).to_numpy())
-    nothing = from_table(table.slice(0, 0), engine.bundle.manifest.currency)
-    unscored = engine.score(nothing, [], np.zeros(0, np.int64), empty(0))
+    nothing, unscored = engine.score_nothing()
     pieces = [_table(engine, nothing, unscored, unscored.rows)]  # an empty log's scores have their fields too
     decided = [DecidedLog.nothing(rulebook) for rulebook in decide_by]
     parts: dict[int, ScoredPartition] = {}
     done = 0
     for number in np.unique(partition).tolist():
         rows = np.flatnonzero(partition == number)
-        parts[number] = part = ScoredPartition(table.take(rows), engine, usual, decided)
+        parts[number] = part = ScoredPartition(
+            table.take(rows), engine, usual, decided, remember=remember, item_names=item_names
+        )
         for chunk in part.score():
             pieces.append(_table(engine, chunk.columns, chunk.scored, rows[chunk.rows][chunk.scored.rows]))
             if on_progress:

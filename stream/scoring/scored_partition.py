@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Self
 
@@ -17,13 +17,15 @@ from features.state import States, empty
 from features.traffic import TRAFFIC
 from features.usual_days import UsualDays
 from features.watermark import ACCEPTED, BEGINNING
-from stream.decisions.decide import decide, running_watermarks
-from stream.decisions.memory import memories_of
+from stream.decisions.actions import Customers, Moments, Standing
+from stream.decisions.decide import decide
+from stream.decisions.memory import copied, memories_of, put_back
 from stream.decisions.rulebook import Rulebook
 from stream.decisions.tables import OUTCOMES
+from stream.decisions.watermarks import Watermarks
 from stream.messages.action import Action
-from stream.scoring.deciding import moments_of
-from stream.scoring.engine import Engine, Scored, excluded_of
+from stream.scoring.deciding import by_another, details_of, moments_of
+from stream.scoring.engine import Engine, Scored
 
 #: Rows scored at a time; bounds the memory that vectors take (about 270 bytes a row).
 CHUNK: Final = 100_000
@@ -78,6 +80,10 @@ class ScoredPartition:
         Says which dates are lonely.
     decided
         Policies whose actions are wanted; they are added here.
+    remember
+        Whether states are to remember what the policy in force decides, as in the stream, whoever asks for its actions.
+    item_names
+        Ids of items by their hashes, by which actions tell what is in a cart.
 
     Attributes
     ----------
@@ -95,6 +101,9 @@ class ScoredPartition:
         engine: Engine,
         usual: UsualDays = UsualDays(),  # noqa: B008  (never changed)
         decided: Sequence[DecidedLog] = (),
+        *,
+        remember: bool = True,
+        item_names: Mapping[int, str] | None = None,
     ) -> None:
         self.watermark = BEGINNING
         self.duplicates = self.dead_letters = self.done = 0
@@ -103,13 +112,14 @@ class ScoredPartition:
         self._usual = usual
         self._customers, self._codes = codes_of(table)
         self._states = empty(len(self._customers))
-        # What the policy in force remembers stands in the states, as in the stream, whoever asks for its actions.
+        self._parts = np.zeros(len(self._customers), np.int64)
+        self._item_names = item_names or {}
         inforce = engine.rulebook
         self._deciders: list[tuple[Rulebook, States, DecidedLog | None]] = [
             (one.rulebook, self._states if one.rulebook is inforce else empty(len(self._customers)), one)
             for one in decided
         ]
-        if all(rulebook is not inforce for rulebook, *_ in self._deciders):
+        if remember and all(rulebook is not inforce for rulebook, *_ in self._deciders):
             self._deciders.append((inforce, self._states, None))
 
     def score(self) -> Iterator[ScoredChunk]:
@@ -126,24 +136,41 @@ class ScoredPartition:
             kept = np.flatnonzero((verdicts == ACCEPTED) & ~erased)
             columns = from_table(chunk.take(kept), currency)
             slots = self._codes[start + kept]
+            standing = self._standing()
             scored = engine.score(columns, self._customers, slots, self._states)
             self.duplicates += scored.duplicates
-            accepted = np.flatnonzero(verdicts == ACCEPTED)
-            watermarks = running_watermarks(times[accepted], before, engine.lateness_ms)
-            places = np.searchsorted(accepted, kept)
-            moments = moments_of(columns, scored, slots, places, before, watermarks)
-            version = engine.bundle.manifest.version
-            excluded = excluded_of(self._customers, scored.excluded)
-            for rulebook, states, one in self._deciders:
-                found = decide(
-                    rulebook, moments, self._customers, memories_of(states), version, engine.ttl_ms, excluded
-                )
-                if one is not None:
-                    one.actions += found.actions
-                    one.counts += found.counts
-                    one.traffic += found.traffic
+            if self._deciders:
+                accepted = np.flatnonzero(verdicts == ACCEPTED)
+                marks = Watermarks.of(times[accepted], [before], engine.lateness_ms)
+                places = np.searchsorted(accepted, kept)
+                self._decide(moments_of(columns, scored, slots, places, marks), columns, scored, standing)
             self.done += len(chunk)
             yield ScoredChunk(start + kept, columns, scored)
+
+    def _standing(self) -> Standing:
+        """Return states of before a piece, of those whose timers come in it by any of the policies."""
+        reached = np.zeros(len(self._customers), np.bool_)
+        for _, states, _ in self._deciders:
+            due = memories_of(states)["due"]
+            reached |= (due != 0) & (due <= self.watermark)
+        slots = np.flatnonzero(reached)
+        return Standing(slots, self._states[slots])
+
+    def _decide(self, moments: Moments, columns: EventColumns, scored: Scored, standing: Standing) -> None:
+        """Decide on a piece by each of the policies."""
+        engine, customers = self._engine, Customers(self._customers, self._parts, standing, scored.left_out)
+        details = details_of(engine, self._item_names)
+        for rulebook, states, one in self._deciders:
+            theirs = moments
+            if rulebook is not scored.rulebook:
+                theirs = by_another(rulebook, moments, columns.bot[scored.rows], scored.left_out)
+            memories = copied(states)
+            found = decide(rulebook, theirs, customers, memories, details, engine.ttl_ms)
+            put_back(memories, states)
+            if one is not None:
+                one.actions += found.actions
+                one.counts += found.counts[0]
+                one.traffic += found.traffic
 
     def known(self) -> tuple[list[str], States]:
         """Return the customers who have a state, and their states."""

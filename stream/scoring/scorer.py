@@ -24,7 +24,7 @@ from stream.messages.dead_letter import DeadLetter, Erasure, dead_letter
 from stream.ownership.job import StateChanges
 from stream.ownership.log_check import partitions_changed
 from stream.scoring.batch import Batch, RecordStatus
-from stream.scoring.deciding import Decisions, decisions
+from stream.scoring.deciding import Concerned, Decisions, decisions
 from stream.scoring.encoding import encode_scores, with_tombstones
 from stream.scoring.engine import Engine, Scored
 from stream.scoring.intake import read_batches
@@ -198,6 +198,7 @@ class Scorer:
             ]
         )
         advisor = None if models.newest is None else models.newest.current
+        concerned = Concerned.of(batch, states, loaded)
         scored = engine.score(batch.columns, batch.customers, batch.slots, states, advisor)
         erased = np.unique(batch.slots[batch.status[batch.rows] == RecordStatus.ERASE])
         recommended, outputs = None, [Output(part.partition) for part in batch.parts]
@@ -211,7 +212,10 @@ class Scorer:
             each = None if recommended is None else recommended.each
             scores = encode_scores(engine.bundle, batch.columns, scored, now, each, stale)
             outputs = self._outputs(batch, scores, scored, models.recorder)
-        decided = list(decisions(engine, batch, scored, states, loaded, acting=self.acting))
+        names = {} if recommender is None else recommender.item_names
+        decided = list(
+            decisions(engine, batch, scored, states, concerned, acting=self.acting, item_names=names)
+        )
         changes = [
             StateChanges(
                 one.customers,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from xxhash import xxh3_64_hexdigest
 
 from features.items import named
-from features.offers import Band, CustomerItems, Offer, OfferPolicy
+from features.offers import MOST_CATALOGUED, Band, CustomerItems, Offer, OfferPolicy
 from offline.chapters.recommendation.interactions import Interactions
 from offline.chapters.recommendation.recommenders import RECENT, Recipe, fit
 from offline.chapters.recommendation.trial import TOP
@@ -139,6 +139,12 @@ def policy_of(
         version=xxh3_64_hexdigest(text.encode())[:8], bundle=bundle, partitions=partitions, created_at=made,
         offers=offers, popular=ids,
     )  # fmt: skip
+
+
+def catalogue_of(known: Interactions) -> list[str]:
+    """Return the ids of the items that customers had most to do with, as many as a catalogue holds."""
+    counts = np.bincount(known.items, minlength=len(known.item_ids))
+    return [known.item_ids[item] for item in np.argsort(-counts, kind="stable")[:MOST_CATALOGUED].tolist()]
 
 
 def customer_items(

@@ -10,7 +10,7 @@ from features.offers import OfferPolicy
 from features.store.offer_store import DEFAULT_TTL_SECONDS, OfferStore
 from offline.chapters.recommendation.grouping import groups_of_bundle
 from offline.chapters.recommendation.interactions import Interactions
-from offline.chapters.recommendation.offers import customer_items, policy_of
+from offline.chapters.recommendation.offers import catalogue_of, customer_items, policy_of
 from offline.chapters.recommendation.trial import Trial, try_out
 from offline.chapters.workspace import Workspace
 from offline.examples.examples import Context
@@ -62,7 +62,9 @@ def write_offers(
     items = customer_items(
         known, trial.best, trial.best_new, policy.version, seed=options.seed, on_progress=on_progress
     )
-    return WrittenOffers(policy, *store.write(policy, items, ttl_seconds=ttl_seconds))
+    catalogue = catalogue_of(known)
+    written = store.write(policy, items, catalogue=catalogue, ttl_seconds=ttl_seconds)
+    return WrittenOffers(policy, *written)
 
 
 def _found(workspace: Workspace) -> tuple[Interactions, Trial]:

@@ -5,18 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+import numpy as np
 import pytest
 import redis
 
+from features.columns import from_events
 from features.exceptions import SchemaMismatch, StoreUnavailable
+from features.fold import fold
 from features.offers import MOST_ITEMS, CustomerItems, Offer, OfferPolicy
 from features.partition import partitions_of
+from features.state import empty
 from features.store.keys import items_keys, policy_key, state_keys
 from features.store.offer_store import OfferStore, Written
+from offline.chapters.recommendation import offers
+from offline.chapters.recommendation.interactions import Interactions
 from offline.chapters.recommendation.writing import write_offers
 from offline.chapters.workspace import Workspace
 from stream.services.embedded import RedisServer
 from tests.bundles import random_bundle
+from tests.features.histories import event
 from tests.offline.chapters.test_recommendation import tastes
 
 POLICY = OfferPolicy(
@@ -123,6 +131,25 @@ def test_everything_that_is_written_expires(store: OfferStore, server: RedisServ
         assert policy_key("shop").encode() in keys
         assert len(keys) == 2
         assert all(0 < client.ttl(key) <= 1_000 for key in keys)
+
+
+def test_the_catalogue_names_items_by_the_hashes_in_carts(store: OfferStore) -> None:
+    store.write(POLICY, [], catalogue=["a", "ü"], ttl_seconds=1_000)
+    events = [event(at, at, "add_to_cart", item_id=item) for at, item in enumerate(["ü", "a", "b"])]
+    states = empty(1)
+    fold(states, np.zeros(3, np.int64), from_events(events, "EUR"))
+    names = store.item_names(POLICY)
+    assert [names.get(line) for line in states["cart_items"][0].tolist()[:3]] == ["ü", "a", None]
+    assert store.item_names(msgspec.structs.replace(POLICY, version="another")) == {}
+
+
+def test_the_catalogue_holds_the_most_frequent_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offers, "MOST_CATALOGUED", 2)
+    rows = np.zeros(6, np.int64)
+    known = Interactions(
+        ["ada"], ["a", "b", "c"], rows, np.array([2, 1, 2, 0, 1, 2]), rows, rows + 1.0, rows > 0
+    )
+    assert offers.catalogue_of(known) == ["c", "b"]
 
 
 def test_a_redis_that_is_not_there_is_one_sentence() -> None:

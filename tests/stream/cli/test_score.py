@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,11 @@ import pytest
 from typer.testing import CliRunner
 
 from features.log import ERASED, read_log, write_log
+from features.offers import OfferPolicy
 from features.state import STATE, from_bytes
+from features.store.offer_store import OfferStore
 from stream.cli import create_app
+from stream.services.embedded import RedisServer
 from tests.bundles import save_bundle
 from tests.stream.logs.logs import random_log
 
@@ -43,6 +47,47 @@ def test_every_event_of_a_log_is_scored_repeated_or_refused(tmp_path: Path, bund
     scores = pq.read_table(tmp_path / "out" / "scores.parquet")
     assert len(scores) == summary["scored"]
     assert scores["event_id"].to_pylist() == table["event_id"].to_pylist()
+
+
+LEFT = "version: 1\nrules: [{name: left, trigger: cart_abandoned, after: 20s, action: remind}]"
+
+
+def test_what_is_in_a_cart_is_named_by_the_offers_in_redis(
+    tmp_path: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    log, table = tmp_path / "log.parquet", random_log(600, seed)
+    write_log(log, table)
+    (tmp_path / "policy.yaml").write_text(LEFT)
+    items = sorted(set(table["item_id"].drop_null().to_pylist()))
+    offers = OfferPolicy(version="p1", bundle="b", partitions=3, created_at="", offers=[], popular=[])
+    server = RedisServer(tmp_path / "redis")
+    server.start()
+    try:
+        with closing(OfferStore(server.url)) as store:
+            store.write(offers, [], catalogue=items)
+        monkeypatch.setenv("INTENT_REDIS", server.url)
+        monkeypatch.setenv("INTENT_POLICY", str(tmp_path / "policy.yaml"))
+        monkeypatch.setenv("INTENT_LATENESS", "4s")
+        told = []
+        for options in ((), ("--offers",)):
+            actions = tmp_path / "actions.parquet"
+            run(
+                "score", log, "--bundle", bundle, "-o", tmp_path / "s.parquet", "--actions", actions, *options
+            )
+            told.append(pq.read_table(actions)["items"].to_pylist())
+    finally:
+        server.stop()
+    assert not any(told[0])
+    assert set().union(*told[1]) <= set(items)
+    assert any(told[1])
+
+
+def test_offers_without_actions_are_a_misuse(tmp_path: Path, bundle: Path, seed: int) -> None:
+    write_log(tmp_path / "log.parquet", random_log(10, seed))
+    arguments = ["score", str(tmp_path / "log.parquet"), "-o", str(tmp_path / "s.parquet"), "--offers"]
+    found = CliRunner().invoke(create_app(), arguments)
+    assert found.exit_code == 2
+    assert "--actions" in found.stderr
 
 
 def test_states_do_not_depend_on_the_number_of_partitions(tmp_path: Path, bundle: Path, seed: int) -> None:

@@ -10,23 +10,29 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from features.calendar import zone
-from features.columns import from_events
+from features.columns import EventColumns, from_events
 from features.events import Event
 from features.fold import fold
-from features.state import empty
+from features.reasons import GROUPS, MOST, Naming
+from features.state import States, empty
 from features.vector import Vectors
 from features.watermark import ACCEPTED, BEGINNING, judge
-from stream.decisions.decide import FOREVER, Decided, Moments, decide, running_watermarks
+from stream.decisions.actions import Customers, Details, Moments, Standing
+from stream.decisions.decide import FOREVER, Decided, decide
+from stream.decisions.holding import ScoredRows
 from stream.decisions.holdout import DEFAULT_SALT
 from stream.decisions.memory import Memories, blank
 from stream.decisions.policy import parse_policy
 from stream.decisions.rulebook import Rulebook
+from stream.decisions.watermarks import Watermarks
 from stream.messages.action import Action
+from stream.messages.score import ReasonRef
 from tests.bundles import SEGMENTS
 from tests.features.histories import MINUTE, MONDAY
 
 LATENESS = 15 * MINUTE
 NAMES = ("ada", "bob", "cyd")
+BERLIN = zone("Europe/Berlin")
 
 #: Monday, and two days before clocks change in Berlin: once an hour is left out, once one comes twice.
 STARTS = (MONDAY, 1_711_670_400_000, 1_729_814_400_000)
@@ -44,6 +50,10 @@ class Log(NamedTuple):
     vectors: Vectors
     intent: NDArray[np.float64]
     bot: NDArray[np.bool_]
+    columns: EventColumns
+    carts: NDArray[np.uint64]
+    reasons: list[list[ReasonRef]]
+    items: dict[int, str]
 
     def seen(self, name: str, until: int) -> list[int]:
         """Return the offsets of a customer's events up to an offset."""
@@ -82,18 +92,31 @@ def log_of(events: Sequence[Event], arrivals: Sequence[int], intent: Sequence[fl
     kept = np.flatnonzero(verdicts == ACCEPTED)
     columns = columns.take(kept)
     slots = np.array([NAMES.index(name) for name in columns.customers], np.int64)
-    folded = fold(empty(len(NAMES)), slots, columns, zone=zone("Europe/Berlin"))
+    folded = fold(empty(len(NAMES)), slots, columns, zone=BERLIN, with_carts=True)
     return Log(
         list(columns.customers),
         [events[at].type for at in kept.tolist()],
         columns.time,
-        running_watermarks(columns.time, BEGINNING, LATENESS),
+        Watermarks.of(columns.time, [BEGINNING], LATENESS).after,
         slots,
         folded.as_of,
         folded.vectors,
         np.array(intent)[kept],
         columns.bot,
+        columns,
+        folded.carts,
+        [_reasons(vector, at) for at, vector in enumerate(folded.vectors)],
+        {int(number): columns.items.of(at)[0] for at, number in enumerate(columns.item_hash) if number},
     )
+
+
+def _reasons(vector: Vectors, at: int) -> list[ReasonRef]:
+    """Return reasons of a score, as different as can be; of some scores none."""
+    said = []
+    for place, group in enumerate((GROUPS * 2)[at % len(GROUPS) :][: at % (MOST + 1)]):
+        value, text = group.say(memoryview(vector), Naming("EUR", SEGMENTS))  # type: ignore[arg-type]
+        said.append(ReasonRef(group.key, value, round((-1) ** at * (2.5 - place) / (1 + at), 3), text))
+    return said
 
 
 def rulebook_of(text: str, *, share: float = 0.3) -> Rulebook:
@@ -115,19 +138,18 @@ def decided(
     As in the stream, a batch knows only the customers of its events, and those whose timers it reaches. Between batches
     there may be a ``sweep`` of those who were silent for longer than ``ttl_ms``.
     """
-    memories, actions = blank(len(NAMES)), []
+    memories, states, actions = blank(len(NAMES)), empty(len(NAMES)), []
     counts = np.zeros((len(rulebook.rules), 5), np.int64)
     watermark = BEGINNING
     for start, stop in zip([0, *cuts], [*cuts, len(log.times)], strict=True):
         last = log.watermarks[stop - 1] if stop > start else watermark
         due = (memories["due"] > 0) & (memories["due"] <= last)
         known = sorted({*log.slots[start:stop].tolist(), *np.flatnonzero(due).tolist()})
-        own = memories[known]
-        found = batch(rulebook, log, start, stop, watermark, known, own, ttl_ms, excluded)
-        memories[known] = own
-        assert found.due.tolist() == own["due"].tolist()
+        own, theirs = memories[known], states[known]
+        found = batch(rulebook, log, start, stop, watermark, known, own, ttl_ms, excluded, theirs)
+        memories[known], states[known] = own, theirs
         actions += found.actions
-        counts += found.counts
+        counts += found.counts[0]
         watermark = last
         if sweep and watermark != BEGINNING:
             memories[memories["as_of"] < watermark - ttl_ms] = blank(1)
@@ -144,26 +166,49 @@ def batch(  # noqa: PLR0917  (a piece of a log)
     own: Memories,
     ttl_ms: int = FOREVER,
     excluded: Collection[str] = (),
+    states: States | None = None,
 ) -> Decided:
-    """Decide on the events from ``start`` to ``stop``; ``known`` are the slots of the customers in ``own``."""
-    rows = slice(start, stop)
+    """Decide on the events from ``start`` to ``stop``.
+
+    Parameters
+    ----------
+    known
+        The slots of the customers in ``own`` and ``states``, which are changed.
+    """
+    rows, names = slice(start, stop), [NAMES[slot] for slot in known]
+    slots = np.array([known.index(slot) for slot in log.slots[rows].tolist()], np.int64)
+    states = empty(len(known)) if states is None else states
+    last = int(log.watermarks[stop - 1]) if stop > start else watermark
+    standing = Standing.of((states, states[:0]), own["due"], last)
+    fold(states, slots, log.columns.take(np.arange(start, stop)), zone=BERLIN)
+    out = np.array([name in excluded for name in names], np.bool_) if excluded else None
+    reasons = log.reasons[rows]
+    scored = ScoredRows(log.vectors[rows], log.intent[rows], np.zeros(stop - start, np.int64), reasons)
+    nothing = np.zeros(0, np.int64)
     moments = Moments(
         at=np.arange(stop - start),
-        slots=np.array([known.index(slot) for slot in log.slots[rows].tolist()], np.int64),
-        event_ids=[f"o{at}" for at in range(start, stop)],
+        rows=np.arange(stop - start),
+        slots=slots,
         as_of=log.as_of[rows],
-        vectors=log.vectors[rows],
         probability=log.intent[rows],
         band=np.searchsorted((0.2, 0.5), log.intent[rows], side="right").astype(np.uint8),
-        segment=np.zeros(stop - start, np.int64),
+        segment=scored.segment,
+        reasons=reasons,
+        held=rulebook.held(scored),
+        traffic=rulebook.bots.traffic(scored.vectors, log.bot[rows], None if out is None else out[slots]),
         bought=np.array([kind == "purchase" for kind in log.types[rows]], np.bool_),
-        watermark=watermark,
-        watermarks=log.watermarks[rows],
-        bot=log.bot[rows],
+        vectors=scored.vectors,
+        carts=log.carts[rows],
+        event_ids=[f"o{at}" for at in range(start, stop)],
+        items=log.columns.items[rows],
+        erased_at=nothing,
+        erased_slots=nothing,
+        watermarks=Watermarks.of(log.times[rows], [watermark], LATENESS),
     )
-    names = [NAMES[slot] for slot in known]
-    out = np.array([name in excluded for name in names], np.bool_) if excluded else None
-    return decide(rulebook, moments, names, own, "m1", ttl_ms, out)
+    customers = Customers(names, np.zeros(len(names), np.int64), standing, out)
+    return decide(
+        rulebook, moments, customers, own, Details(BERLIN, "EUR", "m1", item_names=log.items), ttl_ms
+    )
 
 
 __all__ = ["DEFAULT_SALT", "LATENESS", "NAMES", "Log", "decided", "log_of", "logs", "rulebook_of"]

@@ -11,9 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.events import Event
+from features.state import empty
 from features.vector import COLUMN_NAMES
+from features.watermark import BEGINNING
+from stream.decisions.decide import Decided
+from stream.decisions.memory import Reasons, blank, effect_of
 from stream.decisions.rulebook import Rulebook
 from stream.messages.action import Action
+from stream.messages.score import ReasonRef
 from tests.features.histories import DAY, HOUR, MINUTE, MONDAY
 from tests.stream.decisions.logs import LATENESS, NAMES, Log, batch, decided, log_of, logs, rulebook_of
 
@@ -298,6 +303,54 @@ def test_rules_that_change_are_taken_over_without_a_second_action() -> None:
     found = batch(new, log, 2, 4, int(log.watermarks[1]), [0, 1, 2], memories)
     assert found.actions == []
     assert memories["rules"][0] == new.tables["rules"]
+
+
+@settings(max_examples=80, deadline=None)
+@given(log=logs(), rulebook=POLICIES)
+def test_an_action_tells_the_reasons_of_the_last_score_and_what_it_is_about(
+    log: Log, rulebook: Rulebook
+) -> None:
+    found = whole(rulebook, log)
+    for place, action in zip(found.places, found.actions, strict=True):
+        record = place // 2
+        (slot,) = [at for at, name in enumerate(NAMES) if name == action.customer_id]
+        last = max(at for at in range(record + 1) if log.slots[at] == slot)
+        assert action.reasons == log.reasons[last]
+        if action.event_id is not None:
+            assert action.items == log.columns.items.of(last) != []
+        elif action.trigger in {"cart_abandoned", "checkout_abandoned"}:
+            lines = [log.items[line] for line in log.carts[last].tolist()[::-1] if line]
+            assert action.items == list(dict.fromkeys(lines))
+            assert action.trigger != "cart_abandoned" or lines
+        else:
+            assert action.items == []
+
+
+def whole(rulebook: Rulebook, log: Log) -> Decided:
+    return batch(rulebook, log, 0, len(log.times), BEGINNING, [0, 1, 2], blank(3))
+
+
+def test_what_was_remembered_without_reasons_or_with_others_has_none() -> None:
+    seen = [("add_to_cart", 0), ("add_to_cart", 1), ("view_item", 60)]
+    events = [view(at, minute, ("ada", "ada", "bob")[at], kind) for at, (kind, minute) in enumerate(seen)]
+    log = log_of(events, [MONDAY + minute * MINUTE for _, minute in seen], [0.3] * 3)
+    rulebook = rulebook_of(ABANDONED)
+    told = []
+    for codes in (None, 0, 12_345):
+        memories, states = blank(3), empty(3)
+        batch(rulebook, log, 0, 2, BEGINNING, [0, 1, 2], memories, states=states)
+        if codes is not None:
+            memories["codes"] = codes
+        found = batch(rulebook, log, 2, 3, int(log.watermarks[1]), [0, 1, 2], memories, states=states)
+        told += [action.reasons for action in found.actions if action.customer_id == "ada"]
+    assert told == [log.reasons[1], [], []]
+    assert log.reasons[1]
+
+
+def test_effects_beyond_what_is_remembered_are_cut() -> None:
+    kept = Reasons.of([[ReasonRef("cart", 1, 40.0), ReasonRef("spend", 1, -40.0)], []], 2)
+    assert [effect_of(one) for one in kept.effects[0].tolist()] == [32.767, -32.767, 0.0]
+    assert not kept.codes[1].any()
 
 
 def test_the_arm_follows_the_assignment() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from features.bundle import Bundle
 from features.vector import COLUMN_NAMES, NEVER_S, WIDTH
-from stream.decisions.conditions import ScoredRows
+from stream.decisions.holding import ScoredRows
 from stream.decisions.policy import parse_policy
 from stream.decisions.rulebook import Rulebook, default_rulebook
 from stream.exceptions import PolicyError
@@ -34,7 +34,7 @@ def rows(count: int = 1, probability: float = 0.5, segment: int = 0, **columns: 
 
 
 def action(rulebook: Rulebook, found: ScoredRows, band: int = HIGH, *, held: bool = False) -> str:
-    [chosen] = rulebook.choose(found, np.array([band], np.uint8), np.array([held]))
+    [chosen] = rulebook.choose(rulebook.held(found), np.array([band], np.uint8), np.array([held]))
     return rulebook.actions[chosen]
 
 
@@ -68,11 +68,11 @@ def test_rows_do_not_influence_each_other(bundle: Bundle) -> None:
         chance.integers(0, 4, 200),
     )
     band, held = chance.integers(0, 3, 200).astype(np.uint8), chance.random(200) < 0.2
-    one_by_one = [
-        int(rulebook.choose(ScoredRows(*(part[i : i + 1] for part in found[:3])), band[i : i + 1], held[i : i + 1])[0])
-        for i in range(200)
-    ]  # fmt: skip
-    assert rulebook.choose(found, band, held).tolist() == one_by_one
+    one_by_one = []
+    for i in range(200):
+        bits = rulebook.held(ScoredRows(*(part[i : i + 1] for part in found[:3])))
+        one_by_one += rulebook.choose(bits, band[i : i + 1], held[i : i + 1]).tolist()
+    assert rulebook.choose(rulebook.held(found), band, held).tolist() == one_by_one
     assert len(set(one_by_one)) == len(rulebook.actions)
 
 

@@ -53,7 +53,11 @@ class Reminding(Counting):
     def read(self, batches: Sequence[RecordBatch], watermarks: Sequence[int]) -> Read:
         self.order.append(b"")
         read = super().read(batches, watermarks)
-        return read._replace(reached=[batch.records[-1].timestamp for batch in batches])
+        reached = [
+            batch.records[-1].timestamp if batch.records else watermark
+            for batch, watermark in zip(batches, watermarks, strict=True)
+        ]
+        return read._replace(reached=reached)
 
     def score(self, read: Read, loaded: Sequence[Loaded]) -> Counted:
         changes = []
@@ -165,6 +169,68 @@ def test_a_store_that_loses_its_last_moments_loses_no_reminder(script: list[str]
             assert set(by_reminder(job)) == reminders(worker.log.records[0])
 
     run(scenario)
+
+
+@pytest.mark.parametrize("script", LOSSLESS, ids=lambda script: ", ".join(script) or "all goes well")
+@pytest.mark.parametrize("cache", [0, 100])
+def test_a_leap_of_the_watermark_is_bounded_work_for_each_round(
+    monkeypatch: pytest.MonkeyPatch, script: list[str], cache: int
+) -> None:
+    monkeypatch.setattr(timers, "MOST_DUE", 5)
+    names = [f"c{number}" for number in range(50)]
+    records = [record(0, offset, name) for offset, name in enumerate([*names, "c7", "c8", "c7"])]
+    for one in records:
+        object.__setattr__(one, "timestamp", 1 if one.offset < len(names) else 1_000 + one.offset)
+
+    wanted = reminders(records)
+    assert len(wanted) == len(names) - 1, "all but c7, who was back before the watermark leapt"
+
+    async def scenario() -> None:
+        job, store = Reminding(), CountingStore()
+        store.script += script
+        async with Worker(FakeLog({0: records}), store, job, cache_customers=cache) as worker:
+            await until(lambda: worker.done and not store.script and set(by_reminder(job)) >= wanted)
+            worker.assert_exact()
+            found = by_reminder(job)
+            assert set(found) == wanted
+            assert max(map(len, found.values())) == 1, "two decisions about the same"
+            assert max(map(len, store.due)) <= 5
+            assert (
+                max(len(save.customers) for save in store.saves if save.new.next_offset == len(records))
+                <= 5 + 3
+            )
+            if not script:
+                assert len(job.published) == len(found)
+                assert (
+                    sum(save.new == save.expected for save in store.saves if save.customers)
+                    >= len(names) // 5 - 1
+                )
+
+    run(scenario)
+
+
+def test_what_silent_events_have_left_is_silent_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timers, "MOST_DUE", 5)
+    names = [f"c{number}" for number in range(30)]
+    records = [record(0, offset, name) for offset, name in enumerate([*names, "c1", "c2"])]
+    for one in records:
+        object.__setattr__(one, "timestamp", 1 if one.offset < len(names) else 1_000 + one.offset)
+    silent: list[tuple[int, bool]] = []
+
+    class Listening(Reminding):
+        def read(self, batches: Sequence[RecordBatch], watermarks: Sequence[int]) -> Read:
+            silent.extend((batch.start, batch.silent) for batch in batches if not batch.records)
+            return super().read(batches, watermarks)
+
+    async def scenario() -> None:
+        store = CountingStore()
+        begun = PartitionRecord.beginning(0, 1, silent_until=len(names) + 1)
+        store.claim(0, None, begun)
+        async with Worker(FakeLog({0: records}), store, Listening()) as worker:
+            await until(lambda: worker.done and len(silent) > 4)
+
+    run(scenario)
+    assert {quiet for start, quiet in silent if start == len(names) + 1} == {True}
 
 
 def test_many_due_at_once_are_asked_for_and_loaded_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:

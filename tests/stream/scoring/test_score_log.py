@@ -61,7 +61,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
     folder: Path = tmp_path_factory.mktemp("bundle")
     bundle = random_bundle(folder)
     policy = PolicyInForce(Rulebook.of(parse_policy(POLICY), bundle, 0.1))
-    return Engine(bundle, lateness_ms=4_000, ttl_ms=400 * DAY_MS, holdout=0.1, policy=policy)
+    return Engine(bundle, lateness_ms=4_000, ttl_ms=400 * DAY_MS, holdout=0.1, policy=policy, reasons="all")
 
 
 def states(scored: ScoredLog) -> dict[str, bytes]:
@@ -198,6 +198,8 @@ def test_the_scorer_gives_the_same_states_and_scores_to_the_bit(
     assert bots
     actions = truth.decided[0].actions
     assert {"cart_abandoned", "win_back"} < {action.trigger for action in actions}
+    assert all(action.reasons for action in actions)
+    assert any(action.items for action in actions)
     records = [record for p in streamed for record in p.actions]
     assert {value for _, value in records} == set(map(msgspec.json.encode, actions))
     assert len(records) == len(actions)
@@ -205,6 +207,16 @@ def test_the_scorer_gives_the_same_states_and_scores_to_the_bit(
     assert found == actions, "in the same order"
     assert len(rows) + truth.duplicates + truth.dead_letters == len(log)
     assert truth.duplicates > 0
+
+
+def test_states_remember_what_was_decided_only_where_that_is_wanted(engine: Engine, seed: int) -> None:
+    log = random_log(ROWS, seed)
+    one, other = (score_log(log, engine, partitions=PARTITIONS, remember=wanted) for wanted in (True, False))
+    assert one.scores.equals(other.scores)
+    assert one.states["memory"].any()
+    assert not other.states["memory"].any()
+    asked = score_log(log, engine, partitions=PARTITIONS, decide_by=[engine.rulebook], remember=False)
+    assert states(asked) == states(one), "whose actions are wanted is remembered"
 
 
 def test_training_leaves_out_exactly_the_events_that_the_stream_flags(engine: Engine, seed: int) -> None:
