@@ -13,7 +13,8 @@ from features.calendar import zone
 from features.columns import EventColumns, from_events
 from features.events import Event
 from features.fold import fold
-from features.reasons import GROUPS, MOST, Naming
+from features.phrases import Naming
+from features.reasons import BOOK, GROUPS, MOST
 from features.state import States, empty
 from features.vector import Vectors
 from features.watermark import ACCEPTED, BEGINNING, judge
@@ -112,11 +113,15 @@ def log_of(events: Sequence[Event], arrivals: Sequence[int], intent: Sequence[fl
 
 def _reasons(vector: Vectors, at: int) -> list[ReasonRef]:
     """Return reasons of a score, as different as can be; of some scores none."""
-    said = []
-    for place, group in enumerate((GROUPS * 2)[at % len(GROUPS) :][: at % (MOST + 1)]):
-        value, text = group.say(memoryview(vector), Naming("EUR", SEGMENTS))  # type: ignore[arg-type]
-        said.append(ReasonRef(group.key, value, round((-1) ** at * (2.5 - place) / (1 + at), 3), text))
-    return said
+    topics = (np.arange(at % (MOST + 1)) + at) % len(GROUPS)
+    told = BOOK.tell(vector[np.newaxis], topics[np.newaxis])[0].tolist()
+    said = [BOOK.saying(one, Naming("EUR", SEGMENTS)) for one in told]
+    return [
+        ReasonRef(
+            GROUPS[one.topic].key, one.number, round((-1) ** at * (2.5 - place) / (1 + at), 3), one.text
+        )
+        for place, one in enumerate(said)
+    ]
 
 
 def rulebook_of(text: str, *, share: float = 0.3) -> Rulebook:
