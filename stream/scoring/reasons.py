@@ -17,13 +17,16 @@ from stream.messages.score import ReasonRef
 #: Digits of an effect after the point: it is known to 1e-3.
 DIGITS: Final = 3
 
-# What is kept: sayings, whose numbers are rounded, effects by their thousandths, and wordings of bundles.
+# What is kept: sayings, whose numbers are rounded, and wordings of bundles.
 _KEPT_SAYINGS: Final = 1 << 14
-_KEPT_EFFECTS: Final = 1 << 14
 _KEPT_WORDINGS: Final = 4
 
 _encode: Final = msgspec.json.Encoder().encode
 _NONE: Final = msgspec.Raw(b"[]")
+
+# Effects below 10 as JSON, by their thousandths; negative ones are counted from the end.
+_LARGE: Final = 10 * 10**DIGITS
+_EFFECTS: Final = [_encode(n / 10**DIGITS) for n in (*range(_LARGE), *range(1 - _LARGE, 0))]
 
 
 class Wording:
@@ -112,14 +115,15 @@ class Reasons(Sequence[list[ReasonRef]]):
         if start == stop:
             return found
         some = np.flatnonzero(counts)
-        thousandths = np.rint(self._effects[start:stop] * 10**DIGITS).astype(np.int64).tolist()
-        heads, tails = zip(*map(self._words.around, self._told[start:stop].tolist()), strict=True)
+        around = list(map(self._words.around, self._told[start:stop].tolist()))
         # One join for all rows, and one split at the line ends between them: JSON has none within.
-        parts: list[bytes] = [b","] * (4 * len(heads))
+        parts: list[bytes] = [b","] * (4 * len(around))
         for first in (4 * (self._bounds[some] - start)).tolist():
             parts[first] = b"]\n["
         parts[0] = b"["
-        parts[1::4], parts[2::4], parts[3::4] = heads, map(_effect, thousandths), tails
+        parts[1::4] = [before for before, _ in around]
+        parts[2::4] = _encoded_effects(self._effects[start:stop])
+        parts[3::4] = [after for _, after in around]
         lines = b"".join([*parts, b"]"]).split(b"\n")
         for row, line in zip(some.tolist(), map(msgspec.Raw, lines), strict=True):
             found[row] = line
@@ -130,6 +134,8 @@ def _ref(saying: Saying, effect: float) -> ReasonRef:
     return ReasonRef(GROUPS[saying.topic].key, saying.number, effect, saying.text)
 
 
-@lru_cache(_KEPT_EFFECTS)
-def _effect(thousandths: int) -> bytes:
-    return _encode(thousandths / 10**DIGITS)
+def _encoded_effects(effects: NDArray[np.float64]) -> list[bytes]:
+    thousandths = np.rint(effects * 10**DIGITS)
+    if (np.abs(thousandths) < _LARGE).all():
+        return list(map(_EFFECTS.__getitem__, thousandths.astype(np.int64).tolist()))
+    return list(map(_encode, (thousandths / 10**DIGITS).tolist()))
