@@ -43,8 +43,13 @@ def case(effect: float) -> Case:
     """Let the shop's customers answer; reminders of carts have twice the effect."""
     log, actions = shop()
     end = int(pc.max(log["event_time"].cast(pa.int64())).as_py())
-    found = answers(actions, AnswerParameters(effect=effect, effects={"remind_of_cart": 2 * effect}), end=end)
+    found = answers(actions, parameters(effect), end=end)
     return Case(log, actions, found, merged(log, found.log))
+
+
+def parameters(effect: float) -> AnswerParameters:
+    """Return how the shop's customers answer."""
+    return AnswerParameters(effect=effect, effects={"remind_of_cart": 2 * effect})
 
 
 def actions_of(log: pa.Table, share: float, experiment: str = "v1", least: float = 0.01) -> pa.Table:

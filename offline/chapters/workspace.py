@@ -153,11 +153,11 @@ class Workspace:
     def tidied(self) -> TidyLog:
         """The event log, checked, and what was left out of it."""
         with self.progress("Reading the log"):
-            return read_tidy_log(self.path)
+            return read_tidy_log(self.path, self.options.excluded)
 
     @property
     def log(self) -> pa.Table:
-        """The event log, checked, with every event once and without lonely dates."""
+        """The event log, checked, with every event of a customer once and without lonely dates."""
         return self.tidied.log
 
     @property

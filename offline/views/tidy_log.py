@@ -1,9 +1,15 @@
-"""A log as chapters count it: in order, every event once, without lonely dates; and what was left out, in words."""
+"""A log as chapters count it: in order, every event of a customer once, no lonely dates; what was left out, in words.
+
+Left out are the events that are marked as bots (`features.events.Event.bot`) and those of the shop's own people. The
+rules of a policy ask for a customer's features, which only a fold knows: they count in the stream and where examples
+are made.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,6 +22,9 @@ from features.log import ERASED, read_log
 from features.usual_days import UsualDays
 from offline.exceptions import TrainingError
 
+_BOTS: Final = "Left out as bots (`bot`): {events} of {customers}."
+_STAFF: Final = "Left out as the shop's own people (INTENT_EXCLUDED_CUSTOMERS): {events} of {customers}."
+
 
 class TidyLog(NamedTuple):
     """A log, and what was left out of it, one sentence each."""
@@ -24,15 +33,20 @@ class TidyLog(NamedTuple):
     notes: tuple[str, ...]
 
 
-def read_tidy_log(path: str | Path) -> TidyLog:
+def read_tidy_log(path: str | Path, excluded: Collection[str] = ()) -> TidyLog:
     """Read a log.
+
+    Parameters
+    ----------
+    excluded
+        Ids of the shop's own people.
 
     Raises
     ------
     LogError
         There is no log, or a row breaks the event contract.
     TrainingError
-        It has no events.
+        It has no events of customers.
     """
     notes: list[str] = []
     log = read_log(path, notes.append)
@@ -51,7 +65,21 @@ def read_tidy_log(path: str | Path) -> TidyLog:
             f"example {first!r}: counted once."
         )
         log = log.filter(pa.array(~again))
+    log = _without(log, pc.fill_null(log["bot"], False), _BOTS, notes)
+    log = _without(log, pc.is_in(log["customer_id"], pa.array(list(excluded), pa.string())), _STAFF, notes)
+    if not len(log):
+        raise TrainingError(f"{Path(path).name} has no events of customers: {' '.join(notes)}")
     return TidyLog(log, tuple(notes))
+
+
+def _without(log: pa.Table, others: pa.ChunkedArray, sentence: str, notes: list[str]) -> pa.Table:
+    """Return the log without the events of others than customers, and note how many these are."""
+    customers = log["customer_id"].filter(others)
+    if not len(customers):
+        return log
+    of = counted(pc.count_distinct(customers).as_py(), "customer")
+    notes.append(sentence.format(events=counted(len(customers), "event"), customers=of))
+    return log.filter(pc.invert(others))
 
 
 def repeated_events(log: pa.Table) -> NDArray[np.bool_]:

@@ -164,6 +164,15 @@ def _measured(  # noqa: PLR0917
     if read.refused:
         told = "is no action and was" if read.refused == 1 else "are no actions and were"
         notes.append(f"{counted(read.refused, 'record')} {told} left out.")
+    others = frame["customer_id"].isin(paid.apart | _excluded(settings))
+    if others.any():
+        alone = counted(frame.loc[others, "customer_id"].nunique(), "customer")
+        notes.append(f"Left out of both arms as bots or the shop's own people: {alone}.")
+        frame = frame[~others]
+    if not len(frame):
+        raise IntentError(
+            "nothing to compare: all customers with an action are bots or the shop's own people"
+        )
     for version in [name for name, share in shares.items() if share == 0.0]:
         rows = frame["experiment"] == version
         alone = counted(frame.loc[rows, "customer_id"].nunique(), "customer")
@@ -177,6 +186,12 @@ def _measured(  # noqa: PLR0917
     currency = settings.currency or _usual_currency(paid.table) or "EUR"
     outcome = payments(paid.table, currency, first=paid.first, end=paid.end, money=paid.money)
     return measure(frame, outcome, window_ms, shares, by=[str(one) for one in by]), [*notes, *paid.notes]
+
+
+def _excluded(settings: Any) -> frozenset[str]:
+    from stream.decisions.traffic import read_excluded
+
+    return frozenset() if settings.excluded_customers is None else read_excluded(settings.excluded_customers)
 
 
 def shares_of(

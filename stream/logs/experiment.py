@@ -58,6 +58,7 @@ class _Scored(msgspec.Struct, frozen=True, gc=False):
     customer_id: str
     event_time: int
     purchase: bool = False
+    traffic: str | None = None
 
 
 class Actions(NamedTuple):
@@ -80,6 +81,8 @@ class PaymentLog(NamedTuple):
         Whether they say what was paid: scores do not.
     notes
         What was left out, one sentence each.
+    apart
+        Customers of whom an event is marked as a bot's, or a score names other traffic than a customer's.
     """
 
     table: pa.Table
@@ -87,6 +90,7 @@ class PaymentLog(NamedTuple):
     end: int
     money: bool
     notes: tuple[str, ...]
+    apart: frozenset[str] = frozenset()
 
 
 def read_actions(settings: Settings, path: Path | None, on_progress: OnProgress | None = None) -> Actions:
@@ -197,10 +201,13 @@ def _payments_of_file(path: Path, on_progress: OnProgress | None) -> PaymentLog:
 
 def _payments_of_log(path: Path, name: str) -> PaymentLog:
     paid, times = [LOG_SCHEMA.empty_table()], [np.zeros(0, np.int64)]
+    apart: set[str] = set()
     for piece in iterate_log(path):
         paid.append(piece.filter(pc.is_in(piece["type"], _PAID)).replace_schema_metadata(None))
         times.append(piece["event_time"].cast(pa.int64()).to_numpy())
-    return _usual(pa.concat_tables(paid), np.concatenate(times), True, [], name)
+        apart.update(pc.unique(piece["customer_id"].filter(piece["bot"])).to_pylist())
+    found = _usual(pa.concat_tables(paid), np.concatenate(times), True, [], name)
+    return found._replace(apart=frozenset(apart))
 
 
 def _payments_of_lines(path: Path, on_progress: OnProgress | None) -> PaymentLog:
@@ -208,6 +215,7 @@ def _payments_of_lines(path: Path, on_progress: OnProgress | None) -> PaymentLog
     lines = _lines(path, on_progress)
     paid: list[dict[str, Any]] = []
     scores: list[_Scored] = []
+    apart: set[str] = set()
     times, refused, of_scores = [np.zeros(0, np.int64)], 0, None
     decoder = msgspec.json.Decoder(_Scored)
     while some := list(islice(lines, _LINES)):
@@ -223,13 +231,15 @@ def _payments_of_lines(path: Path, on_progress: OnProgress | None) -> PaymentLog
         decoded = decode_many(some)
         refused += len(decoded.rejections)
         times.append(np.array([epoch_ms(event.event_time) for event in decoded.events], np.int64))
+        apart.update(event.customer_id for event in decoded.events if event.bot)
         for event, time in zip(decoded.events, times[-1].tolist(), strict=True):
             if event.type in ("purchase", "refund"):
                 paid.append(msgspec.to_builtins(event) | {"event_time": time})
     if of_scores:
         return _of_scores(scores, refused, str(path))
     notes = [f"{refused:,} lines of {path.name} are no events and were left out."] if refused else []
-    return _usual(_log(paid), np.concatenate(times), True, notes, str(path))
+    found = _usual(_log(paid), np.concatenate(times), True, notes, str(path))
+    return found._replace(apart=frozenset(apart))
 
 
 async def _scores_of_topic(settings: Settings, on_progress: OnProgress | None) -> PaymentLog:
@@ -258,7 +268,9 @@ def _of_scores(rows: list[_Scored], refused: int, name: str) -> PaymentLog:
         if row.purchase
     ]
     notes = [f"{refused:,} records of {name} are no scores and were left out."] if refused else []
-    return _usual(_log(paid), np.array([row.event_time for row in rows], np.int64), False, notes, name)
+    found = _usual(_log(paid), np.array([row.event_time for row in rows], np.int64), False, notes, name)
+    apart = frozenset(row.customer_id for row in rows if row.traffic is not None)
+    return found._replace(apart=apart)
 
 
 def _usual(table: pa.Table, times: NDArray[np.int64], money: bool, notes: list[str], name: str) -> PaymentLog:
@@ -293,7 +305,7 @@ def _rows(path: Path, fields: tuple[str, ...]) -> Iterator[dict[str, Any]]:
     """Yield rows of a Parquet file with the named columns, times as epoch milliseconds."""
     there = _names(path)
     wanted = [name for name in fields if name in there]
-    missing = [name for name in fields if name not in there and name != "purchase"]
+    missing = [name for name in fields if name not in there and name not in {"purchase", "traffic"}]
     if missing:
         raise LogError(f"{path} has no column {missing[0]!r}; its columns are {', '.join(there)}")
     with pq.ParquetFile(path) as file:

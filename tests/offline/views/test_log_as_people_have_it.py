@@ -27,7 +27,7 @@ from offline.chapters.products.next_order import next_order
 from offline.chapters.segments.history import history_at
 from offline.chapters.segments.movement import movement
 from offline.chapters.segments.segmented import group_customers, segment_customers
-from offline.chapters.workspace import Workspace
+from offline.chapters.workspace import LabOptions, Workspace
 from offline.examples.buckets import BuildSettings, build_folder
 from offline.examples.buckets.reading import read_folder
 from offline.examples.examples import Context, build_examples
@@ -152,6 +152,26 @@ def test_a_repeated_event_is_counted_once_in_every_chapter(tmp_path: Path) -> No
         "customer_id": pa.array([f"k{at}" for at in range(400)]),
     }
     assert read_tidy_log(write(tmp_path / "log.parquet", columns)).notes == ()
+
+
+def test_bots_and_the_shops_own_people_are_left_out_of_every_chapter_and_said(tmp_path: Path) -> None:
+    columns = orders()
+    ids = columns["customer_id"].to_pylist()
+    machine, staff = ids[0], ids[1]
+    marked = pa.array([one == machine or None for one in ids], pa.bool_())
+    path = write(tmp_path / "log.parquet", columns | {"bot": marked})
+    workspace = Workspace(path, tmp_path, LabOptions(excluded=frozenset({staff})))
+    of_machine, of_staff = ids.count(machine), ids.count(staff)
+    assert f"Left out as bots (`bot`): {of_machine} events of 1 customer." in workspace.notes
+    assert f"own people (INTENT_EXCLUDED_CUSTOMERS): {of_staff} events of 1 customer." in workspace.notes[1]
+    left = set(ids) - {machine, staff}
+    assert set(workspace.customer_names) == left
+    assert len(workspace.customer_view.orders) == sum(one in left for one in ids)
+    assert set(workspace.log["customer_id"].to_pylist()) == left
+    assert workspace.notes[0] in workspace.reading.notes
+    everybody = write(tmp_path / "bots.parquet", columns | {"bot": pa.array([True] * len(ids))})
+    with pytest.raises(TrainingError, match="has no events of customers: Left out as bots"):
+        read_tidy_log(everybody)
 
 
 def test_another_currency_is_left_out_of_money_and_said(tmp_path: Path) -> None:

@@ -13,13 +13,12 @@ import typer
 from typer.testing import CliRunner
 
 from features.log import write_log
-from offline.simulator.answers import true_effect
-from offline.uplift.assignment import assigned
-from offline.uplift.outcomes import outcomes, payments
+from offline.uplift.analysis import CONVERSION
+from offline.uplift.simulated import trial
 from stream.cli import create_app
 from stream.cli.uplift import shares_of
 from stream.decisions.holdout import Assignment
-from tests.uplift_cases import DAY_MS, Case, case, write_lines
+from tests.uplift_cases import DAY_MS, Case, case, parameters, write_lines
 
 EFFECT = 0.06
 
@@ -49,17 +48,13 @@ def files(folder: Path) -> tuple[Path, Path]:
 
 def test_the_measured_effect_covers_the_true_one(made: tuple[Case, Path]) -> None:
     found, folder = made
-    window = 3 * DAY_MS
-    compared = outcomes(
-        assigned(found.actions.to_pandas()).customers, payments(found.answered, "EUR"), window
-    ).customers
-    truth = true_effect(
-        compared["customer_id"].tolist(), compared["decided_at"].to_numpy(), payments(found.log, "EUR").frame,
-        found.answers.would, window,
-    )  # fmt: skip
+    measured = trial(found.log, found.actions, parameters(EFFECT), 3 * DAY_MS, {"v1": 0.3})
+    truth = measured.truth
+    assert truth is not None
     figures = run(*files(folder), "--window", "3d", "--holdout", 0.3)
     conversion, revenue = figures["effects"]["conversion"], figures["effects"]["revenue"]
     assert conversion["told"] == 1
+    assert conversion["difference"] == pytest.approx(measured.uplift.overall[CONVERSION].at().difference)
     assert conversion["lift_low"] <= truth.lift <= conversion["lift_high"]
     assert conversion["low"] <= truth.treated - truth.held_out <= conversion["high"]
     assert revenue["low"] <= truth.revenue_treated - truth.revenue_held_out <= revenue["high"]
@@ -164,6 +159,51 @@ def test_a_version_that_holds_nobody_out_is_left_out_and_named(
     both = pa.concat_tables([found.actions, without.slice(0, 1)])
     text = said(write_lines(tmp_path / "both.jsonl", both), log, "--holdout", "v1=0.3")
     assert "holds nobody out: 1 customer left out." in " ".join(text.split())
+
+
+@pytest.mark.parametrize("form", ["log.parquet", "log.jsonl", "scores.parquet", "scores.jsonl", "list"])
+def test_bots_and_the_shops_own_people_are_left_out_of_both_arms(
+    made: tuple[Case, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    found, folder = made
+    arms = dict(zip(*(found.actions[name].to_pylist() for name in ("customer_id", "arm")), strict=True))
+    others = [
+        *[one for one, arm in arms.items() if arm == "treatment"][:30],
+        *[one for one, arm in arms.items() if arm == "holdout"][:10],
+    ]
+    log = found.answered
+    apart = pc.is_in(log["customer_id"], pa.array(others))
+    path = tmp_path / form
+    if form.startswith("scores"):
+        traffic = pc.if_else(apart, "bot", None)
+        columns = {name: log[name] for name in ("event_id", "customer_id")} | {
+            "event_time": log["event_time"].cast(pa.int64()), "purchase_intent": pa.repeat(0.1, len(log)),
+            "purchase": pc.equal(log["type"], "purchase"), "traffic": traffic,
+        }  # fmt: skip
+        log = pa.table(columns)
+    elif form == "list":
+        (tmp_path / "staff.txt").write_text("\n".join(others))
+        monkeypatch.setenv("INTENT_EXCLUDED_CUSTOMERS", str(tmp_path / "staff.txt"))
+        path = folder / "events.parquet"
+    else:
+        at = log.schema.get_field_index("bot")
+        log = log.set_column(at, "bot", apart)
+    if form.endswith("jsonl"):
+        if form == "log.jsonl":
+            names = ("event_id", "type", "customer_id", "event_time", "value", "currency", "bot")
+            log = log.select(names).set_column(3, "event_time", log["event_time"].cast(pa.int64()))
+        rows = [{name: value for name, value in row.items() if value is not None} for row in log.to_pylist()]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    elif form != "list":
+        pq.write_table(log, path)
+    without = found.actions.filter(pc.invert(pc.is_in(found.actions["customer_id"], pa.array(others))))
+    options = ("--window", "3d", "--holdout", "v1=0.3")
+    figures = run(folder / "actions.jsonl", path, *options)
+    monkeypatch.delenv("INTENT_EXCLUDED_CUSTOMERS", raising=False)
+    expected = run(write_lines(tmp_path / "without.jsonl", without), folder / "events.parquet", *options)
+    assert figures["effects"]["conversion"] == expected["effects"]["conversion"]
+    assert figures["notes"] == ["Left out of both arms as bots or the shop's own people: 40 customers."]
+    assert expected["notes"] == []
 
 
 @pytest.mark.parametrize("given", ["0", "1", "v9=0.1", "many"])
