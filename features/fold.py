@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from features.calendar import Zone, zone
 from features.cart import add, expire, remove, take_bought
-from features.columns import ERASE, EventColumns
+from features.columns import ERASE, HAND_OVER, MERGE, PASS, EventColumns
 from features.compiled import njit
 from features.events import NO_CHANNEL, PURCHASE, REFUND, TYPE_CODES
+from features.merge import copy_folded, merge_into
 from features.state import (
     DAY_MS,
     EVENT_ID_RING,
@@ -32,6 +33,7 @@ from features.state import (
     STATE_VERSION,
     State,
     States,
+    empty,
 )
 from features.vector import WIDTH, Vectors, fill_row
 
@@ -47,13 +49,33 @@ class FoldStatus(IntEnum):
     FOLDED = 0
     DUPLICATE = 1
     ERASED = 2
+    PASSED = 3  # handed over or on, or merged into nothing
+
+
+class Asides(NamedTuple):
+    """States beside those of a batch's customers: what is handed over, and what is merged.
+
+    Attributes
+    ----------
+    states
+        The fold writes into those that are handed over, and reads those that are merged.
+    at
+        For each row of the batch the position in ``states``; -1 as a rule.
+    """
+
+    states: States
+    at: NDArray[np.int64]
+
+
+#: Nothing is handed over, and nothing merged.
+NO_ASIDES: Final = Asides(empty(0), np.zeros(0, np.int64))
 
 
 class Folded(NamedTuple):
     """What `fold` says about each event of a batch.
 
     ``as_of`` (epoch ms) and ``vectors`` (one row per event, as of that moment) have a meaning only where ``status``
-    is `FoldStatus.FOLDED`.
+    is `FoldStatus.FOLDED`: also where a merge has left a state.
     """
 
     status: NDArray[np.uint8]
@@ -69,6 +91,7 @@ def fold(
     zone: Zone = zone("UTC"),  # noqa: B008  (a constant table)
     ttl_ms: int = 400 * DAY_MS,
     with_vectors: bool = True,
+    asides: Asides = NO_ASIDES,
 ) -> Folded:
     """Fold a batch of events into the states of their customers, in place, and return each event's model input.
 
@@ -79,7 +102,8 @@ def fold(
     slots
         For each event the position of its customer in ``states``.
     columns
-        The events, in order of arrival; a row of type `ERASE` empties the state.
+        The events, in order of arrival; a row of type `ERASE` empties the state, one of type `HAND_OVER` moves it to
+        the row's aside, and one of type `MERGE` merges the aside into it.
     zone
         The shop's time zone, for time of day and week.
     ttl_ms
@@ -87,6 +111,8 @@ def fold(
     with_vectors
         Whether model inputs are wanted. Where only states are, `Folded.vectors` has no rows, which takes less than
         half the time.
+    asides
+        Where rows are handed over or merged.
     """
     count = len(slots)
     rows = count if with_vectors else 0
@@ -103,6 +129,9 @@ def fold(
         columns.item_hash,
         columns.cart_hash,
         ttl_ms,
+        asides.states,
+        asides.at,
+        empty(1),
         zone.changes_ms,
         zone.offsets_ms,
         folded.status,
@@ -125,6 +154,9 @@ def _fold(
     item_hash: NDArray[np.uint64],
     cart_hash: NDArray[np.uint64],
     ttl_ms: int,
+    asides: States,
+    aside_at: NDArray[np.int64],
+    spare: States,
     changes_ms: NDArray[np.int64],
     offsets_ms: NDArray[np.int64],
     status: NDArray[np.uint8],
@@ -133,12 +165,17 @@ def _fold(
 ) -> None:  # pragma: no cover
     for i in range(len(slots)):
         s = states[slots[i]]
-        if type_[i] == ERASE:
-            _clear(s)
-            status[i] = 2
-            continue
         if s.events > 0 and time[i] - s.last_time > ttl_ms:
             _clear(s)
+        if type_[i] >= PASS:
+            status[i] = _moved(
+                s, type_[i], asides, aside_at[i] if len(aside_at) else -1, time[i], spare[0], ttl_ms
+            )
+            if status[i] == 0:
+                as_of[i] = s.last_time
+                if len(out) > 0:
+                    fill_row(s, changes_ms, offsets_ms, out[i])
+            continue
         if _seen(s, event_hash[i]):
             status[i] = 1
             continue
@@ -160,6 +197,23 @@ def _fold(
         as_of[i] = s.last_time
         if len(out) > 0:
             fill_row(s, changes_ms, offsets_ms, out[i])
+
+
+@njit(cache=True, nogil=True)
+def _moved(
+    s: State, type_: int, asides: States, at: int, time: int, spare: State, ttl_ms: int
+) -> int:  # pragma: no cover
+    """Do what a row that is no event asks for; return its status, which is 0 where a merge has left a state."""
+    if type_ == ERASE:
+        _clear(s)
+        return 2
+    if type_ == HAND_OVER:
+        copy_folded(s, asides[at])
+        _clear(s)
+    if type_ != MERGE or at < 0 or asides[at].events == 0 or time - asides[at].last_time > ttl_ms:
+        return 3
+    merge_into(s, asides[at], spare, ttl_ms)
+    return 0
 
 
 @njit(cache=True, nogil=True)

@@ -27,7 +27,7 @@ from features.state import (
     States,
 )
 
-__all__ = ["INEXACT", "merge", "merge_into"]
+__all__ = ["INEXACT", "copy_folded", "merge", "merge_into"]
 
 #: When a merged state can differ from that of the merged log, by the columns that then differ.
 INEXACT: Final = {
@@ -83,9 +83,9 @@ def merge_into(s: State, other: State, spare: State, ttl_ms: int) -> None:  # pr
     if other.events == 0:
         return
     if s.events == 0:
-        _copy(other, s)
+        copy_folded(other, s)
         return
-    _copy(s, spare)
+    copy_folded(s, spare)
     if _is_newer(s, other):
         _combine(other, spare, s, ttl_ms)
     else:
@@ -104,7 +104,7 @@ def _is_newer(s: State, other: State) -> bool:  # pragma: no cover
 def _combine(e: State, l: State, s: State, ttl_ms: int) -> None:  # noqa: E741  # pragma: no cover
     """Make ``s`` what the earlier and the later state are together."""
     if l.first_time - e.last_time > ttl_ms:
-        _copy(l, s)
+        copy_folded(l, s)
         return
     _session(e, l, s)
     _sums(e, l, s)
@@ -253,7 +253,7 @@ def _cart(e: State, l: State, s: State) -> None:  # noqa: E741  # pragma: no cov
 
 
 @njit(cache=True, nogil=True)
-def _copy(source: State, target: State) -> None:  # pragma: no cover
+def copy_folded(source: State, target: State) -> None:  # pragma: no cover
     """Copy all that is folded; what is remembered of decisions stays."""
     target.version = source.version
     target.ring_at = source.ring_at

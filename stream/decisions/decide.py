@@ -29,7 +29,7 @@ from features.traffic import CUSTOMER, TRAFFIC
 from features.vector import Vectors
 from stream.decisions.conditions import ScoredRows
 from stream.decisions.holdout import ARMS
-from stream.decisions.memory import Memories, forget
+from stream.decisions.memory import Memories, blank, forget, take_over
 from stream.decisions.rulebook import Rulebook
 from stream.decisions.tables import OUTCOMES, QuietTime, Table
 from stream.decisions.timers import fire_next
@@ -65,6 +65,11 @@ class Moments(NamedTuple):
         Which rows are no scores, but requests to forget the customer; ``None``: none.
     bot
         Which events say themselves that they are a machine's; ``None``: none.
+    asides
+        What is remembered of customers who are handed over, or merged; see `asides_at`.
+    asides_at
+        Of each row the position in ``asides``, -1 where it has none: an erased row moves its customer's memory there,
+        a scored one takes that memory over; ``None``: no row has one.
     watermark
         Of the partition before the batch.
     watermarks
@@ -85,6 +90,8 @@ class Moments(NamedTuple):
     reasons: Sequence[Sequence[ReasonRef]] | None = None
     erased: NDArray[np.bool_] | None = None
     bot: NDArray[np.bool_] | None = None
+    asides: Memories | None = None
+    asides_at: NDArray[np.int64] | None = None
 
 
 class Decided(NamedTuple):
@@ -160,6 +167,7 @@ def decide(
     if excluded is not None:
         for name in ("waiting", "holds", "rule", "band", "due"):
             own[name][excluded] = 0
+    asides = np.ascontiguousarray(blank(0) if moments.asides is None else moments.asides)
     found, intents = _decide(
         rulebook.tables,
         rulebook.quiet_time,
@@ -172,6 +180,8 @@ def decide(
         bits,
         moments.bought | apart,  # cancels what waits
         erased,
+        asides,
+        np.full(len(moments.at), -1, np.int64) if moments.asides_at is None else moments.asides_at,
         after[moments.at],
         after[-1],
         ttl_ms,
@@ -179,6 +189,8 @@ def decide(
     )
     if own is not memories:
         memories[:] = own
+    if moments.asides is not None:
+        moments.asides[:] = asides
     actions, places = _actions(rulebook, moments, customers, model_version, found, intents)
     whose = np.bincount(traffic[~erased], minlength=len(TRAFFIC))
     return Decided(actions, places, memories["due"].copy(), counts, whose)
@@ -203,6 +215,8 @@ def _decide(
     bits: NDArray[np.int64],
     bought: NDArray[np.bool_],
     erased: NDArray[np.bool_],
+    asides: Memories,
+    asides_at: NDArray[np.int64],
     before: NDArray[np.int64],
     last: int,
     ttl_ms: int,
@@ -229,8 +243,12 @@ def _decide(
         if not row:
             continue
         if erased[i]:
+            if asides_at[i] >= 0:
+                asides[asides_at[i]] = m
             forget(m)
             continue
+        if asides_at[i] >= 0:
+            take_over(m, asides[asides_at[i]])
         if as_of[i] - m.as_of > ttl_ms:
             forget(m)
         rule = follow(

@@ -75,3 +75,32 @@ def forget(m: Memory) -> None:  # pragma: no cover
     m.scored_band = np.uint8(0)
     m.sent_times[:] = 0
     m.sent_actions[:] = np.uint32(0)
+
+
+@njit(cache=True, nogil=True)
+def take_over(m: Memory, other: Memory) -> None:  # pragma: no cover
+    """Make a memory that of one customer, of whom two have remembered.
+
+    What was sent under either is counted, so no cap is exceeded; where there are more than there is room for, the
+    newest are. All else is that of the later event.
+    """
+    later = other.as_of > m.as_of
+    times = np.concatenate((m.sent_times, other.sent_times))
+    actions = np.concatenate((m.sent_actions, other.sent_actions))
+    newest = np.argsort(-times, kind="mergesort")
+    if later:
+        m.rules = other.rules
+        m.holds = other.holds
+        m.fired = other.fired
+        m.as_of = other.as_of
+        m.due = other.due
+        m.waiting_until = other.waiting_until
+        m.intent = other.intent
+        m.segment = other.segment
+        m.rule = other.rule
+        m.waiting = other.waiting
+        m.band = other.band
+        m.scored_band = other.scored_band
+    for i in range(REMEMBERED):
+        m.sent_times[i] = times[newest[i]]
+        m.sent_actions[i] = actions[newest[i]]

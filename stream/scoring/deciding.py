@@ -10,8 +10,9 @@ import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
 
-from features.columns import ERASE, EventColumns
+from features.columns import ERASE, HAND_OVER, EventColumns
 from features.events import PURCHASE
+from features.fold import NO_ASIDES, Asides
 from features.state import States, empty, joined
 from features.store.customer_store import Loaded, TimerChanges
 from features.vector import WIDTH
@@ -22,7 +23,7 @@ from stream.messages.action import Action
 from stream.scoring.batch import Batch
 from stream.scoring.canary import CanaryBundle
 from stream.scoring.engine import Engine, Scored, excluded_of
-from stream.scoring.outbox import ActionRecord, pack_outbox
+from stream.scoring.outbox import ActionRecord
 
 _encode = msgspec.json.Encoder().encode
 
@@ -50,8 +51,8 @@ class Decisions(NamedTuple):
         The customers of the batch, then those whose timers have come, and their states with what is remembered now.
     timers
         Whose timers change.
-    outbox
-        What is to be published; empty where nothing is, and in a silent batch.
+    actions
+        What is to be published; nothing is in a silent batch.
     counts
         See `Decided.counts`; ``None`` where nothing was decided.
     """
@@ -59,12 +60,19 @@ class Decisions(NamedTuple):
     customers: Sequence[str]
     states: States
     timers: TimerChanges
-    outbox: bytes
+    actions: Sequence[ActionRecord]
     counts: NDArray[np.int64] | None
 
 
 def decisions(
-    engine: Engine, batch: Batch, scored: Scored, states: States, loaded: Sequence[Loaded], *, acting: bool
+    engine: Engine,
+    batch: Batch,
+    scored: Scored,
+    states: States,
+    loaded: Sequence[Loaded],
+    asides: Asides = NO_ASIDES,
+    *,
+    acting: bool,
 ) -> Iterator[Decisions]:
     """Decide on each partition batch of a round; change what is remembered in ``states``.
 
@@ -74,6 +82,8 @@ def decisions(
         Of the customers of the batch.
     loaded
         What was loaded for each partition batch.
+    asides
+        States that are handed over or merged; what is remembered goes with them.
     acting
         Whether there are to be actions. If not, what is remembered is forgotten: it would be out of date later on.
     """
@@ -90,17 +100,18 @@ def decisions(
         due = memories["due"].copy()
         gone = np.flatnonzero(batch.columns.type[rows] == ERASE)
         if acting:
-            decided = _decided(engine, batch, scored, rows, own.start, before, customers, theirs)
+            decided = _decided(engine, batch, scored, rows, own.start, before, customers, theirs, asides)
             records = [] if part.silent else _records(decided, batch.columns, rows.start, gone)
             counts = decided.counts
         else:
             theirs["memory"] = 0
+            asides.states["memory"] = 0
             records, counts = [], None
         changed = memories["due"] != due
         changed[batch.slots[rows][gone] - own.start] = True  # the store forgets timers of the erased
         at = np.flatnonzero(changed).tolist()
         timers = TimerChanges([customers[slot] for slot in at], memories["due"][at].tolist())
-        yield Decisions(customers, theirs, timers, pack_outbox(records), counts)
+        yield Decisions(customers, theirs, timers, records, counts)
 
 
 def _decided(  # noqa: PLR0917  (a part of a batch)
@@ -112,12 +123,13 @@ def _decided(  # noqa: PLR0917  (a part of a batch)
     watermark: int,
     customers: Sequence[str],
     states: States,
+    asides: Asides,
 ) -> Decided:
     columns = batch.columns
     times = columns.time[rows]
-    erased = columns.type[rows] == ERASE
-    if erased.any():  # moves no watermark
-        times = np.where(erased, watermark + engine.lateness_ms, times)
+    still = batch.still[rows]
+    if still.any():
+        times = np.where(still, watermark + engine.lateness_ms, times)
     moments = moments_of(
         columns,
         scored,
@@ -126,6 +138,7 @@ def _decided(  # noqa: PLR0917  (a part of a batch)
         watermark,
         running_watermarks(times, watermark, engine.lateness_ms),
         rows,
+        asides,
     )
     decided = decide(
         scored.rulebook,
@@ -158,6 +171,7 @@ def moments_of(  # noqa: PLR0917  (the arrays of a batch)
     watermark: int,
     watermarks: NDArray[np.int64],
     rows: slice = slice(0, None),
+    asides: Asides = NO_ASIDES,
 ) -> Moments:
     """Return the scored events of one partition, and the requests to erase, as decisions are made of them.
 
@@ -171,6 +185,8 @@ def moments_of(  # noqa: PLR0917  (the arrays of a batch)
         Before the first accepted record, and after each.
     rows
         The rows of ``columns`` that are of the partition.
+    asides
+        States that are handed over or merged.
     """
     start, stop, _ = rows.indices(len(columns.type))
     own = slice(*np.searchsorted(scored.rows, [start, stop]).tolist())
@@ -192,7 +208,11 @@ def moments_of(  # noqa: PLR0917  (the arrays of a batch)
         watermarks=watermarks,
         bot=columns.bot[told],
     )
-    erased = start + np.flatnonzero(columns.type[start:stop] == ERASE)
+    types = columns.type[start:stop]
+    erased = start + np.flatnonzero((types == ERASE) | (types == HAND_OVER))
+    if len(asides.states):
+        rows_of_moments = np.sort(np.concatenate([told, erased]))
+        moments = moments._replace(asides=memories_of(asides.states), asides_at=asides.at[rows_of_moments])
     return _with_erasures(moments, told, erased, slots, places) if len(erased) else moments
 
 

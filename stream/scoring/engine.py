@@ -19,7 +19,7 @@ from features.bundle import Bundle
 from features.calendar import zone
 from features.columns import EventColumns, from_events
 from features.events import Event
-from features.fold import FoldStatus, fold
+from features.fold import NO_ASIDES, Asides, FoldStatus, fold
 from features.partition import partitions_of
 from features.state import States, empty
 from features.traffic import CUSTOMER
@@ -133,6 +133,7 @@ class Engine:
         slots: NDArray[np.int64],
         states: States,
         advisor: Advisor | None = None,
+        asides: Asides = NO_ASIDES,
     ) -> Scored:
         """Fold admitted events into ``states``, in place, and score them.
 
@@ -146,13 +147,22 @@ class Engine:
             For each event the position of its customer.
         advisor
             What was learned online; the network decides alone if there is none.
+        asides
+            States that are handed over or merged (`features.fold.Asides`).
 
         Raises
         ------
         NoProbability
             A score is not a number from 0 to 1.
         """
-        folded = fold(states, slots, columns, zone=zone(self.bundle.manifest.timezone), ttl_ms=self.ttl_ms)
+        folded = fold(
+            states,
+            slots,
+            columns,
+            zone=zone(self.bundle.manifest.timezone),
+            ttl_ms=self.ttl_ms,
+            asides=asides,
+        )
         rows = np.flatnonzero(folded.status == FoldStatus.FOLDED)
         vectors = folded.vectors if len(rows) == len(slots) else folded.vectors[rows]
         said = self.bundle.score(vectors)

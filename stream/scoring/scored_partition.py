@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, NamedTuple, Self
 
 import numpy as np
@@ -11,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from features.columns import EventColumns, from_table
+from features.columns import MERGE, EventColumns, from_table
+from features.fold import NO_ASIDES, Asides
 from features.log import ERASED
 from features.state import States, empty
 from features.traffic import TRAFFIC
@@ -24,6 +26,7 @@ from stream.decisions.tables import OUTCOMES
 from stream.messages.action import Action
 from stream.scoring.deciding import moments_of
 from stream.scoring.engine import Engine, Scored, excluded_of
+from stream.scoring.log_links import LogLinks
 
 #: Rows scored at a time; bounds the memory that vectors take (about 270 bytes a row).
 CHUNK: Final = 100_000
@@ -58,11 +61,15 @@ class DecidedLog:
 
 
 class ScoredChunk(NamedTuple):
-    """A piece: the rows of the partition whose events were folded, these events, and their scores."""
+    """A piece: the rows of the partition whose events were folded, these events, and their scores.
+
+    ``merged`` has by the position of a row the anonymous id whose state it merged.
+    """
 
     rows: NDArray[np.intp]
     columns: EventColumns
     scored: Scored
+    merged: Mapping[int, str] = MappingProxyType({})
 
 
 class ScoredPartition:
@@ -78,6 +85,8 @@ class ScoredPartition:
         Says which dates are lonely.
     decided
         Policies whose actions are wanted; they are added here.
+    in_place
+        Whether logins are merged at once (`stream.scoring.in_place`).
 
     Attributes
     ----------
@@ -87,6 +96,8 @@ class ScoredPartition:
         How many events were repetitions, and how many were refused.
     done
         Rows that were looked at.
+    links
+        Who is linked to whom.
     """
 
     def __init__(
@@ -95,9 +106,13 @@ class ScoredPartition:
         engine: Engine,
         usual: UsualDays = UsualDays(),  # noqa: B008  (never changed)
         decided: Sequence[DecidedLog] = (),
+        *,
+        in_place: bool = False,
     ) -> None:
         self.watermark = BEGINNING
         self.duplicates = self.dead_letters = self.done = 0
+        self._in_place = in_place
+        self.links = LogLinks(engine.lateness_ms, engine.ttl_ms)
         self._table = table
         self._engine = engine
         self._usual = usual
@@ -118,20 +133,25 @@ class ScoredPartition:
         for start in range(0, len(self._table), CHUNK):
             chunk = self._table.slice(start, CHUNK)
             times = chunk["event_time"].cast(pa.int64()).to_numpy()
-            arrivals = self._usual.arrivals(times, chunk["arrived_at"].cast(pa.int64()).to_numpy())
             before = self.watermark
-            verdicts, self.watermark = engine.admit(times, arrivals, before)
+            verdicts = self._verdicts(chunk, times)
             erased = pc.equal(chunk["type"], ERASED).to_numpy()
             self.dead_letters += int(np.count_nonzero((verdicts != ACCEPTED) & ~erased))
             kept = np.flatnonzero((verdicts == ACCEPTED) & ~erased)
-            columns = from_table(chunk.take(kept), currency)
             slots = self._codes[start + kept]
-            scored = engine.score(columns, self._customers, slots, self._states)
-            self.duplicates += scored.duplicates
             accepted = np.flatnonzero(verdicts == ACCEPTED)
+            merged: dict[int, str] = {}
+            if self.links.concern(chunk):
+                still = pc.is_valid(chunk["identity"]).to_numpy()
+                times = np.where(still, before + engine.lateness_ms, times)
+                columns, asides, merged = self._linked(chunk.take(kept), currency, slots, before)
+            else:
+                columns, asides = from_table(chunk.take(kept), currency), NO_ASIDES
+            scored = engine.score(columns, self._customers, slots, self._states, asides=asides)
+            self.duplicates += scored.duplicates
             watermarks = running_watermarks(times[accepted], before, engine.lateness_ms)
             places = np.searchsorted(accepted, kept)
-            moments = moments_of(columns, scored, slots, places, before, watermarks)
+            moments = moments_of(columns, scored, slots, places, before, watermarks, asides=asides)
             version = engine.bundle.manifest.version
             excluded = excluded_of(self._customers, scored.excluded)
             for rulebook, states, one in self._deciders:
@@ -143,7 +163,31 @@ class ScoredPartition:
                     one.counts += found.counts
                     one.traffic += found.traffic
             self.done += len(chunk)
-            yield ScoredChunk(start + kept, columns, scored)
+            yield ScoredChunk(start + kept, columns, scored, merged)
+
+    def _verdicts(self, chunk: pa.Table, times: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Judge the rows that came to this partition first; what says who is who, and what was handed on, is not."""
+        arrivals = self._usual.arrivals(times, chunk["arrived_at"].cast(pa.int64()).to_numpy())
+        own = pc.is_null(chunk["identity"]).to_numpy()
+        if own.all():
+            verdicts, self.watermark = self._engine.admit(times, arrivals, self.watermark)
+            return verdicts
+        verdicts = np.full(len(chunk), ACCEPTED, np.uint8)
+        verdicts[own], self.watermark = self._engine.admit(times[own], arrivals[own], self.watermark)
+        return verdicts
+
+    def _linked(
+        self, table: pa.Table, currency: str, slots: NDArray[np.int64], watermark: int
+    ) -> tuple[EventColumns, Asides, dict[int, str]]:
+        """Return the columns of accepted rows once links were followed, the asides, and whom rows merge."""
+        columns, identities = self.links.columns(table, currency)
+        asides = NO_ASIDES
+        if self._in_place:
+            columns, asides = self.links.in_place(table, columns, identities)
+        elif found := self.links.follow(table, columns, identities, self._customers, slots, watermark):
+            columns, asides = found.batch.columns, found.asides
+        merging = np.flatnonzero(columns.type == MERGE).tolist()
+        return columns, asides, {row: identities[row].anonymous_id for row in merging}
 
     def known(self) -> tuple[list[str], States]:
         """Return the customers who have a state, and their states."""

@@ -69,7 +69,7 @@ def run(
 
 def decided(changes: StateChanges) -> list[str | None]:
     """Return customer and rule of each action that is to be published; a tombstone is the customer alone."""
-    records = unpack_outbox(changes.outbox) if changes.outbox else []
+    records = unpack_outbox(changes.outbox).actions if changes.outbox else []
     return [who if value is None else f"{who} {decode_action(value).rule}" for who, value in records]
 
 
@@ -182,4 +182,4 @@ def test_an_action_names_the_bundle_that_made_the_customers_scores(bench: Bench,
 
 
 def _values(changes: StateChanges) -> list[bytes]:
-    return [value for _, value in unpack_outbox(changes.outbox) if value is not None]
+    return [value for _, value in unpack_outbox(changes.outbox).actions if value is not None]
