@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import chain
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -18,8 +18,24 @@ from features.compiled import njit
 from features.event_items import NO_ITEMS, EventItems
 from features.events import CHANNEL_CODES, CHANNELS, EVENT_TYPES, NO_CHANNEL, TYPE_CODES, Event, epoch_ms
 
-#: Type code of a row that is not an event but the request to erase its customer.
+# Type codes of rows that are no events. From `PASS` on they are none.
+#: The request to erase its customer.
 ERASE: Final = 255
+#: What is known of the customer is handed to another one (`features.identity`).
+HAND_OVER: Final = 254
+#: What was known of another customer is merged into this one's state.
+MERGE: Final = 253
+#: Nothing happens to the customer's state.
+PASS: Final = 252
+
+
+class OtherRow(NamedTuple):
+    """A row that is no event: whose it is, its type code, and the id and time of what it comes from."""
+
+    customer: str
+    type: int = ERASE
+    event_id: str = ""
+    time: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +49,7 @@ class EventColumns:
     time
         Event time, epoch ms.
     type, channel
-        Codes of `EVENT_TYPES` (or `ERASE`) and `CHANNELS` (or `NO_CHANNEL`).
+        Codes of `EVENT_TYPES` (or those of rows that are no events) and `CHANNELS` (or `NO_CHANNEL`).
     money
         Value of the event in the shop's currency; 0 where it has none or is in another currency.
     quantity
@@ -76,17 +92,25 @@ class EventColumns:
             *(getattr(self, f.name)[rows] for f in fields(self)[2:]),
         )
 
-    def with_erasures(self, at: Sequence[int], customers: Sequence[str]) -> EventColumns:
-        """Return the columns with a row of type `ERASE` inserted before each position ``at`` (ascending)."""
+    def with_rows(self, at: Sequence[int], rows: Sequence[OtherRow]) -> EventColumns:
+        """Return the columns with a row that is no event inserted before each position ``at`` (ascending)."""
         names, ids = list(self.customers), list(self.event_ids)
-        for position, customer in zip(reversed(at), reversed(customers), strict=True):
-            names.insert(position, customer)
-            ids.insert(position, "")
+        for position, row in zip(reversed(at), reversed(rows), strict=True):
+            names.insert(position, row.customer)
+            ids.insert(position, row.event_id)
         arrays = {f.name: np.insert(getattr(self, f.name), at, 0) for f in fields(self)[2:-1]}
-        erased = np.asarray(at) + np.arange(len(at))
-        arrays["type"][erased] = ERASE
+        inserted = np.asarray(at) + np.arange(len(at))
+        arrays["type"][inserted] = [row.type for row in rows]
+        arrays["time"][inserted] = [row.time for row in rows]
+        arrays["channel"][inserted] = NO_CHANNEL
         items = self.items.with_others(at)
         return replace(self, customers=names, event_ids=ids, items=items, **arrays)
+
+    def with_types(self, rows: Sequence[int], types: Sequence[int]) -> EventColumns:
+        """Return the columns with other type codes in some rows."""
+        changed = self.type.copy()
+        changed[rows] = types
+        return replace(self, type=changed)
 
 
 def from_events(events: Sequence[Event], currency: str) -> EventColumns:

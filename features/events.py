@@ -157,6 +157,9 @@ class Decoded:
     without_counterpart
         How often something was passed over that is no event here, by its name; only of foreign forms
         (`stream.formats`).
+    identities
+        By index, what says who is who, and what partitions hand to each other (`features.identity`); only of records
+        (`stream.formats.decoding`). An event that was handed on stands among ``events``, too.
     """
 
     events: list[Event] = field(default_factory=list)
@@ -165,6 +168,7 @@ class Decoded:
     ignored: list[int] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
     without_counterpart: Counter[str] = field(default_factory=Counter)
+    identities: dict[int, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from features.calendar import Zone, zone
 from features.cart import add, expire, remove, take_bought
-from features.columns import ERASE, EventColumns
+from features.columns import ERASE, HAND_OVER, MERGE, PASS, EventColumns
 from features.compiled import njit
 from features.events import NO_CHANNEL, PURCHASE, REFUND, TYPE_CODES
+from features.merge import copy_folded, merge_into
 from features.state import (
     CART_LINES,
     DAY_MS,
@@ -33,6 +34,7 @@ from features.state import (
     STATE_VERSION,
     State,
     States,
+    empty,
 )
 from features.vector import WIDTH, Vectors, fill_row
 
@@ -48,13 +50,34 @@ class FoldStatus(IntEnum):
     FOLDED = 0
     DUPLICATE = 1
     ERASED = 2
+    PASSED = 3  # handed over or on, or merged into nothing
+
+
+class Asides(NamedTuple):
+    """States beside those of a batch's customers: what is handed over, and what is merged.
+
+    Attributes
+    ----------
+    states
+        The fold writes into those that are handed over, and reads those that are merged.
+    at
+        For each row of the batch the position in ``states``; -1 as a rule.
+    """
+
+    states: States
+    at: NDArray[np.int64]
+
+
+#: Nothing is handed over, and nothing merged.
+NO_ASIDES: Final = Asides(empty(0), np.zeros(0, np.int64))
 
 
 class Folded(NamedTuple):
     """What `fold` says about each event of a batch.
 
     ``as_of`` (epoch ms), ``vectors`` and ``carts`` (one row per event, as of that moment: the model input, and the
-    items in the cart, oldest first, as hashes) have a meaning only where ``status`` is `FoldStatus.FOLDED`.
+    items in the cart, oldest first, as hashes) have a meaning only where ``status`` is `FoldStatus.FOLDED`: also where
+    a merge has left a state.
     """
 
     status: NDArray[np.uint8]
@@ -72,6 +95,7 @@ def fold(
     ttl_ms: int = 400 * DAY_MS,
     with_vectors: bool = True,
     with_carts: bool = False,
+    asides: Asides = NO_ASIDES,
 ) -> Folded:
     """Fold a batch of events into the states of their customers, in place, and return each event's model input.
 
@@ -82,7 +106,8 @@ def fold(
     slots
         For each event the position of its customer in ``states``.
     columns
-        The events, in order of arrival; a row of type `ERASE` empties the state.
+        The events, in order of arrival; a row of type `ERASE` empties the state, one of type `HAND_OVER` moves it to
+        the row's aside, and one of type `MERGE` merges the aside into it.
     zone
         The shop's time zone, for time of day and week.
     ttl_ms
@@ -92,6 +117,8 @@ def fold(
         half the time.
     with_carts
         Whether the items in the carts are wanted, too; else `Folded.carts` has no rows.
+    asides
+        Where rows are handed over or merged.
     """
     count = len(slots)
     folded = Folded(
@@ -112,6 +139,9 @@ def fold(
         columns.item_hash,
         columns.cart_hash,
         ttl_ms,
+        asides.states,
+        asides.at,
+        empty(1),
         zone.changes_ms,
         zone.offsets_ms,
         folded.status,
@@ -135,6 +165,9 @@ def _fold(
     item_hash: NDArray[np.uint64],
     cart_hash: NDArray[np.uint64],
     ttl_ms: int,
+    asides: States,
+    aside_at: NDArray[np.int64],
+    spare: States,
     changes_ms: NDArray[np.int64],
     offsets_ms: NDArray[np.int64],
     status: NDArray[np.uint8],
@@ -144,35 +177,72 @@ def _fold(
 ) -> None:  # pragma: no cover
     for i in range(len(slots)):
         s = states[slots[i]]
-        if type_[i] == ERASE:
-            _clear(s)
-            status[i] = 2
-            continue
         if s.events > 0 and time[i] - s.last_time > ttl_ms:
             _clear(s)
-        if _seen(s, event_hash[i]):
+        if type_[i] >= PASS:
+            at = aside_at[i] if len(aside_at) else -1
+            status[i] = _moved(s, type_[i], asides, at, time[i], spare[0], ttl_ms)
+        elif _seen(s, event_hash[i]):
             status[i] = 1
+        else:
+            _take(
+                s, time[i], type_[i], channel[i], money[i], quantity[i],
+                event_hash[i], item_hash[i], cart_hash[i],
+            )  # fmt: skip
+        if status[i] != 0:
             continue
-        if s.events == 0:
-            s.version = STATE_VERSION
-            s.first_time = time[i]
-        late = s.events > 0 and time[i] < s.last_time
-        if not late:
-            _advance(s, time[i])
-        _count(s, time[i], type_[i], channel[i], money[i], event_hash[i])
-        if not late:
-            _follow(s, time[i], type_[i], item_hash[i])
-            _fill_cart(s, time[i], type_[i], money[i], quantity[i], cart_hash[i])
-        elif type_[i] == PURCHASE:
-            take_bought(s, time[i])
-            if time[i] >= s.session_start:
-                s.session_events += np.uint32(1)
-                s.session_counts[PURCHASE] += np.uint32(1)
         as_of[i] = s.last_time
         if len(out) > 0:
             fill_row(s, changes_ms, offsets_ms, out[i])
         if len(carts) > 0:
             carts[i] = s.cart_items
+
+
+@njit(cache=True, nogil=True)
+def _take(  # noqa: PLR0917  (the columns of an event)
+    s: State,
+    time: int,
+    type_: int,
+    channel: int,
+    money: float,
+    quantity: float,
+    event_hash: int,
+    item_hash: int,
+    cart_hash: int,
+) -> None:  # pragma: no cover
+    """Add an event to its customer's state."""
+    if s.events == 0:
+        s.version = STATE_VERSION
+        s.first_time = time
+    late = s.events > 0 and time < s.last_time
+    if not late:
+        _advance(s, time)
+    _count(s, time, type_, channel, money, event_hash)
+    if not late:
+        _follow(s, time, type_, item_hash)
+        _fill_cart(s, time, type_, money, quantity, cart_hash)
+    elif type_ == PURCHASE:
+        take_bought(s, time)
+        if time >= s.session_start:
+            s.session_events += np.uint32(1)
+            s.session_counts[PURCHASE] += np.uint32(1)
+
+
+@njit(cache=True, nogil=True)
+def _moved(
+    s: State, type_: int, asides: States, at: int, time: int, spare: State, ttl_ms: int
+) -> int:  # pragma: no cover
+    """Do what a row that is no event asks for; return its status, which is 0 where a merge has left a state."""
+    if type_ == ERASE:
+        _clear(s)
+        return 2
+    if type_ == HAND_OVER:
+        copy_folded(s, asides[at])
+        _clear(s)
+    if type_ != MERGE or at < 0 or asides[at].events == 0 or time - asides[at].last_time > ttl_ms:
+        return 3
+    merge_into(s, asides[at], spare, ttl_ms)
+    return 0
 
 
 @njit(cache=True, nogil=True)

@@ -24,6 +24,7 @@ from features.events import (
     MAX_TIME_MS,
 )
 from features.exceptions import LogError
+from features.identity import HAND_OVER_BYTES, IDENTITY_TYPES
 from features.log_order import put_in_order
 from features.whole_files import whole_file
 
@@ -56,11 +57,15 @@ LOG_SCHEMA: Final = pa.schema(
         ("device", pa.string()),
         ("country", pa.string()),
         ("bot", pa.bool_()),
+        ("identity", pa.string()),
         ("partition", pa.int32()),
         ("offset", pa.int64()),
         ("arrived_at", _TIME),
     ]
 )
+
+#: What `identity` may have: a hand-over is written as it was in the topic, without its event.
+MAX_IDENTITY: Final = HAND_OVER_BYTES
 
 #: Type of a row that stands for an event of an erased customer: nothing but its times and coordinates is left.
 ERASED: Final = "erased"
@@ -124,7 +129,12 @@ def validate(table: pa.Table) -> None:
         _refuse(
             table, name, missing if name in ("type", "event_time", "arrived_at") else pc.and_(missing, alive)
         )
-    _refuse(table, "type", pc.invert(pc.is_in(table["type"], pa.array([*EVENT_TYPES, ERASED]))))
+    _refuse(
+        table, "type", pc.invert(pc.is_in(table["type"], pa.array([*EVENT_TYPES, ERASED, *IDENTITY_TYPES])))
+    )
+    of_identity = pc.is_in(table["type"], pa.array(IDENTITY_TYPES))
+    _refuse(table, "identity", pc.and_(of_identity, pc.is_null(table["identity"])))
+    _refuse(table, "identity", pc.greater(pc.binary_length(table["identity"]), MAX_IDENTITY))
     times = table["event_time"].cast(pa.int64())
     _refuse(table, "event_time", pc.or_(pc.less(times, 1), pc.greater(times, MAX_TIME_MS)))
     for name in ("event_id", "customer_id", "item_id", "order_id", "session_id"):
@@ -201,7 +211,9 @@ def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
-def read_log(path: str | Path, on_note: Callable[[str], object] = lambda text: None) -> pa.Table:
+def read_log(
+    path: str | Path, on_note: Callable[[str], object] = lambda text: None, *, identities: bool = False
+) -> pa.Table:
     """Read a whole log and check it.
 
     Rows that are not in order (`features.log_order`) are put in order.
@@ -210,6 +222,9 @@ def read_log(path: str | Path, on_note: Callable[[str], object] = lambda text: N
     ----------
     on_note
         Called with a sentence that people should know: that rows were not in order.
+    identities
+        Whether rows are wanted, too, that say who is who, and what workers have handed over because of them
+        (`features.identity`). Without them an event is one of the id under which it came.
 
     Raises
     ------
@@ -227,11 +242,12 @@ def read_log(path: str | Path, on_note: Callable[[str], object] = lambda text: N
         check_unit(table)
     except LogError as error:
         raise LogError(f"{path}: {error}") from None
+    table = table if identities else _without_identities(table)
     return put_in_order(table, on_note, known="arrived_at" in read.column_names)
 
 
-def iterate_log(path: str | Path, rows: int = _ROW_GROUP) -> Iterator[pa.Table]:
-    """Read a log piece by piece, ``rows`` at a time, checking each piece."""
+def iterate_log(path: str | Path, rows: int = _ROW_GROUP, *, identities: bool = False) -> Iterator[pa.Table]:
+    """Read a log piece by piece, ``rows`` at a time, checking each piece; for ``identities`` see `read_log`."""
     first = True
     with _open(path) as file:
         batches = file.iter_batches(batch_size=rows)
@@ -247,7 +263,13 @@ def iterate_log(path: str | Path, rows: int = _ROW_GROUP) -> Iterator[pa.Table]:
             if first:
                 check_unit(table)
             first = False
-            yield table
+            yield table if identities else _without_identities(table)
+
+
+def _without_identities(table: pa.Table) -> pa.Table:
+    return (
+        table if table["identity"].null_count == len(table) else table.filter(pc.is_null(table["identity"]))
+    )
 
 
 def log_rows(path: str | Path) -> int:

@@ -61,6 +61,8 @@ def iterate_in_order(
 ) -> Iterator[pa.Table]:
     """Read a log piece by piece, ``rows`` at a time; one that is not in order is sorted in memory.
 
+    Rows that say who is who are among them (`features.log.read_log`).
+
     Parameters
     ----------
     on_note
@@ -72,7 +74,7 @@ def iterate_in_order(
         There is no log, a row breaks the event contract, or it is too long to be sorted.
     """
     if rows_in_order(path):
-        return iterate_log(path, rows)
+        return iterate_log(path, rows, identities=True)
     table = sorted_log(path, on_note)
     return (table.slice(start, rows) for start in range(0, len(table), rows))
 
@@ -90,4 +92,4 @@ def sorted_log(path: str | Path, on_note: Callable[[str], object] = lambda text:
             f"{path}: its rows are not in order, and it is too long to be sorted here ({rows:,} rows): sort it by "
             "arrived_at, or by event_time if it has no such column"
         )
-    return read_log(path, on_note)
+    return read_log(path, on_note, identities=True)

@@ -154,6 +154,7 @@ def _publisher(settings: Settings) -> Publisher:
         examples=settings.examples_topic,
         outcomes=settings.outcomes_topic,
         actions=settings.actions_topic,
+        events=settings.events_topic,
         security=settings.aiokafka_security(),
     )
 

@@ -16,7 +16,8 @@ unknown, by the very transaction that claims the partition; what earlier ones le
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
 from features.exceptions import StoreError
@@ -27,13 +28,14 @@ from features.store.partition_record import PartitionRecord
 class LoadRequest(NamedTuple):
     """What `CustomerStore.load_many` is asked for one partition; see `CustomerStore.load`.
 
-    ``items_of`` are the customers whose items are wanted too.
+    ``items_of`` are the customers whose items are wanted too, ``links_of`` those whose links are.
     """
 
     partition: int
     customers: Sequence[str]
     expected: PartitionRecord | None = None
     items_of: Sequence[str] = ()
+    links_of: Sequence[str] = ()
 
 
 class Loaded(NamedTuple):
@@ -47,11 +49,17 @@ class Loaded(NamedTuple):
         The stored `features.offers.CustomerItems` of each of ``items_of``, ``None`` where there are none.
     due
         Whoever puts a round together may add the states of further customers, whose timers are due: these.
+    links
+        The stored `features.links.Link` of each of ``links_of``, ``None`` where there is none.
+    taken
+        By partition, what its record says was taken of hand-overs; whoever puts a round together adds it.
     """
 
     states: States
     items: Sequence[bytes | None]
     due: Sequence[str] = ()
+    links: Sequence[bytes | None] = ()
+    taken: Mapping[int, tuple[int, int]] = MappingProxyType({})
 
 
 class TimerChanges(NamedTuple):
@@ -63,6 +71,20 @@ class TimerChanges(NamedTuple):
 
 #: No timer changes.
 NO_TIMERS: Final = TimerChanges()
+
+
+class LinkChanges(NamedTuple):
+    """How ids stand to each other now: what is stored of each, ``None`` to remove it.
+
+    ``taken`` has by partition the offset and the number of the last hand-over that was taken of it.
+    """
+
+    changed: Mapping[str, bytes | None] = MappingProxyType({})
+    taken: Mapping[int, tuple[int, int]] = MappingProxyType({})
+
+
+#: No links change.
+NO_LINKS: Final = LinkChanges()
 
 
 class DueRequest(NamedTuple):
@@ -126,6 +148,7 @@ class Save(NamedTuple):
     erased: Sequence[str] = ()
     timers: TimerChanges = NO_TIMERS
     outbox: bytes | None = None
+    links: Mapping[str, bytes | None] = MappingProxyType({})
 
 
 class CustomerStore(Protocol):
@@ -170,13 +193,15 @@ class CustomerStore(Protocol):
         erased: Sequence[str] = (),
         timers: TimerChanges = NO_TIMERS,
         outbox: bytes | None = None,
+        links: Mapping[str, bytes | None] = MappingProxyType({}),
     ) -> None:
         """Write ``states`` and the record ``new``, or nothing. States and timers belong to the incarnation of ``new``.
 
         An empty state (``events == 0``) is deleted, and the customer's items and timer with it; those of customers
         who were ``erased`` on the way are deleted even if they have a state again, which then has only the timer that
         stands in ``timers``. An ``outbox`` takes the place of the one that is stored, an empty one deletes it, and
-        ``None`` leaves it as it is.
+        ``None`` leaves it as it is. ``links`` are the stored forms of `features.links.Link` by customer, ``None`` to
+        delete one; they stay when a state goes.
 
         Raises
         ------

@@ -4,6 +4,8 @@
     The partition's `features.store.partition_record.PartitionRecord`.
 ``{prefix.partition}:c<incarnation>:<customer id>``
     The state of one of its customers; in incarnation 0 without the number. Which incarnation counts says the record.
+``{prefix.partition}:l<incarnation>:<customer id>``
+    How an id stands to others (`features.links.Link`), where it does.
 ``{prefix.partition}:t<incarnation>``
     Its customers' timers: a sorted set of customer ids by the moment at which they are due, epoch ms.
 ``{prefix.partition}:outbox``
@@ -25,7 +27,8 @@ from typing import Final
 
 from features.exceptions import UnreadableState
 
-_STATE: Final = re.compile(rb"\}:c(\d*):")
+_STATE: Final = re.compile(rb"\}:[cl](\d*):")
+_OWN: Final = re.compile(rb"\}:([cl])\d*:")
 
 
 def record_key(prefix: str, partition: int) -> str:
@@ -45,19 +48,43 @@ def state_keys(prefix: str, partition: int, customers: Sequence[str], incarnatio
     return [(start + customer).encode() for customer in customers]
 
 
+def link_keys(prefix: str, partition: int, customers: Sequence[str], incarnation: int = 0) -> list[bytes]:
+    """Return the keys of the links of ids of one partition.
+
+    Examples
+    --------
+    >>> link_keys("intent", 3, ["a-17"], 9)
+    [b'{intent.3}:l9:a-17']
+    """
+    start = f"{_tag(prefix, partition)}:l{incarnation or ''}:"
+    return [(start + customer).encode() for customer in customers]
+
+
 def state_pattern(prefix: str, partition: int) -> str:
-    """Return the pattern that the keys of all states of a partition match, whatever their incarnation.
+    """Return the pattern that the keys of all states and links of a partition match, whatever their incarnation.
 
     Examples
     --------
     >>> state_pattern("shop*", 3)
-    '{shop[*].3}:c*'
+    '{shop[*].3}:[cl]*'
     """
-    return "".join(f"[{c}]" if c in "*?[" else c for c in _tag(prefix, partition)) + ":c*"
+    return "".join(f"[{c}]" if c in "*?[" else c for c in _tag(prefix, partition)) + ":[cl]*"
+
+
+def is_link(key: bytes) -> bool:
+    """Whether a key that `state_pattern` matches is one of a link.
+
+    Examples
+    --------
+    >>> is_link(b"{intent.3}:l9:c"), is_link(b"{intent.3}:c:x}:l:a")
+    (True, False)
+    """
+    found = _OWN.search(key)
+    return found is not None and found[1] == b"l"
 
 
 def incarnation_of(state_key: bytes) -> int:
-    """Return the incarnation of the state that has ``state_key``.
+    """Return the incarnation of the state, or the link, that has ``state_key``.
 
     Examples
     --------

@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from features import state
 from features.exceptions import StoreError
+from features.links import Link
 from features.state import States
 from features.store.customer_store import (
     NO_TIMERS,
@@ -24,13 +26,14 @@ from features.store.partition_record import PartitionRecord, check_guard
 
 @dataclass
 class MemoryContents:
-    """What a `MemoryStore` holds, by partition; states and timers by incarnation and customer (see `_name`)."""
+    """What a `MemoryStore` holds, by partition; states, timers and links by incarnation and customer (see `_name`)."""
 
     records: dict[int, bytes] = field(default_factory=dict)
     states: dict[int, dict[str, bytes]] = field(default_factory=dict)
     items: dict[int, dict[str, bytes]] = field(default_factory=dict)
     timers: dict[int, dict[str, int]] = field(default_factory=dict)
     outboxes: dict[int, bytes] = field(default_factory=dict)
+    links: dict[int, dict[str, bytes]] = field(default_factory=dict)
 
     def copy(self) -> MemoryContents:
         """Return the same contents, which go their own way from here."""
@@ -40,6 +43,7 @@ class MemoryContents:
             {partition: dict(held) for partition, held in self.items.items()},
             {partition: dict(held) for partition, held in self.timers.items()},
             dict(self.outboxes),
+            {partition: dict(held) for partition, held in self.links.items()},
         )
 
 
@@ -94,6 +98,7 @@ class MemoryStore:
         erased: Sequence[str] = (),
         timers: TimerChanges = NO_TIMERS,
         outbox: bytes | None = None,
+        links: Mapping[str, bytes | None] = MappingProxyType({}),
     ) -> None:
         """See `CustomerStore.save`."""
         with self._lock:
@@ -117,6 +122,11 @@ class MemoryStore:
                     stored.pop(name, None)
                     set_timers.pop(name, None)
             self._contents.timers[partition] = {name: moment for name, moment in set_timers.items() if moment}
+            for customer, link in links.items():
+                named = self._contents.links.setdefault(partition, {})
+                named.pop(_name(new.incarnation, customer), None)
+                if link is not None:
+                    named[_name(new.incarnation, customer)] = link
             if outbox is not None:
                 self._contents.outboxes[partition] = outbox
             self._contents.records[partition] = new.to_bytes()
@@ -124,10 +134,17 @@ class MemoryStore:
     def load_many(self, loads: Sequence[LoadRequest]) -> list[Loaded]:
         """See `CustomerStore.load_many`."""
         found = []
-        for partition, customers, expected, items_of in loads:
+        for partition, customers, expected, items_of, links_of in loads:
             states = self.load(partition, customers, expected)
-            items = self._contents.items.get(partition, {})
-            found.append(Loaded(states, [items.get(customer) for customer in items_of]))
+            items, links = self._contents.items.get(partition, {}), self._contents.links.get(partition, {})
+            incarnation = self._incarnation(partition)
+            found.append(
+                Loaded(
+                    states,
+                    [items.get(customer) for customer in items_of],
+                    links=[links.get(_name(incarnation, customer)) for customer in links_of],
+                )
+            )
         return found
 
     def save_many(self, saves: Sequence[Save]) -> list[StoreError | None]:
@@ -182,6 +199,7 @@ class MemoryStore:
                 for at, (name, time) in enumerate(zip(own, states["last_time"], strict=True))
                 if time < before and at not in faults
             }
+            self._drop_links(partition, expected.incarnation, before)
             gone = [name for name in names if name in expired or _incarnation(name) != expected.incarnation]
             for name in gone:
                 del stored[name]
@@ -191,6 +209,12 @@ class MemoryStore:
                     items.pop(customer, None)
             following = cursor + len(names) - len(gone)
             return (0 if following >= len(stored) else following), len(gone)
+
+    def _drop_links(self, partition: int, incarnation: int, before: int) -> None:
+        links = self._contents.links.get(partition, {})
+        for name in list(links):
+            if _incarnation(name) != incarnation or Link.from_bytes(links[name]).time < before:
+                del links[name]
 
     def peek(self, partition: int, customer: str) -> States | None:
         """See `CustomerStore.peek`."""

@@ -18,10 +18,13 @@ TOKEN_BYTES: Final = 16
 #: The next offset of a partition whose states are being restored from a log: nobody can go on from there.
 RESTORING: Final = -1
 
-_RECORD_VERSION: Final = 4
+# Where nobody is linked, a record is as it was in version 4: workers of before can read it.
+_RECORD_VERSION: Final = 5
+_WITHOUT_LINKS: Final = 4
 _FIRST: Final = struct.Struct(f"<BQ{TOKEN_BYTES}sqqI")  # version 1
 _SECOND: Final = struct.Struct(f"<BQ{TOKEN_BYTES}sqqI16siqqIq")
 _RECORD: Final = struct.Struct(f"<BQ{TOKEN_BYTES}sqqI16siqqIqiqq")
+_TAKEN: Final = struct.Struct("<iqI")  # partition, offset, number
 _UNSEALED: Final = {1: _FIRST, 2: _SECOND, 3: _RECORD}
 
 
@@ -55,6 +58,10 @@ class PartitionRecord(NamedTuple):
         Kafka's leader epoch of the last batch below ``silent_until``.
     silent_offset, silent_time
         Offset and append time (epoch ms) of the last record below ``silent_until``.
+    links
+        Whether any id of the partition is linked, or was (`features.identity`).
+    taken
+        Of each partition that has handed something over: its number, and offset and number of the last hand-over taken.
     """
 
     epoch: int
@@ -71,6 +78,8 @@ class PartitionRecord(NamedTuple):
     silent_epoch: int = UNKNOWN_EPOCH
     silent_offset: int = NO_OFFSET
     silent_time: int = NO_OFFSET
+    links: bool = False
+    taken: tuple[tuple[int, int, int], ...] = ()
 
     @classmethod
     def beginning(
@@ -117,7 +126,11 @@ class PartitionRecord(NamedTuple):
 
     def to_bytes(self) -> bytes:
         """Return the stored form."""
-        return sealed(_RECORD.pack(_RECORD_VERSION, *self))
+        *fields, links, taken = self
+        if not links and not taken:
+            return sealed(_RECORD.pack(_WITHOUT_LINKS, *fields))
+        places = b"".join(_TAKEN.pack(*place) for place in taken)
+        return sealed(_RECORD.pack(_RECORD_VERSION, *fields) + bytes([links]) + places)
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> PartitionRecord:
@@ -125,7 +138,7 @@ class PartitionRecord(NamedTuple):
 
         Version 1 knew nothing of the log and of incarnations: such a record is of incarnation 0, its log is taken for
         the right one, and the next claim writes down which that is. Version 2 did not know in which log it was silent,
-        so here, too, the next claim writes it down. Version 3 had no seal.
+        so here, too, the next claim writes it down. Version 3 had no seal, version 4 no links.
 
         Raises
         ------
@@ -133,11 +146,16 @@ class PartitionRecord(NamedTuple):
             ``raw`` is damaged, or was written by a later version of this program, or by something else.
         """
         version = raw[0] if raw else 0
-        if version == _RECORD_VERSION and len(raw) == _RECORD.size + SEAL_BYTES:
+        places = len(raw) - _RECORD.size - SEAL_BYTES - 1
+        if (version == _WITHOUT_LINKS and places == -1) or (
+            version == _RECORD_VERSION and places >= 0 and places % _TAKEN.size == 0
+        ):
             content = unsealed(raw)
             if content is None:
                 raise UnreadableRecord("the partition record is damaged: its checksum does not fit")
-            return cls(*_RECORD.unpack(content)[1:])
+            fields, rest = _RECORD.unpack_from(content)[1:], content[_RECORD.size :]
+            taken = tuple(_TAKEN.iter_unpack(rest[1:]))
+            return cls(*fields)._replace(links=rest[:1] == b"\x01", taken=taken)
         form = _UNSEALED.get(version)
         if form is not None and len(raw) == form.size:
             return cls(*form.unpack(raw)[1:])

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from itertools import chain, compress
+from types import MappingProxyType
 from typing import Any, Final, cast
 
 import redis
 
 from features import state
-from features.exceptions import StoreConflict, StoreError, UnreadableRecord
+from features.exceptions import StoreConflict, StoreError, UnreadableRecord, UnreadableState
+from features.links import Link
 from features.state import States
 from features.store.customer_store import (
     NO_TIMERS,
@@ -26,8 +28,10 @@ from features.store.keys import (
     customer_of,
     in_incarnation,
     incarnation_of,
+    is_link,
     items_key_of,
     items_keys,
+    link_keys,
     record_key,
     state_keys,
     state_pattern,
@@ -119,6 +123,8 @@ class RedisStore:
             pipeline.mget([self._record_key(load.partition).encode(), *keys])
             if load.items_of:
                 pipeline.mget(items_keys(self._prefix, load.partition, load.items_of))
+            if load.links_of:
+                pipeline.mget(link_keys(self._prefix, load.partition, load.links_of, incarnation))
         with store_errors(self._redis):
             answers = iter(cast("list[list[bytes | None]]", pipeline.execute()))
         found = []
@@ -127,7 +133,9 @@ class RedisStore:
             if load.expected is not None:
                 check_guard(load.partition, stored, load.expected)
             items = next(answers) if load.items_of else []
-            found.append(Loaded(self._read(load.partition, load.customers, keys, values), items))
+            links = next(answers) if load.links_of else []
+            states = self._read(load.partition, load.customers, keys, values)
+            found.append(Loaded(states, items, links=links))
         return found
 
     def _read(
@@ -175,9 +183,10 @@ class RedisStore:
         erased: Sequence[str] = (),
         timers: TimerChanges = NO_TIMERS,
         outbox: bytes | None = None,
+        links: Mapping[str, bytes | None] = MappingProxyType({}),
     ) -> None:
         """See `CustomerStore.save`."""
-        save = Save(partition, expected, new, customers, states, erased, timers, outbox)
+        save = Save(partition, expected, new, customers, states, erased, timers, outbox, links)
         (error,) = self.save_many([save])
         if error is not None:
             raise error
@@ -202,6 +211,8 @@ class RedisStore:
         commands: list[tuple[Any, ...]] = [("SET", self._record_key(save.partition), save.new.to_bytes())]
         alive = save.states["events"] > 0
         commands += promised(self._prefix, save)
+        if save.links:
+            commands += self._linked(save)
         if save.erased:
             commands.append(("DEL", *items_keys(self._prefix, save.partition, save.erased)))
         if not alive.all():
@@ -212,6 +223,14 @@ class RedisStore:
         if keys:
             commands.append(("MSET", *chain.from_iterable(zip(keys, values, strict=True))))
         return commands
+
+    def _linked(self, save: Save) -> list[tuple[Any, ...]]:
+        """Return the commands that write a save's links."""
+        keys = link_keys(self._prefix, save.partition, list(save.links), save.new.incarnation)
+        stored = list(zip(keys, save.links.values(), strict=True))
+        kept = [part for key, link in stored if link is not None for part in (key, link)]
+        gone = [key for key, link in stored if link is None]
+        return [*([("MSET", *kept)] if kept else []), *([("DEL", *gone)] if gone else [])]
 
     def pending(self, partition: int, expected: PartitionRecord) -> Pending:
         """See `CustomerStore.pending`."""
@@ -229,6 +248,8 @@ class RedisStore:
         with store_errors(self._redis):
             found: tuple[int, list[bytes]] = cast(Any, self._redis.scan(cursor, match=pattern, count=count))
             following, keys = found
+        keys, dead = self._links_expired(keys, expected.incarnation, before)
+        with store_errors(self._redis):
             own = [key for key in keys if incarnation_of(key) == expected.incarnation]
             values = cast("list[bytes | None]", self._redis.mget(own)) if own else []
         held = [(key, value) for key, value in zip(own, values, strict=True) if value is not None]
@@ -241,7 +262,13 @@ class RedisStore:
             if time < before and at not in faults
         ]
         left = [key for key in keys if incarnation_of(key) != expected.incarnation]
-        gone = [*expired, *left, *map(items_key_of, expired), *self._items_left(left, expected.incarnation)]
+        gone = [
+            *expired,
+            *left,
+            *map(items_key_of, expired),
+            *self._items_left(left, expected.incarnation),
+            *dead,
+        ]
         if gone:
             commands: list[tuple[Any, ...]] = [("DEL", *gone)]
             if expired:
@@ -252,11 +279,29 @@ class RedisStore:
             self._commit_one(partition, expected, commands)
         return following, len(expired) + len(left)
 
+    def _links_expired(
+        self, keys: Sequence[bytes], incarnation: int, before: int
+    ) -> tuple[list[bytes], list[bytes]]:
+        """Return the keys of states, and those of links that were used last before a moment or count no more."""
+        links = [key for key in keys if is_link(key)]
+        if not links:
+            return list(keys), []
+        with store_errors(self._redis):
+            values = cast("list[bytes | None]", self._redis.mget(links))
+        dead = []
+        for key, value in zip(links, values, strict=True):
+            try:
+                if incarnation_of(key) != incarnation or (value and Link.from_bytes(value).time < before):
+                    dead.append(key)
+            except UnreadableState as error:
+                self._tell(key, str(error))
+        return [key for key in keys if not is_link(key)], dead
+
     def _tell(self, key: bytes, fault: str) -> None:
-        """Log once that a state cannot be read."""
+        """Log once that a state or a link cannot be read."""
         if key not in self._told and len(self._told) < _TOLD:
             self._told.add(key)
-            logger.warning("the sweep leaves the state %s alone: it %s", key.decode(errors="replace"), fault)
+            logger.warning("the sweep leaves %s alone: it %s", key.decode(errors="replace"), fault)
 
     def _items_left(self, left: Sequence[bytes], incarnation: int) -> list[bytes]:
         """Return the items of customers who had a state in an earlier incarnation and have none in this one."""

@@ -223,6 +223,7 @@ def _table(
         "device": _named(DEVICES, drawn.device[order]),
         "country": _named(countries, drawn.country[order]),
         "bot": pa.nulls(len(kind), pa.bool_()),
+        "identity": pa.nulls(len(kind), pa.string()),
         "partition": pa.nulls(len(kind), pa.int32()),
         "offset": pa.nulls(len(kind), pa.int64()),
         "arrived_at": times,

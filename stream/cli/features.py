@@ -21,6 +21,16 @@ logarithmic scale where it says *log*.
 | # | column | unit | scale | meaning |
 |--:|---|---|---|---|
 {rows}
+
+## Where an anonymous id becomes a known one
+
+After a login, two histories are merged ([how](events.md#anonymous-to-known)) as if all events had had the known id.
+Counts, money, times since the latest event of a type, and decayed columns are exact however the two interleave. All
+others are exact if one history lies before the other. They may differ:
+
+| columns | if |
+|---|---|
+{inexact}
 """
 
 
@@ -57,10 +67,12 @@ def features(markdown: Markdown = False, as_json: AsJson = False) -> None:
 
 def page() -> str:
     """Return the page of all columns in Markdown."""
+    from features.merge import INEXACT
     from features.vector import COLUMNS, schema_hash
 
+    inexact = "\n".join(f"| {columns} | {where} |" for columns, where in INEXACT.items())
     rows = (
         f"| {number} | `{column.name}` | {column.unit} | {column.transform} | {column.meaning} |"
         for number, column in enumerate(COLUMNS)
     )
-    return _PAGE.format(version=schema_hash(), width=len(COLUMNS), rows="\n".join(rows))
+    return _PAGE.format(version=schema_hash(), width=len(COLUMNS), rows="\n".join(rows), inexact=inexact)

@@ -170,7 +170,7 @@ def dry_run(
     if against is not None:
         old = Rulebook.of(read_policy(against), models, settings.holdout)
     _warn(file, new)
-    table = read_log(log, on_note=lambda text: typer.echo(f"intent: {text}", err=True))
+    table = read_log(log, on_note=lambda text: typer.echo(f"intent: {text}", err=True), identities=True)
     if partitions is None and table["partition"].null_count:
         partitions = settings.partitions
     with progress("Scoring and deciding") as on_progress:

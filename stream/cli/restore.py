@@ -62,7 +62,7 @@ def restore(
 
     settings = load_settings()
     engine = engine_of(settings, Bundle.load(bundle or settings.bundle, key=settings.bundle_key))
-    table = read_log(log, on_note=lambda text: typer.echo(f"intent: {text}", err=True))
+    table = read_log(log, on_note=lambda text: typer.echo(f"intent: {text}", err=True), identities=True)
     with (
         closing(RedisStore(settings.redis_url, settings.redis_prefix)) as store,
         progress("Restoring") as on_progress,

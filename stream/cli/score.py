@@ -96,7 +96,7 @@ def score(  # noqa: PLR0917  (options of a command)
         raise typer.BadParameter("it names items in actions: add --actions FILE", param_hint="'--offers'")
     settings = load_settings()
     engine = engine_of(settings, Bundle.load(bundle or settings.bundle, key=settings.bundle_key))
-    table = read_log(log, on_note=lambda text: typer.echo(f"intent: {text}", err=True))
+    table = read_log(log, on_note=lambda text: typer.echo(f"intent: {text}", err=True), identities=True)
     if partitions is None and table["partition"].null_count:
         partitions = settings.partitions
     names = _item_names(settings) if offers else None
@@ -123,9 +123,10 @@ def score(  # noqa: PLR0917  (options of a command)
         from stream.scoring.action_log import write_actions
 
         write_actions(actions, scored.decided[0].actions)
-    events, traffic = table["type"].to_numpy() != ERASED, scored.scores["traffic"]
+    events = pc.and_(pc.not_equal(table["type"], ERASED), pc.is_null(table["identity"]))
+    traffic = scored.scores["traffic"]
     summary = {
-        "events": int(events.sum()),
+        "events": int(pc.sum(events).as_py() or 0),
         "scored": len(scored.scores),
         "bots": int(pc.sum(pc.equal(traffic, "bot")).as_py() or 0),
         "staff": int(pc.sum(pc.equal(traffic, "staff")).as_py() or 0),

@@ -82,6 +82,15 @@ Bots = Annotated[
         help="Add bots, so many for each customer: scrapers, and some that fill carts. Their ids say what they are.",
     ),
 ]
+LateLogins = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        max=1,
+        metavar="SHARE",
+        help="Have so many customers browse under an anonymous id first, and log in later (`identify`).",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")]
 
 
@@ -100,6 +109,7 @@ def simulate(  # noqa: PLR0917  (options of a command)
     sale: SaleChoice = None,
     parameters: ParameterFile = None,
     bots: Bots = 0.0,
+    late_logins: LateLogins = 0.0,
     as_json: AsJson = False,
 ) -> None:
     """Simulate customers whose chance of a purchase is known.
@@ -112,12 +122,14 @@ def simulate(  # noqa: PLR0917  (options of a command)
     - `intent simulate --customers 20000 --days 7 --seed 3 -o log.parquet`: simulate a small log
     - `intent simulate -o log.parquet --oracle exact.parquet --horizon 30m`: also write the exact probabilities
     - `intent simulate --bots 0.01 -o log.parquet`: also simulate bots; the log has no exact probability then
+    - `intent simulate --late-logins 0.3 -o log.parquet`: three in ten customers browse anonymously before they log in
     - `intent simulate --days 18 --sale s10 -o sale.parquet --json`: simulate a sale; print the summary as JSON
     """
     from features.durations import parse_duration
     from features.labels import POSITIVE, UNKNOWN
     from features.log import write_log
     from offline.simulator.bots import with_bots
+    from offline.simulator.logins import with_late_logins
     from offline.simulator.oracle import exact_probability, realised_labels, write_oracle
     from offline.simulator.simulation import simulate as simulated
     from offline.training.soft_measures import soft_auc
@@ -125,18 +137,22 @@ def simulate(  # noqa: PLR0917  (options of a command)
 
     if bots and oracle is not None:
         raise typer.BadParameter("of bots no exact probability is known: leave --oracle or --bots out")
+    if late_logins and oracle is not None:
+        raise typer.BadParameter(
+            "of anonymous ids no exact probability is known: leave --oracle or --late-logins out"
+        )
     horizon_ms = round(parse_duration(horizon).total_seconds() * 1000)
     shop = _shop(parameters, sale, days)
     with progress("Simulating") as on_progress:
         log = simulated(shop, customers, days, seed, on_progress=on_progress)
-    written = with_bots(log, bots, seed)
+    written = with_late_logins(with_bots(log, bots, seed), late_logins, seed)
     with progress("Writing") as on_progress:
         write_log(output, _pieces(written, on_progress), metadata=_metadata(written))
     labels = realised_labels(log, horizon_ms)
     known = labels != UNKNOWN
     summary: dict[str, Any] = {
         "log": str(output),
-        "events": len(written),
+        "events": written["identity"].null_count,
         "customers": customers,
         "bots": round(bots * customers),
         "purchases": len(log["order_id"]) - log["order_id"].null_count,
@@ -145,6 +161,8 @@ def simulate(  # noqa: PLR0917  (options of a command)
         "oracle": None,
         "best_possible_auc": None,
     }
+    if late_logins:
+        summary["late_logins"] = len(written) - written["identity"].null_count
     if oracle is not None:
         exact = exact_probability(log, horizon_ms)
         write_oracle(oracle, log, exact, horizon_ms)
@@ -192,7 +210,8 @@ def _show(summary: dict[str, Any], as_json: bool) -> None:
     prevalence, best = summary["prevalence"], summary["best_possible_auc"]
     events, customers = counted(summary["events"], "event"), counted(summary["customers"], "customer")
     bots = f" and {counted(summary['bots'], 'bot')}" if summary["bots"] else ""
-    typer.echo(f"{events} of {customers}{bots} in {summary['log']}")
+    logins = f", {counted(summary['late_logins'], 'late login')}" if "late_logins" in summary else ""
+    typer.echo(f"{events} of {customers}{bots}{logins} in {summary['log']}")
     if prevalence is None:
         typer.echo("The log is shorter than the horizon, so its prevalence is unknown.")
     else:

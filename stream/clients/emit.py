@@ -4,6 +4,7 @@
 
     with EventEmitter() as shop:
         shop.emit(type="view_item", customer_id="c-17", item_id="sku-4", price=19.9)
+        shop.identify("a-93f1", "c-17")  # who came as a-93f1 has logged in
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError
 
 from features.events import MAX_ID, Event, Reason, RejectedEvent, decode, encode
+from features.identity import IDENTIFY, Identify, decode_identity
 from stream.clients.lines import Emitted, RefusedLine, emit_lines
 from stream.exceptions import BrokerError, BrokerUnavailable, TopicMismatch
 from stream.formats.contract import NATIVE
@@ -147,6 +149,45 @@ class EventEmitter:
         decode(value)
         self._send(event.event_id, event.customer_id.encode(), value)
         return event
+
+    def identify(
+        self,
+        anonymous_id: str,
+        customer_id: str,
+        *,
+        event_id: str | None = None,
+        event_time: int | None = None,
+    ) -> Identify:
+        """Say that somebody who was anonymous is a customer, after a login for example; return what was sent.
+
+        What is known of the anonymous id, and whatever comes under it later, becomes the customer's. Where two
+        customers log in under one anonymous id, only the first gets what was known until the second did.
+
+        Raises
+        ------
+        RejectedEvent
+            An id is bad, or both are the same; nothing was sent.
+        DeliveryError
+            As with `emit`.
+        """
+        value = _encoded(
+            {
+                "event_id": event_id or uuid.uuid4().hex,
+                "type": IDENTIFY,
+                "anonymous_id": anonymous_id,
+                "customer_id": customer_id,
+                "event_time": self._clock() if event_time is None else event_time,
+            }
+        )
+        return self.emit_identify(value)
+
+    def emit_identify(self, value: bytes) -> Identify:
+        """Send an identify event as JSON, once it was checked."""
+        identity = decode_identity(value)
+        if not isinstance(identity, Identify):
+            raise RejectedEvent(Reason.UNKNOWN_TYPE, "only workers hand states over: send an identify event")
+        self._send(identity.event_id, identity.anonymous_id.encode(), value)
+        return identity
 
     def erase(self, customer_id: str) -> tuple[int, int]:
         """Ask for a customer to be erased; return the request's partition and offset once it is in Kafka."""

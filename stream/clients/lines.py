@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from features.events import Event, Reason, RejectedEvent, decode, decode_many
+from features.identity import is_identity_type
 from stream.formats.confluent import FRAME_BYTES, Confluent
 from stream.formats.contract import Format, Message, explained
 from stream.formats.values import write_json
@@ -73,6 +74,10 @@ def emit_lines(
         if not text.strip():
             continue
         try:
+            if form is None and is_identity_type(text):
+                emitter.emit_identify(text)
+                report.emitted += 1
+                continue
             for event in [decode(text)] if form is None else _translated(text, form, report):
                 emitter.emit(event)
                 report.emitted += 1

@@ -19,7 +19,7 @@ from features.vector import SEGMENT_AT, Vectors, vectors
 from stream.decisions.found import NO_ROW, Found
 from stream.decisions.holding import STARTED
 from stream.decisions.holdout import ARMS
-from stream.decisions.memory import effect_of
+from stream.decisions.memory import Memories, effect_of
 from stream.decisions.rulebook import Rulebook
 from stream.decisions.watermarks import Watermarks
 from stream.messages.action import MOST_ITEMS, Action
@@ -47,8 +47,11 @@ class Moments(NamedTuple):
         What was known of the customer then, and which items were in the cart, as hashes.
     event_ids, items
         Of the events of the round.
-    erased_at, erased_slots
-        The requests to forget a customer, in the order of their positions among the accepted records.
+    forgotten_at, forgotten_slots, forgotten_asides
+        The records by which a customer is forgotten, in the order of their positions among the accepted records, and
+        where in ``asides`` it is put what was remembered; -1: nowhere.
+    asides, asides_at
+        What is remembered of customers who are handed over or merged, and for each event whom it merges; -1: nobody.
     watermarks
         Of the accepted records.
     canary
@@ -70,8 +73,11 @@ class Moments(NamedTuple):
     carts: NDArray[np.uint64]
     event_ids: Sequence[str]
     items: EventItems
-    erased_at: NDArray[np.int64]
-    erased_slots: NDArray[np.int64]
+    forgotten_at: NDArray[np.int64]
+    forgotten_slots: NDArray[np.int64]
+    forgotten_asides: NDArray[np.int64]
+    asides: Memories
+    asides_at: NDArray[np.int64]
     watermarks: Watermarks
     canary: NDArray[np.bool_] | None = None
 

@@ -26,7 +26,16 @@ from features.compiled import njit
 from features.traffic import CUSTOMER, TRAFFIC
 from stream.decisions.actions import Customers, Details, Moments, actions_of
 from stream.decisions.found import FOUND, NO_ROW, ROOM, Found, with_room, write
-from stream.decisions.memory import CODES, NO_REASONS, Memories, Memory, Reasons, forget, forget_reasons
+from stream.decisions.memory import (
+    CODES,
+    NO_REASONS,
+    Memories,
+    Memory,
+    Reasons,
+    forget,
+    forget_reasons,
+    take_over,
+)
 from stream.decisions.rulebook import Rulebook
 from stream.decisions.tables import OUTCOMES, QuietTime, Table
 from stream.decisions.timers import fire_next
@@ -110,8 +119,11 @@ def decide(
         moments.bought,
         kept.codes,
         kept.effects,
-        moments.erased_at,
-        moments.erased_slots,
+        moments.forgotten_at,
+        moments.forgotten_slots,
+        moments.forgotten_asides,
+        moments.asides,
+        moments.asides_at,
         marks.before,
         marks.last,
         ttl_ms,
@@ -138,27 +150,34 @@ def _decide(
     bought: NDArray[np.bool_],
     codes: NDArray[np.uint8],
     effects: NDArray[np.int16],
-    erased_at: NDArray[np.int64],
-    erased_slots: NDArray[np.int64],
+    forgotten_at: NDArray[np.int64],
+    forgotten_slots: NDArray[np.int64],
+    forgotten_asides: NDArray[np.int64],
+    asides: Memories,
+    asides_at: NDArray[np.int64],
     before: NDArray[np.int64],
     last: NDArray[np.int64],
     ttl_ms: int,
     counts: NDArray[np.int64],
 ) -> Found:  # pragma: no cover
-    found, number, erased = np.zeros(ROOM, FOUND), 0, 0
+    found, number, gone = np.zeros(ROOM, FOUND), 0, 0
     latest = np.full(len(memories), NO_ROW, np.int64)
     for i in range(len(slots) + 1):
-        while erased < len(erased_at) and (i == len(slots) or erased_at[erased] < at[i]):
-            slot = erased_slots[erased]
-            outcome, watermark = counts[parts[slot]], before[erased_at[erased]]
+        while gone < len(forgotten_at) and (i == len(slots) or forgotten_at[gone] < at[i]):
+            slot, aside = forgotten_slots[gone], forgotten_asides[gone]
+            outcome, watermark = counts[parts[slot]], before[forgotten_at[gone]]
             found, number = _come(t, q, memories, slot, latest, watermark, ttl_ms, outcome, found, number)
+            if aside >= 0:
+                asides[aside] = memories[slot]
             forget(memories[slot])
-            erased += 1
+            gone += 1
         if i == len(slots):
             break
         slot = slots[i]
         m, outcome, watermark = memories[slot], counts[parts[slot]], before[at[i]]
         found, number = _come(t, q, memories, slot, latest, watermark, ttl_ms, outcome, found, number)
+        if asides_at[i] >= 0:
+            take_over(m, asides[asides_at[i]])
         if as_of[i] - m.as_of > ttl_ms:
             forget(m)
         apart = traffic[i] != CUSTOMER

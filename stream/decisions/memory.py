@@ -140,3 +140,35 @@ def forget_reasons(m: Memory) -> None:  # pragma: no cover
     m.codes = np.uint16(0)
     m.effects[:] = np.int16(0)
     m.reasons[:] = np.uint8(0)
+
+
+@njit(cache=True, nogil=True)
+def take_over(m: Memory, other: Memory) -> None:  # pragma: no cover
+    """Make a memory that of one customer, of whom two have remembered.
+
+    What was sent under either is counted, so no cap is exceeded; where there are more than there is room for, the
+    newest are. All else is that of the later event.
+    """
+    later = other.as_of > m.as_of
+    times = np.concatenate((m.sent_times, other.sent_times))
+    actions = np.concatenate((m.sent_actions, other.sent_actions))
+    newest = np.argsort(-times, kind="mergesort")
+    if later:
+        m.rules = other.rules
+        m.holds = other.holds
+        m.fired = other.fired
+        m.as_of = other.as_of
+        m.due = other.due
+        m.waiting_until = other.waiting_until
+        m.intent = other.intent
+        m.segment = other.segment
+        m.rule = other.rule
+        m.waiting = other.waiting
+        m.band = other.band
+        m.scored_band = other.scored_band
+        m.codes = other.codes
+        m.effects[:] = other.effects
+        m.reasons[:] = other.reasons
+    for i in range(REMEMBERED):
+        m.sent_times[i] = times[newest[i]]
+        m.sent_actions[i] = actions[newest[i]]

@@ -37,7 +37,7 @@ class Watermarks(NamedTuple):
         first: Sequence[int],
         lateness_ms: int,
         bounds: Sequence[int] | NDArray[np.intp] | None = None,
-        erased: NDArray[np.bool_] | None = None,
+        still: NDArray[np.bool_] | None = None,
     ) -> Self:
         """Return the watermarks of records in offset order.
 
@@ -47,20 +47,20 @@ class Watermarks(NamedTuple):
             Event times of the accepted records.
         bounds
             ``None``: there is one partition batch.
-        erased
-            Which records are no events, but requests to erase: they move nothing. ``None``: none.
+        still
+            Which records move nothing; ``None``: none.
         """
         cuts = np.array((0, len(times)) if bounds is None else bounds, np.int64)
         begin = np.array(first, np.int64)
         found = cls(cuts, begin, begin.copy(), np.empty_like(times), np.empty_like(times))
-        _run(times, np.zeros(len(times), np.bool_) if erased is None else erased, lateness_ms, *found)
+        _run(times, np.zeros(len(times), np.bool_) if still is None else still, lateness_ms, *found)
         return found
 
 
 @njit(cache=True, nogil=True)
 def _run(
     times: NDArray[np.int64],
-    erased: NDArray[np.bool_],
+    still: NDArray[np.bool_],
     lateness_ms: int,
     bounds: NDArray[np.int64],
     first: NDArray[np.int64],
@@ -72,7 +72,7 @@ def _run(
         watermark = first[part]
         for i in range(bounds[part], bounds[part + 1]):
             before[i] = watermark
-            if not erased[i]:
+            if not still[i]:
                 watermark = max(watermark, times[i] - lateness_ms)
             after[i] = watermark
         last[part] = watermark

@@ -7,9 +7,12 @@ record. A record that holds several is refused with the way out; one that holds 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
+
+from msgspec import structs
 
 from features.events import Decoded, Decoding, Reason, RejectedEvent, Rejection, decode_many
+from features.identity import HandOver, decode_identity, is_identity_type
 from stream.formats.cloudevents import CloudEvents, is_binary
 from stream.formats.contract import NATIVE, Fields, Format, Message, explained
 from stream.formats.values import write_json
@@ -48,7 +51,7 @@ def decode_records(
         Called with the fields of each event that was in another form: they still have names of items.
     """
     if form is None:
-        return decode_many(values, decoding)
+        return with_identities(decode_many(values, decoding), values)
     passed, rejections = Decoded(), []
     fields: dict[int, Fields] = {}
     own: list[bytes | None] = list(values)
@@ -63,7 +66,7 @@ def decode_records(
                 own[index], fields[index] = write_json(found), found
         except RejectedEvent as rejected:
             rejections.append(Rejection(index, rejected.reason, explained(rejected.detail, form)))
-    decoded = decode_many(own, decoding)
+    decoded = with_identities(decode_many(own, decoding), own)
     for fault in decoded.rejections:
         detail = explained(fault.detail, form) if fault.index in fields else fault.detail
         rejections.append(Rejection(fault.index, fault.reason, detail))
@@ -75,6 +78,39 @@ def decode_records(
     decoded.ignored = sorted(decoded.ignored + passed.ignored)
     decoded.without_counterpart = passed.without_counterpart
     return decoded
+
+
+def with_identities(decoded: Decoded, values: Sequence[bytes | None]) -> Decoded:
+    """Take what says who is who (`features.identity`), and what partitions hand to each other, out of the rejections.
+
+    An event that was handed on becomes one of the customer to whom it goes.
+    """
+    suspects = [fault for fault in decoded.rejections if fault.reason in _MAY_BE_IDENTITIES]
+    if not suspects:
+        return decoded
+    others = {fault.index: fault for fault in decoded.rejections}
+    events = dict(zip(decoded.indices, decoded.events, strict=True))
+    for fault in suspects:
+        value = values[fault.index] or b""
+        if not is_identity_type(value):
+            continue
+        try:
+            identity = decode_identity(value)
+        except RejectedEvent as rejected:
+            others[fault.index] = Rejection(fault.index, rejected.reason, rejected.detail)
+            continue
+        del others[fault.index]
+        decoded.identities[fault.index] = identity
+        if isinstance(identity, HandOver) and identity.event is not None:
+            events[fault.index] = structs.replace(identity.event, customer_id=identity.customer_id)
+    decoded.rejections = list(others.values())
+    decoded.indices = sorted(events)
+    decoded.events = [events[index] for index in decoded.indices]
+    return decoded
+
+
+# As which `decode_many` refuses what is no event, but may be an identity.
+_MAY_BE_IDENTITIES: Final = frozenset({Reason.UNKNOWN_TYPE, Reason.TOO_LARGE, Reason.INVALID_FIELD})
 
 
 def values_of(records: Sequence[_Record], form: Format | None) -> list[bytes | None]:

@@ -8,8 +8,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from features.events import MAX_ID, Event, Reason, Rejection
+from features.events import MAX_ID, Event, Reason, Rejection, epoch_ms
+from features.identity import HandOver, Identify
 from features.partition import partitions_of
+from features.state import read_states
+from features.watermark import MAX_AHEAD_MS
 from stream.kafka.batches import Record
 from stream.kafka.unreadable import unreadable
 
@@ -83,3 +86,59 @@ def _is_identifier(key: bytes) -> bool:
         return len(key.decode()) <= MAX_ID
     except UnicodeDecodeError:
         return False
+
+
+_KEYED: Final = {Identify: "anonymous_id", HandOver: "customer_id"}
+
+
+def identity_faults(
+    identities: Mapping[int, Identify | HandOver],
+    keys: Sequence[bytes | None],
+    arrivals: NDArray[np.int64],
+    homes: NDArray[np.int64],
+    partitions: int,
+) -> dict[int, Rejection]:
+    """Return what is wrong with identities, by the position of their record.
+
+    Parameters
+    ----------
+    keys, arrivals, homes
+        Of each record: the key, when it arrived (epoch ms), and the partition that it came on.
+    """
+    faults = {}
+    at = list(identities)
+    belongs = partitions_of([keys[i] or b"" for i in at], partitions).tolist()
+    for i, home in zip(at, belongs, strict=True):
+        identity, key = identities[i], keys[i]
+        name = _KEYED[type(identity)]
+        wanted = getattr(identity, name)
+        ahead = epoch_ms(identity.event_time) - int(arrivals[i])
+        if not key:
+            fault = Reason.MISSING_KEY, f"the record has no key; the key is the {name}"
+        elif key != wanted.encode():
+            fault = Reason.KEY_MISMATCH, f"the key is {key!r}, but {name} is {wanted!r}"
+        elif home != homes[i]:
+            fault = (
+                Reason.WRONG_PARTITION,
+                f"the key {key!r} belongs to partition {home} and came on {homes[i]}: the producer must "
+                "partition by murmur2 (librdkafka: partitioner=murmur2_random)",
+            )
+        elif isinstance(identity, Identify) and ahead > MAX_AHEAD_MS:
+            fault = (
+                Reason.FUTURE,
+                f"event time is {ahead / 1000:.0f} s after the arrival, {MAX_AHEAD_MS // 1000} s are allowed",
+            )
+        elif isinstance(identity, HandOver) and (damage := _damage(identity)):
+            fault = Reason.INVALID_FIELD, damage
+        else:
+            continue
+        faults[i] = Rejection(i, *fault)
+    return faults
+
+
+def _damage(handed: HandOver) -> str:
+    """Return what is wrong with the state that is handed over."""
+    if handed.state is None:
+        return ""
+    _, faults = read_states([handed.state])
+    return f"the state that is handed over {faults[0]}" if faults else ""

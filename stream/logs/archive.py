@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +23,8 @@ import pyarrow.compute as pc
 from aiokafka import ConsumerRecord
 from numpy.typing import NDArray
 
-from features.events import LENIENT, Decoding, Event, Item, epoch_ms
+from features.events import LENIENT, Decoding, Event, Item, Rejection, epoch_ms
+from features.identity import HandOver, Identify, identity_text
 from features.items import ItemNames, write_items
 from features.log import ERASED, LOG_SCHEMA, write_log
 from features.whole_files import writing
@@ -31,7 +32,7 @@ from stream.formats.contract import Format
 from stream.formats.decoding import decode_records, values_of
 from stream.formats.registry import format_of
 from stream.kafka.reading import TopicReader
-from stream.kafka.records import arrival, is_close, key_faults, unreadable_records
+from stream.kafka.records import arrival, identity_faults, is_close, key_faults, unreadable_records
 from stream.logs.arrivals import Clocks
 from stream.settings import Settings
 
@@ -55,6 +56,8 @@ class ArchiveReport:
     ----------
     events
         Events in the log.
+    identities
+        Further rows: who is who, and what workers have handed over because of it.
     erased
         Further rows: events of customers that were erased later.
     erasures
@@ -72,6 +75,7 @@ class ArchiveReport:
     """
 
     events: int = 0
+    identities: int = 0
     erased: int = 0
     erasures: int = 0
     refused: dict[str, int] = field(default_factory=dict)
@@ -138,6 +142,8 @@ class FirstPass:
         Each partition's file of events, and who was erased at which offset.
     clocks
         By partition, where records with the broker's time follow some with their producer's, and when they came.
+    handed
+        The last hand-over (offset and number) that a partition took of another; the log has each of them once.
     """
 
     files: dict[int, Path] = field(default_factory=dict)
@@ -149,6 +155,7 @@ class FirstPass:
     without_counterpart: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
     partitions: int = 0
+    handed: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
     items: ItemNames = field(default_factory=ItemNames)
 
 
@@ -206,30 +213,81 @@ def take_events(
     erasures = [at for at, value in enumerate(values) if value is None]
     homes = np.full(len(records), partition)
     faults = key_faults(keys, events, erasures, homes, taken.partitions)
+    arrivals = np.array([arrival(record) for record in records], np.int64)
+    faults |= identity_faults(decoded.identities, keys, arrivals, homes, taken.partitions)
     taken.refused.update(str(fault.reason) for fault in faults.values())
     for at in faults:
         events.pop(at, None)
+    identities = _new_identities(taken, partition, decoded.identities, faults)
+    for at in decoded.identities.keys() - identities.keys():
+        events.pop(at, None)
     erased = taken.erased.setdefault(partition, {})
+    handed = [at for at, one in identities.items() if isinstance(one, HandOver) and one.erase]
+    for at in handed:
+        del identities[at]
+    erasures += handed
     for at in erasures:
         if at not in faults:
             taken.erasures += 1
             erased[keys[at].decode()] = records[at].offset
-    of_events = [records[at] for at in events]
+    rows = sorted(events.keys() | identities.keys())
     table = _table(
-        list(events.values()),
+        [_row(events.get(at), identities.get(at)) for at in rows],
         partition,
-        np.array([record.offset for record in of_events], np.int64),
-        np.array([arrival(record) for record in of_events], np.int64),
+        np.array([records[at].offset for at in rows], np.int64),
+        arrivals[rows],
     )
     if since_ms is None:
         return table
     return table.filter(pc.greater_equal(table["arrived_at"].cast(pa.int64()), since_ms))
 
 
+def _new_identities(
+    taken: FirstPass,
+    partition: int,
+    found: Mapping[int, Identify | HandOver],
+    faults: Mapping[int, Rejection],
+) -> dict[int, Identify | HandOver]:
+    """Return the identities that are good, each hand-over once."""
+    new: dict[int, Identify | HandOver] = {}
+    for at, identity in sorted(found.items()):
+        if at in faults:
+            continue
+        if isinstance(identity, HandOver):
+            sender, *place = identity.source
+            if tuple(place) <= taken.handed.get((partition, sender), (-1, -1)):
+                continue
+            taken.handed[partition, sender] = (place[0], place[1])
+        new[at] = identity
+    return new
+
+
+class _Row(NamedTuple):
+    """An event, or what stands for one, and its identity as the log has it."""
+
+    event: Event
+    type: str
+    identity: str | None
+
+
+def _row(event: Event | None, identity: Identify | HandOver | None) -> _Row:
+    if event is None:  # of an identity, whose own id is the key
+        assert identity is not None
+        customer = identity.anonymous_id if isinstance(identity, Identify) else identity.customer_id
+        event = Event(
+            event_id=identity.event_id, type="search", customer_id=customer, event_time=identity.event_time
+        )
+        return _Row(event, identity.type, identity_text(identity))
+    return _Row(event, event.type, None if identity is None else identity_text(identity))
+
+
 def _table(
-    events: Sequence[Event], partition: int, offsets: NDArray[np.int64], arrivals: NDArray[np.int64]
+    rows: Sequence[_Row], partition: int, offsets: NDArray[np.int64], arrivals: NDArray[np.int64]
 ) -> pa.Table:
+    events = [row.event for row in rows]
     columns: dict[str, Any] = {name: [getattr(event, name) for event in events] for name in _FIELDS}
+    columns["type"] = [row.type for row in rows]
+    columns["identity"] = [row.identity for row in rows]
     columns["event_time"] = np.array([epoch_ms(event.event_time) for event in events], np.int64)
     columns["items"] = [event.items and [_line(item) for item in event.items] for event in events]
     columns |= {"partition": np.full(len(events), partition), "offset": offsets, "arrived_at": arrivals}
@@ -252,8 +310,10 @@ def _merged(taken: FirstPass, report: ArchiveReport) -> Iterator[pa.Table]:
     rows = 0
     for table in merge(runs_of(taken)):
         gone = pc.sum(pc.equal(table["type"], ERASED)).as_py() or 0
+        said = len(table) - table["identity"].null_count
         report.erased += gone
-        report.events += len(table) - gone
+        report.identities += said
+        report.events += len(table) - gone - said
         waiting.append(table)
         rows += len(table)
         if rows >= _ROWS:
@@ -310,12 +370,14 @@ class Run:
         self.left = 0
 
     def advance(self) -> bool:
-        """Read the next batch; return whether there is one."""
-        if self._next == self._reader.num_record_batches:
-            return False
-        table = pa.Table.from_batches([self._reader.get_batch(self._next)])
-        self._table = self._without_erased(table if self._clocks is None else self._clocks.bounded(table))
-        self._next += 1
+        """Read the next batch of which something is left; return whether there is one."""
+        self._table = self._table.slice(0, 0)
+        while not len(self._table):
+            if self._next == self._reader.num_record_batches:
+                return False
+            table = pa.Table.from_batches([self._reader.get_batch(self._next)])
+            self._table = self._without_erased(table if self._clocks is None else self._clocks.bounded(table))
+            self._next += 1
         arrivals = self._table["arrived_at"].cast(pa.int64()).to_numpy()
         # Arrivals may go back in time, offsets may not: a row comes no earlier than those before it.
         self._keys = np.maximum.accumulate(np.maximum(arrivals, self._highest))
@@ -343,4 +405,5 @@ class Run:
         ]
         kind = table.column_names.index("type")
         columns[kind] = pc.if_else(gone, ERASED, table["type"])
-        return pa.table(columns, schema=table.schema)
+        kept = pc.invert(pc.and_(gone, pc.is_valid(table["identity"])))  # the watermark does not need them
+        return pa.table(columns, schema=table.schema).filter(kept)

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from aiokafka import AIOKafkaProducer
 
+from features.identity import IDENTIFY
 from features.log import ERASED, conform, log_metadata, log_rows
 from features.sorted_log import iterate_in_order
 from stream.formats.contract import NATIVE
@@ -143,8 +144,10 @@ async def replay_async(
                 on_progress(before + sent, rows)
 
         for table in tables:
-            alive = table.filter(pc.not_equal(table["type"], ERASED))
-            erased += len(table) - len(alive)
+            erased += pc.sum(pc.equal(table["type"], ERASED)).as_py() or 0
+            # What workers handed over they hand over again.
+            own = pc.or_(pc.is_null(table["identity"]), pc.equal(table["type"], IDENTIFY))
+            alive = table.filter(pc.and_(own, pc.not_equal(table["type"], ERASED)))
             encoded = encode_rows(alive, sender.partitions)
             if check_named:
                 check_partitions(alive, encoded.partition, done)

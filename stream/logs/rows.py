@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from features.events import Event, Item
 from features.exceptions import LogError
+from features.identity import IDENTIFY
 from features.partition import partitions_of
 
 _encode = msgspec.json.Encoder().encode
@@ -39,6 +40,8 @@ def encode_rows(table: pa.Table, partitions: int) -> Encoded:
     given = [name for name in Event.__struct_fields__ if table[name].null_count < len(table)]
     row = msgspec.defstruct("Row", [(name, Any, None) for name in given], gc=False, omit_defaults=True)
     values = list(map(_encode, map(row, *(_values(table[name].combine_chunks()) for name in given))))
+    for at in np.flatnonzero(pc.equal(table["type"], IDENTIFY).to_numpy()).tolist():
+        values[at] = table["identity"][at].as_py().encode()
     customers = table["customer_id"].combine_chunks().dictionary_encode()
     names = [name.encode() for name in customers.dictionary.to_pylist()]
     codes = customers.indices.to_numpy()

@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from features.events import Event, Reason
+from features.identity import Identify
 from stream.messages.action import Action
 from stream.messages.alert import Alert
 from stream.messages.dead_letter import CUT, ERASED_AT
@@ -49,14 +50,15 @@ _CUT_HEADERS: Final = {
 
 def asyncapi(topic_prefix: str = TOPIC_PREFIX) -> dict[str, Any]:
     """Return the contract, with the names of the topics as they are by default."""
-    (event, score, action, alert), schemas = msgspec.json.schema_components(
-        [Event, Score, Action, Alert], ref_template="#/components/schemas/{name}"
+    (event, identify, score, action, alert), schemas = msgspec.json.schema_components(
+        [Event, Identify, Score, Action, Alert], ref_template="#/components/schemas/{name}"
     )
-    event_fields = schemas["Event"]["properties"]
-    event_fields["event_time"] = {
-        "description": "Epoch milliseconds, or RFC 3339 text with a zone.",
-        "anyOf": event_fields["event_time"]["anyOf"],
-    }
+    for name in ("Event", "Identify"):
+        fields = schemas[name]["properties"]
+        fields["event_time"] = {
+            "description": "Epoch milliseconds, or RFC 3339 text with a zone.",
+            "anyOf": fields["event_time"]["anyOf"],
+        }
     return {
         "asyncapi": "3.0.0",
         "info": _INFO,
@@ -65,6 +67,11 @@ def asyncapi(topic_prefix: str = TOPIC_PREFIX) -> dict[str, Any]:
             "events": _channel(
                 f"{topic_prefix}events",
                 event=_message("What a customer did", event),
+                identify=_message(
+                    "Somebody who was anonymous is this customer",
+                    identify,
+                    key="The anonymous id, in UTF-8; the partition is Kafka's murmur2 of it.",
+                ),
                 erase=_message("Erase this customer (null value)", _NULL),
             ),
             "scores": _channel(

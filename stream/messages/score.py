@@ -103,6 +103,9 @@ class Score(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     traffic
         The event is no customer's, but a machine's (``bot``) or of the shop's own people (``staff``): the action is
         ``none``, reasons and recommendation are left out, and nothing is learned from it. Absent for customers.
+    merged
+        No event of the customer's own made this score: what was known under this anonymous id was merged into what is
+        known of the customer, who had logged in (`identify`). Absent where it is not so.
     """
 
     event_id: str
@@ -125,6 +128,7 @@ class Score(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     stale: bool = False
     purchase: bool = False
     traffic: Traffic | None = None
+    merged: str | None = None
 
 
 decode_score = msgspec.json.Decoder(Score).decode

@@ -6,7 +6,7 @@ partition. The cache takes states only after their save has succeeded; whoever d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,7 @@ class StateCache:
         self._asked = np.zeros(capacity, np.uint8)  # since the hand's last visit
         self._asked_one = self._asked.data  # the same bytes; quicker one by one
         self._hand = 0
+        self._links: dict[str, bytes | None] = {}
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -77,8 +78,21 @@ class StateCache:
             slots, states = [slots[at] for at in kept], states[kept]
         self._states[slots] = states
 
+    def links_of(self, customers: Sequence[str]) -> tuple[list[bytes | None], list[int]]:
+        """Return one stored link per customer, and the positions of those that are unknown here."""
+        links = [self._links.get(customer) for customer in customers]
+        return links, [at for at, customer in enumerate(customers) if customer not in self._links]
+
+    def put_links(self, links: Mapping[str, bytes | None]) -> None:
+        """Keep links that are stored, ``None`` for customers who have none."""
+        if len(self._links) + len(links) > self.capacity:
+            self._links.clear()
+        if len(links) <= self.capacity:
+            self._links.update(links)
+
     def drop(self) -> None:
         """Forget everything."""
+        self._links.clear()
         self._slots.clear()
         self._customers.clear()
         self._asked[:] = 0

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 from features.state import States
-from features.store.customer_store import NO_TIMERS, Loaded, TimerChanges
+from features.store.customer_store import NO_LINKS, NO_TIMERS, LinkChanges, Loaded, TimerChanges
 from stream.kafka.batches import RecordBatch
 
 
@@ -27,6 +27,8 @@ class StateChanges(NamedTuple):
         Customers of these whose timers change.
     outbox
         What is to be published because of these changes, by `Job.act`; empty if nothing is.
+    links
+        How ids stand to each other now, and what other partitions have handed over.
     """
 
     customers: Sequence[str]
@@ -35,6 +37,7 @@ class StateChanges(NamedTuple):
     erased: Sequence[str] = ()
     timers: TimerChanges = NO_TIMERS
     outbox: bytes = b""
+    links: LinkChanges = NO_LINKS
 
 
 class JobBatch(Protocol):

@@ -20,7 +20,8 @@ LOADED_AT_ONCE: Final = 8_000
 class Found(NamedTuple):
     """What a partition's cache has: states, and the positions of those that it has not.
 
-    The customers of the batch come first, then those whose timers are ``due`` though they are not in it.
+    The customers of the batch come first, then those whose timers are ``due`` though they are not in it. Links are
+    those of the batch; a partition in which nobody was ever linked has none, and nothing is asked for.
     """
 
     part: PartitionBatch
@@ -28,6 +29,8 @@ class Found(NamedTuple):
     due: Sequence[str]
     states: States
     missing: NDArray[np.intp]
+    links: list[bytes | None]
+    missing_links: list[int]
 
     @classmethod
     def of(cls, part: PartitionBatch, customers: Sequence[str], due: Sequence[str]) -> Self:
@@ -36,7 +39,8 @@ class Found(NamedTuple):
             own = set(customers)
             due = [customer for customer in due if customer not in own]
         states, missing = part.cache.get([*customers, *due] if due else customers)
-        return cls(part, customers, due, states, missing)
+        links, missing_links = part.cache.links_of(customers) if part.record.links else ([], [])
+        return cls(part, customers, due, states, missing, links, missing_links)
 
     def loads(self, *, items: bool) -> list[LoadRequest]:
         """Return what is to be asked for, in pieces; nothing where everything is there."""
@@ -47,10 +51,17 @@ class Found(NamedTuple):
             for start in range(0, max(len(unknown), 1), LOADED_AT_ONCE)
         ]
         first = self.customers if items else ()
+        unlinked = [self.customers[at] for at in self.missing_links]
         return [
-            LoadRequest(self.part.batch.partition, piece, self.part.record, () if at else first)
+            LoadRequest(
+                self.part.batch.partition,
+                piece,
+                self.part.record,
+                () if at else first,
+                () if at else unlinked,
+            )
             for at, piece in enumerate(pieces)
-            if piece or first
+            if piece or first or unlinked
         ]
 
     def with_stored(self, stored: Sequence[Loaded]) -> Loaded:
@@ -59,7 +70,14 @@ class Found(NamedTuple):
         for piece in stored:
             self.states[self.missing[at : at + len(piece.states)]] = piece.states
             at += len(piece.states)
-        return Loaded(self.states, stored[0].items if stored else (), self.due)
+        if self.missing_links:
+            found = stored[0].links
+            for place, link in zip(self.missing_links, found, strict=True):
+                self.links[place] = link
+            self.part.cache.put_links({self.customers[at]: self.links[at] for at in self.missing_links})
+        taken = {partition: (offset, number) for partition, offset, number in self.part.record.taken}
+        items = stored[0].items if stored else ()
+        return Loaded(self.states, items, self.due, self.links, taken)
 
 
 def in_calls(loads: Sequence[LoadRequest]) -> Iterator[list[LoadRequest]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from features.store.customer_store import Save
+from features.store.customer_store import NO_LINKS, Save
 from features.store.log_mark import UNKNOWN_EPOCH
 from features.store.partition_record import PartitionRecord
 from stream.kafka.batches import RecordBatch
@@ -82,6 +82,9 @@ class PartitionBatch:
         if self.batch.records:
             last = self.batch.records[-1]
             new = new._replace(last_offset=last.offset, last_time=last.timestamp)
+        if changes.links is not NO_LINKS:
+            taken = tuple((partition, *last) for partition, last in sorted(changes.links.taken.items()))
+            new = new._replace(links=new.links or any(changes.links.changed.values()), taken=taken)
         self.intended = new
         return Save(
             self.batch.partition,
@@ -92,6 +95,7 @@ class PartitionBatch:
             changes.erased,
             changes.timers,
             self.outbox.intended(changes.outbox),
+            changes.links.changed,
         )
 
     def mark(self, save: Save, error: Exception | None) -> None:
@@ -100,6 +104,7 @@ class PartitionBatch:
             self.fail(error)
         elif self.awaited:
             self.cache.put(save.customers, save.states)
+            self.cache.put_links(save.links)
             self.timers.saved(save.timers, self.following)
             self.outbox.saved(save.outbox)
             self.ended.set_result(True)

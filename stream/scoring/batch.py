@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -11,18 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.columns import EventColumns
-from features.events import Rejection
+from features.events import Event, Rejection
+from features.identity import HandOver, Identify
 from stream.kafka.batches import Record, RecordBatch
 
 
 class RecordStatus(IntEnum):
-    """What a record is to the scorer; `Batch.rows` are those up to `ERASE`."""
+    """What a record is to the scorer; `Batch.rows` are those up to `MERGE`."""
 
     EVENT = 0
     ERASE = 1
-    CLOSE = 2  # a control record that ends a replay
-    REJECTED = 3
-    IGNORED = 4  # an event of a type that is passed over
+    IDENTIFY = 2
+    MERGE = 3  # a hand-over of what was known, or of an erasure that was taken before
+    CLOSE = 4  # a control record that ends a replay
+    REJECTED = 5
+    IGNORED = 6  # an event of a type that is passed over
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +54,15 @@ class Batch:
     without_counterpart
         How often something was passed over that is no event here, by its name in the format of the topic.
     rows
-        Positions of the events and the requests to erase: what is folded.
+        Positions of the events, the requests to erase and what says who is who: what is folded.
     columns
         Their contents, contiguous, one row for each of ``rows``.
+    still
+        Which rows move no watermark: those that are no events, and events that were accepted on another partition.
+    identities
+        By the position of their record, what says who is who, and what other partitions have handed over.
+    events, events_at
+        The decoded events, and the positions of their records.
     customers, slots
         The distinct customers in order of appearance, and for each row the position of its customer among them.
     customer_slices
@@ -74,6 +84,10 @@ class Batch:
     without_counterpart: Mapping[str, int]
     rows: NDArray[np.intp]
     columns: EventColumns
+    still: NDArray[np.bool_]
+    identities: Mapping[int, Identify | HandOver]
+    events: Sequence[Event]
+    events_at: Sequence[int]
     customers: list[str]
     slots: NDArray[np.int64]
     customer_slices: Sequence[slice]
@@ -81,6 +95,10 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.records)
+
+    def event_at(self, position: int) -> Event:
+        """Return the event of a record."""
+        return self.events[bisect_left(self.events_at, position)]
 
     def where(self, status: RecordStatus) -> NDArray[np.intp]:
         """Return the positions of the records with a status."""

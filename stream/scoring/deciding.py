@@ -11,8 +11,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from features.columns import ERASE, EventColumns
+from features.columns import ERASE, HAND_OVER, EventColumns
 from features.events import PURCHASE
+from features.fold import NO_ASIDES, Asides
 from features.state import States, empty, joined
 from features.store.customer_store import Loaded, TimerChanges
 from stream.decisions.actions import Customers, Details, Moments, Standing
@@ -23,7 +24,7 @@ from stream.decisions.rulebook import Rulebook
 from stream.decisions.watermarks import Watermarks
 from stream.scoring.batch import Batch
 from stream.scoring.engine import Engine, Scored, excluded_of
-from stream.scoring.outbox import ActionRecord, pack_outbox
+from stream.scoring.outbox import ActionRecord
 
 _encode = msgspec.json.Encoder().encode
 
@@ -105,8 +106,8 @@ class Decisions(NamedTuple):
         The customers of the batch, then those whose timers have come, and their states with what is remembered now.
     timers
         Whose timers change.
-    outbox
-        What is to be published; empty where nothing is, and in a silent batch.
+    actions
+        What is to be published; nothing is in a silent batch.
     counts
         By rule and outcome, see `Decided.counts`; ``None`` where nothing was decided.
     """
@@ -114,7 +115,7 @@ class Decisions(NamedTuple):
     customers: Sequence[str]
     states: States
     timers: TimerChanges
-    outbox: bytes
+    actions: Sequence[ActionRecord]
     counts: NDArray[np.int64] | None
 
 
@@ -124,6 +125,7 @@ def decisions(
     scored: Scored,
     states: States,
     concerned: Concerned,
+    asides: Asides = NO_ASIDES,
     *,
     acting: bool,
     item_names: Mapping[int, str] = _NO_NAMES,
@@ -136,6 +138,8 @@ def decisions(
         Of the customers of the batch.
     concerned
         Whom the round concerns.
+    asides
+        States that are handed over or merged; what is remembered goes with them.
     acting
         Whether there are to be actions. If not, what is remembered is forgotten: it would be out of date later on.
     item_names
@@ -147,9 +151,11 @@ def decisions(
     erased = np.flatnonzero(batch.columns.type == ERASE)
     decided = None
     if acting:
-        decided = _decided(engine, batch, scored, concerned, memories, erased, details_of(engine, item_names))
+        details = details_of(engine, item_names)
+        decided = _decided(engine, batch, scored, concerned, memories, asides, details)
     else:
         memories.view(np.uint8)[:] = 0
+        asides.states["memory"] = 0
     put_back(memories[:own], states)
     put_back(memories[own:], concerned.due_states)
     changed = memories["due"] != before
@@ -161,8 +167,8 @@ def decisions(
         timers = TimerChanges([concerned.names[slot] for slot in slots], memories["due"][slots].tolist())
         customers = [name for one in slices for name in concerned.names[one]]
         theirs = concerned.states_of(at, states[slices[0]])
-        outbox = b"" if decided is None or part.silent else pack_outbox(_records(decided, at, batch, erased))
-        yield Decisions(customers, theirs, timers, outbox, None if decided is None else decided.counts[at])
+        records = [] if decided is None or part.silent else _records(decided, at, batch, erased)
+        yield Decisions(customers, theirs, timers, records, None if decided is None else decided.counts[at])
 
 
 def details_of(engine: Engine, item_names: Mapping[int, str] = _NO_NAMES) -> Details:
@@ -179,7 +185,7 @@ def _decided(  # noqa: PLR0917  (a round)
     scored: Scored,
     concerned: Concerned,
     memories: Memories,
-    erased: NDArray[np.intp],
+    asides: Asides,
     details: Details,
 ) -> Decided:
     columns, excluded = batch.columns, scored.left_out
@@ -187,14 +193,12 @@ def _decided(  # noqa: PLR0917  (a round)
         due = concerned.names[len(excluded) :]
         excluded = np.concatenate([excluded, excluded_of(due, scored.excluded)])
     bounds = batch.rows.searchsorted(batch.bounds)
-    marks = Watermarks.of(
-        columns.time, batch.watermarks_before, engine.lateness_ms, bounds, columns.type == ERASE
-    )
-    moments = moments_of(columns, scored, batch.slots, np.arange(len(columns)), marks)
-    if len(erased):
-        moments = moments._replace(erased_at=erased, erased_slots=batch.slots[erased])
+    marks = Watermarks.of(columns.time, batch.watermarks_before, engine.lateness_ms, bounds, batch.still)
+    moments = moments_of(columns, scored, batch.slots, np.arange(len(columns)), marks, asides)
     customers = Customers(concerned.names, concerned.parts, concerned.standing, excluded)
-    return decide(scored.rulebook, moments, customers, memories, details, engine.ttl_ms)
+    decided = decide(scored.rulebook, moments, customers, memories, details, engine.ttl_ms)
+    put_back(moments.asides, asides.states)
+    return decided
 
 
 def moments_of(
@@ -203,6 +207,7 @@ def moments_of(
     slots: NDArray[np.int64],
     places: NDArray[np.int64],
     watermarks: Watermarks,
+    asides: Asides = NO_ASIDES,
 ) -> Moments:
     """Return scored events as the policy in force, which has chosen their actions, decides on them.
 
@@ -214,8 +219,12 @@ def moments_of(
         For each row of ``columns``, the position of its customer and its position among the accepted records.
     watermarks
         Of the accepted records.
+    asides
+        States that are handed over or merged.
     """
-    rows, none = scored.rows, np.zeros(0, np.int64)
+    rows = scored.rows
+    gone = np.flatnonzero((columns.type == ERASE) | (columns.type == HAND_OVER))
+    asides_at = asides.at if len(asides.states) else np.full(len(columns), -1, np.int64)
     return Moments(
         places[rows],
         rows,
@@ -232,8 +241,11 @@ def moments_of(
         scored.carts,
         columns.event_ids,
         columns.items,
-        none,
-        none,
+        places[gone],
+        slots[gone],
+        asides_at[gone],
+        copied(asides.states),
+        asides_at[rows],
         watermarks,
         None if scored.canary is None else scored.canary.taken,
     )

@@ -37,6 +37,7 @@ def encode_scores(
     scored_at: int,
     recommended: Sequence[Recommendation | None] | None = None,
     stale: NDArray[np.bool_] | None = None,
+    merged: Sequence[str | None] | None = None,
 ) -> list[tuple[str, bytes]]:
     """Return customer and JSON of every score of a batch, in the order of its events.
 
@@ -50,6 +51,8 @@ def encode_scores(
         One for each score.
     stale
         Which of the scores come too late for an action: they recommend nothing either.
+    merged
+        Of each score the anonymous id whose state was merged.
     """
     manifest = bundle.manifest
     segments = [SegmentRef(s.id, s.name) for s in bundle.segmenter.segments]
@@ -91,6 +94,7 @@ def encode_scores(
                     late,
                     purchase,
                     apart[traffic],
+                    anonymous,
                 )
             ),
         )
@@ -110,6 +114,7 @@ def encode_scores(
             reasons,
             traffic,
             version,
+            anonymous,
         ) in zip(
             scored.rows.tolist(),
             scored.as_of.tolist(),
@@ -126,6 +131,7 @@ def encode_scores(
             _reasons(scored),
             scored.traffic.tolist(),
             versions,
+            repeat(None, len(scored.rows)) if merged is None else merged,
             strict=True,
         )
     ]

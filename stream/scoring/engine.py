@@ -19,7 +19,7 @@ from features.bundle import Bundle
 from features.calendar import Zone, zone
 from features.columns import EventColumns, from_events
 from features.events import Event
-from features.fold import FoldStatus, fold
+from features.fold import NO_ASIDES, Asides, FoldStatus, fold
 from features.partition import partitions_of
 from features.state import States, empty
 from features.traffic import CUSTOMER
@@ -143,6 +143,7 @@ class Engine:
         slots: NDArray[np.int64],
         states: States,
         advisor: Advisor | None = None,
+        asides: Asides = NO_ASIDES,
     ) -> Scored:
         """Fold admitted events into ``states``, in place, and score them.
 
@@ -156,13 +157,23 @@ class Engine:
             For each event the position of its customer.
         advisor
             What was learned online; the network decides alone if there is none.
+        asides
+            States that are handed over or merged (`features.fold.Asides`).
 
         Raises
         ------
         NoProbability
             A score is not a number from 0 to 1.
         """
-        folded = fold(states, slots, columns, zone=self.zone, ttl_ms=self.ttl_ms, with_carts=True)
+        folded = fold(
+            states,
+            slots,
+            columns,
+            zone=self.zone,
+            ttl_ms=self.ttl_ms,
+            with_carts=True,
+            asides=asides,
+        )
         rows = np.flatnonzero(folded.status == FoldStatus.FOLDED)
         everything = len(rows) == len(slots)
         vectors = folded.vectors if everything else folded.vectors[rows]

@@ -6,25 +6,27 @@ keep theirs among the events.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.columns import from_events
+from features.columns import PASS, EventColumns, OtherRow, from_events
 from features.durations import duration_short
 from features.events import LENIENT, Decoding, Event, Reason, Rejection
+from features.identity import HandOver, Identify
 from features.partition import partitions_of
 from features.watermark import ACCEPTED, BEGINNING, LATE, MAX_AHEAD_MS
 from stream.formats.contract import Format
 from stream.formats.decoding import decode_records, values_of
 from stream.kafka.batches import NEVER, RecordBatch
 from stream.kafka.records import arrival as arrival_of
-from stream.kafka.records import is_close, key_faults, unreadable_records
+from stream.kafka.records import identity_faults, is_close, key_faults, unreadable_records
 from stream.scoring.batch import Batch, RecordStatus, split
 from stream.scoring.engine import Engine, slots_of
+from stream.scoring.identities import erased_by, other_rows, record_status
 from stream.texts import moment
 
 _offset = attrgetter("offset")
@@ -73,6 +75,7 @@ def read_batches(
         values[index] = b""
     decoded = decode_records(records, values, decoding, form)
     events, at, rejections = decoded.events, decoded.indices, decoded.rejections
+    identities = decoded.identities
     if poison:
         rejections = [
             Rejection(one.index, Reason.POISON, poison[one.index]) if one.index in poison else one
@@ -84,28 +87,33 @@ def read_batches(
         others = lost.union(closes)
         rejections = [rejection for rejection in rejections if rejection.index not in others] + broken
     erasures = [i for i, value in enumerate(values) if value is None] if None in values else []
-    if erasures or not _keys_fit(keys, events, at, partition, partitions):
+    if erasures or identities or not _keys_fit(keys, events, at, partition, partitions):
         faults = key_faults(keys, dict(zip(at, events, strict=True)), erasures, partition, partitions)
+        faults |= identity_faults(identities, keys, arrival, partition, partitions)
         rejections += faults.values()
         events = [event for i, event in zip(at, events, strict=True) if i not in faults]
         at, erasures = [i for i in at if i not in faults], [i for i in erasures if i not in faults]
+        identities = {i: identity for i, identity in identities.items() if i not in faults}
 
     columns = from_events(events, engine.bundle.manifest.currency)
     positions = np.arange(len(records)) if len(at) == len(records) else np.array(at, np.intp)
-    arrivals, own = arrival[positions], split(positions, bounds)
-    verdicts, after = _judged(columns.time, arrivals, own, watermarks, engine)
-    if verdicts.any():
-        met = _watermarks_met(verdicts, columns.time, own, watermarks, engine.lateness_ms)
-        rejections += _untimely(verdicts, columns.time, arrivals, met, positions)
-        kept = np.flatnonzero(verdicts == ACCEPTED)
-        columns, positions = columns.take(kept), positions[kept]
-    if erasures:
-        erased = [cast("bytes", keys[i]).decode() for i in erasures]
-        columns = columns.with_erasures(np.searchsorted(positions, erasures).tolist(), erased)
+    columns, positions, after = _admitted(
+        columns, positions, arrival, bounds, watermarks, engine, identities, rejections
+    )
+    inserted = other_rows(identities)
+    if erasures or inserted:
+        inserted |= {i: OtherRow(cast("bytes", keys[i]).decode()) for i in erasures}
+        places = sorted(inserted)
+        columns = columns.with_rows(
+            np.searchsorted(positions, places).tolist(), [inserted[i] for i in places]
+        )
 
     rejections.sort(key=lambda rejection: rejection.index)
-    status = _status(len(records), rejections, erasures, closes, decoded.ignored)
-    rows = (status <= RecordStatus.ERASE).nonzero()[0]
+    status = _status(len(records), rejections, [*erasures, *erased_by(identities)], closes, decoded.ignored)
+    for i, identity in identities.items():
+        if status[i] == RecordStatus.EVENT and (kind := record_status(identity)) is not None:
+            status[i] = kind
+    rows = (status <= RecordStatus.MERGE).nonzero()[0]
     customers, slots = slots_of(columns.customers)
     return Batch(
         parts=parts,
@@ -121,11 +129,51 @@ def read_batches(
         without_counterpart=decoded.without_counterpart,
         rows=rows,
         columns=columns,
+        still=_still(columns, rows, identities),
+        identities=identities,
+        events=events,
+        events_at=at,
         customers=customers,
         slots=slots,
         customer_slices=split(rows[_first_rows(slots, len(customers))], bounds),
         bounds=bounds,
     )
+
+
+def _admitted(  # noqa: PLR0917  (what is judged, and by what)
+    columns: EventColumns,
+    positions: NDArray[np.intp],
+    arrival: NDArray[np.int64],
+    bounds: NDArray[np.intp],
+    watermarks: Sequence[int],
+    engine: Engine,
+    identities: Mapping[int, Identify | HandOver],
+    rejections: list[Rejection],
+) -> tuple[EventColumns, NDArray[np.intp], list[int]]:
+    """Return the events that are in time, the positions of their records, and the watermarks after them.
+
+    What was handed on was accepted on another partition: it is not judged again, and moves no watermark.
+    """
+    rows: slice | NDArray[np.intp] = slice(None)
+    if identities:
+        rows = np.flatnonzero([i not in identities for i in positions.tolist()])
+    times, places = columns.time[rows], positions[rows]
+    arrivals, own = arrival[places], split(places, bounds)
+    verdicts, after = _judged(times, arrivals, own, watermarks, engine)
+    if verdicts.any():
+        met = _watermarks_met(verdicts, times, own, watermarks, engine.lateness_ms)
+        rejections += _untimely(verdicts, times, arrivals, met, places)
+        kept = np.flatnonzero(~np.isin(positions, places[verdicts != ACCEPTED]))
+        columns, positions = columns.take(kept), positions[kept]
+    return columns, positions, after
+
+
+def _still(
+    columns: EventColumns, rows: NDArray[np.intp], identities: Mapping[int, Identify | HandOver]
+) -> NDArray[np.bool_]:
+    """Return which rows move no watermark."""
+    still: NDArray[np.bool_] = columns.type >= PASS
+    return still | np.isin(rows, list(identities)) if identities else still
 
 
 def _status(

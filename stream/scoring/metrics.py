@@ -46,6 +46,12 @@ class ScorerMetrics:
         self._rebuilt = self._counter("intent_rebuilt", "Records read again, silently, to rebuild states")
         self._duplicates = self._counter("intent_duplicates", "Repeated events dropped")
         self._erased = self._counter("intent_erased", "Requests to erase a customer carried out")
+        self._identities = Counter(
+            "intent_identities",
+            "Records that say who is who, and what was handed over because of them, by outcome",
+            ["outcome"],
+            registry=self.registry,
+        )
         self._foreign = self._counter(
             "intent_foreign_currency", "Events whose money was left out for its currency"
         )
@@ -185,6 +191,11 @@ class ScorerMetrics:
         """Count what became of actions that were due; see `stream.decisions.decide.Decided.counts`."""
         for outcome, number in zip(OUTCOMES, counts.sum(axis=0).tolist(), strict=True):
             self._decided.labels(outcome).inc(number)
+
+    def count_identities(self, counts: Mapping[str, int]) -> None:
+        """Count what became of what said who is who (`stream.scoring.linking.OUTCOMES`)."""
+        for outcome, number in counts.items():
+            self._identities.labels(outcome).inc(number)
 
     def count_actions(self, records: Sequence[ActionRecord]) -> None:
         """Count actions that were acknowledged."""

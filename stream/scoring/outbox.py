@@ -1,33 +1,48 @@
-"""The outbox of a partition as it is stored: records of the actions topic, key and value, in order."""
+"""The outbox of a partition as it is stored: what a save has promised to write to which topic, in order."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
-#: A record: the customer, and the value; ``None`` is the tombstone of an erased customer.
+#: A record of the actions topic: the customer, and the value; ``None`` is the tombstone of an erased customer.
 ActionRecord = tuple[str, bytes | None]
 
-_VERSION: Final = 1
+#: A record of the events topic that hands something over (`features.identity`): partition, customer and value.
+HandOverRecord = tuple[int, str, bytes]
+
+
+class Promised(NamedTuple):
+    """What is to be published."""
+
+    actions: Sequence[ActionRecord]
+    handed: Sequence[HandOverRecord] = ()
+
+
+# Where nothing is handed over, an outbox is as it was in version 1: workers of before can read it.
+_VERSION: Final = 2
+_ACTIONS_ALONE: Final = 1
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(tuple[int, list[ActionRecord]]).decode
+_decode = msgspec.msgpack.Decoder(list[Any]).decode
 
 
-def pack_outbox(records: Sequence[ActionRecord]) -> bytes:
+def pack_outbox(actions: Sequence[ActionRecord], handed: Sequence[HandOverRecord] = ()) -> bytes:
     """Return records as one value, empty if there are none.
 
     Examples
     --------
-    >>> unpack_outbox(pack_outbox([("ada", b"{}"), ("grace", None)]))
+    >>> unpack_outbox(pack_outbox([("ada", b"{}"), ("grace", None)])).actions
     [('ada', b'{}'), ('grace', None)]
     """
-    return _encode((_VERSION, records)) if records else b""
+    if handed:
+        return _encode((_VERSION, actions, handed))
+    return _encode((_ACTIONS_ALONE, actions)) if actions else b""
 
 
-def unpack_outbox(outbox: bytes) -> list[ActionRecord]:
+def unpack_outbox(outbox: bytes) -> Promised:
     """Return the records that `pack_outbox` took.
 
     Raises
@@ -35,7 +50,9 @@ def unpack_outbox(outbox: bytes) -> list[ActionRecord]:
     ValueError
         They were written by a later version of this program, or by something else.
     """
-    version, records = _decode(outbox)
-    if version != _VERSION:
-        raise ValueError(f"an outbox has version {version}, this program reads {_VERSION}")
-    return records
+    version, *records = _decode(outbox)
+    if version not in (_ACTIONS_ALONE, _VERSION):
+        raise ValueError(
+            f"an outbox has version {version}, this program reads {_ACTIONS_ALONE} and {_VERSION}"
+        )
+    return msgspec.convert(records, Promised)

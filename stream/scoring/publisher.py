@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from types import TracebackType
 from typing import Any, Final, NamedTuple
@@ -14,6 +14,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.default_records import DefaultRecordBatch
 
 from stream.exceptions import BrokerUnavailable
+from stream.formats.contract import NATIVE
 from stream.kafka.producing import BoundedProducer, Unacknowledged
 from stream.messages.dead_letter import DeadLetter, Erasure
 
@@ -31,7 +32,7 @@ class Output(NamedTuple):
     """What came of a batch of one partition.
 
     A score, or an action, of ``None`` is the tombstone of an erased customer; ``examples`` and ``outcomes`` are the
-    learner's; ``erasures`` go to the dead letters.
+    learner's; ``erasures`` go to the dead letters; what is ``handed`` over goes to other partitions of the events.
     """
 
     partition: int
@@ -41,6 +42,7 @@ class Output(NamedTuple):
     outcomes: Sequence[bytes] = ()
     erasures: Sequence[Erasure] = ()
     actions: Sequence[tuple[str, bytes | None]] = ()
+    handed: Sequence[tuple[int, str, bytes]] = ()
 
 
 class Publisher:
@@ -52,6 +54,8 @@ class Publisher:
         ``host:port``, separated by commas.
     scores, dead_letters, examples, outcomes, actions
         The topics; all have as many partitions as the events topic.
+    events
+        The events topic.
     security
         Further settings of aiokafka's clients.
     """
@@ -65,12 +69,14 @@ class Publisher:
         examples: str = "",
         outcomes: str = "",
         actions: str = "",
+        events: str = "",
         security: dict[str, Any] | None = None,
     ) -> None:
         self._scores = scores
         self._examples = examples
         self._outcomes = outcomes
         self._actions = actions
+        self._events = events
         self._dead_letters = dead_letters
         self._brokers = brokers
         self._producer = BoundedProducer(
@@ -117,6 +123,8 @@ class Publisher:
                 acknowledgements += await self._send(
                     producer, self._dead_letters, at, letters, _compressed_batch
                 )
+                for home, handed in _by_partition(output.handed):
+                    acknowledgements += await self._send(producer, self._events, home, handed, batch)
                 for topic, values in ((self._examples, output.examples), (self._outcomes, output.outcomes)):
                     keyless = ((None, value, _NO_HEADERS) for value in values)
                     acknowledgements += await self._send(producer, topic, at, keyless, batch)
@@ -145,6 +153,12 @@ class Publisher:
         if builder is not None:
             sent.append(await producer.send_batch(builder, topic, partition=partition))
         return sent
+
+
+def _by_partition(handed: Sequence[tuple[int, str, bytes]]) -> Iterator[tuple[int, list[_Record]]]:
+    """Yield records for the events topic by their partition, in their order, as ones in our own form."""
+    for home in sorted({partition for partition, _, _ in handed}):
+        yield home, [(key.encode(), value, [NATIVE]) for partition, key, value in handed if partition == home]
 
 
 def _compressed_batch() -> BatchBuilder:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.bundle import Bundle
-from features.columns import ERASE
+from features.columns import ERASE, HAND_OVER
 from features.events import PURCHASE
 from features.watermark import BEGINNING
 from stream.learning.records.examples import Examples, encode_examples
@@ -63,7 +63,13 @@ class Recorder:
         kept = self._sampling.keep(types[scored.rows], columns.event_hash[scored.rows]) & scored.of_customers
         sampled = np.flatnonzero(kept)
         bought = scored.rows[(types[scored.rows] == PURCHASE) & scored.of_customers]
-        happened = np.sort(np.concatenate([bought, np.flatnonzero(types == ERASE)]))
+        if batch.identities:
+            marks = _watermarks(batch, self._lateness_ms)
+            kept &= scored.as_of >= marks[scored.rows]
+            sampled = np.flatnonzero(kept)
+            bought = bought[columns.time[bought] >= marks[bought]]
+        gone = np.flatnonzero((types == ERASE) | (types == HAND_OVER))
+        happened = np.sort(np.concatenate([bought, gone]))
         closes = batch.where(RecordStatus.CLOSE)
         beside = self._said_beside(scored, sampled)
         written = []
@@ -127,15 +133,18 @@ class Recorder:
         )
 
     def _outcomes(self, batch: Batch, rows: NDArray[np.intp], first: int, before: int) -> Outcomes:
-        """Return the purchases and erasures in these ``rows`` of a partition batch that begins with row ``first``."""
+        """Return the purchases and erasures in these ``rows`` of a partition batch that begins with row ``first``.
+
+        An id that is handed over counts as erased: what its person does shows under another one.
+        """
         if not len(rows):
             return Outcomes.none()
         columns = batch.columns
-        erased = columns.type[rows] == ERASE
+        erased = columns.type[rows] >= HAND_OVER
         time = columns.time[rows]
         if erased.any():
             past = slice(first, int(rows[-1]) + 1)
-            reached = np.where(columns.type[past] == ERASE, BEGINNING, columns.time[past] - self._lateness_ms)
+            reached = np.where(batch.still[past], BEGINNING, columns.time[past] - self._lateness_ms)
             marks = np.maximum(np.maximum.accumulate(reached), before)
             time = np.where(erased, marks[rows - first], time)
         return Outcomes(
@@ -144,6 +153,17 @@ class Recorder:
             time,
             [columns.customers[row] for row in rows.tolist()],
         )
+
+
+def _watermarks(batch: Batch, lateness_ms: int) -> NDArray[np.int64]:
+    """Return the watermark of its partition at each row: what was handed on may lie before it.
+
+    What is final already must not depend on what still comes, so nothing is learned from that.
+    """
+    marks = np.where(batch.still, BEGINNING, batch.columns.time - lateness_ms)
+    for own, before in zip(batch.split(batch.rows), batch.watermarks_before, strict=True):
+        marks[own] = np.maximum(np.maximum.accumulate(marks[own]), before)
+    return marks
 
 
 def recorder_of(settings: Settings, bundle: Bundle, beside: Sequence[Bundle] = ()) -> Recorder:

@@ -8,7 +8,7 @@ leader epoch is known, so the next claim takes the topic that it finds for the o
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -43,6 +43,8 @@ class RestoredPartition(NamedTuple):
         Epoch ms.
     next_offset
         The offset behind the last archived event.
+    links, taken
+        The stored links, and the last hand-over of each partition.
     """
 
     number: int
@@ -50,6 +52,8 @@ class RestoredPartition(NamedTuple):
     states: States
     watermark: int
     next_offset: int
+    links: Mapping[str, bytes | None]
+    taken: Mapping[int, tuple[int, int]]
 
 
 @dataclass(slots=True)
@@ -119,7 +123,11 @@ def score_partition(number: int, part: pa.Table, engine: Engine) -> RestoredPart
     scored = ScoredPartition(part, engine)
     for _ in scored.score():
         pass
-    return RestoredPartition(number, *scored.known(), scored.watermark, pc.max(part["offset"]).as_py() + 1)
+    following = pc.max(part["offset"]).as_py() + 1
+    links = scored.links
+    return RestoredPartition(
+        number, *scored.known(), scored.watermark, following, dict(links.stored), links.taken
+    )
 
 
 def write_partition(
@@ -137,8 +145,13 @@ def write_partition(
             at = np.flatnonzero(due).tolist()
             timers = TimerChanges([customers[one] for one in at], due[at].tolist())
             store.save(restored.number, begun, begun, customers, states, timers=timers)
-        whole = begun._replace(next_offset=restored.next_offset, watermark=restored.watermark)
-        store.save(restored.number, begun, whole, (), empty(0))
+        whole = begun._replace(
+            next_offset=restored.next_offset,
+            watermark=restored.watermark,
+            links=bool(restored.links),
+            taken=tuple((partition, *last) for partition, last in sorted(restored.taken.items())),
+        )
+        store.save(restored.number, begun, whole, (), empty(0), links=restored.links)
     except StoreConflict as conflict:
         raise StoreConflict(
             f"a worker has partition {restored.number} ({conflict}): stop the workers, then run this again with "

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from features.events import EVENT_TYPES, TYPE_CODES
 
-_KINDS: Final = len(EVENT_TYPES)
+_KINDS: Final = 256  # type codes; those of rows that are no events make no examples
 
 
 class Sampling:
@@ -39,7 +39,9 @@ class Sampling:
             self._limits[TYPE_CODES[name]] = min(int(rate * 2**64), 2**64 - 1)
             self._weights[TYPE_CODES[name]] = 1 / rate
         self._kept_whole = np.array(
-            [name in example_types and rates.get(name, 1.0) == 1.0 for name in EVENT_TYPES], np.bool_
+            [name in example_types and rates.get(name, 1.0) == 1.0 for name in EVENT_TYPES]
+            + [False] * (_KINDS - len(EVENT_TYPES)),
+            np.bool_,
         )
 
     def keep(self, kinds: NDArray[np.uint8], hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -20,6 +21,7 @@ from features.traffic import TRAFFIC
 from features.usual_days import UsualDays
 from stream.decisions.rulebook import Rulebook
 from stream.scoring.engine import Engine, Scored
+from stream.scoring.in_place import has_logins_alone, merged_in_place
 from stream.scoring.scored_partition import DecidedLog, ScoredPartition, codes_of
 
 _TIME = pa.timestamp("ms", tz="UTC")
@@ -75,6 +77,9 @@ def score_log(
 ) -> ScoredLog:
     """Score every event of a log as the worker would.
 
+    An archived topic says what workers handed over after logins, and it is taken as they took it. In any other log
+    logins are merged at once (`stream.scoring.in_place`).
+
     Parameters
     ----------
     table
@@ -86,7 +91,13 @@ def score_log(
     remember, item_names
         See `ScoredPartition`.
     """
-    partition = _partitions(table, partitions)
+    origin = np.arange(len(table))
+    in_place = has_logins_alone(table)
+    if in_place:
+        table, origin, families = merged_in_place(table)
+        homes = partitions_of([family.encode() for family in families], partitions or 1)
+    else:
+        homes = _partitions(table, partitions)
     from_topic = table["offset"].null_count < len(table)
     usual = UsualDays() if from_topic else UsualDays.of(table["event_time"].cast(pa.int64()).to_numpy())
     nothing, unscored = engine.score_nothing()
@@ -94,13 +105,20 @@ def score_log(
     decided = [DecidedLog.nothing(rulebook) for rulebook in decide_by]
     parts: dict[int, ScoredPartition] = {}
     done = 0
-    for number in np.unique(partition).tolist():
-        rows = np.flatnonzero(partition == number)
+    for number in np.unique(homes).tolist():
+        rows = np.flatnonzero(homes == number)
         parts[number] = part = ScoredPartition(
-            table.take(rows), engine, usual, decided, remember=remember, item_names=item_names
+            table.take(rows),
+            engine,
+            usual,
+            decided,
+            in_place=in_place,
+            remember=remember,
+            item_names=item_names,
         )
         for chunk in part.score():
-            pieces.append(_table(engine, chunk.columns, chunk.scored, rows[chunk.rows][chunk.scored.rows]))
+            of_scores = origin[rows[chunk.rows][chunk.scored.rows]]
+            pieces.append(_table(engine, chunk.columns, chunk.scored, of_scores, chunk.merged))
             if on_progress:
                 on_progress(done + part.done, len(table))
         done += len(rows)
@@ -120,7 +138,13 @@ def score_log(
     )
 
 
-def _table(engine: Engine, columns: EventColumns, scored: Scored, rows: NDArray[np.intp]) -> pa.Table:
+def _table(
+    engine: Engine,
+    columns: EventColumns,
+    scored: Scored,
+    rows: NDArray[np.intp],
+    merged: Mapping[int, str] = MappingProxyType({}),
+) -> pa.Table:
     """Return scores with the fields of the scored topic, and ``row``, their position in the log."""
     manifest, count = engine.bundle.manifest, len(rows)
     picked = columns.take(scored.rows)
@@ -146,6 +170,7 @@ def _table(engine: Engine, columns: EventColumns, scored: Scored, rows: NDArray[
             "action": pa.array(scored.rulebook.actions).take(pa.array(scored.action)),
             "holdout": scored.holdout,
             "purchase": picked.type == PURCHASE,
+            "merged": pa.array([merged.get(row) for row in scored.rows.tolist()], pa.string()),
             "traffic": pa.array(_TRAFFIC).take(pa.array(scored.traffic)),
             "model_version": pa.repeat(manifest.version, count),
             "features_version": pa.repeat(manifest.features_version, count),

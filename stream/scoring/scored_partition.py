@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, NamedTuple, Self
 
 import numpy as np
@@ -11,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from features.columns import EventColumns, from_table
+from features.columns import MERGE, EventColumns, from_table
+from features.fold import NO_ASIDES, Asides
 from features.log import ERASED
 from features.state import States, empty
 from features.traffic import TRAFFIC
@@ -26,6 +28,7 @@ from stream.decisions.watermarks import Watermarks
 from stream.messages.action import Action
 from stream.scoring.deciding import by_another, details_of, moments_of
 from stream.scoring.engine import Engine, Scored
+from stream.scoring.log_links import LogLinks
 
 #: Rows scored at a time; bounds the memory that vectors take (about 270 bytes a row).
 CHUNK: Final = 100_000
@@ -60,11 +63,15 @@ class DecidedLog:
 
 
 class ScoredChunk(NamedTuple):
-    """A piece: the rows of the partition whose events were folded, these events, and their scores."""
+    """A piece: the rows of the partition whose events were folded, these events, and their scores.
+
+    ``merged`` has by the position of a row the anonymous id whose state it merged.
+    """
 
     rows: NDArray[np.intp]
     columns: EventColumns
     scored: Scored
+    merged: Mapping[int, str] = MappingProxyType({})
 
 
 class ScoredPartition:
@@ -84,6 +91,8 @@ class ScoredPartition:
         Whether states are to remember what the policy in force decides, as in the stream, whoever asks for its actions.
     item_names
         Ids of items by their hashes, by which actions tell what is in a cart.
+    in_place
+        Whether logins are merged at once (`stream.scoring.in_place`).
 
     Attributes
     ----------
@@ -93,6 +102,8 @@ class ScoredPartition:
         How many events were repetitions, and how many were refused.
     done
         Rows that were looked at.
+    links
+        Who is linked to whom.
     """
 
     def __init__(
@@ -102,11 +113,14 @@ class ScoredPartition:
         usual: UsualDays = UsualDays(),  # noqa: B008  (never changed)
         decided: Sequence[DecidedLog] = (),
         *,
+        in_place: bool = False,
         remember: bool = True,
         item_names: Mapping[int, str] | None = None,
     ) -> None:
         self.watermark = BEGINNING
         self.duplicates = self.dead_letters = self.done = 0
+        self._in_place = in_place
+        self.links = LogLinks(engine.lateness_ms, engine.ttl_ms)
         self._table = table
         self._engine = engine
         self._usual = usual
@@ -128,24 +142,56 @@ class ScoredPartition:
         for start in range(0, len(self._table), CHUNK):
             chunk = self._table.slice(start, CHUNK)
             times = chunk["event_time"].cast(pa.int64()).to_numpy()
-            arrivals = self._usual.arrivals(times, chunk["arrived_at"].cast(pa.int64()).to_numpy())
             before = self.watermark
-            verdicts, self.watermark = engine.admit(times, arrivals, before)
+            verdicts = self._verdicts(chunk, times)
             erased = pc.equal(chunk["type"], ERASED).to_numpy()
             self.dead_letters += int(np.count_nonzero((verdicts != ACCEPTED) & ~erased))
             kept = np.flatnonzero((verdicts == ACCEPTED) & ~erased)
-            columns = from_table(chunk.take(kept), currency)
             slots = self._codes[start + kept]
+            merged: dict[int, str] = {}
+            asides, still = NO_ASIDES, None
+            if self.links.concern(chunk):
+                still = pc.is_valid(chunk["identity"]).to_numpy()
+                columns, asides, merged = self._linked(chunk.take(kept), currency, slots, before)
+            else:
+                columns = from_table(chunk.take(kept), currency)
             standing = self._standing()
-            scored = engine.score(columns, self._customers, slots, self._states)
+            scored = engine.score(columns, self._customers, slots, self._states, asides=asides)
             self.duplicates += scored.duplicates
             if self._deciders:
                 accepted = np.flatnonzero(verdicts == ACCEPTED)
-                marks = Watermarks.of(times[accepted], [before], engine.lateness_ms)
+                unmoved = None if still is None else still[accepted]
+                marks = Watermarks.of(times[accepted], [before], engine.lateness_ms, still=unmoved)
                 places = np.searchsorted(accepted, kept)
-                self._decide(moments_of(columns, scored, slots, places, marks), columns, scored, standing)
+                moments = moments_of(columns, scored, slots, places, marks, asides)
+                self._decide(moments, columns, scored, standing)
+                put_back(moments.asides, asides.states)
             self.done += len(chunk)
-            yield ScoredChunk(start + kept, columns, scored)
+            yield ScoredChunk(start + kept, columns, scored, merged)
+
+    def _verdicts(self, chunk: pa.Table, times: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Judge the rows that came to this partition first; what says who is who, and what was handed on, is not."""
+        arrivals = self._usual.arrivals(times, chunk["arrived_at"].cast(pa.int64()).to_numpy())
+        own = pc.is_null(chunk["identity"]).to_numpy()
+        if own.all():
+            verdicts, self.watermark = self._engine.admit(times, arrivals, self.watermark)
+            return verdicts
+        verdicts = np.full(len(chunk), ACCEPTED, np.uint8)
+        verdicts[own], self.watermark = self._engine.admit(times[own], arrivals[own], self.watermark)
+        return verdicts
+
+    def _linked(
+        self, table: pa.Table, currency: str, slots: NDArray[np.int64], watermark: int
+    ) -> tuple[EventColumns, Asides, dict[int, str]]:
+        """Return the columns of accepted rows once links were followed, the asides, and whom rows merge."""
+        columns, identities = self.links.columns(table, currency)
+        asides = NO_ASIDES
+        if self._in_place:
+            columns, asides = self.links.in_place(table, columns, identities)
+        elif found := self.links.follow(table, columns, identities, self._customers, slots, watermark):
+            columns, asides = found.batch.columns, found.asides
+        merging = np.flatnonzero(columns.type == MERGE).tolist()
+        return columns, asides, {row: identities[row].anonymous_id for row in merging}
 
     def _standing(self) -> Standing:
         """Return states of before a piece, of those whose timers come in it by any of the policies."""

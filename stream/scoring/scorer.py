@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -14,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.events import LENIENT, Decoding, Reason
+from features.fold import NO_ASIDES
 from features.state import joined
-from features.store.customer_store import Loaded
+from features.store.customer_store import NO_LINKS, LinkChanges, Loaded
 from stream.decisions.rulebook import NO_ACTION
 from stream.formats.contract import Format
 from stream.kafka.batches import RecordBatch
@@ -28,8 +30,9 @@ from stream.scoring.deciding import Concerned, Decisions, decisions
 from stream.scoring.encoding import encode_scores, with_tombstones
 from stream.scoring.engine import Engine, Scored
 from stream.scoring.intake import read_batches
+from stream.scoring.linking import Linked, linked
 from stream.scoring.metrics import ScorerMetrics
-from stream.scoring.outbox import unpack_outbox
+from stream.scoring.outbox import pack_outbox, unpack_outbox
 from stream.scoring.publisher import Output, Publisher
 from stream.scoring.recommending import NewestRecommender, Recommended, Recommender
 from stream.scoring.recorder import LearnerRecords, Recorder
@@ -96,6 +99,8 @@ class ScorerResult:
     ----------
     read
         What it was made of.
+    batch
+        The records, once links were followed.
     scored, recommended
         The scores, and what they recommend.
     outputs
@@ -104,14 +109,18 @@ class ScorerResult:
         What is to be saved for each partition batch.
     decided
         What was decided on each.
+    identities
+        What became of what said who is who (`stream.scoring.linking.OUTCOMES`).
     """
 
     read: ScorerBatch
+    batch: Batch
     scored: Scored
     recommended: Recommended | None
     outputs: Sequence[Output]
     changes: Sequence[StateChanges]
     decided: Sequence[Decisions]
+    identities: Counter[str]
 
 
 @dataclass(slots=True)
@@ -199,7 +208,11 @@ class Scorer:
         )
         advisor = None if models.newest is None else models.newest.current
         concerned = Concerned.of(batch, states, loaded)
-        scored = engine.score(batch.columns, batch.customers, batch.slots, states, advisor)
+        found = linked(batch, loaded, [part.taken for part in loaded], engine.lateness_ms, engine.ttl_ms)
+        asides = NO_ASIDES
+        if found is not None:
+            batch, asides = found.batch, found.asides
+        scored = engine.score(batch.columns, batch.customers, batch.slots, states, advisor, asides)
         erased = np.unique(batch.slots[batch.status[batch.rows] == RecordStatus.ERASE])
         recommended, outputs = None, [Output(part.partition) for part in batch.parts]
         if not all(part.silent for part in batch.parts):
@@ -210,11 +223,12 @@ class Scorer:
             if recommender is not None:
                 recommended = recommender.recommend(scored, batch.slots, _items(loaded, erased.tolist()))
             each = None if recommended is None else recommended.each
-            scores = encode_scores(engine.bundle, batch.columns, scored, now, each, stale)
+            merged = None if found is None else found.merged(scored.rows)
+            scores = encode_scores(engine.bundle, batch.columns, scored, now, each, stale, merged)
             outputs = self._outputs(batch, scores, scored, models.recorder)
         names = {} if recommender is None else recommender.item_names
         decided = list(
-            decisions(engine, batch, scored, states, concerned, acting=self.acting, item_names=names)
+            decisions(engine, batch, scored, states, concerned, asides, acting=self.acting, item_names=names)
         )
         changes = [
             StateChanges(
@@ -223,11 +237,31 @@ class Scorer:
                 watermark,
                 [batch.customers[slot] for slot in erased.tolist() if own.start <= slot < own.stop],
                 one.timers,
-                one.outbox,
+                *self._promised(found, at, one, silent=part.silent),
             )
-            for one, own, watermark in zip(decided, batch.customer_slices, batch.watermarks, strict=True)
+            for at, (part, one, own, watermark) in enumerate(
+                zip(batch.parts, decided, batch.customer_slices, batch.watermarks, strict=True)
+            )
         ]
-        return ScorerResult(read, scored, recommended, outputs, changes, decided)
+        return ScorerResult(
+            read,
+            batch,
+            scored,
+            recommended,
+            outputs,
+            changes,
+            decided,
+            Counter() if found is None else found.counts,
+        )
+
+    def _promised(
+        self, found: Linked | None, at: int, decided: Decisions, *, silent: bool
+    ) -> tuple[bytes, LinkChanges]:
+        """Return what a save of a partition batch promises, and which links it changes."""
+        if found is None:
+            return pack_outbox(decided.actions), NO_LINKS
+        handed = [] if silent else found.handed(at, self.partitions)
+        return pack_outbox(decided.actions, handed), found.parts[at].changes()
 
     async def publish(self, result: ScorerResult) -> None:
         """Write scores, tombstones, dead letters, examples and outcomes; count them once they are acknowledged.
@@ -241,7 +275,8 @@ class Scorer:
             await self._check_partitions()
         await self.publisher.publish(result.outputs)
         read = result.read
-        self.metrics.count(read.batch, result.scored, time.perf_counter() - read.began)
+        self.metrics.count(result.batch, result.scored, time.perf_counter() - read.began)
+        self.metrics.count_identities(result.identities)
         self.metrics.count_latency(self._latencies(read.batch))
         if result.recommended is not None:
             self.metrics.count_recommended(result.recommended)
@@ -250,11 +285,13 @@ class Scorer:
                 self.metrics.count_decided(decided.counts)
 
     async def act(self, partition: int, outbox: bytes) -> None:
-        """Write the actions that a save has promised."""
-        if not self.acting:
+        """Write what is handed over and the actions that a save has promised."""
+        actions, handed = unpack_outbox(outbox)
+        if handed:
+            await self.publisher.publish([Output(partition, handed=handed)])
+        if actions and not self.acting:
             logger.warning("partition %s: actions that are not known to be published are given up", partition)
             return
-        actions = unpack_outbox(outbox)
         for start in range(0, len(actions), _ACTIONS):  # each within the time limit of a publication
             piece = actions[start : start + _ACTIONS]
             await self.publisher.publish([Output(partition, actions=piece)])

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from features.columns import from_events, from_table
+from features.columns import OtherRow, from_events, from_table
 from features.events import Item
 from features.log import conform
 from tests.features.histories import event
@@ -88,7 +88,9 @@ def test_money_in_another_currency_is_left_out_and_marked() -> None:
 
 
 def test_erasures_stand_where_they_arrived() -> None:
-    columns = from_events(EVENTS[:3], "EUR").with_erasures([0, 2, 3], ["k", "l", "m"])
+    columns = from_events(EVENTS[:3], "EUR").with_rows(
+        [0, 2, 3], [OtherRow("k"), OtherRow("l"), OtherRow("m")]
+    )
     assert list(columns.customers) == ["k", "anna", "Bärbel", "l", "anna", "m"]
     assert columns.type.tolist() == [255, 0, 6, 255, 6, 255]
     assert columns.money[[0, 3, 5]].tolist() == [0, 0, 0]

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from features.columns import from_events
+from features.columns import OtherRow, from_events
 from features.fold import FoldStatus, fold
 from features.state import (
     HALF_LIVES_MS,
@@ -150,13 +150,13 @@ def test_a_state_silent_for_longer_than_its_time_to_live_counts_as_empty() -> No
 
 
 def test_an_erasure_leaves_nothing_and_what_follows_starts_anew() -> None:
-    columns = from_events([event(1, 0), event(2, SECOND)], "EUR").with_erasures([1], ["anna"])
+    columns = from_events([event(1, 0), event(2, SECOND)], "EUR").with_rows([1], [OtherRow("anna")])
     states = empty(1)
     out = fold(states, np.zeros(3, np.int64), columns)
     assert out.status.tolist() == [FoldStatus.FOLDED, FoldStatus.ERASED, FoldStatus.FOLDED]
     fresh, _ = folded([event(2, SECOND)])
     assert states.tobytes() == fresh.tobytes()
-    fold(states, np.zeros(1, np.int64), from_events([], "EUR").with_erasures([0], ["anna"]))
+    fold(states, np.zeros(1, np.int64), from_events([], "EUR").with_rows([0], [OtherRow("anna")]))
     assert states.tobytes() == bytes(STATE.itemsize)
 
 

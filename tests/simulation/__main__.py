@@ -19,6 +19,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("seed", type=int, help="number of the schedule; with --count, of the first one")
     parser.add_argument("--learners", action="store_true", help="a schedule of learners, not of workers")
+    parser.add_argument("--logins", action="store_true", help="a schedule in which people log in")
     parser.add_argument("--count", type=int, help="run so many, and count the faults that they contain")
     parser.add_argument("--log", action="store_true", help="show what the program itself logs")
     arguments = parser.parse_args()
@@ -26,7 +27,7 @@ def main() -> None:
         logging.disable(logging.CRITICAL)
     with tempfile.TemporaryDirectory() as folder:
         bundle = random_bundle(Path(folder))
-    schedules = LearnerSchedules(bundle) if arguments.learners else Schedules(bundle)
+    schedules = LearnerSchedules(bundle) if arguments.learners else Schedules(bundle, logins=arguments.logins)
     if arguments.count is None:
         print("\n".join(schedules.run(arguments.seed)))
         return

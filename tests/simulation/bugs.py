@@ -11,7 +11,7 @@ from features import state
 from features.exceptions import StoreConflict, StoreError
 from features.state import States
 from features.store import memory_store
-from features.store.customer_store import Save
+from features.store.customer_store import LinkChanges, Save
 from features.store.log_mark import LogMark
 from features.store.memory_store import MemoryStore
 from features.store.partition_record import PartitionRecord
@@ -184,8 +184,30 @@ BUGS: Final[dict[str, tuple[Any, str, Any]]] = {
 }
 
 
+def _twice(self: PartitionBatch, changes: StateChanges) -> Save:
+    return _intend(self, changes._replace(links=LinkChanges(changes.links.changed)))
+
+
+def _without_links(self: PartitionBatch, changes: StateChanges) -> Save:
+    return _intend(self, changes._replace(links=LinkChanges({}, changes.links.taken)))
+
+
+def _handed_over_before_the_save(self: Outbox, content: bytes) -> bytes | None:
+    return None
+
+
+#: Mistakes in what partitions hand to each other; schedules with logins find them.
+LOGIN_BUGS: Final[dict[str, tuple[Any, str, Any]]] = {
+    "what comes twice is taken twice": (PartitionBatch, "intend", _twice),
+    "links are forgotten": (PartitionBatch, "intend", _without_links),
+    "hand-overs are not kept with the states": (Outbox, "intended", _handed_over_before_the_save),
+    "what an earlier save has handed over is left": BUGS["what an earlier save has promised is left"],
+    "links are kept after a fall-back": (StateCache, "drop", lambda self: None),
+}
+
+
 @contextmanager
 def planted(name: str) -> Iterator[None]:
     """Make the mistake within the block."""
-    with patch.object(*BUGS[name]):
+    with patch.object(*(BUGS | LOGIN_BUGS)[name]):
         yield

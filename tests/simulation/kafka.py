@@ -19,6 +19,7 @@ from stream.kafka.batches import Record, RecordBatch
 from stream.kafka.contract import Bounds, Commit, Stamp
 from stream.messages.dead_letter import DeadLetter
 from stream.scoring.publisher import Output
+from tests.simulation.logins import append
 from tests.simulation.steady_log import SteadyLog
 
 if TYPE_CHECKING:
@@ -77,6 +78,13 @@ class Broker:
         self.epochs = [[0] * len(records) for records in self.events]
         # What workers commit within a second of their first claim; without it a rebuilding is silent to the end.
         self.commits = dict.fromkeys(range(len(self.events)), Commit(0))
+
+    def append(self, partition: int, customer: str, value: bytes) -> None:
+        """Append what a worker hands over to the log of a partition."""
+        log = list(self.events[partition])
+        append(log, partition, customer, value, log[-1].timestamp if log else 0)
+        epochs = self.epochs[partition]
+        self.events[partition], self.epochs[partition] = log, [*epochs, max(epochs, default=0)]
 
     def end(self, partition: int) -> int:
         """Return the offset after the last record."""
@@ -234,3 +242,8 @@ class SimulatedPublisher:
         broker.scores += output.scores
         broker.letters += output.letters
         broker.actions += output.actions
+        for partition, customer, value in output.handed:
+            broker.append(partition, customer, value)
+        if output.handed:
+            for worker in self._world.workers:
+                worker.wake()

@@ -17,9 +17,10 @@ from stream.kafka.batches import Record, RecordBatch
 from stream.scoring.deciding import warm_up
 from stream.scoring.engine import Engine
 from stream.scoring.metrics import ScorerMetrics
-from stream.scoring.outbox import unpack_outbox
+from stream.scoring.outbox import Promised, unpack_outbox
 from stream.scoring.scorer import Scorer
 from tests.simulation.kafka import Broker
+from tests.simulation.logins import difference, emitted_with_logins, of_known_ids
 from tests.simulation.shop import LOGS, PARTITIONS, emitted
 from tests.simulation.world import Faults, World
 
@@ -48,6 +49,7 @@ class Truth(NamedTuple):
     erased: set[str]
     letters: set[tuple[int, int]]
     actions: set[bytes]
+    handed: set[bytes]
 
 
 class _Uncounted:
@@ -56,7 +58,7 @@ class _Uncounted:
     def count(self, *what: Any) -> None:
         """Do nothing."""
 
-    count_latency = count_recommended = count_decided = count_actions = count
+    count_latency = count_recommended = count_decided = count_actions = count_identities = count
 
 
 class Schedules:
@@ -66,10 +68,13 @@ class Schedules:
     ----------
     faults
         How often things go wrong.
+    logins
+        Whether people log in, who were anonymous before.
     """
 
-    def __init__(self, bundle: Bundle, faults: Faults | None = None) -> None:
+    def __init__(self, bundle: Bundle, faults: Faults | None = None, *, logins: bool = False) -> None:
         self._faults = faults
+        self._logins = logins
         policy = PolicyInForce(Rulebook.of(parse_policy(_POLICY), bundle, 0.1))
         self._engine = Engine(
             bundle, lateness_ms=_LATENESS_MS, ttl_ms=400 * DAY_MS, holdout=0.1, policy=policy
@@ -85,9 +90,8 @@ class Schedules:
         AssertionError
             Something is stored or published that must not be, or is missing; tells the seed and what happened.
         """
-        broker = Broker(
-            list(emitted(seed % LOGS, _RECORDS)),
-        )
+        logs = (emitted_with_logins if self._logins else emitted)(seed % LOGS, _RECORDS)
+        broker = Broker(list(logs))
         world = World(seed, broker, self.scorer, self._faults)
         try:
             world.run()
@@ -135,6 +139,20 @@ class Schedules:
             raise AssertionError(f"must not be published: {wrong!r}")
         assert tombstones == erased == told, "other tombstones"
         assert letters == rejected, "other letters"
+        if self._logins:
+            self._check_logins(world, set[bytes]().union(*(truth.handed for truth in truths)))
+
+    def _check_logins(self, world: World, handed: set[bytes]) -> None:
+        """Check that all was handed over, and that states are those of the merged log."""
+        logs = world.broker.events
+        in_logs = {
+            record.value for log in logs for record in log if b'"type":"merge"' in (record.value or b"")
+        }
+        assert in_logs == handed, "other hand-overs"
+        stored = [world.store.states(partition) for partition in range(PARTITIONS)]
+        found = {name: state.from_bytes([raw]) for states in stored for name, raw in states.items()}
+        wrong = difference(found, of_known_ids(logs))
+        assert not wrong, wrong
 
     def _truth(self, partition: int, records: Sequence[Record]) -> Truth:
         """Score a partition's log in one go, without any fault; once for each log."""
@@ -152,12 +170,14 @@ class Schedules:
         [customers] = read.customers
         result = scorer.score(read, [Loaded(state.empty(len(customers)), ())])
         [changes], [output] = result.changes, result.outputs
+        promised = unpack_outbox(changes.outbox) if changes.outbox else Promised(())
         kept = zip(changes.customers, state.to_bytes(changes.states), changes.states["events"], strict=True)
         return Truth(
             {customer: raw for customer, raw, events in kept if events},
             *_published(output.scores),
             {(letter.partition, letter.offset) for letter in output.letters},
-            _published(unpack_outbox(changes.outbox) if changes.outbox else [])[0],
+            _published(promised.actions)[0],
+            {value for _, _, value in promised.handed},
         )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from features.state import States
@@ -48,9 +49,10 @@ class SimulatedStore(MemoryStore):
         erased: Sequence[str] = (),
         timers: TimerChanges = NO_TIMERS,
         outbox: bytes | None = None,
+        links: Mapping[str, bytes | None] = MappingProxyType({}),
     ) -> None:
         """See `MemoryStore.save`."""
-        super().save(partition, expected, new, customers, states, erased, timers, outbox)
+        super().save(partition, expected, new, customers, states, erased, timers, outbox, links)
         self._keep()
 
     def fall_back(self, moments: int) -> None:

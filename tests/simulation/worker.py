@@ -60,6 +60,10 @@ class Worker(Process):
         """Carry a call to the store and its answer back; either may be lost, or take long."""
         return super().ask(lambda: self._unreliably(function))
 
+    def wake(self) -> None:
+        """Look for records: the log has grown."""
+        self._log.wake()
+
     def freeze(self, seconds: float) -> None:
         """Stand still."""
         super().freeze(seconds)

@@ -11,6 +11,7 @@ import pytest
 
 from features import state
 from features.exceptions import StoreConflict
+from features.links import Link
 from features.state import STATE_VERSION, States
 from features.store.customer_store import CustomerStore, LoadRequest, Save
 from features.store.partition_record import NO_WATERMARK, PartitionRecord
@@ -272,6 +273,42 @@ class StoreContract:
         assert items(store, "ada", "joan") == [b"3", None]
         store.claim(3, again, mine)  # nothing is left behind
         assert (store.load(3, ["ada", "c7:grace", "joan"])["events"] == 0).all()
+
+    def test_links_are_stored_in_the_transaction_of_the_states_and_found_again(
+        self, store: CustomerStore
+    ) -> None:
+        mine, link = claimed(store), Link("ada", members=("a-0",), time=5).to_bytes()
+        new = mine._replace(next_offset=4, links=True, taken=((0, 17, 2), (11, 3, 0)))
+        store.save(3, mine, new, (), state.empty(0), links={"a-1": link, "c:a-2": link})
+        (found,) = store.load_many([LoadRequest(3, [], new, links_of=["a-1", "nobody", "c:a-2"])])
+        assert list(found.links) == [link, None, link]
+        assert store.record(3) == new
+        with pytest.raises(StoreConflict):
+            store.save(3, mine, new, (), state.empty(0), links={"a-1": None})
+        store.save(3, new, new, ["ada"], states(1), links={"a-1": None})
+        (found,) = store.load_many([LoadRequest(3, ["ada"], new, links_of=["a-1", "c:a-2"])])
+        assert (list(found.links), found.states["events"].tolist()) == ([None, link], [1])
+
+    def test_a_sweep_deletes_links_that_are_used_no_more_and_those_of_other_incarnations(
+        self, store: CustomerStore
+    ) -> None:
+        mine = claimed(store)
+        links = {name: Link("ada", time=time).to_bytes() for name, time in (("old", 50), ("new", 500))}
+        store.save(3, mine, mine, (), state.empty(0), links=links)
+        asked = LoadRequest(3, [], mine, links_of=["old", "new"])
+        while (cursor := store.sweep(3, mine, before=100, cursor=0, count=1_000)[0]) != 0:
+            store.sweep(3, mine, before=100, cursor=cursor, count=1_000)
+        (found,) = store.load_many([asked])
+        assert list(found.links) == [None, links["new"]]
+        again = mine._replace(epoch=2, incarnation=7)
+        store.claim(3, mine, again)
+        (found,) = store.load_many([asked._replace(expected=again)])
+        assert list(found.links) == [None, None]
+        for _ in range(20):
+            store.sweep(3, again, before=0, cursor=0, count=1_000)
+        store.claim(3, again, mine)
+        (found,) = store.load_many([asked])
+        assert list(found.links) == [None, None], "nothing is left behind"
 
     def test_items_are_written_only_beside_a_state(
         self, store: CustomerStore, write_items: WriteItems

@@ -206,8 +206,11 @@ def batch(  # noqa: PLR0917  (a piece of a log)
         carts=log.carts[rows],
         event_ids=[f"o{at}" for at in range(start, stop)],
         items=log.columns.items[rows],
-        erased_at=nothing,
-        erased_slots=nothing,
+        forgotten_at=nothing,
+        forgotten_slots=nothing,
+        forgotten_asides=nothing,
+        asides=blank(0),
+        asides_at=np.full(stop - start, -1, np.int64),
         watermarks=Watermarks.of(log.times[rows], [watermark], LATENESS),
     )
     customers = Customers(names, np.zeros(len(names), np.int64), standing, out)

@@ -153,6 +153,24 @@ def test_without_items_only_unknown_states_are_asked_for(bench: Bench) -> None:
     assert (one.partition, list(one.customers), list(one.items_of)) == (0, ["grace"], [])
 
 
+def test_links_are_asked_for_only_where_somebody_was_linked_and_then_once(bench: Bench) -> None:
+    async def load(rounds: Rounds) -> list[Loaded]:
+        await rounds.load(bench.parts, [["ada"], ["joan"]])
+        part = bench.parts[0]
+        linked = part.record._replace(links=True)
+        bench.store.save(0, part.record, linked, (), state.empty(0), links={"ada": b"a link"})
+        part.record = linked
+        return [
+            *await rounds.load([part], [["ada", "grace"]]),
+            *await rounds.load([part], [["grace", "ada"]]),
+        ]
+
+    first, again = within(bench, load)
+    assert (list(first.links), list(again.links)) == ([b"a link", None], [None, b"a link"])
+    asked = [(one.partition, list(one.links_of)) for loads in bench.store.loads for one in loads]
+    assert asked == [(1, []), (0, ["ada", "grace"]), (0, [])], "the last for a state that is not cached"
+
+
 def test_the_items_of_the_erased_are_deleted_with_the_save(bench: Bench) -> None:
     async def take(rounds: Rounds) -> bool:
         return await rounds.take(bench.parts[0])

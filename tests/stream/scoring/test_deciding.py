@@ -78,7 +78,7 @@ def run(
 
 def decided(changes: StateChanges) -> list[str | None]:
     """Return customer and rule of each action that is to be published; a tombstone is the customer alone."""
-    records = unpack_outbox(changes.outbox) if changes.outbox else []
+    records = unpack_outbox(changes.outbox).actions if changes.outbox else []
     return [who if value is None else f"{who} {decode_action(value).rule}" for who, value in records]
 
 
@@ -314,5 +314,5 @@ def test_an_action_tells_its_event_s_item_or_what_is_in_the_cart_as_far_as_its_i
 
 
 def _values(changes: StateChanges) -> list[bytes]:
-    records = unpack_outbox(changes.outbox) if changes.outbox else []
+    records = unpack_outbox(changes.outbox).actions if changes.outbox else []
     return [value for _, value in records if value is not None]

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from features.bundle import BANDS, Bundle
-from features.columns import ERASE, EventColumns, from_events
+from features.columns import ERASE, EventColumns, OtherRow, from_events
 from features.state import DAY_MS, empty
 from features.vector import schema_hash
 from stream.messages.score import Recommendation, Score, decode_score
@@ -109,8 +109,8 @@ def test_a_score_that_breaks_the_contract_is_not_read(engine: Engine) -> None:
 def test_tombstones_stand_where_the_erasures_stood(engine: Engine) -> None:
     events = [event(n, n * SECOND, customer=c) for n, c in enumerate(("anna", "bert", "anna", "anna"))]
     repeated = events[3]
-    columns = from_events([*events, repeated], "EUR").with_erasures(
-        [0, 1, 3, 5], ["bert", "anna", "bert", "anna"]
+    columns = from_events([*events, repeated], "EUR").with_rows(
+        [0, 1, 3, 5], [OtherRow(customer) for customer in ("bert", "anna", "bert", "anna")]
     )
     said = scored(engine, columns)
     records = with_tombstones(

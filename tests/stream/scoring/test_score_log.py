@@ -108,7 +108,7 @@ class Partition:
 
     def save(self, folded: StateChanges) -> None:
         self.watermark = folded.watermark
-        self.actions += unpack_outbox(folded.outbox) if folded.outbox else []
+        self.actions += unpack_outbox(folded.outbox).actions if folded.outbox else []
         self.timers |= dict(zip(*folded.timers, strict=True))
         for customer, state in zip(folded.customers, folded.states, strict=True):
             self.states[customer] = state.copy()

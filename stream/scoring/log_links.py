@@ -1,0 +1,153 @@
+"""The links of a partition of an archived log: followed as the worker follows them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from msgspec import structs
+from numpy.typing import NDArray
+
+from features.columns import HAND_OVER, MERGE, PASS, EventColumns, from_table
+from features.events import Event
+from features.fold import Asides
+from features.identity import IDENTIFY, IDENTITY_TYPES, HandOver, Identify, decode_identity
+from features.state import empty, joined
+from features.store.customer_store import Loaded
+from stream.scoring.batch import Batch
+from stream.scoring.identities import other_rows
+from stream.scoring.linking import Linked, linked
+
+_TIME: Final = "event_time"
+
+
+class LogLinks:
+    """Who is linked to whom in a partition, and what was taken of others.
+
+    Parameters
+    ----------
+    lateness_ms, ttl_ms
+        How late an event may be, and how long states and links live.
+
+    Attributes
+    ----------
+    stored
+        The stored form of each link.
+    taken
+        The last hand-over of each partition.
+    """
+
+    def __init__(self, lateness_ms: int, ttl_ms: int) -> None:
+        self.stored: dict[str, bytes] = {}
+        self.taken: Mapping[int, tuple[int, int]] = {}
+        self._asides = empty(1)
+        self._lateness_ms = lateness_ms
+        self._ttl_ms = ttl_ms
+
+    def concern(self, table: pa.Table) -> bool:
+        """Whether any row of a table may be about who is who."""
+        return bool(self.stored) or table["identity"].null_count < len(table)
+
+    def in_place(
+        self, table: pa.Table, columns: EventColumns, identities: Mapping[int, Identify | HandOver]
+    ) -> tuple[EventColumns, Asides]:
+        """Return the columns of accepted rows, and the states beside them, where logins are merged at once.
+
+        Each row that hands a state over is followed by the one that merges it, which may be in the next piece.
+        """
+        rows = sorted(identities)
+        hands = pc.equal(table["type"].take(rows), IDENTIFY).to_numpy()
+        columns = columns.with_types(rows, np.where(hands, HAND_OVER, MERGE).tolist())
+        at = np.full(len(columns), -1, np.int64)
+        at[rows] = np.cumsum(hands)
+        self._asides = joined([self._asides[-1:], empty(int(hands.sum()))])
+        latest = np.maximum.accumulate(columns.time)
+        times = np.where(columns.type >= PASS, latest, columns.time)
+        return replace(columns, time=times), Asides(self._asides, at)
+
+    def columns(self, table: pa.Table, currency: str) -> tuple[EventColumns, dict[int, Identify | HandOver]]:
+        """Return the columns of accepted rows, and by row what says who is who."""
+        others = pc.is_in(table["type"], pa.array(IDENTITY_TYPES)).to_numpy()
+        identities: dict[int, Identify | HandOver] = {}
+        for row, text in enumerate(table["identity"].to_pylist()):
+            if text is not None:
+                identity = decode_identity(text.encode())
+                if not others[row] and isinstance(identity, HandOver):
+                    identity = structs.replace(identity, event=_event(table, row))
+                identities[row] = identity
+        owners = table["customer_id"]
+        rows = {
+            row: other._replace(customer=owners[row].as_py()) for row, other in other_rows(identities).items()
+        }
+        columns = from_table(table.filter(pa.array(~others)), currency)
+        places = np.searchsorted(np.flatnonzero(~others), list(rows))
+        return columns.with_rows(places.tolist(), list(rows.values())), identities
+
+    def follow(  # noqa: PLR0917  (a batch)
+        self,
+        table: pa.Table,
+        columns: EventColumns,
+        identities: Mapping[int, Identify | HandOver],
+        customers: list[str],
+        slots: NDArray[np.int64],
+        watermark: int,
+    ) -> Linked | None:
+        """Follow the links of accepted rows; see `stream.scoring.linking.linked`."""
+        count = len(columns)
+        batch = Batch(
+            parts=(),
+            watermarks_before=[watermark],
+            watermarks=[watermark],
+            records=(),
+            partition=np.zeros(count, np.int64),
+            offset=np.arange(count),
+            arrival=columns.time,
+            status=np.zeros(count, np.uint8),
+            rejections=(),
+            dropped={},
+            without_counterpart={},
+            rows=np.arange(count),
+            columns=columns,
+            still=np.isin(np.arange(count), list(identities)),
+            identities=identities,
+            events=_Events(table),
+            events_at=range(count),
+            customers=customers,
+            slots=slots,
+            customer_slices=[slice(0, len(customers))],
+            bounds=np.array([0, count], np.intp),
+        )
+        links = [self.stored.get(customer) for customer in customers]
+        found = linked(
+            batch, [Loaded(empty(0), (), links=links)], [self.taken], self._lateness_ms, self._ttl_ms
+        )
+        if found is not None:
+            changed, self.taken = found.parts[0].changes()
+            for customer, link in changed.items():
+                self.stored.pop(customer, None)
+                if link is not None:
+                    self.stored[customer] = link
+        return found
+
+
+class _Events(Sequence[Event]):
+    """The events of a table, as far as links look at them."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def __getitem__(self, row: Any) -> Any:
+        return _event(self._table, row)
+
+
+def _event(table: pa.Table, row: int) -> Event:
+    names = ("event_id", "type", "customer_id")
+    time = table[_TIME][row].cast(pa.int64()).as_py()
+    return Event(**{name: table[name][row].as_py() for name in names}, event_time=time)

@@ -1,0 +1,107 @@
+"""Anonymous to known with real workers, a real Kafka and a real Redis: states are those of one id, whoever dies."""
+
+from __future__ import annotations
+
+import random
+import time
+
+from features.state import from_bytes
+from stream.clients.emit import EventEmitter
+from tests.integration.outcome import read_topic, scores_by_event, stored_states
+from tests.integration.workers import Fleet, Worker, until
+from tests.simulation.logins import difference, of_known_ids
+
+_TYPES = ("view_item", "search", "add_to_cart", "remove_from_cart", "purchase")
+
+
+class Shop:
+    """People who browse, log in on one or two devices, and go on."""
+
+    def __init__(self, fleet: Fleet, seed: int, people: int = 60) -> None:
+        self._fleet = fleet
+        self._chance = random.Random(seed)
+        self._number = 0
+        self._clock = time.time_ns() // 1_000_000 - 3_600_000
+        self._known = {f"a-{seed}-{n}-{device}": f"c-{seed}-{n}" for n in range(people) for device in (0, 1)}
+
+    def emit(self, emitter: EventEmitter, count: int) -> None:
+        chance = self._chance
+        for _ in range(count):
+            self._number += 1
+            self._clock += chance.randint(0, 2_000)
+            anonymous = chance.choice(list(self._known))
+            kind, event_id = chance.random(), f"e-{self._number}"
+            if kind < 0.15:
+                emitter.identify(anonymous, self._known[anonymous], event_id=event_id, event_time=self._clock)
+                continue
+            emitter.emit(
+                event_id=event_id, type=chance.choice(_TYPES), event_time=self._clock,
+                customer_id=anonymous if kind < 0.6 else self._known[anonymous],
+                item_id=f"i-{chance.randint(0, 9)}", price=float(chance.randint(1, 99)),
+            )  # fmt: skip
+
+
+def settled(fleet: Fleet, worker: Worker) -> None:
+    """Wait until everything is scored, and nothing more is handed over."""
+    before = None
+    while (ends := fleet.ends(fleet.settings.events_topic)) != before:
+        fleet.finish(worker)
+        before = ends
+        time.sleep(1.0)
+
+
+def test_states_are_those_of_one_id_whoever_is_killed(fleet: Fleet, seed: int) -> None:
+    shop, alive = Shop(fleet, seed), [fleet.ready(), fleet.start()]
+    with EventEmitter(fleet.settings) as emitter:
+        for _ in range(3):
+            saved = fleet.saved()
+            shop.emit(emitter, 1_500)
+            emitter.flush()
+            until(lambda saved=saved: fleet.saved() > saved + 200, "some events are saved", pause=0.003)  # type: ignore[misc]
+            alive.pop(0).kill()
+            alive.append(fleet.start())
+        shop.emit(emitter, 300)
+        emitter.flush()
+    alive[-1].wait_ready()
+    settled(fleet, alive[-1])
+    topic = read_topic(fleet.settings, fleet.settings.events_topic)
+    found = {customer: from_bytes([raw]) for customer, raw in stored_states(fleet.settings).items()}
+    assert not difference(found, of_known_ids([topic]))
+    handed = [record for record in topic if b'"type":"merge"' in (record.value or b"")]
+    assert all(("intent_format", b"native") in record.headers for record in handed)
+    scores = scores_by_event(read_topic(fleet.settings, fleet.settings.scores_topic))
+    merged = [one for scores_of_event in scores.values() for one in scores_of_event if one.get("merged")]
+    assert merged
+    assert {one["customer_id"][0] for one in merged} == {"c"}
+    assert {one["merged"][0] for one in merged} == {"a"}
+    print(
+        f"{len(topic)} records, {len(handed)} hand-overs, {len(handed) - len({r.value for r in handed})} of them twice"
+    )
+
+
+def test_an_erased_customer_takes_the_anonymous_ids_along(fleet: Fleet) -> None:
+    worker = fleet.ready()
+    with EventEmitter(fleet.settings) as emitter:
+        for number, customer in enumerate(("a-1", "a-2", "ada", "grace")):
+            emitter.emit(event_id=f"e-{number}", type="view_item", customer_id=customer)
+        emitter.identify("a-1", "ada")
+        emitter.identify("a-2", "ada")
+        emitter.flush()
+        settled(fleet, worker)
+        assert set(stored_states(fleet.settings)) == {"ada", "grace"}
+        emitter.erase("ada")
+        settled(fleet, worker)
+        assert set(stored_states(fleet.settings)) == {"grace"}
+        emitter.emit(event_id="e-9", type="view_item", customer_id="a-1")
+        emitter.flush()
+        settled(fleet, worker)
+    assert set(stored_states(fleet.settings)) == {"grace", "a-1"}, "nobody remembers whose it was"
+    outcomes = {"linked": 2, "merged": 2}
+    for outcome, number in outcomes.items():
+        assert worker.metrics()[f'intent_identities_total{{outcome="{outcome}"}}'] == number
+    tombstones = {
+        record.key
+        for record in read_topic(fleet.settings, fleet.settings.scores_topic)
+        if record.value is None
+    }
+    assert tombstones == {b"a-1", b"a-2", b"ada"}
