@@ -52,7 +52,7 @@ bench-learning: $(VENV)/bench.stamp ## What learning online brings and costs, on
 bench-models: $(VENV)/bench.stamp ## All models on public data sets, by fixed protocols (most of an hour)
 	$(BIN)/python -m benchmarks.models $(ARGS)
 
-bench-uplift: $(VENV)/bench.stamp ## False alarms of intent uplift in simulated experiments that are looked at every day (minutes)
+bench-uplift: $(VENV)/bench.stamp ## Coverage and false alarms of intent uplift: simulated experiments, looked at every day (minutes)
 	$(BIN)/python -m benchmarks.uplift $(ARGS)
 
 bench-traffic: $(VENV)/bench.stamp ## Precision and recall of the rules for bots, on simulated bots and real people (a minute)

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.uplift``: simulated experiments, looked at every day: false alarms, and effects covered."""
+"""``python -m benchmarks.uplift``: simulated experiments, looked at every day, and how often their truth is covered."""
 
 from __future__ import annotations
 
@@ -53,11 +53,12 @@ ALIKE: Final = (
     Shop("rare purchases", conversion=0.01, holdout=0.2),
     Shop("heavy tails", spread=1.6),
 )
-#: With one.
+#: With a small and a large effect, and a small and a large holdout.
 DIFFERENT: Final = (
-    Shop("effect 1%", effect=0.01),
-    Shop("effect 5%", effect=0.05),
-    Shop("effect 3%, holdout 5%", effect=0.03, holdout=0.05),
+    Shop("effect 0.5%, holdout 5%", effect=0.005, holdout=0.05),
+    Shop("effect 0.5%, halves", effect=0.005, holdout=0.5),
+    Shop("effect 5%, holdout 5%", effect=0.05, holdout=0.05),
+    Shop("effect 5%, halves", effect=0.05, holdout=0.5),
     Shop("effect 3%, heavy tails", effect=0.03, spread=1.6),
 )
 
@@ -67,18 +68,24 @@ class Rates(NamedTuple):
 
     Attributes
     ----------
-    missed
-        Share in which the sequence of the difference excluded the truth on any day.
-    missed_lift
+    covered
+        Share in which the sequence of the difference contains the truth on every day.
+    covered_lift
         The same for the lift.
+    covered_at_end
+        Share in which it does so on the last day.
+    width
+        Median width of the difference's interval on the last day, in the unit of the values.
     told
-        Share in which the last day told a difference from 0.
+        Share in which the last day told a difference from 0. Without an effect these are false alarms.
     reduction
         Mean share of the variance that CUPED took away.
     """
 
-    missed: dict[str, float]
-    missed_lift: dict[str, float]
+    covered: dict[str, float]
+    covered_lift: dict[str, float]
+    covered_at_end: dict[str, float]
+    width: dict[str, float]
     told: dict[str, float]
     reduction: dict[str, float]
 
@@ -122,20 +129,34 @@ def rates(shop: Shop, runs: int, seed: int = 0) -> Rates:
         frame, truth = experiment(shop, np.random.default_rng([seed, run]))
         for value in _VALUES:
             found[value].append(_judged(frame, value, looks, shop, truth[value]))
-    means = {value: np.mean(judged, axis=0) for value, judged in found.items()}
-    return Rates(*({value: float(mean[at]) for value, mean in means.items()} for at in range(4)))
+    by = {value: np.array(judged) for value, judged in found.items()}
+    means = {value: judged.mean(axis=0) for value, judged in by.items()}
+    shares = [{value: float(mean[at]) for value, mean in means.items()} for at in range(5)]
+    width = {value: float(np.nanmedian(judged[:, 5])) for value, judged in by.items()}
+    return Rates(*shares[:3], width, *shares[3:])
 
 
 def _judged(
     frame: pd.DataFrame, value: str, looks: NDArray[np.int64], shop: Shop, truth: tuple[float, float]
 ) -> NDArray[np.float64]:
+    """Return covered, covered lift, covered at the end, told, reduction and width; see `Rates`."""
     sequence = effect_sequence(frame, value, looks, {"v1": shop.holdout})
     known = sequence.known
     gap, lift = truth[0] - truth[1], truth[0] / truth[1] - 1
     missed = known & ((gap < sequence.low) | (gap > sequence.high))
     missed_lift = known & ((lift < sequence.lift_low) | (lift > sequence.lift_high))
     last = sequence.at()
-    return np.array([missed.any(), missed_lift.any(), last.told != 0, last.reduction], np.float64)
+    return np.array(
+        [
+            not missed.any(),
+            not missed_lift.any(),
+            not missed[-1],
+            last.told != 0,
+            last.reduction,
+            last.high - last.low,
+        ],
+        np.float64,
+    )
 
 
 def main(
@@ -147,7 +168,7 @@ def main(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
-    """Simulate experiments that are looked at every day, and count false alarms and missed truths."""
+    """Simulate experiments that are looked at every day; count how often intervals cover the truth."""
     console = Console(stderr=True)
     if fixed:
         effects.boundary = lambda customers, alpha=0.05: np.full(np.shape(customers), 1.96)
@@ -160,11 +181,13 @@ def main(
         return
     table = Table(box=None, pad_edge=False, title=f"{runs:,} experiments of each kind, looked at every day")
     table.add_column("Simulated")
-    for name in ("Compared", "Truth missed", "Lift missed", "Told at the end", "CUPED"):
+    for name in ("Compared", "Covered", "Lift", "At the end", "Width", "Told", "CUPED"):
         table.add_column(name, justify="left" if name == "Compared" else "right")
     for name, rate in found.items():
         for at, value in enumerate(_VALUES):
-            table.add_row("" if at else name, value, *(f"{part[value]:.1%}" for part in rate))
+            shares = {part: f"{by[value]:.1%}" for part, by in rate._asdict().items()}
+            width = f"{100 * rate.width[value]:.2f} pts" if value == "bought" else f"{rate.width[value]:.2f}"
+            table.add_row("" if at else name, value, *(shares | {"width": width}).values())
     Console().print(table)
 
 

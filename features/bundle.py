@@ -33,6 +33,7 @@ from features.phrases import Naming
 from features.reference import Reference
 from features.segments import Segmenter
 from features.shelf import bundle_folder, is_shelf, on_shelf
+from features.traffic import BotRule
 from features.vector import SEGMENT_AT, Vectors, schema_hash
 from features.whole_files import whole_file
 
@@ -106,6 +107,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         By model (network, rule, logistic, lightgbm; on simulated data also best_possible).
     reference_customer
         Whom the reasons of a score compare with; ``None`` in a bundle from before there were reasons.
+    bots
+        The rules by which events of machines were left out of training; ``None`` in a bundle from before that was kept.
     """
 
     version: str
@@ -122,6 +125,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     created_at: str
     timezone_database: str | None = None
     reference_customer: ReferenceCustomer | None = None
+    bots: list[BotRule] | None = None
 
 
 class BundleScores(NamedTuple):

@@ -64,6 +64,18 @@ def apart_sentences(apart: int, events: int) -> list[str]:
     ]
 
 
+def rules_differ(ours: Sequence[BotRule], others: Sequence[BotRule]) -> list[str]:
+    """Return the names of our rules that the others are without: no rule there asks for the same.
+
+    Examples
+    --------
+    >>> rules_differ(DEFAULT_BOTS[:2], DEFAULT_BOTS[1:])
+    ['reads fast']
+    """
+    asked = [rule.when for rule in others]
+    return [rule.name for rule in ours if rule.when not in asked]
+
+
 @dataclass(frozen=True, slots=True)
 class BotRules:
     """Rules, ready to be asked.

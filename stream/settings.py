@@ -115,8 +115,8 @@ class Settings(BaseSettings):
     )
     bundle_key: Path | None = Field(
         None,
-        description="Public key (PEM file): bundles that it has not signed are refused. Default: none, signatures are "
-        "not asked for.",
+        description="Public key (PEM file): bundles, and slots of a shelf, that it has not signed are refused. "
+        "Default: none, signatures are not asked for.",
     )
     horizon: Duration = Field(
         timedelta(minutes=30),

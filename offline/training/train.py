@@ -198,6 +198,7 @@ def train(
         metrics={name: model.metrics for name, model in judged.items()},
         timezone_database=timezone_database(context.timezone),
         reference_customer=customer,
+        bots=list(context.bots),
         created_at=(now or dt.datetime.now(dt.UTC)).astimezone(dt.UTC).isoformat(timespec="seconds"),
     )
     columns = Reference.of(examples.vectors[trained])

@@ -235,7 +235,9 @@ def rollback(shelf: Shelf, key: SlotsKey = None) -> None:
 
 
 def sign(bundle: FolderOrSlots, key: PrivateKey) -> None:
-    """Sign a bundle: nobody can change a file of it unnoticed. Of a shelf, sign which bundle does what.
+    """Sign a bundle, or the slots of a shelf.
+
+    Nobody can change a signed bundle unnoticed, nor which bundle of a shelf does what.
 
     Where `INTENT_BUNDLE_KEY` names the public key, workers and the learner refuse what has no valid signature.
     `openssl genpkey -algorithm ed25519 -out private.pem` makes a key, and
@@ -264,7 +266,9 @@ def sign(bundle: FolderOrSlots, key: PrivateKey) -> None:
 
 
 def verify(bundle: FolderOrShelf, key: PublicKey = None) -> None:
-    """Check the signature of a bundle, or of all bundles of a shelf and its slots.
+    """Check the signature of a bundle, or those of a shelf.
+
+    A shelf has a signature for each of its bundles, and one of its slots.
 
     Examples
     --------

@@ -20,6 +20,7 @@ from features.bundle import Bundle, question_differs
 from features.exceptions import BundleError, IntentError
 from features.shelf import FollowedSlots, Slots
 from features.store.offer_store import OfferStore
+from features.traffic import rules_differ
 from stream.decisions.following import FollowedExclusions, FollowedPolicy
 from stream.learning.newest_advisor import NewestAdvisor
 from stream.learning.snapshot_store import SnapshotStore
@@ -67,6 +68,7 @@ class InForce:
         self._offers: OfferStore | None = None
         self._scorer: Scorer | None = None
         self._tried_at = 0.0
+        self._told_of = ""
         self.engine = engine_of(settings, self._first())
         self._beside: tuple[Bundle, ...] = ()
 
@@ -177,6 +179,9 @@ class InForce:
         for name, work in _followers(models):
             await followers.enter_async_context(self._background.beside(name, work))
         former, self._followers = self._followers, followers
+        if engine.bundle.manifest.version != self._told_of:
+            self._told_of = engine.bundle.manifest.version
+            tell_of_bots(engine)
         self.engine = engine
         self._scorer.use(models)
         await former.aclose()
@@ -192,6 +197,25 @@ class InForce:
             recommending = NewestRecommender(self._offers, bundle, partitions)
             await recommending.look()
         return Models(engine, recorder, newest, recommending)
+
+
+def tell_of_bots(engine: Engine) -> None:
+    """Say in one line if the policy knows bots by other rules than the training of the bundle."""
+    trained, here = engine.bundle.manifest.bots, engine.rulebook.policy.bots
+    if trained is None:
+        return
+    parts = (
+        ("only the policy has", rules_differ(here, trained)),
+        ("only the training had", rules_differ(trained, here)),
+    )
+    said = "; ".join(f"{who} {', '.join(names)}" for who, names in parts if names)
+    if said:
+        logger.warning(
+            "the policy knows bots by other rules than the training of bundle %s: %s; train again with this policy, or "
+            "set its rules back",
+            engine.bundle.manifest.version,
+            said,
+        )
 
 
 def _with_canary(engine: Engine, slots: Slots, beside: tuple[Bundle, ...]) -> Engine:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+import msgspec
 import pandas as pd
 
 from features.bundle import Calibration, Manifest
 from features.counts import counted
 from features.durations import duration_words
 from features.segments import Segmenter
+from features.traffic import BotRule
 from offline.chapters.bundle.card_measures import calibration_error, metrics_table, quality, with_interval
 from offline.chapters.bundle.model_card import Chapter, ModelCard
 from offline.report.section import Table
@@ -43,6 +45,7 @@ def card_of_bundle(manifest: Manifest, segmenter: Segmenter, calibration: Calibr
     figures = {
         "version": manifest.version, "horizon_seconds": manifest.horizon_seconds, "metrics": manifest.metrics,
         "created_at": manifest.created_at, "features_version": manifest.features_version,
+        "bots": None if manifest.bots is None else msgspec.to_builtins(manifest.bots),
     }  # fmt: skip
     return ModelCard(f"Model card: {manifest.version}", chapters, figures)
 
@@ -68,9 +71,22 @@ def _data(manifest: Manifest) -> list[str]:
     return [
         f"Log {data.source}: {counted(data.events, 'event')} of {counted(data.customers, 'customer')} from "
         f"{_minute(data.first_event)} to {_minute(data.last_event)} (SHA-256 {data.sha256[:16]}...).",
+        *_bots(manifest.bots),
         *_split(manifest.split),
         "Labels are known only after the horizon has passed, as in the running stream; nothing was resampled.",
     ]
+
+
+def _bots(rules: list[BotRule] | None) -> list[str]:
+    if rules is None:
+        return []
+    said = ", ".join(f"{rule.name} ({_asked(rule)})" for rule in rules)
+    by_rule = f", or for which one of these rules holds: {said}" if rules else "; by rule, no other is"
+    return [f"Left out are events of the shop's own people, and of bots: those that say so{by_rule}."]
+
+
+def _asked(rule: BotRule) -> str:
+    return " and ".join(f"{name} {value}" for name, value in rule.when.items())
 
 
 def _minute(moment: str | None) -> str:

@@ -15,6 +15,7 @@ import pytest
 
 from features.bundle import Calibration, DataFingerprint, Manifest
 from features.segments import Segment, Segmenter
+from features.traffic import BotRule
 from offline.chapters.bundle.bundle_card import card_of_bundle
 from offline.chapters.bundle.model_card import to_markdown
 from offline.chapters.bundle.table_card import card_of_table
@@ -242,6 +243,7 @@ def test_the_card_of_a_bundle_names_use_data_quality_and_limits() -> None:
         data=DataFingerprint(source="shop", sha256="ab" * 32, events=10_000, customers=900,
                              first_event="2025-01-01T00:00:00+00:00", last_event="2025-03-01T00:00:00+00:00"),
         split={}, metrics={"network": {**found, "unseen": {**found, "auc": 0.7}}}, created_at="",
+        bots=[BotRule("reads fast", {"view_item_1m": "at least 30", "purchases": 0})],
     )  # fmt: skip
     segment = Segment(id=0, name="New", description="Have come once", share=1.0, centroid=[0.0], profile={})
     segmenter = Segmenter(columns=["events"], center=[0.0], scale=[1.0], segments=[segment])
@@ -250,6 +252,7 @@ def test_the_card_of_a_bundle_names_use_data_quality_and_limits() -> None:
     for part in (
         "within 30 minutes", "10,000 events of 900 customers", "0.870 (0.850 to 0.890)", "5.0%", "had not seen",
         "0.700", "more than it should", "59 days", "Only 50 positive examples", "neither country nor device",
+        "one of these rules holds: reads fast (view_item_1m at least 30 and purchases 0)",
     ):  # fmt: skip
         assert part in text, part
     assert re.findall(r"^## (.*)$", text, re.MULTILINE) == [

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from features.bundle import Bundle
 from features.log import write_log
+from features.traffic import DEFAULT_BOTS
 from features.vector import schema_hash
 from offline.examples.examples import Context, build_examples
 from offline.exceptions import TrainingError
@@ -62,6 +63,7 @@ def test_the_bundle_holds_six_files_and_loads(folder: Path) -> None:
     assert manifest.features_version == schema_hash()
     assert (manifest.horizon_seconds, manifest.label_start) == (1800, "0")
     assert (manifest.timezone, manifest.currency) == ("UTC", "EUR")
+    assert manifest.bots == list(DEFAULT_BOTS)
     assert manifest.created_at == "2025-03-01T12:00:00+00:00"
     assert "purchase" not in manifest.example_types
     assert manifest.data.source == "simulator"
