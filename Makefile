@@ -10,7 +10,7 @@ ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix docs chaos bench bench-network bench-learning bench-models bench-uplift bench-traffic bench-memory clean
+.PHONY: help demo test check fix docs chaos bench bench-network bench-learning bench-models bench-uplift bench-traffic bench-memory bench-reasons clean
 .DELETE_ON_ERROR:
 
 help: ## Show this help
@@ -60,6 +60,10 @@ bench-traffic: $(VENV)/bench.stamp ## Precision and recall of the rules for bots
 
 bench-memory: $(VENV)/bench.stamp ## Training data of a log larger than the memory allowed, against the same in memory (minutes)
 	$(BIN)/python -m benchmarks.memory $(ARGS)
+
+bench-reasons: $(VENV)/bench.stamp ## What reasons cost the engine, and how far they agree with Shapley values (minutes)
+	$(BIN)/python -m benchmarks.reasons
+	$(BIN)/python -m benchmarks.shapley $(ARGS)
 
 clean: ## Remove .venv and what the tools left
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build site

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import latency, steps, throughput
+from benchmarks.engine import set_bands
 from benchmarks.peers.job import Task
 from benchmarks.throughput import EVENTS, SCORES, Result, Run
 from benchmarks.workload import Records, fill_topic, make_topics, simulated, write_bundle
@@ -23,11 +24,20 @@ from stream.services.services import EmbeddedServices
 
 #: What we want to reach: our rate as a multiple of a contender's; and milliseconds.
 RATE_GOALS = {"faust": 80.0, "bytewax": 6.0, "plain": 0.5}
+#: Our rate with policy and timers, and with reasons as well, by that without; and with reasons by that with the others.
+BURDEN_GOALS = {("acts", "scores"): None, ("reasons", "acts"): 0.9, ("reasons", "scores"): 0.8}
 LATENCY_GOALS_MS = {"p50": 10.0, "p99": 30.0}
 
 _STEP_EVENTS = 200_000
 
 _console = Console(stderr=True)
+
+
+class Burden(NamedTuple):
+    """What more to do leaves of our rate, and of the events in a second of processor time: medians over the rounds."""
+
+    rate: float
+    work: float
 
 
 class Measured(NamedTuple):
@@ -52,12 +62,28 @@ class Measured(NamedTuple):
         ours, plain = (self.results[name].runs for name in ("ours", "plain"))
         return [one.rate / other.rate for one, other in zip(ours, plain, strict=True)]
 
+    def burdens(self) -> dict[tuple[str, str], Burden]:
+        """Return what is left with more to do of what there is with less."""
+        found = {}
+        for more, less in BURDEN_GOALS:
+            if more in self.results and less in self.results:
+                pairs = list(zip(self.results[more].runs, self.results[less].runs, strict=True))
+                found[more, less] = Burden(
+                    statistics.median(one.rate / other.rate for one, other in pairs),
+                    statistics.median(other.work / one.work for one, other in pairs),
+                )
+        return found
+
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, rounded; what was not measured is ``None``."""
         names = ("ours", "faust", "quix", "bytewax", "plain")
         found: dict[str, Any] = {name: None for name in names}
         found |= {name: round(result.rate) for name, result in self.results.items()}
         found["ratios"] = {name: round(ratio, 3) for name, ratio in self.ratios().items()}
+        found["burdens"] = {
+            f"{more} by {less}": {name: round(ratio, 3) for name, ratio in burden._asdict().items()}
+            for (more, less), burden in self.burdens().items()
+        }
         found["events"] = {name: result.runs[-1].events for name, result in self.results.items()}
         found["runs"] = {name: [round(run.rate) for run in self.results[name].runs] for name in self.results}
         found["steps_us"] = found["steps_work_us"] = found["latency_ms"] = None
@@ -80,7 +106,7 @@ def main(
     rounds: Annotated[int, typer.Option(min=1, help="Runs of our worker and of plain, in turns.")] = 3,
     only: Annotated[
         str, typer.Option(help="What to measure, by commas: contenders, 'steps' and 'latency'.")
-    ] = "ours,plain,faust,quix,bytewax,steps,latency",
+    ] = "ours,plain,scores,acts,reasons,faust,quix,bytewax,steps,latency",
     rate: Annotated[int, typer.Option(min=1, help="Events/s while latency is measured.")] = 5000,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
@@ -114,6 +140,7 @@ async def _measure(
     task: Task, records: Records, wanted: list[str], *, seconds: float, rounds: int, rate: int
 ) -> Measured:
     write_bundle(task.bundle)
+    set_bands(task.bundle, records.of_partition(0))
     await make_topics(task.kafka, EVENTS)
     await fill_topic(task.kafka, EVENTS, records)
     names = [name for name in throughput.contenders(seconds) if name in wanted]
@@ -135,7 +162,10 @@ def _say(title: str, run: Run | None) -> None:
     if run is None:
         _console.print(f"[dim]{title}")
     else:
-        _console.print(f"  {run.rate:,.0f} events/s ({run.events:,} events in {run.seconds:.1f} s)")
+        _console.print(
+            f"  {run.rate:,.0f} events/s ({run.events:,} events in {run.seconds:.1f} s, "
+            f"{run.work:.1f} us of processor time an event)"
+        )
 
 
 def _print(measured: Measured, records: Records, customers: int, even: bool) -> None:
@@ -146,6 +176,8 @@ def _print(measured: Measured, records: Records, customers: int, even: bool) -> 
     )
     if measured.results:
         console.print(_rates(measured))
+        for line in _burdens(measured):
+            console.print(line)
     if measured.costs is not None:
         console.print(_costs(measured.costs))
         for line in _verdict(measured):
@@ -172,6 +204,19 @@ def _rates(measured: Measured) -> Table:
             f"{pair:.2f}" for pair in measured.pairs()
         )
     return table
+
+
+def _burdens(measured: Measured) -> list[str]:
+    """Say what policy, timers and reasons leave of our rate."""
+    lines = []
+    for (more, less), burden in measured.burdens().items():
+        titles = [measured.results[name].contender.title for name in (more, less)]
+        goal = BURDEN_GOALS[more, less]
+        lines.append(
+            f"{titles[0]} / {titles[1]}: {burden.rate:.2f} of the rate, {burden.work:.2f} by processor time"
+            + ("" if goal is None else f" (goal {goal:g})")
+        )
+    return lines
 
 
 def _costs(found: steps.Steps) -> Table:

@@ -17,12 +17,13 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
+import psutil
 import redis
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -60,25 +61,44 @@ class Contender:
         What starts it.
     seconds
         It is ended this long after its first score, unless it has scored everything by then.
+    settings
+        Of our worker, beside the usual ones.
     """
 
     name: str
     title: str
     command: Sequence[str]
     seconds: float
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 class Run(NamedTuple):
-    """One run of a contender: its rate (events/s), and how many events and seconds that was measured over."""
+    """One run of a contender.
+
+    Attributes
+    ----------
+    rate
+        Events a second.
+    events, seconds
+        What that was measured over.
+    work
+        Microseconds of processor time an event. Where a machine has other things to do, it says more than the rate.
+    """
 
     rate: float
     events: int
     seconds: float
+    work: float
 
 
 class ContenderFailed(RuntimeError):
     """A contender ended, or went silent, before it had scored enough."""
 
+
+_POLICY: Final = Path(__file__).with_name("policy.yaml")
+
+#: Our worker with ever more to do, the least first.
+BURDENS: Final = ("scores", "acts", "reasons")
 
 WORKER: Final = (sys.executable, "-c", "from stream.cli import main; main()", "worker")
 
@@ -90,12 +110,24 @@ def _peer(module: str) -> Sequence[str]:
 def contenders(seconds: float) -> dict[str, Contender]:
     """Return all contenders; those that take minutes for the whole topic are ended after ``seconds``.
 
-    "offers" is our worker with items and offers in Redis for every customer: each score carries them.
+    "offers" is our worker with items and offers in Redis for every customer: each score carries them. "scores", "acts"
+    and "reasons" are our worker with ever more to do: nothing but scores, a policy with timers, and reasons as well.
     """
     whole = 300.0
+    bare = {"INTENT_ACTIONS_TOPIC": "", "INTENT_REASONS": "off"}
+    acts = {"INTENT_POLICY": str(_POLICY), "INTENT_REASONS": "off"}
     listed = (
         Contender("ours", "intent worker", WORKER, whole),
         Contender("offers", "intent worker, items in every score", WORKER, whole),
+        Contender("scores", "intent worker, no actions, no reasons", WORKER, whole, bare),
+        Contender("acts", "the same with policy and timers", WORKER, whole, acts),
+        Contender(
+            "reasons",
+            "the same with policy, timers and reasons",
+            WORKER,
+            whole,
+            acts | {"INTENT_REASONS": "medium"},
+        ),
         Contender("plain", "consume and produce, no work", _peer("plain"), whole),
         Contender("faust", "Faust, idiomatic, 32 at once", _peer("faust_idiomatic"), seconds),
         Contender("quix", "Quix Streams, RocksDB", _peer("quix"), seconds),
@@ -158,6 +190,11 @@ class Program:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
+    def processor_seconds(self) -> float:
+        """Return how much processor time the process has taken."""
+        times = psutil.Process(self._process.pid).cpu_times()
+        return times.user + times.system
+
     def check(self) -> None:
         """Raise `ContenderFailed` if the process has ended."""
         if self._process.poll() is not None:
@@ -194,34 +231,39 @@ async def run(
         prepare()
     ours = contender.command == WORKER
     environment = worker_environment(task, "bench.") if ours else task.environment()
-    environment |= dict(settings or {})
+    environment |= {**contender.settings, **(settings or {})}
     log = task.folder / f"{contender.name}-{task.run}.log"
     scores = [TopicPartition(SCORES, partition) for partition in range(PARTITIONS)]
     consumer = AIOKafkaConsumer(bootstrap_servers=task.kafka, auto_offset_reset="earliest")
     await consumer.start()
     try:
         with Program(contender.command, environment, log) as program:
-            await _until_scored(program, consumer, scores, events, contender.seconds)
-        return _rate(await _append_times(consumer, scores))
+            work = await _until_scored(program, consumer, scores, events, contender.seconds)
+        return _rate(await _append_times(consumer, scores), work)
     finally:
         await consumer.stop()
 
 
 async def _until_scored(
     program: Program, consumer: AIOKafkaConsumer, scores: list[TopicPartition], events: int, seconds: float
-) -> None:
+) -> float:
+    """Return the microseconds of processor time an event, from the first look at which there are scores."""
     began = changed = time.monotonic()
     first, seen = 0.0, 0
+    scored, spent = 0, 0.0
     while seen < events and not (first and time.monotonic() - first > seconds):
         await asyncio.sleep(_LOOK_SECONDS)
         program.check()
         now, count = time.monotonic(), sum((await consumer.end_offsets(scores)).values())
         if count > seen:
+            if not first:
+                scored, spent = count, program.processor_seconds()
             first, seen, changed = first or now, count, now
         elif first and now - changed > _SILENT_SECONDS:
             raise program.failure(f"stands still after {seen} of {events} events")
         elif not first and now - began > _START_SECONDS:
             raise program.failure(f"scored nothing within {_START_SECONDS:.0f} s")
+    return 1e6 * (program.processor_seconds() - spent) / max(seen - scored, 1)
 
 
 async def _append_times(consumer: AIOKafkaConsumer, scores: list[TopicPartition]) -> np.ndarray:
@@ -235,10 +277,10 @@ async def _append_times(consumer: AIOKafkaConsumer, scores: list[TopicPartition]
     return np.array(times)
 
 
-def _rate(times: np.ndarray) -> Run:
+def _rate(times: np.ndarray, work: float) -> Run:
     first, last = int(times.min()), int(times.max())
     after, seconds = int(np.count_nonzero(times > first)), (last - first) / 1000
-    return Run(after / seconds, len(times), seconds)
+    return Run(after / seconds, len(times), seconds, work)
 
 
 async def _customers(task: Task) -> list[str]:
@@ -307,7 +349,7 @@ async def compare(
     names: Sequence[str],
     on_progress: Callable[[str, Run | None], None],
 ) -> dict[str, Result]:
-    """Run the contenders: peers once, ours (with and without offers) and plain ``rounds`` times in turns.
+    """Run the contenders: peers once, ours (whatever it has to do) and plain ``rounds`` times in turns.
 
     The machine is never equally fast for long, so those are compared pair by pair.
 
@@ -320,9 +362,9 @@ async def compare(
     """
     known = contenders(seconds)
     results = {name: Result(known[name], []) for name in names}
-    again = [name for name in ("ours", "offers", "plain") if name in names]
+    again = [name for name in ("ours", "offers", *BURDENS, "plain") if name in names]
     customers = await _customers(task) if "offers" in names else []
-    warm_up = [name for name in ("plain", "ours") if name in names]
+    warm_up = [name for name in ("plain", "ours") if name in names] or again[:1]
     order = [(name, False) for name in warm_up]
     order += [(name, True) for _ in range(rounds) for name in again]
     order += [(name, True) for name in names if name not in again]

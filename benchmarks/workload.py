@@ -54,6 +54,10 @@ class Records:
     def __len__(self) -> int:
         return len(self.keys)
 
+    def of_partition(self, partition: int) -> list[bytes]:
+        """Return a partition's values in order."""
+        return [self.values[row] for row in np.flatnonzero(self.partitions == partition).tolist()]
+
     @property
     def mean_bytes(self) -> float:
         """Mean length of a value."""

@@ -60,6 +60,14 @@ def test_the_benchmark_compares_the_worker_with_plain_reading_and_writing() -> N
     assert found["faust"] is None
 
 
+@pytest.mark.integration
+@pytest.mark.slow
+def test_the_benchmark_says_what_policy_and_reasons_leave_of_the_rate() -> None:
+    found = measured("scores", "acts", "reasons")
+    assert found["burdens"].keys() == {"acts by scores", "reasons by acts", "reasons by scores"}
+    assert min(ratio for burden in found["burdens"].values() for ratio in burden.values()) > 0
+
+
 @peers
 @pytest.mark.integration
 @pytest.mark.slow

@@ -18,7 +18,7 @@ NAMING = Naming("EUR", ('the "loyal"', "new\nones", "bargain hunters"))
 EFFECTS = st.integers(-99_999, 99_999).filter(bool).map(lambda thousandths: thousandths / 1000)
 
 
-def reasons_of(effects: list[list[float]], seed: int = 0) -> Reasons:
+def reasons_of(effects: list[list[float]], seed: int = 0, naming: Naming = NAMING) -> Reasons:
     """Return reasons with these effects by row; what they say is random."""
     rng = np.random.default_rng(seed)
     counts = [len(row) for row in effects]
@@ -26,7 +26,7 @@ def reasons_of(effects: list[list[float]], seed: int = 0) -> Reasons:
     vectors[:, -1] = rng.integers(0, 4, sum(counts))
     topics = rng.integers(0, len(GROUPS), (sum(counts), 1))
     return Reasons(
-        wording(NAMING),
+        wording(naming),
         BOOK.tell(vectors.astype(np.float32), topics)[:, 0],
         np.array([effect for row in effects for effect in row], np.float64),
         np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
@@ -47,6 +47,14 @@ def test_reasons_are_published_as_they_are_read(
         assert [[reason.effect for reason in row] for row in read] == wanted
         assert [bytes(row) for row in part.encoded()] == [msgspec.json.encode(row) for row in read]
         assert [part[at] for at in range(len(part))] == read
+
+
+@pytest.mark.parametrize(
+    "effect", [0.05, -0.05, 0.1, 1.0, -10.0, 99.999, 100.5, 123456.789, -999999.999, 1e6, -3e9, 1e17, 0.001]
+)
+def test_effects_of_every_size_are_written_as_numbers_are(effect: float) -> None:
+    reasons = reasons_of([[effect], [], [0.5, effect]])
+    assert [bytes(row) for row in reasons.encoded()] == [msgspec.json.encode(row) for row in list(reasons)]
 
 
 def test_each_row_has_its_own_reasons() -> None:
