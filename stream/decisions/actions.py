@@ -217,7 +217,7 @@ def _places(moments: Moments, found: Found, parts: NDArray[np.int64]) -> NDArray
     marks, timers = moments.watermarks, found["row"] == NO_ROW
     places = np.zeros(len(found), np.int64)
     places[~timers] = 2 * moments.at[found["row"][~timers]]
-    for part in np.unique(parts[timers]).tolist():
+    for part in set(parts[timers].tolist()):
         own = np.flatnonzero(timers & (parts == part))
         start, stop = marks.bounds[part : part + 2].tolist()
         moment = found["moment"][own]

@@ -11,6 +11,7 @@ another version of the program, and of the time before there were any, say nothi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, Final, NamedTuple, Self, TypeAlias
 
 import numpy as np
@@ -98,11 +99,15 @@ class Reasons(NamedTuple):
     def of(cls, reasons: Sequence[Sequence[ReasonRef]] | None, count: int) -> Self:
         """Return the reasons of so many scores; ``None`` where none has any."""
         found = cls(np.zeros((count, MOST), np.uint8), np.zeros((count, MOST), np.int16))
-        for row, own in enumerate(reasons or ()):
-            for place, reason in enumerate(own):
-                effect = round(_THOUSAND * reason.effect)
-                found.codes[row, place] = CODE_OF[reason.feature]
-                found.effects[row, place] = max(-_LARGEST, min(effect, _LARGEST))
+        told = list(chain.from_iterable(reasons or ()))
+        if reasons is None or not told:
+            return found
+        lengths = np.fromiter(map(len, reasons), np.int64, count)
+        at = np.repeat(np.arange(0, count * MOST, MOST) - (np.cumsum(lengths) - lengths), lengths)
+        at += np.arange(len(told))
+        effects = np.array([reason.effect for reason in told])
+        found.codes.flat[at] = [CODE_OF[reason.feature] for reason in told]
+        found.effects.flat[at] = np.rint(effects * _THOUSAND).clip(-_LARGEST, _LARGEST)
         return found
 
 
