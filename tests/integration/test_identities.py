@@ -8,7 +8,7 @@ import time
 from features.state import from_bytes
 from stream.clients.emit import EventEmitter
 from tests.integration.outcome import read_topic, scores_by_event, stored_states
-from tests.integration.workers import Fleet, Worker, until
+from tests.integration.workers import PATIENCE, Fleet, Worker, until
 from tests.simulation.logins import difference, of_known_ids
 
 _TYPES = ("view_item", "search", "add_to_cart", "remove_from_cart", "purchase")
@@ -42,10 +42,16 @@ class Shop:
 
 
 def settled(fleet: Fleet, worker: Worker) -> None:
-    """Wait until everything is scored, and nothing more is handed over."""
+    """Wait until everything is scored, what workers hand over on the way too."""
+
+    def scored() -> bool:
+        found = fleet.records()
+        ends = fleet.ends(fleet.settings.events_topic)
+        return all(not end or (n in found and found[n].next_offset == end) for n, end in ends.items())
+
     before = None
     while (ends := fleet.ends(fleet.settings.events_topic)) != before:
-        fleet.finish(worker)
+        until(lambda: scored() or not worker.check(), "all events are scored", seconds=2 * PATIENCE)
         before = ends
         time.sleep(1.0)
 

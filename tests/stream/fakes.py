@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from threading import RLock
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -282,6 +283,7 @@ class ScriptedStore(MemoryStore):
         erased: Sequence[str] = (),
         timers: TimerChanges = NO_TIMERS,
         outbox: bytes | None = None,
+        links: Mapping[str, bytes | None] = MappingProxyType({}),
     ) -> None:
         self._reach()
         self._take()
@@ -301,7 +303,7 @@ class ScriptedStore(MemoryStore):
                 assert found is not None
                 theirs = found._replace(epoch=found.epoch + 1, token=b"another" + bytes(9))
                 self.claim(partition, found, theirs)
-            super().save(partition, expected, new, customers, states, erased, timers, outbox)
+            super().save(partition, expected, new, customers, states, erased, timers, outbox, links)
             self._files.append(self._contents.copy())
         if step == "no answer":
             raise StoreUnavailable("no answer")

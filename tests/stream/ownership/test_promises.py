@@ -61,7 +61,7 @@ class Reminding(Counting):
 
     def score(self, read: Read, loaded: Sequence[Loaded]) -> Counted:
         changes = []
-        for batch, reached, own, (states, _, due) in zip(*read[:3], loaded, strict=True):
+        for batch, reached, own, (states, _, due, *_) in zip(*read[:3], loaded, strict=True):
             watermark = reached
             customers = [*own, *due]
             before = states[_DUE].tolist()
