@@ -143,7 +143,7 @@ def build_folder(
             positive=sum(shard.positive for shard in shards),
             refused=sum(shard.refused for shard in shards),
             repeated=sum(shard.repeated for shard in shards),
-            erased=scanned.rows - alive,
+            erased=sum(part.erased for part in spilled),
             apart=apart,
             watermarks=scanned.watermarks,
             exact=_simulation(scanned, context, spilled) is not None,

@@ -127,7 +127,7 @@ def scan(
     with pq.ParquetFile(path) as file:
         schema, rows = file.schema_arrow, file.metadata.num_rows
         conform(schema.empty_table())
-        names = [n for n in ("event_time", "arrived_at", "partition") if n in schema.names]
+        names = [n for n in ("event_time", "arrived_at", "partition", "identity") if n in schema.names]
         names += ["currency"] if currencies and "currency" in schema.names else []
         one = _one_partition(file)
         usual = UsualDays.of(_event_times(file, path))
@@ -150,7 +150,8 @@ def scan(
 
 
 def _event_times(file: pq.ParquetFile, path: str | Path) -> Iterator[NDArray[np.int64]]:
-    for batch in file.iter_batches(BATCH, columns=["event_time"]):
+    names = [name for name in ("event_time", "identity") if name in file.schema_arrow.names]
+    for batch in file.iter_batches(BATCH, columns=names):
         yield _times(batch, True, path, 0)[0]
 
 
@@ -194,9 +195,10 @@ def _grouped(metadata: pq.FileMetaData, most: int) -> Iterator[tuple[int, ...]]:
 def _times(
     batch: pa.RecordBatch, one_partition: bool, path: str | Path, start: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return times, arrivals and partitions of the events; what says who is who (`features.identity`) is none."""
     columns = {}
     for name in batch.schema.names:
-        if name != "currency":
+        if name not in ("currency", "identity"):
             try:
                 columns[name] = cast_to_log(batch.column(name), LOG_SCHEMA.field(name))
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
@@ -206,6 +208,8 @@ def _times(
                 row = start + pc.index(pc.is_null(columns[name]), True).as_py()
                 raise LogError(f"{path}: row {row} of the log: {name} = None breaks the event contract")
     table = pa.table(columns)
+    if "identity" in batch.schema.names and batch.column("identity").null_count < len(batch):
+        table = table.filter(pc.is_null(batch.column("identity")))
     times = table["event_time"].cast(pa.int64()).to_numpy()
     arrivals = table["arrived_at"].cast(pa.int64()).to_numpy() if "arrived_at" in columns else times
     return times, arrivals, partitions_of_rows(table, one_partition)

@@ -100,7 +100,7 @@ def spill_piece(task: SpillTask, number: int, piece: Piece) -> Spilled:
     The file appears when it is complete, so that the task can be done again after a worker was lost.
     """
     watermarks = Watermarks(piece.watermarks, task.lateness_ms, task.usual)
-    done, erased, types = piece.start, 0, set()
+    done, erased, others, types = piece.start, 0, 0, set()
     first, last = np.iinfo(np.int64).max, np.iinfo(np.int64).min
     final = Path(task.folder) / f"piece-{number:05d}.arrow"
     partial = final.with_name(f"{final.name}.{uuid.uuid4().hex}")
@@ -113,16 +113,17 @@ def spill_piece(task: SpillTask, number: int, piece: Piece) -> Spilled:
     ):
         for batch in file.iter_batches(BATCH, row_groups=list(piece.groups), use_threads=False):
             table = _checked(batch, task.log, done)
-            alive, found = _judged(table, task, watermarks, done)
+            found = _judged(table, task, watermarks, done)
             for part in _dealt(found, task.buckets):
                 writer.write_batch(part)
             times = table["event_time"].cast(pa.int64()).to_numpy()
             first, last = min(first, int(times.min())), max(last, int(times.max()))
-            types.update(pc.unique(table["type"]).to_pylist())
-            erased += len(table) - alive
+            types.update(pc.unique(table["type"].filter(pc.is_null(table["identity"]))).to_pylist())
+            erased += pc.sum(pc.equal(table["type"], ERASED)).as_py() or 0
+            others += len(table) - table["identity"].null_count
             done += len(table)
     partial.replace(final)
-    return Spilled(str(final), done - piece.start, erased, frozenset(types), first, last)
+    return Spilled(str(final), done - piece.start - others, erased, frozenset(types), first, last)
 
 
 def _checked(batch: pa.RecordBatch, path: str, start: int) -> pa.Table:
@@ -134,12 +135,14 @@ def _checked(batch: pa.RecordBatch, path: str, start: int) -> pa.Table:
     return table
 
 
-def _judged(table: pa.Table, task: SpillTask, watermarks: Watermarks, start: int) -> tuple[int, pa.Table]:
-    """Return how many rows are not erased, and these as they are spilled."""
+def _judged(table: pa.Table, task: SpillTask, watermarks: Watermarks, start: int) -> pa.Table:
+    """Return the rows that are events and not erased, as they are spilled."""
     partitions = partitions_of_rows(table, task.one_partition)
     times, arrivals = (table[name].cast(pa.int64()).to_numpy() for name in ("event_time", "arrived_at"))
-    verdicts = watermarks.judge(times, arrivals, partitions)
-    kept = np.flatnonzero(pc.not_equal(table["type"], ERASED).to_numpy())
+    own = pc.is_null(table["identity"]).to_numpy()
+    verdicts = np.zeros(len(table), np.uint8)
+    verdicts[own] = watermarks.judge(times[own], arrivals[own], partitions[own])
+    kept = np.flatnonzero(pc.not_equal(table["type"], ERASED).to_numpy() & own)
     alive = table if len(kept) == len(table) else table.take(kept)
     columns = from_table(alive, task.currency)
     arrays = {
@@ -150,7 +153,7 @@ def _judged(table: pa.Table, task: SpillTask, watermarks: Watermarks, start: int
         **{name: getattr(columns, name) for name in _FOLDED},
         **({"event_id": alive["event_id"]} if task.events else {}),
     }
-    return len(alive), pa.table(arrays, schema=spill_schema(task.events))
+    return pa.table(arrays, schema=spill_schema(task.events))
 
 
 def _dealt(table: pa.Table, buckets: int) -> list[pa.RecordBatch]:

@@ -22,6 +22,7 @@ from offline.examples.buckets.sizes import bucket_count, parse_size
 from offline.examples.buckets.spill import bucket_of
 from offline.examples.examples import Asked, Context, Examples, build_examples
 from offline.examples.sampling import sample_customers
+from offline.simulator.logins import with_late_logins
 from offline.simulator.oracle import exact_probability
 from tests.offline.examples.bucket_logs import MINUTE, clean, rough, write
 
@@ -240,3 +241,15 @@ def test_an_unfinished_folder_is_not_read(log: Path, scheduler: str, tmp_path: P
     (tmp_path / "e" / "bucket-00000.parquet").unlink()
     with pytest.raises(BucketError, match=r"lacks bucket-00000.parquet"):
         read_folder(tmp_path / "e")
+
+
+def test_logins_make_no_examples_and_move_no_watermark(tmp_path: Path) -> None:
+    late = with_late_logins(clean(400), 0.5)
+    path = write(tmp_path / "log.parquet", late)
+    manifest = build_folder(path, tmp_path / "examples", BuildSettings(buckets=3, workers=1, memory=MEMORY))
+    found, expected = read_folder(tmp_path / "examples").examples, build_examples(read_log(path), CONTEXT)
+    assert late["identity"].null_count < len(late)
+    assert manifest.data.events == late["identity"].null_count == len(expected)
+    assert found.types == expected.types
+    for name in ("vectors", "as_of", "labels", "event_time"):
+        assert getattr(found, name).tobytes() == getattr(expected, name).tobytes(), name
