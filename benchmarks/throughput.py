@@ -120,10 +120,10 @@ def contenders(seconds: float) -> dict[str, Contender]:
         Contender("ours", "intent worker", WORKER, whole),
         Contender("offers", "intent worker, items in every score", WORKER, whole),
         Contender("scores", "intent worker, no actions, no reasons", WORKER, whole, bare),
-        Contender("acts", "the same with policy and timers", WORKER, whole, acts),
+        Contender("acts", "intent worker, policy and timers", WORKER, whole, acts),
         Contender(
             "reasons",
-            "the same with policy, timers and reasons",
+            "intent worker, policy, timers and reasons",
             WORKER,
             whole,
             acts | {"INTENT_REASONS": "medium"},
