@@ -64,7 +64,7 @@ def test_the_items_of_an_event_are_its_own_and_those_of_its_lines() -> None:
         assert [columns.items.of(row) for row in range(5)] == wanted
         picked = columns.take(np.array([4, 1]))
         assert [picked.items.of(row) for row in range(2)] == [["d"], ["b", "c"]]
-        with_others = picked.with_erasures([0, 1], ["k", "l"])
+        with_others = picked.with_rows([0, 1], [OtherRow("k"), OtherRow("l")])
         assert [with_others.items.of(row) for row in range(4)] == [[], ["d"], [], ["b", "c"]]
     assert from_table(_table().slice(1, 3), "EUR").items.of(0) == ["b", "c"]
 
