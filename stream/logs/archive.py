@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -23,8 +23,8 @@ import pyarrow.compute as pc
 from aiokafka import ConsumerRecord
 from numpy.typing import NDArray
 
-from features.events import LENIENT, Decoding, Event, Item, Rejection, epoch_ms
-from features.identity import HandOver, Identify, identity_text
+from features.events import LENIENT, Decoding, Event, Item, epoch_ms
+from features.identity import HandOver
 from features.items import ItemNames, write_items
 from features.log import ERASED, LOG_SCHEMA, write_log
 from features.whole_files import writing
@@ -34,6 +34,7 @@ from stream.formats.registry import format_of
 from stream.kafka.reading import TopicReader
 from stream.kafka.records import arrival, identity_faults, is_close, key_faults, unreadable_records
 from stream.logs.arrivals import Clocks
+from stream.logs.identity_rows import ArchivedRow, new_identities, row_of
 from stream.settings import Settings
 
 # What the second pass writes at a time, and with it the log's row groups.
@@ -218,7 +219,7 @@ def take_events(
     taken.refused.update(str(fault.reason) for fault in faults.values())
     for at in faults:
         events.pop(at, None)
-    identities = _new_identities(taken, partition, decoded.identities, faults)
+    identities = new_identities(taken.handed, partition, decoded.identities, faults)
     for at in decoded.identities.keys() - identities.keys():
         events.pop(at, None)
     erased = taken.erased.setdefault(partition, {})
@@ -232,7 +233,7 @@ def take_events(
             erased[keys[at].decode()] = records[at].offset
     rows = sorted(events.keys() | identities.keys())
     table = _table(
-        [_row(events.get(at), identities.get(at)) for at in rows],
+        [row_of(events.get(at), identities.get(at)) for at in rows],
         partition,
         np.array([records[at].offset for at in rows], np.int64),
         arrivals[rows],
@@ -242,47 +243,8 @@ def take_events(
     return table.filter(pc.greater_equal(table["arrived_at"].cast(pa.int64()), since_ms))
 
 
-def _new_identities(
-    taken: FirstPass,
-    partition: int,
-    found: Mapping[int, Identify | HandOver],
-    faults: Mapping[int, Rejection],
-) -> dict[int, Identify | HandOver]:
-    """Return the identities that are good, each hand-over once."""
-    new: dict[int, Identify | HandOver] = {}
-    for at, identity in sorted(found.items()):
-        if at in faults:
-            continue
-        if isinstance(identity, HandOver):
-            sender, *place = identity.source
-            if tuple(place) <= taken.handed.get((partition, sender), (-1, -1)):
-                continue
-            taken.handed[partition, sender] = (place[0], place[1])
-        new[at] = identity
-    return new
-
-
-class _Row(NamedTuple):
-    """An event, or what stands for one, and its identity as the log has it."""
-
-    event: Event
-    type: str
-    identity: str | None
-
-
-def _row(event: Event | None, identity: Identify | HandOver | None) -> _Row:
-    if event is None:  # of an identity, whose own id is the key
-        assert identity is not None
-        customer = identity.anonymous_id if isinstance(identity, Identify) else identity.customer_id
-        event = Event(
-            event_id=identity.event_id, type="search", customer_id=customer, event_time=identity.event_time
-        )
-        return _Row(event, identity.type, identity_text(identity))
-    return _Row(event, event.type, None if identity is None else identity_text(identity))
-
-
 def _table(
-    rows: Sequence[_Row], partition: int, offsets: NDArray[np.int64], arrivals: NDArray[np.int64]
+    rows: Sequence[ArchivedRow], partition: int, offsets: NDArray[np.int64], arrivals: NDArray[np.int64]
 ) -> pa.Table:
     events = [row.event for row in rows]
     columns: dict[str, Any] = {name: [getattr(event, name) for event in events] for name in _FIELDS}

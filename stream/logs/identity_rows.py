@@ -1,0 +1,49 @@
+"""Rows of an archive that say who is who, and what partitions have handed to each other (`features.identity`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from features.events import Event, Rejection
+from features.identity import HandOver, Identify, identity_text
+
+
+def new_identities(
+    handed: dict[tuple[int, int], tuple[int, int]],
+    partition: int,
+    found: Mapping[int, Identify | HandOver],
+    faults: Mapping[int, Rejection],
+) -> dict[int, Identify | HandOver]:
+    """Return the identities that are good, each hand-over once: ``handed`` has the last one by partition and sender."""
+    new: dict[int, Identify | HandOver] = {}
+    for at, identity in sorted(found.items()):
+        if at in faults:
+            continue
+        if isinstance(identity, HandOver):
+            sender, *place = identity.source
+            if tuple(place) <= handed.get((partition, sender), (-1, -1)):
+                continue
+            handed[partition, sender] = (place[0], place[1])
+        new[at] = identity
+    return new
+
+
+class ArchivedRow(NamedTuple):
+    """An event, or what stands for one, and its identity as the log has it."""
+
+    event: Event
+    type: str
+    identity: str | None
+
+
+def row_of(event: Event | None, identity: Identify | HandOver | None) -> ArchivedRow:
+    """Return the row of an event, of an identity, or of an event that was handed on."""
+    if event is None:  # of an identity, whose own id is the key
+        assert identity is not None
+        customer = identity.anonymous_id if isinstance(identity, Identify) else identity.customer_id
+        event = Event(
+            event_id=identity.event_id, type="search", customer_id=customer, event_time=identity.event_time
+        )
+        return ArchivedRow(event, identity.type, identity_text(identity))
+    return ArchivedRow(event, event.type, None if identity is None else identity_text(identity))
