@@ -23,7 +23,8 @@ def chaos(
     """Run two workers, a learner, Kafka and Redis under random faults, then compare everything.
 
     Every state must equal that of one undisturbed pass over the events topic to the bit, every event must have its
-    score, every bad record its letter, and the learner the weights of an undisturbed one.
+    score, every bad record its letter, everybody the actions that the archived log gives, and the learner the weights
+    of an undisturbed one.
     """
     with tempfile.TemporaryDirectory(prefix="intent-chaos-", ignore_cleanup_errors=True) as name:
         folder = keep or Path(name)

@@ -145,6 +145,10 @@ FAULTS: Final[dict[str, Callable[[Stage, Times], None]]] = {
 }
 
 
+#: After these, Redis starts from an older file.
+FELL_BACK: Final = {"Redis set back", "broker and Redis killed"}
+
+
 def _stop(worker: Worker, times: Times) -> None:
     code, seconds = worker.stop()
     times.took("end", seconds)

@@ -12,7 +12,8 @@ from stream.learning.model.snapshot import Snapshot
 from stream.learning.snapshot_store import SnapshotStore, progress_of
 from stream.settings import Settings
 from tests.chaos.account import settle_accounts
-from tests.chaos.faults import FAULTS, Times
+from tests.chaos.actions import settle_actions
+from tests.chaos.faults import FAULTS, FELL_BACK, Times
 from tests.chaos.shop import Shop
 from tests.chaos.stage import Stage
 from tests.integration.workers import until
@@ -76,11 +77,15 @@ def run(
             seconds=_DONE_SECONDS,
         )
         account = settle_accounts(stage.direct())
-        tell(f"{time.monotonic() - began:6.0f} s  states, scores and letters are right; learning again")
+        actions = settle_actions(stage.direct(), folder, fell_back=not FELL_BACK.isdisjoint(counts))
+        tell(
+            f"{time.monotonic() - began:6.0f} s  states, scores, actions and letters are right; learning again"
+        )
         learned, again = _weights(stage.direct()), _learned_again(stage)
         assert learned == again, "other weights than those of an undisturbed learner"
         return {
             **account._asdict(),
+            **actions._asdict(),
             "weights_equal": True,
             "faults": dict(sorted(counts.items())),
             "longest_takeover_seconds": times.takeover,

@@ -16,6 +16,7 @@ from stream.services.process import LOCALHOST, free_port
 from stream.services.services import KafkaServer, RedisServer
 from stream.settings import Settings
 from tests.bundles import save_bundle
+from tests.chaos.actions import POLICY
 from tests.chaos.proxy import Proxy
 from tests.integration.workers import Fleet, Worker, until
 
@@ -56,6 +57,7 @@ class Stage:
             partitions=PARTITIONS,
             http_port=0,
             bundle=save_bundle(folder / "bundle"),
+            policy=_written(folder / "policy.yaml"),
         )
         self._stack = ExitStack()
 
@@ -106,3 +108,8 @@ class Stage:
         """Wait until everybody is ready."""
         everybody = (*self.workers, self.learner)
         until(lambda: all(one.check() and one.status("/readyz") == 200 for one in everybody), "all are ready")  # noqa: PLR2004
+
+
+def _written(policy: Path) -> Path:
+    policy.write_text(POLICY, encoding="utf-8")
+    return policy

@@ -9,8 +9,9 @@ from tests.chaos.run import run
 SHORT = ["worker killed", "Redis set back", "connections to Kafka cut"]
 
 
-def test_after_faults_states_scores_letters_and_weights_are_exact(tmp_path: Path) -> None:
+def test_after_faults_states_scores_actions_letters_and_weights_are_exact(tmp_path: Path) -> None:
     account = run(tmp_path, minutes=1, seed=8, rate=60, only=SHORT)
     assert account["events"] > 0
     assert account["letters"] > 0
+    assert account["actions"] > 0
     assert account["weights_equal"]
