@@ -64,6 +64,12 @@ class Identify(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     type: Literal["identify"] = "identify"
 
 
+# As the record of a partition has room for them (`features.store.partition_record`).
+_Partition = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
+_Offset = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+_Number = Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
+
+
 class HandOver(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_only=True):
     """What the partition of one id hands to that of another, the key: a record that only workers write.
 
@@ -92,7 +98,7 @@ class HandOver(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_onl
     customer_id: Identifier
     anonymous_id: Identifier
     event_time: Annotated[int, msgspec.Meta(ge=MIN_TIME_MS, le=MAX_TIME_MS)]
-    source: tuple[int, int, int]
+    source: tuple[_Partition, _Offset, _Number]
     path: Annotated[list[Identifier], msgspec.Meta(min_length=1, max_length=2 * MOST_STEPS)]
     type: Literal["merge"]
     state: bytes | None = None

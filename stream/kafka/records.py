@@ -128,6 +128,11 @@ def identity_faults(
                 Reason.FUTURE,
                 f"event time is {ahead / 1000:.0f} s after the arrival, {MAX_AHEAD_MS // 1000} s are allowed",
             )
+        elif isinstance(identity, HandOver) and identity.source[0] >= partitions:
+            fault = (
+                Reason.INVALID_FIELD,
+                f"source names partition {identity.source[0]}, the topic has {partitions}",
+            )
         elif isinstance(identity, HandOver) and (damage := _damage(identity)):
             fault = Reason.INVALID_FIELD, damage
         else:

@@ -228,6 +228,10 @@ def test_a_merge_moves_no_watermark_and_is_never_late(shop: Shop) -> None:
             None,
             "invalid_field",
         ),
+        ({"type": "merge", "source": [9, 0, 0], "path": ["a1"]}, "ada", None, "invalid_field"),
+        ({"type": "merge", "source": [0, 2**63, 0], "path": ["a1"]}, "ada", None, "invalid_field"),
+        ({"type": "merge", "source": [0, 0, -1], "path": ["a1"]}, "ada", None, "negative"),
+        ({"type": "merge", "source": [0, 0, 0], "path": []}, "ada", None, "invalid_field"),
     ],
 )
 def test_what_is_no_identity_becomes_a_dead_letter(
