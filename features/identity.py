@@ -148,7 +148,14 @@ def decode_identity(value: bytes) -> Identify | HandOver:
     RejectedEvent
         With the reason and a sentence that names the field.
     """
-    name = _type_of(value).type
+    try:
+        name = _type_of(value).type
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise RejectedEvent(Reason.INVALID_FIELD, f"the value says of no type that it is: {error}") from None
+    if name not in IDENTITY_TYPES:
+        raise RejectedEvent(
+            Reason.UNKNOWN_TYPE, f"the type is {name!r}, not one of {', '.join(IDENTITY_TYPES)}"
+        )
     if name == IDENTIFY and len(value) > MAX_BYTES:
         raise RejectedEvent(Reason.TOO_LARGE, f"the value has {len(value)} bytes, the limit is {MAX_BYTES}")
     try:

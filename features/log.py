@@ -24,8 +24,10 @@ from features.events import (
     MAX_TIME_MS,
 )
 from features.exceptions import LogError
-from features.identity import HAND_OVER_BYTES, IDENTITY_TYPES
+from features.identity import HAND_OVER_BYTES, IDENTIFY, IDENTITY_TYPES, HandOver, Identify, decode_identity
 from features.log_order import put_in_order
+from features.refusals import RejectedEvent
+from features.state import read_states
 from features.whole_files import whole_file
 
 _TIME = pa.timestamp("ms", tz="UTC")
@@ -135,6 +137,7 @@ def validate(table: pa.Table) -> None:
     of_identity = pc.is_in(table["type"], pa.array(IDENTITY_TYPES))
     _refuse(table, "identity", pc.and_(of_identity, pc.is_null(table["identity"])))
     _refuse(table, "identity", pc.greater(pc.binary_length(table["identity"]), MAX_IDENTITY))
+    _refuse_identities(table)
     times = table["event_time"].cast(pa.int64())
     _refuse(table, "event_time", pc.or_(pc.less(times, 1), pc.greater(times, MAX_TIME_MS)))
     for name in ("event_id", "customer_id", "item_id", "order_id", "session_id"):
@@ -181,6 +184,29 @@ def _refuse(table: pa.Table, column: str, wrong: pa.ChunkedArray) -> None:
             value.value if pa.types.is_timestamp(value.type) else value.as_py()
         )  # a time may fit no datetime
         raise LogError(f"row {row} of the log: {column} = {shown!r} breaks the event contract")
+
+
+def _refuse_identities(table: pa.Table) -> None:
+    if table["identity"].null_count == len(table):
+        return
+    said = table.select(["identity", "type"]).append_column("row", pa.array(range(len(table))))
+    for row in said.filter(pc.is_valid(said["identity"])).to_pylist():
+        if fault := _identity_fault(row["identity"], row["type"]):
+            raise LogError(f"row {row['row']} of the log: identity: {fault}")
+
+
+def _identity_fault(text: str, kind: str) -> str:
+    """Return what is wrong with the identity of a row of a log, whose type is ``kind``; empty where nothing is."""
+    try:
+        identity = decode_identity(text.encode())
+    except RejectedEvent as rejected:
+        return rejected.detail
+    if (kind == IDENTIFY) != isinstance(identity, Identify):
+        return f"it is of another type than its row, {kind}"
+    if isinstance(identity, HandOver) and identity.state is not None:
+        _, faults = read_states([identity.state])
+        return f"the state that is handed over {faults[0]}" if faults else ""
+    return ""
 
 
 def write_log(

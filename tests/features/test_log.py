@@ -65,6 +65,39 @@ def test_a_bad_row_is_named_with_column_and_value(tmp_path: Path, column: str, v
         read_log(tmp_path / "log.parquet")
 
 
+LOGIN = (
+    '{"type":"identify","event_id":"l","anonymous_id":"a1","customer_id":"anna","event_time":1709510401000}'
+)
+MERGE = LOGIN.replace("identify", "merge").replace("}", ',"source":[0,1,0],"path":["a1"]}')
+
+
+@pytest.mark.parametrize(
+    ("kind", "identity"),
+    [
+        ("purchase", "nothing"),
+        ("purchase", "[]"),
+        ("purchase", '{"type":["merge"]}'),
+        ("purchase", LOGIN),
+        ("identify", MERGE),
+        ("identify", LOGIN.replace("a1", "anna")),
+        ("merge", MERGE.replace("}", ',"state":"AAAA"}')),
+        ("merge", MERGE.replace("[0,1,0]", "[0,1,99999999999]")),
+        ("merge", None),
+    ],
+)
+def test_what_a_row_says_of_who_is_who_is_looked_at_as_a_record_is(
+    tmp_path: Path, kind: str, identity: str | None
+) -> None:
+    path = tmp_path / "log.parquet"
+    for good, text in (("identify", LOGIN), ("merge", MERGE), ("purchase", MERGE)):
+        pq.write_table(pa.table({**ROWS, "type": ["view_item", good], "identity": [None, text]}), path)
+        assert len(read_log(path, identities=True)) == 2
+    pq.write_table(pa.table({**ROWS, "type": ["view_item", kind], "identity": [None, identity]}), path)
+    for identities in (False, True):
+        with pytest.raises(LogError, match="row 1 of the log: identity"):
+            read_log(path, identities=identities)
+
+
 def test_a_missing_column_is_named() -> None:
     with pytest.raises(LogError, match="no column 'type'"):
         conform(pa.table({"event_id": ["a"]}))
