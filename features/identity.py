@@ -22,6 +22,8 @@ from features.events import (
     Event,
     EventTime,
     Identifier,
+    decode,
+    encode,
     epoch_ms,
 )
 from features.refusals import Reason, RejectedEvent, refusal
@@ -134,10 +136,19 @@ def identity_text(identity: Identify | HandOver) -> str:
 
 def is_identity_type(value: bytes) -> bool:
     """Whether a value says of itself that it is of one of `IDENTITY_TYPES`."""
+    return _said_type(value) in IDENTITY_TYPES
+
+
+def is_hand_over(value: bytes) -> bool:
+    """Whether a value says of itself that it hands something over."""
+    return bool(_said_type(value) == MERGE)
+
+
+def _said_type(value: bytes) -> Any:
     try:
-        return len(value) <= HAND_OVER_BYTES and _type_of(value).type in IDENTITY_TYPES
+        return _type_of(value).type if len(value) <= HAND_OVER_BYTES else None
     except (msgspec.DecodeError, ValueError, RecursionError, TypeError):
-        return False
+        return None
 
 
 def decode_identity(value: bytes) -> Identify | HandOver:
@@ -167,6 +178,7 @@ def decode_identity(value: bytes) -> Identify | HandOver:
     ids = [identity.event_id, identity.anonymous_id, identity.customer_id]
     if isinstance(identity, HandOver):
         ids += identity.path
+        _check_contents(identity)
     _check(ids, epoch_ms(identity.event_time))
     if isinstance(identity, Identify) and identity.anonymous_id == identity.customer_id:
         raise RejectedEvent(
@@ -174,6 +186,19 @@ def decode_identity(value: bytes) -> Identify | HandOver:
             f"anonymous_id and customer_id are both {identity.customer_id!r}: nobody is merged with themselves",
         )
     return identity
+
+
+def _check_contents(handed: HandOver) -> None:
+    """Look at what is handed over as if it had come by itself."""
+    contents = (handed.state is not None, handed.event is not None, handed.erase)
+    if sum(contents) > 1:
+        raise RejectedEvent(
+            Reason.INVALID_FIELD, "a merge has one of state, event and erase, or none, and never two of them"
+        )
+    if not handed.event_id and not handed.erase:
+        raise RejectedEvent(Reason.INVALID_FIELD, "event_id must not be empty")
+    if handed.event is not None:
+        decode(encode(handed.event))
 
 
 def _check(ids: Sequence[str], time: int) -> None:

@@ -203,6 +203,10 @@ def _identity_fault(text: str, kind: str) -> str:
         return rejected.detail
     if (kind == IDENTIFY) != isinstance(identity, Identify):
         return f"it is of another type than its row, {kind}"
+    if isinstance(identity, HandOver) and identity.event is not None:
+        return "the event that is handed on stands twice"
+    if kind not in IDENTITY_TYPES and isinstance(identity, HandOver) and (identity.state or identity.erase):
+        return "an event is handed on, and something else with it"
     if isinstance(identity, HandOver) and identity.state is not None:
         _, faults = read_states([identity.state])
         return f"the state that is handed over {faults[0]}" if faults else ""

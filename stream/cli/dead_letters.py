@@ -148,7 +148,8 @@ def replay(
     if report.gone:
         gone = counted(sum(report.gone.values()), "dead letter")
         typer.echo(
-            f"{gone} cannot be sent again: they were cut, and the events topic no longer has the original"
+            f"{gone} cannot be sent again: they were cut, and the events topic no longer has the original, or they "
+            "are hand-overs, which only workers write"
         )
         for name, count in report.gone.items():
             typer.echo(f"not sent, {name}: {count:,}")

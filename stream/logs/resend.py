@@ -37,6 +37,7 @@ from kafka import KafkaAdminClient
 from kafka import TopicPartition as KafkaPartition
 from kafka.structs import OffsetAndMetadata as KafkaOffset
 
+from features.identity import is_hand_over
 from features.partition import partitions_of
 from features.refusals import NO_EVENTS, Reason
 from stream.exceptions import ANSWER_SECONDS, BrokerError
@@ -90,8 +91,8 @@ class ResendReport:
     foreign
         Records that are no dead letters.
     gone
-        Letters that were cut and whose original record is no longer there, or is too large to be sent, by reason. They
-        are not looked for again.
+        Letters that cannot be sent again, by reason: they were cut and their original record is no longer there, or is
+        too large, or only a worker writes it. They are not looked for again.
     """
 
     sent: dict[str, int] = field(default_factory=dict)
@@ -194,9 +195,9 @@ def _told_already(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> N
 
 
 def _sendable(letter: DeadLetter | None) -> DeadLetter | None:
-    """Return the letter if the broker takes it as a record."""
-    if letter is None:
-        return None
+    """Return the letter if the broker takes it as a record, and so would a worker."""
+    if letter is None or is_hand_over(letter.value or b""):
+        return None  # what came later from the same partition was taken meanwhile: it would count as a repetition
     fields = [letter.key or b"", letter.value or b""]
     fields += [name.encode() + (value or b"") + bytes(2) for name, value in letter.original_headers]
     size = sum(map(len, fields))

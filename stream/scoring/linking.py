@@ -266,7 +266,7 @@ class _Row:
             self._erase(came.anonymous_id, came.path)
             return
         time = self._moment(came.event_time)
-        if came.event is None:
+        if came.event is None or came.path[-1] not in self._link.members:  # its login may lie before the log
             self._change(self._link.with_member(came.path[-1], time))
         else:
             self._used(time)

@@ -287,8 +287,8 @@ class Scorer:
     async def act(self, partition: int, outbox: bytes) -> None:
         """Write what is handed over and the actions that a save has promised."""
         actions, handed = unpack_outbox(outbox)
-        if handed:
-            await self.publisher.publish([Output(partition, handed=handed)])
+        for start in range(0, len(handed), _ACTIONS):
+            await self.publisher.publish([Output(partition, handed=handed[start : start + _ACTIONS])])
         if actions and not self.acting:
             logger.warning("partition %s: actions that are not known to be published are given up", partition)
             return

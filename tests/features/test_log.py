@@ -68,6 +68,7 @@ def test_a_bad_row_is_named_with_column_and_value(tmp_path: Path, column: str, v
 LOGIN = (
     '{"type":"identify","event_id":"l","anonymous_id":"a1","customer_id":"anna","event_time":1709510401000}'
 )
+EVENT = '{"type":"purchase","event_id":"b","customer_id":"bert","event_time":1709510401000}'
 MERGE = LOGIN.replace("identify", "merge").replace("}", ',"source":[0,1,0],"path":["a1"]}')
 
 
@@ -83,6 +84,8 @@ MERGE = LOGIN.replace("identify", "merge").replace("}", ',"source":[0,1,0],"path
         ("merge", MERGE.replace("}", ',"state":"AAAA"}')),
         ("merge", MERGE.replace("[0,1,0]", "[0,1,99999999999]")),
         ("merge", None),
+        ("merge", MERGE.replace("}", ',"event":' + EVENT + "}")),
+        ("purchase", MERGE.replace("}", ',"erase":true}')),
     ],
 )
 def test_what_a_row_says_of_who_is_who_is_looked_at_as_a_record_is(

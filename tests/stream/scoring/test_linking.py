@@ -232,6 +232,46 @@ def test_a_merge_moves_no_watermark_and_is_never_late(shop: Shop) -> None:
         ({"type": "merge", "source": [0, 2**63, 0], "path": ["a1"]}, "ada", None, "invalid_field"),
         ({"type": "merge", "source": [0, 0, -1], "path": ["a1"]}, "ada", None, "negative"),
         ({"type": "merge", "source": [0, 0, 0], "path": []}, "ada", None, "invalid_field"),
+        (
+            {"type": "merge", "source": [0, 0, 0], "path": ["a1"], "event_id": ""},
+            "ada",
+            None,
+            "invalid_field",
+        ),
+        (
+            {
+                "type": "merge",
+                "source": [0, 0, 0],
+                "path": ["a1"],
+                "event": happening(1, "a1", 0),
+                "erase": True,
+            },
+            "ada",
+            None,
+            "invalid_field",
+        ),
+        (
+            {
+                "type": "merge",
+                "source": [0, 0, 0],
+                "path": ["a1"],
+                "event": happening(1, "a1", 0) | {"event_time": "0001-01-01T00:00:00Z"},
+            },
+            "ada",
+            None,
+            "invalid_field",
+        ),
+        (
+            {
+                "type": "merge",
+                "source": [0, 0, 0],
+                "path": ["a1"],
+                "event": happening(1, "a1", 0) | {"event_id": "x\u0001"},
+            },
+            "ada",
+            None,
+            "invalid_field",
+        ),
     ],
 )
 def test_what_is_no_identity_becomes_a_dead_letter(
