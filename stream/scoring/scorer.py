@@ -237,10 +237,10 @@ class Scorer:
                 watermark,
                 [batch.customers[slot] for slot in erased.tolist() if own.start <= slot < own.stop],
                 one.timers,
-                *self._promised(found, at, one, silent=part.silent),
+                *self._promised(found, at, one),
             )
-            for at, (part, one, own, watermark) in enumerate(
-                zip(batch.parts, decided, batch.customer_slices, batch.watermarks, strict=True)
+            for at, (one, own, watermark) in enumerate(
+                zip(decided, batch.customer_slices, batch.watermarks, strict=True)
             )
         ]
         return ScorerResult(
@@ -254,13 +254,15 @@ class Scorer:
             Counter() if found is None else found.counts,
         )
 
-    def _promised(
-        self, found: Linked | None, at: int, decided: Decisions, *, silent: bool
-    ) -> tuple[bytes, LinkChanges]:
-        """Return what a save of a partition batch promises, and which links it changes."""
+    def _promised(self, found: Linked | None, at: int, decided: Decisions) -> tuple[bytes, LinkChanges]:
+        """Return what a save of a partition batch promises, and which links it changes.
+
+        Silent batches hand over, too: nobody knows whether a login among them was taken before. Whoever has what is
+        handed over knows it by its place.
+        """
         if found is None:
             return pack_outbox(decided.actions), NO_LINKS
-        handed = [] if silent else found.handed(at, self.partitions)
+        handed = found.handed(at, self.partitions)
         return pack_outbox(decided.actions, handed), found.parts[at].changes()
 
     async def publish(self, result: ScorerResult) -> None:

@@ -65,6 +65,7 @@ class Shop:
         self.tombstones: list[str] = []
         self.actions: list[tuple[str, bytes | None]] = []
         self.outputs: list[Output] = []
+        self.silent = False
         self._engine = engine
         self._scorer = Scorer(
             engine, cast(Any, None), cast(Any, None), "events", partitions, clock=lambda: NOW
@@ -104,7 +105,7 @@ class Shop:
     def _score(self, partition: int, records: Sequence[ConsumerRecord]) -> Sequence[tuple[int, str, bytes]]:
         start, stop = records[0].offset, records[-1].offset + 1
         read = self._scorer.read(
-            [RecordBatch(partition, records, start, stop)], [self._watermarks[partition]]
+            [RecordBatch(partition, records, start, stop, silent=self.silent)], [self._watermarks[partition]]
         )
         [customers] = read.customers
         states = empty(len(customers))

@@ -109,6 +109,15 @@ def test_somebody_who_browses_and_then_logs_in_has_the_state_of_one_id(shop: Sho
         np.testing.assert_allclose(shop.states["ada"][name], whole[name], rtol=1e-12, err_msg=name)
 
 
+def test_a_login_that_a_silent_rebuilding_comes_to_first_hands_over(shop: Shop) -> None:
+    for fields in (happening(1, "a1", 0), login(1, "a1", "ada", 5)):
+        shop.emit(fields)
+    shop.silent = True
+    shop.run()
+    assert shop.counts() == {"ada": 1}, "nobody took it before"
+    assert not shop.scores
+
+
 def test_a_repeated_login_changes_nothing(shop: Shop) -> None:
     for fields in (happening(1, "a1", 0), login(1, "a1", "ada", 1), login(2, "a1", "ada", 2)):
         shop.emit(fields)
