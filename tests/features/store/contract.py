@@ -38,6 +38,15 @@ def claimed(store: CustomerStore, partition: int = 3, offset: int = 0) -> Partit
     return mine
 
 
+def swept(store: CustomerStore, mine: PartitionRecord, *, before: int) -> int:
+    """Sweep a partition once, however many keys lie between; return how many states were deleted."""
+    cursor, deleted = store.sweep(3, mine, before=before, cursor=0, count=1_000)
+    while cursor != 0:
+        cursor, more = store.sweep(3, mine, before=before, cursor=cursor, count=1_000)
+        deleted += more
+    return deleted
+
+
 def items(store: CustomerStore, *customers: str, partition: int = 3) -> list[bytes | None]:
     (found,) = store.load_many([LoadRequest(partition, [], items_of=customers)])
     return list(found.items)
@@ -263,11 +272,7 @@ class StoreContract:
         assert [int(count) for count in store.load(3, ["ada", "c7:grace"])["events"]] == [5, 0]
         (found,) = store.load_many([LoadRequest(3, ["ada"])])
         assert found.states["events"].tolist() == [5]
-        cursor, deleted = store.sweep(3, again, before=0, cursor=0, count=1_000)
-        while cursor:
-            cursor, more = store.sweep(3, again, before=0, cursor=cursor, count=1_000)
-            deleted += more
-        assert deleted == 3
+        assert swept(store, again, before=0) == 3
         assert items(store, "ada", "c7:grace") == [b"1", None], "those of customers who are known stay"
         write_items(3, {"ada": b"3", "joan": b"4"})
         assert items(store, "ada", "joan") == [b"3", None]
@@ -296,16 +301,14 @@ class StoreContract:
         links = {name: Link("ada", time=time).to_bytes() for name, time in (("old", 50), ("new", 500))}
         store.save(3, mine, mine, (), state.empty(0), links=links)
         asked = LoadRequest(3, [], mine, links_of=["old", "new"])
-        while (cursor := store.sweep(3, mine, before=100, cursor=0, count=1_000)[0]) != 0:
-            store.sweep(3, mine, before=100, cursor=cursor, count=1_000)
+        swept(store, mine, before=100)
         (found,) = store.load_many([asked])
         assert list(found.links) == [None, links["new"]]
         again = mine._replace(epoch=2, incarnation=7)
         store.claim(3, mine, again)
         (found,) = store.load_many([asked._replace(expected=again)])
         assert list(found.links) == [None, None]
-        for _ in range(20):
-            store.sweep(3, again, before=0, cursor=0, count=1_000)
+        swept(store, again, before=0)
         store.claim(3, again, mine)
         (found,) = store.load_many([asked])
         assert list(found.links) == [None, None], "nothing is left behind"
@@ -363,11 +366,7 @@ class StoreContract:
         rows["last_time"] = 10, 1_000
         store.save(3, mine, mine, ["ada", "grace"], rows)
         write_items(3, {"ada": b"1", "grace": b"2"})
-        cursor, deleted = store.sweep(3, mine, before=100, cursor=0, count=1_000)
-        while cursor:
-            cursor, more = store.sweep(3, mine, before=100, cursor=cursor, count=1_000)
-            deleted += more
-        assert deleted == 1
+        assert swept(store, mine, before=100) == 1
         assert items(store, "ada", "grace") == [None, b"2"]
 
     def test_threads_on_different_partitions_do_not_disturb_each_other(self, store: CustomerStore) -> None:
