@@ -218,7 +218,9 @@ def _ring(
 @njit(cache=True, nogil=True)
 def _cart(e: State, l: State, s: State) -> None:  # noqa: E741  # pragma: no cover
     """Join the lines by time: without what a purchase under either id took, and what the later event let expire."""
-    gone = max(e.type_times[PURCHASE], l.type_times[PURCHASE], l.last_time - CART_LIFE_MS)
+    # What an id's own purchases took is not there any more.
+    expired = l.last_time - CART_LIFE_MS
+    gone_of_e, gone_of_l = max(l.type_times[PURCHASE], expired), max(e.type_times[PURCHASE], expired)
     items = np.zeros(_ROOM, np.uint64)
     money, pieces, times = np.zeros(_ROOM), np.zeros(_ROOM), np.zeros(_ROOM, np.int64)
     count = i = j = 0
@@ -226,10 +228,12 @@ def _cart(e: State, l: State, s: State) -> None:  # noqa: E741  # pragma: no cov
         if j == l.cart_lines or (i < e.cart_lines and e.cart_times[i] <= l.cart_times[j]):
             items[count], times[count] = e.cart_items[i], e.cart_times[i]
             money[count], pieces[count] = e.cart_money[i], e.cart_pieces[i]
+            gone = gone_of_e
             i += 1
         else:
             items[count], times[count] = l.cart_items[j], l.cart_times[j]
             money[count], pieces[count] = l.cart_money[j], l.cart_pieces[j]
+            gone = gone_of_l
             j += 1
         if times[count] > gone:
             count += 1
