@@ -223,12 +223,23 @@ def decode(value: bytes) -> Event:
     """
     _check_size(value)
     event = _strictly(value)
-    if _has_control(event):
-        text = next(text for text in _ids(event) if _CONTROL.search(text))
+    check_identifiers(_ids(event))
+    return event
+
+
+def check_identifiers(ids: Sequence[str]) -> None:
+    """Look for control characters.
+
+    Raises
+    ------
+    RejectedEvent
+        Shows the first identifier that has one.
+    """
+    if _CONTROL.search("".join(ids)):
+        text = next(text for text in ids if _CONTROL.search(text))
         raise RejectedEvent(
             Reason.INVALID_FIELD, f"an identifier must not contain control characters: {text!r}"
         )
-    return event
 
 
 def decode_many(values: Sequence[bytes | None], decoding: Decoding = LENIENT) -> Decoded:

@@ -7,7 +7,6 @@ partition is all that its states follow from. What comes later under the linked 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Final, Literal
 
@@ -22,6 +21,7 @@ from features.events import (
     Event,
     EventTime,
     Identifier,
+    check_identifiers,
     decode,
     encode,
     epoch_ms,
@@ -40,8 +40,6 @@ HAND_OVER_BYTES: Final = 2 * MAX_BYTES
 
 #: Ids through which something is handed on, at most: what has come so far stays where it is.
 MOST_STEPS: Final = 16
-
-_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
 class Identify(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -202,10 +200,6 @@ def _check_contents(handed: HandOver) -> None:
 
 
 def _check(ids: Sequence[str], time: int) -> None:
-    for text in ids:
-        if _CONTROL.search(text):
-            raise RejectedEvent(
-                Reason.INVALID_FIELD, f"an identifier must not contain control characters: {text!r}"
-            )
+    check_identifiers(ids)
     if not MIN_TIME_MS <= time <= MAX_TIME_MS:
         raise RejectedEvent(Reason.INVALID_FIELD, "event_time must lie in 1973 to 9999 (UTC)")

@@ -27,7 +27,7 @@ from features.exceptions import LogError
 from features.identity import HAND_OVER_BYTES, IDENTIFY, IDENTITY_TYPES, HandOver, Identify, decode_identity
 from features.log_order import put_in_order
 from features.refusals import RejectedEvent
-from features.state import read_states
+from features.state import fault_of
 from features.whole_files import whole_file
 
 _TIME = pa.timestamp("ms", tz="UTC")
@@ -208,8 +208,8 @@ def _identity_fault(text: str, kind: str) -> str:
     if kind not in IDENTITY_TYPES and isinstance(identity, HandOver) and (identity.state or identity.erase):
         return "an event is handed on, and something else with it"
     if isinstance(identity, HandOver) and identity.state is not None:
-        _, faults = read_states([identity.state])
-        return f"the state that is handed over {faults[0]}" if faults else ""
+        fault = fault_of(identity.state)
+        return fault and f"the state that is handed over {fault}"
     return ""
 
 

@@ -206,6 +206,12 @@ def read_states(values: Iterable[bytes | None]) -> tuple[States, dict[int, str]]
     return states, faults
 
 
+def fault_of(value: bytes) -> str:
+    """Return what is wrong with a stored state, empty where nothing is: see `read_states`."""
+    _, faults = read_states([value])
+    return faults.get(0, "")
+
+
 def _unsealed(parts: Sequence[bytes], stored: NDArray[np.void]) -> list[int]:
     """Return the positions of those whose seal does not fit."""
     seals = [xxh3_64_digest(part[:-SEAL_BYTES]) for part in parts]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from features.events import MAX_ID, Event, Reason, Rejection, epoch_ms
 from features.identity import HandOver, Identify
 from features.partition import partitions_of
-from features.state import read_states
+from features.state import fault_of
 from features.watermark import MAX_AHEAD_MS
 from stream.kafka.batches import Record
 from stream.kafka.unreadable import unreadable
@@ -145,5 +145,5 @@ def _damage(handed: HandOver) -> str:
     """Return what is wrong with the state that is handed over."""
     if handed.state is None:
         return ""
-    _, faults = read_states([handed.state])
-    return f"the state that is handed over {faults[0]}" if faults else ""
+    fault = fault_of(handed.state)
+    return fault and f"the state that is handed over {fault}"

@@ -31,6 +31,7 @@ from features.links import Link
 from features.partition import partitions_of
 from features.state import States, empty, from_bytes, joined, to_bytes
 from features.store.customer_store import LinkChanges, Loaded
+from stream.decisions.watermarks import Watermarks
 from stream.scoring.batch import Batch, RecordStatus
 
 logger = logging.getLogger(__name__)
@@ -183,9 +184,9 @@ class _Following:
         } | links.keys()
         mine = batch.customer_slices[at]
         slots = [slot for slot in range(mine.start, mine.stop) if batch.customers[slot] in names]
-        before = batch.watermarks_before[at]
-        marks = np.where(batch.still[rows], before, batch.columns.time[rows] - self.lateness_ms)
-        latest = np.maximum(np.maximum.accumulate(marks), before) + self.lateness_ms
+        times, still = batch.columns.time[rows], batch.still[rows]
+        marks = Watermarks.of(times, [batch.watermarks_before[at]], self.lateness_ms, still=still)
+        latest = marks.after + self.lateness_ms
         concerned = np.flatnonzero(np.isin(batch.slots[rows], slots)).tolist()
         return [(rows.start + row, int(latest[row])) for row in concerned]
 

@@ -223,6 +223,10 @@ def test_a_merge_moves_no_watermark_and_is_never_late(shop: Shop) -> None:
     assert not [letter for output in shop.outputs for letter in output.letters]
 
 
+VIEW = happening(1, "a1", 0)
+HANDED: dict[str, Any] = {"type": "merge", "source": [0, 0, 0], "path": ["a1"]}
+
+
 @pytest.mark.parametrize(
     ("fields", "key", "partition", "reason"),
     [
@@ -231,56 +235,15 @@ def test_a_merge_moves_no_watermark_and_is_never_late(shop: Shop) -> None:
         ({}, "a1", 1, "wrong_partition"),
         ({"event_time": NOW + 6 * MINUTE}, "a1", None, "future"),
         ({"customer_id": 7}, "a1", None, "invalid_field"),
-        (
-            {"type": "merge", "source": [0, 0, 0], "path": ["a1"], "state": "AAAA"},
-            "ada",
-            None,
-            "invalid_field",
-        ),
-        ({"type": "merge", "source": [9, 0, 0], "path": ["a1"]}, "ada", None, "invalid_field"),
-        ({"type": "merge", "source": [0, 2**63, 0], "path": ["a1"]}, "ada", None, "invalid_field"),
-        ({"type": "merge", "source": [0, 0, -1], "path": ["a1"]}, "ada", None, "negative"),
-        ({"type": "merge", "source": [0, 0, 0], "path": []}, "ada", None, "invalid_field"),
-        (
-            {"type": "merge", "source": [0, 0, 0], "path": ["a1"], "event_id": ""},
-            "ada",
-            None,
-            "invalid_field",
-        ),
-        (
-            {
-                "type": "merge",
-                "source": [0, 0, 0],
-                "path": ["a1"],
-                "event": happening(1, "a1", 0),
-                "erase": True,
-            },
-            "ada",
-            None,
-            "invalid_field",
-        ),
-        (
-            {
-                "type": "merge",
-                "source": [0, 0, 0],
-                "path": ["a1"],
-                "event": happening(1, "a1", 0) | {"event_time": "0001-01-01T00:00:00Z"},
-            },
-            "ada",
-            None,
-            "invalid_field",
-        ),
-        (
-            {
-                "type": "merge",
-                "source": [0, 0, 0],
-                "path": ["a1"],
-                "event": happening(1, "a1", 0) | {"event_id": "x\u0001"},
-            },
-            "ada",
-            None,
-            "invalid_field",
-        ),
+        (HANDED | {"state": "AAAA"}, "ada", None, "invalid_field"),
+        (HANDED | {"source": [9, 0, 0]}, "ada", None, "invalid_field"),
+        (HANDED | {"source": [0, 2**63, 0]}, "ada", None, "invalid_field"),
+        (HANDED | {"source": [0, 0, -1]}, "ada", None, "negative"),
+        (HANDED | {"path": []}, "ada", None, "invalid_field"),
+        (HANDED | {"event_id": ""}, "ada", None, "invalid_field"),
+        (HANDED | {"event": VIEW, "erase": True}, "ada", None, "invalid_field"),
+        (HANDED | {"event": VIEW | {"event_time": "0001-01-01T00:00:00Z"}}, "ada", None, "invalid_field"),
+        (HANDED | {"event": VIEW | {"event_id": "x\u0001"}}, "ada", None, "invalid_field"),
     ],
 )
 def test_what_is_no_identity_becomes_a_dead_letter(
