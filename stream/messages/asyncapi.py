@@ -12,6 +12,7 @@ import msgspec
 
 from features.events import Event, Reason
 from features.identity import Identify
+from features.prices import Price
 from stream.messages.action import Action
 from stream.messages.alert import Alert
 from stream.messages.dead_letter import CUT, ERASED_AT
@@ -50,10 +51,10 @@ _CUT_HEADERS: Final = {
 
 def asyncapi(topic_prefix: str = TOPIC_PREFIX) -> dict[str, Any]:
     """Return the contract, with the names of the topics as they are by default."""
-    (event, identify, score, action, alert), schemas = msgspec.json.schema_components(
-        [Event, Identify, Score, Action, Alert], ref_template="#/components/schemas/{name}"
+    (event, identify, price, score, action, alert), schemas = msgspec.json.schema_components(
+        [Event, Identify, Price, Score, Action, Alert], ref_template="#/components/schemas/{name}"
     )
-    for name in ("Event", "Identify"):
+    for name in ("Event", "Identify", "Price"):
         fields = schemas[name]["properties"]
         fields["event_time"] = {
             "description": "Epoch milliseconds, or RFC 3339 text with a zone.",
@@ -71,6 +72,11 @@ def asyncapi(topic_prefix: str = TOPIC_PREFIX) -> dict[str, Any]:
                     "Somebody who was anonymous is this customer",
                     identify,
                     key="The anonymous id, in UTF-8; the partition is Kafka's murmur2 of it.",
+                ),
+                price=_message(
+                    "An item costs this from a moment on",
+                    price,
+                    key="The item id, in UTF-8; the partition is Kafka's murmur2 of it.",
                 ),
                 erase=_message("Erase this customer (null value)", _NULL),
             ),

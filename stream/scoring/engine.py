@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from features.bundle import Bundle
 from features.calendar import Zone, zone
+from features.cart import NO_CART_PRICES, CartPrices
 from features.columns import EventColumns, from_events
 from features.events import Event
 from features.fold import NO_ASIDES, Asides, FoldStatus, fold
@@ -72,6 +73,7 @@ class Scored(NamedTuple):
     canary: CanaryScores | None = None  # of whom network, probability, band and reasons are in part
     held: NDArray[np.int64] = _NOTHING  # rules of `rulebook` that hold as bits, whatever the band
     carts: NDArray[np.uint64] = _NOTHING.view(np.uint64)  # the items in the cart, as hashes
+    cart_prices: CartPrices = NO_CART_PRICES  # what these cost, where a policy asks for that
     left_out: NDArray[np.bool_] | None = None  # which of the batch's customers are `excluded`; None: nobody
 
     @property
@@ -144,6 +146,8 @@ class Engine:
         states: States,
         advisor: Advisor | None = None,
         asides: Asides = NO_ASIDES,
+        *,
+        with_prices: bool = False,
     ) -> Scored:
         """Fold admitted events into ``states``, in place, and score them.
 
@@ -159,12 +163,15 @@ class Engine:
             What was learned online; the network decides alone if there is none.
         asides
             States that are handed over or merged (`features.fold.Asides`).
+        with_prices
+            Whether prices of carts are wanted that the policy in force does not ask for.
 
         Raises
         ------
         NoProbability
             A score is not a number from 0 to 1.
         """
+        rulebook, excluded = self.rulebook, self.exclusions.current
         folded = fold(
             states,
             slots,
@@ -172,6 +179,7 @@ class Engine:
             zone=self.zone,
             ttl_ms=self.ttl_ms,
             with_carts=True,
+            with_prices=with_prices or rulebook.compares_prices,
             asides=asides,
         )
         rows = np.flatnonzero(folded.status == FoldStatus.FOLDED)
@@ -182,7 +190,6 @@ class Engine:
         if advisor is not None:
             online, probability = advisor.advise(vectors, said.logit, said.segment)
             band = self.bundle.bands(probability)
-        rulebook, excluded = self.rulebook, self.exclusions.current
         staff = excluded_of(customers, excluded)
         traffic = rulebook.bots.traffic(
             vectors, columns.bot[rows], None if staff is None else staff[slots[rows]]
@@ -223,6 +230,7 @@ class Engine:
             canary,
             held,
             folded.carts if everything else folded.carts[rows],
+            folded.cart_prices if everything else folded.cart_prices.take(rows),
             staff,
         )
 

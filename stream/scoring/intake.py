@@ -23,7 +23,7 @@ from stream.formats.contract import Format
 from stream.formats.decoding import decode_records, values_of
 from stream.kafka.batches import NEVER, RecordBatch
 from stream.kafka.records import arrival as arrival_of
-from stream.kafka.records import identity_faults, is_close, key_faults, unreadable_records
+from stream.kafka.records import identity_faults, is_close, key_faults, price_faults, unreadable_records
 from stream.scoring.batch import Batch, RecordStatus, split
 from stream.scoring.engine import Engine, slots_of
 from stream.scoring.identities import erased_by, other_rows, record_status
@@ -95,6 +95,10 @@ def read_batches(
         at, erasures = [i for i in at if i not in faults], [i for i in erasures if i not in faults]
         identities = {i: identity for i, identity in identities.items() if i not in faults}
 
+    wrong = price_faults(decoded.prices, keys, arrival, partition, partitions)
+    rejections += wrong.values()
+    prices = {i: price for i, price in sorted(decoded.prices.items()) if i not in wrong}
+
     columns = from_events(events, engine.bundle.manifest.currency)
     positions = np.arange(len(records)) if len(at) == len(records) else np.array(at, np.intp)
     columns, positions, after = _admitted(
@@ -109,10 +113,10 @@ def read_batches(
         )
 
     rejections.sort(key=lambda rejection: rejection.index)
-    status = _status(len(records), rejections, [*erasures, *erased_by(identities)], closes, decoded.ignored)
-    for i, identity in identities.items():
-        if status[i] == RecordStatus.EVENT and (kind := record_status(identity)) is not None:
-            status[i] = kind
+    status = _status(
+        len(records), rejections, [*erasures, *erased_by(identities)], closes, decoded.ignored, list(prices)
+    )
+    _set_identities(status, identities)
     rows = (status <= RecordStatus.MERGE).nonzero()[0]
     customers, slots = slots_of(columns.customers)
     return Batch(
@@ -131,6 +135,7 @@ def read_batches(
         columns=columns,
         still=_still(columns, rows, identities),
         identities=identities,
+        prices=prices,
         events=events,
         events_at=at,
         customers=customers,
@@ -182,6 +187,7 @@ def _status(
     erasures: Sequence[int],
     closes: Sequence[int],
     ignored: Sequence[int],
+    prices: Sequence[int],
 ) -> NDArray[np.uint8]:
     status = np.zeros(count, np.uint8)  # `RecordStatus.EVENT`
     if rejections:
@@ -192,7 +198,15 @@ def _status(
         status[closes] = RecordStatus.CLOSE
     if ignored:
         status[ignored] = RecordStatus.IGNORED
+    if prices:
+        status[prices] = RecordStatus.PRICE
     return status
+
+
+def _set_identities(status: NDArray[np.uint8], identities: Mapping[int, Identify | HandOver]) -> None:
+    for i, identity in identities.items():
+        if status[i] == RecordStatus.EVENT and (kind := record_status(identity)) is not None:
+            status[i] = kind
 
 
 def _first_rows(slots: NDArray[np.int64], customers: int) -> NDArray[np.intp]:
