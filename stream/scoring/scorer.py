@@ -225,7 +225,7 @@ class Scorer:
             each = None if recommended is None else recommended.each
             merged = None if found is None else found.merged(scored.rows)
             scores = encode_scores(engine.bundle, batch.columns, scored, now, each, stale, merged)
-            outputs = self._outputs(batch, scores, scored, models.recorder)
+            outputs = self._outputs(batch, scores, scored, found, models.recorder)
         names = {} if recommender is None else recommender.item_names
         decided = list(
             decisions(engine, batch, scored, states, concerned, asides, acting=self.acting, item_names=names)
@@ -318,7 +318,12 @@ class Scorer:
         return np.maximum(self.clock() - appended, 0) / 1000
 
     def _outputs(
-        self, batch: Batch, scores: list[tuple[str, bytes]], scored: Scored, recorder: Recorder | None
+        self,
+        batch: Batch,
+        scores: list[tuple[str, bytes]],
+        scored: Scored,
+        found: Linked | None,
+        recorder: Recorder | None,
     ) -> list[Output]:
         """Return what is to be written for each partition batch: nothing for a silent one."""
         published = batch.status == RecordStatus.ERASE
@@ -331,7 +336,9 @@ class Scorer:
         erasures = [Erasure(batch.records[at].key or b"", int(batch.arrival[at])) for at in erased.tolist()]
         rejected = np.array([rejection.index for rejection in batch.rejections], np.intp)
         learner = (
-            [LearnerRecords()] * len(batch.parts) if recorder is None else recorder.records(batch, scored)
+            [LearnerRecords()] * len(batch.parts)
+            if recorder is None
+            else recorder.records(batch, scored, found)
         )
         return [
             Output(part.partition)

@@ -20,6 +20,7 @@ from stream.messages.score import Score, decode_score
 from stream.scoring.engine import Engine
 from stream.scoring.outbox import unpack_outbox
 from stream.scoring.publisher import Output
+from stream.scoring.recorder import Recorder
 from stream.scoring.scorer import Scorer
 from tests.stream.records import NOW
 
@@ -56,7 +57,7 @@ class Shop:
         Whose scores were erased.
     """
 
-    def __init__(self, engine: Engine, partitions: int = 3) -> None:
+    def __init__(self, engine: Engine, partitions: int = 3, recorder: Recorder | None = None) -> None:
         self.partitions = partitions
         self.logs: list[list[ConsumerRecord]] = [[] for _ in range(partitions)]
         self.states: dict[str, States] = {}
@@ -68,7 +69,7 @@ class Shop:
         self.silent = False
         self._engine = engine
         self._scorer = Scorer(
-            engine, cast(Any, None), cast(Any, None), "events", partitions, clock=lambda: NOW
+            engine, cast(Any, None), cast(Any, None), "events", partitions, recorder, clock=lambda: NOW
         )
         self._read = [0] * partitions
         self._watermarks = [BEGINNING] * partitions
