@@ -34,7 +34,7 @@ from stream.formats.registry import format_of
 from stream.kafka.reading import TopicReader
 from stream.kafka.records import arrival, identity_faults, is_close, key_faults, unreadable_records
 from stream.logs.arrivals import Clocks
-from stream.logs.identity_rows import ArchivedRow, new_identities, row_of
+from stream.logs.identity_rows import ArchivedRow, new_identities, rows_of
 from stream.settings import Settings
 
 # What the second pass writes at a time, and with it the log's row groups.
@@ -231,12 +231,17 @@ def take_events(
         if at not in faults:
             taken.erasures += 1
             erased[keys[at].decode()] = records[at].offset
-    rows = sorted(events.keys() | identities.keys())
+    found = [
+        (at, row)
+        for at in sorted(events.keys() | identities.keys())
+        for row in rows_of(events.get(at), identities.get(at))
+    ]
+    places = [at for at, _ in found]
     table = _table(
-        [row_of(events.get(at), identities.get(at)) for at in rows],
+        [row for _, row in found],
         partition,
-        np.array([records[at].offset for at in rows], np.int64),
-        arrivals[rows],
+        np.array([records[at].offset for at in places], np.int64),
+        arrivals[places],
     )
     if since_ms is None:
         return table

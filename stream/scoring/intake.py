@@ -26,7 +26,7 @@ from stream.kafka.records import arrival as arrival_of
 from stream.kafka.records import identity_faults, is_close, key_faults, unreadable_records
 from stream.scoring.batch import Batch, RecordStatus, split
 from stream.scoring.engine import Engine, slots_of
-from stream.scoring.identities import erased_by, other_rows, record_status
+from stream.scoring.identities import erased_by, handed, other_rows, row_status
 from stream.texts import moment
 
 _offset = attrgetter("offset")
@@ -100,7 +100,7 @@ def read_batches(
     columns, positions, after = _admitted(
         columns, positions, arrival, bounds, watermarks, engine, identities, rejections
     )
-    inserted = other_rows(identities)
+    inserted = other_rows(identities, set(positions.tolist()) if identities else ())
     if erasures or inserted:
         inserted |= {i: OtherRow(cast("bytes", keys[i]).decode()) for i in erasures}
         places = sorted(inserted)
@@ -110,9 +110,8 @@ def read_batches(
 
     rejections.sort(key=lambda rejection: rejection.index)
     status = _status(len(records), rejections, [*erasures, *erased_by(identities)], closes, decoded.ignored)
-    for i, identity in identities.items():
-        if status[i] == RecordStatus.EVENT and (kind := record_status(identity)) is not None:
-            status[i] = kind
+    for i in identities.keys() & inserted.keys():
+        status[i] = row_status(inserted[i])  # of a login, too, whose event comes too late
     rows = (status <= RecordStatus.MERGE).nonzero()[0]
     customers, slots = slots_of(columns.customers)
     return Batch(
@@ -155,8 +154,8 @@ def _admitted(  # noqa: PLR0917  (what is judged, and by what)
     What was handed on was accepted on another partition: it is not judged again, and moves no watermark.
     """
     rows: slice | NDArray[np.intp] = slice(None)
-    if identities:
-        rows = np.flatnonzero([i not in identities for i in positions.tolist()])
+    if others := handed(identities):
+        rows = np.flatnonzero([i not in others for i in positions.tolist()])
     times, places = columns.time[rows], positions[rows]
     arrivals, own = arrival[places], split(places, bounds)
     verdicts, after = _judged(times, arrivals, own, watermarks, engine)
@@ -173,7 +172,7 @@ def _still(
 ) -> NDArray[np.bool_]:
     """Return which rows move no watermark."""
     still: NDArray[np.bool_] = columns.type >= PASS
-    return still | np.isin(rows, list(identities)) if identities else still
+    return still | np.isin(rows, list(handed(identities))) if identities else still
 
 
 def _status(
