@@ -33,6 +33,7 @@ from stream.formats.decoding import decode_records, values_of
 from stream.formats.registry import format_of
 from stream.kafka.reading import TopicReader
 from stream.kafka.records import arrival, identity_faults, is_close, key_faults, unreadable_records
+from stream.kafka.signatures import HandOverKeys, signature_faults
 from stream.logs.arrivals import Clocks
 from stream.logs.identity_rows import ArchivedRow, new_identities, rows_of
 from stream.settings import Settings
@@ -145,6 +146,8 @@ class FirstPass:
         By partition, where records with the broker's time follow some with their producer's, and when they came.
     handed
         The last hand-over (offset and number) that a partition took of another; the log has each of them once.
+    hand_over_keys
+        Know what workers have handed over; ``None`` where signatures are not asked for.
     """
 
     files: dict[int, Path] = field(default_factory=dict)
@@ -158,6 +161,7 @@ class FirstPass:
     partitions: int = 0
     handed: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
     items: ItemNames = field(default_factory=ItemNames)
+    hand_over_keys: HandOverKeys | None = None
 
 
 async def _take(
@@ -166,7 +170,10 @@ async def _take(
     since_ms: int | None,
     on_progress: Callable[[int, int], None] | None,
 ) -> FirstPass:
-    taken, form = FirstPass(), format_of(settings.format)
+    taken, form = (
+        FirstPass(hand_over_keys=HandOverKeys.of(settings.hand_over_key)),
+        format_of(settings.format),
+    )
     writers: dict[int, pa.ipc.RecordBatchFileWriter] = {}
     with ExitStack() as stack, writing(folder):
         async with TopicReader(settings, settings.events_topic) as reader:
@@ -216,6 +223,7 @@ def take_events(
     faults = key_faults(keys, events, erasures, homes, taken.partitions)
     arrivals = np.array([arrival(record) for record in records], np.int64)
     faults |= identity_faults(decoded.identities, keys, arrivals, homes, taken.partitions)
+    faults |= signature_faults(decoded.identities, records, taken.hand_over_keys)
     taken.refused.update(str(fault.reason) for fault in faults.values())
     for at in faults:
         events.pop(at, None)

@@ -24,6 +24,7 @@ from stream.formats.decoding import decode_records, values_of
 from stream.kafka.batches import NEVER, RecordBatch
 from stream.kafka.records import arrival as arrival_of
 from stream.kafka.records import identity_faults, is_close, key_faults, unreadable_records
+from stream.kafka.signatures import HandOverKeys, signature_faults
 from stream.scoring.batch import Batch, RecordStatus, split
 from stream.scoring.engine import Engine, slots_of
 from stream.scoring.identities import erased_by, handed, other_rows, row_status
@@ -41,6 +42,7 @@ def read_batches(
     partitions: int,
     decoding: Decoding = LENIENT,
     form: Format | None = None,
+    hand_over_keys: HandOverKeys | None = None,
 ) -> Batch:
     """Decode and check the records of partition batches, each of another partition.
 
@@ -54,6 +56,8 @@ def read_batches(
         How to take events that are not quite of the schema.
     form
         The form of the values, ``None`` for our own.
+    hand_over_keys
+        Know what workers have handed over; ``None`` where everything that says so is taken for it.
     """
     records = parts[0].records if len(parts) == 1 else [record for part in parts for record in part.records]
     lengths = [len(part.records) for part in parts]
@@ -90,6 +94,7 @@ def read_batches(
     if erasures or identities or not _keys_fit(keys, events, at, partition, partitions):
         faults = key_faults(keys, dict(zip(at, events, strict=True)), erasures, partition, partitions)
         faults |= identity_faults(identities, keys, arrival, partition, partitions)
+        faults |= signature_faults(identities, records, hand_over_keys)
         rejections += faults.values()
         events = [event for i, event in zip(at, events, strict=True) if i not in faults]
         at, erasures = [i for i in at if i not in faults], [i for i in erasures if i not in faults]
