@@ -256,13 +256,13 @@ class _Row:
             self._used(time)
         elif link.customer:
             self._count("shared")
-            self._change(replace_link(link, customer="", shared=True, time=time))
+            self._change(replace_link(link, customer="", shared=True, time=time, since=time))
             logger.info(
                 "partition %s: an id is shared by two customers: nothing is merged any more", self._source[0]
             )
         else:
             self._count("linked")
-            self._change(replace_link(link, customer=said.customer_id, time=time))
+            self._change(replace_link(link, customer=said.customer_id, time=time, since=time))
             self._become(HAND_OVER)
             self._all.times[self._row] = time
             at = self._all.aside(self._row, empty(1))
