@@ -43,15 +43,24 @@ class ArchivedRow(NamedTuple):
     identity: str | None
 
 
-def row_of(
+def rows_of(
     event: Event | None, identity: Identify | HandOver | None, price: Price | PriceCopy | None = None
-) -> ArchivedRow:
-    """Return the row of an event, of an identity, of an event that was handed on, or of a price, which is nobody's."""
+) -> list[ArchivedRow]:
+    """Return the rows of an event, of an identity, of an event that was handed on, or of a price.
+
+    An event that tells a login is both, one after the other: that has the same effect. A price is nobody's.
+    """
     if price is not None:
         blank = Event(
             event_id=price.event_id, type="search", customer_id=price.item_id, event_time=price.event_time
         )
-        return ArchivedRow(blank, price.type, None, encode_price(price).decode())
+        return [ArchivedRow(blank, price.type, None, encode_price(price).decode())]
+    if event is not None and isinstance(identity, Identify):
+        return [_row_of(None, identity), _row_of(event, None)]
+    return [_row_of(event, identity)]
+
+
+def _row_of(event: Event | None, identity: Identify | HandOver | None) -> ArchivedRow:
     if event is None:  # of an identity, whose own id is the key
         assert identity is not None
         customer = identity.anonymous_id if isinstance(identity, Identify) else identity.customer_id
