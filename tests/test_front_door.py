@@ -278,6 +278,7 @@ NEEDS = {
     "stream/messages": (None,),
     "stream/services": ("embedded",),
     "stream/settings.py": (None,),
+    "stream/testing": ("testing",),
 }
 
 
