@@ -14,7 +14,7 @@ from features.events import Event, Reason
 from features.identity import Identify
 from stream.messages.action import Action
 from stream.messages.alert import Alert
-from stream.messages.dead_letter import CUT, ERASED_AT
+from stream.messages.dead_letter import CONNECT, CUT, ERASED_AT
 from stream.messages.score import Score
 
 #: What the names of the topics start with unless ``INTENT_TOPIC_PREFIX`` says otherwise.
@@ -47,11 +47,23 @@ _CUT_HEADERS: Final = {
     }
     for part in ("key", "value", "headers")
 }
+_CONNECT_HEADERS: Final = {
+    f"{CONNECT}{part}": {**_TEXT, "description": f"As Kafka Connect writes it: {meaning}."}
+    for part, meaning in {
+        "topic": "the topic of the record",
+        "partition": "its partition",
+        "offset": "its offset",
+        "connector.name": "always the name of this system",
+        "task.id": "the partition once more",
+        "exception.class.name": "the reason, after the name of this system",
+        "exception.message": "the detail",
+    }.items()
+}
 #: The headers of a dead letter, as JSON Schema.
 LETTER_HEADERS: Final = {
     "type": "object",
     "required": list(_HEADERS),
-    "properties": _HEADERS | _CUT_HEADERS,
+    "properties": _HEADERS | _CUT_HEADERS | _CONNECT_HEADERS,
 }
 
 
