@@ -282,6 +282,7 @@ NEEDS = {
     "stream/services": ("embedded",),
     "stream/serving": ("serve",),
     "stream/settings.py": (None,),
+    "stream/testing": ("testing",),
 }
 
 
