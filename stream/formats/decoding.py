@@ -52,7 +52,7 @@ def decode_records(
         Called with the fields of each event that was in another form: they still have names of items.
     """
     if form is None:
-        return _with_others(decode_many(values, decoding), values)
+        return with_others(decode_many(values, decoding), values)
     passed, rejections = Decoded(), []
     fields: dict[int, Fields] = {}
     logins: dict[int, Identify] = {}
@@ -72,7 +72,7 @@ def decode_records(
                 own[index], fields[index] = write_json(found.logins[0]), found.logins[0]
         except RejectedEvent as rejected:
             rejections.append(Rejection(index, rejected.reason, explained(rejected.detail, form)))
-    decoded = _with_others(decode_many(own, decoding), own)
+    decoded = with_others(decode_many(own, decoding), own)
     decoded.identities |= {index: logins[index] for index in decoded.indices if index in logins}
     for fault in decoded.rejections:
         detail = explained(fault.detail, form) if fault.index in fields else fault.detail
@@ -88,7 +88,7 @@ def decode_records(
     return decoded
 
 
-def _with_others(decoded: Decoded, values: Sequence[bytes | None]) -> Decoded:
+def with_others(decoded: Decoded, values: Sequence[bytes | None]) -> Decoded:
     """Take out of the rejections what is no event, and still no mistake.
 
     That is what says who is who, what partitions hand to each other (`features.identity`), and what items cost
