@@ -11,6 +11,7 @@ import msgspec
 
 from features.partition import partitions_of
 from features.price_table import PriceTable
+from features.prices import PriceCopy, encode_price
 from stream.kafka.batches import Record
 from tests.simulation.logins import append
 from tests.simulation.shop import CUSTOMERS, HOMES, LOGS, MINUTE_MS, PARTITIONS, START_MS
@@ -50,6 +51,28 @@ def emitted_with_prices(seed: int, count: int) -> Sequence[list[Record]]:
 def latest(table: PriceTable) -> dict[str, tuple[object, ...]]:
     """Return the last version of each item: what is stored beside it depends on how the log was cut."""
     return {table.names[version[0]]: version[1:] for version in table.versions.tolist()}
+
+
+def wanted_copies(logs: Sequence[Sequence[Record]]) -> list[set[bytes]]:
+    """Return the copies that the log of each partition should hold: of each price of another one."""
+    wanted: list[set[bytes]] = [set() for _ in logs]
+    for home, log in enumerate(logs):
+        for record in log:
+            if b'"type":"price"' not in (record.value or b""):
+                continue
+            fields = msgspec.json.decode(record.value or b"")
+            copy = PriceCopy(
+                event_id=fields["event_id"],
+                item_id=fields["item_id"],
+                price=fields["price"],
+                event_time=fields["event_time"],
+                source=(home, record.offset),
+                type="price_copy",
+            )
+            for partition, told in enumerate(wanted):
+                if partition != home:
+                    told.add(encode_price(copy))
+    return wanted
 
 
 def copies(logs: Sequence[Sequence[Record]]) -> list[set[bytes]]:

@@ -21,7 +21,7 @@ from stream.scoring.outbox import Promised, unpack_outbox
 from stream.scoring.scorer import Scorer
 from tests.simulation.kafka import Broker
 from tests.simulation.logins import difference, emitted_with_logins, of_known_ids
-from tests.simulation.prices import copies, emitted_with_prices, latest
+from tests.simulation.prices import copies, emitted_with_prices, latest, wanted_copies
 from tests.simulation.shop import LOGS, PARTITIONS, emitted
 from tests.simulation.world import Faults, World
 
@@ -164,8 +164,8 @@ class Schedules:
         assert tombstones == erased == told, "other tombstones"
         assert letters == rejected, "other letters"
         if self._prices:
-            told = [truth.handed for truth in reversed(truths)]  # there are two partitions
-            assert copies(world.broker.events) == told, "other copies of prices"
+            logs = world.broker.events
+            assert copies(logs) == wanted_copies(logs), "other copies of prices"
         if self._logins:
             self._check_logins(world, set[bytes]().union(*(truth.handed for truth in truths)))
 

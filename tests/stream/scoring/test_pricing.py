@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from features.state import empty
 from features.store.customer_store import Loaded
 from features.watermark import BEGINNING
 from stream.kafka.batches import RecordBatch
+from stream.kafka.signatures import HandOverKeys
 from stream.ownership.job import StateChanges
 from stream.scoring.outbox import Promised, unpack_outbox
 from stream.scoring.scorer import ScorerResult
@@ -125,6 +127,17 @@ def test_a_copy_is_noted_and_not_told_again(bench: Bench) -> None:
     assert again.prices is not None
     assert not again.prices.stored
     assert again.prices.table is _table(changes)
+
+
+def test_a_forged_copy_is_a_letter_and_a_signed_one_counts(bench: Bench) -> None:
+    keys = HandOverKeys([b"k" * 32])
+    bench.scorer.hand_over_keys = keys
+    forged = price(0, type="price_copy", source=[0, 3], price=1.0)
+    copied = price(1, type="price_copy", source=[0, 3])
+    signed = replace(copied, headers=[keys.header(copied.key, copied.value)])
+    _, result = run(bench, batch(forged, signed, price(2, ITEMS[1])))
+    assert [dict(letter.headers)["reason"] for letter in result.outputs[0].letters] == [b"bad_signature"]
+    assert result.prices == {"new": 2}, "a shop's own price needs no signature"
 
 
 def _table(changes: StateChanges) -> PriceTable:
