@@ -40,7 +40,7 @@ _PANELS = {
         "restore",
     ),
     "People: shops, marketing, customers": ("emit", "watch", "serve", "keys", "policy", "customer"),
-    "Development: on this machine": ("demo", "services", "settings", "features", "contracts"),
+    "Development: on this machine": ("demo", "services", "doctor", "settings", "features", "contracts"),
 }
 
 _HELP = """
