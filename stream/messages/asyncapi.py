@@ -12,6 +12,7 @@ import msgspec
 
 from features.events import Event, Reason
 from features.identity import Identify
+from features.prices import Price
 from stream.messages.action import Action
 from stream.messages.alert import Alert
 from stream.messages.dead_letter import CONNECT, CUT, ERASED_AT
@@ -20,7 +21,7 @@ from stream.messages.score import Score
 #: What the names of the topics start with unless ``INTENT_TOPIC_PREFIX`` says otherwise.
 TOPIC_PREFIX: Final = "intent."
 
-_MESSAGES: Final = (Event, Identify, Score, Action, Alert)
+_MESSAGES: Final = (Event, Identify, Price, Score, Action, Alert)
 _JSON: Final = "application/json"
 _BYTES: Final = "application/octet-stream"
 _TEXT: Final = {"type": "string"}
@@ -70,7 +71,7 @@ LETTER_HEADERS: Final = {
 def asyncapi(topic_prefix: str = TOPIC_PREFIX) -> dict[str, Any]:
     """Return the contract, with the names of the topics as they are by default."""
     references, schemas = message_schemas("#/components/schemas/{name}")
-    event, identify, score, action, alert = references.values()
+    event, identify, price, score, action, alert = references.values()
     return {
         "asyncapi": "3.0.0",
         "info": _INFO,
@@ -83,6 +84,11 @@ def asyncapi(topic_prefix: str = TOPIC_PREFIX) -> dict[str, Any]:
                     "Somebody who was anonymous is this customer",
                     identify,
                     key="The anonymous id, in UTF-8; the partition is Kafka's murmur2 of it.",
+                ),
+                price=_message(
+                    "An item costs this from a moment on",
+                    price,
+                    key="The item id, in UTF-8; the partition is Kafka's murmur2 of it.",
                 ),
                 erase=_message("Erase this customer (null value)", _NULL),
             ),
@@ -124,7 +130,7 @@ def asyncapi(topic_prefix: str = TOPIC_PREFIX) -> dict[str, Any]:
 def message_schemas(ref_template: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return references to the types of all messages, by their names, and the schemas that these need."""
     references, schemas = msgspec.json.schema_components(_MESSAGES, ref_template=ref_template)
-    for name in ("Event", "Identify"):
+    for name in ("Event", "Identify", "Price"):
         fields = schemas[name]["properties"]
         fields["event_time"] = {
             "description": "Epoch milliseconds, or RFC 3339 text with a zone.",

@@ -17,7 +17,7 @@ _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 #: The messages of each topic, by the topic's name without its prefix.
 MESSAGES: Final = {
-    "events": ("Event", "Identify"),
+    "events": ("Event", "Identify", "Price"),
     "scores": ("Score",),
     "actions": ("Action",),
     "alerts": ("Alert",),

@@ -52,6 +52,9 @@ class ScorerMetrics:
             ["outcome"],
             registry=self.registry,
         )
+        self._prices = Counter(
+            "intent_prices", "Prices of items read, by outcome", ["outcome"], registry=self.registry
+        )
         self._foreign = self._counter(
             "intent_foreign_currency", "Events whose money was left out for its currency"
         )
@@ -196,6 +199,11 @@ class ScorerMetrics:
         """Count what became of what said who is who (`stream.scoring.linking.OUTCOMES`)."""
         for outcome, number in counts.items():
             self._identities.labels(outcome).inc(number)
+
+    def count_prices(self, counts: Mapping[str, int]) -> None:
+        """Count what became of prices (`features.price_table.PRICE_OUTCOMES`)."""
+        for outcome, number in counts.items():
+            self._prices.labels(outcome).inc(number)
 
     def count_actions(self, records: Sequence[ActionRecord]) -> None:
         """Count actions that were acknowledged."""

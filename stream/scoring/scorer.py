@@ -33,7 +33,8 @@ from stream.scoring.engine import Engine, Scored
 from stream.scoring.intake import read_batches
 from stream.scoring.linking import Linked, linked
 from stream.scoring.metrics import ScorerMetrics
-from stream.scoring.outbox import pack_outbox, unpack_outbox
+from stream.scoring.outbox import HandOverRecord, pack_outbox, unpack_outbox
+from stream.scoring.pricing import priced, tables_after
 from stream.scoring.publisher import Output, Publisher
 from stream.scoring.recommending import NewestRecommender, Recommended, Recommender
 from stream.scoring.recorder import LearnerRecords, Recorder
@@ -112,6 +113,8 @@ class ScorerResult:
         What was decided on each.
     identities
         What became of what said who is who (`stream.scoring.linking.OUTCOMES`).
+    prices
+        What became of prices (`features.price_table.PRICE_OUTCOMES`).
     """
 
     read: ScorerBatch
@@ -122,6 +125,7 @@ class ScorerResult:
     changes: Sequence[StateChanges]
     decided: Sequence[Decisions]
     identities: Counter[str]
+    prices: Counter[str]
 
 
 @dataclass(slots=True)
@@ -214,6 +218,7 @@ class Scorer:
         advisor = None if models.newest is None else models.newest.current
         concerned = Concerned.of(batch, states, loaded)
         found = linked(batch, loaded, [part.taken for part in loaded], engine.lateness_ms, engine.ttl_ms)
+        prices = priced(batch, loaded, engine.bundle.manifest.currency, self.partitions, engine.lateness_ms)
         asides = NO_ASIDES
         if found is not None:
             batch, asides = found.batch, found.asides
@@ -233,7 +238,17 @@ class Scorer:
             outputs = self._outputs(batch, scores, scored, found, models.recorder)
         names = {} if recommender is None else recommender.item_names
         decided = list(
-            decisions(engine, batch, scored, states, concerned, asides, acting=self.acting, item_names=names)
+            decisions(
+                engine,
+                batch,
+                scored,
+                states,
+                concerned,
+                asides,
+                acting=self.acting,
+                item_names=names,
+                prices=tables_after(prices, loaded),
+            )
         )
         changes = [
             StateChanges(
@@ -242,7 +257,8 @@ class Scorer:
                 watermark,
                 [batch.customers[slot] for slot in erased.tolist() if own.start <= slot < own.stop],
                 one.timers,
-                *self._promised(found, at, one),
+                *self._promised(found, at, one, prices[at].handed),
+                prices[at].changed,
             )
             for at, (one, own, watermark) in enumerate(
                 zip(decided, batch.customer_slices, batch.watermarks, strict=True)
@@ -257,17 +273,20 @@ class Scorer:
             changes,
             decided,
             Counter() if found is None else found.counts,
+            sum((one.changed.counts for one in prices if one.changed is not None), Counter()),
         )
 
-    def _promised(self, found: Linked | None, at: int, decided: Decisions) -> tuple[bytes, LinkChanges]:
-        """Return what a save of a partition batch promises, and which links it changes.
+    def _promised(
+        self, found: Linked | None, at: int, decided: Decisions, told: Sequence[HandOverRecord]
+    ) -> tuple[bytes, LinkChanges]:
+        """Return what a save of a partition batch promises, and which links it changes; ``told`` are copies of prices.
 
         Silent batches hand over, too: nobody knows whether a login among them was taken before. Whoever has what is
-        handed over knows it by its place.
+        handed over knows it by its place, and whoever has a price takes no older one.
         """
         if found is None:
-            return pack_outbox(decided.actions), NO_LINKS
-        handed = found.handed(at, self.partitions)
+            return pack_outbox(decided.actions, told), NO_LINKS
+        handed = [*found.handed(at, self.partitions), *told]
         return pack_outbox(decided.actions, handed), found.parts[at].changes()
 
     async def publish(self, result: ScorerResult) -> None:
@@ -284,6 +303,7 @@ class Scorer:
         read = result.read
         self.metrics.count(result.batch, result.scored, time.perf_counter() - read.began)
         self.metrics.count_identities(result.identities)
+        self.metrics.count_prices(result.prices)
         self.metrics.count_latency(self._latencies(read.batch))
         if result.recommended is not None:
             self.metrics.count_recommended(result.recommended)
