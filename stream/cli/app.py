@@ -30,6 +30,7 @@ _PANELS = {
     ),
     "Stream: score and learn": (
         "topics",
+        "doctor",
         "worker",
         "learner",
         "bundle",

@@ -183,7 +183,7 @@ class Engine:
         NoProbability
             A score is not a number from 0 to 1.
         """
-        rulebook = self.rulebook
+        rulebook = self.rulebook  # once: it may change at any moment
         folded = fold(
             states,
             slots,
@@ -247,7 +247,7 @@ class Engine:
     def score_vectors(
         self, rows: VectorRows, customers: list[str], advisor: Advisor | None, rulebook: Rulebook
     ) -> Scored:
-        """Say all that a score says, of vectors alone, by the policy of a ``rulebook``; see `score`."""
+        """Say all that a score says, of vectors alone; see `score`."""
         excluded = self.exclusions.current
         said = self.bundle.score(rows.vectors)
         online, probability, band = None, said.probability, said.band
@@ -292,8 +292,7 @@ class Engine:
             canary,
             held,
             rows.carts,
-            NO_CART_PRICES,
-            staff,
+            left_out=staff,
         )
 
     def score_nothing(self) -> tuple[EventColumns, Scored]:

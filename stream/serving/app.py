@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 from fastapi import FastAPI
 from prometheus_client import Gauge
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -75,6 +76,7 @@ def create_app(parts: Parts, keys: FollowedKeys | None) -> Gate:
         return Response(document, media_type="application/json")
 
     _add(app, "/openapi.json", "GET", _guarded("/openapi.json", None, described))
+    app.add_exception_handler(Exception, _mistaken)
     app.add_exception_handler(problems.Problem, _problem)
     app.add_exception_handler(HTTPException, _unrouted)
     app.add_exception_handler(StoreError, _unavailable)
@@ -82,6 +84,21 @@ def create_app(parts: Parts, keys: FollowedKeys | None) -> Gate:
     app.add_exception_handler(SchemaMismatch, _failed)
     app.add_exception_handler(NoProbability, _failed)
     return gate
+
+
+class _CustomerConvertor(Convertor[str]):
+    """Takes whatever stands in a path, line ends included: what is an id is decided elsewhere."""
+
+    regex = r"[\s\S]*"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("customer", _CustomerConvertor())
 
 
 class _Routes:
@@ -93,8 +110,8 @@ class _Routes:
         """Return path, method, needed scope and handler of every route."""
         return [
             ("/v1/customers:batch", "POST", "read", self.batch),
-            ("/v1/customers/{customer_id:path}", "GET", "read", self.customer),
-            ("/v1/customers/{customer_id:path}", "DELETE", "erase", self.erase),
+            ("/v1/customers/{customer_id:customer}", "GET", "read", self.customer),
+            ("/v1/customers/{customer_id:customer}", "DELETE", "erase", self.erase),
             ("/v1/what-if", "POST", "read", self.what_if),
             ("/v1/events", "POST", "write", self.events),
             ("/v1/scores", "GET", "read", self.scores),
@@ -245,6 +262,11 @@ def _number(text: str, most: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 10 and 0 < int(text) <= most):  # noqa: PLR2004
         raise problems.Unprocessable(f"limit is {text[:100]!r}: use a number from 1 to {most}")
     return int(text)
+
+
+async def _mistaken(request: Request, error: Exception) -> Response:
+    """Answer; the gate logs the error."""
+    return problems.Failed("an error of this program: its log says more; try again").response()
 
 
 async def _problem(request: Request, error: Exception) -> Response:

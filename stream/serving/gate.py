@@ -70,9 +70,8 @@ class Gate:
         except problems.Problem as problem:
             await answer.fail(problem, scope, receive)
         except Exception:
-            logger.exception("%s %s failed", scope["method"], route_of(scope))
-            failed = problems.Failed("an error of this program: its log says more; try again")
-            await answer.fail(failed, scope, receive)
+            logger.exception("%s %s failed", _method(scope), route_of(scope))
+            await answer.fail(problems.Failed("an error of this program"), scope, receive)
         finally:
             route = route_of(scope)
             seconds = time.perf_counter() - began
