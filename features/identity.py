@@ -21,9 +21,8 @@ from features.events import (
     Event,
     EventTime,
     Identifier,
+    check_event,
     check_identifiers,
-    decode,
-    encode,
     epoch_ms,
 )
 from features.refusals import Reason, RejectedEvent, refusal
@@ -176,7 +175,7 @@ def decode_identity(value: bytes) -> Identify | HandOver:
     ids = [identity.event_id, identity.anonymous_id, identity.customer_id]
     if isinstance(identity, HandOver):
         ids += identity.path
-        _check_contents(identity)
+        _check_contents(identity, len(value))
     _check(ids, epoch_ms(identity.event_time))
     if isinstance(identity, Identify) and identity.anonymous_id == identity.customer_id:
         raise RejectedEvent(
@@ -186,8 +185,8 @@ def decode_identity(value: bytes) -> Identify | HandOver:
     return identity
 
 
-def _check_contents(handed: HandOver) -> None:
-    """Look at what is handed over as if it had come by itself."""
+def _check_contents(handed: HandOver, size: int) -> None:
+    """Look at what is handed over, in a value of ``size`` bytes, as if it had come by itself."""
     contents = (handed.state is not None, handed.event is not None, handed.erase)
     if sum(contents) > 1:
         raise RejectedEvent(
@@ -196,7 +195,7 @@ def _check_contents(handed: HandOver) -> None:
     if not handed.event_id and not handed.erase:
         raise RejectedEvent(Reason.INVALID_FIELD, "event_id must not be empty")
     if handed.event is not None:
-        decode(encode(handed.event))
+        check_event(handed.event, size)
 
 
 def _check(ids: Sequence[str], time: int) -> None:
