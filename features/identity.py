@@ -141,6 +141,18 @@ def is_hand_over(value: bytes) -> bool:
     return bool(_said_type(value) == MERGE)
 
 
+class _Sourced(msgspec.Struct, gc=False):
+    source: tuple[int, int, int] = (0, 0, 0)
+
+
+_source_of = msgspec.json.Decoder(_Sourced).decode
+
+
+def source_offset(value: bytes) -> int:
+    """Return the offset of the record that a worker's record was made of, 0 where it does not say."""
+    return _source_of(value).source[1]
+
+
 def _said_type(value: bytes) -> Any:
     try:
         return _type_of(value).type if len(value) <= HAND_OVER_BYTES else None
