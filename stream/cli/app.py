@@ -30,6 +30,7 @@ _PANELS = {
     ),
     "Stream: score and learn": (
         "topics",
+        "doctor",
         "worker",
         "learner",
         "bundle",
@@ -39,8 +40,8 @@ _PANELS = {
         "partition",
         "restore",
     ),
-    "People: shops, marketing, customers": ("emit", "watch", "policy", "customer"),
-    "Development: on this machine": ("demo", "services", "settings", "features"),
+    "People: shops, marketing, customers": ("emit", "watch", "serve", "keys", "policy", "customer"),
+    "Development: on this machine": ("demo", "services", "settings", "features", "contracts"),
 }
 
 _HELP = """

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from features.events import Event, Reason, RejectedEvent, decode, decode_many
 from features.identity import IDENTIFY, Identify, decode_identity, encode_identity, is_identity_type
+from features.prices import is_price_type
 from stream.formats.confluent import FRAME_BYTES, Confluent
 from stream.formats.contract import Format, Message, Translation, explained
 from stream.formats.values import write_json
@@ -81,6 +82,10 @@ def emit_lines(
         try:
             if form is None and is_identity_type(text):
                 emitter.emit_identify(text)
+                report.emitted += 1
+                continue
+            if form is None and is_price_type(text):
+                emitter.emit_price(text)
                 report.emitted += 1
                 continue
             for event in [decode(text)] if form is None else translating.events(text, form):

@@ -13,6 +13,7 @@ from msgspec import structs
 
 from features.events import Decoded, Decoding, Reason, RejectedEvent, Rejection, decode_many
 from features.identity import IDENTIFY, HandOver, Identify, decode_identity, is_identity_type
+from features.prices import decode_price, is_price_type
 from stream.formats.cloudevents import CloudEvents, is_binary
 from stream.formats.contract import NATIVE, Fields, Format, Message, Translation, explained
 from stream.formats.values import write_json
@@ -51,7 +52,7 @@ def decode_records(
         Called with the fields of each event that was in another form: they still have names of items.
     """
     if form is None:
-        return with_identities(decode_many(values, decoding), values)
+        return with_others(decode_many(values, decoding), values)
     passed, rejections = Decoded(), []
     fields: dict[int, Fields] = {}
     logins: dict[int, Identify] = {}
@@ -71,7 +72,7 @@ def decode_records(
                 own[index], fields[index] = write_json(found.logins[0]), found.logins[0]
         except RejectedEvent as rejected:
             rejections.append(Rejection(index, rejected.reason, explained(rejected.detail, form)))
-    decoded = with_identities(decode_many(own, decoding), own)
+    decoded = with_others(decode_many(own, decoding), own)
     decoded.identities |= {index: logins[index] for index in decoded.indices if index in logins}
     for fault in decoded.rejections:
         detail = explained(fault.detail, form) if fault.index in fields else fault.detail
@@ -87,21 +88,27 @@ def decode_records(
     return decoded
 
 
-def with_identities(decoded: Decoded, values: Sequence[bytes | None]) -> Decoded:
-    """Take what says who is who (`features.identity`), and what partitions hand to each other, out of the rejections.
+def with_others(decoded: Decoded, values: Sequence[bytes | None]) -> Decoded:
+    """Take out of the rejections what is no event, and still no mistake.
 
-    An event that was handed on becomes one of the customer to whom it goes.
+    That is what says who is who, what partitions hand to each other (`features.identity`), and what items cost
+    (`features.prices`). An event that was handed on becomes one of the customer to whom it goes.
     """
-    suspects = [fault for fault in decoded.rejections if fault.reason in _MAY_BE_IDENTITIES]
+    suspects = [fault for fault in decoded.rejections if fault.reason in _MAY_BE_OTHERS]
     if not suspects:
         return decoded
     others = {fault.index: fault for fault in decoded.rejections}
     events = dict(zip(decoded.indices, decoded.events, strict=True))
     for fault in suspects:
         value = values[fault.index] or b""
-        if not is_identity_type(value):
+        of_price = is_price_type(value)
+        if not of_price and not is_identity_type(value):
             continue
         try:
+            if of_price:
+                decoded.prices[fault.index] = decode_price(value)
+                del others[fault.index]
+                continue
             identity = decode_identity(value)
         except RejectedEvent as rejected:
             others[fault.index] = Rejection(fault.index, rejected.reason, rejected.detail)
@@ -116,8 +123,10 @@ def with_identities(decoded: Decoded, values: Sequence[bytes | None]) -> Decoded
     return decoded
 
 
-# As which `decode_many` refuses what is no event, but may be an identity.
-_MAY_BE_IDENTITIES: Final = frozenset({Reason.UNKNOWN_TYPE, Reason.TOO_LARGE, Reason.INVALID_FIELD})
+# As which `decode_many` refuses what is no event, but may be an identity or a price.
+_MAY_BE_OTHERS: Final = frozenset(
+    {Reason.UNKNOWN_TYPE, Reason.TOO_LARGE, Reason.INVALID_FIELD, Reason.NEGATIVE}
+)
 
 
 def values_of(records: Sequence[_Record], form: Format | None) -> list[bytes | None]:

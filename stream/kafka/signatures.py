@@ -1,4 +1,6 @@
-"""Signatures of what workers hand to other partitions: nobody else can write such records (`features.identity`).
+"""Signatures of what workers tell other partitions: nobody else can write such records.
+
+That is what they hand over (`features.identity`), and copies of prices (`features.prices`).
 
 A signature stands in a header: HMAC-SHA256 [RFC 2104] of the record's key and value. It says nothing of the partition,
 so any record that a worker hands over can be signed and looked at in the same way. A file has the keys::
@@ -22,6 +24,7 @@ from typing import Final, Protocol, Self
 
 from features.events import Reason, Rejection
 from features.identity import HandOver, Identify
+from features.prices import Price, PriceCopy
 from stream.exceptions import SettingsError
 
 #: Header of a record that a worker has handed over.
@@ -126,12 +129,14 @@ class HandOverKeys:
 
 
 def signature_faults(
-    identities: Mapping[int, Identify | HandOver], records: Sequence[Signed], keys: HandOverKeys | None
+    controls: Mapping[int, Identify | HandOver | Price | PriceCopy],
+    records: Sequence[Signed],
+    keys: HandOverKeys | None,
 ) -> dict[int, Rejection]:
-    """Return by the position of their record the hand-overs that no worker has written; none without keys."""
+    """Return by the position of their record the hand-overs and copies that no worker wrote; none without keys."""
     if keys is None:
         return {}
-    handed = [i for i, identity in identities.items() if isinstance(identity, HandOver)]
+    handed = [i for i, control in controls.items() if isinstance(control, HandOver | PriceCopy)]
     faults = {i: keys.fault(records[i]) for i in handed}
     return {i: Rejection(i, Reason.BAD_SIGNATURE, fault) for i, fault in faults.items() if fault}
 

@@ -27,12 +27,20 @@ from features.events import LENIENT, Decoding, Event, Item, epoch_ms
 from features.identity import HandOver
 from features.items import ItemNames, write_items
 from features.log import ERASED, LOG_SCHEMA, write_log
+from features.prices import PRICE_TYPES
 from features.whole_files import writing
 from stream.formats.contract import Format
 from stream.formats.decoding import decode_records, values_of
 from stream.formats.registry import format_of
 from stream.kafka.reading import TopicReader
-from stream.kafka.records import arrival, identity_faults, is_close, key_faults, unreadable_records
+from stream.kafka.records import (
+    arrival,
+    identity_faults,
+    is_close,
+    key_faults,
+    price_faults,
+    unreadable_records,
+)
 from stream.kafka.signatures import HandOverKeys, signature_faults
 from stream.logs.arrivals import Clocks
 from stream.logs.identity_rows import ArchivedRow, new_identities, rows_of
@@ -60,6 +68,8 @@ class ArchiveReport:
         Events in the log.
     identities
         Further rows: who is who, and what workers have handed over because of it.
+    prices
+        Further rows: what items cost, and what workers have told each other of it.
     erased
         Further rows: events of customers that were erased later.
     erasures
@@ -78,6 +88,7 @@ class ArchiveReport:
 
     events: int = 0
     identities: int = 0
+    prices: int = 0
     erased: int = 0
     erasures: int = 0
     refused: dict[str, int] = field(default_factory=dict)
@@ -223,7 +234,8 @@ def take_events(
     faults = key_faults(keys, events, erasures, homes, taken.partitions)
     arrivals = np.array([arrival(record) for record in records], np.int64)
     faults |= identity_faults(decoded.identities, keys, arrivals, homes, taken.partitions)
-    faults |= signature_faults(decoded.identities, records, taken.hand_over_keys)
+    faults |= price_faults(decoded.prices, keys, arrivals, homes, taken.partitions)
+    faults |= signature_faults(decoded.identities | decoded.prices, records, taken.hand_over_keys)
     taken.refused.update(str(fault.reason) for fault in faults.values())
     for at in faults:
         events.pop(at, None)
@@ -239,10 +251,11 @@ def take_events(
         if at not in faults:
             taken.erasures += 1
             erased[keys[at].decode()] = records[at].offset
+    prices = {at: price for at, price in decoded.prices.items() if at not in faults}
     found = [
         (at, row)
-        for at in sorted(events.keys() | identities.keys())
-        for row in rows_of(events.get(at), identities.get(at))
+        for at in sorted(events.keys() | identities.keys() | prices.keys())
+        for row in rows_of(events.get(at), identities.get(at), prices.get(at))
     ]
     places = [at for at, _ in found]
     table = _table(
@@ -262,6 +275,7 @@ def _table(
     events = [row.event for row in rows]
     columns: dict[str, Any] = {name: [getattr(event, name) for event in events] for name in _FIELDS}
     columns["type"] = [row.type for row in rows]
+    columns["customer_id"] = [row.customer for row in rows]
     columns["identity"] = [row.identity for row in rows]
     columns["event_time"] = np.array([epoch_ms(event.event_time) for event in events], np.int64)
     columns["items"] = [event.items and [_line(item) for item in event.items] for event in events]
@@ -286,8 +300,10 @@ def _merged(taken: FirstPass, report: ArchiveReport) -> Iterator[pa.Table]:
     for table in merge(runs_of(taken)):
         gone = pc.sum(pc.equal(table["type"], ERASED)).as_py() or 0
         said = len(table) - table["identity"].null_count
+        priced = pc.sum(pc.is_in(table["type"], pa.array(PRICE_TYPES))).as_py() or 0
         report.erased += gone
-        report.identities += said
+        report.prices += priced
+        report.identities += said - priced
         report.events += len(table) - gone - said
         waiting.append(table)
         rows += len(table)

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from features.identity import IDENTIFY, MERGE, Identify, decode_identity
+from features.prices import PRICE_TYPES
 
 _SOURCE: Final = b"intent.source"
 
@@ -39,8 +40,13 @@ class InPlace(NamedTuple):
 
 def has_logins_alone(table: pa.Table) -> bool:
     """Whether a log has logins, and is not one that workers have written."""
+    return not is_archive(table) and bool(pc.any(pc.equal(table["type"], IDENTIFY)).as_py())
+
+
+def is_archive(table: pa.Table) -> bool:
+    """Whether a log is one of a topic, with what workers have written to it."""
     metadata = table.schema.metadata or {}
-    return metadata.get(_SOURCE) != b"kafka" and bool(pc.any(pc.equal(table["type"], IDENTIFY)).as_py())
+    return metadata.get(_SOURCE) == b"kafka"
 
 
 def merged_in_place(table: pa.Table) -> InPlace:
@@ -51,7 +57,7 @@ def merged_in_place(table: pa.Table) -> InPlace:
     owners: list[str | None] = []
     types = table["type"].to_pylist()
     for row, (customer, text) in enumerate(zip(customers, texts, strict=True)):
-        if text is None:
+        if text is None or types[row] in PRICE_TYPES:
             rows.append(row)
             owners.append(customer if customer is None else holders.of(customer))
             continue

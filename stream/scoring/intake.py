@@ -18,12 +18,13 @@ from features.durations import duration_short
 from features.events import LENIENT, Decoding, Event, Reason, Rejection
 from features.identity import HandOver, Identify
 from features.partition import partitions_of
+from features.prices import Price, PriceCopy
 from features.watermark import ACCEPTED, BEGINNING, LATE, MAX_AHEAD_MS
 from stream.formats.contract import Format
 from stream.formats.decoding import decode_records, values_of
 from stream.kafka.batches import NEVER, RecordBatch
 from stream.kafka.records import arrival as arrival_of
-from stream.kafka.records import identity_faults, is_close, key_faults, unreadable_records
+from stream.kafka.records import identity_faults, is_close, key_faults, price_faults, unreadable_records
 from stream.kafka.signatures import HandOverKeys, signature_faults
 from stream.scoring.batch import Batch, RecordStatus, split
 from stream.scoring.engine import Engine, slots_of
@@ -100,6 +101,13 @@ def read_batches(
         at, erasures = [i for i in at if i not in faults], [i for i in erasures if i not in faults]
         identities = {i: identity for i, identity in identities.items() if i not in faults}
 
+    prices = _good(
+        decoded.prices,
+        price_faults(decoded.prices, keys, arrival, partition, partitions)
+        | signature_faults(decoded.prices, records, hand_over_keys),
+        rejections,
+    )
+
     columns = from_events(events, engine.bundle.manifest.currency)
     positions = np.arange(len(records)) if len(at) == len(records) else np.array(at, np.intp)
     columns, positions, after = _admitted(
@@ -114,7 +122,9 @@ def read_batches(
         )
 
     rejections.sort(key=lambda rejection: rejection.index)
-    status = _status(len(records), rejections, [*erasures, *erased_by(identities)], closes, decoded.ignored)
+    status = _status(
+        len(records), rejections, [*erasures, *erased_by(identities)], closes, decoded.ignored, list(prices)
+    )
     for i in identities.keys() & inserted.keys():
         status[i] = row_status(inserted[i])  # of a login, too, whose event comes too late
     rows = (status <= RecordStatus.MERGE).nonzero()[0]
@@ -135,6 +145,7 @@ def read_batches(
         columns=columns,
         still=_still(columns, rows, identities),
         identities=identities,
+        prices=prices,
         events=events,
         events_at=at,
         customers=customers,
@@ -142,6 +153,14 @@ def read_batches(
         customer_slices=split(rows[_first_rows(slots, len(customers))], bounds),
         bounds=bounds,
     )
+
+
+def _good(
+    prices: Mapping[int, Price | PriceCopy], faults: Mapping[int, Rejection], rejections: list[Rejection]
+) -> dict[int, Price | PriceCopy]:
+    """Return the prices without faults, in the order of their records; add the faults to the rejections."""
+    rejections += faults.values()
+    return {i: price for i, price in sorted(prices.items()) if i not in faults}
 
 
 def _admitted(  # noqa: PLR0917  (what is judged, and by what)
@@ -186,6 +205,7 @@ def _status(
     erasures: Sequence[int],
     closes: Sequence[int],
     ignored: Sequence[int],
+    prices: Sequence[int],
 ) -> NDArray[np.uint8]:
     status = np.zeros(count, np.uint8)  # `RecordStatus.EVENT`
     if rejections:
@@ -196,6 +216,8 @@ def _status(
         status[closes] = RecordStatus.CLOSE
     if ignored:
         status[ignored] = RecordStatus.IGNORED
+    if prices:
+        status[prices] = RecordStatus.PRICE
     return status
 
 

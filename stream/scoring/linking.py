@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -100,6 +100,15 @@ class Linked:
             self.batch.identities[int(self.batch.rows[row])].anonymous_id if kind == MERGE else None
             for row, kind in zip(rows.tolist(), types, strict=True)
         ]
+
+    def passed_on(self) -> Iterator[tuple[int, HandOver]]:
+        """Yield each row of the batch of which something is handed over or on, but for erasures, and what that is."""
+        batch = self.batch
+        for part, rows in zip(self.parts, batch.split(batch.rows), strict=True):
+            offsets = batch.offset[batch.rows[rows]]
+            for one, _ in part.handed:
+                if not one.erase:
+                    yield rows.start + int(np.searchsorted(offsets, one.source[1])), one
 
     def handed(self, part: int, partitions: int) -> list[tuple[int, str, bytes]]:
         """Return what is handed over by a partition batch as records: partition, key and value."""

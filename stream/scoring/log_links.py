@@ -130,6 +130,7 @@ class LogLinks:
             columns=columns,
             still=np.isin(np.arange(count), list(identities)),
             identities=identities,
+            prices={},
             events=_Events(table),
             events_at=range(count),
             customers=customers,

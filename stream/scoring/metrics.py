@@ -53,6 +53,9 @@ class ScorerMetrics:
             ["outcome"],
             registry=self.registry,
         )
+        self._prices = Counter(
+            "intent_prices", "Prices of items read, by outcome", ["outcome"], registry=self.registry
+        )
         self._foreign = self._counter(
             "intent_foreign_currency", "Events whose money was left out for its currency"
         )
@@ -202,6 +205,11 @@ class ScorerMetrics:
         """Count what could not be handed over, and became dead letters."""
         self._identities.labels("undelivered").inc(number)
         self._dead_letters.labels(Reason.TOO_LARGE.value).inc(number)
+
+    def count_prices(self, counts: Mapping[str, int]) -> None:
+        """Count what became of prices (`features.price_table.PRICE_OUTCOMES`)."""
+        for outcome, number in counts.items():
+            self._prices.labels(outcome).inc(number)
 
     def count_actions(self, records: Sequence[ActionRecord]) -> None:
         """Count actions that were acknowledged."""

@@ -37,7 +37,8 @@ class Output(NamedTuple):
     """What came of a batch of one partition.
 
     A score, or an action, of ``None`` is the tombstone of an erased customer; ``examples`` and ``outcomes`` are the
-    learner's; ``erasures`` go to the dead letters; what is ``handed`` over goes to other partitions of the events.
+    learner's; ``erasures`` go to the dead letters; what is ``handed`` over, or told, goes to other
+    partitions of the events.
     """
 
     partition: int

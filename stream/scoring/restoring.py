@@ -45,6 +45,8 @@ class RestoredPartition(NamedTuple):
         The offset behind the last archived event.
     links, taken
         The stored links, and the last hand-over of each partition.
+    prices
+        The stored prices of items.
     """
 
     number: int
@@ -54,6 +56,7 @@ class RestoredPartition(NamedTuple):
     next_offset: int
     links: Mapping[str, bytes | None]
     taken: Mapping[int, tuple[int, int]]
+    prices: Mapping[str, bytes]
 
 
 @dataclass(slots=True)
@@ -126,7 +129,13 @@ def score_partition(number: int, part: pa.Table, engine: Engine) -> RestoredPart
     following = pc.max(part["offset"]).as_py() + 1
     links = scored.links
     return RestoredPartition(
-        number, *scored.known(), scored.watermark, following, dict(links.stored), links.taken
+        number,
+        *scored.known(),
+        scored.watermark,
+        following,
+        dict(links.stored),
+        links.taken,
+        scored.prices.stored(),
     )
 
 
@@ -155,7 +164,7 @@ def write_partition(
             links=bool(restored.links),
             taken=tuple((partition, *last) for partition, last in sorted(restored.taken.items())),
         )
-        store.save(restored.number, begun, whole, (), empty(0))
+        store.save(restored.number, begun, whole, (), empty(0), prices=restored.prices)
     except StoreConflict as conflict:
         raise StoreConflict(
             f"a worker has partition {restored.number} ({conflict}): stop the workers, then run this again with "

@@ -35,7 +35,8 @@ from stream.scoring.handing_over import HandingOver
 from stream.scoring.intake import read_batches
 from stream.scoring.linking import Linked, linked
 from stream.scoring.metrics import ScorerMetrics
-from stream.scoring.outbox import pack_outbox, unpack_outbox
+from stream.scoring.outbox import HandOverRecord, pack_outbox, unpack_outbox
+from stream.scoring.pricing import priced, tables_after
 from stream.scoring.publisher import Output, Publisher
 from stream.scoring.recommending import NewestRecommender, Recommended, Recommender
 from stream.scoring.recorder import LearnerRecords, Recorder
@@ -114,6 +115,8 @@ class ScorerResult:
         What was decided on each.
     identities
         What became of what said who is who (`stream.scoring.linking.OUTCOMES`).
+    prices
+        What became of prices (`features.price_table.PRICE_OUTCOMES`).
     """
 
     read: ScorerBatch
@@ -124,6 +127,7 @@ class ScorerResult:
     changes: Sequence[StateChanges]
     decided: Sequence[Decisions]
     identities: Counter[str]
+    prices: Counter[str]
 
 
 @dataclass(slots=True)
@@ -219,6 +223,7 @@ class Scorer:
         advisor = None if models.newest is None else models.newest.current
         concerned = Concerned.of(batch, states, loaded)
         found = linked(batch, loaded, [part.taken for part in loaded], engine.lateness_ms, engine.ttl_ms)
+        prices = priced(batch, loaded, engine.bundle.manifest.currency, self.partitions, engine.lateness_ms)
         asides = NO_ASIDES
         if found is not None:
             batch, asides = found.batch, found.asides
@@ -235,10 +240,20 @@ class Scorer:
             each = None if recommended is None else recommended.each
             merged = None if found is None else found.merged(scored.rows)
             scores = encode_scores(engine.bundle, batch.columns, scored, now, each, stale, merged)
-            outputs = self._outputs(batch, scores, scored, models.recorder)
+            outputs = self._outputs(batch, scores, scored, found, models.recorder)
         names = {} if recommender is None else recommender.item_names
         decided = list(
-            decisions(engine, batch, scored, states, concerned, asides, acting=self.acting, item_names=names)
+            decisions(
+                engine,
+                batch,
+                scored,
+                states,
+                concerned,
+                asides,
+                acting=self.acting,
+                item_names=names,
+                prices=tables_after(prices, loaded),
+            )
         )
         changes = [
             StateChanges(
@@ -247,7 +262,8 @@ class Scorer:
                 watermark,
                 [batch.customers[slot] for slot in erased.tolist() if own.start <= slot < own.stop],
                 one.timers,
-                *self._promised(found, at, one),
+                *self._promised(found, at, one, prices[at].handed),
+                prices[at].changed,
             )
             for at, (one, own, watermark) in enumerate(
                 zip(decided, batch.customer_slices, batch.watermarks, strict=True)
@@ -262,17 +278,20 @@ class Scorer:
             changes,
             decided,
             Counter() if found is None else found.counts,
+            sum((one.changed.counts for one in prices if one.changed is not None), Counter()),
         )
 
-    def _promised(self, found: Linked | None, at: int, decided: Decisions) -> tuple[bytes, LinkChanges]:
-        """Return what a save of a partition batch promises, and which links it changes.
+    def _promised(
+        self, found: Linked | None, at: int, decided: Decisions, told: Sequence[HandOverRecord]
+    ) -> tuple[bytes, LinkChanges]:
+        """Return what a save of a partition batch promises, and which links it changes; ``told`` are copies of prices.
 
         Silent batches hand over, too: nobody knows whether a login among them was taken before. Whoever has what is
-        handed over knows it by its place.
+        handed over knows it by its place, and whoever has a price takes no older one.
         """
         if found is None:
-            return pack_outbox(decided.actions), NO_LINKS
-        handed = found.handed(at, self.partitions)
+            return pack_outbox(decided.actions, told), NO_LINKS
+        handed = [*found.handed(at, self.partitions), *told]
         return pack_outbox(decided.actions, handed), found.parts[at].changes()
 
     async def publish(self, result: ScorerResult) -> None:
@@ -289,6 +308,7 @@ class Scorer:
         read = result.read
         self.metrics.count(result.batch, result.scored, time.perf_counter() - read.began)
         self.metrics.count_identities(result.identities)
+        self.metrics.count_prices(result.prices)
         self.metrics.count_latency(self._latencies(read.batch))
         if result.recommended is not None:
             self.metrics.count_recommended(result.recommended)
@@ -302,7 +322,8 @@ class Scorer:
         handing_over = HandingOver(self.publisher, self.topic, self.clock, self.ask_events)
         for start in range(0, len(handed), _ACTIONS):
             undelivered = await handing_over.publish(partition, handed[start : start + _ACTIONS])
-            self.metrics.count_undelivered(undelivered)
+            if undelivered:
+                self.metrics.count_undelivered(undelivered)
         if actions and not self.acting:
             logger.warning("partition %s: actions that are not known to be published are given up", partition)
             return
@@ -330,7 +351,12 @@ class Scorer:
         return np.maximum(self.clock() - appended, 0) / 1000
 
     def _outputs(
-        self, batch: Batch, scores: list[tuple[str, bytes]], scored: Scored, recorder: Recorder | None
+        self,
+        batch: Batch,
+        scores: list[tuple[str, bytes]],
+        scored: Scored,
+        found: Linked | None,
+        recorder: Recorder | None,
     ) -> list[Output]:
         """Return what is to be written for each partition batch: nothing for a silent one."""
         published = batch.status == RecordStatus.ERASE
@@ -343,7 +369,9 @@ class Scorer:
         erasures = [Erasure(batch.records[at].key or b"", int(batch.arrival[at])) for at in erased.tolist()]
         rejected = np.array([rejection.index for rejection in batch.rejections], np.intp)
         learner = (
-            [LearnerRecords()] * len(batch.parts) if recorder is None else recorder.records(batch, scored)
+            [LearnerRecords()] * len(batch.parts)
+            if recorder is None
+            else recorder.records(batch, scored, found)
         )
         return [
             Output(part.partition)

@@ -22,6 +22,7 @@ from stream.messages.score import Score, decode_score
 from stream.scoring.engine import Engine
 from stream.scoring.outbox import unpack_outbox
 from stream.scoring.publisher import Output
+from stream.scoring.recorder import Recorder
 from stream.scoring.scorer import Scorer
 from tests.stream.records import NOW
 
@@ -62,6 +63,7 @@ class Shop:
         self,
         engine: Engine,
         partitions: int = 3,
+        recorder: Recorder | None = None,
         form: Format | None = None,
         keys: HandOverKeys | None = None,
     ) -> None:
@@ -77,8 +79,8 @@ class Shop:
         self.silent = False
         self._engine = engine
         self._scorer = Scorer(
-            engine, cast(Any, None), cast(Any, None), "events", partitions, form=form, clock=lambda: NOW,
-            hand_over_keys=keys,
+            engine, cast(Any, None), cast(Any, None), "events", partitions, recorder, form=form,
+            clock=lambda: NOW, hand_over_keys=keys,
         )  # fmt: skip
         self._read = [0] * partitions
         self._watermarks = [BEGINNING] * partitions
