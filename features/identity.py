@@ -142,7 +142,7 @@ def is_hand_over(value: bytes) -> bool:
 
 
 class _Sourced(msgspec.Struct, gc=False):
-    source: tuple[int, int, int] = (0, 0, 0)
+    source: tuple[int, ...] = (0, 0)  # partition and offset, and more in a hand-over
 
 
 _source_of = msgspec.json.Decoder(_Sourced).decode

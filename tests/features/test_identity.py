@@ -30,6 +30,7 @@ def test_an_event_that_was_handed_on_is_taken_as_it_is() -> None:
     assert (found.event.event_id, found.event.item_id, found.source) == ("e-1", "i-1", (2, 77, 1))
     assert source_offset(handed(EVENT)) == 77
     assert source_offset(b'{"type":"merge"}') == 0
+    assert source_offset(b'{"type":"price","source":[2,78]}') == 78
 
 
 @pytest.mark.parametrize(
