@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
@@ -26,6 +26,7 @@ from stream.texts import counted
 # A broker on the same network answers within milliseconds.
 _CONNECT_SECONDS: Final = 3.0
 _POLL_MS: Final = 2_000
+_PAUSE_SECONDS: Final = 0.2
 # A worker scores so many events within a few seconds.
 _FAR_BEHIND: Final = 100_000
 # Clocks that are set by NTP differ by less.
@@ -243,10 +244,10 @@ class _Closing:
 
 def _lag(admin: Any, consumer: Any, name: str, group: str, tps: list[TopicPartition]) -> Finding:
     ends, begins = consumer.end_offsets(tps), consumer.beginning_offsets(tps)
-    committed = admin.list_group_offsets({group: tps}).get(group, {})
+    committed = _patiently(lambda: admin.list_group_offsets({group: tps})).get(group, {})
     done = {tp: entry.offset for tp, entry in committed.items() if entry.offset >= 0}
     behind = sum(max(end - max(done.get(tp, 0), begins[tp]), 0) for tp, end in ends.items())
-    members = len(admin.describe_groups([group])[group]["members"])
+    members = len(_patiently(lambda: admin.describe_groups([group]))[group]["members"])
     state = f"{counted(members, 'member')} in group {group}, {counted(behind, 'record')} behind"
     if not members:
         return warning(name, f"no {name} runs: {state}", f"start `intent {name}`, unless it is meant so")
@@ -255,6 +256,18 @@ def _lag(admin: Any, consumer: Any, name: str, group: str, tps: list[TopicPartit
             name, state, "wait, or start another worker" if name == "worker" else "see `INTENT_SAMPLE`"
         )
     return good(name, state)
+
+
+def _patiently(ask: Callable[[], Any]) -> Any:
+    """Return an answer about a group; a broker that never had one needs a moment for it."""
+    ends = time.monotonic() + ANSWER_SECONDS
+    while True:
+        try:
+            return ask()
+        except KafkaError as error:
+            if not error.retriable or time.monotonic() > ends:
+                raise
+        time.sleep(_PAUSE_SECONDS)
 
 
 def _broker_clock(consumer: Any, settings: Settings, partitions: int) -> Iterator[Finding]:

@@ -145,7 +145,7 @@ def _of(contract: Any, name: str) -> Any:
         ("events", lambda c: _of(c, "event_id").update(maxLength=256), []),
         (
             "events",
-            lambda c: c.update(anyOf=c["anyOf"][:1]),
+            lambda c: c["anyOf"].pop(1),
             ["events: Identify was removed"],
         ),
         (
