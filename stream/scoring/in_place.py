@@ -7,7 +7,6 @@ links an id becomes two rows: one hands the state over, the next one merges it. 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -16,6 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from features.identity import IDENTIFY, MERGE, Identify, decode_identity
+from features.logins import Families, LinksAtOnce
 
 _SOURCE: Final = b"intent.source"
 
@@ -47,25 +47,20 @@ def has_logins_alone(table: pa.Table) -> bool:
 def merged_in_place(table: pa.Table) -> InPlace:
     """Return a log in which logins are merged at once."""
     customers, texts = table["customer_id"].to_pylist(), table["identity"].to_pylist()
-    links, shared, family = dict[str, str](), set[str](), _Families()
+    links, families = LinksAtOnce(), Families()
     rows: list[int] = []
     owners: list[str | None] = []
     types = table["type"].to_pylist()
     for row, (customer, text) in enumerate(zip(customers, texts, strict=True)):
         if text is None:
             rows.append(row)
-            owners.append(customer if customer is None else holder(customer, links))
+            owners.append(customer if customer is None else links.path(customer)[-1])
             continue
         said = decode_identity(text.encode())
-        if not isinstance(said, Identify) or customer in shared or links.get(customer) == said.customer_id:
+        if not isinstance(said, Identify) or not links.take(customer, said.customer_id):
             continue
-        if customer in links:
-            del links[customer]
-            shared.add(customer)
-            continue
-        links[customer] = said.customer_id
-        family.unite(customer, said.customer_id)
-        goes_to = holder(customer, links)
+        families.unite(customer, said.customer_id)
+        goes_to = links.path(customer)[-1]
         if goes_to != customer:
             rows += [row, row]
             owners += [customer, goes_to]
@@ -77,39 +72,4 @@ def merged_in_place(table: pa.Table) -> InPlace:
     for name, values in (("customer_id", owners), ("type", kinds)):
         at = kept.schema.get_field_index(name)
         kept = kept.set_column(at, kept.schema.field(at), pa.array(values, pa.string()))
-    return InPlace(kept, np.array(rows, np.intp), [family.of(owner or "") for owner in owners])
-
-
-def holder(customer: str, links: Mapping[str, str]) -> str:
-    """Return who has what is known of an id: the end of its links, or the least id of a circle.
-
-    Examples
-    --------
-    >>> holder("a", {"a": "b", "b": "c"}), holder("c", {"c": "b", "b": "a", "a": "b"})
-    ('c', 'a')
-    """
-    path = [customer]
-    while (following := links.get(path[-1])) is not None:
-        if following in path:
-            return min(path[path.index(following) :])
-        path.append(following)
-    return path[-1]
-
-
-class _Families:
-    """Ids that are ever linked, by one of them."""
-
-    def __init__(self) -> None:
-        self._parents: dict[str, str] = {}
-
-    def of(self, one: str) -> str:
-        """Return the id that stands for those with whom this one is linked."""
-        while one in self._parents:
-            one = self._parents[one]
-        return one
-
-    def unite(self, one: str, other: str) -> None:
-        """Take note that two ids are linked."""
-        first, second = sorted((self.of(one), self.of(other)))
-        if first != second:
-            self._parents[second] = first
+    return InPlace(kept, np.array(rows, np.intp), [families.of(owner or "") for owner in owners])

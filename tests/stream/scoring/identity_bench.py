@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import msgspec
 import numpy as np
+import pyarrow as pa
 from aiokafka import ConsumerRecord
 
 from features.links import Link
@@ -16,6 +17,7 @@ from features.state import States, empty
 from features.store.customer_store import Loaded
 from features.watermark import BEGINNING
 from stream.kafka.batches import RecordBatch
+from stream.logs.archive import FirstPass, take_events
 from stream.messages.score import Score, decode_score
 from stream.scoring.engine import Engine
 from stream.scoring.outbox import unpack_outbox
@@ -67,6 +69,7 @@ class Shop:
         self.actions: list[tuple[str, bytes | None]] = []
         self.outputs: list[Output] = []
         self.silent = False
+        self._now = NOW  # when something arrives, epoch ms
         self._engine = engine
         self._scorer = Scorer(
             engine, cast(Any, None), cast(Any, None), "events", partitions, recorder, clock=lambda: NOW
@@ -82,13 +85,14 @@ class Shop:
     def emit(self, fields: dict[str, Any]) -> None:
         """Append what happened to the log of its partition."""
         key = fields.get("anonymous_id", fields["customer_id"])
-        self.append(self.home(key), key, msgspec.json.encode(fields), fields["event_time"])
+        self._now = fields["event_time"]
+        self.append(self.home(key), key, msgspec.json.encode(fields))
 
-    def append(self, partition: int, key: str, value: bytes | None, timestamp: int = NOW) -> None:
+    def append(self, partition: int, key: str, value: bytes | None) -> None:
         """Append a record to a log."""
         log = self.logs[partition]
         log.append(
-            ConsumerRecord("events", partition, len(log), timestamp, 1, key.encode(), value, None, 1, 1, ())
+            ConsumerRecord("events", partition, len(log), self._now, 1, key.encode(), value, None, 1, 1, ())
         )
 
     def run(self, chance: Random | None = None, most: int = 100) -> None:
@@ -147,6 +151,13 @@ class Shop:
     def counts(self) -> dict[str, int]:
         """Return how many events are known of everybody."""
         return {customer: int(state["events"][0]) for customer, state in self.states.items()}
+
+
+def archived(shop: Shop) -> pa.Table:
+    """Return the topic as the archive has it."""
+    taken = FirstPass(partitions=shop.partitions)
+    table = pa.concat_tables([take_events(taken, number, log, None) for number, log in enumerate(shop.logs)])
+    return table.replace_schema_metadata({"intent.source": "kafka"})
 
 
 def assert_counted_alike(found: States, wanted: States) -> None:

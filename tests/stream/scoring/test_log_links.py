@@ -20,20 +20,19 @@ from stream.scoring.engine import Engine
 from stream.scoring.restoring import restore
 from stream.scoring.score_log import score_log
 from tests.bundles import random_bundle
-from tests.stream.scoring.identity_bench import Shop, assert_counted_alike, happening, login
+from tests.stream.scoring.identity_bench import (
+    Shop,
+    archived,
+    assert_counted_alike,
+    happening,
+    login,
+)
 
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
     folder: Path = tmp_path_factory.mktemp("bundle")
     return Engine(random_bundle(folder), lateness_ms=DAY_MS, ttl_ms=400 * DAY_MS, holdout=0.0)
-
-
-def archived(shop: Shop) -> pa.Table:
-    """Return the topic as the archive has it."""
-    taken = FirstPass(partitions=shop.partitions)
-    table = pa.concat_tables([take_events(taken, number, log, None) for number, log in enumerate(shop.logs)])
-    return table.replace_schema_metadata({"intent.source": "kafka"})
 
 
 @pytest.fixture
