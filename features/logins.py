@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Final, NamedTuple, Self
 
 import numpy as np
@@ -163,40 +164,106 @@ def split_logins(table: pa.Table) -> tuple[pa.Table, Logins]:
 
 
 class LinksAtOnce:
-    """Who is linked to whom, login by login."""
+    """Who is linked to whom, login by login.
+
+    Attributes
+    ----------
+    holders
+        Who has what is known of each id.
+    """
 
     def __init__(self) -> None:
-        self._links: dict[str, str] = {}
+        self.holders = Holders()
         self._shared: set[str] = set()
 
     def take(self, anonymous: str, customer: str) -> bool:
         """Take a login; return whether it links the two."""
-        if anonymous in self._shared or self._links.get(anonymous) == customer:
+        linked = self.holders.links.get(anonymous)
+        if anonymous in self._shared or linked == customer:
             return False
-        if anonymous in self._links:
-            del self._links[anonymous]
+        if linked is not None:
+            self.holders.unlink(anonymous)
             self._shared.add(anonymous)
             return False
-        self._links[anonymous] = customer
+        self.holders.link(anonymous, customer)
         return True
 
     def path(self, one: str) -> list[str]:
-        """Return the ids from this one to who has what is known of it: the end of links, or the least id of a circle.
+        """Return an id, whose it is, and who has what is known of it: fewer where some of them are the same.
 
         Examples
         --------
         >>> links = LinksAtOnce()
-        >>> [links.take(*pair) for pair in (("c", "b"), ("b", "a"), ("a", "b"), ("e", "f"))]
+        >>> [links.take(*pair) for pair in (("d", "c"), ("c", "b"), ("b", "a"), ("a", "b"))]
         [True, True, True, True]
-        >>> links.path("e"), links.path("c"), links.path("a")
-        (['e', 'f'], ['c', 'b', 'a'], ['a'])
+        >>> links.path("d"), links.path("c"), links.path("a")
+        (['d', 'c', 'a'], ['c', 'b', 'a'], ['a'])
         """
-        path = [one]
-        while (following := self._links.get(path[-1])) is not None:
-            if following in path:
-                return path[: path.index(min(path[path.index(following) :])) + 1]
-            path.append(following)
-        return path
+        holder = self.holders.of(one)
+        return [one] if holder == one else list(dict.fromkeys((one, self.holders.links[one], holder)))
+
+
+class Holders:
+    """Who has what is known of an id: the end of its links, or the least id of a circle.
+
+    What was found is remembered for all ids on the way. Somebody who is no longer linked makes that void for those
+    with whom they were ever linked.
+
+    Examples
+    --------
+    >>> holders = Holders()
+    >>> for one, other in (("a", "b"), ("b", "c"), ("d", "f"), ("f", "e"), ("e", "d")):
+    ...     holders.link(one, other)
+    >>> holders.of("a"), holders.of("f"), holders.of("g")
+    ('c', 'd', 'g')
+    >>> holders.unlink("b")
+    >>> holders.of("a")
+    'b'
+    """
+
+    def __init__(self) -> None:
+        self.links: dict[str, str] = {}
+        self.families = Families()
+        self._unlinked: dict[str, int] = {}  # how often somebody of a family was unlinked
+        self._found: dict[str, tuple[str, int]] = {}
+        self._rests: dict[str, int] = {}  # who holds a circle
+
+    def link(self, one: str, other: str) -> None:
+        """Link an id that is not linked to another one."""
+        self.links[one] = other
+        united = [self.families.of(member) for member in (one, other)]
+        self.families.unite(one, other)
+        self._unlinked[self.families.of(one)] = max(self._unlinked.get(family, 0) for family in united)
+
+    def unlink(self, one: str) -> None:
+        """End the link of an id."""
+        del self.links[one]
+        self._unlinked[self.families.of(one)] += 1
+
+    def of(self, one: str) -> str:
+        """Return the id that has what is known of this one."""
+        if one not in self.links:
+            return one
+        now = self._unlinked[self.families.of(one)]
+        way: dict[str, None] = {}
+        while one in self.links and self._rests.get(one) != now:
+            if one in way:
+                one = min(self._circle(one))
+                self._rests[one] = now
+                break
+            way[one] = None
+            following, found = self._found.get(one, ("", -1))
+            one = following if found == now else self.links[one]
+        for passed in way:
+            self._found[passed] = one, now
+        return one
+
+    def _circle(self, one: str) -> list[str]:
+        """Return the ids of the circle in which one is."""
+        circle = [one]
+        while (following := self.links[circle[-1]]) != one:
+            circle.append(following)
+        return circle
 
 
 class Families:
@@ -205,14 +272,13 @@ class Families:
     def __init__(self) -> None:
         self._parents: dict[str, str] = {}
 
-    @classmethod
-    def of_pairs(cls, pairs: Iterable[tuple[str, str]]) -> Families:
+    @staticmethod
+    def of_pairs(pairs: Iterable[tuple[str, str]]) -> Families:
         """Return the families that logins make, in their order: each of an anonymous id and a customer."""
-        families, links = cls(), LinksAtOnce()
+        links = LinksAtOnce()
         for anonymous, customer in pairs:
-            if links.take(anonymous, customer):
-                families.unite(anonymous, customer)
-        return families
+            links.take(anonymous, customer)
+        return links.holders.families
 
     def roots(self) -> dict[str, str]:
         """Return for each id that is linked the one that stands for its family."""
@@ -221,9 +287,12 @@ class Families:
 
     def of(self, one: str) -> str:
         """Return the id that stands for those with whom this one is linked."""
-        while one in self._parents:
-            one = self._parents[one]
-        return one
+        end = one
+        while end in self._parents:
+            end = self._parents[end]
+        while one != end:
+            self._parents[one], one = end, self._parents[one]
+        return end
 
     def unite(self, one: str, other: str) -> None:
         """Take note that two ids are linked."""
@@ -260,7 +329,7 @@ class Followed(NamedTuple):
     joins
         In the order of the logins.
     paths
-        For each event of a linked id, by its row: the ids that have passed it on, up to who has it.
+        For each event of a linked id, by its row: `LinksAtOnce.path`.
     families
         Who is ever linked with whom.
     """
@@ -296,7 +365,7 @@ def follow(
         if logins.handed is None
         else _arrived(logins.handed, _Following(logins, moments.tolist()))
     )
-    return Followed(moves, following.joins, paths, following.families)
+    return Followed(moves, following.joins, paths, following.links.holders.families)
 
 
 def _arrived(handed: HandOvers, following: _Following) -> list[Move]:
@@ -313,7 +382,7 @@ class _Following:
     """Takes logins one by one."""
 
     def __init__(self, logins: Logins, moments: Sequence[int]) -> None:
-        self.links, self.families = LinksAtOnce(), Families()
+        self.links = LinksAtOnce()
         self.moves: list[Move] = []
         self.joins: list[Join] = []
         self._left = deque(
@@ -333,9 +402,8 @@ class _Following:
             before, partition, time, anonymous, customer = self._left.popleft()
             if not self.links.take(anonymous, customer):
                 continue
-            self.families.unite(anonymous, customer)
             path = self.links.path(anonymous)
-            pairs = dict.fromkeys([(anonymous, customer), *zip(path, path[1:], strict=False)])
+            pairs = dict.fromkeys([(anonymous, customer), *pairwise(path)])
             self.joins += [Join(partition, *pair, time) for pair in pairs]
             if len(path) > 1:
                 self.moves.append(Move(before, anonymous, path[-1], time))

@@ -39,8 +39,8 @@ _PANELS = {
         "partition",
         "restore",
     ),
-    "People: shops, marketing, customers": ("emit", "watch", "policy", "customer"),
-    "Development: on this machine": ("demo", "services", "settings", "features"),
+    "People: shops, marketing, customers": ("emit", "watch", "serve", "keys", "policy", "customer"),
+    "Development: on this machine": ("demo", "services", "doctor", "settings", "features", "contracts"),
 }
 
 _HELP = """

@@ -164,6 +164,23 @@ async def replay_async(
     return ReplayReport(sum(sender.sent.values()), erased, sender.seconds, dict(sorted(sender.sent.items())))
 
 
+def send_records(settings: Settings, encoded: Encoded) -> None:
+    """Send records to the events topic, each to the partition that it names, and wait until the broker has them.
+
+    Raises
+    ------
+    BrokerError
+        Kafka does not answer, or did not take a record.
+    """
+
+    async def send() -> None:
+        async with _Sender(settings) as sender:
+            await sender.send(encoded, 0, len(encoded.values))
+            await sender.finish()
+
+    asyncio.run(send())
+
+
 def _opened(
     log: str | Path | pa.Table, on_note: Callable[[str], object]
 ) -> tuple[dict[str, str], int, Iterator[pa.Table]]:

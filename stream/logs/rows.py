@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -21,8 +22,8 @@ _encode = msgspec.json.Encoder().encode
 class Encoded(NamedTuple):
     """Rows of a log as records, in the log's order."""
 
-    keys: list[bytes]
-    values: list[bytes]
+    keys: Sequence[bytes | None]
+    values: Sequence[bytes | None]
     arrivals: list[bytes]
     partition: NDArray[np.int32]
     due_ms: NDArray[np.int64]  # event time

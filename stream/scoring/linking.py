@@ -5,7 +5,7 @@ record, so a replay takes it again, and makes the same hand-overs:
 
 - the first `Identify` of an id links it, and hands its state over; one that names the same customer again does nothing;
   one that names another makes the id *shared*: from then on nothing is handed on;
-- an event of a linked id is handed on;
+- an event of a linked id is handed on, also one that tells this login itself;
 - a hand-over that has come to a linked id goes on to the next one. Where the way is a circle, the least of its ids
   keeps what came, and where it is too long, the last one does;
 - whoever is erased takes along those to whom and from whom something was handed.
@@ -238,6 +238,8 @@ class _Row:
         identity = batch.identities.get(self._record)
         if isinstance(identity, Identify):
             self._identify(identity)
+            if self._is_event and self._link.customer:
+                self._hand_on_event()
         elif isinstance(identity, HandOver):
             self._take(identity)
         elif batch.columns.type[self._row] == ERASE:
@@ -254,14 +256,15 @@ class _Row:
             self._used(time)
         elif link.customer:
             self._count("shared")
-            self._change(replace_link(link, customer="", shared=True, time=time))
+            self._change(replace_link(link, customer="", shared=True, time=time, since=time))
             logger.info(
                 "partition %s: an id is shared by two customers: nothing is merged any more", self._source[0]
             )
         else:
             self._count("linked")
-            self._change(replace_link(link, customer=said.customer_id, time=time))
+            self._change(replace_link(link, customer=said.customer_id, time=time, since=time))
             self._become(HAND_OVER)
+            self._all.times[self._row] = time
             at = self._all.aside(self._row, empty(1))
             self._hand(said.customer_id, self._id, [self._id], said.event_id, time, state=at)
 
@@ -320,10 +323,15 @@ class _Row:
                 time = max(self._now, MIN_TIME_MS)
                 self._hand(other, origin, way, "", time, erase=True)
 
+    @property
+    def _is_event(self) -> bool:
+        return bool(self._all.batch.columns.type[self._row] < PASS)
+
     def _hand_on_event(self) -> None:
         batch = self._all.batch
         self._count("handed_on")
-        self._become(PASS)
+        if self._row not in self._all.types:  # it tells no login, or one that was known
+            self._become(PASS)
         event = batch.event_at(self._record)
         time = epoch_ms(event.event_time)
         self._used(self._moment(time))
@@ -359,7 +367,7 @@ class _Row:
     def _moment(self, time: int) -> int:
         """Return when a hand-over counts: at its own time, or at that of the partition's newest event."""
         moment = max(time, self._now)
-        if self._all.batch.columns.type[self._row] >= PASS:
+        if not self._is_event:
             self._all.times[self._row] = moment
         return moment
 

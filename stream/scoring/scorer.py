@@ -21,6 +21,7 @@ from features.store.customer_store import NO_LINKS, LinkChanges, Loaded
 from stream.decisions.rulebook import NO_ACTION
 from stream.formats.contract import Format
 from stream.kafka.batches import RecordBatch
+from stream.kafka.signatures import HandOverKeys
 from stream.learning.newest_advisor import NewestAdvisor
 from stream.messages.dead_letter import DeadLetter, Erasure, dead_letter
 from stream.ownership.job import StateChanges
@@ -155,6 +156,8 @@ class Scorer:
         Scores of events that reached the broker longer ago are marked as stale, and carry no action; ``None``: none.
     acting
         Whether actions are decided and published.
+    hand_over_keys
+        Know what workers have handed over; ``None`` where signatures are not asked for.
     """
 
     engine: Engine
@@ -171,6 +174,7 @@ class Scorer:
     max_age_ms: int | None = None
     recount: Callable[[], Awaitable[int]] | None = None
     acting: bool = True
+    hand_over_keys: HandOverKeys | None = None
 
     @property
     def models(self) -> Models:
@@ -192,6 +196,7 @@ class Scorer:
             partitions=self.partitions,
             decoding=self.decoding,
             form=self.form,
+            hand_over_keys=self.hand_over_keys,
         )
         recommender = None if self.recommending is None else self.recommending.current
         return ScorerBatch(batch, self.models, recommender, began)

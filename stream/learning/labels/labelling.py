@@ -16,7 +16,7 @@ from features.compiled import njit
 from features.families import BoughtRun, FamilyOutcomes, LinkRun, bought_as_others
 from features.labels import LabelStart, label_starts
 from stream.learning.labels.runs import Columns, SortedRuns
-from stream.learning.records.outcomes import ERASURE, HANDED_ON, LINK, PURCHASE, Outcomes
+from stream.learning.records.outcomes import ERASURE, HANDED_ON, LINK, LOGIN_PURCHASE, PURCHASE, Outcomes
 from stream.learning.records.texts import customer_keys
 
 #: Who an erasure concerns when nobody knows who: no record covers a stretch of the topic.
@@ -77,7 +77,7 @@ class Labeller:
     def _add_linked(self, outcomes: Outcomes, keys: NDArray[np.uint64], others: NDArray[np.uint64]) -> None:
         """Take what concerns two ids, by either of them."""
         for kind, table in ((LINK, self._links), (HANDED_ON, self._handed_on)):
-            rows = np.flatnonzero(outcomes.kind == kind)
+            rows = np.flatnonzero((outcomes.kind == kind) | (outcomes.kind == LOGIN_PURCHASE))
             times, offsets = (np.tile(column[rows], 2) for column in (outcomes.time, outcomes.offset))
             ids = np.concatenate([keys[rows], others[rows]])
             if kind == LINK:

@@ -16,7 +16,9 @@ from features.partition import partitions_of
 from features.state import States, empty
 from features.store.customer_store import Loaded
 from features.watermark import BEGINNING
+from stream.formats.contract import NATIVE, Format
 from stream.kafka.batches import RecordBatch
+from stream.kafka.signatures import HandOverKeys
 from stream.logs.archive import FirstPass, take_events
 from stream.messages.score import Score, decode_score
 from stream.scoring.engine import Engine
@@ -59,7 +61,15 @@ class Shop:
         Whose scores were erased.
     """
 
-    def __init__(self, engine: Engine, partitions: int = 3, recorder: Recorder | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        partitions: int = 3,
+        recorder: Recorder | None = None,
+        form: Format | None = None,
+        keys: HandOverKeys | None = None,
+    ) -> None:
+        self._keys = keys
         self.partitions = partitions
         self.logs: list[list[ConsumerRecord]] = [[] for _ in range(partitions)]
         self.states: dict[str, States] = {}
@@ -72,8 +82,9 @@ class Shop:
         self._now = NOW  # when something arrives, epoch ms
         self._engine = engine
         self._scorer = Scorer(
-            engine, cast(Any, None), cast(Any, None), "events", partitions, recorder, clock=lambda: NOW
-        )
+            engine, cast(Any, None), cast(Any, None), "events", partitions, recorder, form=form,
+            clock=lambda: NOW, hand_over_keys=keys,
+        )  # fmt: skip
         self._read = [0] * partitions
         self._watermarks = [BEGINNING] * partitions
         self._taken: list[Mapping[int, tuple[int, int]]] = [{} for _ in range(partitions)]
@@ -88,12 +99,17 @@ class Shop:
         self._now = fields["event_time"]
         self.append(self.home(key), key, msgspec.json.encode(fields))
 
-    def append(self, partition: int, key: str, value: bytes | None) -> None:
-        """Append a record to a log."""
-        log = self.logs[partition]
-        log.append(
-            ConsumerRecord("events", partition, len(log), self._now, 1, key.encode(), value, None, 1, 1, ())
-        )
+    def append(  # noqa: PLR0917  (a record)
+        self,
+        partition: int,
+        key: str,
+        value: bytes | None,
+        timestamp: int | None = None,
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> None:
+        """Append a record to a log; by default it arrives when the newest event did."""
+        log, raw, arrived = self.logs[partition], key.encode(), self._now if timestamp is None else timestamp
+        log.append(ConsumerRecord("events", partition, len(log), arrived, 1, raw, value, None, 1, 1, headers))
 
     def run(self, chance: Random | None = None, most: int = 100) -> None:
         """Score everything, batch by batch, in an order that chance decides; some hand-overs come twice."""
@@ -105,7 +121,8 @@ class Shop:
             handed = self._score(partition, records)
             for _ in range(chance.choice((1, 1, 2))):
                 for home, key, value in handed:
-                    self.append(home, key, value)
+                    signed = [] if self._keys is None else [self._keys.header(key.encode(), value)]
+                    self.append(home, key, value, headers=[NATIVE, *signed])
 
     def _score(self, partition: int, records: Sequence[ConsumerRecord]) -> Sequence[tuple[int, str, bytes]]:
         start, stop = records[0].offset, records[-1].offset + 1
