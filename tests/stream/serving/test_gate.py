@@ -85,7 +85,7 @@ class Bench:
         self.lookups, self.events, self.metrics = FakeLookups(), FakeEvents(), ServiceMetrics()
         settings = Settings(_env_file=None)
         parts: Any = Parts(
-            self.lookups, None, self.events, Feed(settings, "scores", "score", decode_score), None, None, Ready(),
+            self.lookups, None, self.events, Feed(settings, "scores", 3, "score", decode_score), None, None, Ready(),
             self.metrics, 3, "native",
         )  # type: ignore[arg-type]  # fmt: skip
         self.app: Gate = create_app(parts, keys)
