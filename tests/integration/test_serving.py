@@ -19,6 +19,7 @@ from stream.kafka.topics import create_topics
 from stream.logs.replay import replay
 from stream.settings import Settings
 from tests.bundles import save_bundle
+from tests.fuzzing import fuzz
 from tests.integration.servers import Services
 from tests.integration.shop_logs import simulated
 from tests.integration.topics import held
@@ -130,9 +131,8 @@ def test_a_look_up_is_the_last_score_of_the_stream_to_the_bit(shop: Shop) -> Non
     assert any(score["reasons"] for score in scores.values())
 
 
-def test_a_look_up_uses_what_was_learned_as_the_stream_does(
-    services: Services, log: pa.Table, tmp_path: Path
-) -> None:
+def test_a_look_up_uses_what_was_learned_as_the_stream_does(services: Services, tmp_path: Path) -> None:
+    log = simulated(1_000, 2, seed=11)
     name = f"serve-{time.time_ns():x}"
     settings = Settings(
         _env_file=None, kafka=services.kafka, redis=services.redis, topic_prefix=f"test-{name}.",
@@ -349,7 +349,7 @@ def test_keys_open_what_their_scopes_say_and_several_processes_answer(shop: Shop
 
     settings, fleet, _, _ = shop
     path = tmp_path / "keys.json"
-    reader, admin = add_key(path, "crm", ["read"], 1_000.0, 1), add_key(path, "ops", ["admin"], 5.0, 1)
+    reader, admin = add_key(path, "crm", ["read"], 1_000.0, 1), add_key(path, "ops", ["admin"], 0.01, 1)
     one = service(fleet, settings.model_copy(update={"serve_keys": path}), "--workers", "2")
     with client(one) as http:
         assert http.get("/v1/customers/nobody").status_code == 401
@@ -369,3 +369,10 @@ def test_keys_open_what_their_scopes_say_and_several_processes_answer(shop: Shop
         until(lambda: http.get("/v1/customers/nobody", headers=allowed).status_code == 401, "the key is gone")
     code, seconds = one.stop()
     assert (code, seconds < 14) == (0, True)
+
+
+def test_requests_that_schemathesis_makes_find_no_failure(shop: Shop, tmp_path: Path, seed: int) -> None:
+    _, _, _, answers = shop
+    told = fuzz(f"http://127.0.0.1:{answers.port}", 100, tmp_path, seed)
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert answers.running
