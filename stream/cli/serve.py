@@ -26,7 +26,8 @@ def serve(bundle: BundleFolder = None, workers: Workers = 1, verbose: Verbose = 
     (server-sent events): `curl localhost:8090/v1/customers/c-17`. The contract is at `/openapi.json`.
 
     The service reads what workers save in Redis, and has the bundle, the policy and the online model that they have. It
-    runs beside workers, or alone. Without a file of keys (`INTENT_SERVE_KEYS`) it answers this machine only.
+    runs beside workers, or alone. Without a file of keys, which `intent keys add` makes and `INTENT_SERVE_KEYS` names,
+    it answers this machine only.
 
     Runs until SIGTERM or Ctrl-C. Exit codes: 0 stopped as asked, 1 refused or failed, 3 cut off because a stop took too
     long.
@@ -34,7 +35,6 @@ def serve(bundle: BundleFolder = None, workers: Workers = 1, verbose: Verbose = 
     Examples
     --------
     - `intent serve --bundle bundle`: answer on port 8090 of this machine
-    - `intent keys add crm --scope read`: make a key for who asks
     - `INTENT_SERVE_KEYS=keys.json INTENT_SERVE_HOST=0.0.0.0 intent serve --workers 4`: answer others, by four processes
     """
     from stream.cli import logs

@@ -10,6 +10,7 @@ another version of the program, and of the time before there were any, say nothi
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any, Final, NamedTuple, Self, TypeAlias
@@ -48,7 +49,11 @@ MEMORY: Final = np.dtype(
         ("codes", "<u2"),  # stamp of what codes of reasons mean (`CODES`); 0 = no reasons
         ("effects", "<i2", (MOST,)),  # of the last score's reasons, in thousandths
         ("reasons", "u1", (MOST,)),  # their codes, strongest first; 0 = none
-        ("spare", "u1", (5,)),
+        (
+            "compared",
+            "<u4",
+        ),  # when the cart was compared with prices last, minutes since 1970; 0 = it is not to be
+        ("spare", "u1", (1,)),
     ]
 )
 
@@ -89,6 +94,18 @@ def blank(count: int) -> Memories:
     return np.zeros(count, MEMORY)
 
 
+class CodedReasons(Sequence[list[ReasonRef]], ABC):
+    """The reasons of scores of whom the codes are known, so that nobody has to read them one by one."""
+
+    @abstractmethod
+    def coded(self) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+        """Return codes (`CODE_OF`; 0 = none) and effects, shape ``(scores, MOST)``, strongest first."""
+
+    @abstractmethod
+    def of(self, rows: Sequence[int]) -> list[list[ReasonRef]]:
+        """Return the reasons of some of the scores."""
+
+
 class Reasons(NamedTuple):
     """The reasons of scores as they are remembered, one row each; no rows where nobody asks for them."""
 
@@ -98,6 +115,9 @@ class Reasons(NamedTuple):
     @classmethod
     def of(cls, reasons: Sequence[Sequence[ReasonRef]] | None, count: int) -> Self:
         """Return the reasons of so many scores; ``None`` where none has any."""
+        if isinstance(reasons, CodedReasons):
+            codes, effects = reasons.coded()
+            return cls(codes, _thousandths(effects))
         found = cls(np.zeros((count, MOST), np.uint8), np.zeros((count, MOST), np.int16))
         told = list(chain.from_iterable(reasons or ()))
         if reasons is None or not told:
@@ -107,8 +127,12 @@ class Reasons(NamedTuple):
         at += np.arange(len(told))
         effects = np.array([reason.effect for reason in told])
         found.codes.flat[at] = [CODE_OF[reason.feature] for reason in told]
-        found.effects.flat[at] = np.rint(effects * _THOUSAND).clip(-_LARGEST, _LARGEST)
+        found.effects.flat[at] = _thousandths(effects)
         return found
+
+
+def _thousandths(effects: NDArray[np.float64]) -> NDArray[np.int16]:
+    return np.rint(effects * _THOUSAND).clip(-_LARGEST, _LARGEST).astype(np.int16)
 
 
 NO_REASONS: Final = Reasons(np.zeros((0, MOST), np.uint8), np.zeros((0, MOST), np.int16))
@@ -134,6 +158,7 @@ def forget(m: Memory) -> None:  # pragma: no cover
     m.waiting = np.uint8(0)
     m.band = np.uint8(0)
     m.scored_band = np.uint8(0)
+    m.compared = np.uint32(0)
     m.sent_times[:] = 0
     m.sent_actions[:] = np.uint32(0)
     forget_reasons(m)
@@ -152,7 +177,7 @@ def take_over(m: Memory, other: Memory) -> None:  # pragma: no cover
     """Make a memory that of one customer, of whom two have remembered.
 
     What was sent under either is counted, so no cap is exceeded; where there are more than there is room for, the
-    newest are. All else is that of the later event.
+    newest are. The cart counts as compared when either was. All else is that of the later event.
     """
     later = other.as_of > m.as_of
     times = np.concatenate((m.sent_times, other.sent_times))
@@ -174,6 +199,7 @@ def take_over(m: Memory, other: Memory) -> None:  # pragma: no cover
         m.codes = other.codes
         m.effects[:] = other.effects
         m.reasons[:] = other.reasons
+    m.compared = max(m.compared, other.compared)
     for i in range(REMEMBERED):
         m.sent_times[i] = times[newest[i]]
         m.sent_actions[i] = actions[newest[i]]

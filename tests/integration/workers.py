@@ -20,7 +20,7 @@ from features.store.partition_record import PartitionRecord
 from features.store.redis_store import RedisStore
 from stream.services.process import free_port
 from stream.settings import Settings
-from tests.integration.forked import Forked
+from stream.testing.forked import Forked
 
 ROOT: Final = Path(__file__).parents[2]
 
