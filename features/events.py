@@ -159,7 +159,7 @@ class Decoded:
         (`stream.formats`).
     identities
         By index, what says who is who, and what partitions hand to each other (`features.identity`); only of records
-        (`stream.formats.decoding`). An event that was handed on stands among ``events``, too.
+        (`stream.formats.decoding`). An event that was handed on, or that tells a login, stands among ``events``, too.
     """
 
     events: list[Event] = field(default_factory=list)

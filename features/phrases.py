@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from enum import IntEnum
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -28,6 +29,7 @@ _UNIT_FROM: Final = np.array([least - 0.5 for _, least, _ in UNITS], np.float64)
 
 _WHOLE_FROM: Final = 1000  # larger quantities are said without a decimal
 _MOST: Final = 1e15  # larger numbers, in tenths, are said as this
+_KEPT: Final = 1 << 14  # sayings that a book keeps; their numbers are rounded, so they come again
 
 
 class Measure(IntEnum):
@@ -93,6 +95,11 @@ class Phrasebook:
     ----------
     topics
         Phrases by topic.
+
+    Attributes
+    ----------
+    saying
+        Returns the `Saying` that a number from `tell` stands for, given a `Naming`.
     """
 
     def __init__(self, topics: Sequence[Sequence[Phrase]]) -> None:
@@ -101,6 +108,7 @@ class Phrasebook:
         self._ends = np.cumsum([len(phrases) for phrases in topics])
         self._table = np.array([_entry(phrase) for phrase in self._phrases], _PHRASE)
         self._ways = len(self._phrases) * len(UNITS)
+        self.saying = lru_cache(_KEPT)(self._saying)
 
     def tell(self, vectors: Vectors, topics: NDArray[np.intp]) -> NDArray[np.int64]:
         """Return what is said of every row, shape as ``topics``: a number for each saying, which `saying` reads.
@@ -116,8 +124,7 @@ class Phrasebook:
         _tell(vectors, topics, self._table, self._ends, self._ways, told)
         return told
 
-    def saying(self, told: int, naming: Naming) -> Saying:
-        """Return what a number from `tell` stands for."""
+    def _saying(self, told: int, naming: Naming) -> Saying:
         tenths, way = divmod(told, self._ways)
         at, unit = divmod(way, len(UNITS))
         number = tenths / 10 if tenths % 10 else tenths // 10

@@ -122,6 +122,11 @@ class Settings(BaseSettings):
         timedelta(minutes=30),
         description="Time after an event in which a purchase counts; used for training.",
     )
+    hand_over_key: Path | None = Field(
+        None,
+        description="File of keys: workers sign what they hand to other partitions, and refuse what is not signed. "
+        "Default: none, signatures are not asked for.",
+    )
     lateness: Duration = Field(
         timedelta(minutes=15),
         description="How far, in event time, an event may lie behind the newest of its partition; older ones are "
@@ -223,6 +228,17 @@ class Settings(BaseSettings):
     http_host: str = Field("127.0.0.1", description="Address of /healthz, /readyz and /metrics.")
     http_port: int = Field(
         8080, ge=0, le=65535, description="Port of /healthz, /readyz and /metrics; 0 takes a free port."
+    )
+
+    serve_host: str = Field(
+        "127.0.0.1",
+        description="Address of `intent serve`. Others than this machine's need INTENT_SERVE_KEYS.",
+    )
+    serve_port: int = Field(8090, ge=0, le=65535, description="Port of `intent serve`; 0 takes a free port.")
+    serve_keys: Path | None = Field(
+        None,
+        description="File of the keys that `intent serve` asks for (`intent keys add`); it follows changes. "
+        "Default: none, nobody needs a key.",
     )
 
     log: Literal["text", "json"] = Field(

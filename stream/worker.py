@@ -19,6 +19,7 @@ from features.store.redis_store import RedisStore
 from stream.formats.registry import format_of
 from stream.health import AllReady, health_app, serve_health
 from stream.kafka.broker import check_topics
+from stream.kafka.signatures import HandOverKeys
 from stream.kafka.topics import check_arrival, check_retention
 from stream.kafka.transport import BatchedApp, serve
 from stream.ownership.partitions import Ownership
@@ -129,7 +130,8 @@ def _collect_seldom() -> None:
 
 async def _scorer(engine: Engine, partitions: int, settings: Settings, stack: AsyncExitStack) -> Scorer:
     """Return the scorer; what belongs to its bundle comes with `InForce.begin`."""
-    publisher = await stack.enter_async_context(_publisher(settings))
+    keys = HandOverKeys.of(settings.hand_over_key)
+    publisher = await stack.enter_async_context(_publisher(settings, keys))
     metrics = ScorerMetrics(engine.bundle.manifest.version)
     scorer = Scorer(
         engine,
@@ -140,13 +142,14 @@ async def _scorer(engine: Engine, partitions: int, settings: Settings, stack: As
         decoding=settings.decoding,
         form=format_of(settings.format),
         acting=bool(settings.actions_topic),
+        hand_over_keys=keys,
     )
     if settings.max_score_age is not None:
         scorer.max_age_ms = duration_ms(settings.max_score_age)
     return scorer
 
 
-def _publisher(settings: Settings) -> Publisher:
+def _publisher(settings: Settings, keys: HandOverKeys | None) -> Publisher:
     return Publisher(
         settings.kafka,
         scores=settings.scores_topic,
@@ -156,6 +159,7 @@ def _publisher(settings: Settings) -> Publisher:
         actions=settings.actions_topic,
         events=settings.events_topic,
         security=settings.aiokafka_security(),
+        hand_over_keys=keys,
     )
 
 

@@ -10,6 +10,7 @@ from stream.cli.options import BundleFolder
 
 if TYPE_CHECKING:
     from features.bundle import Bundle, BundleScores
+    from features.links import Link
     from features.state import States
     from features.store.customer_store import CustomerStore
     from features.store.offer_store import OfferStore
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 # A worker that runs erases within a second; without one nothing happens for ever.
 _WAIT_SECONDS = 30.0
 _LOOK_SECONDS = 0.1
-# A shop whose newest event is older than this is a replayed log.
-_REPLAYED_MS = 86_400_000
 
 Customer = Annotated[str, typer.Argument(metavar="ID", help="The customer id.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object with the original values.")]
@@ -68,7 +67,7 @@ def show(
     """Show a customer's state, score and recommendation.
 
     Also shows the model's input; everything is as of the customer's last event. Without a bundle there is no score
-    and no recommendation.
+    and no recommendation. Of ids that are linked, it says which ones were merged into this one, or whose this one is.
 
     Examples
     --------
@@ -86,6 +85,7 @@ def show(
     from stream.cli.console import output, print_json
     from stream.cli.customer_view import customer_view
     from stream.decisions.following import followed
+    from stream.ownership.standing import partition_count, partition_of
     from stream.settings import load_settings
 
     settings = load_settings(**({} if bundle is None else {"bundle": bundle}))
@@ -96,14 +96,15 @@ def show(
     ):
         partition = partition_of(settings, store, customer_id)
         states, record = store.peek(partition, customer_id), store.record(partition)
-        if states is None:
+        links = links_of(store, partition, customer_id)
+        if states is None and links is None:
             raise IntentError(
                 f"nothing is known about customer {customer_id!r} (partition {partition}): "
                 "check the id and INTENT_REDIS"
             )
-        known = described(models, settings.timezone or "UTC", customer_id, partition, states)
+        known = described(models, settings.timezone or "UTC", customer_id, partition, states, links)
         no_offer = ""
-        if models is not None:
+        if models is not None and states is not None:
             assignment = followed(settings.policy, models, settings.holdout).current.assignment
             found = recommended(offers, models, partition_count(settings, store), assignment, known)
             if isinstance(found, str):
@@ -137,6 +138,7 @@ def erase(customer_id: Customer, wait: Wait = False, as_json: ErasedJson = False
     from stream.cli.console import print_json
     from stream.clients.emit import EventEmitter
     from stream.exceptions import BrokerError
+    from stream.ownership.standing import is_past
     from stream.settings import load_settings
 
     settings = load_settings()
@@ -163,40 +165,15 @@ def erase(customer_id: Customer, wait: Wait = False, as_json: ErasedJson = False
 
 
 def now_of(record: PartitionRecord | None, lateness_ms: int, clock_ms: int) -> tuple[int, str]:
-    """Return the time that ages count from, and what to say about it.
-
-    It is the wall clock, but the log's own time where the partition's newest event is more than a day old: a log that
-    was replayed tells nothing of the time since then.
-
-    Parameters
-    ----------
-    record
-        Where the partition stands.
-    clock_ms
-        The wall clock, epoch ms.
-    """
-    from features.store.partition_record import NO_WATERMARK
+    """Return the time that ages count from (`stream.ownership.standing.log_time`), and what to say about it."""
+    from stream.ownership.standing import log_time
     from stream.texts import minute
 
-    if record is None or record.watermark == NO_WATERMARK:
-        return clock_ms, ""
-    newest = record.watermark + lateness_ms
-    if clock_ms - newest <= _REPLAYED_MS:
-        return clock_ms, ""
-    return newest, f"Ages count from {minute(newest)}, the newest event of the partition."
-
-
-def partition_of(settings: Settings, store: CustomerStore, customer_id: str) -> int:
-    """Return the partition of a customer's state."""
-    from features.partition import partitions_of
-
-    return int(partitions_of([customer_id.encode()], partition_count(settings, store))[0])
-
-
-def partition_count(settings: Settings, store: CustomerStore) -> int:
-    """Return how many partitions the states are in: as the worker wrote down, else as the settings say."""
-    record = store.record(0)
-    return settings.partitions if record is None else record.partitions
+    now = log_time(record, lateness_ms, clock_ms)
+    return (
+        now,
+        "" if now == clock_ms else f"Ages count from {minute(now)}, the newest event of the partition.",
+    )
 
 
 def recommended(
@@ -235,12 +212,6 @@ def recommended(
     return "no recommendation: there is no offer for this segment and band" if one is None else one
 
 
-def is_past(store: CustomerStore, partition: int, offset: int) -> bool:
-    """Return whether the states hold the record at ``offset``."""
-    record = store.record(partition)
-    return record is not None and record.next_offset > offset
-
-
 def bundle_of(settings: Settings, *, required: bool = False) -> Bundle | None:
     """Return the bundle of the settings; ``None`` where there is none, unless it is ``required``."""
     from features.bundle import Bundle, has_bundle
@@ -260,8 +231,23 @@ def reasons_of(bundle: Bundle, rows: Vectors, said: BundleScores) -> list[dict[s
     return [] if found is None else list(to_builtins(found[0]))
 
 
-def described(
-    bundle: Bundle | None, timezone: str, customer_id: str, partition: int, states: States
+def links_of(store: CustomerStore, partition: int, customer_id: str) -> Link | None:
+    """Return how an id stands to others, ``None`` where nobody has linked it."""
+    from features.links import Link
+    from features.store.customer_store import LoadRequest
+
+    (found,) = store.load_many([LoadRequest(partition, [customer_id], links_of=[customer_id])])
+    (raw,) = found.links
+    return None if raw is None else Link.from_bytes(raw)
+
+
+def described(  # noqa: PLR0917  (what is known)
+    bundle: Bundle | None,
+    timezone: str,
+    customer_id: str,
+    partition: int,
+    states: States | None,
+    links: Link | None = None,
 ) -> dict[str, Any]:
     """Return what a state says, the vector by column, and the score where there is a bundle.
 
@@ -270,16 +256,27 @@ def described(
     timezone
         Of the time of day and week, where no bundle says which.
     states
-        The customer's state, an array of one.
+        The customer's state, an array of one; ``None`` where all that is known lies under another id.
+    links
+        How the id stands to others.
     """
     from features.bundle import BANDS
     from features.calendar import zone
-    from features.state import view
+    from features.state import view, view_time
     from features.vector import COLUMN_NAMES, vectors
 
+    known: dict[str, Any] = {"customer_id": customer_id, "partition": partition, "links": None}
+    if links is not None:
+        known["links"] = {
+            "customer_id": links.customer or None,
+            "shared": links.shared,
+            "since": view_time(links.since),
+            "merged": list(links.members),
+        }
+    known |= {"score": None, "recommendation": None, "state": None, "vector": None}
+    if states is None:
+        return known
     rows = vectors(states, zone(timezone if bundle is None else bundle.manifest.timezone))
-    known: dict[str, Any] = {"customer_id": customer_id, "partition": partition, "score": None}
-    known["recommendation"] = None
     if bundle is not None:
         said = bundle.score(rows)
         segment = bundle.segmenter.segments[int(said.segment[0])]

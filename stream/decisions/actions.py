@@ -12,14 +12,14 @@ from xxhash import xxh3_128_hexdigest
 from features.bundle import BANDS
 from features.calendar import Zone
 from features.event_items import EventItems
-from features.phrases import Naming
+from features.phrases import Naming, Saying
 from features.reasons import BOOK, GROUPS
 from features.state import States, joined
 from features.vector import SEGMENT_AT, Vectors, vectors
 from stream.decisions.found import NO_ROW, Found
 from stream.decisions.holding import STARTED
 from stream.decisions.holdout import ARMS
-from stream.decisions.memory import Memories, effect_of
+from stream.decisions.memory import CodedReasons, Memories, effect_of
 from stream.decisions.rulebook import Rulebook
 from stream.decisions.watermarks import Watermarks
 from stream.messages.action import MOST_ITEMS, Action
@@ -251,19 +251,19 @@ class _Known:
     ) -> None:
         self._moments = moments
         self._names = details.item_names
-        self._naming = Naming(details.currency, rulebook.segments)
-        self._codes, self._effects = found["reasons"].tolist(), found["effects"].tolist()
         self._latest = found["latest"].tolist()
         self._earlier: dict[int, int] = {}  # those whose last score was made before the round
         earlier = np.flatnonzero((found["row"] == NO_ROW) & (found["latest"] == NO_ROW))
-        if not len(earlier):
-            return
-        slots = np.searchsorted(customers.standing.slots, found["slot"][earlier])
-        states = customers.standing.states[slots]
-        self._earlier.update(zip(earlier.tolist(), range(len(earlier)), strict=True))
-        self._carts = states["cart_items"]
-        self._vectors = vectors(states, details.zone)
-        self._vectors[:, SEGMENT_AT] = found["segment"][earlier]
+        if len(earlier):
+            slots = np.searchsorted(customers.standing.slots, found["slot"][earlier])
+            states = customers.standing.states[slots]
+            self._earlier.update(zip(earlier.tolist(), range(len(earlier)), strict=True))
+            self._carts = states["cart_items"]
+            self._vectors = vectors(states, details.zone)
+            self._vectors[:, SEGMENT_AT] = found["segment"][earlier]
+        events = found["row"][found["row"] != NO_ROW]
+        self._of_events = _reasons_of(moments, events.tolist())
+        self._remembered = self._of_timers(found, Naming(details.currency, rulebook.segments))
 
     def items(self, at: int, row: int, trigger: str) -> list[str]:
         """Return the items that what was found is about."""
@@ -278,19 +278,44 @@ class _Known:
 
     def reasons(self, at: int, row: int) -> list[ReasonRef]:
         """Return the reasons of the score that what was found tells."""
-        if row != NO_ROW:
-            return [] if self._moments.reasons is None else list(self._moments.reasons[row])
-        if not self._codes[at][0]:
-            return []
-        earlier = self._earlier.get(at)
-        vector = self._moments.vectors[self._latest[at]] if earlier is None else self._vectors[earlier]
-        codes = [code for code in self._codes[at] if code]
-        said = BOOK.tell(vector[np.newaxis], np.array([codes], np.intp) - 1)[0].tolist()
-        sayings = [BOOK.saying(one, self._naming) for one in said]
-        return [
-            ReasonRef(GROUPS[saying.topic].key, saying.number, effect_of(effect), saying.text)
-            for saying, effect in zip(sayings, self._effects[at][: len(codes)], strict=True)
+        return self._of_events.get(row, []) if row != NO_ROW else self._remembered.get(at, [])
+
+    def _of_timers(self, found: Found, naming: Naming) -> dict[int, list[ReasonRef]]:
+        """Return by position what is said of the reasons that were remembered."""
+        codes, effects = found["reasons"], found["effects"]
+        some = np.flatnonzero((found["row"] == NO_ROW) & (codes[:, 0] != 0))
+        if not len(some):
+            return {}
+        rows = [
+            self._vectors[self._earlier[at]]
+            if at in self._earlier
+            else self._moments.vectors[self._latest[at]]
+            for at in some.tolist()
         ]
+        topics = np.maximum(codes[some].astype(np.intp) - 1, 0)
+        told = BOOK.tell(np.stack(rows), topics).tolist()
+        counts = np.count_nonzero(codes[some], axis=1).tolist()
+        return {
+            at: [
+                _ref(BOOK.saying(one, naming), effect_of(effect))
+                for one, effect in zip(said[:count], own[:count], strict=True)
+            ]
+            for at, said, own, count in zip(some.tolist(), told, effects[some].tolist(), counts, strict=True)
+        }
+
+
+def _ref(saying: Saying, effect: float) -> ReasonRef:
+    return ReasonRef(GROUPS[saying.topic].key, saying.number, effect, saying.text)
+
+
+def _reasons_of(moments: Moments, rows: list[int]) -> dict[int, list[ReasonRef]]:
+    """Return by row the reasons of these scores."""
+    reasons = moments.reasons
+    if reasons is None:
+        return {}
+    if isinstance(reasons, CodedReasons):
+        return dict(zip(rows, reasons.of(rows), strict=True))
+    return {row: list(reasons[row]) for row in rows}
 
 
 def _action_id(customer: str, rule: str, trigger: str, moment: int, event: str | None) -> str:

@@ -13,6 +13,7 @@ from features.events import CHANNELS
 from features.range_table import RangeTable
 from features.vector import COLUMN_NAMES, Vectors
 from stream.decisions.conditions import CHANNEL, INTENT, REASONS, SEGMENT, Conditions
+from stream.decisions.memory import CODE_OF, CodedReasons
 from stream.messages.score import ReasonRef
 
 #: What can be abandoned: the feature that says that it is there, and the one since when.
@@ -96,6 +97,10 @@ def _have_reasons(rows: ScoredRows, named: frozenset[str]) -> NDArray[np.bool_]:
     """Return which scores have one of the named reasons; none where scores carry no reasons."""
     if rows.reasons is None:
         return np.zeros(len(rows.vectors), np.bool_)
+    if isinstance(rows.reasons, CodedReasons):
+        codes, _ = rows.reasons.coded()
+        asked = [CODE_OF[name] for name in named if name in CODE_OF]
+        return np.asarray(np.isin(codes, asked).any(axis=1))
     return np.fromiter(
         (any(reason.feature in named for reason in reasons) for reasons in rows.reasons),
         np.bool_,

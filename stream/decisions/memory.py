@@ -10,6 +10,7 @@ another version of the program, and of the time before there were any, say nothi
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any, Final, NamedTuple, Self, TypeAlias
@@ -89,6 +90,18 @@ def blank(count: int) -> Memories:
     return np.zeros(count, MEMORY)
 
 
+class CodedReasons(Sequence[list[ReasonRef]], ABC):
+    """The reasons of scores of whom the codes are known, so that nobody has to read them one by one."""
+
+    @abstractmethod
+    def coded(self) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+        """Return codes (`CODE_OF`; 0 = none) and effects, shape ``(scores, MOST)``, strongest first."""
+
+    @abstractmethod
+    def of(self, rows: Sequence[int]) -> list[list[ReasonRef]]:
+        """Return the reasons of some of the scores."""
+
+
 class Reasons(NamedTuple):
     """The reasons of scores as they are remembered, one row each; no rows where nobody asks for them."""
 
@@ -98,6 +111,9 @@ class Reasons(NamedTuple):
     @classmethod
     def of(cls, reasons: Sequence[Sequence[ReasonRef]] | None, count: int) -> Self:
         """Return the reasons of so many scores; ``None`` where none has any."""
+        if isinstance(reasons, CodedReasons):
+            codes, effects = reasons.coded()
+            return cls(codes, _thousandths(effects))
         found = cls(np.zeros((count, MOST), np.uint8), np.zeros((count, MOST), np.int16))
         told = list(chain.from_iterable(reasons or ()))
         if reasons is None or not told:
@@ -107,8 +123,12 @@ class Reasons(NamedTuple):
         at += np.arange(len(told))
         effects = np.array([reason.effect for reason in told])
         found.codes.flat[at] = [CODE_OF[reason.feature] for reason in told]
-        found.effects.flat[at] = np.rint(effects * _THOUSAND).clip(-_LARGEST, _LARGEST)
+        found.effects.flat[at] = _thousandths(effects)
         return found
+
+
+def _thousandths(effects: NDArray[np.float64]) -> NDArray[np.int16]:
+    return np.rint(effects * _THOUSAND).clip(-_LARGEST, _LARGEST).astype(np.int16)
 
 
 NO_REASONS: Final = Reasons(np.zeros((0, MOST), np.uint8), np.zeros((0, MOST), np.int16))

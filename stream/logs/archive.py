@@ -33,8 +33,9 @@ from stream.formats.decoding import decode_records, values_of
 from stream.formats.registry import format_of
 from stream.kafka.reading import TopicReader
 from stream.kafka.records import arrival, identity_faults, is_close, key_faults, unreadable_records
+from stream.kafka.signatures import HandOverKeys, signature_faults
 from stream.logs.arrivals import Clocks
-from stream.logs.identity_rows import ArchivedRow, new_identities, row_of
+from stream.logs.identity_rows import ArchivedRow, new_identities, rows_of
 from stream.settings import Settings
 
 # What the second pass writes at a time, and with it the log's row groups.
@@ -145,6 +146,8 @@ class FirstPass:
         By partition, where records with the broker's time follow some with their producer's, and when they came.
     handed
         The last hand-over (offset and number) that a partition took of another; the log has each of them once.
+    hand_over_keys
+        Know what workers have handed over; ``None`` where signatures are not asked for.
     """
 
     files: dict[int, Path] = field(default_factory=dict)
@@ -158,6 +161,7 @@ class FirstPass:
     partitions: int = 0
     handed: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
     items: ItemNames = field(default_factory=ItemNames)
+    hand_over_keys: HandOverKeys | None = None
 
 
 async def _take(
@@ -166,7 +170,10 @@ async def _take(
     since_ms: int | None,
     on_progress: Callable[[int, int], None] | None,
 ) -> FirstPass:
-    taken, form = FirstPass(), format_of(settings.format)
+    taken, form = (
+        FirstPass(hand_over_keys=HandOverKeys.of(settings.hand_over_key)),
+        format_of(settings.format),
+    )
     writers: dict[int, pa.ipc.RecordBatchFileWriter] = {}
     with ExitStack() as stack, writing(folder):
         async with TopicReader(settings, settings.events_topic) as reader:
@@ -216,6 +223,7 @@ def take_events(
     faults = key_faults(keys, events, erasures, homes, taken.partitions)
     arrivals = np.array([arrival(record) for record in records], np.int64)
     faults |= identity_faults(decoded.identities, keys, arrivals, homes, taken.partitions)
+    faults |= signature_faults(decoded.identities, records, taken.hand_over_keys)
     taken.refused.update(str(fault.reason) for fault in faults.values())
     for at in faults:
         events.pop(at, None)
@@ -231,12 +239,17 @@ def take_events(
         if at not in faults:
             taken.erasures += 1
             erased[keys[at].decode()] = records[at].offset
-    rows = sorted(events.keys() | identities.keys())
+    found = [
+        (at, row)
+        for at in sorted(events.keys() | identities.keys())
+        for row in rows_of(events.get(at), identities.get(at))
+    ]
+    places = [at for at, _ in found]
     table = _table(
-        [row_of(events.get(at), identities.get(at)) for at in rows],
+        [row for _, row in found],
         partition,
-        np.array([records[at].offset for at in rows], np.int64),
-        arrivals[rows],
+        np.array([records[at].offset for at in places], np.int64),
+        arrivals[places],
     )
     if since_ms is None:
         return table

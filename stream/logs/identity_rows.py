@@ -37,8 +37,17 @@ class ArchivedRow(NamedTuple):
     identity: str | None
 
 
-def row_of(event: Event | None, identity: Identify | HandOver | None) -> ArchivedRow:
-    """Return the row of an event, of an identity, or of an event that was handed on."""
+def rows_of(event: Event | None, identity: Identify | HandOver | None) -> list[ArchivedRow]:
+    """Return the rows of an event, of an identity, or of an event that was handed on.
+
+    An event that tells a login is both, one after the other: that has the same effect.
+    """
+    if event is not None and isinstance(identity, Identify):
+        return [_row_of(None, identity), _row_of(event, None)]
+    return [_row_of(event, identity)]
+
+
+def _row_of(event: Event | None, identity: Identify | HandOver | None) -> ArchivedRow:
     if event is None:  # of an identity, whose own id is the key
         assert identity is not None
         customer = identity.anonymous_id if isinstance(identity, Identify) else identity.customer_id

@@ -68,7 +68,9 @@ class Explaining:
         counts = np.zeros(len(band) + 1, np.int64)
         counts[explained + 1] = strong.sum(axis=1)
         told = BOOK.tell(part, best)
-        return Reasons(wording(self.bundle.naming), told[strong], moved[strong], counts.cumsum())
+        return Reasons(
+            wording(self.bundle.naming), told[strong], best[strong], moved[strong], counts.cumsum()
+        )
 
     def effects(
         self,

@@ -7,7 +7,6 @@ links an id becomes two rows: one hands the state over, the next one merges it. 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -47,25 +46,28 @@ def has_logins_alone(table: pa.Table) -> bool:
 def merged_in_place(table: pa.Table) -> InPlace:
     """Return a log in which logins are merged at once."""
     customers, texts = table["customer_id"].to_pylist(), table["identity"].to_pylist()
-    links, shared, family = dict[str, str](), set[str](), _Families()
+    holders, shared = _Holders(), set[str]()
     rows: list[int] = []
     owners: list[str | None] = []
     types = table["type"].to_pylist()
     for row, (customer, text) in enumerate(zip(customers, texts, strict=True)):
         if text is None:
             rows.append(row)
-            owners.append(customer if customer is None else holder(customer, links))
+            owners.append(customer if customer is None else holders.of(customer))
             continue
         said = decode_identity(text.encode())
-        if not isinstance(said, Identify) or customer in shared or links.get(customer) == said.customer_id:
+        if (
+            not isinstance(said, Identify)
+            or customer in shared
+            or holders.links.get(customer) == said.customer_id
+        ):
             continue
-        if customer in links:
-            del links[customer]
+        if customer in holders.links:
+            holders.unlink(customer)
             shared.add(customer)
             continue
-        links[customer] = said.customer_id
-        family.unite(customer, said.customer_id)
-        goes_to = holder(customer, links)
+        holders.link(customer, said.customer_id)
+        goes_to = holders.of(customer)
         if goes_to != customer:
             rows += [row, row]
             owners += [customer, goes_to]
@@ -77,23 +79,70 @@ def merged_in_place(table: pa.Table) -> InPlace:
     for name, values in (("customer_id", owners), ("type", kinds)):
         at = kept.schema.get_field_index(name)
         kept = kept.set_column(at, kept.schema.field(at), pa.array(values, pa.string()))
-    return InPlace(kept, np.array(rows, np.intp), [family.of(owner or "") for owner in owners])
+    return InPlace(kept, np.array(rows, np.intp), [holders.families.of(owner or "") for owner in owners])
 
 
-def holder(customer: str, links: Mapping[str, str]) -> str:
-    """Return who has what is known of an id: the end of its links, or the least id of a circle.
+class _Holders:
+    """Who has what is known of an id: the end of its links, or the least id of a circle.
+
+    What was found is remembered for all ids on the way. Somebody who is no longer linked makes that void for those
+    with whom they were ever linked.
 
     Examples
     --------
-    >>> holder("a", {"a": "b", "b": "c"}), holder("c", {"c": "b", "b": "a", "a": "b"})
-    ('c', 'a')
+    >>> holders = _Holders()
+    >>> for one, other in (("a", "b"), ("b", "c"), ("d", "f"), ("f", "e"), ("e", "d")):
+    ...     holders.link(one, other)
+    >>> holders.of("a"), holders.of("f"), holders.of("g")
+    ('c', 'd', 'g')
+    >>> holders.unlink("b")
+    >>> holders.of("a")
+    'b'
     """
-    path = [customer]
-    while (following := links.get(path[-1])) is not None:
-        if following in path:
-            return min(path[path.index(following) :])
-        path.append(following)
-    return path[-1]
+
+    def __init__(self) -> None:
+        self.links: dict[str, str] = {}
+        self.families = _Families()
+        self._unlinked: dict[str, int] = {}  # how often somebody of a family was unlinked
+        self._found: dict[str, tuple[str, int]] = {}
+        self._rests: dict[str, int] = {}  # who holds a circle
+
+    def link(self, one: str, other: str) -> None:
+        """Link an id that is not linked to another one."""
+        self.links[one] = other
+        united = [self.families.of(member) for member in (one, other)]
+        self.families.unite(one, other)
+        self._unlinked[self.families.of(one)] = max(self._unlinked.get(family, 0) for family in united)
+
+    def unlink(self, one: str) -> None:
+        """End the link of an id."""
+        del self.links[one]
+        self._unlinked[self.families.of(one)] += 1
+
+    def of(self, one: str) -> str:
+        """Return the id that has what is known of this one."""
+        if one not in self.links:
+            return one
+        now = self._unlinked[self.families.of(one)]
+        way: dict[str, None] = {}
+        while one in self.links and self._rests.get(one) != now:
+            if one in way:
+                one = min(self._circle(one))
+                self._rests[one] = now
+                break
+            way[one] = None
+            following, found = self._found.get(one, ("", -1))
+            one = following if found == now else self.links[one]
+        for passed in way:
+            self._found[passed] = one, now
+        return one
+
+    def _circle(self, one: str) -> list[str]:
+        """Return the ids of the circle in which one is."""
+        circle = [one]
+        while (following := self.links[circle[-1]]) != one:
+            circle.append(following)
+        return circle
 
 
 class _Families:
@@ -104,9 +153,12 @@ class _Families:
 
     def of(self, one: str) -> str:
         """Return the id that stands for those with whom this one is linked."""
-        while one in self._parents:
-            one = self._parents[one]
-        return one
+        end = one
+        while end in self._parents:
+            end = self._parents[end]
+        while one != end:
+            self._parents[one], one = end, self._parents[one]
+        return end
 
     def unite(self, one: str, other: str) -> None:
         """Take note that two ids are linked."""

@@ -16,6 +16,7 @@ from aiokafka.record.default_records import DefaultRecordBatch
 from stream.exceptions import BrokerUnavailable
 from stream.formats.contract import NATIVE
 from stream.kafka.producing import BoundedProducer, Unacknowledged
+from stream.kafka.signatures import HandOverKeys
 from stream.messages.dead_letter import DeadLetter, Erasure
 
 # A produced batch. The broker takes 1 MiB (`message.max.bytes`); a score has about 400 bytes.
@@ -58,6 +59,8 @@ class Publisher:
         The events topic.
     security
         Further settings of aiokafka's clients.
+    hand_over_keys
+        Sign what is handed over; ``None`` where nothing is signed.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class Publisher:
         actions: str = "",
         events: str = "",
         security: dict[str, Any] | None = None,
+        hand_over_keys: HandOverKeys | None = None,
     ) -> None:
         self._scores = scores
         self._examples = examples
@@ -79,6 +83,7 @@ class Publisher:
         self._events = events
         self._dead_letters = dead_letters
         self._brokers = brokers
+        self._hand_over_keys = hand_over_keys
         self._producer = BoundedProducer(
             brokers,
             linger_ms=0,
@@ -123,7 +128,7 @@ class Publisher:
                 acknowledgements += await self._send(
                     producer, self._dead_letters, at, letters, _compressed_batch
                 )
-                for home, handed in _by_partition(output.handed):
+                for home, handed in _by_partition(output.handed, self._hand_over_keys):
                     acknowledgements += await self._send(producer, self._events, home, handed, batch)
                 for topic, values in ((self._examples, output.examples), (self._outcomes, output.outcomes)):
                     keyless = ((None, value, _NO_HEADERS) for value in values)
@@ -155,10 +160,19 @@ class Publisher:
         return sent
 
 
-def _by_partition(handed: Sequence[tuple[int, str, bytes]]) -> Iterator[tuple[int, list[_Record]]]:
-    """Yield records for the events topic by their partition, in their order, as ones in our own form."""
+def _by_partition(
+    handed: Sequence[tuple[int, str, bytes]], keys: HandOverKeys | None
+) -> Iterator[tuple[int, list[_Record]]]:
+    """Yield records for the events topic by their partition, in their order, signed and in our own form."""
     for home in sorted({partition for partition, _, _ in handed}):
-        yield home, [(key.encode(), value, [NATIVE]) for partition, key, value in handed if partition == home]
+        records = [(key.encode(), value) for partition, key, value in handed if partition == home]
+        yield (
+            home,
+            [
+                (key, value, [NATIVE] if keys is None else [NATIVE, keys.header(key, value)])
+                for key, value in records
+            ],
+        )
 
 
 def _compressed_batch() -> BatchBuilder:

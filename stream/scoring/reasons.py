@@ -10,23 +10,27 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from features.compiled import njit
 from features.phrases import Naming, Saying
-from features.reasons import BOOK, GROUPS
+from features.reasons import BOOK, GROUPS, MOST
+from stream.decisions.memory import CodedReasons
 from stream.messages.score import ReasonRef
 
 #: Digits of an effect after the point: it is known to 1e-3.
 DIGITS: Final = 3
+_THOUSAND: Final = 10**DIGITS
 
-# What is kept: sayings, whose numbers are rounded, and wordings of bundles.
-_KEPT_SAYINGS: Final = 1 << 14
+# What is kept: the JSON of reasons, whose numbers are rounded, and wordings of bundles.
+_KEPT_REASONS: Final = 1 << 14
 _KEPT_WORDINGS: Final = 4
+
+# Effects from here on are written by msgspec, as they may have an exponent; none is that large.
+_LARGE: Final = 10**6
+# Bytes of an effect and what stands around a reason, at most: a sign, nine digits, a point, a comma and brackets.
+_ROOM: Final = 16
 
 _encode: Final = msgspec.json.Encoder().encode
 _NONE: Final = msgspec.Raw(b"[]")
-
-# Effects below 10 as JSON, by their thousandths; negative ones are counted from the end.
-_LARGE: Final = 10 * 10**DIGITS
-_EFFECTS: Final = [_encode(n / 10**DIGITS) for n in (*range(_LARGE), *range(1 - _LARGE, 0))]
 
 
 class Wording:
@@ -34,18 +38,16 @@ class Wording:
 
     Attributes
     ----------
-    saying
-        Returns the saying.
     around
         Returns the JSON of a reason before and after its effect.
     """
 
     def __init__(self, naming: Naming) -> None:
         self._naming = naming
-        self.saying = lru_cache(_KEPT_SAYINGS)(self._saying)
-        self.around = lru_cache(_KEPT_SAYINGS)(self._around)
+        self.around = lru_cache(_KEPT_REASONS)(self._around)
 
-    def _saying(self, told: int) -> Saying:
+    def saying(self, told: int) -> Saying:
+        """Return the saying."""
         return BOOK.saying(told, self._naming)
 
     def _around(self, told: int) -> tuple[bytes, bytes]:
@@ -56,15 +58,16 @@ class Wording:
 wording: Final = lru_cache(_KEPT_WORDINGS)(Wording)
 
 
-class Reasons(Sequence[list[ReasonRef]]):
+class Reasons(CodedReasons):
     """The reasons of every row of a batch, strongest first.
 
     Parameters
     ----------
     words
         How they read.
-    told, effects
-        Of all rows, one after another: what is said, and the effects.
+    told, topics, effects
+        Of all rows, one after another: what is said, positions in `features.reasons.GROUPS`, and effects rounded to
+        `DIGITS`.
     bounds
         Where the reasons of each row begin, and where those of the last one end.
     """
@@ -73,10 +76,12 @@ class Reasons(Sequence[list[ReasonRef]]):
         self,
         words: Wording,
         told: NDArray[np.int64],
+        topics: NDArray[np.intp],
         effects: NDArray[np.float64],
         bounds: NDArray[np.int64],
     ) -> None:
-        self._words, self._told, self._effects, self._bounds = words, told, effects, bounds
+        self._words, self._told, self._topics, self._effects = words, told, topics, effects
+        self._bounds = bounds
 
     def __len__(self) -> int:
         return len(self._bounds) - 1
@@ -91,7 +96,7 @@ class Reasons(Sequence[list[ReasonRef]]):
             if step != 1:
                 raise ValueError(f"reasons are taken in steps of 1, not of {step}")
             bounds = self._bounds[start : max(start, stop) + 1]
-            return Reasons(self._words, self._told, self._effects, bounds)
+            return Reasons(self._words, self._told, self._topics, self._effects, bounds)
         row = range(len(self))[at]
         return self._refs(self._bounds[row], self._bounds[row + 1])
 
@@ -107,26 +112,44 @@ class Reasons(Sequence[list[ReasonRef]]):
             for saying, effect in zip(map(self._words.saying, told), effects, strict=True)
         ]
 
+    def of(self, rows: Sequence[int]) -> list[list[ReasonRef]]:
+        """See `CodedReasons.of`."""
+        told, effects, bounds = self._told.tolist(), self._effects.tolist(), self._bounds.tolist()
+        saying = self._words.saying
+        return [
+            [_ref(saying(told[at]), effects[at]) for at in range(bounds[row], bounds[row + 1])]
+            for row in rows
+        ]
+
+    def coded(self) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+        """See `CodedReasons.coded`."""
+        codes = np.zeros((len(self), MOST), np.uint8)
+        effects = np.zeros((len(self), MOST))
+        _code(self._topics, self._effects, self._bounds, codes, effects)
+        return codes, effects
+
     def encoded(self) -> list[msgspec.Raw]:
         """Return the reasons of every row as JSON, byte for byte as msgspec encodes lists of them."""
         start, stop = self._bounds[0], self._bounds[-1]
-        counts = np.diff(self._bounds)
-        found = [_NONE] * len(counts)
+        found = [_NONE] * len(self)
         if start == stop:
             return found
-        some = np.flatnonzero(counts)
-        around = list(map(self._words.around, self._told[start:stop].tolist()))
-        # One join for all rows, and one split at the line ends between them: JSON has none within.
-        parts: list[bytes] = [b","] * (4 * len(around))
-        for first in (4 * (self._bounds[some] - start)).tolist():
-            parts[first] = b"]\n["
-        parts[0] = b"["
-        parts[1::4] = [before for before, _ in around]
-        parts[2::4] = _encoded_effects(self._effects[start:stop])
-        parts[3::4] = [after for _, after in around]
-        lines = b"".join([*parts, b"]"]).split(b"\n")
-        for row, line in zip(some.tolist(), map(msgspec.Raw, lines), strict=True):
-            found[row] = line
+        effects = self._effects[start:stop]
+        if not (np.abs(effects) < _LARGE).all():
+            return [msgspec.Raw(_encode(refs)) for refs in self]
+        thousandths = np.rint(effects * _THOUSAND).astype(np.int64)
+        told, which = np.unique(self._told[start:stop], return_inverse=True)
+        around = [part for one in told.tolist() for part in self._words.around(one)]
+        ends = np.cumsum([0, *map(len, around)])
+        lengths = ends[2::2] - ends[:-2:2]
+        written = np.empty(int(lengths[which].sum()) + _ROOM * (len(which) + len(self)), np.uint8)
+        stops = np.empty(len(self), np.int64)
+        parts = np.frombuffer(b"".join(around), np.uint8)
+        _write(which, thousandths, self._bounds - start, parts, ends, written, stops)
+        lines = written[: stops[-1]].tobytes()
+        at, starts = stops.tolist(), [0, *stops.tolist()]
+        for row in np.flatnonzero(np.diff(self._bounds)).tolist():
+            found[row] = msgspec.Raw(lines[starts[row] : at[row]])
         return found
 
 
@@ -134,8 +157,74 @@ def _ref(saying: Saying, effect: float) -> ReasonRef:
     return ReasonRef(GROUPS[saying.topic].key, saying.number, effect, saying.text)
 
 
-def _encoded_effects(effects: NDArray[np.float64]) -> list[bytes]:
-    thousandths = np.rint(effects * 10**DIGITS)
-    if (np.abs(thousandths) < _LARGE).all():
-        return list(map(_EFFECTS.__getitem__, thousandths.astype(np.int64).tolist()))
-    return list(map(_encode, (thousandths / 10**DIGITS).tolist()))
+@njit(cache=True, nogil=True)
+def _code(
+    topics: NDArray[np.intp],
+    said: NDArray[np.float64],
+    bounds: NDArray[np.int64],
+    codes: NDArray[np.uint8],
+    effects: NDArray[np.float64],
+) -> None:  # pragma: no cover
+    for i in range(codes.shape[0]):
+        for k in range(bounds[i + 1] - bounds[i]):
+            codes[i, k] = np.uint8(topics[bounds[i] + k] + 1)
+            effects[i, k] = said[bounds[i] + k]
+
+
+@njit(cache=True, nogil=True)
+def _write(
+    which: NDArray[np.intp],
+    thousandths: NDArray[np.int64],
+    bounds: NDArray[np.int64],
+    parts: NDArray[np.uint8],
+    ends: NDArray[np.int64],
+    out: NDArray[np.uint8],
+    stops: NDArray[np.int64],
+) -> None:  # pragma: no cover
+    """Write the reasons of every row as a JSON list, where it has any; what is before and after effects are parts."""
+    at = 0
+    for row in range(len(stops)):
+        for i in range(bounds[row], bounds[row + 1]):
+            out[at] = 91 if i == bounds[row] else 44  # [ ,
+            at = _copy(parts, ends[2 * which[i]], ends[2 * which[i] + 1], out, at + 1)
+            at = _write_effect(thousandths[i], out, at)
+            at = _copy(parts, ends[2 * which[i] + 1], ends[2 * which[i] + 2], out, at)
+        if bounds[row] < bounds[row + 1]:
+            out[at] = 93  # ]
+            at += 1
+        stops[row] = at
+
+
+@njit(cache=True, nogil=True)
+def _copy(
+    parts: NDArray[np.uint8], start: int, stop: int, out: NDArray[np.uint8], at: int
+) -> int:  # pragma: no cover
+    for i in range(start, stop):
+        out[at + i - start] = parts[i]
+    return at + stop - start
+
+
+@njit(cache=True, nogil=True)
+def _write_effect(thousandths: int, out: NDArray[np.uint8], at: int) -> int:  # pragma: no cover
+    """Write thousandths as a number: a digit and a point at least, and no zeros at the end that say nothing."""
+    if thousandths < 0:
+        out[at] = 45  # -
+        at += 1
+        thousandths = -thousandths
+    whole, rest = thousandths // 1000, thousandths % 1000
+    digits = 1
+    while whole >= 10**digits:
+        digits += 1
+    for k in range(digits):
+        out[at + digits - 1 - k] = 48 + whole // 10**k % 10
+    at += digits
+    out[at] = 46  # .
+    at += 1
+    for k in range(DIGITS):
+        if k > 0 and rest == 0:
+            break
+        rest *= 10
+        out[at] = 48 + rest // 1000
+        rest %= 1000
+        at += 1
+    return at

@@ -26,7 +26,7 @@ from stream.exceptions import RecordExists
 from stream.scoring.engine import Engine
 from stream.scoring.scored_partition import ScoredPartition
 
-#: States written at a time.
+#: States, or links, written at a time: Redis answers nobody else meanwhile.
 _STATES: Final = 2_000
 
 
@@ -145,13 +145,17 @@ def write_partition(
             at = np.flatnonzero(due).tolist()
             timers = TimerChanges([customers[one] for one in at], due[at].tolist())
             store.save(restored.number, begun, begun, customers, states, timers=timers)
+        named = list(restored.links)
+        for chunk in _chunks(len(named)):
+            links = {name: restored.links[name] for name in named[chunk]}
+            store.save(restored.number, begun, begun, (), empty(0), links=links)
         whole = begun._replace(
             next_offset=restored.next_offset,
             watermark=restored.watermark,
             links=bool(restored.links),
             taken=tuple((partition, *last) for partition, last in sorted(restored.taken.items())),
         )
-        store.save(restored.number, begun, whole, (), empty(0), links=restored.links)
+        store.save(restored.number, begun, whole, (), empty(0))
     except StoreConflict as conflict:
         raise StoreConflict(
             f"a worker has partition {restored.number} ({conflict}): stop the workers, then run this again with "

@@ -115,6 +115,7 @@ def score_log(
             in_place=in_place,
             remember=remember,
             item_names=item_names,
+            regrouped=partitions is not None,
         )
         for chunk in part.score():
             of_scores = origin[rows[chunk.rows][chunk.scored.rows]]

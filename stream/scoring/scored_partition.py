@@ -93,6 +93,8 @@ class ScoredPartition:
         Ids of items by their hashes, by which actions tell what is in a cart.
     in_place
         Whether logins are merged at once (`stream.scoring.in_place`).
+    regrouped
+        Whether the rows may be of several partitions of the topic.
 
     Attributes
     ----------
@@ -114,13 +116,14 @@ class ScoredPartition:
         decided: Sequence[DecidedLog] = (),
         *,
         in_place: bool = False,
+        regrouped: bool = False,
         remember: bool = True,
         item_names: Mapping[int, str] | None = None,
     ) -> None:
         self.watermark = BEGINNING
         self.duplicates = self.dead_letters = self.done = 0
         self._in_place = in_place
-        self.links = LogLinks(engine.lateness_ms, engine.ttl_ms)
+        self.links = LogLinks(engine.lateness_ms, engine.ttl_ms, regrouped=regrouped)
         self._table = table
         self._engine = engine
         self._usual = usual

@@ -21,6 +21,7 @@ from features.store.customer_store import NO_LINKS, LinkChanges, Loaded
 from stream.decisions.rulebook import NO_ACTION
 from stream.formats.contract import Format
 from stream.kafka.batches import RecordBatch
+from stream.kafka.signatures import HandOverKeys
 from stream.learning.newest_advisor import NewestAdvisor
 from stream.messages.dead_letter import DeadLetter, Erasure, dead_letter
 from stream.ownership.job import StateChanges
@@ -155,6 +156,8 @@ class Scorer:
         Scores of events that reached the broker longer ago are marked as stale, and carry no action; ``None``: none.
     acting
         Whether actions are decided and published.
+    hand_over_keys
+        Know what workers have handed over; ``None`` where signatures are not asked for.
     """
 
     engine: Engine
@@ -171,6 +174,7 @@ class Scorer:
     max_age_ms: int | None = None
     recount: Callable[[], Awaitable[int]] | None = None
     acting: bool = True
+    hand_over_keys: HandOverKeys | None = None
 
     @property
     def models(self) -> Models:
@@ -192,6 +196,7 @@ class Scorer:
             partitions=self.partitions,
             decoding=self.decoding,
             form=self.form,
+            hand_over_keys=self.hand_over_keys,
         )
         recommender = None if self.recommending is None else self.recommending.current
         return ScorerBatch(batch, self.models, recommender, began)
@@ -225,7 +230,7 @@ class Scorer:
             each = None if recommended is None else recommended.each
             merged = None if found is None else found.merged(scored.rows)
             scores = encode_scores(engine.bundle, batch.columns, scored, now, each, stale, merged)
-            outputs = self._outputs(batch, scores, scored, models.recorder)
+            outputs = self._outputs(batch, scores, scored, found, models.recorder)
         names = {} if recommender is None else recommender.item_names
         decided = list(
             decisions(engine, batch, scored, states, concerned, asides, acting=self.acting, item_names=names)
@@ -318,7 +323,12 @@ class Scorer:
         return np.maximum(self.clock() - appended, 0) / 1000
 
     def _outputs(
-        self, batch: Batch, scores: list[tuple[str, bytes]], scored: Scored, recorder: Recorder | None
+        self,
+        batch: Batch,
+        scores: list[tuple[str, bytes]],
+        scored: Scored,
+        found: Linked | None,
+        recorder: Recorder | None,
     ) -> list[Output]:
         """Return what is to be written for each partition batch: nothing for a silent one."""
         published = batch.status == RecordStatus.ERASE
@@ -331,7 +341,9 @@ class Scorer:
         erasures = [Erasure(batch.records[at].key or b"", int(batch.arrival[at])) for at in erased.tolist()]
         rejected = np.array([rejection.index for rejection in batch.rejections], np.intp)
         learner = (
-            [LearnerRecords()] * len(batch.parts) if recorder is None else recorder.records(batch, scored)
+            [LearnerRecords()] * len(batch.parts)
+            if recorder is None
+            else recorder.records(batch, scored, found)
         )
         return [
             Output(part.partition)

@@ -15,11 +15,14 @@ from features.partition import partitions_of
 from features.state import States, empty
 from features.store.customer_store import Loaded
 from features.watermark import BEGINNING
+from stream.formats.contract import NATIVE, Format
 from stream.kafka.batches import RecordBatch
+from stream.kafka.signatures import HandOverKeys
 from stream.messages.score import Score, decode_score
 from stream.scoring.engine import Engine
 from stream.scoring.outbox import unpack_outbox
 from stream.scoring.publisher import Output
+from stream.scoring.recorder import Recorder
 from stream.scoring.scorer import Scorer
 from tests.stream.records import NOW
 
@@ -56,7 +59,15 @@ class Shop:
         Whose scores were erased.
     """
 
-    def __init__(self, engine: Engine, partitions: int = 3) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        partitions: int = 3,
+        recorder: Recorder | None = None,
+        form: Format | None = None,
+        keys: HandOverKeys | None = None,
+    ) -> None:
+        self._keys = keys
         self.partitions = partitions
         self.logs: list[list[ConsumerRecord]] = [[] for _ in range(partitions)]
         self.states: dict[str, States] = {}
@@ -68,8 +79,9 @@ class Shop:
         self.silent = False
         self._engine = engine
         self._scorer = Scorer(
-            engine, cast(Any, None), cast(Any, None), "events", partitions, clock=lambda: NOW
-        )
+            engine, cast(Any, None), cast(Any, None), "events", partitions, recorder, form=form,
+            clock=lambda: NOW, hand_over_keys=keys,
+        )  # fmt: skip
         self._read = [0] * partitions
         self._watermarks = [BEGINNING] * partitions
         self._taken: list[Mapping[int, tuple[int, int]]] = [{} for _ in range(partitions)]
@@ -83,11 +95,18 @@ class Shop:
         key = fields.get("anonymous_id", fields["customer_id"])
         self.append(self.home(key), key, msgspec.json.encode(fields), fields["event_time"])
 
-    def append(self, partition: int, key: str, value: bytes | None, timestamp: int = NOW) -> None:
+    def append(  # noqa: PLR0917  (a record)
+        self,
+        partition: int,
+        key: str,
+        value: bytes | None,
+        timestamp: int = NOW,
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> None:
         """Append a record to a log."""
-        log = self.logs[partition]
+        log, raw = self.logs[partition], key.encode()
         log.append(
-            ConsumerRecord("events", partition, len(log), timestamp, 1, key.encode(), value, None, 1, 1, ())
+            ConsumerRecord("events", partition, len(log), timestamp, 1, raw, value, None, 1, 1, headers)
         )
 
     def run(self, chance: Random | None = None, most: int = 100) -> None:
@@ -100,7 +119,8 @@ class Shop:
             handed = self._score(partition, records)
             for _ in range(chance.choice((1, 1, 2))):
                 for home, key, value in handed:
-                    self.append(home, key, value)
+                    signed = [] if self._keys is None else [self._keys.header(key.encode(), value)]
+                    self.append(home, key, value, headers=[NATIVE, *signed])
 
     def _score(self, partition: int, records: Sequence[ConsumerRecord]) -> Sequence[tuple[int, str, bytes]]:
         start, stop = records[0].offset, records[-1].offset + 1

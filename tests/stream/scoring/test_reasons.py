@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from features.phrases import Naming
 from features.reasons import BOOK, GROUPS, MOST
 from features.vector import WIDTH
+from stream.decisions.memory import Reasons as Remembered
 from stream.messages.score import ReasonRef
 from stream.scoring.reasons import Reasons, wording
 
@@ -28,6 +29,7 @@ def reasons_of(effects: list[list[float]], seed: int = 0, naming: Naming = NAMIN
     return Reasons(
         wording(naming),
         BOOK.tell(vectors.astype(np.float32), topics)[:, 0],
+        topics[:, 0],
         np.array([effect for row in effects for effect in row], np.float64),
         np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
     )
@@ -76,3 +78,17 @@ def test_rows_beyond_the_batch_are_an_error() -> None:
 def test_shops_with_the_same_names_share_what_is_kept() -> None:
     assert wording(NAMING) is wording(Naming(*NAMING))
     assert wording(NAMING) is not wording(NAMING._replace(currency="USD"))
+
+
+@settings(max_examples=40, deadline=None)
+@given(effects=ROWS, seed=st.integers(0, 1000), cut=st.tuples(st.integers(0, 12), st.integers(0, 12)))
+def test_what_decisions_know_of_reasons_is_what_they_would_read(
+    effects: list[list[float]], seed: int, cut: tuple[int, int]
+) -> None:
+    whole = reasons_of(effects, seed)
+    for part in (whole, whole[slice(*cut)]):
+        read, count = list(part), len(part)
+        for found, wanted in zip(Remembered.of(part, count), Remembered.of(read, count), strict=True):
+            np.testing.assert_array_equal(found, wanted)
+        rows = list(range(count))[::-1]
+        assert part.of(rows) == [read[row] for row in rows]
