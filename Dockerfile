@@ -1,4 +1,4 @@
-# Stages:  worker  what serves scores and learns online, without TensorFlow (the default)
+# Stages:  worker  what scores, learns online and answers over HTTP, without TensorFlow (the default)
 #          train   the worker, and what trains a bundle
 # Behind a proxy or a mirror:  docker build --build-arg PIP_INDEX_URL=... .
 ARG PYTHON_IMAGE=python:3.11-slim
@@ -8,11 +8,11 @@ ARG PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_TRUSTED_HOST
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore \
     PYTHONUNBUFFERED=1 NUMBA_CACHE_DIR=/var/cache/intent
 RUN useradd --system --create-home --uid 10001 intent \
-    && install -d -o intent /var/cache/intent /bundle
+    && install -d -o intent /var/cache/intent /bundle /keys
 WORKDIR /app
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 # Dependencies change less often than the sources: with empty packages they are a layer of their own.
-RUN mkdir features offline stream && pip install --constraint constraints.txt '.[worker,learn]'
+RUN mkdir features offline stream && pip install --constraint constraints.txt '.[worker,learn,serve]'
 
 FROM base AS train
 RUN pip install --constraint constraints.txt '.[train]'

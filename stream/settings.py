@@ -225,6 +225,17 @@ class Settings(BaseSettings):
         8080, ge=0, le=65535, description="Port of /healthz, /readyz and /metrics; 0 takes a free port."
     )
 
+    serve_host: str = Field(
+        "127.0.0.1",
+        description="Address of `intent serve`. Others than this machine's need INTENT_SERVE_KEYS.",
+    )
+    serve_port: int = Field(8090, ge=0, le=65535, description="Port of `intent serve`; 0 takes a free port.")
+    serve_keys: Path | None = Field(
+        None,
+        description="File of the keys that `intent serve` asks for (`intent keys add`); it follows changes. "
+        "Default: none, nobody needs a key.",
+    )
+
     log: Literal["text", "json"] = Field(
         "text", description="Form of a worker's and a learner's log: text, or one JSON object per line."
     )

@@ -99,6 +99,8 @@ NOT_RUN: Final = (
     NotRun(r"intent (report|compare|select|tune|network|segment|insight|forecast)", _LAB, check_intent),
     NotRun(r"intent train .*(orders|retail)\.parquet", _DATA, check_intent),
     NotRun(r"intent bundle ", "needs several bundles; tests/integration/test_shelf.py has them", check_intent),
+    NotRun(r"intent serve", "tests/integration/test_serving.py starts it", check_intent),
+    NotRun(r"curl (-N )?'?localhost:8090/", "asks intent serve, which is not run here", _nothing),
     NotRun(r"intent (train )?examples ", "tests/offline/examples/test_buckets_command.py runs both", check_intent),
 )  # fmt: skip
 

@@ -137,6 +137,7 @@ def test_the_base_install_is_enough_to_emit_and_to_watch() -> None:
             "worker",
             "stream.worker, stream.logs.archive, stream.logs.replay, stream.logs.resend, stream.learning.report",
         ),
+        ("serve", "stream.serving.service, stream.serving.processes"),
         ("train", "offline.training.train, offline.simulator.simulation, offline.datasets.conversion"),
     ],
 )
@@ -169,6 +170,7 @@ COMMANDS = {
     "features": "worker",
     "forecast data.csv -o out": "lab",
     "insight data.csv -o out": "lab",
+    "keys list": "serve",
     "learner": "learn",
     "network data.csv -o out": "train",
     "partition show": "worker",
@@ -182,6 +184,7 @@ COMMANDS = {
     "score log -o out": "worker",
     "segment data.csv -o out": "train",
     "select data.csv -o out": "train",
+    "serve": "serve",
     "services": "embedded",
     "simulate -o out": "train",
     "train log -o out": "train",
@@ -277,6 +280,7 @@ NEEDS = {
     "stream/learning": ("learn",),
     "stream/messages": (None,),
     "stream/services": ("embedded",),
+    "stream/serving": ("serve",),
     "stream/settings.py": (None,),
 }
 

@@ -39,7 +39,7 @@ _PANELS = {
         "partition",
         "restore",
     ),
-    "People: shops, marketing, customers": ("emit", "watch", "policy", "customer"),
+    "People: shops, marketing, customers": ("emit", "watch", "serve", "keys", "policy", "customer"),
     "Development: on this machine": ("demo", "services", "settings", "features"),
 }
 

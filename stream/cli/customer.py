@@ -11,7 +11,6 @@ from stream.cli.options import BundleFolder
 if TYPE_CHECKING:
     from features.bundle import Bundle, BundleScores
     from features.state import States
-    from features.store.customer_store import CustomerStore
     from features.store.offer_store import OfferStore
     from features.store.partition_record import PartitionRecord
     from features.vector import Vectors
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 # A worker that runs erases within a second; without one nothing happens for ever.
 _WAIT_SECONDS = 30.0
 _LOOK_SECONDS = 0.1
-# A shop whose newest event is older than this is a replayed log.
-_REPLAYED_MS = 86_400_000
 
 Customer = Annotated[str, typer.Argument(metavar="ID", help="The customer id.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object with the original values.")]
@@ -86,6 +83,7 @@ def show(
     from stream.cli.console import output, print_json
     from stream.cli.customer_view import customer_view
     from stream.decisions.following import followed
+    from stream.ownership.standing import partition_count, partition_of
     from stream.settings import load_settings
 
     settings = load_settings(**({} if bundle is None else {"bundle": bundle}))
@@ -137,6 +135,7 @@ def erase(customer_id: Customer, wait: Wait = False, as_json: ErasedJson = False
     from stream.cli.console import print_json
     from stream.clients.emit import EventEmitter
     from stream.exceptions import BrokerError
+    from stream.ownership.standing import is_past
     from stream.settings import load_settings
 
     settings = load_settings()
@@ -163,40 +162,15 @@ def erase(customer_id: Customer, wait: Wait = False, as_json: ErasedJson = False
 
 
 def now_of(record: PartitionRecord | None, lateness_ms: int, clock_ms: int) -> tuple[int, str]:
-    """Return the time that ages count from, and what to say about it.
-
-    It is the wall clock, but the log's own time where the partition's newest event is more than a day old: a log that
-    was replayed tells nothing of the time since then.
-
-    Parameters
-    ----------
-    record
-        Where the partition stands.
-    clock_ms
-        The wall clock, epoch ms.
-    """
-    from features.store.partition_record import NO_WATERMARK
+    """Return the time that ages count from (`stream.ownership.standing.log_time`), and what to say about it."""
+    from stream.ownership.standing import log_time
     from stream.texts import minute
 
-    if record is None or record.watermark == NO_WATERMARK:
-        return clock_ms, ""
-    newest = record.watermark + lateness_ms
-    if clock_ms - newest <= _REPLAYED_MS:
-        return clock_ms, ""
-    return newest, f"Ages count from {minute(newest)}, the newest event of the partition."
-
-
-def partition_of(settings: Settings, store: CustomerStore, customer_id: str) -> int:
-    """Return the partition of a customer's state."""
-    from features.partition import partitions_of
-
-    return int(partitions_of([customer_id.encode()], partition_count(settings, store))[0])
-
-
-def partition_count(settings: Settings, store: CustomerStore) -> int:
-    """Return how many partitions the states are in: as the worker wrote down, else as the settings say."""
-    record = store.record(0)
-    return settings.partitions if record is None else record.partitions
+    now = log_time(record, lateness_ms, clock_ms)
+    return (
+        now,
+        "" if now == clock_ms else f"Ages count from {minute(now)}, the newest event of the partition.",
+    )
 
 
 def recommended(
@@ -233,12 +207,6 @@ def recommended(
         said["segment"]["id"], BANDS.index(said["band"]), items
     )
     return "no recommendation: there is no offer for this segment and band" if one is None else one
-
-
-def is_past(store: CustomerStore, partition: int, offset: int) -> bool:
-    """Return whether the states hold the record at ``offset``."""
-    record = store.record(partition)
-    return record is not None and record.next_offset > offset
 
 
 def bundle_of(settings: Settings, *, required: bool = False) -> Bundle | None:

@@ -46,7 +46,7 @@ def quality(windows: Windows = 3, as_json: AsJson = False) -> None:
     from stream.cli.bundle_shelf import comparison
     from stream.cli.console import output, print_json
     from stream.exceptions import ServiceError
-    from stream.learning.report import decode_report
+    from stream.learning.report import decode_report, intervals_of
     from stream.learning.snapshot_store import SnapshotStore
     from stream.settings import load_settings
 
@@ -60,7 +60,7 @@ def quality(windows: Windows = 3, as_json: AsJson = False) -> None:
         )
     report = decode_report(raw)
     if as_json:
-        print_json(json.loads(raw.decode(errors="replace")) | {"intervals": _intervals(report)})
+        print_json(json.loads(raw.decode(errors="replace")) | {"intervals": intervals_of(report)})
         return
     console = output()
     if not report.total:
@@ -118,20 +118,11 @@ def _times(ratio: float) -> str:
     return f"{ratio:.1f} times" if ratio < _TEN_TIMES else f"{ratio:.0f} times"
 
 
-def _intervals(report: Report) -> dict[str, dict[str, Interval]]:
-    """Return the intervals of the total figures by model and measure."""
-    from stream.learning.judging.intervals import intervals
-
-    return {
-        model: intervals(figures, [w.figures[model] for w in report.windows if model in w.figures])
-        for model, figures in report.total.items()
-    }
-
-
 def _table(report: Report, windows: int) -> object:
     from rich.table import Table
 
     from stream.cli.console import add_columns
+    from stream.learning.report import intervals_of
     from stream.texts import moment
 
     table = Table(box=None, pad_edge=False)
@@ -145,7 +136,7 @@ def _table(report: Report, windows: int) -> object:
         for at, (model, figures) in enumerate(models.items()):
             table.add_row("" if at else group, model, *_cells(figures))
         if group == "all":
-            for row in _interval_rows(_intervals(report).get("blend", {})):
+            for row in _interval_rows(intervals_of(report).get("blend", {})):
                 table.add_row(*row)
     return table
 

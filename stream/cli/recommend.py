@@ -59,7 +59,7 @@ def recommend(workspace: Workspace, write: Write = False, bundle: Bundle = None)
     from features.store.offer_store import OfferStore
     from features.store.redis_store import RedisStore
     from offline.chapters.recommendation.writing import write_offers
-    from stream.cli.customer import partition_count
+    from stream.ownership.standing import partition_count
     from stream.settings import load_settings
 
     settings = load_settings()

@@ -30,7 +30,7 @@ from kafka.structs import MemberState
 from features.decoding import Undecodable, decoded
 from stream.clients.standing import Departure, LogTime, Standing
 from stream.exceptions import BrokerError, BrokerUnavailable, TopicMismatch
-from stream.messages.score import Score, SegmentRef, decode_score
+from stream.messages.score import Score, decode_score, is_segment
 from stream.settings import Settings, load_settings
 
 logger = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ class ScoreWatcher:
         self._settings = settings or load_settings()
         self.topic = self._settings.scores_topic
         self._bands = frozenset(bands)
-        self._segment = None if segment is None else str(segment).casefold()
+        self._segment = None if segment is None else str(segment)
         self._all_traffic = all_traffic
         self._group = group
         self._on_erased = on_erased
@@ -316,7 +316,9 @@ class ScoreWatcher:
     def _wants(self, score: Score) -> bool:
         if score.traffic is not None and not self._all_traffic:
             return False
-        return not (self._bands and score.band not in self._bands) and self._in_segment(score.segment)
+        if self._bands and score.band not in self._bands:
+            return False
+        return self._segment is None or is_segment(score.segment, self._segment)
 
     def lists(self, customer: str) -> bool:
         """Whether a customer's last score passed the filters, and still holds."""
@@ -340,11 +342,6 @@ class ScoreWatcher:
         end = self._consumer.highwater(partition)
         position = self._consumer.position(partition, timeout_ms=_POLL_MS)
         return end is None or position is None or position < end
-
-    def _in_segment(self, segment: SegmentRef) -> bool:
-        if self._segment is None or self._segment == str(segment.id):
-            return True
-        return not self._segment.isdigit() and self._segment in segment.name.casefold()
 
     def _knows_where(self) -> bool:
         if self._group is not None:

@@ -9,6 +9,7 @@ import msgspec
 from features.bundle import BANDS, Bundle
 from features.decoding import Undecodable, decoded
 from features.exceptions import SchemaMismatch
+from stream.learning.judging.intervals import Interval, intervals
 from stream.learning.judging.prequential import Cell, Figures
 from stream.learning.judging.rivals import Judged
 
@@ -79,6 +80,14 @@ def decode_report(raw: bytes) -> Report:
             f"the live figures in Redis are damaged, or of another version ({error}): a running learner of this "
             "version soon replaces them"
         ) from None
+
+
+def intervals_of(report: Report) -> dict[str, dict[str, Interval]]:
+    """Return the intervals of the total figures by model and measure."""
+    return {
+        model: intervals(figures, [w.figures[model] for w in report.windows if model in w.figures])
+        for model, figures in report.total.items()
+    }
 
 
 def report_of(learner: OnlineLearner, bundle: Bundle, as_of: int | None) -> Report:

@@ -20,6 +20,20 @@ class SegmentRef(msgspec.Struct, frozen=True, gc=False):
     name: str
 
 
+def is_segment(segment: SegmentRef, wanted: str) -> bool:
+    """Whether somebody who wants a segment by its number, or by a part of its name, means this one.
+
+    Examples
+    --------
+    >>> loyal = SegmentRef(3, "Loyal customers")
+    >>> [is_segment(loyal, wanted) for wanted in ("loyal", "3", "2", "0")]
+    [True, True, False, False]
+    """
+    if wanted == str(segment.id):
+        return True
+    return not wanted.isdigit() and wanted.casefold() in segment.name.casefold()
+
+
 class ReasonRef(msgspec.Struct, frozen=True, gc=False):
     """One reason for a score: something about the customer, and its effect on the published log-odds.
 

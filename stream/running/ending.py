@@ -152,7 +152,12 @@ class _Ending:
 _current: _Ending | None = None
 
 
-def run(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]], *, seconds: float = END_SECONDS) -> None:
+def run(
+    work: Callable[[asyncio.Event], Coroutine[Any, Any, None]],
+    *,
+    seconds: float = END_SECONDS,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop,
+) -> None:
     """Run ``work`` in an event loop until it ends; SIGTERM and SIGINT set the event that it is given.
 
     From the first signal, or from `begin`, or from the end of ``work`` on, the process has ``seconds`` in all. What
@@ -164,7 +169,7 @@ def run(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]], *, seconds: 
         Whatever ``work`` raises.
     """
     global _current  # noqa: PLW0603  (a process has one end, and whoever sees it coming says so)
-    loop = asyncio.new_event_loop()
+    loop = loop_factory()
     asyncio.set_event_loop(loop)
     stop = asyncio.Event()
     _current = ending = _Ending(loop, stop, seconds)

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -23,7 +23,7 @@ from features.fold import NO_ASIDES, Asides, FoldStatus, fold
 from features.partition import partitions_of
 from features.state import States, empty
 from features.traffic import CUSTOMER
-from features.vector import Vectors
+from features.vector import Vectors, vectors
 from features.watermark import BEGINNING, Verdicts, judge
 from stream.decisions.following import (
     FollowedExclusions,
@@ -79,6 +79,18 @@ class Scored(NamedTuple):
         """Which events are a customer's, not a machine's and not of the shop's own people."""
         own: NDArray[np.bool_] = self.traffic == CUSTOMER
         return own
+
+
+class VectorRows(NamedTuple):
+    """Vectors that are to be scored, and what their scores need besides."""
+
+    at: NDArray[np.intp]  # their positions in the batch
+    as_of: NDArray[np.int64]
+    vectors: Vectors  # the segment column is filled in place
+    carts: NDArray[np.uint64]
+    slots: NDArray[np.int64]  # of each the position of its customer
+    bot: NDArray[np.bool_]  # whether the event says that a machine caused it
+    name: Callable[[int], str]  # how an error calls one of them
 
 
 class NoProbability(ArithmeticError):
@@ -176,38 +188,81 @@ class Engine:
         )
         rows = np.flatnonzero(folded.status == FoldStatus.FOLDED)
         everything = len(rows) == len(slots)
-        vectors = folded.vectors if everything else folded.vectors[rows]
-        said = self.bundle.score(vectors)
+        scored = self.score_vectors(
+            VectorRows(
+                rows,
+                folded.as_of[rows],
+                folded.vectors if everything else folded.vectors[rows],
+                folded.carts if everything else folded.carts[rows],
+                slots[rows],
+                columns.bot[rows],
+                lambda at: f"event {columns.event_ids[rows[at]]!r}",
+            ),
+            customers,
+            advisor,
+        )
+        return scored._replace(duplicates=int(np.count_nonzero(folded.status == FoldStatus.DUPLICATE)))
+
+    def score_states(self, states: States, customers: list[str], advisor: Advisor | None = None) -> Scored:
+        """Score customers as of their last events, without another one: as those events were scored.
+
+        Only what an event says of itself is not known any more, that a machine caused it.
+
+        Parameters
+        ----------
+        states, customers
+            ``states[k]`` is the state of ``customers[k]``, and not empty.
+        advisor
+            As with `score`.
+
+        Raises
+        ------
+        NoProbability
+            A score is not a number from 0 to 1.
+        """
+        slots = np.arange(len(states))
+        rows = VectorRows(
+            slots,
+            states["last_time"].astype(np.int64),
+            vectors(states, self.zone),
+            states["cart_items"],
+            slots,
+            np.zeros(len(states), np.bool_),
+            lambda at: f"customer {customers[at]!r}",
+        )
+        return self.score_vectors(rows, customers, advisor)
+
+    def score_vectors(self, rows: VectorRows, customers: list[str], advisor: Advisor | None) -> Scored:
+        """Say all that a score says, of vectors alone; see `score`."""
+        said = self.bundle.score(rows.vectors)
         online, probability, band = None, said.probability, said.band
         if advisor is not None:
-            online, probability = advisor.advise(vectors, said.logit, said.segment)
+            online, probability = advisor.advise(rows.vectors, said.logit, said.segment)
             band = self.bundle.bands(probability)
         rulebook, excluded = self.rulebook, self.exclusions.current
         staff = excluded_of(customers, excluded)
-        traffic = rulebook.bots.traffic(
-            vectors, columns.bot[rows], None if staff is None else staff[slots[rows]]
-        )
+        traffic = rulebook.bots.traffic(rows.vectors, rows.bot, None if staff is None else staff[rows.slots])
         apart = traffic != CUSTOMER
         reasons: Sequence[list[ReasonRef]] | None = Explaining(self.bundle, self.reasons).reasons(
-            vectors, said.logit, said.segment, band, advisor, apart
+            rows.vectors, said.logit, said.segment, band, advisor, apart
         )
         network, canary = said.probability, None
         if self.canary is not None:
-            taken = self.canary.has(customers)[slots[rows]]
-            canary = self.canary.score(vectors, taken, self.reasons, apart)
+            taken = self.canary.has(customers)[rows.slots]
+            canary = self.canary.score(rows.vectors, taken, self.reasons, apart)
             network = canary.over(network, canary.probability)
             probability = canary.over(probability, canary.probability)
             band, reasons = canary.over(band, canary.band), canary.over_reasons(reasons)
         for said_of_rows in (network, online, probability):
             if said_of_rows is not None:
-                _check_probabilities(said_of_rows, rows, columns)
-        arms = rulebook.assignment.arms(customers)[slots[rows]]
-        held = rulebook.held(ScoredRows(vectors, probability, said.segment, reasons))
+                _check_probabilities(said_of_rows, rows.name)
+        arms = rulebook.assignment.arms(customers)[rows.slots]
+        held = rulebook.held(ScoredRows(rows.vectors, probability, said.segment, reasons))
         return Scored(
-            rows,
-            folded.as_of[rows],
+            rows.at,
+            rows.as_of,
             said.segment,
-            vectors,
+            rows.vectors,
             said.logit,
             network,
             online,
@@ -215,14 +270,14 @@ class Engine:
             band,
             rulebook.choose(held, band, apart | (arms != TREATMENT)),
             arms == HOLDOUT,
-            int(np.count_nonzero(folded.status == FoldStatus.DUPLICATE)),
+            0,
             rulebook,
             traffic,
             excluded,
             reasons,
             canary,
             held,
-            folded.carts if everything else folded.carts[rows],
+            rows.carts,
             staff,
         )
 
@@ -241,11 +296,11 @@ class Engine:
         explaining.score(columns, ["c"], np.zeros(1, np.int64), empty(1))
 
 
-def _check_probabilities(found: NDArray[np.float64], rows: NDArray[np.intp], columns: EventColumns) -> None:
+def _check_probabilities(found: NDArray[np.float64], name: Callable[[int], str]) -> None:
     wrong = np.flatnonzero(~((found >= 0.0) & (found <= 1.0)))
     if len(wrong):
         raise NoProbability(
-            f"the model says {found[wrong[0]]} of event {columns.event_ids[rows[wrong[0]]]!r}, which is no probability"
+            f"the model says {found[wrong[0]]} of {name(int(wrong[0]))}, which is no probability"
         )
 
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from features.bundle import Bundle, question_differs
 from features.exceptions import BundleError, IntentError
@@ -30,7 +30,7 @@ from stream.scoring.deciding import warm_up
 from stream.scoring.engine import Engine, engine_of
 from stream.scoring.recommending import NewestRecommender
 from stream.scoring.recorder import LearnerRecords, recorder_of
-from stream.scoring.scorer import Models, Scorer
+from stream.scoring.scorer import Models
 from stream.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -39,6 +39,24 @@ logger = logging.getLogger(__name__)
 _LOOK_SECONDS: Final = 1.0
 # How often a bundle that was refused is tried again: files may arrive after the slots that name them.
 _AGAIN_SECONDS: Final = 10.0
+
+
+class UsesModels(Protocol):
+    """Who scores: a `stream.scoring.scorer.Scorer`, or who answers in its way."""
+
+    @property
+    def partitions(self) -> int:
+        """Of how many partitions the customers are."""
+        ...
+
+    @property
+    def models(self) -> Models:
+        """What is scored with next."""
+        ...
+
+    def use(self, models: Models) -> None:
+        """Score with these from now on."""
+        ...
 
 
 class InForce:
@@ -66,7 +84,7 @@ class InForce:
         self._followers = AsyncExitStack()
         self._snapshots: SnapshotStore | None = None
         self._offers: OfferStore | None = None
-        self._scorer: Scorer | None = None
+        self._scorer: UsesModels | None = None
         self._tried_at = 0.0
         self._told_of = ""
         self.engine = engine_of(settings, self._first())
@@ -86,7 +104,7 @@ class InForce:
         await self._followers.aclose()
         await self._stores.aclose()
 
-    async def begin(self, scorer: Scorer) -> None:
+    async def begin(self, scorer: UsesModels) -> None:
         """Have a scorer score with the bundle in force from now on, whichever that is."""
         self._scorer = scorer
         if self._slots is not None:
@@ -132,7 +150,7 @@ class InForce:
 
     def idle(self, offset: int, watermark: int) -> LearnerRecords:
         """Return the records that declare a partition idle; see `stream.scoring.recorder.Recorder.idle`."""
-        recorder = None if self._scorer is None else self._scorer.recorder
+        recorder = None if self._scorer is None else self._scorer.models.recorder
         return LearnerRecords() if recorder is None else recorder.idle(offset, watermark)
 
     def _first(self) -> Bundle:

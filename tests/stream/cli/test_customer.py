@@ -18,10 +18,11 @@ from features.store.memory_store import MemoryStore
 from features.store.offer_store import OfferStore
 from features.store.partition_record import NO_WATERMARK, PartitionRecord
 from features.vector import COLUMN_NAMES, COLUMNS, NEVER_S
-from stream.cli.customer import bundle_of, described, is_past, now_of, partition_of, recommended
+from stream.cli.customer import bundle_of, described, now_of, recommended
 from stream.cli.customer_view import column_text, customer_view
 from stream.decisions.holdout import DEFAULT_SALT, Assignment
 from stream.messages.score import Recommendation
+from stream.ownership.standing import is_past, partition_of
 from stream.settings import Settings
 from tests.bundles import SEGMENTS, random_bundle
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from stream.cli.quality import _intervals, plot, sentence
+from stream.cli.quality import plot, sentence
 from stream.learning.judging.prequential import Figures, ReliabilityBin
-from stream.learning.report import Report, Window
+from stream.learning.report import Report, Window, intervals_of
 
 
 def figures(*bins: tuple[float, float]) -> Figures:
@@ -80,8 +80,8 @@ def test_without_buyers_or_a_band_the_sentence_says_that() -> None:
 
 def test_intervals_come_from_five_windows_on_and_hold_the_figure() -> None:
     windows = [counted(400.0, share, 0.8 + share) for share in (0.01, 0.09, 0.02, 0.08, 0.05)]
-    assert _intervals(report({}, windows[:4])) == {"blend": {}}
-    found = _intervals(report({}, windows))["blend"]
+    assert intervals_of(report({}, windows[:4])) == {"blend": {}}
+    found = intervals_of(report({}, windows))["blend"]
     assert set(found) == {"prevalence", "auc", "log_loss", "brier"}
     low, high = found["prevalence"]
     # by hand: the standard deviation of the five shares is .0354, by the root of 5 .0158, times 2.78

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -48,6 +50,30 @@ def test_batches_may_be_cut_anywhere(engine: Engine, cuts: list[int]) -> None:
     for name in ("as_of", "segment", "network", "probability", "band", "action", "holdout"):
         pieces = np.concatenate([getattr(batch, name) for batch in batches])
         assert pieces.tobytes() == getattr(whole, name).tobytes(), name
+
+
+def test_states_alone_are_scored_as_their_last_events_were(engine: Engine) -> None:
+    explained = replace(engine, reasons="all")
+    states, [whole] = score(explained, [])
+    last = [int(np.flatnonzero(SLOTS[whole.rows] == slot)[-1]) for slot in range(CUSTOMERS)]
+    alone = explained.score_states(states, NAMES)
+    names = (
+        "as_of",
+        "segment",
+        "vectors",
+        "logit",
+        "network",
+        "probability",
+        "band",
+        "action",
+        "holdout",
+        "held",
+    )
+    for name in (*names, "traffic", "carts"):
+        assert getattr(alone, name).tobytes() == getattr(whole, name)[last].tobytes(), name
+    assert alone.reasons is not None and whole.reasons is not None
+    assert [alone.reasons[slot] for slot in range(CUSTOMERS)] == [whole.reasons[at] for at in last]
+    assert any(alone.reasons[slot] for slot in range(CUSTOMERS))
 
 
 def test_a_repeated_event_is_counted_once_and_has_no_second_score(engine: Engine) -> None:

@@ -1,0 +1,115 @@
+"""Reads states beside their owners: many customers of many partitions by one round trip, and nothing is written.
+
+An owner loads states to change them, and must not meet another one's. Who only looks takes what is saved at the moment:
+record, states, items and links of a partition come from one command, so they are of one save.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, cast
+
+from features import state
+from features.exceptions import UnreadableRecord
+from features.state import States
+from features.store.keys import items_keys, link_keys, record_key, state_keys
+from features.store.partition_record import PartitionRecord
+from features.store.redis_client import connect, store_errors
+
+
+class Read(NamedTuple):
+    """What `StateReader.read` returns of one partition.
+
+    Attributes
+    ----------
+    record
+        The partition's record, ``None`` where no worker has ever had it.
+    states
+        One per customer; of one without a state, or with one that cannot be read, an empty one.
+    faults
+        What is wrong with a state, by the position of the customer.
+    items, links
+        The stored `features.offers.CustomerItems` and `features.links.Link` of each customer, ``None`` for none.
+    """
+
+    record: PartitionRecord | None
+    states: States
+    faults: Mapping[int, str]
+    items: Sequence[bytes | None]
+    links: Sequence[bytes | None]
+
+
+class StateReader:
+    """Reads states in Redis. Synchronous; one thread at a time.
+
+    Parameters
+    ----------
+    url
+        Where Redis is; see `features.store.redis_client.connect`.
+    prefix
+        What the keys start with, as for `features.store.redis_store.RedisStore`.
+    """
+
+    def __init__(self, url: str, prefix: str = "intent") -> None:
+        self._redis = connect(url)
+        self._prefix = prefix
+        self._incarnations: dict[int, int] = {}  # as found last; each answer tells whether it still holds
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._redis.close()
+
+    def records(self, partitions: Sequence[int]) -> list[PartitionRecord | None]:
+        """Return the records of partitions.
+
+        Raises
+        ------
+        UnreadableRecord
+            A record is damaged, or of another version of this program.
+        """
+        pipeline = self._redis.pipeline(transaction=False)
+        for partition in partitions:
+            pipeline.get(record_key(self._prefix, partition))
+        with store_errors(self._redis):
+            stored = cast("list[bytes | None]", pipeline.execute())
+        return [self._record(partition, raw) for partition, raw in zip(partitions, stored, strict=True)]
+
+    def read(self, wanted: Mapping[int, Sequence[str]]) -> dict[int, Read]:
+        """Return what is known of customers, by partition.
+
+        Raises
+        ------
+        UnreadableRecord
+            A record is damaged, or of another version of this program.
+        """
+        found: dict[int, Read] = {}
+        while missing := [partition for partition in wanted if partition not in found]:
+            asked = {partition: self._incarnations.get(partition, 0) for partition in missing}
+            pipeline: Any = self._redis.pipeline(transaction=False)
+            for partition, incarnation in asked.items():
+                customers = wanted[partition]
+                pipeline.mget(
+                    record_key(self._prefix, partition),
+                    *state_keys(self._prefix, partition, customers, incarnation),
+                    *items_keys(self._prefix, partition, customers),
+                    *link_keys(self._prefix, partition, customers, incarnation),
+                )
+            with store_errors(self._redis):
+                answers = cast("list[list[bytes | None]]", pipeline.execute())
+            for (partition, incarnation), (raw, *values) in zip(asked.items(), answers, strict=True):
+                record = self._record(partition, raw)
+                self._incarnations[partition] = 0 if record is None else record.incarnation
+                if self._incarnations[partition] == incarnation:
+                    found[partition] = _read(record, values, len(wanted[partition]))
+        return found
+
+    def _record(self, partition: int, raw: bytes | None) -> PartitionRecord | None:
+        try:
+            return None if raw is None else PartitionRecord.from_bytes(raw)
+        except UnreadableRecord as error:
+            raise UnreadableRecord(f"{record_key(self._prefix, partition)} in Redis: {error}") from None
+
+
+def _read(record: PartitionRecord | None, values: Sequence[bytes | None], count: int) -> Read:
+    states, faults = state.read_states(values[:count])
+    return Read(record, states, faults, values[count : 2 * count], values[2 * count :])

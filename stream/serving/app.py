@@ -1,0 +1,289 @@
+"""The application: every route, the scope of a key that it needs, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+from fastapi import FastAPI
+from prometheus_client import Gauge
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from features.exceptions import SchemaMismatch, StoreError
+from features.refusals import Reason
+from stream.exceptions import BrokerError
+from stream.formats.registry import format_of
+from stream.scoring.engine import NoProbability
+from stream.serving import openapi, problems
+from stream.serving.answers import BatchAnswer, BatchQuestion, Customer, EventsAnswer, Missing
+from stream.serving.bodies import flag_of, messages_of, parameter_of, question_of
+from stream.serving.event_stream import EventStream
+from stream.serving.events import EventSink, check_customer, now_ms
+from stream.serving.feed import Feed, Wanted, positions_of
+from stream.serving.gate import Gate, check_scope, make_endless, name_route
+from stream.serving.keys import FollowedKeys, Scope
+from stream.serving.lookups import Lookups
+from stream.serving.metrics import ServiceMetrics
+from stream.serving.quality import MOST_LETTERS, Insight
+from stream.serving.readiness import ServiceReadiness
+from stream.serving.what_if import WhatIf, WhatIfQuestion
+from stream.settings import check_format
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+_encode: Final = msgspec.json.Encoder().encode
+_batch: Final = msgspec.json.Decoder(BatchQuestion)
+_question: Final = msgspec.json.Decoder(WhatIfQuestion)
+
+_BANDS: Final = frozenset({"low", "medium", "high"})
+_MOST_FILTERS: Final = 1_000
+_DEFAULT_LETTERS: Final = 20
+_MIXED: Final = 207
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the routes need; see each one's own module."""
+
+    lookups: Lookups
+    what_if: WhatIf
+    events: EventSink
+    scores: Feed
+    actions: Feed | None
+    insight: Insight
+    readiness: ServiceReadiness
+    metrics: ServiceMetrics
+    partitions: int
+    form: str
+
+
+def create_app(parts: Parts, keys: FollowedKeys | None) -> Gate:
+    """Return the application, behind its gate."""
+    app = FastAPI(title="purchase-intent", docs_url=None, redoc_url=None, openapi_url=None)
+    gate = Gate(app, keys, parts.metrics)
+    routes = _Routes(parts, gate)
+    for path, method, scope, handler in routes.table():
+        _add(app, path, method, _guarded(path, scope, handler))
+    document = _encode(openapi.document())
+
+    async def described(request: Request) -> Response:
+        return Response(document, media_type="application/json")
+
+    _add(app, "/openapi.json", "GET", _guarded("/openapi.json", None, described))
+    app.add_exception_handler(Exception, _mistaken)
+    app.add_exception_handler(problems.Problem, _problem)
+    app.add_exception_handler(HTTPException, _unrouted)
+    app.add_exception_handler(StoreError, _unavailable)
+    app.add_exception_handler(BrokerError, _unavailable)
+    app.add_exception_handler(SchemaMismatch, _failed)
+    app.add_exception_handler(NoProbability, _failed)
+    return gate
+
+
+class _CustomerConvertor(Convertor[str]):
+    """Takes whatever stands in a path, line ends included: what is an id is decided elsewhere."""
+
+    regex = r"[\s\S]*"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("customer", _CustomerConvertor())
+
+
+class _Routes:
+    def __init__(self, parts: Parts, gate: Gate) -> None:
+        self._parts = parts
+        self._gate = gate
+
+    def table(self) -> list[tuple[str, str, Scope | None, Handler]]:
+        """Return path, method, needed scope and handler of every route."""
+        return [
+            ("/v1/customers:batch", "POST", "read", self.batch),
+            ("/v1/customers/{customer_id:customer}", "GET", "read", self.customer),
+            ("/v1/customers/{customer_id:customer}", "DELETE", "erase", self.erase),
+            ("/v1/what-if", "POST", "read", self.what_if),
+            ("/v1/events", "POST", "write", self.events),
+            ("/v1/scores", "GET", "read", self.scores),
+            ("/v1/actions", "GET", "read", self.actions),
+            ("/v1/quality", "GET", "read", self.quality),
+            ("/v1/dead-letters", "GET", "admin", self.dead_letters),
+            ("/metrics", "GET", "admin", self.metrics),
+            ("/healthz", "GET", None, self.healthz),
+            ("/readyz", "GET", None, self.readyz),
+        ]
+
+    async def customer(self, request: Request) -> Response:
+        customer = check_customer(request.path_params["customer_id"])
+        [found] = await self._parts.lookups.look([customer], features=flag_of(request, "features", True))
+        if isinstance(found, Missing):
+            if found.reason == "unreadable":
+                raise problems.Failed("the customer's state cannot be read: the log of the workers says why")
+            raise problems.NotFound("nothing is known about this customer")
+        return _json(found)
+
+    async def batch(self, request: Request) -> Response:
+        question = await question_of(request, _batch)
+        customers = [check_customer(one) for one in question.customer_ids]
+        self._gate.charge(request, len(customers))
+        found = await self._parts.lookups.look(customers, features=question.features)
+        known = [one for one in found if isinstance(one, Customer)]
+        return _json(BatchAnswer(known, [one for one in found if isinstance(one, Missing)]))
+
+    async def what_if(self, request: Request) -> Response:
+        question = await question_of(request, _question)
+        check_customer(question.customer_id)
+        return _json(await self._parts.what_if.answer(question, now_ms()))
+
+    async def events(self, request: Request) -> Response:
+        said = parameter_of(request, "format")
+        try:
+            form = format_of(check_format(self._parts.form if said is None else said))
+        except ValueError as error:
+            raise problems.Unprocessable(str(error)) from None
+        messages = await messages_of(request)
+        self._gate.charge(request, len(messages))
+        found = await self._parts.events.take(messages, form, now_ms())
+        for one in found:
+            self._parts.metrics.events.labels(one.outcome).inc()
+        refused = sum(one.outcome == "refused" for one in found)
+        if refused == len(found) and found:
+            raise problems.Unprocessable("every event was refused", events=found)
+        accepted = sum(one.outcome == "accepted" for one in found)
+        return _json(EventsAnswer(accepted, refused, found), _MIXED if refused else 202)
+
+    async def erase(self, request: Request) -> Response:
+        customer = check_customer(request.path_params["customer_id"])
+        return _json(await self._parts.events.erase(customer), 202)
+
+    async def scores(self, request: Request) -> Response:
+        return await self._stream(request, self._parts.scores)
+
+    async def actions(self, request: Request) -> Response:
+        if self._parts.actions is None:
+            raise problems.NotFound("no actions are decided here: INTENT_ACTIONS_TOPIC is empty")
+        return await self._stream(request, self._parts.actions)
+
+    async def _stream(self, request: Request, feed: Feed) -> Response:
+        wanted = _wanted(request)
+        start = parameter_of(request, "from")
+        if start not in (None, "now", "start"):
+            raise problems.Unprocessable(f"from is {start[:100]!r}: use now or start")
+        last = request.headers.get("last-event-id")
+        positions = None if not last else positions_of(last, self._parts.partitions)
+        make_endless(request)
+        open_streams = self._parts.metrics.streams.labels(feed.topic)
+        pieces = feed.follow(wanted, positions, from_start=start == "start" and positions is None)
+        first = await anext(pieces)
+        return EventStream(_counted(pieces, open_streams), first, self._parts.metrics.dropped.inc)
+
+    async def quality(self, request: Request) -> Response:
+        return _json(await self._parts.insight.quality())
+
+    async def dead_letters(self, request: Request) -> Response:
+        limit, reason = parameter_of(request, "limit"), parameter_of(request, "reason")
+        if reason is not None and reason not in set(Reason):
+            raise problems.Unprocessable(f"reason is {reason[:100]!r}: use {', '.join(Reason)}")
+        number = _DEFAULT_LETTERS if limit is None else _number(limit, MOST_LETTERS)
+        return _json(await self._parts.insight.letters(number, reason))
+
+    async def healthz(self, request: Request) -> Response:
+        return _json({"status": "ok"})
+
+    async def readyz(self, request: Request) -> Response:
+        await self._parts.readiness.ask()
+        trouble = self._parts.readiness.trouble
+        if trouble:
+            return _json({"status": "not ready", "reason": trouble}, 503)
+        return _json({"status": "ready"})
+
+    async def metrics(self, request: Request) -> Response:
+        body, media_type = self._parts.metrics.exposed()
+        return Response(body, headers={"content-type": media_type})
+
+
+def _add(app: FastAPI, path: str, method: str, handler: Handler) -> None:
+    route = Route(path, handler, methods=[method])
+    route.methods = {method}  # Starlette adds HEAD, and a stream has no head without its body
+    app.router.routes.append(route)
+
+
+def _guarded(path: str, scope: Scope | None, handler: Handler) -> Handler:
+    async def guarded(request: Request) -> Response:
+        name_route(request, path)
+        if scope is not None:
+            check_scope(request, scope)
+        return await handler(request)
+
+    return guarded
+
+
+def _json(answer: Any, status: int = 200) -> Response:
+    return Response(_encode(answer), status, media_type="application/json")
+
+
+async def _counted(pieces: AsyncGenerator[bytes], gauge: Gauge) -> AsyncGenerator[bytes]:
+    gauge.inc()
+    try:
+        async for piece in pieces:
+            yield piece
+    finally:
+        gauge.dec()
+        await pieces.aclose()
+
+
+def _wanted(request: Request) -> Wanted:
+    named = request.query_params.getlist
+    bands = frozenset(named("band"))
+    if not bands <= _BANDS:
+        raise problems.Unprocessable(f"band is {min(bands - _BANDS)[:100]!r}: use low, medium or high")
+    if len(request.query_params.multi_items()) > _MOST_FILTERS:
+        raise problems.Unprocessable(f"more than {_MOST_FILTERS:,} parameters: follow all, and choose")
+    return Wanted(
+        bands,
+        tuple(named("segment")),
+        frozenset(named("action")),
+        frozenset(map(check_customer, named("customer"))),
+        flag_of(request, "all_traffic", False),
+    )
+
+
+def _number(text: str, most: int) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and 0 < int(text) <= most):  # noqa: PLR2004
+        raise problems.Unprocessable(f"limit is {text[:100]!r}: use a number from 1 to {most}")
+    return int(text)
+
+
+async def _mistaken(request: Request, error: Exception) -> Response:
+    """Answer; the gate logs the error."""
+    return problems.Failed("an error of this program: its log says more; try again").response()
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, problems.Problem)
+    return error.response()
+
+
+async def _unrouted(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == problems.NotAllowed.status:
+        return problems.NotAllowed("see /openapi.json", error.headers).response()
+    return problems.NotFound("there is no such path: see /openapi.json").response()
+
+
+async def _unavailable(request: Request, error: Exception) -> Response:
+    return problems.Unavailable(str(error)).response()
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    return problems.Failed(str(error)).response()

@@ -1,0 +1,193 @@
+"""The service as a process: what it needs at the start, what runs while it answers, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+
+from features.store.state_reader import StateReader
+from stream.exceptions import PolicyError, ServiceError, SettingsError
+from stream.kafka.broker import check_topics
+from stream.messages.action import decode_action
+from stream.messages.score import decode_score
+from stream.running.background import Background
+from stream.running.ending import unless
+from stream.scoring.deciding import warm_up
+from stream.scoring.in_force import InForce
+from stream.serving.app import Parts, create_app
+from stream.serving.connection import Connection
+from stream.serving.events import EventSink
+from stream.serving.feed import Feed
+from stream.serving.gate import Gate
+from stream.serving.keys import FollowedKeys
+from stream.serving.lookups import Lookups, Served
+from stream.serving.metrics import ServiceMetrics
+from stream.serving.quality import Insight
+from stream.serving.readiness import ServiceReadiness
+from stream.serving.what_if import WhatIf
+from stream.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+#: Addresses of this machine alone.
+LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+# Bounds the wait for requests under way; part of `stream.running.ending.END_SECONDS`.
+_CLOSE_SECONDS: Final = 5
+# A connection that says nothing between two requests.
+_KEEP_ALIVE_SECONDS: Final = 30
+_MOST_CONNECTIONS: Final = 2_000
+# While a pass computes in the event loop, the thread that asks Redis may take over after so long (5 ms by default).
+_SWITCH_SECONDS: Final = 0.001
+
+
+async def serve(settings: Settings, listener: socket.socket, stop: asyncio.Event) -> None:
+    """Answer requests that come on ``listener`` until ``stop`` is set.
+
+    Raises
+    ------
+    IntentError
+        The service cannot start.
+    """
+    background = Background()
+    in_force = InForce(settings, background)
+    async with AsyncExitStack() as stack:
+        app = await unless(stop, _start(in_force, background, settings, stack))
+        if app is None:
+            return
+        async with _answering(app, listener):
+            logger.info(
+                "bundle %s; answers on http://%s:%s",
+                in_force.engine.bundle.manifest.version, *listener.getsockname()[:2],
+            )  # fmt: skip
+            await stop.wait()
+            app.end()
+
+
+class _Application:
+    """The gate, and what ends with it."""
+
+    def __init__(self, gate: Gate, feeds: tuple[Feed, ...]) -> None:
+        self.gate = gate
+        self._feeds = feeds
+
+    def end(self) -> None:
+        """End what would never end by itself."""
+        for feed in self._feeds:
+            feed.end()
+
+
+async def _start(
+    in_force: InForce, background: Background, settings: Settings, stack: AsyncExitStack
+) -> _Application:
+    keys = keys_of(settings)
+    if keys is not None:
+        await stack.enter_async_context(background.beside("following the file of keys", keys.run))
+    reader = StateReader(settings.redis_url, settings.redis_prefix)
+    stack.callback(reader.close)
+    topics = [settings.events_topic, settings.scores_topic, settings.dead_letters_topic]
+    if settings.actions_topic:
+        topics.append(settings.actions_topic)
+    await asyncio.to_thread(reader.records, [0])
+    partitions = await check_topics(settings, topics)
+    warm_up(in_force.engine)
+    sys.setswitchinterval(_SWITCH_SECONDS)
+
+    served = Served(partitions)
+    lookups = Lookups(reader, served, settings.state_ttl_ms)
+    stack.callback(lookups.close)
+    await stack.enter_async_context(in_force)
+    await in_force.begin(served)
+    await stack.enter_async_context(background.beside("following the shelf of bundles", in_force.run))
+    events = EventSink(settings, served, lookups)
+    stack.push_async_callback(events.close)
+    insight = Insight(settings)
+    stack.callback(insight.close)
+    feeds = [Feed(settings, settings.scores_topic, "score", decode_score)]
+    if settings.actions_topic:
+        feeds.append(Feed(settings, settings.actions_topic, "action", decode_action))
+    for feed in feeds:
+        await stack.enter_async_context(background.beside(f"reading {feed.topic}", feed.run))
+    parts = Parts(
+        lookups=lookups,
+        what_if=WhatIf(lookups, served, settings),
+        events=events,
+        scores=feeds[0],
+        actions=feeds[1] if len(feeds) > 1 else None,
+        insight=insight,
+        readiness=ServiceReadiness(lambda: lookups.answered_at, lambda: lookups.records([0]), background),
+        metrics=ServiceMetrics(),
+        partitions=partitions,
+        form=settings.format,
+    )
+    return _Application(create_app(parts, keys), tuple(feeds))
+
+
+def keys_of(settings: Settings) -> FollowedKeys | None:
+    """Return the keys that the settings name; ``None`` where nobody needs one.
+
+    Raises
+    ------
+    SettingsError
+        The file cannot be used.
+    """
+    if settings.serve_keys is None:
+        return None
+    try:
+        return FollowedKeys(Path(settings.serve_keys))
+    except PolicyError as error:
+        raise SettingsError(f"INTENT_SERVE_KEYS: {error}") from None
+
+
+def listen(settings: Settings) -> socket.socket:
+    """Return the socket on which requests come.
+
+    Raises
+    ------
+    ServiceError
+        The port is taken, or others could ask without a key.
+    """
+    host, port = settings.serve_host, settings.serve_port
+    if settings.serve_keys is None and host not in LOOPBACK:
+        raise SettingsError(
+            f"INTENT_SERVE_HOST is {host}, and nobody would need a key: set INTENT_SERVE_KEYS to a file of "
+            "`intent keys add`, or leave INTENT_SERVE_HOST out"
+        )
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=_MOST_CONNECTIONS)
+    except OSError as error:
+        raise ServiceError(
+            f"cannot listen on {host}:{port} ({error.strerror}): set INTENT_SERVE_PORT to a free port"
+        ) from None
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to `stream.running.ending`."""
+        yield
+
+
+@contextlib.asynccontextmanager
+async def _answering(app: _Application, listener: socket.socket) -> AsyncIterator[None]:
+    config = uvicorn.Config(
+        app.gate, http=Connection, ws="none", lifespan="off", log_level="error", access_log=False,
+        server_header=False, timeout_keep_alive=_KEEP_ALIVE_SECONDS, limit_concurrency=_MOST_CONNECTIONS,
+        timeout_graceful_shutdown=_CLOSE_SECONDS, proxy_headers=False,
+    )  # fmt: skip
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await asyncio.wait({serving}, timeout=_CLOSE_SECONDS + 1)

@@ -1,0 +1,288 @@
+"""The application behind its gate, with fakes for what needs servers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from features.exceptions import StoreUnavailable
+from stream.messages.score import SegmentRef, decode_score
+from stream.serving import gate, openapi
+from stream.serving.answers import MOST, Customer, Erasure, EventOutcome, Missing
+from stream.serving.app import Parts, create_app
+from stream.serving.feed import Feed
+from stream.serving.gate import Gate
+from stream.serving.keys import FollowedKeys, add_key
+from stream.serving.metrics import ServiceMetrics
+from stream.settings import Settings
+
+ADA = Customer(
+    "ada",
+    0.5,
+    1800.0,
+    1,
+    1_800_001,
+    0,
+    7,
+    0.5,
+    None,
+    "high",
+    SegmentRef(1, "Regulars"),
+    [],
+    "none",
+    False,
+    "b",
+    "f",
+)
+JSON = {"content-type": "application/json"}
+
+
+class FakeLookups:
+    """Knows Ada; `trouble` is raised, `pause` is waited."""
+
+    def __init__(self) -> None:
+        self.trouble: Exception | None = None
+        self.pause = 0.0
+
+    async def look(self, customers: Sequence[str], *, features: bool = True) -> list[Customer | Missing]:
+        await asyncio.sleep(self.pause)
+        if self.trouble is not None:
+            raise self.trouble
+        return [ADA if one == "ada" else Missing(one, "unknown") for one in customers]
+
+
+class FakeEvents:
+    """Takes all events, and keeps what it was given."""
+
+    def __init__(self) -> None:
+        self.taken: list[bytes] = []
+
+    async def take(self, messages: Sequence[bytes], form: object, now_ms: int) -> list[EventOutcome]:
+        self.taken += messages
+        return [EventOutcome(at, "accepted", "e", 0, at) for at in range(len(messages))]
+
+    async def erase(self, customer: str) -> Erasure:
+        return Erasure(0, 1)
+
+
+class Ready:
+    """All is well."""
+
+    trouble = ""
+
+    async def ask(self) -> None:
+        return
+
+
+class Bench:
+    def __init__(self, keys: FollowedKeys | None = None) -> None:
+        self.lookups, self.events, self.metrics = FakeLookups(), FakeEvents(), ServiceMetrics()
+        settings = Settings(_env_file=None)
+        parts: Any = Parts(
+            self.lookups, None, self.events, Feed(settings, "scores", "score", decode_score), None, None, Ready(),
+            self.metrics, 3, "native",
+        )  # type: ignore[arg-type]  # fmt: skip
+        self.app: Gate = create_app(parts, keys)
+
+    def ask(self, method: str, url: str, **options: Any) -> httpx.Response:
+        async def asked() -> httpx.Response:
+            transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)  # type: ignore[arg-type]
+            async with httpx.AsyncClient(transport=transport, base_url="http://service") as http:
+                return await http.request(method, url, **options)
+
+        return asyncio.run(asked())
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def assert_problem(answer: httpx.Response, status: int, detail: str) -> None:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    told = answer.json()
+    assert told["status"] == status
+    assert detail in told["detail"]
+
+
+def test_somebody_known_is_told_and_somebody_unknown_is_a_problem(bench: Bench) -> None:
+    assert bench.ask("GET", "/v1/customers/ada").json()["purchase_intent"] == 0.5
+    assert_problem(bench.ask("GET", "/v1/customers/eve"), 404, "nothing is known")
+    assert_problem(bench.ask("GET", "/v1/nowhere"), 404, "no such path")
+    assert_problem(bench.ask("PUT", "/v1/customers/ada"), 405, "openapi")
+
+
+@pytest.mark.parametrize(
+    ("path", "detail"),
+    [
+        ("/v1/customers/", "1 to 128"),
+        ("/v1/customers/" + "a" * 129, "129 characters"),
+        ("/v1/customers/a%00b", "characters that an id cannot have"),
+        ("/v1/customers/a%0Ab", "characters that an id cannot have"),
+        ("/v1/customers/ada?features=maybe", "use true or false"),
+        ("/v1/customers/ada?features=true&features=false", "2 times"),
+        ("/v1/scores?band=highest", "use low, medium or high"),
+        ("/v1/scores?from=yesterday", "use now or start"),
+        ("/v1/scores?customer=a%00", "characters that an id cannot have"),
+    ],
+)
+def test_what_makes_no_sense_is_told(bench: Bench, path: str, detail: str) -> None:
+    assert_problem(bench.ask("GET", path), 422, detail)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "detail"),
+    [
+        (b"", 400, "no JSON"),
+        (b"{", 400, "no JSON"),
+        (b"\xff\xfe", 400, "no JSON"),
+        (b'{"customer_ids":' + b"[" * 100_000, 422, "str"),
+        (b'{"customer_ids":["a"],"more":' + b"[" * 100_000, 422, "more"),
+        (b"{}", 422, "customer_ids"),
+        (b'{"customer_ids":[]}', 422, "length >= 1"),
+        (b'{"customer_ids":[""]}', 422, "length >= 1"),
+        (b'{"customer_ids":["a"],"more":1}', 422, "more"),
+        (b'{"customer_ids":["a\\u0000"]}', 422, "characters that an id cannot have"),
+        (json.dumps({"customer_ids": ["a"] * (MOST + 1)}).encode(), 422, "length <= 1000"),
+        (b'{"customer_ids":["' + b"a" * 10_000_000 + b'"]}', 413, "1,048,576 bytes"),
+    ],
+)
+def test_a_bad_body_is_told(bench: Bench, body: bytes, status: int, detail: str) -> None:
+    assert_problem(bench.ask("POST", "/v1/customers:batch", content=body, headers=JSON), status, detail)
+
+
+@pytest.mark.parametrize("body", [b"[" * 500_000, b'{"a":' * 100_000, b"[" * 500_000 + b"]" * 500_000])
+def test_events_that_are_nested_too_deeply_are_no_json(bench: Bench, body: bytes) -> None:
+    assert_problem(bench.ask("POST", "/v1/events", content=body, headers=JSON), 400, "no JSON")
+
+
+def test_a_body_without_a_length_is_cut_off_at_the_limit(bench: Bench) -> None:
+    seen = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal seen
+        while True:
+            seen += 1
+            yield b" " * 65_536
+
+    assert_problem(bench.ask("POST", "/v1/events", content=endless(), headers=JSON), 413, "in parts")
+    assert seen < 30
+
+
+@pytest.mark.parametrize("kind", [None, "text/plain", "application/x-www-form-urlencoded", "a" * 5000])
+def test_another_media_type_is_refused(bench: Bench, kind: str | None) -> None:
+    headers = {} if kind is None else {"content-type": kind}
+    assert_problem(
+        bench.ask("POST", "/v1/events", content=b"{}", headers=headers), 415, "application/x-ndjson"
+    )
+    assert bench.events.taken == []
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "count"),
+    [
+        (b'{"a":1}', "application/json", 1),
+        (b' [{"a":1}, {"b":[2]}]', "application/json; charset=utf-8", 2),
+        (b'{"a":1}\r\n\n{"b":2}', "application/x-ndjson", 2),
+    ],
+)
+def test_events_come_alone_as_an_array_or_as_lines(bench: Bench, body: bytes, kind: str, count: int) -> None:
+    told = bench.ask("POST", "/v1/events", content=body, headers={"content-type": kind})
+    assert (told.status_code, told.json()["accepted"]) == (202, count)
+    assert [json.loads(one) for one in bench.events.taken][0] == {"a": 1}
+
+
+def test_a_store_that_does_not_answer_is_not_available_and_a_mistake_of_ours_is_no_traceback(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.lookups.trouble = StoreUnavailable("Redis is away")
+    told = bench.ask("GET", "/v1/customers/ada")
+    assert_problem(told, 503, "Redis is away")
+    assert told.headers["retry-after"] == "1"
+    bench.lookups.trouble = ZeroDivisionError("secret-ada")
+    assert_problem(bench.ask("GET", "/v1/customers/secret-id"), 500, "an error of this program")
+    assert "GET /v1/customers/{customer_id:customer} failed" in caplog.text
+    assert "secret-id" not in caplog.text
+
+
+def test_an_answer_that_takes_too_long_is_broken_off(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "ANSWER_SECONDS", 0.05)
+    bench.lookups.pause = 5.0
+    assert_problem(bench.ask("GET", "/v1/customers/ada"), 503, "no answer within")
+
+
+@pytest.fixture
+def keyed(tmp_path: Path) -> tuple[Bench, Callable[[str], dict[str, str]]]:
+    path = tmp_path / "keys.json"
+    keys = {name: add_key(path, name, [name], 20.0, 1) for name in ("read", "write", "erase", "admin")}  # type: ignore[list-item]
+    return Bench(FollowedKeys(path)), lambda name: {"authorization": f"Bearer {keys[name]}"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "scope"),
+    [
+        ("GET", "/v1/customers/ada", "read"),
+        ("POST", "/v1/customers:batch", "read"),
+        ("POST", "/v1/what-if", "read"),
+        ("GET", "/v1/quality", "read"),
+        ("POST", "/v1/events", "write"),
+        ("DELETE", "/v1/customers/ada", "erase"),
+        ("GET", "/v1/dead-letters", "admin"),
+        ("GET", "/metrics", "admin"),
+    ],
+)
+def test_a_key_opens_what_its_scope_says(
+    keyed: tuple[Bench, Callable[[str], dict[str, str]]], method: str, path: str, scope: str
+) -> None:
+    bench, key = keyed
+    assert_problem(bench.ask(method, path), 401, "Authorization: Bearer")
+    for name in ("read", "write", "erase", "admin"):
+        told = bench.ask(method, path, headers=key(name))
+        assert (told.status_code == 403) is (name != scope), (name, told.text)
+        assert told.status_code != 401
+
+
+def test_who_looks_whether_it_lives_needs_no_key(keyed: tuple[Bench, Any]) -> None:
+    bench, _ = keyed
+    for path in ("/healthz", "/readyz", "/openapi.json"):
+        assert bench.ask("GET", path).status_code == 200
+
+
+def test_a_rate_is_kept_and_a_batch_counts_by_its_hundreds(keyed: tuple[Bench, Any]) -> None:
+    bench, key = keyed
+    body = json.dumps({"customer_ids": ["ada"] * 1_000})
+    headers = key("read") | JSON
+    codes = [
+        bench.ask("POST", "/v1/customers:batch", content=body, headers=headers).status_code for _ in range(4)
+    ]
+    assert codes[:2] == [200, 200]
+    assert 429 in codes
+    assert bench.ask("POST", "/v1/events", content=b"{}", headers=key("write") | JSON).status_code == 202
+
+
+def test_requests_are_counted_by_route_and_never_by_path(bench: Bench) -> None:
+    bench.ask("GET", "/v1/customers/ada")
+    bench.ask("GET", "/wp-admin/ada")
+    bench.ask("BREW", "/v1/customers/ada")
+    text = bench.metrics.exposed()[0].decode()
+    assert 'route="/v1/customers/{customer_id:customer}",status="200"' in text
+    assert 'method="other"' in text
+    assert "ada" not in text
+
+
+def test_every_reference_of_the_contract_leads_somewhere_and_every_route_is_in_it(bench: Bench) -> None:
+    told = bench.ask("GET", "/openapi.json").json()
+    assert told == json.loads(json.dumps(openapi.document()))
+    text = json.dumps(told)
+    schemas = told["components"]["schemas"]
+    for part in text.split('"$ref": "#/components/schemas/')[1:]:
+        assert part.split('"')[0] in schemas
+    for path in told["paths"]:
+        assert bench.ask("GET", path.replace("{customer_id}", "ada") + "/x/y/z").status_code in (404, 405)
