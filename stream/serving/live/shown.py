@@ -190,7 +190,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     latency
         ``null`` where the log is a replay, or there are no scores.
     lag
-        ``null`` until Kafka and Redis have answered.
+        ``null`` while Redis does not answer.
+    unreadable
+        Records of the topics that are no messages, and were passed over.
     """
 
     now: Now
@@ -209,6 +211,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     alerts: list[Alert]
     refused: Refused
     answered: Answered
+    unreadable: int
 
 
 class Point(msgspec.Struct, frozen=True, gc=False):

@@ -11,6 +11,8 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Collection, Mapping
 from typing import Final
 
+import msgspec
+
 from stream.messages.action import Action
 from stream.messages.alert import Alert
 from stream.messages.score import Band, Score
@@ -70,11 +72,14 @@ class LiveView:
     Attributes
     ----------
     answered
-        When parts of the system last answered.
+        When Kafka and Redis last answered.
+    unreadable
+        Records that are no messages, and were passed over.
     """
 
     def __init__(self, masks: Masks, since_ms: int) -> None:
         self.answered = Answered()
+        self.unreadable = 0
         self._masks = masks
         self._since_ms = since_ms
         self._newest_score: Score | None = None
@@ -157,6 +162,10 @@ class LiveView:
         partitions = [PartitionLag(number, count) for number, count in sorted(records.items())]
         self._lag = Lag(sum(records.values()), partitions)
 
+    def forget_lag(self) -> None:
+        """Say that nobody knows how far the states have come."""
+        self._lag = None
+
     def erase(self, customer: str) -> None:
         """Forget a customer."""
         self._leave(customer)
@@ -215,7 +224,10 @@ class LiveView:
                 sum(one.count for one in self._letters.values()),
                 sorted(self._letters.values(), key=lambda one: -one.count),
             ),
-            answered=self.answered,
+            answered=msgspec.structs.replace(
+                self.answered, score=None if newest is None else newest.scored_at
+            ),
+            unreadable=self.unreadable,
         )
 
     def timeline(self, customer: str, wall_ms: int) -> Timeline:
