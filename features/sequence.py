@@ -22,6 +22,9 @@ from numpy.typing import ArrayLike, NDArray
 ALPHA: Final = 0.05
 #: Customers at which a sequence is narrowest, in standard errors. It has to be chosen before the data are seen.
 TUNED_FOR: Final = 10_000
+#: Buyers that the smaller arm would have by chance before anything is said of a difference. Buyers of both arms are
+#: counted and divided by the share, so that when a sequence begins says nothing of the difference.
+LEAST_BUYERS: Final = 20.0
 
 Floats = NDArray[np.float64]
 

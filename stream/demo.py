@@ -1,9 +1,10 @@
-"""A whole deployment on this machine for the time of one replay: servers, topics, a worker."""
+"""A whole deployment on this machine for the time of a block: servers, topics, a worker, and the live page."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -13,14 +14,17 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from features.decoding import Undecodable, decoded
-from features.log import log_rows
+from features.log import iterate_log, log_rows
 from stream.exceptions import ServiceError
 from stream.kafka.newest import NewestRecords
 from stream.kafka.reading import TopicReader
@@ -34,6 +38,8 @@ from stream.settings import Settings, load_settings
 
 #: Partitions of the demo's topics; one worker takes them all.
 PARTITIONS: Final = 4
+#: How long it takes to send the events that somebody watches.
+WATCHED: Final = timedelta(minutes=20)
 
 # A worker is ready within seconds. Its first start on a machine compiles: a minute, or several on a busy one.
 _READY_SECONDS: Final = 600.0
@@ -82,7 +88,16 @@ def run(
     on_progress: Progress | None = None,
     on_scores: OnScores | None = None,
 ) -> DemoRun:
-    """Replay a log through an embedded deployment and collect the scores.
+    """Replay a log through an embedded deployment and collect the scores; see `deployed` and `Deployment.stream`."""
+    with deployed(bundle, holdout=holdout, on_services=on_services) as deployment:
+        return deployment.stream(log, on_progress=on_progress, on_scores=on_scores)
+
+
+@contextmanager
+def deployed(
+    bundle: Path, *, holdout: float | None = None, on_services: Progress | None = None
+) -> Iterator[Deployment]:
+    """Start servers, topics and a worker, and end them with the block.
 
     Parameters
     ----------
@@ -90,15 +105,11 @@ def run(
         Share of customers that is left alone; by default that of the settings.
     on_services
         Progress of downloading the broker, the first time.
-    on_progress
-        Called with events done by the worker and events in all.
-    on_scores
-        Called with the newest scores, twice a second while the worker scores.
 
     Raises
     ------
     ServiceError
-        A server or the worker does not start, or the worker makes no progress.
+        A server or the worker does not start.
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="intent-demo-")))
@@ -114,12 +125,54 @@ def run(
             **({} if holdout is None else {"holdout": holdout}),
         )
         create_topics(settings)
-        worker = stack.enter_context(_worker(settings, folder / "worker.log"))
+        worker = stack.enter_context(_started("worker", settings, folder))
+        _wait_ready(worker, f"http://{settings.http_host}:{settings.http_port}")
+        yield Deployment(settings, folder, worker)
+
+
+class Deployment:
+    """Servers and a worker that wait for events.
+
+    Parameters
+    ----------
+    settings
+        Where everything is.
+    folder
+        Takes the logs of processes.
+    worker
+        Scores.
+    """
+
+    def __init__(self, settings: Settings, folder: Path, worker: _Process) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._processes = [worker]
+
+    def stream(
+        self, log: Path, *, on_progress: Progress | None = None, on_scores: OnScores | None = None
+    ) -> DemoRun:
+        """Replay a log as fast as the worker scores it, and return what it said.
+
+        Parameters
+        ----------
+        on_progress
+            Called with events done by the worker and events in all.
+        on_scores
+            Called with the newest scores, twice a second while the worker scores.
+
+        Raises
+        ------
+        ServiceError
+            The worker ends, or makes no progress.
+        """
+        settings = self._settings
         began = time.monotonic()
         with ThreadPoolExecutor(1) as beside, NewestRecords(settings, settings.scores_topic) as newest:
             sending = beside.submit(replay, settings, log)
             look = None if on_scores is None else partial(_look, newest, on_scores)
-            report, counters = _finish(worker, settings, sending, log_rows(log), on_progress, look)
+            report, counters = _finish(
+                self._processes[0], settings, sending, log_rows(log), on_progress, look
+            )
         seconds = time.monotonic() - began
         scores, dead_letters = asyncio.run(_collect(settings))
         return DemoRun(
@@ -131,47 +184,97 @@ def run(
             read_actions(settings, None).table,
         )
 
+    @contextmanager
+    def serving(self) -> Iterator[str]:
+        """Start the service, and a learner where its packages are installed; yield the address of the live page.
+
+        Raises
+        ------
+        ServiceError
+            The service does not start.
+        """
+        settings = self._settings.model_copy(
+            update={"serve_host": "127.0.0.1", "serve_port": self._port(), "serve_keys": None}
+        )
+        address = f"http://127.0.0.1:{settings.serve_port}"
+        with ExitStack() as stack:
+            service = stack.enter_context(_started("serve", settings, self._folder))
+            self._processes.append(service)
+            if find_spec("river") is not None:
+                own = settings.model_copy(update={"http_port": free_port()})
+                self._processes.append(stack.enter_context(_started("learner", own, self._folder)))
+            _wait_ready(service, address)
+            yield f"{address}/"
+
+    def watch(self, log: Path) -> None:
+        """Send a log's events within `WATCHED`, at an even pace of event time, and then wait for ever.
+
+        Raises
+        ------
+        ServiceError
+            A process ended.
+        """
+        times = [table["event_time"].cast(pa.int64()) for table in iterate_log(log)]
+        first, last = (int(find(pa.chunked_array(times)).as_py()) for find in (pc.min, pc.max))
+        factor = max((last - first) / 1000 / WATCHED.total_seconds(), 1.0)
+        replay(self._settings, log, speed=f"{factor:.3f}x", on_progress=lambda done, total: self._check())
+        while True:
+            self._check()
+            time.sleep(1.0)
+
+    def _check(self) -> None:
+        for process in self._processes:
+            process.check()
+
+    def _port(self) -> int:
+        """Return the port of the settings, or a free one where it is taken."""
+        with socket.socket() as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                tried.bind(("127.0.0.1", self._settings.serve_port))
+            except OSError:
+                return free_port()
+            return int(tried.getsockname()[1])
+
 
 @dataclass(frozen=True, slots=True)
-class _Worker:
+class _Process:
+    name: str
     process: subprocess.Popen[bytes]
     log: Path
 
     def check(self) -> None:
         if self.process.poll() is not None:
             lines = self.log.read_text(errors="replace").strip().splitlines()
-            raise ServiceError(f"the worker stopped: {lines[-1] if lines else 'it printed no message'}")
+            raise ServiceError(
+                f"`intent {self.name}` stopped: {lines[-1] if lines else 'it printed no message'}"
+            )
 
 
 @contextmanager
-def _worker(settings: Settings, log: Path) -> Iterator[_Worker]:
-    """Start ``intent worker`` and wait until it is ready."""
+def _started(command: str, settings: Settings, folder: Path) -> Iterator[_Process]:
+    """Start a command of ours, and end it with the block."""
     named = {
         "kafka": settings.kafka,
         "redis": settings.redis_url,
         "bundle": str(settings.bundle.absolute()),
+        "partitions": str(settings.partitions),
         "http_port": str(settings.http_port),
         "holdout": str(settings.holdout),
+        "serve_host": settings.serve_host,
+        "serve_port": str(settings.serve_port),
     }
     environment = {**os.environ, **{f"INTENT_{name.upper()}": value for name, value in named.items()}}
+    log = folder / f"{command}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-c", "from stream.cli import main; main()", "worker"],
+            [sys.executable, "-c", "from stream.cli import main; main()", command],
             env=environment,
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-    worker = _Worker(process, log)
     try:
-        deadline = time.monotonic() + _READY_SECONDS
-        while _get(settings, "readyz") is None:
-            worker.check()
-            if time.monotonic() > deadline:
-                raise ServiceError(
-                    f"the worker was not ready within {_READY_SECONDS:.0f} s: stop other programs and retry"
-                )
-            time.sleep(_POLL_SECONDS)
-        yield worker
+        yield _Process(command, process, log)
     finally:
         process.terminate()
         try:
@@ -181,8 +284,19 @@ def _worker(settings: Settings, log: Path) -> Iterator[_Worker]:
             process.wait()
 
 
+def _wait_ready(process: _Process, address: str) -> None:
+    deadline = time.monotonic() + _READY_SECONDS
+    while _get(f"{address}/readyz") is None:
+        process.check()
+        if time.monotonic() > deadline:
+            raise ServiceError(
+                f"`intent {process.name}` was not ready within {_READY_SECONDS:.0f} s: stop other programs and retry"
+            )
+        time.sleep(_POLL_SECONDS)
+
+
 def _finish(
-    worker: _Worker,
+    worker: _Process,
     settings: Settings,
     sending: Future[ReplayReport],
     rows: int,
@@ -194,7 +308,7 @@ def _finish(
     while True:
         worker.check()
         events = sending.result().events if sending.done() else rows
-        counters = _counters(_get(settings, "metrics") or "")
+        counters = _counters(_get(f"http://{settings.http_host}:{settings.http_port}/metrics") or "")
         now = counters.get("intent_events_total", 0.0)
         if on_progress is not None:
             on_progress(int(now), events)
@@ -229,12 +343,10 @@ async def _collect(settings: Settings) -> tuple[list[Score], int]:
         return scores, sum(reader.ends.values())
 
 
-def _get(settings: Settings, path: str) -> str | None:
-    """Return an answer of the worker's health service; ``None`` until it is there and ready."""
+def _get(url: str) -> str | None:
+    """Return an answer; ``None`` until somebody listens there and is ready."""
     try:
-        with urllib.request.urlopen(
-            f"http://{settings.http_host}:{settings.http_port}/{path}", timeout=5
-        ) as answer:
+        with urllib.request.urlopen(url, timeout=5) as answer:
             return str(answer.read().decode())
     except OSError:  # also urllib.error.URLError
         return None

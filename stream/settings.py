@@ -240,6 +240,9 @@ class Settings(BaseSettings):
         description="File of the keys that `intent serve` asks for (`intent keys add`); it follows changes. "
         "Default: none, nobody needs a key.",
     )
+    serve_mask_ids: bool = Field(
+        False, description="Whether the page of `intent serve` shows customers' ids masked."
+    )
 
     log: Literal["text", "json"] = Field(
         "text", description="Form of a worker's and a learner's log: text, or one JSON object per line."

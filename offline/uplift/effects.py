@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from features.sequence import ALPHA, Floats, always_valid_p, boundary
+from features.sequence import ALPHA, LEAST_BUYERS, Floats, always_valid_p, boundary
 from offline.corrections import holm
-
-#: Buyers that the smaller arm would have by chance before anything is said of a difference. Buyers of both arms are
-#: counted and divided by the share, so that when a sequence begins says nothing of the difference.
-LEAST_BUYERS: Final = 20.0
 
 _ONE, _SCORE, _VALUE, _SCORE2, _CROSS, _VALUE2, _BOUGHT = range(7)
 

@@ -6,8 +6,9 @@ import math
 from typing import Final
 
 from features.durations import duration_words
+from features.sequence import LEAST_BUYERS
 from offline.uplift.analysis import CONVERSION, REVENUE, Uplift
-from offline.uplift.effects import LEAST_BUYERS, Effect, Group
+from offline.uplift.effects import Effect, Group
 from offline.uplift.mismatch import Check
 
 _WHOLE: Final = 0.095

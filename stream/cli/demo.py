@@ -12,13 +12,16 @@ from stream.cli import checks
 if TYPE_CHECKING:
     from offline.training.streamed import StreamQuality
     from offline.uplift.simulated import Trial
-    from stream.demo import DemoRun
+    from stream.demo import DemoRun, Deployment
 
 # The log to train on: as large as a minute of training allows on two cores.
 _TRAINING_CUSTOMERS = 60_000
 # What simulated customers make of actions: so many are left alone, so many of the others answer with an order.
 _HOLDOUT = 0.3
 _ANSWERING = 0.15
+# With --serve, this part of the log is kept back to be watched.
+_WATCHED_PART = 10
+_PIECE = 20_000
 
 Data = Annotated[
     Path | None,
@@ -42,6 +45,14 @@ Customers = Annotated[
 ]
 Days = Annotated[int, typer.Option(min=2, metavar="N", help="Number of days to simulate.")]
 Seed = Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the simulation and of the training.")]
+Serve = Annotated[
+    bool,
+    typer.Option(
+        "--serve",
+        help="Keep the last tenth of the log back, then stream it so that you can watch it on the live page, until "
+        "Ctrl-C. Needs the extra serve.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 
 
@@ -56,6 +67,7 @@ def demo(
     customers: Customers = 10_000,
     days: Days = 14,
     seed: Seed = 1,
+    serve: Serve = False,
     as_json: AsJson = False,
 ) -> None:
     """Run the whole system once, on simulated customers.
@@ -71,40 +83,77 @@ def demo(
     Examples
     --------
     - `intent demo`: run the demo
+    - `intent demo --serve`: run the demo; then watch the rest of the log on the live page
     - `intent demo --customers 2000 --json`: run a small demo; print the summary as JSON
     - `intent demo --data online-retail.parquet --horizon 30d`: use your own log
     """
+    from contextlib import ExitStack
     from tempfile import TemporaryDirectory
 
     from features.bundle import Bundle
     from stream.cli.console import print_json
     from stream.cli.demo_view import effects, hottest, show, streaming
     from stream.cli.last_look import last_look
-    from stream.demo import run
+    from stream.demo import deployed
 
-    with TemporaryDirectory(prefix="intent-demo-") as name:
-        folder = Path(name)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="intent-demo-")))
         if data is None:
             training, log = _simulated(folder, customers, days, seed)
         else:
             training = log = data
         _train(training, folder / "bundle", horizon, seed)
         manifest = Bundle.load(folder / "bundle").manifest
+        rest = None
+        if serve:
+            log, rest = _parted(log, folder)
+        servers = stack.enter_context(ExitStack())
         with streaming() as screen:
-            streamed = run(
-                log,
-                folder / "bundle",
-                holdout=_HOLDOUT if data is None else None,
-                on_progress=screen.on_progress,
-                on_scores=screen.on_scores,
-            )
+            holdout = _HOLDOUT if data is None else None
+            deployment = servers.enter_context(deployed(folder / "bundle", holdout=holdout))
+            streamed = deployment.stream(log, on_progress=screen.on_progress, on_scores=screen.on_scores)
+        if rest is None:
+            servers.close()
         uplift = _uplift(log, streamed) if data is None else None
         summary = _summary(streamed, _judge(log, streamed, folder / "bundle"), manifest.version)
         last = last_look(streamed.scores, manifest.label_start, manifest.timezone)
-    if as_json:
-        print_json(summary | {"hottest": hottest(last), "uplift": effects(uplift)})
-    else:
-        show(last, summary, uplift)
+        if as_json:
+            print_json(summary | {"hottest": hottest(last), "uplift": effects(uplift)})
+        else:
+            show(last, summary, uplift)
+        if rest is not None:
+            _watch(deployment, rest)
+
+
+def _watch(deployment: Deployment, rest: Path) -> None:
+    """Show the live page while the rest of the log comes, and after, until Ctrl-C."""
+    from contextlib import suppress
+
+    from stream.cli.console import output
+    from stream.demo import WATCHED
+
+    with suppress(KeyboardInterrupt), deployment.serving() as address:
+        minutes = WATCHED.total_seconds() / 60
+        output().print(
+            f"The rest of the log comes within {minutes:.0f} minutes. Watch it live, until Ctrl-C: {address}",
+            soft_wrap=True,
+        )
+        deployment.watch(rest)
+
+
+def _parted(log: Path, folder: Path) -> tuple[Path, Path]:
+    """Return a log without its last tenth, in order of arrival, and that tenth."""
+    import pyarrow as pa
+
+    from features.log import log_metadata, write_log
+    from features.sorted_log import iterate_in_order
+
+    table = pa.concat_tables(iterate_in_order(log, _PIECE, lambda text: None))
+    first = len(table) - len(table) // _WATCHED_PART
+    paths = folder / "streamed.parquet", folder / "watched.parquet"
+    for path, part in zip(paths, (table.slice(0, first), table.slice(first)), strict=True):
+        write_log(path, part, metadata=log_metadata(log))
+    return paths
 
 
 def _simulated(folder: Path, customers: int, days: int, seed: int) -> tuple[Path, Path]:

@@ -28,6 +28,8 @@ from stream.serving.events import EventSink, check_customer, now_ms
 from stream.serving.feed import Feed, Wanted, positions_of
 from stream.serving.gate import Gate, check_scope, make_endless, name_route
 from stream.serving.keys import FollowedKeys, Scope
+from stream.serving.live.reader import LiveReader
+from stream.serving.live.routes import LiveRoutes
 from stream.serving.lookups import Lookups
 from stream.serving.metrics import ServiceMetrics
 from stream.serving.quality import MOST_LETTERS, Insight
@@ -61,6 +63,7 @@ class Parts:
     metrics: ServiceMetrics
     partitions: int
     form: str
+    live: LiveReader
 
 
 def create_app(parts: Parts, keys: FollowedKeys | None) -> Gate:
@@ -69,7 +72,7 @@ def create_app(parts: Parts, keys: FollowedKeys | None) -> Gate:
     gate = Gate(app, keys, parts.metrics)
     routes = _Routes(parts, gate)
     handlers: dict[str, dict[str, Handler]] = {}
-    for path, method, scope, handler in routes.table():
+    for path, method, scope, handler in routes.table() + LiveRoutes(parts.live, parts.metrics).table():
         handlers.setdefault(path, {})[method] = _guarded(path, scope, handler)
     document = _encode(openapi.document(keyed=keys is not None))
 
@@ -127,13 +130,14 @@ class _Routes:
         ]
 
     async def customer(self, request: Request) -> Response:
-        customer = check_customer(request.path_params["customer_id"])
+        shown = check_customer(request.path_params["customer_id"])
+        customer = await self._parts.live.real(shown)
         [found] = await self._parts.lookups.look([customer], features=flag_of(request, "features", True))
         if isinstance(found, Missing):
             if found.reason == "unreadable":
                 raise problems.Failed("the customer's state cannot be read: the log of the workers says why")
             raise problems.NotFound("nothing is known about this customer")
-        return _json(found)
+        return _json(found if customer == shown else self._masked(found))
 
     async def batch(self, request: Request) -> Response:
         question = await question_of(request, _batch)
@@ -145,8 +149,18 @@ class _Routes:
 
     async def what_if(self, request: Request) -> Response:
         question = await question_of(request, _question)
-        check_customer(question.customer_id)
-        return _json(await self._parts.what_if.answer(question, now_ms()))
+        shown = check_customer(question.customer_id)
+        customer = await self._parts.live.real(shown)
+        question = msgspec.structs.replace(question, customer_id=customer)
+        answer = await self._parts.what_if.answer(question, now_ms())
+        if customer != shown:
+            before, after = (one and self._masked(one) for one in (answer.before, answer.after))
+            answer = msgspec.structs.replace(answer, before=before, after=after)
+        return _json(answer)
+
+    def _masked(self, customer: Customer) -> Customer:
+        """Return an answer that does not say whose it is: who asked knew only the masked id."""
+        return msgspec.structs.replace(customer, customer_id=self._parts.live.shown(customer.customer_id))
 
     async def events(self, request: Request) -> Response:
         said = parameter_of(request, "format")

@@ -18,6 +18,7 @@ from stream.serving import problems
 from stream.serving.keys import ANYBODY, FollowedKeys, Key
 from stream.serving.keys import Scope as KeyScope
 from stream.serving.limits import RateLimits
+from stream.serving.live.pages import PATHS
 from stream.serving.metrics import ServiceMetrics
 
 logger = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ BODY_BYTES: Final = 1 << 20
 #: Bounds an answer, and the wait for a body; streams take as long as they like.
 ANSWER_SECONDS: Final = 10.0
 # Who looks whether the service lives has no key.
-_OPEN: Final = frozenset({"/healthz", "/readyz", "/openapi.json"})
+_OPEN: Final = frozenset({"/healthz", "/readyz", "/openapi.json"}) | PATHS
 _HUNDRED: Final = 100
 #: Where a request's scope keeps its key.
 _KEY: Final = "intent.key"

@@ -14,6 +14,7 @@ from stream.messages.action import Action
 from stream.messages.score import Score
 from stream.serving import problems
 from stream.serving.answers import BatchAnswer, BatchQuestion, Customer, Erasure, EventsAnswer, WhatIfAnswer
+from stream.serving.live.shown import Snapshot, Timeline
 from stream.serving.quality import MOST_LETTERS
 from stream.serving.what_if import WhatIfQuestion
 from stream.settings import FORMAT_NAMES
@@ -21,7 +22,7 @@ from stream.settings import FORMAT_NAMES
 _SCHEMA: Final = "#/components/schemas/{name}"
 _TYPES: Final = (
     Customer, BatchQuestion, BatchAnswer, WhatIfQuestion, WhatIfAnswer, EventsAnswer, Erasure, Event, Identify, Score,
-    Action,
+    Action, Snapshot, Timeline,
 )  # fmt: skip
 
 _TIME: Final = 1_772_366_400_000
@@ -130,6 +131,29 @@ def _paths() -> dict[str, Any]:
         "/v1/events": {"post": _events()},
         "/v1/scores": {"get": _stream("Score", "scores")},
         "/v1/actions": {"get": _stream("Action", "actions")},
+        "/v1/live": {
+            "get": _operation(
+                "What the live page shows: who is about to buy, what was sent, rates, latency and lag",
+                _live(),
+                parameters=[
+                    _parameter(
+                        "band",
+                        {"type": "array", "items": {"type": "string", "enum": ["medium", "high"]}},
+                        "Bands of customers who are listed. Default: both.",
+                    )
+                ],
+                failures=(problems.Unprocessable,),
+                description="With `Accept: text/event-stream` it comes once a second, as the event `live`.",
+            )
+        },
+        "/v1/live/customers/{customer_id}": {
+            "get": _operation(
+                "The newest scores of a customer, as far as they were seen",
+                {"description": "The answer", "content": {"application/json": {"schema": _ref("Timeline")}}},
+                parameters=[_customer_id()],
+                failures=(problems.Unprocessable,),
+            )
+        },
         "/v1/quality": {
             "get": _operation(
                 "How good the published scores were, as `intent quality --json` says it",
@@ -191,6 +215,14 @@ def _events() -> dict[str, Any]:
     )
     told["responses"]["207"] = _said("EventsAnswer", accepted) | {"description": "Some events were refused"}
     return told
+
+
+def _live() -> dict[str, Any]:
+    content = {
+        "application/json": {"schema": _ref("Snapshot")},
+        "text/event-stream": {"schema": {"type": "string"}},
+    }
+    return {"description": "The answer", "content": content}
 
 
 def _stream(schema: str, name: str) -> dict[str, Any]:

@@ -29,6 +29,8 @@ from stream.serving.events import EventSink
 from stream.serving.feed import Feed
 from stream.serving.gate import Gate
 from stream.serving.keys import FollowedKeys
+from stream.serving.live.masks import Masks
+from stream.serving.live.reader import LiveReader, mask_key
 from stream.serving.lookups import Lookups, Served
 from stream.serving.metrics import ServiceMetrics
 from stream.serving.quality import Insight
@@ -75,7 +77,7 @@ async def serve(settings: Settings, listener: socket.socket, stop: asyncio.Event
 class _Application:
     """The gate, and what ends with it."""
 
-    def __init__(self, gate: Gate, feeds: tuple[Feed, ...]) -> None:
+    def __init__(self, gate: Gate, feeds: tuple[Feed | LiveReader, ...]) -> None:
         self.gate = gate
         self._feeds = feeds
 
@@ -116,19 +118,23 @@ async def _start(
         feeds.append(Feed(settings, settings.actions_topic, partitions, "action", decode_action))
     for feed in feeds:
         await stack.enter_async_context(background.beside(f"reading {feed.topic}", feed.run))
+    masks = Masks(await asyncio.to_thread(mask_key, settings))
+    live = LiveReader(settings, partitions, lookups.records, masks)
+    await stack.enter_async_context(background.beside("reading for the live page", live.run))
     parts = Parts(
         lookups=lookups,
         what_if=WhatIf(lookups, served, settings),
         events=events,
         scores=feeds[0],
         actions=feeds[1] if len(feeds) > 1 else None,
+        live=live,
         insight=insight,
         readiness=ServiceReadiness(lambda: lookups.answered_at, lambda: lookups.records([0]), background),
         metrics=ServiceMetrics(),
         partitions=partitions,
         form=settings.format,
     )
-    return _Application(create_app(parts, keys), tuple(feeds))
+    return _Application(create_app(parts, keys), (*feeds, live))
 
 
 def keys_of(settings: Settings) -> FollowedKeys | None:

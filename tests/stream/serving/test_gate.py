@@ -71,6 +71,13 @@ class FakeEvents:
         return Erasure(0, 1)
 
 
+class FakeLive:
+    """Masks nobody."""
+
+    async def real(self, shown: str) -> str:
+        return shown
+
+
 class Ready:
     """All is well."""
 
@@ -86,7 +93,7 @@ class Bench:
         settings = Settings(_env_file=None)
         parts: Any = Parts(
             self.lookups, None, self.events, Feed(settings, "scores", 3, "score", decode_score), None, None, Ready(),
-            self.metrics, 3, "native",
+            self.metrics, 3, "native", FakeLive(),
         )  # type: ignore[arg-type]  # fmt: skip
         self.app: Gate = create_app(parts, keys)
 

@@ -1,0 +1,173 @@
+// One customer: what is known, the timeline, and what if.
+
+import { lines } from "./charts.js";
+import { fill, make, write } from "./dom.js";
+import { capital, feature, hour, points, share, span, time, words } from "./format.js";
+import { ask, Refused } from "./service.js";
+
+const REFRESH_MS = 3000;
+const MOST_STEPS = 20;
+const ITEM = { item_id: "what-if", price: 50, quantity: 1 };
+const EVENTS = [
+  ["looks at an item", { type: "view_item", ...ITEM }],
+  ["adds 50 to the cart", { type: "add_to_cart", ...ITEM }],
+  ["begins the checkout", { type: "begin_checkout" }],
+  ["buys", { type: "purchase", value: 50 }],
+];
+const SINCE = /^since_(.*)$/;
+
+export class Customer {
+  constructor($) {
+    this.$ = $;
+    this.paused = false;
+    this.id = null;
+    this.steps = [];
+    this.timer = 0;
+    for (const [name, event] of EVENTS) {
+      const button = make("button", {}, capital(name));
+      button.addEventListener("click", () => this.tryEvent(name, event));
+      $("c-buttons").append(button);
+    }
+    $("c-again").addEventListener("click", () => {
+      this.startOver();
+      $("c-buttons").firstElementChild.focus();
+    });
+  }
+
+  open(id) {
+    this.close();
+    this.id = id;
+    this.startOver();
+    write(this.$("c-id"), id);
+    write(this.$("c-intent"), "");
+    this.$("c-id").focus({ preventScroll: true });
+    this.refresh();
+  }
+
+  close() {
+    clearTimeout(this.timer);
+    this.id = null;
+  }
+
+  /** Takes the newest snapshot: its clock. */
+  note(snapshot) {
+    this.now = snapshot.now;
+  }
+
+  async refresh() {
+    const id = this.id;
+    const path = encodeURIComponent(id);
+    clearTimeout(this.timer);
+    try {
+      if (!this.paused) {
+        const [known, seen] = await Promise.all([ask(`/v1/customers/${path}`), ask(`/v1/live/customers/${path}`)]);
+        if (id !== this.id) return;
+        write(this.$("c-problem"), "");
+        this.show(known, seen);
+      }
+    } catch (error) {
+      if (id !== this.id) return;
+      if (error instanceof Refused) write(this.$("c-problem"), this.refused(error));
+      else if (!(error instanceof TypeError)) throw error; // no connection: the state says so already
+    }
+    this.timer = setTimeout(() => this.refresh(), REFRESH_MS);
+  }
+
+  refused(error) {
+    if (error.status === 404) return "Nothing is known about this customer: check the id. Ids are those of your events.";
+    return capital(`${error.message}.`);
+  }
+
+  show(known, seen) {
+    const now = seen.now.at;
+    write(this.$("c-intent"), share(known.purchase_intent));
+    const figures = [
+      ["Band", known.band],
+      ["Segment", known.segment.name],
+      ["Action", known.action === "none" ? "none" : `${words(known.action)}${known.holdout ? ", held out" : ""}`],
+      ["Last event", `${span(now - known.as_of)} ago`],
+      ["Score", now < known.horizon_ends ? `expires in ${span(known.horizon_ends - now)}` : "expired"],
+    ];
+    if (known.recommendation) figures.push(["Offer", known.recommendation.text]);
+    fill(this.$("c-figures"), figures.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
+    const reasons = known.reasons.map((one) => `${capital(one.text)} (${one.effect < 0 ? "less" : "more"} likely)`);
+    fill(this.$("c-reasons"), (reasons.length ? reasons : ["Nothing stands out."]).map((one) => make("li", {}, one)));
+    this.showTimeline(known, seen);
+    fill(this.$("c-features"), Object.entries(known.features ?? {}).map(([name, value]) => {
+      const [label, said] = feature(name, value);
+      return make("div", {}, make("dt", {}, label), make("dd", {}, said));
+    }));
+  }
+
+  showTimeline(known, { points: found }) {
+    const last = Object.entries(known.features ?? {})
+      .map(([name, value]) => [SINCE.exec(name)?.[1], value])
+      .filter(([name, value]) => name && value !== null)
+      .sort((one, other) => one[1] - other[1]);
+    fill(this.$("c-last").tBodies[0], last.map(([name, seconds]) => make(
+      "tr", {}, make("th", { scope: "row" }, capital(words(name))),
+      make("td", { class: "number" }, seconds < 1 ? "it is the last event" : span(1000 * seconds)),
+    )));
+    if (!found.length) {
+      this.$("c-timeline").replaceChildren();
+      write(this.$("c-timeline-note"), `No score of this customer was seen in the last minutes; the last event was at ${time(known.as_of)}.`);
+      return;
+    }
+    const values = found.map((one) => [one.as_of, one.purchase_intent, one.purchase ? "purchase" : ""]);
+    const high = Math.max(0.05, ...values.map(([, y]) => y));
+    const marks = last
+      .map(([name, seconds]) => ({ name: capital(words(name)), x: known.as_of - 1000 * seconds }))
+      .filter((mark) => mark.x >= values[0][0]);
+    const said = `${found.length} scores from ${time(found[0].as_of)} to ${time(found.at(-1).as_of)}, the last one ${share(found.at(-1).purchase_intent)}`;
+    lines(this.$("c-timeline"), [{ name: "intent", values }], {
+      label: said, low: 0, high: Math.min(1, 1.1 * high), xText: hour, yText: share, dots: true, area: true, marks,
+    });
+    const bought = found.filter((one) => one.purchase).length;
+    write(this.$("c-timeline-note"), `${said}.${bought ? ` ${bought === 1 ? "A purchase is" : `${bought} purchases are`} a green dot.` : ""} Ticks below: the last event of each type.`);
+  }
+
+  startOver() {
+    this.steps = [];
+    this.showSteps(null);
+    write(this.$("c-what-if"), "Nothing is stored: the score that the stream would give is computed.");
+  }
+
+  async tryEvent(name, event) {
+    if (this.steps.length >= MOST_STEPS) return;
+    const [id, tried] = [this.id, [...this.steps, { name, event }]];
+    try {
+      const answer = await ask("/v1/what-if", { customer_id: id, events: tried.map((one) => one.event), features: false });
+      if (id !== this.id) return;
+      this.steps = tried;
+      this.showSteps(answer);
+    } catch (error) {
+      write(this.$("c-what-if"), error instanceof Refused ? capital(`${error.message}.`) : "The service does not answer: try again.");
+    }
+  }
+
+  showSteps(answer) {
+    const table = this.$("c-steps");
+    table.hidden = this.$("c-again").hidden = answer === null;
+    if (answer === null) return;
+    let before = answer.before?.purchase_intent ?? null;
+    const lines = [["Now", before, null, answer.before?.band, answer.before?.action]];
+    for (const [at, said] of answer.events.entries()) {
+      const after = said.purchase_intent ?? null;
+      const change = before === null || after === null ? null : after - before;
+      lines.push([capital(this.steps[at].name), after, change, said.band ?? said.detail ?? said.outcome, said.action]);
+      before = after ?? before;
+    }
+    fill(table.tBodies[0], lines.map(([name, intent, change, band, action]) => make(
+      "tr", {}, make("th", { scope: "row" }, name),
+      make("td", { class: "number" }, intent === null ? "–" : share(intent)),
+      make("td", { class: `number ${change > 0 ? "up" : change < 0 ? "down" : ""}` }, change === null ? "" : `${points(change)} points`),
+      make("td", {}, band ?? "–"),
+      make("td", {}, action && action !== "none" ? words(action) : "–"),
+    )));
+    const [, first] = lines[0];
+    const [name, last] = lines.at(-1);
+    write(this.$("c-what-if"), last === null
+      ? "The stream would say nothing after this event."
+      : `${name}: ${first === null ? "" : `from ${share(first)} now to `}${share(last)}.`);
+  }
+}
