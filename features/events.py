@@ -230,6 +230,20 @@ def decode(value: bytes) -> Event:
     return event
 
 
+def check_event(event: Event, size: int) -> None:
+    """Look at an event that was decoded as a part of a value of ``size`` bytes, as `decode` looks at one.
+
+    Raises
+    ------
+    RejectedEvent
+        It is too large, its time lies where none may, or an identifier has a control character.
+    """
+    if size > MAX_BYTES:
+        _check_size(encode(event))
+    _check_reach(event)
+    check_identifiers(_ids(event))
+
+
 def check_identifiers(ids: Sequence[str]) -> None:
     """Look for control characters.
 
@@ -362,12 +376,16 @@ def _strictly(value: bytes) -> Event:
         raise refusal(value, str(error), EVENT_TYPES) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise not_json(error) from None
+    _check_reach(event)
+    return event
+
+
+def _check_reach(event: Event) -> None:
     if not _in_reach(event):
         raise RejectedEvent(
             Reason.INVALID_FIELD,
             f"event_time is {msgspec.json.encode(event.event_time).decode()}: it must lie in 1973 to 9999 (UTC)",
         )
-    return event
 
 
 def _leniently(value: bytes, dropped: Counter[str]) -> Event:

@@ -78,6 +78,45 @@ class _Found(NamedTuple):
     undone: NDArray[np.bool_]
 
 
+class FamilyOutcomes(NamedTuple):
+    """What is known of people with several ids: links, purchases, and purchases under linked ids, by either id."""
+
+    links: Sequence[LinkRun]
+    purchases: Sequence[BoughtRun]
+    handed_on: Sequence[BoughtRun]
+
+
+def bought_as_others(
+    ids: NDArray[np.uint64],
+    as_of: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    outcomes: FamilyOutcomes,
+    undone: Undone | None = None,
+) -> NDArray[np.bool_]:
+    """Return for each example whether its person purchased under another id than its own, or under a linked one.
+
+    Parameters
+    ----------
+    ids, as_of
+        Of the examples: whose, and as of when.
+    starts, ends
+        A purchase counts after the start and up to the end (epoch ms).
+    undone
+        Which links were undone by an erasure; none by default.
+    """
+    found = np.zeros(len(ids), np.bool_)
+    rows = np.flatnonzero(concerned(ids, [*outcomes.links, *outcomes.handed_on]))
+    if len(rows):
+        own = Kin(np.arange(len(rows)), ids[rows])
+        starts, ends = starts[rows], ends[rows]
+        others = kin(own.id, as_of[rows], ends, outcomes.links, undone)
+        everybody = Kin(*(np.concatenate(pair) for pair in zip(own, others, strict=True)))
+        found[rows] = bought(others, starts, ends, outcomes.purchases)
+        found[rows] |= bought(everybody, starts, ends, outcomes.handed_on)
+    return found
+
+
 def concerned(ids: NDArray[np.uint64], runs: Sequence[LinkRun | BoughtRun]) -> NDArray[np.bool_]:
     """Return which ids are in any of these runs."""
     found = np.zeros(len(ids), np.bool_)

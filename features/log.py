@@ -314,6 +314,12 @@ def _without_identities(table: pa.Table) -> pa.Table:
     )
 
 
+def without_prices(table: pa.Table) -> pa.Table:
+    """Return a log without the rows that say what items cost (`features.prices`)."""
+    prices = pc.is_in(table["type"], pa.array(PRICE_TYPES))
+    return table.filter(pc.invert(prices)) if pc.any(prices).as_py() else table
+
+
 def log_rows(path: str | Path) -> int:
     """Return how many rows the log has."""
     with _open(path) as file:

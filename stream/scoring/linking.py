@@ -37,7 +37,7 @@ from stream.scoring.batch import Batch, RecordStatus
 logger = logging.getLogger(__name__)
 
 #: What becomes of identities, for metrics.
-OUTCOMES: Final = ("linked", "known", "shared", "merged", "handed_on", "repeated", "kept")
+OUTCOMES: Final = ("linked", "known", "shared", "merged", "handed_on", "repeated", "kept", "undelivered")
 
 #: A link is written anew when it was used this part of a state's life after it was written last.
 _REFRESH: Final = 8

@@ -16,12 +16,19 @@ from numpy.typing import NDArray
 
 from features.bundle import Bundle
 from features.columns import ERASE
-from features.events import EVENT_TYPES, PURCHASE
+from features.events import EVENT_TYPES, PURCHASE, Event, epoch_ms
 from features.identity import HandOver
 from features.watermark import BEGINNING
 from stream.learning.records.examples import Examples, encode_examples
 from stream.learning.records.header import Header
-from stream.learning.records.outcomes import ERASURE, HANDED_ON, LINK, Outcomes, encode_outcomes
+from stream.learning.records.outcomes import (
+    ERASURE,
+    HANDED_ON,
+    LINK,
+    LOGIN_PURCHASE,
+    Outcomes,
+    encode_outcomes,
+)
 from stream.learning.records.outcomes import PURCHASE as PURCHASED
 from stream.scoring.batch import Batch, RecordStatus
 from stream.scoring.engine import Scored
@@ -73,10 +80,8 @@ class Recorder:
             kept &= scored.as_of >= marks[scored.rows]
             sampled = np.flatnonzero(kept)
             bought = bought[columns.time[bought] >= marks[bought]]
-        handed = {} if links is None else dict(links.passed_on())
-        linked = [row for row, one in handed.items() if one.event is None or _bought(one, scored.excluded)]
-        if batch.identities:
-            linked = [row for row in linked if columns.time[row] >= marks[row]]
+        handed = {} if links is None else _handed(links, columns.time, scored.excluded)
+        linked = [row for row, one in handed.items() if not batch.identities or one.time >= marks[row]]
         gone = np.flatnonzero(types == ERASE)
         happened = np.sort(np.concatenate([bought, gone, np.array(linked, np.intp)]))
         closes = batch.where(RecordStatus.CLOSE)
@@ -142,7 +147,7 @@ class Recorder:
         )
 
     def _outcomes(
-        self, batch: Batch, rows: NDArray[np.intp], handed: Mapping[int, HandOver], first: int, before: int
+        self, batch: Batch, rows: NDArray[np.intp], handed: Mapping[int, _Handed], first: int, before: int
     ) -> Outcomes:
         """Return what happened in these ``rows`` of a partition batch that begins with row ``first``."""
         if not len(rows):
@@ -157,22 +162,41 @@ class Recorder:
             time = np.where(erased, marks[rows - first], time)
         kinds = np.where(erased, ERASURE, PURCHASED).astype(np.uint8)
         linked = [at for at, row in enumerate(picked) if row in handed]
-        kinds[linked] = [LINK if handed[picked[at]].event is None else HANDED_ON for at in linked]
+        kinds[linked] = [handed[picked[at]].kind for at in linked]
+        time[linked] = [handed[picked[at]].time for at in linked]
         return Outcomes(
             kinds,
             batch.offset[batch.rows[rows]],
             time,
             [columns.customers[row] for row in picked],
-            [handed[row].customer_id if row in handed else "" for row in picked] if linked else (),
+            [handed[row].to if row in handed else "" for row in picked] if linked else (),
         )
 
 
-def _bought(handed: HandOver, excluded: frozenset[str]) -> bool:
+class _Handed(NamedTuple):
+    """An outcome that concerns two ids: its kind, when, and to whom the row's id is linked."""
+
+    kind: int
+    time: int
+    to: str
+
+
+def _handed(links: Linked, times: NDArray[np.int64], excluded: frozenset[str]) -> dict[int, _Handed]:
+    """Return what is to be told of linked ids, by the row of the batch; ``times`` say when a hand-over counts."""
+    found: dict[int, _Handed] = {}
+    for row, one in links.passed_on():
+        if one.event is None:
+            found[row] = _Handed(LINK, int(times[row]), one.customer_id)
+        elif _bought(one, one.event, excluded):
+            kind = LOGIN_PURCHASE if row in found else HANDED_ON
+            found[row] = _Handed(kind, epoch_ms(one.event.event_time), one.customer_id)
+    return found
+
+
+def _bought(handed: HandOver, event: Event, excluded: frozenset[str]) -> bool:
     """Whether what is handed on is a purchase of a customer, as far as can be told."""
-    event = handed.event
     return (
-        event is not None
-        and event.type == EVENT_TYPES[PURCHASE]
+        event.type == EVENT_TYPES[PURCHASE]
         and event.bot is not True
         and excluded.isdisjoint((handed.path[-1], handed.customer_id))
     )

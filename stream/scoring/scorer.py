@@ -22,6 +22,7 @@ from stream.decisions.rulebook import NO_ACTION
 from stream.formats.contract import Format
 from stream.kafka.batches import RecordBatch
 from stream.kafka.signatures import HandOverKeys
+from stream.kafka.topics import EventsTopic
 from stream.learning.newest_advisor import NewestAdvisor
 from stream.messages.dead_letter import DeadLetter, Erasure, dead_letter
 from stream.ownership.job import StateChanges
@@ -30,6 +31,7 @@ from stream.scoring.batch import Batch, RecordStatus
 from stream.scoring.deciding import Concerned, Decisions, decisions
 from stream.scoring.encoding import encode_scores, with_tombstones
 from stream.scoring.engine import Engine, Scored
+from stream.scoring.handing_over import HandingOver
 from stream.scoring.intake import read_batches
 from stream.scoring.linking import Linked, linked
 from stream.scoring.metrics import ScorerMetrics
@@ -162,6 +164,8 @@ class Scorer:
         Whether actions are decided and published.
     hand_over_keys
         Know what workers have handed over; ``None`` where signatures are not asked for.
+    ask_events
+        Asks what the events topic takes at this moment; ``None`` where nobody knows.
     """
 
     engine: Engine
@@ -179,6 +183,7 @@ class Scorer:
     recount: Callable[[], Awaitable[int]] | None = None
     acting: bool = True
     hand_over_keys: HandOverKeys | None = None
+    ask_events: Callable[[], Awaitable[EventsTopic]] | None = None
 
     @property
     def models(self) -> Models:
@@ -314,8 +319,11 @@ class Scorer:
     async def act(self, partition: int, outbox: bytes) -> None:
         """Write what is handed over and the actions that a save has promised."""
         actions, handed = unpack_outbox(outbox)
+        handing_over = HandingOver(self.publisher, self.topic, self.clock, self.ask_events)
         for start in range(0, len(handed), _ACTIONS):
-            await self.publisher.publish([Output(partition, handed=handed[start : start + _ACTIONS])])
+            undelivered = await handing_over.publish(partition, handed[start : start + _ACTIONS])
+            if undelivered:
+                self.metrics.count_undelivered(undelivered)
         if actions and not self.acting:
             logger.warning("partition %s: actions that are not known to be published are given up", partition)
             return

@@ -222,3 +222,10 @@ class Fleet:
             )
 
         until(lambda: done() or any(not worker.check() for worker in workers), "all events are scored")
+
+
+def service(fleet: Fleet, settings: Settings, *arguments: str) -> Worker:
+    """Start ``intent serve`` and wait until it answers."""
+    port = free_port()
+    own = settings.model_copy(update={"serve_port": port, "http_port": port})
+    return fleet.ready(*arguments, settings=own, command="serve")

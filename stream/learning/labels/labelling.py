@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from features.calendar import Zone
 from features.compiled import njit
-from features.families import BoughtRun, Kin, LinkRun, bought, concerned, kin
+from features.families import BoughtRun, FamilyOutcomes, LinkRun, bought_as_others
 from features.labels import LabelStart, label_starts
 from stream.learning.labels.runs import Columns, SortedRuns
-from stream.learning.records.outcomes import ERASURE, HANDED_ON, LINK, PURCHASE, Outcomes
+from stream.learning.records.outcomes import ERASURE, HANDED_ON, LINK, LOGIN_PURCHASE, PURCHASE, Outcomes
 from stream.learning.records.texts import customer_keys
 
 #: Who an erasure concerns when nobody knows who: no record covers a stretch of the topic.
@@ -77,7 +77,7 @@ class Labeller:
     def _add_linked(self, outcomes: Outcomes, keys: NDArray[np.uint64], others: NDArray[np.uint64]) -> None:
         """Take what concerns two ids, by either of them."""
         for kind, table in ((LINK, self._links), (HANDED_ON, self._handed_on)):
-            rows = np.flatnonzero(outcomes.kind == kind)
+            rows = np.flatnonzero((outcomes.kind == kind) | (outcomes.kind == LOGIN_PURCHASE))
             times, offsets = (np.tile(column[rows], 2) for column in (outcomes.time, outcomes.offset))
             ids = np.concatenate([keys[rows], others[rows]])
             if kind == LINK:
@@ -162,26 +162,24 @@ class FamilyLabels:
         self._labellers = labellers
         self._rule = horizon_ms, start, zone
         known = [(number, one) for number, one in enumerate(labellers) if one is not None]
-        self._links = [run for number, one in known for run in one.links(number)]
-        self._handed_on = [run for _, one in known for run in one.handed_on()]
-        self._purchases = [run for _, one in known for run in one.purchases()]
+        self._outcomes = FamilyOutcomes(
+            [run for number, one in known for run in one.links(number)],
+            [run for _, one in known for run in one.purchases()],
+            [run for _, one in known for run in one.handed_on()],
+        )
 
     def labels(
         self, customer: NDArray[np.uint64], as_of: NDArray[np.int64], labels: NDArray[np.uint8]
     ) -> NDArray[np.uint8]:
         """Return the labels; those that are 0 become 1 where somebody purchased under another id, or a linked one."""
         labels = labels.copy()
-        rows = np.flatnonzero((labels == 0) & concerned(customer, [*self._links, *self._handed_on]))
-        if len(rows):
-            horizon_ms, start, local = self._rule
-            ids, moments = customer[rows], as_of[rows]
-            ends, starts = moments + horizon_ms, label_starts(moments, start, local)
-            others = kin(ids, moments, ends, self._links, self._undone)
-            own = Kin(np.arange(len(rows)), ids)
-            everybody = Kin(*(np.concatenate(pair) for pair in zip(own, others, strict=True)))
-            positive = bought(others, starts, ends, self._purchases)
-            positive |= bought(everybody, starts, ends, self._handed_on)
-            labels[rows] = positive
+        rows = np.flatnonzero(labels == 0)
+        horizon_ms, start, local = self._rule
+        moments = as_of[rows]
+        starts = label_starts(moments, start, local)
+        labels[rows] = bought_as_others(
+            customer[rows], moments, starts, moments + horizon_ms, self._outcomes, self._undone
+        )
         return labels
 
     def _undone(

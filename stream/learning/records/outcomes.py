@@ -35,6 +35,7 @@ PURCHASE: Final = 0
 ERASURE: Final = 1
 LINK: Final = 2  # what is known of an id is handed over, or on, to another one
 HANDED_ON: Final = 3  # a purchase under a linked id
+LOGIN_PURCHASE: Final = 4  # a purchase that tells the login itself: both at once
 
 # One outcome without its ids: offset, time, kind and two lengths.
 _FIXED_BYTES: Final = 8 + 8 + 1 + 2 + 2
@@ -48,7 +49,7 @@ class Outcomes:
     Attributes
     ----------
     kind
-        `PURCHASE`, `ERASURE`, `LINK` or `HANDED_ON`.
+        `PURCHASE`, `ERASURE`, `LINK`, `HANDED_ON` or `LOGIN_PURCHASE`.
     offset
         Source offset.
     time
@@ -148,7 +149,7 @@ def decode_outcomes(raw: bytes | None, latest: int = TIME_LIMIT) -> OutcomeRecor
         texts = texts_from_bytes(body[17 * rows :], 2 * rows if linked else rows)
         if rows:
             check_offsets(header, offset)
-            if int(kind.max()) > HANDED_ON:
+            if int(kind.max()) > LOGIN_PURCHASE:
                 raise ValueError(f"an outcome of kind {int(kind.max())}")
             told = time[kind != ERASURE]  # an erasure has the watermark before it, which may be the beginning
             if len(told):

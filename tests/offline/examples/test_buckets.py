@@ -14,6 +14,7 @@ import pytest
 
 from features.exceptions import LogError
 from features.log import read_log, write_log
+from features.logins import split_logins
 from features.watermark import BEGINNING
 from offline.examples.buckets import BucketError, BuildSettings, build_folder, read_folder, read_manifest
 from offline.examples.buckets.cluster import require_shared
@@ -244,14 +245,20 @@ def test_an_unfinished_folder_is_not_read(log: Path, scheduler: str, tmp_path: P
         read_folder(tmp_path / "e")
 
 
-@pytest.mark.parametrize("beside", [with_late_logins, with_price_drops])
+def with_logins_and_price_drops(log: pa.Table, share: float) -> pa.Table:
+    return with_price_drops(with_late_logins(log, share), share)
+
+
+@pytest.mark.parametrize("beside", [with_late_logins, with_price_drops, with_logins_and_price_drops])
 def test_what_is_no_event_makes_no_examples_and_moves_no_watermark(
     tmp_path: Path, beside: Callable[[pa.Table, float], pa.Table]
 ) -> None:
     late = beside(clean(400), 0.5)
     path = write(tmp_path / "log.parquet", late)
     manifest = build_folder(path, tmp_path / "examples", BuildSettings(buckets=3, workers=1, memory=MEMORY))
-    found, expected = read_folder(tmp_path / "examples").examples, build_examples(read_log(path), CONTEXT)
+    found = read_folder(tmp_path / "examples").examples
+    events, logins = split_logins(read_log(path, identities=True))
+    expected = build_examples(events, CONTEXT, logins=logins)
     assert late["identity"].null_count < len(late)
     assert manifest.data.events == late["identity"].null_count == len(expected)
     assert found.types == expected.types

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import msgspec
 import numpy as np
+import pyarrow as pa
 from aiokafka import ConsumerRecord
 
 from features.links import Link
@@ -18,6 +19,7 @@ from features.watermark import BEGINNING
 from stream.formats.contract import NATIVE, Format
 from stream.kafka.batches import RecordBatch
 from stream.kafka.signatures import HandOverKeys
+from stream.logs.archive import FirstPass, take_events
 from stream.messages.score import Score, decode_score
 from stream.scoring.engine import Engine
 from stream.scoring.outbox import unpack_outbox
@@ -77,6 +79,7 @@ class Shop:
         self.actions: list[tuple[str, bytes | None]] = []
         self.outputs: list[Output] = []
         self.silent = False
+        self._now = NOW  # when something arrives, epoch ms
         self._engine = engine
         self._scorer = Scorer(
             engine, cast(Any, None), cast(Any, None), "events", partitions, recorder, form=form,
@@ -93,21 +96,20 @@ class Shop:
     def emit(self, fields: dict[str, Any]) -> None:
         """Append what happened to the log of its partition."""
         key = fields.get("anonymous_id", fields["customer_id"])
-        self.append(self.home(key), key, msgspec.json.encode(fields), fields["event_time"])
+        self._now = fields["event_time"]
+        self.append(self.home(key), key, msgspec.json.encode(fields))
 
     def append(  # noqa: PLR0917  (a record)
         self,
         partition: int,
         key: str,
         value: bytes | None,
-        timestamp: int = NOW,
+        timestamp: int | None = None,
         headers: Sequence[tuple[str, bytes]] = (),
     ) -> None:
-        """Append a record to a log."""
-        log, raw = self.logs[partition], key.encode()
-        log.append(
-            ConsumerRecord("events", partition, len(log), timestamp, 1, raw, value, None, 1, 1, headers)
-        )
+        """Append a record to a log; by default it arrives when the newest event did."""
+        log, raw, arrived = self.logs[partition], key.encode(), self._now if timestamp is None else timestamp
+        log.append(ConsumerRecord("events", partition, len(log), arrived, 1, raw, value, None, 1, 1, headers))
 
     def run(self, chance: Random | None = None, most: int = 100) -> None:
         """Score everything, batch by batch, in an order that chance decides; some hand-overs come twice."""
@@ -166,6 +168,13 @@ class Shop:
     def counts(self) -> dict[str, int]:
         """Return how many events are known of everybody."""
         return {customer: int(state["events"][0]) for customer, state in self.states.items()}
+
+
+def archived(shop: Shop) -> pa.Table:
+    """Return the topic as the archive has it."""
+    taken = FirstPass(partitions=shop.partitions)
+    table = pa.concat_tables([take_events(taken, number, log, None) for number, log in enumerate(shop.logs)])
+    return table.replace_schema_metadata({"intent.source": "kafka"})
 
 
 def assert_counted_alike(found: States, wanted: States) -> None:

@@ -12,31 +12,31 @@ import pytest
 
 from features.identity import Identify, decode_identity, identity_text
 from features.log import conform, read_log, write_log
+from features.logins import Holders
 from features.state import DAY_MS, to_bytes
 from features.store.customer_store import LoadRequest
 from features.store.memory_store import MemoryStore
 from stream.logs.archive import FirstPass, take_events
 from stream.logs.rows import encode_rows
 from stream.scoring.engine import Engine
-from stream.scoring.in_place import _Holders, merged_in_place
+from stream.scoring.in_place import merged_in_place
 from stream.scoring.restoring import restore
 from stream.scoring.score_log import score_log
 from tests.bundles import random_bundle
 from tests.stream.records import NOW
-from tests.stream.scoring.identity_bench import Shop, assert_counted_alike, happening, login
+from tests.stream.scoring.identity_bench import (
+    Shop,
+    archived,
+    assert_counted_alike,
+    happening,
+    login,
+)
 
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
     folder: Path = tmp_path_factory.mktemp("bundle")
     return Engine(random_bundle(folder), lateness_ms=DAY_MS, ttl_ms=400 * DAY_MS, holdout=0.0)
-
-
-def archived(shop: Shop) -> pa.Table:
-    """Return the topic as the archive has it."""
-    taken = FirstPass(partitions=shop.partitions)
-    table = pa.concat_tables([take_events(taken, number, log, None) for number, log in enumerate(shop.logs)])
-    return table.replace_schema_metadata({"intent.source": "kafka"})
 
 
 @pytest.fixture
@@ -174,7 +174,7 @@ def walked(customer: str, links: dict[str, str]) -> str:
 
 @pytest.mark.parametrize("seed", range(30))
 def test_who_holds_a_state_is_found_whatever_is_linked_and_unlinked(seed: int) -> None:
-    chance, holders = Random(seed), _Holders()
+    chance, holders = Random(seed), Holders()
     ids, left = [f"i{number}" for number in range(12)], list[str]()
     for _ in range(60):
         one = chance.choice(ids)
@@ -206,7 +206,7 @@ def test_a_chain_of_20000_ids_takes_about_as_long_as_it_is(order: str) -> None:
     numbers = Random(1).sample(range(count), count) if order == "shuffled" else list(range(count))
     if order == "backwards":
         numbers.reverse()
-    holders, most = _Holders(), 3 * count * math.log2(count)
+    holders, most = Holders(), 3 * count * math.log2(count)
     holders.links, holders.families._parents = Counted(most), Counted(most)
     for number in numbers:
         holders.link(f"a{number}", f"a{number + 1}")

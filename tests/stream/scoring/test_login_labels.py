@@ -7,10 +7,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 
 from features.bundle import Bundle
 from features.state import DAY_MS
+from stream.formats.contract import Format
+from stream.formats.registry import format_of
 from stream.scoring.engine import Engine
 from stream.scoring.recorder import Recorder
 from stream.scoring.sampling import Sampling
@@ -32,11 +35,13 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 class LearningShop:
     """A shop whose scorer writes for the learner."""
 
-    def __init__(self, bundle: Bundle, partitions: int = 3, lateness_ms: int = LATENESS) -> None:
+    def __init__(
+        self, bundle: Bundle, partitions: int = 3, lateness_ms: int = LATENESS, form: Format | None = None
+    ) -> None:
         self.bundle = bundle
         self.recorder = Recorder(bundle, Sampling(["view_item", "search"], {}), lateness_ms)
         engine = Engine(bundle, lateness_ms=lateness_ms, ttl_ms=400 * DAY_MS, holdout=0.0)
-        self.shop = Shop(engine, partitions, self.recorder)
+        self.shop = Shop(engine, partitions, self.recorder, form)
 
     def run(self, *story: dict[str, Any]) -> None:
         for fields in story:
@@ -189,6 +194,25 @@ def test_an_erasure_cancels_the_examples_of_all_ids_and_ends_their_link(shop: Le
         happening(6, "b", 8),
     )
     assert shop.labels() == {"e3": 0, "e5": 0, "e6": 0}
+
+
+def test_a_purchase_that_tells_the_login_itself_labels_both_ids(bundle: Bundle) -> None:
+    shop = LearningShop(bundle, form=format_of("segment"))
+
+    def called(number: int, event: str, minute: int, **ids: str) -> None:
+        time = NOW + minute * MINUTE
+        value = {"type": "track", "event": event, "messageId": f"e{number}", "timestamp": time} | ids
+        key = ids.get("anonymousId") or ids["userId"]
+        fields = value | {"properties": {"product_id": "i1", "price": 9.5}}
+        shop.shop.append(shop.shop.home(key), key, msgspec.json.encode(fields), time)
+
+    called(1, "Product Viewed", 0, anonymousId="a1")
+    called(2, "Product Viewed", 1, userId="ada")
+    called(3, "Product Viewed", 2, userId="grace")
+    called(4, "Order Completed", 5, anonymousId="a1", userId="ada")
+    called(5, "Product Viewed", 6, anonymousId="a1", userId="ada")
+    shop.shop.run()
+    assert shop.labels() == {"e1": 1, "e2": 1, "e3": 0, "e5": 0}
 
 
 def test_nothing_is_told_of_machines_that_log_in(shop: LearningShop) -> None:

@@ -147,7 +147,7 @@ def test_links_are_written_in_pieces(engine: Engine, monkeypatch: pytest.MonkeyP
         Watched(),
         {f"a-{number}": Link(members=(f"b-{number}",)).to_bytes() for number in range(25)},
     )
-    write_partition(RestoredPartition(0, [], empty(0), 0, 7, links, {}), store, None, PARTITIONS)
+    write_partition(RestoredPartition(0, [], empty(0), 0, 7, links, {}, {}), store, None, PARTITIONS)
     assert [count for count in store.written if count] == [10, 10, 5]
     record = store.record(0)
     assert record is not None
