@@ -10,6 +10,7 @@ import pytest
 
 from features.events import Event, decode
 from features.identity import IDENTITY_TYPES, HandOver, Identify, decode_identity
+from features.prices import PRICE_TYPES, Price, PriceCopy, decode_price
 from stream.messages.action import Action, decode_action
 from stream.messages.score import Score, decode_score
 from tests.document_blocks import (
@@ -45,15 +46,17 @@ def test_every_block_of_text_shows_what_the_block_before_it_prints() -> None:
 @pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "json"], ids=lambda block: block.place)
 def test_json_is_an_event_a_score_or_an_action(block: Block) -> None:
     shown = json.loads(block.text)
-    decoder: Callable[[bytes], Event | Score | Action | Identify | HandOver] = decode
+    decoder: Callable[[bytes], Event | Score | Action | Identify | HandOver | Price | PriceCopy] = decode
     if "action_id" in shown:
         decoder = decode_action
     elif "purchase_intent" in shown:
         decoder = decode_score
     elif shown.get("type") in IDENTITY_TYPES:
         decoder = decode_identity
+    elif shown.get("type") in PRICE_TYPES:
+        decoder = decode_price
     kind = decoder(block.text.encode())
-    assert kind.customer_id
+    assert kind.item_id if isinstance(kind, Price | PriceCopy) else kind.customer_id
     assert set(shown) <= set(kind.__struct_fields__), block.place
 
 
