@@ -1,8 +1,8 @@
-"""Everything that runs while events flow, and the front door for programs that emit events or read scores.
+"""Everything that runs while events flow, and the front door for programs that emit events or read scores and actions.
 
 ::
 
-    from stream import Event, EventEmitter, ScoreWatcher, Score, Settings, load_settings, replay
+    from stream import Action, ActionWatcher, Event, EventEmitter, Score, ScoreWatcher, Settings, load_settings, replay
 
 The names are imported when they are first used. All but `replay` need only the base install: neither Faust nor numba,
 ONNX Runtime or pyarrow. `replay` needs the extra ``worker``.
@@ -19,7 +19,7 @@ The way of one event, in the order in which the files are best read:
    ``messages/dead_letter.py``.
 5. ``messages/score.py`` is the answer. ``scoring/encoding.py`` and ``scoring/publisher.py`` write it to
    ``intent.scores``.
-6. ``clients/watch.py`` reads it.
+6. ``clients/watch.py`` reads it, and ``clients/actions.py`` what the policy made of it (``messages/action.py``).
 
 The way of one example, from which the system learns:
 
@@ -44,15 +44,29 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from features.events import Event
+    from stream.clients.actions import ActionWatcher
     from stream.clients.emit import EventEmitter
     from stream.clients.watch import ScoreWatcher
     from stream.logs.replay import replay
+    from stream.messages.action import Action
     from stream.messages.score import Score
     from stream.settings import Settings, load_settings
 
-__all__ = ["Event", "EventEmitter", "Score", "ScoreWatcher", "Settings", "load_settings", "replay"]
+__all__ = [
+    "Action",
+    "ActionWatcher",
+    "Event",
+    "EventEmitter",
+    "Score",
+    "ScoreWatcher",
+    "Settings",
+    "load_settings",
+    "replay",
+]
 
 _MODULES: Final = {
+    "Action": "stream.messages.action",
+    "ActionWatcher": "stream.clients.actions",
     "Event": "features.events",
     "EventEmitter": "stream.clients.emit",
     "Score": "stream.messages.score",

@@ -112,7 +112,8 @@ def test_old_names_are_the_same_things() -> None:
 def test_clients_import_nothing_heavy() -> None:
     loaded = json.loads(
         run(
-            "import json, sys; from stream import Event, EventEmitter, Score, ScoreWatcher, Settings, load_settings\n"
+            "import json, sys\n"
+            "from stream import ActionWatcher, Event, EventEmitter, Score, ScoreWatcher, Settings, load_settings\n"
             "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
         )
     )
@@ -125,7 +126,7 @@ def test_the_base_install_is_enough_to_emit_and_to_watch() -> None:
     run(
         WITHOUT_EXTRAS
         + "import stream.cli.emit, stream.cli.watch, stream.cli.settings, stream.kafka.topics\n"
-        "from stream import Event, EventEmitter, Score, ScoreWatcher, Settings, load_settings\n"
+        "from stream import ActionWatcher, Event, EventEmitter, Score, ScoreWatcher, Settings, load_settings\n"
         "from stream.clients.emit import emit_lines"
     )
 

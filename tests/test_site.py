@@ -125,7 +125,14 @@ def test_the_site_has_the_contract_the_search_and_the_reference(site: Path) -> N
     assert (site / "asyncapi.json").is_file()
     assert "purchase_intent" in (site / "search" / "search_index.json").read_text()
     reference = (site / "reference" / "stream.html").read_text()
-    for name in ("EventEmitter", "ScoreWatcher", "load_settings", "horizon_seconds"):
+    for name in (
+        "EventEmitter",
+        "ScoreWatcher",
+        "ScoreWatcher.stop",
+        "ActionWatcher.stop",
+        "load_settings",
+        "expires_at",
+    ):
         assert name in reference
 
 

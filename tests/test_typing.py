@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import assert_type
 
-from stream import Event, EventEmitter, Score, ScoreWatcher, Settings, load_settings, replay
+from stream import Action, ActionWatcher, Event, EventEmitter, Score, ScoreWatcher, Settings, load_settings, replay
 from stream.emit import DeliveryError
 
 settings = load_settings(kafka="localhost:9092")
@@ -42,6 +42,15 @@ def marketing() -> list[Score]:
             score.purchase_intend  # type: ignore[attr-defined]
             found.append(score)
     return found
+
+
+def campaign() -> list[str]:
+    with ActionWatcher(settings, actions=["win_back"], arms=["treatment", "holdout"], on_erased=print) as watcher:
+        for action in watcher:
+            assert_type(action, Action)
+            action.expire_at  # type: ignore[attr-defined]
+        ActionWatcher(settings, arms=["treated"])  # type: ignore[list-item]
+        return [action.action_id for action in watcher]
 
 
 def backlog() -> int:

@@ -1,4 +1,4 @@
-"""For shops and marketing: `emit` sends events, `watch` follows scores.
+"""For shops and marketing: `emit` sends events, `watch` follows scores, `actions` what is to be done.
 
-Both import neither Faust nor numba, ONNX Runtime or pyarrow: a shop's web server can afford them.
+They import neither Faust nor numba, ONNX Runtime or pyarrow: a shop's web server can afford them.
 """

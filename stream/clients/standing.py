@@ -93,9 +93,9 @@ def wall_clock_ms() -> int:
 
 
 class LogTime:
-    """The time at which a scored log stands: its own where it is replayed, the wall clock where it is live.
+    """The time at which a log stands: its own where it is replayed, the wall clock where it is live.
 
-    A log is live if its newest score was made within the horizon after what it refers to.
+    A log is live if its newest message was made soon after what it refers to: a score within its horizon.
 
     Parameters
     ----------
@@ -112,10 +112,22 @@ class LogTime:
 
     def take(self, partition: int, score: Score) -> None:
         """Take the next score of a partition."""
-        self._reached[partition] = max(self._reached.get(partition, 0), score.as_of)
-        if score.as_of >= self._newest:
-            self._newest = score.as_of
-            self._live = abs(score.scored_at - score.as_of) <= score.horizon_seconds * 1000
+        live = abs(score.scored_at - score.as_of) <= score.horizon_seconds * 1000
+        self.reach(partition, score.as_of, live=live)
+
+    def reach(self, partition: int, at_ms: int, *, live: bool) -> None:
+        """Take the time to which the next message of a partition refers, and whether it was made soon after that."""
+        self._reached[partition] = max(self._reached.get(partition, 0), at_ms)
+        if at_ms >= self._newest:
+            self._newest = at_ms
+            self._live = live
+
+    def of(self, partition: int, *, live: bool) -> int:
+        """Return the time by which the newest message of a partition is judged, whether or not that was live.
+
+        Of a replay it is the partition's own: others may be far ahead, by chance.
+        """
+        return self._clock() if live else self._reached[partition]
 
     def now(self, behind: Collection[int] = ()) -> int | None:
         """Return the time, epoch ms; None before the first score. It never goes back.

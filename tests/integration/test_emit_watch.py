@@ -198,7 +198,7 @@ def test_a_member_rejoins_however_short_its_polls_are(
     topics: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Partitions that are added make the member join again; a poll ends while it waits for the broker's answers."""
-    monkeypatch.setattr("stream.clients.watch._POLL_MS", 3)
+    monkeypatch.setattr("stream.clients.topic_watcher._POLL_MS", 3)
     with ScoreWatcher(topics, group=f"{topics.group}-w", from_beginning=True, limit=1) as watcher:
         with KafkaAdminClient(bootstrap_servers=topics.kafka) as admin:
             admin.create_partitions({topics.scores_topic: topics.partitions + 1})
@@ -214,7 +214,7 @@ def test_a_member_rejoins_however_short_its_polls_are(
 def test_what_a_member_has_passed_is_committed_before_another_takes_its_partitions(
     topics: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stream.clients.watch._COMMIT_SECONDS", 3600.0)
+    monkeypatch.setattr("stream.clients.topic_watcher._COMMIT_SECONDS", 3600.0)
     group = f"{topics.group}-w"
     write_scores(topics, [score(f"c{number}") for number in range(3)])
     with (
