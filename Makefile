@@ -10,7 +10,7 @@ ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix docs chaos bench bench-network bench-learning bench-models bench-uplift bench-traffic bench-memory bench-reasons clean
+.PHONY: help demo test check fix docs chaos bench bench-network bench-learning bench-models bench-uplift bench-traffic bench-memory bench-reasons bench-serve fuzz-serve clean
 .DELETE_ON_ERROR:
 
 help: ## Show this help
@@ -64,6 +64,12 @@ bench-memory: $(VENV)/bench.stamp ## Training data of a log larger than the memo
 bench-reasons: $(VENV)/bench.stamp ## What reasons cost the engine, and how far they agree with Shapley values (minutes)
 	$(BIN)/python -m benchmarks.reasons
 	$(BIN)/python -m benchmarks.shapley $(ARGS)
+
+bench-serve: $(VENV)/bench.stamp ## What look-ups over HTTP cost, and how soon they are answered (two minutes)
+	$(BIN)/python -m benchmarks.serving $(ARGS)
+
+fuzz-serve: $(VENV)/dev.stamp ## 10,000 requests that Schemathesis makes of the contract of intent serve (minutes)
+	$(BIN)/python -m tests.fuzzing $(ARGS)
 
 clean: ## Remove .venv and what the tools left
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build site

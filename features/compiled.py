@@ -1,9 +1,10 @@
 """numba, with a cache folder of its own for every version of the sources: kernels take `njit` from here.
 
 numba checks whether the file of a function has changed, but not the files of the functions that it calls, and then runs
-machine code of another layout on today's arrays. So the hash of the sources is part of the folder's name. Where
-neither ``NUMBA_CACHE_DIR`` nor the user's own folder can be written, a temporary one serves, after one line that says
-so. Importing this module sets the folder; a program that only reads or writes events never imports it.
+machine code of another layout on today's arrays. So the hash of the sources is part of the folder's name, and nothing
+of where they lie: a wheel runs what a clone of the same sources has compiled. Where neither ``NUMBA_CACHE_DIR`` nor the
+user's own folder can be written, a temporary one serves, after one line that says so. Importing this module sets the
+folder; a program that only reads or writes events never imports it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any, Final
 
 import numba
 from numba import njit
+from numba.core import caching
 
 __all__ = ["cache_folder", "njit"]
 
@@ -26,8 +28,15 @@ logger = logging.getLogger(__name__)
 
 _KEEP: Final = "set NUMBA_CACHE_DIR to a folder that can be written, or each start compiles again"
 
+_ROOT: Final = Path(__file__).parent.parent
 _PACKAGES: Final = ("features", "offline", "stream")
 _HASH_LENGTH: Final = 16
+
+# numba before 0.62 has these two under private names.
+_Cache: Any = getattr(caching, "CacheImpl", getattr(caching, "_CacheImpl", None))
+_Locator: Any = getattr(
+    caching, "UserProvidedCacheLocator", getattr(caching, "_UserProvidedCacheLocator", None)
+)
 
 
 def cache_folder(root: Path, base: Path) -> Path:
@@ -40,14 +49,30 @@ def cache_folder(root: Path, base: Path) -> Path:
     return base if base.name == name else base / name  # a child process inherits the folder itself
 
 
+class OwnSources(_Locator):  # type: ignore[misc]
+    """Where numba keeps what it compiles of these packages: by the place of a source below their root."""
+
+    @classmethod
+    def from_function(cls, py_func: Any, py_file: str) -> Any:
+        """Return the place of a function, ``None`` if it is none of ours."""
+        ours = any(Path(py_file).is_relative_to(_ROOT / package) for package in _PACKAGES)
+        return super().from_function(py_func, py_file) if ours else None
+
+    @classmethod
+    def get_suitable_cache_subpath(cls, py_file: str) -> str:
+        """Return the folder below that of all sources."""
+        return ".".join(Path(py_file).relative_to(_ROOT).parent.parts)
+
+
 def _use_own_cache() -> bool:
     """Have numba keep what it compiles in a folder of these sources; return whether there is one that takes it."""
-    folder = _writable_folder(Path(__file__).parent.parent)
+    folder = _writable_folder(_ROOT)
     if folder is None:
         return False
     # numba has read the variable when it was imported, and reads it again whenever it has changed.
     os.environ["NUMBA_CACHE_DIR"] = str(folder)
     numba.config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
+    _Cache._locator_classes.insert(0, OwnSources)
     return True
 
 

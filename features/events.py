@@ -25,7 +25,7 @@ __all__ = [
     "MAX_MONEY", "MAX_QUANTITY", "MAX_TEXT", "MAX_TIME_MS", "MIN_TIME_MS", "NO_CHANNEL", "PURCHASE", "REFUND",
     "TYPE_CODES", "UNKNOWN_CURRENCY", "Decoded", "Decoding", "Event", "EventTime", "EventType", "Identifier",
     "Item", "Money", "Quantity", "Reason", "RejectedEvent", "Rejection", "Text", "decode", "decode_many",
-    "encode", "epoch_ms",
+    "encode", "epoch_ms", "type_of",
 ]  # fmt: skip
 
 #: Event types in the order of their codes (0 to 7).
@@ -159,7 +159,9 @@ class Decoded:
         (`stream.formats`).
     identities
         By index, what says who is who, and what partitions hand to each other (`features.identity`); only of records
-        (`stream.formats.decoding`). An event that was handed on stands among ``events``, too.
+        (`stream.formats.decoding`). An event that was handed on, or that tells a login, stands among ``events``, too.
+    prices
+        By index, what items cost (`features.prices`); only of records.
     """
 
     events: list[Event] = field(default_factory=list)
@@ -169,6 +171,7 @@ class Decoded:
     dropped: Counter[str] = field(default_factory=Counter)
     without_counterpart: Counter[str] = field(default_factory=Counter)
     identities: dict[int, Any] = field(default_factory=dict)
+    prices: dict[int, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +228,20 @@ def decode(value: bytes) -> Event:
     event = _strictly(value)
     check_identifiers(_ids(event))
     return event
+
+
+def check_event(event: Event, size: int) -> None:
+    """Look at an event that was decoded as a part of a value of ``size`` bytes, as `decode` looks at one.
+
+    Raises
+    ------
+    RejectedEvent
+        It is too large, its time lies where none may, or an identifier has a control character.
+    """
+    if size > MAX_BYTES:
+        _check_size(encode(event))
+    _check_reach(event)
+    check_identifiers(_ids(event))
 
 
 def check_identifiers(ids: Sequence[str]) -> None:
@@ -288,7 +305,7 @@ def _take_badly(decoded: Decoded, index: int, value: bytes, decoding: Decoding) 
     """Take a value that is no event as it is: as one of an ignored type, without its bad fields, or not at all."""
     try:
         _check_size(value)
-        if _type_of(value) in decoding.ignored:
+        if type_of(value) in decoding.ignored:
             decoded.ignored.append(index)
             return
         event = decode(value) if decoding.strict else _leniently(value, decoded.dropped)
@@ -359,12 +376,16 @@ def _strictly(value: bytes) -> Event:
         raise refusal(value, str(error), EVENT_TYPES) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise not_json(error) from None
+    _check_reach(event)
+    return event
+
+
+def _check_reach(event: Event) -> None:
     if not _in_reach(event):
         raise RejectedEvent(
             Reason.INVALID_FIELD,
             f"event_time is {msgspec.json.encode(event.event_time).decode()}: it must lie in 1973 to 9999 (UTC)",
         )
-    return event
 
 
 def _leniently(value: bytes, dropped: Counter[str]) -> Event:
@@ -440,7 +461,8 @@ def _is_line(raw: msgspec.Raw) -> bool:
         return False
 
 
-def _type_of(value: bytes) -> str:
+def type_of(value: bytes) -> str:
+    """Return the type that a value says it is of, empty where it is no JSON object."""
     try:
         return str(_type_decoder.decode(value).type)
     except (msgspec.DecodeError, ValueError, RecursionError):

@@ -14,6 +14,7 @@ EXTRAS: Final[dict[str, frozenset[str]]] = {
     "train": frozenset({"train"}),
     "lab": frozenset({"lab", "train"}),
     "embedded": frozenset({"embedded"}),
+    "testing": frozenset({"testing", "worker", "embedded"}),
 }
 
 #: Packages by the name of their import, with the extras that require them; a test compares them with pyproject.toml.
@@ -47,6 +48,7 @@ PACKAGES: Final[dict[str, tuple[str, ...]]] = {
     "plotly": ("train",),
     "prometheus_client": ("worker",),
     "pyarrow": ("worker", "train"),
+    "pytest": ("testing",),
     "redis": ("worker", "lab"),
     "river": ("learn",),
     "scipy": ("train", "learn"),
@@ -57,6 +59,7 @@ PACKAGES: Final[dict[str, tuple[str, ...]]] = {
     "statsmodels": ("train",),
     "tensorflow": ("train",),
     "tf2onnx": ("train",),
+    "testcontainers": ("testing",),
     "threadpoolctl": ("train",),
     "utilsforecast": ("lab",),
     "uvicorn": ("worker",),

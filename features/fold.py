@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.calendar import Zone, zone
-from features.cart import add, expire, remove, take_bought
+from features.cart import CartPrices, add, expire, remove, take_bought, write_prices
 from features.columns import ERASE, HAND_OVER, MERGE, PASS, EventColumns
 from features.compiled import njit
 from features.events import NO_CHANNEL, PURCHASE, REFUND, TYPE_CODES
@@ -77,13 +77,14 @@ class Folded(NamedTuple):
 
     ``as_of`` (epoch ms), ``vectors`` and ``carts`` (one row per event, as of that moment: the model input, and the
     items in the cart, oldest first, as hashes) have a meaning only where ``status`` is `FoldStatus.FOLDED`: also where
-    a merge has left a state.
+    a merge has left a state. So have ``cart_prices``, of the same lines.
     """
 
     status: NDArray[np.uint8]
     as_of: NDArray[np.int64]
     vectors: Vectors
     carts: NDArray[np.uint64]
+    cart_prices: CartPrices
 
 
 def fold(
@@ -95,6 +96,7 @@ def fold(
     ttl_ms: int = 400 * DAY_MS,
     with_vectors: bool = True,
     with_carts: bool = False,
+    with_prices: bool = False,
     asides: Asides = NO_ASIDES,
 ) -> Folded:
     """Fold a batch of events into the states of their customers, in place, and return each event's model input.
@@ -117,6 +119,8 @@ def fold(
         half the time.
     with_carts
         Whether the items in the carts are wanted, too; else `Folded.carts` has no rows.
+    with_prices
+        Whether it is wanted, too, what these cost; else `Folded.cart_prices` has no rows.
     asides
         Where rows are handed over or merged.
     """
@@ -126,6 +130,7 @@ def fold(
         np.zeros(count, np.int64),
         np.zeros((count if with_vectors else 0, WIDTH), np.float32),
         np.zeros((count if with_carts else 0, CART_LINES), np.uint64),
+        CartPrices.blank(count if with_prices else 0),
     )
     _fold(
         states,
@@ -148,6 +153,7 @@ def fold(
         folded.as_of,
         folded.vectors,
         folded.carts,
+        *folded.cart_prices,
     )
     return folded
 
@@ -174,6 +180,8 @@ def _fold(
     as_of: NDArray[np.int64],
     out: Vectors,
     carts: NDArray[np.uint64],
+    units: NDArray[np.float64],
+    added: NDArray[np.int64],
 ) -> None:  # pragma: no cover
     for i in range(len(slots)):
         s = states[slots[i]]
@@ -196,6 +204,8 @@ def _fold(
             fill_row(s, changes_ms, offsets_ms, out[i])
         if len(carts) > 0:
             carts[i] = s.cart_items
+        if len(units) > 0:
+            write_prices(s, units[i], added[i])
 
 
 @njit(cache=True, nogil=True)

@@ -21,9 +21,8 @@ from features.events import (
     Event,
     EventTime,
     Identifier,
+    check_event,
     check_identifiers,
-    decode,
-    encode,
     epoch_ms,
 )
 from features.refusals import Reason, RejectedEvent, refusal
@@ -142,6 +141,18 @@ def is_hand_over(value: bytes) -> bool:
     return bool(_said_type(value) == MERGE)
 
 
+class _Sourced(msgspec.Struct, gc=False):
+    source: tuple[int, ...] = (0, 0)  # partition and offset, and more in a hand-over
+
+
+_source_of = msgspec.json.Decoder(_Sourced).decode
+
+
+def source_offset(value: bytes) -> int:
+    """Return the offset of the record that a worker's record was made of, 0 where it does not say."""
+    return _source_of(value).source[1]
+
+
 def _said_type(value: bytes) -> Any:
     try:
         return _type_of(value).type if len(value) <= HAND_OVER_BYTES else None
@@ -176,7 +187,7 @@ def decode_identity(value: bytes) -> Identify | HandOver:
     ids = [identity.event_id, identity.anonymous_id, identity.customer_id]
     if isinstance(identity, HandOver):
         ids += identity.path
-        _check_contents(identity)
+        _check_contents(identity, len(value))
     _check(ids, epoch_ms(identity.event_time))
     if isinstance(identity, Identify) and identity.anonymous_id == identity.customer_id:
         raise RejectedEvent(
@@ -186,8 +197,8 @@ def decode_identity(value: bytes) -> Identify | HandOver:
     return identity
 
 
-def _check_contents(handed: HandOver) -> None:
-    """Look at what is handed over as if it had come by itself."""
+def _check_contents(handed: HandOver, size: int) -> None:
+    """Look at what is handed over, in a value of ``size`` bytes, as if it had come by itself."""
     contents = (handed.state is not None, handed.event is not None, handed.erase)
     if sum(contents) > 1:
         raise RejectedEvent(
@@ -196,7 +207,7 @@ def _check_contents(handed: HandOver) -> None:
     if not handed.event_id and not handed.erase:
         raise RejectedEvent(Reason.INVALID_FIELD, "event_id must not be empty")
     if handed.event is not None:
-        decode(encode(handed.event))
+        check_event(handed.event, size)
 
 
 def _check(ids: Sequence[str], time: int) -> None:

@@ -29,12 +29,15 @@ class Link(msgspec.Struct, frozen=True, array_like=True, gc=False):
         Ids that hand on to this one.
     time
         Of the latest event that used it, about (epoch ms).
+    since
+        When it was linked, or found to be shared (epoch ms); 0 where that is not known.
     """
 
     customer: str = ""
     shared: bool = False
     members: tuple[str, ...] = ()
     time: int = 0
+    since: int = 0
 
     def with_member(self, member: str, time: int) -> Link:
         """Return the link with another id that hands on to this one."""

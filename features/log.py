@@ -26,6 +26,7 @@ from features.events import (
 from features.exceptions import LogError
 from features.identity import HAND_OVER_BYTES, IDENTIFY, IDENTITY_TYPES, HandOver, Identify, decode_identity
 from features.log_order import put_in_order
+from features.prices import PRICE, PRICE_TYPES, Price, decode_price
 from features.refusals import RejectedEvent
 from features.state import fault_of
 from features.whole_files import whole_file
@@ -66,11 +67,14 @@ LOG_SCHEMA: Final = pa.schema(
     ]
 )
 
-#: What `identity` may have: a hand-over is written as it was in the topic, without its event.
+#: What `identity` may have: a hand-over is written as it was in the topic, without its event, a price as it was.
 MAX_IDENTITY: Final = HAND_OVER_BYTES
 
 #: Type of a row that stands for an event of an erased customer: nothing but its times and coordinates is left.
 ERASED: Final = "erased"
+
+#: Types of rows that are no events: who is who, and what items cost. Their `identity` has them as they were.
+CONTROL_TYPES: Final = (*IDENTITY_TYPES, *PRICE_TYPES)
 
 _REQUIRED = ("event_id", "type", "customer_id", "event_time", "arrived_at")
 _ROW_GROUP = 250_000
@@ -126,15 +130,18 @@ def validate(table: pa.Table) -> None:
     """
     erased = pc.fill_null(pc.equal(table["type"], ERASED), False)
     alive = pc.invert(erased)
+    of_price = pc.is_in(table["type"], pa.array(PRICE_TYPES))
     for name in _REQUIRED:
         missing = pc.is_null(table[name])
+        if name == "customer_id":  # a price is nobody's
+            missing = pc.not_equal(missing, of_price)
         _refuse(
             table, name, missing if name in ("type", "event_time", "arrived_at") else pc.and_(missing, alive)
         )
     _refuse(
-        table, "type", pc.invert(pc.is_in(table["type"], pa.array([*EVENT_TYPES, ERASED, *IDENTITY_TYPES])))
+        table, "type", pc.invert(pc.is_in(table["type"], pa.array([*EVENT_TYPES, ERASED, *CONTROL_TYPES])))
     )
-    of_identity = pc.is_in(table["type"], pa.array(IDENTITY_TYPES))
+    of_identity = pc.is_in(table["type"], pa.array(CONTROL_TYPES))
     _refuse(table, "identity", pc.and_(of_identity, pc.is_null(table["identity"])))
     _refuse(table, "identity", pc.greater(pc.binary_length(table["identity"]), MAX_IDENTITY))
     _refuse_identities(table)
@@ -186,6 +193,9 @@ def _refuse(table: pa.Table, column: str, wrong: pa.ChunkedArray) -> None:
         raise LogError(f"row {row} of the log: {column} = {shown!r} breaks the event contract")
 
 
+_OF_ANOTHER_TYPE: Final = "it is of another type than its row, {}"
+
+
 def _refuse_identities(table: pa.Table) -> None:
     if table["identity"].null_count == len(table):
         return
@@ -198,19 +208,20 @@ def _refuse_identities(table: pa.Table) -> None:
 def _identity_fault(text: str, kind: str) -> str:
     """Return what is wrong with the identity of a row of a log, whose type is ``kind``; empty where nothing is."""
     try:
+        if kind in PRICE_TYPES:
+            same = (kind == PRICE) == isinstance(decode_price(text.encode()), Price)
+            return "" if same else _OF_ANOTHER_TYPE.format(kind)
         identity = decode_identity(text.encode())
     except RejectedEvent as rejected:
         return rejected.detail
     if (kind == IDENTIFY) != isinstance(identity, Identify):
-        return f"it is of another type than its row, {kind}"
+        return _OF_ANOTHER_TYPE.format(kind)
     if isinstance(identity, HandOver) and identity.event is not None:
         return "the event that is handed on stands twice"
     if kind not in IDENTITY_TYPES and isinstance(identity, HandOver) and (identity.state or identity.erase):
         return "an event is handed on, and something else with it"
-    if isinstance(identity, HandOver) and identity.state is not None:
-        fault = fault_of(identity.state)
-        return fault and f"the state that is handed over {fault}"
-    return ""
+    fault = "" if isinstance(identity, Identify) or identity.state is None else fault_of(identity.state)
+    return fault and f"the state that is handed over {fault}"
 
 
 def write_log(
@@ -253,8 +264,9 @@ def read_log(
     on_note
         Called with a sentence that people should know: that rows were not in order.
     identities
-        Whether rows are wanted, too, that say who is who, and what workers have handed over because of them
-        (`features.identity`). Without them an event is one of the id under which it came.
+        Whether rows are wanted, too, that say who is who, what workers have handed over because of them
+        (`features.identity`), and what items cost (`features.prices`). Without them an event is one of the id under
+        which it came.
 
     Raises
     ------
@@ -300,6 +312,12 @@ def _without_identities(table: pa.Table) -> pa.Table:
     return (
         table if table["identity"].null_count == len(table) else table.filter(pc.is_null(table["identity"]))
     )
+
+
+def without_prices(table: pa.Table) -> pa.Table:
+    """Return a log without the rows that say what items cost (`features.prices`)."""
+    prices = pc.is_in(table["type"], pa.array(PRICE_TYPES))
+    return table.filter(pc.invert(prices)) if pc.any(prices).as_py() else table
 
 
 def log_rows(path: str | Path) -> int:

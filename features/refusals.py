@@ -28,6 +28,7 @@ class Reason(StrEnum):
     BAD_HEADERS = "bad_headers"
     SEVERAL_EVENTS = "several_events"
     UNREADABLE = "unreadable"
+    BAD_SIGNATURE = "bad_signature"
     # Not of events, but of the topics between worker and learner:
     BAD_EXAMPLE = "bad_example"
     BAD_OUTCOME = "bad_outcome"

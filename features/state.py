@@ -285,12 +285,14 @@ def layout_hash() -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def view_time(time: int) -> str | None:
+    """Return a time (epoch ms) as RFC 3339 text, ``None`` for 0, which is none."""
+    return None if time == 0 else str(np.datetime64(int(time), "ms")) + "Z"
+
+
 def view(state: np.void) -> dict[str, Any]:
     """Return a state as plain values that people can read (times as RFC 3339 text, hashes left out)."""
-
-    def at(time: int) -> str | None:
-        return None if time == 0 else str(np.datetime64(int(time), "ms")) + "Z"
-
+    at = view_time
     if state["events"] == 0:
         return {"events": 0}
     return {

@@ -142,6 +142,11 @@ class Learner:
         """Whether it learns or stands by as it should."""
         return not self.trouble
 
+    @property
+    def refusal(self) -> str | None:
+        """Why the live bundle of the shelf is not taken, empty if it is; ``None`` where there is no shelf."""
+        return None if self._shelf is None else self._shelf.refusal
+
     async def run(self, stop: asyncio.Event, *, start_over: bool = False) -> None:
         """Stand by, learn, and stand by again, until stopped.
 

@@ -122,6 +122,11 @@ class Settings(BaseSettings):
         timedelta(minutes=30),
         description="Time after an event in which a purchase counts; used for training.",
     )
+    hand_over_key: Path | None = Field(
+        None,
+        description="File of keys: workers sign what they hand to other partitions, and refuse what is not signed. "
+        "Default: none, signatures are not asked for.",
+    )
     lateness: Duration = Field(
         timedelta(minutes=15),
         description="How far, in event time, an event may lie behind the newest of its partition; older ones are "

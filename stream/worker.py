@@ -11,21 +11,25 @@ import gc
 import logging
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from functools import partial
 from tempfile import TemporaryDirectory
 from typing import Final
 
 from features.durations import duration_ms
+from features.identity import HAND_OVER_BYTES
 from features.store.redis_store import RedisStore
 from stream.formats.registry import format_of
 from stream.health import AllReady, health_app, serve_health
 from stream.kafka.broker import check_topics
-from stream.kafka.topics import check_arrival, check_retention
+from stream.kafka.signatures import HandOverKeys
+from stream.kafka.topics import EventsTopic, check_events, check_retention
 from stream.kafka.transport import BatchedApp, serve
 from stream.ownership.partitions import Ownership
 from stream.running.background import Background
 from stream.running.ending import unless
 from stream.scoring.deciding import warm_up
 from stream.scoring.engine import Engine
+from stream.scoring.handing_over import not_writable
 from stream.scoring.idleness import Idleness
 from stream.scoring.in_force import InForce
 from stream.scoring.metrics import ScorerMetrics
@@ -72,11 +76,14 @@ async def _start(
     engine = in_force.engine
     store = RedisStore(settings.redis_url, settings.redis_prefix)
     stack.callback(store.close)
-    partitions = await _check(settings, store, timedelta(seconds=engine.bundle.manifest.horizon_seconds))
+    horizon = timedelta(seconds=engine.bundle.manifest.horizon_seconds)
+    partitions, events = await _check(settings, store, horizon)
     warm_up(engine)
     _collect_seldom()
 
     scorer = await _scorer(engine, partitions, settings, stack)
+    scorer.publisher.events_bytes = events.batch_bytes
+    scorer.ask_events = partial(asyncio.to_thread, check_events, settings)
     await stack.enter_async_context(in_force)
     await in_force.begin(scorer)
     await stack.enter_async_context(background.beside("following the shelf of bundles", in_force.run))
@@ -129,7 +136,8 @@ def _collect_seldom() -> None:
 
 async def _scorer(engine: Engine, partitions: int, settings: Settings, stack: AsyncExitStack) -> Scorer:
     """Return the scorer; what belongs to its bundle comes with `InForce.begin`."""
-    publisher = await stack.enter_async_context(_publisher(settings))
+    keys = HandOverKeys.of(settings.hand_over_key)
+    publisher = await stack.enter_async_context(_publisher(settings, keys))
     metrics = ScorerMetrics(engine.bundle.manifest.version)
     scorer = Scorer(
         engine,
@@ -140,13 +148,14 @@ async def _scorer(engine: Engine, partitions: int, settings: Settings, stack: As
         decoding=settings.decoding,
         form=format_of(settings.format),
         acting=bool(settings.actions_topic),
+        hand_over_keys=keys,
     )
     if settings.max_score_age is not None:
         scorer.max_age_ms = duration_ms(settings.max_score_age)
     return scorer
 
 
-def _publisher(settings: Settings) -> Publisher:
+def _publisher(settings: Settings, keys: HandOverKeys | None) -> Publisher:
     return Publisher(
         settings.kafka,
         scores=settings.scores_topic,
@@ -156,10 +165,11 @@ def _publisher(settings: Settings) -> Publisher:
         actions=settings.actions_topic,
         events=settings.events_topic,
         security=settings.aiokafka_security(),
+        hand_over_keys=keys,
     )
 
 
-async def _check(settings: Settings, store: RedisStore, horizon: timedelta) -> int:
+async def _check(settings: Settings, store: RedisStore, horizon: timedelta) -> tuple[int, EventsTopic]:
     await asyncio.to_thread(store.ping)
     topics = [settings.events_topic, settings.scores_topic, settings.dead_letters_topic]
     if settings.actions_topic:
@@ -167,7 +177,15 @@ async def _check(settings: Settings, store: RedisStore, horizon: timedelta) -> i
     if settings.learning:
         topics += [settings.examples_topic, settings.outcomes_topic]
     partitions = await check_topics(settings, topics)
-    await asyncio.to_thread(check_arrival, settings)
+    events = await asyncio.to_thread(check_events, settings)
     if settings.learning:
         await asyncio.to_thread(check_retention, settings, horizon)
-    return partitions
+    if not events.writable:
+        logger.warning("%s", not_writable(settings.events_topic))
+    if events.batch_bytes < HAND_OVER_BYTES:
+        logger.warning(
+            "%s takes batches of %s bytes: what is handed to other partitions, and is larger, becomes a dead letter; "
+            "set max.message.bytes to %s or more",
+            settings.events_topic, events.batch_bytes, HAND_OVER_BYTES,
+        )  # fmt: skip
+    return partitions, events

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import settings
 
 from stream.cli.logs import CONFIGURED
+from stream.testing import servers
 
 # Named by whoever runs the tests; everything else that starts with INTENT_ must not change what they find.
-CHOICES = {name: os.environ.get(name) for name in ("INTENT_KAFKA", "INTENT_REDIS", "INTENT_SERVICES")}
+CHOICES = {name: os.environ.get(name) for name in servers.CHOICES}
 # numba compiles within the first example of a test; how long an example takes is not what is tested.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
@@ -81,12 +82,12 @@ def seed() -> int:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Tell a process of pytest-xdist where the servers are: one Kafka and one Redis for the whole run."""
-    from tests.integration.servers import choose, running
-
     stash = node.config.stash
     if _SERVERS not in stash:
         stash[_SERVERS] = ExitStack()
-        stash[_SERVICES] = tuple(stash[_SERVERS].enter_context(running(choose(CHOICES), CHOICES)))
+        stash[_SERVICES] = tuple(
+            stash[_SERVERS].enter_context(servers.running(servers.choose(CHOICES), CHOICES))
+        )
     node.workerinput["services"] = stash[_SERVICES]
 
 
@@ -111,9 +112,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_report_header() -> list[str]:
-    from tests.integration.servers import choose
-
     return [
-        f"Kafka and Redis of the integration tests: {choose(CHOICES)} (INTENT_SERVICES chooses)",
+        f"Kafka and Redis of the integration tests: {servers.choose(CHOICES)} (INTENT_SERVICES chooses)",
         f"seed of random tests: {SEED} (INTENT_TEST_SEED={SEED} repeats them)",
     ]

@@ -98,7 +98,9 @@ def test_links_lead_to_files_of_the_project(path: Path) -> None:
         assert "://" in target or (path.parent / target).is_file(), target
 
 
-_HEADER = "intent_format"  # of records: their form
+_HEADERS = {"intent_format", "intent_signature"}  # of records: their form, and who has written them
+_PLUGIN = ROOT / "stream" / "testing" / "plugin.py"
+_FIXTURES = set(re.findall(r"^def (intent_\w+)", _PLUGIN.read_text(), re.MULTILINE))
 
 
 @cache
@@ -106,7 +108,7 @@ def _metrics() -> set[str]:
     """Return the names of all metrics that the code registers, as Prometheus shows them."""
     counters, others = {"Counter", "CounterMetricFamily", "_counter"}, set[str]()
     named: dict[str, str] = {}
-    for path in (ROOT / "stream").rglob("*.py"):
+    for path in set((ROOT / "stream").rglob("*.py")) - {_PLUGIN}:
         tree = ast.parse(path.read_text())
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and node.args:
@@ -120,7 +122,7 @@ def _metrics() -> set[str]:
                 others.add(str(node.value))
     figures = {f"intent_quality_{figure}" for figure in FIGURES}
     assert named.pop("intent_quality_{figure}")
-    assert others - named.keys() - set(named.values()) == {"intent_quality_", _HEADER}, (
+    assert others - named.keys() - set(named.values()) == {"intent_quality_", *_HEADERS}, (
         "a metric is registered in a way that this does not see"
     )
     return {*named.values(), *figures}
@@ -141,7 +143,14 @@ def test_a_page_names_metrics_as_they_are_shown(path: Path) -> None:
         re.sub(r"(?<=seconds)_(count|sum|bucket)$", "", name)
         for name in re.findall(r"\bintent_[a-z_]+[a-z]\b", path.read_text())
     }
-    assert named <= known | {"intent_quality", _HEADER}
+    assert named <= known | _FIXTURES | {"intent_quality", *_HEADERS}
+
+
+def test_every_fixture_for_shops_is_explained() -> None:
+    explained = re.findall(
+        r"^\| ((?:intent_\w+(?:, )?)+) \|", (ROOT / "docs" / "testing.md").read_text(), re.MULTILINE
+    )
+    assert {name for names in explained for name in names.split(", ")} == _FIXTURES
 
 
 @pytest.mark.parametrize("kind", [Event, Score])

@@ -164,6 +164,7 @@ COMMANDS = {
     "customer show c1": "worker",
     "dead-letters list": "worker",
     "demo": "worker,train,embedded",
+    "doctor": "worker",
     "evaluate log --bundle .": "worker,train",
     "examples log -o out": "lab",
     "explore data.csv -o out": "train",
@@ -224,7 +225,13 @@ def test_no_command_is_forgotten() -> None:
     app = create_app()
     commands = {command.name or command.callback.__name__ for command in app.registered_commands}
     commands |= {group.name for group in app.registered_groups}
-    assert commands - {line.split()[0] for line in COMMANDS} == {"emit", "settings", "topics", "watch"}
+    assert commands - {line.split()[0] for line in COMMANDS} == {
+        "contracts",
+        "emit",
+        "settings",
+        "topics",
+        "watch",
+    }
 
 
 def test_a_missing_part_of_the_program_is_a_fault() -> None:
@@ -282,6 +289,7 @@ NEEDS = {
     "stream/services": ("embedded",),
     "stream/serving": ("serve",),
     "stream/settings.py": (None,),
+    "stream/testing": ("testing",),
 }
 
 

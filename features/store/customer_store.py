@@ -8,7 +8,8 @@ keeps all this in Redis, `MemoryStore` in this process, for tests; both pass the
 
 In the same transaction two more things are written. A customer may have a *timer*: the moment of event time at which
 something is due, also if no event comes. And there is the *outbox*: what is to be published because of this save. It is
-published when the save has succeeded, and again whenever nobody knows whether it was.
+published when the save has succeeded, and again whenever nobody knows whether it was. A third thing is the partition's
+*prices* (`features.price_table`): what carts are compared with, by item.
 
 A partition's states belong to an *incarnation*. Building them again begins another one, in which every customer is
 unknown, by the very transaction that claims the partition; what earlier ones left is never read, and swept.
@@ -21,6 +22,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
 from features.exceptions import StoreError
+from features.price_table import NO_PRICES, PriceTable
 from features.state import States
 from features.store.partition_record import PartitionRecord
 
@@ -51,8 +53,9 @@ class Loaded(NamedTuple):
         Whoever puts a round together may add the states of further customers, whose timers are due: these.
     links
         The stored `features.links.Link` of each of ``links_of``, ``None`` where there is none.
-    taken
-        By partition, what its record says was taken of hand-overs; whoever puts a round together adds it.
+    taken, prices
+        By partition, what its record says was taken of hand-overs, and the partition's prices; whoever puts a round
+        together adds them.
     """
 
     states: States
@@ -60,6 +63,7 @@ class Loaded(NamedTuple):
     due: Sequence[str] = ()
     links: Sequence[bytes | None] = ()
     taken: Mapping[int, tuple[int, int]] = MappingProxyType({})
+    prices: PriceTable = NO_PRICES
 
 
 class TimerChanges(NamedTuple):
@@ -131,10 +135,13 @@ class Pending(NamedTuple):
         What the last save has promised to publish, ``None`` if nothing is stored.
     earliest
         The moment of the next timer, 0 if there is none.
+    prices
+        What items cost.
     """
 
     outbox: bytes | None
     earliest: int
+    prices: PriceTable = NO_PRICES
 
 
 class Save(NamedTuple):
@@ -149,6 +156,7 @@ class Save(NamedTuple):
     timers: TimerChanges = NO_TIMERS
     outbox: bytes | None = None
     links: Mapping[str, bytes | None] = MappingProxyType({})
+    prices: Mapping[str, bytes | None] = MappingProxyType({})
 
 
 class CustomerStore(Protocol):
@@ -162,7 +170,10 @@ class CustomerStore(Protocol):
         ...
 
     def claim(self, partition: int, found: PartitionRecord | None, new: PartitionRecord) -> None:
-        """Replace the record ``found`` by ``new``; `StoreConflict` where another one is stored."""
+        """Replace the record ``found`` by ``new``; `StoreConflict` where another one is stored.
+
+        Where another incarnation begins, the prices of the one before are deleted.
+        """
         ...
 
     def load(
@@ -194,6 +205,7 @@ class CustomerStore(Protocol):
         timers: TimerChanges = NO_TIMERS,
         outbox: bytes | None = None,
         links: Mapping[str, bytes | None] = MappingProxyType({}),
+        prices: Mapping[str, bytes | None] = MappingProxyType({}),
     ) -> None:
         """Write ``states`` and the record ``new``, or nothing. States and timers belong to the incarnation of ``new``.
 
@@ -201,7 +213,7 @@ class CustomerStore(Protocol):
         who were ``erased`` on the way are deleted even if they have a state again, which then has only the timer that
         stands in ``timers``. An ``outbox`` takes the place of the one that is stored, an empty one deletes it, and
         ``None`` leaves it as it is. ``links`` are the stored forms of `features.links.Link` by customer, ``None`` to
-        delete one; they stay when a state goes.
+        delete one; they stay when a state goes. ``prices`` are the stored forms of prices by item, in the same way.
 
         Raises
         ------
@@ -220,14 +232,14 @@ class CustomerStore(Protocol):
         ...
 
     def pending(self, partition: int, expected: PartitionRecord) -> Pending:
-        """Return the outbox that is stored, and the moment of the next timer, guarded like `load`.
+        """Return the outbox that is stored, the moment of the next timer and the prices, guarded like `load`.
 
         Raises
         ------
         StoreConflict
             The stored record is not ``expected``.
         UnreadableRecord
-            What is stored is no outbox.
+            What is stored is no outbox, or no price.
         """
         ...
 

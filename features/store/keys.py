@@ -8,6 +8,8 @@
     How an id stands to others (`features.links.Link`), where it does.
 ``{prefix.partition}:t<incarnation>``
     Its customers' timers: a sorted set of customer ids by the moment at which they are due, epoch ms.
+``{prefix.partition}:p<incarnation>``
+    Its prices: a hash of item ids (`features.price_table`).
 ``{prefix.partition}:outbox``
     What the last save has promised to publish.
 ``{prefix.partition}:o:<customer id>``
@@ -126,6 +128,17 @@ def timers_key(prefix: str, partition: int, incarnation: int = 0) -> str:
     ('{intent.3}:t', '{intent.3}:t9')
     """
     return f"{_tag(prefix, partition)}:t{incarnation or ''}"
+
+
+def prices_key(prefix: str, partition: int, incarnation: int = 0) -> str:
+    """Return the key of the prices of a partition.
+
+    Examples
+    --------
+    >>> prices_key("intent", 3), prices_key("intent", 3, 9)
+    ('{intent.3}:p', '{intent.3}:p9')
+    """
+    return f"{_tag(prefix, partition)}:p{incarnation or ''}"
 
 
 def outbox_key(prefix: str, partition: int) -> str:

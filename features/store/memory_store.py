@@ -10,6 +10,7 @@ from types import MappingProxyType
 from features import state
 from features.exceptions import StoreError
 from features.links import Link
+from features.price_table import PriceTable
 from features.state import States
 from features.store.customer_store import (
     NO_TIMERS,
@@ -26,7 +27,10 @@ from features.store.partition_record import PartitionRecord, check_guard
 
 @dataclass
 class MemoryContents:
-    """What a `MemoryStore` holds, by partition; states, timers and links by incarnation and customer (see `_name`)."""
+    """What a `MemoryStore` holds, by partition.
+
+    States, timers, links and prices are held by incarnation and customer, or item (see `_name`).
+    """
 
     records: dict[int, bytes] = field(default_factory=dict)
     states: dict[int, dict[str, bytes]] = field(default_factory=dict)
@@ -34,6 +38,7 @@ class MemoryContents:
     timers: dict[int, dict[str, int]] = field(default_factory=dict)
     outboxes: dict[int, bytes] = field(default_factory=dict)
     links: dict[int, dict[str, bytes]] = field(default_factory=dict)
+    prices: dict[int, dict[str, bytes]] = field(default_factory=dict)
 
     def copy(self) -> MemoryContents:
         """Return the same contents, which go their own way from here."""
@@ -44,6 +49,7 @@ class MemoryContents:
             {partition: dict(held) for partition, held in self.timers.items()},
             dict(self.outboxes),
             {partition: dict(held) for partition, held in self.links.items()},
+            {partition: dict(held) for partition, held in self.prices.items()},
         )
 
 
@@ -77,6 +83,8 @@ class MemoryStore:
         with self._lock:
             check_guard(partition, self._contents.records.get(partition), found)
             self._contents.records[partition] = new.to_bytes()
+            if found is not None and found.incarnation != new.incarnation:
+                self._contents.prices[partition] = {}
 
     def load(
         self, partition: int, customers: Sequence[str], expected: PartitionRecord | None = None
@@ -99,6 +107,7 @@ class MemoryStore:
         timers: TimerChanges = NO_TIMERS,
         outbox: bytes | None = None,
         links: Mapping[str, bytes | None] = MappingProxyType({}),
+        prices: Mapping[str, bytes | None] = MappingProxyType({}),
     ) -> None:
         """See `CustomerStore.save`."""
         with self._lock:
@@ -122,11 +131,12 @@ class MemoryStore:
                     stored.pop(name, None)
                     set_timers.pop(name, None)
             self._contents.timers[partition] = {name: moment for name, moment in set_timers.items() if moment}
-            for customer, link in links.items():
-                named = self._contents.links.setdefault(partition, {})
-                named.pop(_name(new.incarnation, customer), None)
-                if link is not None:
-                    named[_name(new.incarnation, customer)] = link
+            for kind, changes in ((self._contents.links, links), (self._contents.prices, prices)):
+                for own, stored_form in changes.items():
+                    named = kind.setdefault(partition, {})
+                    named.pop(_name(new.incarnation, own), None)
+                    if stored_form is not None:
+                        named[_name(new.incarnation, own)] = stored_form
             if outbox is not None:
                 self._contents.outboxes[partition] = outbox
             self._contents.records[partition] = new.to_bytes()
@@ -163,7 +173,10 @@ class MemoryStore:
         with self._lock:
             check_guard(partition, self._contents.records.get(partition), expected)
             moments = [moment for moment, _ in self._set_timers(partition, expected.incarnation)]
-            return Pending(self._contents.outboxes.get(partition) or None, min(moments, default=0))
+            prices = self._contents.prices.get(partition, {}).items()
+            own = {_customer(n): raw for n, raw in prices if _incarnation(n) == expected.incarnation}
+            outbox = self._contents.outboxes.get(partition) or None
+            return Pending(outbox, min(moments, default=0), PriceTable.of(own))
 
     def due_many(self, requests: Sequence[DueRequest]) -> list[Due]:
         """See `CustomerStore.due_many`."""

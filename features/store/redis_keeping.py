@@ -23,33 +23,44 @@ def check_keeping(client: redis.Redis) -> None:
     StoreEvicts
         Redis may evict any key.
     """
+    for fault in faults_of_keeping(client):
+        logger.warning("%s", fault)
+
+
+def faults_of_keeping(client: redis.Redis) -> list[str]:
+    """Return a sentence for each way in which Redis may lose something that it should keep.
+
+    Raises
+    ------
+    StoreEvicts
+        Redis may evict any key.
+    """
     with store_errors(client):
         try:
             found = {name: _setting(client, name) for name in (_POLICY, "appendonly", "save")}
         except redis.ResponseError as error:  # forbidden, or unknown, as managed servers have it
-            logger.warning(
-                "Redis does not tell its configuration (%s): see to it that %s is noeviction, and appendonly yes",
-                error,
-                _POLICY,
-            )
-            return
+            return [
+                f"Redis does not tell its configuration ({error}): see to it that {_POLICY} is noeviction, and "
+                "appendonly yes"
+            ]
     policy = found[_POLICY]
     if policy.startswith("allkeys"):
         raise StoreEvicts(
             f"Redis has {_POLICY} {policy}: when its memory runs short it would drop customers' states without a word; "
             f"set it to noeviction (`redis-cli CONFIG SET {_POLICY} noeviction`, and in redis.conf)"
         )
+    faults = []
     if policy.startswith("volatile"):
-        logger.warning(
-            "Redis has %s %s: states are safe, but it may drop offers and the learner's lease; set it to noeviction",
-            _POLICY,
-            policy,
+        faults.append(
+            f"Redis has {_POLICY} {policy}: states are safe, but it may drop offers and the learner's lease; set it to "
+            "noeviction"
         )
     if found["appendonly"] == "no" and not found["save"]:
-        logger.warning(
+        faults.append(
             "Redis writes nothing to disk (appendonly no, save empty): its next restart loses all states; "
             "set appendonly to yes"
         )
+    return faults
 
 
 def _setting(client: redis.Redis, name: str) -> str:

@@ -32,6 +32,7 @@ from features.store.keys import (
     items_key_of,
     items_keys,
     link_keys,
+    prices_key,
     record_key,
     state_keys,
     state_pattern,
@@ -41,7 +42,7 @@ from features.store.keys import (
 from features.store.partition_record import PartitionRecord, check_guard
 from features.store.redis_client import connect, store_errors
 from features.store.redis_keeping import check_keeping
-from features.store.redis_timers import due_of, pending_of, promised
+from features.store.redis_pending import due_of, pending_of, promised
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +95,10 @@ class RedisStore:
 
     def claim(self, partition: int, found: PartitionRecord | None, new: PartitionRecord) -> None:
         """See `CustomerStore.claim`."""
-        self._commit_one(partition, found, [("SET", self._record_key(partition), new.to_bytes())])
+        commands: list[tuple[Any, ...]] = [("SET", self._record_key(partition), new.to_bytes())]
+        if found is not None and found.incarnation != new.incarnation:
+            commands.append(("UNLINK", prices_key(self._prefix, partition, found.incarnation)))
+        self._commit_one(partition, found, commands)
 
     def load(
         self, partition: int, customers: Sequence[str], expected: PartitionRecord | None = None
@@ -184,9 +188,10 @@ class RedisStore:
         timers: TimerChanges = NO_TIMERS,
         outbox: bytes | None = None,
         links: Mapping[str, bytes | None] = MappingProxyType({}),
+        prices: Mapping[str, bytes | None] = MappingProxyType({}),
     ) -> None:
         """See `CustomerStore.save`."""
-        save = Save(partition, expected, new, customers, states, erased, timers, outbox, links)
+        save = Save(partition, expected, new, customers, states, erased, timers, outbox, links, prices)
         (error,) = self.save_many([save])
         if error is not None:
             raise error

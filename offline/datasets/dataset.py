@@ -29,6 +29,7 @@ from features.events import EVENT_TYPES, MAX_ID
 from features.log import LOG_SCHEMA, write_log
 from features.usual_days import UsualDays
 from offline.datasets.conversion import Conversion, DatasetError, Tally
+from offline.datasets.logins import with_logins
 from offline.datasets.source_files import BROKEN_LINE
 from offline.progress import OnProgress
 
@@ -55,17 +56,27 @@ class Dataset:
         IANA name of the shop's zone, in which training reads hours and days unless a setting names another.
     items
         Names and categories of the items (`features.items`), ``None`` where the source has none.
+    logins
+        Rows of the log that say whose an anonymous id is, in order of time; ``None`` where there are none.
     """
 
     draft: pa.Table
     report: Conversion
     timezone: str = "UTC"
     items: pa.Table | None = None
+    logins: pa.Table | None = None
 
     def batches(self, size: int = _BATCH) -> Iterator[pa.Table]:
-        """Yield the log, `size` events at a time."""
+        """Yield the log, `size` events at a time, and the logins of their time."""
+        logins = LOG_SCHEMA.empty_table() if self.logins is None else self.logins
+        times, done = logins["event_time"].cast(pa.int64()).to_numpy(), 0
         for start in range(0, self.draft.num_rows, size):
-            yield _to_log(self.draft.slice(start, size))
+            events = _to_log(self.draft.slice(start, size))
+            last = start + size >= self.draft.num_rows
+            until = ints(events["event_time"].cast(pa.int64()))[-1]
+            stop = len(logins) if last else int(np.searchsorted(times, until, side="right"))
+            yield events if stop == done else with_logins(events, logins.slice(done, stop - done))
+            done = stop
 
     def log(self) -> pa.Table:
         """Return the whole log as one table in the schema of the event log."""
@@ -86,7 +97,7 @@ class Dataset:
             done = 0
             for batch in self.batches():
                 yield batch
-                done += batch.num_rows
+                done += batch["identity"].null_count
                 if on_progress is not None:
                     on_progress(done, self.draft.num_rows)
 

@@ -6,6 +6,7 @@ How a source is understood:
   or lines of tab-separated text; plain, gzip or zip, which its first bytes say.
 - What a message means is the translator's business: it gives the fields of events, and the names of what has no
   counterpart. A *row* of the account is one thing in a message: an event, or something without counterpart.
+- A login (`features.identity`) is no row of the account. Messages tell it time and again; the log has it once.
 - Events are checked as a worker checks them. A bad optional field is left out and noted, a bad required one drops the
   event. An event id that comes again is dropped.
 """
@@ -19,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, Final, cast
+from typing import IO, Any, Final, NamedTuple, cast
 
 import msgspec
 import numpy as np
@@ -32,11 +33,19 @@ from features.log import LOG_SCHEMA
 from offline.datasets.conversion import DatasetError, Tally
 from offline.datasets.csv_bytes import clear_errors, open_bytes
 from offline.datasets.dataset import Dataset, codes, finish, first_marked, join, repeated
+from offline.datasets.logins import Logins
 from offline.datasets.values import as_dictionary
 from offline.progress import OnProgress
 
-#: What a message holds: the fields of its events, and the names of what has no counterpart.
-Translated = tuple[Sequence[dict[str, Any]], Sequence[str]]
+
+class Translated(NamedTuple):
+    """What a message holds: the fields of events and of logins, and the names of what has no counterpart."""
+
+    events: Sequence[dict[str, Any]]
+    ignored: Sequence[str] = ()
+    logins: Sequence[dict[str, Any]] = ()
+
+
 #: Raises `features.events.RejectedEvent` for a message that is not of its form.
 Translate = Callable[[bytes], Translated]
 
@@ -96,6 +105,7 @@ def load_messages(
     if not account.drafts:
         raise DatasetError(account.nothing(files[0].name))
     events = join(account.drafts)
+    account.notes.add("login: an anonymous id is a customer's", *account.logins.count())
     again = repeated(codes(events["event_id"]))
     account.dropped.add("repeated event_id", int(again.sum()), first_marked(events, again))
     dataset = finish(
@@ -108,7 +118,7 @@ def load_messages(
         notes=account.notes,
         timezone=timezone,
     )
-    return replace(dataset, items=account.items.table())
+    return replace(dataset, items=account.items.table(), logins=account.logins.table())
 
 
 @dataclass
@@ -121,6 +131,7 @@ class _Account:
     dropped: Tally = field(default_factory=Tally)
     notes: Tally = field(default_factory=Tally)
     items: ItemNames = field(default_factory=ItemNames)
+    logins: Logins = field(default_factory=Logins)
     _names: set[str] = field(default_factory=set)
 
     def take(self, file: Path, chunk: Sequence[tuple[int, bytes]]) -> None:
@@ -130,13 +141,15 @@ class _Account:
         numbers: list[int] = []
         for number, message in chunk:
             try:
-                events, ignored = self.translate(message)
+                events, ignored, logins = self.translate(message)
                 values = [_encode(event) for event in events]
             except RejectedEvent as refused:
                 self.rows += 1
                 self.dropped.add(*_refusal(refused.reason, refused.detail, file, number))
                 continue
-            if not values and not ignored:
+            for login in logins:
+                self._login(login, _place(file, number), alone=not events)
+            if not values and not ignored and not logins:
                 self.rows += 1
                 self.dropped.add("message that holds no event", 1, _place(file, number))
             self.rows += len(values) + len(ignored)
@@ -157,6 +170,18 @@ class _Account:
             return "no counterpart: further names"
         self._names.add(name)
         return f"no counterpart: {name}"
+
+    def _login(self, login: dict[str, Any], place: str, *, alone: bool) -> None:
+        try:
+            self.logins.add(_encode(login), place)
+        except RejectedEvent as refused:
+            if alone:
+                self.rows += 1
+                self.dropped.add(
+                    f"refused: {refused.reason.replace('_', ' ')}", 1, f"{place}: {refused.detail[:160]}"
+                )
+            else:
+                self.notes.add("bad login: left out, the event is kept", 1, place)
 
     def _check(
         self, file: Path, fields: Sequence[dict[str, Any]], values: Sequence[bytes], numbers: Sequence[int]

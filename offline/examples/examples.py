@@ -21,14 +21,16 @@ from numpy.typing import NDArray
 from features.calendar import zone
 from features.columns import from_table
 from features.events import EVENT_TYPES, PURCHASE, TYPE_CODES
-from features.fold import FoldStatus, fold
+from features.fold import NO_ASIDES, FoldStatus, fold
 from features.labels import UNKNOWN, LabelStart, default_label_start, horizon_labels
 from features.log import ERASED
+from features.logins import NO_LOGINS, Logins
 from features.state import DAY_MS, MINUTE_MS, empty
 from features.traffic import CUSTOMER, DEFAULT_BOTS, BotRule, BotRules
 from features.usual_days import UsualDays
 from features.vector import WIDTH, Vectors
 from features.watermark import ACCEPTED, BEGINNING, judge
+from offline.examples.people import Events, People, Steps, family_labels, with_moves
 
 # Rows folded at a time; bounds what a chunk's columns take beside the vectors (about 500 bytes a row).
 _CHUNK: Final = 200_000
@@ -88,6 +90,8 @@ class Asked(NamedTuple):
 class Examples:
     """Every folded event of a log, one array element each, partition by partition in order of arrival.
 
+    Where people log in, all partitions together are in order of arrival.
+
     Attributes
     ----------
     rows
@@ -98,7 +102,7 @@ class Examples:
     as_of
         Moment that the vector refers to, epoch ms.
     customers
-        Number of the event's customer.
+        Number of the event's customer: the same one for all ids of a person that logs in.
     labels
         `features.labels` POSITIVE, NEGATIVE or UNKNOWN.
     event_time, kinds
@@ -141,6 +145,7 @@ def build_examples(
     log: pa.Table,
     context: Context,
     *,
+    logins: Logins = NO_LOGINS,
     excluded: Collection[str] = (),
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Examples:
@@ -151,75 +156,159 @@ def build_examples(
     log
         An event log (`features.log.read_log`), rows in order of arrival. Where it doesn't name partitions it
         is taken as one.
+    logins
+        Who logged in; the log comes with them (`features.logins.split_logins`). From a login on, an anonymous id's
+        events are folded into the customer's state, and everybody is labelled by what they bought under any id
+        (`features.families`).
     excluded
         Ids of the shop's own people.
     on_progress
         Called with rows done and in all.
     """
     types = example_types(log)
-    erased = pc.equal(log["type"], ERASED).to_numpy()
-    customers, names = _codes(log)
+    judged = _judged(log, context)
+    people, customers, names = None, judged.events.customers, judged.events.names
+    if len(logins.before):
+        people = _people(logins, judged)
+        customers, names = people.owners, people.names
+    steps = _steps(judged.order, people)
     staff = np.fromiter((name in excluded for name in names), np.bool_, len(names))
     bots = BotRules.of(context.bots)
-    room = len(log) - int(np.count_nonzero(erased))
+    room = int(np.count_nonzero(steps.event >= 0))
     rows = np.empty(room, np.int64)
     vectors = np.empty((room, WIDTH), np.float32)
     as_of = np.empty(room, np.int64)
     kinds = np.empty(room, np.uint8)
-    labels = np.empty(room, np.int8)
     apart = np.empty(room, np.bool_)
-    filled = done = refused = repeated = 0
-    event_time = log["event_time"].cast(pa.int64()).to_numpy()
-    usual = UsualDays.of(event_time)
+    marked = np.zeros(len(log), np.bool_)
+    filled = 0
     local = zone(context.timezone)
     states = empty(len(names))
-    for partition in _partitions(log):
-        watermark, first = BEGINNING, filled
-        for start in range(0, len(partition), _CHUNK):
-            at = partition[start : start + _CHUNK]
-            chunk = log.take(at)
-            arrivals = usual.arrivals(event_time[at], chunk["arrived_at"].cast(pa.int64()).to_numpy())
-            verdicts, watermark = judge(event_time[at], arrivals, watermark, context.lateness_ms)
-            accepted = (verdicts == ACCEPTED) & ~erased[at]
-            refused += int(np.count_nonzero(~accepted & ~erased[at]))
-            kept = np.flatnonzero(accepted)
-            columns = from_table(chunk.take(kept), context.currency)
-            folded = fold(states, customers[at[kept]], columns, zone=local, ttl_ms=context.ttl_ms)
-            new = np.flatnonzero(folded.status == FoldStatus.FOLDED)
-            repeated += len(kept) - len(new)
-            into = slice(filled, filled + len(new))
-            rows[into], as_of[into], kinds[into] = at[kept[new]], folded.as_of[new], columns.type[new]
-            vectors[into] = folded.vectors[new]
-            traffic = bots.traffic(vectors[into], columns.bot[new], staff[customers[rows[into]]])
-            apart[into] = traffic != CUSTOMER
-            filled += len(new)
-            done += len(at)
-            if on_progress is not None:
-                on_progress(done, len(log))
-        own = slice(first, filled)
-        labels[own] = horizon_labels(
-            customers[rows[own]],
-            as_of[own],
-            np.where((kinds[own] == PURCHASE) & ~apart[own], event_time[rows[own]], -1),
-            horizon_ms=context.horizon_ms,
-            start=context.label_start,
-            zone=local,
-            end=watermark,
-        )
-    return Examples(
+    for piece in steps.pieces(_CHUNK):
+        own = Steps(steps.event[piece], steps.move[piece])
+        at = own.event[own.event >= 0]
+        columns, slots, asides = from_table(log.take(at), context.currency), customers[at], NO_ASIDES
+        marked[at] = columns.bot
+        if people is not None:
+            columns, slots, asides = with_moves(columns, slots, own, people)
+        folded = fold(states, slots, columns, zone=local, ttl_ms=context.ttl_ms, asides=asides)
+        new = np.flatnonzero((folded.status == FoldStatus.FOLDED) & (own.event >= 0))
+        into = slice(filled, filled + len(new))
+        rows[into], as_of[into], kinds[into] = own.event[new], folded.as_of[new], columns.type[new]
+        vectors[into] = folded.vectors[new]
+        traffic = bots.traffic(vectors[into], columns.bot[new], staff[customers[rows[into]]])
+        apart[into] = traffic != CUSTOMER
+        filled += len(new)
+        if on_progress is not None:
+            on_progress(piece.stop, len(steps.event))
+    found = Examples(
         rows[:filled],
         vectors[:filled],
         as_of[:filled],
-        customers[rows[:filled]],
-        labels[:filled],
-        event_time[rows[:filled]],
+        customers[rows[:filled]] if people is None else people.numbers[customers[rows[:filled]]],
+        np.full(filled, UNKNOWN, np.int8),
+        judged.events.times[rows[:filled]],
         kinds[:filled],
-        np.isin(kinds[:filled], [TYPE_CODES[name] for name in types]) & ~apart[:filled],
+        np.isin(kinds[:filled], [TYPE_CODES[name] for name in types])
+        & ~apart[:filled]
+        & (as_of[:filled] >= judged.least[rows[:filled]]),
         apart[:filled],
         types,
-        refused,
-        repeated,
+        judged.refused,
+        room - filled,
     )
+    if people is None:
+        _label(found, judged, context)
+    else:
+        known = people.ends(judged.watermarks)[found.rows]
+        own_purchases = pc.equal(log["type"], EVENT_TYPES[PURCHASE]).to_numpy() & ~marked & judged.accepted
+        bought = (found.kinds == PURCHASE) & ~found.apart
+        outcomes = people.outcomes(found.rows[bought], own_purchases, staff)
+        found.labels[:] = family_labels(
+            people, found.rows, found.as_of, found.event_time, bought, outcomes, known,
+            context.horizon_ms, context.label_start, local,
+        )  # fmt: skip
+    return found
+
+
+class _Judged(NamedTuple):
+    """The verdicts on a log's events.
+
+    Attributes
+    ----------
+    events
+        All of them: those that were handed on move no watermark, and are never late.
+    accepted
+        Which of them were.
+    order
+        Rows of accepted events that are not erased, partition by partition in order of arrival.
+    watermarks
+        Of each partition at the end.
+    least
+        Of an event that was handed on the watermark of its partition: what is final already must not depend on it.
+    refused
+        How many events that are not erased were not accepted.
+    """
+
+    events: Events
+    accepted: NDArray[np.bool_]
+    order: NDArray[np.int64]
+    watermarks: dict[int, int]
+    least: NDArray[np.int64]
+    refused: int
+
+
+def _judged(log: pa.Table, context: Context) -> _Judged:
+    events = Events.of_log(log)
+    times, partitions, handed = events.times, events.partitions, events.handed
+    usual = UsualDays.of(times[~handed] if handed.any() else times)
+    arrivals = usual.arrivals(times, log["arrived_at"].cast(pa.int64()).to_numpy())
+    erased = pc.equal(log["type"], ERASED).to_numpy()
+    least = np.full(len(log), BEGINNING)
+    accepted = handed.copy()
+    watermarks, order = {}, [np.zeros(0, np.int64)]
+    for rows in _by_partition(partitions):
+        number = int(partitions[rows[0]]) if len(rows) else 0
+        own = rows[~handed[rows]]
+        verdicts, watermarks[number] = judge(times[own], arrivals[own], BEGINNING, context.lateness_ms)
+        accepted[own] = verdicts == ACCEPTED
+        order.append(rows[accepted[rows] & ~erased[rows]])
+        if handed.any():
+            moving = np.where(accepted[rows] & ~handed[rows], times[rows] - context.lateness_ms, BEGINNING)
+            least[rows] = np.where(handed[rows], np.maximum.accumulate(moving), BEGINNING)
+    refused = int(np.count_nonzero(~accepted & ~erased))
+    return _Judged(events, accepted, np.concatenate(order), watermarks, least, refused)
+
+
+def _people(logins: Logins, judged: _Judged) -> People:
+    events = judged.events
+    own = np.flatnonzero(judged.accepted & ~events.handed)
+    return People(events, logins, logins.moments(own, events.times[own], events.partitions[own]))
+
+
+def _steps(order: NDArray[np.int64], people: People | None) -> Steps:
+    """Return what is folded one after the other: where people log in, all partitions together."""
+    if people is None:
+        return Steps(order, np.full(len(order), -1))
+    order = np.sort(order[~people.elsewhere[order]])
+    before = np.array([move.before for move in people.moves], np.int64)
+    return Steps.of(order, (np.zeros_like(order), order), (np.zeros_like(before), before))
+
+
+def _label(found: Examples, judged: _Judged, context: Context) -> None:
+    """Label partition by partition, each up to its own watermark."""
+    for number, watermark in judged.watermarks.items():
+        own = np.flatnonzero(judged.events.partitions[found.rows] == number)
+        bought = (found.kinds[own] == PURCHASE) & ~found.apart[own]
+        found.labels[own] = horizon_labels(
+            found.customers[own],
+            found.as_of[own],
+            np.where(bought, found.event_time[own], -1),
+            horizon_ms=context.horizon_ms,
+            start=context.label_start,
+            zone=zone(context.timezone),
+            end=watermark,
+        )
 
 
 def example_types(log: pa.Table) -> tuple[str, ...]:
@@ -233,17 +322,9 @@ def example_types_of(found: Collection[str]) -> tuple[str, ...]:
     return browsing if set(found).intersection(browsing) else ("purchase",)
 
 
-def _codes(log: pa.Table) -> tuple[NDArray[np.int64], list[str]]:
-    """Return each row's customer as a number (erased ones share one) and whose number it is."""
-    encoded = pc.fill_null(log["customer_id"].combine_chunks(), "").dictionary_encode()
-    return encoded.indices.to_numpy().astype(np.int64), encoded.dictionary.to_pylist()
-
-
-def _partitions(log: pa.Table) -> list[NDArray[np.int64]]:
+def _by_partition(partitions: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     """Return the rows of each partition, in order of arrival."""
-    named = log["partition"]
-    if named.null_count:
-        return [np.arange(len(log))]
-    partition = named.to_numpy()
-    order = np.argsort(partition, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(partition[order])) + 1)
+    if not len(partitions) or (partitions == partitions[0]).all():
+        return [np.arange(len(partitions))]
+    order = np.argsort(partitions, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(partitions[order])) + 1)

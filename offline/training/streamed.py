@@ -16,6 +16,8 @@ from features.bundle import Manifest
 from features.calendar import zone
 from features.labels import NEGATIVE, POSITIVE, UNKNOWN, horizon_labels
 from features.log import ERASED
+from features.logins import NO_LOGINS, Logins
+from offline.examples.people import Events, People, family_labels
 from offline.simulator.oracle import exact_probability
 from offline.training.soft_measures import share
 
@@ -72,6 +74,7 @@ def judged(
     since: int,
     lateness_ms: int,
     apart: NDArray[np.bool_] | None = None,
+    logins: Logins = NO_LOGINS,
 ) -> Judged:
     """Return the scores whose horizon is complete, of the events that the bundle is trained to score.
 
@@ -89,6 +92,9 @@ def judged(
         How late an event may be: the last labels of the log may still change.
     apart
         Which scores are of no customer: they are not judged, and their purchases judge no others; ``None``: none.
+    logins
+        Who logged in; the log comes with them (`features.logins.split_logins`). Whoever did is one customer, whose
+        purchases under any id count.
     """
     ids = event_ids if isinstance(event_ids, pa.ChunkedArray) else pa.array(event_ids)
     rows = pc.index_in(ids, log["event_id"].combine_chunks()).to_numpy()
@@ -98,15 +104,19 @@ def judged(
     scored = log.take(rows)
     kind, times = scored["type"], scored["event_time"].cast(pa.int64()).to_numpy()
     customers = scored["customer_id"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
-    labels = horizon_labels(
-        customers,
-        as_of,
-        np.where(pc.equal(kind, "purchase").to_numpy() & ~apart, times, -1),
-        horizon_ms=int(manifest.horizon_seconds * 1000),
-        start=manifest.label_start,
-        zone=zone(manifest.timezone),
-        end=int(times.max(initial=0)) - lateness_ms,
-    )
+    bought, end = pc.equal(kind, "purchase").to_numpy() & ~apart, int(times.max(initial=0)) - lateness_ms
+    if len(logins.before):
+        labels, customers = _of_people(log, logins, rows, as_of, bought, end, manifest)
+    else:
+        labels = horizon_labels(
+            customers,
+            as_of,
+            np.where(bought, times, -1),
+            horizon_ms=int(manifest.horizon_seconds * 1000),
+            start=manifest.label_start,
+            zone=zone(manifest.timezone),
+            end=end,
+        )
     known = (
         ~apart
         & (labels != UNKNOWN)
@@ -114,6 +124,39 @@ def judged(
         & pc.is_in(kind, pa.array(manifest.example_types)).to_numpy(zero_copy_only=False)
     )
     return Judged(order[known], rows[known], customers[known], labels[known])
+
+
+def _of_people(  # noqa: PLR0917  (scores, and what judges them)
+    log: pa.Table,
+    logins: Logins,
+    rows: NDArray[np.int64],
+    as_of: NDArray[np.int64],
+    bought: NDArray[np.bool_],
+    end: int,
+    manifest: Manifest,
+) -> tuple[NDArray[np.int8], NDArray[np.int64]]:
+    """Return the labels of scores where people log in, and the number of each one's person."""
+    events = Events.of_log(log)
+    scored = np.zeros(len(log), np.bool_)
+    scored[rows] = True
+    own = np.flatnonzero(scored & ~events.handed)
+    people = People(events, logins, logins.moments(own, events.times[own], events.partitions[own]))
+    marked = pc.fill_null(log["bot"], False).to_numpy()
+    purchases = scored & ~marked & pc.equal(log["type"], "purchase").to_numpy()
+    outcomes = people.outcomes(rows[bought], purchases, np.zeros(len(people.names), np.bool_))
+    labels = family_labels(
+        people,
+        rows,
+        as_of,
+        events.times[rows],
+        bought,
+        outcomes,
+        end,
+        int(manifest.horizon_seconds * 1000),
+        manifest.label_start,
+        zone(manifest.timezone),
+    )
+    return labels, people.persons[people.owners[rows]]
 
 
 def stream_quality(

@@ -20,6 +20,7 @@ from features.calendar import timezone_database
 from features.labels import LabelStart
 from features.log import ERASED, log_metadata, log_rows, read_log
 from features.log_order import refused_sentences
+from features.logins import NO_LOGINS, Families, Logins, split_logins
 from features.reference import Reference
 from features.segments import Segmenter
 from features.state import DAY_MS, MINUTE_MS
@@ -238,16 +239,19 @@ def _from_log(
     path: str | Path, settings: TrainingSettings, progress: Progress, on_note: Callable[[str], object]
 ) -> Material:
     with progress("Reading the log"):
-        log = read_log(path, on_note)
-        data = fingerprint(path, log)
-    context = context_of(log, log_metadata(path), settings)
+        log, logins = split_logins(read_log(path, on_note, identities=True))
+        own = log if logins is NO_LOGINS else log.filter(pc.is_null(log["identity"]))
+        data = fingerprint(path, own, logins)
+    context = context_of(own, log_metadata(path), settings)
     with progress("Folding events") as on_progress:
-        examples = build_examples(log, context, excluded=settings.excluded, on_progress=on_progress)
-    usual = UsualDays.of(log["event_time"].cast(pa.int64()).to_numpy())
+        examples = build_examples(
+            log, context, logins=logins, excluded=settings.excluded, on_progress=on_progress
+        )
+    usual = UsualDays.of(own["event_time"].cast(pa.int64()).to_numpy())
     for sentence in [
         *usual.sentences(),
-        *refused_sentences(examples.refused - usual.lonely, len(log)),
-        *apart_sentences(int(np.count_nonzero(examples.apart)), len(log)),
+        *refused_sentences(examples.refused - usual.lonely, len(own)),
+        *apart_sentences(int(np.count_nonzero(examples.apart)), len(own)),
     ]:
         on_note(sentence)
     return Material(examples, context, data, lambda at: exact_of(log, context, examples.rows[at]))
@@ -315,8 +319,10 @@ def exact_of(log: pa.Table, context: Context, rows: NDArray[np.int64]) -> NDArra
     return exact_probability(log, context.horizon_ms)[rows]
 
 
-def fingerprint(path: str | Path, log: pa.Table) -> DataFingerprint:
-    """Return which log this is: its source, the hash of the file, its size and its time."""
+def fingerprint(path: str | Path, log: pa.Table, logins: Logins = NO_LOGINS) -> DataFingerprint:
+    """Return which log this is: its source, the hash of the file, its size and its time; a person is one customer."""
+    names = pc.unique(log["customer_id"].drop_null()).to_pylist()
+    roots = Families.of_pairs(zip(logins.anonymous, logins.customer, strict=True)).roots()
     with Path(path).open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     time = pc.min_max(log["event_time"]).as_py()
@@ -324,7 +330,7 @@ def fingerprint(path: str | Path, log: pa.Table) -> DataFingerprint:
         source=log_metadata(path).get("source", Path(path).name),
         sha256=digest,
         events=pc.sum(pc.not_equal(log["type"], ERASED)).as_py() or 0,
-        customers=pc.count_distinct(log["customer_id"]).as_py(),
+        customers=len({roots.get(name, name) for name in names}),
         first_event="" if time["min"] is None else time["min"].isoformat(),
         last_event="" if time["max"] is None else time["max"].isoformat(),
     )

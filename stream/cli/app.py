@@ -30,6 +30,7 @@ _PANELS = {
     ),
     "Stream: score and learn": (
         "topics",
+        "doctor",
         "worker",
         "learner",
         "bundle",
@@ -40,7 +41,7 @@ _PANELS = {
         "restore",
     ),
     "People: shops, marketing, customers": ("emit", "watch", "serve", "keys", "policy", "customer"),
-    "Development: on this machine": ("demo", "services", "settings", "features"),
+    "Development: on this machine": ("demo", "services", "settings", "features", "contracts"),
 }
 
 _HELP = """

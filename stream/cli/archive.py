@@ -64,6 +64,8 @@ def archive(output: LogOutput, since: Since = None, actions: Actions = None, as_
         return
     where = counted(report.partitions, "partition")
     typer.echo(f"{counted(report.events, 'event')} of {where} in {output}")
+    if report.prices:
+        typer.echo(f"{counted(report.prices, 'price')} of items, copies for other partitions included")
     if report.erased or report.erasures:
         requests, rows = counted(report.erasures, "request"), counted(report.erased, "row")
         typer.echo(f"{requests} to erase a customer; {rows} of these customers keep only their times")

@@ -322,7 +322,7 @@ def _convert_messages(name: str, path: Path, output: Path, timezone: str, as_jso
 
     def translate(message: bytes) -> Translated:
         found = form.translate(Message(message))
-        return found.events, found.ignored
+        return Translated(found.events, found.ignored, found.logins)
 
     _convert(
         lambda progress: load_messages(path, translate, source=name, timezone=timezone, on_progress=progress),

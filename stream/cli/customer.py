@@ -10,7 +10,9 @@ from stream.cli.options import BundleFolder
 
 if TYPE_CHECKING:
     from features.bundle import Bundle, BundleScores
+    from features.links import Link
     from features.state import States
+    from features.store.customer_store import CustomerStore
     from features.store.offer_store import OfferStore
     from features.store.partition_record import PartitionRecord
     from features.vector import Vectors
@@ -65,7 +67,7 @@ def show(
     """Show a customer's state, score and recommendation.
 
     Also shows the model's input; everything is as of the customer's last event. Without a bundle there is no score
-    and no recommendation.
+    and no recommendation. Of ids that are linked, it says which ones were merged into this one, or whose this one is.
 
     Examples
     --------
@@ -94,14 +96,15 @@ def show(
     ):
         partition = partition_of(settings, store, customer_id)
         states, record = store.peek(partition, customer_id), store.record(partition)
-        if states is None:
+        links = links_of(store, partition, customer_id)
+        if states is None and links is None:
             raise IntentError(
                 f"nothing is known about customer {customer_id!r} (partition {partition}): "
                 "check the id and INTENT_REDIS"
             )
-        known = described(models, settings.timezone or "UTC", customer_id, partition, states)
+        known = described(models, settings.timezone or "UTC", customer_id, partition, states, links)
         no_offer = ""
-        if models is not None:
+        if models is not None and states is not None:
             assignment = followed(settings.policy, models, settings.holdout).current.assignment
             found = recommended(offers, models, partition_count(settings, store), assignment, known)
             if isinstance(found, str):
@@ -228,8 +231,23 @@ def reasons_of(bundle: Bundle, rows: Vectors, said: BundleScores) -> list[dict[s
     return [] if found is None else list(to_builtins(found[0]))
 
 
-def described(
-    bundle: Bundle | None, timezone: str, customer_id: str, partition: int, states: States
+def links_of(store: CustomerStore, partition: int, customer_id: str) -> Link | None:
+    """Return how an id stands to others, ``None`` where nobody has linked it."""
+    from features.links import Link
+    from features.store.customer_store import LoadRequest
+
+    (found,) = store.load_many([LoadRequest(partition, [customer_id], links_of=[customer_id])])
+    (raw,) = found.links
+    return None if raw is None else Link.from_bytes(raw)
+
+
+def described(  # noqa: PLR0917  (what is known)
+    bundle: Bundle | None,
+    timezone: str,
+    customer_id: str,
+    partition: int,
+    states: States | None,
+    links: Link | None = None,
 ) -> dict[str, Any]:
     """Return what a state says, the vector by column, and the score where there is a bundle.
 
@@ -238,16 +256,27 @@ def described(
     timezone
         Of the time of day and week, where no bundle says which.
     states
-        The customer's state, an array of one.
+        The customer's state, an array of one; ``None`` where all that is known lies under another id.
+    links
+        How the id stands to others.
     """
     from features.bundle import BANDS
     from features.calendar import zone
-    from features.state import view
+    from features.state import view, view_time
     from features.vector import COLUMN_NAMES, vectors
 
+    known: dict[str, Any] = {"customer_id": customer_id, "partition": partition, "links": None}
+    if links is not None:
+        known["links"] = {
+            "customer_id": links.customer or None,
+            "shared": links.shared,
+            "since": view_time(links.since),
+            "merged": list(links.members),
+        }
+    known |= {"score": None, "recommendation": None, "state": None, "vector": None}
+    if states is None:
+        return known
     rows = vectors(states, zone(timezone if bundle is None else bundle.manifest.timezone))
-    known: dict[str, Any] = {"customer_id": customer_id, "partition": partition, "score": None}
-    known["recommendation"] = None
     if bundle is not None:
         said = bundle.score(rows)
         segment = bundle.segmenter.segments[int(said.segment[0])]

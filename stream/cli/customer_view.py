@@ -39,8 +39,14 @@ def customer_view(
     """
     from rich.text import Text
 
-    return [
+    head: list[RenderableType] = [
         Text(f"customer {known['customer_id']} (partition {known['partition']})", style="bold"),
+        *map(Text, _links(known["links"], now_ms)),
+    ]
+    if known["state"] is None:
+        return head
+    return [
+        *head,
         Text(_score_text(known["score"]) if known["score"] is not None else no_score),
         *map(Text, _reasons(known["score"])),
         *map(Text, _offer(known["recommendation"], no_offer)),
@@ -48,6 +54,21 @@ def customer_view(
         _types(known["state"], now_ms),
         _columns(known["vector"], everything=everything),
     ]
+
+
+def _links(links: dict[str, Any] | None, now_ms: int) -> list[str]:
+    """Return a line for each thing that is said about how the id stands to others."""
+    if links is None:
+        return []
+    since = f" since {moment(_ms(links['since']))}, {_ago(links['since'], now_ms)}" if links["since"] else ""
+    lines = []
+    if links["customer_id"]:
+        lines.append(f"known as {links['customer_id']}{since}: what happens under this id counts there")
+    if links["shared"]:
+        lines.append(f"shared by several customers{since}: what happens under this id counts for nobody else")
+    if links["merged"]:
+        lines.append(f"merged into this customer: {', '.join(links['merged'])}")
+    return lines
 
 
 def _score_text(score: dict[str, Any]) -> str:

@@ -78,6 +78,7 @@ def evaluate(  # noqa: PLR0917  (options of a command)
     """
     from features.bundle import Bundle
     from features.log import read_log
+    from features.logins import split_logins
     from offline.exceptions import TrainingError
     from offline.training.paired import paired
     from offline.training.streamed import judged, test_begin
@@ -95,22 +96,26 @@ def evaluate(  # noqa: PLR0917  (options of a command)
         if since is None
         else checks.moment_ms(since, "--since")
     )
-    table = read_log(log, on_note=lambda text: typer.echo(f"intent: {text}", err=True))
+    table = read_log(log, on_note=lambda text: typer.echo(f"intent: {text}", err=True), identities=True)
     if partitions is None and table["partition"].null_count:
         partitions = settings.partitions
     scored = [
         _scored(table, one, settings, partitions, policy, folder)
         for folder, one in zip(bundle, bundles, strict=True)
     ]
+    for log_of_one in scored:  # what a merge made is no event's
+        log_of_one.scores = log_of_one.scores.filter(log_of_one.scores["merged"].is_null())
     first = scored[0].scores
+    events, logins = split_logins(table)
     found = judged(
-        table,
+        events,
         first["event_id"],
         first["as_of"].cast("int64").to_numpy(),
         bundles[0].manifest,
         since=begin,
         lateness_ms=settings.lateness_ms,
         apart=first["traffic"].is_valid().to_numpy(),
+        logins=logins,
     )
     if not len(found.labels):
         raise TrainingError(

@@ -15,6 +15,7 @@ _EXTRAS: Final = {
     "customer": "worker",
     "dead-letters": "worker",
     "demo": "worker,train,embedded",
+    "doctor": "worker",
     "evaluate": "worker,train",
     "examples": "lab",
     "explore": "train",

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from stream.cli.options import BundleFolder
-
-if TYPE_CHECKING:
-    import socket
-
-    from stream.settings import Settings
 
 Workers = Annotated[
     int, typer.Option(min=1, max=64, metavar="N", help="Processes that answer, one per core.")
@@ -31,7 +26,8 @@ def serve(bundle: BundleFolder = None, workers: Workers = 1, verbose: Verbose = 
     (server-sent events): `curl localhost:8090/v1/customers/c-17`. The contract is at `/openapi.json`.
 
     The service reads what workers save in Redis, and has the bundle, the policy and the online model that they have. It
-    runs beside workers, or alone. Without a file of keys (`INTENT_SERVE_KEYS`) it answers this machine only.
+    runs beside workers, or alone. Without a file of keys, which `intent keys add` makes and `INTENT_SERVE_KEYS` names,
+    it answers this machine only.
 
     Runs until SIGTERM or Ctrl-C. Exit codes: 0 stopped as asked, 1 refused or failed, 3 cut off because a stop took too
     long.
@@ -39,7 +35,6 @@ def serve(bundle: BundleFolder = None, workers: Workers = 1, verbose: Verbose = 
     Examples
     --------
     - `intent serve --bundle bundle`: answer on port 8090 of this machine
-    - `intent keys add crm --scope read`: make a key for who asks
     - `INTENT_SERVE_KEYS=keys.json INTENT_SERVE_HOST=0.0.0.0 intent serve --workers 4`: answer others, by four processes
     """
     from stream.cli import logs
@@ -63,11 +58,12 @@ def serve(bundle: BundleFolder = None, workers: Workers = 1, verbose: Verbose = 
             if workers == 1:
                 run(lambda stop: answer(settings, listener, stop), loop_factory=uvloop.new_event_loop)
             else:
-                run(lambda stop: supervise(one_of_several, settings, listener, workers, stop))
+                run(lambda stop: supervise(settings, listener, workers, stop))
 
 
-def one_of_several(settings: Settings, listener: socket.socket) -> None:
-    """Answer as one of several processes."""
+def one_of_several(listening: int) -> None:
+    """Answer as one of several processes, on a socket that the first one has opened."""
+    import socket
     import sys
 
     import uvloop
@@ -76,11 +72,13 @@ def one_of_several(settings: Settings, listener: socket.socket) -> None:
     from stream.cli import logs
     from stream.running.ending import run
     from stream.serving.service import serve as answer
+    from stream.settings import load_settings
     from stream.texts import visible
 
+    settings = load_settings()
     logs.set_up(verbose=False, form=settings.log)
     try:
-        with logs.errors_logged(form=settings.log):
+        with logs.errors_logged(form=settings.log), socket.socket(fileno=listening) as listener:
             run(lambda stop: answer(settings, listener, stop), loop_factory=uvloop.new_event_loop)
     except IntentError as error:
         print(visible(f"intent: {error}"), file=sys.stderr)

@@ -91,6 +91,15 @@ LateLogins = Annotated[
         help="Have so many customers browse under an anonymous id first, and log in later (`identify`).",
     ),
 ]
+PriceDrops = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        max=1,
+        metavar="SHARE",
+        help="Have the prices of so many items drop once (`price`); customers take no notice.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")]
 
 
@@ -110,6 +119,7 @@ def simulate(  # noqa: PLR0917  (options of a command)
     parameters: ParameterFile = None,
     bots: Bots = 0.0,
     late_logins: LateLogins = 0.0,
+    price_drops: PriceDrops = 0.0,
     as_json: AsJson = False,
 ) -> None:
     """Simulate customers whose chance of a purchase is known.
@@ -123,6 +133,7 @@ def simulate(  # noqa: PLR0917  (options of a command)
     - `intent simulate -o log.parquet --oracle exact.parquet --horizon 30m`: also write the exact probabilities
     - `intent simulate --bots 0.01 -o log.parquet`: also simulate bots; the log has no exact probability then
     - `intent simulate --late-logins 0.3 -o log.parquet`: three in ten customers browse anonymously before they log in
+    - `intent simulate --price-drops 0.2 -o log.parquet`: the prices of two in ten items drop
     - `intent simulate --days 18 --sale s10 -o sale.parquet --json`: simulate a sale; print the summary as JSON
     """
     from features.durations import parse_duration
@@ -131,6 +142,7 @@ def simulate(  # noqa: PLR0917  (options of a command)
     from offline.simulator.bots import with_bots
     from offline.simulator.logins import with_late_logins
     from offline.simulator.oracle import exact_probability, realised_labels, write_oracle
+    from offline.simulator.price_drops import with_price_drops
     from offline.simulator.simulation import simulate as simulated
     from offline.training.soft_measures import soft_auc
     from stream.cli.console import progress
@@ -145,7 +157,8 @@ def simulate(  # noqa: PLR0917  (options of a command)
     shop = _shop(parameters, sale, days)
     with progress("Simulating") as on_progress:
         log = simulated(shop, customers, days, seed, on_progress=on_progress)
-    written = with_late_logins(with_bots(log, bots, seed), late_logins, seed)
+    events = with_late_logins(with_bots(log, bots, seed), late_logins, seed)
+    written = with_price_drops(events, price_drops, seed)
     with progress("Writing") as on_progress:
         write_log(output, _pieces(written, on_progress), metadata=_metadata(written))
     labels = realised_labels(log, horizon_ms)
@@ -162,7 +175,9 @@ def simulate(  # noqa: PLR0917  (options of a command)
         "best_possible_auc": None,
     }
     if late_logins:
-        summary["late_logins"] = len(written) - written["identity"].null_count
+        summary["late_logins"] = len(events) - events["identity"].null_count
+    if price_drops:
+        summary["price_drops"] = len(written) - len(events)
     if oracle is not None:
         exact = exact_probability(log, horizon_ms)
         write_oracle(oracle, log, exact, horizon_ms)
@@ -211,7 +226,8 @@ def _show(summary: dict[str, Any], as_json: bool) -> None:
     events, customers = counted(summary["events"], "event"), counted(summary["customers"], "customer")
     bots = f" and {counted(summary['bots'], 'bot')}" if summary["bots"] else ""
     logins = f", {counted(summary['late_logins'], 'late login')}" if "late_logins" in summary else ""
-    typer.echo(f"{events} of {customers}{bots}{logins} in {summary['log']}")
+    prices = f", {counted(summary['price_drops'], 'price drop')}" if "price_drops" in summary else ""
+    typer.echo(f"{events} of {customers}{bots}{logins}{prices} in {summary['log']}")
     if prevalence is None:
         typer.echo("The log is shorter than the horizon, so its prevalence is unknown.")
     else:

@@ -5,6 +5,7 @@
     with EventEmitter() as shop:
         shop.emit(type="view_item", customer_id="c-17", item_id="sku-4", price=19.9)
         shop.identify("a-93f1", "c-17")  # who came as a-93f1 has logged in
+        shop.price("sku-4", 14.9)  # what the item costs from now on
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from kafka.errors import KafkaError, KafkaTimeoutError
 
 from features.events import MAX_ID, Event, Reason, RejectedEvent, decode, encode
 from features.identity import IDENTIFY, Identify, decode_identity
+from features.prices import PRICE, Price, decode_price
 from stream.clients.lines import Emitted, RefusedLine, emit_lines
 from stream.exceptions import BrokerError, BrokerUnavailable, TopicMismatch
 from stream.formats.contract import NATIVE
@@ -188,6 +190,44 @@ class EventEmitter:
             raise RejectedEvent(Reason.UNKNOWN_TYPE, "only workers hand states over: send an identify event")
         self._send(identity.event_id, identity.anonymous_id.encode(), value)
         return identity
+
+    def price(
+        self,
+        item_id: str,
+        price: float,
+        *,
+        currency: str | None = None,
+        event_id: str | None = None,
+        event_time: int | None = None,
+    ) -> Price:
+        """Say what one piece of an item costs from a moment on; return what was sent.
+
+        Send it when a price changes. Customers in whose cart the item got cheaper are found by rules of the trigger
+        ``price_dropped``.
+
+        Raises
+        ------
+        RejectedEvent
+            The item's id or the price is bad; nothing was sent.
+        DeliveryError
+            As with `emit`.
+        """
+        fields = {
+            "event_id": event_id or uuid.uuid4().hex,
+            "type": PRICE,
+            "item_id": item_id,
+            "price": price,
+            "event_time": self._clock() if event_time is None else event_time,
+        }
+        return self.emit_price(_encoded(fields if currency is None else fields | {"currency": currency}))
+
+    def emit_price(self, value: bytes) -> Price:
+        """Send a price as JSON, once it was checked."""
+        price = decode_price(value)
+        if not isinstance(price, Price):
+            raise RejectedEvent(Reason.UNKNOWN_TYPE, "only workers copy prices: send a price event")
+        self._send(price.event_id, price.item_id.encode(), value)
+        return price
 
     def erase(self, customer_id: str) -> tuple[int, int]:
         """Ask for a customer to be erased; return the request's partition and offset once it is in Kafka."""

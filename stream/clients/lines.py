@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, cast
 
 from features.events import Event, Reason, RejectedEvent, decode, decode_many
-from features.identity import is_identity_type
+from features.identity import IDENTIFY, Identify, decode_identity, encode_identity, is_identity_type
+from features.prices import is_price_type
 from stream.formats.confluent import FRAME_BYTES, Confluent
-from stream.formats.contract import Format, Message, explained
+from stream.formats.contract import Format, Message, Translation, explained
 from stream.formats.values import write_json
 
 if TYPE_CHECKING:
     from stream.clients.emit import EventEmitter
+
+
+# Logins that are remembered: messages tell the same one time and again. One that is told twice does no harm.
+_LOGINS: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,7 @@ class Emitted:
     Attributes
     ----------
     emitted
-        Events that were emitted.
+        Events that were emitted, logins among them.
     refused
         Lines that were refused.
     without_counterpart
@@ -69,6 +74,7 @@ def emit_lines(
         Called with every such line.
     """
     report = Emitted()
+    translating = _Translating(report)
     for number, line in enumerate(lines if form is None else _whole(lines, form), 1):
         text = line.strip(b"\r\n") if form is not None else line.strip()
         if not text.strip():
@@ -78,8 +84,15 @@ def emit_lines(
                 emitter.emit_identify(text)
                 report.emitted += 1
                 continue
-            for event in [decode(text)] if form is None else _translated(text, form, report):
-                emitter.emit(event)
+            if form is None and is_price_type(text):
+                emitter.emit_price(text)
+                report.emitted += 1
+                continue
+            for event in [decode(text)] if form is None else translating.events(text, form):
+                if isinstance(event, Identify):
+                    emitter.emit_identify(encode_identity(event))
+                else:
+                    emitter.emit(event)
                 report.emitted += 1
         except RejectedEvent as error:
             report.refused += 1
@@ -105,12 +118,40 @@ def _whole(lines: Iterable[bytes], form: Format) -> Iterator[bytes]:
         yield cut
 
 
-def _translated(line: bytes, form: Format, report: Emitted) -> list[Event]:
-    """Return the events of a line; bad optional fields are left out, for the shop does not write them for us."""
-    found = form.translate(Message(line))
-    decoded = decode_many([write_json(fields) for fields in found.events])
-    for rejection in decoded.rejections:
-        raise RejectedEvent(rejection.reason, explained(rejection.detail, form))
-    report.without_counterpart.update(found.ignored)
-    report.dropped.update(decoded.dropped)
-    return decoded.events
+class _Translating:
+    """Translates lines, and knows the logins that they have told."""
+
+    def __init__(self, report: Emitted) -> None:
+        self._report = report
+        self._told: OrderedDict[tuple[str, str], None] = OrderedDict()
+
+    def events(self, line: bytes, form: Format) -> list[Event | Identify]:
+        """Return the events of a line, and before them the logins that are new.
+
+        Bad optional fields, and bad logins beside events, are left out: the shop does not write them for us.
+        """
+        found = form.translate(Message(line))
+        decoded = decode_many([write_json(fields) for fields in found.events])
+        for rejection in decoded.rejections:
+            raise RejectedEvent(rejection.reason, explained(rejection.detail, form))
+        new = list(self._new(found, form))
+        self._report.without_counterpart.update(found.ignored)
+        self._report.dropped.update(decoded.dropped)
+        return [*new, *decoded.events]
+
+    def _new(self, found: Translation, form: Format) -> Iterator[Identify]:
+        for login in found.logins:
+            try:
+                said = cast(Identify, decode_identity(write_json(login)))
+            except RejectedEvent as error:
+                if not found.events:
+                    raise RejectedEvent(error.reason, explained(error.detail, form)) from None
+                self._report.dropped[IDENTIFY] += 1
+                continue
+            pair = said.anonymous_id, said.customer_id
+            if pair not in self._told:
+                yield said
+            self._told[pair] = None
+            self._told.move_to_end(pair)
+            if len(self._told) > _LOGINS:
+                self._told.popitem(last=False)

@@ -11,8 +11,10 @@ from xxhash import xxh3_128_hexdigest
 
 from features.bundle import BANDS
 from features.calendar import Zone
+from features.cart import NO_CART_PRICES, CartPrices
 from features.event_items import EventItems
 from features.phrases import Naming, Saying
+from features.price_table import PriceTable
 from features.reasons import BOOK, GROUPS
 from features.state import States, joined
 from features.vector import SEGMENT_AT, Vectors, vectors
@@ -56,6 +58,10 @@ class Moments(NamedTuple):
         Of the accepted records.
     canary
         Which scores are those of a canary; ``None``: none.
+    cart_prices
+        What the items in the carts cost, where a policy asks for that; else of no rows.
+    prices
+        What items cost, by partition batch, as of its end.
     """
 
     at: NDArray[np.int64]
@@ -80,6 +86,8 @@ class Moments(NamedTuple):
     asides_at: NDArray[np.int64]
     watermarks: Watermarks
     canary: NDArray[np.bool_] | None = None
+    cart_prices: CartPrices = NO_CART_PRICES
+    prices: Sequence[PriceTable] = ()
 
 
 class Standing(NamedTuple):
@@ -243,7 +251,8 @@ class _Known:
     """What was known of a customer when an action became due: the items that it is about, and why.
 
     An event tells its own items and reasons. For a timer there are the items in the cart as of the last score, where
-    that is what was left, and the reasons that were remembered, said of what was known as of the last score.
+    that is what was left, or those of them that have become cheaper, and the reasons that were remembered, said of what
+    was known as of the last score.
     """
 
     def __init__(
@@ -252,6 +261,11 @@ class _Known:
         self._moments = moments
         self._names = details.item_names
         self._latest = found["latest"].tolist()
+        self._cheaper = found["cheaper"].tolist()
+        self._priced = [
+            moments.prices[part].names if moments.prices else {}
+            for part in customers.parts[found["slot"]].tolist()
+        ]
         self._earlier: dict[int, int] = {}  # those whose last score was made before the round
         earlier = np.flatnonzero((found["row"] == NO_ROW) & (found["latest"] == NO_ROW))
         if len(earlier):
@@ -269,12 +283,17 @@ class _Known:
         """Return the items that what was found is about."""
         if row != NO_ROW:
             return self._moments.items.of(int(self._moments.rows[row]))[:MOST_ITEMS]
-        if trigger not in STARTED or not self._names:
+        names = self._names
+        if trigger == "price_dropped":
+            names = self._priced[at]
+        elif trigger not in STARTED:
             return []
         earlier = self._earlier.get(at)
         cart = self._moments.carts[self._latest[at]] if earlier is None else self._carts[earlier]
+        if trigger == "price_dropped":
+            cart = cart[self._cheaper[at] >> np.arange(len(cart)) & 1 == 1]
         lines = dict.fromkeys(reversed(cart[cart != 0].tolist()))  # newest first
-        return [self._names[item] for item in lines if item in self._names][:MOST_ITEMS]
+        return [names[item] for item in lines if item in names][:MOST_ITEMS]
 
     def reasons(self, at: int, row: int) -> list[ReasonRef]:
         """Return the reasons of the score that what was found tells."""

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from features.compiled import njit
 from features.traffic import CUSTOMER, TRAFFIC
 from stream.decisions.actions import Customers, Details, Moments, actions_of
+from stream.decisions.carts import NO_CARTS, Carts
 from stream.decisions.found import FOUND, NO_ROW, ROOM, Found, with_room, write
 from stream.decisions.memory import (
     CODES,
@@ -48,7 +49,7 @@ __all__ = ["FOREVER", "Decided", "decide"]
 FOREVER: Final = 2**62
 
 #: What nothing is to come of any more for who is left out.
-_UNDER_WAY: Final = ("waiting", "holds", "rule", "band", "due")
+_UNDER_WAY: Final = ("waiting", "holds", "rule", "band", "due", "compared")
 
 
 class Decided(NamedTuple):
@@ -102,6 +103,14 @@ def decide(
     if customers.excluded is not None:
         for name in _UNDER_WAY:
             memories[name][customers.excluded] = 0
+    carts = NO_CARTS
+    if rulebook.compares_prices:
+        carts = Carts.of(
+            (moments.carts, moments.cart_prices, moments.slots),
+            (customers.standing.states, customers.standing.slots),
+            customers.parts,
+            moments.prices,
+        )
     kept = Reasons.of(moments.reasons, len(moments.at)) if rulebook.has_timers else NO_REASONS
     found = _decide(
         rulebook.tables,
@@ -125,7 +134,9 @@ def decide(
         moments.asides,
         moments.asides_at,
         marks.before,
+        marks.after,
         marks.last,
+        carts,
         ttl_ms,
         counts,
     )
@@ -156,7 +167,9 @@ def _decide(
     asides: Memories,
     asides_at: NDArray[np.int64],
     before: NDArray[np.int64],
+    after: NDArray[np.int64],
     last: NDArray[np.int64],
+    c: Carts,
     ttl_ms: int,
     counts: NDArray[np.int64],
 ) -> Found:  # pragma: no cover
@@ -166,7 +179,9 @@ def _decide(
         while gone < len(forgotten_at) and (i == len(slots) or forgotten_at[gone] < at[i]):
             slot, aside = forgotten_slots[gone], forgotten_asides[gone]
             outcome, watermark = counts[parts[slot]], before[forgotten_at[gone]]
-            found, number = _come(t, q, memories, slot, latest, watermark, ttl_ms, outcome, found, number)
+            found, number = _come(
+                t, q, memories, slot, parts[slot], latest, watermark, c, ttl_ms, outcome, found, number
+            )
             if aside >= 0:
                 asides[aside] = memories[slot]
             forget(memories[slot])
@@ -175,7 +190,9 @@ def _decide(
             break
         slot = slots[i]
         m, outcome, watermark = memories[slot], counts[parts[slot]], before[at[i]]
-        found, number = _come(t, q, memories, slot, latest, watermark, ttl_ms, outcome, found, number)
+        found, number = _come(
+            t, q, memories, slot, parts[slot], latest, watermark, c, ttl_ms, outcome, found, number
+        )
         if asides_at[i] >= 0:
             take_over(m, asides[asides_at[i]])
         if as_of[i] - m.as_of > ttl_ms:
@@ -192,17 +209,22 @@ def _decide(
             0 if apart else held[i],
             bought[i] or apart,  # cancels what waits
             watermark,
+            after[at[i]],
+            c,
+            i,
             outcome,
         )
         latest[slot] = i
         _keep_reasons(m, codes, effects, i)
         if rule >= 0:
             found = with_room(found, number)
-            write(found[number], slot, i, i, rule, as_of[i], m)
+            write(found[number], slot, i, i, rule, as_of[i], m, 0)
             number += 1
     for slot in range(len(memories)):
         part = parts[slot]
-        found, number = _come(t, q, memories, slot, latest, last[part], ttl_ms, counts[part], found, number)
+        found, number = _come(
+            t, q, memories, slot, part, latest, last[part], c, ttl_ms, counts[part], found, number
+        )
     return found[:number]
 
 
@@ -212,8 +234,10 @@ def _come(
     q: QuietTime,
     memories: Memories,
     slot: int,
+    part: int,
     latest: NDArray[np.int64],
     watermark: int,
+    c: Carts,
     ttl_ms: int,
     counts: NDArray[np.int64],
     found: Found,
@@ -226,10 +250,13 @@ def _come(
         if moment - m.as_of > ttl_ms:
             forget(m)
             break
-        rule = fire_next(t, q, m, counts)
+        cart = latest[slot]
+        if cart == NO_ROW and len(c.standing) > 0:
+            cart = c.standing[slot]
+        rule, cheaper = fire_next(t, q, m, counts, c, cart, part)
         if rule >= 0:
             found = with_room(found, number)
-            write(found[number], slot, NO_ROW, latest[slot], rule, moment, m)
+            write(found[number], slot, NO_ROW, latest[slot], rule, moment, m, cheaper)
             number += 1
     return found, number
 

@@ -25,6 +25,7 @@ FOUND: Final = np.dtype(
         ("intent", "<f8"),
         ("band", "<i8"),
         ("segment", "<i8"),
+        ("cheaper", "<i8"),  # the lines of the cart whose price has dropped, as bits
         ("effects", "<i8", (MOST,)),  # of the remembered reasons, see `stream.decisions.memory`
         ("reasons", "<i8", (MOST,)),  # their codes, 0 = none
     ]
@@ -50,8 +51,8 @@ def with_room(found: Found, number: int) -> Found:  # pragma: no cover
 
 
 @njit(cache=True, nogil=True)
-def write(
-    f: One, slot: int, row: int, latest: int, rule: int, moment: int, m: Memory
+def write(  # noqa: PLR0917  (what is written down)
+    f: One, slot: int, row: int, latest: int, rule: int, moment: int, m: Memory, cheaper: int
 ) -> None:  # pragma: no cover
     """Write down that an action is due, and what is remembered of the customer's last score."""
     f.slot = slot
@@ -63,6 +64,7 @@ def write(
     f.intent = m.intent
     f.band = m.scored_band
     f.segment = m.segment
+    f.cheaper = cheaper
     known = m.codes == CODES
     for k in range(MOST):
         f.effects[k] = m.effects[k] if known else 0

@@ -49,7 +49,11 @@ MEMORY: Final = np.dtype(
         ("codes", "<u2"),  # stamp of what codes of reasons mean (`CODES`); 0 = no reasons
         ("effects", "<i2", (MOST,)),  # of the last score's reasons, in thousandths
         ("reasons", "u1", (MOST,)),  # their codes, strongest first; 0 = none
-        ("spare", "u1", (5,)),
+        (
+            "compared",
+            "<u4",
+        ),  # when the cart was compared with prices last, minutes since 1970; 0 = it is not to be
+        ("spare", "u1", (1,)),
     ]
 )
 
@@ -154,6 +158,7 @@ def forget(m: Memory) -> None:  # pragma: no cover
     m.waiting = np.uint8(0)
     m.band = np.uint8(0)
     m.scored_band = np.uint8(0)
+    m.compared = np.uint32(0)
     m.sent_times[:] = 0
     m.sent_actions[:] = np.uint32(0)
     forget_reasons(m)
@@ -172,7 +177,7 @@ def take_over(m: Memory, other: Memory) -> None:  # pragma: no cover
     """Make a memory that of one customer, of whom two have remembered.
 
     What was sent under either is counted, so no cap is exceeded; where there are more than there is room for, the
-    newest are. All else is that of the later event.
+    newest are. The cart counts as compared when either was. All else is that of the later event.
     """
     later = other.as_of > m.as_of
     times = np.concatenate((m.sent_times, other.sent_times))
@@ -194,6 +199,7 @@ def take_over(m: Memory, other: Memory) -> None:  # pragma: no cover
         m.codes = other.codes
         m.effects[:] = other.effects
         m.reasons[:] = other.reasons
+    m.compared = max(m.compared, other.compared)
     for i in range(REMEMBERED):
         m.sent_times[i] = times[newest[i]]
         m.sent_actions[i] = actions[newest[i]]

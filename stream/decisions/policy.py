@@ -38,9 +38,16 @@ SILENCES: Final[dict[Trigger, timedelta | None]] = {
     "session_ended": timedelta(minutes=30),
     "win_back": None,
 }
-#: Triggers whose event nobody sends yet.
-_NOT_YET: Final = ("price_dropped",)
+#: The trigger that compares carts with prices.
+PRICE_DROPPED: Final = "price_dropped"
 
+_LEAST_DROP: Final = "5%"
+_COMPARED_EVERY: Final = "1h"
+_SHORTEST_PACE: Final = timedelta(minutes=5)
+_LONGEST_PACE: Final = timedelta(days=14)  # as long as a line of a cart lives
+
+_HUNDRED: Final = 100
+_PERCENT: Final = re.compile(r"([0-9]{1,2}(?:\.[0-9]{1,3})?) ?%")
 _CAP: Final = re.compile(r"([0-9]+) per (\S+)")
 _AT_PATH: Final = re.compile(r"(.*?)(?: - at `([^`]*)`)?", re.DOTALL)
 _WORDS: Final = {
@@ -93,6 +100,8 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     when: dict[str, Any] = {}
     trigger: str = "rule_holds"
     after: str | None = None
+    by: str | int | float | None = None
+    every: str | None = None
     offer: str | None = None
     priority: int = 0
     expires: str | None = None
@@ -135,6 +144,16 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             return duration_ms(parse_duration(rule.after))
         default = SILENCES.get(rule.trigger)  # type: ignore[call-overload]
         return 0 if default is None else duration_ms(default)
+
+    def least_drop(self, rule: Rule) -> float:
+        """Return by which part a price has to drop for a rule, 0 where it asks for no price."""
+        return parse_percent(rule.by or _LEAST_DROP) if rule.trigger == PRICE_DROPPED else 0.0
+
+    @property
+    def compared_every_ms(self) -> int:
+        """How often carts are compared with prices."""
+        said = (rule.every for rule in self.rules if rule.every is not None)
+        return duration_ms(parse_duration(next(said, _COMPARED_EVERY)))
 
     def expires_ms(self, rule: Rule) -> int:
         """Return how long an action of a rule may be carried out."""
@@ -198,6 +217,25 @@ def parse_cap(text: str) -> tuple[int, int]:
     if not 1 <= count <= REMEMBERED:
         raise ValueError(f"{count} is out of range for a cap; use 1 to {REMEMBERED}")
     return count, duration_ms(window)
+
+
+def parse_percent(text: str | float) -> float:
+    """Return the part of the whole that a percentage is.
+
+    Raises
+    ------
+    ValueError
+        It is none, or is out of range.
+
+    Examples
+    --------
+    >>> parse_percent("12.5%")
+    0.125
+    """
+    match = _PERCENT.fullmatch(str(text).strip())
+    if match is None or not float(match[1]):
+        raise ValueError(f"{text!r} is no percentage from 0.001% to 99.999%; write it as 10%")
+    return float(match[1]) / _HUNDRED
 
 
 def _windows(caps: list[str], cooldown: str | None) -> list[tuple[int, int]]:
@@ -341,7 +379,7 @@ def _durations(policy: Policy) -> Iterator[tuple[Place, str]]:
     for name, limits in policy.actions.items():
         places += [(("actions", name, field), getattr(limits, field)) for field in ("cooldown", "expires")]
     for at, rule in enumerate(policy.rules):
-        places += [(("rules", at, field), getattr(rule, field)) for field in ("after", "expires")]
+        places += [(("rules", at, field), getattr(rule, field)) for field in ("after", "expires", "every")]
     return ((place, text) for place, text in places if text is not None)
 
 
@@ -405,14 +443,9 @@ def _check_quiet(policy: Policy, document: Document) -> None:
 
 
 def _check_triggers(policy: Policy, document: Document) -> None:
-    known = [name for name in get_args(Trigger) if name not in _NOT_YET]
+    known = get_args(Trigger)
     for at, rule in enumerate(policy.rules):
         place: Place = ("rules", at)
-        if rule.trigger in _NOT_YET:
-            document.fail(
-                (*place, "trigger"),
-                f"{rule.trigger!r} needs price events, which are not read yet; use {', '.join(known)}",
-            )
         if rule.trigger not in known:
             document.fail((*place, "trigger"), f"{rule.trigger!r} is no trigger; use {', '.join(known)}")
         if rule.trigger == "win_back" and rule.after is None:
@@ -427,6 +460,35 @@ def _check_triggers(policy: Policy, document: Document) -> None:
             )
         if rule.action == "none" and rule.trigger != "rule_holds":
             document.fail((*place, "action"), "nothing is to be done; name an action, or drop the rule")
+    _check_prices(policy, document)
+
+
+def _check_prices(policy: Policy, document: Document) -> None:
+    """Check what rules say of prices, and that all of them compare at one pace."""
+    paced: Rule | None = None
+    for at, rule in enumerate(policy.rules):
+        place: Place = ("rules", at)
+        for field in ("by", "every"):
+            if getattr(rule, field) is not None and rule.trigger != PRICE_DROPPED:
+                document.fail((*place, field), f"{rule.trigger} looks at no price; use {PRICE_DROPPED}")
+        if rule.by is not None:
+            try:
+                parse_percent(rule.by)
+            except ValueError as error:
+                document.fail((*place, "by"), str(error))
+        if rule.every is None:
+            continue
+        pace = parse_duration(rule.every)
+        if not _SHORTEST_PACE <= pace <= _LONGEST_PACE or pace % timedelta(minutes=1):
+            document.fail(
+                (*place, "every"), f"{rule.every!r} is out of range; use whole minutes from 5m to 14d"
+            )
+        if paced is not None and parse_duration(paced.every or "") != pace:
+            document.fail(
+                (*place, "every"),
+                f"{paced.name!r} says {paced.every}, and carts are compared for all rules at once; use one of them",
+            )
+        paced = paced or rule
 
 
 def _check_order(policy: Policy, document: Document) -> None:
@@ -442,6 +504,7 @@ def _check_order(policy: Policy, document: Document) -> None:
     for rule in policy.ordered:
         for earlier in before:
             same = earlier.trigger == rule.trigger and policy.silence_ms(earlier) == policy.silence_ms(rule)
+            same = same and policy.least_drop(earlier) <= policy.least_drop(rule)
             if same and known[earlier.name].covers(known[rule.name]):
                 document.fail(
                     ("rules", policy.rules.index(rule)),
@@ -457,6 +520,9 @@ def described(policy: Policy) -> Iterator[str]:
         asked = ", ".join(f"{name}: {_shown(value)}" for name, value in rule.when.items()) or "always"
         silence = policy.silence_ms(rule)
         after = f" after {duration_text(timedelta(milliseconds=silence))}" if silence else ""
+        if rule.trigger == PRICE_DROPPED:
+            pace = duration_text(timedelta(milliseconds=policy.compared_every_ms))
+            after = f" by {_HUNDRED * policy.least_drop(rule):g}%, looked at every {pace}"
         yield f"{rule.name}: {rule.action} ({rule.trigger}{after}; {asked})"
 
 

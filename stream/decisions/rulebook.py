@@ -16,11 +16,12 @@ from xxhash import xxh3_64_intdigest, xxh32_intdigest
 from features.bundle import BANDS, Bundle
 from features.calendar import zone
 from features.durations import duration_text
+from features.state import MINUTE_MS
 from features.traffic import BotRules
 from stream.decisions.conditions import SEGMENT, Conditions
 from stream.decisions.holding import Asked, ScoredRows, first_of
 from stream.decisions.holdout import Assignment
-from stream.decisions.policy import SILENCES, Bounds, Policy, Rule, default_policy
+from stream.decisions.policy import PRICE_DROPPED, SILENCES, Bounds, Policy, Rule, default_policy
 from stream.decisions.quiet import minute_of_day, quiet_minutes
 from stream.decisions.tables import DROP, IGNORE, TABLES, WAIT, QuietTime, Table
 from stream.exceptions import PolicyError
@@ -171,6 +172,9 @@ class Rulebook:
         t["rules"], t["count"] = self._rules_hash(), count
         t["level"], t["entered"] = self._bits("rule_holds"), self._bits("band_entered")
         t["silent"] = self._bits(*SILENCES)
+        t["priced"] = self._bits(PRICE_DROPPED)
+        t["least_drop"][:count] = [policy.least_drop(rule) for rule in rules]
+        t["every"] = policy.compared_every_ms // MINUTE_MS
         t["after"][:count] = [policy.silence_ms(rule) for rule in rules]
         t["band_bits"] = [
             sum(1 << at for at, asked in enumerate(self.conditions) if asked.bands >> band & 1)
@@ -191,7 +195,13 @@ class Rulebook:
     @cached_property
     def has_timers(self) -> bool:
         """Whether anything is ever due at another moment than that of an event."""
-        return bool(self.tables["silent"]) or bool((self.tables["quiet"] == WAIT).any())
+        tables = self.tables
+        return bool(tables["silent"] or tables["priced"]) or bool((tables["quiet"] == WAIT).any())
+
+    @cached_property
+    def compares_prices(self) -> bool:
+        """Whether any rule asks what the items in a cart cost now."""
+        return bool(self.tables["priced"])
 
     @cached_property
     def quiet_time(self) -> QuietTime:
@@ -208,11 +218,13 @@ class Rulebook:
         return sum(1 << at for at, rule in enumerate(self.rules) if rule.trigger in triggers)
 
     def _rules_hash(self) -> int:
-        """Return a hash of what bits in a memory mean: names, triggers, conditions and silences of the rules."""
-        meant = [
+        """Return a hash of what a memory means: names, triggers, conditions, silences and paces of the rules."""
+        meant: list[object] = [
             (rule.name, rule.action, rule.trigger, sorted(map(str, rule.when.items())), self.policy.silence_ms(rule))
             for rule in self.rules
         ]  # fmt: skip
+        if self._bits(PRICE_DROPPED):
+            meant.append(self.policy.compared_every_ms)
         return (xxh3_64_intdigest(repr(meant).encode()) >> 1) | 1
 
     def _bounds(self) -> tuple[Sequence[float], Sequence[float]]:

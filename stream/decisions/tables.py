@@ -34,6 +34,9 @@ TABLES: Final = np.dtype(
         ("entered", "<i8"),  # rules of entering a band
         ("silent", "<i8"),  # rules that wait for a silence
         ("after", "<i8", (MAX_RULES,)),  # the silence that each rule waits for, ms
+        ("priced", "<i8"),  # rules that wait for a price to drop
+        ("least_drop", "<f8", (MAX_RULES,)),  # by how much, as a part of the price
+        ("every", "<i8"),  # how often carts are compared with prices, minutes
         ("band_bits", "<i8", (3,)),  # the rules that may hold in each band
         ("enter", "<f8", (2,)),  # intent at which customers enter medium and high
         ("leave", "<f8", (2,)),

@@ -1,4 +1,4 @@
-"""Timers: what is due because nothing happened, or because the quiet time is over.
+"""Timers: what is due because nothing happened, because a price has dropped, or because the quiet time is over.
 
 A timer is no object of its own: its moment follows from the customer's latest event and the rule's silence. An
 activity before the watermark gets there moves it; a purchase cancels what waits.
@@ -10,7 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.compiled import njit
+from features.state import MINUTE_MS
 from stream.decisions.caps import allowed, remember
+from stream.decisions.carts import (
+    Carts,
+    cheaper_lines,
+    expires_whole,
+    next_comparison,
+    waits_for_price,
+)
 from stream.decisions.memory import Memory
 from stream.decisions.quiet import quiet_end
 from stream.decisions.tables import CANCELLED, CAPPED, DROP, DROPPED, IGNORE, SENT, WAITED, QuietTime, Table
@@ -29,24 +37,36 @@ def next_due(t: Table, m: Memory) -> int:  # pragma: no cover
                 at = m.as_of + t.after[r]
                 if due == 0 or at < due:
                     due = at
+    compared = next_comparison(t, m)
+    if compared > 0 and (due == 0 or compared < due):
+        due = compared
     return int(due)
 
 
 @njit(cache=True, nogil=True)
-def fire_next(t: Table, q: QuietTime, m: Memory, counts: NDArray[np.int64]) -> int:  # pragma: no cover
-    """Let a customer's next timer come, and return the rule whose action it makes due, -1 for none."""
+def fire_next(  # noqa: PLR0917  (a customer, and all that timers look at)
+    t: Table, q: QuietTime, m: Memory, counts: NDArray[np.int64], c: Carts, cart: int, part: int
+) -> tuple[int, int]:  # pragma: no cover
+    """Let a customer's next timer come, and return the rule whose action it makes due, -1 for none.
+
+    The other number has the lines of the ``cart`` that have become cheaper, as bits, where the rule asks for that.
+    """
     if m.rules != t.rules:  # bits of other rules say nothing
         m.waiting = np.uint8(0)
         m.holds = 0
+        m.compared = np.uint32(0)
         m.due = 0
-        return -1
-    moment = m.due
+        return -1, 0
+    moment, noted = m.due, int(np.int64(m.compared)) * MINUTE_MS
+    comparing = next_comparison(t, m) == moment
     candidates = 0
     if m.waiting > 0 and m.waiting_until == moment:
         waited = int(np.int64(m.waiting)) - 1
-        if (t.level >> waited & 1 and m.rule == m.waiting) or (
-            not t.level >> waited & 1 and m.holds >> waited & 1
-        ):
+        holds = m.rule == m.waiting if t.level >> waited & 1 else bool(m.holds >> waited & 1)
+        if t.priced >> waited & 1:
+            comparing = True  # what fell while it waited is news, too
+            holds = holds and cheaper_lines(t, c, cart, part, waited, moment, noted) != 0
+        if holds:
             candidates |= 1 << waited
             m.waiting = np.uint8(0)
         else:
@@ -56,9 +76,16 @@ def fire_next(t: Table, q: QuietTime, m: Memory, counts: NDArray[np.int64]) -> i
         if pending >> r & 1 and m.as_of + t.after[r] == moment:
             candidates |= 1 << r
             m.fired |= 1 << r
+    priced = m.holds & t.priced if comparing else 0
+    for r in range(t.count):
+        if priced >> r & 1 and cheaper_lines(t, c, cart, part, r, moment, noted) != 0:
+            candidates |= 1 << r
     rule = attempt(t, q, m, candidates, moment, counts)
+    if m.compared > 0 and not waits_for_price(t, m) and (comparing or next_comparison(t, m) <= moment):
+        m.compared = np.uint32(0 if expires_whole(c, cart, moment) else moment // MINUTE_MS)
     m.due = next_due(t, m)
-    return rule
+    is_priced = rule >= 0 and t.priced >> rule & 1
+    return rule, cheaper_lines(t, c, cart, part, rule, moment, noted) if is_priced else 0
 
 
 @njit(cache=True, nogil=True)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.compiled import njit
+from stream.decisions.carts import Carts, watch_cart
 from stream.decisions.memory import Memory
 from stream.decisions.quiet import quiet_end
 from stream.decisions.tables import HIGH, QuietTime, Table
@@ -39,6 +40,9 @@ def follow(  # noqa: PLR0912  (one step after another)
     bits: int,
     bought: bool,
     watermark: int,
+    after: int,
+    c: Carts,
+    row: int,
     counts: NDArray[np.int64],
 ) -> int:  # pragma: no cover
     """Let a memory follow a score, and return the rule whose action it makes due, -1 for none.
@@ -49,8 +53,10 @@ def follow(  # noqa: PLR0912  (one step after another)
         The rules that hold, whatever the band.
     bought
         Whether the event is a purchase.
-    watermark
-        Of the partition, before the event.
+    watermark, after
+        Of the partition, before and after the event.
+    row
+        Of the cart.
     """
     known = m.rules == t.rules
     changed = (
@@ -58,6 +64,7 @@ def follow(  # noqa: PLR0912  (one step after another)
     )  # the rules are others than before: levels are taken over without edges
     if changed:
         m.waiting = np.uint8(0)
+        m.compared = np.uint32(0)
         m.fired = 0
         for r in range(t.count):
             if m.as_of + t.after[r] <= watermark:
@@ -95,5 +102,7 @@ def follow(  # noqa: PLR0912  (one step after another)
     m.scored_band = np.uint8(scored_band)
     m.segment = np.int32(segment)
     rule = attempt(t, q, m, candidates, as_of, counts) if candidates else -1
+    if t.priced:
+        watch_cart(t, m, c, row, watermark, after)
     m.due = next_due(t, m)
     return rule

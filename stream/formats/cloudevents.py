@@ -19,10 +19,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from features.events import EVENT_TYPES, Reason, RejectedEvent
+from features.identity import IDENTIFY
 from stream.formats.contract import Fields, Format, Headers, Message, Translation
-from stream.formats.native import Native
 from stream.formats.plain import PLAIN
-from stream.formats.values import first, read_json, short, text, write_json
+from stream.formats.values import first, read_json, read_object, short, text, write_json
 
 _PREFIX: Final = "ce_"
 _STRUCTURED: Final = "application/cloudevents"
@@ -70,6 +70,9 @@ class CloudEvents:
             told = text(attributes["id"])
             fields.setdefault("event_id", f"{told}.{at}" if len(translation.events) > 1 else told)
             fields.setdefault("event_time", attributes.get("time"))
+        for login in translation.logins:
+            login.setdefault("event_id", f"{IDENTIFY}.{text(attributes['id'])}")
+            login.setdefault("event_time", attributes.get("time"))
         return translation
 
 
@@ -136,7 +139,7 @@ def _words(told: str) -> list[str]:
 
 def _own(attributes: Mapping[str, Any], message: Message) -> Translation:
     """Return an event in our own form, with what its envelope says."""
-    (fields,) = Native().translate(message).events
+    fields = read_object(message.value, "event")
     kind = _type(attributes)
     if fields.get("type") is None:
         if kind is None:
@@ -148,7 +151,8 @@ def _own(attributes: Mapping[str, Any], message: Message) -> Translation:
         "event_time": attributes.get("time"),
         "customer_id": first(text(attributes.get("partitionkey")), key),
     }
-    return Translation([{name: value for name, value in told.items() if value is not None} | fields])
+    own = {name: value for name, value in told.items() if value is not None} | fields
+    return Translation(logins=[own]) if fields["type"] == IDENTIFY else Translation([own])
 
 
 def _type(attributes: Mapping[str, Any]) -> str | None:

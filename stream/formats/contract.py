@@ -50,12 +50,16 @@ class Translation:
     ----------
     events
         The fields of each event, in their order.
+    logins
+        The fields of each `features.identity.Identify`: the message names an anonymous id and a known one. They come
+        before the events. Messages name both for as long as somebody is known, so the same login comes time and again.
     ignored
         Names of what has no counterpart among our events, such as ``page_view``.
     """
 
     events: list[Fields] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
+    logins: list[Fields] = field(default_factory=list)
 
 
 class Format(Protocol):

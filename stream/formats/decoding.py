@@ -7,14 +7,15 @@ record. A record that holds several is refused with the way out; one that holds 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 from msgspec import structs
 
 from features.events import Decoded, Decoding, Reason, RejectedEvent, Rejection, decode_many
-from features.identity import HandOver, decode_identity, is_identity_type
+from features.identity import IDENTIFY, HandOver, Identify, decode_identity, is_identity_type
+from features.prices import decode_price, is_price_type
 from stream.formats.cloudevents import CloudEvents, is_binary
-from stream.formats.contract import NATIVE, Fields, Format, Message, explained
+from stream.formats.contract import NATIVE, Fields, Format, Message, Translation, explained
 from stream.formats.values import write_json
 from stream.kafka.records import arrival
 
@@ -51,9 +52,10 @@ def decode_records(
         Called with the fields of each event that was in another form: they still have names of items.
     """
     if form is None:
-        return with_identities(decode_many(values, decoding), values)
+        return with_others(decode_many(values, decoding), values)
     passed, rejections = Decoded(), []
     fields: dict[int, Fields] = {}
+    logins: dict[int, Identify] = {}
     own: list[bytes | None] = list(values)
     for index, (record, value) in enumerate(zip(records, values, strict=True)):
         if value is None or NATIVE in record.headers:
@@ -62,11 +64,16 @@ def decode_records(
         message = Message(value, record.key, record.headers, arrival(record))
         try:
             found = _translated(message, form, passed, index)
-            if found is not None:
-                own[index], fields[index] = write_json(found), found
+            if found.events:
+                own[index], fields[index] = write_json(found.events[0]), found.events[0]
+                if (login := _login_beside(found, passed)) is not None:
+                    logins[index] = login
+            elif found.logins:
+                own[index], fields[index] = write_json(found.logins[0]), found.logins[0]
         except RejectedEvent as rejected:
             rejections.append(Rejection(index, rejected.reason, explained(rejected.detail, form)))
-    decoded = with_identities(decode_many(own, decoding), own)
+    decoded = with_others(decode_many(own, decoding), own)
+    decoded.identities |= {index: logins[index] for index in decoded.indices if index in logins}
     for fault in decoded.rejections:
         detail = explained(fault.detail, form) if fault.index in fields else fault.detail
         rejections.append(Rejection(fault.index, fault.reason, detail))
@@ -77,24 +84,31 @@ def decode_records(
     decoded.rejections = sorted(rejections, key=lambda rejection: rejection.index)
     decoded.ignored = sorted(decoded.ignored + passed.ignored)
     decoded.without_counterpart = passed.without_counterpart
+    decoded.dropped.update(passed.dropped)
     return decoded
 
 
-def with_identities(decoded: Decoded, values: Sequence[bytes | None]) -> Decoded:
-    """Take what says who is who (`features.identity`), and what partitions hand to each other, out of the rejections.
+def with_others(decoded: Decoded, values: Sequence[bytes | None]) -> Decoded:
+    """Take out of the rejections what is no event, and still no mistake.
 
-    An event that was handed on becomes one of the customer to whom it goes.
+    That is what says who is who, what partitions hand to each other (`features.identity`), and what items cost
+    (`features.prices`). An event that was handed on becomes one of the customer to whom it goes.
     """
-    suspects = [fault for fault in decoded.rejections if fault.reason in _MAY_BE_IDENTITIES]
+    suspects = [fault for fault in decoded.rejections if fault.reason in _MAY_BE_OTHERS]
     if not suspects:
         return decoded
     others = {fault.index: fault for fault in decoded.rejections}
     events = dict(zip(decoded.indices, decoded.events, strict=True))
     for fault in suspects:
         value = values[fault.index] or b""
-        if not is_identity_type(value):
+        of_price = is_price_type(value)
+        if not of_price and not is_identity_type(value):
             continue
         try:
+            if of_price:
+                decoded.prices[fault.index] = decode_price(value)
+                del others[fault.index]
+                continue
             identity = decode_identity(value)
         except RejectedEvent as rejected:
             others[fault.index] = Rejection(fault.index, rejected.reason, rejected.detail)
@@ -109,8 +123,10 @@ def with_identities(decoded: Decoded, values: Sequence[bytes | None]) -> Decoded
     return decoded
 
 
-# As which `decode_many` refuses what is no event, but may be an identity.
-_MAY_BE_IDENTITIES: Final = frozenset({Reason.UNKNOWN_TYPE, Reason.TOO_LARGE, Reason.INVALID_FIELD})
+# As which `decode_many` refuses what is no event, but may be an identity or a price.
+_MAY_BE_OTHERS: Final = frozenset(
+    {Reason.UNKNOWN_TYPE, Reason.TOO_LARGE, Reason.INVALID_FIELD, Reason.NEGATIVE}
+)
 
 
 def values_of(records: Sequence[_Record], form: Format | None) -> list[bytes | None]:
@@ -127,18 +143,27 @@ def values_of(records: Sequence[_Record], form: Format | None) -> list[bytes | N
     return values
 
 
-def _translated(message: Message, form: Format, passed: Decoded, index: int) -> Fields | None:
-    """Return the fields of a message's one event; a message that holds none is put down in ``passed``."""
+def _translated(message: Message, form: Format, passed: Decoded, index: int) -> Translation:
+    """Return what a message holds: one event, one login, or both; if it is nothing, that is put down in ``passed``."""
     found = form.translate(message)
-    if len(found.events) > 1:
-        types = ", ".join(str(fields.get("type")) for fields in found.events)
+    if len(found.events) > 1 or len(found.logins) > 1:
+        several = found.events if len(found.events) > 1 else found.logins
+        types = ", ".join(str(fields.get("type")) for fields in several)
         raise RejectedEvent(
             Reason.SEVERAL_EVENTS,
-            f"the record holds {len(found.events)} events ({types}), and a worker takes one a record: write a record "
+            f"the record holds {len(several)} events ({types}), and a worker takes one a record: write a record "
             f"for each, or send such messages by `intent emit --format {form.name}`",
         )
     passed.without_counterpart.update(found.ignored)
-    if not found.events:
+    if not found.events and not found.logins:
         passed.ignored.append(index)
+    return found
+
+
+def _login_beside(found: Translation, passed: Decoded) -> Identify | None:
+    """Return the login beside an event; a bad one is left out and counted like a bad optional field."""
+    try:
+        return cast(Identify, decode_identity(write_json(found.logins[0]))) if found.logins else None
+    except RejectedEvent:
+        passed.dropped[IDENTIFY] += 1
         return None
-    return found.events[0]

@@ -7,6 +7,8 @@ Our types are GA4's names, so most of the work is to find the fields. How messag
   that thanks for it is loaded. Other events have a fingerprint of what they say, so that the same message sent twice
   is recognised.
 - A request without ``timestamp_micros`` happened when it arrived.
+- What names a user's id beside the client's is a login: each of the events that have a counterpart, ``login`` and
+  ``sign_up``.
 - A request may hold up to 25 events; see `Translation`.
 """
 
@@ -27,6 +29,7 @@ from stream.formats.values import (
     given,
     inner,
     joined,
+    logins,
     number,
     purchase_id,
     read_object,
@@ -38,6 +41,7 @@ from stream.formats.values import (
 )
 
 _TYPES: Final = frozenset(EVENT_TYPES)
+_LOGINS: Final = frozenset({"login", "sign_up"})
 _PLATFORMS: Final = {"web": "web", "android": "app", "ios": "app"}
 # Sixteen digits until the year 2286; what is shorter counts milliseconds or seconds.
 _MIN_MICROS: Final = 10**14
@@ -70,11 +74,31 @@ def _request(request: dict[str, Any], message: Message) -> Translation:
     translation = Translation()
     for at, event in enumerate(request["events"]):
         name = event.get("name") if isinstance(event, dict) else None
-        if isinstance(name, str) and name in _TYPES:
-            translation.events.append(_sent(request, event, at, message))
+        if isinstance(name, str) and name in _TYPES | _LOGINS:
+            _add(
+                translation,
+                _sent(request, event, at, message),
+                message.key,
+                request.get("user_id"),
+                _own(request),
+            )
         else:
             translation.ignored.append(short(name))
     return translation
+
+
+def _add(translation: Translation, fields: Fields, key: bytes | None, known: Any, anonymous: Any) -> None:
+    """Add an event to a translation, and the login that it tells; one message has one customer."""
+    said = logins(key, fields.get("event_id"), fields.get("event_time"), known, anonymous)
+    translation.logins = translation.logins or said
+    if fields["type"] in _TYPES:
+        translation.events.append(fields)
+    elif not said:
+        translation.ignored.append(short(fields["type"]))
+
+
+def _own(request: dict[str, Any]) -> Any:
+    return first(request.get("client_id"), request.get("app_instance_id"))
 
 
 def _sent(request: dict[str, Any], event: dict[str, Any], at: int, message: Message) -> Fields:
@@ -82,7 +106,7 @@ def _sent(request: dict[str, Any], event: dict[str, Any], at: int, message: Mess
     params = event.get("params")
     params = params if isinstance(params, dict) else {}
     kind = event["name"]
-    own = first(request.get("client_id"), request.get("app_instance_id"))
+    own = _own(request)
     told = first(event.get("timestamp_micros"), request.get("timestamp_micros"))
     time = message.arrived_at if told is None else _milliseconds(told, "timestamp_micros")
     return _event(
@@ -102,7 +126,7 @@ def _sent(request: dict[str, Any], event: dict[str, Any], at: int, message: Mess
 def translate_row(row: dict[str, Any], key: bytes | None = None) -> Translation:
     """Return what a row of the export to BigQuery holds."""
     kind = row["event_name"]
-    if not isinstance(kind, str) or kind not in _TYPES:
+    if not isinstance(kind, str) or kind not in _TYPES | _LOGINS:
         return Translation(ignored=[short(kind)])
     params = dict(_params(row.get("event_params")))
     order = row.get("ecommerce")
@@ -138,7 +162,9 @@ def translate_row(row: dict[str, Any], key: bytes | None = None) -> Translation:
         device=text(inner(row, "device", "category")),
         country=text(inner(row, "geo", "country")),
     )
-    return Translation([fields])
+    translation = Translation()
+    _add(translation, fields, key, row.get("user_id"), own)
+    return translation
 
 
 def _event(kind: str, params: dict[str, Any], lines: list[dict[str, Any]], **fields: Any) -> Fields:

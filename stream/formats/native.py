@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from features.identity import IDENTIFY
 from stream.formats.contract import Message, Translation
 from stream.formats.values import read_object
 
@@ -16,4 +17,5 @@ class Native:
 
     def translate(self, message: Message) -> Translation:
         """See `stream.formats.contract.Format.translate`."""
-        return Translation([read_object(message.value, "event")])
+        found = read_object(message.value, "event")
+        return Translation(logins=[found]) if found.get("type") == IDENTIFY else Translation([found])

@@ -11,6 +11,8 @@ A message is one ``track`` call as Segment, RudderStack or their Kafka destinati
 - Both a refunded and a cancelled order are a refund. Shops send both for one order, and an amount is given back once:
   the event id is made of order and amount, so partial refunds stay apart unless both are the same.
 - A product that was clicked has no counterpart: its view follows.
+- An ``identify`` call with both ids is a login, and so is an ``alias`` of a previous id. Once somebody is known, all
+  calls have both ids: each event with both is a login as well.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from stream.formats.values import (
     first,
     given,
     inner,
+    logins,
     number,
     purchase_id,
     read_object,
@@ -60,6 +63,7 @@ _TYPES: Final = {
     "ordercanceled": "refund",
     "cancelledorder": "refund",
 }
+_LOGINS: Final = ("identify", "alias")
 _CHANNELS: Final = {"browser": "web", "web": "web", "mobile": "app", "app": "app", "store": "store"}
 _LIBRARIES: Final = (("analytics.js", "web"), ("javascript", "web"), ("ios", "app"), ("android", "app"),
                      ("swift", "app"), ("kotlin", "app"), ("flutter", "app"), ("react-native", "app"))  # fmt: skip
@@ -89,13 +93,18 @@ class Segment:
 
 
 def _add(call: dict[str, Any], message: Message, translation: Translation) -> None:
-    """Add what a call is to a translation: an event, or something without a counterpart."""
+    """Add what a call is to a translation: an event, a login, or something without a counterpart."""
     kind, name = call.get("type", "track"), call.get("event")
     found = _type(name) if kind == "track" and isinstance(name, str) else None
-    if found is None:
-        translation.ignored.append(short(name if kind == "track" else kind))
-    else:
+    said: list[Fields] = []
+    if found is not None or kind in _LOGINS:
+        anonymous = first(call.get("previousId") if kind == "alias" else None, call.get("anonymousId"))
+        said = logins(message.key, call.get("messageId"), _time(call), call.get("userId"), anonymous)
+    translation.logins += said
+    if found is not None:
         translation.events.append(_event(call, found, message))
+    elif not said:
+        translation.ignored.append(short(name if kind == "track" else kind))
 
 
 @lru_cache(maxsize=1024)
@@ -115,9 +124,7 @@ def _event(call: dict[str, Any], kind: str, message: Message) -> Fields:
         "event_id": own or text(call.get("messageId")),
         "type": kind,
         "customer_id": customer(message.key, call.get("userId"), call.get("anonymousId")),
-        "event_time": first(
-            *(call.get(name) for name in ("timestamp", "originalTimestamp", "sentAt", "receivedAt"))
-        ),
+        "event_time": _time(call),
         "category": text(properties.get("category")) if products else None,
         "currency": code(properties.get("currency")),
         "order_id": text(order),
@@ -129,6 +136,10 @@ def _event(call: dict[str, Any], kind: str, message: Message) -> Fields:
     if kind in ORDERS:
         fields["value"] = value
     return given(fields | about(lines, order=bool(products) and kind in ORDERS))
+
+
+def _time(call: dict[str, Any]) -> Any:
+    return first(*(call.get(name) for name in ("timestamp", "originalTimestamp", "sentAt", "receivedAt")))
 
 
 def _item(product: dict[str, Any]) -> Fields:

@@ -5,7 +5,7 @@ How an event is understood:
 - The event id is ``event_id``, of a purchase that of its order, which browser and server may both tell.
 - The customer is ``user_id``, else the id of the e-commerce user entity, ``domain_userid``, the user of a mobile
   session, or ``network_userid``. The time is ``true_tstamp``, else ``derived_tstamp``, else when the collector
-  received it.
+  received it. An event that names a user's id beside one of the others is a login.
 - Of the e-commerce plugin, the action's type says the type; product, transaction, refund and cart entities the rest.
   A checkout begins with its first step; further steps have no counterpart.
 - Older events: ``transaction`` (``tr_...``) is a purchase, its ``transaction_item`` events have no counterpart, for
@@ -26,6 +26,7 @@ from stream.formats.values import (
     first,
     given,
     inner,
+    logins,
     number,
     purchase_id,
     read_object,
@@ -72,7 +73,11 @@ class Snowplow:
         if isinstance(fields, str):
             return Translation(ignored=[fields])
         own = purchase_id(fields.get("order_id")) if fields["type"] == "purchase" else None
-        return Translation([given(_shared(event, message.key) | fields | ({"event_id": own} if own else {}))])
+        shared = _shared(event, message.key)
+        said = logins(
+            message.key, shared["event_id"], shared["event_time"], first(*_known(event)), *_anonymous(event)
+        )
+        return Translation([given(shared | fields | ({"event_id": own} if own else {}))], logins=said)
 
 
 def _shop_event(event: dict[str, Any]) -> Fields | str:
@@ -134,14 +139,7 @@ def _shared(event: dict[str, Any], key: bytes | None) -> Fields:
     session = next(iter(rows(event.get(_SESSION))), {})
     return {
         "event_id": text(event.get("event_id")),
-        "customer_id": customer(
-            key,
-            event.get("user_id"),
-            _entity(event, "user").get("id"),
-            event.get("domain_userid"),
-            inner(session, "userId"),
-            event.get("network_userid"),
-        ),
+        "customer_id": customer(key, *_known(event), *_anonymous(event)),
         "event_time": first(
             event.get("true_tstamp"), event.get("derived_tstamp"), event.get("collector_tstamp")
         ),
@@ -151,6 +149,15 @@ def _shared(event: dict[str, Any], key: bytes | None) -> Fields:
         "country": text(event.get("geo_country")),
         "bot": any(found.get("spiderOrRobot") is True for found in rows(event.get(_ROBOTS))) or None,
     }
+
+
+def _known(event: dict[str, Any]) -> list[Any]:
+    return [event.get("user_id"), _entity(event, "user").get("id")]
+
+
+def _anonymous(event: dict[str, Any]) -> list[Any]:
+    session = next(iter(rows(event.get(_SESSION))), {})
+    return [event.get("domain_userid"), inner(session, "userId"), event.get("network_userid")]
 
 
 def _item(product: dict[str, Any]) -> Fields:

@@ -13,7 +13,8 @@ from typing import Any, Final
 
 import msgspec
 
-from features.events import Reason, RejectedEvent
+from features.events import MAX_ID, Reason, RejectedEvent
+from features.identity import IDENTIFY
 from features.refusals import not_json
 from stream.formats.contract import Fields
 
@@ -174,6 +175,45 @@ def customer(key: bytes | None, *ids: Any) -> Any:
             if isinstance(name, str) and name.encode(errors="replace") == key:
                 return name
     return named[0] if named else None
+
+
+def logins(key: bytes | None, event_id: Any, time: Any, known: Any, *anonymous: Any) -> list[Fields]:
+    """Return the login that a message tells, if it names a known id, and an anonymous one that can be its record's key.
+
+    A login counts on the partition of the anonymous id. Without a key, that is the first one that there is.
+
+    Parameters
+    ----------
+    key
+        Of the record, ``None`` where there is none.
+    event_id, time
+        Of the message.
+    known, anonymous
+        The ids.
+
+    Examples
+    --------
+    >>> [login["anonymous_id"] for login in logins(None, "m-1", 5, "u-7", None, "a-1")]
+    ['a-1']
+    >>> logins(b"u-7", "m-1", 5, "u-7", "a-1"), logins(None, "m-1", 5, None, "a-1")
+    ([], [])
+    """
+    who, hidden = text(known), customer(key, *anonymous)
+    if not isinstance(who, str) or not isinstance(hidden, str) or who == hidden:
+        return []
+    if key is not None and hidden.encode(errors="replace") != key:
+        return []
+    own = {"event_id": _login_id(event_id), "event_time": time}
+    return [given({"type": IDENTIFY, "anonymous_id": hidden, "customer_id": who} | own)]
+
+
+def _login_id(event_id: Any) -> str | None:
+    """Return the id of a login that an event tells, which has its own."""
+    named = text(event_id)
+    if not isinstance(named, str):
+        return None
+    own = f"{IDENTIFY}.{named}"
+    return own if len(own) <= MAX_ID else f"{IDENTIFY}.{fingerprint(named)}"
 
 
 def rows(value: Any) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from features.events import MAX_ID, Event, Reason, Rejection, epoch_ms
 from features.identity import HandOver, Identify
 from features.partition import partitions_of
+from features.prices import Price, PriceCopy
 from features.state import fault_of
 from features.watermark import MAX_AHEAD_MS
 from stream.kafka.batches import Record
@@ -70,11 +71,7 @@ def key_faults(
                 f"a null value asks to erase the customer {key!r}, which is no customer id",
             )
         elif belongs[i] != homes[i]:
-            fault = (
-                Reason.WRONG_PARTITION,
-                f"the key {key!r} belongs to partition {belongs[i]} and came on {homes[i]}: the producer must "
-                "partition by murmur2 (librdkafka: partitioner=murmur2_random)",
-            )
+            fault = Reason.WRONG_PARTITION, _wrong_partition(key, int(belongs[i]), int(homes[i]))
         else:
             continue
         faults[i] = Rejection(i, *fault)
@@ -118,16 +115,9 @@ def identity_faults(
         elif key != wanted.encode():
             fault = Reason.KEY_MISMATCH, f"the key is {key!r}, but {name} is {wanted!r}"
         elif home != homes[i]:
-            fault = (
-                Reason.WRONG_PARTITION,
-                f"the key {key!r} belongs to partition {home} and came on {homes[i]}: the producer must "
-                "partition by murmur2 (librdkafka: partitioner=murmur2_random)",
-            )
+            fault = Reason.WRONG_PARTITION, _wrong_partition(key, home, int(homes[i]))
         elif isinstance(identity, Identify) and ahead > MAX_AHEAD_MS:
-            fault = (
-                Reason.FUTURE,
-                f"event time is {ahead / 1000:.0f} s after the arrival, {MAX_AHEAD_MS // 1000} s are allowed",
-            )
+            fault = Reason.FUTURE, _too_early(ahead)
         elif isinstance(identity, HandOver) and identity.source[0] >= partitions:
             fault = (
                 Reason.INVALID_FIELD,
@@ -139,6 +129,56 @@ def identity_faults(
             continue
         faults[i] = Rejection(i, *fault)
     return faults
+
+
+def price_faults(
+    prices: Mapping[int, Price | PriceCopy],
+    keys: Sequence[bytes | None],
+    arrivals: NDArray[np.int64],
+    homes: NDArray[np.int64],
+    partitions: int,
+) -> dict[int, Rejection]:
+    """Return what is wrong with prices, by the position of their record; for the rest see `identity_faults`.
+
+    A copy has the key of its item, and belongs to whichever partition it was written to.
+    """
+    faults = dict[int, Rejection]()
+    if not prices:
+        return faults
+    at = list(prices)
+    belongs = partitions_of([keys[i] or b"" for i in at], partitions).tolist()
+    for i, home in zip(at, belongs, strict=True):
+        price, key = prices[i], keys[i]
+        copied = isinstance(price, PriceCopy)
+        ahead = epoch_ms(price.event_time) - int(arrivals[i])
+        if not key:
+            fault = Reason.MISSING_KEY, "the record has no key; the key is the item_id"
+        elif key != price.item_id.encode():
+            fault = Reason.KEY_MISMATCH, f"the key is {key!r}, but item_id is {price.item_id!r}"
+        elif not copied and home != homes[i]:
+            fault = Reason.WRONG_PARTITION, _wrong_partition(key, home, int(homes[i]))
+        elif not copied and ahead > MAX_AHEAD_MS:
+            fault = Reason.FUTURE, _too_early(ahead)
+        elif isinstance(price, PriceCopy) and price.source[0] >= partitions:
+            fault = (
+                Reason.INVALID_FIELD,
+                f"source names partition {price.source[0]}, the topic has {partitions}",
+            )
+        else:
+            continue
+        faults[i] = Rejection(i, *fault)
+    return faults
+
+
+def _wrong_partition(key: bytes, belongs: int, came_on: int) -> str:
+    return (
+        f"the key {key!r} belongs to partition {belongs} and came on {came_on}: the producer must partition by murmur2 "
+        "(librdkafka: partitioner=murmur2_random)"
+    )
+
+
+def _too_early(ahead_ms: int) -> str:
+    return f"event time is {ahead_ms / 1000:.0f} s after the arrival, {MAX_AHEAD_MS // 1000} s are allowed"
 
 
 def _damage(handed: HandOver) -> str:

@@ -27,7 +27,7 @@ from features.shelf import bundle_folder
 from stream.exceptions import ANSWER_SECONDS, BrokerError, BrokerUnavailable, TopicMismatch
 from stream.settings import Settings
 
-__all__ = ["Created", "check_arrival", "check_retention", "create_topics", "topic_configs"]
+__all__ = ["Created", "EventsTopic", "check_events", "check_retention", "create_topics", "topic_configs"]
 
 # Creation is acknowledged within a second; leaders of all partitions are there a moment later.
 _CREATE_SECONDS: Final = 30.0
@@ -131,10 +131,26 @@ def check_retention(settings: Settings, horizon: timedelta) -> None:
                 )
 
 
-def check_arrival(settings: Settings) -> None:
+class EventsTopic(NamedTuple):
+    """What the events topic takes of a worker, which writes to it what it hands to other partitions.
+
+    Attributes
+    ----------
+    batch_bytes
+        Bytes of a batch of records, at most.
+    writable
+        Whether the worker may write to it, as far as the broker tells.
+    """
+
+    batch_bytes: int
+    writable: bool = True
+
+
+def check_events(settings: Settings) -> EventsTopic:
     """Check that a record's time in the events topic is the broker's append time: the arrival of an event.
 
-    With the producer's own time, a single wrong clock could move a watermark to any year.
+    With the producer's own time, a single wrong clock could move a watermark to any year. Return what the topic takes
+    of a worker.
 
     Raises
     ------
@@ -148,6 +164,11 @@ def check_arrival(settings: Settings) -> None:
         **settings.kafka_python_security(),
     ) as admin:
         _check_arrival(admin, settings)
+        (described,) = admin.describe_topics([settings.events_topic])
+        allowed = described.get("authorized_operations")
+        return EventsTopic(
+            int(_config(admin, settings.events_topic, "max.message.bytes")), not allowed or "WRITE" in allowed
+        )
 
 
 def create_topics(settings: Settings) -> list[Created]:

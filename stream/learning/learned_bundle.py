@@ -8,7 +8,10 @@ over, so none is lost. Until then workers score with the network of the live bun
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from features.bundle import Bundle, question_differs
 from features.exceptions import BundleError, IntentError
@@ -18,6 +21,9 @@ from stream.learning.model.snapshot import Snapshot
 from stream.settings import Settings
 
 logger = logging.getLogger(__name__)
+
+# How often a bundle that was refused is tried again: files may arrive after the slots that name them.
+_AGAIN_SECONDS: Final = 10.0
 
 
 class LearnedBundle:
@@ -31,15 +37,30 @@ class LearnedBundle:
         What is live, as it was loaded.
     key
         The public key that has to have signed a bundle, if any.
+    clock
+        Returns seconds.
+
+    Attributes
+    ----------
+    refusal
+        Why the live bundle of the shelf is not taken although its turn has come; empty where nothing is wrong.
     """
 
-    def __init__(self, slots: FollowedSlots, bundle: Bundle, key: Path | None) -> None:
+    def __init__(
+        self,
+        slots: FollowedSlots,
+        bundle: Bundle,
+        key: Path | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.refusal = ""
         self._slots = slots
         self._bundle = bundle
         self._key = key
         self._left = ""
+        self._clock = clock
         self._refused = ""  # the live bundle, if it cannot be loaded
-        self._told = ""
+        self._again_at = 0.0
 
     @classmethod
     def of(cls, settings: Settings, bundle: Bundle) -> LearnedBundle | None:
@@ -60,21 +81,24 @@ class LearnedBundle:
     def left(self, learning: Learning) -> bool:
         """Whether another bundle is live that can be loaded, and nothing is left to be learned of the present one."""
         try:
-            if self._slots.look():
+            if self._slots.look() or self._clock() >= self._again_at:
                 self._refused = ""
             live = self._slots.slots.live
-            if live in (self._refused, learning.bundle.manifest.version):
+            if live == self._refused:
+                return False
+            if live == learning.bundle.manifest.version:
+                self.refusal = ""
                 return False
             if not learning.waiting.left_for(live):
                 return False
-            self._refused = live  # unless it can be loaded
+            self._refused, self._again_at = live, self._clock() + _AGAIN_SECONDS  # unless it can be loaded
             self._take(live)
         except IntentError as error:
-            if str(error) != self._told:
+            if str(error) != self.refusal:
                 logger.warning("bundle %s goes on being learned: %s", learning.bundle.manifest.version, error)
-            self._told = str(error)
+            self.refusal = str(error)
             return False
-        self._refused = self._told = ""
+        self._refused = self.refusal = ""
         return True
 
     def leave(self, learning: Learning) -> None:

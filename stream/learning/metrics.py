@@ -29,6 +29,11 @@ class Observed(Protocol):
         """Whether it learns, or stands by as it should."""
         ...
 
+    @property
+    def refusal(self) -> str | None:
+        """Why the live bundle of the shelf is not taken, empty if it is; ``None`` where there is no shelf."""
+        ...
+
 
 class LearnerMetrics(Collector):
     """Progress and live figures of a learner, in a registry of their own."""
@@ -55,6 +60,12 @@ class LearnerMetrics(Collector):
             "Whether this learner has the lease and learns",
             int(learner.learning is not None),
         )
+        if learner.refusal is not None:
+            yield _gauge(
+                "intent_bundle_refused",
+                "Whether the shelf names a bundle that cannot be used, and another one is learned",
+                int(bool(learner.refusal)),
+            )
         if learner.buffers is not None:
             lag = GaugeMetricFamily(
                 "intent_learner_lag_records",

@@ -27,14 +27,23 @@ from features.events import LENIENT, Decoding, Event, Item, epoch_ms
 from features.identity import HandOver
 from features.items import ItemNames, write_items
 from features.log import ERASED, LOG_SCHEMA, write_log
+from features.prices import PRICE_TYPES
 from features.whole_files import writing
 from stream.formats.contract import Format
 from stream.formats.decoding import decode_records, values_of
 from stream.formats.registry import format_of
 from stream.kafka.reading import TopicReader
-from stream.kafka.records import arrival, identity_faults, is_close, key_faults, unreadable_records
+from stream.kafka.records import (
+    arrival,
+    identity_faults,
+    is_close,
+    key_faults,
+    price_faults,
+    unreadable_records,
+)
+from stream.kafka.signatures import HandOverKeys, signature_faults
 from stream.logs.arrivals import Clocks
-from stream.logs.identity_rows import ArchivedRow, new_identities, row_of
+from stream.logs.identity_rows import ArchivedRow, new_identities, rows_of
 from stream.settings import Settings
 
 # What the second pass writes at a time, and with it the log's row groups.
@@ -59,6 +68,8 @@ class ArchiveReport:
         Events in the log.
     identities
         Further rows: who is who, and what workers have handed over because of it.
+    prices
+        Further rows: what items cost, and what workers have told each other of it.
     erased
         Further rows: events of customers that were erased later.
     erasures
@@ -77,6 +88,7 @@ class ArchiveReport:
 
     events: int = 0
     identities: int = 0
+    prices: int = 0
     erased: int = 0
     erasures: int = 0
     refused: dict[str, int] = field(default_factory=dict)
@@ -145,6 +157,8 @@ class FirstPass:
         By partition, where records with the broker's time follow some with their producer's, and when they came.
     handed
         The last hand-over (offset and number) that a partition took of another; the log has each of them once.
+    hand_over_keys
+        Know what workers have handed over; ``None`` where signatures are not asked for.
     """
 
     files: dict[int, Path] = field(default_factory=dict)
@@ -158,6 +172,7 @@ class FirstPass:
     partitions: int = 0
     handed: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
     items: ItemNames = field(default_factory=ItemNames)
+    hand_over_keys: HandOverKeys | None = None
 
 
 async def _take(
@@ -166,7 +181,10 @@ async def _take(
     since_ms: int | None,
     on_progress: Callable[[int, int], None] | None,
 ) -> FirstPass:
-    taken, form = FirstPass(), format_of(settings.format)
+    taken, form = (
+        FirstPass(hand_over_keys=HandOverKeys.of(settings.hand_over_key)),
+        format_of(settings.format),
+    )
     writers: dict[int, pa.ipc.RecordBatchFileWriter] = {}
     with ExitStack() as stack, writing(folder):
         async with TopicReader(settings, settings.events_topic) as reader:
@@ -216,6 +234,8 @@ def take_events(
     faults = key_faults(keys, events, erasures, homes, taken.partitions)
     arrivals = np.array([arrival(record) for record in records], np.int64)
     faults |= identity_faults(decoded.identities, keys, arrivals, homes, taken.partitions)
+    faults |= price_faults(decoded.prices, keys, arrivals, homes, taken.partitions)
+    faults |= signature_faults(decoded.identities | decoded.prices, records, taken.hand_over_keys)
     taken.refused.update(str(fault.reason) for fault in faults.values())
     for at in faults:
         events.pop(at, None)
@@ -231,12 +251,18 @@ def take_events(
         if at not in faults:
             taken.erasures += 1
             erased[keys[at].decode()] = records[at].offset
-    rows = sorted(events.keys() | identities.keys())
+    prices = {at: price for at, price in decoded.prices.items() if at not in faults}
+    found = [
+        (at, row)
+        for at in sorted(events.keys() | identities.keys() | prices.keys())
+        for row in rows_of(events.get(at), identities.get(at), prices.get(at))
+    ]
+    places = [at for at, _ in found]
     table = _table(
-        [row_of(events.get(at), identities.get(at)) for at in rows],
+        [row for _, row in found],
         partition,
-        np.array([records[at].offset for at in rows], np.int64),
-        arrivals[rows],
+        np.array([records[at].offset for at in places], np.int64),
+        arrivals[places],
     )
     if since_ms is None:
         return table
@@ -249,6 +275,7 @@ def _table(
     events = [row.event for row in rows]
     columns: dict[str, Any] = {name: [getattr(event, name) for event in events] for name in _FIELDS}
     columns["type"] = [row.type for row in rows]
+    columns["customer_id"] = [row.customer for row in rows]
     columns["identity"] = [row.identity for row in rows]
     columns["event_time"] = np.array([epoch_ms(event.event_time) for event in events], np.int64)
     columns["items"] = [event.items and [_line(item) for item in event.items] for event in events]
@@ -273,8 +300,10 @@ def _merged(taken: FirstPass, report: ArchiveReport) -> Iterator[pa.Table]:
     for table in merge(runs_of(taken)):
         gone = pc.sum(pc.equal(table["type"], ERASED)).as_py() or 0
         said = len(table) - table["identity"].null_count
+        priced = pc.sum(pc.is_in(table["type"], pa.array(PRICE_TYPES))).as_py() or 0
         report.erased += gone
-        report.identities += said
+        report.prices += priced
+        report.identities += said - priced
         report.events += len(table) - gone - said
         waiting.append(table)
         rows += len(table)

@@ -19,14 +19,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from aiokafka import AIOKafkaProducer
 
-from features.identity import IDENTIFY
 from features.log import ERASED, conform, log_metadata, log_rows
 from features.sorted_log import iterate_in_order
 from stream.formats.contract import NATIVE
 from stream.kafka.broker import broker_errors, partition_count
 from stream.kafka.records import ARRIVED_AT, CLOSE, CONTROL
 from stream.logs.pacing import Clock, Pace, WallClock, parse_speed
-from stream.logs.rows import Encoded, check_partitions, encode_rows
+from stream.logs.rows import OF_SHOPS, Encoded, check_partitions, encode_rows
 from stream.settings import NATIVE_NAME, Settings
 
 # Events encoded at a time. Bounds memory (about 1 kB an event), and how long a paced replay looks ahead.
@@ -145,8 +144,8 @@ async def replay_async(
 
         for table in tables:
             erased += pc.sum(pc.equal(table["type"], ERASED)).as_py() or 0
-            # What workers handed over they hand over again.
-            own = pc.or_(pc.is_null(table["identity"]), pc.equal(table["type"], IDENTIFY))
+            # What workers handed over, or told each other, they will hand over and tell again.
+            own = pc.or_(pc.is_null(table["identity"]), pc.is_in(table["type"], pa.array(OF_SHOPS)))
             alive = table.filter(pc.and_(own, pc.not_equal(table["type"], ERASED)))
             encoded = encode_rows(alive, sender.partitions)
             if check_named:
@@ -162,6 +161,23 @@ async def replay_async(
         if close:
             await sender.close()
     return ReplayReport(sum(sender.sent.values()), erased, sender.seconds, dict(sorted(sender.sent.items())))
+
+
+def send_records(settings: Settings, encoded: Encoded) -> None:
+    """Send records to the events topic, each to the partition that it names, and wait until the broker has them.
+
+    Raises
+    ------
+    BrokerError
+        Kafka does not answer, or did not take a record.
+    """
+
+    async def send() -> None:
+        async with _Sender(settings) as sender:
+            await sender.send(encoded, 0, len(encoded.values))
+            await sender.finish()
+
+    asyncio.run(send())
 
 
 def _opened(

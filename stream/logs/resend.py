@@ -39,6 +39,7 @@ from kafka.structs import OffsetAndMetadata as KafkaOffset
 
 from features.identity import is_hand_over
 from features.partition import partitions_of
+from features.prices import is_price_copy
 from features.refusals import NO_EVENTS, Reason
 from stream.exceptions import ANSWER_SECONDS, BrokerError
 from stream.kafka.broker import broker_errors
@@ -196,8 +197,8 @@ def _told_already(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> N
 
 def _sendable(letter: DeadLetter | None) -> DeadLetter | None:
     """Return the letter if the broker takes it as a record, and so would a worker."""
-    if letter is None or is_hand_over(letter.value or b""):
-        return None  # what came later from the same partition was taken meanwhile: it would count as a repetition
+    if letter is None or is_hand_over(letter.value or b"") or is_price_copy(letter.value or b""):
+        return None  # what came later from the same partition was taken meanwhile, and only workers know where it goes
     fields = [letter.key or b"", letter.value or b""]
     fields += [name.encode() + (value or b"") + bytes(2) for name, value in letter.original_headers]
     size = sum(map(len, fields))

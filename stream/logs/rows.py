@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -14,6 +15,10 @@ from features.events import Event, Item
 from features.exceptions import LogError
 from features.identity import IDENTIFY
 from features.partition import partitions_of
+from features.prices import PRICE, decode_price
+
+#: Types of rows that shops sent and that are no events.
+OF_SHOPS: Final = (IDENTIFY, PRICE)
 
 _encode = msgspec.json.Encoder().encode
 
@@ -21,15 +26,15 @@ _encode = msgspec.json.Encoder().encode
 class Encoded(NamedTuple):
     """Rows of a log as records, in the log's order."""
 
-    keys: list[bytes]
-    values: list[bytes]
+    keys: Sequence[bytes | None]
+    values: Sequence[bytes | None]
     arrivals: list[bytes]
     partition: NDArray[np.int32]
     due_ms: NDArray[np.int64]  # event time
 
 
 def encode_rows(table: pa.Table, partitions: int) -> Encoded:
-    """Return the rows of a log (none of them erased) as records for a topic of ``partitions``.
+    """Return rows of a log that shops sent (none of them erased) as records for a topic of ``partitions``.
 
     The value is the event as JSON: numbers keep every bit, the event time is epoch milliseconds.
     """
@@ -40,9 +45,14 @@ def encode_rows(table: pa.Table, partitions: int) -> Encoded:
     given = [name for name in Event.__struct_fields__ if table[name].null_count < len(table)]
     row = msgspec.defstruct("Row", [(name, Any, None) for name in given], gc=False, omit_defaults=True)
     values = list(map(_encode, map(row, *(_values(table[name].combine_chunks()) for name in given))))
-    for at in np.flatnonzero(pc.equal(table["type"], IDENTIFY).to_numpy()).tolist():
+    keys = table["customer_id"].combine_chunks()
+    said = np.flatnonzero(pc.is_in(table["type"], pa.array(OF_SHOPS)).to_numpy()).tolist()
+    for at in said:
         values[at] = table["identity"][at].as_py().encode()
-    customers = table["customer_id"].combine_chunks().dictionary_encode()
+    if keys.null_count:  # the key of a price is its item
+        items = {at: decode_price(values[at]).item_id for at in said if not keys[at].is_valid}
+        keys = pa.array([items.get(at, key) for at, key in enumerate(keys.to_pylist())], pa.string())
+    customers = keys.dictionary_encode()
     names = [name.encode() for name in customers.dictionary.to_pylist()]
     codes = customers.indices.to_numpy()
     return Encoded(

@@ -12,14 +12,16 @@ import msgspec
 
 from features.events import Event, Reason
 from features.identity import Identify
+from features.prices import Price
 from stream.messages.action import Action
 from stream.messages.alert import Alert
-from stream.messages.dead_letter import CUT, ERASED_AT
+from stream.messages.dead_letter import CONNECT, CUT, ERASED_AT
 from stream.messages.score import Score
 
 #: What the names of the topics start with unless ``INTENT_TOPIC_PREFIX`` says otherwise.
 TOPIC_PREFIX: Final = "intent."
 
+_MESSAGES: Final = (Event, Identify, Price, Score, Action, Alert)
 _JSON: Final = "application/json"
 _BYTES: Final = "application/octet-stream"
 _TEXT: Final = {"type": "string"}
@@ -31,7 +33,7 @@ _INFO: Final = {
     "license": {"name": "Apache-2.0"},
 }
 _CUSTOMER_KEY: Final = "The customer id, in UTF-8; the partition is Kafka's murmur2 of it."
-_LETTER_HEADERS: Final = {
+_HEADERS: Final = {
     "reason": {"enum": [reason.value for reason in Reason]},
     "detail": _TEXT,
     "topic": _TEXT,
@@ -46,19 +48,30 @@ _CUT_HEADERS: Final = {
     }
     for part in ("key", "value", "headers")
 }
+_CONNECT_HEADERS: Final = {
+    f"{CONNECT}{part}": {**_TEXT, "description": f"As Kafka Connect writes it: {meaning}."}
+    for part, meaning in {
+        "topic": "the topic of the record",
+        "partition": "its partition",
+        "offset": "its offset",
+        "connector.name": "always the name of this system",
+        "task.id": "the partition once more",
+        "exception.class.name": "the reason, after the name of this system",
+        "exception.message": "the detail",
+    }.items()
+}
+#: The headers of a dead letter, as JSON Schema.
+LETTER_HEADERS: Final = {
+    "type": "object",
+    "required": list(_HEADERS),
+    "properties": _HEADERS | _CUT_HEADERS | _CONNECT_HEADERS,
+}
 
 
 def asyncapi(topic_prefix: str = TOPIC_PREFIX) -> dict[str, Any]:
     """Return the contract, with the names of the topics as they are by default."""
-    (event, identify, score, action, alert), schemas = msgspec.json.schema_components(
-        [Event, Identify, Score, Action, Alert], ref_template="#/components/schemas/{name}"
-    )
-    for name in ("Event", "Identify"):
-        fields = schemas[name]["properties"]
-        fields["event_time"] = {
-            "description": "Epoch milliseconds, or RFC 3339 text with a zone.",
-            "anyOf": fields["event_time"]["anyOf"],
-        }
+    references, schemas = message_schemas("#/components/schemas/{name}")
+    event, identify, price, score, action, alert = references.values()
     return {
         "asyncapi": "3.0.0",
         "info": _INFO,
@@ -71,6 +84,11 @@ def asyncapi(topic_prefix: str = TOPIC_PREFIX) -> dict[str, Any]:
                     "Somebody who was anonymous is this customer",
                     identify,
                     key="The anonymous id, in UTF-8; the partition is Kafka's murmur2 of it.",
+                ),
+                price=_message(
+                    "An item costs this from a moment on",
+                    price,
+                    key="The item id, in UTF-8; the partition is Kafka's murmur2 of it.",
                 ),
                 erase=_message("Erase this customer (null value)", _NULL),
             ),
@@ -109,6 +127,18 @@ def asyncapi(topic_prefix: str = TOPIC_PREFIX) -> dict[str, Any]:
     }
 
 
+def message_schemas(ref_template: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return references to the types of all messages, by their names, and the schemas that these need."""
+    references, schemas = msgspec.json.schema_components(_MESSAGES, ref_template=ref_template)
+    for name in ("Event", "Identify", "Price"):
+        fields = schemas[name]["properties"]
+        fields["event_time"] = {
+            "description": "Epoch milliseconds, or RFC 3339 text with a zone.",
+            "anyOf": fields["event_time"]["anyOf"],
+        }
+    return {kind.__name__: one for kind, one in zip(_MESSAGES, references, strict=True)}, schemas
+
+
 def _channel(address: str, **messages: dict[str, Any]) -> dict[str, Any]:
     return {"address": address, "messages": messages}
 
@@ -131,11 +161,7 @@ def _dead_letter() -> dict[str, Any]:
         "title": "A record that was refused: its original key and bytes, and why",
         "contentType": _BYTES,
         "payload": {},
-        "headers": {
-            "type": "object",
-            "required": list(_LETTER_HEADERS),
-            "properties": _LETTER_HEADERS | _CUT_HEADERS,
-        },
+        "headers": LETTER_HEADERS,
     }
 
 

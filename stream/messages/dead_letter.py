@@ -9,6 +9,8 @@ The record in the dead-letter topic has the original key and value. Its headers,
 ``arrived_at`` its arrival, epoch milliseconds
 ``original.*`` the record's own headers, each under its name with this prefix
 ``cut.*``      of a letter that was cut: ``<bytes> <SHA-256>`` of the original ``key``, ``value`` or ``headers``
+``__connect.errors.*``  coordinates, reason and detail once more, as Kafka Connect writes them (`CONNECT`): by these,
+               user interfaces for Kafka show letters and send them again
 ============== ===========================================================================
 
 A letter is bounded: what would exceed `LETTER_BYTES` is cut at its end, first the key (`KEY_BYTES`), then the headers
@@ -40,6 +42,11 @@ ORIGINAL: Final = "original."
 
 #: Prefix of the size and hash of a part that was cut.
 CUT: Final = "cut."
+
+#: Prefix of the headers that Kafka Connect's dead letters have (``DeadLetterQueueReporter``).
+CONNECT: Final = "__connect.errors."
+# In place of the connector, and before the reason in place of the class of an exception.
+_CONNECTOR: Final = "purchase-intent"
 
 #: Header of the record that says that a customer was erased.
 ERASED_AT: Final = "erased_at"
@@ -260,7 +267,7 @@ def dead_letter_headers(
 
     Examples
     --------
-    >>> dead_letter_headers("late", "an hour", topic="t", partition=1, offset=7, arrived_at=5)[3:]
+    >>> dead_letter_headers("late", "an hour", topic="t", partition=1, offset=7, arrived_at=5)[3:6]
     [('partition', b'1'), ('offset', b'7'), ('arrived_at', b'5')]
     """
     texts = {
@@ -271,6 +278,13 @@ def dead_letter_headers(
         "offset": str(offset),
         "arrived_at": str(arrived_at),
         **{CUT + name: f"{part.size} {part.sha256}" for name, part in cut.items()},
+        f"{CONNECT}topic": topic,
+        f"{CONNECT}partition": str(partition),
+        f"{CONNECT}offset": str(offset),
+        f"{CONNECT}connector.name": _CONNECTOR,
+        f"{CONNECT}task.id": str(partition),
+        f"{CONNECT}exception.class.name": f"{_CONNECTOR}.{reason}",
+        f"{CONNECT}exception.message": detail[:_DETAIL_CHARACTERS],
     }
     headers = [(name, text.encode(errors="backslashreplace")) for name, text in texts.items()]
     return headers + [(ORIGINAL + name, value) for name, value in original]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
+from features.price_table import Changed
 from features.state import States
 from features.store.customer_store import NO_LINKS, NO_TIMERS, LinkChanges, Loaded, TimerChanges
 from stream.kafka.batches import RecordBatch
@@ -29,6 +30,8 @@ class StateChanges(NamedTuple):
         What is to be published because of these changes, by `Job.act`; empty if nothing is.
     links
         How ids stand to each other now, and what other partitions have handed over.
+    prices
+        What items cost now; ``None`` where nothing was said of that.
     """
 
     customers: Sequence[str]
@@ -38,6 +41,7 @@ class StateChanges(NamedTuple):
     timers: TimerChanges = NO_TIMERS
     outbox: bytes = b""
     links: LinkChanges = NO_LINKS
+    prices: Changed | None = None
 
 
 class JobBatch(Protocol):

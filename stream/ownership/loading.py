@@ -77,7 +77,7 @@ class Found(NamedTuple):
             self.part.cache.put_links({self.customers[at]: self.links[at] for at in self.missing_links})
         taken = {partition: (offset, number) for partition, offset, number in self.part.record.taken}
         items = stored[0].items if stored else ()
-        return Loaded(self.states, items, self.due, self.links, taken)
+        return Loaded(self.states, items, self.due, self.links, taken, self.part.prices)
 
 
 def in_calls(loads: Sequence[LoadRequest]) -> Iterator[list[LoadRequest]]:

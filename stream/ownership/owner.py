@@ -40,6 +40,7 @@ from typing import Final
 from aiokafka.errors import IllegalStateError, KafkaError, KafkaTimeoutError
 
 from features.exceptions import IntentError, StoreConflict, StoreError, UnreadableRecord, UnreadableState
+from features.price_table import NO_PRICES
 from features.state import empty
 from features.store.customer_store import CustomerStore, Pending, Save
 from features.store.log_mark import UNKNOWN_EPOCH
@@ -139,6 +140,7 @@ class PartitionOwner:
         self._cache = StateCache(config.cache_customers)
         self._timers = Timers()
         self._outbox = Outbox()
+        self._prices = NO_PRICES
         self._arrived = asyncio.Event()
         self._stopping = asyncio.Event()
         self._sought = 0  # the last seek's number
@@ -276,11 +278,14 @@ class PartitionOwner:
 
     async def _done(self, batch: RecordBatch, record: PartitionRecord) -> bool:
         """Have a batch worked on and saved; return whether it was."""
-        self._latest = part = PartitionBatch(batch, record, self._cache, self._timers, self._outbox)
+        self._latest = part = PartitionBatch(
+            batch, record, self._cache, self._timers, self._outbox, self._prices
+        )
         self._in_doubt = True
         if not await self._config.rounds.take(part):
             return False
         self.record, self._in_doubt, self._trial = part.intended, False, None
+        self._prices = part.prices
         self._failures, self.trouble = 0, ""
         self.parking.leave()
         return True
@@ -289,6 +294,7 @@ class PartitionOwner:
         """Take what earlier saves have left."""
         self._timers.begin(pending.earliest)
         self._outbox.found(pending.outbox)
+        self._prices = pending.prices
 
     async def _publish(self, record: PartitionRecord) -> None:
         """Publish what the save of a record has promised, if anything."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from features.price_table import NO_PRICES, PriceTable
 from features.store.customer_store import NO_LINKS, Save
 from features.store.log_mark import UNKNOWN_EPOCH
 from features.store.partition_record import PartitionRecord
@@ -27,6 +28,8 @@ class PartitionBatch:
         The partition's cached states.
     timers, outbox
         The partition's.
+    prices
+        What items cost, as of the last save.
     following
         The moment of the first timer (epoch ms) that does not come in the batch, 0 if there is none; ``None`` where
         none may come, so that nobody has asked.
@@ -43,16 +46,19 @@ class PartitionBatch:
         cache: StateCache,
         timers: Timers | None = None,
         outbox: Outbox | None = None,
+        prices: PriceTable = NO_PRICES,
     ) -> None:
         self.batch = batch
         self.record = record
         self.cache = cache
         self.timers = timers or Timers()
         self.outbox = outbox or Outbox()
+        self.prices = prices
         self.following: int | None = None
         self.intended: PartitionRecord | None = None
         self.ended: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._dropped = False
+        self._prices_after = prices
 
     @property
     def watermark(self) -> int:
@@ -86,6 +92,7 @@ class PartitionBatch:
             taken = tuple((partition, *last) for partition, last in sorted(changes.links.taken.items()))
             new = new._replace(links=new.links or any(changes.links.changed.values()), taken=taken)
         self.intended = new
+        self._prices_after = self.prices if changes.prices is None else changes.prices.table
         return Save(
             self.batch.partition,
             self.record,
@@ -96,6 +103,7 @@ class PartitionBatch:
             changes.timers,
             self.outbox.intended(changes.outbox),
             changes.links.changed,
+            {} if changes.prices is None else changes.prices.stored,
         )
 
     def mark(self, save: Save, error: Exception | None) -> None:
@@ -107,6 +115,7 @@ class PartitionBatch:
             self.cache.put_links(save.links)
             self.timers.saved(save.timers, self.following)
             self.outbox.saved(save.outbox)
+            self.prices = self._prices_after
             self.ended.set_result(True)
 
     def fail(self, error: Exception) -> None:

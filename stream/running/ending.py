@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 from typing import Any, Final, TypeVar
 
@@ -59,6 +60,8 @@ class _Ending:
         self._error: BaseException | None = None
         self._exiting = threading.Lock()
         self._threads = set(threading.enumerate())
+        self._executor = ThreadPoolExecutor(thread_name_prefix="asyncio")  # a loop of others hides its own
+        loop.set_default_executor(self._executor)
         self._watch = threading.Timer(seconds, self._cut_off)
         self._watch.daemon = True
         self._watch.name = "deadline"
@@ -94,9 +97,7 @@ class _Ending:
             self._loop.run_until_complete(asyncio.wait(left, timeout=min(_TIDY_SECONDS, self.left)))
         if any(not task.done() for task in left):
             self._cut_off()
-        executor = getattr(self._loop, "_default_executor", None)
-        if executor is not None:
-            executor.shutdown(wait=False, cancel_futures=True)
+        self._executor.shutdown(wait=False, cancel_futures=True)
         for thread in self._others():
             thread.join(self.left)
             if thread.is_alive():

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from features.columns import EventColumns
 from features.events import Event, Rejection
 from features.identity import HandOver, Identify
+from features.prices import Price, PriceCopy
 from stream.kafka.batches import Record, RecordBatch
 
 
@@ -27,6 +28,7 @@ class RecordStatus(IntEnum):
     CLOSE = 4  # a control record that ends a replay
     REJECTED = 5
     IGNORED = 6  # an event of a type that is passed over
+    PRICE = 7  # of an item
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,8 @@ class Batch:
         Which rows move no watermark: those that are no events, and events that were accepted on another partition.
     identities
         By the position of their record, what says who is who, and what other partitions have handed over.
+    prices
+        By the position of their record, what items cost, in the order of the records.
     events, events_at
         The decoded events, and the positions of their records.
     customers, slots
@@ -86,6 +90,7 @@ class Batch:
     columns: EventColumns
     still: NDArray[np.bool_]
     identities: Mapping[int, Identify | HandOver]
+    prices: Mapping[int, Price | PriceCopy]
     events: Sequence[Event]
     events_at: Sequence[int]
     customers: list[str]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from features.columns import ERASE, HAND_OVER, EventColumns
 from features.events import PURCHASE
 from features.fold import NO_ASIDES, Asides
+from features.price_table import NO_PRICES, PriceTable
 from features.state import States, empty, joined
 from features.store.customer_store import Loaded, TimerChanges
 from stream.decisions.actions import Customers, Details, Moments, Standing
@@ -38,7 +39,7 @@ def warm_up(engine: Engine) -> None:
     none, states = np.zeros(0, np.int64), empty(1)
     customers = Customers(["c"], np.zeros(1, np.int64), Standing(none, states[:0]))
     marks = Watermarks.of(none, [0], engine.lateness_ms)
-    moments = moments_of(*nothing, none, none, marks)
+    moments = moments_of(*nothing, none, none, marks, prices=[NO_PRICES])
     decide(engine.rulebook, moments, customers, copied(states), details_of(engine), engine.ttl_ms)
 
 
@@ -129,6 +130,7 @@ def decisions(
     *,
     acting: bool,
     item_names: Mapping[int, str] = _NO_NAMES,
+    prices: Sequence[PriceTable] = (),
 ) -> Iterator[Decisions]:
     """Decide on a round, and give what was decided on each partition batch; change what ``states`` remember.
 
@@ -144,6 +146,8 @@ def decisions(
         Whether there are to be actions. If not, what is remembered is forgotten: it would be out of date later on.
     item_names
         See `Details.item_names`.
+    prices
+        See `Moments.prices`.
     """
     own = len(states)
     memories = copied(states, concerned.due_states)
@@ -152,7 +156,7 @@ def decisions(
     decided = None
     if acting:
         details = details_of(engine, item_names)
-        decided = _decided(engine, batch, scored, concerned, memories, asides, details)
+        decided = _decided(engine, batch, scored, concerned, memories, asides, details, prices)
     else:
         memories.view(np.uint8)[:] = 0
         asides.states["memory"] = 0
@@ -187,6 +191,7 @@ def _decided(  # noqa: PLR0917  (a round)
     memories: Memories,
     asides: Asides,
     details: Details,
+    prices: Sequence[PriceTable],
 ) -> Decided:
     columns, excluded = batch.columns, scored.left_out
     if excluded is not None and len(concerned.names) > len(excluded):
@@ -194,7 +199,7 @@ def _decided(  # noqa: PLR0917  (a round)
         excluded = np.concatenate([excluded, excluded_of(due, scored.excluded)])
     bounds = batch.rows.searchsorted(batch.bounds)
     marks = Watermarks.of(columns.time, batch.watermarks_before, engine.lateness_ms, bounds, batch.still)
-    moments = moments_of(columns, scored, batch.slots, np.arange(len(columns)), marks, asides)
+    moments = moments_of(columns, scored, batch.slots, np.arange(len(columns)), marks, asides, prices)
     customers = Customers(concerned.names, concerned.parts, concerned.standing, excluded)
     decided = decide(scored.rulebook, moments, customers, memories, details, engine.ttl_ms)
     put_back(moments.asides, asides.states)
@@ -208,6 +213,7 @@ def moments_of(
     places: NDArray[np.int64],
     watermarks: Watermarks,
     asides: Asides = NO_ASIDES,
+    prices: Sequence[PriceTable] = (),
 ) -> Moments:
     """Return scored events as the policy in force, which has chosen their actions, decides on them.
 
@@ -221,6 +227,8 @@ def moments_of(
         Of the accepted records.
     asides
         States that are handed over or merged.
+    prices
+        See `Moments.prices`.
     """
     rows = scored.rows
     gone = np.flatnonzero((columns.type == ERASE) | (columns.type == HAND_OVER))
@@ -248,6 +256,8 @@ def moments_of(
         asides_at[rows],
         watermarks,
         None if scored.canary is None else scored.canary.taken,
+        scored.cart_prices,
+        prices,
     )
 
 

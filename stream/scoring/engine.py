@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from features.bundle import Bundle
 from features.calendar import Zone, zone
+from features.cart import NO_CART_PRICES, CartPrices
 from features.columns import EventColumns, from_events
 from features.events import Event
 from features.fold import NO_ASIDES, Asides, FoldStatus, fold
@@ -72,6 +73,7 @@ class Scored(NamedTuple):
     canary: CanaryScores | None = None  # of whom network, probability, band and reasons are in part
     held: NDArray[np.int64] = _NOTHING  # rules of `rulebook` that hold as bits, whatever the band
     carts: NDArray[np.uint64] = _NOTHING.view(np.uint64)  # the items in the cart, as hashes
+    cart_prices: CartPrices = NO_CART_PRICES  # what these cost, where a policy asks for that
     left_out: NDArray[np.bool_] | None = None  # which of the batch's customers are `excluded`; None: nobody
 
     @property
@@ -156,6 +158,8 @@ class Engine:
         states: States,
         advisor: Advisor | None = None,
         asides: Asides = NO_ASIDES,
+        *,
+        with_prices: bool = False,
     ) -> Scored:
         """Fold admitted events into ``states``, in place, and score them.
 
@@ -171,12 +175,15 @@ class Engine:
             What was learned online; the network decides alone if there is none.
         asides
             States that are handed over or merged (`features.fold.Asides`).
+        with_prices
+            Whether prices of carts are wanted that the policy in force does not ask for.
 
         Raises
         ------
         NoProbability
             A score is not a number from 0 to 1.
         """
+        rulebook = self.rulebook  # once: it may change at any moment
         folded = fold(
             states,
             slots,
@@ -184,6 +191,7 @@ class Engine:
             zone=self.zone,
             ttl_ms=self.ttl_ms,
             with_carts=True,
+            with_prices=with_prices or rulebook.compares_prices,
             asides=asides,
         )
         rows = np.flatnonzero(folded.status == FoldStatus.FOLDED)
@@ -200,8 +208,12 @@ class Engine:
             ),
             customers,
             advisor,
+            rulebook,
         )
-        return scored._replace(duplicates=int(np.count_nonzero(folded.status == FoldStatus.DUPLICATE)))
+        return scored._replace(
+            duplicates=int(np.count_nonzero(folded.status == FoldStatus.DUPLICATE)),
+            cart_prices=folded.cart_prices if everything else folded.cart_prices.take(rows),
+        )
 
     def score_states(self, states: States, customers: list[str], advisor: Advisor | None = None) -> Scored:
         """Score customers as of their last events, without another one: as those events were scored.
@@ -230,16 +242,18 @@ class Engine:
             np.zeros(len(states), np.bool_),
             lambda at: f"customer {customers[at]!r}",
         )
-        return self.score_vectors(rows, customers, advisor)
+        return self.score_vectors(rows, customers, advisor, self.rulebook)
 
-    def score_vectors(self, rows: VectorRows, customers: list[str], advisor: Advisor | None) -> Scored:
+    def score_vectors(
+        self, rows: VectorRows, customers: list[str], advisor: Advisor | None, rulebook: Rulebook
+    ) -> Scored:
         """Say all that a score says, of vectors alone; see `score`."""
+        excluded = self.exclusions.current
         said = self.bundle.score(rows.vectors)
         online, probability, band = None, said.probability, said.band
         if advisor is not None:
             online, probability = advisor.advise(rows.vectors, said.logit, said.segment)
             band = self.bundle.bands(probability)
-        rulebook, excluded = self.rulebook, self.exclusions.current
         staff = excluded_of(customers, excluded)
         traffic = rulebook.bots.traffic(rows.vectors, rows.bot, None if staff is None else staff[rows.slots])
         apart = traffic != CUSTOMER
@@ -278,7 +292,7 @@ class Engine:
             canary,
             held,
             rows.carts,
-            staff,
+            left_out=staff,
         )
 
     def score_nothing(self) -> tuple[EventColumns, Scored]:

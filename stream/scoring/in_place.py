@@ -7,7 +7,6 @@ links an id becomes two rows: one hands the state over, the next one merges it. 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -16,6 +15,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from features.identity import IDENTIFY, MERGE, Identify, decode_identity
+from features.logins import Holders
+from features.prices import PRICE_TYPES
 
 _SOURCE: Final = b"intent.source"
 
@@ -40,32 +41,40 @@ class InPlace(NamedTuple):
 
 def has_logins_alone(table: pa.Table) -> bool:
     """Whether a log has logins, and is not one that workers have written."""
+    return not is_archive(table) and bool(pc.any(pc.equal(table["type"], IDENTIFY)).as_py())
+
+
+def is_archive(table: pa.Table) -> bool:
+    """Whether a log is one of a topic, with what workers have written to it."""
     metadata = table.schema.metadata or {}
-    return metadata.get(_SOURCE) != b"kafka" and bool(pc.any(pc.equal(table["type"], IDENTIFY)).as_py())
+    return metadata.get(_SOURCE) == b"kafka"
 
 
 def merged_in_place(table: pa.Table) -> InPlace:
     """Return a log in which logins are merged at once."""
     customers, texts = table["customer_id"].to_pylist(), table["identity"].to_pylist()
-    links, shared, family = dict[str, str](), set[str](), _Families()
+    holders, shared = Holders(), set[str]()
     rows: list[int] = []
     owners: list[str | None] = []
     types = table["type"].to_pylist()
     for row, (customer, text) in enumerate(zip(customers, texts, strict=True)):
-        if text is None:
+        if text is None or types[row] in PRICE_TYPES:
             rows.append(row)
-            owners.append(customer if customer is None else holder(customer, links))
+            owners.append(customer if customer is None else holders.of(customer))
             continue
         said = decode_identity(text.encode())
-        if not isinstance(said, Identify) or customer in shared or links.get(customer) == said.customer_id:
+        if (
+            not isinstance(said, Identify)
+            or customer in shared
+            or holders.links.get(customer) == said.customer_id
+        ):
             continue
-        if customer in links:
-            del links[customer]
+        if customer in holders.links:
+            holders.unlink(customer)
             shared.add(customer)
             continue
-        links[customer] = said.customer_id
-        family.unite(customer, said.customer_id)
-        goes_to = holder(customer, links)
+        holders.link(customer, said.customer_id)
+        goes_to = holders.of(customer)
         if goes_to != customer:
             rows += [row, row]
             owners += [customer, goes_to]
@@ -77,39 +86,4 @@ def merged_in_place(table: pa.Table) -> InPlace:
     for name, values in (("customer_id", owners), ("type", kinds)):
         at = kept.schema.get_field_index(name)
         kept = kept.set_column(at, kept.schema.field(at), pa.array(values, pa.string()))
-    return InPlace(kept, np.array(rows, np.intp), [family.of(owner or "") for owner in owners])
-
-
-def holder(customer: str, links: Mapping[str, str]) -> str:
-    """Return who has what is known of an id: the end of its links, or the least id of a circle.
-
-    Examples
-    --------
-    >>> holder("a", {"a": "b", "b": "c"}), holder("c", {"c": "b", "b": "a", "a": "b"})
-    ('c', 'a')
-    """
-    path = [customer]
-    while (following := links.get(path[-1])) is not None:
-        if following in path:
-            return min(path[path.index(following) :])
-        path.append(following)
-    return path[-1]
-
-
-class _Families:
-    """Ids that are ever linked, by one of them."""
-
-    def __init__(self) -> None:
-        self._parents: dict[str, str] = {}
-
-    def of(self, one: str) -> str:
-        """Return the id that stands for those with whom this one is linked."""
-        while one in self._parents:
-            one = self._parents[one]
-        return one
-
-    def unite(self, one: str, other: str) -> None:
-        """Take note that two ids are linked."""
-        first, second = sorted((self.of(one), self.of(other)))
-        if first != second:
-            self._parents[second] = first
+    return InPlace(kept, np.array(rows, np.intp), [holders.families.of(owner or "") for owner in owners])

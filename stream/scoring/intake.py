@@ -18,15 +18,17 @@ from features.durations import duration_short
 from features.events import LENIENT, Decoding, Event, Reason, Rejection
 from features.identity import HandOver, Identify
 from features.partition import partitions_of
+from features.prices import Price, PriceCopy
 from features.watermark import ACCEPTED, BEGINNING, LATE, MAX_AHEAD_MS
 from stream.formats.contract import Format
 from stream.formats.decoding import decode_records, values_of
 from stream.kafka.batches import NEVER, RecordBatch
 from stream.kafka.records import arrival as arrival_of
-from stream.kafka.records import identity_faults, is_close, key_faults, unreadable_records
+from stream.kafka.records import identity_faults, is_close, key_faults, price_faults, unreadable_records
+from stream.kafka.signatures import HandOverKeys, signature_faults
 from stream.scoring.batch import Batch, RecordStatus, split
 from stream.scoring.engine import Engine, slots_of
-from stream.scoring.identities import erased_by, other_rows, record_status
+from stream.scoring.identities import erased_by, handed, other_rows, row_status
 from stream.texts import moment
 
 _offset = attrgetter("offset")
@@ -41,6 +43,7 @@ def read_batches(
     partitions: int,
     decoding: Decoding = LENIENT,
     form: Format | None = None,
+    hand_over_keys: HandOverKeys | None = None,
 ) -> Batch:
     """Decode and check the records of partition batches, each of another partition.
 
@@ -54,6 +57,8 @@ def read_batches(
         How to take events that are not quite of the schema.
     form
         The form of the values, ``None`` for our own.
+    hand_over_keys
+        Know what workers have handed over; ``None`` where everything that says so is taken for it.
     """
     records = parts[0].records if len(parts) == 1 else [record for part in parts for record in part.records]
     lengths = [len(part.records) for part in parts]
@@ -90,17 +95,25 @@ def read_batches(
     if erasures or identities or not _keys_fit(keys, events, at, partition, partitions):
         faults = key_faults(keys, dict(zip(at, events, strict=True)), erasures, partition, partitions)
         faults |= identity_faults(identities, keys, arrival, partition, partitions)
+        faults |= signature_faults(identities, records, hand_over_keys)
         rejections += faults.values()
         events = [event for i, event in zip(at, events, strict=True) if i not in faults]
         at, erasures = [i for i in at if i not in faults], [i for i in erasures if i not in faults]
         identities = {i: identity for i, identity in identities.items() if i not in faults}
+
+    prices = _good(
+        decoded.prices,
+        price_faults(decoded.prices, keys, arrival, partition, partitions)
+        | signature_faults(decoded.prices, records, hand_over_keys),
+        rejections,
+    )
 
     columns = from_events(events, engine.bundle.manifest.currency)
     positions = np.arange(len(records)) if len(at) == len(records) else np.array(at, np.intp)
     columns, positions, after = _admitted(
         columns, positions, arrival, bounds, watermarks, engine, identities, rejections
     )
-    inserted = other_rows(identities)
+    inserted = other_rows(identities, set(positions.tolist()) if identities else ())
     if erasures or inserted:
         inserted |= {i: OtherRow(cast("bytes", keys[i]).decode()) for i in erasures}
         places = sorted(inserted)
@@ -109,10 +122,11 @@ def read_batches(
         )
 
     rejections.sort(key=lambda rejection: rejection.index)
-    status = _status(len(records), rejections, [*erasures, *erased_by(identities)], closes, decoded.ignored)
-    for i, identity in identities.items():
-        if status[i] == RecordStatus.EVENT and (kind := record_status(identity)) is not None:
-            status[i] = kind
+    status = _status(
+        len(records), rejections, [*erasures, *erased_by(identities)], closes, decoded.ignored, list(prices)
+    )
+    for i in identities.keys() & inserted.keys():
+        status[i] = row_status(inserted[i])  # of a login, too, whose event comes too late
     rows = (status <= RecordStatus.MERGE).nonzero()[0]
     customers, slots = slots_of(columns.customers)
     return Batch(
@@ -131,6 +145,7 @@ def read_batches(
         columns=columns,
         still=_still(columns, rows, identities),
         identities=identities,
+        prices=prices,
         events=events,
         events_at=at,
         customers=customers,
@@ -138,6 +153,14 @@ def read_batches(
         customer_slices=split(rows[_first_rows(slots, len(customers))], bounds),
         bounds=bounds,
     )
+
+
+def _good(
+    prices: Mapping[int, Price | PriceCopy], faults: Mapping[int, Rejection], rejections: list[Rejection]
+) -> dict[int, Price | PriceCopy]:
+    """Return the prices without faults, in the order of their records; add the faults to the rejections."""
+    rejections += faults.values()
+    return {i: price for i, price in sorted(prices.items()) if i not in faults}
 
 
 def _admitted(  # noqa: PLR0917  (what is judged, and by what)
@@ -155,8 +178,8 @@ def _admitted(  # noqa: PLR0917  (what is judged, and by what)
     What was handed on was accepted on another partition: it is not judged again, and moves no watermark.
     """
     rows: slice | NDArray[np.intp] = slice(None)
-    if identities:
-        rows = np.flatnonzero([i not in identities for i in positions.tolist()])
+    if others := handed(identities):
+        rows = np.flatnonzero([i not in others for i in positions.tolist()])
     times, places = columns.time[rows], positions[rows]
     arrivals, own = arrival[places], split(places, bounds)
     verdicts, after = _judged(times, arrivals, own, watermarks, engine)
@@ -173,7 +196,7 @@ def _still(
 ) -> NDArray[np.bool_]:
     """Return which rows move no watermark."""
     still: NDArray[np.bool_] = columns.type >= PASS
-    return still | np.isin(rows, list(identities)) if identities else still
+    return still | np.isin(rows, list(handed(identities))) if identities else still
 
 
 def _status(
@@ -182,6 +205,7 @@ def _status(
     erasures: Sequence[int],
     closes: Sequence[int],
     ignored: Sequence[int],
+    prices: Sequence[int],
 ) -> NDArray[np.uint8]:
     status = np.zeros(count, np.uint8)  # `RecordStatus.EVENT`
     if rejections:
@@ -192,6 +216,8 @@ def _status(
         status[closes] = RecordStatus.CLOSE
     if ignored:
         status[ignored] = RecordStatus.IGNORED
+    if prices:
+        status[prices] = RecordStatus.PRICE
     return status
 
 

@@ -5,7 +5,7 @@ record, so a replay takes it again, and makes the same hand-overs:
 
 - the first `Identify` of an id links it, and hands its state over; one that names the same customer again does nothing;
   one that names another makes the id *shared*: from then on nothing is handed on;
-- an event of a linked id is handed on;
+- an event of a linked id is handed on, also one that tells this login itself;
 - a hand-over that has come to a linked id goes on to the next one. Where the way is a circle, the least of its ids
   keeps what came, and where it is too long, the last one does;
 - whoever is erased takes along those to whom and from whom something was handed.
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -37,7 +37,7 @@ from stream.scoring.batch import Batch, RecordStatus
 logger = logging.getLogger(__name__)
 
 #: What becomes of identities, for metrics.
-OUTCOMES: Final = ("linked", "known", "shared", "merged", "handed_on", "repeated", "kept")
+OUTCOMES: Final = ("linked", "known", "shared", "merged", "handed_on", "repeated", "kept", "undelivered")
 
 #: A link is written anew when it was used this part of a state's life after it was written last.
 _REFRESH: Final = 8
@@ -100,6 +100,15 @@ class Linked:
             self.batch.identities[int(self.batch.rows[row])].anonymous_id if kind == MERGE else None
             for row, kind in zip(rows.tolist(), types, strict=True)
         ]
+
+    def passed_on(self) -> Iterator[tuple[int, HandOver]]:
+        """Yield each row of the batch of which something is handed over or on, but for erasures, and what that is."""
+        batch = self.batch
+        for part, rows in zip(self.parts, batch.split(batch.rows), strict=True):
+            offsets = batch.offset[batch.rows[rows]]
+            for one, _ in part.handed:
+                if not one.erase:
+                    yield rows.start + int(np.searchsorted(offsets, one.source[1])), one
 
     def handed(self, part: int, partitions: int) -> list[tuple[int, str, bytes]]:
         """Return what is handed over by a partition batch as records: partition, key and value."""
@@ -229,6 +238,8 @@ class _Row:
         identity = batch.identities.get(self._record)
         if isinstance(identity, Identify):
             self._identify(identity)
+            if self._is_event and self._link.customer:
+                self._hand_on_event()
         elif isinstance(identity, HandOver):
             self._take(identity)
         elif batch.columns.type[self._row] == ERASE:
@@ -245,14 +256,15 @@ class _Row:
             self._used(time)
         elif link.customer:
             self._count("shared")
-            self._change(replace_link(link, customer="", shared=True, time=time))
+            self._change(replace_link(link, customer="", shared=True, time=time, since=time))
             logger.info(
                 "partition %s: an id is shared by two customers: nothing is merged any more", self._source[0]
             )
         else:
             self._count("linked")
-            self._change(replace_link(link, customer=said.customer_id, time=time))
+            self._change(replace_link(link, customer=said.customer_id, time=time, since=time))
             self._become(HAND_OVER)
+            self._all.times[self._row] = time
             at = self._all.aside(self._row, empty(1))
             self._hand(said.customer_id, self._id, [self._id], said.event_id, time, state=at)
 
@@ -311,10 +323,15 @@ class _Row:
                 time = max(self._now, MIN_TIME_MS)
                 self._hand(other, origin, way, "", time, erase=True)
 
+    @property
+    def _is_event(self) -> bool:
+        return bool(self._all.batch.columns.type[self._row] < PASS)
+
     def _hand_on_event(self) -> None:
         batch = self._all.batch
         self._count("handed_on")
-        self._become(PASS)
+        if self._row not in self._all.types:  # it tells no login, or one that was known
+            self._become(PASS)
         event = batch.event_at(self._record)
         time = epoch_ms(event.event_time)
         self._used(self._moment(time))
@@ -350,7 +367,7 @@ class _Row:
     def _moment(self, time: int) -> int:
         """Return when a hand-over counts: at its own time, or at that of the partition's newest event."""
         moment = max(time, self._now)
-        if self._all.batch.columns.type[self._row] >= PASS:
+        if not self._is_event:
             self._all.times[self._row] = moment
         return moment
 

@@ -24,6 +24,9 @@ from stream.scoring.linking import Linked, linked
 
 _TIME: Final = "event_time"
 
+# A topic has fewer.
+_MOST_PARTITIONS: Final = 1 << 31
+
 
 class LogLinks:
     """Who is linked to whom in a partition, and what was taken of others.
@@ -32,6 +35,9 @@ class LogLinks:
     ----------
     lateness_ms, ttl_ms
         How late an event may be, and how long states and links live.
+    regrouped
+        Whether the rows may be of several partitions of the topic. Each of them took what was handed over in its own
+        order, so it is known by where it came from and where it went to.
 
     Attributes
     ----------
@@ -41,7 +47,8 @@ class LogLinks:
         The last hand-over of each partition.
     """
 
-    def __init__(self, lateness_ms: int, ttl_ms: int) -> None:
+    def __init__(self, lateness_ms: int, ttl_ms: int, *, regrouped: bool = False) -> None:
+        self._regrouped = regrouped
         self.stored: dict[str, bytes] = {}
         self.taken: Mapping[int, tuple[int, int]] = {}
         self._asides = empty(1)
@@ -76,8 +83,8 @@ class LogLinks:
         for row, text in enumerate(table["identity"].to_pylist()):
             if text is not None:
                 identity = decode_identity(text.encode())
-                if not others[row] and isinstance(identity, HandOver):
-                    identity = structs.replace(identity, event=_event(table, row))
+                if isinstance(identity, HandOver):
+                    identity = self._placed(identity, table, row, event=not others[row])
                 identities[row] = identity
         owners = table["customer_id"]
         rows = {
@@ -86,6 +93,15 @@ class LogLinks:
         columns = from_table(table.filter(pa.array(~others)), currency)
         places = np.searchsorted(np.flatnonzero(~others), list(rows))
         return columns.with_rows(places.tolist(), list(rows.values())), identities
+
+    def _placed(self, handed: HandOver, table: pa.Table, row: int, *, event: bool) -> HandOver:
+        """Return a hand-over with the event of its row, and a place that no other one of the log has."""
+        if event:
+            handed = structs.replace(handed, event=_event(table, row))
+        if self._regrouped and (home := table["partition"][row].as_py()) is not None:
+            sender, *place = handed.source
+            handed = structs.replace(handed, source=(sender + _MOST_PARTITIONS * home, place[0], place[1]))
+        return handed
 
     def follow(  # noqa: PLR0917  (a batch)
         self,
@@ -114,6 +130,7 @@ class LogLinks:
             columns=columns,
             still=np.isin(np.arange(count), list(identities)),
             identities=identities,
+            prices={},
             events=_Events(table),
             events_at=range(count),
             customers=customers,

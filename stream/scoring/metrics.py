@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from features.refusals import Reason
 from features.traffic import TRAFFIC
 from stream.decisions.tables import OUTCOMES
 from stream.health import Readiness
@@ -51,6 +52,9 @@ class ScorerMetrics:
             "Records that say who is who, and what was handed over because of them, by outcome",
             ["outcome"],
             registry=self.registry,
+        )
+        self._prices = Counter(
+            "intent_prices", "Prices of items read, by outcome", ["outcome"], registry=self.registry
         )
         self._foreign = self._counter(
             "intent_foreign_currency", "Events whose money was left out for its currency"
@@ -196,6 +200,16 @@ class ScorerMetrics:
         """Count what became of what said who is who (`stream.scoring.linking.OUTCOMES`)."""
         for outcome, number in counts.items():
             self._identities.labels(outcome).inc(number)
+
+    def count_undelivered(self, number: int) -> None:
+        """Count what could not be handed over, and became dead letters."""
+        self._identities.labels("undelivered").inc(number)
+        self._dead_letters.labels(Reason.TOO_LARGE.value).inc(number)
+
+    def count_prices(self, counts: Mapping[str, int]) -> None:
+        """Count what became of prices (`features.price_table.PRICE_OUTCOMES`)."""
+        for outcome, number in counts.items():
+            self._prices.labels(outcome).inc(number)
 
     def count_actions(self, records: Sequence[ActionRecord]) -> None:
         """Count actions that were acknowledged."""

@@ -10,7 +10,8 @@ import msgspec
 #: A record of the actions topic: the customer, and the value; ``None`` is the tombstone of an erased customer.
 ActionRecord = tuple[str, bytes | None]
 
-#: A record of the events topic that hands something over (`features.identity`): partition, customer and value.
+#: A record of the events topic that tells another partition something: partition, key and value. What is handed over
+#: (`features.identity`) has the customer as its key, a copy of a price (`features.prices`) the item.
 HandOverRecord = tuple[int, str, bytes]
 
 

@@ -16,13 +16,18 @@ from aiokafka.record.default_records import DefaultRecordBatch
 from stream.exceptions import BrokerUnavailable
 from stream.formats.contract import NATIVE
 from stream.kafka.producing import BoundedProducer, Unacknowledged
+from stream.kafka.signatures import HandOverKeys
 from stream.messages.dead_letter import DeadLetter, Erasure
+from stream.scoring.outbox import HandOverRecord
 
 # A produced batch. The broker takes 1 MiB (`message.max.bytes`); a score has about 400 bytes.
 _BATCH_BYTES: Final = 1_000_000
 
 # A batch of dead letters can hold one letter of `stream.messages.dead_letter.LETTER_BYTES`, and its headers.
 _REQUEST_BYTES: Final = 4 * 1024 * 1024
+
+# More than a record's headers, and the frame of a batch.
+_FRAME_BYTES: Final = 1_024
 
 _Record = tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]
 _NO_HEADERS: Final[list[tuple[str, bytes]]] = []
@@ -32,7 +37,8 @@ class Output(NamedTuple):
     """What came of a batch of one partition.
 
     A score, or an action, of ``None`` is the tombstone of an erased customer; ``examples`` and ``outcomes`` are the
-    learner's; ``erasures`` go to the dead letters; what is ``handed`` over goes to other partitions of the events.
+    learner's; ``erasures`` go to the dead letters; what is ``handed`` over, or told, goes to other
+    partitions of the events.
     """
 
     partition: int
@@ -42,7 +48,7 @@ class Output(NamedTuple):
     outcomes: Sequence[bytes] = ()
     erasures: Sequence[Erasure] = ()
     actions: Sequence[tuple[str, bytes | None]] = ()
-    handed: Sequence[tuple[int, str, bytes]] = ()
+    handed: Sequence[HandOverRecord] = ()
 
 
 class Publisher:
@@ -58,6 +64,13 @@ class Publisher:
         The events topic.
     security
         Further settings of aiokafka's clients.
+    hand_over_keys
+        Sign what is handed over; ``None`` where nothing is signed.
+
+    Attributes
+    ----------
+    events_bytes
+        Bytes of a batch that the events topic takes, at most.
     """
 
     def __init__(
@@ -71,6 +84,7 @@ class Publisher:
         actions: str = "",
         events: str = "",
         security: dict[str, Any] | None = None,
+        hand_over_keys: HandOverKeys | None = None,
     ) -> None:
         self._scores = scores
         self._examples = examples
@@ -79,6 +93,8 @@ class Publisher:
         self._events = events
         self._dead_letters = dead_letters
         self._brokers = brokers
+        self._hand_over_keys = hand_over_keys
+        self.events_bytes = _BATCH_BYTES
         self._producer = BoundedProducer(
             brokers,
             linger_ms=0,
@@ -123,12 +139,35 @@ class Publisher:
                 acknowledgements += await self._send(
                     producer, self._dead_letters, at, letters, _compressed_batch
                 )
-                for home, handed in _by_partition(output.handed):
-                    acknowledgements += await self._send(producer, self._events, home, handed, batch)
+                for home, handed in self._by_partition(output.handed):
+                    acknowledgements += await self._send(
+                        producer, self._events, home, handed, self._events_batch
+                    )
                 for topic, values in ((self._examples, output.examples), (self._outcomes, output.outcomes)):
                     keyless = ((None, value, _NO_HEADERS) for value in values)
                     acknowledgements += await self._send(producer, topic, at, keyless, batch)
             await asyncio.gather(*acknowledgements)
+
+    def fits(self, record: HandOverRecord) -> bool:
+        """Whether the events topic takes a record that is handed over."""
+        _, key, value = record
+        if len(key) + len(value) + _FRAME_BYTES <= self.events_bytes:
+            return True
+        batch, (name, content, headers) = self._events_batch(), self._handed(key, value)
+        batch.append(timestamp=0, key=name, value=content, headers=headers)
+        return bool(batch.size() <= self.events_bytes)
+
+    def _by_partition(self, handed: Sequence[HandOverRecord]) -> Iterator[tuple[int, list[_Record]]]:
+        """Yield records for the events topic by their partition, in their order, signed and in our own form."""
+        for home in sorted({partition for partition, _, _ in handed}):
+            yield home, [self._handed(key, value) for partition, key, value in handed if partition == home]
+
+    def _handed(self, customer: str, value: bytes) -> _Record:
+        key, keys = customer.encode(), self._hand_over_keys
+        return key, value, [NATIVE] if keys is None else [NATIVE, keys.header(key, value)]
+
+    def _events_batch(self) -> BatchBuilder:
+        return BatchBuilder(min(self.events_bytes, _BATCH_BYTES), 0)
 
     async def _send(
         self,
@@ -153,12 +192,6 @@ class Publisher:
         if builder is not None:
             sent.append(await producer.send_batch(builder, topic, partition=partition))
         return sent
-
-
-def _by_partition(handed: Sequence[tuple[int, str, bytes]]) -> Iterator[tuple[int, list[_Record]]]:
-    """Yield records for the events topic by their partition, in their order, as ones in our own form."""
-    for home in sorted({partition for partition, _, _ in handed}):
-        yield home, [(key.encode(), value, [NATIVE]) for partition, key, value in handed if partition == home]
 
 
 def _compressed_batch() -> BatchBuilder:

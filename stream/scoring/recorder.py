@@ -1,6 +1,9 @@
 """What the scorer writes for the learner about each batch: examples, and what happened.
 
-Nothing is written of events that are no customer's, not even of purchases: the learner never hears of them.
+Nothing is written of events that are no customer's, not even of purchases: the learner never hears of them. (Of what is
+handed on only the event itself and the ids say so: the state of whoever has it is on another partition.)
+
+What is handed on makes an example where it arrives, and an outcome where it came first.
 """
 
 from __future__ import annotations
@@ -12,15 +15,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.bundle import Bundle
-from features.columns import ERASE, HAND_OVER
-from features.events import PURCHASE
+from features.columns import ERASE
+from features.events import EVENT_TYPES, PURCHASE, Event, epoch_ms
+from features.identity import HandOver
 from features.watermark import BEGINNING
 from stream.learning.records.examples import Examples, encode_examples
 from stream.learning.records.header import Header
-from stream.learning.records.outcomes import ERASURE, Outcomes, encode_outcomes
+from stream.learning.records.outcomes import (
+    ERASURE,
+    HANDED_ON,
+    LINK,
+    LOGIN_PURCHASE,
+    Outcomes,
+    encode_outcomes,
+)
 from stream.learning.records.outcomes import PURCHASE as PURCHASED
 from stream.scoring.batch import Batch, RecordStatus
 from stream.scoring.engine import Scored
+from stream.scoring.linking import Linked
 from stream.scoring.sampling import Sampling
 from stream.settings import Settings, parse_rates
 
@@ -56,8 +68,8 @@ class Recorder:
         self._lateness_ms = lateness_ms
         self._beside = beside
 
-    def records(self, batch: Batch, scored: Scored) -> list[LearnerRecords]:
-        """Return the records about each partition batch."""
+    def records(self, batch: Batch, scored: Scored, links: Linked | None = None) -> list[LearnerRecords]:
+        """Return the records about each partition batch; ``links`` says what was handed on."""
         columns, rows = batch.columns, batch.rows
         types = columns.type
         kept = self._sampling.keep(types[scored.rows], columns.event_hash[scored.rows]) & scored.of_customers
@@ -68,8 +80,10 @@ class Recorder:
             kept &= scored.as_of >= marks[scored.rows]
             sampled = np.flatnonzero(kept)
             bought = bought[columns.time[bought] >= marks[bought]]
-        gone = np.flatnonzero((types == ERASE) | (types == HAND_OVER))
-        happened = np.sort(np.concatenate([bought, gone]))
+        handed = {} if links is None else _handed(links, columns.time, scored.excluded)
+        linked = [row for row, one in handed.items() if not batch.identities or one.time >= marks[row]]
+        gone = np.flatnonzero(types == ERASE)
+        happened = np.sort(np.concatenate([bought, gone, np.array(linked, np.intp)]))
         closes = batch.where(RecordStatus.CLOSE)
         beside = self._said_beside(scored, sampled)
         written = []
@@ -87,7 +101,7 @@ class Recorder:
             header = Header(part.start, part.stop, watermark, closed, 0, self._bundle, self._features)
             said = {version: every[own_examples] for version, every in beside.items()}
             examples = self._examples(batch, scored, sampled[own_examples], said)
-            outcomes = self._outcomes(batch, happened[own_outcomes], own_rows.start, before)
+            outcomes = self._outcomes(batch, happened[own_outcomes], handed, own_rows.start, before)
             written.append(_encoded(header, examples, outcomes, before))
         return written
 
@@ -132,27 +146,60 @@ class Recorder:
             beside,
         )
 
-    def _outcomes(self, batch: Batch, rows: NDArray[np.intp], first: int, before: int) -> Outcomes:
-        """Return the purchases and erasures in these ``rows`` of a partition batch that begins with row ``first``.
-
-        An id that is handed over counts as erased: what its person does shows under another one.
-        """
+    def _outcomes(
+        self, batch: Batch, rows: NDArray[np.intp], handed: Mapping[int, _Handed], first: int, before: int
+    ) -> Outcomes:
+        """Return what happened in these ``rows`` of a partition batch that begins with row ``first``."""
         if not len(rows):
             return Outcomes.none()
-        columns = batch.columns
-        erased = columns.type[rows] >= HAND_OVER
+        columns, picked = batch.columns, rows.tolist()
+        erased = columns.type[rows] == ERASE
         time = columns.time[rows]
         if erased.any():
             past = slice(first, int(rows[-1]) + 1)
             reached = np.where(batch.still[past], BEGINNING, columns.time[past] - self._lateness_ms)
             marks = np.maximum(np.maximum.accumulate(reached), before)
             time = np.where(erased, marks[rows - first], time)
+        kinds = np.where(erased, ERASURE, PURCHASED).astype(np.uint8)
+        linked = [at for at, row in enumerate(picked) if row in handed]
+        kinds[linked] = [handed[picked[at]].kind for at in linked]
+        time[linked] = [handed[picked[at]].time for at in linked]
         return Outcomes(
-            np.where(erased, ERASURE, PURCHASED).astype(np.uint8),
+            kinds,
             batch.offset[batch.rows[rows]],
             time,
-            [columns.customers[row] for row in rows.tolist()],
+            [columns.customers[row] for row in picked],
+            [handed[row].to if row in handed else "" for row in picked] if linked else (),
         )
+
+
+class _Handed(NamedTuple):
+    """An outcome that concerns two ids: its kind, when, and to whom the row's id is linked."""
+
+    kind: int
+    time: int
+    to: str
+
+
+def _handed(links: Linked, times: NDArray[np.int64], excluded: frozenset[str]) -> dict[int, _Handed]:
+    """Return what is to be told of linked ids, by the row of the batch; ``times`` say when a hand-over counts."""
+    found: dict[int, _Handed] = {}
+    for row, one in links.passed_on():
+        if one.event is None:
+            found[row] = _Handed(LINK, int(times[row]), one.customer_id)
+        elif _bought(one, one.event, excluded):
+            kind = LOGIN_PURCHASE if row in found else HANDED_ON
+            found[row] = _Handed(kind, epoch_ms(one.event.event_time), one.customer_id)
+    return found
+
+
+def _bought(handed: HandOver, event: Event, excluded: frozenset[str]) -> bool:
+    """Whether what is handed on is a purchase of a customer, as far as can be told."""
+    return (
+        event.type == EVENT_TYPES[PURCHASE]
+        and event.bot is not True
+        and excluded.isdisjoint((handed.path[-1], handed.customer_id))
+    )
 
 
 def _watermarks(batch: Batch, lateness_ms: int) -> NDArray[np.int64]:

@@ -26,7 +26,7 @@ from stream.exceptions import RecordExists
 from stream.scoring.engine import Engine
 from stream.scoring.scored_partition import ScoredPartition
 
-#: States written at a time.
+#: States, or links, written at a time: Redis answers nobody else meanwhile.
 _STATES: Final = 2_000
 
 
@@ -45,6 +45,8 @@ class RestoredPartition(NamedTuple):
         The offset behind the last archived event.
     links, taken
         The stored links, and the last hand-over of each partition.
+    prices
+        The stored prices of items.
     """
 
     number: int
@@ -54,6 +56,7 @@ class RestoredPartition(NamedTuple):
     next_offset: int
     links: Mapping[str, bytes | None]
     taken: Mapping[int, tuple[int, int]]
+    prices: Mapping[str, bytes]
 
 
 @dataclass(slots=True)
@@ -126,7 +129,13 @@ def score_partition(number: int, part: pa.Table, engine: Engine) -> RestoredPart
     following = pc.max(part["offset"]).as_py() + 1
     links = scored.links
     return RestoredPartition(
-        number, *scored.known(), scored.watermark, following, dict(links.stored), links.taken
+        number,
+        *scored.known(),
+        scored.watermark,
+        following,
+        dict(links.stored),
+        links.taken,
+        scored.prices.stored(),
     )
 
 
@@ -145,13 +154,17 @@ def write_partition(
             at = np.flatnonzero(due).tolist()
             timers = TimerChanges([customers[one] for one in at], due[at].tolist())
             store.save(restored.number, begun, begun, customers, states, timers=timers)
+        named = list(restored.links)
+        for chunk in _chunks(len(named)):
+            links = {name: restored.links[name] for name in named[chunk]}
+            store.save(restored.number, begun, begun, (), empty(0), links=links)
         whole = begun._replace(
             next_offset=restored.next_offset,
             watermark=restored.watermark,
             links=bool(restored.links),
             taken=tuple((partition, *last) for partition, last in sorted(restored.taken.items())),
         )
-        store.save(restored.number, begun, whole, (), empty(0), links=restored.links)
+        store.save(restored.number, begun, whole, (), empty(0), prices=restored.prices)
     except StoreConflict as conflict:
         raise StoreConflict(
             f"a worker has partition {restored.number} ({conflict}): stop the workers, then run this again with "

@@ -10,18 +10,20 @@ from typing import Final
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from features.bundle import BANDS
 from features.columns import EventColumns
 from features.events import PURCHASE
 from features.partition import partitions_of
+from features.prices import PRICE
 from features.state import States, joined
 from features.traffic import TRAFFIC
 from features.usual_days import UsualDays
 from stream.decisions.rulebook import Rulebook
 from stream.scoring.engine import Engine, Scored
-from stream.scoring.in_place import has_logins_alone, merged_in_place
+from stream.scoring.in_place import has_logins_alone, is_archive, merged_in_place
 from stream.scoring.scored_partition import DecidedLog, ScoredPartition, codes_of
 
 _TIME = pa.timestamp("ms", tz="UTC")
@@ -77,8 +79,8 @@ def score_log(
 ) -> ScoredLog:
     """Score every event of a log as the worker would.
 
-    An archived topic says what workers handed over after logins, and it is taken as they took it. In any other log
-    logins are merged at once (`stream.scoring.in_place`).
+    An archived topic says what workers handed over after logins and told each other of prices, and it is taken as they
+    took it. In any other log logins are merged at once (`stream.scoring.in_place`), and prices known to all at once.
 
     Parameters
     ----------
@@ -98,6 +100,7 @@ def score_log(
         homes = partitions_of([family.encode() for family in families], partitions or 1)
     else:
         homes = _partitions(table, partitions)
+    everywhere = _known_at_once(table, partitions)
     from_topic = table["offset"].null_count < len(table)
     usual = UsualDays() if from_topic else UsualDays.of(table["event_time"].cast(pa.int64()).to_numpy())
     nothing, unscored = engine.score_nothing()
@@ -105,8 +108,8 @@ def score_log(
     decided = [DecidedLog.nothing(rulebook) for rulebook in decide_by]
     parts: dict[int, ScoredPartition] = {}
     done = 0
-    for number in np.unique(homes).tolist():
-        rows = np.flatnonzero(homes == number)
+    for number in np.unique(homes[~everywhere]).tolist():
+        rows = np.flatnonzero((homes == number) | everywhere)
         parts[number] = part = ScoredPartition(
             table.take(rows),
             engine,
@@ -115,13 +118,14 @@ def score_log(
             in_place=in_place,
             remember=remember,
             item_names=item_names,
+            regrouped=partitions is not None,
         )
         for chunk in part.score():
             of_scores = origin[rows[chunk.rows][chunk.scored.rows]]
             pieces.append(_table(engine, chunk.columns, chunk.scored, of_scores, chunk.merged))
             if on_progress:
                 on_progress(done + part.done, len(table))
-        done += len(rows)
+        done += int(np.count_nonzero(homes == number))
     for one in decided:
         one.actions.sort(key=lambda action: action.decided_at)
     scores = pa.concat_tables(pieces).sort_by("row").drop_columns(["row"])
@@ -177,6 +181,13 @@ def _table(
             "row": rows,
         }
     )
+
+
+def _known_at_once(table: pa.Table, partitions: int | None) -> NDArray[np.bool_]:
+    """Return which rows concern all partitions: prices, unless the log has what these told each other of them."""
+    if partitions is None and is_archive(table):
+        return np.zeros(len(table), np.bool_)
+    return pc.equal(table["type"], PRICE).to_numpy()  # type: ignore[no-any-return]
 
 
 def _partitions(table: pa.Table, count: int | None) -> NDArray[np.int32]:

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from features.columns import MERGE, EventColumns, from_table
 from features.fold import NO_ASIDES, Asides
 from features.log import ERASED
+from features.price_table import NO_PRICES, PriceTable
+from features.prices import PRICE_TYPES, decode_price
 from features.state import States, empty
 from features.traffic import TRAFFIC
 from features.usual_days import UsualDays
@@ -29,6 +31,7 @@ from stream.messages.action import Action
 from stream.scoring.deciding import by_another, details_of, moments_of
 from stream.scoring.engine import Engine, Scored
 from stream.scoring.log_links import LogLinks
+from stream.scoring.pricing import table_after
 
 #: Rows scored at a time; bounds the memory that vectors take (about 270 bytes a row).
 CHUNK: Final = 100_000
@@ -93,6 +96,8 @@ class ScoredPartition:
         Ids of items by their hashes, by which actions tell what is in a cart.
     in_place
         Whether logins are merged at once (`stream.scoring.in_place`).
+    regrouped
+        Whether the rows may be of several partitions of the topic.
 
     Attributes
     ----------
@@ -104,6 +109,8 @@ class ScoredPartition:
         Rows that were looked at.
     links
         Who is linked to whom.
+    prices
+        What items cost.
     """
 
     def __init__(
@@ -114,13 +121,15 @@ class ScoredPartition:
         decided: Sequence[DecidedLog] = (),
         *,
         in_place: bool = False,
+        regrouped: bool = False,
         remember: bool = True,
         item_names: Mapping[int, str] | None = None,
     ) -> None:
         self.watermark = BEGINNING
         self.duplicates = self.dead_letters = self.done = 0
         self._in_place = in_place
-        self.links = LogLinks(engine.lateness_ms, engine.ttl_ms)
+        self.links = LogLinks(engine.lateness_ms, engine.ttl_ms, regrouped=regrouped)
+        self.prices: PriceTable = NO_PRICES
         self._table = table
         self._engine = engine
         self._usual = usual
@@ -135,6 +144,7 @@ class ScoredPartition:
         ]
         if remember and all(rulebook is not inforce for rulebook, *_ in self._deciders):
             self._deciders.append((inforce, self._states, None))
+        self._compares = any(rulebook.compares_prices for rulebook, *_ in self._deciders)
 
     def score(self) -> Iterator[ScoredChunk]:
         """Score everything, piece by piece."""
@@ -145,25 +155,37 @@ class ScoredPartition:
             before = self.watermark
             verdicts = self._verdicts(chunk, times)
             erased = pc.equal(chunk["type"], ERASED).to_numpy()
+            priced = pc.is_in(chunk["type"], pa.array(PRICE_TYPES)).to_numpy()
             self.dead_letters += int(np.count_nonzero((verdicts != ACCEPTED) & ~erased))
-            kept = np.flatnonzero((verdicts == ACCEPTED) & ~erased)
-            slots = self._codes[start + kept]
+            kept = np.flatnonzero((verdicts == ACCEPTED) & ~erased & ~priced)
+            slots, events = self._codes[start + kept], chunk.take(kept)
             merged: dict[int, str] = {}
-            asides, still = NO_ASIDES, None
-            if self.links.concern(chunk):
-                still = pc.is_valid(chunk["identity"]).to_numpy()
-                columns, asides, merged = self._linked(chunk.take(kept), currency, slots, before)
+            asides = NO_ASIDES
+            if self.links.concern(events):
+                columns, asides, merged = self._linked(events, currency, slots, before)
             else:
-                columns = from_table(chunk.take(kept), currency)
+                columns = from_table(events, currency)
             standing = self._standing()
-            scored = engine.score(columns, self._customers, slots, self._states, asides=asides)
+            scored = engine.score(
+                columns,
+                self._customers,
+                slots,
+                self._states,
+                asides=asides,
+                with_prices=self._compares,
+            )
             self.duplicates += scored.duplicates
+            accepted = np.flatnonzero(verdicts == ACCEPTED)
+            still = pc.is_valid(chunk["identity"]).to_numpy()[accepted]
+            marks = Watermarks.of(times[accepted], [before], engine.lateness_ms, still=still)
+            if priced.any():
+                noted = marks.after[priced[accepted]].tolist()
+                texts = chunk["identity"].filter(pa.array(priced)).to_pylist()
+                said = [decode_price(text.encode()) for text in texts]
+                self.prices = table_after(self.prices, said, noted, before, currency).table
             if self._deciders:
-                accepted = np.flatnonzero(verdicts == ACCEPTED)
-                unmoved = None if still is None else still[accepted]
-                marks = Watermarks.of(times[accepted], [before], engine.lateness_ms, still=unmoved)
                 places = np.searchsorted(accepted, kept)
-                moments = moments_of(columns, scored, slots, places, marks, asides)
+                moments = moments_of(columns, scored, slots, places, marks, asides, [self.prices])
                 self._decide(moments, columns, scored, standing)
                 put_back(moments.asides, asides.states)
             self.done += len(chunk)

@@ -21,6 +21,8 @@ from features.store.customer_store import NO_LINKS, LinkChanges, Loaded
 from stream.decisions.rulebook import NO_ACTION
 from stream.formats.contract import Format
 from stream.kafka.batches import RecordBatch
+from stream.kafka.signatures import HandOverKeys
+from stream.kafka.topics import EventsTopic
 from stream.learning.newest_advisor import NewestAdvisor
 from stream.messages.dead_letter import DeadLetter, Erasure, dead_letter
 from stream.ownership.job import StateChanges
@@ -29,10 +31,12 @@ from stream.scoring.batch import Batch, RecordStatus
 from stream.scoring.deciding import Concerned, Decisions, decisions
 from stream.scoring.encoding import encode_scores, with_tombstones
 from stream.scoring.engine import Engine, Scored
+from stream.scoring.handing_over import HandingOver
 from stream.scoring.intake import read_batches
 from stream.scoring.linking import Linked, linked
 from stream.scoring.metrics import ScorerMetrics
-from stream.scoring.outbox import pack_outbox, unpack_outbox
+from stream.scoring.outbox import HandOverRecord, pack_outbox, unpack_outbox
+from stream.scoring.pricing import priced, tables_after
 from stream.scoring.publisher import Output, Publisher
 from stream.scoring.recommending import NewestRecommender, Recommended, Recommender
 from stream.scoring.recorder import LearnerRecords, Recorder
@@ -111,6 +115,8 @@ class ScorerResult:
         What was decided on each.
     identities
         What became of what said who is who (`stream.scoring.linking.OUTCOMES`).
+    prices
+        What became of prices (`features.price_table.PRICE_OUTCOMES`).
     """
 
     read: ScorerBatch
@@ -121,6 +127,7 @@ class ScorerResult:
     changes: Sequence[StateChanges]
     decided: Sequence[Decisions]
     identities: Counter[str]
+    prices: Counter[str]
 
 
 @dataclass(slots=True)
@@ -155,6 +162,10 @@ class Scorer:
         Scores of events that reached the broker longer ago are marked as stale, and carry no action; ``None``: none.
     acting
         Whether actions are decided and published.
+    hand_over_keys
+        Know what workers have handed over; ``None`` where signatures are not asked for.
+    ask_events
+        Asks what the events topic takes at this moment; ``None`` where nobody knows.
     """
 
     engine: Engine
@@ -171,6 +182,8 @@ class Scorer:
     max_age_ms: int | None = None
     recount: Callable[[], Awaitable[int]] | None = None
     acting: bool = True
+    hand_over_keys: HandOverKeys | None = None
+    ask_events: Callable[[], Awaitable[EventsTopic]] | None = None
 
     @property
     def models(self) -> Models:
@@ -192,6 +205,7 @@ class Scorer:
             partitions=self.partitions,
             decoding=self.decoding,
             form=self.form,
+            hand_over_keys=self.hand_over_keys,
         )
         recommender = None if self.recommending is None else self.recommending.current
         return ScorerBatch(batch, self.models, recommender, began)
@@ -209,6 +223,7 @@ class Scorer:
         advisor = None if models.newest is None else models.newest.current
         concerned = Concerned.of(batch, states, loaded)
         found = linked(batch, loaded, [part.taken for part in loaded], engine.lateness_ms, engine.ttl_ms)
+        prices = priced(batch, loaded, engine.bundle.manifest.currency, self.partitions, engine.lateness_ms)
         asides = NO_ASIDES
         if found is not None:
             batch, asides = found.batch, found.asides
@@ -225,10 +240,20 @@ class Scorer:
             each = None if recommended is None else recommended.each
             merged = None if found is None else found.merged(scored.rows)
             scores = encode_scores(engine.bundle, batch.columns, scored, now, each, stale, merged)
-            outputs = self._outputs(batch, scores, scored, models.recorder)
+            outputs = self._outputs(batch, scores, scored, found, models.recorder)
         names = {} if recommender is None else recommender.item_names
         decided = list(
-            decisions(engine, batch, scored, states, concerned, asides, acting=self.acting, item_names=names)
+            decisions(
+                engine,
+                batch,
+                scored,
+                states,
+                concerned,
+                asides,
+                acting=self.acting,
+                item_names=names,
+                prices=tables_after(prices, loaded),
+            )
         )
         changes = [
             StateChanges(
@@ -237,7 +262,8 @@ class Scorer:
                 watermark,
                 [batch.customers[slot] for slot in erased.tolist() if own.start <= slot < own.stop],
                 one.timers,
-                *self._promised(found, at, one),
+                *self._promised(found, at, one, prices[at].handed),
+                prices[at].changed,
             )
             for at, (one, own, watermark) in enumerate(
                 zip(decided, batch.customer_slices, batch.watermarks, strict=True)
@@ -252,17 +278,20 @@ class Scorer:
             changes,
             decided,
             Counter() if found is None else found.counts,
+            sum((one.changed.counts for one in prices if one.changed is not None), Counter()),
         )
 
-    def _promised(self, found: Linked | None, at: int, decided: Decisions) -> tuple[bytes, LinkChanges]:
-        """Return what a save of a partition batch promises, and which links it changes.
+    def _promised(
+        self, found: Linked | None, at: int, decided: Decisions, told: Sequence[HandOverRecord]
+    ) -> tuple[bytes, LinkChanges]:
+        """Return what a save of a partition batch promises, and which links it changes; ``told`` are copies of prices.
 
         Silent batches hand over, too: nobody knows whether a login among them was taken before. Whoever has what is
-        handed over knows it by its place.
+        handed over knows it by its place, and whoever has a price takes no older one.
         """
         if found is None:
-            return pack_outbox(decided.actions), NO_LINKS
-        handed = found.handed(at, self.partitions)
+            return pack_outbox(decided.actions, told), NO_LINKS
+        handed = [*found.handed(at, self.partitions), *told]
         return pack_outbox(decided.actions, handed), found.parts[at].changes()
 
     async def publish(self, result: ScorerResult) -> None:
@@ -279,6 +308,7 @@ class Scorer:
         read = result.read
         self.metrics.count(result.batch, result.scored, time.perf_counter() - read.began)
         self.metrics.count_identities(result.identities)
+        self.metrics.count_prices(result.prices)
         self.metrics.count_latency(self._latencies(read.batch))
         if result.recommended is not None:
             self.metrics.count_recommended(result.recommended)
@@ -289,8 +319,11 @@ class Scorer:
     async def act(self, partition: int, outbox: bytes) -> None:
         """Write what is handed over and the actions that a save has promised."""
         actions, handed = unpack_outbox(outbox)
+        handing_over = HandingOver(self.publisher, self.topic, self.clock, self.ask_events)
         for start in range(0, len(handed), _ACTIONS):
-            await self.publisher.publish([Output(partition, handed=handed[start : start + _ACTIONS])])
+            undelivered = await handing_over.publish(partition, handed[start : start + _ACTIONS])
+            if undelivered:
+                self.metrics.count_undelivered(undelivered)
         if actions and not self.acting:
             logger.warning("partition %s: actions that are not known to be published are given up", partition)
             return
@@ -318,7 +351,12 @@ class Scorer:
         return np.maximum(self.clock() - appended, 0) / 1000
 
     def _outputs(
-        self, batch: Batch, scores: list[tuple[str, bytes]], scored: Scored, recorder: Recorder | None
+        self,
+        batch: Batch,
+        scores: list[tuple[str, bytes]],
+        scored: Scored,
+        found: Linked | None,
+        recorder: Recorder | None,
     ) -> list[Output]:
         """Return what is to be written for each partition batch: nothing for a silent one."""
         published = batch.status == RecordStatus.ERASE
@@ -331,7 +369,9 @@ class Scorer:
         erasures = [Erasure(batch.records[at].key or b"", int(batch.arrival[at])) for at in erased.tolist()]
         rejected = np.array([rejection.index for rejection in batch.rejections], np.intp)
         learner = (
-            [LearnerRecords()] * len(batch.parts) if recorder is None else recorder.records(batch, scored)
+            [LearnerRecords()] * len(batch.parts)
+            if recorder is None
+            else recorder.records(batch, scored, found)
         )
         return [
             Output(part.partition)

@@ -124,6 +124,8 @@ class KafkaServer(ServerProcess):
         Kafka's jars; see `kafka_jars`.
     properties
         Further broker properties, or other values for those set here.
+    java_options
+        Further options of the Java virtual machine.
     """
 
     name = "Kafka"
@@ -136,10 +138,12 @@ class KafkaServer(ServerProcess):
         *,
         jars: Sequence[Path] | None = None,
         properties: dict[str, str] | None = None,
+        java_options: Sequence[str] = (),
     ) -> None:
         super().__init__(directory, port)
         self._controller_port = free_port()
         self._jars = jars
+        self._java_options = java_options
         self._properties = properties or {}
 
     @property
@@ -160,7 +164,7 @@ class KafkaServer(ServerProcess):
         if not (data / "meta.properties").exists():
             tool = [program, "-XX:TieredStopAtLevel=1", "-Xmx128m", *classes, "kafka.tools.StorageTool"]
             self.run([*tool, "format", "-t", _CLUSTER_ID, "-c", str(properties)])
-        return [program, "-Xmx512m", *classes, "kafka.Kafka", str(properties)]
+        return [program, "-Xmx512m", *self._java_options, *classes, "kafka.Kafka", str(properties)]
 
     def _defaults(self, data: Path) -> dict[str, str]:
         broker, controller = (

@@ -8,7 +8,7 @@ restarts them one by one::
 """
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -31,6 +31,8 @@ class EmbeddedServices:
         Free ports where none are given.
     jars
         Directory of Kafka's jars; see `kafka_jars`.
+    java_options
+        Further options of the broker's Java virtual machine.
 
     Attributes
     ----------
@@ -48,7 +50,9 @@ class EmbeddedServices:
         kafka_port: int | None = None,
         redis_port: int | None = None,
         jars: Path | None = None,
+        java_options: Sequence[str] = (),
     ) -> None:
+        self._java_options = java_options
         self._directory = None if directory is None else Path(directory)
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._kafka_port, self._redis_port = kafka_port, redis_port
@@ -87,7 +91,9 @@ class EmbeddedServices:
             self._temporary = tempfile.TemporaryDirectory(prefix="intent-", ignore_cleanup_errors=True)
             directory = Path(self._temporary.name)
         self.redis_server = RedisServer(directory / "redis", self._redis_port, appendonly=True)
-        self.kafka_server = KafkaServer(directory / "kafka", self._kafka_port, jars=jars)
+        self.kafka_server = KafkaServer(
+            directory / "kafka", self._kafka_port, jars=jars, java_options=self._java_options
+        )
         self._servers = [self.kafka_server, self.redis_server]
         try:
             self.redis_server.start()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -71,14 +71,17 @@ def create_app(parts: Parts, keys: FollowedKeys | None) -> Gate:
     app = FastAPI(title="purchase-intent", docs_url=None, redoc_url=None, openapi_url=None)
     gate = Gate(app, keys, parts.metrics)
     routes = _Routes(parts, gate)
+    handlers: dict[str, dict[str, Handler]] = {}
     for path, method, scope, handler in routes.table() + LiveRoutes(parts.live, parts.metrics).table():
-        _add(app, path, method, _guarded(path, scope, handler))
-    document = _encode(openapi.document())
+        handlers.setdefault(path, {})[method] = _guarded(path, scope, handler)
+    document = _encode(openapi.document(keyed=keys is not None))
 
     async def described(request: Request) -> Response:
         return Response(document, media_type="application/json")
 
-    _add(app, "/openapi.json", "GET", _guarded("/openapi.json", None, described))
+    handlers["/openapi.json"] = {"GET": _guarded("/openapi.json", None, described)}
+    for path, by_method in handlers.items():
+        _add(app, path, by_method)
     app.add_exception_handler(Exception, _mistaken)
     app.add_exception_handler(problems.Problem, _problem)
     app.add_exception_handler(HTTPException, _unrouted)
@@ -226,9 +229,12 @@ class _Routes:
         return Response(body, headers={"content-type": media_type})
 
 
-def _add(app: FastAPI, path: str, method: str, handler: Handler) -> None:
-    route = Route(path, handler, methods=[method])
-    route.methods = {method}  # Starlette adds HEAD, and a stream has no head without its body
+def _add(app: FastAPI, path: str, handlers: Mapping[str, Handler]) -> None:
+    async def handle(request: Request) -> Response:
+        return await handlers[request.method](request)
+
+    route = Route(path, handle, methods=list(handlers))
+    route.methods = set(handlers)  # Starlette adds HEAD, and a stream has no head without its body
     app.router.routes.append(route)
 
 

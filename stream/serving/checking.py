@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from features.events import Decoding, Event, RejectedEvent, Rejection, decode_many, encode
 from features.identity import HandOver, Identify
 from features.partition import partitions_of
+from features.prices import Price, PriceCopy
 from features.refusals import Reason
 from features.watermark import BEGINNING
 from stream.formats.contract import Format, Message, explained
-from stream.formats.decoding import with_identities
+from stream.formats.decoding import with_others
 from stream.formats.values import write_json
 from stream.kafka.batches import RecordBatch
 from stream.scoring.batch import Batch, RecordStatus
@@ -44,8 +45,8 @@ class Candidate:
         The place of the message.
     value
         The event in our own form.
-    event_id, customer
-        The event's id, and the key of its record; empty where they are not known.
+    event_id, key
+        The event's id, and the key of its record (customer, or item of a price); empty where they are not known.
     partition
         Where it belongs.
     rejection
@@ -57,7 +58,7 @@ class Candidate:
     index: int
     value: bytes
     event_id: str = ""
-    customer: str = ""
+    key: str = ""
     partition: int = -1
     rejection: Rejection | None = None
     ignored: bool = False
@@ -93,7 +94,7 @@ def candidates_of(
     """
     found = [one for at, raw in enumerate(messages) for one in _translated(at, raw, form, decoding, now_ms)]
     values = [one.value if one.wanted else None for one in found]
-    decoded = with_identities(decode_many(values, decoding), values)
+    decoded = with_others(decode_many(values, decoding), values)
     for rejection in decoded.rejections:
         found[rejection.index].rejection = rejection
     for at in decoded.ignored:
@@ -105,8 +106,13 @@ def candidates_of(
         if isinstance(identity, HandOver):
             detail = "only workers hand states over: send an identify event"
             found[at].rejection = Rejection(at, Reason.UNKNOWN_TYPE, detail)
+    for at, price in decoded.prices.items():
+        _name(found[at], price)
+        if isinstance(price, PriceCopy):
+            detail = "only workers copy prices: send a price event"
+            found[at].rejection = Rejection(at, Reason.UNKNOWN_TYPE, detail)
     named = [one for one in found if one.wanted]
-    homes = partitions_of([one.customer.encode() for one in named], partitions).tolist()
+    homes = partitions_of([one.key.encode() for one in named], partitions).tolist()
     for one, home in zip(named, homes, strict=True):
         one.partition = home
     return found
@@ -137,7 +143,7 @@ def check(
     parts = [
         RecordBatch(
             partition,
-            [SentRecord(at, now_ms, one.customer.encode(), one.value) for at, one in enumerate(own)],
+            [SentRecord(at, now_ms, one.key.encode(), one.value) for at, one in enumerate(own)],
             0,
             len(own),
         )
@@ -153,9 +159,15 @@ def check(
     return Checked(candidates, batch, of_batch)
 
 
-def _name(candidate: Candidate, event: Event | Identify | HandOver) -> None:
+def _name(candidate: Candidate, event: Event | Identify | HandOver | Price | PriceCopy) -> None:
     candidate.event_id = event.event_id
-    candidate.customer = event.anonymous_id if isinstance(event, Identify) else event.customer_id
+    match event:
+        case Identify():
+            candidate.key = event.anonymous_id
+        case Price() | PriceCopy():
+            candidate.key = event.item_id
+        case _:
+            candidate.key = event.customer_id
 
 
 def _translated(
@@ -169,7 +181,7 @@ def _translated(
     except RejectedEvent as rejected:
         detail = explained(rejected.detail, form)
         return [Candidate(index, raw, rejection=Rejection(index, rejected.reason, detail))]
-    if not found.events:
+    if not found.events and not found.logins:
         return [Candidate(index, raw, ignored=True)]
     values = [write_json(fields) for fields in found.events]
     decoded = decode_many(values, decoding)  # without the names of items, which events do not keep
@@ -180,4 +192,4 @@ def _translated(
         made[rejection.index].rejection = Rejection(
             rejection.index, rejection.reason, explained(rejection.detail, form)
         )
-    return made
+    return made + [Candidate(index, write_json(fields)) for fields in found.logins]

@@ -75,7 +75,7 @@ class Recent:
             pipeline.execute()
 
     def _key(self, event: Candidate) -> str:
-        name = hashlib.blake2b(f"{event.customer}\0{event.event_id}".encode(), digest_size=16).hexdigest()
+        name = hashlib.blake2b(f"{event.key}\0{event.event_id}".encode(), digest_size=16).hexdigest()
         return f"{{{self._prefix}.serve.{name[:3]}}}:{name}"
 
 
@@ -137,7 +137,7 @@ class EventSink:
         first, repeats = _distinct(wanted)
         before = await self._places(first)
         fresh = [one for one, place in zip(first, before, strict=True) if place is None]
-        written = await self._publish([(one.partition, one.customer, one.value) for one in fresh])
+        written = await self._publish([(one.partition, one.key, one.value) for one in fresh])
         await self._remember(fresh, written)
         known = {id(one): place for one, place in zip(first, before, strict=True) if place is not None}
         new = dict(zip(map(id, fresh), written, strict=True))
@@ -226,7 +226,7 @@ def _distinct(events: Sequence[Candidate]) -> tuple[list[Candidate], dict[int, C
     first: dict[tuple[str, str], Candidate] = {}
     again = {}
     for one in events:
-        former = first.setdefault((one.customer, one.event_id), one)
+        former = first.setdefault((one.key, one.event_id), one)
         if former is not one:
             again[id(one)] = former
     return list(first.values()), again

@@ -87,8 +87,8 @@ class Feed:
     ----------
     settings
         Where Kafka is.
-    topic, event
-        The topic, and what an event of it is called.
+    topic, partitions, event
+        The topic, how many partitions it has, and what an event of it is called.
     decode
         Reads a value.
 
@@ -101,12 +101,18 @@ class Feed:
     """
 
     def __init__(
-        self, settings: Settings, topic: str, event: str, decode: Callable[[bytes], Score | Action]
+        self,
+        settings: Settings,
+        topic: str,
+        partitions: int,
+        event: str,
+        decode: Callable[[bytes], Score | Action],
     ) -> None:
         self.unreadable = 0
         self.followers = 0
         self.topic = topic
         self._settings = settings
+        self._partitions = partitions
         self._event = event
         self._decode = decode
         self._ring = Ring()
@@ -189,11 +195,7 @@ class Feed:
     async def _start(self, consumer: AIOKafkaConsumer) -> None:
         with broker_errors(self._settings.kafka):
             await consumer.start()
-            numbers = sorted(consumer.partitions_for_topic(self.topic) or ())
-            if not numbers:  # aiokafka asks for topics that it is assigned to
-                await consumer._client.fetch_all_metadata()
-                numbers = sorted(consumer._client.cluster.partitions_for_topic(self.topic) or ())
-            places = [TopicPartition(self.topic, number) for number in numbers]
+            places = [TopicPartition(self.topic, number) for number in range(self._partitions)]
             consumer.assign(places)
             if not self._positions:
                 ends = await consumer.end_offsets(places)

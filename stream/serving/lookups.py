@@ -163,6 +163,8 @@ class Lookups:
         while self._waiting:
             taken = [self._waiting.popleft() for _ in range(min(PASS, len(self._waiting)))]
             taken = [one for one in taken if not one[0].answer.done()]  # whose request has ended meanwhile
+            if not taken:
+                continue
             try:
                 known = await self.known([customer for _, customer in taken])
                 answers = self._answers(known, [asked.features for asked, _ in taken])

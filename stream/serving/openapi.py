@@ -43,8 +43,8 @@ _EVENT: Final[dict[str, Any]] = {
 }  # fmt: skip
 
 
-def document() -> dict[str, Any]:
-    """Return the contract."""
+def document(*, keyed: bool) -> dict[str, Any]:
+    """Return the contract of a service that asks for keys, or of one that does not."""
     return {
         "openapi": "3.1.0",
         "info": {
@@ -52,7 +52,7 @@ def document() -> dict[str, Any]:
             "version": "1",
             "description": "Who is about to buy: look-ups, hypothetical events, events, and scores as they come.",
         },
-        "security": [{"key": []}],
+        "security": [{"key": []}] if keyed else [],
         "paths": _paths(),
         "components": {
             "schemas": _schemas(),

@@ -113,9 +113,9 @@ async def _start(
     stack.push_async_callback(events.close)
     insight = Insight(settings)
     stack.callback(insight.close)
-    feeds = [Feed(settings, settings.scores_topic, "score", decode_score)]
+    feeds = [Feed(settings, settings.scores_topic, partitions, "score", decode_score)]
     if settings.actions_topic:
-        feeds.append(Feed(settings, settings.actions_topic, "action", decode_action))
+        feeds.append(Feed(settings, settings.actions_topic, partitions, "action", decode_action))
     for feed in feeds:
         await stack.enter_async_context(background.beside(f"reading {feed.topic}", feed.run))
     masks = Masks(await asyncio.to_thread(mask_key, settings))

@@ -11,6 +11,7 @@ import numpy as np
 from features.bundle import BANDS
 from features.events import Identifier
 from features.identity import is_identity_type
+from features.prices import is_price_type
 from features.refusals import Reason, Rejection
 from features.watermark import BEGINNING
 from stream.ownership.standing import log_time
@@ -144,9 +145,11 @@ def _filled(fields: dict[str, Any], at: int, customer: str, now: int) -> bytes:
 
 
 def _refuse_others(candidate: Candidate, customer: str) -> None:
-    """Refuse what is no event of the customer: a login moves what is known, which is not tried here."""
-    if candidate.wanted and (is_identity_type(candidate.value) or candidate.customer != customer):
-        detail = "a login cannot be tried: ask for the customer that it leads to"
+    """Refuse what is no event of the customer: a login moves what is known, a price counts in no feature."""
+    if candidate.wanted and (
+        is_identity_type(candidate.value) or is_price_type(candidate.value) or candidate.key != customer
+    ):
+        detail = "a login or a price cannot be tried: ask for the customer that a login leads to"
         candidate.rejection = Rejection(candidate.index, Reason.UNKNOWN_TYPE, detail)
 
 

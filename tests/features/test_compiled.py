@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 from features.compiled import cache_folder
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_change_of_any_source_is_another_folder(tmp_path: Path) -> None:
@@ -35,10 +38,22 @@ def test_kernels_are_compiled_into_that_folder(tmp_path: Path) -> None:
     assert list(tmp_path.glob("*/**/partition._partitions*.nbi"))
 
 
-def kernel(**environment: str) -> tuple[str, list[str]]:
+def test_the_same_sources_elsewhere_run_what_is_compiled(tmp_path: Path) -> None:
+    copy, cache = tmp_path / "copy", tmp_path / "cache"
+    for package in ("features", "offline", "stream"):
+        shutil.copytree(ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
+    found = []
+    for root in (ROOT, copy):
+        assert kernel(root, NUMBA_CACHE_DIR=str(cache), PYTHONPATH=str(root)) == ("[340]", [])
+        found.append({path: path.stat().st_mtime_ns for path in cache.rglob("*.nb*")})
+    assert found[0] == found[1] != {}
+
+
+def kernel(root: Path | None = None, **environment: str) -> tuple[str, list[str]]:
     """Return what a kernel says in a process with this environment, and the warnings."""
     told = subprocess.run(
         [sys.executable, "-c", "import features.partition as p; print(p.partitions_of([b'21'], 1000).tolist())"],
+        cwd=root,
         env={name: value for name, value in (os.environ | environment).items() if value},
         capture_output=True, text=True, check=True,
     )  # fmt: skip

@@ -101,6 +101,47 @@ def test_what_a_row_says_of_who_is_who_is_looked_at_as_a_record_is(
             read_log(path, identities=identities)
 
 
+PRICE = '{"type":"price","event_id":"b","item_id":"tent","price":80.0,"event_time":1709510401000}'
+COPY = PRICE.replace("price", "price_copy", 1).replace("}", ',"source":[0,1]}')
+
+
+@pytest.mark.parametrize(
+    ("kind", "customer", "text"),
+    [
+        ("price", None, None),
+        ("price", None, "nothing"),
+        ("price", None, COPY),
+        ("price_copy", None, PRICE),
+        ("price", None, LOGIN),
+        ("price", None, PRICE.replace("80.0", "-1")),
+        ("identify", "anna", PRICE),
+    ],
+)
+def test_what_a_row_says_of_a_price_is_looked_at_as_a_record_is(
+    tmp_path: Path, kind: str, customer: str | None, text: str | None
+) -> None:
+    path = tmp_path / "log.parquet"
+
+    def written(kind: str, customer: str | None, text: str | None) -> Path:
+        rows = {
+            **ROWS,
+            "type": ["view_item", kind],
+            "customer_id": ["anna", customer],
+            "identity": [None, text],
+        }
+        pq.write_table(pa.table(rows), path)
+        return path
+
+    for good, said in (("price", PRICE), ("price_copy", COPY)):
+        assert len(read_log(written(good, None, said), identities=True)) == 2
+        assert read_log(path)["type"].to_pylist() == ["view_item"]
+        assert [part["type"].to_pylist() for part in iterate_log(path)] == [["view_item"]]
+    with pytest.raises(LogError, match="row 1 of the log: identity"):
+        read_log(written(kind, customer, text))
+    with pytest.raises(LogError, match="row 1 of the log: customer_id"):
+        read_log(written("price", "anna", PRICE))
+
+
 def test_a_missing_column_is_named() -> None:
     with pytest.raises(LogError, match="no column 'type'"):
         conform(pa.table({"event_id": ["a"]}))

@@ -10,9 +10,9 @@ import pytest
 
 from stream.kafka.topics import create_topics
 from stream.settings import Settings
+from stream.testing.servers import Services, choose, running
 from tests.bundles import save_bundle
 from tests.conftest import CHOICES
-from tests.integration.servers import Services, choose, running
 from tests.integration.workers import Fleet
 
 

@@ -127,8 +127,9 @@ def test_there_are_enough_cases() -> None:
         Reason.UNREADABLE,
         Reason.POISON,
         Reason.SEVERAL_EVENTS,
+        Reason.BAD_SIGNATURE,
         *NO_EVENTS,
-    }  # need a real topic or batch, or another form of events
+    }  # need a real topic or batch, another form of events, or keys
     assert set(Reason) - named == of_the_broker | {Reason.NEGATIVE}, "a negative amount is dropped"
 
 

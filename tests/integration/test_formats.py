@@ -28,9 +28,10 @@ from tests.integration.outcome import (
     engine_for,
     read_topic,
     scores_by_event,
+    stored_states,
 )
 from tests.integration.topics import Record, held, write
-from tests.integration.workers import Fleet
+from tests.integration.workers import Fleet, until
 
 NOW = int(time.time() * 1000)
 
@@ -111,3 +112,33 @@ def test_a_shop_s_own_topic_is_scored_and_its_archive_folds_the_same(shop: Fleet
         "a letter is sent in the shop's form"
     )
     assert worker.stop()[0] == 0
+
+
+def test_calls_of_a_topic_keyed_by_the_anonymous_id_tell_logins(shop: Fleet) -> None:
+    settings = shop.settings
+    worker = shop.ready()
+    identify = {
+        "type": "identify",
+        "messageId": "i-1",
+        "userId": "grace",
+        "anonymousId": "a-2",
+        "timestamp": NOW,
+    }
+    write(
+        settings,
+        settings.events_topic,
+        [
+            written("a-1", call(1, userId=None)),
+            written("a-1", call(2)),
+            written("a-2", call(3, userId=None, anonymousId="a-2")),
+            written("a-2", identify),
+            written("a-1", call(4)),
+        ],
+    )
+    until(lambda: set(stored_states(settings)) == {"anna", "grace"}, "both logins are followed")
+    shop.finish(worker)
+    scores = scores_by_event(read_topic(settings, settings.scores_topic))
+    assert {event: found[0]["customer_id"] for event, found in scores.items()} == {
+        "m-1": "a-1", "m-3": "a-2", "identify.m-2": "anna", "identify.i-1": "grace", "m-2": "anna", "m-4": "anna",
+    }  # fmt: skip
+    assert not held(settings, settings.dead_letters_topic)

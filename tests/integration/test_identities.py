@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import random
 import time
+from pathlib import Path
 
-from features.state import from_bytes
+from features.identity import HandOver, encode_identity
+from features.log import read_log
+from features.state import from_bytes, to_bytes
 from stream.clients.emit import EventEmitter
-from tests.integration.outcome import read_topic, scores_by_event, stored_states
+from stream.kafka.topics import create_topics
+from stream.logs.archive import archive
+from stream.logs.replay import replay
+from stream.messages.dead_letter import parse
+from stream.scoring.score_log import score_log
+from tests.integration.outcome import engine_for, read_topic, scores_by_event, stored_states
+from tests.integration.topics import Record, held, write
 from tests.integration.workers import PATIENCE, Fleet, Worker, until
 from tests.simulation.logins import difference, of_known_ids
 
@@ -112,3 +121,45 @@ def test_an_erased_customer_takes_the_anonymous_ids_along(fleet: Fleet) -> None:
         if record.value is None
     }
     assert tombstones == {b"a-1", b"a-2", b"ada"}
+
+
+def test_with_a_key_workers_refuse_what_none_of_them_has_signed(fleet: Fleet, tmp_path: Path) -> None:
+    key, log = tmp_path / "hand-over.key", tmp_path / "log.parquet"
+    key.write_text(f"{'ab' * 32}\n")
+    settings = fleet.settings.model_copy(update={"hand_over_key": key})
+    worker = fleet.ready(settings=settings)
+    with EventEmitter(settings) as emitter:
+        emitter.emit(event_id="e-1", type="view_item", customer_id="a-1")
+        emitter.emit(event_id="e-2", type="view_item", customer_id="grace")
+        emitter.identify("a-1", "ada")
+        emitter.flush()
+        forged = HandOver(
+            event_id="f-1", customer_id="grace", anonymous_id="mallory", event_time=time.time_ns() // 1_000_000,
+            source=(0, 0, 0), path=["mallory"], type="merge", erase=True,
+        )  # fmt: skip
+        write(settings, settings.events_topic, [Record(b"grace", encode_identity(forged))])
+        settled(fleet, worker)
+    assert set(stored_states(settings)) == {"ada", "grace"}
+    [letter] = [parse(record) for record in held(settings, settings.dead_letters_topic)]
+    assert letter is not None
+    assert (letter.key, letter.reason) == (b"grace", "bad_signature")
+    assert worker.metrics()['intent_dead_letters_total{reason="bad_signature"}'] == 1
+    assert worker.stop()[0] == 0
+
+    assert archive(settings, log).refused == {"bad_signature": 1}
+    states = stored_states(settings)
+    scored = score_log(read_log(log, identities=True), engine_for(settings))
+    assert dict(zip(scored.customers, to_bytes(scored.states), strict=True)) == states
+
+    again = settings.model_copy(
+        update={"topic_prefix": f"{settings.topic_prefix}again.", "redis_prefix": f"{settings.redis_prefix}-again",
+                "group": f"{settings.group}-again"}
+    )  # fmt: skip
+    create_topics(again)
+    with Fleet(again, tmp_path / "again") as other:
+        worker = other.ready()
+        replay(again, log)
+        settled(other, worker)
+        assert worker.stop()[0] == 0
+    assert not held(again, again.dead_letters_topic), "workers have signed what they handed over again"
+    assert stored_states(again) == states

@@ -27,9 +27,9 @@ from stream.logs.replay import replay
 from stream.messages.alert import Alert
 from stream.messages.dead_letter import parse
 from stream.settings import Settings
+from stream.testing.servers import Services
 from tests.bundles import save_bundle
 from tests.integration.outcome import read_topic, scores_by_event
-from tests.integration.servers import Services
 from tests.integration.shop_logs import ms, simulated
 from tests.integration.topics import Record, write
 from tests.integration.workers import ROOT, Fleet, Worker, environment, intent, until

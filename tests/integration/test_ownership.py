@@ -30,6 +30,7 @@ from features.store.redis_store import RedisStore
 from stream.services.embedded import RedisServer
 from stream.settings import Settings
 from tests.features.store.contract import StoreContract, WriteItems, claimed, record, states
+from tests.features.store.price_contract import PriceContract
 from tests.features.store.timer_contract import TimerContract, due, timed
 from tests.stream.fakes import truth
 
@@ -40,7 +41,7 @@ PARTITIONS = 3
 PATIENCE = 60.0
 
 
-class TestRedisStore(StoreContract, TimerContract):
+class TestRedisStore(StoreContract, TimerContract, PriceContract):
     @pytest.fixture
     def store(self, settings: Settings) -> Iterator[RedisStore]:
         store = RedisStore(settings.redis_url, f"*[{settings.redis_prefix}?")  # as odd as a prefix may be

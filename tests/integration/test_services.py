@@ -23,7 +23,7 @@ from stream.services.folder_lock import FolderLock
 from stream.services.process import free_port
 from stream.services.services import EmbeddedServices, KafkaServer, RedisServer
 from stream.settings import Settings
-from tests.integration.servers import Services
+from stream.testing.servers import Services
 
 
 def _records(kafka: str, topic: str, partition: int = 0) -> list[bytes]:

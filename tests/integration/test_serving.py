@@ -6,6 +6,8 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,25 +17,18 @@ import pytest
 
 from stream.kafka.topics import create_topics
 from stream.logs.replay import replay
-from stream.services.process import free_port
 from stream.settings import Settings
+from stream.testing.servers import Services
 from tests.bundles import save_bundle
-from tests.integration.servers import Services
+from tests.fuzzing import fuzz
 from tests.integration.shop_logs import simulated
 from tests.integration.topics import held
-from tests.integration.workers import Fleet, Worker, until
+from tests.integration.workers import Fleet, Worker, service, until
 
 SAME = (
     "customer_id", "purchase_intent", "horizon_seconds", "as_of", "network_score", "online_score", "band", "segment",
     "reasons", "action", "holdout", "model_version", "features_version",
 )  # fmt: skip
-
-
-def service(fleet: Fleet, settings: Settings, *arguments: str) -> Worker:
-    """Start the service and wait until it answers."""
-    port = free_port()
-    own = settings.model_copy(update={"serve_port": port, "http_port": port})
-    return fleet.ready(*arguments, settings=own, command="serve")
 
 
 def client(one: Worker, **headers: str) -> httpx.Client:
@@ -55,7 +50,11 @@ def follow(one: Worker, path: str, into: list[dict[str, str]], last_id: str = ""
 
     def read() -> None:
         headers = {"last-event-id": last_id} if last_id else {}
-        with client(one, **headers) as http, http.stream("GET", path, timeout=60.0) as stream:
+        with (
+            suppress(httpx.TransportError),  # the service ends before its client
+            client(one, **headers) as http,
+            http.stream("GET", path, timeout=60.0) as stream,
+        ):
             into.append({"event": "opened", "status": str(stream.status_code)})
             event: dict[str, str] = {}
             for line in stream.iter_lines():
@@ -132,6 +131,46 @@ def test_a_look_up_is_the_last_score_of_the_stream_to_the_bit(shop: Shop) -> Non
     assert any(score["reasons"] for score in scores.values())
 
 
+def test_a_look_up_uses_what_was_learned_as_the_stream_does(services: Services, tmp_path: Path) -> None:
+    log = simulated(1_000, 2, seed=11)
+    name = f"serve-{time.time_ns():x}"
+    settings = Settings(
+        _env_file=None, kafka=services.kafka, redis=services.redis, topic_prefix=f"test-{name}.",
+        redis_prefix=f"test-{name}", group=f"test-{name}", partitions=3, http_port=0, reasons="all",
+        bundle=save_bundle(tmp_path / "bundle"), snapshot_interval=timedelta(milliseconds=300),
+    )  # fmt: skip
+    create_topics(settings)
+    with Fleet(settings, tmp_path) as fleet:
+        worker, learner = fleet.ready(), fleet.ready(command="learner")
+        half = len(log) // 2
+        replay(settings, log.slice(0, half))
+        until(
+            lambda: worker.metrics().get("intent_online_version", 0) > 0, "the worker has learned something"
+        )
+        learner.stop()
+        version = None
+
+        def settled() -> bool:
+            """Whether the worker has had the last snapshot for a while."""
+            nonlocal version
+            former, version = version, worker.metrics()["intent_online_version"]
+            return former == version
+
+        until(settled, "nothing more is learned", pause=2.5)
+        answers = service(fleet, settings)
+        replay(settings, log.slice(half))
+        fleet.finish(worker)
+        second = set(log.slice(half)["customer_id"].to_pylist())
+        scores = {name: score for name, score in last_scores(settings).items() if name in second}
+        with client(answers) as http:
+            told = http.post("/v1/customers:batch", json={"customer_ids": list(scores)}).json()["customers"]
+    assert len(told) == len(scores) > 50
+    for one in told:
+        score = scores[one["customer_id"]]
+        assert {name: one[name] for name in SAME} == {name: score[name] for name in SAME}
+        assert 0 < one["online_score"] < 1
+
+
 def test_what_if_is_what_the_stream_says_when_the_events_really_come(shop: Shop) -> None:
     settings, fleet, worker, answers = shop
     with client(answers) as http:
@@ -178,6 +217,8 @@ def test_what_if_is_what_the_stream_says_when_the_events_really_come(shop: Shop)
 def test_events_are_taken_once_and_what_is_wrong_is_told_as_the_worker_would(shop: Shop) -> None:
     settings, fleet, worker, answers = shop
     good = now_event("once-1", "sender")
+    viewed = {"type": "track", "event": "Product Viewed", "messageId": "s-1", "userId": "sender"}
+    viewed |= {"timestamp": good["event_time"]}
     before = sum(fleet.ends(settings.events_topic).values())
     with client(answers) as http:
         first = http.post("/v1/events", json=good)
@@ -188,7 +229,7 @@ def test_events_are_taken_once_and_what_is_wrong_is_told_as_the_worker_would(sho
         merge = http.post("/v1/events", json={"type": "merge", "event_id": "m", "customer_id": "sender"})
         lines = http.post(
             "/v1/events?format=segment",
-            content=b'{"type":"track","event":"Product Viewed","messageId":"s-1","userId":"sender"}\n{"type":"page"}\n',
+            content=json.dumps(viewed).encode() + b'\n{"type":"page"}\n',
             headers={"content-type": "application/x-ndjson"},
         )
     assert first.status_code == 202
@@ -308,7 +349,7 @@ def test_keys_open_what_their_scopes_say_and_several_processes_answer(shop: Shop
 
     settings, fleet, _, _ = shop
     path = tmp_path / "keys.json"
-    reader, admin = add_key(path, "crm", ["read"], 1_000.0, 1), add_key(path, "ops", ["admin"], 5.0, 1)
+    reader, admin = add_key(path, "crm", ["read"], 1_000.0, 1), add_key(path, "ops", ["admin"], 0.01, 1)
     one = service(fleet, settings.model_copy(update={"serve_keys": path}), "--workers", "2")
     with client(one) as http:
         assert http.get("/v1/customers/nobody").status_code == 401
@@ -328,3 +369,10 @@ def test_keys_open_what_their_scopes_say_and_several_processes_answer(shop: Shop
         until(lambda: http.get("/v1/customers/nobody", headers=allowed).status_code == 401, "the key is gone")
     code, seconds = one.stop()
     assert (code, seconds < 14) == (0, True)
+
+
+def test_requests_that_schemathesis_makes_find_no_failure(shop: Shop, tmp_path: Path, seed: int) -> None:
+    _, _, _, answers = shop
+    told = fuzz(f"http://127.0.0.1:{answers.port}", 100, tmp_path, seed)
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert answers.running

@@ -17,10 +17,10 @@ from features.shelf import SLOTS
 from features.signing import sign
 from stream.logs.replay import replay
 from stream.messages.score import decode_score
+from stream.testing.servers import Services
 from tests.bundles import save_bundle
 from tests.features.test_signing import keys
 from tests.integration.outcome import read_topic, scores_by_event
-from tests.integration.servers import Services
 from tests.integration.shop_logs import simulated
 from tests.integration.test_learning import Shop
 from tests.integration.workers import PATIENCE, ROOT, environment, intent, until

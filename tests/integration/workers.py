@@ -20,7 +20,7 @@ from features.store.partition_record import PartitionRecord
 from features.store.redis_store import RedisStore
 from stream.services.process import free_port
 from stream.settings import Settings
-from tests.integration.forked import Forked
+from stream.testing.forked import Forked
 
 ROOT: Final = Path(__file__).parents[2]
 
@@ -222,3 +222,10 @@ class Fleet:
             )
 
         until(lambda: done() or any(not worker.check() for worker in workers), "all events are scored")
+
+
+def service(fleet: Fleet, settings: Settings, *arguments: str) -> Worker:
+    """Start ``intent serve`` and wait until it answers."""
+    port = free_port()
+    own = settings.model_copy(update={"serve_port": port, "http_port": port})
+    return fleet.ready(*arguments, settings=own, command="serve")

@@ -20,6 +20,7 @@ def main() -> None:
     parser.add_argument("seed", type=int, help="number of the schedule; with --count, of the first one")
     parser.add_argument("--learners", action="store_true", help="a schedule of learners, not of workers")
     parser.add_argument("--logins", action="store_true", help="a schedule in which people log in")
+    parser.add_argument("--prices", action="store_true", help="a schedule in which prices change")
     parser.add_argument("--count", type=int, help="run so many, and count the faults that they contain")
     parser.add_argument("--log", action="store_true", help="show what the program itself logs")
     arguments = parser.parse_args()
@@ -27,7 +28,11 @@ def main() -> None:
         logging.disable(logging.CRITICAL)
     with tempfile.TemporaryDirectory() as folder:
         bundle = random_bundle(Path(folder))
-    schedules = LearnerSchedules(bundle) if arguments.learners else Schedules(bundle, logins=arguments.logins)
+    schedules = (
+        LearnerSchedules(bundle)
+        if arguments.learners
+        else Schedules(bundle, logins=arguments.logins, prices=arguments.prices)
+    )
     if arguments.count is None:
         print("\n".join(schedules.run(arguments.seed)))
         return

@@ -7,11 +7,14 @@ from contextlib import contextmanager
 from typing import Any, Final
 from unittest.mock import patch
 
+import numpy as np
+from numpy.typing import NDArray
+
 from features import state
 from features.exceptions import StoreConflict, StoreError
 from features.state import States
 from features.store import memory_store
-from features.store.customer_store import LinkChanges, Save
+from features.store.customer_store import LinkChanges, Pending, Save
 from features.store.log_mark import LogMark
 from features.store.memory_store import MemoryStore
 from features.store.partition_record import PartitionRecord
@@ -25,6 +28,8 @@ from stream.ownership.owner import PartitionOwner
 from stream.ownership.partition_batch import PartitionBatch
 from stream.ownership.rounds import Rounds
 from stream.ownership.timers import Timers
+from stream.scoring import pricing, scorer
+from stream.scoring.batch import Batch
 
 
 def _guard_by(*fields: str) -> Callable[..., None]:
@@ -206,8 +211,53 @@ LOGIN_BUGS: Final[dict[str, tuple[Any, str, Any]]] = {
 }
 
 
+def _without_prices(self: PartitionBatch, changes: StateChanges) -> Save:
+    return _intend(self, changes._replace(prices=None))
+
+
+def _prices_unsaved(self: PartitionBatch, changes: StateChanges) -> Save:
+    return _intend(self, changes)._replace(prices={})
+
+
+_promised = PartitionOwner._promised
+
+
+def _prices_kept(self: PartitionOwner, pending: Pending) -> None:
+    """Go on with the prices that the owner knew, whatever is stored."""
+    known = self._prices
+    _promised(self, pending)
+    self._prices = known
+
+
+_told = pricing.priced
+
+
+def _told_nobody(*args: Any) -> list[pricing.Priced]:
+    return [one._replace(handed=()) for one in _told(*args)]
+
+
+_noted = pricing._noted
+
+
+def _noted_at_the_end(batch: Batch, positions: NDArray[np.intp], lateness_ms: int) -> NDArray[np.int64]:
+    """Take every price of a batch as noted behind all its events."""
+    found = _noted(batch, positions, lateness_ms)
+    return np.array([batch.watermarks[0]] * len(found), np.int64)
+
+
+#: Mistakes about prices; schedules with prices find them.
+PRICE_BUGS: Final[dict[str, tuple[Any, str, Any]]] = {
+    "prices are forgotten": (PartitionBatch, "intend", _without_prices),
+    "prices are not saved": (PartitionBatch, "intend", _prices_unsaved),
+    "prices are kept after a fall-back": (PartitionOwner, "_promised", _prices_kept),
+    "other partitions are told nothing": (scorer, "priced", _told_nobody),
+    "copies are not kept with the prices": (Outbox, "intended", _handed_over_before_the_save),
+    "prices are noted at the end of their batch": (pricing, "_noted", _noted_at_the_end),
+}
+
+
 @contextmanager
 def planted(name: str) -> Iterator[None]:
     """Make the mistake within the block."""
-    with patch.object(*(BUGS | LOGIN_BUGS)[name]):
+    with patch.object(*(BUGS | LOGIN_BUGS | PRICE_BUGS)[name]):
         yield

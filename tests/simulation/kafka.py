@@ -18,6 +18,7 @@ from stream.exceptions import OffsetOutsideLog
 from stream.kafka.batches import Record, RecordBatch
 from stream.kafka.contract import Bounds, Commit, Stamp
 from stream.messages.dead_letter import DeadLetter
+from stream.scoring.outbox import HandOverRecord
 from stream.scoring.publisher import Output
 from tests.simulation.logins import append
 from tests.simulation.steady_log import SteadyLog
@@ -224,6 +225,10 @@ class SimulatedPublisher:
     def __init__(self, world: World, worker: Worker) -> None:
         self._world = world
         self._worker = worker
+
+    def fits(self, record: HandOverRecord) -> bool:
+        """See `stream.scoring.publisher.Publisher.fits`."""
+        return True
 
     async def publish(self, outputs: Sequence[Output]) -> None:
         """See `stream.scoring.publisher.Publisher.publish`."""

@@ -14,6 +14,7 @@ from tests.stream.learning.histories import sources, truth
 
 PARTITIONS = 2
 _EVENTS = 40  # of a partition, at most
+_LOGINS = 3.0  # in every second schedule
 _INTERVAL = timedelta(seconds=1)
 
 
@@ -40,7 +41,7 @@ class LearnerSchedules:
             An example was not learned, or twice, or otherwise than it must be; tells the seed and what happened.
         """
         chance = Random(seed)
-        made = sources(chance, PARTITIONS, _EVENTS)
+        made = sources(chance, PARTITIONS, _EVENTS, logins=_LOGINS * (seed % 2))
         topics = Topics(chance, made, self._bundle.manifest.version, stray=self._faults.stray)
         world = LearnerWorld(
             seed, topics, rows_wanted(truth(made)), self._settings, self._bundle, self._faults

@@ -57,12 +57,12 @@ def emitted_with_logins(seed: int, count: int) -> Sequence[list[Record]]:
     return partitions
 
 
-def append(log: list[Record], partition: int, key: str, value: bytes, timestamp: int) -> None:
+def append(log: list[Record], partition: int, key: str, value: bytes | None, timestamp: int) -> None:
     """Append a record to the log of a partition."""
     raw = key.encode()
     log.append(
         ConsumerRecord(
-            "events", partition, len(log), timestamp, 1, raw, value, None, len(raw), len(value), ()
+            "events", partition, len(log), timestamp, 1, raw, value, None, len(raw), len(value or b""), ()
         )  # fmt: skip
     )
 

@@ -21,6 +21,7 @@ from stream.scoring.outbox import Promised, unpack_outbox
 from stream.scoring.scorer import Scorer
 from tests.simulation.kafka import Broker
 from tests.simulation.logins import difference, emitted_with_logins, of_known_ids
+from tests.simulation.prices import copies, emitted_with_prices, latest, wanted_copies
 from tests.simulation.shop import LOGS, PARTITIONS, emitted
 from tests.simulation.world import Faults, World
 
@@ -38,6 +39,17 @@ rules:
   - {name: checkout, trigger: checkout_abandoned, after: 2m, action: help, quiet: drop}
   - {name: filled, action: show, when: {cart_items: more than 0}}
 """
+# A customer with a cart is compared with prices time and again.
+_PRICE_POLICY = """
+version: 1
+bands: {medium: {enter: 0.0, leave: 0.0}}
+caps: [3 per 30m]
+quiet: {from: "00:20", to: "00:40", then: wait}
+rules:
+  - {name: cheap, trigger: price_dropped, by: 60%, every: 5m, action: hurry}
+  - {name: cheaper, trigger: price_dropped, action: tell, when: {cart_items: at least 1}}
+  - {name: over, trigger: win_back, after: 5m, action: remind}
+"""
 _TRUTHS = 2_000  # that are kept, at most: most logs come again and again
 
 
@@ -50,6 +62,7 @@ class Truth(NamedTuple):
     letters: set[tuple[int, int]]
     actions: set[bytes]
     handed: set[bytes]
+    prices: dict[str, tuple[object, ...]]
 
 
 class _Uncounted:
@@ -58,7 +71,9 @@ class _Uncounted:
     def count(self, *what: Any) -> None:
         """Do nothing."""
 
-    count_latency = count_recommended = count_decided = count_actions = count_identities = count
+    count_latency = count_recommended = count_decided = count_actions = count_identities = count_prices = (
+        count
+    )
 
 
 class Schedules:
@@ -70,12 +85,19 @@ class Schedules:
         How often things go wrong.
     logins
         Whether people log in, who were anonymous before.
+    prices
+        Whether prices change, and a rule of the policy asks for that.
     """
 
-    def __init__(self, bundle: Bundle, faults: Faults | None = None, *, logins: bool = False) -> None:
+    def __init__(
+        self, bundle: Bundle, faults: Faults | None = None, *, logins: bool = False, prices: bool = False
+    ) -> None:
         self._faults = faults
         self._logins = logins
-        policy = PolicyInForce(Rulebook.of(parse_policy(_POLICY), bundle, 0.1))
+        self._prices = prices
+        self._emitted = emitted_with_prices if prices else emitted_with_logins if logins else emitted
+        text = _PRICE_POLICY if prices else _POLICY
+        policy = PolicyInForce(Rulebook.of(parse_policy(text), bundle, 0.1))
         self._engine = Engine(
             bundle, lateness_ms=_LATENESS_MS, ttl_ms=400 * DAY_MS, holdout=0.1, policy=policy
         )
@@ -90,7 +112,7 @@ class Schedules:
         AssertionError
             Something is stored or published that must not be, or is missing; tells the seed and what happened.
         """
-        logs = (emitted_with_logins if self._logins else emitted)(seed % LOGS, _RECORDS)
+        logs = self._emitted(seed % LOGS, 2 * _RECORDS if self._prices else _RECORDS)
         broker = Broker(list(logs))
         world = World(seed, broker, self.scorer, self._faults)
         try:
@@ -117,6 +139,8 @@ class Schedules:
         truths = [self._truth(partition, records) for partition, records in enumerate(world.broker.events)]
         for partition, truth in enumerate(truths):
             assert world.store.states(partition) == truth.states, f"other states in partition {partition}"
+            known = latest(world.store.prices(partition))
+            assert known == truth.prices, f"other prices in partition {partition}"
         scores, tombstones = _published(world.broker.scores)
         actions, told = _published(world.broker.actions)
         letters = {(letter.partition, letter.offset) for letter in world.broker.letters}
@@ -139,6 +163,9 @@ class Schedules:
             raise AssertionError(f"must not be published: {wrong!r}")
         assert tombstones == erased == told, "other tombstones"
         assert letters == rejected, "other letters"
+        if self._prices:
+            logs = world.broker.events
+            assert copies(logs) == wanted_copies(logs), "other copies of prices"
         if self._logins:
             self._check_logins(world, set[bytes]().union(*(truth.handed for truth in truths)))
 
@@ -178,6 +205,7 @@ class Schedules:
             {(letter.partition, letter.offset) for letter in output.letters},
             _published(promised.actions)[0],
             {value for _, _, value in promised.handed},
+            {} if changes.prices is None else latest(changes.prices.table),
         )
 
 

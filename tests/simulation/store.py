@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
+from features.price_table import PriceTable
 from features.state import States
 from features.store.customer_store import NO_TIMERS, TimerChanges
 from features.store.memory_store import MemoryContents, MemoryStore
@@ -50,9 +51,10 @@ class SimulatedStore(MemoryStore):
         timers: TimerChanges = NO_TIMERS,
         outbox: bytes | None = None,
         links: Mapping[str, bytes | None] = MappingProxyType({}),
+        prices: Mapping[str, bytes | None] = MappingProxyType({}),
     ) -> None:
         """See `MemoryStore.save`."""
-        super().save(partition, expected, new, customers, states, erased, timers, outbox, links)
+        super().save(partition, expected, new, customers, states, erased, timers, outbox, links, prices)
         self._keep()
 
     def fall_back(self, moments: int) -> None:
@@ -80,6 +82,12 @@ class SimulatedStore(MemoryStore):
         """Return what is stored of a partition, by customer."""
         names = self._contents.states.get(partition, {})
         return {customer: names[self._named(partition, customer)] for customer in self.customers(partition)}
+
+    def prices(self, partition: int) -> PriceTable:
+        """Return what a partition knows of prices."""
+        record = self.record(partition)
+        assert record is not None
+        return self.pending(partition, record).prices
 
     def _named(self, partition: int, customer: str) -> str:
         return f"{self._incarnation(partition)}:{customer}"

@@ -20,7 +20,7 @@ import pytest
 
 from features.bundle import Bundle
 from tests.bundles import save_bundle
-from tests.simulation.bugs import BUGS, LOGIN_BUGS, SEEN_IN, planted
+from tests.simulation.bugs import BUGS, LOGIN_BUGS, PRICE_BUGS, SEEN_IN, planted
 from tests.simulation.schedules import Schedules
 from tests.simulation.stories import WORKER_FAULTS, counted
 
@@ -50,12 +50,15 @@ def run(schedules: Schedules, start: int, stop: int) -> Iterator[list[str]]:
     return (schedules.run(number) for number in range(start, stop))
 
 
-def run_apart(folder: Path, start: int, stop: int, *, logins: bool = False) -> Counter[str]:
+def run_apart(
+    folder: Path, start: int, stop: int, *, logins: bool = False, prices: bool = False
+) -> Counter[str]:
     """Run a range of schedules in another process; return how many contain each fault."""
     logging.disable(logging.CRITICAL)
     gc.collect()
     gc.freeze()  # all that was imported, and stays
-    return counted(run(Schedules(Bundle.load(folder), logins=logins), start, stop), WORKER_FAULTS)
+    schedules = Schedules(Bundle.load(folder), logins=logins, prices=prices)
+    return counted(run(schedules, start, stop), WORKER_FAULTS)
 
 
 @pytest.mark.timeout(600)
@@ -85,6 +88,25 @@ def test_whatever_goes_wrong_each_login_is_merged_once_as_if_all_events_had_had_
 @pytest.mark.parametrize("bug", LOGIN_BUGS)
 def test_a_planted_mistake_about_logins_is_found(folder: Path, bug: str) -> None:
     schedules = Schedules(Bundle.load(folder), logins=True)
+    with planted(bug), pytest.raises(AssertionError, match="schedule"):
+        list(run(schedules, 0, 2_000))
+
+
+@pytest.mark.timeout(600)
+def test_whatever_goes_wrong_prices_are_known_everywhere_and_each_drop_is_told_once(folder: Path) -> None:
+    count = max(_COUNT // 10, 2)
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        halves = [(0, count // 2), (count // 2, count)]
+        pieces = [pool.submit(run_apart, folder, *half, prices=True) for half in halves]
+        faults = sum((piece.result() for piece in pieces), Counter[str]())
+    print(faults)
+    assert faults["is killed"] > count / 10
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("bug", PRICE_BUGS)
+def test_a_planted_mistake_about_prices_is_found(folder: Path, bug: str) -> None:
+    schedules = Schedules(Bundle.load(folder), prices=True)
     with planted(bug), pytest.raises(AssertionError, match="schedule"):
         list(run(schedules, 0, 2_000))
 

@@ -147,6 +147,7 @@ def build_folder(
             apart=apart,
             watermarks=scanned.watermarks,
             exact=_simulation(scanned, context, spilled) is not None,
+            logins=bool(scanned.families),
             buckets=buckets,
             memory=cluster.task_bytes,
             shards=found,
@@ -176,7 +177,7 @@ def _spill_all(
 ) -> list[Spilled]:
     task = SpillTask(
         str(path), str(spill), buckets, scanned.one_partition, context.lateness_ms, context.currency,
-        events=_SIMULATOR in scanned.metadata, usual=scanned.usual,
+        events=_SIMULATOR in scanned.metadata, usual=scanned.usual, families=scanned.families,
     )  # fmt: skip
     futures = [
         cluster.client.submit(spill_piece, task, number, piece, pure=False)
@@ -205,7 +206,7 @@ def _fold_all(
     task = FoldTask(
         tuple(part.file for part in spilled), str(folder), buckets, context, _types(spilled), scanned.watermarks,
         events=_SIMULATOR in scanned.metadata, simulation=_simulation(scanned, context, spilled),
-        excluded=excluded,
+        excluded=excluded, logins=bool(scanned.families), archived=scanned.archived,
     )  # fmt: skip
     futures = [cluster.client.submit(fold_bucket, task, bucket, pure=False) for bucket in range(buckets)]
     done, total = 0, sum(part.rows - part.erased for part in spilled)

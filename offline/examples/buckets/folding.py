@@ -13,19 +13,22 @@ from numpy.typing import NDArray
 
 from features.calendar import zone
 from features.columns import EventColumns
+from features.event_items import EventItems
 from features.events import EVENT_TYPES, PURCHASE, TYPE_CODES
-from features.fold import FoldStatus, fold
+from features.fold import NO_ASIDES, FoldStatus, fold
 from features.labels import POSITIVE, UNKNOWN, horizon_labels
 from features.log import LOG_SCHEMA
+from features.logins import HandOvers, Logins
 from features.state import empty
 from features.traffic import CUSTOMER, BotRules
 from features.vector import COLUMN_NAMES, SEGMENT_AT, WIDTH, Vectors
-from features.watermark import ACCEPTED
+from features.watermark import ACCEPTED, BEGINNING
 from features.whole_files import writing
 from offline.examples.buckets.manifest import Shard
 from offline.examples.buckets.scan import by_number
-from offline.examples.buckets.spill import spill_schema
+from offline.examples.buckets.spill import EVENT, HANDED_ON, HANDED_OVER, LOGIN, spill_schema
 from offline.examples.examples import Context
+from offline.examples.people import Events, People, Steps, family_labels, with_moves
 
 #: Columns of the model's input that shards hold: all but the segment, which a bundle's segmenter fills.
 FEATURES: Final = tuple(name for at, name in enumerate(COLUMN_NAMES) if at != SEGMENT_AT)
@@ -40,7 +43,8 @@ class FoldTask(NamedTuple):
     """What all buckets have in common.
 
     ``files`` hold the spilled pieces in their order; ``simulation`` is the metadata of a simulated log, where the
-    exact probability is wanted; ``excluded`` are the ids of the shop's own people.
+    exact probability is wanted; ``excluded`` are the ids of the shop's own people; ``logins`` says whether anybody
+    logs in, ``archived`` whether the log has what partitions handed to each other.
     """
 
     files: tuple[str, ...]
@@ -52,6 +56,8 @@ class FoldTask(NamedTuple):
     events: bool
     simulation: bytes | None
     excluded: frozenset[str] = frozenset()
+    logins: bool = False
+    archived: bool = False
 
 
 class _Folded(NamedTuple):
@@ -66,7 +72,8 @@ class _Folded(NamedTuple):
 def shard_schema(exact: bool) -> pa.Schema:
     """Return the columns of a shard.
 
-    ``row`` is the event's position in the log, ``customer`` the row in which its customer first appears (a number
+    ``row`` is the event's position in the log, ``customer_id`` of a person with several ids one of them, ``customer``
+    the row in which its customer first appears (a number
     that doesn't hang on the buckets), ``counted`` whether the event is a customer's and of a type that makes examples,
     ``apart`` whether it is no customer's, ``label`` null where the log ends before the horizon.
     """
@@ -91,47 +98,105 @@ def shard_schema(exact: bool) -> pa.Schema:
 def fold_bucket(task: FoldTask, bucket: int) -> Shard:
     """Fold the customers of one bucket, label their events, and write them as a shard.
 
-    States of different customers don't touch each other, so the bucket is folded customer by customer, which keeps a
-    state in the processor's cache while it changes.
+    States of different people don't touch each other, so the bucket is folded person by person, which keeps a state in
+    the processor's cache while it changes.
     """
     events = _spilled(task, bucket)
+    said = None
+    if task.logins:
+        said, events = _logins_of(events, task.archived)
     encoded = events["customer_id"].combine_chunks().dictionary_encode()
     slots = encoded.indices.to_numpy().astype(np.int64)
     column = {
         name: events[name].to_numpy()
         for name in events.column_names
-        if name not in ("customer_id", "event_id")
+        if name not in ("customer_id", "event_id", "other")
     }
-    order = np.lexsort((column["row"], column["partition"], slots))
-    accepted = order[column["verdict"][order] == ACCEPTED]
-    names = encoded.dictionary.to_pylist()
+    names, persons, people = encoded.dictionary.to_pylist(), slots, None
+    taken = column["verdict"] == ACCEPTED
+    came = np.ones(len(events), np.bool_)
+    if said is not None:
+        logins, moments = said
+        came = column["says"] == EVENT
+        people = People(
+            Events(column["row"], slots, names, column["time"], column["partition"], ~came), logins, moments
+        )
+        names, slots, persons = people.names, people.owners, people.persons[people.owners]
+        taken &= ~people.elsewhere
+    keys = (column["row"], column["partition"], persons) if people is None else (column["row"], persons)
+    order = np.lexsort(keys)
+    order = order[taken[order]]
+    moves = (
+        np.zeros(0, np.int64) if people is None else people.persons[people.targets],
+        np.array([] if people is None else [move.before for move in people.moves], np.int64),
+    )
+    steps = Steps.of(order, (persons[order], column["row"][order]), moves)
     staff = np.fromiter((name in task.excluded for name in names), np.bool_, len(names))
-    folded = _fold(task.context, column, slots, staff, accepted)
-    labels = _labels(task, column, slots, folded)
+    folded = _fold(task.context, column, slots, staff, steps, people)
+    if people is None:
+        labels = _labels(task, column, slots, folded)
+    else:
+        labels = _family_labels(task, column, folded, people, staff)
     counted = np.isin(column["type"][folded.at], [TYPE_CODES[name] for name in task.types]) & ~folded.apart
+    if people is not None:  # what is final already must not depend on what was handed on
+        watermarks = (
+            np.maximum(column["newest"], BEGINNING + task.context.lateness_ms) - task.context.lateness_ms
+        )
+        counted &= came[folded.at] | (folded.as_of >= watermarks[folded.at])
     usable = counted & (labels != UNKNOWN)
     file = f"bucket-{bucket:05d}.parquet"
     if len(folded.at):
-        firsts = np.zeros(len(encoded.dictionary), np.int64)
-        firsts[slots[::-1]] = column["row"][::-1]  # rows ascend, so the first one stays
+        if people is None:
+            firsts = np.zeros(len(encoded.dictionary), np.int64)
+            firsts[slots[::-1]] = column["row"][::-1]  # rows ascend, so the first one stays
+            who = encoded
+        else:
+            firsts, ids = people.first_rows, pa.array(names, pa.string())
+            who = pa.DictionaryArray.from_arrays(pa.array(persons.astype(np.int32)), ids)
         exact = None if task.simulation is None else _exact(task, events)[folded.at]
-        write = _Shard(task, column, encoded, firsts, folded, labels, counted, exact)
+        write = _Shard(task, column, who, firsts, folded, labels, counted, exact)
         write.write(Path(task.folder) / file)
     return Shard(
         file,
-        customers=len(encoded.dictionary),
+        customers=len(np.unique(persons[came])),
         rows=len(folded.at),
         examples=int(np.count_nonzero(usable)),
         positive=int(np.count_nonzero(labels[usable] == POSITIVE)),
-        refused=len(order) - len(accepted),
-        repeated=len(accepted) - len(folded.at),
+        refused=int(np.count_nonzero(column["verdict"] != ACCEPTED)),
+        repeated=len(order) - len(folded.at),
         apart=int(np.count_nonzero(folded.apart)),
     )
 
 
+def _logins_of(spilled: pa.Table, archived: bool) -> tuple[tuple[Logins, NDArray[np.int64]], pa.Table]:
+    """Return the logins of a bucket, when each counts, and its events."""
+    says = spilled["says"].to_numpy()
+    said, handed = (
+        spilled.take(np.flatnonzero(says == LOGIN)),
+        spilled.take(np.flatnonzero(says == HANDED_OVER)),
+    )
+    times = said["time"].to_numpy()
+    over = HandOvers(
+        handed["row"].to_numpy(),
+        handed["other"].to_pylist(),
+        handed["customer_id"].to_pylist(),
+        handed["time"].to_numpy(),
+    )
+    logins = Logins(
+        said["row"].to_numpy(),
+        said["partition"].to_numpy(),
+        said["customer_id"].to_pylist(),
+        said["other"].to_pylist(),
+        times,
+        over if archived else None,
+    )
+    moments = np.maximum(times, said["newest"].to_numpy())
+    return (logins, moments), spilled.take(np.flatnonzero(says <= HANDED_ON))
+
+
 def _spilled(task: FoldTask, bucket: int) -> pa.Table:
     """Return the rows of a bucket, in order of arrival."""
-    schema = spill_schema(task.events)
+    schema = spill_schema(task.events, task.logins)
     batches = []
     for path in task.files:
         with pa.OSFile(path, "rb") as source, pa.ipc.open_file(source) as file:
@@ -139,26 +204,31 @@ def _spilled(task: FoldTask, bucket: int) -> pa.Table:
     return pa.Table.from_batches(batches, schema).combine_chunks()
 
 
-def _fold(
+def _fold(  # noqa: PLR0917  (a bucket)
     context: Context,
     column: dict[str, NDArray[np.generic]],
     slots: NDArray[np.int64],
     staff: NDArray[np.bool_],
-    accepted: NDArray[np.int64],
+    steps: Steps,
+    people: People | None,
 ) -> _Folded:
     states = empty(len(staff))
     local, bots = zone(context.timezone), BotRules.of(context.bots)
-    at, as_of = np.empty(len(accepted), np.int64), np.empty(len(accepted), np.int64)
-    vectors = np.empty((len(accepted), WIDTH), np.float32)
-    apart = np.empty(len(accepted), np.bool_)
+    room = int(np.count_nonzero(steps.event >= 0))
+    at, as_of = np.empty(room, np.int64), np.empty(room, np.int64)
+    vectors = np.empty((room, WIDTH), np.float32)
+    apart = np.empty(room, np.bool_)
     filled = 0
-    for start in range(0, len(accepted), _CHUNK):
-        rows = accepted[start : start + _CHUNK]
-        columns = _columns(column, rows)
-        folded = fold(states, slots[rows], columns, zone=local, ttl_ms=context.ttl_ms)
-        new = np.flatnonzero(folded.status == FoldStatus.FOLDED)
+    for piece in steps.pieces(_CHUNK):
+        own = Steps(steps.event[piece], steps.move[piece])
+        rows = own.event[own.event >= 0]
+        columns, theirs, asides = _columns(column, rows), slots[rows], NO_ASIDES
+        if people is not None:
+            columns, theirs, asides = with_moves(columns, theirs, own, people)
+        folded = fold(states, theirs, columns, zone=local, ttl_ms=context.ttl_ms, asides=asides)
+        new = np.flatnonzero((folded.status == FoldStatus.FOLDED) & (own.event >= 0))
         into = slice(filled, filled + len(new))
-        at[into], as_of[into], vectors[into] = rows[new], folded.as_of[new], folded.vectors[new]
+        at[into], as_of[into], vectors[into] = own.event[new], folded.as_of[new], folded.vectors[new]
         apart[into] = bots.traffic(vectors[into], columns.bot[new], staff[slots[at[into]]]) != CUSTOMER
         filled += len(new)
     return _Folded(at[:filled], as_of[:filled], vectors[:filled], apart[:filled])
@@ -166,8 +236,12 @@ def _fold(
 
 def _columns(column: dict[str, NDArray[np.generic]], rows: NDArray[np.int64]) -> EventColumns:
     names = ("time", "type", "channel", "money", "quantity", "event_hash", "item_hash", "cart_hash")
-    foreign = np.zeros(len(rows), np.bool_)
-    return EventColumns((), (), *(column[name][rows] for name in names), foreign, column["bot"][rows])  # type: ignore[arg-type, call-arg]
+    foreign, items = np.zeros(len(rows), np.bool_), EventItems(_no_items, np.full(len(rows), -1))
+    return EventColumns((), (), *(column[name][rows] for name in names), foreign, column["bot"][rows], items)  # type: ignore[arg-type, call-arg]
+
+
+def _no_items(event: int) -> tuple[str, ...]:
+    return ()
 
 
 def _labels(
@@ -189,6 +263,24 @@ def _labels(
             end=task.watermarks[int(partition[rows[0]])],
         )
     return labels
+
+
+def _family_labels(
+    task: FoldTask,
+    column: dict[str, NDArray[np.generic]],
+    folded: _Folded,
+    people: People,
+    staff: NDArray[np.bool_],
+) -> NDArray[np.int8]:
+    context, at = task.context, folded.at
+    purchases = column["type"] == PURCHASE
+    bought = purchases[at] & ~folded.apart
+    own = purchases & ~column["bot"].astype(np.bool_) & (column["verdict"] == ACCEPTED)
+    return family_labels(
+        people, at, folded.as_of, column["time"][at].astype(np.int64), bought,
+        people.outcomes(at[bought], own, staff), people.ends(task.watermarks)[at],
+        context.horizon_ms, context.label_start, zone(context.timezone),
+    )  # fmt: skip
 
 
 def _exact(task: FoldTask, events: pa.Table) -> NDArray[np.float64]:

@@ -55,6 +55,8 @@ class FolderManifest(msgspec.Struct, frozen=True):
         Of every partition at the end of the log, epoch ms, by its number.
     exact
         Whether shards hold the exact probability (simulated logs).
+    logins
+        Whether people log in: rows of all partitions are then in one order.
     buckets, shards
         Number of buckets, and the files of those that are not empty.
     memory
@@ -81,6 +83,7 @@ class FolderManifest(msgspec.Struct, frozen=True):
     memory: int
     shards: list[Shard]
     created_at: str
+    logins: bool = False
 
 
 class _Form(msgspec.Struct):

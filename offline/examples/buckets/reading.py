@@ -65,7 +65,7 @@ def read_folder(
     manifest = read_manifest(folder)
     share = 1.0 if most_rows is None else min(1.0, most_rows / max(manifest.rows, 1))
     keys = [(_kept_keys(Path(folder) / shard.file, share)) for shard in manifest.shards]
-    place = _places(keys)
+    place = _places(keys, by_partition=not manifest.logins)
     count = len(place)
     vectors = np.zeros((count, WIDTH), np.float32)
     rows, as_of, firsts, event_time = (np.empty(count, np.int64) for _ in range(4))
@@ -112,12 +112,12 @@ def _kept_keys(path: Path, share: float) -> _Keys:
     return (None, partition, row) if kept is None else (kept, partition[kept], row[kept])
 
 
-def _places(keys: list[_Keys]) -> NDArray[np.int64]:
+def _places(keys: list[_Keys], *, by_partition: bool) -> NDArray[np.int64]:
     """Return for every kept row, in the order of the shards, its place in the order of the examples."""
     if not keys:
         return np.zeros(0, np.int64)
     partition, row = (np.concatenate([key[i] for key in keys]) for i in (1, 2))
-    order = np.lexsort((row, partition))
+    order = np.lexsort((row, partition)) if by_partition else np.argsort(row, kind="stable")
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
     return place

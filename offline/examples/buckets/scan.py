@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -14,7 +14,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from features.exceptions import LogError
+from features.identity import Identify, decode_identity
 from features.log import LOG_SCHEMA, cast_to_log, conform, log_metadata
+from features.logins import Families
+from features.prices import is_price_type
 from features.usual_days import UsualDays
 from features.watermark import BEGINNING, judge
 
@@ -39,7 +42,8 @@ class Scan(NamedTuple):
 
     ``watermarks`` are those at the end of the log, ``currencies`` how often each stands in it (where asked for),
     ``usual`` which dates are lonely, ``one_partition`` whether the log is taken as one because it doesn't name
-    partitions throughout.
+    partitions throughout, ``families`` for each id of a person with several ids the one that stands for all of them,
+    ``archived`` whether the log has what partitions handed to each other.
     """
 
     rows: int
@@ -50,6 +54,8 @@ class Scan(NamedTuple):
     row_bytes: float
     metadata: dict[str, str]
     usual: UsualDays
+    families: Mapping[str, str]
+    archived: bool
 
 
 class Watermarks:
@@ -133,12 +139,13 @@ def scan(
         usual = UsualDays.of(_event_times(file, path))
         watermarks = Watermarks({}, lateness_ms, usual)
         counts: Counter[str] = Counter()
-        pieces, done = [], 0
+        pieces, done, said = [], 0, list[tuple[str, str] | None]()
         for groups in _grouped(file.metadata, most_pieces):
             start, before = done, dict(watermarks.at)
             for batch in file.iter_batches(BATCH, row_groups=list(groups), columns=names):
                 times, arrivals, partitions = _times(batch, one, path, done)
                 watermarks.judge(times, arrivals, partitions)
+                said += _logins(batch)
                 if "currency" in names:
                     counts.update(_counts(batch.column("currency")))
                 done += len(batch)
@@ -146,7 +153,24 @@ def scan(
                     on_progress(done, rows)
             pieces.append(Piece(groups, start, done - start, before))
         row_bytes = _id_bytes(file)
-    return Scan(rows, pieces, watermarks.at, counts, one, row_bytes, metadata, usual)
+    families = Families.of_pairs(pair for pair in said if pair is not None).roots()
+    return Scan(rows, pieces, watermarks.at, counts, one, row_bytes, metadata, usual, families, None in said)
+
+
+def _logins(batch: pa.RecordBatch) -> Iterator[tuple[str, str] | None]:
+    """Yield who is whose for each row of a batch that is a login, once ``None`` where some have been handed on."""
+    handed = False
+    if "identity" in batch.schema.names:
+        for text in batch.column("identity").drop_null().to_pylist():
+            if is_price_type(value := text.encode()):
+                continue
+            said = decode_identity(value)
+            if isinstance(said, Identify):
+                yield said.anonymous_id, said.customer_id
+            else:
+                handed = True
+        if handed:
+            yield None
 
 
 def _event_times(file: pq.ParquetFile, path: str | Path) -> Iterator[NDArray[np.int64]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -13,10 +14,15 @@ import pyarrow.parquet as pq
 import xxhash
 from numpy.typing import NDArray
 
-from features.columns import from_table
+from features.columns import PASS, from_table
+from features.events import epoch_ms
 from features.exceptions import LogError
+from features.identity import IDENTITY_TYPES, HandOver, Identify, decode_identity
 from features.log import ERASED, conform, validate
+from features.logins import newest_before
+from features.prices import PRICE_TYPES
 from features.usual_days import UsualDays
+from features.watermark import ACCEPTED, BEGINNING
 from features.whole_files import writing
 from offline.examples.buckets.scan import BATCH, Piece, Watermarks, partitions_of_rows
 
@@ -38,6 +44,14 @@ SPILL_SCHEMA: Final = pa.schema(
         ("bot", pa.bool_()),
     ]
 )
+#: What is known beside of rows where people log in: what they say, of which other id, and what is known of time then.
+_LOGIN_SCHEMA: Final = (
+    pa.field("says", pa.uint8()),
+    pa.field("other", pa.string()),
+    pa.field("newest", pa.int64()),
+)
+#: What a spilled row says: an event, one that was handed on, a login, or what was handed over.
+EVENT, HANDED_ON, LOGIN, HANDED_OVER = range(4)
 _FOLDED: Final = (
     "time",
     "type",
@@ -54,7 +68,8 @@ _FOLDED: Final = (
 class SpillTask(NamedTuple):
     """What all pieces of a log have in common.
 
-    ``events`` says whether event ids are kept too (the exact probability of simulated logs needs them).
+    ``events`` says whether event ids are kept too (the exact probability of simulated logs needs them), ``families``
+    for each id of a person with several ids which one's bucket is theirs.
     """
 
     log: str
@@ -65,6 +80,7 @@ class SpillTask(NamedTuple):
     currency: str
     events: bool
     usual: UsualDays
+    families: Mapping[str, str]
 
 
 class Spilled(NamedTuple):
@@ -78,9 +94,10 @@ class Spilled(NamedTuple):
     last: int
 
 
-def spill_schema(events: bool) -> pa.Schema:
-    """Return the columns of spilled rows."""
-    return SPILL_SCHEMA.append(pa.field("event_id", pa.string())) if events else SPILL_SCHEMA
+def spill_schema(events: bool, logins: bool = False) -> pa.Schema:
+    """Return the columns of spilled rows, with event ids or not, and of a log in which people log in or not."""
+    more = [*([pa.field("event_id", pa.string())] if events else []), *(_LOGIN_SCHEMA if logins else [])]
+    return pa.schema([*SPILL_SCHEMA, *more])
 
 
 def bucket_of(customer: str, buckets: int) -> int:
@@ -109,18 +126,19 @@ def spill_piece(task: SpillTask, number: int, piece: Piece) -> Spilled:
         writing(final),
         pq.ParquetFile(task.log) as file,
         pa.OSFile(str(partial), "wb") as sink,
-        pa.ipc.new_file(sink, spill_schema(task.events), options=options) as writer,
+        pa.ipc.new_file(sink, spill_schema(task.events, bool(task.families)), options=options) as writer,
     ):
         for batch in file.iter_batches(BATCH, row_groups=list(piece.groups), use_threads=False):
             table = _checked(batch, task.log, done)
             found = _judged(table, task, watermarks, done)
-            for part in _dealt(found, task.buckets):
+            for part in _dealt(found, task.buckets, task.families):
                 writer.write_batch(part)
-            times = table["event_time"].cast(pa.int64()).to_numpy()
-            first, last = min(first, int(times.min())), max(last, int(times.max()))
-            types.update(pc.unique(table["type"].filter(pc.is_null(table["identity"]))).to_pylist())
+            own = table.filter(pc.is_null(table["identity"]))
+            times = own["event_time"].cast(pa.int64()).to_numpy()
+            first, last = int(times.min(initial=first)), int(times.max(initial=last))
+            types.update(pc.unique(own["type"]).to_pylist())
             erased += pc.sum(pc.equal(table["type"], ERASED)).as_py() or 0
-            others += len(table) - table["identity"].null_count
+            others += len(table) - len(own)
             done += len(table)
     partial.replace(final)
     return Spilled(str(final), done - piece.start - others, erased, frozenset(types), first, last)
@@ -136,13 +154,16 @@ def _checked(batch: pa.RecordBatch, path: str, start: int) -> pa.Table:
 
 
 def _judged(table: pa.Table, task: SpillTask, watermarks: Watermarks, start: int) -> pa.Table:
-    """Return the rows that are events and not erased, as they are spilled."""
+    """Return the rows that are not erased, as they are spilled: events, and in their order what says who is who."""
     partitions = partitions_of_rows(table, task.one_partition)
     times, arrivals = (table[name].cast(pa.int64()).to_numpy() for name in ("event_time", "arrived_at"))
     own = pc.is_null(table["identity"]).to_numpy()
-    verdicts = np.zeros(len(table), np.uint8)
+    of_price = pc.is_in(table["type"], pa.array(PRICE_TYPES)).to_numpy()
+    before = dict(watermarks.at)
+    verdicts = np.full(len(table), ACCEPTED, np.uint8)
     verdicts[own] = watermarks.judge(times[own], arrivals[own], partitions[own])
-    kept = np.flatnonzero(pc.not_equal(table["type"], ERASED).to_numpy() & own)
+    others = pc.is_in(table["type"], pa.array([ERASED, *IDENTITY_TYPES, *PRICE_TYPES])).to_numpy()
+    kept = np.flatnonzero(~others if task.families else ~others & own)
     alive = table if len(kept) == len(table) else table.take(kept)
     columns = from_table(alive, task.currency)
     arrays = {
@@ -153,14 +174,54 @@ def _judged(table: pa.Table, task: SpillTask, watermarks: Watermarks, start: int
         **{name: getattr(columns, name) for name in _FOLDED},
         **({"event_id": alive["event_id"]} if task.events else {}),
     }
-    return pa.table(arrays, schema=spill_schema(task.events))
+    if not task.families:
+        return pa.table(arrays, schema=spill_schema(task.events))
+    schema = spill_schema(task.events, logins=True)
+    said = np.flatnonzero(~own & ~of_price)
+    accepted = np.flatnonzero(own & (verdicts == ACCEPTED))
+    newest = np.full(len(table), BEGINNING)
+    newest[said] = newest_before(
+        said, partitions[said], accepted, times[accepted], partitions[accepted],
+        {number: watermark + task.lateness_ms for number, watermark in before.items()},
+    )  # fmt: skip
+    arrays |= {
+        "says": np.where(own[kept], EVENT, HANDED_ON),
+        "other": pa.nulls(len(kept), pa.string()),
+        "newest": newest[kept],
+    }
+    events = pa.table(arrays, schema=schema)
+    rows = [_of_identity(table, int(at), start, int(partitions[at]), int(newest[at])) for at in said.tolist()]
+    identities = pa.Table.from_pylist([row for row in rows if row is not None], schema)
+    both = pa.concat_tables([identities, events])
+    return both.take(np.argsort(both["row"].to_numpy(), kind="stable"))
 
 
-def _dealt(table: pa.Table, buckets: int) -> list[pa.RecordBatch]:
-    """Return one record batch for each bucket, rows in order of arrival."""
+def _of_identity(
+    table: pa.Table, at: int, start: int, partition: int, newest: int
+) -> dict[str, object] | None:
+    """Return the spilled row of a login, or of a state that was handed over; ``None`` where a row is neither."""
+    said = decode_identity(table["identity"][at].as_py().encode())
+    if table["type"][at].as_py() not in IDENTITY_TYPES or (isinstance(said, HandOver) and said.erase):
+        return None
+    login = isinstance(said, Identify)
+    of = {
+        "says": LOGIN if login else HANDED_OVER,
+        "customer_id": said.anonymous_id if login else said.customer_id,
+        "other": said.customer_id if login else said.anonymous_id,
+        "time": epoch_ms(said.event_time),
+    }
+    zeros = dict.fromkeys(("verdict", "channel", "event_hash", "item_hash", "cart_hash"), 0)
+    return {
+        **zeros, "row": start + at, "partition": partition, "newest": newest, "type": PASS, "money": 0.0,
+        "quantity": 0.0, "bot": False, **of,
+    }  # fmt: skip
+
+
+def _dealt(table: pa.Table, buckets: int, families: Mapping[str, str]) -> list[pa.RecordBatch]:
+    """Return one record batch for each bucket, rows in order of arrival; all of a family are in one."""
     encoded = table["customer_id"].combine_chunks().dictionary_encode()
     names = encoded.dictionary.to_pylist()
-    own = np.fromiter((bucket_of(name, buckets) for name in names), np.int64, len(names))
+    own = np.fromiter((bucket_of(families.get(name, name), buckets) for name in names), np.int64, len(names))
     bucket: NDArray[np.int64] = own[encoded.indices.to_numpy()] if len(table) else np.zeros(0, np.int64)
     order = np.argsort(bucket, kind="stable")
     ends = np.cumsum(np.bincount(bucket, minlength=buckets))

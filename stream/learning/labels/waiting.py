@@ -3,9 +3,11 @@
 Fed with the records of both topics, partition by partition in the order of their offsets, whatever the order among
 partitions and topics. Three things make what comes out depend on the data alone:
 
-- an example is final when its partition's outcomes have a watermark beyond ``as_of`` + horizon, and its label counts
-  what is known of them until then;
-- examples are released in the order (as_of, partition, source offset), as far as *every* partition's examples and
+- an example is final when the outcomes of *every* partition have a watermark beyond ``as_of`` + horizon, and its label
+  counts what happened until then: by the same id, and by others that are the same person's by then, on whichever
+  partition (`features.families`). No outcome that follows is of before a watermark, be it a purchase or a link, so
+  none that could count is missing;
+- examples are released in the order (as_of, partition, source offset), as far as every partition's examples and
   outcomes have come;
 - a mini-batch ends at 512 examples or with the ten minutes of event time that it began in.
 
@@ -31,7 +33,7 @@ from features.watermark import BEGINNING
 from stream.learning.labels.buffered import Buffered
 from stream.learning.labels.cursors import UNKNOWN, Cursor, Key, Moment, NewRows, Place, Progress, take
 from stream.learning.labels.held import Held
-from stream.learning.labels.labelling import Labeller
+from stream.learning.labels.labelling import FamilyLabels, Labeller
 from stream.learning.labels.minibatches import batch_cuts, window_end, window_start
 from stream.learning.records.examples import Examples
 from stream.learning.records.outcomes import Outcomes, joined
@@ -231,7 +233,8 @@ class Waiting:
             own.outcomes = behind._replace(next=offset + 1)
             if new_rows is None:
                 continue
-            own.cover(before._replace(next=offset), header.stop)
+            latest = Moment(behind.generation, int(outcomes.time.max())) if len(outcomes) else _NEVER
+            own.cover(before._replace(next=offset), header.stop, latest)
             if new_rows.gap != UNKNOWN:
                 self._labeller(own, before.generation).add_gap(new_rows.gap, before.watermark)
             if not len(outcomes):
@@ -338,13 +341,11 @@ class Waiting:
 
     def progress(self) -> Progress:
         """Return where a restart continues, if all that was yielded has been learned."""
-        begins = [own.begins() for own in self._partitions]
+        oldest = self.oldest
         return Progress(
             learned=self._learned,
-            examples=[cursor for cursor, _ in begins],
-            outcomes=[
-                own.outcomes_from(needed) for own, (_, needed) in zip(self._partitions, begins, strict=True)
-            ],
+            examples=[own.begins()[0] for own in self._partitions],
+            outcomes=[own.outcomes_from(oldest) for own in self._partitions],
         )
 
     def remembered(self) -> dict[str, Place]:
@@ -370,6 +371,7 @@ class Waiting:
     def _ripen(self, generation: int, until: int | None) -> None:
         """Label the examples older than ``until``, by default all of the generation; those cancelled are dropped."""
         ripe = [self._ready]
+        families = self._families(generation)
         for number, own in enumerate(self._partitions):
             if generation not in own.held:
                 continue
@@ -387,11 +389,21 @@ class Waiting:
                 self._drop(own.held[generation], keys.place[cancelled])
                 self.dropped["cancelled"] += int(np.count_nonzero(cancelled))
                 rows = rows[~cancelled]
+            if families is not None:
+                rows["label"] = families.labels(rows["customer"], rows["as_of"], rows["label"])
             ripe.append(rows)
         if len(ripe) > 1:
             ready = np.concatenate(ripe)
             order = np.lexsort((ready["offset"], ready["partition"], ready["as_of"]))
             self._ready, self._ready_generation = ready[order], generation
+
+    def _families(self, generation: int) -> FamilyLabels | None:
+        """Return what labels examples of people with several ids; ``None`` where nobody is known to have them."""
+        labellers = [own.labellers.get(generation) for own in self._partitions]
+        if not any(labeller is not None and labeller.linked for labeller in labellers):
+            return None
+        start, timezone = self._rule
+        return FamilyLabels(labellers, self._horizon_ms, start, zone(timezone))
 
     def _batches(self, generation: int, until: int | None) -> Iterator[MiniBatch]:
         """Yield the complete mini-batches of what is ready."""
@@ -431,8 +443,9 @@ class Waiting:
         self._learned = place if self._learned is None else max(place, self._learned)
 
     def _forget(self) -> None:
+        oldest = self.oldest
         for own in self._partitions:
-            own.forget()
+            own.forget(oldest)
 
 
 def _bounds(offsets: NDArray[np.int64], new: NewRows, start: int) -> list[int]:

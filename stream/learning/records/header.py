@@ -27,9 +27,9 @@ from features.watermark import BEGINNING
 TIME_LIMIT: Final = 253_402_300_800_000
 
 #: Raise it whenever the meaning of a header or of a body changes. Where no bundle scores beside the live one, records
-#: are as they were in version 1, and are marked so: learners of before can read them.
-SCHEMA_VERSION: Final = 2
-_WITHOUT_BESIDE: Final = 1
+#: are as they were in version 1, and are marked so: learners of before can read them. So it is where nobody logs in.
+SCHEMA_VERSION: Final = 3
+_PLAIN, _BESIDE, _LINKED = 1, 2, SCHEMA_VERSION
 #: Bundles that score beside the live one, at most.
 MOST_BESIDE: Final = 2
 
@@ -66,7 +66,7 @@ class Header(msgspec.Struct, frozen=True, array_like=True, gc=False):
     closes
         Source offsets of the control records that end a replay: all before one is final.
     rows
-        Examples, or purchases and erasures, in the body.
+        Examples, or outcomes, in the body.
     bundle, features
         Versions of the bundle that scored, and of its features.
     beside
@@ -87,10 +87,10 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Header)
 
 
-def pack(magic: bytes, header: Header, body: bytes) -> bytes:
-    """Return a record."""
+def pack(magic: bytes, header: Header, body: bytes, *, linked: bool = False) -> bytes:
+    """Return a record; ``linked`` says whether it tells of linked ids (`stream.learning.records.outcomes`)."""
     head = _encoder.encode(header)
-    version = SCHEMA_VERSION if header.beside else _WITHOUT_BESIDE
+    version = _LINKED if linked else _BESIDE if header.beside else _PLAIN
     return b"".join((_START.pack(magic, version, len(head)), head, body))
 
 
@@ -109,7 +109,7 @@ def unpack(magic: bytes, raw: bytes | None, latest: int = TIME_LIMIT) -> tuple[H
             "write to it; take another INTENT_TOPIC_PREFIX"
         )
     _, version, length = _START.unpack_from(raw)
-    if version not in {SCHEMA_VERSION, _WITHOUT_BESIDE}:
+    if not _PLAIN <= version <= SCHEMA_VERSION:
         raise SchemaMismatch(
             f"a record of the {name} topic has schema version {version}, this program reads up to {SCHEMA_VERSION}: "
             "run workers and learner of one version"
@@ -124,7 +124,7 @@ def unpack(magic: bytes, raw: bytes | None, latest: int = TIME_LIMIT) -> tuple[H
         0 <= header.start <= header.stop < _LIMIT
         and BEGINNING <= header.watermark <= latest
         and max(map(len, (header.bundle, header.features, *header.beside))) <= _NAME
-        and len(header.beside) <= (MOST_BESIDE if version == SCHEMA_VERSION else 0)
+        and len(header.beside) <= (MOST_BESIDE if version == _BESIDE else 0)
         and 0 <= header.rows <= min(header.stop - header.start, RECORD_BYTES)
         and (not header.closes or header.start <= min(header.closes) <= max(header.closes) < header.stop)
     ):

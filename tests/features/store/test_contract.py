@@ -11,10 +11,11 @@ from features.store.partition_record import NO_WATERMARK, PartitionRecord
 from features.store.redis_store import RedisStore
 from stream.services.process import free_port
 from tests.features.store.contract import StoreContract, WriteItems
+from tests.features.store.price_contract import PriceContract
 from tests.features.store.timer_contract import TimerContract
 
 
-class TestMemoryStore(StoreContract, TimerContract):
+class TestMemoryStore(StoreContract, TimerContract, PriceContract):
     @pytest.fixture
     def store(self) -> MemoryStore:
         return MemoryStore()

@@ -15,6 +15,7 @@ import pytest
 
 from features.exceptions import IntentError
 from offline.datasets import SHOPIFY, WOOCOMMERCE, Dataset, load_export, load_messages, load_olist
+from offline.datasets.messages import Translated
 from stream.formats.contract import Message
 from stream.formats.plain import PLAIN
 from stream.formats.woocommerce import WooCommerce
@@ -82,7 +83,7 @@ def test_a_damaged_file_of_messages(tmp_path: Path, name: str, packed: bool) -> 
 
     def translate(message: bytes) -> Any:
         found = form.translate(Message(message))
-        return found.events, found.ignored
+        return Translated(found.events, found.ignored, found.logins)
 
     raw = "".join(json.dumps(message) + "\n" for message in SOURCES[name]).encode()
     path = tmp_path / "messages.jsonl"
@@ -96,7 +97,7 @@ def test_a_damaged_file_of_messages(tmp_path: Path, name: str, packed: bool) -> 
 def test_a_damaged_file_of_parquet(tmp_path: Path) -> None:
     def translate(message: bytes) -> Any:
         found = PLAIN["ga4"].translate(Message(message))
-        return found.events, found.ignored
+        return Translated(found.events, found.ignored, found.logins)
 
     good, path = tmp_path / "good.parquet", tmp_path / "rows.parquet"
     pq.write_table(pa.Table.from_pylist(ROWS), good)

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from features.items import items_path, read_item_names
 from features.log import read_log
 from offline.datasets import Conversion, DatasetError, load_messages
+from offline.datasets.messages import Translated
 from stream.cli.convert import register
 from stream.formats.contract import Message
 from stream.formats.plain import PLAIN
@@ -147,7 +148,7 @@ def test_lines_of_tabs_are_read(tmp_path: Path) -> None:
 def load(path: Path) -> Conversion:
     def translate(message: bytes) -> Any:
         found = PLAIN["segment"].translate(Message(message))
-        return found.events, found.ignored
+        return Translated(found.events, found.ignored, found.logins)
 
     return load_messages(path, translate, source="segment").report
 
@@ -165,3 +166,29 @@ def test_a_file_without_events_is_one_clear_error(tmp_path: Path, content: bytes
 def test_a_folder_without_data_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no data file"):
         load(tmp_path)
+
+
+def test_logins_are_rows_of_the_log_once_and_no_rows_of_the_account(tmp_path: Path) -> None:
+    view = {
+        "type": "track", "event": "Product Viewed", "anonymousId": "a-1", "properties": {"product_id": "p-1"},
+    }  # fmt: skip
+    minutes = iter(range(10))
+
+    def call(**more: Any) -> str:
+        at = next(minutes)
+        return json.dumps(view | {"messageId": f"m-{at}", "timestamp": f"2026-03-01T12:0{at}:00Z"} | more)
+
+    calls, log = tmp_path / "calls.jsonl", tmp_path / "log.parquet"
+    lines = [call(), call(type="identify", userId="u-7"), call(userId="u-7"), call(userId="u" * 200), call()]
+    calls.write_text("\n".join([lines[0], *reversed(lines[1:])]))
+    account = convert("segment", str(calls), "-o", str(log))
+    assert (account["rows"], account["events"]) == (4, 3)
+    notes = {note["reason"]: note["rows"] for note in account["notes"]}
+    assert notes == {"login: an anonymous id is a customer's": 1, "bad login: left out, the event is kept": 1}
+    rows = read_log(log, identities=True)
+    found = rows.select(["type", "customer_id"]).to_pylist()
+    assert [tuple(row.values()) for row in found] == [
+        ("view_item", "a-1"), ("identify", "a-1"), ("view_item", "u-7"), ("view_item", "a-1"),
+    ]  # fmt: skip
+    assert rows["event_time"].to_pylist() == sorted(rows["event_time"].to_pylist())
+    assert len(read_log(log)) == 3

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import pytest
 
 from features.exceptions import LogError
 from features.log import read_log, write_log
+from features.logins import split_logins
 from features.watermark import BEGINNING
 from offline.examples.buckets import BucketError, BuildSettings, build_folder, read_folder, read_manifest
 from offline.examples.buckets.cluster import require_shared
@@ -24,6 +25,7 @@ from offline.examples.examples import Asked, Context, Examples, build_examples
 from offline.examples.sampling import sample_customers
 from offline.simulator.logins import with_late_logins
 from offline.simulator.oracle import exact_probability
+from offline.simulator.price_drops import with_price_drops
 from tests.offline.examples.bucket_logs import MINUTE, clean, rough, write
 
 distributed = pytest.importorskip("distributed")
@@ -243,11 +245,20 @@ def test_an_unfinished_folder_is_not_read(log: Path, scheduler: str, tmp_path: P
         read_folder(tmp_path / "e")
 
 
-def test_logins_make_no_examples_and_move_no_watermark(tmp_path: Path) -> None:
-    late = with_late_logins(clean(400), 0.5)
+def with_logins_and_price_drops(log: pa.Table, share: float) -> pa.Table:
+    return with_price_drops(with_late_logins(log, share), share)
+
+
+@pytest.mark.parametrize("beside", [with_late_logins, with_price_drops, with_logins_and_price_drops])
+def test_what_is_no_event_makes_no_examples_and_moves_no_watermark(
+    tmp_path: Path, beside: Callable[[pa.Table, float], pa.Table]
+) -> None:
+    late = beside(clean(400), 0.5)
     path = write(tmp_path / "log.parquet", late)
     manifest = build_folder(path, tmp_path / "examples", BuildSettings(buckets=3, workers=1, memory=MEMORY))
-    found, expected = read_folder(tmp_path / "examples").examples, build_examples(read_log(path), CONTEXT)
+    found = read_folder(tmp_path / "examples").examples
+    events, logins = split_logins(read_log(path, identities=True))
+    expected = build_examples(events, CONTEXT, logins=logins)
     assert late["identity"].null_count < len(late)
     assert manifest.data.events == late["identity"].null_count == len(expected)
     assert found.types == expected.types

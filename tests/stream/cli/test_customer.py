@@ -5,6 +5,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import numpy as np
 import pytest
 from msgspec import structs, to_builtins
@@ -12,13 +13,15 @@ from rich.console import Console
 
 from features.bundle import BANDS
 from features.exceptions import IntentError
+from features.links import Link
 from features.offers import CustomerItems, Offer, OfferPolicy
+from features.sealing import sealed, unsealed
 from features.state import STATE, States
 from features.store.memory_store import MemoryStore
 from features.store.offer_store import OfferStore
 from features.store.partition_record import NO_WATERMARK, PartitionRecord
 from features.vector import COLUMN_NAMES, COLUMNS, NEVER_S
-from stream.cli.customer import bundle_of, described, now_of, recommended
+from stream.cli.customer import bundle_of, described, links_of, now_of, recommended
 from stream.cli.customer_view import column_text, customer_view
 from stream.decisions.holdout import DEFAULT_SALT, Assignment
 from stream.messages.score import Recommendation
@@ -207,3 +210,75 @@ def test_ages_count_from_the_end_of_a_replayed_log_and_from_now_in_a_live_shop(
     assert bool(note) == (now != CLOCK)
     if note:
         assert note == "Ages count from 2024-04-13 12:00 UTC, the newest event of the partition."
+
+
+SINCE = CLOCK + 3_600_000
+
+
+@pytest.mark.parametrize(
+    ("link", "said", "told"),
+    [
+        (
+            Link("c-17", time=CLOCK, since=SINCE),
+            {"customer_id": "c-17", "shared": False, "since": "2026-03-01T13:00:00.000Z", "merged": []},
+            "known as c-17 since 2026-03-01T13:00:00Z, 2 h ago",
+        ),
+        (
+            Link(shared=True, since=SINCE),
+            {"customer_id": None, "shared": True, "since": "2026-03-01T13:00:00.000Z", "merged": []},
+            "shared by several customers since",
+        ),
+        (
+            Link(members=("a-1", "a-2")),
+            {"customer_id": None, "shared": False, "since": None, "merged": ["a-1", "a-2"]},
+            "merged into this customer: a-1, a-2",
+        ),
+        (
+            Link("c-17"),
+            {"customer_id": "c-17", "shared": False, "since": None, "merged": []},
+            "known as c-17: what happens",
+        ),
+    ],
+    ids=["linked", "shared", "merged", "linked before this was written down"],
+)
+def test_how_an_id_stands_to_others_is_told(
+    states: States, link: Link, said: dict[str, Any], told: str
+) -> None:
+    for known in (
+        described(None, "UTC", "a-9", 3, states, link),
+        described(None, "UTC", "a-9", 3, None, link),
+    ):
+        assert known["links"] == said
+        assert told in " ".join(shown(known).split())
+    assert (known["state"], known["vector"], known["score"]) == (None, None, None)
+    assert "last event" not in shown(known)
+
+
+def test_nothing_is_said_of_links_where_there_are_none(states: States) -> None:
+    known = described(None, "UTC", "ada", 3, states)
+    assert known["links"] is None
+    assert "merged" not in shown(known)
+
+
+def test_a_stored_link_of_before_says_no_moment_and_a_present_one_reads_as_before() -> None:
+    old = msgspec.msgpack.encode((1, ("c-17", False, (), CLOCK)))
+    assert Link.from_bytes(sealed(old)) == Link("c-17", time=CLOCK)
+
+    class Before(msgspec.Struct, array_like=True):
+        customer: str = ""
+        shared: bool = False
+        members: tuple[str, ...] = ()
+        time: int = 0
+
+    content = unsealed(Link("c-17", members=("a-1",), time=CLOCK, since=SINCE).to_bytes())
+    _, found = msgspec.msgpack.decode(content or b"", type=tuple[int, Before])
+    assert found == Before("c-17", members=("a-1",), time=CLOCK)
+
+
+def test_the_links_of_an_id_are_read_beside_its_state() -> None:
+    store, begun = MemoryStore(), PartitionRecord(1, bytes(16), 0, NO_WATERMARK, 40)
+    assert links_of(store, 0, "ada") is None
+    store.claim(0, None, begun)
+    link = Link(members=("a-1",))
+    store.save(0, begun, begun, [], np.zeros(0, STATE), links={"ada": link.to_bytes()})
+    assert links_of(store, 0, "ada") == link

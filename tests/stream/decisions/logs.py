@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from features.calendar import zone
+from features.cart import CartPrices
 from features.columns import EventColumns, from_events
 from features.events import Event
 from features.fold import fold
 from features.phrases import Naming
+from features.price_table import NO_PRICES, PriceTable, SaidPrice
 from features.reasons import BOOK, GROUPS, MOST
 from features.state import States, empty
 from features.vector import Vectors
@@ -53,6 +55,7 @@ class Log(NamedTuple):
     bot: NDArray[np.bool_]
     columns: EventColumns
     carts: NDArray[np.uint64]
+    cart_prices: CartPrices
     reasons: list[list[ReasonRef]]
     items: dict[int, str]
 
@@ -93,7 +96,7 @@ def log_of(events: Sequence[Event], arrivals: Sequence[int], intent: Sequence[fl
     kept = np.flatnonzero(verdicts == ACCEPTED)
     columns = columns.take(kept)
     slots = np.array([NAMES.index(name) for name in columns.customers], np.int64)
-    folded = fold(empty(len(NAMES)), slots, columns, zone=BERLIN, with_carts=True)
+    folded = fold(empty(len(NAMES)), slots, columns, zone=BERLIN, with_carts=True, with_prices=True)
     return Log(
         list(columns.customers),
         [events[at].type for at in kept.tolist()],
@@ -106,6 +109,7 @@ def log_of(events: Sequence[Event], arrivals: Sequence[int], intent: Sequence[fl
         columns.bot,
         columns,
         folded.carts,
+        folded.cart_prices,
         [_reasons(vector, at) for at, vector in enumerate(folded.vectors)],
         {int(number): columns.items.of(at)[0] for at, number in enumerate(columns.item_hash) if number},
     )
@@ -137,12 +141,15 @@ def decided(
     *,
     sweep: bool = False,
     excluded: Collection[str] = (),
+    prices: Sequence[tuple[int, SaidPrice]] = (),
 ) -> tuple[list[Action], Memories, NDArray[np.int64]]:
     """Return actions, memories and counts after a log in batches that end at ``cuts``.
 
     As in the stream, a batch knows only the customers of its events, and those whose timers it reaches. Between batches
-    there may be a ``sweep`` of those who were silent for longer than ``ttl_ms``.
+    there may be a ``sweep`` of those who were silent for longer than ``ttl_ms``. Each of the ``prices`` stands before
+    the event of an offset.
     """
+    table = NO_PRICES
     memories, states, actions = blank(len(NAMES)), empty(len(NAMES)), []
     counts = np.zeros((len(rulebook.rules), 5), np.int64)
     watermark = BEGINNING
@@ -151,7 +158,9 @@ def decided(
         due = (memories["due"] > 0) & (memories["due"] <= last)
         known = sorted({*log.slots[start:stop].tolist(), *np.flatnonzero(due).tolist()})
         own, theirs = memories[known], states[known]
-        found = batch(rulebook, log, start, stop, watermark, known, own, ttl_ms, excluded, theirs)
+        said = [price for at, price in prices if start <= at < stop or (stop == len(log.times) == at)]
+        table = table.after(said, watermark).table
+        found = batch(rulebook, log, start, stop, watermark, known, own, ttl_ms, excluded, theirs, table)
         memories[known], states[known] = own, theirs
         actions += found.actions
         counts += found.counts[0]
@@ -172,6 +181,7 @@ def batch(  # noqa: PLR0917  (a piece of a log)
     ttl_ms: int = FOREVER,
     excluded: Collection[str] = (),
     states: States | None = None,
+    table: PriceTable = NO_PRICES,
 ) -> Decided:
     """Decide on the events from ``start`` to ``stop``.
 
@@ -212,6 +222,8 @@ def batch(  # noqa: PLR0917  (a piece of a log)
         asides=blank(0),
         asides_at=np.full(stop - start, -1, np.int64),
         watermarks=Watermarks.of(log.times[rows], [watermark], LATENESS),
+        cart_prices=log.cart_prices.take(np.arange(start, stop)),
+        prices=[table],
     )
     customers = Customers(names, np.zeros(len(names), np.int64), standing, out)
     return decide(

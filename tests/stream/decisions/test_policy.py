@@ -13,6 +13,7 @@ from stream.decisions.reading import Document
 from stream.exceptions import PolicyError
 
 RULE = "{name: a, action: b}"
+PRICED = "{name: a, action: b, trigger: price_dropped, %s}"
 ROOT = Path(__file__).parents[3]
 
 
@@ -50,7 +51,26 @@ def policy_text(*rules: str, top: str = "") -> str:
         ),
         (policy_text("{name: a, action: b, when: {cart_items: 1, cart_quantity: 2}}"), "are the same"),
         (policy_text("{name: a, action: b, trigger: sold}"), "'sold' is no trigger; use "),
-        (policy_text("{name: a, action: b, trigger: price_dropped}"), "needs price events"),
+        (policy_text("{name: a, action: b, by: 10%}"), "(rules[0].by): rule_holds looks at no price"),
+        (policy_text("{name: a, action: b, every: 1h}"), "(rules[0].every): rule_holds looks at no price"),
+        (policy_text(PRICED % "by: 0%"), "'0%' is no percentage from 0.001% to 99.999%; write it as 10%"),
+        (policy_text(PRICED % "by: 0.1"), "(rules[0].by): 0.1 is no percentage"),
+        (policy_text(PRICED % "by: 100%"), "'100%' is no percentage"),
+        (policy_text(PRICED % "every: 1m"), "'1m' is out of range; use whole minutes from 5m to 14d"),
+        (policy_text(PRICED % "every: 90s"), "'90s' is out of range"),
+        (policy_text(PRICED % "every: 20d"), "'20d' is out of range"),
+        (policy_text(PRICED % "every: soon"), "invalid duration 'soon'"),
+        (policy_text(PRICED % "after: 1h"), "price_dropped waits for no silence"),
+        (
+            policy_text(
+                PRICED % "every: 1h", "{name: c, action: d, trigger: price_dropped, by: 1%, every: 2h}"
+            ),
+            "(rules[1].every): 'a' says 1h, and carts are compared for all rules at once; use one of them",
+        ),
+        (
+            policy_text(PRICED % "by: 10%", "{name: c, action: d, trigger: price_dropped, by: 20%}"),
+            "the rule 'c' is never reached",
+        ),
         (policy_text("{name: a, action: b, trigger: win_back}"), "add `after: 30d`"),
         (policy_text("{name: a, action: b, after: 3h}"), "rule_holds waits for no silence"),
         (policy_text("{name: a, action: b, quiet: drop}"), "the file names no quiet time"),
@@ -138,6 +158,13 @@ def test_the_example_of_the_page_is_a_policy() -> None:
 
 
 def test_a_policy_is_told_rule_by_rule() -> None:
+    priced = parse_policy(
+        policy_text(PRICED % "by: 12.5%, every: 30m", "{name: c, action: d, trigger: price_dropped}")
+    )
+    assert list(described(priced)) == [
+        "a: b (price_dropped by 12.5%, looked at every 30m; always)",
+        "c: d (price_dropped by 5%, looked at every 30m; always)",
+    ]
     first, *_ = described(default_policy())
     assert first == (
         "cross-sell after a purchase: cross_sell "

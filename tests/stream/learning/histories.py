@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from features.identity import MOST_STEPS
 from features.vector import WIDTH
 from features.watermark import BEGINNING
 from stream.learning.labels.cursors import Progress
@@ -15,7 +16,14 @@ from stream.learning.labels.minibatches import BATCH_EXAMPLES, BATCH_MS
 from stream.learning.labels.waiting import MiniBatch, Waiting
 from stream.learning.records.examples import Examples, encode_examples
 from stream.learning.records.header import RECORD_BYTES, Header
-from stream.learning.records.outcomes import ERASURE, PURCHASE, Outcomes, encode_outcomes
+from stream.learning.records.outcomes import (
+    ERASURE,
+    HANDED_ON,
+    LINK,
+    PURCHASE,
+    Outcomes,
+    encode_outcomes,
+)
 from stream.learning.records.rows import read_examples, read_outcomes
 
 MINUTE = 60_000
@@ -23,15 +31,18 @@ HORIZON = 30 * MINUTE
 LATENESS = 15 * MINUTE
 BUNDLE, FEATURES = "b1", "f1"
 
+_KINDS = {"purchase": PURCHASE, "erasure": ERASURE, "link": LINK, "handed": HANDED_ON}
+
 
 class Happening(NamedTuple):
     """A record of the events topic, as far as learning cares."""
 
     offset: int
-    what: str  # example, purchase, erasure, close
+    what: str  # example, purchase, erasure, close; where people log in also link, handed (a linked id's purchase)
     customer: str
     time: int  # event time
     as_of: int
+    other: str = ""  # to whom the customer is linked
 
 
 @dataclass
@@ -45,14 +56,19 @@ class Source:
         """Return the watermark after each happening."""
         marks, mark = [], BEGINNING
         for one in self.happenings:
-            if one.what in ("example", "purchase"):
+            if one.what in ("example", "purchase", "handed"):
                 mark = max(mark, one.time - LATENESS)
             marks.append(mark)
         return marks
 
 
-def sources(chance: random.Random, partitions: int, events: int, *, closes: int = 1) -> list[Source]:
-    """Return partitions whose events come in order but for the lateness, and end with a control record."""
+def sources(
+    chance: random.Random, partitions: int, events: int, *, closes: int = 1, logins: float = 0.0
+) -> list[Source]:
+    """Return partitions whose events come in order but for the lateness, and end with a control record.
+
+    With ``logins``, so many weights of each 24 fall on links, and as many on what is bought under linked ids.
+    """
     made = []
     for partition in range(partitions):
         happenings: list[Happening] = []
@@ -64,14 +80,22 @@ def sources(chance: random.Random, partitions: int, events: int, *, closes: int 
                 customer = f"c{partition}.{chance.randrange(4)}"
                 clock += chance.randrange(0, 4 * MINUTE) * chance.choice((0, 1))
                 time = max(clock - chance.choice((0, 0, 0, chance.randrange(LATENESS))), mark)
-                what = chance.choices(("example", "purchase", "erasure"), (20, 3, 1))[0]
+                weights = (20, 3, 1, logins, logins)
+                what = chance.choices(("example", "purchase", "erasure", "link", "handed"), weights)[0]
                 as_of = max(time, last.get(customer, 0))
+                other = ""
+                if what in ("link", "handed"):
+                    other = f"c{chance.randrange(partitions)}.{chance.randrange(4)}"
+                    if other == customer:
+                        continue
                 if what == "erasure":
                     last.pop(customer, None)
+                elif what == "link":
+                    time = max(time, mark + LATENESS)
                 else:
                     last[customer] = as_of
                     mark = max(mark, time - LATENESS)
-                happenings.append(Happening(offset, what, customer, time, as_of))
+                happenings.append(Happening(offset, what, customer, time, as_of, other))
             offset += 1
             happenings.append(Happening(offset, "close", "", 0, 0))
         made.append(Source(partition, happenings))
@@ -85,6 +109,7 @@ Batches = list[tuple[Learned, tuple[int, ...]]]
 def truth(made: list[Source]) -> Batches:
     """Return the mini-batches by plain loops over the whole history."""
     rows = []
+    told = [one for source in made for one in _told(source)]
     for source in made:
         marks = [BEGINNING, *source.watermarks()]
         generation = 0
@@ -102,6 +127,8 @@ def truth(made: list[Source]) -> Batches:
                     break
                 bought = other.customer == one.customer and other.what == "purchase"
                 label |= bought and one.as_of <= other.time <= end
+            if label == 0:
+                label = _bought_elsewhere(one, [other for other in told if other.generation == generation])
             if label >= 0:
                 rows.append(((generation, one.as_of, source.partition, one.offset), label))
     rows.sort()
@@ -115,6 +142,50 @@ def truth(made: list[Source]) -> Batches:
         learned, labels = batches[-1]
         batches[-1] = ((*learned, tuple(place)), (*labels, label))
     return batches
+
+
+class _Told(NamedTuple):
+    """An outcome: where and in which generation, and the partition's watermark before it."""
+
+    partition: int
+    generation: int
+    mark: int
+    one: Happening
+
+
+def _told(source: Source) -> list[_Told]:
+    told, generation = [], 0
+    for mark, one in zip([BEGINNING, *source.watermarks()], source.happenings, strict=False):
+        generation += one.what == "close"
+        told.append(_Told(source.partition, generation, mark, one))
+    return told
+
+
+def _bought_elsewhere(example: Happening, told: list[_Told]) -> bool:
+    """Return whether the example's person purchased in time under another id, or under a linked one."""
+    end = example.as_of + HORIZON
+    links = [
+        {login.one.customer, login.one.other}
+        for login in told
+        if login.one.what == "link"
+        and example.as_of <= login.one.time <= end
+        and not any(
+            gone.one.what == "erasure"
+            and (gone.partition, gone.one.customer) == (login.partition, login.one.customer)
+            and gone.one.offset > login.one.offset
+            and gone.mark <= end
+            for gone in told
+        )
+    ]
+    person = {example.customer}
+    for _ in range(MOST_STEPS):
+        person |= {one for pair in links if pair & person for one in pair}
+    return any(
+        (one.what == "purchase" and one.customer in person - {example.customer})
+        or (one.what == "handed" and {one.customer, one.other} & person)
+        for *_, one in told
+        if example.as_of < one.time <= end
+    )
 
 
 def records(
@@ -137,12 +208,13 @@ def records(
         bundle,
         features,
     )
-    told = [(one, at) for at, one in enumerate(part, low) if one.what in ("purchase", "erasure")]
+    told = [(one, at) for at, one in enumerate(part, low) if one.what in _KINDS]
     outcomes = Outcomes(
-        np.array([PURCHASE if one.what == "purchase" else ERASURE for one, _ in told], np.uint8),
+        np.array([_KINDS[one.what] for one, _ in told], np.uint8),
         np.array([one.offset for one, _ in told], np.int64),
-        np.array([one.time if one.what == "purchase" else marks[at] for one, at in told], np.int64),
+        np.array([marks[at] if one.what == "erasure" else one.time for one, at in told], np.int64),
         [one.customer for one, _ in told],
+        [one.other for one, _ in told] if any(one.other for one, _ in told) else (),
     )
     examples = examples_of(part, source.partition)
     return (

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from features.bundle import Bundle
-from features.shelf import Slots, write_slots
+from features.shelf import FollowedSlots, Slots, write_slots
 from features.vector import schema_hash
 from stream.learning.learned_bundle import LearnedBundle
 from stream.learning.learning import TOPICS, Learning
@@ -110,17 +110,42 @@ def test_without_the_old_bundle_the_learner_begins_with_the_live_one(
     assert "examples of bundle random-6 that wait are not learned" in caplog.text
 
 
-def test_a_live_bundle_that_cannot_be_loaded_is_told_once(
+def test_a_live_bundle_that_cannot_be_loaded_is_told_once_and_tried_again(
     shelf: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    clock = [0.0]
+    slots = FollowedSlots.of(shelf, None)
+    assert slots is not None
+    followed = LearnedBundle(slots, Bundle.load(shelf), None, lambda: clock[0])
+    learning = Learning.begin(followed.going_on(None), HOW, 1)
+    assert read_on(learning, topics(OLD, NEW), random.Random(1))
+    network = shelf / NEW / "network.onnx"
+    whole = network.read_bytes()
+    network.write_bytes(b"nonsense")
+    write_slots(shelf, Slots(live=NEW))
+    assert not followed.left(learning)
+    assert "network.onnx" in followed.refusal
+    clock[0] += 11
+    assert not followed.left(learning)
+    assert caplog.text.count("bundle random-6 goes on being learned") == 1
+    network.write_bytes(whole)
+    assert not followed.left(learning), "it is tried again after a while"
+    clock[0] += 11
+    assert followed.left(learning)
+    assert not followed.refusal
+
+
+def test_a_refusal_is_over_when_the_shelf_goes_back(shelf: Path) -> None:
     followed = following(shelf)
     learning = Learning.begin(followed.going_on(None), HOW, 1)
     assert read_on(learning, topics(OLD, NEW), random.Random(1))
     (shelf / NEW / "network.onnx").write_bytes(b"nonsense")
     write_slots(shelf, Slots(live=NEW))
     assert not followed.left(learning)
+    assert followed.refusal
+    write_slots(shelf, Slots(live=OLD))
     assert not followed.left(learning)
-    assert caplog.text.count("bundle random-6 goes on being learned") == 1
+    assert not followed.refusal
 
 
 def test_a_bundle_that_is_gone_back_to_goes_on_where_it_was(shelf: Path) -> None:

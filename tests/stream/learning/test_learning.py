@@ -33,7 +33,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 def topics_of(bundle: Bundle, events: int, seed: int) -> dict[tuple[str, int], list[bytes]]:
     chance = random.Random(seed)
     topics: dict[tuple[str, int], list[bytes]] = {}
-    for source in sources(chance, PARTITIONS, events, closes=1):
+    for source in sources(chance, PARTITIONS, events, closes=1, logins=2.0):
         rows = len(source.happenings)
         cuts = sorted({0, rows, *chance.sample(range(rows + 1), min(rows, 12))})
         for low, high in zip(cuts, cuts[1:], strict=False):
@@ -111,13 +111,14 @@ def read_on(learning: Learning, topics: Topics, chance: random.Random, steps: in
     return False
 
 
+@pytest.mark.parametrize("logins", [0.0, 3.0])
 @pytest.mark.parametrize("largest", [1, 7, 4000])
 def test_the_weights_are_those_of_the_mini_batches_of_the_whole_history(
-    bundle: Bundle, seed: int, largest: int
+    bundle: Bundle, seed: int, largest: int, logins: float
 ) -> None:
     """Single records, small ones and full batches, with restarts at any point: the same to the bit."""
     chance = random.Random(seed)
-    made = sources(chance, PARTITIONS, 600)
+    made = sources(chance, PARTITIONS, 600, logins=logins)
     plain = OnlineLearner(bundle, HOW)
     for places, labels in truth(made):
         rows = [one for place in places for one in made[place[1]].happenings if one.offset == place[2]]

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import msgspec
 import numpy as np
+import pyarrow as pa
 from aiokafka import ConsumerRecord
 
 from features.links import Link
@@ -15,11 +16,15 @@ from features.partition import partitions_of
 from features.state import States, empty
 from features.store.customer_store import Loaded
 from features.watermark import BEGINNING
+from stream.formats.contract import NATIVE, Format
 from stream.kafka.batches import RecordBatch
+from stream.kafka.signatures import HandOverKeys
+from stream.logs.archive import FirstPass, take_events
 from stream.messages.score import Score, decode_score
 from stream.scoring.engine import Engine
 from stream.scoring.outbox import unpack_outbox
 from stream.scoring.publisher import Output
+from stream.scoring.recorder import Recorder
 from stream.scoring.scorer import Scorer
 from tests.stream.records import NOW
 
@@ -56,7 +61,15 @@ class Shop:
         Whose scores were erased.
     """
 
-    def __init__(self, engine: Engine, partitions: int = 3) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        partitions: int = 3,
+        recorder: Recorder | None = None,
+        form: Format | None = None,
+        keys: HandOverKeys | None = None,
+    ) -> None:
+        self._keys = keys
         self.partitions = partitions
         self.logs: list[list[ConsumerRecord]] = [[] for _ in range(partitions)]
         self.states: dict[str, States] = {}
@@ -66,10 +79,12 @@ class Shop:
         self.actions: list[tuple[str, bytes | None]] = []
         self.outputs: list[Output] = []
         self.silent = False
+        self._now = NOW  # when something arrives, epoch ms
         self._engine = engine
         self._scorer = Scorer(
-            engine, cast(Any, None), cast(Any, None), "events", partitions, clock=lambda: NOW
-        )
+            engine, cast(Any, None), cast(Any, None), "events", partitions, recorder, form=form,
+            clock=lambda: NOW, hand_over_keys=keys,
+        )  # fmt: skip
         self._read = [0] * partitions
         self._watermarks = [BEGINNING] * partitions
         self._taken: list[Mapping[int, tuple[int, int]]] = [{} for _ in range(partitions)]
@@ -81,14 +96,20 @@ class Shop:
     def emit(self, fields: dict[str, Any]) -> None:
         """Append what happened to the log of its partition."""
         key = fields.get("anonymous_id", fields["customer_id"])
-        self.append(self.home(key), key, msgspec.json.encode(fields), fields["event_time"])
+        self._now = fields["event_time"]
+        self.append(self.home(key), key, msgspec.json.encode(fields))
 
-    def append(self, partition: int, key: str, value: bytes | None, timestamp: int = NOW) -> None:
-        """Append a record to a log."""
-        log = self.logs[partition]
-        log.append(
-            ConsumerRecord("events", partition, len(log), timestamp, 1, key.encode(), value, None, 1, 1, ())
-        )
+    def append(  # noqa: PLR0917  (a record)
+        self,
+        partition: int,
+        key: str,
+        value: bytes | None,
+        timestamp: int | None = None,
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> None:
+        """Append a record to a log; by default it arrives when the newest event did."""
+        log, raw, arrived = self.logs[partition], key.encode(), self._now if timestamp is None else timestamp
+        log.append(ConsumerRecord("events", partition, len(log), arrived, 1, raw, value, None, 1, 1, headers))
 
     def run(self, chance: Random | None = None, most: int = 100) -> None:
         """Score everything, batch by batch, in an order that chance decides; some hand-overs come twice."""
@@ -100,7 +121,8 @@ class Shop:
             handed = self._score(partition, records)
             for _ in range(chance.choice((1, 1, 2))):
                 for home, key, value in handed:
-                    self.append(home, key, value)
+                    signed = [] if self._keys is None else [self._keys.header(key.encode(), value)]
+                    self.append(home, key, value, headers=[NATIVE, *signed])
 
     def _score(self, partition: int, records: Sequence[ConsumerRecord]) -> Sequence[tuple[int, str, bytes]]:
         start, stop = records[0].offset, records[-1].offset + 1
@@ -146,6 +168,13 @@ class Shop:
     def counts(self) -> dict[str, int]:
         """Return how many events are known of everybody."""
         return {customer: int(state["events"][0]) for customer, state in self.states.items()}
+
+
+def archived(shop: Shop) -> pa.Table:
+    """Return the topic as the archive has it."""
+    taken = FirstPass(partitions=shop.partitions)
+    table = pa.concat_tables([take_events(taken, number, log, None) for number, log in enumerate(shop.logs)])
+    return table.replace_schema_metadata({"intent.source": "kafka"})
 
 
 def assert_counted_alike(found: States, wanted: States) -> None:

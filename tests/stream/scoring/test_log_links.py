@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -9,31 +10,33 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from features.identity import decode_identity
-from features.log import read_log, write_log
+from features.identity import Identify, decode_identity, identity_text
+from features.log import conform, read_log, write_log
+from features.logins import Holders
 from features.state import DAY_MS, to_bytes
 from features.store.customer_store import LoadRequest
 from features.store.memory_store import MemoryStore
 from stream.logs.archive import FirstPass, take_events
 from stream.logs.rows import encode_rows
 from stream.scoring.engine import Engine
+from stream.scoring.in_place import merged_in_place
 from stream.scoring.restoring import restore
 from stream.scoring.score_log import score_log
 from tests.bundles import random_bundle
-from tests.stream.scoring.identity_bench import Shop, assert_counted_alike, happening, login
+from tests.stream.records import NOW
+from tests.stream.scoring.identity_bench import (
+    Shop,
+    archived,
+    assert_counted_alike,
+    happening,
+    login,
+)
 
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
     folder: Path = tmp_path_factory.mktemp("bundle")
     return Engine(random_bundle(folder), lateness_ms=DAY_MS, ttl_ms=400 * DAY_MS, holdout=0.0)
-
-
-def archived(shop: Shop) -> pa.Table:
-    """Return the topic as the archive has it."""
-    taken = FirstPass(partitions=shop.partitions)
-    table = pa.concat_tables([take_events(taken, number, log, None) for number, log in enumerate(shop.logs)])
-    return table.replace_schema_metadata({"intent.source": "kafka"})
 
 
 @pytest.fixture
@@ -145,3 +148,87 @@ def test_a_shops_own_log_is_merged_in_place(engine: Engine, seed: int) -> None:
     assert found.keys() == shop.states.keys()
     for one, state in shop.states.items():
         assert_counted_alike(found[one], state)
+
+
+def test_a_log_with_logins_is_scored_alike_in_however_many_partitions(shop: Shop, engine: Engine) -> None:
+    table = archived(shop)
+    table = table.take(pa.compute.sort_indices(table["offset"]))  # as if one partition lagged behind another
+    wanted = {customer: to_bytes(state)[0] for customer, state in shop.states.items()}
+    scores = {(one.event_id, one.customer_id, one.merged) for one in shop.scores}
+    for partitions in (1, 2, 7):
+        scored = score_log(table, engine, partitions=partitions)
+        assert dict(zip(scored.customers, to_bytes(scored.states), strict=True)) == wanted
+        rows = scored.scores.select(["event_id", "customer_id", "merged"]).to_pylist()
+        assert {tuple(row.values()) for row in rows} == scores
+
+
+def walked(customer: str, links: dict[str, str]) -> str:
+    """Return who has what is known of an id, link by link."""
+    path = [customer]
+    while (following := links.get(path[-1])) is not None:
+        if following in path:
+            return min(path[path.index(following) :])
+        path.append(following)
+    return path[-1]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_who_holds_a_state_is_found_whatever_is_linked_and_unlinked(seed: int) -> None:
+    chance, holders = Random(seed), Holders()
+    ids, left = [f"i{number}" for number in range(12)], list[str]()
+    for _ in range(60):
+        one = chance.choice(ids)
+        if one in holders.links:
+            holders.unlink(one)
+            left.append(one)
+        elif one not in left:
+            holders.link(one, chance.choice([other for other in ids if other != one]))
+        for asked in chance.sample(ids, 4):
+            assert holders.of(asked) == walked(asked, holders.links), f"{asked} in {holders.links}"
+
+
+class Counted(dict[str, Any]):
+    """A dictionary that counts how often it is asked, and bears it so many times."""
+
+    def __init__(self, most: float) -> None:
+        super().__init__()
+        self._left = most
+
+    def __contains__(self, key: object) -> bool:
+        self._left -= 1
+        assert self._left > 0, "asked too often"
+        return super().__contains__(key)
+
+
+@pytest.mark.parametrize("order", ["forwards", "backwards", "shuffled"])
+def test_a_chain_of_20000_ids_takes_about_as_long_as_it_is(order: str) -> None:
+    count = 20_000
+    numbers = Random(1).sample(range(count), count) if order == "shuffled" else list(range(count))
+    if order == "backwards":
+        numbers.reverse()
+    holders, most = Holders(), 3 * count * math.log2(count)
+    holders.links, holders.families._parents = Counted(most), Counted(most)
+    for number in numbers:
+        holders.link(f"a{number}", f"a{number + 1}")
+        holders.of(f"a{number}")
+    for number in range(count):
+        assert holders.of(f"a{number}") == f"a{count}"
+    assert len({holders.families.of(f"a{number}") for number in range(count)}) == 1
+
+
+def test_whoever_is_at_the_beginning_of_a_chain_of_20000_logins_counts_for_its_end() -> None:
+    count = 20_000
+    said = [
+        Identify(event_id=f"l{n}", anonymous_id=f"a{n}", customer_id=f"a{n + 1}", event_time=NOW)
+        for n in range(count)
+    ]
+    columns = {
+        "event_id": [one.event_id for one in said] + ["last"],
+        "type": ["identify"] * count + ["search"],
+        "customer_id": [one.anonymous_id for one in said] + ["a0"],
+        "event_time": pa.array([NOW] * (count + 1), pa.timestamp("ms", tz="UTC")),
+        "identity": [identity_text(one) for one in said] + [None],
+    }
+    merged = merged_in_place(conform(pa.table(columns)))
+    assert merged.table["customer_id"][-1].as_py() == f"a{count}"
+    assert len(set(merged.family)) == 1

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -10,9 +13,10 @@ import pytest
 
 from features.bundle import Bundle
 from features.exceptions import LogError, StoreConflict
+from features.links import Link
 from features.log import ERASED
-from features.state import DAY_MS
-from features.store.customer_store import DueRequest
+from features.state import DAY_MS, empty
+from features.store.customer_store import DueRequest, LoadRequest
 from features.store.memory_store import MemoryStore
 from features.store.partition_record import NO_WATERMARK, RESTORING, PartitionRecord
 from stream.decisions.following import PolicyInForce
@@ -21,7 +25,7 @@ from stream.decisions.policy import parse_policy
 from stream.decisions.rulebook import Rulebook
 from stream.exceptions import RecordExists
 from stream.scoring.engine import Engine
-from stream.scoring.restoring import restore
+from stream.scoring.restoring import RestoredPartition, restore, write_partition
 from stream.scoring.score_log import score_log
 from tests.bundles import random_bundle
 from tests.integration.shop_logs import partition_column
@@ -124,3 +128,29 @@ def test_a_restoring_that_is_broken_off_leaves_a_record_from_which_nobody_goes_o
     record = store.record(0)
     assert record is not None
     assert record.next_offset == RESTORING
+
+
+def test_links_are_written_in_pieces(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Watched(MemoryStore):
+        """Notes how many links are written at a time."""
+
+        written: ClassVar[list[int]] = []
+
+        def save(
+            self, *arguments: Any, links: Mapping[str, bytes | None] = MappingProxyType({}), **more: Any
+        ) -> None:
+            self.written.append(len(links))
+            super().save(*arguments, links=links, **more)
+
+    monkeypatch.setattr("stream.scoring.restoring._STATES", 10)
+    store, links = (
+        Watched(),
+        {f"a-{number}": Link(members=(f"b-{number}",)).to_bytes() for number in range(25)},
+    )
+    write_partition(RestoredPartition(0, [], empty(0), 0, 7, links, {}, {}), store, None, PARTITIONS)
+    assert [count for count in store.written if count] == [10, 10, 5]
+    record = store.record(0)
+    assert record is not None
+    assert (record.next_offset, record.links) == (7, True)
+    (found,) = store.load_many([LoadRequest(0, [], record, links_of=list(links))])
+    assert list(found.links) == list(links.values())

@@ -40,26 +40,29 @@ def learned(topics, chance: random.Random, progress: Progress) -> Batches:  # ty
     return seen
 
 
-@given(SEEDS, st.integers(1, 4), st.integers(1, 40), st.integers(1, 40), st.integers(1, 3))
-@settings(max_examples=60)
+LOGINS = st.sampled_from((0.0, 2.0, 12.0))
+
+
+@given(SEEDS, st.integers(1, 4), st.integers(1, 40), st.integers(1, 40), st.integers(1, 3), LOGINS)
+@settings(max_examples=150)
 def test_the_mini_batches_are_those_of_the_whole_history(
-    seed: int, partitions: int, events: int, largest: int, closes: int
+    seed: int, partitions: int, events: int, largest: int, closes: int, logins: float
 ) -> None:
     chance = random.Random(seed)
-    made = sources(chance, partitions, events, closes=closes)
+    made = sources(chance, partitions, events, closes=closes, logins=logins)
     wanted = truth(made)
     for _ in range(2):
         topics = written(chance, made, largest)
         assert learned(topics, chance, Progress.beginning(partitions)) == wanted
 
 
-@given(SEEDS, st.integers(1, 3), st.integers(10, 30), st.integers(3, 20), st.integers(1, 2))
-@settings(max_examples=60)
+@given(SEEDS, st.integers(1, 3), st.integers(10, 30), st.integers(3, 20), st.integers(1, 2), LOGINS)
+@settings(max_examples=150)
 def test_a_restart_at_any_point_changes_nothing(
-    seed: int, partitions: int, events: int, largest: int, closes: int
+    seed: int, partitions: int, events: int, largest: int, closes: int, logins: float
 ) -> None:
     chance = random.Random(seed)
-    made = sources(chance, partitions, events, closes=closes)
+    made = sources(chance, partitions, events, closes=closes, logins=logins)
     topics = written(chance, made, largest)
     seen: Batches = []
     progress = Progress.beginning(partitions)
@@ -97,9 +100,10 @@ def test_nothing_is_labelled_before_the_watermark_has_passed_the_horizon() -> No
     del made
 
 
-def test_reading_pauses_where_it_would_only_fill_memory() -> None:
+@pytest.mark.parametrize("logins", [0.0, 3.0])
+def test_reading_pauses_where_it_would_only_fill_memory(logins: float) -> None:
     chance = random.Random(7)
-    made = sources(chance, 2, 2000, closes=1)
+    made = sources(chance, 2, 2000, closes=1, logins=logins)
     topics = written(chance, made, 10)
     reader = Reader(chance, topics, Progress.beginning(2))
     most_examples = most_outcomes = 0

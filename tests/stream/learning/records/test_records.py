@@ -129,7 +129,7 @@ def test_examples_of_other_features_are_not_looked_at() -> None:
     [
         (lambda raw: b"", "begins with nothing"),
         (lambda raw: b"{}" + raw, "begins with 7b7d"),
-        (lambda raw: raw[:4] + b"\x03\x00" + raw[6:], "schema version 3, this program reads up to 2"),
+        (lambda raw: raw[:4] + b"\x04\x00" + raw[6:], "schema version 4, this program reads up to 3"),
         (lambda raw: raw[:12], "damaged"),
         (lambda raw: raw[:-40], "damaged"),
         (lambda raw: raw[:-400], "damaged"),

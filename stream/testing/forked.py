@@ -3,21 +3,27 @@
 Importing them is more than half of the CPU time that a worker takes to start, and tests start hundreds. What runs is
 the same: `stream.cli.main`, with an environment, a folder and signals of its own. Where the command itself is tested
 (its end, its first moments, `docker compose`, the blocks of the documents), it is started as people start it.
+
+The process ends when the one ends that has started it, however that ends.
 """
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
+from multiprocessing import connection, forkserver
 from pathlib import Path
 from typing import Final
 
-# None of them has started a thread of its own when it is imported: only the forking thread lives on in a child.
+# None of them has started a thread of its own when it is imported: only the forking thread lives on in a child. What is
+# not installed is passed over.
 _LIBRARIES: Final = (
     "aiokafka",
     "fastapi",
@@ -42,6 +48,11 @@ _LIBRARIES: Final = (
 
 _CONTEXT: Final = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(list(_LIBRARIES))
+
+
+def prepare() -> None:
+    """Start importing the libraries now, in the process that later ones are forked from."""
+    forkserver.ensure_running()
 
 
 class Forked:
@@ -92,6 +103,7 @@ class Forked:
 
 def _run(arguments: list[str], environment: dict[str, str], folder: Path, log: Path) -> None:
     """Be ``intent`` from here on."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ.clear()
     os.environ.update(environment)
     time.tzset()
@@ -102,6 +114,11 @@ def _run(arguments: list[str], environment: dict[str, str], folder: Path, log: P
     os.close(output)
     sys.argv = ["intent", *arguments]
 
-    from stream.cli import main
+    importlib.import_module("stream.cli").main()  # by its name: this room lies below the command line
 
-    main()
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    connection.wait([parent.sentinel])
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Kafka and Redis for the integration tests: running ones, in containers, or embedded."""
+"""Kafka and Redis for tests: running ones, in containers, or embedded."""
 
 from __future__ import annotations
 
@@ -8,16 +8,22 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-import pytest
-
+from stream.exceptions import SettingsError
 from stream.services.process import free_port
 from stream.services.services import KAFKA_VERSION, EmbeddedServices
 
-KAFKA_IMAGE = f"apache/kafka:{KAFKA_VERSION}"
-REDIS_IMAGE = "redis:7.2"
-WAYS = ("external", "docker", "embedded")
+KAFKA_IMAGE: Final = f"apache/kafka:{KAFKA_VERSION}"
+REDIS_IMAGE: Final = "redis:7.2"
+WAYS: Final = ("external", "docker", "embedded")
+
+#: What chooses the servers, and names running ones.
+CHOICES: Final = ("INTENT_KAFKA", "INTENT_REDIS", "INTENT_SERVICES")
+
+# A broker that lives for seconds gains nothing from the JVM's second compiler and parallel collector: a start takes two
+# thirds of the CPU time without.
+_JAVA_OPTIONS: Final = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 
 
 class Services(NamedTuple):
@@ -29,15 +35,26 @@ class Services(NamedTuple):
 
 
 def choose(choices: Mapping[str, str | None]) -> str:
-    """Return which way is taken: the one that is forced, otherwise the first that is there."""
+    """Return which way is taken: the one that is forced, otherwise the first that is there.
+
+    Parameters
+    ----------
+    choices
+        The values of `CHOICES`, ``None`` for what is not set.
+
+    Raises
+    ------
+    SettingsError
+        There is no such way, or it lacks the addresses of servers.
+    """
     forced = choices["INTENT_SERVICES"] or "auto"
     named = bool(choices["INTENT_KAFKA"] and choices["INTENT_REDIS"])
     if forced == "external" and not named:
-        raise pytest.UsageError("INTENT_SERVICES=external needs INTENT_KAFKA and INTENT_REDIS")
+        raise SettingsError("INTENT_SERVICES=external needs INTENT_KAFKA and INTENT_REDIS")
     if forced in WAYS:
         return forced
     if forced != "auto":
-        raise pytest.UsageError(f"INTENT_SERVICES={forced}: take one of auto, {', '.join(WAYS)}")
+        raise SettingsError(f"INTENT_SERVICES={forced}: take one of auto, {', '.join(WAYS)}")
     if named:
         return "external"
     return "docker" if docker_answers() else "embedded"
@@ -64,7 +81,7 @@ def running(way: str, choices: Mapping[str, str | None]) -> Iterator[Services]:
         with containers() as services:
             yield services
     else:
-        with EmbeddedServices() as embedded:
+        with EmbeddedServices(java_options=_JAVA_OPTIONS) as embedded:
             yield Services(way, embedded.kafka, embedded.redis)
 
 

@@ -1,23 +1,24 @@
-"""Timers and the outbox of a partition in Redis: what a save writes of them, and how an owner asks for them."""
+"""Timers, outbox and prices of a partition in Redis: what a save writes of them, and how an owner asks for them."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import redis
 
 from features.exceptions import UnreadableRecord
+from features.price_table import PriceTable
 from features.sealing import sealed, unsealed
 from features.store.customer_store import Due, DueRequest, Pending, Save
-from features.store.keys import outbox_key, record_key, timers_key
+from features.store.keys import outbox_key, prices_key, record_key, timers_key
 from features.store.partition_record import PartitionRecord, check_guard
 from features.store.redis_client import store_errors
 
 
 def promised(prefix: str, save: Save) -> Iterator[tuple[Any, ...]]:
-    """Yield the commands that write a save's timers and outbox; none where it changes neither.
+    """Yield the commands that write a save's timers, outbox and prices; none where it changes none of them.
 
     They come before those that delete what customers leave who have no state any more.
     """
@@ -33,6 +34,11 @@ def promised(prefix: str, save: Save) -> Iterator[tuple[Any, ...]]:
         yield ("SET", outbox_key(prefix, save.partition), sealed(save.outbox))
     elif save.outbox is not None:
         yield ("DEL", outbox_key(prefix, save.partition))
+    prices = prices_key(prefix, save.partition, save.new.incarnation)
+    if kept := [part for item, price in save.prices.items() if price is not None for part in (item, price)]:
+        yield ("HSET", prices, *kept)
+    if gone := [item for item, price in save.prices.items() if price is None]:
+        yield ("HDEL", prices, *gone)
 
 
 def pending_of(client: redis.Redis, prefix: str, partition: int, expected: PartitionRecord) -> Pending:
@@ -41,7 +47,8 @@ def pending_of(client: redis.Redis, prefix: str, partition: int, expected: Parti
     with store_errors(client), client.pipeline(transaction=True) as pipeline:
         pipeline.mget(record_key(prefix, partition), key)
         pipeline.zrange(timers_key(prefix, partition, expected.incarnation), 0, 0, withscores=True)
-        (stored, outbox), first = pipeline.execute()
+        pipeline.hgetall(prices_key(prefix, partition, expected.incarnation))
+        (stored, outbox), first, prices = pipeline.execute()
     check_guard(partition, stored, expected)
     content = None if outbox is None else unsealed(outbox)
     if outbox is not None and content is None:
@@ -50,7 +57,7 @@ def pending_of(client: redis.Redis, prefix: str, partition: int, expected: Parti
             f"{name} in Redis is damaged, which holds the last actions of partition {partition}: put its value back "
             f"from a backup, or give them up with `redis-cli DEL {name}`"
         )
-    return Pending(content, _moment(first))
+    return Pending(content, _moment(first), _read_prices(prices, prefix, partition, expected))
 
 
 def due_of(client: redis.Redis, prefix: str, requests: Sequence[DueRequest]) -> list[Due]:
@@ -68,6 +75,19 @@ def due_of(client: redis.Redis, prefix: str, requests: Sequence[DueRequest]) -> 
         check_guard(one.partition, stored, one.expected)
         found.append(Due([customer.decode() for customer in due], _moment(later)))
     return found
+
+
+def _read_prices(
+    stored: Mapping[bytes, bytes], prefix: str, partition: int, record: PartitionRecord
+) -> PriceTable:
+    name = shlex.quote(prices_key(prefix, partition, record.incarnation))
+    try:
+        return PriceTable.of({item.decode(): price for item, price in stored.items()})
+    except (UnicodeDecodeError, UnreadableRecord) as error:
+        raise UnreadableRecord(
+            f"{name} in Redis is damaged, which holds the prices of partition {partition} ({error}): put it back from "
+            f"a backup, give that price up with `redis-cli HDEL`, or all of them with `redis-cli DEL {name}`"
+        ) from None
 
 
 def _moment(first: Sequence[tuple[bytes, float]]) -> int:

@@ -1,0 +1,38 @@
+"""All looks together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+
+from stream.checkup.finding import Finding, told
+from stream.checkup.kafka_checks import kafka_checks
+from stream.checkup.machine_checks import bundle_checks, disk_checks, settings_checks
+from stream.checkup.redis_checks import redis_checks
+from stream.exceptions import SettingsError
+from stream.settings import load_settings
+
+
+def checkup(folder: Path, services: Path | None = None) -> Iterator[Finding]:
+    """Yield what is found, in the order in which a deployment is put together.
+
+    Parameters
+    ----------
+    folder
+        Where the file ``.env`` would be.
+    services
+        Where embedded services keep their files; by default the temporary folder.
+    """
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        yield told("settings", error)
+        return
+    yield from chain(
+        settings_checks(folder),
+        kafka_checks(settings),
+        redis_checks(settings),
+        bundle_checks(settings),
+        disk_checks(services),
+    )

@@ -1,0 +1,208 @@
+"""`intent doctor` on a real broker and a real Redis: what is well is good, and what is not is named with its remedy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from kafka import KafkaAdminClient, KafkaProducer
+from kafka.admin import ConfigResource, ConfigResourceType
+from pydantic import SecretStr
+from typer.testing import CliRunner
+
+from stream.cli import create_app
+from stream.kafka.topics import topic_configs
+from stream.services.embedded import KafkaServer, RedisServer
+from stream.services.process import free_port
+from stream.settings import Settings
+from tests.bundles import save_bundle
+from tests.integration.workers import environment
+
+Findings = dict[str, list[tuple[str, str, str]]]
+Doctor = Callable[[Settings], tuple[int, Findings]]
+
+
+@pytest.fixture
+def doctor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Doctor:
+    """Returns the exit code, and what was found by its subject: level, text and remedy."""
+    monkeypatch.chdir(tmp_path)
+
+    def ask(settings: Settings) -> tuple[int, Findings]:
+        for name, value in environment(settings).items():
+            if name.startswith("INTENT_"):
+                monkeypatch.setenv(name, value)
+        ended = CliRunner().invoke(create_app(), ["doctor", "--json"])
+        told = json.loads(ended.stdout)
+        assert told["wrong"] == any(one["level"] == "wrong" for one in told["findings"])
+        found: Findings = {}
+        for one in told["findings"]:
+            found.setdefault(one["subject"], []).append((one["level"], one["text"], one["remedy"]))
+        return ended.exit_code, found
+
+    return ask
+
+
+def levels(found: Findings) -> dict[str, list[str]]:
+    return {subject: [level for level, *_ in own] for subject, own in found.items()}
+
+
+def test_a_stack_that_is_well_is_good_but_for_workers_that_are_not_there(
+    topics: Settings, doctor: Doctor
+) -> None:
+    save_bundle(topics.bundle)
+    producer = KafkaProducer(bootstrap_servers=topics.kafka)
+    for customer in (b"ada", b"bob"):
+        producer.send(topics.events_topic, key=customer, value=b"{}")
+    producer.close()
+    code, found = doctor(topics)
+    assert [one for own in found.values() for one in own if one[0] == "wrong"] == []
+    assert code == 0
+    wanted = dict.fromkeys(
+        (
+            "environment", "broker", "advertised address", "topics", "partitions", "timestamps", "retention",
+            "broker's clock", "redis", "redis' clock", "redis' files", "bundle", "policy and shop", "disk",
+        ),
+        ["good"],
+    )  # fmt: skip
+    assert levels(found) == wanted | {"worker": ["warning"], "learner": ["warning"]}
+    [(_, text, remedy)] = found["worker"]
+    assert text == f"no worker runs: 0 members in group {topics.group}, 2 records behind"
+    assert remedy == "start `intent worker`, unless it is meant so"
+    assert found["partitions"] == [("good", "3 of each topic", "")]
+
+
+def _make_topics(settings: Settings, **changes: dict[str, str]) -> None:
+    """Make all topics, with other settings for some; a partition count is among them."""
+    with KafkaAdminClient(bootstrap_servers=settings.kafka) as admin:
+        for name, configs in topic_configs(settings).items():
+            changed = {**configs, **changes.get(name.removeprefix(settings.topic_prefix), {})}
+            partitions = int(changed.pop("partitions", "3"))
+            if partitions:
+                admin.create_topics(
+                    {name: {"num_partitions": partitions, "replication_factor": 1, "configs": changed}}
+                )
+                admin.wait_for_topics([name])
+
+
+def test_topics_that_are_not_as_they_must_be_are_named_with_what_to_do(
+    settings: Settings, doctor: Doctor
+) -> None:
+    save_bundle(settings.bundle)
+    _make_topics(
+        settings,
+        events={"message.timestamp.type": "CreateTime", "retention.ms": "3600000", "partitions": "4"},
+        scores={"cleanup.policy": "delete"},
+        alerts={"partitions": "0"},
+        examples={"retention.ms": "60000"},
+        outcomes={"cleanup.policy": "compact"},
+        **{"dead-letters": {"max.message.bytes": "1000"}},
+    )
+    code, found = doctor(settings)
+    assert code == 1
+    prefix = settings.topic_prefix
+    assert found["topics"] == [("wrong", f"{prefix}alerts missing", "run `intent topics create`")]
+    [(level, text, _)] = found["partitions"]
+    assert level == "wrong" and f"{prefix}events has 4" in text and f"{prefix}scores has 3" in text
+    [(level, text, remedy)] = found["timestamps"]
+    assert (level, "message.timestamp.type=CreateTime" in text) == ("wrong", True)
+    assert "--add-config message.timestamp.type=LogAppendTime" in text + remedy
+    retention = {text.split()[0].removeprefix(prefix): (level, text) for level, text, _ in found["retention"]}
+    assert retention.keys() == {"events", "examples"}
+    assert (
+        retention["events"][0] == "warning"
+        and "keeps records for 1 h, not for 30 d" in retention["events"][1]
+    )
+    assert retention["examples"][0] == "wrong"
+    assert {(level, text) for level, text, _ in found["cleanup"]} == {
+        ("warning", f"{prefix}scores has cleanup.policy=delete"),
+        ("wrong", f"{prefix}outcomes has cleanup.policy=compact, which loses all but a key's last record"),
+    }
+    assert found["dead letters"][0][0] == "wrong"
+
+
+def test_a_redis_that_may_lose_states_is_told(topics: Settings, doctor: Doctor, tmp_path: Path) -> None:
+    save_bundle(topics.bundle)
+    with RedisServer(tmp_path / "redis") as server, redis.Redis.from_url(server.url) as client:
+        of_it = topics.model_copy(update={"redis": SecretStr(server.url)})
+        code, found = doctor(of_it)
+        assert (code, found["redis' files"][0][0]) == (0, "warning")
+        assert found["redis' files"][0][2] == "set appendonly to yes"
+        client.config_set("maxmemory-policy", "volatile-lru")
+        code, found = doctor(of_it)
+        assert (code, found["maxmemory-policy"][0][0]) == (0, "warning")
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        client.config_set("maxmemory", str(client.info("memory")["used_memory"] + 1000))
+        code, found = doctor(of_it)
+        assert (code, found["maxmemory-policy"][0][0]) == (1, "wrong")
+        assert found["maxmemory-policy"][0][2].startswith("set it to noeviction")
+        assert found["redis' memory"][0][0] == "warning"
+
+
+def test_servers_that_do_not_answer_end_their_part_alone(settings: Settings, doctor: Doctor) -> None:
+    gone = f"127.0.0.1:{free_port()}"
+    code, found = doctor(
+        settings.model_copy(update={"kafka": gone, "redis": SecretStr(f"redis://:secret@{gone}/0")})
+    )
+    assert code == 1
+    assert {subject: one for subject, one in levels(found).items() if one != ["good"]} == {
+        "broker": ["wrong"],
+        "redis": ["wrong"],
+        "bundle": ["wrong"],
+    }
+    assert gone in found["broker"][0][1]
+    assert "secret" not in str(found)
+    assert "make one with `intent train" in found["bundle"][0][2]
+
+
+def test_an_advertised_address_that_nobody_reaches_is_named(
+    settings: Settings, doctor: Doctor, tmp_path: Path
+) -> None:
+    port = free_port()
+    elsewhere = {"advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}"}
+    with KafkaServer(tmp_path / "kafka", properties=elsewhere) as server:
+        code, found = doctor(settings.model_copy(update={"kafka": server.address}))
+    assert code == 1
+    [(level, text, remedy)] = found["advertised address"]
+    assert level == "wrong" and f"127.0.0.1:{port}" in text and "advertised.listeners" in remedy
+    assert "topics" not in found
+
+
+def test_names_of_settings_that_are_not_there_are_told(
+    settings: Settings, doctor: Doctor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    save_bundle(settings.bundle, timezone="Asia/Tokyo")
+    (tmp_path / ".env").write_text("# ours\nINTENT_KAFKKA=broker:9092\nINTENT_BATCH_MAX=10\nOTHER=1\n")
+    monkeypatch.setenv("INTENT_ZZZ", "1")
+    gone = settings.model_copy(update={"kafka": f"127.0.0.1:{free_port()}", "timezone": "Europe/Berlin"})
+    _, found = doctor(gone)
+    assert found[".env"] == [
+        ("warning", "INTENT_KAFKKA is no setting and is passed over", "did you mean INTENT_KAFKA?")
+    ]
+    assert found["environment"][0][1] == "INTENT_ZZZ is no setting and is passed over"
+    assert found["policy and shop"][0][0] == "wrong"
+    assert "trained for Asia/Tokyo" in found["policy and shop"][0][1]
+
+
+def test_what_is_set_wrongly_is_the_only_finding(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INTENT_PARTITIONS", "none")
+    ended: Any = CliRunner().invoke(create_app(), ["doctor"])
+    assert ended.exit_code == 1
+    assert "INTENT_PARTITIONS" in ended.stdout
+    assert "broker" not in ended.stdout
+
+
+def test_settings_of_a_topic_can_be_mended_as_the_remedy_says(topics: Settings, doctor: Doctor) -> None:
+    with KafkaAdminClient(bootstrap_servers=topics.kafka) as admin:
+        short = ConfigResource(
+            ConfigResourceType.TOPIC, topics.examples_topic, configs={"retention.ms": "1000"}
+        )
+        admin.alter_configs([short])
+        _, found = doctor(topics)
+        assert found["retention"][0][0] == "wrong"
+        assert "run `intent topics create`" in found["retention"][0][2]
+        assert CliRunner().invoke(create_app(), ["topics", "create"]).exit_code == 0
+        assert levels(doctor(topics)[1])["retention"] == ["good"]
