@@ -13,7 +13,7 @@ import pytest
 
 from features.exceptions import StoreUnavailable
 from stream.messages.score import SegmentRef, decode_score
-from stream.serving import gate, openapi
+from stream.serving import gate, openapi, problems
 from stream.serving.answers import MOST, Customer, Erasure, EventOutcome, Missing
 from stream.serving.app import Parts, create_app
 from stream.serving.feed import Feed
@@ -72,10 +72,13 @@ class FakeEvents:
 
 
 class FakeLive:
-    """Masks nobody."""
+    """Masks nobody, and has seen nobody."""
 
     async def real(self, shown: str) -> str:
         return shown
+
+    async def timeline(self, customer: str) -> bytes:
+        raise problems.NotFound("nobody was seen")
 
 
 class Ready:
