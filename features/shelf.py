@@ -205,10 +205,12 @@ def read_slots(shelf: Path, key: Path | None = None) -> Slots:
     path = shelf / SLOTS
     try:
         found = decoded(_decode, path.read_bytes())
-    except OSError as error:
+    except FileNotFoundError:
         raise BundleError(
-            f"{path} cannot be read ({error.strerror}): put a bundle there with `intent bundle add {shelf} BUNDLE`"
+            f"{shelf} is no shelf of bundles: make it one with `intent bundle add {shelf} BUNDLE`"
         ) from None
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read ({error.strerror}): let this user read it") from None
     except Undecodable as error:
         raise BundleError(
             f"{path} is damaged: {error}; write it again with `intent bundle promote`"

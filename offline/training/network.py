@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from features.vector import WIDTH, Vectors
 from offline.exceptions import MissingExtra, TrainingError
+from offline.training.interrupts import interrupts_kept
 from offline.training.scaling import CLIP, LARGEST, ON_LOG_SCALE, Scaling
 
 #: Largest difference between Keras's and ONNX Runtime's logits that an export may show.
@@ -111,7 +112,7 @@ class Network:
         scaled = (ops.where(ON_LOG_SCALE, logs, bounded) - self.scaling.center) / self.scaling.scale
         model = keras.Model(inputs, self._core(ops.clip(scaled, -CLIP, CLIP)), name="purchase_intent")
         model(tf.zeros((1, WIDTH)))  # a model that was never called exports no signature
-        with tempfile.TemporaryDirectory() as folder, _quiet():
+        with tempfile.TemporaryDirectory() as folder, _quiet(), interrupts_kept():
             path = Path(folder) / "network.onnx"
             model.export(str(path), format="onnx", verbose=False, opset_version=_OPSET)
             return _renamed(path.read_bytes())
@@ -167,7 +168,8 @@ def fit_network(
 
     done = 0
     for rows in _blocks(len(scaled), batch, steps, settings.seed):
-        train(tf.constant(scaled[rows]), tf.constant(targets[rows]), tf.constant(len(rows) // batch))
+        with interrupts_kept():
+            train(tf.constant(scaled[rows]), tf.constant(targets[rows]), tf.constant(len(rows) // batch))
         done += len(rows) // batch
         if on_progress is not None:
             on_progress(done, steps)

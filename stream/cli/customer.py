@@ -100,7 +100,7 @@ def show(
         if states is None and links is None:
             raise IntentError(
                 f"nothing is known about customer {customer_id!r} (partition {partition}): "
-                "check the id and INTENT_REDIS"
+                "check the id and INTENT_REDIS, and whether a worker has read the customer's events"
             )
         known = described(models, settings.timezone or "UTC", customer_id, partition, states, links)
         no_offer = ""

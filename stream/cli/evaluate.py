@@ -140,7 +140,7 @@ def _scored(  # noqa: PLR0917  (one for all that scoring needs)
     folder: Path,
 ) -> ScoredLog:
     from stream.cli.console import progress
-    from stream.decisions.policy import read_policy
+    from stream.decisions.policy_file import read_policy
     from stream.decisions.rulebook import Rulebook
     from stream.scoring.engine import engine_of
     from stream.scoring.score_log import score_log

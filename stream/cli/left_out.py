@@ -29,7 +29,7 @@ def left_out(settings: Settings) -> LeftOut:
     bots: tuple[BotRule, ...] = DEFAULT_BOTS
     excluded: frozenset[str] = frozenset()
     if settings.policy is not None:
-        from stream.decisions.policy import read_policy
+        from stream.decisions.policy_file import read_policy
 
         bots = read_policy(settings.policy).bots
     if settings.excluded_customers is not None:

@@ -79,7 +79,7 @@ def check(file: File, bundle: BundleFolder = None) -> None:
     - `intent policy check policy.yaml`: check a file
     - `intent policy check policy.yaml --bundle bundle`: check also that its segments are those of the bundle
     """
-    from stream.decisions.policy import read_policy
+    from stream.decisions.policy_file import read_policy
     from stream.decisions.rulebook import Rulebook
     from stream.settings import load_settings
     from stream.texts import counted
@@ -109,7 +109,7 @@ def show(bundle: BundleFolder = None, as_yaml: AsYaml = False) -> None:
     - `intent policy show`: show the rules
     - `intent policy show --yaml`: print the file
     """
-    from stream.decisions.policy import default_policy, default_text, described, read_policy
+    from stream.decisions.policy_file import default_policy, default_text, described, read_policy
     from stream.decisions.reading import read_text
     from stream.decisions.rulebook import Rulebook, summary
     from stream.decisions.traffic import described_bots
@@ -155,7 +155,7 @@ def dry_run(
     from stream.cli.console import output as console
     from stream.cli.console import print_json, progress
     from stream.cli.policy_view import compared, tables
-    from stream.decisions.policy import read_policy
+    from stream.decisions.policy_file import read_policy
     from stream.decisions.rulebook import Rulebook
     from stream.scoring.action_log import write_actions
     from stream.scoring.engine import engine_of

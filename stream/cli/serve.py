@@ -61,8 +61,8 @@ def serve(bundle: BundleFolder = None, workers: Workers = 1, verbose: Verbose = 
                 run(lambda stop: supervise(settings, listener, workers, stop))
 
 
-def one_of_several(listening: int) -> None:
-    """Answer as one of several processes, on a socket that the first one has opened."""
+def one_of_several(listening: int, parent: int) -> None:
+    """Answer as one of several processes, on a socket that the first one, the ``parent``, has opened."""
     import socket
     import sys
 
@@ -71,10 +71,12 @@ def one_of_several(listening: int) -> None:
     from features.exceptions import IntentError
     from stream.cli import logs
     from stream.running.ending import run
+    from stream.serving.processes import end_with
     from stream.serving.service import serve as answer
     from stream.settings import load_settings
     from stream.texts import visible
 
+    end_with(parent)
     settings = load_settings()
     logs.set_up(verbose=False, form=settings.log)
     try:

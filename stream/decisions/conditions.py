@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple, NoReturn, TypeAlias
 from features.bundle import BANDS
 from features.events import CHANNELS
 from features.ranges import Range, parse_range
+from features.reasons import GROUPS
 from features.traffic import UNITS
 
 #: The conditions that are no features.
@@ -21,6 +22,8 @@ BAND, INTENT, SEGMENT, CHANNEL, REASONS = "band", "intent", "segment", "channel"
 
 # Names that marketing would use, of features that are called otherwise.
 _ALIASES: Final = {"cart_items": "cart_quantity", "time_since_purchase": "since_purchase"}
+
+_REASONS: Final = tuple(group.key for group in GROUPS)
 
 Fail: TypeAlias = Callable[[str], NoReturn]
 
@@ -62,8 +65,10 @@ def conditions_of(when: Mapping[str, Any], fail: Callable[[str], Fail]) -> Condi
             fail(given)(f"{given} and {name} are the same; keep one of them")
         if name in {BAND, CHANNEL}:
             words[name] = _words(value, fail(given), name, BANDS if name == BAND else CHANNELS)
-        elif name in {SEGMENT, REASONS}:
+        elif name == SEGMENT:
             words[name] = _words(value, fail(given), name, None)
+        elif name == REASONS:
+            words[name] = _words(value, fail(given), "reason", _REASONS)
         elif name == INTENT or name in UNITS:
             ranges[name] = _range(value, UNITS.get(name, "1"), fail(given))
             if name == INTENT and not Range(0.0, 1.0).and_(ranges[name]).covers(ranges[name]):

@@ -12,7 +12,7 @@ from typing import Final, Generic, TypeVar
 from features.bundle import Bundle
 from features.counts import counted
 from features.whole_files import file_mark
-from stream.decisions.policy import read_policy
+from stream.decisions.policy_file import read_policy
 from stream.decisions.rulebook import Rulebook, default_rulebook
 from stream.decisions.traffic import read_excluded
 from stream.exceptions import PolicyError, SettingsError

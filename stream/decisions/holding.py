@@ -99,7 +99,7 @@ def _have_reasons(rows: ScoredRows, named: frozenset[str]) -> NDArray[np.bool_]:
         return np.zeros(len(rows.vectors), np.bool_)
     if isinstance(rows.reasons, CodedReasons):
         codes, _ = rows.reasons.coded()
-        asked = [CODE_OF[name] for name in named if name in CODE_OF]
+        asked = [CODE_OF[name] for name in named]
         return np.asarray(np.isin(codes, asked).any(axis=1))
     return np.fromiter(
         (any(reason.feature in named for reason in reasons) for reasons in rows.reasons),

@@ -42,7 +42,8 @@ class Document:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             where = "" if mark is None else f", line {mark.line + 1}"
-            raise PolicyError(f"{name}{where}: {error.problem or error.context}; this is no YAML") from None
+            problem = str(error.problem or error.context)
+            raise PolicyError(f"{name}{where}: {problem}; {_remedy(problem)}") from None
         except (yaml.YAMLError, RecursionError) as error:
             detail = " ".join(str(error).split())
             raise PolicyError(f"{name}: {detail}; this is no YAML that is read here") from None
@@ -79,6 +80,15 @@ class Document:
             plain[key.value] = self._plain(value, (*place, key.value))
             self._lines[*place, key.value] = key.start_mark.line + 1
         return plain
+
+
+def _remedy(problem: str) -> str:
+    """Return what to do about a fault that people make often."""
+    if "'\\t'" in problem:
+        return "indent with spaces, not with tabs"
+    if "'>'" in problem or "'<'" in problem:
+        return "write `at least 20` or `less than 20`"
+    return "this is no YAML"
 
 
 def read_document(path: Path) -> Document:

@@ -21,7 +21,8 @@ from features.traffic import BotRules
 from stream.decisions.conditions import SEGMENT, Conditions
 from stream.decisions.holding import Asked, ScoredRows, first_of
 from stream.decisions.holdout import Assignment
-from stream.decisions.policy import PRICE_DROPPED, SILENCES, Bounds, Policy, Rule, default_policy
+from stream.decisions.policy import PRICE_DROPPED, SILENCES, Bounds, Policy, Rule
+from stream.decisions.policy_file import default_policy
 from stream.decisions.quiet import minute_of_day, quiet_minutes
 from stream.decisions.tables import DROP, IGNORE, TABLES, WAIT, QuietTime, Table
 from stream.exceptions import PolicyError

@@ -151,7 +151,7 @@ def _paths() -> dict[str, Any]:
                 "The newest scores of a customer, as far as they were seen",
                 {"description": "The answer", "content": {"application/json": {"schema": _ref("Timeline")}}},
                 parameters=[_customer_id()],
-                failures=(problems.Unprocessable,),
+                failures=(problems.NotFound, problems.Unprocessable),
             )
         },
         "/v1/quality": {

@@ -8,8 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import socket
 import sys
+import threading
+import time
 from asyncio.subprocess import Process
 from contextlib import suppress
 from tempfile import TemporaryDirectory
@@ -22,10 +25,12 @@ from stream.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-_CHILD: Final = "from stream.cli.serve import one_of_several; one_of_several({})"
+_CHILD: Final = "from stream.cli.serve import one_of_several; one_of_several({}, {})"
 
 # Pause before a child that has crashed is started again.
 _PAUSE_SECONDS: Final = 1.0
+# How often a child looks whether its parent is there.
+_LOOK_SECONDS: Final = 1.0
 # Within those of this process.
 _END_SECONDS: Final = END_SECONDS - 1.0
 _REFUSED: Final = (1, 2)
@@ -55,10 +60,22 @@ async def supervise(settings: Settings, listener: socket.socket, count: int, sto
             child.result()
 
 
+def end_with(parent: int) -> None:
+    """End this process, in order, once the process that started it is gone: nobody else would end it."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_LOOK_SECONDS)
+        logger.error("the first process is gone: ending")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
+
+
 async def _keep(listener: socket.socket, environment: dict[str, str], stop: asyncio.Event) -> None:
     """Run one child, again where it crashes."""
     while not stop.is_set():
-        command = [sys.executable, "-c", _CHILD.format(listener.fileno())]
+        command = [sys.executable, "-c", _CHILD.format(listener.fileno(), os.getpid())]
         process = await asyncio.create_subprocess_exec(
             *command, env=environment, pass_fds=[listener.fileno()]
         )

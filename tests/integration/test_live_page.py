@@ -15,8 +15,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from stream.kafka.topics import create_topics
 from stream.services.process import free_port
 from stream.settings import Settings
+from stream.testing.servers import Services
 from tests.bundles import save_bundle
-from tests.integration.servers import Services
 from tests.integration.workers import Fleet, Worker, until
 
 CHROMIUM: Final = next(

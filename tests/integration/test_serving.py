@@ -18,9 +18,9 @@ import pytest
 from stream.kafka.topics import create_topics
 from stream.logs.replay import replay
 from stream.settings import Settings
+from stream.testing.servers import Services
 from tests.bundles import save_bundle
 from tests.fuzzing import fuzz
-from tests.integration.servers import Services
 from tests.integration.shop_logs import simulated
 from tests.integration.topics import held
 from tests.integration.workers import Fleet, Worker, service, until

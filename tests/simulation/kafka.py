@@ -225,6 +225,7 @@ class SimulatedPublisher:
     def __init__(self, world: World, worker: Worker) -> None:
         self._world = world
         self._worker = worker
+        self.events_bytes = 1_000_000
 
     def fits(self, record: HandOverRecord) -> bool:
         """See `stream.scoring.publisher.Publisher.fits`."""

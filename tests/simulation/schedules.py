@@ -11,7 +11,7 @@ from features.state import DAY_MS
 from features.store.customer_store import Loaded
 from features.store.partition_record import NO_WATERMARK
 from stream.decisions.following import PolicyInForce
-from stream.decisions.policy import parse_policy
+from stream.decisions.policy_file import parse_policy
 from stream.decisions.rulebook import Rulebook
 from stream.kafka.batches import Record, RecordBatch
 from stream.scoring.deciding import warm_up

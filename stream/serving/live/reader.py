@@ -159,9 +159,18 @@ class LiveReader:
                     continue
 
     async def timeline(self, customer: str) -> bytes:
-        """Return a customer's newest scores, as JSON."""
+        """Return a customer's newest scores, as JSON.
+
+        Raises
+        ------
+        NotFound
+            Nothing was seen of this customer.
+        """
         async with self._looking():
-            return _encode(self._view.timeline(customer, _wall_ms()))
+            found = self._view.timeline(customer, _wall_ms())
+        if not found.points and not found.actions:
+            raise problems.NotFound("no score of this customer was seen in the last minutes")
+        return _encode(found)
 
     async def real(self, shown: str) -> str:
         """Return whose a shown id is; an id that is not masked stands for itself."""

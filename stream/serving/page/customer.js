@@ -60,7 +60,7 @@ export class Customer {
     clearTimeout(this.timer);
     try {
       if (!this.paused) {
-        const [known, seen] = await Promise.all([ask(`/v1/customers/${path}`), ask(`/v1/live/customers/${path}`)]);
+        const [known, seen] = await Promise.all([ask(`/v1/customers/${path}`), this.seen(path)]);
         if (id !== this.id) return;
         write(this.$("c-problem"), "");
         this.show(known, seen);
@@ -71,6 +71,16 @@ export class Customer {
       else if (!(error instanceof TypeError)) throw error; // no connection: the state says so already
     }
     this.timer = setTimeout(() => this.refresh(), REFRESH_MS);
+  }
+
+  /** The timeline; of somebody who was not seen lately an empty one. */
+  async seen(path) {
+    try {
+      return await ask(`/v1/live/customers/${path}`);
+    } catch (error) {
+      if (error.status !== 404) throw error;
+      return { now: this.now ?? { at: Date.now() }, points: [], actions: [] };
+    }
   }
 
   refused(error) {

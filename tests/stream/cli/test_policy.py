@@ -13,7 +13,7 @@ from features.log import write_log
 from features.traffic import DEFAULT_BOTS
 from stream.cli import create_app
 from stream.cli.left_out import left_out
-from stream.decisions.policy import parse_policy
+from stream.decisions.policy_file import parse_policy
 from stream.messages.action import decode_action
 from stream.settings import load_settings
 from tests.bundles import save_bundle

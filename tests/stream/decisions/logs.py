@@ -25,7 +25,7 @@ from stream.decisions.decide import FOREVER, Decided, decide
 from stream.decisions.holding import ScoredRows
 from stream.decisions.holdout import DEFAULT_SALT
 from stream.decisions.memory import Memories, blank
-from stream.decisions.policy import parse_policy
+from stream.decisions.policy_file import parse_policy
 from stream.decisions.rulebook import Rulebook
 from stream.decisions.watermarks import Watermarks
 from stream.messages.action import Action

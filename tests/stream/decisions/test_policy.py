@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.decisions.policy import default_policy, described, parse_policy, read_policy
+from stream.decisions.policy_file import default_policy, described, parse_policy, read_policy
 from stream.decisions.reading import Document
 from stream.exceptions import PolicyError
 
@@ -97,6 +97,29 @@ def policy_text(*rules: str, top: str = "") -> str:
         (policy_text(RULE, top="quiet: {weekdays: [funday]}"), "'funday' is no weekday"),
         (policy_text(RULE, top="timezone: Mars"), "unknown time zone 'Mars'"),
         (policy_text(RULE, top="holdout: {share: 0.6, managed: 0.6}"), "more than 1 together"),
+        (policy_text(RULE, top="holdout: {share: 20%}"), "'20%' cannot be used; write a number from 0 to 1"),
+        (
+            policy_text(RULE, top="quiet: {from: 21:00, to: 08:00, then: later}"),
+            "(quiet.then): 'later' cannot be used; use wait, drop",
+        ),
+        (
+            policy_text("{name: a, action: b, quiet: never}"),
+            "'never' cannot be used; use wait, drop, ignore",
+        ),
+        (
+            policy_text("{name: a, action: b, trigger: win_back, after: 45}"),
+            "(rules[0].after): 45 cannot be used; write a duration, such as 45m",
+        ),
+        (
+            policy_text("{name: a, action: b, when: {reasons: [session_items]}}"),
+            "'session_items' is no reason; use items_viewed,",
+        ),
+        (
+            policy_text("{name: a, action: b, trigger: band_entered, when: {band: low}}"),
+            "no customer comes into low from below; use medium, high",
+        ),
+        (policy_text("{name: a, action: b, when: {cart_value: >= 20}}"), "write `at least 20`"),
+        ("version: a\nrules:\n\t- {name: a, action: b}\n", "indent with spaces, not with tabs"),
     ],
 )
 def test_what_is_wrong_is_one_line_with_the_place(text: str, told: str) -> None:
@@ -154,7 +177,9 @@ def test_a_file_that_is_no_text_names_the_line(tmp_path: Path) -> None:
 def test_the_example_of_the_page_is_a_policy() -> None:
     page = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
     policy = parse_policy(page.split("```yaml\n")[1].split("```")[0])
-    assert [rule.name for rule in policy.rules] == ["checkout left", "cart left", "incentive", "long gone"]
+    assert [rule.name for rule in policy.rules] == [
+        "checkout left", "cart left", "cheaper now", "incentive", "long gone",
+    ]  # fmt: skip
 
 
 def test_a_policy_is_told_rule_by_rule() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from features.bundle import Bundle
 from features.vector import COLUMN_NAMES, NEVER_S, WIDTH
 from stream.decisions.holding import ScoredRows
-from stream.decisions.policy import parse_policy
+from stream.decisions.policy_file import parse_policy
 from stream.decisions.rulebook import Rulebook, default_rulebook
 from stream.exceptions import PolicyError
 from stream.messages.score import ReasonRef
@@ -109,10 +109,10 @@ def test_a_condition_is_met_by_these_and_not_by_those(
 
 
 def test_a_reason_is_met_by_its_feature_and_by_nothing_where_scores_carry_none(bundle: Bundle) -> None:
-    rulebook = book(bundle, "{name: a, action: act, when: {reasons: [session_items]}}")
-    said = [[ReasonRef("session_items", 7.0, 0.4)]]
+    rulebook = book(bundle, "{name: a, action: act, when: {reasons: [items_viewed]}}")
+    said = [[ReasonRef("items_viewed", 7.0, 0.4)]]
     assert action(rulebook, rows()._replace(reasons=said)) == "act"
-    assert action(rulebook, rows()._replace(reasons=[[ReasonRef("hour_sin", 0.1, 0.4)]])) == "none"
+    assert action(rulebook, rows()._replace(reasons=[[ReasonRef("time_of_day", 7.0, 0.4)]])) == "none"
     assert action(rulebook, rows()) == "none"
 
 

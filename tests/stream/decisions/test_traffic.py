@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from features.traffic import DEFAULT_BOTS
 from stream.decisions.following import FollowedExclusions, NobodyExcluded, followed_exclusions
-from stream.decisions.policy import default_policy, parse_policy
+from stream.decisions.policy_file import default_policy, parse_policy
 from stream.decisions.traffic import described_bots, read_excluded
 from stream.exceptions import PolicyError, SettingsError
 from tests.stream.decisions.logs import NAMES, Log, decided, logs, rulebook_of

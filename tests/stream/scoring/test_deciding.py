@@ -20,7 +20,7 @@ from features.vector import WIDTH
 from features.watermark import BEGINNING
 from stream.decisions.following import PolicyInForce
 from stream.decisions.memory import memories_of
-from stream.decisions.policy import parse_policy
+from stream.decisions.policy_file import parse_policy
 from stream.decisions.rulebook import Rulebook
 from stream.kafka.batches import RecordBatch
 from stream.messages.action import decode_action

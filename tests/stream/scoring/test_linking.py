@@ -20,7 +20,7 @@ from features.identity import MOST_STEPS
 from features.state import DAY_MS, STATE, States, empty
 from stream.decisions.following import PolicyInForce
 from stream.decisions.memory import memories_of
-from stream.decisions.policy import parse_policy
+from stream.decisions.policy_file import parse_policy
 from stream.decisions.rulebook import Rulebook
 from stream.scoring.engine import Engine
 from tests.bundles import random_bundle

@@ -21,7 +21,7 @@ from features.store.memory_store import MemoryStore
 from features.store.partition_record import NO_WATERMARK, RESTORING, PartitionRecord
 from stream.decisions.following import PolicyInForce
 from stream.decisions.memory import memories_of
-from stream.decisions.policy import parse_policy
+from stream.decisions.policy_file import parse_policy
 from stream.decisions.rulebook import Rulebook
 from stream.exceptions import RecordExists
 from stream.scoring.engine import Engine

@@ -23,7 +23,7 @@ from offline.simulator.shop import ShopParameters
 from offline.simulator.simulation import simulate
 from stream.decisions.following import NobodyExcluded, PolicyInForce
 from stream.decisions.memory import memories_of
-from stream.decisions.policy import parse_policy
+from stream.decisions.policy_file import parse_policy
 from stream.decisions.rulebook import Rulebook
 from stream.kafka.batches import RecordBatch
 from stream.logs.rows import encode_rows

@@ -16,7 +16,7 @@ from features.state import DAY_MS, States, empty
 from features.store.customer_store import Loaded
 from features.watermark import BEGINNING
 from stream.decisions.following import NobodyExcluded, PolicyInForce
-from stream.decisions.policy import parse_policy
+from stream.decisions.policy_file import parse_policy
 from stream.decisions.rulebook import Rulebook
 from stream.exceptions import PartitionsChanged
 from stream.kafka.batches import RecordBatch
