@@ -1,11 +1,9 @@
-"""`intent watch`: scores as they are published."""
+"""`intent watch`: scores, or actions, as they are published."""
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,8 +13,8 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
     from rich.table import Table
 
+    from stream.cli.following import Place
     from stream.clients.standing import Departure
-    from stream.clients.watch import ScoreWatcher
     from stream.messages.score import ReasonRef, Recommendation, Score
 
 # Customers that the table remembers, and shows. The former bounds memory.
@@ -24,7 +22,6 @@ _REMEMBERED = 10_000
 _SHOWN = 20
 # Of the recommended items.
 _ITEMS = 3
-_PER_SECOND = 4
 #: Letters of a segment's name: with the other columns and ids of 16 letters they fill 80 columns.
 SEGMENT = 18
 # Reasons are shown where there is room for so many of their letters.
@@ -40,29 +37,81 @@ class BandName(StrEnum):
     HIGH = "high"
 
 
+class ArmName(StrEnum):
+    """Arms of the experiment."""
+
+    TREATMENT = "treatment"
+    HOLDOUT = "holdout"
+    CUSTOMER_MANAGED = "customer_managed"
+
+
+_OF_SCORES = "Options for scores"
+_OF_ACTIONS = "Options for actions (with --actions)"
+
 Bands = Annotated[
     list[BandName] | None,
-    typer.Option("--band", metavar="low|medium|high", help="Only this band. Repeatable."),
+    typer.Option(
+        "--band", metavar="low|medium|high", help="Only this band. Repeatable.", rich_help_panel=_OF_SCORES
+    ),
 ]
 Segment = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Only this segment: its number, or part of its name.")
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Only this segment: its number, or part of its name.",
+        rich_help_panel=_OF_SCORES,
+    ),
 ]
 AllTraffic = Annotated[
-    bool, typer.Option("--all-traffic", help="Also show scores of bots and of the shop's own people.")
+    bool,
+    typer.Option(
+        "--all-traffic",
+        help="Also show scores of bots and of the shop's own people.",
+        rich_help_panel=_OF_SCORES,
+    ),
+]
+Actions = Annotated[bool, typer.Option("--actions", help="Watch what is to be done instead of scores.")]
+ActionNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--action", metavar="NAME", help="Only this action. Repeatable.", rich_help_panel=_OF_ACTIONS
+    ),
+]
+Customer = Annotated[
+    str | None,
+    typer.Option("--customer", metavar="ID", help="Only this customer.", rich_help_panel=_OF_ACTIONS),
+]
+Arms = Annotated[
+    list[ArmName] | None,
+    typer.Option(
+        "--arm",
+        metavar="NAME",
+        help="Only customers of this arm: treatment (the default), holdout, or customer_managed. Actions of the other "
+        "two are not carried out. Repeatable.",
+        rich_help_panel=_OF_ACTIONS,
+    ),
+]
+Expired = Annotated[
+    bool,
+    typer.Option(
+        "--expired", help="Also show actions whose time to act is over.", rich_help_panel=_OF_ACTIONS
+    ),
 ]
 AsJson = Annotated[
     bool,
-    typer.Option("--json", help="Print one JSON object per score. Default if the output is not a terminal."),
+    typer.Option(
+        "--json", help="Print one JSON object per score or action. Default if the output is not a terminal."
+    ),
 ]
 FromBeginning = Annotated[
-    bool, typer.Option("--from-beginning", help="Start with the oldest score instead of the next one.")
+    bool, typer.Option("--from-beginning", help="Start with the oldest score or action instead of the next.")
 ]
-Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Stop after N scores.")]
+Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Stop after N scores or actions.")]
 Group = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="Consumer group. Its members share the scores and continue where the group stopped.",
+        help="Consumer group. Its members share what comes and continue where the group stopped.",
     ),
 ]
 
@@ -80,8 +129,13 @@ def watch(  # noqa: PLR0917  (options of a command)
     from_beginning: FromBeginning = False,
     limit: Limit = None,
     group: Group = None,
+    actions: Actions = False,
+    action: ActionNames = None,
+    customer: Customer = None,
+    arm: Arms = None,
+    expired: Expired = False,
 ) -> None:
-    """Watch scores as they are published.
+    """Watch scores, or actions, as they are published.
 
     On a terminal: a table of the customers who are most likely to buy; in a pipe: JSON lines. The band `high` is the
     top 5% of the scores in the reference data of the training, `medium` the next 15%, and `low` the rest. After a
@@ -97,71 +151,71 @@ def watch(  # noqa: PLR0917  (options of a command)
     a pipe the line `{"customer_id": ..., "erased": true}` is printed, with `--band` or `--segment` only for customers
     on the list.
 
+    `--actions` shows what the policy decides instead, the newest first: what may be done for whom, and how long there
+    is time. Each action comes once. Those of customers who are held out, and those whose time is over, are left out.
+
     Examples
     --------
     - `intent watch --band high`: see who is about to buy
     - `intent watch --segment loyal --json | jq .customer_id`: print the ids of a segment's customers
     - `intent watch --group crm --band high --json`: continue where the group stopped
+    - `intent watch --actions`: see what is to be done now, and how long there is time
+    - `intent watch --actions --action win_back --json | jq .customer_id`: print whom to win back
+    - `intent watch --actions --arm holdout --expired --from-beginning`: see what was not done, to compare
     """
-    from stream.clients.watch import ScoreWatcher
-    from stream.settings import load_settings
+    from stream.cli.following import Place
 
     table = not as_json and sys.stdout.isatty()
+    place = Place(from_beginning=from_beginning, limit=limit, group=group)
+    if actions:
+        from stream.cli.watch_actions import follow_actions
+
+        _refuse("it is about scores, not actions", band=band, segment=segment, all_traffic=all_traffic)
+        follow_actions(place, action or (), customer, arm or [ArmName.TREATMENT], expired, table=table)
+    else:
+        _refuse(
+            "it is about actions: add --actions", action=action, customer=customer, arm=arm, expired=expired
+        )
+        _follow_scores(place, band or (), segment, all_traffic, table=table)
+
+
+def _refuse(why: str, **options: object) -> None:
+    for name, value in options.items():
+        if value:
+            raise typer.BadParameter(why, param_hint=f"'--{name.replace('_', '-')}'")
+
+
+def _follow_scores(
+    place: Place, bands: Sequence[BandName], segment: str | None, all_traffic: bool, *, table: bool
+) -> None:
+    from stream.cli.following import follow, print_erased
+    from stream.clients.watch import ScoreWatcher
+
     board = Board(now=lambda: watcher.now_ms)
-    filtered = band is not None or segment is not None
+    filtered = bool(bands) or segment is not None
 
     def erased(customer: str) -> None:
         if table:
             board.remove(customer)
         elif not filtered or watcher.lists(customer):
-            _print_erased(customer)
+            print_erased(customer)
 
     watcher = ScoreWatcher(
-        load_settings(),
-        bands=[str(name) for name in band or ()],
+        bands=[str(name) for name in bands],
         segment=segment,
         all_traffic=all_traffic,
-        group=group,
-        from_beginning=from_beginning,
-        limit=limit,
         on_erased=erased,
         on_left=(lambda left: board.remove(left.customer_id)) if table else _print_left,
+        **place,
     )
-    try:
-        with suppress(KeyboardInterrupt), watcher:  # Ctrl-C is the way to end it
-            _show(watcher, board) if table else _print(watcher)
-    except BrokenPipeError:
-        # The reader has what it wanted (`intent watch | head`). Nothing can be flushed to it any more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _print(watcher: ScoreWatcher) -> None:
-    import msgspec
-
-    for score in watcher:
-        print(msgspec.json.encode(score).decode(), flush=True)
-
-
-def _print_erased(customer: str) -> None:
-    from stream.cli.console import print_json
-
-    print_json({"customer_id": customer, "erased": True})
+    filters = "--band, --segment and --all-traffic"
+    follow(watcher, board if table else None, place=place, filters=filters)
 
 
 def _print_left(left: Departure) -> None:
     from stream.cli.console import print_json
 
     print_json({"customer_id": left.customer_id, "left": left.reason, "as_of": left.as_of})
-
-
-def _show(watcher: ScoreWatcher, board: Board) -> None:
-    from rich.live import Live
-
-    from stream.cli.console import output
-
-    with Live(board, console=output(), refresh_per_second=_PER_SECOND):
-        for score in watcher:
-            board.add(score)
 
 
 class Board:
@@ -211,8 +265,6 @@ class Board:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Return what is shown."""
-        from rich.measure import Measurement
-
         now = max(self._newest, self._now() or 0)
         # A copy: this runs in the screen's own thread.
         present = [
@@ -220,12 +272,14 @@ class Board:
             for score in list(self._latest.values())
             if score.as_of + score.horizon_seconds * 1000 > now and not score.purchase
         ]
-        table = self._table(present, now)
-        room = options.max_width - Measurement.get(console, options, table).maximum - _BETWEEN
-        explained = room >= _REASON and any(score.reasons for score in present)
-        yield self._table(present, now, room) if explained else table
+        yield fitted(
+            console,
+            options,
+            lambda room: self._table(present, now, room),
+            explained=any(score.reasons for score in present),
+        )
 
-    def _table(self, present: list[Score], now: int, room: int = 0) -> Table:
+    def _table(self, present: list[Score], now: int, room: int) -> Table:
         """Return the table, with the strongest reasons in so many letters; without if there are none."""
         from rich import box
         from rich.table import Table
@@ -255,10 +309,21 @@ class Board:
                 *cells_of(score),
                 *([_recommended(score.recommendation)] if recommends else []),
                 age(now - score.as_of),
-                *([shortened(_strongest(score.reasons), room)] if room else []),
+                *([shortened(strongest(score.reasons), room)] if room else []),
             ]
             shown.add_row(*map(Text, cells), style="bold" if score.band == "high" else None)
         return shown
+
+
+def fitted(
+    console: Console, options: ConsoleOptions, table: Callable[[int], Table], *, explained: bool
+) -> Table:
+    """Return a table, with so many letters for reasons as the terminal has room for; with 0 if that is too little."""
+    from rich.measure import Measurement
+
+    plain = table(0)
+    room = options.max_width - Measurement.get(console, options, plain).maximum - _BETWEEN
+    return table(room) if explained and room >= _REASON else plain
 
 
 def cells_of(score: Score) -> list[str]:
@@ -299,6 +364,6 @@ def _recommended(found: Recommendation | None) -> str:
     return f"{found.offer}: {items}{' *' if found.source == 'customer' else ''}"
 
 
-def _strongest(reasons: Sequence[ReasonRef]) -> str:
+def strongest(reasons: Sequence[ReasonRef]) -> str:
     """Return the first reason's text; a sign says which way it moved the score."""
     return f"{'+' if reasons[0].effect > 0 else '-'} {reasons[0].text}" if reasons else ""

@@ -62,6 +62,8 @@ class TopicWatcher(ABC, Generic[Message]):
 
     Attributes
     ----------
+    topic, kind
+        As above.
     messages
         Messages that came, whether they were wanted or not.
     unreadable
@@ -84,7 +86,7 @@ class TopicWatcher(ABC, Generic[Message]):
     ) -> None:
         self.topic = topic
         self._settings = settings
-        self._kind = kind
+        self.kind = kind
         self._decode = decode
         self._group = group
         self._on_erased = on_erased
@@ -164,7 +166,7 @@ class TopicWatcher(ABC, Generic[Message]):
         self._stopped.set()
         if self.unreadable > 1:
             logger.warning(
-                "%s records of %s were no %ss and were passed over", self.unreadable, self.topic, self._kind
+                "%s records of %s were no %ss and were passed over", self.unreadable, self.topic, self.kind
             )
         self.commit()
         self._consumer.close(autocommit=False, timeout_ms=_CLOSE_MS)
@@ -188,7 +190,7 @@ class TopicWatcher(ABC, Generic[Message]):
             IllegalGenerationError,
             UnknownMemberIdError,
         ) as error:
-            logger.info("%ss of group %s will be repeated: %s", self._kind, self._group, error)
+            logger.info("%ss of group %s will be repeated: %s", self.kind, self._group, error)
             return False
         except KafkaError as error:
             raise BrokerError(
@@ -206,7 +208,7 @@ class TopicWatcher(ABC, Generic[Message]):
             try:
                 await self._consumer.commit_async(passed)
             except KafkaError as error:
-                logger.info("%ss of group %s will be repeated: %s", self._kind, self._group, error)
+                logger.info("%ss of group %s will be repeated: %s", self.kind, self._group, error)
 
     def _take_passed(self) -> dict[TopicPartition, OffsetAndMetadata]:
         passed, self._passed = self._passed, {}
@@ -251,7 +253,7 @@ class TopicWatcher(ABC, Generic[Message]):
             polled = self._poll_consumer()
         except KafkaError as error:
             raise BrokerError(
-                f"Kafka at {self._settings.kafka} rejected the request for {self._kind}s: {error}"
+                f"Kafka at {self._settings.kafka} rejected the request for {self.kind}s: {error}"
             ) from error
         return ((position, record) for position, records in polled.items() for record in records)
 
@@ -287,7 +289,7 @@ class TopicWatcher(ABC, Generic[Message]):
         if self.unreadable == 1:
             logger.warning(
                 "offset %s of %s[%s] is no %s and is passed over: %s; others like it are only counted",
-                offset, self.topic, partition, self._kind, error,
+                offset, self.topic, partition, self.kind, error,
             )  # fmt: skip
 
     def _read(self, record: Any) -> Message | None:

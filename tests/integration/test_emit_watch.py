@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -20,13 +21,16 @@ from typer.testing import CliRunner
 from features.events import Event, Item, RejectedEvent, decode, encode
 from features.partition import partitions_of
 from stream.cli import create_app
+from stream.clients.actions import ActionWatcher
 from stream.clients.emit import DeliveryError, EventEmitter
 from stream.clients.watch import ScoreWatcher
 from stream.exceptions import TopicMismatch
+from stream.messages.action import Action
 from stream.messages.score import Score
 from stream.settings import Settings
 from tests.integration.test_bad_records import RawName
 from tests.integration.topics import Record, environment, held, write
+from tests.stream.clients.test_actions import HOUR, action
 from tests.stream.clients.test_watch import score
 
 NOON = 1_772_366_400_000
@@ -357,6 +361,50 @@ def test_a_filter_leaves_out_the_lines_of_erased_customers(topics: Settings, opt
     write_scores(topics, [score("eve", band="high")])
     lines = watched(topics, "--limit", "2", *options)
     assert [line["customer_id"] for line in lines] == ["ada", "eve"]
+
+
+def write_actions(settings: Settings, actions: Sequence[Action | None]) -> None:
+    """Write actions, and for each None that Ada was erased."""
+    records = [
+        Record(b"ada", None, 0)
+        if one is None
+        else Record(one.customer_id.encode(), msgspec.json.encode(one), partition=0)
+        for one in actions
+    ]
+    write(settings, settings.actions_topic, records)
+
+
+def test_actions_come_once_and_a_group_goes_on_where_it_stopped(topics: Settings) -> None:
+    now = time.time_ns() // 1_000_000
+    late, held, first, second, third = (
+        action(number, decided_at=now - 3 * HOUR, expires_at=now + hours * HOUR, arm=arm)
+        for number, hours, arm in (
+            (1, -1, "treatment"), (2, 1, "holdout"), (3, 1, "treatment"), (4, 1, "treatment"), (5, 1, "treatment"),
+        )
+    )  # fmt: skip
+    write_actions(topics, [late, held, first, second, first, None, third])
+    found: list[list[Action]] = []
+    erased: list[str] = []
+    for limit in (2, 1):
+        with ActionWatcher(
+            topics, group=f"{topics.group}-a", from_beginning=True, limit=limit, on_erased=erased.append
+        ) as watcher:
+            found.append(list(watcher))
+            if limit == 2:
+                assert (watcher.late, watcher.repeated, watcher.messages) == (1, 0, 4)
+    # The second member has not seen the first action, so its repetition comes to it.
+    assert found == [[first, second], [first]]
+    with ActionWatcher(topics, from_beginning=True, limit=3, on_erased=erased.append) as watcher:
+        assert list(watcher) == [first, second, third]
+        assert watcher.repeated == 1
+    assert erased == ["ada"]
+
+    shown = watched(topics, "--actions", "--limit", "3")
+    assert shown[:2] == [json.loads(msgspec.json.encode(one)) for one in (first, second)]
+    assert shown[2:] == [{"customer_id": "ada", "erased": True}, json.loads(msgspec.json.encode(third))]
+    options = ("--actions", "--arm", "holdout", "--arm", "treatment", "--expired", "--customer", "ada")
+    both = watched(topics, *options, "--limit", "2")
+    assert [line["action_id"] for line in both] == ["a1", "a2"]
 
 
 @pytest.mark.parametrize("end", ["interrupt", "closed pipe"])
