@@ -47,6 +47,8 @@ class ScoreWatcher(TopicWatcher[Score]):
 
     Attributes
     ----------
+    messages
+        Scores that came, whether they were wanted or not.
     unreadable
         Records that were no scores, and were passed over.
     now_ms
