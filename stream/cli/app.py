@@ -40,7 +40,7 @@ _PANELS = {
         "partition",
         "restore",
     ),
-    "People: shops, marketing, customers": ("emit", "watch", "serve", "keys", "policy", "customer"),
+    "People: shops, marketing, customers": ("emit", "watch", "serve", "keys", "mcp", "policy", "customer"),
     "Development: on this machine": ("demo", "services", "settings", "features", "contracts"),
 }
 

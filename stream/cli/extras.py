@@ -24,6 +24,7 @@ _EXTRAS: Final = {
     "insight": "lab",
     "keys": "serve",
     "learner": "learn",
+    "mcp": "mcp",
     "network": "train",
     "partition": "worker",
     "prepare": "train",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from typing import Final
 
@@ -30,6 +31,8 @@ ANSWER_SECONDS: Final = 10.0
 # Who looks whether the service lives has no key.
 _OPEN: Final = frozenset({"/healthz", "/readyz", "/openapi.json"}) | PATHS
 _HUNDRED: Final = 100
+# What a client on this machine calls it.
+_OWN_NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 #: Where a request's scope keeps its key.
 _KEY: Final = "intent.key"
 #: Where it keeps the template of its path.
@@ -97,6 +100,8 @@ class Gate:
             self._take(request.scope[_KEY], (count - 1) // _HUNDRED)
 
     def _admitted(self, scope: Scope) -> Key:
+        if self._keys is None:
+            check_own_name(_header(scope, b"host"))
         if self._keys is None or scope["path"] in _OPEN:
             return ANYBODY
         kind, _, text = _header(scope, b"authorization").partition(" ")
@@ -145,6 +150,18 @@ class _Answer:
         """Answer with a problem, unless an answer has begun: then uvicorn closes the connection."""
         if not self.status:
             await problem.response()(scope, receive, self.send)
+
+
+def check_own_name(host: str) -> None:
+    """Raise `problems.Forbidden` where a service without keys is asked by a name that is not this machine's own.
+
+    A browser sends the name of the page's site, also where somebody has that name lead to this machine (DNS rebinding).
+    """
+    name = host.rpartition(":")[0] if re.search(r":[0-9]+$", host) else host
+    if name and name.lower() not in _OWN_NAMES:
+        raise problems.Forbidden(
+            "a service without keys answers this machine only: ask for http://127.0.0.1, or set INTENT_SERVE_KEYS"
+        )
 
 
 def key_of(request: Request) -> Key:

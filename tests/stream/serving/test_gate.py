@@ -103,7 +103,7 @@ class Bench:
     def ask(self, method: str, url: str, **options: Any) -> httpx.Response:
         async def asked() -> httpx.Response:
             transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)  # type: ignore[arg-type]
-            async with httpx.AsyncClient(transport=transport, base_url="http://service") as http:
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8090") as http:
                 return await http.request(method, url, **options)
 
         return asyncio.run(asked())
@@ -129,6 +129,20 @@ def test_somebody_known_is_told_and_somebody_unknown_is_a_problem(bench: Bench) 
     wrong = bench.ask("PUT", "/v1/customers/ada")
     assert_problem(wrong, 405, "openapi")
     assert set(wrong.headers["allow"].split(", ")) == {"GET", "DELETE"}
+
+
+@pytest.mark.parametrize("name", ["localhost", "localhost:8090", "127.0.0.1", "[::1]:8090", "LOCALHOST"])
+def test_a_service_without_keys_answers_by_the_names_of_its_machine(bench: Bench, name: str) -> None:
+    assert bench.ask("GET", "/v1/customers/ada", headers={"host": name}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "name", ["shop.example", "shop.example:8090", "127.0.0.1.example", "localhost.:8090", "::1"]
+)
+def test_a_service_without_keys_does_not_answer_a_page_of_another_site(bench: Bench, name: str) -> None:
+    assert_problem(
+        bench.ask("GET", "/v1/customers/ada", headers={"host": name}), 403, "answers this machine only"
+    )
 
 
 @pytest.mark.parametrize(
