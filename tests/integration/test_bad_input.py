@@ -98,7 +98,8 @@ def assert_letters(settings: Settings, sent: list[Sent]) -> None:
     for record, (case, partition, offset) in zip(found, wanted, strict=True):
         headers = dict(record.headers)
         assert len(headers) == len(record.headers), case.name
-        assert headers.pop("detail").decode().strip(), case.name
+        detail = headers.pop("detail")
+        assert detail.decode().strip(), case.name
         whole = len(case.value or b"") < LETTER_BYTES - 1000
         if not whole:
             size, sha256 = Cut.of(case.value)
@@ -111,6 +112,13 @@ def assert_letters(settings: Settings, sent: list[Sent]) -> None:
             "arrived_at": b"%d" % case.arrived_at,
             "original.arrived_at": b"%d" % case.arrived_at,
             "original.trace": b"\xff\x00",
+            "__connect.errors.topic": settings.events_topic.encode(),
+            "__connect.errors.partition": b"%d" % partition,
+            "__connect.errors.offset": b"%d" % offset,
+            "__connect.errors.connector.name": b"purchase-intent",
+            "__connect.errors.task.id": b"%d" % partition,
+            "__connect.errors.exception.class.name": b"purchase-intent." + case.reason.encode(),
+            "__connect.errors.exception.message": detail,
         }, case.name
         assert record.key == case.key
         assert record.value == case.value if whole else case.value.startswith(record.value), case.name

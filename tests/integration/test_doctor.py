@@ -30,6 +30,7 @@ Doctor = Callable[[Settings], tuple[int, Findings]]
 def doctor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Doctor:
     """Returns the exit code, and what was found by its subject: level, text and remedy."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("INTENT_DATA_DIR", raising=False)  # of tests
 
     def ask(settings: Settings) -> tuple[int, Findings]:
         for name, value in environment(settings).items():
