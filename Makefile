@@ -7,6 +7,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+# What installs packages; whoever has uv may say INSTALL="uv pip install --python .venv/bin/python".
+INSTALL ?= $(BIN)/python -m pip install
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -87,8 +89,8 @@ $(VENV)/bench.stamp: SIZE := 4 GB
 
 $(VENV)/%.stamp: pyproject.toml constraints.txt | $(VENV)/pip.stamp
 	@echo "Installing into $(VENV): $(PACKAGES)" >&2
-	@echo "Up to $(SIZE) on disk and 2 to 5 minutes, this time only; pip says what it does:" >&2
-	@$(BIN)/python -m pip install --constraint constraints.txt $(PACKAGES) >&2
+	@echo "Up to $(SIZE) on disk and 2 to 5 minutes, this time only:" >&2
+	@$(INSTALL) --constraint constraints.txt $(PACKAGES) >&2
 	@touch $@
 
 # Dependency groups need pip 25.1.
