@@ -240,7 +240,7 @@ class LiveReader:
 
     async def _places(self, consumer: AIOKafkaConsumer, wall: int) -> _Places:
         settings = self._settings
-        await consumer._client.fetch_all_metadata()  # of topics that nothing is assigned of yet
+        cluster = await consumer._client.fetch_all_metadata()  # of topics that nothing is assigned of yet
         back = {
             settings.scores_topic: (wall - BACK_MS, _MOST_BACK // len(self._partitions)),
             settings.dead_letters_topic: (wall - _LETTERS_BACK_MS, _MOST_LETTERS),
@@ -251,7 +251,7 @@ class LiveReader:
         since = {
             TopicPartition(topic, number): limits
             for topic, limits in back.items()
-            for number in consumer._client.cluster.partitions_for_topic(topic) or ()
+            for number in cluster.partitions_for_topic(topic) or ()
         }
         events = [TopicPartition(settings.events_topic, number) for number in self._partitions]
         ends = await consumer.end_offsets([*since, *events])
