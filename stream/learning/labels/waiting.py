@@ -233,16 +233,16 @@ class Waiting:
             own.outcomes = behind._replace(next=offset + 1)
             if new_rows is None:
                 continue
-            latest = Moment(behind.generation, int(outcomes.time.max())) if len(outcomes) else _NEVER
-            own.cover(before._replace(next=offset), header.stop, latest)
             if new_rows.gap != UNKNOWN:
                 self._labeller(own, before.generation).add_gap(new_rows.gap, before.watermark)
-            if not len(outcomes):
-                continue
-            bounds = _bounds(outcomes.offset, new_rows, header.start)
-            for generation, (low, high) in enumerate(pairwise(bounds), before.generation):
-                if high > low:
-                    parts.setdefault(generation, []).append(outcomes[low:high])
+            latest = _NEVER
+            if len(outcomes):
+                bounds = _bounds(outcomes.offset, new_rows, header.start)
+                for generation, (low, high) in enumerate(pairwise(bounds), before.generation):
+                    if high > low:
+                        parts.setdefault(generation, []).append(outcomes[low:high])
+                        latest = max(latest, Moment(generation, int(outcomes.time[low:high].max())))
+            own.cover(before._replace(next=offset), header.stop, latest)
         for generation, some in parts.items():
             self._labeller(own, generation).add(joined(some))
 
