@@ -210,10 +210,16 @@ def _renamed(exported: bytes) -> bytes:
 
     model = onnx.load_from_string(exported)
     graph = model.graph
-    names = {graph.input[0].name: "vectors", graph.output[0].name: "logits"}
-    for value in (*graph.initializer, *(out for node in graph.node for out in node.output)):
-        name = value if isinstance(value, str) else value.name
-        names.setdefault(name, f"t{len(names)}")
+    names = {"": "", graph.input[0].name: "vectors", graph.output[0].name: "logits"}
+    for (
+        node
+    ) in graph.node:  # in the order of their use: the converter sorts constants by names that count layers
+        for name in (*node.input, *node.output):
+            names.setdefault(name, f"t{len(names)}")
+    used = {name: at for at, name in enumerate(names)}
+    constants = sorted((one for one in graph.initializer if one.name in used), key=lambda one: used[one.name])
+    del graph.initializer[:]
+    graph.initializer.extend(constants)
     for number, node in enumerate(graph.node):
         node.name = f"n{number}"
         node.input[:] = [names[name] for name in node.input]

@@ -75,6 +75,16 @@ def test_equal_seeds_give_equal_bytes_and_other_seeds_other_ones(
     assert other.to_onnx() != network.to_onnx()
 
 
+def test_what_else_a_process_has_built_does_not_show_in_the_bytes(
+    network: Network, vectors: Vectors, targets: NDArray[np.uint8]
+) -> None:
+    """Keras counts layers, and the converter sorts by their names: the 10th comes before the 9th."""
+    scaled = network.scaling.apply(vectors[:500])
+    tiny = SMALL._replace(hidden=(4, 4), epochs=1)
+    exported = {fit_network(scaled, targets[:500], network.scaling, tiny).to_onnx() for _ in range(4)}
+    assert len(exported) == 1
+
+
 def test_an_export_that_answers_differently_is_refused(
     network: Network, vectors: Vectors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
