@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final, cast
 
 from features.bundle import Bundle
+from features.identity import HAND_OVER_BYTES
 from features.store.memory_store import MemoryStore
 from features.store.partition_record import PartitionRecord
 from stream.formats.contract import NATIVE
@@ -29,6 +30,7 @@ from stream.ownership.rounds import Rounds
 from stream.ownership.timers import Timers
 from stream.scoring.engine import engine_of
 from stream.scoring.metrics import ScorerMetrics
+from stream.scoring.outbox import HandOverRecord
 from stream.scoring.publisher import Output, Publisher
 from stream.scoring.scorer import Scorer
 from stream.settings import NATIVE_NAME, Settings
@@ -56,9 +58,15 @@ class _Record:
 class _Topics(Messages):
     """What a worker writes, in place of its publisher."""
 
+    events_bytes = HAND_OVER_BYTES
+
     def __init__(self) -> None:
         super().__init__()
         self.handed: list[tuple[bytes, bytes]] = []
+
+    def fits(self, record: HandOverRecord) -> bool:
+        """See `stream.scoring.publisher.Publisher.fits`."""
+        return True
 
     async def publish(self, outputs: Sequence[Output]) -> None:
         """Take what came of batches, as a broker would."""
