@@ -284,6 +284,7 @@ class ScriptedStore(MemoryStore):
         timers: TimerChanges = NO_TIMERS,
         outbox: bytes | None = None,
         links: Mapping[str, bytes | None] = MappingProxyType({}),
+        prices: Mapping[str, bytes | None] = MappingProxyType({}),
     ) -> None:
         self._reach()
         self._take()
@@ -303,7 +304,7 @@ class ScriptedStore(MemoryStore):
                 assert found is not None
                 theirs = found._replace(epoch=found.epoch + 1, token=b"another" + bytes(9))
                 self.claim(partition, found, theirs)
-            super().save(partition, expected, new, customers, states, erased, timers, outbox, links)
+            super().save(partition, expected, new, customers, states, erased, timers, outbox, links, prices)
             self._files.append(self._contents.copy())
         if step == "no answer":
             raise StoreUnavailable("no answer")
