@@ -285,6 +285,7 @@ NEEDS = {
     "offline/training": ("train",),
     "stream": ("worker",),
     "stream/clients": (None,),
+    "stream/clients/assistant.py": ("mcp",),
     "stream/learner.py": ("learn",),
     "stream/learning": ("learn",),
     "stream/messages": (None,),

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import httpx
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
-from mcp_types import ToolAnnotations
+from mcp.types import ToolAnnotations
 
 _SECONDS: Final = 15.0
 _MOST_LETTERS: Final = 200

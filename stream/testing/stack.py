@@ -152,7 +152,7 @@ class Stack:
         self._begin()
 
     def _begin(self) -> None:
-        name = f"test-{uuid.uuid4().hex[:8]}"
+        name = f"shop-test-{uuid.uuid4().hex[:8]}"
         self._prefixes.append(name)
         self.settings = self._given.model_copy(
             update={
