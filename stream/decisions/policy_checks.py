@@ -109,7 +109,7 @@ def check_bands(policy: Policy, document: Document) -> None:
 
 
 def check_holdout(policy: Policy, document: Document) -> None:
-    """Check that shares and the salt can be used."""
+    """Check that the shares are no more than all customers."""
     holdout = policy.holdout
     if (holdout.share or 0.0) + holdout.managed > 1.0:
         document.fail(
@@ -163,11 +163,6 @@ def check_triggers(policy: Policy, document: Document) -> None:
             document.fail(
                 (*place, "after"), "a session ends after 30m, always; leave it out, or use win_back"
             )
-        if rule.trigger == "band_entered" and policy.conditions(rule).bands == 1:
-            document.fail(
-                (*place, "when", BAND),
-                f"no customer comes into {BANDS[0]} from below; use {', '.join(BANDS[1:])}",
-            )
         if rule.action == "none" and rule.trigger != "rule_holds":
             document.fail((*place, "action"), "nothing is to be done; name an action, or drop the rule")
     _check_prices(policy, document)
@@ -202,7 +197,6 @@ def _check_prices(policy: Policy, document: Document) -> None:
 
 
 def check_order(policy: Policy, document: Document) -> None:
-    """Check that every rule can come to its turn."""
     """Check conditions, and that each rule can come to its turn."""
     known: dict[str, Conditions] = {}
     for at, rule in enumerate(policy.rules):
@@ -211,6 +205,8 @@ def check_order(policy: Policy, document: Document) -> None:
             return lambda sentence: document.fail(("rules", at, "when", name), sentence)
 
         known[rule.name] = conditions_of(rule.when, fail)
+        if rule.trigger == "band_entered" and known[rule.name].bands == 1:
+            fail(BAND)(f"no customer comes into {BANDS[0]} from below; use {', '.join(BANDS[1:])}")
     before: list[Rule] = []
     for rule in policy.ordered:
         for earlier in before:

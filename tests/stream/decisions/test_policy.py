@@ -118,6 +118,10 @@ def policy_text(*rules: str, top: str = "") -> str:
             policy_text("{name: a, action: b, trigger: band_entered, when: {band: low}}"),
             "no customer comes into low from below; use medium, high",
         ),
+        (
+            policy_text("{name: a, action: b, trigger: band_entered, when: {cart_valu: 3}}"),
+            "(rules[0].when.cart_valu): there is no condition 'cart_valu'; did you mean cart_value?",
+        ),
         (policy_text("{name: a, action: b, when: {cart_value: >= 20}}"), "write `at least 20`"),
         ("version: a\nrules:\n\t- {name: a, action: b}\n", "indent with spaces, not with tabs"),
     ],
