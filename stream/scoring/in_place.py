@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from features.identity import IDENTIFY, MERGE, Identify, decode_identity
-from features.logins import Holders
+from features.logins import LinksAtOnce
 from features.prices import PRICE_TYPES
 
 _SOURCE: Final = b"intent.source"
@@ -53,28 +53,19 @@ def is_archive(table: pa.Table) -> bool:
 def merged_in_place(table: pa.Table) -> InPlace:
     """Return a log in which logins are merged at once."""
     customers, texts = table["customer_id"].to_pylist(), table["identity"].to_pylist()
-    holders, shared = Holders(), set[str]()
+    links = LinksAtOnce()
     rows: list[int] = []
     owners: list[str | None] = []
     types = table["type"].to_pylist()
     for row, (customer, text) in enumerate(zip(customers, texts, strict=True)):
         if text is None or types[row] in PRICE_TYPES:
             rows.append(row)
-            owners.append(customer if customer is None else holders.of(customer))
+            owners.append(customer if customer is None else links.holders.of(customer))
             continue
         said = decode_identity(text.encode())
-        if (
-            not isinstance(said, Identify)
-            or customer in shared
-            or holders.links.get(customer) == said.customer_id
-        ):
+        if not isinstance(said, Identify) or not links.take(customer, said.customer_id):
             continue
-        if customer in holders.links:
-            holders.unlink(customer)
-            shared.add(customer)
-            continue
-        holders.link(customer, said.customer_id)
-        goes_to = holders.of(customer)
+        goes_to = links.holders.of(customer)
         if goes_to != customer:
             rows += [row, row]
             owners += [customer, goes_to]
@@ -86,4 +77,6 @@ def merged_in_place(table: pa.Table) -> InPlace:
     for name, values in (("customer_id", owners), ("type", kinds)):
         at = kept.schema.get_field_index(name)
         kept = kept.set_column(at, kept.schema.field(at), pa.array(values, pa.string()))
-    return InPlace(kept, np.array(rows, np.intp), [holders.families.of(owner or "") for owner in owners])
+    return InPlace(
+        kept, np.array(rows, np.intp), [links.holders.families.of(owner or "") for owner in owners]
+    )
