@@ -13,15 +13,15 @@ from features.bundle import BANDS
 from features.calendar import Zone
 from features.cart import NO_CART_PRICES, CartPrices
 from features.event_items import EventItems
-from features.phrases import Naming, Saying
+from features.phrases import Naming
 from features.price_table import PriceTable
-from features.reasons import BOOK, GROUPS
+from features.reasons import BOOK
 from features.state import States, joined
 from features.vector import SEGMENT_AT, Vectors, vectors
 from stream.decisions.found import NO_ROW, Found
 from stream.decisions.holding import STARTED
 from stream.decisions.holdout import ARMS
-from stream.decisions.memory import CodedReasons, Memories, effect_of
+from stream.decisions.memory import CodedReasons, Memories, effect_of, reason_of
 from stream.decisions.rulebook import Rulebook
 from stream.decisions.watermarks import Watermarks
 from stream.messages.action import MOST_ITEMS, Action
@@ -316,15 +316,11 @@ class _Known:
         counts = np.count_nonzero(codes[some], axis=1).tolist()
         return {
             at: [
-                _ref(BOOK.saying(one, naming), effect_of(effect))
+                reason_of(BOOK.saying(one, naming), effect_of(effect))
                 for one, effect in zip(said[:count], own[:count], strict=True)
             ]
             for at, said, own, count in zip(some.tolist(), told, effects[some].tolist(), counts, strict=True)
         }
-
-
-def _ref(saying: Saying, effect: float) -> ReasonRef:
-    return ReasonRef(GROUPS[saying.topic].key, saying.number, effect, saying.text)
 
 
 def _reasons_of(moments: Moments, rows: list[int]) -> dict[int, list[ReasonRef]]:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from xxhash import xxh32_intdigest
 
 from features.compiled import njit
+from features.phrases import Saying
 from features.reasons import GROUPS, MOST
 from features.state import MEMORY_BYTES, States
 from stream.messages.score import ReasonRef
@@ -92,6 +93,11 @@ def put_back(memories: Memories, states: States) -> None:
 def blank(count: int) -> Memories:
     """Return ``count`` empty memories."""
     return np.zeros(count, MEMORY)
+
+
+def reason_of(saying: Saying, effect: float) -> ReasonRef:
+    """Return a reason as scores and actions tell it."""
+    return ReasonRef(GROUPS[saying.topic].key, saying.number, effect, saying.text)
 
 
 class CodedReasons(Sequence[list[ReasonRef]], ABC):

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from features.compiled import njit
 from features.phrases import Naming, Saying
-from features.reasons import BOOK, GROUPS, MOST
-from stream.decisions.memory import CodedReasons
+from features.reasons import BOOK, MOST
+from stream.decisions.memory import CodedReasons, reason_of
 from stream.messages.score import ReasonRef
 
 #: Digits of an effect after the point: it is known to 1e-3.
@@ -51,7 +51,7 @@ class Wording:
         return BOOK.saying(told, self._naming)
 
     def _around(self, told: int) -> tuple[bytes, bytes]:
-        before, name, after = _encode(_ref(self.saying(told), 0.0)).partition(b'"effect":')
+        before, name, after = _encode(reason_of(self.saying(told), 0.0)).partition(b'"effect":')
         return before + name, after.removeprefix(b"0.0")
 
 
@@ -108,7 +108,7 @@ class Reasons(CodedReasons):
     def _refs(self, start: int, stop: int) -> list[ReasonRef]:
         told, effects = self._told[start:stop].tolist(), self._effects[start:stop].tolist()
         return [
-            _ref(saying, effect)
+            reason_of(saying, effect)
             for saying, effect in zip(map(self._words.saying, told), effects, strict=True)
         ]
 
@@ -117,7 +117,7 @@ class Reasons(CodedReasons):
         told, effects, bounds = self._told.tolist(), self._effects.tolist(), self._bounds.tolist()
         saying = self._words.saying
         return [
-            [_ref(saying(told[at]), effects[at]) for at in range(bounds[row], bounds[row + 1])]
+            [reason_of(saying(told[at]), effects[at]) for at in range(bounds[row], bounds[row + 1])]
             for row in rows
         ]
 
@@ -151,10 +151,6 @@ class Reasons(CodedReasons):
         for row in np.flatnonzero(np.diff(self._bounds)).tolist():
             found[row] = msgspec.Raw(lines[starts[row] : at[row]])
         return found
-
-
-def _ref(saying: Saying, effect: float) -> ReasonRef:
-    return ReasonRef(GROUPS[saying.topic].key, saying.number, effect, saying.text)
 
 
 @njit(cache=True, nogil=True)
