@@ -19,7 +19,7 @@ from stream.formats.contract import NATIVE
 from stream.kafka.topics import EventsTopic
 from stream.messages.dead_letter import DeadLetter
 from stream.scoring.outbox import HandOverRecord
-from stream.scoring.publisher import Output, Publisher
+from stream.scoring.publisher import Output, Publishes
 from stream.texts import counted
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class HandingOver:
         Asks what the topic takes at this moment; ``None`` where nobody knows.
     """
 
-    publisher: Publisher
+    publisher: Publishes
     topic: str
     clock: Callable[[], int]
     ask: Callable[[], Awaitable[EventsTopic]] | None = None

@@ -18,7 +18,7 @@ from features.exceptions import StoreError, UnreadableRecord
 from features.store.customer_store import CustomerStore
 from features.watermark import BEGINNING
 from stream.ownership.partitions import Ownership
-from stream.scoring.publisher import Output, Publisher
+from stream.scoring.publisher import Output, Publishes
 from stream.scoring.recorder import LearnerRecords
 
 logger = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class Idleness:
         ownership: Ownership,
         store: CustomerStore,
         recorder: IdleRecorder,
-        publisher: Publisher,
+        publisher: Publishes,
         *,
         partitions: int,
         seconds: float,

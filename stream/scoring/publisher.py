@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from types import TracebackType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.producer.message_accumulator import BatchBuilder
@@ -49,6 +49,20 @@ class Output(NamedTuple):
     erasures: Sequence[Erasure] = ()
     actions: Sequence[tuple[str, bytes | None]] = ()
     handed: Sequence[HandOverRecord] = ()
+
+
+class Publishes(Protocol):
+    """What a scorer needs of a publisher."""
+
+    events_bytes: int
+
+    def fits(self, record: HandOverRecord) -> bool:
+        """See `Publisher.fits`."""
+        ...
+
+    async def publish(self, outputs: Sequence[Output]) -> None:
+        """See `Publisher.publish`."""
+        ...
 
 
 class Publisher:

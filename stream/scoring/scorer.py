@@ -37,7 +37,7 @@ from stream.scoring.linking import Linked, linked
 from stream.scoring.metrics import ScorerMetrics
 from stream.scoring.outbox import HandOverRecord, pack_outbox, unpack_outbox
 from stream.scoring.pricing import priced, tables_after
-from stream.scoring.publisher import Output, Publisher
+from stream.scoring.publisher import Output, Publishes
 from stream.scoring.recommending import NewestRecommender, Recommended, Recommender
 from stream.scoring.recorder import LearnerRecords, Recorder
 
@@ -169,7 +169,7 @@ class Scorer:
     """
 
     engine: Engine
-    publisher: Publisher
+    publisher: Publishes
     metrics: ScorerMetrics
     topic: str
     partitions: int

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final
 
 from features.bundle import Bundle
 from features.identity import HAND_OVER_BYTES
@@ -31,7 +31,7 @@ from stream.ownership.timers import Timers
 from stream.scoring.engine import engine_of
 from stream.scoring.metrics import ScorerMetrics
 from stream.scoring.outbox import HandOverRecord
-from stream.scoring.publisher import Output, Publisher
+from stream.scoring.publisher import Output
 from stream.scoring.scorer import Scorer
 from stream.settings import NATIVE_NAME, Settings
 from stream.testing.emitter import MemoryEmitter
@@ -105,7 +105,7 @@ class MemoryStack:
         engine = engine_of(settings, Bundle.load(settings.bundle, key=settings.bundle_key))
         self._scorer = Scorer(
             engine,
-            cast(Publisher, self._topics),
+            self._topics,
             ScorerMetrics(engine.bundle.manifest.version),
             settings.events_topic,
             1,

@@ -18,6 +18,7 @@ from stream.scoring.deciding import warm_up
 from stream.scoring.engine import Engine
 from stream.scoring.metrics import ScorerMetrics
 from stream.scoring.outbox import Promised, unpack_outbox
+from stream.scoring.publisher import Publishes
 from stream.scoring.scorer import Scorer
 from tests.simulation.kafka import Broker
 from tests.simulation.logins import difference, emitted_with_logins, of_known_ids
@@ -124,7 +125,7 @@ class Schedules:
             raise AssertionError(f"schedule {seed}: {error!r}\n{story}") from error
         return world.story
 
-    def scorer(self, publisher: Any) -> Scorer:
+    def scorer(self, publisher: Publishes) -> Scorer:
         """Return the real scorer."""
         return Scorer(
             self._engine,

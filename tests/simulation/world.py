@@ -13,6 +13,7 @@ from unittest.mock import patch
 from stream.exceptions import OwnershipError, StoreLost
 from stream.ownership import owner, partitions
 from stream.ownership.owner import IDLE_SECONDS
+from stream.scoring.publisher import Publishes
 from stream.scoring.scorer import Scorer
 from tests.simulation.kafka import Broker, Copy
 from tests.simulation.loop import VirtualLoop
@@ -62,7 +63,11 @@ class World:
     """
 
     def __init__(
-        self, seed: int, broker: Broker, make_scorer: Callable[[Any], Scorer], faults: Faults | None = None
+        self,
+        seed: int,
+        broker: Broker,
+        make_scorer: Callable[[Publishes], Scorer],
+        faults: Faults | None = None,
     ) -> None:
         self.chance = Random(seed)
         self.faults = faults or Faults()
