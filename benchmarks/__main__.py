@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import secrets
 import statistics
 import tempfile
@@ -30,8 +29,6 @@ BURDEN_GOALS = {("acts", "scores"): None, ("reasons", "acts"): 0.9, ("reasons", 
 LATENCY_GOALS_MS = {"p50": 10.0, "p99": 30.0}
 
 _STEP_EVENTS = 200_000
-# Processor time is told in steps of this (seconds).
-_TICK = 1 / os.sysconf("SC_CLK_TCK")
 
 _console = Console(stderr=True)
 
@@ -73,7 +70,7 @@ class Measured(NamedTuple):
                 pairs = list(zip(self.results[more].runs, self.results[less].runs, strict=True))
                 found[more, less] = Burden(
                     statistics.median(one.rate / other.rate for one, other in pairs),
-                    statistics.median(max(other.work, _TICK) / max(one.work, _TICK) for one, other in pairs),
+                    statistics.median(other.work / one.work for one, other in pairs),
                 )
         return found
 
@@ -84,7 +81,7 @@ class Measured(NamedTuple):
         found |= {name: round(result.rate) for name, result in self.results.items()}
         found["ratios"] = {name: round(ratio, 3) for name, ratio in self.ratios().items()}
         found["burdens"] = {
-            f"{more} by {less}": {name: round(ratio, 3) for name, ratio in burden._asdict().items()}
+            f"{more} by {less}": {name: float(f"{ratio:.3g}") for name, ratio in burden._asdict().items()}
             for (more, less), burden in self.burdens().items()
         }
         found["events"] = {name: result.runs[-1].events for name, result in self.results.items()}

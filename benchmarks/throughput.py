@@ -95,6 +95,8 @@ class ContenderFailed(RuntimeError):
     """A contender ended, or went silent, before it had scored enough."""
 
 
+# Processor time is told in steps of this (seconds); what took less than one took as good as one.
+_TICK: Final = 1 / os.sysconf("SC_CLK_TCK")
 _POLICY: Final = Path(__file__).with_name("policy.yaml")
 
 #: Our worker with ever more to do, the least first.
@@ -263,7 +265,7 @@ async def _until_scored(
             raise program.failure(f"stands still after {seen} of {events} events")
         elif not first and now - began > _START_SECONDS:
             raise program.failure(f"scored nothing within {_START_SECONDS:.0f} s")
-    return 1e6 * (program.processor_seconds() - spent) / max(seen - scored, 1)
+    return 1e6 * max(program.processor_seconds() - spent, _TICK) / max(seen - scored, 1)
 
 
 async def _append_times(consumer: AIOKafkaConsumer, scores: list[TopicPartition]) -> np.ndarray:

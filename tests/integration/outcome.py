@@ -109,7 +109,7 @@ def assert_same_states(settings: Settings, truth: ScoredLog) -> None:
 POLICY = """
 version: 1
 bands: {medium: {enter: 0.5, leave: 0.45}}
-caps: [1 per 2h, 3 per 1d]
+caps: [1 per 12h, 3 per 1d]
 quiet: {from: "22:00", to: "06:00", then: wait}
 rules:
   - {name: checkout, trigger: checkout_abandoned, action: help}
@@ -127,8 +127,8 @@ def with_policy(settings: Settings) -> Settings:
     return settings.model_copy(update={"policy": path})
 
 
-def wanted_actions(settings: Settings, log: pa.Table) -> dict[int, list[bytes]]:
-    """Return what scoring the log in one process decides, by partition, in order."""
+def wanted_decisions(settings: Settings, log: pa.Table) -> dict[int, DecidedLog]:
+    """Return what scoring the log in one process decides, by partition."""
     engine, found = engine_for(settings), {}
     partition = partitions_of([name.encode() for name in log["customer_id"].to_pylist()], settings.partitions)
     usual = UsualDays.of(log["event_time"].cast(pa.int64()).to_numpy())
@@ -136,8 +136,14 @@ def wanted_actions(settings: Settings, log: pa.Table) -> dict[int, list[bytes]]:
         decided = DecidedLog.nothing(engine.rulebook)
         part = ScoredPartition(log.take(np.flatnonzero(partition == number)), engine, usual, [decided])
         assert all(len(chunk.rows) for chunk in part.score())
-        found[number] = [msgspec.json.encode(action) for action in decided.actions]
+        found[number] = decided
     return found
+
+
+def wanted_actions(settings: Settings, log: pa.Table) -> dict[int, list[bytes]]:
+    """Return the actions that scoring the log in one process decides, by partition, in order."""
+    wanted = wanted_decisions(settings, log)
+    return {number: [msgspec.json.encode(action) for action in own.actions] for number, own in wanted.items()}
 
 
 def assert_same_actions(settings: Settings, log: pa.Table) -> int:

@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 from kafka import KafkaProducer
 
 from features.log import read_log
+from stream.decisions.tables import OUTCOMES
 from stream.kafka.topics import create_topics
 from stream.logs.archive import archive
 from stream.logs.replay import replay
@@ -30,7 +32,7 @@ from tests.integration.outcome import (
     expected,
     read_topic,
     scores_by_event,
-    wanted_actions,
+    wanted_decisions,
     with_policy,
 )
 from tests.integration.shop_logs import partition_column, repeated, shuffled, simulated, without_erased
@@ -130,22 +132,25 @@ def test_every_order_of_online_retail_is_scored(fleet: Fleet, tmp_path: Path) ->
 def test_actions_are_those_of_the_log_once_each(fleet: Fleet, tmp_path: Path, seed: int) -> None:
     fleet.settings = settings = with_policy(fleet.settings)
     log = shuffled(simulated(2_000, 2, seed), settings.lateness_ms, seed)
-    decided = wanted_actions(settings, log)
-    wanted = sum(map(len, decided.values()))
+    decided = wanted_decisions(settings, log)
+    wanted = sum(len(own.actions) for own in decided.values())
+    counts = sum(own.counts.sum(axis=0) for own in decided.values())
     worker = fleet.start()
     replay(settings, log)
     fleet.finish(worker)
     until(lambda: worker.metrics()["intent_actions_total"] == wanted, "the last actions are published")
     metrics = worker.metrics()
     assert worker.stop()[0] == 0
-    assert metrics['intent_decided_total{outcome="sent"}'] == wanted > 500
-    assert metrics['intent_decided_total{outcome="capped"}'] > 0
+    became = {name: metrics[f'intent_decided_total{{outcome="{name}"}}'] for name in OUTCOMES}
+    assert became == dict(zip(OUTCOMES, counts, strict=True))
+    assert became["sent"] == wanted > 500
+    assert min(became.values()) > 0, "the log has what becomes of actions in every way"
     assert_same_states(settings, expected(settings, log))
     assert assert_same_actions(settings, log) == 0
     assert archive_actions(settings, tmp_path / "actions.jsonl") == (wanted, 0, 0)
     lines = [json.loads(line) for line in (tmp_path / "actions.jsonl").read_bytes().splitlines()]
     assert [line["decided_at"] for line in lines] == sorted(line["decided_at"] for line in lines)
-    values = [json.loads(value) for own in decided.values() for value in own]
+    values = [msgspec.to_builtins(action) for own in decided.values() for action in own.actions]
     assert {line["action_id"]: line for line in lines} == {value["action_id"]: value for value in values}
 
 

@@ -63,7 +63,7 @@ def test_the_built_in_bundle_has_the_features_of_today() -> None:
 def test_scores_and_actions_are_those_of_the_same_log_scored_as_a_whole(
     settings: Settings, stack: MemoryStack, seed: int
 ) -> None:
-    log = shuffled(simulated(60, 3, seed), 20 * 60_000, seed)
+    log = shuffled(simulated(400, 3, seed), 20 * 60_000, seed)
     engine = engine_of(settings, Bundle.load(BUNDLE))
     truth = score_log(log, engine, partitions=1, decide_by=[engine.rulebook])
     found = stack.replay(log)
