@@ -20,6 +20,13 @@ KafkaPort = Annotated[
 RedisPort = Annotated[
     int, typer.Option(min=0, max=65535, metavar="PORT", help="Port of Redis; 0 takes a free port.")
 ]
+Prepare = Annotated[
+    bool,
+    typer.Option(
+        "--prepare",
+        help="Start no servers for use: keep what makes every later start of the broker on this machine take a second.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the settings as one JSON object.")]
 
 
@@ -32,6 +39,7 @@ def services(
     directory: Directory = None,
     kafka_port: KafkaPort = 9092,
     redis_port: RedisPort = 6379,
+    prepare: Prepare = False,
     as_json: AsJson = False,
 ) -> None:
     """Start Kafka and Redis on this machine.
@@ -44,7 +52,11 @@ def services(
     --------
     - `intent services`: start both on their usual ports
     - `intent services --directory data --kafka-port 0 --redis-port 0`: keep the data, and take free ports
+    - `intent services --prepare`: once on a machine whose tests start brokers often
     """
+    if prepare:
+        _prepare()
+        return
     import signal
     import time
 
@@ -83,6 +95,16 @@ def services(
         errors().print("Stopping Kafka and Redis.")
     finally:
         embedded.stop()
+
+
+def _prepare() -> None:
+    """Prepare the broker for fast starts."""
+    from stream.cli.console import errors, progress
+    from stream.services.preparing import prepare
+
+    with progress("Starting a broker, and keeping what it loads", lines=True):
+        folder = prepare()
+    errors().print(f"Brokers start faster from now on; what was kept lies in {folder}.", soft_wrap=True)
 
 
 def _kept(directory: Path | None) -> str:

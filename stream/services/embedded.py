@@ -17,6 +17,7 @@ from pathlib import Path
 
 from features.extras import installing
 from stream.exceptions import ServiceError
+from stream.services.prepared import PreparedBroker
 from stream.services.process import LOCALHOST, ServerProcess, free_port
 
 __all__ = ["KAFKA_VERSION", "KafkaServer", "RedisServer", "kafka_jars"]
@@ -151,22 +152,28 @@ class KafkaServer(ServerProcess):
         """The bootstrap server, ``host:port``."""
         return f"{LOCALHOST}:{self.port}"
 
+    @property
+    def data(self) -> Path:
+        """The folder of the log segments."""
+        return self.directory / "data"
+
     def command(self) -> list[str]:
         """Write ``server.properties``, format new storage, and return the broker's command line."""
         if self._jars is None:
             self._jars = kafka_jars()
-        data = self.directory / "data"
         properties = self.directory / "server.properties"
-        settings = self._defaults(data) | self._properties
+        settings = self._defaults() | self._properties
         lines = (f"{key}={value}\n" for key, value in settings.items())
         properties.write_text("".join(lines), encoding="utf-8")
         program, classes = java(), ["-cp", os.pathsep.join(map(str, self._jars)), _LOG_WARNINGS]
-        if not (data / "meta.properties").exists():
+        prepared = PreparedBroker.of(program, self._jars)
+        if not (self.data / "meta.properties").exists() and not prepared.format(self.data):
             tool = [program, "-XX:TieredStopAtLevel=1", "-Xmx128m", *classes, "kafka.tools.StorageTool"]
             self.run([*tool, "format", "-t", _CLUSTER_ID, "-c", str(properties)])
-        return [program, "-Xmx512m", *self._java_options, *classes, "kafka.Kafka", str(properties)]
+        options = ["-Xmx512m", *prepared.java_options(), *self._java_options]
+        return [program, *options, *classes, "kafka.Kafka", str(properties)]
 
-    def _defaults(self, data: Path) -> dict[str, str]:
+    def _defaults(self) -> dict[str, str]:
         broker, controller = (
             f"PLAINTEXT://{self.address}",
             f"CONTROLLER://{LOCALHOST}:{self._controller_port}",
@@ -179,7 +186,7 @@ class KafkaServer(ServerProcess):
             "advertised.listeners": broker,
             "controller.listener.names": "CONTROLLER",
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-            "log.dirs": str(data),
+            "log.dirs": str(self.data),
             # A killed broker is let in again only when its former session is over (default: 9 s).
             "broker.session.timeout.ms": "3000",
             "broker.heartbeat.interval.ms": "500",

@@ -18,8 +18,10 @@ from kafka.admin import ConfigResource, ConfigResourceType
 
 from stream.exceptions import BrokerError, BrokerUnavailable, ServiceError, TopicMismatch
 from stream.kafka.topics import check_retention, create_topics
-from stream.services.embedded import kafka_jars
+from stream.services.embedded import java, kafka_jars
 from stream.services.folder_lock import FolderLock
+from stream.services.prepared import PreparedBroker
+from stream.services.preparing import prepare
 from stream.services.process import free_port
 from stream.services.services import EmbeddedServices, KafkaServer, RedisServer
 from stream.settings import Settings
@@ -303,3 +305,35 @@ def test_a_taken_port_names_the_option(tmp_path: Path) -> None:
         server = RedisServer(tmp_path, taken.getsockname()[1])
         with pytest.raises(ServiceError, match="--redis-port 0"):
             server.start()
+
+
+def test_a_prepared_broker_starts_with_what_java_kept_and_formats_nothing(tmp_path: Path) -> None:
+    prepared = PreparedBroker(prepare())
+    with KafkaServer(tmp_path) as broker:
+        assert str(prepared.classes) in Path(f"/proc/{broker.pid}/maps").read_text()
+        assert "Formatting" not in broker.log.read_text()
+        with KafkaAdminClient(bootstrap_servers=broker.address) as admin:
+            admin.create_topics({"kept": {"num_partitions": 1, "replication_factor": 1}})
+            admin.wait_for_topics(["kept"])
+        _produce(broker.address, "kept", b"hello")
+        assert _records(broker.address, "kept") == [b"hello"]
+
+
+def test_a_cache_that_java_cannot_use_only_costs_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    prepared = PreparedBroker.of(java(), kafka_jars())
+    prepared.folder.mkdir(parents=True)
+    prepared.classes.write_bytes(b"damaged")
+    with KafkaServer(tmp_path / "broker") as broker:
+        assert broker.answers()
+
+
+def test_another_jar_is_another_preparation(tmp_path: Path) -> None:
+    jar = tmp_path / "a.jar"
+    jar.write_bytes(b"1")
+    before = PreparedBroker.of(java(), [jar])
+    assert PreparedBroker.of(java(), [jar]).folder == before.folder
+    jar.write_bytes(b"12")
+    assert PreparedBroker.of(java(), [jar]).folder != before.folder
