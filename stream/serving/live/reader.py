@@ -228,9 +228,8 @@ class LiveReader:
             for place, records in fetched.items():
                 for record in records:
                     self._take(view, place.topic, record)
-            if not self._opened.is_set() and (
-                time.monotonic() - began > _CATCH_UP_SECONDS or await _caught_up(consumer, places)
-            ):
+            view.caught_up = view.caught_up or await _caught_up(consumer, places)
+            if view.caught_up or time.monotonic() - began > _CATCH_UP_SECONDS:
                 self._opened.set()
             if int(time.time()) > measured:
                 measured = int(time.time())
