@@ -6,6 +6,7 @@ const shortClock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "
 const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", timeZone: "UTC" });
 
 export const count = (value) => whole.format(value);
+export const counted = (value, one) => `${count(value)} ${one}${value === 1 ? "" : "s"}`;
 export const time = (ms) => `${clock.format(ms)} UTC`;
 export const hour = (ms) => shortClock.format(ms);
 export const dayAndHour = (ms) => day.format(ms);
