@@ -26,7 +26,7 @@ export function span(ms) {
   if (seconds < 60) return `${seconds} s`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
   if (seconds < 172800) return `${Math.floor(seconds / 3600)} h`;
-  return `${Math.floor(seconds / 86400)} d`;
+  return `${Math.round(seconds / 86400)} d`;
 }
 
 export function milliseconds(ms) {
