@@ -174,10 +174,10 @@ class LiveReader:
 
     async def real(self, shown: str) -> str:
         """Return whose a shown id is; an id that is not masked stands for itself."""
-        if not self._masks.on or self._masks.real(shown) != shown:
+        if not self._masks.masked(shown) or self._masks.real(shown) != shown:
             return self._masks.real(shown)
-        async with self._looking():  # another process may have shown it
-            return self._masks.real(shown)
+        async with self._looking():
+            return self._view.real(shown)
 
     def shown(self, customer: str) -> str:
         """Return an id as it is shown."""

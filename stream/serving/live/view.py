@@ -10,6 +10,7 @@ import heapq
 from bisect import insort
 from collections import Counter, OrderedDict, deque
 from collections.abc import Collection, Mapping
+from itertools import chain
 from typing import Final
 
 import msgspec
@@ -248,10 +249,21 @@ class LiveView:
 
     def timeline(self, customer: str, wall_ms: int) -> Timeline:
         """Return the newest scores and actions of a customer, by the id that is shown or the real one."""
-        real = self._masks.real(customer)
+        real = self.real(customer)
         actions = [self._action(action) for action in sorted(self._sent.get(real, ()), key=_decided)]
         points = list(self._timelines.get(real, ()))
         return Timeline(self._masks.shown(real), self.now(wall_ms), points, actions)
+
+    def real(self, shown: str) -> str:
+        """Return whose a shown id is; what is none of ours is an id itself.
+
+        Another process may have shown it: what this one has seen is looked through.
+        """
+        found = self._masks.real(shown)
+        if found != shown or not self._masks.masked(shown):
+            return found
+        seen = chain(self._rows, self._timelines, self._sent)
+        return next((customer for customer in seen if self._masks.shown(customer) == shown), shown)
 
     def _track(self, score: Score) -> None:
         """Let a row come, change or leave."""

@@ -195,6 +195,16 @@ def test_masked_ids_name_the_same_person_everywhere_and_nobody_to_who_reads_them
     assert (told.customer_id, len(told.points), len(told.actions)) == (row.customer_id, 1, 1)
 
 
+def test_an_id_that_another_process_has_masked_is_known_and_no_other() -> None:
+    masked = Masks(b"key").shown("customer-17")
+    view = LiveView(Masks(b"key"), NOW - MINUTE)
+    view.add_score(score("customer-17"))
+    assert view.real(masked) == "customer-17"
+    assert len(view.timeline(masked, NOW).points) == 1
+    assert view.real("customer-17") == "customer-17"
+    assert [view.real(one) for one in ("cu…0123456789ab", "cu…", "…x")] == ["cu…0123456789ab", "cu…", "…x"]
+
+
 def test_a_short_id_is_masked_whole() -> None:
     assert Masks(b"key").shown("c-17").startswith("…")
 
