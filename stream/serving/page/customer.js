@@ -21,7 +21,7 @@ const SINCE = /^since_(.*)$/;
 // A silence of so long ends a visit in the picture.
 const PAUSE_MS = 30 * 60_000;
 // How exactly the time since an event tells which event it was.
-const SAME_MS = 1000;
+const SAME_MS = 200;
 
 export class Customer {
   constructor($) {
@@ -126,6 +126,7 @@ export class Customer {
     const last = Object.entries(known.features ?? {})
       .map(([name, value]) => [SINCE.exec(name)?.[1], value])
       .filter(([name, value]) => name && value !== null)
+      .reverse() // of one moment, the later step towards a purchase is the later event
       .sort((one, other) => one[1] - other[1]);
     fill(this.$("c-last").tBodies[0], last.map(([name, seconds]) => make(
       "tr", {}, make("th", { scope: "row" }, capital(words(name))),
@@ -149,11 +150,15 @@ export class Customer {
 
   /** Remembers of which type an event was, by the time since the last one of each type. */
   learnTypes(known, last, found) {
-    for (const one of found) if (one.purchase) this.types.set(one.as_of, "purchase");
+    const free = keysOf(found).map((key, at) => ({ key, ...found[at] })).reverse();
+    for (const { key, purchase } of free) if (purchase) this.types.set(key, "purchase");
     for (const [name, seconds] of last) {
       const at = known.as_of - 1000 * seconds;
-      const point = found.findLast((one) => Math.abs(one.as_of - at) <= SAME_MS);
-      if (point) this.types.set(point.as_of, words(name));
+      const off = free.map((one) => Math.abs(one.as_of - at));
+      const place = off.indexOf(Math.min(...off));
+      if (off[place] > SAME_MS) continue;
+      const [{ key, purchase }] = free.splice(place, 1);
+      if (!purchase) this.types.set(key, words(name));
     }
   }
 
@@ -217,13 +222,23 @@ export class Customer {
   }
 }
 
+/** Names points by their moment, and by their place among those of the same moment. */
+function keysOf(found) {
+  const seen = new Map();
+  return found.map(({ as_of: at }) => {
+    seen.set(at, (seen.get(at) ?? 0) + 1);
+    return `${at}/${seen.get(at)}`;
+  });
+}
+
 /** Parts the points of a timeline where nothing came for a while. */
 function visitsOf(found, types) {
   const visits = [];
+  const keys = keysOf(found);
   for (const [at, one] of found.entries()) {
     const pause = at ? one.as_of - found[at - 1].as_of : 0;
     if (!at || pause > PAUSE_MS) visits.push({ start: dayAndHour(one.as_of), before: `${span(pause)} later`, points: [] });
-    const name = types.get(one.as_of) ?? "";
+    const name = types.get(keys[at]) ?? "";
     visits.at(-1).points.push({
       y: one.purchase_intent, name, kind: one.purchase ? "purchase" : "",
       title: `${time(one.as_of)}: ${share(one.purchase_intent)}${name ? `, ${name}` : ""}`,
