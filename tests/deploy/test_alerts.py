@@ -135,6 +135,13 @@ def test_every_alert_is_raised_by_its_fault_and_no_other_is(tmp_path: Path) -> N
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool comes with Prometheus")
+def test_prometheus_takes_its_settings() -> None:
+    command = ["promtool", "check", "config", "--syntax-only", str(RULES.with_name("prometheus.yml"))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("path", [RULES, *BOARDS], ids=lambda path: path.name)
 def test_only_metrics_that_there_are_are_asked_for(path: Path) -> None:
     named = set(re.findall(r"\bintent_[a-z_]+[a-z]\b", path.read_text()))

@@ -1,4 +1,4 @@
-"""The manifests are what Kubernetes takes, and start two workers, a learner with one that stands by, and the service."""
+"""The manifests are what Kubernetes takes, and start workers, a learner with one that stands by, and the service."""
 
 from __future__ import annotations
 
