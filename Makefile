@@ -19,7 +19,7 @@ help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo '  Options of the command go into ARGS="...".'
 
-demo: $(VENV)/demo.stamp ## Simulate, train, stream through real Kafka and Redis, show who is about to buy
+demo: $(VENV)/demo.stamp ## Simulate, train, stream through real Kafka and Redis, show who is about to buy (ARGS=--serve: live)
 	$(BIN)/intent demo $(ARGS)
 
 test: $(VENV)/dev.stamp ## Run all tests (Kafka and Redis: INTENT_SERVICES=auto|docker|embedded|external)
@@ -78,7 +78,7 @@ clean: ## Remove .venv and what the tools left
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One stamp for each set of packages. SIZE is what a new .venv holds then; a second set adds only what it lacks.
-$(VENV)/demo.stamp: PACKAGES := --editable '.[worker,train,embedded]'
+$(VENV)/demo.stamp: PACKAGES := --editable '.[worker,learn,serve,train,embedded]'
 $(VENV)/demo.stamp: SIZE := 3.5 GB
 $(VENV)/dev.stamp: PACKAGES := --editable '.[all]' --group dev
 $(VENV)/dev.stamp: SIZE := 4 GB

@@ -214,9 +214,7 @@ class Deployment:
         ServiceError
             A process ended.
         """
-        times = [table["event_time"].cast(pa.int64()) for table in iterate_log(log)]
-        first, last = (int(find(pa.chunked_array(times)).as_py()) for find in (pc.min, pc.max))
-        factor = max((last - first) / 1000 / WATCHED.total_seconds(), 1.0)
+        factor = max(span_ms(log) / 1000 / WATCHED.total_seconds(), 1.0)
         replay(self._settings, log, speed=f"{factor:.3f}x", on_progress=lambda done, total: self._check())
         while True:
             self._check()
@@ -235,6 +233,12 @@ class Deployment:
             except OSError:
                 return free_port()
             return int(tried.getsockname()[1])
+
+
+def span_ms(log: Path) -> int:
+    """Return the time from a log's first event to its last one."""
+    times = pa.chunked_array([table["event_time"].cast(pa.int64()) for table in iterate_log(log)])
+    return int(pc.max(times).as_py()) - int(pc.min(times).as_py())
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,9 @@ import typer
 from stream.cli import checks
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from offline.training.streamed import StreamQuality
     from offline.uplift.simulated import Trial
     from stream.demo import DemoRun, Deployment
@@ -19,7 +22,10 @@ _TRAINING_CUSTOMERS = 60_000
 # What simulated customers make of actions: so many are left alone, so many of the others answer with an order.
 _HOLDOUT = 0.3
 _ANSWERING = 0.15
-# With --serve, this part of the log is kept back to be watched.
+# With --serve, so many horizons at the end of the log are kept back to be watched: each takes two minutes then. Of a
+# small shop they are more, so that something happens, and never more than a part of the log.
+_WATCHED_HORIZONS = 10
+_LEAST_WATCHED = 600
 _WATCHED_PART = 10
 _PIECE = 20_000
 
@@ -49,8 +55,8 @@ Serve = Annotated[
     bool,
     typer.Option(
         "--serve",
-        help="Keep the last tenth of the log back, then stream it so that you can watch it on the live page, until "
-        "Ctrl-C. Needs the extra serve.",
+        help="Keep the end of the log back (ten horizons), then stream it within twenty minutes while you watch it on "
+        "the live page, until Ctrl-C. Needs the extra serve.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
@@ -83,12 +89,16 @@ def demo(
     Examples
     --------
     - `intent demo`: run the demo
-    - `intent demo --serve`: run the demo; then watch the rest of the log on the live page
+    - `intent demo --serve`: run the demo; then watch the end of the log on the live page
     - `intent demo --customers 2000 --json`: run a small demo; print the summary as JSON
     - `intent demo --data online-retail.parquet --horizon 30d`: use your own log
     """
     from contextlib import ExitStack
     from tempfile import TemporaryDirectory
+
+    if serve:  # now, not after minutes
+        import httptools  # noqa: F401
+        import uvloop  # noqa: F401
 
     from features.bundle import Bundle
     from stream.cli.console import print_json
@@ -106,7 +116,7 @@ def demo(
         manifest = Bundle.load(folder / "bundle").manifest
         rest = None
         if serve:
-            log, rest = _parted(log, folder)
+            log, rest = _parted(log, folder, round(1000 * manifest.horizon_seconds))
         servers = stack.enter_context(ExitStack())
         with streaming() as screen:
             holdout = _HOLDOUT if data is None else None
@@ -127,33 +137,48 @@ def demo(
 
 def _watch(deployment: Deployment, rest: Path) -> None:
     """Show the live page while the rest of the log comes, and after, until Ctrl-C."""
-    from contextlib import suppress
+    from contextlib import ExitStack, suppress
 
+    from features.durations import duration_short
     from stream.cli.console import output
-    from stream.demo import WATCHED
+    from stream.demo import WATCHED, span_ms
 
-    with suppress(KeyboardInterrupt), deployment.serving() as address:
-        minutes = WATCHED.total_seconds() / 60
-        output().print(
-            f"The rest of the log comes within {minutes:.0f} minutes. Watch it live, until Ctrl-C: {address}",
+    out = output()
+    with suppress(KeyboardInterrupt), deployment.serving() as address, ExitStack() as end:
+        end.callback(out.print, "Stopping: this takes some seconds.")
+        length, minutes = duration_short(span_ms(rest)), WATCHED.total_seconds() / 60
+        out.print(
+            f"The last {length} of the log come within {minutes:.0f} minutes. Watch them live, until Ctrl-C: {address}",
             soft_wrap=True,
         )
         deployment.watch(rest)
 
 
-def _parted(log: Path, folder: Path) -> tuple[Path, Path]:
-    """Return a log without its last tenth, in order of arrival, and that tenth."""
+def _parted(log: Path, folder: Path, horizon_ms: int) -> tuple[Path, Path]:
+    """Return a log without its end, in order of arrival, and that end."""
     import pyarrow as pa
 
     from features.log import log_metadata, write_log
     from features.sorted_log import iterate_in_order
 
     table = pa.concat_tables(iterate_in_order(log, _PIECE, lambda text: None))
-    first = len(table) - len(table) // _WATCHED_PART
+    first = len(table) - watched_rows(table["event_time"].cast(pa.int64()).to_numpy(), horizon_ms)
     paths = folder / "streamed.parquet", folder / "watched.parquet"
     for path, part in zip(paths, (table.slice(0, first), table.slice(first)), strict=True):
         write_log(path, part, metadata=log_metadata(log))
     return paths
+
+
+def watched_rows(times: npt.NDArray[np.int64], horizon_ms: int) -> int:
+    """Return how many rows at the end of a log are kept back to be watched.
+
+    Parameters
+    ----------
+    times
+        Of the log's rows, in order of arrival, epoch ms.
+    """
+    wanted = int((times > times.max() - _WATCHED_HORIZONS * horizon_ms).sum()) if len(times) else 0
+    return min(max(wanted, _LEAST_WATCHED), len(times) // _WATCHED_PART)
 
 
 def _simulated(folder: Path, customers: int, days: int, seed: int) -> tuple[Path, Path]:

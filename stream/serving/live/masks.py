@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from hashlib import blake2b
 from typing import Final
@@ -11,6 +12,7 @@ _KNOWN: Final = 50_000
 _SHOWN: Final = 2
 # Bytes of the hash: of 50,000 customers two are alike with a probability of .00001.
 _HASH: Final = 6
+_FORM: Final = re.compile(rf".{{0,{_SHOWN}}}…[0-9a-f]{{{2 * _HASH}}}", re.DOTALL)
 
 
 class Masks:
@@ -51,6 +53,10 @@ class Masks:
         if len(self._real) > _KNOWN:
             self._real.popitem(last=False)
         return masked
+
+    def masked(self, shown: str) -> bool:
+        """Whether an id has the form of a masked one."""
+        return self.on and _FORM.fullmatch(shown) is not None
 
     def real(self, shown: str) -> str:
         """Return whose a shown id is; what is none of ours is an id itself."""

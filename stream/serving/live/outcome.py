@@ -18,6 +18,7 @@ from features.sequence import LEAST_BUYERS, boundary
 from stream.decisions.holdout import Assignment
 from stream.messages.action import Action
 from stream.serving.live.shown import ArmOutcome, Outcome
+from stream.texts import counted
 
 #: Customers whose actions are remembered; of older ones the counts stay.
 MOST_ACTED: Final = 50_000
@@ -198,10 +199,10 @@ def _sentence(
             return "Nothing can be told yet: there were no actions."
         return f"Nothing can be told yet: the windows of all {waiting:,} customers are open."
     if not found.known:
-        bought = treatment.buyers + holdout.buyers
+        bought, customers = treatment.buyers + holdout.buyers, treatment.customers + holdout.customers
         return (
-            f"No lift is shown yet: there are too few buyers ({bought:,}), chance would put fewer than "
-            f"{LEAST_BUYERS:.0f} into the smaller arm."
+            f"No lift is shown yet: of {counted(customers, 'customer')} {bought:,} bought, too few to tell an effect "
+            "from chance."
         )
     within = "" if window_ms is None else f" within {duration_words(window_ms)}"
     told = "" if found.low > 0 or found.high < 0 else "No effect can be told yet: "

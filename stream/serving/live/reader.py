@@ -174,10 +174,10 @@ class LiveReader:
 
     async def real(self, shown: str) -> str:
         """Return whose a shown id is; an id that is not masked stands for itself."""
-        if not self._masks.on or self._masks.real(shown) != shown:
+        if not self._masks.masked(shown) or self._masks.real(shown) != shown:
             return self._masks.real(shown)
-        async with self._looking():  # another process may have shown it
-            return self._masks.real(shown)
+        async with self._looking():
+            return self._view.real(shown)
 
     def shown(self, customer: str) -> str:
         """Return an id as it is shown."""
@@ -228,9 +228,8 @@ class LiveReader:
             for place, records in fetched.items():
                 for record in records:
                     self._take(view, place.topic, record)
-            if not self._opened.is_set() and (
-                time.monotonic() - began > _CATCH_UP_SECONDS or await _caught_up(consumer, places)
-            ):
+            view.caught_up = view.caught_up or await _caught_up(consumer, places)
+            if view.caught_up or time.monotonic() - began > _CATCH_UP_SECONDS:
                 self._opened.set()
             if int(time.time()) > measured:
                 measured = int(time.time())

@@ -183,6 +183,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     since
         Scores and actions that were made before are not seen.
+    caught_up
+        Whether all is read that was there when the view began; until then counts are too low.
     masked
         Whether ids are masked (INTENT_SERVE_MASK_IDS).
     about_to_buy
@@ -200,6 +202,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     since: int
     horizon_seconds: float | None
     model_version: str | None
+    caught_up: bool
     masked: bool
     about_to_buy: int
     customers: list[LiveCustomer]
@@ -224,7 +227,7 @@ class Point(msgspec.Struct, frozen=True, gc=False):
 
 
 class Timeline(msgspec.Struct, frozen=True):
-    """The newest scores of a customer, oldest first, as far as they were seen, and the actions among the newest."""
+    """The newest scores and actions of a customer, oldest first, as far as they were seen."""
 
     customer_id: str
     now: Now

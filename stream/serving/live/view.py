@@ -7,8 +7,10 @@ A customer is about to buy from a score of a wanted band on. The row leaves at a
 from __future__ import annotations
 
 import heapq
+from bisect import insort
 from collections import Counter, OrderedDict, deque
 from collections.abc import Collection, Mapping
+from itertools import chain
 from typing import Final
 
 import msgspec
@@ -47,9 +49,11 @@ MOST_SHOWN: Final = 100
 #: Customers with an event in the last `ACTIVE_MS`.
 MOST_ACTIVE: Final = 100_000
 ACTIVE_MS: Final = 30 * 60_000
-#: Customers whose timeline is kept, and scores of each.
-MOST_TIMELINES: Final = 2_000
+#: Customers whose timeline is kept, scores of all of them, and scores and actions of each.
+MOST_TIMELINES: Final = 10_000
+MOST_DRAWN: Final = 200_000
 MOST_POINTS: Final = 100
+MOST_SENT: Final = 20
 #: Newest actions that are shown, and ids by which repeated ones are known.
 MOST_ACTIONS: Final = 50
 _MOST_IDS: Final = 10_000
@@ -75,11 +79,14 @@ class LiveView:
         When Kafka and Redis last answered.
     unreadable
         Records that are no messages, and were passed over.
+    caught_up
+        Whether all is read that was there when the view began.
     """
 
     def __init__(self, masks: Masks, since_ms: int) -> None:
         self.answered = Answered()
         self.unreadable = 0
+        self.caught_up = False
         self._masks = masks
         self._since_ms = since_ms
         self._newest_score: Score | None = None
@@ -89,8 +96,11 @@ class LiveView:
         self._active: OrderedDict[str, Score] = OrderedDict()
         self._bands: Counter[Band] = Counter()
         self._segments: Counter[tuple[int, str]] = Counter()
+        self._leaving: list[tuple[int, str]] = []
         self._timelines: OrderedDict[str, deque[Point]] = OrderedDict()
-        self._actions: deque[Action] = deque(maxlen=MOST_ACTIONS)
+        self._drawn = 0
+        self._sent: OrderedDict[str, deque[Action]] = OrderedDict()
+        self._actions: list[Action] = []
         self._action_ids: OrderedDict[str, None] = OrderedDict()
         self._kinds: Counter[tuple[str, str]] = Counter()
         self._outcomes = Outcomes()
@@ -136,7 +146,14 @@ class LiveView:
         kind = (action.action, action.arm)
         if kind in self._kinds or len(self._kinds) < _MOST_KINDS:
             self._kinds[kind] += 1
-        self._actions.append(action)
+        # Of a topic that is read back, one partition may come whole before the next.
+        insort(self._actions, action, key=_decided)
+        del self._actions[:-MOST_ACTIONS]
+        sent = self._sent.setdefault(action.customer_id, deque(maxlen=MOST_SENT))
+        self._sent.move_to_end(action.customer_id)
+        sent.append(action)
+        if len(self._sent) > MOST_TIMELINES:
+            self._sent.popitem(last=False)
         self._outcomes.act(action)
 
     def add_alert(self, alert: Alert) -> None:
@@ -169,9 +186,8 @@ class LiveView:
     def erase(self, customer: str) -> None:
         """Forget a customer."""
         self._leave(customer)
-        kept = [action for action in self._actions if action.customer_id != customer]
-        self._actions.clear()
-        self._actions.extend(kept)
+        self._actions = [action for action in self._actions if action.customer_id != customer]
+        self._sent.pop(customer, None)
         self._outcomes.forget(customer)
         self._masks.forget(customer)
 
@@ -202,6 +218,7 @@ class LiveView:
             since=self._since_ms,
             horizon_seconds=None if newest is None else newest.horizon_seconds,
             model_version=None if newest is None else newest.model_version,
+            caught_up=self.caught_up,
             masked=self._masks.on,
             about_to_buy=len(rows),
             customers=[self._customer(row) for row in shown],
@@ -231,11 +248,22 @@ class LiveView:
         )
 
     def timeline(self, customer: str, wall_ms: int) -> Timeline:
-        """Return the newest scores of a customer, by the id that is shown or the real one."""
-        real = self._masks.real(customer)
-        actions = [self._action(action) for action in self._actions if action.customer_id == real]
+        """Return the newest scores and actions of a customer, by the id that is shown or the real one."""
+        real = self.real(customer)
+        actions = [self._action(action) for action in sorted(self._sent.get(real, ()), key=_decided)]
         points = list(self._timelines.get(real, ()))
         return Timeline(self._masks.shown(real), self.now(wall_ms), points, actions)
+
+    def real(self, shown: str) -> str:
+        """Return whose a shown id is; what is none of ours is an id itself.
+
+        Another process may have shown it: what this one has seen is looked through.
+        """
+        found = self._masks.real(shown)
+        if found != shown or not self._masks.masked(shown):
+            return found
+        seen = chain(self._rows, self._timelines, self._sent)
+        return next((customer for customer in seen if self._masks.shown(customer) == shown), shown)
 
     def _track(self, score: Score) -> None:
         """Let a row come, change or leave."""
@@ -249,6 +277,10 @@ class LiveView:
     def _count(self, score: Score) -> None:
         self._uncount(self._active.pop(score.customer_id, None))
         self._active[score.customer_id] = score
+        heapq.heappush(self._leaving, (score.as_of, score.customer_id))
+        if len(self._leaving) > 2 * MOST_ACTIVE:
+            self._leaving = [(one.as_of, customer) for customer, one in self._active.items()]
+            heapq.heapify(self._leaving)
         self._bands[score.band] += 1
         self._segments[(score.segment.id, score.segment.name)] += 1
         if len(self._active) > MOST_ACTIVE:
@@ -266,24 +298,23 @@ class LiveView:
     def _draw(self, score: Score) -> None:
         points = self._timelines.setdefault(score.customer_id, deque(maxlen=MOST_POINTS))
         self._timelines.move_to_end(score.customer_id)
+        self._drawn += len(points) < MOST_POINTS
         points.append(Point(score.as_of, score.purchase_intent, score.band, score.purchase))
-        if len(self._timelines) > MOST_TIMELINES:
-            self._timelines.popitem(last=False)
+        while len(self._timelines) > MOST_TIMELINES or self._drawn > MOST_DRAWN:
+            self._drawn -= len(self._timelines.popitem(last=False)[1])
 
     def _leave(self, customer: str) -> None:
         self._rows.pop(customer, None)
         self._uncount(self._active.pop(customer, None))
-        self._timelines.pop(customer, None)
+        self._drawn -= len(self._timelines.pop(customer, ()))
 
     def _expire(self, now_ms: int) -> None:
         for customer in [one for one, score in self._rows.items() if _expires(score) <= now_ms]:
             del self._rows[customer]
-        # Scores come nearly in the order of their time; what stands behind a newer one waits for it.
-        while self._active:
-            customer, score = next(iter(self._active.items()))
-            if score.as_of > now_ms - ACTIVE_MS:
-                break
-            self._uncount(self._active.pop(customer))
+        while self._leaving and self._leaving[0][0] <= now_ms - ACTIVE_MS:
+            as_of, customer = heapq.heappop(self._leaving)
+            if customer in self._active and self._active[customer].as_of == as_of:
+                self._uncount(self._active.pop(customer))
 
     def _customer(self, score: Score) -> LiveCustomer:
         return LiveCustomer(
@@ -328,6 +359,10 @@ class LiveView:
 
 def _expires(score: Score) -> int:
     return score.as_of + round(score.horizon_seconds * 1000)
+
+
+def _decided(action: Action) -> tuple[int, str]:
+    return action.decided_at, action.action_id
 
 
 def _likeliest(score: Score) -> tuple[float, int, str]:

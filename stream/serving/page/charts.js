@@ -43,38 +43,36 @@ function path(places) {
   return drawn;
 }
 
-/**
- * Lines over time.
- * series: [{name, values: [[x, y|null], ...]}]; the first one is the main one.
- */
-export function lines(place, series, { label, xText, yText, low, high, height = 190, marks = [], dots = false, area = false }) {
-  const [svg, width] = picture(place, height, label);
-  const all = series.flatMap((one) => one.values);
-  const xs = all.map(([x]) => x).concat(marks.map((mark) => mark.x));
-  const [left, right, top, bottom] = [44, width - 10, series.length > 1 ? 26 : 12, height - 24];
-  const [first, last] = [Math.min(...xs), Math.max(...xs)];
-  const X = (x) => (last > first ? left + ((right - left) * (x - first)) / (last - first) : (left + right) / 2);
-  const Y = (y) => bottom - ((bottom - top) * (y - low)) / (high - low || 1);
-  for (const y of steps(low, high, 4)) {
+/** Lines across, with what they stand for at the left. */
+function levels(svg, values, { left, right, Y, yText }) {
+  for (const y of values) {
     svg.append(draw("line", { class: "grid-line", x1: left, x2: right, y1: Y(y), y2: Y(y) }));
     svg.append(text(left - 6, Y(y) + 4, yText(y), { "text-anchor": "end" }));
   }
+}
+
+/**
+ * Lines over time; what lies above `high` is drawn there.
+ * series: [{name, values: [[x, y|null], ...]}]; the first one is the main one.
+ */
+export function lines(place, series, { label, xText, yText, low, high, height = 190, dots = false, area = false }) {
+  const [svg, width] = picture(place, height, label);
+  const all = series.flatMap((one) => one.values);
+  const xs = all.map(([x]) => x);
+  const [left, right, top, bottom] = [44, width - 10, series.length > 1 ? 26 : 12, height - 24];
+  const [first, last] = [Math.min(...xs), Math.max(...xs)];
+  const X = (x) => (last > first ? left + ((right - left) * (x - first)) / (last - first) : (left + right) / 2);
+  const Y = (y) => bottom - ((bottom - top) * (Math.min(y, high) - low)) / (high - low || 1);
+  levels(svg, steps(low, high, 4), { left, right, Y, yText });
   svg.append(text(left, height - 6, xText(first)));
   if (last > first) svg.append(text(right, height - 6, xText(last), { "text-anchor": "end" }));
-  for (const mark of marks) {
-    svg.append(draw("line", { class: "tick", x1: X(mark.x), x2: X(mark.x), y1: bottom - 9, y2: bottom }, draw("title", {}, mark.name)));
-  }
   for (const [number, { values }] of [...series.entries()].reverse()) {
     const places = values.map(([x, y]) => (y === null ? null : [X(x), Y(y)]));
     if (area && number === 0 && !places.includes(null) && places.length > 1) {
       svg.append(draw("path", { class: "area", d: `${path(places)}L${places.at(-1)[0]} ${bottom}L${places[0][0]} ${bottom}Z` }));
     }
     svg.append(draw("path", { class: `line s${number}`, d: path(places) }));
-    if (dots) {
-      for (const [at, place] of places.entries()) {
-        if (place) svg.append(draw("circle", { class: values[at][2] ?? "", cx: place[0], cy: place[1], r: values[at][2] ? 5 : 2.5 }));
-      }
-    }
+    if (dots) for (const place of places) if (place) svg.append(draw("circle", { class: `s${number}`, cx: place[0], cy: place[1], r: 2.5 }));
   }
   if (series.length > 1) {
     let x = left;
@@ -85,6 +83,70 @@ export function lines(place, series, { label, xText, yText, low, high, height = 
     }
   }
   place.replaceChildren(svg);
+}
+
+const ROW = 15;
+const LETTER = 6.4;
+
+/**
+ * Values one after another, by visits: within a visit a line, between two of them the time that passed.
+ * visits: [{start, before, points: [{y, name, kind, title}, ...]}]; start and before are texts, names stand above their dots.
+ */
+export function timeline(place, visits, { label, yText, high }) {
+  const all = visits.flatMap((visit) => visit.points);
+  const [left, right] = [44, Math.max(place.clientWidth, LEAST_WIDTH) - 12];
+  const slot = (right - left) / (all.length + visits.length - 1);
+  let x = left + slot / 2;
+  for (const visit of visits) {
+    for (const point of visit.points) {
+      point.x = x;
+      x += slot;
+    }
+    x += slot;
+  }
+  const names = stairs(all);
+  const top = 12 + ROW * names;
+  const bottom = top + 150;
+  const height = bottom + 24;
+  const [svg] = picture(place, height, label);
+  const Y = (y) => bottom - ((bottom - top) * y) / high;
+  levels(svg, steps(0, high, 4), { left, right, Y, yText });
+  let free = left;
+  for (const [number, visit] of visits.entries()) {
+    const places = visit.points.map((point) => [point.x, Y(point.y)]);
+    const [first, last] = [places[0], places.at(-1)];
+    if (number) {
+      const at = first[0] - slot;
+      svg.append(draw("line", { class: "pause", x1: at, x2: at, y1: top, y2: bottom }, draw("title", {}, visit.before)));
+    }
+    const start = Math.min(first[0], right - LETTER * visit.start.length);
+    if (start >= free || number === visits.length - 1) {
+      if (start < free) svg.querySelector("text.start:last-of-type")?.remove();
+      svg.append(text(start, height - 6, visit.start, { class: "start" }));
+      free = start + LETTER * visit.start.length + 12;
+    }
+    svg.append(draw("path", { class: "area", d: `${path(places)}L${last[0]} ${bottom}L${first[0]} ${bottom}Z` }));
+    svg.append(draw("path", { class: "line s0", d: path(places) }));
+  }
+  for (const point of all) {
+    if (point.row !== undefined) {
+      const y = 12 + ROW * (names - 1 - point.row);
+      svg.append(draw("line", { class: "leader", x1: point.x, x2: point.x, y1: y - 9, y2: Y(point.y) }));
+      svg.append(text(point.x - 4, y, point.name, { "text-anchor": "end" }));
+    }
+    svg.append(draw("circle", { class: point.kind, cx: point.x, cy: Y(point.y), r: point.kind ? 5 : 3.5 }, draw("title", {}, point.title)));
+  }
+  place.replaceChildren(svg);
+}
+
+/** Finds rows for the names at the left of their lines, the lowest first, so that none lies on another or on a line; returns how many. */
+function stairs(points) {
+  const known = points.filter((one) => one.name);
+  for (const [at, point] of known.entries()) {
+    const from = point.x - LETTER * point.name.length - 8;
+    point.row = 1 + Math.max(-1, ...known.slice(0, at).filter((one) => one.x > from).map((one) => one.row));
+  }
+  return 1 + Math.max(-1, ...known.map((one) => one.row));
 }
 
 /** What was predicted against what happened, on logarithmic scales: both shares of scores. */

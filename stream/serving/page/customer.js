@@ -1,8 +1,9 @@
 // One customer: what is known, the timeline, and what if.
 
-import { lines } from "./charts.js";
+import { ARMS, bought } from "./actions.js";
+import { timeline } from "./charts.js";
 import { fill, make, write } from "./dom.js";
-import { capital, feature, hour, points, share, span, time, words } from "./format.js";
+import { capital, counted, dayAndHour, feature, points, share, span, time, words } from "./format.js";
 import { ask, Refused } from "./service.js";
 
 const REFRESH_MS = 3000;
@@ -12,9 +13,15 @@ const EVENTS = [
   ["looks at an item", { type: "view_item", ...ITEM }],
   ["adds 50 to the cart", { type: "add_to_cart", ...ITEM }],
   ["begins the checkout", { type: "begin_checkout" }],
-  ["buys", { type: "purchase", value: 50 }],
+  ["buys", { type: "purchase", value: 50, ...ITEM }],
 ];
+// What is tried comes so long after what was tried before.
+const APART_MS = 10_000;
 const SINCE = /^since_(.*)$/;
+// A silence of so long ends a visit in the picture.
+const PAUSE_MS = 30 * 60_000;
+// How exactly the time since an event tells which event it was.
+const SAME_MS = 1000;
 
 export class Customer {
   constructor($) {
@@ -22,6 +29,7 @@ export class Customer {
     this.paused = false;
     this.id = null;
     this.steps = [];
+    this.types = new Map();
     this.timer = 0;
     for (const [name, event] of EVENTS) {
       const button = make("button", {}, capital(name));
@@ -37,9 +45,11 @@ export class Customer {
   open(id) {
     this.close();
     this.id = id;
+    this.types.clear();
     this.startOver();
     write(this.$("c-id"), id);
     write(this.$("c-intent"), "");
+    write(this.$("c-within"), "");
     this.$("c-id").focus({ preventScroll: true });
     this.refresh();
   }
@@ -90,19 +100,22 @@ export class Customer {
 
   show(known, seen) {
     const now = seen.now.at;
+    const isOpen = now < known.horizon_ends;
     write(this.$("c-intent"), share(known.purchase_intent));
+    write(this.$("c-within"), ` to buy within ${span(1000 * known.horizon_seconds)} after the last event`);
     const figures = [
       ["Band", known.band],
       ["Segment", known.segment.name],
-      ["Action", known.action === "none" ? "none" : `${words(known.action)}${known.holdout ? ", held out" : ""}`],
+      ["Action for this score", known.action === "none" ? "none" : `${words(known.action)}${known.holdout ? ", held out" : ""}`],
       ["Last event", `${span(now - known.as_of)} ago`],
-      ["Score", now < known.horizon_ends ? `expires in ${span(known.horizon_ends - now)}` : "expired"],
+      ["Score", isOpen ? `expires in ${span(known.horizon_ends - now)}` : "expired"],
     ];
     if (known.recommendation) figures.push(["Offer", known.recommendation.text]);
     fill(this.$("c-figures"), figures.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
     const reasons = known.reasons.map((one) => `${capital(one.text)} (${one.effect < 0 ? "less" : "more"} likely)`);
     fill(this.$("c-reasons"), (reasons.length ? reasons : ["Nothing stands out."]).map((one) => make("li", {}, one)));
     this.showTimeline(known, seen);
+    this.showSent(seen);
     fill(this.$("c-features"), Object.entries(known.features ?? {}).map(([name, value]) => {
       const [label, said] = feature(name, value);
       return make("div", {}, make("dt", {}, label), make("dd", {}, said));
@@ -120,33 +133,55 @@ export class Customer {
     )));
     if (!found.length) {
       this.$("c-timeline").replaceChildren();
-      write(this.$("c-timeline-note"), `No score of this customer was seen in the last minutes; the last event was at ${time(known.as_of)}.`);
+      write(this.$("c-timeline-note"), `No score of this customer was seen lately; the last event was at ${time(known.as_of)}.`);
       return;
     }
-    const values = found.map((one) => [one.as_of, one.purchase_intent, one.purchase ? "purchase" : ""]);
-    const high = Math.max(0.05, ...values.map(([, y]) => y));
-    const marks = last
-      .map(([name, seconds]) => ({ name: capital(words(name)), x: known.as_of - 1000 * seconds }))
-      .filter((mark) => mark.x >= values[0][0]);
-    const said = `${found.length} scores from ${time(found[0].as_of)} to ${time(found.at(-1).as_of)}, the last one ${share(found.at(-1).purchase_intent)}`;
-    lines(this.$("c-timeline"), [{ name: "intent", values }], {
-      label: said, low: 0, high: Math.min(1, 1.1 * high), xText: hour, yText: share, dots: true, area: true, marks,
+    this.learnTypes(known, last, found);
+    const visits = visitsOf(found, this.types);
+    const newest = found.at(-1).purchase_intent;
+    const said = `${counted(found.length, "score")} in ${counted(visits.length, "visit")}, the last one ${share(newest)} at ${time(found.at(-1).as_of)}`;
+    timeline(this.$("c-timeline"), visits, {
+      label: said, yText: share, high: Math.min(1, 1.1 * Math.max(0.05, ...found.map((one) => one.purchase_intent))),
     });
-    const bought = found.filter((one) => one.purchase).length;
-    write(this.$("c-timeline-note"), `${said}.${bought ? ` ${bought === 1 ? "A purchase is" : `${bought} purchases are`} a green dot.` : ""} Ticks below: the last event of each type.`);
+    const anew = share(newest) === share(known.purchase_intent) ? "" : ` With what was learned since, it would be ${share(known.purchase_intent)}.`;
+    write(this.$("c-timeline-note"), `${said}.${anew} One dot for each event; the last event of each type is named${visits.length > 1 ? ", and dashed lines part the visits" : ""}.`);
+  }
+
+  /** Remembers of which type an event was, by the time since the last one of each type. */
+  learnTypes(known, last, found) {
+    for (const one of found) if (one.purchase) this.types.set(one.as_of, "purchase");
+    for (const [name, seconds] of last) {
+      const at = known.as_of - 1000 * seconds;
+      const point = found.findLast((one) => Math.abs(one.as_of - at) <= SAME_MS);
+      if (point) this.types.set(point.as_of, words(name));
+    }
+  }
+
+  /** What was sent to the customer, the newest first. */
+  showSent({ actions, now }) {
+    const table = this.$("c-sent");
+    table.hidden = !actions.length;
+    write(this.$("c-sent-note"), actions.length ? "" : "Nothing, as far as it was seen.");
+    fill(table.tBodies[0], actions.toReversed().map((one) => make(
+      "tr", {}, make("th", { scope: "row" }, capital(words(one.action))),
+      make("td", {}, ARMS[one.arm]),
+      make("td", { class: "number" }, `${span(now.at - one.decided_at)} ago`),
+      make("td", { class: one.bought_at ? "bought" : "" }, bought(one)),
+    )));
   }
 
   startOver() {
     this.steps = [];
     this.showSteps(null);
-    write(this.$("c-what-if"), "Nothing is stored: the score that the stream would give is computed.");
+    write(this.$("c-what-if"), "Nothing is stored: the score that the stream would give is computed. What you try next comes ten seconds later.");
   }
 
   async tryEvent(name, event) {
     if (this.steps.length >= MOST_STEPS) return;
     const [id, tried] = [this.id, [...this.steps, { name, event }]];
     try {
-      const answer = await ask("/v1/what-if", { customer_id: id, events: tried.map((one) => one.event), features: false });
+      const events = tried.map((one, at) => (at && this.now ? { ...one.event, event_time: this.now.at + APART_MS * at } : one.event));
+      const answer = await ask("/v1/what-if", { customer_id: id, events, features: false });
       if (id !== this.id) return;
       this.steps = tried;
       this.showSteps(answer);
@@ -170,7 +205,7 @@ export class Customer {
     fill(table.tBodies[0], lines.map(([name, intent, change, band, action]) => make(
       "tr", {}, make("th", { scope: "row" }, name),
       make("td", { class: "number" }, intent === null ? "–" : share(intent)),
-      make("td", { class: `number ${change > 0 ? "up" : change < 0 ? "down" : ""}` }, change === null ? "" : `${points(change)} points`),
+      make("td", { class: `number ${change > 0 ? "up" : change < 0 ? "down" : ""}` }, change === null ? "" : points(change)),
       make("td", {}, band ?? "–"),
       make("td", {}, action && action !== "none" ? words(action) : "–"),
     )));
@@ -180,4 +215,19 @@ export class Customer {
       ? "The stream would say nothing after this event."
       : `${name}: ${first === null ? "" : `from ${share(first)} now to `}${share(last)}.`);
   }
+}
+
+/** Parts the points of a timeline where nothing came for a while. */
+function visitsOf(found, types) {
+  const visits = [];
+  for (const [at, one] of found.entries()) {
+    const pause = at ? one.as_of - found[at - 1].as_of : 0;
+    if (!at || pause > PAUSE_MS) visits.push({ start: dayAndHour(one.as_of), before: `${span(pause)} later`, points: [] });
+    const name = types.get(one.as_of) ?? "";
+    visits.at(-1).points.push({
+      y: one.purchase_intent, name, kind: one.purchase ? "purchase" : "",
+      title: `${time(one.as_of)}: ${share(one.purchase_intent)}${name ? `, ${name}` : ""}`,
+    });
+  }
+  return visits;
 }

@@ -6,6 +6,7 @@ const shortClock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "
 const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", timeZone: "UTC" });
 
 export const count = (value) => whole.format(value);
+export const counted = (value, one) => `${count(value)} ${one}${value === 1 ? "" : "s"}`;
 export const time = (ms) => `${clock.format(ms)} UTC`;
 export const hour = (ms) => shortClock.format(ms);
 export const dayAndHour = (ms) => day.format(ms);
@@ -25,7 +26,7 @@ export function span(ms) {
   if (seconds < 60) return `${seconds} s`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
   if (seconds < 172800) return `${Math.floor(seconds / 3600)} h`;
-  return `${Math.floor(seconds / 86400)} d`;
+  return `${Math.round(seconds / 86400)} d`;
 }
 
 export function milliseconds(ms) {

@@ -2,14 +2,17 @@
 
 import { Customer } from "./customer.js";
 import { interval, lines } from "./charts.js";
+import { ARMS, bought } from "./actions.js";
 import { $, bars, fill, level, make, rows, write } from "./dom.js";
-import { capital, count, milliseconds, points, share, span, time, words } from "./format.js";
+import { capital, count, counted, milliseconds, points, share, span, time, words } from "./format.js";
 import { redraw, showQuality } from "./quality.js";
 import { ask, follow, keepKey, Refused } from "./service.js";
 
 const QUALITY_MS = 10_000;
 const ROWS = 10;
 const MEASURED_SECONDS = 10;
+// A peak so many times as high as nine of ten values is cut off in the chart.
+const BURST = 8;
 
 let newest = null;
 let receivedAt = 0;
@@ -69,8 +72,9 @@ function showState() {
   if (!$("key-form").hidden) return;
   const [state, said] = newest === null
     ? lost ? ["lost", "The service does not answer"] : ["connecting", "Connecting"]
-    : gone ? ["lost", `Last answered ${span(silent)} ago`]
-    : paused ? ["paused", `Paused at ${time(newest.wall).slice(-12)}`] : ["live", "Live"];
+    : gone ? ["lost", `No answer for ${span(silent)}, trying again`]
+    : paused ? ["paused", `Paused at ${time(newest.wall).slice(-12)}`]
+    : newest.caught_up ? ["live", "Live"] : ["connecting", "Reading what came before: figures are not complete"];
   $("state").dataset.state = state;
   write($("state-text"), said);
 }
@@ -82,9 +86,9 @@ function show(snapshot, isFirst) {
   showActive(snapshot.active);
   showRates(snapshot);
   showActions(snapshot, isFirst);
-  showOutcome(snapshot.actions.outcome);
+  showOutcome(snapshot.actions.outcome, snapshot.now);
   showTroubles(snapshot);
-  write($("foot"), `Scores since ${time(snapshot.since)}.${snapshot.model_version ? ` Bundle ${snapshot.model_version}.` : ""}${snapshot.masked ? " Ids are masked." : ""}`);
+  write($("foot"), `Counts begin with scores made at ${time(snapshot.since)}, of a busy shop with the newest 100,000.${snapshot.model_version ? ` Bundle ${snapshot.model_version}.` : ""}${snapshot.masked ? " Ids are masked." : ""}`);
   customer.note(snapshot);
 }
 
@@ -92,9 +96,12 @@ function showClock({ now, wall }) {
   write($("clock"), now.clock === "wall" ? time(wall) : `Replayed log, at ${time(now.at)}`);
 }
 
-function mean(values) {
-  const known = values.slice(-MEASURED_SECONDS).filter((value) => value !== null);
-  return known.length ? known.reduce((sum, value) => sum + value, 0) / known.length : null;
+const average = (values) => (values.length ? values.reduce((sum, value) => sum + value, 0) / values.length : null);
+
+/** Events and scores per second over the same last seconds: events are only counted while somebody looks. */
+function means({ events, scores }) {
+  const known = events.slice(-MEASURED_SECONDS).filter((value) => value !== null);
+  return { events: average(known), scores: average(scores.slice(-(known.length || MEASURED_SECONDS))) };
 }
 
 function figure(name, value, unit = "", sub = "") {
@@ -109,13 +116,14 @@ function rate(value) {
 
 function showFigures({ about_to_buy, active, rates, latency, lag, refused, now, answered }) {
   const [p50, p99] = latency ? [milliseconds(latency.p50), milliseconds(latency.p99)] : [["–", ""], null];
-  const why = now.clock === "log" ? "not of a replay" : "no scores for 5 min";
+  const why = now.clock === "log" ? "a replayed log has none" : "no scores for 5 min";
+  const mean = means(rates);
   fill($("figures"), [
-    figure("About to buy", count(about_to_buy), "", `of ${count(active.customers)} active customers`),
-    figure("Scores", rate(mean(rates.scores)), "per second", `events: ${rate(mean(rates.events))} per second`),
+    figure("About to buy", count(about_to_buy), "", `of ${counted(active.customers, "active customer")}`),
+    figure("Scores", rate(mean.scores), "per second", `events: ${rate(mean.events)} per second`),
     figure("Latency, event to score", ...p50, p99 ? `p99: ${p99.join(" ")}` : why),
-    figure("Lag", lag ? count(lag.total) : "–", lag ? "events" : "", lag ? worst(lag) : answered.redis ? `Redis last answered ${span(Date.now() - answered.redis)} ago` : "Redis does not answer"),
-    figure("Refused, last 24 h", count(refused.count), "records", refused.reasons.length ? `mostly ${words(refused.reasons[0].reason)}` : "none"),
+    figure("Lag", lag ? count(lag.total) : "–", lag ? counted(lag.total, "event").split(" ")[1] : "", lag ? worst(lag) : answered.redis ? `Redis last answered ${span(Date.now() - answered.redis)} ago` : "Redis does not answer"),
+    figure("Refused, last 24 h", count(refused.count), "records", refused.reasons.length ? `mostly ${words(refused.reasons[0].reason)}` : "all could be read"),
   ]);
 }
 
@@ -131,7 +139,7 @@ function showCustomers({ customers, about_to_buy, now, horizon_seconds, answered
   const shown = all.customers ? customers : customers.slice(0, ROWS);
   rows($("customers").tBodies[0], shown, (one) => one.customer_id, (one) => [
     ["th", { scope: "row" }, link(one.customer_id)],
-    ["td", { class: "number intent" }, level(one.purchase_intent), share(one.purchase_intent)],
+    ["td", { class: "number intent" }, level(one.purchase_intent), make("span", { class: "share" }, share(one.purchase_intent))],
     ["td", {}, band(one.band)],
     ["td", {}, one.segment.name],
     ["td", { class: "why" }, one.reasons.join("; ") || "–"],
@@ -169,34 +177,62 @@ function showRates({ rates, lag }) {
     return found;
   };
   const series = [{ name: "scores", values: merged(rates.scores) }, { name: "events", values: merged(rates.events) }];
-  const high = Math.max(1, ...series.flatMap((one) => one.values.map(([, y]) => y ?? 0)));
-  const now = `${rate(mean(rates.scores))} scores and ${rate(mean(rates.events))} events per second at the end`;
+  const [high, peak] = reach(series.flatMap((one) => one.values.map(([, y]) => y ?? 0)));
+  const mean = means(rates);
+  const now = `${rate(mean.scores)} scores and ${rate(mean.events)} events per second at the end`;
   lines($("rates"), series, {
     label: `Events and scores per second over the last five minutes: ${now}`, low: 0, high: 1.05 * high, area: true,
     xText: (second) => (second === first ? "5 min ago" : "now"), yText: (value) => count(value),
   });
-  write($("lag"), lag ? `Events that are not scored yet: ${lag.partitions.map((one) => `${count(one.records)} in partition ${one.partition}`).join(", ")}.` : "");
+  const burst = peak > high ? ` A burst of up to ${count(Math.round(peak))} per second is cut off.` : "";
+  write($("lag"), `${waiting(lag)}${burst}`);
 }
 
-const ARMS = { treatment: "sent", holdout: "held out", customer_managed: "shop’s own" };
+/** Where a chart of rates ends, and its peak: a burst long ago does not flatten what is going on now. */
+function reach(values) {
+  const sorted = values.toSorted((one, other) => one - other);
+  const peak = Math.max(1, sorted.at(-1));
+  const usual = Math.max(1, sorted[Math.floor(0.9 * (sorted.length - 1))]);
+  return [peak > BURST * usual ? 2 * usual : peak, peak];
+}
 
-function showActions({ actions, now, since }, isFirst) {
-  fill($("kinds"), actions.counts.map((one) => make("li", {}, `${capital(words(one.action))}, ${ARMS[one.arm]}: ${count(one.count)}`)));
+function waiting(lag) {
+  if (!lag) return "";
+  if (!lag.total) return `Every event in the ${lag.partitions.length} partitions is scored.`;
+  const behind = lag.partitions.filter((one) => one.records);
+  return `Events that are not scored yet: ${behind.map((one) => `${count(one.records)} in partition ${one.partition}`).join(", ")}.`;
+}
+
+/** Counts of actions by kind: "Offer incentive: 60 sent, 24 held out". */
+function kinds(counts) {
+  const found = Map.groupBy(counts, (one) => one.action);
+  return [...found].map(([action, arms]) => `${capital(words(action))}: ${arms
+    .toSorted((one, other) => Object.keys(ARMS).indexOf(one.arm) - Object.keys(ARMS).indexOf(other.arm))
+    .map((one) => `${count(one.count)} ${ARMS[one.arm]}`).join(", ")}`);
+}
+
+/** What made an action due; a rule that holds does so because of the score. */
+function because(action) {
+  return action.trigger === "rule_holds" ? `${action.band} band, ${action.segment.name}` : capital(words(action.trigger));
+}
+
+function showActions({ actions, now }, isFirst) {
+  fill($("kinds"), kinds(actions.counts).map((one) => make("li", {}, one)));
   const shown = all.actions ? actions.newest : actions.newest.slice(0, ROWS);
   rows($("actions").tBodies[0], shown, (one) => one.action_id, (one) => [
     ["th", { scope: "row" }, link(one.customer_id)],
     ["td", {}, words(one.action)],
-    ["td", {}, words(one.trigger)],
+    ["td", { title: `Rule: ${one.rule}` }, because(one)],
     ["td", { class: "arm" }, ARMS[one.arm]],
     ["td", { class: "number", "data-label": "intent" }, share(one.purchase_intent)],
     ["td", { class: "number", "data-label": "age" }, span(now.at - one.decided_at)],
     ["td", { class: "number", "data-label": "expires" }, one.expires_at > now.at ? `in ${span(one.expires_at - now.at)}` : "expired"],
-    ["td", { class: one.bought_at ? "bought" : "", "data-label": "bought" }, one.bought_at ? `after ${span(one.bought_at - one.decided_at)}` : "not yet"],
+    ["td", { class: one.bought_at ? "bought" : "", "data-label": "bought" }, bought(one)],
   ], { isFirst });
   $("actions").hidden = !actions.newest.length;
   $("actions-empty").hidden = actions.newest.length > 0;
   write($("actions-empty"), "No actions yet. The policy decides them: see intent policy.");
-  write($("actions-note"), actions.newest.length ? `The newest ${shown.length} since ${time(since)}. Customers who are held out get nothing, so that the effect can be measured.` : "");
+  write($("actions-note"), actions.newest.length ? `The newest ${shown.length} of ${count(actions.counts.reduce((sum, one) => sum + one.count, 0))}. Customers who are held out get nothing, so that the effect can be measured.` : "");
   showMore("actions", actions.newest.length);
 }
 
@@ -206,7 +242,7 @@ function showMore(table, there) {
   write(button, all[table] ? `Show the first ${ROWS}` : `Show all ${there}`);
 }
 
-function showOutcome(outcome) {
+function showOutcome(outcome, now) {
   write($("outcome"), outcome.detail);
   if (outcome.difference === null) $("outcome-picture").replaceChildren();
   else interval($("outcome-picture"), { low: outcome.low, value: outcome.difference, high: outcome.high }, {
@@ -218,7 +254,10 @@ function showOutcome(outcome) {
     make("td", { class: "number" }, count(arm.buyers)),
     make("td", { class: "number" }, arm.customers ? share(arm.buyers / arm.customers) : "–"),
   )));
-  write($("outcome-note"), `Of each customer’s first action${outcome.window_seconds === null ? "" : `, bought within ${span(1000 * outcome.window_seconds)}`}; ${count(outcome.open)} are still open. intent uplift measures longer windows.`);
+  const within = outcome.window_seconds === null ? "" : `, bought within ${span(1000 * outcome.window_seconds)}`;
+  const open = outcome.open ? `; ${outcome.open === 1 ? "1 is" : `${count(outcome.open)} are`} still open` : "";
+  const replayed = now.clock === "log" ? " The log is replayed: nobody received anything, so there is no effect to be seen." : "";
+  write($("outcome-note"), `Of each customer’s first action${within}${open}. intent uplift measures longer windows.${replayed}`);
 }
 
 function showTroubles({ alerts, refused }) {
@@ -235,7 +274,7 @@ async function refreshQuality() {
     try {
       showQuality(await ask("/v1/quality"));
     } catch (error) {
-      if (error instanceof Refused) showQuality(null, error.message);
+      if (error instanceof Refused) showQuality(null, error.message, error.status === 404);
       else if (!(error instanceof TypeError)) throw error; // no connection: the state says so already
     }
   }

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import sys
 from io import StringIO
 from typing import Any
 
+import numpy as np
 import pytest
 from msgspec import structs
 from rich.console import Console
@@ -10,6 +12,7 @@ from rich.progress import Progress, TextColumn
 
 from offline.simulator.answers import AnswerParameters
 from offline.uplift.simulated import trial
+from stream.cli.demo import demo, watched_rows
 from stream.cli.demo_view import Screen, effects, hottest, show, uplift_sentences
 from stream.cli.last_look import LastLook, last_look
 from stream.messages.score import Score
@@ -146,3 +149,17 @@ def test_where_no_lift_is_shown_there_is_no_true_one_either() -> None:
     found = trial(*shop(), AnswerParameters(), 3 * DAY_MS, {"v1": 0.7})
     assert uplift_sentences(found).startswith("No lift is shown")
     assert effects(found) is None
+
+
+def test_ten_horizons_are_kept_back_to_be_watched_more_of_a_small_shop_and_never_more_than_a_tenth() -> None:
+    minutes = np.arange(100_000, dtype=np.int64) * MINUTE
+    assert watched_rows(minutes, 120 * MINUTE) == 1_200
+    assert watched_rows(minutes, 30 * MINUTE) == 600
+    assert watched_rows(minutes[:3_000], 120 * MINUTE) == 300
+    assert watched_rows(minutes[:0], 120 * MINUTE) == 0
+
+
+def test_what_watching_needs_is_looked_for_before_anything_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    with pytest.raises(ModuleNotFoundError, match="uvloop"):
+        demo(serve=True)

@@ -113,6 +113,14 @@ def test_active_customers_are_counted_once_by_band_and_segment_for_half_an_hour(
     assert (later.customers, later.bands["medium"]) == (1, 1)
 
 
+def test_who_was_active_long_ago_is_not_counted_where_one_partition_comes_whole_before_the_next() -> None:
+    day = 24 * 60 * MINUTE
+    first = [score("a", NOW - day), score("b", NOW - MINUTE)]
+    view = viewed(*first, score("c", NOW - day), score("d", NOW - 2 * MINUTE), score("a", NOW - 3 * MINUTE))
+    assert (view.snapshot(NOW).active.customers, view.snapshot(NOW).active.bands["high"]) == (3, 3)
+    assert view.snapshot(NOW + 28 * MINUTE).active.customers == 1
+
+
 def test_scores_and_events_are_counted_by_second_and_unknown_before_somebody_looked() -> None:
     view = viewed(score(at=NOW - 2_000), score("b", NOW - 2_000), score("c", NOW - 900))
     view.count_events(NOW // 1000 - 1, 7)
@@ -145,7 +153,7 @@ def test_a_quiet_shop_is_no_replay() -> None:
 
 
 def test_all_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("MOST_TRACKED", "MOST_ACTIVE", "MOST_TIMELINES", "MOST_POINTS"):
+    for name in ("MOST_TRACKED", "MOST_ACTIVE", "MOST_TIMELINES", "MOST_POINTS", "MOST_SENT"):
         monkeypatch.setattr(views, name, 5)
     view = viewed(*(score(f"c{at}", NOW - 500 + at) for at in range(9)))
     shown = view.snapshot(NOW)
@@ -157,6 +165,15 @@ def test_all_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [point.as_of for point in view.timeline("c8", NOW).points] == [
         NOW - 400 + at for at in range(4, 9)
     ]
+    for at in range(12):
+        view.add_action(action(f"a{at}", f"c{at % 6}"))
+        view.add_action(action(f"b{at}", "c8", decided_at=NOW + at))
+    assert [one.action_id for one in view.timeline("c8", NOW).actions] == ["b7", "b8", "b9", "b10", "b11"]
+    assert (view.timeline("c0", NOW).actions, len(view._leaving) <= 10) == ([], True)
+    assert view._drawn == sum(map(len, view._timelines.values()))
+    monkeypatch.setattr(views, "MOST_DRAWN", 7)
+    view.add_score(score("c7", NOW))
+    assert sorted(view._timelines) == ["c7", "c8"]
 
 
 def test_at_most_a_hundred_rows_are_shown_of_all_that_are_counted() -> None:
@@ -178,6 +195,16 @@ def test_masked_ids_name_the_same_person_everywhere_and_nobody_to_who_reads_them
     assert (told.customer_id, len(told.points), len(told.actions)) == (row.customer_id, 1, 1)
 
 
+def test_an_id_that_another_process_has_masked_is_known_and_no_other() -> None:
+    masked = Masks(b"key").shown("customer-17")
+    view = LiveView(Masks(b"key"), NOW - MINUTE)
+    view.add_score(score("customer-17"))
+    assert view.real(masked) == "customer-17"
+    assert len(view.timeline(masked, NOW).points) == 1
+    assert view.real("customer-17") == "customer-17"
+    assert [view.real(one) for one in ("cu…0123456789ab", "cu…", "…x")] == ["cu…0123456789ab", "cu…", "…x"]
+
+
 def test_a_short_id_is_masked_whole() -> None:
     assert Masks(b"key").shown("c-17").startswith("…")
 
@@ -194,6 +221,19 @@ def test_actions_are_counted_once_by_kind_and_arm_and_say_whether_the_customer_b
     assert [(one.action_id, one.bought_at) for one in shown.newest] == [("a2", None), ("a1", None)]
     view.add_score(score(at=NOW - 100, purchase=True))
     assert view.snapshot(NOW).actions.newest[1].bought_at == NOW - 100
+
+
+def test_the_newest_actions_are_those_of_the_newest_events_and_a_customers_page_has_all_of_the_customer() -> (
+    None
+):
+    view = viewed(score("eve"))
+    view.add_action(action("new", "eve", decided_at=NOW - 1))
+    for at in range(views.MOST_ACTIONS + 5):
+        view.add_action(action(f"a{at}", decided_at=NOW - 1000 + at))
+    view.add_action(action("old", "eve", decided_at=NOW - MINUTE))
+    newest = [one.action_id for one in view.snapshot(NOW).actions.newest]
+    assert (newest[0], newest[-1], len(newest)) == ("new", "a6", 50)
+    assert {one.action_id for one in view.timeline("eve", NOW).actions} == {"new", "old"}
 
 
 def test_dead_letters_are_counted_by_reason_and_alerts_are_shown_newest_first() -> None:
