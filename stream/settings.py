@@ -248,6 +248,13 @@ class Settings(BaseSettings):
         "text", description="Form of a worker's and a learner's log: text, or one JSON object per line."
     )
 
+    tracing: Literal["off", "otlp"] = Field(
+        "off",
+        description="Whether rounds are traced by OpenTelemetry: off, or otlp, which sends spans to where "
+        "OTEL_EXPORTER_OTLP_ENDPOINT says. Needs the extra `tracing`.",
+    )
+    tracing_sample: float = Field(0.01, ge=0, le=1, description="Share of the rounds that are traced.")
+
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="Protocol of the Kafka connection."
     )

@@ -30,6 +30,7 @@ from stream.exceptions import BrokerError, BrokerUnavailable, TopicMismatch
 from stream.formats.contract import NATIVE
 from stream.settings import NATIVE_NAME, Settings, load_settings
 from stream.texts import counted
+from stream.tracing.headers import active_trace
 
 __all__ = ["DELIVERY_SECONDS", "DeliveryError", "Emitted", "EventEmitter", "RefusedLine", "emit_lines"]
 
@@ -76,6 +77,9 @@ class EventEmitter:
     `emit`, by `flush` or by `close`, whichever comes first; the event of that `emit` has been handed over all the same.
     May be shared by threads. What is still on its
     way is flushed at the end of the ``with`` block and, without one, at the end of the program.
+
+    In a program that traces by OpenTelemetry, a record carries the span that is active when it is emitted, in the
+    headers ``traceparent`` and ``tracestate``.
 
     Parameters
     ----------
@@ -288,7 +292,8 @@ class EventEmitter:
             self._room.wait_for(lambda: self._pending < _PENDING_BYTES)
             self._pending += size
         try:
-            future = self._producer.send(self.topic, value=value, key=key, headers=self._headers)
+            headers = [*self._headers, *active_trace()]
+            future = self._producer.send(self.topic, value=value, key=key, headers=headers)
         except KafkaError as error:
             self._settle(size)
             raise DeliveryError([event_id], str(error)) from error
