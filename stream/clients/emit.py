@@ -202,8 +202,8 @@ class EventEmitter:
     ) -> Price:
         """Say what one piece of an item costs from a moment on; return what was sent.
 
-        Send it when a price changes. Customers in whose cart the item got cheaper are found by rules of the trigger
-        ``price_dropped``.
+        Send it when a price changes. Rules of the trigger ``price_dropped`` find the customers who have the item in the
+        cart or on the wish list.
 
         Raises
         ------
