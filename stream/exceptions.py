@@ -28,6 +28,9 @@ from features.exceptions import IntentError
 #: A broker that does not answer for so long counts as unavailable: a wrong address is an error within seconds.
 ANSWER_SECONDS: Final = 10.0
 
+#: What whoever asks for actions is told where none are published.
+NO_ACTIONS: Final = "INTENT_ACTIONS_TOPIC is empty, so no actions are decided: name the topic"
+
 
 class SettingsError(IntentError):
     """A setting has a value that cannot be used."""
