@@ -101,9 +101,9 @@ class Job(Protocol[B, R]):
         """Write everything that came of the round, and return once the broker has acknowledged all of it."""
         ...
 
-    async def act(self, partition: int, outbox: bytes) -> None:
-        """Write what a save has promised, and return once the broker has acknowledged all of it.
+    async def act(self, promised: Sequence[tuple[int, bytes]]) -> None:
+        """Write what saves have promised, by partition, and return once the broker has acknowledged all of it.
 
-        Called after the save, and again whenever nobody knows whether that was done.
+        Called after a save, and again whenever nobody knows whether that was done.
         """
         ...

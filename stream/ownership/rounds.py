@@ -19,6 +19,7 @@ from features.store.customer_store import CustomerStore, Due, DueRequest, Loaded
 from stream.ownership.job import Job
 from stream.ownership.loading import Found, in_calls
 from stream.ownership.partition_batch import PartitionBatch
+from stream.ownership.promises import Promises
 from stream.ownership.steps import Steps
 from stream.ownership.timers import due_customers
 from stream.running import outages
@@ -71,6 +72,7 @@ class Rounds:
         self._running: set[asyncio.Task[None]] = set()
         self.scored = 0
         self.steps = Steps()
+        self._promises = Promises(job, self.steps)
         self.cached = self.uncached = 0
 
     async def take(self, part: PartitionBatch) -> bool:
@@ -219,9 +221,7 @@ class Rounds:
 
     async def act(self, partition: int, outbox: bytes) -> None:
         """Publish what a save of a partition has promised."""
-        with self.steps.round([partition]) as step:
-            step("act")
-            await self._job.act(partition, outbox)
+        await self._promises.keep(partition, outbox)
 
 
 def _stop_if_given_up(

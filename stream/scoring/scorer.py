@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from operator import attrgetter
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,9 +33,10 @@ from stream.scoring.encoding import encode_scores, with_tombstones
 from stream.scoring.engine import Engine, Scored
 from stream.scoring.handing_over import HandingOver
 from stream.scoring.intake import read_batches
+from stream.scoring.keeping_promises import KeepingPromises
 from stream.scoring.linking import Linked, linked
 from stream.scoring.metrics import ScorerMetrics
-from stream.scoring.outbox import HandOverRecord, pack_outbox, unpack_outbox
+from stream.scoring.outbox import HandOverRecord, pack_outbox
 from stream.scoring.pricing import priced, tables_after
 from stream.scoring.publisher import Output, Publishes
 from stream.scoring.recommending import NewestRecommender, Recommended, Recommender
@@ -43,8 +44,6 @@ from stream.scoring.recorder import LearnerRecords, Recorder
 
 logger = logging.getLogger(__name__)
 
-# Actions that are published at once, about 5 MB. A batch makes more of them only where a watermark leaps.
-_ACTIONS: Final = 10_000
 
 _timestamp = attrgetter("timestamp")
 
@@ -316,21 +315,10 @@ class Scorer:
             if decided.counts is not None and not part.silent:
                 self.metrics.count_decided(decided.counts)
 
-    async def act(self, partition: int, outbox: bytes) -> None:
-        """Write what is handed over and the actions that a save has promised."""
-        actions, handed = unpack_outbox(outbox)
+    async def act(self, promised: Sequence[tuple[int, bytes]]) -> None:
+        """Write what is handed over and the actions that saves have promised."""
         handing_over = HandingOver(self.publisher, self.topic, self.clock, self.ask_events)
-        for start in range(0, len(handed), _ACTIONS):
-            undelivered = await handing_over.publish(partition, handed[start : start + _ACTIONS])
-            if undelivered:
-                self.metrics.count_undelivered(undelivered)
-        if actions and not self.acting:
-            logger.warning("partition %s: actions that are not known to be published are given up", partition)
-            return
-        for start in range(0, len(actions), _ACTIONS):  # each within the time limit of a publication
-            piece = actions[start : start + _ACTIONS]
-            await self.publisher.publish([Output(partition, actions=piece)])
-            self.metrics.count_actions(piece)
+        await KeepingPromises(self.publisher, self.metrics, handing_over, self.acting).keep(promised)
 
     async def _check_partitions(self) -> None:
         """Ask for the partition count again before a producer is blamed for another one."""

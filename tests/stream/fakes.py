@@ -214,7 +214,7 @@ class Counting:
     async def publish(self, counted: Counted) -> None:
         """Nothing is published."""
 
-    async def act(self, partition: int, outbox: bytes) -> None:
+    async def act(self, promised: Sequence[tuple[int, bytes]]) -> None:
         """Nothing is promised."""
         raise NotImplementedError
 

@@ -86,13 +86,15 @@ class Reminding(Counting):
             changes.append(StateChanges(customers, states, watermark, (), timers, b"\n".join(lines)))
         return Counted(read.batches, changes)
 
-    async def act(self, partition: int, outbox: bytes) -> None:
+    async def act(self, promised: Sequence[tuple[int, bytes]]) -> None:
         self.tried += 1
-        self.order.append(outbox)
+        self.order += [outbox for _, outbox in promised]
         await self.hindered.wait()
         if self.faults:
             raise self.faults.pop(0)
-        self.published += [(partition, line) for line in outbox.split(b"\n")]
+        self.published += [
+            (partition, line) for partition, outbox in promised for line in outbox.split(b"\n")
+        ]
 
 
 def reminders(records: Sequence) -> set[tuple[str, int]]:  # type: ignore[type-arg]

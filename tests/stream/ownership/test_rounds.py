@@ -55,7 +55,7 @@ class Erasing:
     async def publish(self, counted: Counted) -> None:
         """Nothing is published."""
 
-    async def act(self, partition: int, outbox: bytes) -> None:
+    async def act(self, promised: Sequence[tuple[int, bytes]]) -> None:
         """Nothing is promised."""
         raise NotImplementedError
 

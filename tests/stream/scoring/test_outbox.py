@@ -40,14 +40,22 @@ def test_the_scorer_publishes_what_was_promised_to_the_partition_it_belongs_to(
 
     publisher = cast("Any", SimpleNamespace(publish=publish))
     scorer = Scorer(cast("Any", None), publisher, ScorerMetrics("test"), "events", 4)
-    asyncio.run(scorer.act(3, pack_outbox(RECORDS)))
+    asyncio.run(scorer.act([(3, pack_outbox(RECORDS))]))
     assert written == [Output(3, actions=RECORDS)]
     assert scorer.metrics.registry.get_sample_value("intent_actions_total") == 2, "a tombstone is no action"
     written.clear()
-    monkeypatch.setattr("stream.scoring.scorer._ACTIONS", 2)
-    asyncio.run(scorer.act(3, pack_outbox(RECORDS)))
+    monkeypatch.setattr("stream.scoring.keeping_promises._AT_ONCE", 2)
+    asyncio.run(scorer.act([(3, pack_outbox(RECORDS))]))
     assert written == [Output(3, actions=RECORDS[:2]), Output(3, actions=RECORDS[2:])]
     written.clear()
+    asyncio.run(scorer.act([(at, pack_outbox(RECORDS[at:])) for at in range(3)]))
+    assert [(output.partition, output.actions) for output in written] == [
+        (0, RECORDS[:2]),
+        (0, RECORDS[2:]),
+        (1, RECORDS[1:]),
+        (2, RECORDS[2:]),
+    ]
+    written.clear()
     scorer.acting = False
-    asyncio.run(scorer.act(3, pack_outbox(RECORDS)))
+    asyncio.run(scorer.act([(3, pack_outbox(RECORDS))]))
     assert not written, "there is no topic any more"
