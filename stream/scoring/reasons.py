@@ -82,9 +82,8 @@ class Reasons(CodedReasons):
     ) -> None:
         self._words, self._told, self._topics, self._effects = words, told, topics, effects
         self._bounds = bounds
-        self._coded: tuple[NDArray[np.uint8], NDArray[np.float64]] | None = (
-            None  # once for all rules that ask
-        )
+        # Codes and effects, made once for all rules that ask.
+        self._coded: tuple[NDArray[np.uint8], NDArray[np.float64]] | None = None
 
     def __len__(self) -> int:
         return len(self._bounds) - 1
