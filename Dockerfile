@@ -12,7 +12,7 @@ RUN useradd --system --create-home --uid 10001 intent \
 WORKDIR /app
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 # Dependencies change less often than the sources: with empty packages they are a layer of their own.
-RUN mkdir features offline stream && pip install --constraint constraints.txt '.[worker,learn,serve]'
+RUN mkdir features offline stream && pip install --constraint constraints.txt '.[worker,learn,serve,tracing]'
 
 FROM base AS train
 RUN pip install --constraint constraints.txt '.[train]'

@@ -111,7 +111,7 @@ async def _asked(port: int, rate: float, seconds: float, request: Callable[[], b
 def _look_up() -> Callable[[], bytes]:
     chooser = random.Random(11)
     return lambda: (
-        b"GET /v1/customers/%b HTTP/1.1\r\nhost: a\r\n\r\n"
+        b"GET /v1/customers/%b HTTP/1.1\r\nhost: localhost\r\n\r\n"
         % _customer(chooser.randrange(_CUSTOMERS)).encode()
     )
 
@@ -122,7 +122,7 @@ def _batch() -> Callable[[], bytes]:
     def request() -> bytes:
         ids = [_customer(chooser.randrange(_CUSTOMERS)) for _ in range(_AT_ONCE)]
         body = msgspec.json.encode({"customer_ids": ids})
-        head = b"POST /v1/customers:batch HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
+        head = b"POST /v1/customers:batch HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
         return head + b"content-length: %d\r\n\r\n%b" % (len(body), body)
 
     return request

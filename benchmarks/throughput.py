@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,7 @@ from features.offers import CustomerItems, Offer, OfferPolicy
 from features.partition import partitions_of
 from features.store.keys import items_keys
 from features.store.offer_store import OfferStore
+from stream.services.process import free_port
 
 EVENTS: Final = "bench.events"
 SCORES: Final = "bench.scores"
@@ -63,6 +64,8 @@ class Contender:
         It is ended this long after its first score, unless it has scored everything by then.
     settings
         Of our worker, beside the usual ones.
+    traced
+        Whether it sends spans to a collector, a process beside it.
     """
 
     name: str
@@ -70,6 +73,7 @@ class Contender:
     command: Sequence[str]
     seconds: float
     settings: Mapping[str, str] = field(default_factory=dict)
+    traced: bool = False
 
 
 class Run(NamedTuple):
@@ -99,8 +103,8 @@ class ContenderFailed(RuntimeError):
 _TICK: Final = 1 / os.sysconf("SC_CLK_TCK")
 _POLICY: Final = Path(__file__).with_name("policy.yaml")
 
-#: Our worker with ever more to do, the least first.
-BURDENS: Final = ("scores", "acts", "reasons")
+#: Our worker with ever more to do, the least first; "traced" is beside the others.
+BURDENS: Final = ("scores", "traced", "acts", "reasons")
 
 WORKER: Final = (sys.executable, "-c", "from stream.cli import main; main()", "worker")
 
@@ -114,14 +118,24 @@ def contenders(seconds: float) -> dict[str, Contender]:
 
     "offers" is our worker with items and offers in Redis for every customer: each score carries them. "scores", "acts"
     and "reasons" are our worker with ever more to do: nothing but scores, a policy with timers, and reasons as well.
+    "traced" is "scores" with one round of a hundred traced.
     """
     whole = 300.0
     bare = {"INTENT_ACTIONS_TOPIC": "", "INTENT_REASONS": "off"}
     acts = {"INTENT_POLICY": str(_POLICY), "INTENT_REASONS": "off"}
+    traces = bare | {"INTENT_TRACING": "otlp", "INTENT_TRACING_SAMPLE": "0.01"}
     listed = (
         Contender("ours", "intent worker", WORKER, whole),
         Contender("offers", "intent worker, items in every score", WORKER, whole),
         Contender("scores", "intent worker, no actions, no reasons", WORKER, whole, bare),
+        Contender(
+            "traced",
+            "intent worker, no actions, no reasons, 1 % of rounds traced",
+            WORKER,
+            whole,
+            traces,
+            True,
+        ),
         Contender("acts", "intent worker, policy and timers", WORKER, whole, acts),
         Contender(
             "reasons",
@@ -239,11 +253,22 @@ async def run(
     consumer = AIOKafkaConsumer(bootstrap_servers=task.kafka, auto_offset_reset="earliest")
     await consumer.start()
     try:
-        with Program(contender.command, environment, log) as program:
+        with ExitStack() as beside:
+            if contender.traced:
+                environment |= _collected(task.folder, beside)
+            program = beside.enter_context(Program(contender.command, environment, log))
             work = await _until_scored(program, consumer, scores, events, contender.seconds)
         return _rate(await _append_times(consumer, scores), work)
     finally:
         await consumer.stop()
+
+
+def _collected(folder: Path, stack: ExitStack) -> dict[str, str]:
+    """Start a collector of spans; return the variables that lead to it."""
+    port = free_port()
+    command = (sys.executable, "-m", "benchmarks.collector", str(port))
+    stack.enter_context(Program(command, {}, folder / "collector.log"))
+    return {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}"}
 
 
 async def _until_scored(

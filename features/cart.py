@@ -13,53 +13,14 @@ the purchase never stands in for what was added after it. Three cases differ:
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from features.compiled import njit
-from features.state import CART_LIFE_MS, CART_LINES, State, States
+from features.state import CART_LIFE_MS, CART_LINES, State
 
 _ROUNDING: Final = 1e-9  # a smaller rest, in parts of the line or the removal, is no rest
-
-
-class CartPrices(NamedTuple):
-    """What one piece cost in each line of some carts, 0 where that is not known, and when the line was added."""
-
-    units: NDArray[np.float64]
-    added: NDArray[np.int64]
-
-    @classmethod
-    def blank(cls, count: int) -> CartPrices:
-        """Return those of so many empty carts."""
-        return cls(np.zeros((count, CART_LINES)), np.zeros((count, CART_LINES), np.int64))
-
-    @classmethod
-    def of(cls, states: States) -> CartPrices:
-        """Return those of the carts of some states."""
-        money, pieces = states["cart_money"], states["cart_pieces"]
-        known = (money > 0.0) & (pieces > 0.0)
-        return cls(
-            np.divide(money, pieces, out=np.zeros_like(money), where=known), states["cart_times"].copy()
-        )
-
-    def take(self, rows: NDArray[np.intp]) -> CartPrices:
-        """Return those at these positions, of no rows where there are none."""
-        return CartPrices(self.units[rows], self.added[rows]) if len(self.units) else self
-
-
-#: Of no cart.
-NO_CART_PRICES: Final = CartPrices.blank(0)
-
-
-@njit(cache=True, nogil=True)
-def write_prices(s: State, units: NDArray[np.float64], added: NDArray[np.int64]) -> None:  # pragma: no cover
-    """Write down what one piece cost in each line, and when the line was added."""
-    for i in range(s.cart_lines):
-        if s.cart_money[i] > 0.0 and s.cart_pieces[i] > 0.0:
-            units[i] = s.cart_money[i] / s.cart_pieces[i]
-        added[i] = s.cart_times[i]
 
 
 @njit(cache=True, nogil=True)

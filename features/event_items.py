@@ -66,11 +66,11 @@ class EventItems:
     def __getitem__(self, rows: Any) -> EventItems:
         return EventItems(self._of, self._rows[rows])
 
-    def of(self, row: int) -> list[str]:
-        """Return the distinct items of a row, the first `MOST_EVENT_ITEMS` of them."""
+    def of(self, row: int, most: int | None = MOST_EVENT_ITEMS) -> list[str]:
+        """Return the distinct items of a row, the first ``most`` of them; ``None``: all."""
         event = int(self._rows[row])
         named = [] if event == _NOBODY else [item for item in self._of(event) if item]
-        return list(dict.fromkeys(named))[:MOST_EVENT_ITEMS]
+        return list(dict.fromkeys(named))[:most]
 
     def with_others(self, at: Sequence[int]) -> EventItems:
         """Return these with a row that is no event before each position ``at``."""

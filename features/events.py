@@ -21,14 +21,14 @@ import msgspec
 from features.refusals import Reason, RejectedEvent, Rejection, not_json, refusal
 
 __all__ = [
-    "CHANNELS", "CHANNEL_CODES", "EVENT_TYPES", "IGNORED_TYPES", "LENIENT", "MAX_BYTES", "MAX_ID", "MAX_ITEMS",
-    "MAX_MONEY", "MAX_QUANTITY", "MAX_TEXT", "MAX_TIME_MS", "MIN_TIME_MS", "NO_CHANNEL", "PURCHASE", "REFUND",
-    "TYPE_CODES", "UNKNOWN_CURRENCY", "Decoded", "Decoding", "Event", "EventTime", "EventType", "Identifier",
-    "Item", "Money", "Quantity", "Reason", "RejectedEvent", "Rejection", "Text", "decode", "decode_many",
-    "encode", "epoch_ms", "type_of",
+    "CHANNELS", "CHANNEL_CODES", "COUNTED_TYPES", "EVENT_TYPES", "IGNORED_TYPES", "LENIENT", "MAX_BYTES", "MAX_ID",
+    "MAX_ITEMS", "MAX_MONEY", "MAX_QUANTITY", "MAX_TEXT", "MAX_TIME_MS", "MIN_TIME_MS", "NO_CHANNEL", "PURCHASE",
+    "REFUND", "TYPE_CODES", "UNKNOWN_CURRENCY", "WISH_TYPES", "Decoded", "Decoding", "Event", "EventTime",
+    "EventType", "Identifier", "Item", "Money", "Quantity", "Reason", "RejectedEvent", "Rejection", "Text", "decode",
+    "decode_many", "encode", "epoch_ms", "type_of",
 ]  # fmt: skip
 
-#: Event types in the order of their codes (0 to 7).
+#: Event types in the order of their codes.
 EVENT_TYPES: Final = (
     "view_item",
     "view_item_list",
@@ -38,7 +38,14 @@ EVENT_TYPES: Final = (
     "begin_checkout",
     "purchase",
     "refund",
+    "add_to_wishlist",
+    "remove_from_wishlist",
 )
+#: What moves the wish list (`features.wishes`). Such an event is an activity like any other, and no more than that:
+#: columns tell neither its type nor its item, so bundles of before know all that they look at.
+WISH_TYPES: Final = ("add_to_wishlist", "remove_from_wishlist")
+#: The types that states count, and of which columns tell: those with the first codes.
+COUNTED_TYPES: Final = EVENT_TYPES[: -len(WISH_TYPES)]
 TYPE_CODES: Final = {name: code for code, name in enumerate(EVENT_TYPES)}
 PURCHASE: Final = TYPE_CODES["purchase"]
 REFUND: Final = TYPE_CODES["refund"]
@@ -63,9 +70,9 @@ UNKNOWN_CURRENCY: Final = "XXX"
 
 #: GA4's events that say nothing about buying here; see `Decoding.ignored`.
 IGNORED_TYPES: Final = (
-    "ad_click", "ad_impression", "add_payment_info", "add_shipping_info", "add_to_wishlist", "app_exception",
-    "app_remove", "app_update", "click", "exception", "file_download", "first_open", "first_visit", "form_start",
-    "form_submit", "generate_lead", "login", "notification_open", "os_update", "page_view", "screen_view", "scroll",
+    "ad_click", "ad_impression", "add_payment_info", "add_shipping_info", "app_exception", "app_remove",
+    "app_update", "click", "exception", "file_download", "first_open", "first_visit", "form_start", "form_submit",
+    "generate_lead", "login", "notification_open", "os_update", "page_view", "screen_view", "scroll",
     "select_content", "select_item", "select_promotion", "session_start", "share", "sign_up", "timing_complete",
     "user_engagement", "video_complete", "video_progress", "video_start", "view_cart", "view_promotion",
     "view_search_results",
@@ -80,6 +87,8 @@ EventType = Literal[
     "begin_checkout",
     "purchase",
     "refund",
+    "add_to_wishlist",
+    "remove_from_wishlist",
 ]
 Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID)]
 Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
@@ -183,7 +192,7 @@ class Decoding:
     strict
         Whether a bad optional field rejects its event.
     ignored
-        Types of events that are passed over.
+        Types of events that are passed over. Of the own ones, those of `WISH_TYPES` may be.
     """
 
     strict: bool = False
@@ -282,6 +291,7 @@ def decode_many(values: Sequence[bytes | None], decoding: Decoding = LENIENT) ->
     decoded = Decoded()
     read, take, at = _decoder.decode, decoded.events.append, decoded.indices.append
     plain = not _may_hold_controls(values)
+    own_ignored = decoding.ignored.intersection(WISH_TYPES)
     for index, value in enumerate(values):
         if value is None:
             continue
@@ -295,6 +305,9 @@ def decode_many(values: Sequence[bytes | None], decoding: Decoding = LENIENT) ->
                 raise msgspec.ValidationError
         except (msgspec.DecodeError, ValueError, RecursionError):
             _take_badly(decoded, index, value, decoding)
+            continue
+        if own_ignored and event.type in own_ignored:
+            decoded.ignored.append(index)
             continue
         take(event)
         at(index)

@@ -16,6 +16,7 @@ EXTRAS: Final[dict[str, frozenset[str]]] = {
     "embedded": frozenset({"embedded"}),
     "mcp": frozenset({"mcp"}),
     "testing": frozenset({"testing", "worker", "embedded"}),
+    "tracing": frozenset({"tracing"}),
 }
 
 #: Packages by the name of their import, with the extras that require them; a test compares them with pyproject.toml.
@@ -46,6 +47,7 @@ PACKAGES: Final[dict[str, tuple[str, ...]]] = {
     "onnx": ("train",),
     "onnxruntime": ("worker", "train"),
     "openpyxl": ("train",),
+    "opentelemetry": ("tracing",),
     "optuna": ("lab",),
     "pandas": ("train", "learn"),
     "plotly": ("train",),

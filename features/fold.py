@@ -4,7 +4,8 @@ Events are folded in the order in which they arrive. An event later than the cus
 earlier one is *late* (the watermark bounds by how much). A late event changes lifetime counts, decayed counters and
 the rings of purchases and event ids, so that those agree in whatever order events arrive; it never changes gaps and
 the ring of items. A late purchase also empties the cart of what was added up to its time, and counts in the session if
-that had begun by then; a late event of any other type changes neither. The cart is in `features.cart`.
+that had begun by then; a late event of any other type changes neither. The cart is in `features.cart`, the wish list in
+`features.wishes`.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.calendar import Zone, zone
-from features.cart import CartPrices, add, expire, remove, take_bought, write_prices
+from features.cart import add, expire, remove, take_bought
 from features.columns import ERASE, HAND_OVER, MERGE, PASS, EventColumns
 from features.compiled import njit
 from features.events import NO_CHANNEL, PURCHASE, REFUND, TYPE_CODES
-from features.merge import copy_folded, merge_into
+from features.merge import merge_into
+from features.named_items import named_items
+from features.priced_lines import PricedLines, write_lines
 from features.state import (
     CART_LINES,
     DAY_MS,
@@ -32,11 +35,14 @@ from features.state import (
     RECENT_TIMES,
     SESSION_GAP_MS,
     STATE_VERSION,
+    TYPES,
     State,
     States,
     empty,
 )
 from features.vector import WIDTH, Vectors, fill_row
+from features.whole_states import clear, copy_folded
+from features.wishes import Hashes, fill_wishes, take_bought_wishes
 
 _ADD: Final = TYPE_CODES["add_to_cart"]
 _REMOVE: Final = TYPE_CODES["remove_from_cart"]
@@ -77,14 +83,14 @@ class Folded(NamedTuple):
 
     ``as_of`` (epoch ms), ``vectors`` and ``carts`` (one row per event, as of that moment: the model input, and the
     items in the cart, oldest first, as hashes) have a meaning only where ``status`` is `FoldStatus.FOLDED`: also where
-    a merge has left a state. So have ``cart_prices``, of the same lines.
+    a merge has left a state. So has ``priced``: what may be compared with prices.
     """
 
     status: NDArray[np.uint8]
     as_of: NDArray[np.int64]
     vectors: Vectors
     carts: NDArray[np.uint64]
-    cart_prices: CartPrices
+    priced: PricedLines
 
 
 def fold(
@@ -120,7 +126,7 @@ def fold(
     with_carts
         Whether the items in the carts are wanted, too; else `Folded.carts` has no rows.
     with_prices
-        Whether it is wanted, too, what these cost; else `Folded.cart_prices` has no rows.
+        Whether lines and their prices are wanted, too; else `Folded.priced` has no rows.
     asides
         Where rows are handed over or merged.
     """
@@ -130,8 +136,9 @@ def fold(
         np.zeros(count, np.int64),
         np.zeros((count if with_vectors else 0, WIDTH), np.float32),
         np.zeros((count if with_carts else 0, CART_LINES), np.uint64),
-        CartPrices.blank(count if with_prices else 0),
+        PricedLines.blank(count if with_prices else 0),
     )
+    named = named_items(states, slots, columns, asides.states)
     _fold(
         states,
         slots,
@@ -143,6 +150,8 @@ def fold(
         columns.event_hash,
         columns.item_hash,
         columns.cart_hash,
+        named.hashes,
+        named.ends,
         ttl_ms,
         asides.states,
         asides.at,
@@ -153,7 +162,9 @@ def fold(
         folded.as_of,
         folded.vectors,
         folded.carts,
-        *folded.cart_prices,
+        folded.priced.items,
+        folded.priced.units,
+        folded.priced.added,
     )
     return folded
 
@@ -170,6 +181,8 @@ def _fold(
     event_hash: NDArray[np.uint64],
     item_hash: NDArray[np.uint64],
     cart_hash: NDArray[np.uint64],
+    named: Hashes,
+    named_ends: NDArray[np.int64],
     ttl_ms: int,
     asides: States,
     aside_at: NDArray[np.int64],
@@ -180,22 +193,25 @@ def _fold(
     as_of: NDArray[np.int64],
     out: Vectors,
     carts: NDArray[np.uint64],
+    lines: NDArray[np.uint64],
     units: NDArray[np.float64],
     added: NDArray[np.int64],
 ) -> None:  # pragma: no cover
     for i in range(len(slots)):
         s = states[slots[i]]
         if s.events > 0 and time[i] - s.last_time > ttl_ms:
-            _clear(s)
+            clear(s)
         if type_[i] >= PASS:
             at = aside_at[i] if len(aside_at) else -1
             status[i] = _moved(s, type_[i], asides, at, time[i], spare[0], ttl_ms)
         elif _seen(s, event_hash[i]):
             status[i] = 1
         else:
+            end = named_ends[i] if len(named_ends) > 0 else 0
+            start = named_ends[i - 1] if end > 0 and i > 0 else 0
             _take(
                 s, time[i], type_[i], channel[i], money[i], quantity[i],
-                event_hash[i], item_hash[i], cart_hash[i],
+                event_hash[i], item_hash[i], cart_hash[i], named[start:end],
             )  # fmt: skip
         if status[i] != 0:
             continue
@@ -205,7 +221,7 @@ def _fold(
         if len(carts) > 0:
             carts[i] = s.cart_items
         if len(units) > 0:
-            write_prices(s, units[i], added[i])
+            write_lines(s, lines[i], units[i], added[i])
 
 
 @njit(cache=True, nogil=True)
@@ -219,6 +235,7 @@ def _take(  # noqa: PLR0917  (the columns of an event)
     event_hash: int,
     item_hash: int,
     cart_hash: int,
+    named: Hashes,
 ) -> None:  # pragma: no cover
     """Add an event to its customer's state."""
     if s.events == 0:
@@ -230,8 +247,12 @@ def _take(  # noqa: PLR0917  (the columns of an event)
     _count(s, time, type_, channel, money, event_hash)
     if not late:
         _follow(s, time, type_, item_hash)
+        if type_ == PURCHASE:
+            take_bought_wishes(s, time, item_hash, named)
         _fill_cart(s, time, type_, money, quantity, cart_hash)
+        fill_wishes(s, time, type_, money / quantity if quantity > 0.0 else 0.0, cart_hash, item_hash, named)
     elif type_ == PURCHASE:
+        take_bought_wishes(s, time, item_hash, named)
         take_bought(s, time)
         if time >= s.session_start:
             s.session_events += np.uint32(1)
@@ -244,11 +265,11 @@ def _moved(
 ) -> int:  # pragma: no cover
     """Do what a row that is no event asks for; return its status, which is 0 where a merge has left a state."""
     if type_ == ERASE:
-        _clear(s)
+        clear(s)
         return 2
     if type_ == HAND_OVER:
         copy_folded(s, asides[at])
-        _clear(s)
+        clear(s)
     if type_ != MERGE or at < 0 or asides[at].events == 0 or time - asides[at].last_time > ttl_ms:
         return 3
     merge_into(s, asides[at], spare, ttl_ms)
@@ -280,13 +301,17 @@ def _count(
 ) -> None:  # pragma: no cover
     """Change what holds for late events too; ``last_time`` is still that of the event before."""
     behind = max(s.last_time - time, 0) if s.events > 0 else 0
+    s.events += np.uint32(1)
+    s.first_time = min(s.first_time, time)
+    s.event_ids[s.ring_at] = event_hash
+    s.ring_at = np.uint16((s.ring_at + 1) % EVENT_ID_RING)
+    if type_ >= TYPES:
+        return  # an activity, of which nothing else is told
     for h in range(len(_HALF_LIVES)):
         weight = 2.0 ** (-behind / _HALF_LIVES[h]) if behind > 0 else 1.0
         s.decayed[type_, h] += weight
         if type_ == PURCHASE:
             s.decayed[MONEY_ROW, h] += weight * money
-    s.events += np.uint32(1)
-    s.first_time = min(s.first_time, time)
     s.type_counts[type_] += np.uint32(1)
     s.type_times[type_] = max(s.type_times[type_], time)
     if channel != NO_CHANNEL:
@@ -296,8 +321,6 @@ def _count(
         _insert_purchase(s, time)
     elif type_ == REFUND:
         s.refunded += money
-    s.event_ids[s.ring_at] = event_hash
-    s.ring_at = np.uint16((s.ring_at + 1) % EVENT_ID_RING)
 
 
 @njit(cache=True, nogil=True)
@@ -327,12 +350,14 @@ def _follow(s: State, time: int, type_: int, item_hash: int) -> None:  # pragma:
         weight = 1.0 if s.session_events == 1 else _GAP_WEIGHT
         s.log_gap += weight * (gap - s.log_gap)
     s.session_events += np.uint32(1)
-    s.session_counts[type_] += np.uint32(1)
     for i in range(RECENT_TIMES - 1, 0, -1):
         s.recent_times[i] = s.recent_times[i - 1]
     s.recent_times[0] = time
     s.last_time = time
 
+    if type_ >= TYPES:
+        return
+    s.session_counts[type_] += np.uint32(1)
     if item_hash != 0:
         s.session_items |= np.uint64(1) << (np.uint64(item_hash) & np.uint64(63))
         s.items[s.item_at] = item_hash
@@ -352,38 +377,3 @@ def _fill_cart(
             take_bought(s, time)
     if type_ == _ADD:
         add(s, time, money, quantity, cart_hash)
-
-
-@njit(cache=True, nogil=True)
-def _clear(s: State) -> None:  # pragma: no cover
-    """Make the state empty: all zeros."""
-    s.version = np.uint16(0)
-    s.ring_at = np.uint16(0)
-    s.item_at = np.uint16(0)
-    s.cart_lines = np.uint16(0)
-    s.events = np.uint32(0)
-    s.sessions = np.uint32(0)
-    s.first_time = 0
-    s.last_time = 0
-    s.type_counts[:] = np.uint32(0)
-    s.type_times[:] = 0
-    s.spend = 0.0
-    s.refunded = 0.0
-    s.decayed[:] = 0.0
-    s.purchase_times[:] = 0
-    s.items[:] = np.uint64(0)
-    s.event_ids[:] = np.uint64(0)
-    s.channel_counts[:] = np.uint32(0)
-    s.session_events = np.uint32(0)
-    s.session_start = 0
-    s.previous_session_end = 0
-    s.session_counts[:] = np.uint32(0)
-    s.session_items = np.uint64(0)
-    s.cart_value = 0.0
-    s.cart_quantity = 0.0
-    s.cart_items[:] = np.uint64(0)
-    s.cart_money[:] = 0.0
-    s.cart_pieces[:] = 0.0
-    s.cart_times[:] = 0
-    s.recent_times[:] = 0
-    s.log_gap = 0.0

@@ -26,8 +26,10 @@ from features.state import (
     State,
     States,
 )
+from features.whole_states import copy_folded
+from features.wishes import join_wishes
 
-__all__ = ["INEXACT", "copy_folded", "merge", "merge_into"]
+__all__ = ["INEXACT", "merge", "merge_into"]
 
 #: When a merged state can differ from that of the merged log, by the columns that then differ.
 INEXACT: Final = {
@@ -41,6 +43,10 @@ INEXACT: Final = {
     "`cart_value`, `cart_quantity`": (
         "something was removed under one id that had been added under the other before the merge, or more than eight "
         "lines interleave"
+    ),
+    "no column, but the wish list": (
+        "an item was wished under one id, and under the other bought, or taken off the list, or more than eight items "
+        "interleave"
     ),
     "all": (
         "an event is repeated (a producer's retry) after more than 16 events of both ids together, or an id had been "
@@ -115,6 +121,7 @@ def _combine(e: State, l: State, s: State, ttl_ms: int) -> None:  # noqa: E741  
     s.item_at = np.uint16((e.item_at + l.item_at) % ITEM_RING)
     _ring(e.items, e.item_at, l.items, l.item_at, s.items, s.item_at, ITEM_RING)
     _cart(e, l, s)
+    join_wishes(e, l, s)
 
 
 @njit(cache=True, nogil=True)
@@ -254,38 +261,3 @@ def _cart(e: State, l: State, s: State) -> None:  # noqa: E741  # pragma: no cov
         s.cart_pieces[at] = pieces[at + surplus] if used else 0.0
         s.cart_value += s.cart_money[at]
         s.cart_quantity += s.cart_pieces[at]
-
-
-@njit(cache=True, nogil=True)
-def copy_folded(source: State, target: State) -> None:  # pragma: no cover
-    """Copy all that is folded; what is remembered of decisions stays."""
-    target.version = source.version
-    target.ring_at = source.ring_at
-    target.item_at = source.item_at
-    target.cart_lines = source.cart_lines
-    target.events = source.events
-    target.sessions = source.sessions
-    target.first_time = source.first_time
-    target.last_time = source.last_time
-    target.type_counts[:] = source.type_counts
-    target.type_times[:] = source.type_times
-    target.spend = source.spend
-    target.refunded = source.refunded
-    target.decayed[:] = source.decayed
-    target.purchase_times[:] = source.purchase_times
-    target.items[:] = source.items
-    target.event_ids[:] = source.event_ids
-    target.channel_counts[:] = source.channel_counts
-    target.session_events = source.session_events
-    target.session_start = source.session_start
-    target.previous_session_end = source.previous_session_end
-    target.session_counts[:] = source.session_counts
-    target.session_items = source.session_items
-    target.cart_value = source.cart_value
-    target.cart_quantity = source.cart_quantity
-    target.recent_times[:] = source.recent_times
-    target.log_gap = source.log_gap
-    target.cart_times[:] = source.cart_times
-    target.cart_items[:] = source.cart_items
-    target.cart_money[:] = source.cart_money
-    target.cart_pieces[:] = source.cart_pieces

@@ -20,14 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 from xxhash import xxh3_64_digest
 
-from features.events import CHANNELS, EVENT_TYPES
+from features.events import CHANNELS, COUNTED_TYPES
 from features.exceptions import UnreadableState
 from features.sealing import SEAL_BYTES, sealed
 
 #: Raise it whenever the layout or the meaning of a field changes.
-STATE_VERSION: Final = 3
+STATE_VERSION: Final = 4
 
-# The version in which the layout of what is folded changed last, and with it what bundles are made for.
+# The version in which the layout of what columns are made of changed last, and with it what bundles are made for.
 _FOLDED_VERSION: Final = 2
 
 MINUTE_MS: Final = 60_000
@@ -53,13 +53,17 @@ SESSION_GAP_MS: Final = 30 * MINUTE_MS
 #: A line leaves the cart when this much event time has passed since it was added.
 CART_LIFE_MS: Final = 14 * DAY_MS
 
-TYPES: Final = len(EVENT_TYPES)
+#: An item leaves the wish list when this much event time has passed since it was wished.
+WISH_LIFE_MS: Final = 90 * DAY_MS
+
+TYPES: Final = len(COUNTED_TYPES)
 MONEY_ROW: Final = TYPES  # the row of `decayed` that holds money spent
 PURCHASE_RING: Final = 8
 ITEM_RING: Final = 8
 EVENT_ID_RING: Final = 16
 RECENT_TIMES: Final = 4
 CART_LINES: Final = 8
+WISHES: Final = 8
 
 #: Room for what is remembered of decisions; some of it is spare.
 MEMORY_BYTES: Final = 200
@@ -96,6 +100,9 @@ STATE: Final = np.dtype(
         ("cart_items", "<u8", (CART_LINES,)),  # 0 = of no one item
         ("cart_money", "<f8", (CART_LINES,)),
         ("cart_pieces", "<f8", (CART_LINES,)),
+        ("wish_items", "<u8", (WISHES,)),  # oldest first, 0 = none; see `features.wishes`
+        ("wish_prices", "<f8", (WISHES,)),  # of one piece when it was wished, 0 = not known
+        ("wish_times", "<i8", (WISHES,)),  # when it was wished
         ("memory", "u1", (MEMORY_BYTES,)),  # see `stream.decisions.memory`
     ]
 )
@@ -113,8 +120,15 @@ _STORED: Final = _sealed_form(STATE)
 #: An empty state as it would be stored.
 _BLANK: Final = sealed(bytes(STATE.itemsize))
 
+_NEW_IN_4: Final = ("wish_items", "wish_prices", "wish_times")
+
+#: The layout of version 3, which had no wish list.
+STATE_3: Final = np.dtype([field for field in STATE.descr if field[0] not in _NEW_IN_4])
+
+_STORED_3: Final = _sealed_form(STATE_3)
+
 #: The layout of version 2, which remembered no decisions; it had no seal at first.
-STATE_2: Final = np.dtype([field for field in STATE.descr if field[0] != "memory"])
+STATE_2: Final = np.dtype([field for field in STATE_3.descr if field[0] != "memory"])
 
 _STORED_2: Final = _sealed_form(STATE_2)
 
@@ -131,6 +145,7 @@ STATE_1: Final = np.dtype(
 
 # Version and layout of what is stored in earlier forms, by its size.
 _OLDER: Final = {
+    _STORED_3.itemsize: (3, _STORED_3),
     _STORED_2.itemsize: (2, _STORED_2),
     STATE_2.itemsize: (2, STATE_2),
     STATE_1.itemsize: (1, STATE_1),
@@ -179,9 +194,8 @@ def from_bytes(values: Iterable[bytes | None]) -> States:
 def read_states(values: Iterable[bytes | None]) -> tuple[States, dict[int, str]]:
     """Return the states that ``values`` hold, and what is wrong with values, by position.
 
-    An empty state stands for each ``None``, and for what cannot be read. States of versions 1 and 2 are migrated (see
-    `migrated`), which remember no decisions. Version 2 had no seal at first; such a state is taken as it is, unless it
-    points beyond itself.
+    An empty state stands for each ``None``, and for what cannot be read. States of versions 1 to 3 are migrated (see
+    `migrated`). Version 2 had no seal at first; such a state is taken as it is, unless it points beyond itself.
     """
     parts: Sequence[bytes] = [_BLANK if value is None else value for value in values]
     faults: dict[int, str] = {}
@@ -195,7 +209,7 @@ def read_states(values: Iterable[bytes | None]) -> tuple[States, dict[int, str]]
     unknown = (states["version"] != STATE_VERSION) & (states["events"] > 0)
     for at in np.flatnonzero(unknown).tolist():
         version = states["version"][at]
-        faults.setdefault(at, f"has layout version {version}, this program reads {STATE_VERSION}, 2 and 1")
+        faults.setdefault(at, f"has layout version {version}, this program reads {STATE_VERSION}, 3, 2 and 1")
     # The fold is compiled and looks at no bounds: what points beyond a state would write into the next one's.
     beyond = (states["ring_at"] >= EVENT_ID_RING) | (states["item_at"] >= ITEM_RING)
     beyond |= states["cart_lines"] > CART_LINES
@@ -234,7 +248,7 @@ def _of_any_form(parts: Sequence[bytes], faults: dict[int, str]) -> States:
             version, layout = _OLDER[size]
             own = [parts[at] for at in rows]
             read = np.frombuffer(b"".join(own), layout)
-            sealed_form = layout is _STORED_2
+            sealed_form = "seal" in (layout.names or ())
             old = (read["state"] if sealed_form else read).copy()
             wrong = dict.fromkeys(_unsealed(own, read) if sealed_form else (), _DAMAGED)
             for at in np.flatnonzero((old["version"] != version) & (old["events"] > 0)).tolist():
@@ -249,19 +263,20 @@ def _of_any_form(parts: Sequence[bytes], faults: dict[int, str]) -> States:
 
 
 def migrated(old: States) -> States:
-    """Return states of layout `STATE_2` or `STATE_1` in today's.
+    """Return states of layout `STATE_3`, `STATE_2` or `STATE_1` in today's.
 
-    All fields are taken over. What was in the cart of version 1 becomes one line of no one item, added when the
-    customer last added something. It is left out if that is `CART_LIFE_MS` or longer before the latest event.
+    All fields are taken over; none has a wish list, and versions 1 and 2 remember no decisions. What was in the cart of
+    version 1 becomes one line of no one item, added when the customer last added something. It is left out if that is
+    `CART_LIFE_MS` or longer before the latest event.
     """
     states = empty(len(old))
     for name in old.dtype.names or ():
         if name != "reserved":
             states[name] = old[name]
     states["version"][old["events"] > 0] = STATE_VERSION
-    if old.dtype == STATE_2:
+    if old.dtype != STATE_1:
         return states
-    added = old["type_times"][:, EVENT_TYPES.index("add_to_cart")]
+    added = old["type_times"][:, COUNTED_TYPES.index("add_to_cart")]
     filled = (old["cart_value"] > 0) | (old["cart_quantity"] > 0)
     filled &= old["last_time"] - added < CART_LIFE_MS
     states["cart_lines"] = filled
@@ -299,8 +314,8 @@ def view(state: np.void) -> dict[str, Any]:
         "events": int(state["events"]),
         "first_event": at(state["first_time"]),
         "last_event": at(state["last_time"]),
-        "counts": {name: int(n) for name, n in zip(EVENT_TYPES, state["type_counts"], strict=True)},
-        "latest": {name: at(t) for name, t in zip(EVENT_TYPES, state["type_times"], strict=True)},
+        "counts": {name: int(n) for name, n in zip(COUNTED_TYPES, state["type_counts"], strict=True)},
+        "latest": {name: at(t) for name, t in zip(COUNTED_TYPES, state["type_times"], strict=True)},
         "spend": round(float(state["spend"]), 2),
         "refunded": round(float(state["refunded"]), 2),
         "channels": {name: int(n) for name, n in zip(CHANNELS, state["channel_counts"], strict=True)},
@@ -308,13 +323,14 @@ def view(state: np.void) -> dict[str, Any]:
             "number": int(state["sessions"]),
             "start": at(state["session_start"]),
             "events": int(state["session_events"]),
-            "counts": {name: int(n) for name, n in zip(EVENT_TYPES, state["session_counts"], strict=True)},
+            "counts": {name: int(n) for name, n in zip(COUNTED_TYPES, state["session_counts"], strict=True)},
             "previous_end": at(state["previous_session_end"]),
         },
         "cart": {"value": round(float(state["cart_value"]), 2), "quantity": float(state["cart_quantity"])},
+        "wishlist": {"items": int(np.count_nonzero(state["wish_items"]))},
         "recent_purchases": [at(t) for t in state["purchase_times"] if t > 0],
         "activity": {
             name: {half: round(float(x), 4) for half, x in zip(HALF_LIFE_NAMES, row, strict=True)}
-            for name, row in zip((*EVENT_TYPES, "spend"), state["decayed"], strict=True)
+            for name, row in zip((*COUNTED_TYPES, "spend"), state["decayed"], strict=True)
         },
     }

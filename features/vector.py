@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from features.calendar import Zone, utc_offset
 from features.compiled import njit
-from features.events import CHANNELS, EVENT_TYPES, PURCHASE, TYPE_CODES
+from features.events import CHANNELS, COUNTED_TYPES, PURCHASE, TYPE_CODES
 from features.state import (
     DAY_MS,
     HALF_LIFE_NAMES,
@@ -53,7 +53,7 @@ DECAYED_INPUTS: Final = (
     *(("begin_checkout", h) for h in ("3m", "1d")),
     *(("purchase", h) for h in ("1d", "7d", "30d")),
 )
-SESSION_TYPES: Final = EVENT_TYPES[: PURCHASE + 1]
+SESSION_TYPES: Final = COUNTED_TYPES[: PURCHASE + 1]
 
 _ROWS = {**TYPE_CODES, "spend": MONEY_ROW}
 _DECAYED_AT = np.array([(_ROWS[n], HALF_LIFE_NAMES.index(h)) for n, h in DECAYED_INPUTS], np.int64)
@@ -61,7 +61,7 @@ _DECAYED_AT = np.array([(_ROWS[n], HALF_LIFE_NAMES.index(h)) for n, h in DECAYED
 COLUMNS: Final[tuple[Column, ...]] = (
     *(
         Column(f"since_{name}", "s", f"time since the latest {name}; 400 days = never")
-        for name in EVENT_TYPES
+        for name in COUNTED_TYPES
     ),
     Column("session_age", "s", "time since the session's first event"),
     Column("session_events", "count", "events in the session"),

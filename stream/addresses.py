@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import socket
+from contextlib import suppress
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -10,6 +12,9 @@ _PARAMETER: Final = re.compile(r"(?<=[?&])([^=&]*password[^=&]*)=[^&]*", re.IGNO
 _BROKER: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+)(?::(?P<port>[0-9]{1,5}))?")
 _ESCAPES: Final = {"/": "%2F", "#": "%23", "?": "%3F", " ": "%20"}
 _MOST_PORTS: Final = 65_535
+_KAFKA_PORT: Final = 9092
+# Bounds a look at one address, after nobody has answered for seconds.
+_LISTEN_SECONDS: Final = 1.0
 
 
 def masked_url(url: str) -> str:
@@ -95,3 +100,22 @@ def check_brokers(text: str) -> str:
                 "scheme or a path"
             )
     return text
+
+
+def is_listening(brokers: str) -> bool:
+    """Whether anybody takes a connection at one of these addresses: Kafka may be there, and be slow.
+
+    Examples
+    --------
+    >>> is_listening("127.0.0.1:1, [::1]:1")
+    False
+    """
+    for broker in brokers.split(","):
+        found = _BROKER.fullmatch(broker.strip())
+        if found is None:
+            continue
+        host = broker.strip().removesuffix(f":{found['port']}").strip("[]")
+        port = int(found["port"] or _KAFKA_PORT)
+        with suppress(OSError), socket.create_connection((host, port), _LISTEN_SECONDS):
+            return True
+    return False

@@ -7,7 +7,7 @@
     ├── PolicyError           a policy file, or the file of excluded customers, cannot be used
     ├── ServiceError          an embedded server cannot be had, or does not start
     ├── BrokerError           Kafka refused what was asked of it
-    │   ├── BrokerUnavailable   no broker answers
+    │   ├── BrokerUnavailable   no broker answers, or none in time
     │   └── TopicMismatch       a topic is missing, or not as it has to be
     └── OwnershipError        a partition cannot go on until a person has acted
         ├── StoreLost           the store has no record, but Kafka has a commit
@@ -28,6 +28,9 @@ from features.exceptions import IntentError
 #: A broker that does not answer for so long counts as unavailable: a wrong address is an error within seconds.
 ANSWER_SECONDS: Final = 10.0
 
+#: What whoever asks for actions is told where none are published.
+NO_ACTIONS: Final = "INTENT_ACTIONS_TOPIC is empty, so no actions are decided: name the topic"
+
 
 class SettingsError(IntentError):
     """A setting has a value that cannot be used."""
@@ -46,13 +49,26 @@ class BrokerError(IntentError):
 
 
 class BrokerUnavailable(BrokerError):
-    """No broker answers at the address."""
+    """No broker answers at the address, or none in time."""
 
     @classmethod
     def at(cls, brokers: str) -> Self:
         """Return the error for brokers (host:port, separated by commas) of which none answers."""
         return cls(
             f"no Kafka broker answers at {brokers}: start one (`intent services`), or set INTENT_KAFKA"
+        )
+
+    @classmethod
+    def silent(cls, brokers: str, *, listening: bool) -> Self:
+        """Return the error for brokers that said nothing, of which one is ``listening`` or none."""
+        return cls.slow(brokers) if listening else cls.at(brokers)
+
+    @classmethod
+    def slow(cls, brokers: str, seconds: float = ANSWER_SECONDS) -> Self:
+        """Return the error for brokers that have not answered in time: nothing else is known of them."""
+        return cls(
+            f"Kafka at {brokers} did not answer within {seconds:.0f} s: if it is starting or busy, try again; "
+            "else check INTENT_KAFKA"
         )
 
 

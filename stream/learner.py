@@ -41,6 +41,7 @@ from stream.messages.alert import Alert
 from stream.messages.dead_letter import dead_letter
 from stream.running import ending, outages
 from stream.settings import Settings
+from stream.tracing.trace import Tracing, tracing_of
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +94,8 @@ class Learner:
         Partition count of the topics.
     shelf
         Says when to go on with another bundle; ``None`` where that takes a restart.
+    tracing
+        Chooses the batches whose learning is traced.
 
     Attributes
     ----------
@@ -111,6 +114,7 @@ class Learner:
         store: SnapshotStore,
         partitions: int,
         shelf: LearnedBundle | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self.learning: Learning | None = None
         self.buffers: TopicBuffers | None = None
@@ -120,7 +124,9 @@ class Learner:
         self._bundle = bundle
         self._shelf = shelf
         self._store = store
+        self._tracing = tracing or Tracing()
         self._partitions = partitions
+        self._topics = {EXAMPLES: settings.examples_topic, OUTCOMES: settings.outcomes_topic}
         self._how = learning_settings(settings)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="learner")
         self._vigilance = Vigilance(bundle.manifest.horizon_seconds + settings.lateness.total_seconds())
@@ -208,7 +214,7 @@ class Learner:
     async def _session(self, lease: Lease, stop: asyncio.Event) -> None:
         """Learn until stopped, or until the lease is lost."""
         settings = self._settings
-        names = {EXAMPLES: settings.examples_topic, OUTCOMES: settings.outcomes_topic}
+        names = self._topics
         self._trouble = _UNASSIGNED
         self.buffers = buffers = TopicBuffers(names, self._partitions)
         by_name = {names[topic]: buffer for topic, buffer in buffers.topics.items()}
@@ -324,13 +330,18 @@ class Learner:
     async def _take(
         self, learning: Learning, came: list[tuple[str, RecordBatch]], producer: BoundedProducer
     ) -> None:
-        taken = await self._call(learning.take_many, came)
-        await self._publish(producer, taken.alerts)
-        await self._bury(producer, taken.refused)
+        topics = self._topics
+        with self._tracing.begin("intent.learn", ((topics[topic], batch) for topic, batch in came)) as trace:
+            trace.step("learn")
+            taken = await self._call(learning.take_many, came)
+            trace.note(taken)
+            trace.step("publish")
+            await self._publish(producer, taken.alerts)
+            await self._bury(producer, taken.refused)
 
     async def _bury(self, producer: BoundedProducer, refused: Sequence[Refused]) -> None:
         """Write the letters of records that cannot be read; after a crash one may be written again."""
-        names = {EXAMPLES: self._settings.examples_topic, OUTCOMES: self._settings.outcomes_topic}
+        names = self._topics
         for topic, partition, record, rejection in refused:
             letter = dead_letter(record, names[topic], partition, rejection, arrived_at=record.timestamp)
             logger.warning("%s-%s, offset %s: %s", names[topic], partition, record.offset, rejection.detail)
@@ -469,13 +480,15 @@ async def _start(
     settings: Settings, bundle: Bundle, shelf: LearnedBundle | None, stack: AsyncExitStack
 ) -> Learner:
     """Check what the learner needs, and serve its health; nothing is read before it runs."""
+    tracing = tracing_of(settings, "intent-learner")
+    stack.push_async_callback(tracing.close)
     store = SnapshotStore(settings.redis_url, settings.redis_prefix)
     stack.callback(store.close)
     await asyncio.to_thread(store.ping)
     partitions = await check_topics(settings, [settings.examples_topic, settings.outcomes_topic])
     await check_topics(settings, [settings.alerts_topic])
     await check_topics(settings, [settings.dead_letters_topic])
-    learner = Learner(settings, bundle, store, partitions, shelf)
+    learner = Learner(settings, bundle, store, partitions, shelf, tracing)
     stack.callback(learner.close)
     port = await stack.enter_async_context(
         serve_health(

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from features.durations import duration_ms, duration_text, parse_duration
-from features.events import EVENT_TYPES, IGNORED_TYPES, TYPE_CODES, Decoding
+from features.events import COUNTED_TYPES, EVENT_TYPES, IGNORED_TYPES, TYPE_CODES, Decoding
 from stream.addresses import check_brokers, check_redis_url, masked_url
 from stream.exceptions import SettingsError
 
@@ -32,7 +32,7 @@ Sample = Annotated[str, BeforeValidator(_checked_rates)]
 
 
 def _foreign_types(value: object) -> str:
-    own = [name for name in split_names(str(value)) if name in TYPE_CODES]
+    own = [name for name in split_names(str(value)) if name in COUNTED_TYPES]
     if own:
         raise ValueError(f"{own[0]} is scored and cannot be passed over: leave it out")
     return str(value)
@@ -247,6 +247,13 @@ class Settings(BaseSettings):
     log: Literal["text", "json"] = Field(
         "text", description="Form of a worker's and a learner's log: text, or one JSON object per line."
     )
+
+    tracing: Literal["off", "otlp"] = Field(
+        "off",
+        description="Whether rounds are traced by OpenTelemetry: off, or otlp, which sends spans to where "
+        "OTEL_EXPORTER_OTLP_ENDPOINT says. Needs the extra `tracing`.",
+    )
+    tracing_sample: float = Field(0.01, ge=0, le=1, description="Share of the rounds that are traced.")
 
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="Protocol of the Kafka connection."

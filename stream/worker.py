@@ -36,6 +36,7 @@ from stream.scoring.metrics import ScorerMetrics
 from stream.scoring.publisher import Publisher
 from stream.scoring.scorer import Scorer
 from stream.settings import Settings
+from stream.tracing.trace import tracing_of
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +75,8 @@ async def _start(
 ) -> BatchedApp:
     """Check what the worker needs, and put its parts together; nothing is read before the app is served."""
     engine = in_force.engine
+    tracing = tracing_of(settings, "intent-worker")
+    stack.push_async_callback(tracing.close)
     store = RedisStore(settings.redis_url, settings.redis_prefix)
     stack.callback(store.close)
     horizon = timedelta(seconds=engine.bundle.manifest.horizon_seconds)
@@ -97,6 +100,9 @@ async def _start(
         cache_customers=settings.cache_customers,
         state_ttl_ms=settings.state_ttl_ms,
         rebuild=rebuild,
+        begin_trace=lambda batches: tracing.begin(
+            "intent.round", ((settings.events_topic, batch) for batch in batches)
+        ),
     )
     scorer.recount = ownership.partition_count
     readiness = AllReady(ownership, background)

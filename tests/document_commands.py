@@ -68,6 +68,11 @@ def _compose(command: Command) -> None:
         assert scaled in services, f"`{command.text}`: docker-compose.yml has no service {scaled}"
 
 
+def _manifests(command: Command) -> None:
+    for folder in re.findall(r"-k (\S+)", command.text):
+        assert (ROOT / folder / "kustomization.yaml").is_file(), f"`{command.text}`: there is no {folder}"
+
+
 def _named_tests(command: Command) -> None:
     for word in command.words:
         path, _, test = word.partition("::")
@@ -91,6 +96,8 @@ NOT_RUN: Final = (
     NotRun(r"pip install ", "tests install nothing", _pip),
     NotRun(r"python3 -m venv|\. \.venv/bin/activate|python3 -m pip ", "tests run in an environment", _nothing),
     NotRun(r"docker compose ", "needs a Docker engine", _compose),
+    NotRun(r"docker (build|push) ", "needs a Docker engine and a registry", _nothing),
+    NotRun(r"kubectl ", "needs a cluster; tests/deploy checks the manifests", _manifests),
     NotRun(r"export INTENT_KAFKA=localhost:9094", "belongs to docker compose", _nothing),
     NotRun(r"\.venv/bin/(python -m pytest|ruff|mypy|lint-imports)", "a test must not run the tests", _named_tests),
     NotRun(r"\.venv/bin/python -m tests\.simulation", "tests/simulation runs the same code", _nothing),

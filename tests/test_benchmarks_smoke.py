@@ -53,12 +53,17 @@ def measured(*names: str) -> dict[str, Any]:
 @pytest.mark.integration
 @pytest.mark.slow
 def test_the_benchmark_compares_the_worker_with_plain_work_and_with_more_to_do() -> None:
-    found = measured("ours", "plain", "steps", "scores", "acts", "reasons")
-    assert found["events"] == dict.fromkeys(("ours", "plain", "scores", "acts", "reasons"), 6000)
+    found = measured("ours", "plain", "steps", "scores", "traced", "acts", "reasons")
+    assert found["events"] == dict.fromkeys(("ours", "plain", "scores", "traced", "acts", "reasons"), 6000)
     assert min(found["ours"], found["plain"], *found["ratios"].values()) > 0
     assert min(found["steps_us"].values()) > 0
     assert found["faust"] is None
-    assert found["burdens"].keys() == {"acts by scores", "reasons by acts", "reasons by scores"}
+    assert found["burdens"].keys() == {
+        "traced by scores",
+        "acts by scores",
+        "reasons by acts",
+        "reasons by scores",
+    }
     assert min(ratio for burden in found["burdens"].values() for ratio in burden.values()) > 0
 
 

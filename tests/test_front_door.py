@@ -30,11 +30,14 @@ DISTRIBUTIONS = {
     "faust": "faust-streaming",
     "keras": "tensorflow",
     "mode": "faust-streaming",
+    "opentelemetry": "opentelemetry-sdk",
     "prometheus_client": "prometheus-client",
     "yaml": "pyyaml",
     "sklearn": "scikit-learn",
     "utilsforecast": "statsforecast",
 }
+# Of one import several distributions.
+FURTHER = {"opentelemetry-exporter-otlp-proto-http"}
 BASE = {"kafka", "msgspec", "pydantic", "pydantic_core", "pydantic_settings", "rich", "typer"}
 
 
@@ -145,6 +148,7 @@ def test_the_base_install_is_enough_to_emit_and_to_watch() -> None:
 def test_an_extra_is_enough_for_its_commands(extra: str, modules: str) -> None:
     others = {package for package in PACKAGES if extra_of(package, extra) != extra}
     others.discard("narwhals")  # scikit-learn brings it
+    others.discard("opentelemetry")  # FastAPI brings its API
     assert others
     run(without(others) + f"import {modules}")
 
@@ -269,7 +273,7 @@ def test_the_table_of_packages_is_that_of_the_project() -> None:
         distribution = DISTRIBUTIONS.get(package, package)
         assert {extra for extra, found in extras.items() if distribution in found} == set(named), package
     known = {DISTRIBUTIONS.get(package, package) for package in PACKAGES}
-    assert set().union(*extras.values()) == known
+    assert set().union(*extras.values()) == known | FURTHER
 
 
 # Where code lies decides which extras it may count on; the longest name of a folder or file decides.
@@ -293,6 +297,8 @@ NEEDS = {
     "stream/serving": ("serve",),
     "stream/settings.py": (None,),
     "stream/testing": ("testing",),
+    "stream/tracing": ("tracing",),
+    "stream/tracing/headers.py": (None,),
 }
 
 

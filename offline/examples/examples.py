@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from features.calendar import zone
 from features.columns import from_table
-from features.events import EVENT_TYPES, PURCHASE, TYPE_CODES
+from features.events import EVENT_TYPES, PURCHASE, TYPE_CODES, WISH_TYPES
 from features.fold import NO_ASIDES, FoldStatus, fold
 from features.labels import UNKNOWN, LabelStart, default_label_start, horizon_labels
 from features.log import ERASED
@@ -312,13 +312,20 @@ def _label(found: Examples, judged: _Judged, context: Context) -> None:
 
 
 def example_types(log: pa.Table) -> tuple[str, ...]:
-    """Return the types that make examples: all but purchases and refunds, or purchases if there is no other."""
+    """Return the types that make examples: all but purchases and refunds, or purchases if there is no other.
+
+    Those of wish lists do so only where there are some, so that other logs make the bundles that they made before.
+    """
     return example_types_of(pc.unique(log["type"]).to_pylist())
 
 
 def example_types_of(found: Collection[str]) -> tuple[str, ...]:
     """Return the types that make examples in a log that holds these types."""
-    browsing = tuple(name for name in EVENT_TYPES if name not in _NOT_BROWSING)
+    browsing = tuple(
+        name
+        for name in EVENT_TYPES
+        if name not in _NOT_BROWSING and (name in found or name not in WISH_TYPES)
+    )
     return browsing if set(found).intersection(browsing) else ("purchase",)
 
 

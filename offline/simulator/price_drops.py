@@ -30,7 +30,7 @@ def with_price_drops(log: pa.Table, share: float, seed: int = 0) -> pa.Table:
     log
         In order of event time.
     share
-        0 to 1, of the items that anybody puts into a cart; with 0 the log itself is returned.
+        0 to 1, of the items that anybody puts into a cart or wishes; with 0 the log itself is returned.
     seed
         Of which prices drop, when, and by how much.
 
@@ -44,7 +44,8 @@ def with_price_drops(log: pa.Table, share: float, seed: int = 0) -> pa.Table:
     """
     if not 0 <= share <= 1:
         raise ParameterError(f"the share of price drops must be between 0 and 1, not {share}")
-    added = log.filter(pc.and_(pc.equal(log["type"], "add_to_cart"), pc.is_valid(log["price"])))
+    kept = pc.is_in(log["type"], pa.array(["add_to_cart", "add_to_wishlist"]))
+    added = log.filter(pc.and_(kept, pc.is_valid(log["price"])))
     costs = dict(zip(added["item_id"].to_pylist(), added["price"].to_pylist(), strict=True))
     costs = {item: price for item, price in costs.items() if item is not None and price > 0}
     if not share or not costs:
@@ -65,9 +66,11 @@ def with_price_drops(log: pa.Table, share: float, seed: int = 0) -> pa.Table:
     ]
     whole = pa.concat_tables([log.replace_schema_metadata(None), _rows(said)])
     order = np.argsort(whole["event_time"].cast(pa.int64()).to_numpy(), kind="stable")
-    kept = {key: value for key, value in (log.schema.metadata or {}).items() if key != METADATA_KEY.encode()}
-    kept[b"intent.price_drops"] = f"{len(said)} items, seed {seed}".encode()
-    return whole.take(order).replace_schema_metadata(kept)
+    metadata = {
+        key: value for key, value in (log.schema.metadata or {}).items() if key != METADATA_KEY.encode()
+    }
+    metadata[b"intent.price_drops"] = f"{len(said)} items, seed {seed}".encode()
+    return whole.take(order).replace_schema_metadata(metadata)
 
 
 def _rows(said: list[Price]) -> pa.Table:

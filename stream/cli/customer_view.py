@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from features.durations import duration_short
-from features.events import EVENT_TYPES
+from features.events import COUNTED_TYPES
 from features.vector import COLUMNS, NEVER_S, Column
 from stream.texts import counted, moment
 
@@ -106,6 +106,8 @@ def _summary(state: dict[str, Any], now_ms: int) -> list[str]:
         f"spent {state['spend']:,.2f}, refunded {state['refunded']:,.2f}",
         f"cart: {cart['quantity']:,.4g} {'item' if cart['quantity'] == 1 else 'items'}, value {cart['value']:,.2f}",
     ]
+    if wished := state["wishlist"]["items"]:
+        lines.append(f"wish list: {counted(wished, 'item')}")
     channels = [f"{name} {count:,}" for name, count in state["channels"].items() if count]
     return [*lines, f"channels: {', '.join(channels)}"] if channels else lines
 
@@ -123,7 +125,7 @@ def _types(state: dict[str, Any], now_ms: int) -> Table:
     table = _table(
         "Events", ("type", "left"), ("events", "right"), ("in this session", "right"), ("latest", "left")
     )
-    for name in EVENT_TYPES:
+    for name in COUNTED_TYPES:
         if state["counts"][name]:
             session = state["session"]["counts"][name]
             latest = _ago(state["latest"][name], now_ms)

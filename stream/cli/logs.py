@@ -34,7 +34,7 @@ def set_up(*, verbose: bool, form: Form = "text") -> None:
     for handler in logging.getLogger().handlers:
         if form == "json":
             handler.setFormatter(JsonFormatter())
-        for outage in (outages.KAFKA, outages.REDIS):
+        for outage in (outages.KAFKA, outages.REDIS, outages.COLLECTOR):
             if not verbose and outage not in handler.filters:
                 handler.addFilter(outage)
     if form == "json":

@@ -91,6 +91,15 @@ LateLogins = Annotated[
         help="Have so many customers browse under an anonymous id first, and log in later (`identify`).",
     ),
 ]
+Wishes = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        max=1,
+        metavar="SHARE",
+        help="Have so many customers put items that they look at on a wish list (`add_to_wishlist`).",
+    ),
+]
 PriceDrops = Annotated[
     float,
     typer.Option(
@@ -119,6 +128,7 @@ def simulate(  # noqa: PLR0917  (options of a command)
     parameters: ParameterFile = None,
     bots: Bots = 0.0,
     late_logins: LateLogins = 0.0,
+    wishes: Wishes = 0.0,
     price_drops: PriceDrops = 0.0,
     as_json: AsJson = False,
 ) -> None:
@@ -133,9 +143,12 @@ def simulate(  # noqa: PLR0917  (options of a command)
     - `intent simulate -o log.parquet --oracle exact.parquet --horizon 30m`: also write the exact probabilities
     - `intent simulate --bots 0.01 -o log.parquet`: also simulate bots; the log has no exact probability then
     - `intent simulate --late-logins 0.3 -o log.parquet`: three in ten customers browse anonymously before they log in
+    - `intent simulate --wishes 0.3 -o log.parquet`: three in ten customers have a wish list
     - `intent simulate --price-drops 0.2 -o log.parquet`: the prices of two in ten items drop
     - `intent simulate --days 18 --sale s10 -o sale.parquet --json`: simulate a sale; print the summary as JSON
     """
+    import pyarrow.compute as pc
+
     from features.durations import parse_duration
     from features.labels import POSITIVE, UNKNOWN
     from features.log import write_log
@@ -144,6 +157,7 @@ def simulate(  # noqa: PLR0917  (options of a command)
     from offline.simulator.oracle import exact_probability, realised_labels, write_oracle
     from offline.simulator.price_drops import with_price_drops
     from offline.simulator.simulation import simulate as simulated
+    from offline.simulator.wishes import with_wishes
     from offline.training.soft_measures import soft_auc
     from stream.cli.console import progress
 
@@ -153,11 +167,14 @@ def simulate(  # noqa: PLR0917  (options of a command)
         raise typer.BadParameter(
             "of anonymous ids no exact probability is known: leave --oracle or --late-logins out"
         )
+    if wishes and oracle is not None:
+        raise typer.BadParameter("of wishes no exact probability is known: leave --oracle or --wishes out")
     horizon_ms = round(parse_duration(horizon).total_seconds() * 1000)
     shop = _shop(parameters, sale, days)
     with progress("Simulating") as on_progress:
         log = simulated(shop, customers, days, seed, on_progress=on_progress)
     events = with_late_logins(with_bots(log, bots, seed), late_logins, seed)
+    events = with_wishes(events, wishes, seed)
     written = with_price_drops(events, price_drops, seed)
     with progress("Writing") as on_progress:
         write_log(output, _pieces(written, on_progress), metadata=_metadata(written))
@@ -176,6 +193,8 @@ def simulate(  # noqa: PLR0917  (options of a command)
     }
     if late_logins:
         summary["late_logins"] = len(events) - events["identity"].null_count
+    if wishes:
+        summary["wishes"] = pc.sum(pc.equal(events["type"], "add_to_wishlist")).as_py()
     if price_drops:
         summary["price_drops"] = len(written) - len(events)
     if oracle is not None:
@@ -226,6 +245,7 @@ def _show(summary: dict[str, Any], as_json: bool) -> None:
     events, customers = counted(summary["events"], "event"), counted(summary["customers"], "customer")
     bots = f" and {counted(summary['bots'], 'bot')}" if summary["bots"] else ""
     logins = f", {counted(summary['late_logins'], 'late login')}" if "late_logins" in summary else ""
+    logins += f", {counted(summary['wishes'], 'wished item')}" if "wishes" in summary else ""
     prices = f", {counted(summary['price_drops'], 'price drop')}" if "price_drops" in summary else ""
     typer.echo(f"{events} of {customers}{bots}{logins}{prices} in {summary['log']}")
     if prevalence is None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection
 from typing import Any, Final, get_args
 
 from stream.clients.topic_watcher import TopicWatcher
-from stream.exceptions import SettingsError
+from stream.exceptions import NO_ACTIONS, SettingsError
 from stream.messages.action import Action, Arm, decode_action
 from stream.settings import Settings, load_settings
 
@@ -97,7 +97,7 @@ class ActionWatcher(TopicWatcher[Action]):
     ) -> None:
         settings = settings or load_settings()
         if not settings.actions_topic:
-            raise SettingsError("INTENT_ACTIONS_TOPIC is empty, so there are no actions: name the topic")
+            raise SettingsError(NO_ACTIONS)
         self._actions = frozenset([actions] if isinstance(actions, str) else actions)
         self._customer = customer
         self._arms = frozenset([arms] if isinstance(arms, str) else arms)

@@ -105,7 +105,8 @@ def assistant(service: Service, *, personal: bool = False) -> MCPServer:
         """Return what the purchase intent would be after up to 20 events that have not happened; nothing is stored.
 
         An event is such as {"type": "add_to_cart", "item_id": "sku-4", "price": 50, "quantity": 1}. Types: view_item,
-        view_item_list, search, add_to_cart, remove_from_cart, begin_checkout, purchase, refund.
+        view_item_list, search, add_to_cart, remove_from_cart, begin_checkout, purchase, refund,
+        add_to_wishlist, remove_from_wishlist.
         """
         question = {"customer_id": customer_id, "events": events, "features": False}
         return told(await service.ask("/v1/what-if", question))

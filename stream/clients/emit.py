@@ -15,21 +15,24 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self
 
 import msgspec
-from kafka import KafkaProducer
+from kafka import KafkaAdminClient, KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError
 
 from features.events import MAX_ID, Event, Reason, RejectedEvent, decode, encode
 from features.identity import IDENTIFY, Identify, decode_identity
 from features.prices import PRICE, Price, decode_price
+from stream.addresses import is_listening
 from stream.clients.lines import Emitted, RefusedLine, emit_lines
 from stream.exceptions import BrokerError, BrokerUnavailable, TopicMismatch
 from stream.formats.contract import NATIVE
 from stream.settings import NATIVE_NAME, Settings, load_settings
 from stream.texts import counted
+from stream.tracing.headers import active_trace
 
 __all__ = ["DELIVERY_SECONDS", "DeliveryError", "Emitted", "EventEmitter", "RefusedLine", "emit_lines"]
 
@@ -44,6 +47,8 @@ DELIVERY_SECONDS: Final = 30.0
 _FLUSH_SECONDS: Final = DELIVERY_SECONDS + 5.0
 # A batch waits this long for company; a view of a product need not reach the broker sooner.
 _LINGER_MS: Final = 5
+# What is still there after the flush is lost in any case.
+_END_SECONDS: Final = 1.0
 _BATCH_BYTES: Final = 128 * 1024
 # Events on their way. kafka-python's own buffer has no bound; here, `emit` waits where the broker is slower
 # than the shop.
@@ -76,6 +81,9 @@ class EventEmitter:
     `emit`, by `flush` or by `close`, whichever comes first; the event of that `emit` has been handed over all the same.
     May be shared by threads. What is still on its
     way is flushed at the end of the ``with`` block and, without one, at the end of the program.
+
+    In a program that traces by OpenTelemetry, a record carries the span that is active when it is emitted, in the
+    headers ``traceparent`` and ``tracestate``.
 
     Parameters
     ----------
@@ -123,12 +131,12 @@ class EventEmitter:
                 **settings.kafka_python_security(),
             )
         except KafkaError as error:
-            raise BrokerUnavailable.at(settings.kafka) from error
+            raise BrokerUnavailable.silent(settings.kafka, listening=is_listening(settings.kafka)) from error
         try:
             self.partitions = len(self._producer.partitions_for(self.topic))
         except KafkaError as error:
-            self._producer.close(timeout=1)
-            raise TopicMismatch.missing(self.topic) from error
+            self._end()
+            raise _no_partitions(settings, self.topic) from error
         atexit.register(self.close)
 
     def emit(self, event: Event | None = None, /, **fields: Any) -> Event:
@@ -202,8 +210,8 @@ class EventEmitter:
     ) -> Price:
         """Say what one piece of an item costs from a moment on; return what was sent.
 
-        Send it when a price changes. Customers in whose cart the item got cheaper are found by rules of the trigger
-        ``price_dropped``.
+        Send it when a price changes. Rules of the trigger ``price_dropped`` find the customers who have the item in the
+        cart or on the wish list.
 
         Raises
         ------
@@ -253,7 +261,7 @@ class EventEmitter:
         except KafkaTimeoutError as error:
             self._raise_failures()
             raise BrokerUnavailable(
-                f"Kafka has not answered for {_FLUSH_SECONDS:.0f} s: the last events may be lost"
+                f"Kafka has not answered for {_FLUSH_SECONDS:.0f} s: the last events may be lost, emit them again"
             ) from error
         self._raise_failures()
 
@@ -266,7 +274,17 @@ class EventEmitter:
         try:
             self.flush()
         finally:
-            self._producer.close(timeout=1)
+            self._end()
+
+    def _end(self) -> None:
+        """Let go of the producer, whatever it still holds."""
+        try:
+            self._producer.close(timeout=_END_SECONDS)
+        except KafkaTimeoutError:
+            # kafka-python stops at the flush that comes first, and would flush again, for long, when the program ends.
+            self._producer._sender.force_close()
+            with suppress(KafkaError):  # what it could not send has been told
+                self._producer.close(timeout=_END_SECONDS)
 
     def __enter__(self) -> Self:
         return self
@@ -288,7 +306,8 @@ class EventEmitter:
             self._room.wait_for(lambda: self._pending < _PENDING_BYTES)
             self._pending += size
         try:
-            future = self._producer.send(self.topic, value=value, key=key, headers=self._headers)
+            headers = [*self._headers, *active_trace()]
+            future = self._producer.send(self.topic, value=value, key=key, headers=headers)
         except KafkaError as error:
             self._settle(size)
             raise DeliveryError([event_id], str(error)) from error
@@ -314,6 +333,23 @@ class EventEmitter:
             failed, self._failed = self._failed, []
         if failed:
             raise DeliveryError(failed, self._reason)
+
+
+def _no_partitions(settings: Settings, topic: str) -> BrokerError:
+    """Return why a topic's partitions are not known: it is missing, or Kafka is slow."""
+    try:
+        with KafkaAdminClient(
+            bootstrap_servers=settings.kafka,
+            client_id="intent-emitter",
+            bootstrap_timeout_ms=_CONNECT_MS,
+            request_timeout_ms=_REQUEST_MS,
+            **settings.kafka_python_security(),
+        ) as admin:
+            if topic not in admin.list_topics():
+                return TopicMismatch.missing(topic)
+    except KafkaError:
+        return BrokerUnavailable.silent(settings.kafka, listening=is_listening(settings.kafka))
+    return BrokerUnavailable.slow(settings.kafka)
 
 
 def _encoded(event: Event | dict[str, Any]) -> bytes:

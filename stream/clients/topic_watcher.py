@@ -22,6 +22,7 @@ from kafka.errors import (
 from kafka.structs import MemberState
 
 from features.decoding import Undecodable, decoded
+from stream.addresses import is_listening
 from stream.clients.standing import LogTime
 from stream.exceptions import BrokerError, BrokerUnavailable, TopicMismatch
 from stream.settings import Settings
@@ -134,7 +135,9 @@ class TopicWatcher(ABC, Generic[Message]):
                 **self._settings.kafka_python_security(),
             )
         except KafkaError as error:
-            raise BrokerUnavailable.at(self._settings.kafka) from error
+            raise BrokerUnavailable.silent(
+                self._settings.kafka, listening=is_listening(self._settings.kafka)
+            ) from error
         if self.topic not in consumer.topics():
             consumer.close(timeout_ms=_CLOSE_MS)
             raise TopicMismatch.missing(self.topic)

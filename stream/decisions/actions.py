@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -11,10 +11,10 @@ from xxhash import xxh3_128_hexdigest
 
 from features.bundle import BANDS
 from features.calendar import Zone
-from features.cart import NO_CART_PRICES, CartPrices
 from features.event_items import EventItems
 from features.phrases import Naming
 from features.price_table import PriceTable
+from features.priced_lines import NO_LINES, PricedLines
 from features.reasons import BOOK
 from features.state import States, joined
 from features.vector import SEGMENT_AT, Vectors, vectors
@@ -58,8 +58,8 @@ class Moments(NamedTuple):
         Of the accepted records.
     canary
         Which scores are those of a canary; ``None``: none.
-    cart_prices
-        What the items in the carts cost, where a policy asks for that; else of no rows.
+    priced
+        What may be compared with prices, where a policy asks for that; else of no rows.
     prices
         What items cost, by partition batch, as of its end.
     """
@@ -86,7 +86,7 @@ class Moments(NamedTuple):
     asides_at: NDArray[np.int64]
     watermarks: Watermarks
     canary: NDArray[np.bool_] | None = None
-    cart_prices: CartPrices = NO_CART_PRICES
+    priced: PricedLines = NO_LINES
     prices: Sequence[PriceTable] = ()
 
 
@@ -251,8 +251,8 @@ class _Known:
     """What was known of a customer when an action became due: the items that it is about, and why.
 
     An event tells its own items and reasons. For a timer there are the items in the cart as of the last score, where
-    that is what was left, or those of them that have become cheaper, and the reasons that were remembered, said of what
-    was known as of the last score.
+    that is what was left, or those of the cart and the wish list that have become cheaper, and the reasons that were
+    remembered, said of what was known as of the last score.
     """
 
     def __init__(
@@ -262,7 +262,7 @@ class _Known:
         self._names = details.item_names
         self._latest = found["latest"].tolist()
         self._cheaper = found["cheaper"].tolist()
-        self._priced = [
+        self._named_by_prices = [
             moments.prices[part].names if moments.prices else {}
             for part in customers.parts[found["slot"]].tolist()
         ]
@@ -272,7 +272,7 @@ class _Known:
             slots = np.searchsorted(customers.standing.slots, found["slot"][earlier])
             states = customers.standing.states[slots]
             self._earlier.update(zip(earlier.tolist(), range(len(earlier)), strict=True))
-            self._carts = states["cart_items"]
+            self._carts, self._lines = states["cart_items"], PricedLines.of(states)
             self._vectors = vectors(states, details.zone)
             self._vectors[:, SEGMENT_AT] = found["segment"][earlier]
         events = found["row"][found["row"] != NO_ROW]
@@ -283,17 +283,22 @@ class _Known:
         """Return the items that what was found is about."""
         if row != NO_ROW:
             return self._moments.items.of(int(self._moments.rows[row]))[:MOST_ITEMS]
-        names = self._names
         if trigger == "price_dropped":
-            names = self._priced[at]
-        elif trigger not in STARTED:
+            return self._cheaper_items(at)
+        if trigger not in STARTED:
             return []
         earlier = self._earlier.get(at)
         cart = self._moments.carts[self._latest[at]] if earlier is None else self._carts[earlier]
-        if trigger == "price_dropped":
-            cart = cart[self._cheaper[at] >> np.arange(len(cart)) & 1 == 1]
-        lines = dict.fromkeys(reversed(cart[cart != 0].tolist()))  # newest first
-        return [names[item] for item in lines if item in names][:MOST_ITEMS]
+        newest_first = dict.fromkeys(reversed(cart[cart != 0].tolist()))
+        return _named(newest_first, self._names)
+
+    def _cheaper_items(self, at: int) -> list[str]:
+        earlier = self._earlier.get(at)
+        lines, row = (self._moments.priced, self._latest[at]) if earlier is None else (self._lines, earlier)
+        items, added = lines.items[row].tolist(), lines.added[row].tolist()
+        cheaper = [line for line in range(len(items)) if self._cheaper[at] >> line & 1]
+        newest_first = sorted(cheaper, key=lambda line: (added[line], line), reverse=True)
+        return _named(dict.fromkeys(items[line] for line in newest_first), self._named_by_prices[at])
 
     def reasons(self, at: int, row: int) -> list[ReasonRef]:
         """Return the reasons of the score that what was found tells."""
@@ -321,6 +326,11 @@ class _Known:
             ]
             for at, said, own, count in zip(some.tolist(), told, effects[some].tolist(), counts, strict=True)
         }
+
+
+def _named(items: Iterable[int], names: Mapping[int, str]) -> list[str]:
+    """Return the ids of items by their hashes, as far as they are known and an action tells them."""
+    return [names[item] for item in items if item in names][:MOST_ITEMS]
 
 
 def _reasons_of(moments: Moments, rows: list[int]) -> dict[int, list[ReasonRef]]:

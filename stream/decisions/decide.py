@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from features.compiled import njit
 from features.traffic import CUSTOMER, TRAFFIC
 from stream.decisions.actions import Customers, Details, Moments, actions_of
-from stream.decisions.carts import NO_CARTS, Carts
 from stream.decisions.found import FOUND, NO_ROW, ROOM, Found, with_room, write
+from stream.decisions.lines import NOTHING_COMPARED, Lines
 from stream.decisions.memory import (
     CODES,
     NO_REASONS,
@@ -103,10 +103,10 @@ def decide(
     if customers.excluded is not None:
         for name in _UNDER_WAY:
             memories[name][customers.excluded] = 0
-    carts = NO_CARTS
+    lines = NOTHING_COMPARED
     if rulebook.compares_prices:
-        carts = Carts.of(
-            (moments.carts, moments.cart_prices, moments.slots),
+        lines = Lines.of(
+            (moments.priced, moments.slots),
             (customers.standing.states, customers.standing.slots),
             customers.parts,
             moments.prices,
@@ -136,7 +136,7 @@ def decide(
         marks.before,
         marks.after,
         marks.last,
-        carts,
+        lines,
         ttl_ms,
         counts,
     )
@@ -169,7 +169,7 @@ def _decide(
     before: NDArray[np.int64],
     after: NDArray[np.int64],
     last: NDArray[np.int64],
-    c: Carts,
+    c: Lines,
     ttl_ms: int,
     counts: NDArray[np.int64],
 ) -> Found:  # pragma: no cover
@@ -237,7 +237,7 @@ def _come(
     part: int,
     latest: NDArray[np.int64],
     watermark: int,
-    c: Carts,
+    c: Lines,
     ttl_ms: int,
     counts: NDArray[np.int64],
     found: Found,
@@ -250,10 +250,10 @@ def _come(
         if moment - m.as_of > ttl_ms:
             forget(m)
             break
-        cart = latest[slot]
-        if cart == NO_ROW and len(c.standing) > 0:
-            cart = c.standing[slot]
-        rule, cheaper = fire_next(t, q, m, counts, c, cart, part)
+        row = latest[slot]
+        if row == NO_ROW and len(c.standing) > 0:
+            row = c.standing[slot]
+        rule, cheaper = fire_next(t, q, m, counts, c, row, part)
         if rule >= 0:
             found = with_room(found, number)
             write(found[number], slot, NO_ROW, latest[slot], rule, moment, m, cheaper)

@@ -25,7 +25,7 @@ FOUND: Final = np.dtype(
         ("intent", "<f8"),
         ("band", "<i8"),
         ("segment", "<i8"),
-        ("cheaper", "<i8"),  # the lines of the cart whose price has dropped, as bits
+        ("cheaper", "<i8"),  # the lines (`PricedLines`) whose price has dropped, as bits
         ("effects", "<i8", (MOST,)),  # of the remembered reasons, see `stream.decisions.memory`
         ("reasons", "<i8", (MOST,)),  # their codes, 0 = none
     ]

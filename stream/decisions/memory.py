@@ -53,7 +53,7 @@ MEMORY: Final = np.dtype(
         (
             "compared",
             "<u4",
-        ),  # when the cart was compared with prices last, minutes since 1970; 0 = it is not to be
+        ),  # when lines were compared with prices last, minutes since 1970; 0 = it is not to be
         ("spare", "u1", (1,)),
     ]
 )
@@ -183,7 +183,7 @@ def take_over(m: Memory, other: Memory) -> None:  # pragma: no cover
     """Make a memory that of one customer, of whom two have remembered.
 
     What was sent under either is counted, so no cap is exceeded; where there are more than there is room for, the
-    newest are. The cart counts as compared when either was. All else is that of the later event.
+    newest are. Lines count as compared when either's were. All else is that of the later event.
     """
     later = other.as_of > m.as_of
     times = np.concatenate((m.sent_times, other.sent_times))

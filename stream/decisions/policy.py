@@ -16,6 +16,7 @@ from features.exceptions import InvalidDuration
 from features.traffic import BotRule
 from stream.decisions.conditions import Conditions, conditions_of
 from stream.decisions.holdout import DEFAULT_SALT
+from stream.decisions.lines import CART, WISHLIST
 from stream.decisions.memory import REMEMBERED
 from stream.decisions.tables import MAX_RULES
 from stream.decisions.traffic import Traffic
@@ -31,8 +32,11 @@ SILENCES: Final[dict[Trigger, timedelta | None]] = {
     "session_ended": timedelta(minutes=30),
     "win_back": None,
 }
-#: The trigger that compares carts with prices.
+#: The trigger that compares carts and wish lists with prices.
 PRICE_DROPPED: Final = "price_dropped"
+
+#: What a rule may look at alone, as bits of the lines that are compared.
+LINES_OF: Final = {"cart": CART, "wishlist": WISHLIST}
 
 _LEAST_DROP: Final = "5%"
 _COMPARED_EVERY: Final = "1h"
@@ -88,6 +92,9 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     after: str | None = None
     by: str | int | float | None = None
     every: str | None = None
+    of: Literal["cart", "wishlist"] | msgspec.UnsetType = (
+        msgspec.UNSET
+    )  # so that versions are as before it was
     offer: str | None = None
     priority: int = 0
     expires: str | None = None
@@ -135,9 +142,13 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Return by which part a price has to drop for a rule, 0 where it asks for no price."""
         return parse_percent(rule.by or _LEAST_DROP) if rule.trigger == PRICE_DROPPED else 0.0
 
+    def lines(self, rule: Rule) -> int:
+        """Return which lines a rule looks at the prices of, as bits."""
+        return CART | WISHLIST if rule.of is msgspec.UNSET else LINES_OF[rule.of]
+
     @property
     def compared_every_ms(self) -> int:
-        """How often carts are compared with prices."""
+        """How often carts and wish lists are compared with prices."""
         said = (rule.every for rule in self.rules if rule.every is not None)
         return duration_ms(parse_duration(next(said, _COMPARED_EVERY)))
 

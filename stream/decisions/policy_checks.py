@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any, Final, get_args
 
+import msgspec
+
 from features.bundle import BANDS
 from features.durations import parse_duration
 from features.exceptions import IntentError
@@ -26,7 +28,7 @@ from stream.decisions.tables import MAX_CAPS
 from stream.messages.action import Trigger
 
 _SHORTEST_PACE: Final = timedelta(minutes=5)
-_LONGEST_PACE: Final = timedelta(days=14)  # as long as a line of a cart lives
+_LONGEST_PACE: Final = timedelta(days=14)  # as long as a line of a cart lives, and as prices are kept
 
 
 def check_words(policy: Policy, document: Document) -> None:
@@ -173,8 +175,8 @@ def _check_prices(policy: Policy, document: Document) -> None:
     paced: Rule | None = None
     for at, rule in enumerate(policy.rules):
         place: Place = ("rules", at)
-        for field in ("by", "every"):
-            if getattr(rule, field) is not None and rule.trigger != PRICE_DROPPED:
+        for field in ("by", "every", "of"):
+            if getattr(rule, field) not in (None, msgspec.UNSET) and rule.trigger != PRICE_DROPPED:
                 document.fail((*place, field), f"{rule.trigger} looks at no price; use {PRICE_DROPPED}")
         if rule.by is not None:
             try:
@@ -191,7 +193,7 @@ def _check_prices(policy: Policy, document: Document) -> None:
         if paced is not None and parse_duration(paced.every or "") != pace:
             document.fail(
                 (*place, "every"),
-                f"{paced.name!r} says {paced.every}, and carts are compared for all rules at once; use one of them",
+                f"{paced.name!r} says {paced.every}, and prices are compared for all rules at once; use one of them",
             )
         paced = paced or rule
 
@@ -212,6 +214,7 @@ def check_order(policy: Policy, document: Document) -> None:
         for earlier in before:
             same = earlier.trigger == rule.trigger and policy.silence_ms(earlier) == policy.silence_ms(rule)
             same = same and policy.least_drop(earlier) <= policy.least_drop(rule)
+            same = same and policy.lines(rule) & ~policy.lines(earlier) == 0
             if same and known[earlier.name].covers(known[rule.name]):
                 document.fail(
                     ("rules", policy.rules.index(rule)),

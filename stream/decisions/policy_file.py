@@ -73,8 +73,13 @@ def described(policy: Policy) -> Iterator[str]:
         after = f" after {duration_text(timedelta(milliseconds=silence))}" if silence else ""
         if rule.trigger == PRICE_DROPPED:
             pace = duration_text(timedelta(milliseconds=policy.compared_every_ms))
-            after = f" by {100 * policy.least_drop(rule):g}%, looked at every {pace}"
+            only = _ONLY.get(rule.of, "")
+            after = f" by {100 * policy.least_drop(rule):g}%{only}, looked at every {pace}"
         yield f"{rule.name}: {rule.action} ({rule.trigger}{after}; {asked})"
+
+
+# Where a rule looks for items, if not in both.
+_ONLY: Final[dict[object, str]] = {"cart": " in the cart alone", "wishlist": " on the wish list alone"}
 
 
 def _shown(value: Any) -> str:

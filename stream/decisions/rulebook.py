@@ -175,6 +175,7 @@ class Rulebook:
         t["silent"] = self._bits(*SILENCES)
         t["priced"] = self._bits(PRICE_DROPPED)
         t["least_drop"][:count] = [policy.least_drop(rule) for rule in rules]
+        t["lines"][:count] = [policy.lines(rule) for rule in rules]
         t["every"] = policy.compared_every_ms // MINUTE_MS
         t["after"][:count] = [policy.silence_ms(rule) for rule in rules]
         t["band_bits"] = [
@@ -201,7 +202,7 @@ class Rulebook:
 
     @cached_property
     def compares_prices(self) -> bool:
-        """Whether any rule asks what the items in a cart cost now."""
+        """Whether any rule asks what the items in carts or on wish lists cost now."""
         return bool(self.tables["priced"])
 
     @cached_property

@@ -36,7 +36,8 @@ TABLES: Final = np.dtype(
         ("after", "<i8", (MAX_RULES,)),  # the silence that each rule waits for, ms
         ("priced", "<i8"),  # rules that wait for a price to drop
         ("least_drop", "<f8", (MAX_RULES,)),  # by how much, as a part of the price
-        ("every", "<i8"),  # how often carts are compared with prices, minutes
+        ("lines", "<i8", (MAX_RULES,)),  # which lines each of them asks for, as bits
+        ("every", "<i8"),  # how often lines are compared with prices, minutes
         ("band_bits", "<i8", (3,)),  # the rules that may hold in each band
         ("enter", "<f8", (2,)),  # intent at which customers enter medium and high
         ("leave", "<f8", (2,)),

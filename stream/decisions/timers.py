@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from features.compiled import njit
 from features.state import MINUTE_MS
 from stream.decisions.caps import allowed, remember
-from stream.decisions.carts import (
-    Carts,
+from stream.decisions.lines import (
+    Lines,
     cheaper_lines,
-    expires_whole,
+    expire_all,
     next_comparison,
     waits_for_price,
 )
@@ -45,11 +45,11 @@ def next_due(t: Table, m: Memory) -> int:  # pragma: no cover
 
 @njit(cache=True, nogil=True)
 def fire_next(  # noqa: PLR0917  (a customer, and all that timers look at)
-    t: Table, q: QuietTime, m: Memory, counts: NDArray[np.int64], c: Carts, cart: int, part: int
+    t: Table, q: QuietTime, m: Memory, counts: NDArray[np.int64], c: Lines, row: int, part: int
 ) -> tuple[int, int]:  # pragma: no cover
     """Let a customer's next timer come, and return the rule whose action it makes due, -1 for none.
 
-    The other number has the lines of the ``cart`` that have become cheaper, as bits, where the rule asks for that.
+    The other number has the lines of a ``row`` that have become cheaper, as bits, where the rule asks for that.
     """
     if m.rules != t.rules:  # bits of other rules say nothing
         m.waiting = np.uint8(0)
@@ -65,7 +65,7 @@ def fire_next(  # noqa: PLR0917  (a customer, and all that timers look at)
         holds = m.rule == m.waiting if t.level >> waited & 1 else bool(m.holds >> waited & 1)
         if t.priced >> waited & 1:
             comparing = True  # what fell while it waited is news, too
-            holds = holds and cheaper_lines(t, c, cart, part, waited, moment, noted) != 0
+            holds = holds and cheaper_lines(t, c, row, part, waited, moment, noted) != 0
         if holds:
             candidates |= 1 << waited
             m.waiting = np.uint8(0)
@@ -78,14 +78,14 @@ def fire_next(  # noqa: PLR0917  (a customer, and all that timers look at)
             m.fired |= 1 << r
     priced = m.holds & t.priced if comparing else 0
     for r in range(t.count):
-        if priced >> r & 1 and cheaper_lines(t, c, cart, part, r, moment, noted) != 0:
+        if priced >> r & 1 and cheaper_lines(t, c, row, part, r, moment, noted) != 0:
             candidates |= 1 << r
     rule = attempt(t, q, m, candidates, moment, counts)
     if m.compared > 0 and not waits_for_price(t, m) and (comparing or next_comparison(t, m) <= moment):
-        m.compared = np.uint32(0 if expires_whole(c, cart, moment) else moment // MINUTE_MS)
+        m.compared = np.uint32(0 if expire_all(t, m, c, row, moment) else moment // MINUTE_MS)
     m.due = next_due(t, m)
     is_priced = rule >= 0 and t.priced >> rule & 1
-    return rule, cheaper_lines(t, c, cart, part, rule, moment, noted) if is_priced else 0
+    return rule, cheaper_lines(t, c, row, part, rule, moment, noted) if is_priced else 0
 
 
 @njit(cache=True, nogil=True)

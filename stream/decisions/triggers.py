@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.compiled import njit
-from stream.decisions.carts import Carts, watch_cart
+from stream.decisions.lines import Lines, watch_lines
 from stream.decisions.memory import Memory
 from stream.decisions.quiet import quiet_end
 from stream.decisions.tables import HIGH, QuietTime, Table
@@ -41,7 +41,7 @@ def follow(  # noqa: PLR0912  (one step after another)
     bought: bool,
     watermark: int,
     after: int,
-    c: Carts,
+    c: Lines,
     row: int,
     counts: NDArray[np.int64],
 ) -> int:  # pragma: no cover
@@ -56,7 +56,7 @@ def follow(  # noqa: PLR0912  (one step after another)
     watermark, after
         Of the partition, before and after the event.
     row
-        Of the cart.
+        Of the lines that may be compared with prices.
     """
     known = m.rules == t.rules
     changed = (
@@ -103,6 +103,6 @@ def follow(  # noqa: PLR0912  (one step after another)
     m.segment = np.int32(segment)
     rule = attempt(t, q, m, candidates, as_of, counts) if candidates else -1
     if t.priced:
-        watch_cart(t, m, c, row, watermark, after)
+        watch_lines(t, m, c, row, watermark, after)
     m.due = next_due(t, m)
     return rule

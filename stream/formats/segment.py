@@ -51,6 +51,8 @@ _TYPES: Final = {
     "productadded": "add_to_cart",
     "addedproduct": "add_to_cart",
     "wishlistproductaddedtocart": "add_to_cart",
+    "productaddedtowishlist": "add_to_wishlist",
+    "productremovedfromwishlist": "remove_from_wishlist",
     "productremoved": "remove_from_cart",
     "removedproduct": "remove_from_cart",
     "checkoutstarted": "begin_checkout",

@@ -33,14 +33,16 @@ def broker_errors(brokers: str) -> Iterator[None]:
     Raises
     ------
     BrokerUnavailable
-        No broker answers.
+        No broker answers, or none in time.
     BrokerError
         The broker refused.
     """
     try:
         yield
-    except (KafkaConnectionError, TimeoutError, KafkaTimeoutError) as error:
+    except KafkaConnectionError as error:
         raise BrokerUnavailable.at(brokers) from error
+    except (TimeoutError, KafkaTimeoutError) as error:
+        raise BrokerUnavailable.slow(brokers) from error
     except KafkaError as error:
         raise BrokerError(f"Kafka at {brokers} refused: {error}") from error
 

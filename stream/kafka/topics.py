@@ -24,14 +24,17 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from features.durations import duration_ms, duration_short
 from features.shelf import bundle_folder
+from stream.addresses import is_listening
 from stream.exceptions import ANSWER_SECONDS, BrokerError, BrokerUnavailable, TopicMismatch
 from stream.settings import Settings
 
 __all__ = ["Created", "EventsTopic", "check_events", "check_retention", "create_topics", "topic_configs"]
 
-# Creation is acknowledged within a second; leaders of all partitions are there a moment later.
+# Creation is acknowledged within a second; leaders of all partitions are there a moment later. A broker that starts, or
+# was too busy to tell its controller that it lives, is fenced for some seconds: nothing can be created until then.
 _CREATE_SECONDS: Final = 30.0
 _LOOK_SECONDS: Final = 0.05
+_FENCED_SECONDS: Final = 0.5
 
 _EVENT_BYTES: Final = 1 << 20
 # A record of the events topic as it was, and headers of a few hundred bytes.
@@ -204,7 +207,7 @@ def create_topics(settings: Settings) -> list[Created]:
             raise BrokerError(
                 f"Kafka at {settings.kafka} refused to list or create topics: {error}"
             ) from error
-        raise BrokerUnavailable.at(settings.kafka) from error
+        raise BrokerUnavailable.silent(settings.kafka, listening=is_listening(settings.kafka)) from error
     return [Created(name, partitions[name], name in missing) for name in configs]
 
 
@@ -214,11 +217,26 @@ def _create(admin: Any, name: str, settings: Settings, configs: Mapping[str, str
         "replication_factor": settings.replication,
         "configs": dict(configs),
     }
-    answer = admin.create_topics({name: topic}, timeout_ms=int(_CREATE_SECONDS * 1000), raise_errors=False)
-    failed = answer["topics"][0]
-    # Somebody else may have made it at the same moment; it is checked like all others.
-    if failed["error_code"] not in (0, TopicAlreadyExistsError.errno):
-        raise BrokerError(f"Kafka at {settings.kafka} refused the topic {name}: {failed['error_message']}")
+    ends = time.monotonic() + _CREATE_SECONDS
+    while True:
+        answer = admin.create_topics(
+            {name: topic}, timeout_ms=int(_CREATE_SECONDS * 1000), raise_errors=False
+        )
+        failed = answer["topics"][0]
+        # Somebody else may have made it at the same moment; it is checked like all others.
+        if failed["error_code"] in (0, TopicAlreadyExistsError.errno):
+            break
+        if "fenced" not in str(failed["error_message"]):
+            raise BrokerError(
+                f"Kafka at {settings.kafka} refused the topic {name}: {failed['error_message']}"
+            )
+        if time.monotonic() >= ends:
+            raise BrokerUnavailable(
+                f"Kafka at {settings.kafka} cannot create the topic {name}: for {_CREATE_SECONDS:.0f} s its controller "
+                "has heard too little of the brokers (they are fenced). They are starting, or have too much to do: "
+                "try again"
+            )
+        time.sleep(_FENCED_SECONDS)
     admin.wait_for_topics([name], timeout_ms=int(_CREATE_SECONDS * 1000))
 
 

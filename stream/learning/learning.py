@@ -83,10 +83,29 @@ class Refused(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """What came of some batches, besides what was learned: alerts that begin, and records that cannot be read."""
+    """What came of some batches: alerts that begin, records that cannot be read, and what was learned.
+
+    Attributes
+    ----------
+    bundle
+        Whose examples are learned.
+    examples
+        How many were learned.
+    """
 
     alerts: Sequence[Alert]
     refused: Sequence[Refused]
+    bundle: str
+    examples: int
+
+    @property
+    def described(self) -> Mapping[str, str | int]:
+        """See `stream.tracing.trace.Described`."""
+        return {
+            "intent.bundle": self.bundle,
+            "intent.examples": self.examples,
+            "intent.letters": len(self.refused),
+        }
 
 
 class Learning:
@@ -210,6 +229,7 @@ class Learning:
             if mini_batch.known_at is not None:
                 delay = (mini_batch.known_at - float(mini_batch.examples.as_of.mean())) / 1000
         oldest, newest = self.waiting.oldest.time, self.waiting.newest
+        learned = examples - self.status.examples
         self.status = LearningStatus(
             examples,
             mini_batches,
@@ -220,7 +240,7 @@ class Learning:
             None if BEGINNING in (oldest, newest) else max(newest - oldest, 0) / 1000,
             delay,
         )
-        return Taken(alerts, refused)
+        return Taken(alerts, refused, self.bundle.manifest.version, learned)
 
     def _read(self, topic: str, batch: RecordBatch) -> list[Refused]:
         """Add the records of a batch to what waits; return those that cannot be read."""

@@ -23,7 +23,7 @@ from features.events import decode_many, epoch_ms
 from features.exceptions import LogError
 from features.log import LOG_SCHEMA, iterate_log
 from features.usual_days import UsualDays
-from stream.exceptions import SettingsError
+from stream.exceptions import NO_ACTIONS, SettingsError
 from stream.kafka.reading import TopicReader
 from stream.kafka.unreadable import unreadable
 from stream.logs.archive import archive
@@ -110,9 +110,7 @@ def read_actions(settings: Settings, path: Path | None, on_progress: OnProgress 
     refused = 0
     if path is None:
         if not settings.actions_topic:
-            raise SettingsError(
-                "INTENT_ACTIONS_TOPIC is empty, so there are no actions: name it, or give a file"
-            )
+            raise SettingsError(f"{NO_ACTIONS}, or give a file of actions")
         rows, refused = asyncio.run(_actions_of_topic(settings, decoder, on_progress))
     elif _is_parquet(path):
         for row in _rows(path, _Assignment.__struct_fields__):

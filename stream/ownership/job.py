@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 from features.price_table import Changed
@@ -72,6 +72,11 @@ class JobResult(Protocol):
     @property
     def changes(self) -> Sequence[StateChanges]:
         """What is to be saved for each partition batch."""
+        ...
+
+    @property
+    def described(self) -> Mapping[str, str | int]:
+        """What a trace of the round says of it: see `stream.tracing.trace.Described`."""
         ...
 
 

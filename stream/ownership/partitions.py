@@ -27,6 +27,7 @@ from stream.ownership.log_check import START_OVER
 from stream.ownership.owner import Fenced, OwnerConfig, PartitionOwner
 from stream.ownership.rounds import Rounds
 from stream.texts import counted, moment
+from stream.tracing.trace import BeginTrace, untraced
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +72,8 @@ class Ownership:
         the record does not fit the log, instead of refusing.
     now
         Returns the wall clock, epoch ms: what lies beyond it is no arrival.
+    begin_trace
+        Begins the trace of each round.
 
     Attributes
     ----------
@@ -98,6 +101,7 @@ class Ownership:
         state_ttl_ms: int | None = None,
         rebuild: bool = False,
         now: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        begin_trace: BeginTrace = untraced,
     ) -> None:
         self.topic = topic
         self.refusal: IntentError | None = None
@@ -110,7 +114,9 @@ class Ownership:
         self._now = now
         self._token = secrets.token_bytes(TOKEN_BYTES)
         self._executor = ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="store")
-        self.rounds = Rounds(job, store, self._executor, round_max=batch_max, at_once=at_once)
+        self.rounds = Rounds(
+            job, store, self._executor, round_max=batch_max, at_once=at_once, begin_trace=begin_trace
+        )
         self._log: Log | None = None
         self._owners: dict[int, PartitionOwner] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}

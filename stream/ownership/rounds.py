@@ -23,6 +23,7 @@ from stream.ownership.promises import Promises
 from stream.ownership.steps import Steps
 from stream.ownership.timers import due_customers
 from stream.running import outages
+from stream.tracing.trace import BeginTrace, untraced
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +48,8 @@ class Rounds:
     at_once
         Rounds under way at the same time, at most: while some wait for the broker or the store, another computes.
         Small ones follow each other, since two would cost twice as much and answer no sooner.
+    begin_trace
+        Begins the trace of each.
 
     Attributes
     ----------
@@ -59,13 +62,21 @@ class Rounds:
     """
 
     def __init__(
-        self, job: Job[Any, Any], store: CustomerStore, executor: Executor, *, round_max: int, at_once: int
+        self,
+        job: Job[Any, Any],
+        store: CustomerStore,
+        executor: Executor,
+        *,
+        round_max: int,
+        at_once: int,
+        begin_trace: BeginTrace = untraced,
     ) -> None:
         self._job = job
         self._store = store
         self._executor = executor
         self._round_max = round_max
         self._at_once = at_once
+        self._begin_trace = begin_trace
         self._waiting: deque[PartitionBatch] = deque()
         self._records = 0  # that wait
         self._scheduled = False
@@ -136,20 +147,22 @@ class Rounds:
 
     async def _work(self, parts: Sequence[PartitionBatch]) -> None:
         """Load, score, publish, save, mark: all that happens to batches; empty ones move their partitions on too."""
-        job = self._job
-        with self.steps.round([part.batch.partition for part in parts]) as step:
+        job, batches = self._job, [part.batch for part in parts]
+        trace = self._begin_trace(batches)
+        with self.steps.round([batch.partition for batch in batches], trace) as step:
             try:
                 step("read")
-                batch = job.read([part.batch for part in parts], [part.watermark for part in parts])
+                batch = job.read(batches, [part.watermark for part in parts])
                 step("load")
                 due = await due_customers(parts, batch.reached, self._ask_due)
                 loaded = await self.load(parts, batch.customers, due, items=batch.with_items)
                 step("score")
                 result = job.score(batch, loaded)
+                trace.note(result)
                 step("publish")
                 await job.publish(result)  # returns once the broker has acknowledged everything
             except Exception as error:
-                step.over()
+                step.over(error)
                 await self._retry(parts, error)
                 return
             awaited = [
@@ -160,6 +173,7 @@ class Rounds:
             faults = await self._save(saves)  # states and record of a partition are one transaction
             if saves and not any(faults):
                 outages.REDIS.answered()
+            step.over(next(filter(None, faults), None))
             for (part, _), save, fault in zip(awaited, saves, faults, strict=True):
                 part.mark(save, fault)
                 self.scored += fault is None and not part.batch.poison and bool(part.batch.records)

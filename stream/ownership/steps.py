@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from stream.running.histogram import Histogram
+from stream.tracing.trace import UNTRACED, Trace
 
 #: What happens to a round, in this order; the last only to partitions whose save has promised something.
 STEPS: Final = ("read", "load", "score", "publish", "save", "act")
@@ -36,18 +37,21 @@ class Step(NamedTuple):
 class RoundSteps:
     """The steps of one round: call it with the name of each as it begins."""
 
-    def __init__(self, steps: Steps, partitions: Sequence[int]) -> None:
+    def __init__(self, steps: Steps, partitions: Sequence[int], trace: Trace) -> None:
         self._steps = steps
         self._partitions = partitions
+        self._trace = trace
         self._now: Step | None = None
 
     def __call__(self, name: str) -> None:
         """Begin a step; the one before is done."""
         self._end(Step(name, self._partitions, time.monotonic()))
+        self._trace.step(name)
 
-    def over(self) -> None:
-        """End the last step."""
+    def over(self, error: BaseException | None = None) -> None:
+        """End the last step, and the round; ``error`` is why it failed."""
         self._end(None)
+        self._trace.end(error)
 
     def _end(self, following: Step | None) -> None:
         done, self._now = self._now, following
@@ -74,13 +78,15 @@ class Steps:
         self.times = {name: Histogram(_SECONDS) for name in STEPS}
 
     @contextmanager
-    def round(self, partitions: Sequence[int]) -> Iterator[RoundSteps]:
+    def round(self, partitions: Sequence[int], trace: Trace = UNTRACED) -> Iterator[RoundSteps]:
         """Give what notes the steps of a round within the block."""
-        steps = RoundSteps(self, partitions)
+        steps = RoundSteps(self, partitions, trace)
         try:
             yield steps
-        finally:
-            steps.over()
+        except BaseException as error:
+            steps.over(error)
+            raise
+        steps.over()
 
     def oldest(self) -> Step | None:
         """Return the step that has been under way for longest, ``None`` while there is no round."""

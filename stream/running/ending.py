@@ -30,7 +30,8 @@ __all__ = ["CUT_OFF", "END_SECONDS", "begin", "run", "unless"]
 logger = logging.getLogger(__name__)
 
 # Covers all steps of an end: partitions released (5 s), the last commit and leaving the group (3 s), producers
-# closed (2 s), health closed (1 s). Stays under 15 s, the grace that docker-compose.yml gives; Kubernetes gives 30.
+# closed (2 s), health closed (1 s), the last spans sent (1 s). Stays under 15 s, the grace that docker-compose.yml
+# gives; Kubernetes gives 30.
 END_SECONDS: Final = 12.0
 
 # GNU timeout, and a terminal or a supervisor that signals a whole group, send one wish twice within milliseconds.

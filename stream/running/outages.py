@@ -1,8 +1,9 @@
 """An outage of a server in the log: a line when it begins, one a minute, one when it is over.
 
 While no broker answers, aiokafka logs a hundred lines a second, from many loggers. While Redis is away, each
-partition and each work in the background says so. `Outages` is a filter for log handlers that lets the first of
-these lines pass, counts the others, and is told by `answered` that the server is back.
+partition and each work in the background says so, and OpenTelemetry does at every try to reach its collector.
+`Outages` is a filter for log handlers that lets the first of these lines pass, counts the others, and is told by
+`answered` that the server is back.
 """
 
 from __future__ import annotations
@@ -131,6 +132,12 @@ def of_redis(record: logging.LogRecord) -> bool:
     return any(isinstance(arg, StoreUnavailable) for arg in _args(record))
 
 
+def of_collector(record: logging.LogRecord) -> bool:
+    """Whether a record is of what sends spans."""
+    return record.name.startswith("opentelemetry")
+
+
 #: The outages of this process.
 KAFKA: Final = Outages("Kafka", of_kafka)
 REDIS: Final = Outages("Redis", of_redis)
+COLLECTOR: Final = Outages("the collector of spans", of_collector)

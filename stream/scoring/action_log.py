@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.whole_files import whole_file
-from stream.exceptions import SettingsError
+from stream.exceptions import NO_ACTIONS, SettingsError
 from stream.kafka.reading import TopicReader
 from stream.kafka.unreadable import unreadable
 from stream.messages.action import Action, decode_action
@@ -58,7 +58,7 @@ def archive_actions(
         There is no topic of actions.
     """
     if not settings.actions_topic:
-        raise SettingsError("INTENT_ACTIONS_TOPIC is empty, so there are no actions: name the topic")
+        raise SettingsError(NO_ACTIONS)
     found, repeated, refused = asyncio.run(_read_topic(settings, on_progress))
     actions = sorted(found, key=lambda action: action.decided_at)
     write_actions(path, actions)

@@ -256,7 +256,7 @@ def moments_of(
         asides_at[rows],
         watermarks,
         None if scored.canary is None else scored.canary.taken,
-        scored.cart_prices,
+        scored.priced,
         prices,
     )
 

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from features.bundle import Bundle
 from features.calendar import Zone, zone
-from features.cart import NO_CART_PRICES, CartPrices
 from features.columns import EventColumns, from_events
 from features.events import Event
 from features.fold import NO_ASIDES, Asides, FoldStatus, fold
 from features.partition import partitions_of
+from features.priced_lines import NO_LINES, PricedLines
 from features.state import States, empty
 from features.traffic import CUSTOMER
 from features.vector import Vectors, vectors
@@ -73,7 +73,7 @@ class Scored(NamedTuple):
     canary: CanaryScores | None = None  # of whom network, probability, band and reasons are in part
     held: NDArray[np.int64] = _NOTHING  # rules of `rulebook` that hold as bits, whatever the band
     carts: NDArray[np.uint64] = _NOTHING.view(np.uint64)  # the items in the cart, as hashes
-    cart_prices: CartPrices = NO_CART_PRICES  # what these cost, where a policy asks for that
+    priced: PricedLines = NO_LINES  # what may be compared with prices, where a policy asks for that
     left_out: NDArray[np.bool_] | None = None  # which of the batch's customers are `excluded`; None: nobody
 
     @property
@@ -176,7 +176,7 @@ class Engine:
         asides
             States that are handed over or merged (`features.fold.Asides`).
         with_prices
-            Whether prices of carts are wanted that the policy in force does not ask for.
+            Whether lines and their prices are wanted that the policy in force does not ask for.
 
         Raises
         ------
@@ -212,7 +212,7 @@ class Engine:
         )
         return scored._replace(
             duplicates=int(np.count_nonzero(folded.status == FoldStatus.DUPLICATE)),
-            cart_prices=folded.cart_prices if everything else folded.cart_prices.take(rows),
+            priced=folded.priced if everything else folded.priced.take(rows),
         )
 
     def score_states(self, states: States, customers: list[str], advisor: Advisor | None = None) -> Scored:

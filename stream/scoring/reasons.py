@@ -82,6 +82,8 @@ class Reasons(CodedReasons):
     ) -> None:
         self._words, self._told, self._topics, self._effects = words, told, topics, effects
         self._bounds = bounds
+        # Codes and effects, made once for all rules that ask.
+        self._coded: tuple[NDArray[np.uint8], NDArray[np.float64]] | None = None
 
     def __len__(self) -> int:
         return len(self._bounds) - 1
@@ -123,10 +125,11 @@ class Reasons(CodedReasons):
 
     def coded(self) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
         """See `CodedReasons.coded`."""
-        codes = np.zeros((len(self), MOST), np.uint8)
-        effects = np.zeros((len(self), MOST))
-        _code(self._topics, self._effects, self._bounds, codes, effects)
-        return codes, effects
+        if self._coded is None:
+            codes, effects = np.zeros((len(self), MOST), np.uint8), np.zeros((len(self), MOST))
+            _code(self._topics, self._effects, self._bounds, codes, effects)
+            self._coded = codes, effects
+        return self._coded
 
     def encoded(self) -> list[msgspec.Raw]:
         """Return the reasons of every row as JSON, byte for byte as msgspec encodes lists of them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from operator import attrgetter
@@ -127,6 +127,15 @@ class ScorerResult:
     decided: Sequence[Decisions]
     identities: Counter[str]
     prices: Counter[str]
+
+    @property
+    def described(self) -> Mapping[str, str | int]:
+        """See `stream.ownership.job.JobResult.described`."""
+        return {
+            "intent.bundle": self.read.models.engine.bundle.manifest.version,
+            "intent.scores": sum(len(output.scores) for output in self.outputs),
+            "intent.letters": sum(len(output.letters) for output in self.outputs),
+        }
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from features.exceptions import SchemaMismatch, StoreError
 from features.refusals import Reason
-from stream.exceptions import BrokerError
+from stream.exceptions import NO_ACTIONS, BrokerError
 from stream.formats.registry import format_of
 from stream.scoring.engine import NoProbability
 from stream.serving import openapi, problems
@@ -188,7 +188,7 @@ class _Routes:
 
     async def actions(self, request: Request) -> Response:
         if self._parts.actions is None:
-            raise problems.NotFound("no actions are decided here: INTENT_ACTIONS_TOPIC is empty")
+            raise problems.NotFound(NO_ACTIONS)
         return await self._stream(request, self._parts.actions)
 
     async def _stream(self, request: Request, feed: Feed) -> Response:

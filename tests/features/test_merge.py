@@ -22,7 +22,8 @@ _COUNTED = (
     "purchase_times", "channel_counts",
 )  # fmt: skip
 _ROUNDED = ("spend", "refunded", "decayed")
-_FOLDED = [name for name in STATE.names or () if name != "memory"]
+_WISHES = ("wish_items", "wish_prices", "wish_times")  # see tests/features/test_wishes.py
+_FOLDED = [name for name in STATE.names or () if name not in ("memory", *_WISHES)]
 
 _GAPS = st.sampled_from(
     [0, SECOND, 40 * SECOND, 10 * MINUTE, 30 * MINUTE, 31 * MINUTE, 5 * HOUR, 3 * DAY, 15 * DAY]

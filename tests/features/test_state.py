@@ -21,6 +21,7 @@ from features.state import (
     STATE,
     STATE_1,
     STATE_2,
+    STATE_3,
     STATE_VERSION,
     STORED_BYTES,
     empty,
@@ -109,8 +110,8 @@ def test_what_is_neither_version_is_refused() -> None:
         (wrong.tobytes(), "has layout version 2 in the size of version 1"),
         (second.tobytes(), "has layout version 3 in the size of version 2"),
         (sealed(second.tobytes()), "has layout version 3 in the size of version 2"),
-        (newer.tobytes(), "has 1560 bytes"),
-        (to_bytes(newer)[0], "has layout version 4, this program reads 3, 2 and 1"),
+        (newer.tobytes(), "has 1752 bytes"),
+        (to_bytes(newer)[0], "has layout version 5, this program reads 4, 3, 2 and 1"),
     ):
         with pytest.raises(UnreadableState, match=text) as refused:
             from_bytes([None, value, old().tobytes()])
@@ -131,7 +132,25 @@ def test_states_of_version_2_are_read_with_and_without_a_seal_and_remember_nothi
         assert not found["memory"].any()
 
 
-def test_what_is_remembered_of_decisions_makes_no_bundle_invalid() -> None:
+def test_states_of_version_3_are_read_with_all_that_they_remember_and_have_no_wish_list() -> None:
+    chance = np.random.default_rng(6)
+    before = np.frombuffer(chance.bytes(3 * STATE_3.itemsize), STATE_3).copy()
+    before["version"], before["events"] = 3, np.arange(3) + 1
+    before["ring_at"], before["item_at"], before["cart_lines"] = 3, 2, CART_LINES
+    stored = [sealed(state.tobytes()) for state in before]
+    assert {len(value) for value in stored} == {1568}
+    today = to_bytes(from_bytes(stored[:1]))[0]
+    for values in (stored, [today, *stored[1:]]):
+        found = from_bytes(values)
+        for name in set(STATE_3.names or ()) - {"version"}:
+            np.testing.assert_array_equal(found[name], before[name], err_msg=name)
+        assert (found["version"] == STATE_VERSION).all()
+        assert not any(found[name].any() for name in ("wish_items", "wish_prices", "wish_times"))
+    _, faults = read_states([stored[0][:-1] + bytes([stored[0][-1] ^ 1]), stored[1]])
+    assert list(faults) == [0]
+
+
+def test_neither_what_is_remembered_nor_wish_lists_make_a_bundle_invalid() -> None:
     assert layout_hash() == "3af5f6b4d82ec613", "as it was before states had a memory"
 
 

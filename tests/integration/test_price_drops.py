@@ -29,15 +29,19 @@ version: 1
 caps: [2 per 1d]
 rules:
   - {name: hurry, trigger: price_dropped, by: 40%, every: 30m, action: hurry}
+  - {name: wished, trigger: price_dropped, of: wishlist, by: 20%, action: tell}
   - {name: cheaper, trigger: price_dropped, action: tell}
   - {name: left, trigger: cart_abandoned, action: remind}
 """
 _ITEMS: Final = [f"i-{number}" for number in range(12)]
-_TYPES: Final = ("view_item", "add_to_cart", "add_to_cart", "remove_from_cart", "purchase")
+_TYPES: Final = (
+    "view_item", "add_to_cart", "add_to_cart", "remove_from_cart", "purchase",
+    "add_to_wishlist", "add_to_wishlist", "remove_from_wishlist",
+)  # fmt: skip
 
 
 class Shop:
-    """Some people with carts, and prices that go up and down."""
+    """Some people with carts and wish lists, and prices that go up and down."""
 
     def __init__(self, seed: int, people: int = 60) -> None:
         self._chance = random.Random(seed)
@@ -103,6 +107,7 @@ def test_drops_are_told_as_the_archived_log_says_whoever_is_killed(
     found = [decode_action(value) for value in wanted]
     drops = [action for action in found if action.trigger == "price_dropped"]
     assert len(drops) > 50
+    assert {action.rule for action in drops} == {"hurry", "wished", "cheaper"}
     assert all(set(action.items) <= set(_ITEMS) and action.items for action in drops)
     assert_same_states(settings, scored)
     assert all(

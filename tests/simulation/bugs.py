@@ -245,6 +245,13 @@ def _noted_at_the_end(batch: Batch, positions: NDArray[np.intp], lateness_ms: in
     return np.array([batch.watermarks[0]] * len(found), np.int64)
 
 
+def _without_wishes(self: MemoryStore, *args: Any) -> States:
+    states = _load(self, *args)
+    for name in ("wish_items", "wish_prices", "wish_times"):
+        states[name] = 0
+    return states
+
+
 #: Mistakes about prices; schedules with prices find them.
 PRICE_BUGS: Final[dict[str, tuple[Any, str, Any]]] = {
     "prices are forgotten": (PartitionBatch, "intend", _without_prices),
@@ -253,6 +260,7 @@ PRICE_BUGS: Final[dict[str, tuple[Any, str, Any]]] = {
     "other partitions are told nothing": (scorer, "priced", _told_nobody),
     "copies are not kept with the prices": (Outbox, "intended", _handed_over_before_the_save),
     "prices are noted at the end of their batch": (pricing, "_noted", _noted_at_the_end),
+    "wish lists are not read again": (MemoryStore, "load", _without_wishes),
 }
 
 

@@ -20,7 +20,8 @@ _ITEMS: Final = ("i-0", "i-1", "i-2")
 _ITEM_HOMES: Final = dict(
     zip(_ITEMS, partitions_of([item.encode() for item in _ITEMS], PARTITIONS).tolist(), strict=True)
 )
-_TYPES: Final = ("view_item", "add_to_cart", "add_to_cart", "add_to_cart", "remove_from_cart", "purchase")
+_TYPES: Final = ("view_item", "add_to_cart", "add_to_cart", "add_to_cart", "remove_from_cart", "purchase",
+                "add_to_wishlist", "add_to_wishlist", "remove_from_wishlist")  # fmt: skip
 _PRICE: Final = 0.35
 _ERASURE: Final = 0.4
 

@@ -40,7 +40,7 @@ rules:
   - {name: checkout, trigger: checkout_abandoned, after: 2m, action: help, quiet: drop}
   - {name: filled, action: show, when: {cart_items: more than 0}}
 """
-# A customer with a cart is compared with prices time and again.
+# A customer with a cart or a wish list is compared with prices time and again.
 _PRICE_POLICY = """
 version: 1
 bands: {medium: {enter: 0.0, leave: 0.0}}
@@ -48,7 +48,8 @@ caps: [3 per 30m]
 quiet: {from: "00:20", to: "00:40", then: wait}
 rules:
   - {name: cheap, trigger: price_dropped, by: 60%, every: 5m, action: hurry}
-  - {name: cheaper, trigger: price_dropped, action: tell, when: {cart_items: at least 1}}
+  - {name: cheaper, trigger: price_dropped, of: cart, action: tell, when: {cart_items: at least 1}}
+  - {name: wished, trigger: price_dropped, of: wishlist, action: tell}
   - {name: over, trigger: win_back, after: 5m, action: remind}
 """
 _TRUTHS = 2_000  # that are kept, at most: most logs come again and again

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from pathlib import Path
 
 import pytest
 import redis
+from aiokafka.client import AIOKafkaClient
 
 from features.durations import parse_duration
 from features.exceptions import InvalidDuration
 from features.store.redis_client import connect
-from stream.exceptions import SettingsError
+from stream.addresses import is_listening
+from stream.exceptions import BrokerUnavailable, SettingsError
+from stream.kafka.broker import broker_errors
 from stream.settings import load_settings
 
 PASSWORD = "hush"
@@ -116,3 +121,38 @@ def test_durations_that_cannot_be_meant_are_refused_with_a_reason(text: str, why
     with pytest.raises(InvalidDuration, match=why):
         parse_duration(text)
     assert parse_duration("PT5M").total_seconds() == 300
+
+
+def test_whether_anybody_listens_is_told_of_any_of_the_brokers() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert is_listening(f"127.0.0.1:{port}")
+        assert is_listening(f"127.0.0.1:1, localhost:{port}")
+    assert not is_listening(f"127.0.0.1:{port}")
+
+
+def test_brokers_that_are_silent_are_slow_where_somebody_listens_and_away_where_nobody_does() -> None:
+    slow, away = (str(BrokerUnavailable.silent("kafka:9092", listening=one)) for one in (True, False))
+    assert slow.startswith(
+        "Kafka at kafka:9092 did not answer within 10 s: if it is starting or busy, try again"
+    )
+    assert away.startswith("no Kafka broker answers at kafka:9092")
+
+
+def test_a_broker_that_takes_connections_and_says_nothing_is_called_slow() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        broker = f"127.0.0.1:{server.getsockname()[1]}"
+        with (
+            pytest.raises(BrokerUnavailable, match="did not answer within"),
+            broker_errors(broker),
+        ):
+            asyncio.run(_asked_for_long(broker))
+
+
+async def _asked_for_long(broker: str) -> None:
+    client = AIOKafkaClient(bootstrap_servers=broker)
+    try:
+        async with asyncio.timeout(0.2):
+            await client.bootstrap()
+    finally:
+        await client.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from features.events import Decoding
+from features.events import WISH_TYPES, Decoding
 from features.exceptions import IntentError
 from stream.cli import create_app
 from stream.exceptions import SettingsError
@@ -162,3 +162,5 @@ def test_types_that_are_scored_cannot_be_passed_over() -> None:
     assert load_settings().decoding == Decoding()
     with pytest.raises(SettingsError, match="INTENT_IGNORE_TYPES.*purchase is scored"):
         load_settings(ignore_types="scroll,purchase")
+    wishes = load_settings(ignore_types="add_to_wishlist,remove_from_wishlist")
+    assert wishes.decoding.ignored == set(WISH_TYPES), "no column tells of them"

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from features.events import Event, Reason
 from stream.cli import create_app
 from stream.clients.emit import DeliveryError, EventEmitter, RefusedLine, emit_lines
+from stream.exceptions import BrokerUnavailable
 from stream.formats.confluent import Confluent
 from stream.formats.ga4 import GA4
 
@@ -134,3 +135,34 @@ def test_an_earlier_failure_is_raised_after_the_event_at_hand_was_sent() -> None
     assert failed.value.event_ids == ["e1"]
     assert [key for key, _ in producer.sent] == [b"ada", b"bob"], "the event at hand is on its way"
     emitter.flush()
+
+
+class Stuck:
+    """A producer of kafka-python whose broker has gone: it cannot end in order."""
+
+    def __init__(self) -> None:
+        self.closed, self.forced = 0, False
+        self._sender = self
+
+    def force_close(self) -> None:
+        self.forced = True
+
+    def flush(self, timeout: float) -> None:
+        raise KafkaTimeoutError("cannot flush")
+
+    def close(self, timeout: float) -> None:
+        self.closed += self.forced
+        if not self.forced:
+            raise KafkaTimeoutError("cannot flush")
+
+
+def test_an_emitter_ends_with_its_own_error_though_its_producer_cannot_end() -> None:
+    emitter = EventEmitter.__new__(EventEmitter)
+    producer = Stuck()
+    emitter.__dict__ |= {
+        "_producer": producer, "_room": threading.Condition(), "_failed": [], "_closed": False
+    }  # fmt: skip
+    with pytest.raises(BrokerUnavailable, match="the last events may be lost, emit them again"):
+        emitter.close()
+    emitter.close()
+    assert producer.closed == 1

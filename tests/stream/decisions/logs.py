@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from features.calendar import zone
-from features.cart import CartPrices
 from features.columns import EventColumns, from_events
 from features.events import Event
 from features.fold import fold
 from features.phrases import Naming
 from features.price_table import NO_PRICES, PriceTable, SaidPrice
+from features.priced_lines import PricedLines
 from features.reasons import BOOK, GROUPS, MOST
 from features.state import States, empty
 from features.vector import Vectors
@@ -55,7 +55,7 @@ class Log(NamedTuple):
     bot: NDArray[np.bool_]
     columns: EventColumns
     carts: NDArray[np.uint64]
-    cart_prices: CartPrices
+    priced: PricedLines
     reasons: list[list[ReasonRef]]
     items: dict[int, str]
 
@@ -65,10 +65,11 @@ class Log(NamedTuple):
 
 
 @st.composite
-def logs(draw: st.DrawFn, *, longest: int = 40) -> Log:
-    """Draw a log whose events come late, some of them too late."""
+def logs(draw: st.DrawFn, *, longest: int = 40, wishes: bool = False) -> Log:
+    """Draw a log whose events come late, some of them too late; some of them may be about wish lists."""
     time, events = draw(st.sampled_from(STARTS)), []
     kinds = ("view_item", "view_item", "add_to_cart", "begin_checkout", "purchase", "remove_from_cart")
+    kinds += ("add_to_wishlist", "add_to_wishlist", "remove_from_wishlist") if wishes else ()
     for number in range(draw(st.integers(1, longest))):
         time += MINUTE * draw(st.sampled_from((0, 1, 3, 10, 29, 30, 31, 45, 200, 600, 1500)))
         late = MINUTE * draw(st.sampled_from((0, 0, 0, 1, 5, 14, 16, 40)))
@@ -109,7 +110,7 @@ def log_of(events: Sequence[Event], arrivals: Sequence[int], intent: Sequence[fl
         columns.bot,
         columns,
         folded.carts,
-        folded.cart_prices,
+        folded.priced,
         [_reasons(vector, at) for at, vector in enumerate(folded.vectors)],
         {int(number): columns.items.of(at)[0] for at, number in enumerate(columns.item_hash) if number},
     )
@@ -222,7 +223,7 @@ def batch(  # noqa: PLR0917  (a piece of a log)
         asides=blank(0),
         asides_at=np.full(stop - start, -1, np.int64),
         watermarks=Watermarks.of(log.times[rows], [watermark], LATENESS),
-        cart_prices=log.cart_prices.take(np.arange(start, stop)),
+        priced=log.priced.take(np.arange(start, stop)),
         prices=[table],
     )
     customers = Customers(names, np.zeros(len(names), np.int64), standing, out)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from features.events import Event
 from features.price_table import SaidPrice
-from features.state import CART_LIFE_MS, CART_LINES
+from features.priced_lines import PRICED_LINES
+from features.state import CART_LIFE_MS, CART_LINES, WISH_LIFE_MS
 from stream.decisions.rulebook import Rulebook
 from tests.features.histories import DAY, HOUR, MINUTE, MONDAY
 from tests.stream.decisions.logs import BEGINNING, LATENESS, Log, decided, log_of, logs, rulebook_of
@@ -28,6 +29,8 @@ caps: [1 per 1h, 3 per 2d]
 quiet: {from: 21:00, to: 08:00, weekdays: [sunday], then: %s}
 rules:
   - {name: much, trigger: price_dropped, by: 40%%, every: %s, action: hurry, priority: 1}
+  - {name: wished, trigger: price_dropped, of: wishlist, by: 15%%, action: hurry, when: {band: high}}
+  - {name: basket, trigger: price_dropped, of: cart, by: 8%%, action: hurry, when: {band: medium}}
   - {name: cart, trigger: cart_abandoned, action: remind}
   - {name: likely, trigger: price_dropped, action: tell, when: {intent: at least 0.2}}
   - {name: filled, action: show, when: {cart_items: more than 0}}
@@ -44,7 +47,7 @@ Prices = Sequence[tuple[int, SaidPrice]]
 @st.composite
 def priced_logs(draw: st.DrawFn) -> tuple[Log, Prices]:
     """Draw a log, and prices between its events."""
-    log = draw(logs())
+    log = draw(logs(wishes=True))
     places = sorted(draw(st.lists(st.integers(0, len(log.times)), max_size=12)))
     return log, [(at, draw_price(draw, log, at)) for at in places]
 
@@ -76,13 +79,24 @@ def test_a_log_with_prices_may_be_cut_anywhere(
 
 
 @settings(max_examples=150, deadline=None)
-@given(drawn=priced_logs(), every=st.sampled_from(["5m", "1h"]))
-def test_what_is_told_lies_in_the_cart_and_was_never_told_before(
-    drawn: tuple[Log, Prices], every: str
+@given(
+    drawn=priced_logs(),
+    every=st.sampled_from(["5m", "1h"]),
+    asked=st.sampled_from(
+        [
+            ("", range(PRICED_LINES)),
+            ("cart", range(CART_LINES)),
+            ("wishlist", range(CART_LINES, PRICED_LINES)),
+        ]
+    ),
+)
+def test_what_is_told_lies_in_the_cart_or_on_the_wish_list_and_was_never_told_before(
+    drawn: tuple[Log, Prices], every: str, asked: tuple[str, range]
 ) -> None:
     log, prices = drawn
     told = set()
-    for action in decided(rulebook_of(CHEAPER % ("5%", every)), log, prices=prices)[0]:
+    rules = CHEAPER % ("5%", every + (f", of: {asked[0]}" if asked[0] else ""))
+    for action in decided(rulebook_of(rules), log, prices=prices)[0]:
         own = [at for at in log.seen(action.customer_id, len(log.times) - 1) if log.as_of[at] <= action.as_of]
         row = own[-1]
         for item in action.items:
@@ -90,10 +104,12 @@ def test_what_is_told_lies_in_the_cart_and_was_never_told_before(
             assert version is not None
             lines = [
                 at
-                for at in range(CART_LINES)
-                if log.items.get(int(log.carts[row, at])) == item
-                and version.price <= 0.95 * log.cart_prices.units[row, at]
-                and version.time > log.cart_prices.added[row, at] > action.decided_at - CART_LIFE_MS
+                for at in asked[1]
+                if log.items.get(int(log.priced.items[row, at])) == item
+                and version.price <= 0.95 * log.priced.units[row, at]
+                and version.time > log.priced.added[row, at]
+                and log.priced.added[row, at]
+                > action.decided_at - (CART_LIFE_MS if at < CART_LINES else WISH_LIFE_MS)
             ]
             assert lines, (action, version)
             assert (action.customer_id, item, version) not in told
@@ -150,12 +166,54 @@ def played(
 
 
 ADDED = (2.0, "add_to_cart", "i1")
+WISH = {"type": "add_to_wishlist"}
 
 
 def test_a_drop_is_told_at_the_next_comparison() -> None:
     [(hour, items)] = played([ADDED], [(5.1, "i1", 89.0)])
     assert items == ["i1"]
     assert 5.1 < hour <= 6.1
+
+
+WISHED = (2.0, "add_to_wishlist", "i1")
+
+
+def test_a_drop_of_a_wished_item_is_told_once_also_where_it_lies_in_the_cart_as_well() -> None:
+    assert [items for _, items in played([WISHED], [(5.1, "i1", 89.0)])] == [["i1"]]
+    assert not played([WISHED], [(5.1, "i1", 90.01)])
+    both = [WISHED, (2.5, "add_to_cart", "i1"), (2.6, "add_to_wishlist", "i2"), (2.7, "add_to_cart", "i3")]
+    drops = [(5.1, "i1", 80.0), (5.1, "i2", 80.0), (5.1, "i3", 80.0)]
+    assert [items for _, items in played(both, drops)] == [["i3", "i2", "i1"]], "the newest first"
+    moved = [WISHED, (8.0, "add_to_cart", "i1")]
+    assert len(played(moved, [(5.1, "i1", 80.0)])) == 1, "it was told before it came into the cart"
+
+
+def test_a_rule_may_look_at_the_cart_or_the_wish_list_alone() -> None:
+    for where, told in (("cart", ["i1"]), ("wishlist", ["i2"])):
+        rules = CHEAPER % ("10%", f"1h, of: {where}")
+        lines = [ADDED, (2.1, "add_to_wishlist", "i2")]
+        drops = [(5.1, "i1", 80.0), (9.1, "i2", 80.0)]
+        assert [items for _, items in played(lines, drops, rules=rules)] == [told]
+    other = (
+        CHEAPER % ("10%", "1h, of: cart")
+        + "  - {name: wished, trigger: price_dropped, of: wishlist, action: a}"
+    )
+    assert len(played([WISHED], [(5.1, "i1", 80.0)], rules=other)) == 1
+    both = [WISHED, ADDED]
+    assert len(played(both, [(5.1, "i1", 80.0)], rules=other)) == 1, "one action, that of the first rule"
+
+
+def test_who_bought_the_item_or_took_it_off_the_wish_list_is_told_nothing() -> None:
+    for kind in ("purchase", "remove_from_wishlist"):
+        assert not played([WISHED, (4.9, kind, "i1")], [(5.1, "i1", 50.0)])
+        assert len(played([WISHED, (4.9, kind, "i2")], [(5.1, "i1", 50.0)])) == 1, "it is another item's"
+
+
+def test_a_wish_is_compared_for_longer_than_a_line_of_the_cart() -> None:
+    lines = [ADDED, (2.1, "add_to_wishlist", "i2")]
+    drops = [(40 * 24, "i1", 50.0), (40 * 24, "i2", 50.0), (95 * 24, "i2", 20.0)]
+    told = played(lines, drops, until=100 * 24)
+    assert [items for _, items in told] == [["i2"]]
 
 
 def test_a_drop_of_less_than_the_rule_asks_for_is_not_told_and_exactly_that_much_is() -> None:
@@ -215,6 +273,11 @@ def test_a_timer_is_set_only_while_something_comparable_lies_in_the_cart() -> No
         event_id="a", type="add_to_cart", customer_id="ada", item_id="i", price=9.0, event_time=MONDAY
     )
     assert due(add) == [MONDAY - LATENESS + HOUR]
+    rulebook = rulebook_of(CHEAPER % ("10%", "1h, of: cart"))
+    assert due(add) == [MONDAY - LATENESS + HOUR]
+    assert due(Event(**{name: getattr(add, name) for name in Event.__struct_fields__} | WISH)) == [0]
+    rulebook = rulebook_of(CHEAPER % ("10%", "1h"))
+    assert due(Event(**{name: getattr(add, name) for name in Event.__struct_fields__} | WISH)) != [0]
     for change in (
         {"price": None},
         {"item_id": None},

@@ -74,6 +74,8 @@ def test_a_viewed_product_keeps_item_category_price_and_name() -> None:
         ("Product Added", "add_to_cart"),
         ("Wishlist Product Added to Cart", "add_to_cart"),
         ("Product Removed", "remove_from_cart"),
+        ("Product Added to Wishlist", "add_to_wishlist"),
+        ("Product Removed from Wishlist", "remove_from_wishlist"),
         ("Checkout Started", "begin_checkout"),
         ("Order Completed", "purchase"),
         ("Order Refunded", "refund"),

@@ -187,4 +187,4 @@ def test_without_a_price_nothing_changes(bench: Bench) -> None:
     changes, result = run(bench, batch(record(0, good(0))), prices=known)
     assert changes.prices is None
     assert not result.prices
-    assert not len(result.scored.cart_prices.units), "no rule asks for what carts cost"
+    assert not len(result.scored.priced.units), "no rule asks for what carts cost"
