@@ -73,6 +73,19 @@ def test_the_messages_that_are_made_odd_are_events_before(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", GOOD)
+def test_a_message_that_carries_a_trace_is_the_same_events(name: str) -> None:
+    trace = [
+        ("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+        ("tracestate", b"\xff"),
+    ]
+    for message in GOOD[name]:
+        record = {"key": b"u-7", "arrived_at": 1_709_510_400_000}
+        alone = translated(named(name), json.dumps(message).encode(), **record)
+        assert alone == translated(named(name), json.dumps(message).encode(), headers=trace, **record)
+        assert alone
+
+
+@pytest.mark.parametrize("name", GOOD)
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_a_message_with_something_odd_in_it_is_an_event_or_refused(name: str, data: st.DataObject) -> None:
