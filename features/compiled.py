@@ -20,7 +20,9 @@ from typing import Any, Final
 
 import numba
 from numba import njit
-from numba.core import caching
+from numba.core import caching, event
+
+from features.compiling import tell
 
 __all__ = ["cache_folder", "njit"]
 
@@ -62,6 +64,26 @@ class OwnSources(_Locator):  # type: ignore[misc]
     def get_suitable_cache_subpath(cls, py_file: str) -> str:
         """Return the folder below that of all sources."""
         return ".".join(Path(py_file).relative_to(_ROOT).parent.parts)
+
+
+class _Compiling(event.Listener):
+    """Tells that numba compiles; what a function calls is compiled within it."""
+
+    def __init__(self) -> None:
+        self._depth = 0
+
+    def on_start(self, event: Any) -> None:
+        self._depth += 1
+        if self._depth == 1:
+            tell(True)
+
+    def on_end(self, event: Any) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            tell(False)
+
+
+event.register("numba:compile", _Compiling())  # type: ignore[no-untyped-call]
 
 
 def _use_own_cache() -> bool:

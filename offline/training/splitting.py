@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from features.counts import counted
 from features.durations import duration_rounded
 from features.labels import NEGATIVE
 from offline.examples.examples import Examples
@@ -16,6 +17,8 @@ from offline.exceptions import TrainingError
 
 #: Shares of the usable time that go to training, calibration and test.
 SPLIT_SHARES: Final = (0.7, 0.1, 0.2)
+#: Positive examples of each slice, and negative ones, at least.
+LEAST: Final = 10
 
 
 class Slices(NamedTuple):
@@ -92,12 +95,7 @@ def split_by_time(examples: Examples, horizon_ms: int, shares: Sequence[float] =
     begin, last = int(examples.as_of[usable].min()), int(examples.as_of[usable].max())
     usable_ms = last - begin - 2 * horizon_ms
     if usable_ms < horizon_ms:
-        raise TrainingError(
-            f"the log is too short: its examples with known labels span {duration_rounded((last - begin) / 1000)}, "
-            f"a horizon of {duration_rounded(horizon_ms / 1000)} with two embargoes of the same length needs "
-            f"{duration_rounded(3 * horizon_ms / 1000)}: "
-            "use a longer log or a shorter --horizon"
-        )
+        raise TrainingError(_too_short("examples with known labels", last - begin, horizon_ms))
     train, calibration, _ = np.asarray(shares) / sum(shares)
     start = begin + int(train * usable_ms) + horizon_ms
     test = start + int(calibration * usable_ms) + horizon_ms
@@ -106,7 +104,43 @@ def split_by_time(examples: Examples, horizon_ms: int, shares: Sequence[float] =
     return split
 
 
-def require_both_classes(examples: Examples, slices: Slices, *, least: int = 10) -> None:
+def require_enough(times: NDArray[np.int64], purchases: int, horizon_ms: int) -> None:
+    """Refuse a log that cannot be enough whatever folding makes of it, before anybody waits for that.
+
+    Parameters
+    ----------
+    times
+        Event times, epoch ms.
+    purchases
+        How many of the events are purchases.
+
+    Raises
+    ------
+    TrainingError
+        It has too few events or purchases, or is too short for two embargoes.
+    """
+    least = len(SPLIT_SHARES) * 2 * LEAST
+    if len(times) < least or purchases < len(SPLIT_SHARES):
+        raise TrainingError(
+            f"the log has {counted(len(times), 'event')}, {purchases:,} of them purchases: training, calibration and "
+            f"test need {LEAST} positive and {LEAST} negative examples each, {least} events and "
+            f"{len(SPLIT_SHARES)} purchases at the very least: use a longer log"
+        )
+    span = int(times.max()) - int(times.min())
+    if span < 3 * horizon_ms:
+        raise TrainingError(_too_short("events", span, horizon_ms))
+
+
+def _too_short(what: str, span_ms: int, horizon_ms: int) -> str:
+    return (
+        f"the log is too short: its {what} span {duration_rounded(span_ms / 1000)}, "
+        f"a horizon of {duration_rounded(horizon_ms / 1000)} with two embargoes of the same length needs "
+        f"{duration_rounded(3 * horizon_ms / 1000)}: "
+        "use a longer log or a shorter --horizon"
+    )
+
+
+def require_both_classes(examples: Examples, slices: Slices, *, least: int = LEAST) -> None:
     """Refuse slices from which nothing can be learned or judged.
 
     Raises

@@ -39,7 +39,7 @@ from offline.training.models import EvaluatedModel, Models, fit_models, judge_mo
 from offline.training.network import NetworkSettings, export, restart_layer_names
 from offline.training.refitting import MEMBERS, Refitted, refit, settings_for, worth_refitting
 from offline.training.segmentation import fit_segmenter
-from offline.training.splitting import Split, split_by_time
+from offline.training.splitting import Split, require_enough, split_by_time
 
 _PARITY_ROWS = 2_000
 _MEMORY_SHARE = 0.5  # of this machine's memory that training takes at most by default
@@ -243,6 +243,8 @@ def _from_log(
         own = log if logins is NO_LOGINS else log.filter(pc.is_null(log["identity"]))
         data = fingerprint(path, own, logins)
     context = context_of(own, log_metadata(path), settings)
+    purchases = pc.sum(pc.equal(own["type"], "purchase")).as_py() or 0
+    require_enough(own["event_time"].cast(pa.int64()).to_numpy(), purchases, context.horizon_ms)
     with progress("Folding events") as on_progress:
         examples = build_examples(
             log, context, logins=logins, excluded=settings.excluded, on_progress=on_progress

@@ -9,6 +9,8 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
+from features.compiling import CompilationWatcher, watched
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
@@ -18,6 +20,7 @@ __all__ = ["Bar", "add_columns", "bars", "errors", "output", "print_json", "prog
 
 # Where no bar can be drawn, long work is not silent for longer.
 _SILENT_SECONDS = 30.0
+_COMPILING = "(compiling: up to a minute, once on this machine)"
 
 
 def output() -> Console:
@@ -141,9 +144,28 @@ def bars(*, transient: bool = True) -> Iterator[Callable[[str], AbstractContextM
                 if transient:
                     drawn.remove_task(opened.task)
 
+        stack.enter_context(watched(_noting(drawn)))
         if not console.is_terminal:
             stack.enter_context(_told(console, drawn))
         yield step
+
+
+def _noting(drawn: Progress) -> CompilationWatcher:
+    """Return what notes beside the innermost step that machine code is being made."""
+    before: dict[Any, str] = {}
+
+    def note(begun: bool) -> None:
+        if begun and drawn.tasks:
+            task = drawn.tasks[-1]
+            before[task.id] = task.fields["note"]
+            drawn.update(task.id, note=_COMPILING)
+        elif not begun:
+            for task in drawn.tasks:
+                if task.id in before and task.fields["note"] == _COMPILING:
+                    drawn.update(task.id, note=before[task.id])
+            before.clear()
+
+    return note
 
 
 @contextmanager

@@ -190,12 +190,37 @@ def test_settings_come_before_the_log_and_the_log_before_defaults() -> None:
     assert context_of(nothing, {}, TrainingSettings())[2:4] == ("UTC", "EUR")
 
 
+def test_what_no_folding_can_mend_is_told_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def folded(*args: object, **options: object) -> None:
+        raise AssertionError("nothing is to be folded")
+
+    monkeypatch.setattr("offline.training.train.build_examples", folded)
+    table = simulate(ShopParameters.default(), customers=200, days=2, seed=1)
+    for number, (part, horizon_ms, told) in enumerate(
+        [
+            (
+                table.slice(0, 20),
+                None,
+                r"the log has 20 events, .* 60 events and 3 purchases at the very least",
+            ),
+            (
+                table,
+                24 * 3_600_000,
+                r"the log is too short: its events span 2 d, a horizon of 1 d .* needs 3 d:",
+            ),
+        ]
+    ):
+        path = write(tmp_path / f"{number}.parquet", part)
+        with pytest.raises(TrainingError, match=told):
+            train(path, tmp_path / "bundle", QUICK._replace(horizon_ms=horizon_ms))
+
+
 def test_a_log_without_purchases_says_so(tmp_path: Path) -> None:
     table = simulate(ShopParameters.default(), customers=200, days=2, seed=1)
     import pyarrow.compute as pc
 
     path = write(tmp_path / "log.parquet", table.filter(pc.not_equal(table["type"], "purchase")))
-    with pytest.raises(TrainingError, match="the train slice of the log has 0 positive examples"):
+    with pytest.raises(TrainingError, match=r"events, 0 of them purchases: training, calibration and"):
         train(path, tmp_path / "bundle", QUICK)
     assert not (tmp_path / "bundle").exists()
 

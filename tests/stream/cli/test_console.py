@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from features.compiling import tell, watched
 from stream.cli import console
 from stream.cli.console import bars, progress
 
@@ -30,3 +31,38 @@ def test_short_work_without_a_terminal_says_nothing(capsys: pytest.CaptureFixtur
         on_progress(1, 2)
         on_progress.note("half")
     assert told(capsys) == []
+
+
+def test_a_step_says_while_machine_code_is_made_and_then_what_it_said_before(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console, "_SILENT_SECONDS", 0.05)
+    with bars() as step, step("Folding events") as on_progress:
+        on_progress.note("half")
+        tell(True)
+        time.sleep(0.3)
+        assert told(capsys)[-1].startswith(
+            "Folding events (compiling: up to a minute, once on this machine) ("
+        )
+        tell(False)
+        time.sleep(0.3)
+        assert told(capsys)[-1].startswith("Folding events half (")
+    tell(True)
+
+
+def test_numba_tells_that_it_compiles_and_says_so_once_for_all_that_is_called() -> None:
+    from features.compiled import njit
+
+    heard: list[bool] = []
+
+    @njit
+    def inner(number: int) -> int:
+        return number + 1
+
+    @njit
+    def outer(number: int) -> int:
+        return inner(number) + 1
+
+    with watched(heard.append):
+        assert [outer(1), outer(2)] == [3, 4]
+    assert heard == [True, False]

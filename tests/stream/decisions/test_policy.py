@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -56,6 +57,14 @@ def policy_text(*rules: str, top: str = "") -> str:
         (policy_text(PRICED % "by: 0%"), "'0%' is no percentage from 0.001% to 99.999%; write it as 10%"),
         (policy_text(PRICED % "by: 0.1"), "(rules[0].by): 0.1 is no percentage"),
         (policy_text(PRICED % "by: 100%"), "'100%' is no percentage"),
+        (policy_text(PRICED % "of: basket"), "(rules[0].of): 'basket' cannot be used; use cart, wishlist"),
+        (policy_text("{name: a, action: b, of: cart}"), "rule_holds looks at no price; use price_dropped"),
+        (
+            policy_text(
+                PRICED % "by: 10%", "{name: c, action: d, trigger: price_dropped, by: 20%, of: cart}"
+            ),
+            "the rule 'c' is never reached",
+        ),
         (policy_text(PRICED % "every: 1m"), "'1m' is out of range; use whole minutes from 5m to 14d"),
         (policy_text(PRICED % "every: 90s"), "'90s' is out of range"),
         (policy_text(PRICED % "every: 20d"), "'20d' is out of range"),
@@ -65,7 +74,7 @@ def policy_text(*rules: str, top: str = "") -> str:
             policy_text(
                 PRICED % "every: 1h", "{name: c, action: d, trigger: price_dropped, by: 1%, every: 2h}"
             ),
-            "(rules[1].every): 'a' says 1h, and carts are compared for all rules at once; use one of them",
+            "(rules[1].every): 'a' says 1h, and prices are compared for all rules at once; use one of them",
         ),
         (
             policy_text(PRICED % "by: 10%", "{name: c, action: d, trigger: price_dropped, by: 20%}"),
@@ -199,3 +208,18 @@ def test_a_policy_is_told_rule_by_rule() -> None:
         "cross-sell after a purchase: cross_sell "
         "(rule_holds; band: medium or high, session_purchase: more than 0)"
     )
+
+
+def test_a_rule_about_carts_alone_leaves_wish_lists_to_one_behind_it() -> None:
+    policy = parse_policy(
+        policy_text(PRICED % "of: cart", "{name: c, action: d, trigger: price_dropped, of: wishlist}")
+    )
+    assert list(described(policy)) == [
+        "a: b (price_dropped by 5% in the cart alone, looked at every 1h; always)",
+        "c: d (price_dropped by 5% on the wish list alone, looked at every 1h; always)",
+    ]
+
+
+def test_a_policy_that_says_nothing_of_wish_lists_has_the_version_that_it_had_before_there_were_any() -> None:
+    rule = parse_policy(policy_text(PRICED % "by: 10%")).rules[0]
+    assert "of" not in msgspec.json.decode(msgspec.json.encode(rule))
