@@ -55,6 +55,11 @@ def test_an_event_without_an_order_has_an_id_of_its_own_that_a_repetition_shares
     assert len({event.event_id for event in twice}) == 2
 
 
+def test_a_wish_is_of_the_item_and_its_price() -> None:
+    wish = event_of(FORM, request(sent("add_to_wishlist", currency="USD", value=10.01, items=[STAN])))
+    assert (wish.type, wish.item_id, wish.price) == ("add_to_wishlist", "SKU_12345", 10.01)
+
+
 def test_what_has_no_counterpart_is_named_beside_what_has() -> None:
     found = FORM.translate(
         message(request(sent("page_view"), sent("add_to_cart", items=[STAN]), sent("custom")))
