@@ -9,15 +9,15 @@ import typer
 from stream.cli.options import BundleFolder
 
 if TYPE_CHECKING:
-    from features.bundle import Bundle, BundleScores
+    from features.bundle import Bundle
     from features.links import Link
     from features.state import States
     from features.store.customer_store import CustomerStore
     from features.store.offer_store import OfferStore
     from features.store.partition_record import PartitionRecord
-    from features.vector import Vectors
     from stream.decisions.holdout import Assignment
     from stream.messages.score import Recommendation
+    from stream.scoring.scorer import Models
     from stream.settings import Settings
 
 # A worker that runs erases within a second; without one nothing happens for ever.
@@ -66,8 +66,9 @@ def show(
 ) -> None:
     """Show a customer's state, score and recommendation.
 
-    Also shows the model's input; everything is as of the customer's last event. Without a bundle there is no score
-    and no recommendation. Of ids that are linked, it says which ones were merged into this one, or whose this one is.
+    Also shows the model's input; everything is as of the customer's last event. The score is made as a worker would
+    make it now, with what was learned. Without a bundle there is no score and no recommendation. Of ids that are
+    linked, it says which ones were merged into this one, or whose this one is.
 
     Examples
     --------
@@ -84,12 +85,10 @@ def show(
     from features.store.redis_store import RedisStore
     from stream.cli.console import output, print_json
     from stream.cli.customer_view import customer_view
-    from stream.decisions.following import followed
     from stream.ownership.standing import partition_count, partition_of
     from stream.settings import load_settings
 
     settings = load_settings(**({} if bundle is None else {"bundle": bundle}))
-    models = bundle_of(settings, required=bundle is not None)
     with (
         closing(RedisStore(settings.redis_url, settings.redis_prefix)) as store,
         closing(OfferStore(settings.redis_url, settings.redis_prefix)) as offers,
@@ -102,11 +101,13 @@ def show(
                 f"nothing is known about customer {customer_id!r} (partition {partition}): "
                 "check the id and INTENT_REDIS, and whether a worker has read the customer's events"
             )
+        partitions = partition_count(settings, store)
+        models = models_of(settings, partitions, required=bundle is not None)
         known = described(models, settings.timezone or "UTC", customer_id, partition, states, links)
         no_offer = ""
         if models is not None and states is not None:
-            assignment = followed(settings.policy, models, settings.holdout).current.assignment
-            found = recommended(offers, models, partition_count(settings, store), assignment, known)
+            engine = models.engine
+            found = recommended(offers, engine.bundle, partitions, engine.rulebook.assignment, known)
             if isinstance(found, str):
                 no_offer = found
             else:
@@ -212,23 +213,19 @@ def recommended(
     return "no recommendation: there is no offer for this segment and band" if one is None else one
 
 
-def bundle_of(settings: Settings, *, required: bool = False) -> Bundle | None:
-    """Return the bundle of the settings; ``None`` where there is none, unless it is ``required``."""
-    from features.bundle import Bundle, has_bundle
+def models_of(settings: Settings, partitions: int, *, required: bool = False) -> Models | None:
+    """Return what a worker with these settings would score with now, reasons for every band.
+
+    ``None`` where there is no bundle, unless it is ``required``.
+    """
+    import asyncio
+
+    from features.bundle import has_bundle
+    from stream.scoring.in_force import models_now
 
     if not required and not has_bundle(settings.bundle):
         return None
-    return Bundle.load(settings.bundle, key=settings.bundle_key)
-
-
-def reasons_of(bundle: Bundle, rows: Vectors, said: BundleScores) -> list[dict[str, Any]]:
-    """Return the reasons of one score, whatever its band; none where the bundle knows none."""
-    from msgspec import to_builtins
-
-    from stream.scoring.explaining import Explaining
-
-    found = Explaining(bundle, "all").reasons(rows, said.logit, said.segment, said.band, None)
-    return [] if found is None else list(to_builtins(found[0]))
+    return asyncio.run(models_now(settings.model_copy(update={"reasons": "all"}), partitions))
 
 
 def links_of(store: CustomerStore, partition: int, customer_id: str) -> Link | None:
@@ -242,7 +239,7 @@ def links_of(store: CustomerStore, partition: int, customer_id: str) -> Link | N
 
 
 def described(  # noqa: PLR0917  (what is known)
-    bundle: Bundle | None,
+    models: Models | None,
     timezone: str,
     customer_id: str,
     partition: int,
@@ -253,6 +250,8 @@ def described(  # noqa: PLR0917  (what is known)
 
     Parameters
     ----------
+    models
+        What scores; ``None`` where there is no bundle.
     timezone
         Of the time of day and week, where no bundle says which.
     states
@@ -260,6 +259,8 @@ def described(  # noqa: PLR0917  (what is known)
     links
         How the id stands to others.
     """
+    from msgspec import to_builtins
+
     from features.bundle import BANDS
     from features.calendar import zone
     from features.state import view, view_time
@@ -276,17 +277,22 @@ def described(  # noqa: PLR0917  (what is known)
     known |= {"score": None, "recommendation": None, "state": None, "vector": None}
     if states is None:
         return known
-    rows = vectors(states, zone(timezone if bundle is None else bundle.manifest.timezone))
-    if bundle is not None:
-        said = bundle.score(rows)
+    rows = vectors(states, zone(timezone if models is None else models.engine.bundle.manifest.timezone))
+    if models is not None:
+        advisor = None if models.newest is None else models.newest.current
+        said = models.engine.score_states(states, [customer_id], advisor)
+        rows, bundle = said.vectors, models.engine.bundle
         segment = bundle.segmenter.segments[int(said.segment[0])]
+        canary = said.canary
         known["score"] = {
             "purchase_intent": float(said.probability[0]),
             "horizon_seconds": bundle.manifest.horizon_seconds,
             "band": BANDS[int(said.band[0])],
             "segment": {"id": segment.id, "name": segment.name},
-            "model_version": bundle.manifest.version,
-            "reasons": reasons_of(bundle, rows, said),
+            "model_version": canary.version
+            if canary is not None and canary.taken[0]
+            else bundle.manifest.version,
+            "reasons": [] if said.reasons is None else to_builtins(said.reasons[0]),
         }
     known["state"] = view(states[0])
     known["vector"] = {name: float(value) for name, value in zip(COLUMN_NAMES, rows[0], strict=True)}

@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from features.bundle import Bundle, question_differs
@@ -57,6 +57,25 @@ class UsesModels(Protocol):
     def use(self, models: Models) -> None:
         """Score with these from now on."""
         ...
+
+
+@dataclass(slots=True)
+class Served:
+    """What somebody scores with who is no `stream.scoring.scorer.Scorer`: the bundle in force, and what is its own."""
+
+    partitions: int
+    current: Models | None = None
+
+    @property
+    def models(self) -> Models:
+        """See `UsesModels`."""
+        if self.current is None:
+            raise RuntimeError("no bundle is in force yet")
+        return self.current
+
+    def use(self, models: Models) -> None:
+        """See `UsesModels`."""
+        self.current = models
 
 
 class InForce:
@@ -215,6 +234,20 @@ class InForce:
             recommending = NewestRecommender(self._offers, bundle, partitions)
             await recommending.look()
         return Models(engine, recorder, newest, recommending)
+
+
+async def models_now(settings: Settings, partitions: int) -> Models:
+    """Return what a worker would score with that started now.
+
+    Raises
+    ------
+    BundleError
+        There is no bundle, or it is none.
+    """
+    served = Served(partitions)
+    async with InForce(settings, Background()) as in_force:
+        await in_force.begin(served)
+        return served.models
 
 
 def tell_of_bots(engine: Engine) -> None:

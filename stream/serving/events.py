@@ -22,10 +22,11 @@ from features.refusals import RejectedEvent
 from features.store.redis_client import connect, store_errors
 from stream.formats.contract import NATIVE, Format
 from stream.kafka.producing import BoundedProducer
+from stream.scoring.in_force import Served
 from stream.serving import problems
 from stream.serving.answers import Erasure, EventOutcome
 from stream.serving.checking import Candidate, candidates_of, check
-from stream.serving.lookups import Lookups, Served
+from stream.serving.lookups import Lookups
 from stream.settings import NATIVE_NAME, Settings
 
 logger = logging.getLogger(__name__)

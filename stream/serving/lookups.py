@@ -26,6 +26,7 @@ from features.store.partition_record import NO_WATERMARK, PartitionRecord
 from features.store.state_reader import StateReader
 from stream.messages.score import Recommendation
 from stream.scoring.engine import NoProbability, Scored
+from stream.scoring.in_force import Served
 from stream.scoring.scorer import Models
 from stream.serving.answers import Customer, Missing, Place, customers_of
 
@@ -64,25 +65,6 @@ class Known(NamedTuple):
     def alive(self) -> bool:
         """Whether there is a state."""
         return bool(self.states["events"][0])
-
-
-@dataclass(slots=True)
-class Served:
-    """What answers are made with: the bundle in force and all that belongs to it (`stream.scoring.in_force`)."""
-
-    partitions: int
-    current: Models | None = None
-
-    @property
-    def models(self) -> Models:
-        """See `stream.scoring.in_force.UsesModels`."""
-        if self.current is None:
-            raise RuntimeError("no bundle is in force yet")
-        return self.current
-
-    def use(self, models: Models) -> None:
-        """See `stream.scoring.in_force.UsesModels`."""
-        self.current = models
 
 
 @dataclass(slots=True)

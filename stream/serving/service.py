@@ -22,7 +22,7 @@ from stream.messages.score import decode_score
 from stream.running.background import Background
 from stream.running.ending import unless
 from stream.scoring.deciding import warm_up
-from stream.scoring.in_force import InForce
+from stream.scoring.in_force import InForce, Served
 from stream.serving.app import Parts, create_app
 from stream.serving.connection import Connection
 from stream.serving.events import EventSink
@@ -31,7 +31,7 @@ from stream.serving.gate import Gate
 from stream.serving.keys import FollowedKeys
 from stream.serving.live.masks import Masks
 from stream.serving.live.reader import LiveReader, mask_key
-from stream.serving.lookups import Lookups, Served
+from stream.serving.lookups import Lookups
 from stream.serving.metrics import ServiceMetrics
 from stream.serving.quality import Insight
 from stream.serving.readiness import ServiceReadiness

@@ -16,6 +16,7 @@ from features.refusals import Reason, Rejection
 from features.watermark import BEGINNING
 from stream.ownership.standing import log_time
 from stream.scoring.batch import Batch
+from stream.scoring.in_force import Served
 from stream.scoring.scorer import Models
 from stream.serving.answers import (
     MOST_HYPOTHETICAL,
@@ -25,7 +26,7 @@ from stream.serving.answers import (
     customers_of,
 )
 from stream.serving.checking import Candidate, candidates_of, check
-from stream.serving.lookups import Known, Lookups, Served, recommended
+from stream.serving.lookups import Known, Lookups, recommended
 from stream.settings import Settings
 
 

@@ -373,6 +373,6 @@ def test_keys_open_what_their_scopes_say_and_several_processes_answer(shop: Shop
 
 def test_requests_that_schemathesis_makes_find_no_failure(shop: Shop, tmp_path: Path, seed: int) -> None:
     _, _, _, answers = shop
-    told = fuzz(f"http://127.0.0.1:{answers.port}", 100, tmp_path, seed)
+    told = fuzz(f"http://127.0.0.1:{answers.port}", 50, tmp_path, seed)
     assert told.returncode == 0, told.stdout + told.stderr
     assert answers.running

@@ -21,11 +21,13 @@ from features.store.memory_store import MemoryStore
 from features.store.offer_store import OfferStore
 from features.store.partition_record import NO_WATERMARK, PartitionRecord
 from features.vector import COLUMN_NAMES, COLUMNS, NEVER_S
-from stream.cli.customer import bundle_of, described, links_of, now_of, recommended
+from stream.cli.customer import described, links_of, models_of, now_of, recommended
 from stream.cli.customer_view import column_text, customer_view
 from stream.decisions.holdout import DEFAULT_SALT, Assignment
 from stream.messages.score import Recommendation
 from stream.ownership.standing import is_past, partition_of
+from stream.scoring.engine import engine_of
+from stream.scoring.scorer import Models
 from stream.settings import Settings
 from tests.bundles import SEGMENTS, random_bundle
 
@@ -43,6 +45,12 @@ def states() -> States:
 
 def settings(bundle: Path) -> Settings:
     return Settings(_env_file=None, partitions=5, bundle=bundle)
+
+
+def random_models(folder: Path) -> Models:
+    """Return what scores with a random bundle, and was taught nothing."""
+    engine = engine_of(settings(folder).model_copy(update={"reasons": "all"}), random_bundle(folder))
+    return Models(engine, None, None, None)
 
 
 def test_the_partition_is_that_of_the_count_which_the_worker_wrote_down(tmp_path: Path) -> None:
@@ -66,7 +74,7 @@ def test_a_request_is_done_once_the_states_are_saved_past_its_offset() -> None:
 
 
 def test_a_customer_is_described_by_state_and_named_columns(tmp_path: Path, states: States) -> None:
-    known = described(bundle_of(settings(tmp_path)), "UTC", "ada", 3, states)
+    known = described(None, "UTC", "ada", 3, states)
     assert known["state"]["events"] == 3
     assert list(known["vector"]) == list(COLUMN_NAMES)
     assert known["vector"]["cart_value"] == 49.5
@@ -74,7 +82,7 @@ def test_a_customer_is_described_by_state_and_named_columns(tmp_path: Path, stat
 
 
 def test_a_bundle_adds_the_score(tmp_path: Path, states: States) -> None:
-    known = described(random_bundle(tmp_path), "UTC", "ada", 3, states)
+    known = described(random_models(tmp_path), "UTC", "ada", 3, states)
     assert 0 < known["score"]["purchase_intent"] < 1
     assert known["score"]["segment"]["name"] in SEGMENTS
     assert known["vector"]["segment"] == known["score"]["segment"]["id"]
@@ -112,7 +120,7 @@ def test_people_read_durations_and_never_and_nothing_that_is_zero(states: States
 
 
 def test_a_score_is_one_line(tmp_path: Path, states: States) -> None:
-    known = described(random_bundle(tmp_path), "UTC", "ada", 3, states)
+    known = described(random_models(tmp_path), "UTC", "ada", 3, states)
     assert f"{known['score']['purchase_intent']:.1%} within 30 min of the last event" in shown(known)
 
 
@@ -149,7 +157,7 @@ NOBODY = Assignment(DEFAULT_SALT, "1", 0.0)  # is held out
 
 def test_what_is_recommended_is_shown_with_whose_items_they_are(tmp_path: Path, states: States) -> None:
     bundle = random_bundle(tmp_path)
-    known = described(bundle, "UTC", "ada", 3, states)
+    known = described(random_models(tmp_path), "UTC", "ada", 3, states)
     own = cast(OfferStore, Offers(OFFERS, CustomerItems("p1", ["i1", "i2"], ["i2"])))
     found = recommended(own, bundle, 5, NOBODY, known)
     assert isinstance(found, Recommendation)
@@ -163,7 +171,7 @@ def test_what_is_recommended_is_shown_with_whose_items_they_are(tmp_path: Path, 
 
 def test_why_nothing_is_recommended_is_one_line(tmp_path: Path, states: States) -> None:
     bundle = random_bundle(tmp_path)
-    known = described(bundle, "UTC", "ada", 3, states)
+    known = described(random_models(tmp_path), "UTC", "ada", 3, states)
 
     def why(policy: OfferPolicy | None, *, partitions: int = 5, holdout: float = 0.0) -> object:
         assignment = Assignment(DEFAULT_SALT, "1", holdout)
@@ -185,9 +193,9 @@ def test_seconds_are_shown_as_durations() -> None:
 
 
 def test_a_bundle_that_is_asked_for_must_be_there(tmp_path: Path) -> None:
-    assert bundle_of(settings(tmp_path / "nowhere")) is None
+    assert models_of(settings(tmp_path / "nowhere"), 5) is None
     with pytest.raises(IntentError, match="nowhere"):
-        bundle_of(settings(tmp_path / "nowhere"), required=True)
+        models_of(settings(tmp_path / "nowhere"), 5, required=True)
 
 
 @pytest.mark.parametrize(
