@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from features.exceptions import BundleError, SchemaMismatch
+from features.onnx_runtime import ort
 from features.vector import WIDTH, Vectors
 
 # Rows are taken in blocks of exactly this many (the last one padded): the same row then goes through the same

@@ -6,13 +6,13 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from features import bundle as bundles
 from features.bundle import Bundle
 from features.explainer import ReferenceCustomer
+from features.onnx_runtime import ort
 from features.segments import Segment, Segmenter
 from features.vector import COLUMN_NAMES, NEVER_S, WIDTH, schema_hash
 from offline.training.explaining import Member, reasons_graph

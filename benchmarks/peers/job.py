@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
-import onnxruntime as ort
 
 from features.events import EVENT_TYPES
+from features.onnx_runtime import ort
 from features.vector import WIDTH, schema_hash
 
 _SESSION_GAP_MS: Final = 30 * 60_000

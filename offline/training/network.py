@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
+from features.onnx_runtime import ort
 from features.vector import WIDTH, Vectors
 from offline.exceptions import MissingExtra, TrainingError
 from offline.training.interrupts import interrupts_kept

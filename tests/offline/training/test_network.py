@@ -1,11 +1,11 @@
 """The network: deterministic, learns, and is the same in ONNX as in Keras."""
 
 import numpy as np
-import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
+from features.onnx_runtime import ort
 from features.vector import COLUMNS, WIDTH, Vectors
 from offline.exceptions import TrainingError
 from offline.training import budget
