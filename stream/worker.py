@@ -122,7 +122,8 @@ async def _start(
     await asyncio.to_thread(
         store.check_keeping
     )  # warnings stand beside what the worker does, not before what it lacks
-    logger.info("model %s; health and metrics on port %s", engine.bundle.manifest.version, port)
+    model, policy = engine.bundle.manifest.version, engine.rulebook.version
+    logger.info("model %s, policy %s; health and metrics on port %s", model, policy, port)
     return BatchedApp(
         settings.kafka,
         settings.group,

@@ -127,14 +127,23 @@ def list_(shelf: Shelf, as_json: AsJson = False) -> None:
         print_json({"slots": to_builtins(slots), "slots_signature": signature, "bundles": bundles})
         return
     table = Table(box=None, pad_edge=False)
-    add_columns(table, ("Version",), "Slot", "Version", "Made", "Data up to", "Signature")
+    add_columns(table, ("Signature",), "Slot", "Version", "Made (UTC)", "Data up to", "Signature")
     for one in bundles:
-        table.add_row(one["slot"], one["version"], one["made"], one["data_up_to"], one["signature"])
+        table.add_row(
+            one["slot"], one["version"], _minute(one["made"]), _minute(one["data_up_to"]), one["signature"]
+        )
     output().print(table)
     if signature != "none":
         output().print(f"\nSignature of the slots: {signature}.".replace("..", "."), markup=False)
     if slots.former:
         output().print(f"\n`intent bundle rollback` goes back to {slots.former[-1].version}.", markup=False)
+
+
+def _minute(moment: str) -> str:
+    """Return a moment of a manifest in UTC, short enough for a narrow terminal; empty where there is none."""
+    from datetime import UTC, datetime
+
+    return f"{datetime.fromisoformat(moment).astimezone(UTC):%Y-%m-%d %H:%M}" if moment else ""
 
 
 def add(shelf: Shelf, bundle: Folder, to: To = "none", share: Share = None, key: SlotsKey = None) -> None:
