@@ -44,13 +44,23 @@ def uplift_section(uplift: Uplift, notes: Sequence[str] = ()) -> Section:
         if sequence.known.any()
     ]
     for column, groups in uplift.groups.items():
-        caption = "By the first action of each customer. Intervals hold for all groups together."
+        caption = (
+            "By the first action of each customer. Shares are adjusted by the score before it. Intervals hold for all "
+            "groups together."
+        )
         parts.append(Table(f"Effect by {column}", group_frame(groups), caption, _FORMATS))
     if uplift.versions:
         rows = [_row(name, effect) for name, effect in uplift.versions.items()]
         parts.append(Table("Effect by version of the experiment", pd.DataFrame(rows), "", _FORMATS))
-    parts.append(Table("Was it chance who divided the customers?", check_frame(uplift), "Sample-ratio mismatch.",
-                       {"expected": ",.0f", "p": ".3g"}))  # fmt: skip
+    divided = "The numbers do not fit: see above." if uplift.failed else "The numbers fit to the shares."
+    parts.append(
+        Table(
+            "Was it chance who divided the customers?",
+            check_frame(uplift),
+            f"Tests for a sample-ratio mismatch. {divided}",
+            {"expected": ",.0f", "p": ".3g"},
+        )
+    )
     parts.append(Text("How this was measured", _METHOD))
     return Section(
         "uplift", "Does it help?", summary, parts, figures(uplift), details=[*words.remarks(uplift), *notes]
@@ -75,8 +85,8 @@ def _row(name: str, effect: Effect) -> dict[str, Any]:
         "group": name,
         "contacted": effect.treated,
         "held out": effect.held_out,
-        "bought, contacted": effect.mean_treated,
-        "bought, held out": effect.mean_held_out,
+        "bought, contacted": effect.mean_treated if effect.known else np.nan,
+        "bought, held out": effect.mean_held_out if effect.known else np.nan,
         "lift": effect.lift if effect.known else np.nan,
         "from": effect.lift_low if effect.known else np.nan,
         "to": effect.lift_high if effect.known and np.isfinite(effect.lift_high) else np.nan,
