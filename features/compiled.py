@@ -22,6 +22,7 @@ import numba
 from numba import njit
 from numba.core import caching, event
 
+from features.caches import user_caches
 from features.compiling import tell
 
 __all__ = ["cache_folder", "njit"]
@@ -102,8 +103,7 @@ def _writable_folder(root: Path) -> Path | None:
     """Return the folder for the sources below ``root``: the one that was set, the user's, or a temporary one."""
     given = os.environ.get("NUMBA_CACHE_DIR")
     try:
-        caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        folder = cache_folder(root, Path(given) if given else Path(caches) / "purchase-intent")
+        folder = cache_folder(root, Path(given) if given else user_caches())
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=folder):
             return folder

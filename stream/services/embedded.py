@@ -167,10 +167,10 @@ class KafkaServer(ServerProcess):
         properties.write_text("".join(lines), encoding="utf-8")
         program, classes = java(), ["-cp", os.pathsep.join(map(str, self._jars)), _LOG_WARNINGS]
         prepared = PreparedBroker.of(program, self._jars)
-        if not (self.data / "meta.properties").exists() and not prepared.format(self.data):
+        if not (self.data / "meta.properties").exists() and not (prepared and prepared.format(self.data)):
             tool = [program, "-XX:TieredStopAtLevel=1", "-Xmx128m", *classes, "kafka.tools.StorageTool"]
             self.run([*tool, "format", "-t", _CLUSTER_ID, "-c", str(properties)])
-        options = ["-Xmx512m", *prepared.java_options(), *self._java_options]
+        options = ["-Xmx512m", *(prepared.java_options() if prepared else ()), *self._java_options]
         return [program, *options, *classes, "kafka.Kafka", str(properties)]
 
     def _defaults(self) -> dict[str, str]:

@@ -7,11 +7,12 @@ so both are a part of the folder's name; what it cannot use it passes over.
 """
 
 import hashlib
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Self
+
+from features.caches import user_caches
 
 __all__ = ["PreparedBroker"]
 
@@ -33,14 +34,17 @@ class PreparedBroker:
         self.folder = folder
 
     @classmethod
-    def of(cls, program: str, jars: Sequence[Path]) -> Self:
-        """Return the one for a Java program and Kafka's jars, which need not be there yet."""
-        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    def of(cls, program: str, jars: Sequence[Path]) -> Self | None:
+        """Return the one for a Java program and Kafka's jars, which need not be there yet; ``None`` without a home."""
+        try:
+            caches = user_caches()
+        except RuntimeError:
+            return None
         digest = hashlib.sha256()
         for path in (Path(program).resolve(), *jars):
             found = path.stat()
             digest.update(f"{path} {found.st_size} {found.st_mtime_ns}\n".encode())
-        return cls(caches / "purchase-intent" / f"broker-{digest.hexdigest()[:16]}")
+        return cls(caches / f"broker-{digest.hexdigest()[:16]}")
 
     @property
     def there(self) -> bool:

@@ -19,10 +19,14 @@ def prepare() -> Path:
     Raises
     ------
     ServiceError
-        Java or the jars are not there, or Java is older than 24.
+        Java or the jars are not there, Java is older than 24, or nobody knows where the user's home is.
     """
     program, jars = java(), kafka_jars()
     prepared = PreparedBroker.of(program, jars)
+    if prepared is None:
+        raise ServiceError(
+            "nobody knows where your home is: set XDG_CACHE_HOME to a folder that can be written"
+        )
     if prepared.there:
         return prepared.folder
     prepared.folder.parent.mkdir(parents=True, exist_ok=True)
@@ -46,5 +50,4 @@ def prepare() -> Path:
         except OSError:  # another process was faster
             if not prepared.there:
                 raise
-            shutil.rmtree(made.folder)
     return prepared.folder

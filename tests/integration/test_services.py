@@ -324,6 +324,7 @@ def test_a_cache_that_java_cannot_use_only_costs_time(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
     prepared = PreparedBroker.of(java(), kafka_jars())
+    assert prepared is not None
     prepared.folder.mkdir(parents=True)
     prepared.classes.write_bytes(b"damaged")
     with KafkaServer(tmp_path / "broker") as broker:
@@ -334,6 +335,25 @@ def test_another_jar_is_another_preparation(tmp_path: Path) -> None:
     jar = tmp_path / "a.jar"
     jar.write_bytes(b"1")
     before = PreparedBroker.of(java(), [jar])
-    assert PreparedBroker.of(java(), [jar]).folder == before.folder
+    again = PreparedBroker.of(java(), [jar])
     jar.write_bytes(b"12")
-    assert PreparedBroker.of(java(), [jar]).folder != before.folder
+    other = PreparedBroker.of(java(), [jar])
+    assert before is not None
+    assert again is not None
+    assert other is not None
+    assert before.folder == again.folder != other.folder
+
+
+def test_a_broker_starts_where_nobody_knows_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jars = kafka_jars()  # in a cache of their own
+
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    monkeypatch.setattr("stream.services.preparing.kafka_jars", lambda: jars)
+    with KafkaServer(tmp_path, jars=jars) as broker:
+        assert broker.answers()
+    with pytest.raises(ServiceError, match="set XDG_CACHE_HOME"):
+        prepare()
