@@ -104,7 +104,7 @@ _FIXTURES = set(re.findall(r"^def (intent_\w+)", _PLUGIN.read_text(), re.MULTILI
 
 
 @cache
-def _metrics() -> set[str]:
+def registered_metrics() -> set[str]:
     """Return the names of all metrics that the code registers, as Prometheus shows them."""
     counters, others = {"Counter", "CounterMetricFamily", "_counter"}, set[str]()
     named: dict[str, str] = {}
@@ -133,12 +133,12 @@ def test_every_metric_is_explained_to_operators_and_no_other() -> None:
     explained = set(
         re.findall(r"`(intent_[a-z_]+)`", "".join(re.findall(r"^\| `.*?` \|", tables, re.MULTILINE)))
     )
-    assert explained == _metrics()
+    assert explained == registered_metrics()
 
 
 @pytest.mark.parametrize("path", documents(), ids=lambda path: path.stem)
 def test_a_page_names_metrics_as_they_are_shown(path: Path) -> None:
-    known = _metrics()
+    known = registered_metrics()
     named = {
         re.sub(r"(?<=seconds)_(count|sum|bucket)$", "", name)
         for name in re.findall(r"\bintent_[a-z_]+[a-z]\b", path.read_text())

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 _WAIT_SECONDS = 30.0
 _LOOK_SECONDS = 0.1
 
+# What is shown of what `intent serve` answers.
+_SCORE = ("purchase_intent", "horizon_seconds", "band", "segment", "model_version", "reasons")
+
 Customer = Annotated[str, typer.Argument(metavar="ID", help="The customer id.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object with the original values.")]
 ErasedJson = Annotated[
@@ -261,10 +264,10 @@ def described(  # noqa: PLR0917  (what is known)
     """
     from msgspec import to_builtins
 
-    from features.bundle import BANDS
     from features.calendar import zone
     from features.state import view, view_time
     from features.vector import COLUMN_NAMES, vectors
+    from stream.serving.answers import Place, customers_of
 
     known: dict[str, Any] = {"customer_id": customer_id, "partition": partition, "links": None}
     if links is not None:
@@ -277,23 +280,16 @@ def described(  # noqa: PLR0917  (what is known)
     known |= {"score": None, "recommendation": None, "state": None, "vector": None}
     if states is None:
         return known
-    rows = vectors(states, zone(timezone if models is None else models.engine.bundle.manifest.timezone))
-    if models is not None:
+    if models is None:
+        rows = vectors(states, zone(timezone))
+    else:
         advisor = None if models.newest is None else models.newest.current
         said = models.engine.score_states(states, [customer_id], advisor)
-        rows, bundle = said.vectors, models.engine.bundle
-        segment = bundle.segmenter.segments[int(said.segment[0])]
-        canary = said.canary
-        known["score"] = {
-            "purchase_intent": float(said.probability[0]),
-            "horizon_seconds": bundle.manifest.horizon_seconds,
-            "band": BANDS[int(said.band[0])],
-            "segment": {"id": segment.id, "name": segment.name},
-            "model_version": canary.version
-            if canary is not None and canary.taken[0]
-            else bundle.manifest.version,
-            "reasons": [] if said.reasons is None else to_builtins(said.reasons[0]),
-        }
+        place = Place(partition, 0)
+        [told] = customers_of(models.engine, said, [customer_id], [place], [None], features=[False])
+        answer = to_builtins(told)
+        known["score"] = {name: answer[name] for name in _SCORE}
+        rows = said.vectors
     known["state"] = view(states[0])
     known["vector"] = {name: float(value) for name, value in zip(COLUMN_NAMES, rows[0], strict=True)}
     return known

@@ -29,7 +29,7 @@ DEPLOYMENTS: Final = {one["metadata"]["name"]: one for one in MANIFESTS if one["
 @pytest.mark.parametrize("version", VERSIONS)
 def test_kubernetes_takes_every_manifest(version: str) -> None:
     for manifest in MANIFESTS:
-        kubernetes_validate.validate(manifest, version, strict=True)
+        assert kubernetes_validate.validate(manifest, version, strict=True) == version
 
 
 def test_what_runs_is_two_workers_a_learner_that_has_another_and_the_service() -> None:
