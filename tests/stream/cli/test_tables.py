@@ -26,7 +26,7 @@ from stream.cli.watch import Board
 from stream.learning.report import Report
 from stream.messages.dead_letter import DeadLetter
 from stream.messages.score import Recommendation, SegmentRef
-from tests.bundles import random_bundle
+from tests.stream.cli.test_customer import random_models
 from tests.stream.cli.test_quality import figures
 from tests.stream.clients.test_watch import score
 
@@ -113,7 +113,7 @@ def test_a_customer_is_shown_whole_at_80_columns(tmp_path: Path) -> None:
     states = np.zeros(1, STATE)
     states["version"], states["events"], states["sessions"], states["session_events"] = 2, 3, 1, 2
     states["first_time"] = states["last_time"] = 1_772_366_400_000
-    known = described(random_bundle(tmp_path), "UTC", CUSTOMER, 3, states)
+    known = described(random_models(tmp_path), "UTC", CUSTOMER, 3, states)
     text = drawn(*customer_view(known, "", 1_772_366_400_000, everything=True))
     assert_whole(text, CUSTOMER)
     lines = text.splitlines()
