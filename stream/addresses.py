@@ -6,11 +6,15 @@ import re
 import socket
 from contextlib import suppress
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote
 
-_PARAMETER: Final = re.compile(r"(?<=[?&])([^=&]*password[^=&]*)=[^&]*", re.IGNORECASE)
+from features.store.redis_url import parse_redis_url
+
+# What stands for a password.
+_HIDDEN: Final = "***"
+# A user, or a host, and not a piece of a password with odd characters.
+_NAME: Final = re.compile(r"[\w.+-]*")
 _BROKER: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+)(?::(?P<port>[0-9]{1,5}))?")
-_ESCAPES: Final = {"/": "%2F", "#": "%23", "?": "%3F", " ": "%20"}
 _MOST_PORTS: Final = 65_535
 _KAFKA_PORT: Final = 9092
 # Bounds a look at one address, after nobody has answered for seconds.
@@ -18,17 +22,49 @@ _LISTEN_SECONDS: Final = 1.0
 
 
 def masked_url(url: str) -> str:
-    """Return a URL without its password, whatever characters that has.
+    """Return a URL without its password, whatever characters that has, and wherever somebody wrote it.
+
+    Where it cannot be told what is the password, nothing but the scheme is left.
 
     Examples
     --------
     >>> masked_url("redis://shop:pa/ss@word@cache:6379/0"), masked_url("rediss://cache?ssl_password=hush&db=1")
     ('redis://shop:***@cache:6379/0', 'rediss://cache?ssl_password=***&db=1')
+    >>> masked_url("redis://shop:hush"), masked_url("redis://h/0?x#hush@h")
+    ('redis://shop:***', 'redis://***')
     """
     scheme, divider, rest = url.rpartition("://") if url.count("://") == 1 else ("", "", url)
-    head, at, tail = rest.rpartition("@")
-    user, colon, _ = head.partition(":")
-    return _PARAMETER.sub(r"\1=***", f"{scheme}{divider}{user}{colon}{'***' if colon else ''}{at}{tail}")
+    if not divider and "://" in url:
+        scheme, divider, rest = url.partition("://")
+    place, question, query = rest.partition("?")
+    if "@" in query or "#" in query or ("#" in place and "@" not in place):
+        return f"{scheme}{divider}{_HIDDEN}"
+    login, at, hosts = place.rpartition("@")
+    user, colon, _ = login.partition(":")
+    shown = f"{user}:{_HIDDEN}" if colon and _NAME.fullmatch(user) else _HIDDEN
+    parts = "&".join(map(_masked_parameter, query.split("&"))) if query else ""
+    return f"{scheme}{divider}{shown if at else ''}{at}{_masked_hosts(hosts)}{question}{parts}"
+
+
+def _masked_hosts(text: str) -> str:
+    """Return hosts with their ports and what follows; what stands for a port and is none may be a password."""
+    hosts, slash, path = text.partition("/")
+    return ",".join(map(_masked_host, hosts.split(","))) + slash + path
+
+
+def _masked_host(text: str) -> str:
+    if _BROKER.fullmatch(text.strip()) or not text:
+        return text
+    name, colon, _ = text.partition(":")
+    return f"{name}:{_HIDDEN}" if colon and _NAME.fullmatch(name) else _HIDDEN
+
+
+def _masked_parameter(text: str) -> str:
+    name, equals, value = text.partition("=")
+    said = unquote(name).lower()
+    if any(word in said for word in ("pass", "secret", "token", "key")) or not equals:
+        return f"{name if equals else ''}{equals}{_HIDDEN}"
+    return f"{name}={value}"
 
 
 def check_redis_url(url: str) -> str:
@@ -47,31 +83,7 @@ def check_redis_url(url: str) -> str:
     Traceback (most recent call last):
     ValueError: the password has a '/', which ends the address: write it as %2F
     """
-    scheme, divider, rest = url.strip().partition("://")
-    if not divider or scheme not in ("redis", "rediss", "unix"):
-        raise ValueError(
-            "no URL of Redis: write redis://HOST:6379/0, rediss://... for TLS, or unix:///PATH for a socket"
-        )
-    head, at, place = rest.rpartition("@")
-    for letter, escape in _ESCAPES.items():
-        if at and letter in head:
-            raise ValueError(f"the password has a {letter!r}, which ends the address: write it as {escape}")
-    if scheme == "unix":
-        if not place.partition("?")[0].startswith("/"):
-            raise ValueError("no path of a socket: write unix:///run/redis.sock")
-        return url
-    try:
-        parts = urlsplit(f"redis://{place}")
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        raise ValueError("its port is no number up to 65535: write redis://HOST:6379/0") from None
-    if not host:
-        raise ValueError("it names no host: write redis://HOST:6379/0")
-    if parts.fragment:
-        raise ValueError("it has a '#', after which nothing is read: write it as %23")
-    database = parts.path.strip("/")
-    if database and not database.isdecimal():
-        raise ValueError(f"its database {database!r} is no number: write redis://HOST:6379/0")
+    parse_redis_url(url)
     return url
 
 

@@ -1,17 +1,30 @@
-"""One way to Redis for every store: time limits, TLS, and errors translated into those of `features.exceptions`."""
+"""One way to Redis for every store: time limits, TLS, and errors translated into those of `features.exceptions`.
+
+Where Redis is a cluster, a client is one of the whole cluster; where sentinels watch it, one of whichever server is the
+primary at the moment. `features.store.redis_url` says how each is named.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import redis
+import redis.asyncio
 from redis import exceptions
+from redis.asyncio.cluster import ClusterNode as AsyncNode
+from redis.asyncio.cluster import RedisCluster as AsyncCluster
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.asyncio.sentinel import Sentinel as AsyncSentinel
 from redis.backoff import NoBackoff
+from redis.cluster import ClusterNode, RedisCluster
 from redis.retry import Retry
+from redis.sentinel import MasterNotFoundError, Sentinel
 
 from features.exceptions import StoreConflict, StoreUnavailable
+from features.store.redis_url import RedisUrl, parse_redis_url
 
 # Bounds one answer of Redis. The longest ones, on a good day: a batch of 4,000 states is 4 MB and takes 10-20 ms, a
 # script that writes 1,000 items 2 ms, a learner's snapshot has about a megabyte. A stop or a revocation waits for an
@@ -20,39 +33,87 @@ _ANSWER_SECONDS: Final = 4.0
 # Bounds the wait for a connection, TLS included.
 _CONNECT_SECONDS: Final = 2.0
 
+Client = redis.Redis | RedisCluster
+AsyncClient = redis.asyncio.Redis | AsyncCluster
 
-def connect(url: str) -> redis.Redis:
-    """Return a client; the connection is made at the first command.
+#: What redis-py raises: a fault of a whole cluster is none of a server to it.
+ERRORS: Final = (redis.RedisError, exceptions.RedisClusterException)
+
+# What each client was made of, for messages.
+_addresses: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+
+
+def connect(url: str) -> Client:
+    """Return a client; the connection is made at the first command, to a cluster at once.
 
     Parameters
     ----------
     url
-        Where Redis is, as ``redis://[[user]:password@]host:port/database``. With ``rediss://`` the connection is
-        encrypted; add ``?ssl_ca_certs=FILE`` if the server's certificate is signed by an authority of your own.
+        Where Redis is; see `features.store.redis_url`. With ``rediss://`` the connection is encrypted; add
+        ``?ssl_ca_certs=FILE`` if the server's certificate is signed by an authority of your own.
 
     Raises
     ------
     StoreUnavailable
-        The URL cannot be read.
+        The URL cannot be read, or no node of a cluster answers.
     """
+    said = _said(url)
+    options = _options(said, redis.connection.parse_url)
     # No retries in the client: an EXEC sent twice is two saves, and only the record tells what became of the first.
-    try:
-        return redis.Redis.from_url(
-            url,
-            protocol=2,
-            socket_timeout=_ANSWER_SECONDS,
-            socket_connect_timeout=_CONNECT_SECONDS,
-            **({} if url.startswith("unix:") else {"socket_keepalive": True}),
-            retry=Retry(NoBackoff(), 0),
-        )
-    except ValueError:  # its text may hold a piece of the password
-        raise StoreUnavailable(
-            "the URL of Redis cannot be read: set INTENT_REDIS to redis://[[user]:password@]host:port/database"
-        ) from None
+    options["retry"] = Retry(NoBackoff(), 0)
+    client: Client
+    if said.kind == "cluster":
+        nodes = [ClusterNode(host, port) for host, port in said.nodes]  # type: ignore[no-untyped-call]
+        try:
+            client = RedisCluster(startup_nodes=nodes, **options)
+        except ERRORS as error:
+            raise _unavailable(said.address, error) from error
+    elif said.kind == "sentinel":
+        watching: Any = Sentinel(list(said.nodes), sentinel_kwargs=_of_sentinels(said, options), **options)  # type: ignore[no-untyped-call]
+        client = watching.master_for(said.name)
+    else:
+        client = redis.Redis.from_url(said.node_url, **options)
+    _addresses[client] = said.address
+    return client
+
+
+def connect_async(url: str) -> AsyncClient:
+    """Return a client for an event loop; see `connect`. Connections are made at the first command."""
+    said = _said(url)
+    options = _options(said, redis.asyncio.connection.parse_url)
+    options["retry"] = AsyncRetry(NoBackoff(), 0)
+    client: AsyncClient
+    if said.kind == "cluster":
+        client = AsyncCluster(startup_nodes=[AsyncNode(host, port) for host, port in said.nodes], **options)
+    elif said.kind == "sentinel":
+        watching: Any = AsyncSentinel(
+            list(said.nodes), sentinel_kwargs=_of_sentinels(said, options), **options
+        )  # type: ignore[no-untyped-call]
+        client = watching.master_for(said.name)
+    else:
+        client = redis.asyncio.Redis.from_url(said.node_url, **options)
+    _addresses[client] = said.address
+    return client
+
+
+def servers(client: Client) -> list[redis.Redis]:
+    """Return a client of each server that takes writes: of a cluster every primary, else the one that there is."""
+    if isinstance(client, RedisCluster):
+        primaries: Any = client.get_primaries()  # type: ignore[no-untyped-call]
+        return [client.get_redis_connection(node) for node in primaries]
+    return [client]
+
+
+def server_of(client: Client, key: str) -> redis.Redis:
+    """Return a client of the server that has a key."""
+    if isinstance(client, RedisCluster):
+        node: Any = client.get_node_from_key(key)  # type: ignore[no-untyped-call]
+        return client.get_redis_connection(node)
+    return client
 
 
 @contextmanager
-def store_errors(client: redis.Redis) -> Iterator[None]:
+def store_errors(client: Client | AsyncClient) -> Iterator[None]:
     """Translate what redis-py raises; the message names the address, never the password.
 
     Raises
@@ -66,13 +127,48 @@ def store_errors(client: redis.Redis) -> Iterator[None]:
         yield
     except redis.WatchError as error:
         raise StoreConflict(
-            f"Redis at {_address(client)} did not confirm a transaction ({error}): read the record again"
+            f"Redis at {_addresses[client]} did not confirm a transaction ({error}): read the record again"
         ) from error
-    except redis.RedisError as error:
-        raise StoreUnavailable(f"Redis at {_address(client)} failed ({error}): {_advice(error)}") from error
+    except ERRORS as error:
+        raise _unavailable(_addresses[client], error) from error
 
 
-def _advice(error: redis.RedisError) -> str:
+def _said(url: str) -> RedisUrl:
+    try:
+        return parse_redis_url(url)
+    except ValueError as error:
+        raise StoreUnavailable(f"the URL of Redis cannot be read: {error} (INTENT_REDIS)") from None
+
+
+def _options(said: RedisUrl, parse: Any) -> dict[str, Any]:
+    """Return what a connection is made with, in every kind of client."""
+    options: dict[str, Any] = {
+        "protocol": 2,
+        "socket_timeout": _ANSWER_SECONDS,
+        "socket_connect_timeout": _CONNECT_SECONDS,
+        **({"socket_keepalive": True} if said.nodes else {}),
+    }
+    if said.kind == "server":
+        return options
+    found: dict[str, Any] = parse(said.node_url)
+    encrypted = found.pop("connection_class", None) is not None
+    for name in ("host", "port", *(["db"] if said.kind == "cluster" else [])):
+        found.pop(name, None)
+    return found | options | ({"ssl": True} if encrypted else {})
+
+
+def _of_sentinels(said: RedisUrl, options: dict[str, Any]) -> dict[str, Any]:
+    """Return what the connections to sentinels are made with: they have users and no database of their own."""
+    kept = {name: value for name, value in options.items() if name not in {"username", "password", "db"}}
+    login = {"username": said.sentinel_user, "password": said.sentinel_password}
+    return kept | {name: value for name, value in login.items() if value}
+
+
+def _unavailable(address: str, error: Exception) -> StoreUnavailable:
+    return StoreUnavailable(f"Redis at {address} failed ({error}): {_advice(error)}")
+
+
+def _advice(error: Exception) -> str:
     """Return what to do about an error."""
     kinds: tuple[tuple[type[Exception], str], ...] = (
         (redis.OutOfMemoryError, "its memory is full: raise its maxmemory, or make room"),
@@ -80,6 +176,11 @@ def _advice(error: redis.RedisError) -> str:
         (exceptions.NoPermissionError, "allow the user in INTENT_REDIS all commands on its keys (ACL)"),
         (redis.ReadOnlyError, "it is a replica: set INTENT_REDIS to the primary"),
         (redis.BusyLoadingError, "it is still loading its data: wait until it has"),
+        (MasterNotFoundError, "see whether its sentinels agree on a primary, or set INTENT_REDIS"),
+        (exceptions.MovedError, "it belongs to a cluster: set INTENT_REDIS to redis+cluster://HOST:PORT"),
+        (exceptions.ClusterDownError, "a part of the cluster is without a primary: see CLUSTER INFO"),
+        (exceptions.SlotNotCoveredError, "a part of the cluster is without a primary: see CLUSTER INFO"),
+        (exceptions.RedisClusterException, "start it, or set INTENT_REDIS; is it a cluster?"),
         (redis.TimeoutError, "see whether it hangs or is overloaded, or set INTENT_REDIS"),
         (redis.ConnectionError, "start it, or set INTENT_REDIS"),
     )
@@ -87,10 +188,3 @@ def _advice(error: redis.RedisError) -> str:
         return "it cannot write to its disk: look into its log, and make room"
     named = (advice for kind, advice in kinds if isinstance(error, kind))
     return next(named, "it answers, but refuses: look into its log and its settings")
-
-
-def _address(client: redis.Redis) -> str:
-    options: dict[str, Any] = client.connection_pool.connection_kwargs
-    if "path" in options:
-        return str(options["path"])
-    return f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"

@@ -8,14 +8,14 @@ from typing import Any, Final
 import redis
 
 from features.exceptions import StoreEvicts
-from features.store.redis_client import store_errors
+from features.store.redis_client import Client, servers, store_errors
 
 logger = logging.getLogger(__name__)
 
 _POLICY: Final = "maxmemory-policy"
 
 
-def check_keeping(client: redis.Redis) -> None:
+def check_keeping(client: Client) -> None:
     """Ask Redis how it is configured; log a warning where that can't be asked, or where a crash would lose states.
 
     Raises
@@ -27,8 +27,8 @@ def check_keeping(client: redis.Redis) -> None:
         logger.warning("%s", fault)
 
 
-def faults_of_keeping(client: redis.Redis) -> list[str]:
-    """Return a sentence for each way in which Redis may lose something that it should keep.
+def faults_of_keeping(client: Client) -> list[str]:
+    """Return a sentence for each way in which Redis may lose something that it should keep; of a cluster, any primary.
 
     Raises
     ------
@@ -36,13 +36,18 @@ def faults_of_keeping(client: redis.Redis) -> list[str]:
         Redis may evict any key.
     """
     with store_errors(client):
-        try:
-            found = {name: _setting(client, name) for name in (_POLICY, "appendonly", "save")}
-        except redis.ResponseError as error:  # forbidden, or unknown, as managed servers have it
-            return [
-                f"Redis does not tell its configuration ({error}): see to it that {_POLICY} is noeviction, and "
-                "appendonly yes"
-            ]
+        found = [fault for server in servers(client) for fault in _faults(server)]
+    return list(dict.fromkeys(found))
+
+
+def _faults(server: redis.Redis) -> list[str]:
+    try:
+        found = {name: _setting(server, name) for name in (_POLICY, "appendonly", "save")}
+    except redis.ResponseError as error:  # forbidden, or unknown, as managed servers have it
+        return [
+            f"Redis does not tell its configuration ({error}): see to it that {_POLICY} is noeviction, and "
+            "appendonly yes"
+        ]
     policy = found[_POLICY]
     if policy.startswith("allkeys"):
         raise StoreEvicts(
@@ -63,6 +68,6 @@ def faults_of_keeping(client: redis.Redis) -> list[str]:
     return faults
 
 
-def _setting(client: redis.Redis, name: str) -> str:
-    answer: Any = client.config_get(name)
+def _setting(server: redis.Redis, name: str) -> str:
+    answer: Any = server.config_get(name)
     return str(answer.get(name, ""))

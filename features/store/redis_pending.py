@@ -6,15 +6,14 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import redis
-
 from features.exceptions import UnreadableRecord
 from features.price_table import PriceTable
 from features.sealing import sealed, unsealed
 from features.store.customer_store import Due, DueRequest, Pending, Save
 from features.store.keys import outbox_key, prices_key, record_key, timers_key
 from features.store.partition_record import PartitionRecord, check_guard
-from features.store.redis_client import store_errors
+from features.store.redis_client import Client, store_errors
+from features.store.redis_transactions import by_slot
 
 
 def promised(prefix: str, save: Save) -> Iterator[tuple[Any, ...]]:
@@ -41,11 +40,11 @@ def promised(prefix: str, save: Save) -> Iterator[tuple[Any, ...]]:
         yield ("HDEL", prices, *gone)
 
 
-def pending_of(client: redis.Redis, prefix: str, partition: int, expected: PartitionRecord) -> Pending:
+def pending_of(client: Client, prefix: str, partition: int, expected: PartitionRecord) -> Pending:
     """See `features.store.customer_store.CustomerStore.pending`."""
     key = outbox_key(prefix, partition)
     with store_errors(client), client.pipeline(transaction=True) as pipeline:
-        pipeline.mget(record_key(prefix, partition), key)
+        pipeline.execute_command("MGET", record_key(prefix, partition), key)
         pipeline.zrange(timers_key(prefix, partition, expected.incarnation), 0, 0, withscores=True)
         pipeline.hgetall(prices_key(prefix, partition, expected.incarnation))
         (stored, outbox), first, prices = pipeline.execute()
@@ -60,15 +59,18 @@ def pending_of(client: redis.Redis, prefix: str, partition: int, expected: Parti
     return Pending(content, _moment(first), _read_prices(prices, prefix, partition, expected))
 
 
-def due_of(client: redis.Redis, prefix: str, requests: Sequence[DueRequest]) -> list[Due]:
+def due_of(client: Client, prefix: str, requests: Sequence[DueRequest]) -> list[Due]:
     """See `features.store.customer_store.CustomerStore.due_many`."""
-    with store_errors(client), client.pipeline(transaction=True) as pipeline:
-        for one in requests:
-            timers = timers_key(prefix, one.partition, one.expected.incarnation)
-            pipeline.get(record_key(prefix, one.partition))
-            pipeline.zrangebyscore(timers, "-inf", one.moment, one.start, one.limit)
-            pipeline.zrangebyscore(timers, f"({one.moment}", "+inf", 0, 1, withscores=True)
-        answers = iter(pipeline.execute())
+    answered: list[Any] = []
+    for group in by_slot(client, requests):
+        with store_errors(client), client.pipeline(transaction=True) as pipeline:
+            for one in group:
+                timers = timers_key(prefix, one.partition, one.expected.incarnation)
+                pipeline.get(record_key(prefix, one.partition))
+                pipeline.zrangebyscore(timers, "-inf", one.moment, one.start, one.limit)
+                pipeline.zrangebyscore(timers, f"({one.moment}", "+inf", 0, 1, withscores=True)
+            answered += pipeline.execute()
+    answers = iter(answered)
     found = []
     for one in requests:
         stored, due, later = next(answers), next(answers), next(answers)

@@ -10,7 +10,7 @@ from typing import Any, Final
 import redis
 
 from features.exceptions import StoreEvicts, StoreUnavailable
-from features.store.redis_client import connect, store_errors
+from features.store.redis_client import Client, connect, servers, store_errors
 from features.store.redis_keeping import faults_of_keeping
 from stream.addresses import masked_url
 from stream.checkup.finding import Finding, good, told, warning, wrong
@@ -25,15 +25,21 @@ def redis_checks(settings: Settings) -> Iterator[Finding]:
     try:
         with closing(connect(settings.redis_url)) as client:
             with store_errors(client):
-                began = time.time()
-                seconds, microseconds = client.time()
-                now = (began + time.time()) / 2
+                ahead = max((_ahead(server) for server in servers(client)), key=abs)
             yield good("redis", f"answers at {masked_url(settings.redis_url)}")
-            yield _clock(seconds + microseconds / 1e6 - now)
+            yield _clock(ahead)
             yield from _keeping(client)
-            yield from _memory(client)
+            with store_errors(client):
+                yield from [fault for server in servers(client) for fault in _memory(server)]
     except StoreUnavailable as error:
         yield told("redis", error)
+
+
+def _ahead(server: redis.Redis) -> float:
+    """Return by how many seconds a server's clock is ahead of this machine's."""
+    began = time.time()
+    seconds, microseconds = server.time()
+    return float(seconds + microseconds / 1e6 - (began + time.time()) / 2)
 
 
 def _clock(ahead: float) -> Finding:
@@ -46,7 +52,7 @@ def _clock(ahead: float) -> Finding:
     )
 
 
-def _keeping(client: redis.Redis) -> Iterator[Finding]:
+def _keeping(client: Client) -> Iterator[Finding]:
     try:
         warnings = faults_of_keeping(client)
     except StoreEvicts as error:
@@ -60,9 +66,8 @@ def _keeping(client: redis.Redis) -> Iterator[Finding]:
         yield good("redis' files", "no state is evicted, and a restart keeps them")
 
 
-def _memory(client: redis.Redis) -> Iterator[Finding]:
-    with store_errors(client):
-        found: Any = client.info("memory")
+def _memory(server: redis.Redis) -> Iterator[Finding]:
+    found: Any = server.info("memory")
     used, most = int(found.get("used_memory", 0)), int(found.get("maxmemory", 0))
     if most and used > _NEARLY_FULL * most:
         yield warning(

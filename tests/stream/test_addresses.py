@@ -13,7 +13,7 @@ from aiokafka.client import AIOKafkaClient
 from features.durations import parse_duration
 from features.exceptions import InvalidDuration
 from features.store.redis_client import connect
-from stream.addresses import is_listening
+from stream.addresses import is_listening, masked_url
 from stream.exceptions import BrokerUnavailable, SettingsError
 from stream.kafka.broker import broker_errors
 from stream.settings import load_settings
@@ -36,6 +36,16 @@ PASSWORD = "hush"
         ("redis://h:70000/0", "its port is no number"),
         ("unix://", "no path of a socket"),
         (f"rediss://u:{PASSWORD}@h:x", "its port is no number"),
+        (f"redis://shop:{PASSWORD}", "its port is no number"),
+        (f"{PASSWORD}@h:6379", "no URL of Redis"),
+        (f"redis://h?pass={PASSWORD}", "unknown parameter 'pass'"),
+        ("redis://h?db=first", "its database 'first' is no number"),
+        ("redis://a,b", "names no host"),
+        ("redis+sentinel://a,b", "by which name the sentinels know the primary"),
+        ("redis+sentinel://a,b:x/shop", "its port is no number"),
+        ("redis+sentinel://a/shop/first", "its database 'first' is no number"),
+        ("redis+cluster://a,,b", "names no host"),
+        ("redis+cluster://a/3", "no database but 0"),
     ],
 )
 def test_a_url_of_redis_that_cannot_be_used_is_one_line_without_its_password(
@@ -55,6 +65,7 @@ def test_a_url_of_redis_that_cannot_be_used_is_one_line_without_its_password(
     [
         "redis://h", "redis://h:6379/", "redis://h/3", "rediss://u:p%2Fw@h:6380/1", "redis://[::1]:6379/0",
         "unix:///run/redis.sock", "unix:///run/redis.sock?db=2", "redis://:p@ss@h:6379/0",
+        "rediss+sentinel://u:p@a,b:26380/shop/3?sentinel_password=q",
     ],
 )  # fmt: skip
 def test_a_url_of_redis_that_can_be_used_makes_a_client(url: str) -> None:
@@ -67,12 +78,34 @@ def test_a_url_of_redis_that_can_be_used_makes_a_client(url: str) -> None:
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
-        (f"rediss://h?ssl_password={PASSWORD}", "rediss://h?ssl_password=***"),
-        (f"redis://:{PASSWORD}@{PASSWORD}@h:6379/0", "redis://:***@h:6379/0"),
+        ("redis://:{}@h", "redis://:***@h"),
+        ("redis://shop:{}@h:6379/0", "redis://shop:***@h:6379/0"),
+        ("redis://:{0}@{0}@h:6379/0", "redis://:***@h:6379/0"),
+        ("redis://shop:pa/ss#{}?x@h/0", "redis://***"),
+        ("redis://shop:{}/ss=@h:6379/0", "redis://shop:***@h:6379/0"),
+        ("redis://shop:{}://x@h:6379/0", "redis://shop:***@h:6379/0"),
+        ("redis://{}@h:6379/0", "redis://***@h:6379/0"),
+        ("redis://pa/{}:x@h", "redis://***@h"),
+        ("redis://shop:{}", "redis://shop:***"),
+        ("redis://:{}", "redis://:***"),
+        ("shop:{}@h:6379", "shop:***@h:6379"),
+        ("{}@h", "***@h"),
+        ("rediss://h?ssl_password={}", "rediss://h?ssl_password=***"),
+        ("rediss://h/1?db=2&PASSWORD={}&client_name=x", "rediss://h/1?db=2&PASSWORD=***&client_name=x"),
+        ("rediss://h?p%61ssword={}", "rediss://h?p%61ssword=***"),
+        ("redis://h?{}", "redis://h?***"),
+        ("redis://h?password=a@{}", "redis://***"),
+        ("redis://h#{}", "redis://***"),
+        ("redis://u:x#{}@h", "redis://u:***@h"),
+        ("unix://:{}@/run/redis.sock?db=2", "unix://:***@/run/redis.sock?db=2"),
+        ("redis+sentinel://u:{0}@a,b:1/shop/0?sentinel_password={0}",
+         "redis+sentinel://u:***@a,b:1/shop/0?sentinel_password=***"),
+        ("redis+cluster://u:{}@[::1]:7000,b:7001", "redis+cluster://u:***@[::1]:7000,b:7001"),
+        ("redis+cluster://a,shop:{}", "redis+cluster://a,shop:***"),
     ],
-)
+)  # fmt: skip
 def test_no_part_of_a_password_is_shown(url: str, shown: str) -> None:
-    assert load_settings(redis=url).masked()["redis"] == shown
+    assert masked_url(url.format(PASSWORD)) == shown
 
 
 @pytest.mark.parametrize(

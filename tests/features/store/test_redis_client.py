@@ -14,9 +14,10 @@ PASSWORD = "correct-horse"
     ("url", "address"),
     [
         (f"redis://:{PASSWORD}@cache:7000/2", "cache:7000"),
-        (f"redis://:{PASSWORD}@", "localhost:6379"),
+        (f"redis://:{PASSWORD}@[::1]", "[::1]:6379"),
         (f"rediss://shop:{PASSWORD}@cache/1", "cache:6379"),
         (f"unix://:{PASSWORD}@/run/redis.sock", "/run/redis.sock"),
+        (f"redis+sentinel://:{PASSWORD}@a,b:1/mymaster", "mymaster (by the sentinels a:26379, b:1)"),
     ],
 )
 def test_an_error_names_the_address_and_never_the_password(url: str, address: str) -> None:
@@ -61,6 +62,6 @@ def test_the_url_encrypts_and_names_whom_to_trust() -> None:
 
 @pytest.mark.parametrize("url", [f"http://:{PASSWORD}@cache", f"redis://cache:{PASSWORD}"])
 def test_a_url_that_cannot_be_read_is_one_line_without_its_password(url: str) -> None:
-    with pytest.raises(StoreUnavailable, match="set INTENT_REDIS to redis://") as refused:
+    with pytest.raises(StoreUnavailable, match=r"write redis://.*\(INTENT_REDIS\)") as refused:
         connect(url)
     assert PASSWORD not in str(refused.value)
