@@ -7,7 +7,7 @@ primary at the moment. `features.store.redis_url` says how each is named.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -18,6 +18,7 @@ from redis.asyncio.cluster import ClusterNode as AsyncNode
 from redis.asyncio.cluster import RedisCluster as AsyncCluster
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.asyncio.sentinel import Sentinel as AsyncSentinel
+from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
 from redis.retry import Retry
@@ -36,8 +37,8 @@ _CONNECT_SECONDS: Final = 2.0
 Client = redis.Redis | RedisCluster
 AsyncClient = redis.asyncio.Redis | AsyncCluster
 
-#: What redis-py raises: a fault of a whole cluster is none of a server to it.
-ERRORS: Final = (redis.RedisError, exceptions.RedisClusterException)
+# What redis-py raises: a fault of a whole cluster is none of a server to it.
+_ERRORS: Final = (redis.RedisError, exceptions.RedisClusterException)
 
 # What each client was made of, for messages.
 _addresses: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
@@ -66,7 +67,7 @@ def connect(url: str) -> Client:
         nodes = [ClusterNode(host, port) for host, port in said.nodes]  # type: ignore[no-untyped-call]
         try:
             client = RedisCluster(startup_nodes=nodes, **options)
-        except ERRORS as error:
+        except _ERRORS as error:
             raise _unavailable(said.address, error) from error
     elif said.kind == "sentinel":
         watching: Any = Sentinel(list(said.nodes), sentinel_kwargs=_of_sentinels(said, options), **options)  # type: ignore[no-untyped-call]
@@ -94,6 +95,15 @@ def connect_async(url: str) -> AsyncClient:
         client = redis.asyncio.Redis.from_url(said.node_url, **options)
     _addresses[client] = said.address
     return client
+
+
+async def close_async(client: AsyncClient) -> None:
+    """Close all connections, those to sentinels among them, which redis-py forgets."""
+    await client.aclose()
+    pool = getattr(client, "connection_pool", None)
+    if isinstance(pool, SentinelConnectionPool):
+        for sentinel in pool.sentinel_manager.sentinels:
+            await sentinel.aclose()
 
 
 def servers(client: Client) -> list[redis.Redis]:
@@ -129,8 +139,16 @@ def store_errors(client: Client | AsyncClient) -> Iterator[None]:
         raise StoreConflict(
             f"Redis at {_addresses[client]} did not confirm a transaction ({error}): read the record again"
         ) from error
-    except ERRORS as error:
+    except _ERRORS as error:
+        if isinstance(client, RedisCluster):
+            _look_again(client)
         raise _unavailable(_addresses[client], error) from error
+
+
+def _look_again(client: RedisCluster) -> None:
+    """See where the parts of a cluster are now: one may have moved, or have another primary."""
+    with suppress(*_ERRORS):  # the next command tells
+        client.nodes_manager.initialize()
 
 
 def _said(url: str) -> RedisUrl:

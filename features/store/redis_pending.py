@@ -12,7 +12,7 @@ from features.sealing import sealed, unsealed
 from features.store.customer_store import Due, DueRequest, Pending, Save
 from features.store.keys import outbox_key, prices_key, record_key, timers_key
 from features.store.partition_record import PartitionRecord, check_guard
-from features.store.redis_client import Client, store_errors
+from features.store.redis_client import Client, server_of, store_errors
 from features.store.redis_transactions import by_slot
 
 
@@ -43,7 +43,9 @@ def promised(prefix: str, save: Save) -> Iterator[tuple[Any, ...]]:
 def pending_of(client: Client, prefix: str, partition: int, expected: PartitionRecord) -> Pending:
     """See `features.store.customer_store.CustomerStore.pending`."""
     key = outbox_key(prefix, partition)
-    with store_errors(client), client.pipeline(transaction=True) as pipeline:
+    pipeline: Any
+    server = server_of(client, record_key(prefix, partition))
+    with store_errors(client), server.pipeline(transaction=True) as pipeline:
         pipeline.execute_command("MGET", record_key(prefix, partition), key)
         pipeline.zrange(timers_key(prefix, partition, expected.incarnation), 0, 0, withscores=True)
         pipeline.hgetall(prices_key(prefix, partition, expected.incarnation))
@@ -63,7 +65,10 @@ def due_of(client: Client, prefix: str, requests: Sequence[DueRequest]) -> list[
     """See `features.store.customer_store.CustomerStore.due_many`."""
     answered: list[Any] = []
     for group in by_slot(client, requests):
-        with store_errors(client), client.pipeline(transaction=True) as pipeline:
+        if not group:
+            continue
+        server = server_of(client, record_key(prefix, group[0].partition))
+        with store_errors(client), server.pipeline(transaction=True) as pipeline:
             for one in group:
                 timers = timers_key(prefix, one.partition, one.expected.incarnation)
                 pipeline.get(record_key(prefix, one.partition))

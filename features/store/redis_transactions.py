@@ -9,14 +9,13 @@ this thread wait for the interpreter.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar, cast
 
 import redis
 from redis.cluster import RedisCluster
 
 from features.exceptions import StoreConflict, StoreError
-from features.store.redis_client import ERRORS, Client, server_of, store_errors
+from features.store.redis_client import Client, server_of, store_errors
 
 Command = tuple[Any, ...]
 T = TypeVar("T")
@@ -53,9 +52,6 @@ def commit(client: Client, writes: Mapping[int, Write]) -> dict[int, StoreError]
             exchange.go_on(step)
     for exchange in exchanges:
         exchange.release()
-    if isinstance(client, RedisCluster) and any(exchange.failed for exchange in exchanges):
-        with suppress(*ERRORS):  # whoever asks next is told
-            client.nodes_manager.initialize()
     return {name: fault for exchange in exchanges for name, fault in exchange.faults.items()}
 
 

@@ -7,14 +7,16 @@ record, states, items and links of a partition come from one command, so they ar
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Self
 
 from features import state
 from features.exceptions import UnreadableRecord
 from features.state import States
 from features.store.keys import items_keys, link_keys, record_key, state_keys
 from features.store.partition_record import PartitionRecord
-from features.store.redis_client import connect, store_errors
+from features.store.redis_client import close_async, connect_async, store_errors
+
+Command = tuple[Any, ...]
 
 
 class Read(NamedTuple):
@@ -40,7 +42,7 @@ class Read(NamedTuple):
 
 
 class StateReader:
-    """Reads states in Redis. Synchronous; one thread at a time.
+    """Reads states in Redis, within an event loop: no thread waits, and none has to be woken.
 
     Parameters
     ----------
@@ -51,15 +53,21 @@ class StateReader:
     """
 
     def __init__(self, url: str, prefix: str = "intent") -> None:
-        self._redis = connect(url)
+        self._redis = connect_async(url)
         self._prefix = prefix
         self._incarnations: dict[int, int] = {}  # as found last; each answer tells whether it still holds
 
-    def close(self) -> None:
-        """Close all connections."""
-        self._redis.close()
+    async def __aenter__(self) -> Self:
+        return self
 
-    def records(self, partitions: Sequence[int]) -> list[PartitionRecord | None]:
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await close_async(self._redis)
+
+    async def records(self, partitions: Sequence[int]) -> list[PartitionRecord | None]:
         """Return the records of partitions.
 
         Raises
@@ -67,14 +75,10 @@ class StateReader:
         UnreadableRecord
             A record is damaged, or of another version of this program.
         """
-        pipeline = self._redis.pipeline(transaction=False)
-        for partition in partitions:
-            pipeline.get(record_key(self._prefix, partition))
-        with store_errors(self._redis):
-            stored = cast("list[bytes | None]", pipeline.execute())
+        stored = await self._asked([("GET", record_key(self._prefix, partition)) for partition in partitions])
         return [self._record(partition, raw) for partition, raw in zip(partitions, stored, strict=True)]
 
-    def read(self, wanted: Mapping[int, Sequence[str]]) -> dict[int, Read]:
+    async def read(self, wanted: Mapping[int, Sequence[str]]) -> dict[int, Read]:
         """Return what is known of customers, by partition.
 
         Raises
@@ -85,23 +89,34 @@ class StateReader:
         found: dict[int, Read] = {}
         while missing := [partition for partition in wanted if partition not in found]:
             asked = {partition: self._incarnations.get(partition, 0) for partition in missing}
-            pipeline: Any = self._redis.pipeline(transaction=False)
-            for partition, incarnation in asked.items():
-                customers = wanted[partition]
-                pipeline.mget(
-                    record_key(self._prefix, partition),
-                    *state_keys(self._prefix, partition, customers, incarnation),
-                    *items_keys(self._prefix, partition, customers),
-                    *link_keys(self._prefix, partition, customers, incarnation),
-                )
-            with store_errors(self._redis):
-                answers = cast("list[list[bytes | None]]", pipeline.execute())
+            answers = await self._asked(
+                [self._question(partition, wanted[partition], number) for partition, number in asked.items()]
+            )
             for (partition, incarnation), (raw, *values) in zip(asked.items(), answers, strict=True):
                 record = self._record(partition, raw)
                 self._incarnations[partition] = 0 if record is None else record.incarnation
                 if self._incarnations[partition] == incarnation:
                     found[partition] = _read(record, values, len(wanted[partition]))
         return found
+
+    def _question(self, partition: int, customers: Sequence[str], incarnation: int) -> Command:
+        return (
+            "MGET",
+            record_key(self._prefix, partition),
+            *state_keys(self._prefix, partition, customers, incarnation),
+            *items_keys(self._prefix, partition, customers),
+            *link_keys(self._prefix, partition, customers, incarnation),
+        )
+
+    async def _asked(self, commands: Sequence[Command]) -> list[Any]:
+        """Return the answers to some commands, by one round trip; most often it is one command."""
+        with store_errors(self._redis):
+            if len(commands) == 1:
+                return [await self._redis.execute_command(*commands[0])]
+            pipeline: Any = self._redis.pipeline(transaction=False)
+            for command in commands:
+                pipeline.execute_command(*command)
+            return list(await pipeline.execute())
 
     def _record(self, partition: int, raw: bytes | None) -> PartitionRecord | None:
         try:

@@ -67,7 +67,11 @@ def _keeping(client: Client) -> Iterator[Finding]:
 
 
 def _memory(server: redis.Redis) -> Iterator[Finding]:
-    found: Any = server.info("memory")
+    try:
+        found: Any = server.info("memory")
+    except redis.ResponseError as error:  # forbidden, as managed servers have it
+        yield warning("redis' memory", f"is not told ({error})", "see to it that there is enough")
+        return
     used, most = int(found.get("used_memory", 0)), int(found.get("maxmemory", 0))
     if most and used > _NEARLY_FULL * most:
         yield warning(

@@ -26,7 +26,7 @@ import msgspec
 from features.decoding import Undecodable, decoded
 from features.exceptions import SchemaMismatch
 from features.store.partition_record import TOKEN_BYTES
-from features.store.redis_client import connect, store_errors
+from features.store.redis_client import connect, server_of, store_errors
 from stream.learning.labels.cursors import Place, Progress
 
 _RECORD_VERSION: Final = 1
@@ -227,7 +227,7 @@ class SnapshotStore:
     def _commit(self, expected: Lease | None, commands: Sequence[tuple[Any, ...]]) -> None:
         """Run ``commands`` in a transaction that is void unless the record is ``expected``."""
         pipe: Any
-        with self._redis.pipeline() as pipe:
+        with server_of(self._redis, self._key("record")).pipeline() as pipe:
             pipe.watch(self._key("record"))
             stored = cast("bytes | None", pipe.get(self._key("record")))
             if stored != (None if expected is None else expected.to_bytes()):

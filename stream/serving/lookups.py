@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Container, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +33,6 @@ from stream.serving.answers import Customer, Missing, Place, customers_of
 PASS: Final = 128
 
 Found = Customer | Missing
-T = TypeVar("T")
 
 
 class Known(NamedTuple):
@@ -102,14 +100,12 @@ class Lookups:
         self._served = served
         self._ttl_ms = ttl_ms
         self._waiting: deque[tuple[_Asked, str]] = deque()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="redis")
         self._pass: asyncio.Task[None] | None = None
 
     def close(self) -> None:
-        """Let go of the thread; what still waits is not answered."""
+        """Answer nobody any more."""
         if self._pass is not None:
             self._pass.cancel()
-        self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def look(self, customers: Sequence[str], *, features: bool = True) -> list[Found]:
         """Return what is known of customers, in their order.
@@ -127,18 +123,22 @@ class Lookups:
 
     async def known(self, customers: Sequence[str]) -> list[Known]:
         """Return what Redis says of customers, in their order; who was linked to another is that one."""
-        return await self.in_thread(self._read, list(customers))
+        found: dict[str, Known] = {}
+        linked: dict[str, str] = {}
+        wanted = list(dict.fromkeys(customers))
+        for _ in range(MOST_STEPS):
+            linked |= await self._read(wanted, found)
+            wanted = list(dict.fromkeys(one for one in linked.values() if one not in found))
+            if not wanted:
+                break
+        self.answered_at = time.monotonic()
+        return [found[end_of(one, linked, found)] for one in customers]
 
     async def records(self, partitions: Sequence[int]) -> dict[int, PartitionRecord | None]:
         """Return the records of partitions."""
-        found = await self.in_thread(self._reader.records, partitions)
-        return dict(zip(partitions, found, strict=True))
-
-    async def in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
-        """Ask Redis for something, in the thread that does."""
-        found = await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+        found = await self._reader.records(partitions)
         self.answered_at = time.monotonic()
-        return found
+        return dict(zip(partitions, found, strict=True))
 
     async def _answer_all(self) -> None:
         """Answer until nobody waits."""
@@ -197,26 +197,14 @@ class Lookups:
             )
         )
 
-    def _read(self, asked: list[str]) -> list[Known]:
-        """Read states, and those of whom ids are linked to; runs in the thread."""
-        found: dict[str, Known] = {}
-        linked: dict[str, str] = {}
-        wanted = list(dict.fromkeys(asked))
-        for _ in range(MOST_STEPS):
-            linked |= self._read_once(wanted, found)
-            wanted = list(dict.fromkeys(one for one in linked.values() if one not in found))
-            if not wanted:
-                break
-        return [found[end_of(one, linked, found)] for one in asked]
-
-    def _read_once(self, customers: Sequence[str], found: dict[str, Known]) -> dict[str, str]:
+    async def _read(self, customers: Sequence[str], found: dict[str, Known]) -> dict[str, str]:
         """Read the states of some customers; return to whom ids among them are linked."""
         homes = partitions_of([one.encode() for one in customers], self._served.partitions).tolist()
         wanted: dict[int, list[str]] = {}
         for customer, home in zip(customers, homes, strict=True):
             wanted.setdefault(home, []).append(customer)
         linked = {}
-        for partition, read in self._reader.read(wanted).items():
+        for partition, read in (await self._reader.read(wanted)).items():
             self._check(partition, read.record)
             record = read.record
             for at, customer in enumerate(wanted[partition]):

@@ -94,11 +94,11 @@ async def _start(
     if keys is not None:
         await stack.enter_async_context(background.beside("following the file of keys", keys.run))
     reader = StateReader(settings.redis_url, settings.redis_prefix)
-    stack.callback(reader.close)
+    stack.push_async_callback(reader.close)
     topics = [settings.events_topic, settings.scores_topic, settings.dead_letters_topic]
     if settings.actions_topic:
         topics.append(settings.actions_topic)
-    await asyncio.to_thread(reader.records, [0])
+    await reader.records([0])
     partitions = await check_topics(settings, topics)
     warm_up(in_force.engine)
     sys.setswitchinterval(_SWITCH_SECONDS)

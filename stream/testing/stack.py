@@ -15,6 +15,7 @@ import numpy as np
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
 from features.exceptions import StoreError
+from features.store.redis_client import connect
 from features.store.redis_store import RedisStore
 from stream.clients.emit import EventEmitter
 from stream.exceptions import ServiceError
@@ -285,11 +286,9 @@ class Stack:
 
 def _remove(settings: Settings, name: str) -> None:
     """Remove topics and keys from servers that go on."""
-    from redis import Redis
-
     mine = settings.model_copy(update={"topic_prefix": f"{name}.", "actions_topic": f"{name}.actions"})
     with KafkaAdminClient(bootstrap_servers=settings.kafka, **settings.kafka_python_security()) as admin:
         admin.delete_topics(list(topic_configs(mine)))
-    with closing(Redis.from_url(settings.redis_url)) as client:
+    with closing(connect(settings.redis_url)) as client:
         for key in client.scan_iter(match=f"{name}*"):
             client.delete(key)

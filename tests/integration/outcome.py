@@ -12,13 +12,13 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
-import redis
 from kafka import KafkaConsumer, TopicPartition
 
 from features.bundle import Bundle
 from features.partition import partitions_of
 from features.state import to_bytes
 from features.store.keys import state_keys
+from features.store.redis_client import connect
 from features.store.redis_store import RedisStore
 from features.usual_days import UsualDays
 from stream.messages.action import decode_action
@@ -69,7 +69,7 @@ def stored_states(settings: Settings) -> dict[str, bytes]:
     States of earlier incarnations are passed over.
     """
     found: dict[str, bytes] = {}
-    with redis.Redis.from_url(settings.redis_url) as client, closing(_store(settings)) as store:
+    with closing(connect(settings.redis_url)) as client, closing(_store(settings)) as store:
         for number in range(settings.partitions):
             record = store.record(number)
             incarnation = record.incarnation if record else 0
@@ -77,7 +77,7 @@ def stored_states(settings: Settings) -> dict[str, bytes]:
             keys = list(client.scan_iter(match=start + b"*", count=5_000))
             names = [key[len(start) :] for key in keys]
             assert set(partitions_of(names, settings.partitions).tolist()) <= {number}
-            values = client.mget(keys) if keys else []
+            values: Any = client.mget(keys) if keys else []
             found |= {name.decode(): value for name, value in zip(names, values, strict=True)}
     return found
 
