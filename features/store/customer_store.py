@@ -159,6 +159,13 @@ class Save(NamedTuple):
     prices: Mapping[str, bytes | None] = MappingProxyType({})
 
 
+class Swept(NamedTuple):
+    """What a step of a sweep did: how many states it deleted, and whether it has come round."""
+
+    deleted: int
+    ended: bool
+
+
 class CustomerStore(Protocol):
     """Where the states of a topic's customers live. Synchronous, and safe to call from several threads.
 
@@ -248,14 +255,14 @@ class CustomerStore(Protocol):
         ...
 
     def sweep(
-        self, partition: int, expected: PartitionRecord, before: int, cursor: int, count: int
-    ) -> tuple[int, int]:
+        self, partition: int, expected: PartitionRecord, before: int, count: int, share: float = 0.0
+    ) -> Swept:
         """Delete states whose last event is older than ``before`` (epoch ms), guarded like `save`.
 
         Their items and timers go with them. What other incarnations left is deleted too, and the items of customers
         who are unknown in this one.
-        A state that cannot be read stays where it is. Looks at about ``count`` keys from ``cursor`` on (0 to begin
-        with) and returns the next cursor (0 at the end) and how many states were deleted.
+        A state that cannot be read stays where it is. Looks at about ``count`` keys, or a ``share`` of all that there
+        are where that is more, and goes on where it stopped, whoever asks next.
         """
         ...
 

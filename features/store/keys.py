@@ -12,6 +12,8 @@
     Its prices: a hash of item ids (`features.price_table`).
 ``{prefix.partition}:outbox``
     What the last save has promised to publish.
+``{prefix.partition}:sweep``
+    How far the sweep of its states has come, a cursor of SCAN.
 ``{prefix.partition}:o:<customer id>``
     The customer's items (`features.offers.CustomerItems`).
 ``{prefix.offers}:policy``
@@ -144,6 +146,11 @@ def prices_key(prefix: str, partition: int, incarnation: int = 0) -> str:
 def outbox_key(prefix: str, partition: int) -> str:
     """Return the key of what the partition's last save has promised to publish."""
     return f"{_tag(prefix, partition)}:outbox"
+
+
+def sweep_key(prefix: str, partition: int) -> str:
+    """Return the key of how far the sweep of a partition's states has come."""
+    return f"{_tag(prefix, partition)}:sweep"
 
 
 def items_keys(prefix: str, partition: int, customers: Sequence[str]) -> list[bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import ceil
 from types import MappingProxyType
 
 from features import state
@@ -20,6 +21,7 @@ from features.store.customer_store import (
     LoadRequest,
     Pending,
     Save,
+    Swept,
     TimerChanges,
 )
 from features.store.partition_record import PartitionRecord, check_guard
@@ -39,6 +41,7 @@ class MemoryContents:
     outboxes: dict[int, bytes] = field(default_factory=dict)
     links: dict[int, dict[str, bytes]] = field(default_factory=dict)
     prices: dict[int, dict[str, bytes]] = field(default_factory=dict)
+    cursors: dict[int, int] = field(default_factory=dict)
 
     def copy(self) -> MemoryContents:
         """Return the same contents, which go their own way from here."""
@@ -198,11 +201,13 @@ class MemoryStore:
         )
 
     def sweep(
-        self, partition: int, expected: PartitionRecord, before: int, cursor: int, count: int
-    ) -> tuple[int, int]:
+        self, partition: int, expected: PartitionRecord, before: int, count: int, share: float = 0.0
+    ) -> Swept:
         """See `CustomerStore.sweep`."""
         with self._lock:
             check_guard(partition, self._contents.records.get(partition), expected)
+            cursor = self._contents.cursors.get(partition, 0)
+            count = max(count, ceil(share * sum(map(len, self._contents.states.values()))))
             stored, items = self._contents.states.get(partition, {}), self._contents.items.get(partition, {})
             names = sorted(stored)[cursor : cursor + count]
             own = [name for name in names if _incarnation(name) == expected.incarnation]
@@ -221,7 +226,9 @@ class MemoryStore:
                 if _name(expected.incarnation, customer) not in stored:
                     items.pop(customer, None)
             following = cursor + len(names) - len(gone)
-            return (0 if following >= len(stored) else following), len(gone)
+            ended = following >= len(stored)
+            self._contents.cursors[partition] = 0 if ended else following
+            return Swept(len(gone), ended)
 
     def _drop_links(self, partition: int, incarnation: int, before: int) -> None:
         links = self._contents.links.get(partition, {})

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import chain, compress
+from math import ceil
 from types import MappingProxyType
 from typing import Any, Final, cast
 
@@ -21,6 +22,7 @@ from features.store.customer_store import (
     LoadRequest,
     Pending,
     Save,
+    Swept,
     TimerChanges,
 )
 from features.store.keys import (
@@ -35,6 +37,7 @@ from features.store.keys import (
     record_key,
     state_keys,
     state_pattern,
+    sweep_key,
     timers_key,
     unreadable_state,
 )
@@ -45,6 +48,9 @@ from features.store.redis_pending import due_of, pending_of, promised
 from features.store.redis_transactions import Write, commit
 
 logger = logging.getLogger(__name__)
+
+# A step of the sweep looks at so many keys at most: more of them would keep Redis from others for more than some ms.
+_MOST_SWEPT: Final = 5_000
 
 # So many keys of states that cannot be read are named in the log.
 _TOLD: Final = 1_000
@@ -243,12 +249,15 @@ class RedisStore:
         return due_of(self._redis, self._prefix, requests)
 
     def sweep(
-        self, partition: int, expected: PartitionRecord, before: int, cursor: int, count: int
-    ) -> tuple[int, int]:
+        self, partition: int, expected: PartitionRecord, before: int, count: int, share: float = 0.0
+    ) -> Swept:
         """See `CustomerStore.sweep`."""
-        pattern = state_pattern(self._prefix, partition)
+        pattern, place = state_pattern(self._prefix, partition), sweep_key(self._prefix, partition)
         with store_errors(self._redis):
-            server = server_of(self._redis, self._record_key(partition))
+            server = server_of(self._redis, place)
+            kept, keys_there = cast(Any, server.get(place)), server.dbsize()
+            cursor = int(kept) if kept is not None and kept.isdigit() else 0
+            count = min(max(count, ceil(share * keys_there)), _MOST_SWEPT)
             found: tuple[int, list[bytes]] = cast(Any, server.scan(cursor, match=pattern, count=count))
             following, keys = found
         keys, dead = self._links_expired(keys, expected.incarnation, before)
@@ -280,7 +289,9 @@ class RedisStore:
                 others = {timers_key(self._prefix, partition, incarnation_of(key)) for key in left}
                 commands.append(("UNLINK", *sorted(others)))
             self._commit_one(partition, expected, commands)
-        return following, len(expired) + len(left)
+        with store_errors(self._redis):  # not before: what a fault has left is looked at again
+            self._redis.set(place, following)
+        return Swept(len(expired) + len(left), following == 0)
 
     def _links_expired(
         self, keys: Sequence[bytes], incarnation: int, before: int

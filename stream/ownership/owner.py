@@ -70,10 +70,11 @@ IDLE_SECONDS: Final = 5.0
 # Redis or Kafka may last for hours, and ends within this much of their return.
 PAUSES: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 
-# One step of the sweep looks at this many keys (1-2 ms of Redis), at most this often per partition.
+# One step of the sweep looks at this many keys (1-2 ms of Redis), at most this often per partition; where there are
+# many keys, at so many that it comes round twice a day.
 SWEEP_KEYS: Final = 500
 SWEEP_SECONDS: Final = 5.0
-
+ROUND_SECONDS: Final = 43_200.0
 
 # A topic made again, or set back, under a running owner shows no new leader epoch. So while records come, the log is
 # looked at this often; a look takes a few requests, during which the partition waits some milliseconds.
@@ -151,7 +152,6 @@ class PartitionOwner:
         self._failures = 0
         self._hindrance: Exception | None = None
         self._append_time = NO_WATERMARK  # of the newest record that was saved
-        self._cursor = 0
         self._swept_at = time.monotonic()
         self._checked_at = 0.0
 
@@ -437,13 +437,13 @@ class PartitionOwner:
             return
         if time.monotonic() - self._swept_at >= SWEEP_SECONDS:
             self._swept_at = time.monotonic()
-            self._cursor, _ = await self._config.rounds.call(
+            await self._config.rounds.call(
                 self._config.store.sweep,
                 self.partition,
                 record,
                 record.watermark - ttl,
-                self._cursor,
                 SWEEP_KEYS,
+                SWEEP_SECONDS / ROUND_SECONDS,
             )
 
     async def _suspect(self, error: Exception) -> None:

@@ -170,6 +170,5 @@ class TimerContract:
 
 def swept(store: CustomerStore, mine: PartitionRecord, before: int) -> None:
     """Sweep a partition once."""
-    cursor, _ = store.sweep(3, mine, before=before, cursor=0, count=1_000)
-    while cursor:
-        cursor, _ = store.sweep(3, mine, before=before, cursor=cursor, count=1_000)
+    while not store.sweep(3, mine, before=before, count=1_000).ended:
+        pass
