@@ -25,11 +25,12 @@ demo: $(VENV)/demo.stamp ## Simulate, train, stream through real Kafka and Redis
 test: $(VENV)/dev.stamp ## Run all tests (Kafka and Redis: INTENT_SERVICES=auto|docker|embedded|external)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-check: $(VENV)/dev.stamp ## Lint, format, types, layers, and documents that are generated from the code
+check: $(VENV)/dev.stamp ## Lint, format, types, layers, known weaknesses of packages, and documents
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.audit
 	$(BIN)/python -m pytest -q tests/test_documents.py tests/test_document_blocks.py
 
 fix: $(VENV)/dev.stamp ## Format the code and mend what ruff can mend
