@@ -248,6 +248,12 @@ class RedisStore:
         """See `CustomerStore.due_many`: one round trip."""
         return due_of(self._redis, self._prefix, requests)
 
+    def timer_of(self, partition: int, record: PartitionRecord, customer: str) -> int:
+        """Return when a customer's timer is due, epoch ms; 0 where there is none."""
+        with store_errors(self._redis):
+            due = self._redis.zscore(self._timers(partition, record), customer)
+        return 0 if due is None else int(due)
+
     def sweep(
         self, partition: int, expected: PartitionRecord, before: int, count: int, share: float = 0.0
     ) -> Swept:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stream.cli.customer_export import export
 from stream.cli.options import BundleFolder
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def register(app: typer.Typer) -> None:
         help=_HELP,
     )
     customer.command("show")(show)
+    customer.command("export")(export)
     customer.command("erase")(erase)
     app.add_typer(customer, name="customer")
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +15,14 @@ from features.state import STATE, STATE_VERSION
 from features.store.partition_record import NO_WATERMARK, PartitionRecord
 from features.store.redis_store import RedisStore
 from stream.cli import create_app
+from stream.clients.emit import EventEmitter
 from stream.exceptions import BrokerError
+from stream.logs.person import ids_of
 from stream.settings import Settings
 from tests.bundles import save_bundle
+from tests.integration.outcome import with_policy
 from tests.integration.topics import environment, held
+from tests.integration.workers import Fleet, until
 
 
 def command(settings: Settings, *arguments: str) -> dict[str, object]:
@@ -71,3 +77,54 @@ def test_an_erasure_is_waited_for_until_a_worker_has_read_it(
         "erased": True,
     }
     assert [(one.key, one.value) for one in held(topics, topics.events_topic)] == [(b"ada", None)] * 2
+
+
+def test_all_that_is_held_about_a_person_is_exported_and_what_an_erasure_leaves(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    settings = with_policy(fleet.settings)
+    worker = fleet.ready(settings=settings)
+    at = 1_772_366_400_000
+    with EventEmitter(settings) as emitter:
+        emitter.emit(
+            customer_id="a-1", type="add_to_cart", event_time=at, item_id="shoe", price=20.0, quantity=1
+        )
+        emitter.identify("a-1", "c-17", event_time=at + 1_000)
+        emitter.flush()
+        until(lambda: _links(settings, "c-17") is not None, "the login is handed over")
+        emitter.emit(
+            customer_id="c-17", type="purchase", event_time=at + 2_000, item_id="shoe", price=20.0, quantity=1
+        )
+        emitter.emit(customer_id="eve", type="view_item", event_time=at + 3_000)
+        for number in range(50):  # some of them become examples
+            emitter.emit(customer_id="c-17", type="view_item", event_time=at + 7_200_000 * number)
+    fleet.finish(worker)
+    file = tmp_path / "held.json"
+    told = CliRunner(env=environment(settings)).invoke(
+        create_app(), ["customer", "export", "a-1", "-o", str(file)], catch_exceptions=False
+    )
+    assert (told.exit_code, file.stat().st_mode & 0o777) == (0, 0o600)
+    document = json.loads(file.read_bytes())
+    assert document["ids"] == ["a-1", "c-17"]
+    kinds = {tuple(sorted(one.keys() - {"key"})) for one in document["redis"]}
+    assert {("state",), ("link",)} <= kinds
+    assert all(one["key"].endswith(("a-1", "c-17")) or "due" in one for one in document["redis"])
+    topics = {name.removeprefix(settings.topic_prefix): rows for name, rows in document["topics"].items()}
+    types = [row["value"]["type"] for row in topics["events"]]
+    assert Counter(types) == {"add_to_cart": 1, "identify": 1, "merge": 1, "purchase": 1, "view_item": 50}
+    assert {row["value"]["customer_id"] for row in topics["scores"]} == {"a-1", "c-17"}
+    assert "c-17" in {row["customer_id"] for row in topics["examples"]} <= {"a-1", "c-17"}
+    assert {row["kind"] for row in topics["outcomes"]} >= {"login", "purchase"}
+    assert '"eve"' not in file.read_text()
+    with EventEmitter(settings) as emitter:
+        emitter.erase("c-17")
+    fleet.finish(worker)
+    until(lambda: _links(settings, "a-1") is None, "the anonymous id is erased, too")
+    left = CliRunner(env=environment(settings)).invoke(create_app(), ["customer", "export", "c-17"])
+    assert json.loads(left.stdout)["redis"] == []
+
+
+def _links(settings: Settings, customer: str) -> object:
+    with closing(RedisStore(settings.redis_url, settings.redis_prefix)) as store:
+        found = ids_of(store, settings.partitions, customer)
+        return found if len(found) > 1 else None

@@ -1,0 +1,82 @@
+"""`intent customer export`: all that is held about one person."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Customer = Annotated[str, typer.Argument(metavar="ID", help="The customer id, or an anonymous one.")]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", metavar="FILE", help="Write to a file that only you may read, not to the screen."
+    ),
+]
+
+
+def export(customer_id: Customer, output: Output = None) -> None:
+    """Write down all that is held about one person, as one JSON document.
+
+    It has the ids that logins have linked, what Redis holds under each of them with its key, and every record about
+    them that the topics still have. Reading the topics takes a while where they are long. What has expired or was
+    compacted away is not held any more; logs and reports that you have made are yours to look through.
+
+    Examples
+    --------
+    - `intent customer export c-17 -o c-17.json`: answer somebody who asks what you know
+    - `intent customer export c-17 | jq '.topics | map_values(length)'`: count the records by topic
+    """
+    import json
+    from contextlib import ExitStack, closing
+    from datetime import UTC, datetime
+
+    from features.exceptions import IntentError
+    from features.store.redis_store import RedisStore
+    from features.whole_files import whole_file
+    from stream.cli.console import Bar, bars
+    from stream.logs.person import ids_of, records_of, stored
+    from stream.ownership.standing import partition_count
+    from stream.settings import load_settings
+    from stream.texts import counted
+
+    settings = load_settings()
+    with closing(RedisStore(settings.redis_url, settings.redis_prefix)) as store:
+        ids = ids_of(store, partition_count(settings, store), customer_id)
+        held = stored(store, settings, ids)
+    with ExitStack() as steps, bars(transient=False) as step:
+
+        def on_topic(topic: str) -> Bar:
+            return steps.enter_context(step(topic))
+
+        records = records_of(settings, ids, on_topic)
+    number = sum(len(rows or ()) for rows in records.values())
+    if not held and not number:
+        raise IntentError(
+            f"nothing is held about {customer_id!r}: check the id, INTENT_REDIS and INTENT_TOPIC_PREFIX"
+        )
+    document = {
+        "customer_id": customer_id,
+        "ids": ids,
+        "exported_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "redis": held,
+        "topics": records,
+    }
+    text = json.dumps(document, ensure_ascii=False, indent=2, default=str)
+    if output is None:
+        typer.echo(text)
+        return
+    with whole_file(output) as partial, open(partial, "w", encoding="utf-8", opener=_own) as file:  # noqa: PTH123 (opener)
+        file.write(text + "\n")
+    typer.echo(
+        f"{counted(len(ids), 'id')}, {len(held)} of Redis' keys and {counted(number, 'record')} of "
+        f"{counted(len(records), 'topic')} in {output}"
+    )
+
+
+def _own(path: str, flags: int) -> int:
+    """Open a file that nobody else may read."""
+    import os
+
+    return os.open(path, flags, 0o600)
