@@ -12,7 +12,7 @@ INSTALL ?= $(BIN)/python -m pip install
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix docs chaos bench bench-network bench-learning bench-models bench-uplift bench-traffic bench-memory bench-reasons bench-serve fuzz-serve clean
+.PHONY: help demo test check fix docs chaos bench bench-network bench-learning bench-models bench-uplift bench-traffic bench-memory bench-reasons bench-serve fuzz fuzz-serve clean
 .DELETE_ON_ERROR:
 
 help: ## Show this help
@@ -71,8 +71,11 @@ bench-reasons: $(VENV)/bench.stamp ## What reasons cost the engine, and how far 
 bench-serve: $(VENV)/bench.stamp ## What look-ups over HTTP cost, and how soon they are answered (two minutes)
 	$(BIN)/python -m benchmarks.serving $(ARGS)
 
+fuzz: $(VENV)/dev.stamp ## Whatever reads bytes from outside, with inputs made at random (ARGS="--inputs 10_000_000")
+	$(BIN)/python -m tests.fuzz $(ARGS)
+
 fuzz-serve: $(VENV)/dev.stamp ## 10,000 requests that Schemathesis makes of the contract of intent serve (minutes)
-	$(BIN)/python -m tests.fuzzing $(ARGS)
+	$(BIN)/python -m tests.fuzz.requests $(ARGS)
 
 clean: ## Remove .venv and what the tools left
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build site

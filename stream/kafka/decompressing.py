@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 import cramjam
+import numpy as np
 from aiokafka.record.default_records import DefaultRecordBatch
 
 # What a batch may hold, decompressed. Kafka's own limit (`message.max.bytes`) is 1 MiB compressed, and events as JSON
@@ -119,7 +120,7 @@ def decompress(compression_type: int, data: memoryview, before: bytes = b"") -> 
     Exception
         Of the codec: it cannot be decompressed.
     """
-    buffer = memoryview(bytearray(len(before) + BATCH_BYTES))
+    buffer = np.empty(len(before) + BATCH_BYTES, np.uint8).data  # a bytearray would be cleared: 32 MiB for each batch
     buffer[: len(before)] = before
     size = CODECS[compression_type](data, buffer[len(before) :])
     return buffer[: len(before) + size]

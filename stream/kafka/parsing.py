@@ -26,6 +26,7 @@ from typing import Any, Final
 
 import aiokafka.consumer.fetcher
 from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
+from aiokafka.record.control_record import ControlRecord
 from aiokafka.record.default_records import DefaultRecord, DefaultRecordBatch
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import decode_varint_py as decode_varint
@@ -100,12 +101,14 @@ class LenientRecords:
             return
         start = self._at
         self._at += _LENGTH.size + _LENGTH.unpack_from(self.raw, start)[0]
-        batch = self._inner.next_batch()
-        if batch.validate_crc():
-            plain = not isinstance(batch, DefaultRecordBatch) or batch.is_control_batch
-            self._next = (
-                batch if plain else _LenientBatch(batch, memoryview(self.raw)[start : self._at], self._count)
-            )
+        try:
+            batch = self._inner.next_batch()
+        except SystemError:  # aiokafka's reader of records as Kafka had them before 0.11 trusts their lengths
+            batch = None
+        if batch is not None and batch.validate_crc():
+            raw = memoryview(self.raw)[start : self._at]
+            plain = not isinstance(batch, DefaultRecordBatch) or (batch.is_control_batch and _is_marker(raw))
+            self._next = batch if plain else _LenientBatch(batch, raw, self._count)
         elif self._first:
             self._next = CorruptRecordException(
                 f"the batch at offsets {batch.base_offset} to {batch.next_offset - 1} fails its checksum (CRC)"
@@ -174,6 +177,15 @@ class _LenientBatch:
         return offsets == list(range(first, first + len(offsets))) or (  # without holes, as nearly always
             offsets == sorted(set(offsets)) and first <= offsets[0] and offsets[-1] < self.next_offset
         )
+
+
+def _is_marker(raw: memoryview) -> bool:
+    """Whether a control batch holds what aiokafka looks for in one; if not, its records are records like others."""
+    try:
+        ControlRecord.parse(next(iter(DefaultRecordBatch(raw))).key)
+    except Exception:  # of the parser: as with other batches
+        return False
+    return True
 
 
 def _undecompressed(batch: Any, data: bytes, error: Exception) -> Any:

@@ -20,7 +20,7 @@ from stream.logs.replay import replay
 from stream.settings import Settings
 from stream.testing.servers import Services
 from tests.bundles import save_bundle
-from tests.fuzzing import fuzz
+from tests.fuzz.requests import fuzz
 from tests.integration.shop_logs import simulated
 from tests.integration.topics import held
 from tests.integration.workers import Fleet, Worker, service, until

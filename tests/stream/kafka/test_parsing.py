@@ -10,6 +10,7 @@ import pytest
 from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import calc_crc32c
 from aiokafka.structs import TopicPartition
@@ -75,6 +76,23 @@ def test_a_record_that_cannot_be_parsed_keeps_its_bytes_and_the_others_are_whole
     assert [fault is not None for fault in faults] == [number == at for number in range(3)]
     assert faults[at].reason == Reason.UNREADABLE
     assert (records[at].key, records[at].value) == (None, raw[start + 1 : start + size])
+
+
+def test_a_control_batch_without_a_marker_is_records_like_others() -> None:
+    batch = bytearray(built(0, [[], []]))
+    batch[22] |= 0x20  # the flag of control batches, whose first key is a marker: two numbers
+    batch = bytearray(sealed(bytes(batch).replace(b"k0", b"k\xff"), 0))
+    assert [(one.key, one.value) for one in parsed(bytes(batch))] == [(b"k\xff", b"v0"), (b"k1", b"v1")]
+
+
+def test_a_message_of_an_old_kafka_with_a_bad_length_is_corrupt() -> None:
+    old = LegacyRecordBatchBuilder(1, 0, 1 << 20)
+    old.append(0, 1000, b"key", b"value")
+    raw = bytearray(old.build())
+    at = raw.index(b"key") - 4
+    raw[at : at + 4] = struct.pack(">i", -77)
+    with pytest.raises(CorruptRecordException, match="old format"):
+        parsed(bytes(raw))
 
 
 def test_a_batch_that_cannot_be_decompressed_is_one_record() -> None:

@@ -1,4 +1,4 @@
-"""Requests that Schemathesis makes of the contract of ``intent serve``: ``python -m tests.fuzzing [CASES]``.
+"""Requests that Schemathesis makes of the contract of ``intent serve``: ``python -m tests.fuzz.requests [CASES]``.
 
 Each operation gets its part of the cases, good and bad ones. Checked is that no answer is an error of the service, and
 that each is one that the contract has: status, media type, headers and schema. Two checks are left out: events have
