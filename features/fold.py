@@ -83,7 +83,8 @@ class Folded(NamedTuple):
 
     ``as_of`` (epoch ms), ``vectors`` and ``carts`` (one row per event, as of that moment: the model input, and the
     items in the cart, oldest first, as hashes) have a meaning only where ``status`` is `FoldStatus.FOLDED`: also where
-    a merge has left a state. So has ``priced``: what may be compared with prices.
+    a merge has left a state. So has ``priced``: what may be compared with prices. ``first_times`` has for each aside
+    that was merged the first times of the state that it was merged into, before (0: there was none) and after.
     """
 
     status: NDArray[np.uint8]
@@ -91,6 +92,7 @@ class Folded(NamedTuple):
     vectors: Vectors
     carts: NDArray[np.uint64]
     priced: PricedLines
+    first_times: NDArray[np.int64]
 
 
 def fold(
@@ -137,6 +139,7 @@ def fold(
         np.zeros((count if with_vectors else 0, WIDTH), np.float32),
         np.zeros((count if with_carts else 0, CART_LINES), np.uint64),
         PricedLines.blank(count if with_prices else 0),
+        np.zeros((len(asides.states), 2), np.int64),
     )
     named = named_items(states, slots, columns, asides.states)
     _fold(
@@ -155,6 +158,7 @@ def fold(
         ttl_ms,
         asides.states,
         asides.at,
+        folded.first_times,
         empty(1),
         zone.changes_ms,
         zone.offsets_ms,
@@ -186,6 +190,7 @@ def _fold(
     ttl_ms: int,
     asides: States,
     aside_at: NDArray[np.int64],
+    first_times: NDArray[np.int64],
     spare: States,
     changes_ms: NDArray[np.int64],
     offsets_ms: NDArray[np.int64],
@@ -203,7 +208,11 @@ def _fold(
             clear(s)
         if type_[i] >= PASS:
             at = aside_at[i] if len(aside_at) else -1
+            before = s.first_time
             status[i] = _moved(s, type_[i], asides, at, time[i], spare[0], ttl_ms)
+            if status[i] == 0:
+                first_times[at, 0] = before
+                first_times[at, 1] = s.first_time
         elif _seen(s, event_hash[i]):
             status[i] = 1
         else:

@@ -91,6 +91,9 @@ class HandOver(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_onl
         What has happened.
     erase
         Whether the customer is to be erased.
+    assigned
+        By which id the person of the state is assigned to an arm of the experiment, where that is another one than the
+        anonymous id.
     """
 
     event_id: Annotated[str, msgspec.Meta(max_length=MAX_ID)]
@@ -103,6 +106,7 @@ class HandOver(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, kw_onl
     state: bytes | None = None
     event: Event | None = None
     erase: bool = False
+    assigned: Identifier | None = None
 
 
 _json = msgspec.json.Encoder().encode
@@ -187,6 +191,7 @@ def decode_identity(value: bytes) -> Identify | HandOver:
     ids = [identity.event_id, identity.anonymous_id, identity.customer_id]
     if isinstance(identity, HandOver):
         ids += identity.path
+        ids += [] if identity.assigned is None else [identity.assigned]
         _check_contents(identity, len(value))
     _check(ids, epoch_ms(identity.event_time))
     if isinstance(identity, Identify) and identity.anonymous_id == identity.customer_id:

@@ -13,7 +13,9 @@ from features.sealing import sealed, unsealed
 #: Ids that are remembered to have been merged into one customer; of more, the oldest are forgotten.
 MOST_MEMBERS: Final = 64
 
-_LINK_VERSION: Final = 1
+_LINK_VERSION: Final = 2
+#: Also read: before 2 nobody was assigned by another id.
+_READ_VERSIONS: Final = (1, _LINK_VERSION)
 
 
 class Link(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -28,9 +30,12 @@ class Link(msgspec.Struct, frozen=True, array_like=True, gc=False):
     members
         Ids that hand on to this one.
     time
-        Of the latest event that used it, about (epoch ms).
+        Of the latest event that used it, about (epoch ms). Of an id that others hand on to, never before the id's own
+        latest event: it lives as long as the state.
     since
         When it was linked, or found to be shared (epoch ms); 0 where that is not known.
+    assigned
+        By which id its person is assigned to an arm of the experiment; empty where it is the id itself.
     """
 
     customer: str = ""
@@ -38,6 +43,7 @@ class Link(msgspec.Struct, frozen=True, array_like=True, gc=False):
     members: tuple[str, ...] = ()
     time: int = 0
     since: int = 0
+    assigned: str = ""
 
     def with_member(self, member: str, time: int) -> Link:
         """Return the link with another id that hands on to this one."""
@@ -62,7 +68,7 @@ class Link(msgspec.Struct, frozen=True, array_like=True, gc=False):
             version, link = _unpack(content or b"")
         except (msgspec.DecodeError, ValueError):
             version, link = -1, cls()
-        if version != _LINK_VERSION:
+        if version not in _READ_VERSIONS:
             raise UnreadableState("a stored link is damaged, or of a later version of this program")
         return link
 

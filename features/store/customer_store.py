@@ -52,7 +52,8 @@ class Loaded(NamedTuple):
     due
         Whoever puts a round together may add the states of further customers, whose timers are due: these.
     links
-        The stored `features.links.Link` of each of ``links_of``, ``None`` where there is none.
+        The stored `features.links.Link` of each of ``links_of``, ``None`` where there is none; where a round was put
+        together, of everybody in it.
     taken, prices
         By partition, what its record says was taken of hand-overs, and the partition's prices; whoever puts a round
         together adds them.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -64,6 +64,7 @@ def measure(
     window_ms: int,
     shares: Mapping[str, float],
     by: Sequence[str] = ("action", "segment"),
+    several: Collection[str] = (),
 ) -> Uplift:
     """Measure what actions did.
 
@@ -79,8 +80,10 @@ def measure(
         The share that is held out, by version; has every version of ``actions``.
     by
         Columns of the first action to compare within.
+    several
+        Which customers are people of several ids; their ``customer_id`` is the same one in actions and payments.
     """
-    who = assigned(actions)
+    who = assigned(actions, several)
     found = outcomes(who.customers, paid, window_ms)
     tested = checks(who.customers, shares) if len(who.customers) else []
     result = Uplift(window_ms, shares, who, found, paid, tested, {}, {}, {})

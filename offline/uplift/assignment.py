@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,7 +33,10 @@ class Assigned:
         Customers who also have actions under a later version; they count under the first one only. What happened to
         them there may have come of what was done to them before.
     moved
-        Customers with actions in both arms of one version, which no assignment by chance makes.
+        Customers of one id with actions in both arms of one version, which no assignment by chance makes.
+    crossed
+        People of several ids with actions in both arms of one version: before a login the ids were two customers. They
+        count in the arm of their first action.
     """
 
     customers: pd.DataFrame
@@ -40,9 +44,10 @@ class Assigned:
     repeated: int
     later: int
     moved: int
+    crossed: int = 0
 
 
-def assigned(actions: pd.DataFrame) -> Assigned:
+def assigned(actions: pd.DataFrame, several: Collection[str] = ()) -> Assigned:
     """Assign each customer by the first action, whatever comes later.
 
     What is known before the first action cannot have come of the treatment. Of later actions this is not so: who has
@@ -52,6 +57,8 @@ def assigned(actions: pd.DataFrame) -> Assigned:
     ----------
     actions
         Has `ACTION_COLUMNS`, in any order.
+    several
+        Which customers are people of several ids.
     """
     once = actions.drop_duplicates("action_id")
     ordered = once.sort_values(["decided_at", "action_id"], kind="stable", ignore_index=True)
@@ -59,11 +66,14 @@ def assigned(actions: pd.DataFrame) -> Assigned:
     compared = ordered[ordered["arm"].isin((TREATMENT, HOLDOUT))]
     arms = compared.groupby(["experiment", "customer_id"], observed=True)["arm"].nunique()
     versions = compared.groupby("customer_id", observed=True)["experiment"].nunique()
+    both = arms[arms > 1].index.get_level_values("customer_id").unique()
+    crossed = int(both.isin(list(several)).sum())
     first = compared.drop_duplicates("customer_id").reset_index(drop=True)
     return Assigned(
         first.assign(treated=first["arm"] == TREATMENT),
         managed,
         len(actions) - len(once),
         int((versions > 1).sum()),
-        int((arms > 1).groupby(level="customer_id").any().sum()) if len(arms) else 0,
+        len(both) - crossed,
+        crossed,
     )

@@ -99,6 +99,11 @@ def remarks(uplift: Uplift) -> list[str]:
         said.append(
             f"{_customers(who.moved)} had actions in both arms of one version, which must not be: see --help."
         )
+    if who.crossed:
+        said.append(
+            f"{_customers(who.crossed)} had actions in both arms, under ids that a login has shown to be one person's. "
+            "They stay in the arm of the first action: that makes the measured effect smaller, not biased."
+        )
     if who.repeated:
         said.append(f"{who.repeated:,} repeated records (same action_id) were counted once.")
     if paid.currency is None:

@@ -201,7 +201,8 @@ def recommended(
     from stream.decisions.holdout import HOLDOUT
     from stream.scoring.recommending import Recommender
 
-    if assignment.arms([known["customer_id"]])[0] == HOLDOUT:
+    assigned = (known["links"] or {}).get("assigned") or known["customer_id"]
+    if assignment.arms([assigned])[0] == HOLDOUT:
         return "no recommendation: the customer is in the holdout group"
     try:
         policy = offers.policy()
@@ -278,6 +279,7 @@ def described(  # noqa: PLR0917  (what is known)
             "shared": links.shared,
             "since": view_time(links.since),
             "merged": list(links.members),
+            "assigned": links.assigned or None,
         }
     known |= {"score": None, "recommendation": None, "state": None, "vector": None}
     if states is None:
@@ -286,7 +288,8 @@ def described(  # noqa: PLR0917  (what is known)
         rows = vectors(states, zone(timezone))
     else:
         advisor = None if models.newest is None else models.newest.current
-        said = models.engine.score_states(states, [customer_id], advisor)
+        assigned = customer_id if links is None else links.assigned or customer_id
+        said = models.engine.score_states(states, [customer_id], advisor, [assigned])
         place = Place(partition, 0)
         [told] = customers_of(models.engine, said, [customer_id], [place], [None], features=[False])
         answer = to_builtins(told)

@@ -68,6 +68,8 @@ def _links(links: dict[str, Any] | None, now_ms: int) -> list[str]:
         lines.append(f"shared by several customers{since}: what happens under this id counts for nobody else")
     if links["merged"]:
         lines.append(f"merged into this customer: {', '.join(links['merged'])}")
+    if links["assigned"]:
+        lines.append(f"came first as {links['assigned']}: stays in the arm of the experiment of that id")
     return lines
 
 

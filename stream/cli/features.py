@@ -31,6 +31,9 @@ others are exact if one history lies before the other. They may differ:
 | columns | if |
 |---|---|
 {inexact}
+
+The [arm of the experiment](policy.md#holdout) is that of the id with the earliest first event when two histories are
+merged: an event that arrives later with an earlier time changes no arm.
 """
 
 

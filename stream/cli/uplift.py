@@ -13,6 +13,7 @@ from features.counts import counted
 from stream.cli import checks
 
 if TYPE_CHECKING:
+    from features.persons import Persons
     from offline.uplift.analysis import Uplift
     from offline.uplift.effects import Effect
 
@@ -164,7 +165,10 @@ def _measured(  # noqa: PLR0917
     if read.refused:
         told = "is no action and was" if read.refused == 1 else "are no actions and were"
         notes.append(f"{counted(read.refused, 'record')} {told} left out.")
-    others = frame["customer_id"].isin(paid.apart | _excluded(settings))
+    persons, ids = paid.persons, frame["customer_id"]
+    frame["customer_id"] = persons.ids(ids.tolist(), frame["decided_at"].tolist())
+    apart = paid.apart | _excluded(settings)
+    others = ids.isin(apart) | frame["customer_id"].isin({persons.roots.get(one, one) for one in apart})
     if others.any():
         alone = counted(frame.loc[others, "customer_id"].nunique(), "customer")
         notes.append(f"Left out of both arms as bots or the shop's own people: {alone}.")
@@ -183,9 +187,30 @@ def _measured(  # noqa: PLR0917
         raise IntentError(
             f"nothing to compare: {' '.join(notes)} Set a holdout in the policy (docs/policy.md) and measure later"
         )
+    joined = int((ids[frame.index].groupby(frame["customer_id"]).nunique() > 1).sum())
+    if joined:
+        notes.append(
+            f"{counted(joined, 'customer')} had actions under several ids that logins have shown to be one person's: "
+            "each counts once."
+        )
     currency = settings.currency or _usual_currency(paid.table) or "EUR"
-    outcome = payments(paid.table, currency, first=paid.first, end=paid.end, money=paid.money)
-    return measure(frame, outcome, window_ms, shares, by=[str(one) for one in by]), [*notes, *paid.notes]
+    outcome = payments(
+        _of_persons(paid.table, persons), currency, first=paid.first, end=paid.end, money=paid.money
+    )
+    found = measure(
+        frame, outcome, window_ms, shares, [str(one) for one in by], frozenset(persons.roots.values())
+    )
+    return found, [*notes, *paid.notes]
+
+
+def _of_persons(table: Any, persons: Persons) -> Any:
+    """Return events with what stands for each one's person in the place of the customer."""
+    import pyarrow as pa
+
+    at = table.schema.get_field_index("customer_id")
+    times = table["event_time"].cast(pa.int64()).to_pylist()
+    found = persons.ids(table["customer_id"].to_pylist(), times)
+    return table.set_column(at, table.schema.field(at), pa.array(found, pa.string()))
 
 
 def _excluded(settings: Any) -> frozenset[str]:

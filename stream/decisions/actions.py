@@ -18,6 +18,7 @@ from features.priced_lines import NO_LINES, PricedLines
 from features.reasons import BOOK
 from features.state import States, joined
 from features.vector import SEGMENT_AT, Vectors, vectors
+from stream.decisions.assignees import Assignees
 from stream.decisions.found import NO_ROW, Found
 from stream.decisions.holding import STARTED
 from stream.decisions.holdout import ARMS
@@ -133,12 +134,15 @@ class Customers(NamedTuple):
         What was known before the round of those whose timers come.
     excluded
         Which of them are left out; ``None``: nobody.
+    assignees
+        Who is assigned by another id; ``None``: nobody.
     """
 
     names: Sequence[str]
     parts: NDArray[np.int64]
     standing: Standing
     excluded: NDArray[np.bool_] | None = None
+    assignees: Assignees | None = None
 
 
 class Details(NamedTuple):
@@ -179,7 +183,8 @@ def actions_of(
     order = sorted(
         zip(parts.tolist(), places.tolist(), found["moment"].tolist(), named, range(len(found)), strict=True)
     )
-    arms = [ARMS[arm] for arm in rulebook.assignment.arms(named).tolist()]
+    assigned = _assigned(customers.assignees, moments, named, found)
+    arms = [ARMS[arm] for arm in rulebook.assignment.arms(assigned).tolist()]
     versions = _versions(details, moments, named, found["row"])
     known = _Known(rulebook, moments, customers, details, found)
     rows = found[["row", "rule", "moment", "as_of", "intent", "band", "segment"]].tolist()
@@ -232,6 +237,19 @@ def _places(moments: Moments, found: Found, parts: NDArray[np.int64]) -> NDArray
         reached = 2 * (start + np.searchsorted(marks.after[start:stop], moment)) + 1
         places[own] = np.where(moment <= marks.first[part], 2 * start - 1, reached)
     return places
+
+
+def _assigned(
+    assignees: Assignees | None, moments: Moments, named: Sequence[str], found: Found
+) -> Sequence[str]:
+    """Return by which ids customers are assigned: as of the event, of a timer as of the event before it."""
+    if assignees is None:
+        return named
+    known = np.where(found["row"] == NO_ROW, found["latest"], found["row"]).tolist()
+    return [
+        assignees.of(customer, None if row == NO_ROW else int(moments.rows[row]))
+        for customer, row in zip(named, known, strict=True)
+    ]
 
 
 def _versions(

@@ -21,7 +21,10 @@ from numpy.typing import NDArray
 
 from features.events import decode_many, epoch_ms
 from features.exceptions import LogError
+from features.identity import IDENTIFY, Identify, decode_identity, is_identity_type
 from features.log import LOG_SCHEMA, iterate_log
+from features.persons import Persons
+from features.refusals import RejectedEvent
 from features.usual_days import UsualDays
 from stream.exceptions import NO_ACTIONS, SettingsError
 from stream.kafka.reading import TopicReader
@@ -36,6 +39,8 @@ OnProgress = Callable[[int, int], None]
 _PARQUET: Final = b"PAR1"
 _LINES: Final = 20_000
 _PAID: Final = pa.array(["purchase", "refund"])
+#: Of scores: not all files have them.
+_OPTIONAL: Final = ("purchase", "traffic", "merged")
 
 
 class _Assignment(msgspec.Struct, frozen=True, gc=False):
@@ -59,6 +64,7 @@ class _Scored(msgspec.Struct, frozen=True, gc=False):
     event_time: int
     purchase: bool = False
     traffic: str | None = None
+    merged: str | None = None
 
 
 class Actions(NamedTuple):
@@ -83,6 +89,8 @@ class PaymentLog(NamedTuple):
         What was left out, one sentence each.
     apart
         Customers of whom an event is marked as a bot's, or a score names other traffic than a customer's.
+    persons
+        Which ids are one person's, by the logins of the log, or by the scores that tell of a merge.
     """
 
     table: pa.Table
@@ -91,6 +99,7 @@ class PaymentLog(NamedTuple):
     money: bool
     notes: tuple[str, ...]
     apart: frozenset[str] = frozenset()
+    persons: Persons = Persons()
 
 
 def read_actions(settings: Settings, path: Path | None, on_progress: OnProgress | None = None) -> Actions:
@@ -200,12 +209,21 @@ def _payments_of_file(path: Path, on_progress: OnProgress | None) -> PaymentLog:
 def _payments_of_log(path: Path, name: str) -> PaymentLog:
     paid, times = [LOG_SCHEMA.empty_table()], [np.zeros(0, np.int64)]
     apart: set[str] = set()
-    for piece in iterate_log(path):
+    logins: list[Identify] = []
+    for whole in iterate_log(path, identities=True):
+        logins += _logins(whole)
+        piece = whole.filter(pc.is_null(whole["identity"]))  # what was handed on is there under its own id
         paid.append(piece.filter(pc.is_in(piece["type"], _PAID)).replace_schema_metadata(None))
         times.append(piece["event_time"].cast(pa.int64()).to_numpy())
         apart.update(pc.unique(piece["customer_id"].filter(piece["bot"])).to_pylist())
     found = _usual(pa.concat_tables(paid), np.concatenate(times), True, [], name)
-    return found._replace(apart=frozenset(apart))
+    return found._replace(apart=frozenset(apart), persons=Persons.of(logins))
+
+
+def _logins(table: pa.Table) -> list[Identify]:
+    texts = table["identity"].filter(pc.equal(table["type"], IDENTIFY)).drop_null().to_pylist()
+    said = [decode_identity(text.encode()) for text in texts]
+    return [one for one in said if isinstance(one, Identify)]
 
 
 def _payments_of_lines(path: Path, on_progress: OnProgress | None) -> PaymentLog:
@@ -214,6 +232,7 @@ def _payments_of_lines(path: Path, on_progress: OnProgress | None) -> PaymentLog
     paid: list[dict[str, Any]] = []
     scores: list[_Scored] = []
     apart: set[str] = set()
+    logins: list[Identify] = []
     times, refused, of_scores = [np.zeros(0, np.int64)], 0, None
     decoder = msgspec.json.Decoder(_Scored)
     while some := list(islice(lines, _LINES)):
@@ -226,7 +245,9 @@ def _payments_of_lines(path: Path, on_progress: OnProgress | None) -> PaymentLog
                 except msgspec.MsgspecError:
                     refused += 1
             continue
-        decoded = decode_many(some)
+        events, wrong = _without_identities(some, logins)
+        refused += wrong
+        decoded = decode_many(events)
         refused += len(decoded.rejections)
         times.append(np.array([epoch_ms(event.event_time) for event in decoded.events], np.int64))
         apart.update(event.customer_id for event in decoded.events if event.bot)
@@ -237,7 +258,24 @@ def _payments_of_lines(path: Path, on_progress: OnProgress | None) -> PaymentLog
         return _of_scores(scores, refused, str(path))
     notes = [f"{refused:,} lines of {path.name} are no events and were left out."] if refused else []
     found = _usual(_log(paid), np.concatenate(times), True, notes, str(path))
-    return found._replace(apart=frozenset(apart))
+    return found._replace(apart=frozenset(apart), persons=Persons.of(logins))
+
+
+def _without_identities(lines: list[bytes], logins: list[Identify]) -> tuple[list[bytes], int]:
+    """Return the lines that are not about who is who, and how many of the others are wrong; add the logins."""
+    events, wrong = [], 0
+    for line in lines:
+        if not is_identity_type(line):
+            events.append(line)
+            continue
+        try:
+            said = decode_identity(line)
+        except RejectedEvent:
+            wrong += 1
+            continue
+        if isinstance(said, Identify):
+            logins.append(said)  # what workers hand over is there under its own id
+    return events, wrong
 
 
 async def _scores_of_topic(settings: Settings, on_progress: OnProgress | None) -> PaymentLog:
@@ -268,7 +306,8 @@ def _of_scores(rows: list[_Scored], refused: int, name: str) -> PaymentLog:
     notes = [f"{refused:,} records of {name} are no scores and were left out."] if refused else []
     found = _usual(_log(paid), np.array([row.event_time for row in rows], np.int64), False, notes, name)
     apart = frozenset(row.customer_id for row in rows if row.traffic is not None)
-    return found._replace(apart=apart)
+    pairs = dict.fromkeys((row.merged, row.customer_id) for row in rows if row.merged is not None)
+    return found._replace(apart=apart, persons=Persons.of_pairs(pairs))
 
 
 def _usual(table: pa.Table, times: NDArray[np.int64], money: bool, notes: list[str], name: str) -> PaymentLog:
@@ -303,7 +342,7 @@ def _rows(path: Path, fields: tuple[str, ...]) -> Iterator[dict[str, Any]]:
     """Yield rows of a Parquet file with the named columns, times as epoch milliseconds."""
     there = _names(path)
     wanted = [name for name in fields if name in there]
-    missing = [name for name in fields if name not in there and name not in {"purchase", "traffic"}]
+    missing = [name for name in fields if name not in there and name not in _OPTIONAL]
     if missing:
         raise LogError(f"{path} has no column {missing[0]!r}; its columns are {', '.join(there)}")
     with pq.ParquetFile(path) as file:

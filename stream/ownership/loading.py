@@ -20,8 +20,8 @@ LOADED_AT_ONCE: Final = 8_000
 class Found(NamedTuple):
     """What a partition's cache has: states, and the positions of those that it has not.
 
-    The customers of the batch come first, then those whose timers are ``due`` though they are not in it. Links are
-    those of the batch; a partition in which nobody was ever linked has none, and nothing is asked for.
+    The customers of the batch come first, then those whose timers are ``due`` though they are not in it. A partition in
+    which nobody was ever linked has no links, and nothing is asked for.
     """
 
     part: PartitionBatch
@@ -38,8 +38,9 @@ class Found(NamedTuple):
         if due:
             own = set(customers)
             due = [customer for customer in due if customer not in own]
-        states, missing = part.cache.get([*customers, *due] if due else customers)
-        links, missing_links = part.cache.links_of(customers) if part.record.links else ([], [])
+        wanted = [*customers, *due] if due else customers
+        states, missing = part.cache.get(wanted)
+        links, missing_links = part.cache.links_of(wanted) if part.record.links else ([], [])
         return cls(part, customers, due, states, missing, links, missing_links)
 
     def loads(self, *, items: bool) -> list[LoadRequest]:
@@ -51,7 +52,7 @@ class Found(NamedTuple):
             for start in range(0, max(len(unknown), 1), LOADED_AT_ONCE)
         ]
         first = self.customers if items else ()
-        unlinked = [self.customers[at] for at in self.missing_links]
+        unlinked = [wanted[at] for at in self.missing_links]
         return [
             LoadRequest(
                 self.part.batch.partition,
@@ -74,7 +75,8 @@ class Found(NamedTuple):
             found = stored[0].links
             for place, link in zip(self.missing_links, found, strict=True):
                 self.links[place] = link
-            self.part.cache.put_links({self.customers[at]: self.links[at] for at in self.missing_links})
+            wanted = [*self.customers, *self.due]
+            self.part.cache.put_links({wanted[at]: self.links[at] for at in self.missing_links})
         taken = {partition: (offset, number) for partition, offset, number in self.part.record.taken}
         items = stored[0].items if stored else ()
         return Loaded(self.states, items, self.due, self.links, taken, self.part.prices)

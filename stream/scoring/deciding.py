@@ -200,7 +200,7 @@ def _decided(  # noqa: PLR0917  (a round)
     bounds = batch.rows.searchsorted(batch.bounds)
     marks = Watermarks.of(columns.time, batch.watermarks_before, engine.lateness_ms, bounds, batch.still)
     moments = moments_of(columns, scored, batch.slots, np.arange(len(columns)), marks, asides, prices)
-    customers = Customers(concerned.names, concerned.parts, concerned.standing, excluded)
+    customers = Customers(concerned.names, concerned.parts, concerned.standing, excluded, scored.assignees)
     decided = decide(scored.rulebook, moments, customers, memories, details, engine.ttl_ms)
     put_back(moments.asides, asides.states)
     return decided

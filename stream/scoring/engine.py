@@ -26,6 +26,7 @@ from features.state import States, empty
 from features.traffic import CUSTOMER
 from features.vector import Vectors, vectors
 from features.watermark import BEGINNING, Verdicts, judge
+from stream.decisions.assignees import Assignees, Assigning
 from stream.decisions.following import (
     FollowedExclusions,
     FollowedPolicy,
@@ -75,6 +76,7 @@ class Scored(NamedTuple):
     carts: NDArray[np.uint64] = _NOTHING.view(np.uint64)  # the items in the cart, as hashes
     priced: PricedLines = NO_LINES  # what may be compared with prices, where a policy asks for that
     left_out: NDArray[np.bool_] | None = None  # which of the batch's customers are `excluded`; None: nobody
+    assignees: Assignees | None = None  # who is assigned by another id; None: nobody
 
     @property
     def of_customers(self) -> NDArray[np.bool_]:
@@ -159,6 +161,7 @@ class Engine:
         advisor: Advisor | None = None,
         asides: Asides = NO_ASIDES,
         *,
+        assigning: Assigning | None = None,
         with_prices: bool = False,
     ) -> Scored:
         """Fold admitted events into ``states``, in place, and score them.
@@ -175,6 +178,8 @@ class Engine:
             What was learned online; the network decides alone if there is none.
         asides
             States that are handed over or merged (`features.fold.Asides`).
+        assigning
+            Finds by which ids customers are assigned to arms; everybody by the own id if there is none.
         with_prices
             Whether lines and their prices are wanted that the policy in force does not ask for.
 
@@ -209,13 +214,20 @@ class Engine:
             customers,
             advisor,
             rulebook,
+            None if assigning is None else assigning.assignees(customers, slots, asides, folded.first_times),
         )
         return scored._replace(
             duplicates=int(np.count_nonzero(folded.status == FoldStatus.DUPLICATE)),
             priced=folded.priced if everything else folded.priced.take(rows),
         )
 
-    def score_states(self, states: States, customers: list[str], advisor: Advisor | None = None) -> Scored:
+    def score_states(
+        self,
+        states: States,
+        customers: list[str],
+        advisor: Advisor | None = None,
+        assigned: Sequence[str] | None = None,
+    ) -> Scored:
         """Score customers as of their last events, without another one: as those events were scored.
 
         Only what an event says of itself is not known any more, that a machine caused it.
@@ -226,6 +238,8 @@ class Engine:
             ``states[k]`` is the state of ``customers[k]``, and not empty.
         advisor
             As with `score`.
+        assigned
+            By which id each customer is assigned to an arm; by default the own one.
 
         Raises
         ------
@@ -242,10 +256,16 @@ class Engine:
             np.zeros(len(states), np.bool_),
             lambda at: f"customer {customers[at]!r}",
         )
-        return self.score_vectors(rows, customers, advisor, self.rulebook)
+        assignees = None if assigned is None else Assignees.each(assigned)
+        return self.score_vectors(rows, customers, advisor, self.rulebook, assignees)
 
     def score_vectors(
-        self, rows: VectorRows, customers: list[str], advisor: Advisor | None, rulebook: Rulebook
+        self,
+        rows: VectorRows,
+        customers: list[str],
+        advisor: Advisor | None,
+        rulebook: Rulebook,
+        assignees: Assignees | None = None,
     ) -> Scored:
         """Say all that a score says, of vectors alone; see `score`."""
         excluded = self.exclusions.current
@@ -270,7 +290,11 @@ class Engine:
         for said_of_rows in (network, online, probability):
             if said_of_rows is not None:
                 _check_probabilities(said_of_rows, rows.name)
-        arms = rulebook.assignment.arms(customers)[rows.slots]
+        assignment = rulebook.assignment
+        if assignees is None:
+            arms = assignment.arms(customers)[rows.slots]
+        else:
+            arms = assignees.arms(assignment, customers, rows.slots, rows.at)
         held = rulebook.held(ScoredRows(rows.vectors, probability, said.segment, reasons))
         return Scored(
             rows.at,
@@ -293,6 +317,7 @@ class Engine:
             held,
             rows.carts,
             left_out=staff,
+            assignees=assignees,
         )
 
     def score_nothing(self) -> tuple[EventColumns, Scored]:

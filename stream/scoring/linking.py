@@ -31,6 +31,7 @@ from features.links import Link
 from features.partition import partitions_of
 from features.state import States, empty, from_bytes, joined, to_bytes
 from features.store.customer_store import LinkChanges, Loaded
+from stream.decisions.assignees import Assigning, Step
 from stream.decisions.watermarks import Watermarks
 from stream.scoring.batch import Batch, RecordStatus
 
@@ -64,13 +65,6 @@ class PartLinks:
     changed: dict[str, Link | None] = field(default_factory=dict)
     handed: list[tuple[HandOver, int]] = field(default_factory=list)
 
-    def changes(self) -> LinkChanges:
-        """Return what is to be saved of them."""
-        stored = {
-            customer: None if link is None else link.to_bytes() for customer, link in self.changed.items()
-        }
-        return LinkChanges(stored, self.taken)
-
 
 @dataclass(slots=True)
 class Linked:
@@ -84,6 +78,8 @@ class Linked:
         States that are handed over (filled by the fold) or merged.
     parts
         By partition batch.
+    assigning
+        Finds by which ids people are assigned to arms, once the round is folded.
     counts
         How often there was each of `OUTCOMES`.
     """
@@ -91,7 +87,19 @@ class Linked:
     batch: Batch
     asides: Asides
     parts: Sequence[PartLinks]
+    assigning: Assigning
     counts: Counter[str] = field(default_factory=Counter)
+
+    def changes(self, part: int) -> LinkChanges:
+        """Return what is to be saved of the links of a partition batch that was folded."""
+        assigned = self.assigning.now
+        stored = {
+            customer: None
+            if link is None
+            else replace_link(link, assigned=assigned.get(customer, "")).to_bytes()
+            for customer, link in self.parts[part].changed.items()
+        }
+        return LinkChanges(stored, self.parts[part].taken)
 
     def merged(self, rows: NDArray[np.intp]) -> list[str | None]:
         """Return for each of these rows of the batch whose state it has merged, ``None`` where it has not."""
@@ -121,10 +129,15 @@ class Linked:
             (
                 home,
                 one.customer_id,
-                encode_identity(replace_link(one, state=raw[at]) if at >= 0 and alive[at] else one),
+                encode_identity(self._with_state(one, at, raw[at]) if at >= 0 and alive[at] else one),
             )
             for (one, at), home in zip(found, homes, strict=True)
         ]
+
+    def _with_state(self, handed: HandOver, at: int, raw: bytes) -> HandOver:
+        """Return a hand-over with the state at a position of the asides, and by whom that is assigned."""
+        assigned = self.assigning.given.get(at, handed.assigned)
+        return replace_link(handed, state=raw, assigned=None if assigned == handed.anonymous_id else assigned)
 
 
 def linked(
@@ -163,6 +176,8 @@ class _Following:
         self.asides: list[States] = []
         self.aside_at = np.full(len(batch.rows), -1, np.int64)
         self.counts: Counter[str] = Counter()
+        self.assigned: dict[str, str] = {}
+        self.steps: list[Step] = []
 
     def aside(self, row: int, state: States) -> int:
         """Put a state beside those of the batch; return its position."""
@@ -174,9 +189,13 @@ class _Following:
         """Follow the links of a partition batch."""
         batch = self.batch
         own = batch.customers[batch.customer_slices[at]]
-        links = {
-            one: Link.from_bytes(raw) for one, raw in zip(own, found.links, strict=False) if raw is not None
+        stored = {
+            one: Link.from_bytes(raw)
+            for one, raw in zip([*own, *found.due], found.links, strict=False)
+            if raw is not None
         }
+        self.assigned |= {one: link.assigned for one, link in stored.items() if link.assigned}
+        links = stored if not found.due else {one: stored[one] for one in own if one in stored}
         part = PartLinks(taken)
         for row, now in self._concerned(at, rows, links):
             _Row(self, part, links, row, now).follow()
@@ -210,7 +229,7 @@ class _Following:
         status[passed[status[passed] == RecordStatus.ERASE]] = RecordStatus.MERGE  # erased before
         asides = Asides(joined([empty(0), *self.asides]), self.aside_at)
         batch = replace(batch, columns=replace(columns, time=times), status=status)
-        return Linked(batch, asides, parts, self.counts)
+        return Linked(batch, asides, parts, Assigning(self.assigned, self.steps), self.counts)
 
 
 class _Row:
@@ -228,7 +247,12 @@ class _Row:
         self._record = int(batch.rows[row])
         self._id = batch.columns.customers[row]
         link = links.get(self._id, Link())
-        self._link = Link() if now - link.time > following.ttl_ms else link
+        self._link = link
+        if now - link.time > following.ttl_ms:
+            self._link = Link()
+            if link.assigned:
+                self._change(None)
+                self._step(ERASE)
         self._source = (int(batch.partition[self._record]), int(batch.offset[self._record]))
         self._handed = 0
 
@@ -246,6 +270,8 @@ class _Row:
             self._erase(self._id, [])
         elif self._link.customer:
             self._hand_on_event()
+        elif self._link.members:
+            self._used(self._now)
 
     def _identify(self, said: Identify) -> None:
         link, time = self._link, self._moment(epoch_ms(said.event_time))
@@ -266,6 +292,7 @@ class _Row:
             self._become(HAND_OVER)
             self._all.times[self._row] = time
             at = self._all.aside(self._row, empty(1))
+            self._step(HAND_OVER)
             self._hand(said.customer_id, self._id, [self._id], said.event_id, time, state=at)
 
     def _take(self, came: HandOver) -> None:
@@ -290,12 +317,14 @@ class _Row:
             way = [*came.path, self._id]
             at = -1 if came.state is None else self._all.aside(self._row, from_bytes([came.state]))
             self._hand(
-                following, came.anonymous_id, way, came.event_id, came.event_time, state=at, event=came.event
-            )
+                following, came.anonymous_id, way, came.event_id, came.event_time, state=at, event=came.event,
+                assigned=came.assigned,
+            )  # fmt: skip
         elif came.event is None:
             self._count("merged")
             if came.state is not None:
                 self._all.aside(self._row, from_bytes([came.state]))
+                self._step(MERGE, came.assigned or came.anonymous_id)
 
     def _next(self, path: Sequence[str]) -> str:
         """Return to whom something is handed on that has come by a path, empty where it stays."""
@@ -315,6 +344,7 @@ class _Row:
         """Take along whoever is linked, unless the erasure comes from there; the id is a new one from here on."""
         link = self._link
         self._change(None)
+        self._step(ERASE)
         way = [*path, self._id]
         if len(way) > 2 * MOST_STEPS:
             return
@@ -348,6 +378,7 @@ class _Row:
         state: int = -1,
         event: Event | None = None,
         erase: bool = False,
+        assigned: str | None = None,
     ) -> None:
         partition, offset = self._source
         handed = HandOver(
@@ -360,6 +391,7 @@ class _Row:
             type="merge",
             event=event,
             erase=erase,
+            assigned=assigned,
         )
         self._handed += 1
         self._part.handed.append((handed, state))
@@ -372,9 +404,16 @@ class _Row:
         return moment
 
     def _used(self, time: int) -> None:
-        """Have a link live on, now and then."""
-        if self._link.time and time - self._link.time > self._all.ttl_ms // _REFRESH:
-            self._change(replace_link(self._link, time=time))
+        """Have a link live on, now and then; that of whom others hand on to is to outlive the state."""
+        link, some = self._link, self._all.ttl_ms // _REFRESH
+        if link.members and not link.customer:
+            if time > link.time:
+                self._change(replace_link(link, time=time + some))
+        elif link.time and time - link.time > some:
+            self._change(replace_link(link, time=time))
+
+    def _step(self, kind: int, handed: str = "") -> None:
+        self._all.steps.append(Step(self._row, self._id, kind, handed))
 
     def _become(self, kind: int) -> None:
         self._all.types[self._row] = kind

@@ -18,6 +18,7 @@ from features.fold import Asides
 from features.identity import IDENTIFY, IDENTITY_TYPES, HandOver, Identify, decode_identity
 from features.state import empty, joined
 from features.store.customer_store import Loaded
+from stream.decisions.assignees import Assigning, Step
 from stream.scoring.batch import Batch
 from stream.scoring.identities import other_rows
 from stream.scoring.linking import Linked, linked
@@ -52,6 +53,8 @@ class LogLinks:
         self.stored: dict[str, bytes] = {}
         self.taken: Mapping[int, tuple[int, int]] = {}
         self._asides = empty(1)
+        self._assigned: Mapping[str, str] = {}  # where logins are merged at once
+        self._given = {0: ""}
         self._lateness_ms = lateness_ms
         self._ttl_ms = ttl_ms
 
@@ -61,8 +64,8 @@ class LogLinks:
 
     def in_place(
         self, table: pa.Table, columns: EventColumns, identities: Mapping[int, Identify | HandOver]
-    ) -> tuple[EventColumns, Asides]:
-        """Return the columns of accepted rows, and the states beside them, where logins are merged at once.
+    ) -> tuple[EventColumns, Asides, Assigning]:
+        """Return columns of accepted rows, the states beside them, and who assigns, where logins are merged at once.
 
         Each row that hands a state over is followed by the one that merges it, which may be in the next piece.
         """
@@ -74,7 +77,30 @@ class LogLinks:
         self._asides = joined([self._asides[-1:], empty(int(hands.sum()))])
         latest = np.maximum.accumulate(columns.time)
         times = np.where(columns.type >= PASS, latest, columns.time)
-        return replace(columns, time=times), Asides(self._asides, at)
+        steps = [Step(row, columns.customers[row], int(columns.type[row])) for row in rows]
+        return replace(columns, time=times), Asides(self._asides, at), self.standing(steps)
+
+    def standing(self, steps: Sequence[Step] = ()) -> Assigning:
+        """Return what assigns the customers of accepted rows where logins are merged at once."""
+        return Assigning(self._assigned, steps, dict(self._given))
+
+    def settle(self, assigning: Assigning, found: Linked | None = None) -> None:
+        """Take over what rows have changed that were folded.
+
+        Parameters
+        ----------
+        found
+            What `follow` has returned.
+        """
+        if found is None:
+            self._assigned = assigning.now
+            self._given = {0: assigning.given[max(assigning.given)]}
+            return
+        changed, self.taken = found.changes(0)
+        for customer, link in changed.items():
+            self.stored.pop(customer, None)
+            if link is not None:
+                self.stored[customer] = link
 
     def columns(self, table: pa.Table, currency: str) -> tuple[EventColumns, dict[int, Identify | HandOver]]:
         """Return the columns of accepted rows, and by row what says who is who."""
@@ -112,7 +138,7 @@ class LogLinks:
         slots: NDArray[np.int64],
         watermark: int,
     ) -> Linked | None:
-        """Follow the links of accepted rows; see `stream.scoring.linking.linked`."""
+        """Follow the links of accepted rows, see `stream.scoring.linking.linked`; then `settle`."""
         count = len(columns)
         batch = Batch(
             parts=(),
@@ -139,16 +165,9 @@ class LogLinks:
             bounds=np.array([0, count], np.intp),
         )
         links = [self.stored.get(customer) for customer in customers]
-        found = linked(
+        return linked(
             batch, [Loaded(empty(0), (), links=links)], [self.taken], self._lateness_ms, self._ttl_ms
         )
-        if found is not None:
-            changed, self.taken = found.parts[0].changes()
-            for customer, link in changed.items():
-                self.stored.pop(customer, None)
-                if link is not None:
-                    self.stored[customer] = link
-        return found
 
 
 class _Events(Sequence[Event]):

@@ -22,6 +22,7 @@ from features.traffic import TRAFFIC
 from features.usual_days import UsualDays
 from features.watermark import ACCEPTED, BEGINNING
 from stream.decisions.actions import Customers, Moments, Standing
+from stream.decisions.assignees import Assigning
 from stream.decisions.decide import decide
 from stream.decisions.memory import copied, memories_of, put_back
 from stream.decisions.rulebook import Rulebook
@@ -30,6 +31,7 @@ from stream.decisions.watermarks import Watermarks
 from stream.messages.action import Action
 from stream.scoring.deciding import by_another, details_of, moments_of
 from stream.scoring.engine import Engine, Scored
+from stream.scoring.linking import Linked
 from stream.scoring.log_links import LogLinks
 from stream.scoring.pricing import table_after
 
@@ -74,6 +76,16 @@ class ScoredChunk(NamedTuple):
     rows: NDArray[np.intp]
     columns: EventColumns
     scored: Scored
+    merged: Mapping[int, str] = MappingProxyType({})
+
+
+class _LinkedRows(NamedTuple):
+    """Rows whose links were followed: their columns, the states beside them, who assigns, and whom rows merge."""
+
+    columns: EventColumns
+    asides: Asides
+    assigning: Assigning
+    found: Linked | None = None
     merged: Mapping[int, str] = MappingProxyType({})
 
 
@@ -159,12 +171,8 @@ class ScoredPartition:
             self.dead_letters += int(np.count_nonzero((verdicts != ACCEPTED) & ~erased))
             kept = np.flatnonzero((verdicts == ACCEPTED) & ~erased & ~priced)
             slots, events = self._codes[start + kept], chunk.take(kept)
-            merged: dict[int, str] = {}
-            asides = NO_ASIDES
-            if self.links.concern(events):
-                columns, asides, merged = self._linked(events, currency, slots, before)
-            else:
-                columns = from_table(events, currency)
+            linked = self._linked(events, currency, slots, before)
+            columns, asides = linked.columns, linked.asides
             standing = self._standing()
             scored = engine.score(
                 columns,
@@ -172,8 +180,10 @@ class ScoredPartition:
                 slots,
                 self._states,
                 asides=asides,
+                assigning=linked.assigning,
                 with_prices=self._compares,
             )
+            self.links.settle(linked.assigning, linked.found)
             self.duplicates += scored.duplicates
             accepted = np.flatnonzero(verdicts == ACCEPTED)
             still = pc.is_valid(chunk["identity"]).to_numpy()[accepted]
@@ -189,7 +199,7 @@ class ScoredPartition:
                 self._decide(moments, columns, scored, standing)
                 put_back(moments.asides, asides.states)
             self.done += len(chunk)
-            yield ScoredChunk(start + kept, columns, scored, merged)
+            yield ScoredChunk(start + kept, columns, scored, linked.merged)
 
     def _verdicts(self, chunk: pa.Table, times: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Judge the rows that came to this partition first; what says who is who, and what was handed on, is not."""
@@ -204,16 +214,19 @@ class ScoredPartition:
 
     def _linked(
         self, table: pa.Table, currency: str, slots: NDArray[np.int64], watermark: int
-    ) -> tuple[EventColumns, Asides, dict[int, str]]:
-        """Return the columns of accepted rows once links were followed, the asides, and whom rows merge."""
+    ) -> _LinkedRows:
+        """Return accepted rows once links were followed."""
+        asides, assigning, found = NO_ASIDES, self.links.standing(), None
+        if not self.links.concern(table):
+            return _LinkedRows(from_table(table, currency), asides, assigning)
         columns, identities = self.links.columns(table, currency)
-        asides = NO_ASIDES
         if self._in_place:
-            columns, asides = self.links.in_place(table, columns, identities)
+            columns, asides, assigning = self.links.in_place(table, columns, identities)
         elif found := self.links.follow(table, columns, identities, self._customers, slots, watermark):
-            columns, asides = found.batch.columns, found.asides
+            columns, asides, assigning = found.batch.columns, found.asides, found.assigning
         merging = np.flatnonzero(columns.type == MERGE).tolist()
-        return columns, asides, {row: identities[row].anonymous_id for row in merging}
+        merged = {row: identities[row].anonymous_id for row in merging}
+        return _LinkedRows(columns, asides, assigning, found, merged)
 
     def _standing(self) -> Standing:
         """Return states of before a piece, of those whose timers come in it by any of the policies."""
@@ -226,7 +239,8 @@ class ScoredPartition:
 
     def _decide(self, moments: Moments, columns: EventColumns, scored: Scored, standing: Standing) -> None:
         """Decide on a piece by each of the policies."""
-        engine, customers = self._engine, Customers(self._customers, self._parts, standing, scored.left_out)
+        engine = self._engine
+        customers = Customers(self._customers, self._parts, standing, scored.left_out, scored.assignees)
         details = details_of(engine, self._item_names)
         for rulebook, states, one in self._deciders:
             theirs = moments

@@ -232,10 +232,12 @@ class Scorer:
         concerned = Concerned.of(batch, states, loaded)
         found = linked(batch, loaded, [part.taken for part in loaded], engine.lateness_ms, engine.ttl_ms)
         prices = priced(batch, loaded, engine.bundle.manifest.currency, self.partitions, engine.lateness_ms)
-        asides = NO_ASIDES
+        asides, assigning = NO_ASIDES, None
         if found is not None:
-            batch, asides = found.batch, found.asides
-        scored = engine.score(batch.columns, batch.customers, batch.slots, states, advisor, asides)
+            batch, asides, assigning = found.batch, found.asides, found.assigning
+        scored = engine.score(
+            batch.columns, batch.customers, batch.slots, states, advisor, asides, assigning=assigning
+        )
         erased = np.unique(batch.slots[batch.status[batch.rows] == RecordStatus.ERASE])
         recommended, outputs = None, [Output(part.partition) for part in batch.parts]
         if not all(part.silent for part in batch.parts):
@@ -300,7 +302,7 @@ class Scorer:
         if found is None:
             return pack_outbox(decided.actions, told), NO_LINKS
         handed = [*found.handed(at, self.partitions), *told]
-        return pack_outbox(decided.actions, handed), found.parts[at].changes()
+        return pack_outbox(decided.actions, handed), found.changes(at)
 
     async def publish(self, result: ScorerResult) -> None:
         """Write scores, tombstones, dead letters, examples and outcomes; count them once they are acknowledged.

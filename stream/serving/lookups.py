@@ -50,6 +50,8 @@ class Known(NamedTuple):
         The stored items, ``None`` for none.
     fault
         What is wrong with the state; empty where nothing is.
+    assigned
+        By which id the customer is assigned to an arm of the experiment; empty for the own one.
     """
 
     customer: str
@@ -58,6 +60,7 @@ class Known(NamedTuple):
     states: States
     items: bytes | None
     fault: str = ""
+    assigned: str = ""
 
     @property
     def alive(self) -> bool:
@@ -181,7 +184,8 @@ class Lookups:
         customers = [one.customer for one in known]
         advisor = None if models.newest is None else models.newest.current
         try:
-            scored = models.engine.score_states(states, customers, advisor)
+            assigned = [one.assigned or one.customer for one in known]
+            scored = models.engine.score_states(states, customers, advisor, assigned)
         except NoProbability:
             if len(known) == 1:
                 return [Missing(customers[0], "unreadable")]
@@ -214,13 +218,15 @@ class Lookups:
                     link = Link() if raw is None else Link.from_bytes(raw)
                 except UnreadableState as error:
                     link, fault = Link(), str(error)
-                if link.customer and not self._expired(record, link.time):
+                if self._expired(record, link.time):
+                    link = Link()
+                if link.customer:
                     linked[customer] = link.customer
                 if states["events"][0] and self._expired(record, int(states["last_time"][0])):
                     states = states.copy()
                     states["events"] = 0
                 place = Place(partition, 0 if record is None else max(record.next_offset, 0))
-                found[customer] = Known(customer, place, record, states, read.items[at], fault)
+                found[customer] = Known(customer, place, record, states, read.items[at], fault, link.assigned)
         return linked
 
     def _expired(self, record: PartitionRecord | None, time: int) -> bool:

@@ -14,6 +14,7 @@ from features.identity import is_identity_type
 from features.prices import is_price_type
 from features.refusals import Reason, Rejection
 from features.watermark import BEGINNING
+from stream.decisions.assignees import Assigning
 from stream.ownership.standing import log_time
 from stream.scoring.batch import Batch
 from stream.scoring.in_force import Served
@@ -112,7 +113,10 @@ def _scored(
     """Fold the events of a batch into a copy of the state; return what is said of each, and the answer at the end."""
     advisor = None if models.newest is None else models.newest.current
     states = known.states.copy()
-    scored = models.engine.score(batch.columns, batch.customers, batch.slots, states, advisor)
+    assigning = Assigning({known.customer: known.assigned} if known.assigned else {})
+    scored = models.engine.score(
+        batch.columns, batch.customers, batch.slots, states, advisor, assigning=assigning
+    )
     at = batch.rows[scored.rows].tolist()
     actions = scored.rulebook.actions
     said = {

@@ -6,20 +6,33 @@ import random
 import time
 from pathlib import Path
 
+import pyarrow as pa
+
 from features.identity import HandOver, encode_identity
 from features.log import read_log
 from features.state import from_bytes, to_bytes
 from stream.clients.emit import EventEmitter
+from stream.decisions.holdout import ARMS
 from stream.kafka.topics import create_topics
 from stream.logs.archive import archive
 from stream.logs.replay import replay
+from stream.messages.action import decode_action
 from stream.messages.dead_letter import parse
 from stream.scoring.score_log import score_log
+from stream.settings import Settings
 from tests.integration.outcome import engine_for, read_topic, scores_by_event, stored_states
 from tests.integration.topics import Record, held, write
 from tests.integration.workers import PATIENCE, Fleet, Worker, until
 from tests.simulation.logins import difference, of_known_ids
 
+_POLICY = """
+version: 1
+bands: {medium: {enter: 0.0, leave: 0.0}}
+holdout: {share: 0.5}
+rules:
+  - {name: back, trigger: win_back, after: 10m, action: come_back}
+  - {name: filled, action: show, when: {cart_items: more than 0}}
+"""
 _TYPES = ("view_item", "search", "add_to_cart", "remove_from_cart", "purchase")
 
 
@@ -32,6 +45,21 @@ class Shop:
         self._number = 0
         self._clock = time.time_ns() // 1_000_000 - 3 * 3_600_000  # nothing is of the future
         self._known = {f"a-{seed}-{n}-{device}": f"c-{seed}-{n}" for n in range(people) for device in (0, 1)}
+
+    @property
+    def people(self) -> set[str]:
+        return set(self._known.values())
+
+    def fill_carts(self, emitter: EventEmitter) -> set[str]:
+        """Have all customers buy what they have in the cart, and fill it again; return the ids of the events."""
+        for kind in ("purchase", "add_to_cart"):
+            for customer in sorted(self.people):
+                self._clock += 1_000
+                emitter.emit(
+                    event_id=f"{kind}-{customer}", type=kind, event_time=self._clock, customer_id=customer,
+                    item_id="i-0", price=5.0,
+                )  # fmt: skip
+        return {f"add_to_cart-{customer}" for customer in self.people}
 
     def emit(self, emitter: EventEmitter, count: int) -> None:
         chance = self._chance
@@ -65,8 +93,11 @@ def settled(fleet: Fleet, worker: Worker) -> None:
         time.sleep(1.0)
 
 
-def test_states_are_those_of_one_id_whoever_is_killed(fleet: Fleet, seed: int) -> None:
-    shop, alive = Shop(fleet, seed), [fleet.ready(), fleet.start()]
+def test_states_are_those_of_one_id_whoever_is_killed(fleet: Fleet, tmp_path: Path, seed: int) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(_POLICY)
+    settings = fleet.settings.model_copy(update={"policy": policy})
+    shop, alive = Shop(fleet, seed), [fleet.ready(settings=settings), fleet.start(settings=settings)]
     with EventEmitter(fleet.settings) as emitter:
         for _ in range(3):
             saved = fleet.saved()
@@ -74,10 +105,13 @@ def test_states_are_those_of_one_id_whoever_is_killed(fleet: Fleet, seed: int) -
             emitter.flush()
             until(lambda saved=saved: fleet.saved() > saved + 200, "some events are saved", pause=0.003)  # type: ignore[misc]
             alive.pop(0).kill()
-            alive.append(fleet.start())
+            alive.append(fleet.start(settings=settings))
         shop.emit(emitter, 300)
         emitter.flush()
-    alive[-1].wait_ready()
+        alive[-1].wait_ready()
+        settled(fleet, alive[-1])
+        at_last = shop.fill_carts(emitter)
+        emitter.flush()
     settled(fleet, alive[-1])
     assert not read_topic(fleet.settings, fleet.settings.dead_letters_topic)
     topic = read_topic(fleet.settings, fleet.settings.events_topic)
@@ -93,6 +127,52 @@ def test_states_are_those_of_one_id_whoever_is_killed(fleet: Fleet, seed: int) -
     print(
         f"{len(topic)} records, {len(handed)} hand-overs, {len(handed) - len({r.value for r in handed})} of them twice"
     )
+    assert_one_arm_each(settings, tmp_path / "log.parquet", at_last)
+
+
+def assert_one_arm_each(settings: Settings, log: Path, at_last: set[str]) -> None:
+    """Everybody is acted on in the arm of the id that came first, by the worker and in the archived log alike."""
+    archive(settings, log)
+    engine, table = engine_for(settings), read_log(log, identities=True)
+    scored = score_log(table, engine, decide_by=[engine.rulebook])
+    wanted = {action.action_id: action for action in scored.decided[0].actions}
+    told = {
+        action.action_id: action
+        for record in read_topic(settings, settings.actions_topic)
+        if (action := decode_action(record.value or b""))
+    }
+    assert {one.action_id: one.arm for one in told.values()} == {
+        one.action_id: one.arm for one in wanted.values()
+    }
+    arms = {action.customer_id: action.arm for action in told.values() if action.event_id in at_last}
+    assert len(arms) == len(at_last)
+    first = first_ids(table)
+    assigned = engine.rulebook.assignment.arms(list(first.values()))
+    assert {one: arms[one] for one in first} == dict(zip(first, [ARMS[arm] for arm in assigned], strict=True))
+    moved = int((engine.rulebook.assignment.arms(list(first)) != assigned).sum())
+    assert moved > 0, "some would be in another arm by the id alone"
+    print(
+        f"{len(told)} actions; {moved} of {len(first)} people are in another arm than their own id would be"
+    )
+
+
+def first_ids(log: pa.Table) -> dict[str, str]:
+    """Return the id under which each customer came first, but for those of whom the first event was handed on.
+
+    That one counts as the customer's own, and may come before or behind another device's state.
+    """
+    found: dict[str, tuple[int, str, bool]] = {}
+    linked: set[str] = set()
+    rows = log.sort_by([("partition", "ascending"), ("offset", "ascending")])
+    for row in rows.select(["type", "customer_id", "event_time", "identity"]).to_pylist():
+        one, said = row["customer_id"], row["identity"]
+        if row["type"] == "identify":
+            linked.add(one)
+        elif row["type"] in _TYPES and (said is not None or one not in linked):
+            person = one if one[0] == "c" else "-".join(["c", *one.split("-")[1:-1]])
+            came = (int(row["event_time"].timestamp() * 1000), one, said is not None)
+            found[person] = min(found.get(person, came), came)
+    return {person: one for person, (_, one, handed_on) in found.items() if not handed_on}
 
 
 def test_an_erased_customer_takes_the_anonymous_ids_along(fleet: Fleet) -> None:

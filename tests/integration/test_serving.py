@@ -15,6 +15,7 @@ import httpx
 import pyarrow as pa
 import pytest
 
+from stream.decisions.holdout import held_out
 from stream.kafka.topics import create_topics
 from stream.logs.replay import replay
 from stream.settings import Settings
@@ -302,17 +303,24 @@ def test_an_erased_customer_is_unknown_once_the_worker_is_past_the_request(shop:
 
 
 def test_an_id_that_a_login_has_linked_is_answered_with_its_customer(shop: Shop) -> None:
-    _, fleet, worker, answers = shop
-    login = now_event("login-1", "the-customer", type="identify") | {"anonymous_id": "the-anonymous"}
+    settings, fleet, worker, answers = shop
+    names = [f"anonymous-{number}" for number in range(1_000)]
+    anonymous = names[int(held_out(names, settings.holdout).argmax())]
+    assert held_out([anonymous, "the-customer"], settings.holdout).tolist() == [True, False]
+    login = now_event("login-1", "the-customer", type="identify") | {"anonymous_id": anonymous}
     with client(answers) as http:
-        http.post("/v1/events", json=now_event("anon-1", "the-anonymous")).raise_for_status()
+        http.post("/v1/events", json=now_event("anon-1", anonymous)).raise_for_status()
         fleet.finish(worker)
         http.post("/v1/events", json=login).raise_for_status()
         until(
-            lambda: http.get("/v1/customers/the-anonymous").json().get("customer_id") == "the-customer",
+            lambda: http.get(f"/v1/customers/{anonymous}").json().get("customer_id") == "the-customer",
             "the state is handed over",
         )
-        assert http.get("/v1/customers/the-customer").json()["features"]["events"] == 1.0
+        known = http.get("/v1/customers/the-customer").json()
+        asked = {"customer_id": "the-customer", "events": [{"type": "view_item"}]}
+        after = http.post("/v1/what-if", json=asked).raise_for_status().json()["after"]
+    assert known["features"]["events"] == 1.0
+    assert (known["holdout"], after["holdout"]) == (True, True), "the person was held out under the first id"
 
 
 def test_refused_records_are_shown_to_admins_and_quality_says_that_there_is_none(shop: Shop) -> None:

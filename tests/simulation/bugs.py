@@ -22,6 +22,7 @@ from stream.kafka.batches import Backlog, RecordBatch
 from stream.kafka.contract import Bounds
 from stream.ownership.cache import StateCache
 from stream.ownership.job import StateChanges
+from stream.ownership.loading import Found
 from stream.ownership.log_check import LogCheck, Look
 from stream.ownership.outbox import Outbox
 from stream.ownership.owner import PartitionOwner
@@ -201,6 +202,18 @@ def _handed_over_before_the_save(self: Outbox, content: bytes) -> bytes | None:
     return None
 
 
+_found_of = Found.of
+
+
+def _links_of_the_batch_alone(part: PartitionBatch, customers: Sequence[str], due: Sequence[str]) -> Found:
+    found = _found_of(part, customers, due)
+    known = len(customers)
+    return found._replace(
+        links=[link if at < known else None for at, link in enumerate(found.links)],
+        missing_links=[at for at in found.missing_links if at < known],
+    )
+
+
 #: Mistakes in what partitions hand to each other; schedules with logins find them.
 LOGIN_BUGS: Final[dict[str, tuple[Any, str, Any]]] = {
     "what comes twice is taken twice": (PartitionBatch, "intend", _twice),
@@ -208,6 +221,11 @@ LOGIN_BUGS: Final[dict[str, tuple[Any, str, Any]]] = {
     "hand-overs are not kept with the states": (Outbox, "intended", _handed_over_before_the_save),
     "what an earlier save has handed over is left": BUGS["what an earlier save has promised is left"],
     "links are kept after a fall-back": (StateCache, "drop", lambda self: None),
+    "who is there for a timer alone is assigned by the own id": (
+        Found,
+        "of",
+        staticmethod(_links_of_the_batch_alone),
+    ),
 }
 
 

@@ -99,9 +99,10 @@ class Schedules:
         self._prices = prices
         self._emitted = emitted_with_prices if prices else emitted_with_logins if logins else emitted
         text = _PRICE_POLICY if prices else _POLICY
-        policy = PolicyInForce(Rulebook.of(parse_policy(text), bundle, 0.1))
+        share = 0.6 if logins else 0.1  # ada is held out, and the ids that become hers are not
+        policy = PolicyInForce(Rulebook.of(parse_policy(text), bundle, share))
         self._engine = Engine(
-            bundle, lateness_ms=_LATENESS_MS, ttl_ms=400 * DAY_MS, holdout=0.1, policy=policy
+            bundle, lateness_ms=_LATENESS_MS, ttl_ms=400 * DAY_MS, holdout=share, policy=policy
         )
         warm_up(self._engine)
         self._truths: dict[Hashable, Truth] = {}

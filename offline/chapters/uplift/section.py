@@ -109,6 +109,7 @@ def figures(uplift: Uplift) -> Mapping[str, Any]:
             "customer_managed": uplift.assigned.managed,
             "in_later_versions": uplift.assigned.later,
             "in_both_arms": uplift.assigned.moved,
+            "in_both_arms_by_a_login": uplift.assigned.crossed,
         },
         "refunds": {"count": uplift.outcomes.refunds, "money": uplift.outcomes.refunded},
         "checks": [check._asdict() | {"failed": check.failed} for check in uplift.checks],

@@ -1,8 +1,8 @@
 """What came of actions so far: buyers among those who were contacted, and among those held out.
 
-The window is the horizon of the scores, and the first action of a customer since somebody looks is what counts: this is
-the first impression. ``intent uplift`` measures over longer windows, with every action of the topic, and checks that
-the arms were divided by chance.
+The window is the horizon of the scores, and the first action of a customer since somebody looks is what counts, also
+over logins: this is the first impression. ``intent uplift`` measures over longer windows, with every action of the
+topic, and checks that the arms were divided by chance.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ class Outcomes:
         self._purchases: OrderedDict[str, list[int]] = OrderedDict()
         self._closing: list[tuple[int, str]] = []
         self._counts: dict[str, list[list[int]]] = {}
+        self._persons: OrderedDict[str, str] = OrderedDict()  # ids that were merged, and into whom
         self._window_ms: int | None = None
 
     def use_window(self, window_ms: int) -> None:
@@ -72,12 +73,13 @@ class Outcomes:
 
     def act(self, action: Action) -> None:
         """Take an action: the first of a customer is compared."""
-        if action.arm not in _ARMS or action.customer_id in self._acted:
+        customer = self._person(action.customer_id)
+        if action.arm not in _ARMS or customer in self._acted:
             return
         acted = _Acted(action.decided_at, _ARMS.index(action.arm), action.experiment)
-        acted.bought = self._bought(action.customer_id, acted)
-        self._acted[action.customer_id] = acted
-        heapq.heappush(self._closing, (action.decided_at, action.customer_id))
+        acted.bought = self._bought(customer, acted)
+        self._acted[customer] = acted
+        heapq.heappush(self._closing, (action.decided_at, customer))
         if len(self._acted) > MOST_ACTED:
             self._acted.popitem(last=False)
         if len(self._closing) > 2 * MOST_ACTED:
@@ -86,6 +88,7 @@ class Outcomes:
 
     def buy(self, customer: str, time_ms: int) -> None:
         """Take a purchase."""
+        customer = self._person(customer)
         times = self._purchases.setdefault(customer, [])
         self._purchases.move_to_end(customer)
         if time_ms in times:
@@ -94,20 +97,46 @@ class Outcomes:
         del times[:-_PURCHASES]
         if len(self._purchases) > MOST_BUYERS:
             self._purchases.popitem(last=False)
+        self._look(customer)
+
+    def _person(self, customer: str) -> str:
+        while (merged := self._persons.get(customer)) is not None:
+            customer = merged
+        return customer
+
+    def _look(self, customer: str) -> None:
         acted = self._acted.get(customer)
         if acted is not None and not acted.bought and self._bought(customer, acted):
             acted.bought = True
             if acted.closed:  # read late: another partition had brought the clock further
                 self._counts[acted.experiment][acted.arm][1] += 1
 
+    def merge(self, anonymous: str, customer: str) -> None:
+        """Take two ids for one person's, as a login tells: the first action is compared, and all that either buys."""
+        self._persons.pop(customer, None)
+        self._persons[anonymous] = customer
+        if len(self._persons) > MOST_ACTED:
+            self._persons.popitem(last=False)
+        acted, own = self._acted.pop(anonymous, None), self._acted.get(customer)
+        if acted is not None and (
+            own is None or (not own.closed and (acted.closed or acted.decided_at < own.decided_at))
+        ):
+            self._acted[customer] = acted
+            heapq.heappush(self._closing, (acted.decided_at, customer))
+        for time_ms in self._purchases.pop(anonymous, []):
+            self.buy(customer, time_ms)
+        self._look(customer)
+
     def bought_at(self, customer: str, since_ms: int) -> int | None:
         """Return when a customer first bought after a moment, ``None`` for not at all."""
-        return min((time for time in self._purchases.get(customer, []) if time > since_ms), default=None)
+        times = self._purchases.get(self._person(customer), [])
+        return min((time for time in times if time > since_ms), default=None)
 
     def forget(self, customer: str) -> None:
         """Let go of a customer; the counts stay, which name nobody."""
         self._acted.pop(customer, None)
         self._purchases.pop(customer, None)
+        self._persons.pop(customer, None)
 
     def at(self, now_ms: int) -> Outcome:
         """Return what came of the actions whose window has closed by now."""

@@ -129,6 +129,7 @@ class LiveView:
             self._outcomes.buy(score.customer_id, score.event_time)
         if score.merged is not None:
             self._leave(score.merged)
+            self._outcomes.merge(score.merged, score.customer_id)
         known = self._active.get(score.customer_id)
         if known is not None and score.as_of < known.as_of:
             return  # repeated after a crash

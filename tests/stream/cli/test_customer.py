@@ -23,7 +23,7 @@ from features.store.partition_record import NO_WATERMARK, PartitionRecord
 from features.vector import COLUMN_NAMES, COLUMNS, NEVER_S
 from stream.cli.customer import described, links_of, models_of, now_of, recommended
 from stream.cli.customer_view import column_text, customer_view
-from stream.decisions.holdout import DEFAULT_SALT, Assignment
+from stream.decisions.holdout import DEFAULT_SALT, Assignment, held_out
 from stream.messages.score import Recommendation
 from stream.ownership.standing import is_past, partition_of
 from stream.scoring.engine import engine_of
@@ -184,6 +184,20 @@ def test_why_nothing_is_recommended_is_one_line(tmp_path: Path, states: States) 
     assert "because of this" in shown(known, no_offer="because of this").splitlines()
 
 
+def test_the_arm_is_that_of_the_id_that_came_first(tmp_path: Path, states: States) -> None:
+    bundle, assignment = random_bundle(tmp_path), Assignment(DEFAULT_SALT, "1", 0.5)
+    names = [f"a-{number}" for number in range(20)]
+    first = names[int(held_out(names, 0.5).argmax())]
+
+    def why(link: Link | None) -> object:
+        told = described(random_models(tmp_path), "UTC", "ada", 3, states, link)
+        return recommended(cast(OfferStore, Offers(OFFERS)), bundle, 5, assignment, told)
+
+    assert "holdout" in str(why(Link(members=(first,), assigned=first)))
+    assert "holdout" not in str(why(Link(members=(first,))))
+    assert "holdout" not in str(why(None))
+
+
 def test_seconds_are_shown_as_durations() -> None:
     by_name = {column.name: column for column in COLUMNS}
     assert column_text(by_name["since_purchase"], 3 * 3600.0) == "3 h ago"
@@ -242,12 +256,17 @@ SINCE = CLOCK + 3_600_000
             "merged into this customer: a-1, a-2",
         ),
         (
+            Link(members=("a-1",), assigned="a-1"),
+            {"customer_id": None, "shared": False, "since": None, "merged": ["a-1"], "assigned": "a-1"},
+            "came first as a-1: stays in the arm of the experiment of that id",
+        ),
+        (
             Link("c-17"),
             {"customer_id": "c-17", "shared": False, "since": None, "merged": []},
             "known as c-17: what happens",
         ),
     ],
-    ids=["linked", "shared", "merged", "linked before this was written down"],
+    ids=["linked", "shared", "merged", "assigned by another id", "linked before this was written down"],
 )
 def test_how_an_id_stands_to_others_is_told(
     states: States, link: Link, said: dict[str, Any], told: str
@@ -256,7 +275,7 @@ def test_how_an_id_stands_to_others_is_told(
         described(None, "UTC", "a-9", 3, states, link),
         described(None, "UTC", "a-9", 3, None, link),
     ):
-        assert known["links"] == said
+        assert known["links"] == {"assigned": link.assigned or None} | said
         assert told in " ".join(shown(known).split())
     assert (known["state"], known["vector"], known["score"]) == (None, None, None)
     assert "last event" not in shown(known)

@@ -12,13 +12,15 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from features.identity import HandOver, encode_identity
 from features.log import write_log
+from offline.simulator.logins import with_late_logins
 from offline.uplift.analysis import CONVERSION
 from offline.uplift.simulated import trial
 from stream.cli import create_app
 from stream.cli.uplift import shares_of
-from stream.decisions.holdout import Assignment
-from tests.uplift_cases import DAY_MS, Case, case, parameters, write_lines
+from stream.decisions.holdout import ARMS, Assignment
+from tests.uplift_cases import DAY_MS, Case, case, parameters, shop, write_lines
 
 EFFECT = 0.06
 
@@ -104,6 +106,123 @@ def test_all_forms_of_files_say_the_same(made: tuple[Case, Path], tmp_path: Path
     )
     of_scores = run(tmp_path / "actions.parquet", tmp_path / "scores.parquet", *options)["effects"]
     assert of_scores == {"conversion": expected["effects"]["conversion"]}
+
+
+@pytest.fixture(scope="module")
+def logged_in(made: tuple[Case, Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[pa.Table, Path]:
+    """The same customers, of whom four in ten were anonymous before a login: the log, and a folder with files."""
+    found, folder = made[0], tmp_path_factory.mktemp("logins")
+    log = with_late_logins(found.answered, 0.4)
+    write_log(folder / "events.parquet", log)
+    owners = dict(zip(log["event_id"].to_pylist(), log["customer_id"].to_pylist(), strict=True))
+    names = [owners[one.removeprefix("a-")] for one in found.actions["action_id"].to_pylist()]
+    write_lines(folder / "actions.jsonl", with_customers(found.actions, names))
+    return log, folder
+
+
+def with_customers(actions: pa.Table, names: list[str]) -> pa.Table:
+    at = actions.schema.get_field_index("customer_id")
+    return actions.set_column(at, "customer_id", pa.array(names))
+
+
+def test_people_who_log_in_are_measured_as_if_they_had_had_one_id(
+    made: tuple[Case, Path], logged_in: tuple[pa.Table, Path], tmp_path: Path
+) -> None:
+    log, folder = logged_in
+    options = ("--window", "3d", "--holdout", 0.3)
+    wanted = run(*files(made[1]), *options)
+    found = run(*files(folder), *options)
+    assert {name: found[name] for name in ("customers", "effects", "days", "checks", "groups")} == {
+        name: wanted[name] for name in ("customers", "effects", "days", "checks", "groups")
+    }
+    events = log.filter(pc.not_equal(log["type"], "identify"))
+    write_log(tmp_path / "without.parquet", events)
+    without = run(folder / "actions.jsonl", tmp_path / "without.parquet", *options)
+    lost = wanted["effects"]["conversion"]["mean_treated"] - without["effects"]["conversion"]["mean_treated"]
+    assert lost > 0.02, "what is bought after the login is found by the login alone"
+
+
+def test_logins_among_json_lines_are_followed_and_not_told_as_no_events(
+    logged_in: tuple[pa.Table, Path], tmp_path: Path
+) -> None:
+    log, folder = logged_in
+    names = ("event_id", "type", "customer_id", "event_time", "value", "currency")
+    times = log["event_time"].cast(pa.int64())
+    rows = log.select(names).set_column(3, "event_time", times).to_pylist()
+    lines = [
+        json.dumps({name: value for name, value in row.items() if value is not None})
+        if text is None
+        else text
+        for row, text in zip(rows, log["identity"].to_pylist(), strict=True)
+    ]
+    copied = HandOver(
+        event_id=rows[0]["event_id"], customer_id="x", anonymous_id="y", event_time=rows[0]["event_time"],
+        source=(0, 0, 0), path=["y"], type="merge",
+    )  # fmt: skip
+    lines.append(encode_identity(copied).decode())
+    (tmp_path / "events.jsonl").write_text("\n".join(lines))
+    options = ("--window", "3d", "--holdout", 0.3)
+    found = run(folder / "actions.jsonl", tmp_path / "events.jsonl", *options)
+    wanted = run(*files(folder), *options)
+    assert (found["effects"], found["notes"]) == (wanted["effects"], wanted["notes"])
+    assert not any("no events" in note for note in found["notes"])
+
+
+def test_people_with_actions_in_two_arms_stay_in_that_of_the_first_and_are_counted(
+    made: tuple[Case, Path], logged_in: tuple[pa.Table, Path], tmp_path: Path
+) -> None:
+    folder, customers = logged_in[1], made[0].actions["customer_id"].to_pylist()
+    lines = (folder / "actions.jsonl").read_text().splitlines()
+    other = {"treatment": "holdout", "holdout": "treatment"}
+    again = [
+        row | {"action_id": f"again-{row['action_id']}", "customer_id": customer, "arm": other[row["arm"]]}
+        | {"decided_at": row["decided_at"] + 60_000}
+        for line, customer in zip(lines, customers, strict=True)
+        if (row := json.loads(line))["customer_id"] != customer
+    ]  # fmt: skip
+    (tmp_path / "actions.jsonl").write_text("\n".join([*lines, *map(json.dumps, again)]))
+    options = ("--window", "3d", "--holdout", 0.3)
+    found = run(tmp_path / "actions.jsonl", folder / "events.parquet", *options)
+    wanted = run(*files(folder), *options)
+    assert found["effects"] == wanted["effects"]
+    assert found["customers"] == wanted["customers"] | {"in_both_arms_by_a_login": len(again)}
+    assert len(again) > 100
+    told = " ".join(
+        said(tmp_path / "actions.jsonl", folder / "events.parquet", *options, "-o", tmp_path).split()
+    )
+    assert f"{len(again):,} customers had actions in both arms, under ids that a login has shown" in told
+    assert "not biased" in told
+    assert "not biased" in (tmp_path / "uplift.html").read_text()
+
+
+def test_where_nothing_has_an_effect_logins_make_none(tmp_path: Path) -> None:
+    log, _ = shop()
+    log = with_late_logins(log, 0.5)
+    write_log(tmp_path / "events.parquet", log)
+    events = log.filter(pc.is_in(log["type"], pa.array(["view_item", "search", "add_to_cart"])))
+    times = events["event_time"].cast(pa.int64())
+    columns = {"action_id": events["event_id"], "customer_id": events["customer_id"], "decided_at": times}
+    first = pa.table(columns).to_pandas().drop_duplicates("customer_id", ignore_index=True)
+    arms = Assignment("by each id", "1", 0.3).arms(first["customer_id"].tolist())
+    each = {
+        "trigger": "rule_holds",
+        "action": "offer",
+        "purchase_intent": 0.1,
+        "band": "high",
+        "segment": "all",
+    }
+    table = first.assign(
+        **each,
+        arm=[ARMS[arm] for arm in arms],
+        experiment="v1",
+    )
+    write_lines(tmp_path / "actions.jsonl", pa.Table.from_pandas(table))
+    found = run(*files(tmp_path), "--window", "3d", "--holdout", 0.3)
+    assert found["customers"]["in_both_arms_by_a_login"] > 100
+    assert found["customers"]["in_both_arms"] == 0
+    assert found["verdict"] == "not told yet", (
+        "the arms of people were divided by chance, and nothing was done"
+    )
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ from tests.stream.scoring.identity_bench import (
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
     folder: Path = tmp_path_factory.mktemp("bundle")
-    return Engine(random_bundle(folder), lateness_ms=DAY_MS, ttl_ms=400 * DAY_MS, holdout=0.0)
+    return Engine(random_bundle(folder), lateness_ms=DAY_MS, ttl_ms=400 * DAY_MS, holdout=0.5)
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_the_log_gives_the_states_and_scores_of_the_stream_bit_for_bit(shop: Sho
     scored = score_log(table, engine)
     wanted = {customer: to_bytes(state)[0] for customer, state in shop.states.items()}
     assert dict(zip(scored.customers, to_bytes(scored.states), strict=True)) == wanted
-    names = ("event_id", "customer_id", "purchase_intent", "merged")
+    names = ("event_id", "customer_id", "purchase_intent", "merged", "holdout")
     found = [tuple(row[name] for name in names) for row in scored.scores.to_pylist()]
     told = {tuple(getattr(one, name) for name in names) for one in shop.scores}
     assert sorted(found, key=str) == sorted(told, key=str)

@@ -57,6 +57,39 @@ def test_a_purchase_that_is_read_before_its_action_or_after_the_window_has_close
     assert outcomes.at(10 * WINDOW).treatment.buyers == 2
 
 
+def test_over_a_login_the_first_action_is_compared_and_what_either_id_buys_counts() -> None:
+    outcomes = followed(action("a", "holdout"), action("ada", at=2_000), action("b"))
+    outcomes.merge("a", "ada")
+    outcomes.merge("b", "bob")
+    outcomes.merge("bob", "b2")
+    outcomes.merge("a", "ada")  # repeated after a crash
+    outcomes.act(action("a", "treatment", at=9_000))
+    outcomes.buy("ada", 3_000)
+    outcomes.buy("b", 3_000)
+    assert outcomes.bought_at("a", 0) == 3_000
+    found = outcomes.at(10 * WINDOW)
+    assert (found.holdout.customers, found.holdout.buyers) == (1, 1)
+    assert (found.treatment.customers, found.treatment.buyers) == (1, 1)
+
+
+def test_a_login_after_the_window_has_closed_counts_nobody_twice() -> None:
+    outcomes = followed(action("a", "holdout"))
+    outcomes.buy("ada", 2_000)
+    assert outcomes.at(10 * WINDOW).holdout.buyers == 0
+    outcomes.act(action("ada", at=12 * WINDOW))
+    outcomes.merge("a", "ada")
+    found = outcomes.at(30 * WINDOW)
+    assert (found.holdout.customers, found.holdout.buyers, found.treatment.customers) == (1, 1, 0)
+
+
+def test_ids_that_are_each_others_are_one_person() -> None:
+    outcomes = followed(action("a"))
+    outcomes.merge("a", "b")
+    outcomes.merge("b", "a")
+    outcomes.buy("b", 2_000)
+    assert (outcomes.bought_at("a", 0), outcomes.at(10 * WINDOW).treatment.buyers) == (2_000, 1)
+
+
 def test_of_somebody_erased_only_the_counts_stay() -> None:
     outcomes = followed(action("a"), action("b"))
     outcomes.buy("a", 2_000)
