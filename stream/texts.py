@@ -2,9 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from difflib import get_close_matches
+
 from features.counts import counted
 
-__all__ = ["counted", "minute", "moment", "second", "shortened", "visible"]
+__all__ = ["choices", "counted", "minute", "moment", "nearest", "second", "shortened", "visible"]
+
+
+def nearest(word: str, known: Collection[str]) -> str:
+    """Return the known name that a word probably means, whatever its case; empty where none is near.
+
+    Examples
+    --------
+    >>> nearest("Hihg", ["low", "medium", "high"]), nearest("sold", ["low", "medium", "high"])
+    ('high', '')
+    """
+    names = {name.lower(): name for name in known}
+    near = get_close_matches(word.lower(), list(names), 1)
+    return names[near[0]] if near else ""
+
+
+def choices(word: str, known: Collection[str]) -> str:
+    """Return what to write instead of an unknown name: the nearest one, and all that there are.
+
+    Examples
+    --------
+    >>> choices("hihg", ["low", "medium", "high"])
+    'did you mean high? Use low, medium, high'
+    >>> choices("sold", ["low", "medium", "high"])
+    'use low, medium, high'
+    """
+    near, listed = nearest(word, known), ", ".join(known)
+    return f"did you mean {near}? Use {listed}" if near and len(known) > 1 else f"use {listed}"
 
 
 def visible(text: str) -> str:
