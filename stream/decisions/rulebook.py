@@ -166,7 +166,7 @@ class Rulebook:
     def tables(self) -> Table:
         """The policy as the kernels read it."""
         rules, policy = self.rules, self.policy
-        hashes = {action: _action_hash(action) for action in self.actions}
+        hashes = {action: action_hash(action) for action in self.actions}
         caps = [(hashes[a], *cap) for a in self.actions[1:] for cap in policy.caps_of(a)]
         caps += [(0, *cap) for cap in policy.total_caps()]
         counted = {action for action, _, _ in caps}
@@ -265,7 +265,8 @@ def default_rulebook(bundle: Bundle, share: float) -> Rulebook:
     return Rulebook.of(default_policy(), bundle, share)
 
 
-def _action_hash(action: str) -> int:
+def action_hash(action: str) -> int:
+    """Return what stands for an action in a customer's memory."""
     return xxh32_intdigest(action.encode()) or 1
 
 
