@@ -40,7 +40,8 @@ To = Annotated[
 Share = Annotated[
     float | None,
     typer.Option(
-        min=0, max=1, metavar="SHARE", help="Share of the customers that get the canary's scores: 0.05."
+        metavar="SHARE",
+        help="Share of the customers that get the canary's scores, above 0 and below 1: 0.05.",
     ),
 ]
 Anyway = Annotated[
@@ -201,7 +202,9 @@ def promote(
             param_hint="'--share'",
         )
     if share is not None and not 0 < share < 1:
-        raise typer.BadParameter("must lie between 0 and 1", param_hint="'--share'")
+        raise typer.BadParameter(
+            f"{share:g} is out of range; use a number above 0 and below 1", param_hint="'--share'"
+        )
     settings, said = load_settings(), ""
 
     def change(slots: Slots) -> Slots:

@@ -67,7 +67,7 @@ def show(
     everything: Everything = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show a customer's state, score, last actions and recommendation.
+    """Show a customer's state, score, actions and recommendation.
 
     Of actions those are shown that caps of the policy count, the last 10; others are not remembered. Also shows the
     model's input; everything is as of the customer's last event. The score is made as a worker would make it now, with
@@ -129,7 +129,7 @@ def show(
 
 
 def erase(customer_id: Customer, wait: Wait = False, as_json: ErasedJson = False) -> None:
-    """Erase a customer's state and last score, and those of all ids that are linked to it.
+    """Erase a customer's state and last score, with linked ids.
 
     The request goes through the events topic, and the worker carries it out. It is sent also where nothing is known
     under the id. Anonymous ids that became this customer are erased, too, and with an anonymous id the customer that it

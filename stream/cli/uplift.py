@@ -118,6 +118,8 @@ def uplift(  # noqa: PLR0917  (options of a command)
 
     if scores and log is not None:
         raise typer.BadParameter(f"{log.name} is read instead of a topic", param_hint="'--scores'")
+    for text in holdout or []:
+        _share(text.rpartition("=")[2], text)  # before anything is read
     settings = load_settings()
     found, notes = _measured(
         settings, actions, log, duration_ms(parse_duration(window)), by or list(By), holdout or [], scores
@@ -238,12 +240,13 @@ def shares_of(
 
 
 def _share(number: str, text: str) -> float:
+    use = "use a number above 0 and below 1"
     try:
         share = float(number)
     except ValueError:
-        share = 0.0
+        raise typer.BadParameter(f"{text!r} is no number; {use}", param_hint="'--holdout'") from None
     if not 0 < share < 1:
-        raise typer.BadParameter(f"{text!r} is no share between 0 and 1", param_hint="'--holdout'")
+        raise typer.BadParameter(f"{text} is out of range; {use}", param_hint="'--holdout'")
     return share
 
 

@@ -40,7 +40,7 @@ def test_no_answer_of_a_broker_is_told_with_the_name_of_its_class() -> None:
             for kind in vars(library).values()
             if isinstance(kind, type)
             and issubclass(kind, library.BrokerResponseError)
-            and "errno" in vars(kind)
+            and isinstance(getattr(kind, "errno", None), int)
         ]
         assert len(kinds) > 30
         for kind in kinds:

@@ -71,7 +71,10 @@ def test_slots_are_filled_changed_and_emptied(shelf: Path) -> None:
     [
         (["random-7", "--to", "canary"], "a canary needs it"),
         (["random-7", "--to", "shadow", "--share", "0.1"], "it is for --to canary"),
-        (["random-7", "--to", "canary", "--share", "0"], "must lie between 0 and 1"),
+        (
+            ["random-7", "--to", "canary", "--share", "0"],
+            "0 is out of range; use a number above 0 and below 1",
+        ),
         (["random-6", "--anyway"], "random-6 is live already"),
     ],
 )

@@ -147,7 +147,30 @@ def test_a_long_example_is_one_line() -> None:
         ),
         (["simulate", "-o", "."], "intent simulate: invalid value for '--output' / '-o': . is a folder"),
         (["simulate", "-o", "a", "--horizon", "5x"], "intent simulate: invalid value for '--horizon': "),
-        (["simulate", "-o", "a", "--sale", "s1"], "intent simulate: invalid value for '--sale': 's1' is not"),
+        (
+            ["simulate", "-o", "a", "--sale", "s1"],
+            "intent simulate: invalid value for '--sale': 's1' is unknown",
+        ),
+        (
+            ["simulate", "-o", "a", "--bots", "2"],
+            "intent simulate: invalid value for '--bots': 2 is out of range; use 0 to 1. ",
+        ),
+        (
+            ["simulate", "-o", "a", "--days", "0"],
+            "intent simulate: invalid value for '--days': 0 is out of range; use 1 or more. ",
+        ),
+        (
+            ["quality", "--windows", "x"],
+            "intent quality: invalid value for '--windows': 'x' is no whole number; use 0 or ",
+        ),
+        (
+            ["watch", "--band", "hihg"],
+            "intent watch: invalid value for '--band': 'hihg' is unknown; did you mean high? Use low, medium, high. ",
+        ),
+        (
+            ["uplift", "--holdout", "v1=1.5"],
+            "intent uplift: invalid value for '--holdout': v1=1.5 is out of range; use a number above 0 and below 1. ",
+        ),
         (
             ["archive", "-o", "a", "--since", "soon"],
             "intent archive: invalid value for '--since': invalid time",
