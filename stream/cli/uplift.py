@@ -265,7 +265,7 @@ def _show(found: Uplift, notes: list[str]) -> None:
 
     screen = output()
     said = [words.headline(found), *words.advice(found), words.money(found)]
-    for text in said:
+    for text in (*said, _by_arm(found)):
         if text:
             screen.print(escape(text))
     screen.print()
@@ -273,6 +273,20 @@ def _show(found: Uplift, notes: list[str]) -> None:
     screen.print()
     for text in (*words.remarks(found), *notes):
         screen.print(escape(text))
+
+
+def _by_arm(found: Uplift) -> str:
+    """Return how many customers of each arm have bought, where there are too few of them to compare."""
+    from offline.uplift.analysis import CONVERSION
+
+    if found.failed or CONVERSION not in found.overall or found.overall[CONVERSION].at().known:
+        return ""
+    customers = found.outcomes.customers
+    treated, bought = (customers[name].to_numpy(bool) for name in ("treated", "bought"))
+    return (
+        f"So far {int((bought & treated).sum()):,} of {int(treated.sum()):,} contacted customers have bought, and "
+        f"{int((bought & ~treated).sum()):,} of {int((~treated).sum()):,} held out."
+    )
 
 
 def _effects(found: Uplift) -> object:
@@ -283,8 +297,8 @@ def _effects(found: Uplift) -> object:
     from stream.cli.console import add_columns
 
     table = Table(box=None, pad_edge=False)
-    numbers = ("Contacted", "bought", "Held out", "bought ", "Lift", "p")
-    add_columns(table, ("Customers",), "Customers", *numbers[:5], "95%", "p", "", right=(*numbers, "95%"))
+    numbers = ("Number", "Bought", "Lift and 95%")
+    add_columns(table, ("Customers",), "Customers", "Arm", *numbers, "Finding", right=numbers)
     rows: list[tuple[str, Effect, float, str]] = []
     if CONVERSION in found.overall:
         effect = found.overall[CONVERSION].at()
@@ -296,16 +310,22 @@ def _effects(found: Uplift) -> object:
         rows += [(f"{column} {g.name}", g.effect, g.p_value, words.verdict(g)) for g in groups]
     for name, effect, p_value, verdict in rows:
         known = effect.known
+        (kind, _, group) = name.partition(" ")
         table.add_row(
-            name,
+            kind,
+            "contacted",
             f"{effect.treated:,}",
             words.share(effect.mean_treated) if known else "",
+            f"{effect.lift:+.0%}" if known else "",
+            verdict,
+        )
+        table.add_row(
+            group,
+            "held out",
             f"{effect.held_out:,}",
             words.share(effect.mean_held_out) if known else "",
-            f"{effect.lift:+.0%}" if known else "",
             words.interval(effect) if known else "",
-            words.p_value(p_value),
-            verdict,
+            words.p_words(p_value) if known else "",
         )
     return table
 
