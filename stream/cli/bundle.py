@@ -162,6 +162,7 @@ def add(shelf: Shelf, bundle: Folder, to: To = "none", share: Share = None, key:
     from stream.cli.bundle_shelf import Keys, put
     from stream.settings import load_settings
 
+    _check_share(to, share)  # before anything is copied
     if not is_shelf(shelf) and to not in {"none", "live"}:
         raise typer.BadParameter(
             f"{shelf} is no shelf yet, and its first bundle is live: leave it out", param_hint="'--to'"
@@ -196,15 +197,7 @@ def promote(
     from stream.cli.bundle_shelf import Keys, change_slots, now_text, require_better, require_usable
     from stream.settings import load_settings
 
-    if (to == "canary") != (share is not None):
-        raise typer.BadParameter(
-            "a canary needs it, say 0.05" if share is None else "it is for --to canary",
-            param_hint="'--share'",
-        )
-    if share is not None and not 0 < share < 1:
-        raise typer.BadParameter(
-            f"{share:g} is out of range; use a number above 0 and below 1", param_hint="'--share'"
-        )
+    _check_share(to, share)
     settings, said = load_settings(), ""
 
     def change(slots: Slots) -> Slots:
@@ -224,6 +217,18 @@ def promote(
 
     new = change_slots(shelf, Keys(settings.bundle_key, key), change)
     _tell(shelf, new, said)
+
+
+def _check_share(to: str, share: float | None) -> None:
+    if (to == "canary") != (share is not None):
+        raise typer.BadParameter(
+            "a canary needs it, say 0.05" if share is None else "it is for --to canary",
+            param_hint="'--share'",
+        )
+    if share is not None and not 0 < share < 1:
+        raise typer.BadParameter(
+            f"{share:g} is out of range; use a number above 0 and below 1", param_hint="'--share'"
+        )
 
 
 def rollback(shelf: Shelf, key: SlotsKey = None) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stream.cli import checks
 from stream.cli.options import BundleFolder
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _LOOK_SECONDS = 0.1
 # What is shown of what `intent serve` answers.
 _SCORE = ("purchase_intent", "horizon_seconds", "band", "segment", "action", "model_version", "reasons")
 
-Customer = Annotated[str, typer.Argument(metavar="ID", help="The customer id.")]
+Customer = Annotated[str, typer.Argument(metavar="ID", callback=checks.customer_id, help="The customer id.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object with the original values.")]
 ErasedJson = Annotated[
     bool, typer.Option("--json", help="Print the partition, the offset, linked ids and what is done as JSON.")

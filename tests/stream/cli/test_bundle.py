@@ -85,6 +85,19 @@ def test_misuse_is_one_line_and_changes_nothing(shelf: Path, arguments: list[str
     assert read_slots(shelf) == Slots(live="random-6")
 
 
+def test_a_canary_without_a_share_is_refused_before_anything_is_copied(shelf: Path, tmp_path: Path) -> None:
+    other = save_bundle(tmp_path / "b8", seed=8)
+    assert "a canary needs it" in " ".join(run("add", shelf, other, "--to", "canary").stderr.split())
+    assert not (shelf / "random-8").exists()
+
+
+def test_a_bundle_that_is_taken_for_a_shelf_is_told_as_one(tmp_path: Path) -> None:
+    alone = save_bundle(tmp_path / "alone")
+    assert f"is a bundle, not a shelf: put it on one with `intent bundle add SHELF {alone}`" in str(
+        run("list", alone).exception
+    )
+
+
 def test_what_does_not_fit_does_not_come_on_the_shelf(shelf: Path, tmp_path: Path) -> None:
     other = save_bundle(tmp_path / "dollars", seed=8, currency="USD")
     assert "currency is EUR and USD" in str(run("add", shelf, other).exception)

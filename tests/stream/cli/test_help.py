@@ -179,6 +179,22 @@ def test_a_long_example_is_one_line() -> None:
             ["convert", "csv", ".", "-o", "a", "--columns", "a=b", "--encoding", "klingon"],
             "intent convert csv: invalid value for '--encoding': unknown encoding 'klingon'",
         ),
+        (
+            ["customer", "erase", ""],
+            "intent customer erase: invalid value for 'ID': a customer id has 1 to 128 characters, not 0",
+        ),
+        (
+            ["customer", "show", "a\x00"],
+            "intent customer show: invalid value for 'ID': 'a\\x00' has characters that an id",
+        ),
+        (
+            ["watch", "--group", ""],
+            "intent watch: invalid value for '--group': a group has a name of 1 to 249 characters",
+        ),
+        (
+            ["dead-letters", "list", "--reason", "lat"],
+            "intent dead-letters list: invalid value for '--reason': 'lat' is unknown; did you mean late? Use not_json",
+        ),
         (["emit", "no.jsonl"], "intent emit: invalid value for 'FILE': no.jsonl does not exist"),
         (
             ["dead-letters", "list", "--reason", "x"],
