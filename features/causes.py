@@ -68,6 +68,9 @@ def cause(error: BaseException) -> str:
     names = [kind.__name__ for kind in type(error).__mro__]
     if "IntentError" in names:
         return str(error)  # written for people
+    text = _NUMBER.sub("", str(error), count=1).removeprefix(names[0]).lstrip(": ")
+    if names[0].endswith("AuthorizationFailedError") and " " in text:
+        return text  # a sentence of ours: libraries give the name of the topic alone
     for name in names:
         if name in _CAUSES:
             return _CAUSES[name]
@@ -75,5 +78,5 @@ def cause(error: BaseException) -> str:
         return error.strerror
     if isinstance(error, _FAULTS):
         return f"a fault of this program, {names[0]} {error}".rstrip()  # who mends it needs the name
-    lines = _NUMBER.sub("", str(error), count=1).removeprefix(names[0]).lstrip(": ").splitlines()
+    lines = text.splitlines()
     return lines[0] if lines else _HUMP.sub(" ", names[0]).lower()

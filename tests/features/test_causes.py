@@ -21,6 +21,7 @@ from features.exceptions import IntentError
             aiokafka.errors.TopicAuthorizationFailedError("t"),
             "the user of INTENT_KAFKA has no permission for the topic",
         ),
+        (aiokafka.errors.TopicAuthorizationFailedError("may not write to t"), "may not write to t"),
         (kafka.errors.UnsupportedVersionError("broker is too old"), "broker is too old"),
         (kafka.errors.RebalanceInProgressError(), "rebalance in progress error"),
         (OSError(28, "No space left on device"), "No space left on device"),
