@@ -69,5 +69,7 @@ def test_an_erasure_is_waited_for_until_a_worker_has_read_it(
         "partition": partition,
         "offset": 1,
         "erased": True,
+        "known": False,
+        "linked": [],
     }
     assert [(one.key, one.value) for one in held(topics, topics.events_topic)] == [(b"ada", None)] * 2
