@@ -63,7 +63,7 @@ def cause(error: BaseException) -> str:
     >>> cause(ValueError("offset 7 is too high")), cause(ValueError())
     ('offset 7 is too high', 'value error')
     >>> cause(KeyError("segment"))
-    "a fault of this program, KeyError 'segment'"
+    "a fault of this program (KeyError: 'segment')"
     """
     names = [kind.__name__ for kind in type(error).__mro__]
     if "IntentError" in names:
@@ -77,6 +77,7 @@ def cause(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     if isinstance(error, _FAULTS):
-        return f"a fault of this program, {names[0]} {error}".rstrip()  # who mends it needs the name
+        named = f"{names[0]}: {error}" if str(error) else names[0]
+        return f"a fault of this program ({named})"  # who mends it needs the name
     lines = text.splitlines()
     return lines[0] if lines else _HUMP.sub(" ", names[0]).lower()

@@ -27,7 +27,7 @@ from features.exceptions import IntentError
         (OSError(28, "No space left on device"), "No space left on device"),
         (ValueError("first\nsecond"), "first"),
         (IntentError("KafkaError: written by us"), "KafkaError: written by us"),
-        (KeyError("segment"), "a fault of this program, KeyError 'segment'"),
+        (KeyError("segment"), "a fault of this program (KeyError: 'segment')"),
     ],
 )
 def test_an_error_is_told_in_words(error: Exception, said: str) -> None:
