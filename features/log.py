@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from features.causes import cause
 from features.events import (
     CHANNELS,
     EVENT_TYPES,
@@ -98,7 +99,7 @@ def conform(table: pa.Table) -> pa.Table:
                 arrays.append(cast_to_log(table[field.name], field))
             except pa.ArrowException as error:
                 raise LogError(
-                    f"column {field.name!r} cannot be read as {field.type}: {_first_line(error)}"
+                    f"column {field.name!r} cannot be read as {field.type}: {cause(error)}"
                 ) from None
         elif field.name == "arrived_at" and "event_time" in table.column_names:
             arrays.append(arrays[LOG_SCHEMA.get_field_index("event_time")])
@@ -245,11 +246,7 @@ def _open(path: str | Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
-        raise LogError(f"{path} is not a Parquet file: {_first_line(error)}") from None
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise LogError(f"{path} is not a Parquet file: {cause(error)}") from None
 
 
 def read_log(
@@ -277,7 +274,7 @@ def read_log(
         try:
             read = file.read()
         except (pa.ArrowException, OSError) as error:
-            raise LogError(f"{path}: cannot be read: {_first_line(error)}") from None
+            raise LogError(f"{path}: cannot be read: {cause(error)}") from None
     try:
         table = conform(read)
         validate(table)
@@ -297,7 +294,7 @@ def iterate_log(path: str | Path, rows: int = _ROW_GROUP, *, identities: bool = 
             try:
                 batch = next(batches, None)
             except (pa.ArrowException, OSError) as error:
-                raise LogError(f"{path}: cannot be read: {_first_line(error)}") from None
+                raise LogError(f"{path}: cannot be read: {cause(error)}") from None
             if batch is None:
                 return
             table = conform(pa.Table.from_batches([batch]))

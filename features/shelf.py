@@ -26,6 +26,8 @@ from features.exceptions import BundleError
 from features.whole_files import file_mark, whole_file
 
 SLOTS: Final = "slots.json"
+# By this file a folder is known as a bundle (`features.bundle.MANIFEST`, which imports this module).
+_OF_BUNDLES: Final = "manifest.json"
 #: What a bundle on a shelf can do.
 Slot = Literal["live", "shadow", "canary"]
 #: Former live bundles that are remembered.
@@ -206,6 +208,10 @@ def read_slots(shelf: Path, key: Path | None = None) -> Slots:
     try:
         found = decoded(_decode, path.read_bytes())
     except FileNotFoundError:
+        if (shelf / _OF_BUNDLES).exists():
+            raise BundleError(
+                f"{shelf} is a bundle, not a shelf: put it on one with `intent bundle add SHELF {shelf}`"
+            ) from None
         raise BundleError(
             f"{shelf} is no shelf of bundles: make it one with `intent bundle add {shelf} BUNDLE`"
         ) from None

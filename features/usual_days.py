@@ -112,21 +112,39 @@ class UsualDays(NamedTuple):
         return moved
 
     def sentences(self) -> list[str]:
-        """Name the lonely events, in words for people."""
+        """Name the lonely events, in words for people.
+
+        Examples
+        --------
+        >>> times = np.append(np.arange(100) * 86_400_000, 4_000_000_000_000)
+        >>> print(*UsualDays.of(times).sentences())
+        1 event is left out, because it is dated 2096-10-02, and all others end on 1970-04-10. If the date is wrong, \
+correct it where it comes from. If it is a live event behind a replayed log, keep the two in topics of their own.
+        """
         found = []
-        for count, where, day, nearest in (
-            (self.before, "before", self.earliest, self.first),
-            (self.after, "after", self.latest, self.end - 1),
-        ):
-            if count:
-                events = "1 event is" if count == 1 else f"{count:,} events are"
-                they = "It is" if count == 1 else "They are"
-                found.append(
-                    f"{events} dated long {where} all others ({_date(day)}; the others "
-                    f"{'begin' if where == 'before' else 'end'} on {_date(nearest)}). {they} left out: correct the "
-                    f"date{'' if count == 1 else 's'} and make the log again."
-                )
+        if self.before:
+            found.append(
+                f"{_left_out(self.before, self.earliest)} begin on {_date(self.first)}. {_wrong(self.before)}"
+            )
+        if self.after:
+            live = "it is a live event" if self.after == 1 else "they are live events"
+            found.append(
+                f"{_left_out(self.after, self.latest)} end on {_date(self.end - 1)}. {_wrong(self.after)} "
+                f"If {live} behind a replayed log, keep the two in topics of their own."
+            )
         return found
+
+
+def _left_out(count: int, day: int) -> str:
+    if count == 1:
+        return f"1 event is left out, because it is dated {_date(day)}, and all others"
+    return f"{count:,} events are left out, because they are dated far from all others (as far as {_date(day)}), which"
+
+
+def _wrong(count: int) -> str:
+    if count == 1:
+        return "If the date is wrong, correct it where it comes from."
+    return "If the dates are wrong, correct them where they come from."
 
 
 def _date(ms: int) -> str:

@@ -21,6 +21,7 @@ import msgspec
 from aiokafka.errors import KafkaError
 
 from features.bundle import Bundle
+from features.causes import cause
 from features.exceptions import StoreError
 from stream.exceptions import BrokerUnavailable
 from stream.health import health_app, serve_health
@@ -279,8 +280,8 @@ class Learner:
                     await self._first(self._learn(assignment, lease, buffers, learning, producer), renewed)
                     self._trouble = _UNASSIGNED
                 except (StoreError, KafkaError) as error:  # the snapshot says where to go on
-                    logger.warning("beginning again from the last snapshot: %s", error)
-                    self._trouble = str(error) or repr(error)
+                    self._trouble = cause(error)
+                    logger.warning("beginning again from the last snapshot: %s", self._trouble)
                     await asyncio.sleep(_POLL_SECONDS)
         finally:
             renewed.cancel()

@@ -15,6 +15,7 @@ from features.durations import duration_ms, duration_text, parse_duration
 from features.events import COUNTED_TYPES, EVENT_TYPES, IGNORED_TYPES, TYPE_CODES, Decoding
 from stream.addresses import check_brokers, check_redis_url, masked_url
 from stream.exceptions import SettingsError
+from stream.texts import misfit
 
 _SECRET: Final = ("redis", "sasl_password")
 
@@ -395,6 +396,10 @@ def load_settings(**overrides: Any) -> Settings:
         shown = repr(first.get("input"))
         if first["loc"] and first["loc"][0] in _SECRET:
             shown = "***" if first["loc"][0] != "redis" else repr(masked_url(str(first.get("input"))))
+        field = Settings.model_fields.get(str(first["loc"][0])) if first["loc"] else None
+        wrong = misfit(first, field.metadata if field else ())
+        if wrong:
+            raise SettingsError(f"{name} = {shown} {wrong}") from None
         raise SettingsError(f"{name} = {shown}: {first['msg'].removeprefix('Value error, ')}") from None
     except UnicodeDecodeError:
         raise SettingsError(

@@ -2,9 +2,116 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection, Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any
+
 from features.counts import counted
 
-__all__ = ["counted", "minute", "moment", "second", "shortened", "visible"]
+__all__ = [
+    "choices",
+    "counted",
+    "minute",
+    "misfit",
+    "moment",
+    "nearest",
+    "range_words",
+    "second",
+    "shortened",
+    "visible",
+]
+
+
+def nearest(word: str, known: Collection[str]) -> str:
+    """Return the known name that a word probably means, whatever its case; empty where none is near.
+
+    Examples
+    --------
+    >>> nearest("Hihg", ["low", "medium", "high"]), nearest("sold", ["low", "medium", "high"])
+    ('high', '')
+    """
+    names = {name.lower(): name for name in known}
+    near = get_close_matches(word.lower(), list(names), 1)
+    return names[near[0]] if near else ""
+
+
+def choices(word: str, known: Collection[str]) -> str:
+    """Return what to write instead of an unknown name: the nearest one, and all that there are.
+
+    Examples
+    --------
+    >>> choices("hihg", ["low", "medium", "high"])
+    'did you mean high? Use low, medium, high'
+    >>> choices("sold", ["low", "medium", "high"])
+    'use low, medium, high'
+    """
+    near, listed = nearest(word, known), ", ".join(known)
+    return f"did you mean {near}? Use {listed}" if near and len(known) > 1 else f"use {listed}"
+
+
+def range_words(bounds: Mapping[str, float]) -> str:
+    """Return which numbers to use, by their bounds: ``ge``, ``gt``, ``le`` and ``lt`` as pydantic names them.
+
+    Examples
+    --------
+    >>> range_words({"ge": 0, "le": 1}), range_words({"ge": 1}), range_words({"le": 9.5})
+    ('use 0 to 1', 'use 1 or more', 'use at most 9.5')
+    >>> range_words({"gt": 0, "lt": 1}), range_words({"gt": 0}), range_words({})
+    ('use a number above 0 and below 1', 'use a number above 0', '')
+    """
+    low, high = bounds.get("ge", bounds.get("gt")), bounds.get("le", bounds.get("lt"))
+    if low is None and high is None:
+        return ""
+    if "gt" in bounds or "lt" in bounds:
+        above = "" if low is None else f"{'above' if 'gt' in bounds else 'from'} {low:.12g}"
+        below = "" if high is None else f"{'below' if 'lt' in bounds else 'up to'} {high:.12g}"
+        return f"use a number {' and '.join(filter(None, (above, below)))}"
+    if low is None:
+        return f"use at most {high:.12g}"
+    return f"use {low:.12g} or more" if high is None else f"use {low:.12g} to {high:.12g}"
+
+
+def misfit(fault: Mapping[str, Any], metadata: Iterable[object]) -> str:
+    """Return what is wrong with a value, to stand behind it; empty where pydantic's own message has to do.
+
+    Parameters
+    ----------
+    fault
+        What pydantic says of it (``ValidationError.errors()``).
+    metadata
+        Of the field: its bounds are among them.
+
+    Examples
+    --------
+    >>> misfit({"type": "greater_than_equal", "input": "0", "ctx": {"ge": 1}}, [])
+    'is out of range; use 1 or more'
+    >>> misfit({"type": "literal_error", "input": "al", "ctx": {"expected": "'off' or 'all'"}}, [])
+    'is unknown; did you mean all? Use off, all'
+    """
+    context, value = fault.get("ctx", {}), str(fault.get("input"))
+    bounds = {
+        name: getattr(one, name)
+        for one in metadata
+        for name in ("ge", "gt", "le", "lt")
+        if getattr(one, name, None) is not None
+    }
+    use = range_words(
+        bounds or {name: at for name, at in context.items() if name in {"ge", "gt", "le", "lt"}}
+    )
+    kind = fault["type"]
+    if kind.startswith(("greater_than", "less_than")):
+        return f"is out of range; {use}"
+    if kind.startswith("int_"):
+        return "; ".join(filter(None, ("is no whole number", use)))
+    if kind.startswith("float_") or kind == "finite_number":
+        return "; ".join(filter(None, ("is no number", use)))
+    if kind.startswith("bool_"):
+        return "is neither true nor false; use one of them"
+    if kind in {"literal_error", "enum"}:
+        names = re.findall("'([^']*)'", context.get("expected", ""))
+        return f"is unknown; {choices(value, names)}"
+    return ""
 
 
 def visible(text: str) -> str:

@@ -19,6 +19,7 @@ from typing import IO, Final, cast
 
 import pyarrow as pa
 
+from features.causes import cause
 from offline.datasets.conversion import DatasetError
 
 #: What `detect_encoding` may answer besides UTF-8: spreadsheets' "Unicode text", and the one of Windows in the West.
@@ -168,6 +169,6 @@ def clear_errors(file: Path) -> Iterator[None]:
         pa.ArrowException, csv.Error, OSError, EOFError, UnicodeError, zipfile.BadZipFile, zlib.error,
         NotImplementedError, RuntimeError,
     ) as error:  # fmt: skip
-        line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        line = cause(error)
         hint = "; name its encoding, e.g. latin1, or save it as UTF-8" if "UTF8" in line else ""
         raise DatasetError(f"cannot read {file.name}: {line}{hint}") from error

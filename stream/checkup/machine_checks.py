@@ -8,7 +8,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +16,7 @@ from features.exceptions import IntentError
 from stream.checkup.finding import Finding, good, told, warning
 from stream.scoring.engine import engine_of
 from stream.settings import Settings
+from stream.texts import nearest
 
 _PREFIX: Final = "INTENT_"
 #: Variables that are no settings: where the broker's jars are.
@@ -38,11 +38,11 @@ def settings_checks(folder: Path) -> Iterator[Finding]:
     for place, names in places.items():
         unknown = [name for name in names if name.upper() not in known]
         for name in unknown:
-            close = get_close_matches(name.upper(), known, 1)
+            close = nearest(name, known)
             yield warning(
                 place,
                 f"{name} is no setting and is passed over",
-                f"did you mean {close[0]}?" if close else "remove it; `intent settings` lists all",
+                f"did you mean {close}?" if close else "remove it; `intent settings` lists all",
             )
         if not unknown:
             told_of = f"{len(names)} settings" if names else "no settings"

@@ -40,7 +40,8 @@ To = Annotated[
 Share = Annotated[
     float | None,
     typer.Option(
-        min=0, max=1, metavar="SHARE", help="Share of the customers that get the canary's scores: 0.05."
+        metavar="SHARE",
+        help="Share of the customers that get the canary's scores, above 0 and below 1: 0.05.",
     ),
 ]
 Anyway = Annotated[
@@ -161,6 +162,7 @@ def add(shelf: Shelf, bundle: Folder, to: To = "none", share: Share = None, key:
     from stream.cli.bundle_shelf import Keys, put
     from stream.settings import load_settings
 
+    _check_share(to, share)  # before anything is copied
     if not is_shelf(shelf) and to not in {"none", "live"}:
         raise typer.BadParameter(
             f"{shelf} is no shelf yet, and its first bundle is live: leave it out", param_hint="'--to'"
@@ -195,13 +197,7 @@ def promote(
     from stream.cli.bundle_shelf import Keys, change_slots, now_text, require_better, require_usable
     from stream.settings import load_settings
 
-    if (to == "canary") != (share is not None):
-        raise typer.BadParameter(
-            "a canary needs it, say 0.05" if share is None else "it is for --to canary",
-            param_hint="'--share'",
-        )
-    if share is not None and not 0 < share < 1:
-        raise typer.BadParameter("must lie between 0 and 1", param_hint="'--share'")
+    _check_share(to, share)
     settings, said = load_settings(), ""
 
     def change(slots: Slots) -> Slots:
@@ -221,6 +217,18 @@ def promote(
 
     new = change_slots(shelf, Keys(settings.bundle_key, key), change)
     _tell(shelf, new, said)
+
+
+def _check_share(to: str, share: float | None) -> None:
+    if (to == "canary") != (share is not None):
+        raise typer.BadParameter(
+            "a canary needs it, say 0.05" if share is None else "it is for --to canary",
+            param_hint="'--share'",
+        )
+    if share is not None and not 0 < share < 1:
+        raise typer.BadParameter(
+            f"{share:g} is out of range; use a number above 0 and below 1", param_hint="'--share'"
+        )
 
 
 def rollback(shelf: Shelf, key: SlotsKey = None) -> None:

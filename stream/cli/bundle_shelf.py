@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from features.durations import duration_short
+
 if TYPE_CHECKING:
     from features.shelf import Slots
     from stream.learning.judging.rivals import Judged
+    from stream.learning.report import Report
     from stream.settings import Settings
 
 
@@ -191,16 +194,37 @@ def require_better(settings: Settings, slots: Slots, version: str) -> str:
     judged = next((one for one in beside if one.version == version), None)
     if judged is None:
         raise BundleError(
-            f"the learner has not judged {version} beside {slots.live}: run it as a shadow first (--to shadow), "
-            "compare both with `intent evaluate`, or use --anyway"
+            f"the learner has not judged {version} beside {slots.live}: {_unjudged(report, slots, version)}, or use "
+            "--anyway"
         )
     said = comparison(judged)
     high = judged.than["network"].high
     if high is None or high >= 0:
+        slot = slots.used.get(version)
+        goes_on = f"wait, it is a {slot} and is judged on" if slot else "give it a slot again (--to shadow)"
         raise BundleError(
-            f"{version} is not shown to be better than {slots.live}: {said}; wait, or use --anyway"
+            f"{version} is not shown to be better than {slots.live}: {said}; {goes_on}, or use --anyway"
         )
     return f"{version} is better than {slots.live}: {said}"
+
+
+def _unjudged(report: Report | None, slots: Slots, version: str) -> str:
+    """Return why nothing is known of a bundle, and what to do."""
+    from stream.learning.judging.rivals import LEAST_BUYERS, LEAST_EXAMPLES
+
+    slot = slots.used.get(version)
+    if slot is None:
+        return "run it as a shadow first (--to shadow), compare both with `intent evaluate`"
+    needed = f"{LEAST_EXAMPLES:,} judged scores with {LEAST_BUYERS} purchases are needed, and there are 0"
+    if report is None:
+        return f"it is a {slot}, but no learner has published figures; {needed}: start `intent learner`"
+    if report.bundle != slots.live:
+        return (
+            f"it is a {slot}, but the learner's figures are still of {report.bundle}; {needed}: wait until it "
+            f"follows {slots.live}"
+        )
+    horizon = duration_short(report.horizon_seconds * 1000)
+    return f"it is a {slot}; {needed}: a score is judged when its horizon ({horizon}) has passed, so wait"
 
 
 def comparison(judged: Judged) -> str:
@@ -212,12 +236,23 @@ def comparison(judged: Judged) -> str:
     >>> than = {"network": Difference(-0.012, -0.02, -0.004)}
     >>> comparison(Judged(version="a", since=0, as_of=0, examples=12_000, figures={}, than=than))
     'log-loss -0.0120 (95% interval: -0.0200 to -0.0040) against the live network, on 12,000 scores'
+    >>> than = {"network": Difference(-0.012, None, None)}
+    >>> comparison(Judged(version="a", since=0, as_of=0, examples=300, figures={}, than=than, buyers=4))
+    'log-loss -0.0120 (300 of 1,000 scores and 4 of 20 purchases that an interval needs) against the live network'
     """
-    found = judged.than["network"]
-    interval = "too few scores or buyers for an interval"
+    from stream.learning.judging.rivals import LEAST_BUYERS, LEAST_EXAMPLES
+
+    found, buyers = judged.than["network"], judged.buyers
+    against = f"log-loss {found.value:+.4f} ({{}}) against the live network"
+    if buyers is not None and (judged.examples < LEAST_EXAMPLES or buyers < LEAST_BUYERS):
+        return against.format(
+            f"{judged.examples:,} of {LEAST_EXAMPLES:,} scores and {buyers:,} of {LEAST_BUYERS} purchases that an "
+            "interval needs"
+        )
+    interval = "too few scores, buyers or customers for an interval"
     if found.low is not None and found.high is not None:
         interval = f"95% interval: {found.low:+.4f} to {found.high:+.4f}"
-    return f"log-loss {found.value:+.4f} ({interval}) against the live network, on {judged.examples:,} scores"
+    return f"{against.format(interval)}, on {judged.examples:,} scores"
 
 
 def now_text() -> str:

@@ -15,6 +15,7 @@ from typing import Final
 import typer
 
 __all__ = [
+    "customer_id",
     "existing_file_or_stdin",
     "duration",
     "encoding",
@@ -22,6 +23,7 @@ __all__ = [
     "existing_file",
     "existing_log",
     "existing_path",
+    "group",
     "moment_ms",
     "output_file",
     "output_folder",
@@ -31,6 +33,8 @@ __all__ = [
 _OTHER_FORMS: Final = frozenset(
     {".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".txt", ".xlsx", ".xls", ".gz", ".zip"}
 )
+# A longer name is refused by some brokers.
+_LONGEST_GROUP: Final = 249
 _INPUTS: Final = "inputs"
 _OUTPUTS: Final = "outputs"
 
@@ -142,6 +146,30 @@ def duration(text: str | None) -> str | None:
         except IntentError as error:
             raise typer.BadParameter(str(error)) from None
     return text
+
+
+def customer_id(text: str | None) -> str | None:
+    """Check that a text can be a customer id."""
+    from features.events import MAX_ID, check_identifiers
+    from features.refusals import RejectedEvent
+
+    if text is None:
+        return None
+    if not 0 < len(text) <= MAX_ID:
+        raise typer.BadParameter(f"a customer id has 1 to {MAX_ID} characters, not {len(text):,}")
+    try:
+        text.encode()
+        check_identifiers([text])
+    except (RejectedEvent, UnicodeEncodeError):
+        raise typer.BadParameter(f"{text!r} has characters that an id cannot have") from None
+    return text
+
+
+def group(name: str | None) -> str | None:
+    """Check that a text can name a consumer group."""
+    if name is not None and not 0 < len(name.strip()) <= _LONGEST_GROUP:
+        raise typer.BadParameter(f"a group has a name of 1 to {_LONGEST_GROUP} characters")
+    return name
 
 
 def encoding(name: str) -> str:

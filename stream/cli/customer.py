@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stream.cli import checks
 from stream.cli.customer_export import export
 from stream.cli.options import BundleFolder
 
@@ -13,10 +14,10 @@ if TYPE_CHECKING:
     from features.bundle import Bundle
     from features.links import Link
     from features.state import States
-    from features.store.customer_store import CustomerStore
     from features.store.offer_store import OfferStore
     from features.store.partition_record import PartitionRecord
     from stream.decisions.holdout import Assignment
+    from stream.decisions.remembered import Actions
     from stream.messages.score import Recommendation
     from stream.scoring.scorer import Models
     from stream.settings import Settings
@@ -26,12 +27,12 @@ _WAIT_SECONDS = 30.0
 _LOOK_SECONDS = 0.1
 
 # What is shown of what `intent serve` answers.
-_SCORE = ("purchase_intent", "horizon_seconds", "band", "segment", "model_version", "reasons")
+_SCORE = ("purchase_intent", "horizon_seconds", "band", "segment", "action", "model_version", "reasons")
 
-Customer = Annotated[str, typer.Argument(metavar="ID", help="The customer id.")]
+Customer = Annotated[str, typer.Argument(metavar="ID", callback=checks.customer_id, help="The customer id.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object with the original values.")]
 ErasedJson = Annotated[
-    bool, typer.Option("--json", help="Print the partition, the offset and what is done as JSON.")
+    bool, typer.Option("--json", help="Print the partition, the offset, linked ids and what is done as JSON.")
 ]
 Everything = Annotated[
     bool, typer.Option("--all", help="Also show columns that are zero, and the angles of the time of day.")
@@ -69,11 +70,12 @@ def show(
     everything: Everything = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show a customer's state, score and recommendation.
+    """Show a customer's state, score, actions and recommendation.
 
-    Also shows the model's input; everything is as of the customer's last event. The score is made as a worker would
-    make it now, with what was learned. Without a bundle there is no score and no recommendation. Of ids that are
-    linked, it says which ones were merged into this one, or whose this one is.
+    Of actions those are shown that caps of the policy count, the last 10; others are not remembered. Also shows the
+    model's input; everything is as of the customer's last event. The score is made as a worker would make it now, with
+    what was learned. Without a bundle there are no score, no actions and no recommendation. Of ids that are linked, it
+    says which ones were merged into this one, or whose this one is.
 
     Examples
     --------
@@ -91,6 +93,7 @@ def show(
     from stream.cli.console import output, print_json
     from stream.cli.customer_view import customer_view
     from stream.ownership.standing import partition_count, partition_of
+    from stream.person.ids import link_of
     from stream.settings import load_settings
 
     settings = load_settings(**({} if bundle is None else {"bundle": bundle}))
@@ -100,13 +103,13 @@ def show(
     ):
         partition = partition_of(settings, store, customer_id)
         states, record = store.peek(partition, customer_id), store.record(partition)
-        links = links_of(store, partition, customer_id)
+        partitions = partition_count(settings, store)
+        links = link_of(store, partitions, customer_id)
         if states is None and links is None:
             raise IntentError(
                 f"nothing is known about customer {customer_id!r} (partition {partition}): "
                 "check the id and INTENT_REDIS, and whether a worker has read the customer's events"
             )
-        partitions = partition_count(settings, store)
         models = models_of(settings, partitions, required=bundle is not None)
         known = described(models, settings.timezone or "UTC", customer_id, partition, states, links)
         no_offer = ""
@@ -129,10 +132,11 @@ def show(
 
 
 def erase(customer_id: Customer, wait: Wait = False, as_json: ErasedJson = False) -> None:
-    """Erase a customer's state and last score.
+    """Erase a customer's state and last score, with linked ids.
 
-    The request goes through the events topic, and the worker carries it out. The customer's events stay in Kafka
-    until they expire; `intent archive` keeps only their times.
+    The request goes through the events topic, and the worker carries it out. It is sent also where nothing is known
+    under the id. Anonymous ids that became this customer are erased, too, and with an anonymous id the customer that it
+    became. The customer's events stay in Kafka until they expire; `intent archive` keeps only their times.
 
     Examples
     --------
@@ -142,12 +146,14 @@ def erase(customer_id: Customer, wait: Wait = False, as_json: ErasedJson = False
 
     from features.store.redis_store import RedisStore
     from stream.cli.console import print_json
+    from stream.cli.customer_links import about_erased
     from stream.clients.emit import EventEmitter
     from stream.exceptions import BrokerError
     from stream.ownership.standing import is_past
     from stream.settings import load_settings
 
     settings = load_settings()
+    about = about_erased(settings, customer_id)  # before it is gone
     with EventEmitter(settings) as emitter:
         partition, offset = emitter.erase(customer_id)
     if wait:
@@ -164,10 +170,12 @@ def erase(customer_id: Customer, wait: Wait = False, as_json: ErasedJson = False
         finally:
             store.close()
     if as_json:
-        print_json({"customer_id": customer_id, "partition": partition, "offset": offset, "erased": wait})
+        said = {"customer_id": customer_id, "partition": partition, "offset": offset, "erased": wait}
+        print_json(said | {"known": about.known, "linked": about.linked})
     else:
         state = "is erased" if wait else "will be erased by the worker"
         typer.echo(f"customer {customer_id} {state} (partition {partition}, offset {offset})")
+        typer.echo(about.sentence())
 
 
 def now_of(record: PartitionRecord | None, lateness_ms: int, clock_ms: int) -> tuple[int, str]:
@@ -187,6 +195,9 @@ def recommended(
 ) -> Recommendation | str:
     """Return what the customer's next score would recommend if it were like the last one, or why nothing.
 
+    Of several reasons it is the one without which the others would not matter: no offers, then no offer that fits, then
+    the holdout.
+
     Parameters
     ----------
     partitions
@@ -201,9 +212,6 @@ def recommended(
     from stream.decisions.holdout import HOLDOUT
     from stream.scoring.recommending import Recommender
 
-    assigned = (known["links"] or {}).get("assigned") or known["customer_id"]
-    if assignment.arms([assigned])[0] == HOLDOUT:
-        return "no recommendation: the customer is in the holdout group"
     try:
         policy = offers.policy()
         if policy is None:
@@ -216,7 +224,35 @@ def recommended(
     one = Recommender(policy, len(bundle.segmenter.segments)).one(
         said["segment"]["id"], BANDS.index(said["band"]), items
     )
-    return "no recommendation: there is no offer for this segment and band" if one is None else one
+    if one is None:
+        return "no recommendation: there is no offer for this segment and band"
+    assigned = (known["links"] or {}).get("assigned") or known["customer_id"]
+    if assignment.arms([assigned])[0] == HOLDOUT:
+        return "no recommendation: the customer is in the holdout group"
+    return one
+
+
+def _actions(found: Actions, policy_version: str) -> dict[str, Any]:
+    """Return what is known of a customer's actions as the JSON has it: moments as those of the state."""
+    from features.state import view_time
+
+    waits = found.waiting
+    return {
+        "policy_version": policy_version,
+        "arm": found.arm,
+        "counted": found.counted,
+        "last": [
+            {
+                "action": one.action,
+                "decided_at": view_time(one.decided_at),
+                "expires_at": None if one.expires_at is None else view_time(one.expires_at),
+            }
+            for one in found.remembered
+        ],
+        "waiting": None
+        if waits is None
+        else {"action": waits.action, "rule": waits.rule, "until": view_time(waits.until)},
+    }
 
 
 def models_of(settings: Settings, partitions: int, *, required: bool = False) -> Models | None:
@@ -232,16 +268,6 @@ def models_of(settings: Settings, partitions: int, *, required: bool = False) ->
     if not required and not has_bundle(settings.bundle):
         return None
     return asyncio.run(models_now(settings.model_copy(update={"reasons": "all"}), partitions))
-
-
-def links_of(store: CustomerStore, partition: int, customer_id: str) -> Link | None:
-    """Return how an id stands to others, ``None`` where nobody has linked it."""
-    from features.links import Link
-    from features.store.customer_store import LoadRequest
-
-    (found,) = store.load_many([LoadRequest(partition, [customer_id], links_of=[customer_id])])
-    (raw,) = found.links
-    return None if raw is None else Link.from_bytes(raw)
 
 
 def described(  # noqa: PLR0917  (what is known)
@@ -270,6 +296,7 @@ def described(  # noqa: PLR0917  (what is known)
     from features.calendar import zone
     from features.state import view, view_time
     from features.vector import COLUMN_NAMES, vectors
+    from stream.decisions.remembered import actions_of
     from stream.serving.answers import Place, customers_of
 
     known: dict[str, Any] = {"customer_id": customer_id, "partition": partition, "links": None}
@@ -281,7 +308,7 @@ def described(  # noqa: PLR0917  (what is known)
             "merged": list(links.members),
             "assigned": links.assigned or None,
         }
-    known |= {"score": None, "recommendation": None, "state": None, "vector": None}
+    known |= {"score": None, "actions": None, "recommendation": None, "state": None, "vector": None}
     if states is None:
         return known
     if models is None:
@@ -294,6 +321,7 @@ def described(  # noqa: PLR0917  (what is known)
         [told] = customers_of(models.engine, said, [customer_id], [place], [None], features=[False])
         answer = to_builtins(told)
         known["score"] = {name: answer[name] for name in _SCORE}
+        known["actions"] = _actions(actions_of(said.rulebook, states, assigned), said.rulebook.version)
         rows = said.vectors
     known["state"] = view(states[0])
     known["vector"] = {name: float(value) for name, value in zip(COLUMN_NAMES, rows[0], strict=True)}

@@ -17,11 +17,12 @@ Output = Annotated[
 
 
 def export(customer_id: Customer, output: Output = None) -> None:
-    """Write down all that is held about one person, as one JSON document.
+    """Write down all that is held about one person, as JSON.
 
     It has the ids that logins have linked, what Redis holds under each of them with its key, and every record about
     them that the topics still have. Reading the topics takes a while where they are long. What has expired or was
-    compacted away is not held any more; logs and reports that you have made are yours to look through.
+    compacted away is not held any more; logs and reports that you have made are yours to look through. Devices that
+    several customers have used are named and not looked into: what came under them is not only this person's.
 
     Examples
     --------
@@ -36,21 +37,22 @@ def export(customer_id: Customer, output: Output = None) -> None:
     from features.store.redis_store import RedisStore
     from features.whole_files import whole_file
     from stream.cli.console import Bar, bars
-    from stream.logs.person import ids_of, records_of, stored
     from stream.ownership.standing import partition_count
+    from stream.person.holdings import records_of, stored
+    from stream.person.ids import person_of
     from stream.settings import load_settings
     from stream.texts import counted
 
     settings = load_settings()
     with closing(RedisStore(settings.redis_url, settings.redis_prefix)) as store:
-        ids = ids_of(store, partition_count(settings, store), customer_id)
-        held = stored(store, settings, ids)
+        person = person_of(store, partition_count(settings, store), customer_id)
+        held = stored(store, settings, person.ids)
     with ExitStack() as steps, bars(transient=False) as step:
 
         def on_topic(topic: str) -> Bar:
             return steps.enter_context(step(topic))
 
-        records = records_of(settings, ids, on_topic)
+        records = records_of(settings, person.ids, on_topic)
     number = sum(len(rows or ()) for rows in records.values())
     if not held and not number:
         raise IntentError(
@@ -58,7 +60,8 @@ def export(customer_id: Customer, output: Output = None) -> None:
         )
     document = {
         "customer_id": customer_id,
-        "ids": ids,
+        "ids": person.ids,
+        "shared_devices": person.shared,
         "exported_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         "redis": held,
         "topics": records,
@@ -70,7 +73,7 @@ def export(customer_id: Customer, output: Output = None) -> None:
     with whole_file(output) as partial, open(partial, "w", encoding="utf-8", opener=_own) as file:  # noqa: PTH123 (opener)
         file.write(text + "\n")
     typer.echo(
-        f"{counted(len(ids), 'id')}, {len(held)} of Redis' keys and {counted(number, 'record')} of "
+        f"{counted(len(person.ids), 'id')}, {len(held)} of Redis' keys and {counted(number, 'record')} of "
         f"{counted(len(records), 'topic')} in {output}"
     )
 

@@ -49,6 +49,7 @@ def customer_view(
         *head,
         Text(_score_text(known["score"]) if known["score"] is not None else no_score),
         *map(Text, _reasons(known["score"])),
+        *map(Text, _actions(known, now_ms)),
         *map(Text, _offer(known["recommendation"], no_offer)),
         *map(Text, _summary(known["state"], now_ms)),
         _types(known["state"], now_ms),
@@ -84,6 +85,32 @@ def _reasons(score: dict[str, Any] | None) -> list[str]:
     """Return a line for each reason, with its effect on the log-odds."""
     found = [] if score is None else score["reasons"]
     return [f"because: {reason['text']} ({reason['effect']:+.2f} on the log-odds)" for reason in found]
+
+
+def _actions(known: dict[str, Any], now_ms: int) -> list[str]:
+    """Return a line for what is to be done now, and for what was decided last."""
+    found = known["actions"]
+    if found is None:
+        return []
+    lines = [f"action of the score: {known['score']['action']} (policy {found['policy_version']})"]
+    undone = "" if found["arm"] == "treatment" else f"; not carried out, as the arm is {found['arm']}"
+    for at, one in enumerate(found["last"]):
+        when = f"{moment(_ms(one['decided_at']))}, {_ago(one['decided_at'], now_ms)}"
+        until = f"; to be carried out until {moment(_ms(one['expires_at']))}" if one["expires_at"] else ""
+        name = one["action"] or "one that the policy has no longer"
+        lines.append(f"{'before' if at else 'last action'}: {name}, {when}{'' if at else until}{undone}")
+    if not found["last"]:
+        lines.append(
+            f"no action yet of those that caps count ({', '.join(found['counted'])}){undone}"
+            if found["counted"]
+            else f"actions are not remembered: the policy has no caps, so look at `intent watch --actions`{undone}"
+        )
+    if found["waiting"]:
+        waits = found["waiting"]
+        lines.append(
+            f"waiting: {waits['action']} ({waits['rule']}), until the quiet time ends {moment(_ms(waits['until']))}"
+        )
+    return [*lines, f"arm: {found['arm']}"]
 
 
 def _offer(found: dict[str, Any] | None, no_offer: str) -> list[str]:

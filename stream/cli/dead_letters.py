@@ -157,10 +157,11 @@ def replay(
 
 def _known(reason: str | None) -> str | None:
     from features.events import Reason as Known
+    from stream.texts import choices
 
     if reason is not None and reason not in set(Known):
         raise typer.BadParameter(
-            f"unknown reason {reason!r}: use {', '.join(Known)}", param_hint="'--reason'"
+            f"{reason!r} is unknown; {choices(reason, list(Known))}", param_hint="'--reason'"
         )
     return reason
 

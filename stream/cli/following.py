@@ -93,9 +93,12 @@ def _word(sentence: Callable[[], str]) -> Iterator[threading.Event]:
     spoken = threading.Event()
 
     def wait() -> None:
-        if not spoken.wait(_SILENT_SECONDS):
+        if spoken.wait(_SILENT_SECONDS):
+            return
+        said = sentence()
+        if not spoken.is_set():  # something has come while the sentence was made
             # The table gives way to what is printed on the stream that it has put in place of standard error.
-            print(f"intent: {sentence()}", file=sys.stderr, flush=True)
+            print(f"intent: {said}", file=sys.stderr, flush=True)
 
     waiting = threading.Thread(target=wait, name="silence", daemon=True)
     waiting.start()
@@ -112,4 +115,6 @@ def _silence(watcher: TopicWatcher[Any], place: Place, filters: str) -> str:
     if watcher.messages:
         return f"{counted(watcher.messages, watcher.kind)} came, but none that you asked for: see {filters}"
     hint = "" if place["from_beginning"] else "; --from-beginning shows those of before"
-    return f"no {watcher.kind}s yet: does a worker run? (`intent worker`){hint}"
+    workers = watcher.workers()
+    why = "does a worker run? (`intent worker`)" if workers is None else workers.sentence()
+    return f"no {watcher.kind}s yet: {why}{hint}"

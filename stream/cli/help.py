@@ -14,19 +14,23 @@ from __future__ import annotations
 import inspect
 import re
 import sys
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
-from stream.texts import visible
+from stream.texts import choices, misfit, visible
 
 __all__ = ["Example", "HelpCommand", "HelpGroup", "split_examples", "use_help"]
 
 _HEADING = re.compile(r"^Examples\n-{8}\n", re.MULTILINE)
 _ITEM = re.compile(r"`([^`]+)`: (.+)")
 _MISUSE = 2
+# How Typer tells of a name that is none of a closed list.
+_UNKNOWN = re.compile(r"'([^']*)' is not one of (.*)", re.DOTALL)
+_QUOTED = re.compile(r"'([^']*)'")
 
 
 class Example(NamedTuple):
@@ -159,12 +163,30 @@ def _print_examples(examples: list[Example]) -> None:
         console.print(Text(f"   {example.command}", "cyan"), soft_wrap=True)
 
 
+def _use_our_words(error: Any) -> None:
+    """Say what is wrong with a number, or with a name of a closed list, as all other messages do."""
+    unknown = _UNKNOWN.search(str(getattr(error, "message", "")))
+    if unknown:
+        error.message = f"{unknown[1]!r} is unknown; {choices(unknown[1], _QUOTED.findall(unknown[2]))}"
+        return
+    faults = getattr(error.__cause__, "errors", None)
+    parameter = getattr(getattr(error, "param", None), "get_runtime_param", None)
+    if faults is None or parameter is None:
+        return
+    fault, info = faults()[0], parameter().parameter_info
+    bounds = SimpleNamespace(ge=getattr(info, "min", None), le=getattr(info, "max", None))
+    if wrong := misfit(fault, [bounds]):
+        number = fault["type"].startswith(("greater_than", "less_than"))
+        error.message = f"{fault['input'] if number else repr(fault['input'])} {wrong}"
+
+
 def _print_misuse(error: TyperException) -> None:
     """Say in one line what was wrong, and where the help is."""
     context = getattr(error, "ctx", None)
     if type(error).__name__ == "NoArgsIsHelpError":
         return  # the help has been printed
     path = "intent" if context is None else context.command_path
+    _use_our_words(error)
     message = " ".join(error.format_message().replace("Value error, ", "").split())
     end = "" if message.endswith((".", "?")) else "."
     see = f" See `{path} --help`." if error.exit_code == _MISUSE else ""

@@ -30,7 +30,7 @@ Against = Annotated[
         "--against",
         metavar="FILE",
         callback=checks.existing_file,
-        help="Compare with this policy. Default: the one in force.",
+        help="Compare with this policy. Default: that of INTENT_POLICY, else the program's.",
     ),
 ]
 Output = Annotated[
@@ -43,7 +43,13 @@ Output = Annotated[
         help="Also write the actions of FILE (.parquet or .jsonl).",
     ),
 ]
-AsYaml = Annotated[bool, typer.Option("--yaml", help="Print the file itself, as a beginning for your own.")]
+AsYaml = Annotated[
+    bool,
+    typer.Option(
+        "--yaml",
+        help="Print the file itself, as a beginning for your own: that of INTENT_POLICY, or the program's.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 _HELP = """
@@ -99,10 +105,12 @@ def check(file: File, bundle: BundleFolder = None) -> None:
 
 
 def show(bundle: BundleFolder = None, as_yaml: AsYaml = False) -> None:
-    """Show the policy in force.
+    """Show the policy that a worker would start with now.
 
-    Its rules stand in the order in which they are asked, then what holds for all of them. It is that of
-    `INTENT_POLICY`, else that of the program.
+    It is the file that `INTENT_POLICY` names, else that of the program. Its rules stand in the order in which they are
+    asked, then what holds for all of them. A worker that runs takes a changed file within a second, unless the file is
+    bad: then the one of before stays in force there, and here you are told what is wrong. Each action names the version
+    that it was decided with.
 
     Examples
     --------
@@ -111,16 +119,26 @@ def show(bundle: BundleFolder = None, as_yaml: AsYaml = False) -> None:
     """
     from stream.decisions.policy_file import default_policy, default_text, described, read_policy
     from stream.decisions.reading import read_text
-    from stream.decisions.rulebook import Rulebook, summary
+    from stream.decisions.rulebook import Rulebook, policy_version, summary
     from stream.decisions.traffic import described_bots
+    from stream.exceptions import PolicyError
     from stream.settings import load_settings
 
     settings = load_settings()
-    policy = default_policy() if settings.policy is None else read_policy(settings.policy)
+    place = (
+        f"{settings.policy} (INTENT_POLICY)" if settings.policy else "the program (INTENT_POLICY is not set)"
+    )
+    try:
+        policy = default_policy() if settings.policy is None else read_policy(settings.policy)
+    except PolicyError as error:
+        raise PolicyError(
+            f"{error}. A running worker keeps the policy of before; a new one does not start"
+        ) from None
     if as_yaml:
+        typer.echo(f"intent: this is policy {policy_version(policy)} of {place}", err=True)
         typer.echo(default_text() if settings.policy is None else read_text(settings.policy), nl=False)
         return
-    typer.echo(f"policy {policy.version} of {settings.policy or 'the program'}")
+    typer.echo(f"policy {policy_version(policy)} of {place}")
     for at, line in enumerate(described(policy), 1):
         typer.echo(f"{at:3}. {line}")
     for line in described_bots(policy.traffic):
@@ -142,12 +160,13 @@ def dry_run(
 ) -> None:
     """Say what a policy would have done on a log, beside another.
 
-    The log is scored once, and both policies decide on the same scores. Counted are the actions that would have been
-    carried out, by action, segment and day; those of the holdout stand apart.
+    The log is scored once, and both policies decide on the same scores. Counted by action, segment and day are the
+    actions that would have been carried out. Those that would not, because the customer is in the holdout or managed by
+    the shop, stand below the actions; with them, they are the sum of `sent` over all rules.
 
     Examples
     --------
-    - `intent policy dry-run policy.yaml events.parquet`: compare with the policy in force
+    - `intent policy dry-run policy.yaml events.parquet`: compare with the policy of INTENT_POLICY
     - `intent policy dry-run new.yaml events.parquet --against old.yaml -o actions.parquet`: compare two files
     """
     from features.bundle import Bundle

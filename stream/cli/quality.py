@@ -9,6 +9,9 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from rich.console import RenderableType
+    from rich.table import Table
+
     from stream.learning.judging.intervals import Interval
     from stream.learning.judging.prequential import Figures
     from stream.learning.judging.rivals import Judged
@@ -21,6 +24,11 @@ Windows = Annotated[int, typer.Option(min=0, metavar="N", help="Number of latest
 _WIDTH, _HEIGHT = 60, 16
 _TWO_DIGITS = 0.1
 _TEN_TIMES = 10
+# Letters of the columns: with the space between them they fill 80 at most.
+_MODEL = 9
+_FIGURES = {
+    "Examples": 11, "Prevalence": 10, "AUC": 6, "PR-AUC": 6, "Log-loss": 8, "Brier": 6, "ECE": 6,
+}  # fmt: skip
 
 
 def register(app: typer.Typer) -> None:
@@ -118,40 +126,45 @@ def _times(ratio: float) -> str:
     return f"{ratio:.1f} times" if ratio < _TEN_TIMES else f"{ratio:.0f} times"
 
 
-def _table(report: Report, windows: int) -> object:
-    from rich.table import Table
+def _table(report: Report, windows: int) -> RenderableType:
+    from rich.console import Group
+    from rich.text import Text
 
-    from stream.cli.console import add_columns
     from stream.learning.report import intervals_of
     from stream.texts import moment
 
-    table = Table(box=None, pad_edge=False)
-    numbers = ("Examples", "Prevalence", "AUC", "PR-AUC", "Log-loss", "Brier", "ECE")
-    add_columns(table, ("Group",), "Group", "Model", *numbers, right=numbers)
     groups: list[tuple[str, Mapping[str, Figures]]] = [("all", report.total)]
     groups += [(moment(w.start), w.figures) for w in (report.windows[-windows:] if windows else [])]
     groups += [(f"segment {name}", figures) for name, figures in report.segments.items()]
     groups += [(f"band {name}", figures) for name, figures in report.bands.items()]
-    for group, models in groups:
-        for at, (model, figures) in enumerate(models.items()):
-            table.add_row("" if at else group, model, *_cells(figures))
+    parts: list[RenderableType] = []
+    for at, (group, models) in enumerate(groups):
+        table = _columns(header=not at)
+        for model, figures in models.items():
+            table.add_row(model, *_cells(figures))
         if group == "all":
             for row in _interval_rows(intervals_of(report).get("blend", {})):
                 table.add_row(*row)
+        parts += [table] if not at else [Text(group), table]
+    return Group(*parts)
+
+
+def _columns(*, header: bool = True) -> Table:
+    """Return a table of figures; all of them are as wide, so that they stand below each other."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, show_header=header)
+    table.add_column("Model", overflow="fold", min_width=_MODEL)
+    for name, width in _FIGURES.items():
+        table.add_column(name, justify="right", no_wrap=True, overflow="fold", min_width=width)
     return table
 
 
-def _beside_table(judged: Judged) -> object:
-    """Return the figures of a bundle beside the live one, and of that one on the same scores."""
-    from rich.table import Table
-
-    from stream.cli.console import add_columns
-
-    table = Table(box=None, pad_edge=False)
-    numbers = ("Examples", "Prevalence", "AUC", "PR-AUC", "Log-loss", "Brier", "ECE")
-    add_columns(table, ("Model",), "Model", *numbers, right=numbers)
+def _beside_table(judged: Judged) -> RenderableType:
+    """Return the figures of a bundle beside the live one, and of the live one on the same scores."""
+    table = _columns()
     for model, figures in judged.figures.items():
-        table.add_row(judged.version if model == "beside" else model, *_cells(figures))
+        table.add_row(model, *_cells(figures))
     return table
 
 
@@ -161,7 +174,7 @@ def _interval_rows(found: Mapping[str, Interval]) -> Iterable[list[str]]:
 
     for end, name in enumerate(("95% from", "95% to") if found else ()):
         ends = [f"{found[one][end]:.4f}" if one in found else "" for one in MEASURES]
-        yield ["", name, "", *ends, ""]
+        yield [name, "", *ends, ""]
 
 
 def _cells(figures: Figures) -> Iterable[str]:

@@ -119,6 +119,8 @@ def uplift(  # noqa: PLR0917  (options of a command)
 
     if scores and log is not None:
         raise typer.BadParameter(f"{log.name} is read instead of a topic", param_hint="'--scores'")
+    for text in holdout or []:
+        _share(text.rpartition("=")[2], text)  # before anything is read
     settings = load_settings()
     found, notes = _measured(
         settings, actions, log, duration_ms(parse_duration(window)), by or list(By), holdout or [], scores
@@ -263,12 +265,13 @@ def shares_of(
 
 
 def _share(number: str, text: str) -> float:
+    use = "use a number above 0 and below 1"
     try:
         share = float(number)
     except ValueError:
-        share = 0.0
+        raise typer.BadParameter(f"{text!r} is no number; {use}", param_hint="'--holdout'") from None
     if not 0 < share < 1:
-        raise typer.BadParameter(f"{text!r} is no share between 0 and 1", param_hint="'--holdout'")
+        raise typer.BadParameter(f"{text} is out of range; {use}", param_hint="'--holdout'")
     return share
 
 
@@ -287,7 +290,7 @@ def _show(found: Uplift, notes: list[str]) -> None:
 
     screen = output()
     said = [words.headline(found), *words.advice(found), words.money(found)]
-    for text in said:
+    for text in (*said, _by_arm(found)):
         if text:
             screen.print(escape(text))
     screen.print()
@@ -295,6 +298,20 @@ def _show(found: Uplift, notes: list[str]) -> None:
     screen.print()
     for text in (*words.remarks(found), *notes):
         screen.print(escape(text))
+
+
+def _by_arm(found: Uplift) -> str:
+    """Return how many customers of each arm have bought, where there are too few of them to compare."""
+    from offline.uplift.analysis import CONVERSION
+
+    if found.failed or CONVERSION not in found.overall or found.overall[CONVERSION].at().known:
+        return ""
+    customers = found.outcomes.customers
+    treated, bought = (customers[name].to_numpy(bool) for name in ("treated", "bought"))
+    return (
+        f"So far {int((bought & treated).sum()):,} of {int(treated.sum()):,} contacted customers have bought, and "
+        f"{int((bought & ~treated).sum()):,} of {int((~treated).sum()):,} held out."
+    )
 
 
 def _effects(found: Uplift) -> object:
@@ -305,8 +322,8 @@ def _effects(found: Uplift) -> object:
     from stream.cli.console import add_columns
 
     table = Table(box=None, pad_edge=False)
-    numbers = ("Contacted", "bought", "Held out", "bought ", "Lift", "p")
-    add_columns(table, ("Customers",), "Customers", *numbers[:5], "95%", "p", "", right=(*numbers, "95%"))
+    numbers = ("Number", "Bought", "Lift and 95%")
+    add_columns(table, ("Customers",), "Customers", "Arm", *numbers, "Finding", right=numbers)
     rows: list[tuple[str, Effect, float, str]] = []
     if CONVERSION in found.overall:
         effect = found.overall[CONVERSION].at()
@@ -318,16 +335,22 @@ def _effects(found: Uplift) -> object:
         rows += [(f"{column} {g.name}", g.effect, g.p_value, words.verdict(g)) for g in groups]
     for name, effect, p_value, verdict in rows:
         known = effect.known
+        (kind, _, group) = name.partition(" ")
         table.add_row(
-            name,
+            kind,
+            "contacted",
             f"{effect.treated:,}",
             words.share(effect.mean_treated) if known else "",
+            f"{effect.lift:+.0%}" if known else "",
+            verdict,
+        )
+        table.add_row(
+            group,
+            "held out",
             f"{effect.held_out:,}",
             words.share(effect.mean_held_out) if known else "",
-            f"{effect.lift:+.0%}" if known else "",
             words.interval(effect) if known else "",
-            words.p_value(p_value),
-            verdict,
+            words.p_words(p_value) if known else "",
         )
     return table
 

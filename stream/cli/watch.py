@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stream.cli import checks
+
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
     from rich.table import Table
@@ -79,7 +81,13 @@ ActionNames = Annotated[
 ]
 Customer = Annotated[
     str | None,
-    typer.Option("--customer", metavar="ID", help="Only this customer.", rich_help_panel=_OF_ACTIONS),
+    typer.Option(
+        "--customer",
+        metavar="ID",
+        callback=checks.customer_id,
+        help="Only this customer.",
+        rich_help_panel=_OF_ACTIONS,
+    ),
 ]
 Arms = Annotated[
     list[ArmName] | None,
@@ -111,6 +119,7 @@ Group = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
+        callback=checks.group,
         help="Consumer group. Its members share what comes and continue where the group stopped.",
     ),
 ]

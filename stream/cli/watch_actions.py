@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
+
+import typer
 
 from stream.cli.following import Place, follow, print_erased
 from stream.cli.watch import age, fitted, strongest
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 _REMEMBERED = 10_000
 _SHOWN = 20
 _ITEMS = 3
+# What reading a policy needs; shops that only watch need not have it.
+_OF_POLICIES = ("numba", "yaml", "xxhash")
 # Columns that stand there if an action has something for them.
 _OPTIONAL = ("offer", "items")
 
@@ -42,11 +47,41 @@ def follow_actions(
         elif customer in (None, who):
             print_erased(who)
 
+    for said in unknown_actions(names):
+        typer.echo(f"intent: {said}", err=True)
     watcher = ActionWatcher(
         actions=names, customer=customer, arms=arms, expired=expired, on_erased=erased, **place
     )
     filters = "--action, --customer, --arm and --expired"
     follow(watcher, board if table else None, place=place, filters=filters)
+
+
+def unknown_actions(names: Sequence[str]) -> Iterator[str]:
+    """Yield what to say of actions that the policy has not; nothing where a policy cannot be read here.
+
+    Workers may run elsewhere with another policy, so this is no error.
+    """
+    from stream.settings import load_settings
+    from stream.texts import nearest
+
+    if not names or any(find_spec(package) is None for package in _OF_POLICIES):
+        return
+    from stream.decisions.policy_file import default_policy, read_policy
+    from stream.exceptions import PolicyError
+
+    path = load_settings().policy
+    try:
+        policy = default_policy() if path is None else read_policy(path)
+    except PolicyError as error:
+        yield f"whether the policy has these actions is not known: {error}"
+        return
+    known = sorted({rule.action for rule in policy.rules} - {"none"})
+    whose = f"the policy in {path}" if path is not None else "the policy of the program"
+    for name in names:
+        if name not in known:
+            near = nearest(name, known)
+            meant = f"; did you mean {near}? It" if near else "; it"
+            yield f"{whose} has no action {name!r}{meant} has {', '.join(known)}"
 
 
 class ActionBoard:

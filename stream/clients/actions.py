@@ -5,6 +5,9 @@
     with ActionWatcher(group="crm", on_erased=forget) as watcher:
         for action in watcher:
             ...
+
+A watcher starts from now: actions that were published before it began are not given. ``from_beginning=True`` starts
+with the oldest that Kafka still has; a group that has been somewhere goes on where it stopped, whatever this says.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ _LIVE_MS: Final = 86_400_000
 class ActionWatcher(TopicWatcher[Action]):
     """Iterates over the actions that are to be carried out, those of a customer in order; waits for more at the end.
 
+    It starts from now, unless ``from_beginning`` is set or its group has been somewhere before.
     A repeated action (`Action.action_id`) is given once. What a member of a group was at when it crashed comes again
     to the next one: let whatever carries out actions keep their ids, too, where twice is worse than never.
 

@@ -15,6 +15,8 @@ from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import ToolAnnotations
 
+from features.causes import cause
+
 _SECONDS: Final = 15.0
 _MOST_LETTERS: Final = 200
 _READS: Final = ToolAnnotations(read_only_hint=True, open_world_hint=False)
@@ -62,7 +64,7 @@ class Service:
             said = answer.json()
         except httpx.TransportError as error:
             raise ToolError(
-                f"no service answers at {self._url} ({type(error).__name__}): start `intent serve`"
+                f"no service answers at {self._url} ({cause(error)}): start `intent serve`"
             ) from None
         except ValueError:
             raise ToolError(f"what answers at {self._url} is no `intent serve`") from None

@@ -23,6 +23,7 @@ import msgspec
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError
 
+from features.causes import cause
 from features.events import MAX_ID, Event, Reason, RejectedEvent, decode, encode
 from features.identity import IDENTIFY, Identify, decode_identity
 from features.prices import PRICE, Price, decode_price
@@ -325,7 +326,7 @@ class EventEmitter:
             self._pending -= size
             if failed is not None:
                 self._failed.append(failed)
-                self._reason = str(error) or type(error).__name__
+                self._reason = cause(error or TimeoutError())
             self._room.notify_all()
 
     def _raise_failures(self) -> None:

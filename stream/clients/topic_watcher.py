@@ -24,6 +24,7 @@ from kafka.structs import MemberState
 from features.decoding import Undecodable, decoded
 from stream.addresses import is_listening
 from stream.clients.standing import LogTime
+from stream.clients.worker_group import WorkerGroup, worker_group
 from stream.exceptions import BrokerError, BrokerUnavailable, TopicMismatch
 from stream.settings import Settings
 
@@ -173,6 +174,10 @@ class TopicWatcher(ABC, Generic[Message]):
             )
         self.commit()
         self._consumer.close(autocommit=False, timeout_ms=_CLOSE_MS)
+
+    def workers(self) -> WorkerGroup | None:
+        """Return the workers who publish what is watched, ``None`` where Kafka does not say."""
+        return worker_group(self._settings)
 
     def commit(self) -> bool:
         """Let the group remember what has been passed. Without a group nothing is remembered.

@@ -21,6 +21,8 @@ from stream.settings import Settings, load_settings
 class ScoreWatcher(TopicWatcher[Score]):
     """Iterates over the scores in the scored topic, those of a customer in order; waits for more at the end.
 
+    It starts from now, unless ``from_beginning`` is set or its group has been somewhere before.
+
     Parameters
     ----------
     settings

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any, Final, NamedTuple, NoReturn, TypeAlias
 
 from features.bundle import BANDS
@@ -16,6 +15,7 @@ from features.events import CHANNELS
 from features.ranges import Range, parse_range
 from features.reasons import GROUPS
 from features.traffic import UNITS
+from stream.texts import choices, nearest
 
 #: The conditions that are no features.
 BAND, INTENT, SEGMENT, CHANNEL, REASONS = "band", "intent", "segment", "channel", "reasons"
@@ -82,10 +82,11 @@ def conditions_of(when: Mapping[str, Any], fail: Callable[[str], Fail]) -> Condi
 
 def _unknown(name: str, fail: Fail) -> NoReturn:
     known = [BAND, INTENT, SEGMENT, CHANNEL, REASONS, *_ALIASES, *UNITS]
-    near = get_close_matches(name, known, 1)
-    meant = f"did you mean {near[0]}?" if near else "use "
-    rest = "" if near else f"{', '.join(known[:5])}, or a feature of `intent features`"
-    fail(f"there is no condition {name!r}; {meant}{rest}")
+    near = nearest(name, known)
+    meant = (
+        f"did you mean {near}?" if near else f"use {', '.join(known[:5])}, or a feature of `intent features`"
+    )
+    fail(f"there is no condition {name!r}; {meant}")
 
 
 def _words(value: Any, fail: Fail, what: str, allowed: Sequence[str] | None) -> frozenset[str]:
@@ -95,7 +96,7 @@ def _words(value: Any, fail: Fail, what: str, allowed: Sequence[str] | None) -> 
     named = [str(word) for word in words]
     for word in named:
         if allowed is not None and word not in allowed:
-            fail(f"{word!r} is no {what}; use {', '.join(allowed)}")
+            fail(f"{word!r} is no {what}; {choices(word, allowed)}")
     return frozenset(named)
 
 

@@ -26,6 +26,7 @@ from stream.decisions.quiet import WEEKDAYS, minute_of_day
 from stream.decisions.reading import A_NAME, NAME, Document, Place
 from stream.decisions.tables import MAX_CAPS
 from stream.messages.action import Trigger
+from stream.texts import choices, nearest
 
 _SHORTEST_PACE: Final = timedelta(minutes=5)
 _LONGEST_PACE: Final = timedelta(days=14)  # as long as a line of a cart lives, and as prices are kept
@@ -51,7 +52,7 @@ def check_words(policy: Policy, document: Document) -> None:
     for action in policy.actions:
         if action not in used:
             document.fail(
-                ("actions", action), f"no rule has the action {action!r}; use {', '.join(sorted(used))}"
+                ("actions", action), f"no rule has the action {action!r}; {choices(action, sorted(used))}"
             )
 
 
@@ -122,12 +123,15 @@ def check_holdout(policy: Policy, document: Document) -> None:
 def check_quiet(policy: Policy, document: Document) -> None:
     """Check the quiet time and the time zone."""
     if policy.timezone is not None:
+        from zoneinfo import available_timezones
+
         from features.calendar import zone
 
         try:
             zone(policy.timezone)
         except IntentError as error:
-            document.fail(("timezone",), str(error))
+            near = nearest(policy.timezone, sorted(available_timezones()))
+            document.fail(("timezone",), f"{error}{f'; did you mean {near}?' if near else ''}")
     quiet = policy.quiet
     if quiet is None:
         for at, rule in enumerate(policy.rules):
@@ -143,7 +147,7 @@ def check_quiet(policy: Policy, document: Document) -> None:
         document.fail(("quiet", "to"), f"{quiet.to!r} is also the beginning; use another time")
     for at, day in enumerate(quiet.weekdays):
         if day not in WEEKDAYS:
-            document.fail(("quiet", "weekdays", at), f"{day!r} is no weekday; use {', '.join(WEEKDAYS)}")
+            document.fail(("quiet", "weekdays", at), f"{day!r} is no weekday; {choices(day, WEEKDAYS)}")
     if set(quiet.weekdays) == set(WEEKDAYS):
         document.fail(("quiet", "weekdays"), "nothing could ever be sent; leave at least one day")
 
@@ -154,7 +158,9 @@ def check_triggers(policy: Policy, document: Document) -> None:
     for at, rule in enumerate(policy.rules):
         place: Place = ("rules", at)
         if rule.trigger not in known:
-            document.fail((*place, "trigger"), f"{rule.trigger!r} is no trigger; use {', '.join(known)}")
+            document.fail(
+                (*place, "trigger"), f"{rule.trigger!r} is no trigger; {choices(rule.trigger, known)}"
+            )
         if rule.trigger == "win_back" and rule.after is None:
             document.fail(place, "a win-back needs the silence after which it comes; add `after: 30d`")
         if rule.after is not None and rule.trigger not in SILENCES:

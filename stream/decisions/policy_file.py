@@ -28,9 +28,10 @@ from stream.decisions.policy_checks import (
 )
 from stream.decisions.reading import Document, Place, read_document
 from stream.decisions.traffic import Traffic, check_traffic
-from stream.texts import shortened
+from stream.texts import choices, shortened
 
 _AT_PATH: Final = re.compile(r"(.*?)(?: - at `([^`]*)`)?", re.DOTALL)
+_UNKNOWN_KEY: Final = re.compile(r"Invalid enum value '(.*)' - at `key` in `\$\.(\w+)`")
 _WORDS: Final = {
     "str": "a text", "int": "a whole number", "float": "a number", "array": "a list", "object": "`name: value` pairs",
 }  # fmt: skip
@@ -107,6 +108,9 @@ def _checked(document: Document) -> Policy:
 
 def _explained(message: str, value: Any) -> tuple[Place, str]:
     """Return where msgspec found something wrong, and the sentence for it."""
+    if found := _UNKNOWN_KEY.fullmatch(message):
+        names = get_args(get_args(get_type_hints(Policy)[found[2]])[0])
+        return (found[2], found[1]), f"there is no {found[1]!r} here; {choices(found[1], names)}"
     match = _AT_PATH.fullmatch(message)
     said, path = (match[1], match[2] or "$") if match else (message, "$")
     place: list[str | int] = []
@@ -120,19 +124,21 @@ def _explained(message: str, value: Any) -> tuple[Place, str]:
         value = _inside(value, place[-1]) if place else value
     if found := re.fullmatch(r"Object contains unknown field `(.*)`", said):
         kind = _kind_at(place)
-        known = ", ".join(kind.__struct_encode_fields__) if kind else "only what docs/policy.md names"
-        return (*place, found[1]), f"there is no {found[1]!r} here; use {known}"
+        known = (
+            choices(found[1], kind.__struct_encode_fields__) if kind else "use only what docs/policy.md names"
+        )
+        return (*place, found[1]), f"there is no {found[1]!r} here; {known}"
     if found := re.fullmatch(r"Object missing required field `(.*)`", said):
         return tuple(place), f"{found[1]!r} is missing; add it"
-    wanted = _wanted(place) or re.sub(
+    wanted = _wanted(place, value) or re.sub(
         "`([^`]*)`", lambda types: _in_words(types[1]), re.sub(", got .*", "", said)
     )
     shown = "nothing" if value is None else shortened(repr(value), 60)
     return tuple(place), f"{shown} cannot be used; {wanted[0].lower()}{wanted[1:]}"
 
 
-def _wanted(place: Sequence[str | int]) -> str:
-    """Return what to write at a place, where the type alone does not say it."""
+def _wanted(place: Sequence[str | int], value: Any) -> str:
+    """Return what to write at a place instead of a value, where the type alone does not say it."""
     name = place[-1] if place else ""
     if name in _DURATIONS:
         return "write a duration, such as 45m, 12h or 30d"
@@ -141,7 +147,7 @@ def _wanted(place: Sequence[str | int]) -> str:
     kind = _kind_at(place[:-1]) if place else None
     hint = get_type_hints(kind).get(str(name)) if kind else None
     words = [word for one in (hint, *get_args(hint)) if get_origin(one) is Literal for word in get_args(one)]
-    return f"use {', '.join(map(str, words))}" if words else ""
+    return choices(str(value), [str(word) for word in words]) if words else ""
 
 
 def _misfit(values: dict[str, Any], kind: type[msgspec.Struct]) -> str:

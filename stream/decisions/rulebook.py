@@ -26,6 +26,7 @@ from stream.decisions.policy_file import default_policy
 from stream.decisions.quiet import minute_of_day, quiet_minutes
 from stream.decisions.tables import DROP, IGNORE, TABLES, WAIT, QuietTime, Table
 from stream.exceptions import PolicyError
+from stream.texts import nearest
 
 #: The action of a score for which no rule holds.
 NO_ACTION: Final = 0
@@ -83,8 +84,7 @@ class Rulebook:
     @cached_property
     def version(self) -> str:
         """The version that the file names, and a hash of all that it says."""
-        digest = xxh32_intdigest(msgspec.json.encode(self.policy, order="deterministic"))
-        return f"{self.policy.version}-{digest:08x}"
+        return policy_version(self.policy)
 
     @cached_property
     def rules(self) -> list[Rule]:
@@ -118,8 +118,10 @@ class Rulebook:
         known = {*self.segments, *map(str, range(len(self.segments)))}
         for rule, asked in zip(self.rules, self.conditions, strict=True):
             for name in sorted(asked.words.get(SEGMENT, frozenset()) - known):
+                near = nearest(name, self.segments)
+                meant = f" (did you mean {near}?)" if near else ""
                 yield (
-                    f"the rule {rule.name!r} names the segment {name!r}, which the bundle has not: "
+                    f"the rule {rule.name!r} names the segment {name!r}, which the bundle has not{meant}: "
                     f"it has {', '.join(self.segments)}"
                 )
 
@@ -164,7 +166,7 @@ class Rulebook:
     def tables(self) -> Table:
         """The policy as the kernels read it."""
         rules, policy = self.rules, self.policy
-        hashes = {action: _action_hash(action) for action in self.actions}
+        hashes = {action: action_hash(action) for action in self.actions}
         caps = [(hashes[a], *cap) for a in self.actions[1:] for cap in policy.caps_of(a)]
         caps += [(0, *cap) for cap in policy.total_caps()]
         counted = {action for action, _, _ in caps}
@@ -252,12 +254,19 @@ class Rulebook:
         return quiet_minutes(begin, end, quiet.weekdays)
 
 
+def policy_version(policy: Policy) -> str:
+    """Return the version that the file names, and a hash of all that it says."""
+    digest = xxh32_intdigest(msgspec.json.encode(policy, order="deterministic"))
+    return f"{policy.version}-{digest:08x}"
+
+
 def default_rulebook(bundle: Bundle, share: float) -> Rulebook:
     """Return what the default policy means for a bundle."""
     return Rulebook.of(default_policy(), bundle, share)
 
 
-def _action_hash(action: str) -> int:
+def action_hash(action: str) -> int:
+    """Return what stands for an action in a customer's memory."""
     return xxh32_intdigest(action.encode()) or 1
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -14,6 +13,7 @@ from features.ranges import parse_range
 from features.traffic import DEFAULT_BOTS, UNITS, BotRule
 from stream.decisions.reading import A_NAME, NAME, Document, Place
 from stream.exceptions import PolicyError
+from stream.texts import nearest
 
 #: Rules that a policy may have, and customers that it may leave out: each round looks at all rules.
 MAX_BOT_RULES: Final = 48
@@ -58,8 +58,8 @@ def check_traffic(traffic: Traffic, document: Document) -> None:
 def _fault(name: str, value: object) -> str | None:
     """Return what is wrong with a condition, in a sentence."""
     if name not in UNITS:
-        near = get_close_matches(name, list(UNITS), 1)
-        meant = f"did you mean {near[0]}?" if near else "use a feature of `intent features`"
+        near = nearest(name, UNITS)
+        meant = f"did you mean {near}?" if near else "use a feature of `intent features`"
         return f"{name!r} says nothing about traffic; {meant}"
     try:
         parse_range(value, UNITS[name])

@@ -120,7 +120,9 @@ def decompress(compression_type: int, data: memoryview, before: bytes = b"") -> 
     Exception
         Of the codec: it cannot be decompressed.
     """
-    buffer = np.empty(len(before) + BATCH_BYTES, np.uint8).data  # a bytearray would be cleared: 32 MiB for each batch
+    buffer = np.empty(
+        len(before) + BATCH_BYTES, np.uint8
+    ).data  # a bytearray would be cleared: 32 MiB for each batch
     buffer[: len(before)] = before
     size = CODECS[compression_type](data, buffer[len(before) :])
     return buffer[: len(before) + size]

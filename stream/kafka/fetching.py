@@ -26,6 +26,7 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, server_list
 from faust.types import TP
 from mode.threads import ServiceThread, WorkerThread
 
+from features.causes import cause
 from features.store.log_mark import UNKNOWN_EPOCH
 from stream.exceptions import BrokerError, OffsetOutsideLog
 from stream.kafka import clocks, epochs
@@ -189,10 +190,10 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
                 self.consumer.hinder(error.args[0], error)
                 await asyncio.sleep(ERROR_PAUSE_SECONDS)
                 return {}
-            logger.warning("fetching from %s: %r", self.consumer.topics, error)
+            logger.warning("fetching from %s: %s", self.consumer.topics, cause(error))
             if not error.retriable:
                 self.consumer.refuse(
-                    BrokerError(f"Kafka does not let this worker read {self.consumer.topics}: {error!r}")
+                    BrokerError(f"Kafka does not let this worker read {self.consumer.topics}: {cause(error)}")
                 )
         await asyncio.sleep(ERROR_PAUSE_SECONDS)
         return {}
@@ -345,7 +346,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
 
 def _complain(committing: asyncio.Future[None]) -> None:
     if not committing.cancelled() and (error := committing.exception()) is not None:
-        logger.warning("committing offsets: %s", error)
+        logger.warning("committing offsets: %s", cause(error))
 
 
 def _keep_raw(fetched: Any) -> None:

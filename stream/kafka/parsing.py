@@ -31,6 +31,7 @@ from aiokafka.record.default_records import DefaultRecord, DefaultRecordBatch
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import decode_varint_py as decode_varint
 
+from features.causes import cause
 from features.refusals import Reason
 from stream.kafka.decompressing import BATCH_BYTES, CODECS, TooLarge, decompress
 from stream.kafka.unreadable import Unreadable, escaped_name
@@ -191,7 +192,7 @@ def _is_marker(raw: memoryview) -> bool:
 def _undecompressed(batch: Any, data: bytes, error: Exception) -> Any:
     """Return the one record that a batch is which cannot be decompressed."""
     offsets = f"{batch.base_offset} to {batch.next_offset - 1}"
-    why = str(error) if isinstance(error, TooLarge) else repr(error)
+    why = cause(error)
     detail = f"the batch at offsets {offsets} cannot be decompressed ({why}); its bytes are the value"
     return _unreadable(batch, batch.base_offset, data, Unreadable(Reason.UNREADABLE, detail))
 

@@ -25,6 +25,8 @@ from aiokafka.errors import (
     UnsupportedVersionError,
 )
 
+from features.causes import cause
+
 logger = logging.getLogger(__name__)
 
 # The broker acknowledges within milliseconds; after this long a publication counts as failed and is done again.
@@ -110,7 +112,7 @@ class BoundedProducer:
         except KafkaError as error:
             await self._abandon(producer)
             raise Unacknowledged(
-                f"Kafka at {self._brokers} did not take what was published: {error!r}"
+                f"Kafka at {self._brokers} did not take what was published: {cause(error)}"
             ) from error
         self.answered_at = time.monotonic()
 

@@ -30,6 +30,7 @@ from faust.app import App, BootStrategy
 from faust.transport.drivers.aiokafka import Consumer, Transport
 from faust.types import TP, ConsumerMessage
 
+from features.causes import cause
 from features.exceptions import IntentError
 from stream.exceptions import BrokerError, BrokerUnavailable
 from stream.kafka.batches import RecordBatch
@@ -289,7 +290,7 @@ def _failure(app: BatchedApp) -> IntentError | None:
     failure = (
         BrokerUnavailable.at(app.brokers)
         if isinstance(app.crash_reason, KafkaConnectionError)
-        else BrokerError(f"the worker's Kafka client failed: {app.crash_reason!r}; start it again")
+        else BrokerError(f"the worker's Kafka client failed: {cause(app.crash_reason)}; start it again")
     )
     failure.__cause__ = app.crash_reason
     return failure
@@ -305,6 +306,6 @@ async def _stop(app: BatchedApp) -> None:
         )
         stopping.cancel()
     elif not stopping.cancelled() and (error := stopping.exception()) is not None:
-        logger.warning("giving partitions back: %s", error)
+        logger.warning("giving partitions back: %s", cause(error))
     for owner in app.owners.values():
         owner.close()

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
+from features.causes import cause
 from features.exceptions import IntentError
 from stream.exceptions import BrokerError
 from stream.kafka.batches import RecordBatch
@@ -86,7 +87,7 @@ class TopicBuffer:
 
     def hinder(self, error: Exception, partition: int | None = None) -> None:
         """End the learner: without records it does nothing."""
-        self.refuse(BrokerError(f"Kafka does not let this learner read {self._topic}: {error!r}"))
+        self.refuse(BrokerError(f"Kafka does not let this learner read {self._topic}: {cause(error)}"))
 
     def refuse(self, error: IntentError) -> None:
         """End the learner because of ``error``."""

@@ -10,6 +10,7 @@ from typing import Final
 
 from aiokafka.errors import KafkaError
 
+from features.causes import cause
 from features.exceptions import IntentError
 from stream.exceptions import OffsetOutsideLog
 from stream.kafka.batches import RecordBatch
@@ -147,7 +148,9 @@ class TopicBuffers:
                 async with asyncio.timeout(_CHECK_SECONDS):
                     await self._check_logs()
             except (KafkaError, TimeoutError) as error:
-                logger.warning("whether the topics are still the same cannot be checked now: %r", error)
+                logger.warning(
+                    "whether the topics are still the same cannot be checked now: %s", cause(error)
+                )
             except IntentError as error:
                 self.refuse(error)
 

@@ -37,6 +37,7 @@ from kafka import KafkaAdminClient
 from kafka import TopicPartition as KafkaPartition
 from kafka.structs import OffsetAndMetadata as KafkaOffset
 
+from features.causes import cause
 from features.identity import is_hand_over
 from features.partition import partitions_of
 from features.prices import is_price_copy
@@ -263,7 +264,7 @@ class _Again:
                 except kafka.errors.KafkaError as error:
                     if not error.retriable:
                         raise BrokerError(f"Kafka at {self._settings.kafka} refused: {error}") from error
-                    self._heard.latest = f" ({type(error).__name__})"
+                    self._heard.latest = f" ({cause(error)})"
                     await asyncio.sleep(_RETRY_SECONDS)
                 else:
                     break

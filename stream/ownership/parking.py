@@ -6,6 +6,8 @@ import logging
 import time
 from typing import Final
 
+from features.causes import cause
+
 logger = logging.getLogger(__name__)
 
 # Seconds until a parked partition is tried again after the first, second, ... time. The last stands for all that
@@ -50,7 +52,7 @@ class Parking:
             The offset behind the one record that is to blame, where that is known.
         """
         now = time.monotonic()
-        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        what = cause(error)
         ways = "it is tried again, once a minute in the end"
         if behind is not None:
             ways += (

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
+from features.causes import cause
+
 logger = logging.getLogger(__name__)
 
 # Pauses after the first, second, ... failure in a row; the last stands for all that follow.
@@ -73,7 +75,7 @@ class Background:
             except Exception as error:
                 failures = 1 if loop.time() - began >= self._mended_seconds else failures + 1
                 pause = self._pauses[min(failures, len(self._pauses)) - 1]
-                self.troubles[name] = f"{name} failed: {type(error).__name__}: {error}"
+                self.troubles[name] = f"{name} failed: {cause(error)}"
                 logger.exception("%s failed, starting it again in %s s", name, pause)
             finally:
                 mended.cancel()

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+from features.causes import cause
 from features.extras import installing
 from stream.exceptions import ServiceError
 from stream.services.prepared import PreparedBroker
@@ -77,7 +78,7 @@ def kafka_jars(
                 if on_progress is not None:
                     on_progress(done, len(artifacts))
     except (OSError, RuntimeError, ValueError) as error:  # requests' errors are OSErrors
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        reason = cause(error)[:200]
         raise ServiceError(
             f"Kafka's jars cannot be downloaded from Maven Central ({reason}); {_OTHER_WAYS}"
         ) from error

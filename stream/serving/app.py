@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,7 +21,15 @@ from stream.exceptions import NO_ACTIONS, BrokerError
 from stream.formats.registry import format_of
 from stream.scoring.engine import NoProbability
 from stream.serving import openapi, problems
-from stream.serving.answers import BatchAnswer, BatchQuestion, Customer, EventsAnswer, Missing
+from stream.serving.answers import (
+    BatchAnswer,
+    BatchQuestion,
+    Customer,
+    EventOutcome,
+    EventsAnswer,
+    HypotheticalScore,
+    Missing,
+)  # fmt: skip
 from stream.serving.bodies import flag_of, messages_of, parameter_of, question_of
 from stream.serving.event_stream import EventStream
 from stream.serving.events import EventSink, check_customer, now_ms
@@ -92,6 +100,16 @@ def create_app(parts: Parts, keys: FollowedKeys | None) -> Gate:
     return gate
 
 
+def _require_some(events: Sequence[EventOutcome] | Sequence[HypotheticalScore]) -> None:
+    """Raise the problem of a request of which every event was refused; it says what became of each."""
+    if events and all(one.outcome == "refused" for one in events):
+        why = events[0].detail or events[0].reason
+        raise problems.Unprocessable(
+            f"every event was refused{', the first one because' if len(events) > 1 else ''}: {why}",
+            events=events,
+        )
+
+
 class _CustomerConvertor(Convertor[str]):
     """Takes whatever stands in a path, line ends included: what is an id is decided elsewhere."""
 
@@ -153,6 +171,7 @@ class _Routes:
         customer = await self._parts.live.real(shown)
         question = msgspec.structs.replace(question, customer_id=customer)
         answer = await self._parts.what_if.answer(question, now_ms())
+        _require_some(answer.events)
         if customer != shown:
             before, after = (one and self._masked(one) for one in (answer.before, answer.after))
             answer = msgspec.structs.replace(answer, before=before, after=after)
@@ -174,8 +193,7 @@ class _Routes:
         for one in found:
             self._parts.metrics.events.labels(one.outcome).inc()
         refused = sum(one.outcome == "refused" for one in found)
-        if refused == len(found) and found:
-            raise problems.Unprocessable("every event was refused", events=found)
+        _require_some(found)
         accepted = sum(one.outcome == "accepted" for one in found)
         return _json(EventsAnswer(accepted, refused, found), _MIXED if refused else 202)
 

@@ -79,7 +79,11 @@ def _schemas() -> dict[str, Any]:
             "title": {"type": "string"},
             "status": {"type": "integer"},
             "detail": {"type": "string"},
-            "events": {"type": "array", "items": _ref("EventOutcome")},
+            "events": {
+                "type": "array",
+                "description": "What became of each event, where every one was refused.",
+                "items": {"anyOf": [_ref("EventOutcome"), _ref("HypotheticalScore")]},
+            },
         },
     }
     return schemas
@@ -126,6 +130,7 @@ def _paths() -> dict[str, Any]:
                         "events": [{"type": "add_to_cart", "item_id": "sku-4", "price": 19.9}],
                     },
                 ),
+                description="422 where every event was refused: `events` says why, as in the answer.",
             )
         },
         "/v1/events": {"post": _events()},

@@ -17,7 +17,7 @@ from features.store.redis_store import RedisStore
 from stream.cli import create_app
 from stream.clients.emit import EventEmitter
 from stream.exceptions import BrokerError
-from stream.logs.person import ids_of
+from stream.person.ids import person_of
 from stream.settings import Settings
 from tests.bundles import save_bundle
 from tests.integration.outcome import with_policy
@@ -75,6 +75,8 @@ def test_an_erasure_is_waited_for_until_a_worker_has_read_it(
         "partition": partition,
         "offset": 1,
         "erased": True,
+        "known": False,
+        "linked": [],
     }
     assert [(one.key, one.value) for one in held(topics, topics.events_topic)] == [(b"ada", None)] * 2
 
@@ -126,5 +128,5 @@ def test_all_that_is_held_about_a_person_is_exported_and_what_an_erasure_leaves(
 
 def _links(settings: Settings, customer: str) -> object:
     with closing(RedisStore(settings.redis_url, settings.redis_prefix)) as store:
-        found = ids_of(store, settings.partitions, customer)
+        found = person_of(store, settings.partitions, customer).ids
         return found if len(found) > 1 else None

@@ -188,6 +188,9 @@ def test_what_if_is_what_the_stream_says_when_the_events_really_come(shop: Shop)
         first = http.post("/v1/what-if", json=asked).raise_for_status().json()
         assert first == http.post("/v1/what-if", json=asked).json(), "something was stored"
         assert http.get("/v1/customers/what-if-er").json() == first["before"]
+        none = http.post("/v1/what-if", json=asked | {"events": events[3:]})
+        assert none.status_code == 422
+        assert [one["reason"] for one in none.json()["events"]] == ["late", "unknown_type"]
         sent = http.post("/v1/events", json=events)
         fleet.finish(worker)
         then = http.get("/v1/customers/what-if-er").json()

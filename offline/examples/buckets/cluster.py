@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
+from features.causes import cause
 from features.vector import schema_hash
 from offline.examples.buckets.errors import BucketError
 from offline.examples.buckets.sizes import BASE_BYTES, LEAST_WORKER_BYTES, machine_bytes, processors, shown
@@ -156,7 +157,7 @@ def require_shared(client: Client, log: Path, folder: Path) -> None:
                 f"the worker {worker} cannot import {answer.name}: install this package on every worker"
             )
         if isinstance(answer, BaseException):
-            raise BucketError(f"the worker {worker} cannot work: {answer!r}")
+            raise BucketError(f"the worker {worker} cannot work: {cause(answer)}")
         sees_log, sees_folder, version = answer
         for path, there in ((log, sees_log), (folder, sees_folder)):
             if not there:
@@ -192,9 +193,9 @@ def gather(
             results[future.key] = future.result()
             if on_result is not None:
                 on_result(results[future.key])
-    except (KilledWorker, MemoryError) as error:
+    except (KilledWorker, MemoryError):
         raise BucketError(
-            f"a worker ran out of memory ({type(error).__name__}): raise --memory, use more --buckets, or, with "
+            "a worker ran out of memory: raise --memory, use more --buckets, or, with "
             "several threads a worker, fewer of them"
         ) from None
     except CancelledError:

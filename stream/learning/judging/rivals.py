@@ -30,9 +30,9 @@ GROUPS: Final = 256
 #: Bundles that are remembered; of more the one that was silent for longest is forgotten.
 MOST_RIVALS: Final = 4
 
-# The interval is an approximation that needs some examples, buyers and groups.
-_LEAST_EXAMPLES: Final = 1_000
-_LEAST_BUYERS: Final = 20
+#: The interval is an approximation that needs some examples, buyers and groups.
+LEAST_EXAMPLES: Final = 1_000
+LEAST_BUYERS: Final = 20
 _LEAST_GROUPS: Final = 30
 # Examples at which the sequence is narrowest: some hours or days of a shop.
 _TUNED_FOR: Final = 100_000
@@ -68,6 +68,8 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
         By `COMPARED`, all of the same examples.
     than
         The difference from the live network, and from what was published.
+    buyers
+        After how many of the examples the customer bought; ``None`` where a learner of before did not say.
     """
 
     version: str
@@ -76,6 +78,7 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
     examples: int
     figures: dict[str, Figures]
     than: dict[str, Difference]
+    buyers: int | None = None
 
 
 class _Rival(NamedTuple):
@@ -141,6 +144,7 @@ class Rivals:
                     "network": _difference(rival, _THAN_NETWORK, _NETWORK_SQUARES),
                     "blend": _difference(rival, _THAN_BLEND, _BLEND_SQUARES),
                 },
+                buyers=int(rival.counts[1]),
             )
             for version, rival in self._rivals.items()
             if (figures := rival.cell.figures(COMPARED))
@@ -191,7 +195,7 @@ def _difference(rival: _Rival, sums: int, squares: int) -> Difference:
     value = float(summed.sum() / mass)
     examples, buyers = rival.counts[:2].tolist()
     groups = int(np.count_nonzero(weight))
-    if examples < _LEAST_EXAMPLES or buyers < _LEAST_BUYERS or groups < _LEAST_GROUPS:
+    if examples < LEAST_EXAMPLES or buyers < LEAST_BUYERS or groups < _LEAST_GROUPS:
         return Difference(value, None, None)
     residual = (summed - value * weight)[weight > 0]
     error = float(np.sqrt((residual**2).sum() * groups / (groups - 1)) / mass)

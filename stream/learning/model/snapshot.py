@@ -52,7 +52,7 @@ def snapshot_errors() -> Iterator[None]:
         yield
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError, msgspec.MsgspecError) as error:
         raise SnapshotError(
-            f"the learner's snapshot is damaged ({type(error).__name__}: {error}): "
+            f"the learner's snapshot is damaged, a part is missing or no longer itself ({error}): "
             "restore it from a backup of Redis, or run `intent learner --start-over`"
         ) from error
 

@@ -71,7 +71,10 @@ def test_slots_are_filled_changed_and_emptied(shelf: Path) -> None:
     [
         (["random-7", "--to", "canary"], "a canary needs it"),
         (["random-7", "--to", "shadow", "--share", "0.1"], "it is for --to canary"),
-        (["random-7", "--to", "canary", "--share", "0"], "must lie between 0 and 1"),
+        (
+            ["random-7", "--to", "canary", "--share", "0"],
+            "0 is out of range; use a number above 0 and below 1",
+        ),
         (["random-6", "--anyway"], "random-6 is live already"),
     ],
 )
@@ -80,6 +83,19 @@ def test_misuse_is_one_line_and_changes_nothing(shelf: Path, arguments: list[str
     assert result.exit_code == 2
     assert said in " ".join(result.stderr.split())
     assert read_slots(shelf) == Slots(live="random-6")
+
+
+def test_a_canary_without_a_share_is_refused_before_anything_is_copied(shelf: Path, tmp_path: Path) -> None:
+    other = save_bundle(tmp_path / "b8", seed=8)
+    assert "a canary needs it" in " ".join(run("add", shelf, other, "--to", "canary").stderr.split())
+    assert not (shelf / "random-8").exists()
+
+
+def test_a_bundle_that_is_taken_for_a_shelf_is_told_as_one(tmp_path: Path) -> None:
+    alone = save_bundle(tmp_path / "alone")
+    assert f"is a bundle, not a shelf: put it on one with `intent bundle add SHELF {alone}`" in str(
+        run("list", alone).exception
+    )
 
 
 def test_what_does_not_fit_does_not_come_on_the_shelf(shelf: Path, tmp_path: Path) -> None:
@@ -101,7 +117,7 @@ def test_what_does_not_fit_does_not_come_on_the_shelf(shelf: Path, tmp_path: Pat
     [
         (Difference(-0.01, -0.02, -0.001), "random-7 is better than random-6: log-loss -0.0100"),
         (Difference(-0.01, -0.02, 0.0), "is not shown to be better"),
-        (Difference(-0.01, None, None), "too few scores or buyers"),
+        (Difference(-0.01, None, None), "too few scores, buyers or customers"),
         (Difference(0.01, 0.005, 0.02), "is not shown to be better"),
         (None, "has not judged random-7 beside random-6"),
     ],
@@ -127,6 +143,56 @@ def test_only_what_is_shown_to_be_better_than_the_live_bundle_is_promoted(
         return
     with pytest.raises(BundleError, match=said):
         require_better(Settings(_env_file=None), slots, "random-7")
+
+
+@pytest.mark.parametrize(
+    ("report_of", "slot", "said"),
+    [
+        ("random-6", "", "run it as a shadow first"),
+        (
+            "random-6",
+            "shadow",
+            "it is a shadow; 1,000 judged scores with 20 purchases are needed, and there are 0",
+        ),
+        (
+            "random-6",
+            "canary",
+            "it is a canary; 1,000 judged .* when its horizon .30 min. has passed, so wait",
+        ),
+        ("random-5", "canary", "still of random-5; .*: wait until it follows random-6"),
+        ("", "canary", "no learner has published figures; .*: start `intent learner`"),
+    ],
+)
+def test_what_is_being_judged_is_told_with_what_it_lacks(
+    report_of: str, slot: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = Report(
+        bundle=report_of, horizon_seconds=1800, mini_batches=1, as_of=1, total={}, windows=[], segments={}, bands={},
+    )  # fmt: skip
+    raw = msgspec.json.encode(report) if report_of else None
+    monkeypatch.setattr(SnapshotStore, "quality", lambda store: raw)
+    slots = Slots(live="random-6", shadow="random-7" if slot == "shadow" else None)
+    if slot == "canary":
+        slots = slots.with_canary("random-7", 0.05)
+    with pytest.raises(BundleError, match=said):
+        require_better(Settings(_env_file=None), slots, "random-7")
+
+
+def test_a_canary_with_few_labels_says_how_many_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    than = Difference(-0.01, None, None)
+    judged = Judged(
+        version="random-7", since=0, as_of=1, examples=312, figures={}, than={"network": than}, buyers=4
+    )
+    report = Report(
+        bundle="random-6", horizon_seconds=1800, mini_batches=1, as_of=1, total={}, windows=[], segments={}, bands={},
+        beside=[judged],
+    )  # fmt: skip
+    monkeypatch.setattr(SnapshotStore, "quality", lambda store: msgspec.json.encode(report))
+    said = r"312 of 1,000 scores and 4 of 20 purchases .*; wait, it is a canary and is judged on"
+    with pytest.raises(BundleError, match=said):
+        require_better(
+            Settings(_env_file=None), Slots(live="random-6").with_canary("random-7", 0.05), "random-7"
+        )
 
 
 def test_changes_of_two_processes_come_one_after_the_other(shelf: Path, tmp_path: Path) -> None:

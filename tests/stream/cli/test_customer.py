@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 from msgspec import structs, to_builtins
+from pydantic import SecretStr
 from rich.console import Console
 
 from features.bundle import BANDS
@@ -21,9 +22,13 @@ from features.store.memory_store import MemoryStore
 from features.store.offer_store import OfferStore
 from features.store.partition_record import NO_WATERMARK, PartitionRecord
 from features.vector import COLUMN_NAMES, COLUMNS, NEVER_S
-from stream.cli.customer import described, links_of, models_of, now_of, recommended
+from stream.cli.customer import described, models_of, now_of, recommended
+from stream.cli.customer_links import AboutErased, about_erased
 from stream.cli.customer_view import column_text, customer_view
 from stream.decisions.holdout import DEFAULT_SALT, Assignment, held_out
+from stream.decisions.memory import memories_of
+from stream.decisions.remembered import Waiting, actions_of
+from stream.decisions.rulebook import action_hash, default_rulebook
 from stream.messages.score import Recommendation
 from stream.ownership.standing import is_past, partition_of
 from stream.scoring.engine import engine_of
@@ -180,6 +185,8 @@ def test_why_nothing_is_recommended_is_one_line(tmp_path: Path, states: States) 
     assert "`intent recommend --write`" in str(why(None))
     assert "written for 5 partitions, the topic has 7" in str(why(OFFERS, partitions=7))
     assert "holdout" in str(why(OFFERS, holdout=1.0))
+    assert "`intent recommend --write`" in str(why(None, holdout=1.0)), "what applies first is said"
+    assert "no offer for" in str(why(structs.replace(OFFERS, offers=[]), holdout=1.0))
     assert "no offer" in str(why(structs.replace(OFFERS, offers=[])))
     assert "because of this" in shown(known, no_offer="because of this").splitlines()
 
@@ -302,10 +309,57 @@ def test_a_stored_link_of_before_says_no_moment_and_a_present_one_reads_as_befor
     assert found == Before("c-17", members=("a-1",), time=CLOCK)
 
 
-def test_the_links_of_an_id_are_read_beside_its_state() -> None:
-    store, begun = MemoryStore(), PartitionRecord(1, bytes(16), 0, NO_WATERMARK, 40)
-    assert links_of(store, 0, "ada") is None
-    store.claim(0, None, begun)
-    link = Link(members=("a-1",))
-    store.save(0, begun, begun, [], np.zeros(0, STATE), links={"ada": link.to_bytes()})
-    assert links_of(store, 0, "ada") == link
+def test_the_actions_that_were_decided_last_are_shown_with_their_arm_and_end(
+    tmp_path: Path, states: States
+) -> None:
+    models = random_models(tmp_path)
+    none = shown(described(models, "UTC", "ada", 3, states))
+    assert "no action yet of those that caps count (assist_checkout, cross_sell," in none
+    memory = memories_of(states)[0]
+    memory["sent_times"][:3] = CLOCK - 3_600_000, CLOCK, CLOCK - 7_200_000
+    memory["sent_actions"][:3] = action_hash("cross_sell"), action_hash("offer_incentive"), 5
+    known = described(models, "UTC", "ada", 3, states)
+    assert known["actions"]["arm"] == "treatment"
+    day = "2026-03-01T"
+    assert [list(one.values()) for one in known["actions"]["last"]] == [
+        ["offer_incentive", f"{day}12:00:00.000Z", f"{day}14:00:00.000Z"],
+        ["cross_sell", f"{day}11:00:00.000Z", f"{day}13:00:00.000Z"],
+        [None, f"{day}10:00:00.000Z", None],
+    ]
+    text = " ".join(shown(known).split())
+    assert (
+        "last action: offer_incentive, 2026-03-01T12:00:00Z, 3 h ago; to be carried out until 2026-03-01T14:00:00Z"
+    ) in text
+    assert "before: cross_sell, 2026-03-01T11:00:00Z, 4 h ago" in text
+    assert "before: one that the policy has no longer" in text
+    assert "arm: treatment" in text
+
+
+def test_actions_of_the_holdout_are_shown_as_left_undone(tmp_path: Path, states: States) -> None:
+    bundle = random_bundle(tmp_path)
+    everybody = default_rulebook(bundle, 1.0)
+    memories_of(states)[0]["sent_times"][0] = CLOCK
+    memories_of(states)[0]["sent_actions"][0] = action_hash("cross_sell")
+    assert actions_of(everybody, states, "ada").arm == "holdout"
+    known = described(random_models(tmp_path), "UTC", "ada", 3, states)
+    known["actions"]["arm"] = "holdout"
+    assert "; not carried out, as the arm is holdout" in " ".join(shown(known).split())
+
+
+def test_an_action_that_waits_is_told_unless_the_rules_have_changed(tmp_path: Path, states: States) -> None:
+    rulebook = default_rulebook(random_bundle(tmp_path), 0.0)
+    memory = memories_of(states)[0]
+    memory["waiting"], memory["waiting_until"], memory["rules"] = 2, CLOCK, rulebook.tables["rules"]
+    assert actions_of(rulebook, states, "ada").waiting == Waiting(
+        "assist_checkout", "help with the checkout", CLOCK
+    )
+    memory["rules"] += 1
+    assert actions_of(rulebook, states, "ada").waiting is None
+
+
+def test_a_redis_that_does_not_answer_keeps_no_request_from_being_sent() -> None:
+    away = settings(Path()).model_copy(update={"redis": SecretStr("redis://127.0.0.1:9/0")})
+    found = about_erased(away, "ada")
+    assert (found.known, found.linked) == (None, [])
+    assert "cannot be said: " in found.sentence()
+    assert "nothing is known under this id" in AboutErased(False, []).sentence()

@@ -147,7 +147,30 @@ def test_a_long_example_is_one_line() -> None:
         ),
         (["simulate", "-o", "."], "intent simulate: invalid value for '--output' / '-o': . is a folder"),
         (["simulate", "-o", "a", "--horizon", "5x"], "intent simulate: invalid value for '--horizon': "),
-        (["simulate", "-o", "a", "--sale", "s1"], "intent simulate: invalid value for '--sale': 's1' is not"),
+        (
+            ["simulate", "-o", "a", "--sale", "s1"],
+            "intent simulate: invalid value for '--sale': 's1' is unknown",
+        ),
+        (
+            ["simulate", "-o", "a", "--bots", "2"],
+            "intent simulate: invalid value for '--bots': 2 is out of range; use 0 to 1. ",
+        ),
+        (
+            ["simulate", "-o", "a", "--days", "0"],
+            "intent simulate: invalid value for '--days': 0 is out of range; use 1 or more. ",
+        ),
+        (
+            ["quality", "--windows", "x"],
+            "intent quality: invalid value for '--windows': 'x' is no whole number; use 0 or ",
+        ),
+        (
+            ["watch", "--band", "hihg"],
+            "intent watch: invalid value for '--band': 'hihg' is unknown; did you mean high? Use low, medium, high. ",
+        ),
+        (
+            ["uplift", "--holdout", "v1=1.5"],
+            "intent uplift: invalid value for '--holdout': v1=1.5 is out of range; use a number above 0 and below 1. ",
+        ),
         (
             ["archive", "-o", "a", "--since", "soon"],
             "intent archive: invalid value for '--since': invalid time",
@@ -155,6 +178,22 @@ def test_a_long_example_is_one_line() -> None:
         (
             ["convert", "csv", ".", "-o", "a", "--columns", "a=b", "--encoding", "klingon"],
             "intent convert csv: invalid value for '--encoding': unknown encoding 'klingon'",
+        ),
+        (
+            ["customer", "erase", ""],
+            "intent customer erase: invalid value for 'ID': a customer id has 1 to 128 characters, not 0",
+        ),
+        (
+            ["customer", "show", "a\x00"],
+            "intent customer show: invalid value for 'ID': 'a\\x00' has characters that an id",
+        ),
+        (
+            ["watch", "--group", ""],
+            "intent watch: invalid value for '--group': a group has a name of 1 to 249 characters",
+        ),
+        (
+            ["dead-letters", "list", "--reason", "lat"],
+            "intent dead-letters list: invalid value for '--reason': 'lat' is unknown; did you mean late? Use not_json",
         ),
         (["emit", "no.jsonl"], "intent emit: invalid value for 'FILE': no.jsonl does not exist"),
         (

@@ -14,6 +14,7 @@ from features.traffic import DEFAULT_BOTS
 from stream.cli import create_app
 from stream.cli.left_out import left_out
 from stream.decisions.policy_file import parse_policy
+from stream.decisions.rulebook import policy_version
 from stream.messages.action import decode_action
 from stream.settings import load_settings
 from tests.bundles import save_bundle
@@ -65,7 +66,28 @@ def test_a_good_file_is_told_and_unknown_segments_are_warned_of(files: tuple[Pat
 
 
 def test_the_policy_of_the_program_is_a_beginning_for_ones_own() -> None:
-    assert parse_policy(run("policy", "show", "--yaml").stdout).version == "default-1"
+    result = run("policy", "show", "--yaml")
+    assert parse_policy(result.stdout).version == "default-1"
+    assert "of the program (INTENT_POLICY is not set)" in result.stderr
+
+
+def test_what_is_shown_is_the_file_of_the_setting_or_why_it_is_bad(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = tmp_path / "p.yaml"
+    policy.write_text(POLICY)
+    monkeypatch.setenv("INTENT_POLICY", str(policy))
+    printed = run("policy", "show", "--yaml")
+    assert printed.stdout == POLICY
+    version = policy_version(parse_policy(POLICY))
+    assert f"policy {version} of {policy} (INTENT_POLICY)" in printed.stderr
+    assert f"policy {version} of {policy} (INTENT_POLICY)" in run("policy", "show").stdout
+    policy.write_text(POLICY.replace("trigger", "tigger"))
+    for options in ([], ["--yaml"]):
+        bad = run("policy", "show", *options)
+        assert (bad.exit_code, bad.stdout) == (1, "")
+        assert "did you mean trigger?" in str(bad.exception)
+        assert "A running worker keeps the policy of before" in str(bad.exception)
 
 
 def test_a_dry_run_counts_what_both_policies_do(files: tuple[Path, Path, Path], tmp_path: Path) -> None:
@@ -83,7 +105,15 @@ def test_a_dry_run_counts_what_both_policies_do(files: tuple[Path, Path, Path], 
     whose = {kind: counts["policy"] for kind, counts in found["traffic"].items()}
     assert whose.keys() == {"customer", "bot", "staff"}
     assert min(whose["customer"], whose["bot"]) > whose["staff"] == 0
+    undone = [action for action in written if action.arm != "treatment"]
+    assert found["left_alone"]["policy"] == len(undone) > 0
+    assert found["customers"]["policy"] == len({action.customer_id for action in carried})
+    assert found["customers_left_alone"]["policy"] == len({action.customer_id for action in undone})
+    for side in ("against", "policy"):
+        sent = sum(counts["sent"] for counts in found["rule"][side].values())
+        assert sent == found["total"][side] + found["left_alone"][side], "the tables can be reconciled"
     tables = run("policy", "dry-run", policy, log, "--bundle", bundle).stdout
+    assert "all carried out" in tables
     assert "Actions by segment" in tables
     assert "Events by traffic" in tables
 

@@ -23,7 +23,7 @@ from stream.cli.last_look import Foreseen, LastLook
 from stream.cli.partition import _table as partitions_of
 from stream.cli.quality import _table as quality_of
 from stream.cli.watch import Board
-from stream.learning.report import Report
+from stream.learning.report import Report, Window
 from stream.messages.dead_letter import DeadLetter
 from stream.messages.score import Recommendation, SegmentRef
 from tests.stream.cli.test_customer import random_models
@@ -105,8 +105,15 @@ def test_partitions_and_figures_are_whole() -> None:
         bundle="b", horizon_seconds=1800.0, mini_batches=1, as_of=0, windows=[], bands={},
         total={"network": figures()}, segments={SEGMENT: {"blend": figures()}},
     )  # fmt: skip
-    table = quality_of(report, 3)
-    assert_whole(drawn(table), "0.3000", "Prevalence", "Log-loss")
+    many = structs.replace(figures(), examples=12_345_678.0)
+    report = structs.replace(report, windows=[Window(1_772_366_400_123, {"blend": many, "network": many})])
+    text = drawn(quality_of(report, 3))
+    assert_whole(text, "0.3000", "Prevalence", "Log-loss", "12,345,678")
+    lines = text.splitlines()
+    assert f"segment {SEGMENT}" in lines, "a group stands in one line, whatever its name"
+    assert "2026-03-01T12:00:00.123Z" in lines
+    ends = {line.rindex("0.3000") for line in lines if "0.3000" in line}
+    assert len(ends) == 1, "figures of all groups stand below each other"
 
 
 def test_a_customer_is_shown_whole_at_80_columns(tmp_path: Path) -> None:

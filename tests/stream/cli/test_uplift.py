@@ -67,10 +67,27 @@ def test_the_measured_effect_covers_the_true_one(made: tuple[Case, Path]) -> Non
 def test_it_begins_with_a_sentence_and_fits_a_terminal(made: tuple[Case, Path], tmp_path: Path) -> None:
     text = said(*files(made[1]), "--window", "3d", "--holdout", 0.3, "-o", tmp_path)
     assert text.startswith("Customers who were contacted bought ")
-    assert max(map(len, text.splitlines()[:-1])) <= 80
+    lines = text.splitlines()[:-1]
+    assert max(map(len, lines)) <= 80
+    [at] = [
+        number
+        for number, line in enumerate(lines)
+        if line.split()[:2] == ["segment", "contacted"] and "visit" in lines[number + 1]
+    ]
+    assert lines[at].split()[-1] == "helps"
+    assert lines[at + 1].startswith("visitors")
+    assert "held out" in lines[at + 1]
     page = (tmp_path / "uplift.html").read_text()
     assert "may be looked at any day" in page
     assert json.loads((tmp_path / "uplift.json").read_text())["verdict"] == "helps"
+
+
+def test_where_there_are_too_few_buyers_they_are_told_by_arm(made: tuple[Case, Path], tmp_path: Path) -> None:
+    few = tmp_path / "few.jsonl"
+    few.write_text("".join((made[1] / "actions.jsonl").read_text().splitlines(keepends=True)[:150]))
+    text = said(few, made[1] / "events.parquet", "--window", "3d", "--holdout", 0.3)
+    assert text.startswith("No effect can be told yet: ")
+    assert "So far 18 of 108 contacted customers have bought, and 3 of 42 held out." in text
 
 
 def test_a_wrong_share_is_a_mismatch_and_no_lift_is_shown(made: tuple[Case, Path]) -> None:

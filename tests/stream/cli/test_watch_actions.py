@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +17,8 @@ from typer.testing import CliRunner
 
 from stream.cli import create_app, following
 from stream.cli.following import Place, follow
-from stream.cli.watch_actions import ActionBoard
+from stream.cli.watch_actions import ActionBoard, unknown_actions
+from stream.clients.worker_group import WorkerGroup
 from stream.messages.action import Action
 from tests.stream.clients.test_actions import HOUR, MINUTE, NOON, action
 
@@ -101,8 +103,13 @@ class FakeWatcher:
 
     kind = "action"
 
-    def __init__(self, said: Callable[[], bool], messages: int, given: list[Action]) -> None:
-        self._said, self.messages, self._given = said, messages, given
+    def __init__(
+        self, said: Callable[[], bool], messages: int, given: list[Action], group: WorkerGroup | None
+    ) -> None:
+        self._said, self.messages, self._given, self._group = said, messages, given, group
+
+    def workers(self) -> WorkerGroup | None:
+        return self._group
 
     def __enter__(self) -> FakeWatcher:
         return self
@@ -134,6 +141,7 @@ def followed(
     board: ActionBoard | None = None,
     from_beginning: bool = False,
     seconds: float = 0.01,
+    group: WorkerGroup | None = None,
 ) -> tuple[str, str]:
     """Follow a watcher that is silent at first; return what is printed on the two streams."""
     told, printed = Terminal(), Terminal()
@@ -141,7 +149,7 @@ def followed(
     monkeypatch.setattr(sys, "stderr", told)
     monkeypatch.setattr(sys, "stdout", printed)
     watcher: Any = FakeWatcher(
-        lambda: seconds > 1 or "intent" in told.getvalue() + printed.getvalue(), messages, given or []
+        lambda: seconds > 1 or "intent" in told.getvalue() + printed.getvalue(), messages, given or [], group
     )
     place = Place(from_beginning=from_beginning, limit=None, group=None)
     follow(watcher, board, place=place, filters="--arm")
@@ -154,6 +162,43 @@ def test_where_nothing_comes_one_line_says_so_and_once(monkeypatch: pytest.Monke
     assert said == f"{told}; --from-beginning shows those of before\n"
     assert json.loads(printed)["action_id"] == "a1"
     assert followed(monkeypatch, from_beginning=True) == ("", f"{told}\n")
+
+
+@pytest.mark.parametrize(
+    ("group", "said"),
+    [
+        (WorkerGroup("g", 0, 0), "no worker runs (group g has no member): start `intent worker`"),
+        (WorkerGroup("g", 1, 0), "a worker runs and has read all events: there was nothing new for it"),
+        (
+            WorkerGroup("g", 2, 1_200),
+            "2 workers run and have 1,200 records still to read: they come when they are scored",
+        ),
+    ],
+)
+def test_where_nothing_comes_it_is_said_whether_a_worker_runs(
+    group: WorkerGroup, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = followed(monkeypatch, group=group, from_beginning=True)[1]
+    assert told == f"intent: no actions yet: {said}\n"
+
+
+def test_an_action_that_the_policy_has_not_is_noted_with_the_nearest(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert list(unknown_actions(["offer_incentive"])) == list(unknown_actions([])) == []
+    assert list(unknown_actions(["ofer_incentive"])) == [
+        "the policy of the program has no action 'ofer_incentive'; did you mean offer_incentive? It has "
+        "assist_checkout, cross_sell, offer_incentive, recommend_items, remind_of_cart"
+    ]
+    policy = tmp_path / "p.yaml"
+    policy.write_text("version: 1\nrules: [{name: a, action: greet}]\n")
+    monkeypatch.setenv("INTENT_POLICY", str(policy))
+    assert list(unknown_actions(["greet", "offer_incentive"])) == [
+        f"the policy in {policy} has no action 'offer_incentive'; it has greet"
+    ]
+    policy.write_text("version: 1\n")
+    [said] = unknown_actions(["greet"])
+    assert said.startswith("whether the policy has these actions is not known: ")
 
 
 def test_where_something_comes_in_time_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

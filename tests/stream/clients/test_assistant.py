@@ -89,7 +89,7 @@ def refused(request: httpx.Request) -> httpx.Response:
     ("handler", "told"),
     [
         (answered, "404: nothing is known about this customer"),
-        (refused, "no service answers at http://service (ConnectError): start `intent serve`"),
+        (refused, "no service answers at http://service (nothing listens there): start `intent serve`"),
         (lambda request: httpx.Response(200, text="<html>"), "is no `intent serve`"),
     ],
 )

@@ -85,15 +85,18 @@ def test_rules_are_told_in_lines() -> None:
     [
         ("3", "(traffic): 3 cannot be used"),
         ("{boots: []}", "(traffic.boots): there is no 'boots' here; use bots"),
-        ("{bots: [{name: a}]}", "(traffic.bots[0]): 'when' is missing"),
-        ("{bots: [{name: a, when: {}}]}", "(traffic.bots[0].when): this would hold for everybody"),
-        ("{bots: [{name: a/b, when: {events: 1}}]}", "(traffic.bots[0].name): 'a/b' is no name"),
+        ("{bots: [{name: a}]}", "(traffic, bot rule 1 'a'): 'when' is missing"),
+        ("{bots: [{name: a, when: {}}]}", "(traffic, bot rule 1 'a', when): this would hold for everybody"),
+        ("{bots: [{name: a/b, when: {events: 1}}]}", "(traffic, bot rule 1 'a/b', name): 'a/b' is no name"),
         ("{bots: [{name: a, when: {band: high}}]}", "'band' says nothing about traffic"),
         ("{bots: [{name: a, when: {view_item_1n: 3}}]}", "did you mean view_item_1m?"),
-        ("{bots: [{name: a, when: {events: many}}]}", "(traffic.bots[0].when.events): 'many' is no number"),
+        (
+            "{bots: [{name: a, when: {events: many}}]}",
+            "(traffic, bot rule 1 'a', when.events): 'many' is no number",
+        ),
         (
             "{bots: [{name: a, when: {events: 1}}, {name: a, when: {events: 2}}]}",
-            "(traffic.bots[1].name): there are two rules 'a'",
+            "(traffic, bot rule 2 'a', name): there are two rules 'a'",
         ),
     ],
 )

@@ -403,7 +403,7 @@ def test_a_partition_that_cannot_go_on_is_parked_alone_and_goes_on_by_itself() -
             assert not worker.ownership.ready
             stands = worker.ownership.progress()[2]
             assert f"partition 2 of events is parked at offset {stands}" in worker.ownership.trouble
-            assert "ValueError: no" in worker.ownership.trouble
+            assert "at offset 0: no;" in worker.ownership.trouble
             assert worker.job.letters == [], "not even letters could be written"
             broken = False
             await until(lambda: worker.done)

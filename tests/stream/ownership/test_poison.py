@@ -16,6 +16,7 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
+from features.causes import cause
 from features.exceptions import StoreUnavailable
 from stream.kafka.batches import RecordBatch
 from stream.ownership import poison
@@ -186,7 +187,7 @@ def test_a_partition_that_kafka_does_not_hand_over_is_parked_until_it_does(error
             for _ in range(3):
                 worker.ownership.hinder(error, 1)
                 await until(lambda: worker.ownership.parked == [1])
-                assert type(error).__name__ in worker.ownership.trouble
+                assert f": {cause(error)}; " in worker.ownership.trouble
                 await until(lambda: worker.ownership.parked == [])
             worker.log.records[1].append(record(1, 60))
             worker.log.wake()

@@ -14,12 +14,21 @@ import pytest
 from features.exceptions import StoreUnavailable
 from stream.messages.score import SegmentRef, decode_score
 from stream.serving import gate, openapi, problems
-from stream.serving.answers import MOST, Customer, Erasure, EventOutcome, Missing
+from stream.serving.answers import (
+    MOST,
+    Customer,
+    Erasure,
+    EventOutcome,
+    HypotheticalScore,
+    Missing,
+    WhatIfAnswer,
+)  # fmt: skip
 from stream.serving.app import Parts, create_app
 from stream.serving.feed import Feed
 from stream.serving.gate import Gate
 from stream.serving.keys import FollowedKeys, add_key
 from stream.serving.metrics import ServiceMetrics
+from stream.serving.what_if import WhatIfQuestion
 from stream.settings import Settings
 
 ADA = Customer(
@@ -71,6 +80,19 @@ class FakeEvents:
         return Erasure(0, 1)
 
 
+class FakeWhatIf:
+    """Refuses events of the type `odd`, and scores all others."""
+
+    async def answer(self, question: WhatIfQuestion, now_ms: int) -> WhatIfAnswer:
+        told = [
+            HypotheticalScore(at, "refused", reason="unknown_type", detail="'odd' is unknown")
+            if event["type"] == "odd"
+            else HypotheticalScore(at, "scored", purchase_intent=0.5)
+            for at, event in enumerate(question.events)
+        ]
+        return WhatIfAnswer(ADA, told, ADA)
+
+
 class FakeLive:
     """Masks nobody, and has seen nobody."""
 
@@ -94,8 +116,9 @@ class Bench:
     def __init__(self, keys: FollowedKeys | None = None) -> None:
         self.lookups, self.events, self.metrics = FakeLookups(), FakeEvents(), ServiceMetrics()
         settings = Settings(_env_file=None)
+        scores = Feed(settings, "scores", 3, "score", decode_score)
         parts: Any = Parts(
-            self.lookups, None, self.events, Feed(settings, "scores", 3, "score", decode_score), None, None, Ready(),
+            self.lookups, FakeWhatIf(), self.events, scores, None, None, Ready(),
             self.metrics, 3, "native", FakeLive(),
         )  # type: ignore[arg-type]  # fmt: skip
         self.app: Gate = create_app(parts, keys)
@@ -303,6 +326,22 @@ def test_requests_are_counted_by_route_and_never_by_path(bench: Bench) -> None:
     assert 'route="/v1/customers/{customer_id:customer}",status="200"' in text
     assert 'method="other"' in text
     assert "ada" not in text
+
+
+def test_what_if_says_422_only_where_every_event_was_refused(bench: Bench) -> None:
+    def asked(*types: str) -> httpx.Response:
+        question = {"customer_id": "ada", "events": [{"type": one} for one in types]}
+        return bench.ask("POST", "/v1/what-if", json=question)
+
+    assert_problem(asked("odd"), 422, "every event was refused: 'odd' is unknown")
+    none = asked("odd", "odd")
+    assert_problem(none, 422, "every event was refused, the first one because: 'odd' is unknown")
+    assert [one["reason"] for one in none.json()["events"]] == ["unknown_type", "unknown_type"]
+    some = asked("odd", "view_item")
+    assert (some.status_code, [one["outcome"] for one in some.json()["events"]]) == (
+        200,
+        ["refused", "scored"],
+    )
 
 
 def test_every_reference_of_the_contract_leads_somewhere_and_every_route_is_in_it(bench: Bench) -> None:

@@ -1,4 +1,4 @@
-"""All that is held about one person: the ids, what lies in Redis, and what the topics still have.
+"""All that is held about one person: what lies in Redis, and what the topics still have.
 
 Only the partitions where the ids live are read, and all of the dead letters: what was refused may lie anywhere.
 """
@@ -16,10 +16,8 @@ from aiokafka import ConsumerRecord
 
 from features.decoding import Undecodable, decoded
 from features.exceptions import SchemaMismatch
-from features.identity import MOST_STEPS
 from features.links import Link
 from features.offers import CustomerItems
-from features.partition import partitions_of
 from features.state import view, view_time
 from features.store.customer_store import LoadRequest
 from features.store.keys import items_keys, link_keys, state_keys, timers_key
@@ -30,6 +28,7 @@ from stream.kafka.reading import TopicReader
 from stream.learning.records.examples import decode_examples
 from stream.learning.records.outcomes import decode_outcomes
 from stream.ownership.standing import partition_count
+from stream.person.ids import homes_of
 from stream.settings import Settings
 
 OnTopic = Callable[[str], Callable[[int, int], None]]
@@ -39,25 +38,11 @@ _any: Final = msgspec.json.Decoder().decode
 _KINDS: Final = ("purchase", "erasure", "login", "purchase that was handed on", "purchase that tells a login")
 
 
-def ids_of(store: RedisStore, partitions: int, customer_id: str) -> list[str]:
-    """Return the ids under which a person is known, that one first: those that it is linked to, and those to it."""
-    found = [customer_id]
-    wanted = [customer_id]
-    for _ in range(MOST_STEPS):
-        links = [link for one in wanted if (link := _link(store, partitions, one)) is not None]
-        others = [one for link in links for one in (link.customer, *link.members) if one and not link.shared]
-        wanted = [one for one in dict.fromkeys(others) if one not in found]
-        found += wanted
-        if not wanted:
-            break
-    return found
-
-
 def stored(store: RedisStore, settings: Settings, ids: Sequence[str]) -> list[dict[str, Any]]:
     """Return what Redis holds under each id: key and content."""
     partitions = partition_count(settings, store)
     found: list[dict[str, Any]] = []
-    for one, partition in zip(ids, _homes(ids, partitions), strict=True):
+    for one, partition in zip(ids, homes_of(ids, partitions), strict=True):
         (held,) = store.load_many([LoadRequest(partition, [one], items_of=[one], links_of=[one])])
         record = store.record(partition)
         incarnation = 0 if record is None else record.incarnation
@@ -134,7 +119,7 @@ async def _read(
 ) -> AsyncIterator[dict[str, Any]]:
     """Yield what a topic's records say; only the partitions of some ids are read, or all."""
     async with TopicReader(settings, topic) as reader:
-        homes = set(reader.ends) if ids is None else set(_homes(ids, reader.partitions))
+        homes = set(reader.ends) if ids is None else set(homes_of(ids, reader.partitions))
         starts = {p: end for p, end in reader.ends.items() if p not in homes}
         async for _, records in reader.read(starts, on_topic(topic)):
             for record in records:
@@ -203,16 +188,7 @@ def _named(link: Link) -> dict[str, Any]:
         "customer_id": link.customer or None,
         "shared": link.shared,
         "merged": list(link.members),
+        "assigned": link.assigned or None,
         "since": view_time(link.since),
         "last_used": view_time(link.time),
     }
-
-
-def _link(store: RedisStore, partitions: int, customer: str) -> Link | None:
-    [partition] = _homes([customer], partitions)
-    (found,) = store.load_many([LoadRequest(partition, [customer], links_of=[customer])])
-    return None if found.links[0] is None else Link.from_bytes(found.links[0])
-
-
-def _homes(ids: Sequence[str], partitions: int) -> list[int]:
-    return list(map(int, partitions_of([one.encode() for one in ids], partitions)))

@@ -1,0 +1,1 @@
+"""What is known and held about one person, whatever the ids."""
