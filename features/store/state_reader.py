@@ -11,8 +11,10 @@ from typing import Any, NamedTuple, cast
 
 from features import state
 from features.exceptions import UnreadableRecord
+from features.price_table import NO_PRICES, PriceTable
+from features.sealing import unsealed
 from features.state import States
-from features.store.keys import items_keys, link_keys, record_key, state_keys
+from features.store.keys import items_keys, link_keys, outbox_key, prices_key, record_key, state_keys
 from features.store.partition_record import PartitionRecord
 from features.store.redis_client import connect, store_errors
 
@@ -74,6 +76,38 @@ class StateReader:
             stored = cast("list[bytes | None]", pipeline.execute())
         return [self._record(partition, raw) for partition, raw in zip(partitions, stored, strict=True)]
 
+    def promised(self, partitions: Sequence[int]) -> list[tuple[PartitionRecord | None, bytes]]:
+        """Return the records of partitions, and what the last save of each has promised to publish.
+
+        All are of one moment: what one partition has handed over and another one has taken is seen of both, or of none.
+
+        Raises
+        ------
+        UnreadableRecord
+            One is damaged, or of another version of this program.
+        """
+        pipeline = self._redis.pipeline(transaction=True)
+        for partition in partitions:
+            pipeline.mget(record_key(self._prefix, partition), outbox_key(self._prefix, partition))
+        with store_errors(self._redis):
+            stored = cast("list[list[bytes | None]]", pipeline.execute())
+        return [
+            (self._record(partition, raw), self._outbox(partition, outbox))
+            for partition, (raw, outbox) in zip(partitions, stored, strict=True)
+        ]
+
+    def price(self, partition: int, record: PartitionRecord, item: str) -> PriceTable:
+        """Return what a partition knows of the price of an item.
+
+        Raises
+        ------
+        UnreadableRecord
+            It is damaged.
+        """
+        with store_errors(self._redis):
+            raw = self._redis.hget(prices_key(self._prefix, partition, record.incarnation), item)
+        return NO_PRICES if raw is None else PriceTable.of({item: cast(bytes, raw)})
+
     def read(self, wanted: Mapping[int, Sequence[str]]) -> dict[int, Read]:
         """Return what is known of customers, by partition.
 
@@ -108,6 +142,13 @@ class StateReader:
             return None if raw is None else PartitionRecord.from_bytes(raw)
         except UnreadableRecord as error:
             raise UnreadableRecord(f"{record_key(self._prefix, partition)} in Redis: {error}") from None
+
+    def _outbox(self, partition: int, raw: bytes | None) -> bytes:
+        if raw is None:
+            return b""
+        if (content := unsealed(raw)) is None:
+            raise UnreadableRecord(f"{outbox_key(self._prefix, partition)} in Redis is damaged")
+        return content
 
 
 def _read(record: PartitionRecord | None, values: Sequence[bytes | None], count: int) -> Read:

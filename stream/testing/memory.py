@@ -26,11 +26,11 @@ from stream.messages.score import Score
 from stream.ownership.cache import StateCache
 from stream.ownership.outbox import Outbox
 from stream.ownership.partition_batch import PartitionBatch
+from stream.ownership.promised import HandOverRecord
 from stream.ownership.rounds import Rounds
 from stream.ownership.timers import Timers
 from stream.scoring.engine import engine_of
 from stream.scoring.metrics import ScorerMetrics
-from stream.scoring.outbox import HandOverRecord
 from stream.scoring.publisher import Output
 from stream.scoring.scorer import Scorer
 from stream.settings import NATIVE_NAME, Settings

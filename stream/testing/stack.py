@@ -24,7 +24,7 @@ from stream.logs.rows import Encoded
 from stream.messages.action import Action, decode_action
 from stream.messages.dead_letter import DeadLetter, parse, parse_erasure
 from stream.messages.score import Score
-from stream.scoring.outbox import unpack_outbox
+from stream.ownership.promised import unpack_outbox
 from stream.settings import Settings
 from stream.testing.events import AnyLog, records_of
 from stream.testing.results import ByCustomer, Messages, Results
