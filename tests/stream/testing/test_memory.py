@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,14 @@ from features.events import Event, RejectedEvent
 from features.exceptions import LogError
 from features.log import write_log
 from features.vector import schema_hash
+from stream.messages.action import Action
 from stream.scoring.engine import engine_of
 from stream.scoring.score_log import score_log
 from stream.settings import Settings
 from stream.testing import plugin
 from stream.testing.memory import MemoryStack
 from tests.integration.outcome import TOLERANCE
-from tests.integration.shop_logs import shuffled, simulated
+from tests.integration.shop_logs import shuffled, simulated, talkative
 
 NOW = 1_772_366_400_000  # 2026-03-01 12:00 UTC
 BUNDLE = Path(plugin.__file__).parent / "bundle"
@@ -79,6 +81,21 @@ def test_scores_and_actions_are_those_of_the_same_log_scored_as_a_whole(
     assert sorted(actions, key=str) == sorted(decided, key=str)
     assert {action["rule"] for action in actions} >= {"cart", "back"}  # timers came, too
     assert len(found.letters) == truth.dead_letters > 0
+
+
+def test_logins_of_a_log_count_from_their_moment_on(
+    settings: Settings, stack: MemoryStack, seed: int
+) -> None:
+    log = talkative(100, 3, seed)
+    engine = engine_of(settings, Bundle.load(BUNDLE))
+    truth = score_log(log, engine, partitions=1, decide_by=[engine.rulebook])
+    found = stack.replay(log)
+    assert sum(score.merged is not None for own in found.scores.values() for score in own) > 10
+    assert sorted(what_is_done(found.actions)) == sorted(what_is_done({"": truth.decided[0].actions}))
+
+
+def what_is_done(actions: Mapping[str, Sequence[Action]]) -> list[tuple[str, str, int]]:
+    return [(one.customer_id, one.rule, one.decided_at) for own in actions.values() for one in own]
 
 
 def test_a_log_in_two_pieces_gives_what_it_gives_as_a_whole(settings: Settings, seed: int) -> None:
