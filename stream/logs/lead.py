@@ -148,6 +148,6 @@ class Lead:
     def _give_up(self, why: str) -> None:
         self._given_up = True
         self._on_note(
-            f"{why}: what partitions tell each other of logins and prices will come after the log, too late for some "
-            "actions; start `intent worker` first, then replay into new topics and keys"
+            f"{why}: what partitions tell each other of logins and prices comes after the log, too late for some "
+            "actions; to have it in time, replay into new topics and keys while `intent worker` runs"
         )

@@ -124,7 +124,7 @@ def test_where_no_worker_runs_the_replay_says_so_at_once_and_goes_on() -> None:
     assert shop.time == 0
     assert (shop.looked, shop.asked) == (1, 1)
     [note] = shop.notes
-    assert note.startswith("no worker reads along: ") and "start `intent worker` first" in note
+    assert note.startswith("no worker reads along: ") and "while `intent worker` runs" in note
 
 
 def test_a_slow_worker_is_waited_for() -> None:
