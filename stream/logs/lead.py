@@ -103,11 +103,15 @@ class Lead:
     async def _wait(self, sender: Sender) -> None:
         """Return once workers have handed over all that they were told, or nobody is waited for any more."""
         await sender.flush()
-        if self._workers is None:
-            self._workers = await self._find()
-            if not await self._workers.present():
-                self._give_up("no worker reads along")
-                return
+        try:
+            if self._workers is None:
+                self._workers = await self._find()
+                if not await self._workers.present():
+                    self._give_up("no worker reads along")
+                    return
+        except StoreError as error:  # nobody can be asked
+            self._give_up(str(error))
+            return
         await self._handed_over(self._workers)
 
     async def _handed_over(self, workers: Workers) -> None:

@@ -82,6 +82,8 @@ def replay(
 ) -> ReplayReport:
     """Send a log's events to the events topic.
 
+    At full speed the replay waits wherever the next events depend on what workers hand over, such as after a login.
+
     Parameters
     ----------
     log
@@ -96,7 +98,7 @@ def replay(
     on_time
         Called with the event time that the replay has come to, epoch ms.
     on_note
-        Called with a sentence where the rows of a file were not in order.
+        Called with a sentence where the rows of a file were not in order, or where workers are not waited for.
     close
         End every partition with a control record: what waits for its label gets it, as if time had passed.
 

@@ -75,9 +75,13 @@ class Workers:
         )
 
     async def __aenter__(self) -> Self:
-        with broker_errors(self._settings.kafka):
-            await self._consumer.start()
-            await self._admin.start()
+        try:
+            with broker_errors(self._settings.kafka):
+                await self._consumer.start()
+                await self._admin.start()
+        except BaseException:
+            await self.__aexit__(None, None, None)
+            raise
         return self
 
     async def __aexit__(

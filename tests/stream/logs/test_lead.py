@@ -162,6 +162,17 @@ def test_a_redis_that_never_answers_is_told_and_the_replay_goes_on() -> None:
     assert shop.notes[0].startswith("Redis at nowhere:6379 failed: what partitions tell each other")
 
 
+def test_an_address_of_redis_that_cannot_be_read_is_told_and_the_replay_goes_on() -> None:
+    class Lost(Shop):
+        async def found(self) -> Shop:
+            raise StoreUnavailable("the URL of Redis cannot be read")
+
+    shop = Lost()
+    assert [count for count, _ in shop.replay(ROWS)] == [1, 2, 2]
+    assert shop.time == 0
+    assert shop.notes[0].startswith("the URL of Redis cannot be read: ")
+
+
 def test_a_short_outage_of_redis_is_waited_out() -> None:
     shop = Shop(lambda now: 5, answers=lambda now: not 0.1 < now < 30)
     assert shop.replay(ROWS) == [(1, 0), (2, 2), (2, 5)]
