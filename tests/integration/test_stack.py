@@ -51,6 +51,7 @@ def test_logins_of_a_log_come_in_time(intent_replayed, intent_memory):
     log += later(visit("bob", *["view_item"] * 90), 80)
     found, wanted = intent_replayed(log), intent_memory.replay(log)
     assert [score.merged for score in found.scores["ada"]] == ["a-1", None, None, None]
+    assert [score.event_id for score in found.scores["ada"]] == ["l-1", "ada-0", "ada-1", "ada-2"]
     assert dict(found.actions) == dict(wanted.actions) != {}
 
 def test_nothing_is_left_of_another_test(intent_replayed, intent_scores, intent_letters):
