@@ -9,10 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
+from redis.asyncio.cluster import RedisCluster as AsyncCluster
+
 from features import state
 from features.exceptions import UnreadableRecord
+from features.price_table import NO_PRICES, PriceTable
+from features.sealing import unsealed
 from features.state import States
-from features.store.keys import items_keys, link_keys, record_key, state_keys
+from features.store.keys import items_keys, link_keys, outbox_key, prices_key, record_key, state_keys
 from features.store.partition_record import PartitionRecord
 from features.store.redis_client import close_async, connect_async, store_errors
 
@@ -78,6 +82,43 @@ class StateReader:
         stored = await self._asked([("GET", record_key(self._prefix, partition)) for partition in partitions])
         return [self._record(partition, raw) for partition, raw in zip(partitions, stored, strict=True)]
 
+    async def promised(self, partitions: Sequence[int]) -> list[tuple[PartitionRecord | None, bytes]]:
+        """Return the records of partitions, and what the last save of each has promised to publish.
+
+        All are of one moment: what one partition has handed over and another one has taken is seen of both, or of none.
+        In a cluster no transaction spans partitions; there, what was read twice and had not changed was of one moment.
+
+        Raises
+        ------
+        UnreadableRecord
+            One is damaged, or of another version of this program.
+        """
+        commands: list[Command] = [
+            ("MGET", record_key(self._prefix, partition), outbox_key(self._prefix, partition))
+            for partition in partitions
+        ]
+        if isinstance(self._redis, AsyncCluster):
+            before, stored = None, await self._asked(commands)
+            while stored != before:
+                before, stored = stored, await self._asked(commands)
+        else:
+            stored = await self._asked(commands, transaction=True)
+        return [
+            (self._record(partition, raw), self._outbox(partition, outbox))
+            for partition, (raw, outbox) in zip(partitions, stored, strict=True)
+        ]
+
+    async def price(self, partition: int, record: PartitionRecord, item: str) -> PriceTable:
+        """Return what a partition knows of the price of an item.
+
+        Raises
+        ------
+        UnreadableRecord
+            It is damaged.
+        """
+        [raw] = await self._asked([("HGET", prices_key(self._prefix, partition, record.incarnation), item)])
+        return NO_PRICES if raw is None else PriceTable.of({item: raw})
+
     async def read(self, wanted: Mapping[int, Sequence[str]]) -> dict[int, Read]:
         """Return what is known of customers, by partition.
 
@@ -108,12 +149,12 @@ class StateReader:
             *link_keys(self._prefix, partition, customers, incarnation),
         )
 
-    async def _asked(self, commands: Sequence[Command]) -> list[Any]:
+    async def _asked(self, commands: Sequence[Command], *, transaction: bool = False) -> list[Any]:
         """Return the answers to some commands, by one round trip; most often it is one command."""
         with store_errors(self._redis):
             if len(commands) == 1:
                 return [await self._redis.execute_command(*commands[0])]
-            pipeline: Any = self._redis.pipeline(transaction=False)
+            pipeline: Any = self._redis.pipeline(transaction=transaction)
             for command in commands:
                 pipeline.execute_command(*command)
             return list(await pipeline.execute())
@@ -123,6 +164,13 @@ class StateReader:
             return None if raw is None else PartitionRecord.from_bytes(raw)
         except UnreadableRecord as error:
             raise UnreadableRecord(f"{record_key(self._prefix, partition)} in Redis: {error}") from None
+
+    def _outbox(self, partition: int, raw: bytes | None) -> bytes:
+        if raw is None:
+            return b""
+        if (content := unsealed(raw)) is None:
+            raise UnreadableRecord(f"{outbox_key(self._prefix, partition)} in Redis is damaged")
+        return content
 
 
 def _read(record: PartitionRecord | None, values: Sequence[bytes | None], count: int) -> Read:

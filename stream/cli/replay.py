@@ -21,7 +21,8 @@ Speed = Annotated[
     str,
     typer.Option(
         metavar="SPEED",
-        help="max: as fast as possible; real: as fast as it happened; 60x: one minute per second.",
+        help="max: as fast as possible, no faster than workers hand over logins and prices; real: as fast as it "
+        "happened; 60x: one minute per second.",
     ),
 ]
 Close = Annotated[
@@ -45,6 +46,9 @@ def replay(log: Log, speed: Speed = "max", close: Close = False, as_json: AsJson
     Each event goes to its customer's partition with its original arrival time. If the topic already holds newer
     events, older ones are rejected as late, and a warning says so; new topics and keys (`INTENT_TOPIC_PREFIX`,
     `INTENT_REDIS_PREFIX`) take any log.
+
+    If the log has logins or prices, workers tell other partitions of them. At full speed the replay waits for that, so
+    start `intent worker` before. If no worker reads along, it says so and goes on.
 
     Examples
     --------

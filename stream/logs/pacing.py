@@ -38,6 +38,10 @@ class Sender(Protocol):
         """Send the rows from ``start`` to ``stop``."""
         ...
 
+    async def flush(self) -> None:
+        """Wait until all that was sent is in the topic."""
+        ...
+
 
 class WallClock:
     """The real clock."""

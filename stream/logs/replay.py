@@ -1,4 +1,4 @@
-"""Replay: a log into Kafka, as fast as the broker takes it or paced by event time.
+"""Replay: a log into Kafka, at full speed (`stream.logs.lead`) or paced by event time (`stream.logs.pacing`).
 
 Every event goes to its customer's partition, in the log's order, with its arrival in a header, so that the
 worker judges it as it would have then. The producer is idempotent: what it repeats is written once.
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -24,8 +25,11 @@ from features.sorted_log import iterate_in_order
 from stream.formats.contract import NATIVE
 from stream.kafka.broker import broker_errors, partition_count
 from stream.kafka.records import ARRIVED_AT, CLOSE, CONTROL
+from stream.logs.lead import Lead
 from stream.logs.pacing import Clock, Pace, WallClock, parse_speed
 from stream.logs.rows import OF_SHOPS, Encoded, check_partitions, encode_rows
+from stream.logs.windows import Windows
+from stream.logs.workers import Workers
 from stream.settings import NATIVE_NAME, Settings
 
 # Events encoded at a time. Bounds memory (about 1 kB an event), and how long a paced replay looks ahead.
@@ -78,6 +82,8 @@ def replay(
 ) -> ReplayReport:
     """Send a log's events to the events topic.
 
+    At full speed the replay waits wherever the next events depend on what workers hand over, such as after a login.
+
     Parameters
     ----------
     log
@@ -92,7 +98,7 @@ def replay(
     on_time
         Called with the event time that the replay has come to, epoch ms.
     on_note
-        Called with a sentence where the rows of a file were not in order.
+        Called with a sentence where the rows of a file were not in order, or where workers are not waited for.
     close
         End every partition with a control record: what waits for its label gets it, as if time had passed.
 
@@ -131,9 +137,9 @@ async def replay_async(
     """See `replay`; within a running event loop."""
     factor = parse_speed(speed)
     metadata, rows, tables = _opened(log, on_note)
-    async with _Sender(settings) as sender:
+    async with _Sender(settings) as sender, _lead(settings, sender, on_note) as lead:
         check_named = metadata.get("partitions") == str(sender.partitions)
-        pace = None if factor is None else Pace(factor, clock or WallClock())
+        pace = lead if factor is None else Pace(factor, clock or WallClock())
         erased = done = 0
 
         def tell(before: int, sent: int, time_ms: int) -> None:
@@ -150,21 +156,22 @@ async def replay_async(
             encoded = encode_rows(alive, sender.partitions)
             if check_named:
                 check_partitions(alive, encoded.partition, done)
-            if pace is None:
-                await sender.send(encoded, 0, len(alive))
-            else:
-                await pace.send(sender, encoded, partial(tell, done))
+            await pace.send(sender, encoded, partial(tell, done))
             if len(table):
                 tell(done, len(table), pc.max(table["event_time"].cast(pa.int64())).as_py())
             done += len(table)
         await sender.finish()
         if close:
+            if factor is None:
+                await lead.finish(sender)
             await sender.close()
     return ReplayReport(sum(sender.sent.values()), erased, sender.seconds, dict(sorted(sender.sent.items())))
 
 
 def send_records(settings: Settings, encoded: Encoded) -> None:
     """Send records to the events topic, each to the partition that it names, and wait until the broker has them.
+
+    What workers hand over because of them comes in time, as in a replay.
 
     Raises
     ------
@@ -173,11 +180,24 @@ def send_records(settings: Settings, encoded: Encoded) -> None:
     """
 
     async def send() -> None:
-        async with _Sender(settings) as sender:
-            await sender.send(encoded, 0, len(encoded.values))
+        async with _Sender(settings) as sender, _lead(settings, sender) as lead:
+            await lead.send(sender, encoded)
             await sender.finish()
 
     asyncio.run(send())
+
+
+@asynccontextmanager
+async def _lead(
+    settings: Settings, sender: _Sender, on_note: Callable[[str], object] = lambda text: None
+) -> AsyncIterator[Lead]:
+    """Keep the workers' hand-overs in time for what is sent in the block."""
+    async with AsyncExitStack() as opened:
+
+        async def find() -> Workers:
+            return await opened.enter_async_context(Workers(settings, sender.partitions))
+
+        yield Lead(Windows(sender.partitions, settings.lateness_ms), find, WallClock(), on_note)
 
 
 def _opened(
@@ -252,10 +272,14 @@ class _Sender:
             await self._launch(builder, number)
             self.sent[number] = self.sent.get(number, 0) + len(rows)
 
-    async def finish(self) -> None:
+    async def flush(self) -> None:
         """Wait for all acknowledgements."""
         while self._flying:
             await self._land()
+
+    async def finish(self) -> None:
+        """Wait for all acknowledgements, and take the time."""
+        await self.flush()
         self.seconds = time.perf_counter() - self._began
 
     async def close(self) -> None:
@@ -265,8 +289,7 @@ class _Sender:
             builder = self._producer.create_batch()
             builder.append(timestamp=None, key=None, value=b"", headers=[(CONTROL, CLOSE)])
             await self._launch(builder, number)
-        while self._flying:
-            await self._land()
+        await self.flush()
 
     async def _launch(self, builder: Any, number: int) -> None:
         assert self._producer is not None

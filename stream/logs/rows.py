@@ -24,13 +24,22 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Encoded(NamedTuple):
-    """Rows of a log as records, in the log's order."""
+    """Rows of a log as records, in the log's order.
+
+    Attributes
+    ----------
+    due_ms
+        Event times.
+    said
+        Positions of rows that are no events: who is who, and what items cost.
+    """
 
     keys: Sequence[bytes | None]
     values: Sequence[bytes | None]
     arrivals: list[bytes]
     partition: NDArray[np.int32]
-    due_ms: NDArray[np.int64]  # event time
+    due_ms: NDArray[np.int64]
+    said: Sequence[int] = ()
 
 
 def encode_rows(table: pa.Table, partitions: int) -> Encoded:
@@ -61,6 +70,7 @@ def encode_rows(table: pa.Table, partitions: int) -> Encoded:
         [b"%d" % ms for ms in table["arrived_at"].cast(pa.int64()).to_pylist()],
         partitions_of(names, partitions)[codes],
         table["event_time"].cast(pa.int64()).to_numpy(),
+        said,
     )
 
 

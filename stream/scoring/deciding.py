@@ -23,9 +23,9 @@ from stream.decisions.holding import ScoredRows
 from stream.decisions.memory import Memories, copied, memories_of, put_back
 from stream.decisions.rulebook import Rulebook
 from stream.decisions.watermarks import Watermarks
+from stream.ownership.promised import ActionRecord
 from stream.scoring.batch import Batch
 from stream.scoring.engine import Engine, Scored, excluded_of
-from stream.scoring.outbox import ActionRecord
 
 _encode = msgspec.json.Encoder().encode
 

@@ -18,7 +18,7 @@ from features.identity import HAND_OVER_BYTES, source_offset
 from stream.formats.contract import NATIVE
 from stream.kafka.topics import EventsTopic
 from stream.messages.dead_letter import DeadLetter
-from stream.scoring.outbox import HandOverRecord
+from stream.ownership.promised import HandOverRecord
 from stream.scoring.publisher import Output, Publishes
 from stream.texts import counted
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from stream.ownership.promised import ActionRecord, HandOverRecord, unpack_outbox
 from stream.scoring.handing_over import HandingOver
 from stream.scoring.metrics import ScorerMetrics
-from stream.scoring.outbox import ActionRecord, HandOverRecord, unpack_outbox
 from stream.scoring.publisher import Output, Publishes
 
 logger = logging.getLogger(__name__)

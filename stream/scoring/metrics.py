@@ -23,9 +23,9 @@ from stream.scoring.expected import ExpectedAuc
 
 if TYPE_CHECKING:
     from stream.ownership.partitions import Ownership
+    from stream.ownership.promised import ActionRecord
     from stream.scoring.engine import Scored
     from stream.scoring.in_force import InForce
-    from stream.scoring.outbox import ActionRecord
     from stream.scoring.recommending import Recommended
     from stream.scoring.scorer import Models, Scorer
 

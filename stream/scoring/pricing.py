@@ -18,8 +18,8 @@ from features.price_table import Changed, PriceTable, SaidPrice
 from features.prices import PRICE_COPY, Price, PriceCopy, encode_price, in_currency
 from features.store.customer_store import Loaded
 from stream.decisions.watermarks import Watermarks
+from stream.ownership.promised import HandOverRecord
 from stream.scoring.batch import Batch
-from stream.scoring.outbox import HandOverRecord
 
 
 class Priced(NamedTuple):

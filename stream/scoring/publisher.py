@@ -18,7 +18,7 @@ from stream.formats.contract import NATIVE
 from stream.kafka.producing import BoundedProducer, Unacknowledged
 from stream.kafka.signatures import HandOverKeys
 from stream.messages.dead_letter import DeadLetter, Erasure
-from stream.scoring.outbox import HandOverRecord
+from stream.ownership.promised import HandOverRecord
 
 # A produced batch. The broker takes 1 MiB (`message.max.bytes`); a score has about 400 bytes.
 _BATCH_BYTES: Final = 1_000_000

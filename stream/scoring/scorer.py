@@ -27,6 +27,7 @@ from stream.learning.newest_advisor import NewestAdvisor
 from stream.messages.dead_letter import DeadLetter, Erasure, dead_letter
 from stream.ownership.job import StateChanges
 from stream.ownership.log_check import partitions_changed
+from stream.ownership.promised import HandOverRecord, pack_outbox
 from stream.scoring.batch import Batch, RecordStatus
 from stream.scoring.deciding import Concerned, Decisions, decisions
 from stream.scoring.encoding import encode_scores, with_tombstones
@@ -36,7 +37,6 @@ from stream.scoring.intake import read_batches
 from stream.scoring.keeping_promises import KeepingPromises
 from stream.scoring.linking import Linked, linked
 from stream.scoring.metrics import ScorerMetrics
-from stream.scoring.outbox import HandOverRecord, pack_outbox
 from stream.scoring.pricing import priced, tables_after
 from stream.scoring.publisher import Output, Publishes
 from stream.scoring.recommending import NewestRecommender, Recommended, Recommender

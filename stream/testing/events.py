@@ -6,7 +6,7 @@ import csv
 import datetime as dt
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
@@ -14,11 +14,13 @@ import msgspec
 
 from features.events import Event, epoch_ms
 from features.exceptions import LogError
-from features.identity import IDENTIFY, Identify
-from features.prices import PRICE, Price
+from features.identity import IDENTIFY, Identify, is_identity_type
+from features.prices import PRICE, Price, is_price_type
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from stream.logs.rows import Encoded
 
 #: One event: an `Event`, an `Identify`, a `Price`, its fields, or its JSON, which is sent as it is, event or not.
 AnyEvent: TypeAlias = Event | Identify | Price | Mapping[str, Any] | str | bytes
@@ -80,6 +82,26 @@ def record_of(event: AnyEvent) -> SentRecord:
         return SentRecord(None, value, _now())
     key = fields.get(_KEYS.get(str(fields.get("type")), "customer_id"))
     return SentRecord(None if key is None else str(key).encode(), value, _arrival(fields.get("event_time")))
+
+
+def rows_of(records: Sequence[SentRecord]) -> Encoded:
+    """Return records as the rows of a log, for one partition; event times are the arrivals."""
+    import numpy as np
+
+    from stream.logs.rows import Encoded
+
+    return Encoded(
+        [record.key for record in records],
+        [record.value for record in records],
+        [b"%d" % record.arrived_at for record in records],
+        np.zeros(len(records), np.int32),
+        np.array([record.arrived_at for record in records], np.int64),
+        [
+            at
+            for at, record in enumerate(records)
+            if record.value is not None and (is_identity_type(record.value) or is_price_type(record.value))
+        ],
+    )
 
 
 def _arrival(event_time: object) -> int:

@@ -20,22 +20,23 @@ from features.store.partition_record import PartitionRecord
 from stream.formats.contract import NATIVE
 from stream.formats.registry import format_of
 from stream.kafka.batches import RecordBatch
+from stream.logs.windows import Windows
 from stream.messages.action import Action
 from stream.messages.dead_letter import DeadLetter
 from stream.messages.score import Score
 from stream.ownership.cache import StateCache
 from stream.ownership.outbox import Outbox
 from stream.ownership.partition_batch import PartitionBatch
+from stream.ownership.promised import HandOverRecord
 from stream.ownership.rounds import Rounds
 from stream.ownership.timers import Timers
 from stream.scoring.engine import engine_of
 from stream.scoring.metrics import ScorerMetrics
-from stream.scoring.outbox import HandOverRecord
 from stream.scoring.publisher import Output
 from stream.scoring.scorer import Scorer
 from stream.settings import NATIVE_NAME, Settings
 from stream.testing.emitter import MemoryEmitter
-from stream.testing.events import AnyLog, SentRecord, records_of
+from stream.testing.events import AnyLog, SentRecord, records_of, rows_of
 from stream.testing.results import ByCustomer, Messages, Results
 
 _PARTITION: Final = 0
@@ -100,6 +101,7 @@ class MemoryStack:
         self.emitter = MemoryEmitter(settings.events_topic, self._send)
         self._topics = _Topics()
         self._waiting: list[SentRecord] = []
+        self._windows = Windows(1, settings.lateness_ms)
         self._store = MemoryStore()
         self._now = 0
         engine = engine_of(settings, Bundle.load(settings.bundle, key=settings.bundle_key))
@@ -169,13 +171,21 @@ class MemoryStack:
         with ThreadPoolExecutor(1) as executor:
             rounds = Rounds(self._scorer, self._store, executor, round_max=_BATCH, at_once=1)
             while self._waiting:
-                taken, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
-                await self._take(rounds, taken)
-                while self._timers.reached_by(self._record.watermark):  # more than one round takes
-                    await self._take(rounds, [])
+                sent, self._waiting = self._waiting, []
+                for start, stop, _ in self._windows.of(rows_of(sent)):
+                    await self._score(rounds, sent[start:stop])
 
-    async def _take(self, rounds: Rounds, sent: Sequence[SentRecord]) -> None:
-        """Have a batch scored and saved, and publish what the save has promised."""
+    async def _score(self, rounds: Rounds, sent: Sequence[SentRecord]) -> None:
+        """Score records, and then what is handed over because of them."""
+        left = list(sent)
+        while left:
+            taken, left = left[:_BATCH], left[_BATCH:]
+            left += await self._take(rounds, taken)
+            while self._timers.reached_by(self._record.watermark):  # more than one round takes
+                left += await self._take(rounds, [])
+
+    async def _take(self, rounds: Rounds, sent: Sequence[SentRecord]) -> list[SentRecord]:
+        """Have a batch scored and saved, publish what the save has promised, and return what it hands over."""
         start = self._record.next_offset
         records = [
             _Record(start + at, one.arrived_at, one.key, one.value, self._headers)
@@ -191,4 +201,4 @@ class MemoryStack:
         if self._outbox.content:
             await rounds.act(_PARTITION, self._outbox.content)
         handed, self._topics.handed = self._topics.handed, []
-        self._waiting += [SentRecord(key, value, self._now) for key, value in handed]
+        return [SentRecord(key, value, self._now) for key, value in handed]

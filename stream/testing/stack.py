@@ -11,7 +11,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-import numpy as np
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
 from features.exceptions import StoreError
@@ -21,13 +20,12 @@ from stream.clients.emit import EventEmitter
 from stream.exceptions import ServiceError
 from stream.kafka.topics import create_topics, topic_configs
 from stream.logs.replay import send_records
-from stream.logs.rows import Encoded
 from stream.messages.action import Action, decode_action
 from stream.messages.dead_letter import DeadLetter, parse, parse_erasure
 from stream.messages.score import Score
-from stream.scoring.outbox import unpack_outbox
+from stream.ownership.promised import unpack_outbox
 from stream.settings import Settings
-from stream.testing.events import AnyLog, records_of
+from stream.testing.events import AnyLog, records_of, rows_of
 from stream.testing.results import ByCustomer, Messages, Results
 from stream.testing.servers import Services
 from stream.testing.worker_process import WorkerProcess, variables, without_settings
@@ -112,16 +110,7 @@ class Stack:
         """
         records = records_of(log)
         if records:
-            send_records(
-                self.settings,
-                Encoded(
-                    [record.key for record in records],
-                    [record.value for record in records],
-                    [b"%d" % record.arrived_at for record in records],
-                    np.full(len(records), _PARTITION, np.int32),
-                    np.zeros(len(records), np.int64),
-                ),
-            )
+            send_records(self.settings, rows_of(records))
         self.finish()
         return self.results
 

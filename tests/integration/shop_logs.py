@@ -8,8 +8,11 @@ from numpy.typing import NDArray
 
 from features.log import ERASED, LOG_SCHEMA
 from features.partition import partitions_of
+from offline.simulator.logins import with_late_logins
+from offline.simulator.price_drops import with_price_drops
 from offline.simulator.shop import ShopParameters
 from offline.simulator.simulation import simulate
+from offline.simulator.wishes import with_wishes
 
 MINUTE_MS = 60_000
 
@@ -18,6 +21,13 @@ def simulated(customers: int, days: int, seed: int) -> pa.Table:
     """Return a simulated log (about nine events a customer), in order of event time."""
     log = simulate(ShopParameters.default(), customers=customers, days=days, seed=seed % 2**31)
     return log.replace_schema_metadata(None)
+
+
+def talkative(customers: int, days: int, seed: int) -> pa.Table:
+    """Return a simulated log of which partitions tell each other a lot: late logins, wish lists, and price drops."""
+    log = simulate(ShopParameters.default(), customers=customers, days=days, seed=seed % 2**31)
+    log = with_wishes(log, 1.0, seed)
+    return with_price_drops(with_late_logins(log, 0.4, seed), 0.5, seed).replace_schema_metadata(None)
 
 
 def ms(log: pa.Table, name: str) -> NDArray[np.int64]:

@@ -116,7 +116,8 @@ def test_drops_are_told_as_the_archived_log_says_whoever_is_killed(
     ), "whoever learns from a log never sees prices"
     values = published(settings)
     print(f"{len(drops)} drops of {len(values)} actions, {len(values) - len(set(values))} of them twice")
-    alive[-1].stop()
+    for worker in alive:
+        worker.stop()
     _assert_replayed(fleet, table, said[PRICE])
 
 

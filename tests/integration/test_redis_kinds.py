@@ -13,6 +13,7 @@ import pytest
 import redis
 from pydantic import SecretStr
 
+from features import state
 from features.exceptions import StoreConflict, StoreUnavailable
 from features.store.customer_store import LoadRequest, Save
 from features.store.offer_store import OfferStore
@@ -157,13 +158,17 @@ class TestEveryKindOfRedis(StoreContract, TimerContract, PriceContract):
         for partition, record in mine.items():
             store.save(partition, record, record, ["ada", "bob"], states(partition, 9))
 
-        async def looked() -> tuple[list[PartitionRecord | None], dict[int, Read]]:
+        async def looked() -> tuple[list[PartitionRecord | None], dict[int, Read], object]:
             async with StateReader(url, prefix) as reader:
-                return await reader.records([3, 4, 5]), await reader.read(
-                    {3: ["ada"], 4: ["bob", "ada"], 5: ["eve"]}
+                return (
+                    await reader.records([3, 4, 5]),
+                    await reader.read({3: ["ada"], 4: ["bob", "ada"], 5: ["eve"]}),
+                    await reader.promised([3, 5]),
                 )
 
-        records, read = asyncio.run(looked())
+        store.save(3, mine[3], mine[3], (), state.empty(0), outbox=b"promised")
+        records, read, promised = asyncio.run(looked())
+        assert promised == [(mine[3], b"promised"), (None, b"")]
         assert records == [mine[3], mine[4], None]
         assert [read[partition].states["events"].tolist() for partition in (3, 4, 5)] == [[3], [9, 4], [0]]
         assert (read[4].record, read[5].record) == (mine[4], None)

@@ -42,6 +42,18 @@ def test_a_replayed_log_gives_what_it_gives_in_memory(intent_replayed, intent_me
     )
     assert dict(found.actions) == dict(wanted.actions) != {}
 
+def test_logins_of_a_log_come_in_time(intent_replayed, intent_memory):
+    def later(events, seconds):
+        return [event | {"event_time": event["event_time"] + 1000 * seconds} for event in events]
+
+    login = {"event_id": "l-1", "type": "identify", "anonymous_id": "a-1", "customer_id": "ada", "event_time": NOON}
+    log = [*visit("a-1", "view_item", "add_to_cart", "begin_checkout"), *later([login], 60), *later(ADA, 70)]
+    log += later(visit("bob", *["view_item"] * 90), 80)
+    found, wanted = intent_replayed(log), intent_memory.replay(log)
+    assert [score.merged for score in found.scores["ada"]] == ["a-1", None, None, None]
+    assert [score.event_id for score in found.scores["ada"]] == ["l-1", "ada-0", "ada-1", "ada-2"]
+    assert dict(found.actions) == dict(wanted.actions) != {}
+
 def test_nothing_is_left_of_another_test(intent_replayed, intent_scores, intent_letters):
     intent_replayed([*visit("bob", "view_item"), '{"bad": ', *ADA])
     assert [len(intent_scores[name]) for name in ("ada", "bob", "eve")] == [3, 1, 0]
@@ -79,7 +91,7 @@ def test_a_shops_tests_are_green_and_leave_nothing_on_servers_that_go_on(
         INTENT_POLICY="nowhere.yaml",  # of the developer's shell
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "4 passed" in ended.stdout
+    assert "5 passed" in ended.stdout
     found = KafkaConsumer(bootstrap_servers=services.kafka)
     left = [topic for topic in found.topics() if topic.startswith("shop-test-")]
     found.close()

@@ -18,7 +18,7 @@ from stream.exceptions import OffsetOutsideLog
 from stream.kafka.batches import Record, RecordBatch
 from stream.kafka.contract import Bounds, Commit, Stamp
 from stream.messages.dead_letter import DeadLetter
-from stream.scoring.outbox import HandOverRecord
+from stream.ownership.promised import HandOverRecord
 from stream.scoring.publisher import Output
 from tests.simulation.logins import append
 from tests.simulation.steady_log import SteadyLog

@@ -14,10 +14,10 @@ from stream.decisions.following import PolicyInForce
 from stream.decisions.policy_file import parse_policy
 from stream.decisions.rulebook import Rulebook
 from stream.kafka.batches import Record, RecordBatch
+from stream.ownership.promised import Promised, unpack_outbox
 from stream.scoring.deciding import warm_up
 from stream.scoring.engine import Engine
 from stream.scoring.metrics import ScorerMetrics
-from stream.scoring.outbox import Promised, unpack_outbox
 from stream.scoring.publisher import Publishes
 from stream.scoring.scorer import Scorer
 from tests.simulation.kafka import Broker

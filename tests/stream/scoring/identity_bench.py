@@ -21,8 +21,8 @@ from stream.kafka.batches import RecordBatch
 from stream.kafka.signatures import HandOverKeys
 from stream.logs.archive import FirstPass, take_events
 from stream.messages.score import Score, decode_score
+from stream.ownership.promised import unpack_outbox
 from stream.scoring.engine import Engine
-from stream.scoring.outbox import unpack_outbox
 from stream.scoring.publisher import Output
 from stream.scoring.recorder import Recorder
 from stream.scoring.scorer import Scorer

@@ -25,9 +25,9 @@ from stream.decisions.rulebook import Rulebook
 from stream.kafka.batches import RecordBatch
 from stream.messages.action import decode_action
 from stream.ownership.job import StateChanges
+from stream.ownership.promised import unpack_outbox
 from stream.scoring.canary import CanaryBundle
 from stream.scoring.engine import Engine
-from stream.scoring.outbox import unpack_outbox
 from stream.scoring.recommending import NewestRecommender, Recommender
 from tests.bundles import random_bundle
 from tests.malformed import good

@@ -18,7 +18,7 @@ from features.watermark import BEGINNING
 from stream.kafka.batches import RecordBatch
 from stream.kafka.signatures import HandOverKeys
 from stream.ownership.job import StateChanges
-from stream.scoring.outbox import Promised, unpack_outbox
+from stream.ownership.promised import Promised, unpack_outbox
 from stream.scoring.scorer import ScorerResult
 from tests.bundles import random_bundle
 from tests.malformed import good

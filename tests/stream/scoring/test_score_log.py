@@ -31,10 +31,10 @@ from stream.messages.action import decode_action
 from stream.messages.dead_letter import DeadLetter
 from stream.messages.score import Score, decode_score
 from stream.ownership.job import StateChanges
+from stream.ownership.promised import ActionRecord, unpack_outbox
 from stream.scoring import scored_partition
 from stream.scoring.engine import Engine
 from stream.scoring.metrics import ScorerMetrics
-from stream.scoring.outbox import ActionRecord, unpack_outbox
 from stream.scoring.publisher import Output, Publisher
 from stream.scoring.score_log import ScoredLog, score_log
 from stream.scoring.scorer import Scorer

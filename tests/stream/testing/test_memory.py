@@ -21,7 +21,7 @@ from stream.settings import Settings
 from stream.testing import plugin
 from stream.testing.memory import MemoryStack
 from tests.integration.outcome import TOLERANCE
-from tests.integration.shop_logs import shuffled, simulated
+from tests.integration.shop_logs import shuffled, simulated, talkative
 
 NOW = 1_772_366_400_000  # 2026-03-01 12:00 UTC
 BUNDLE = Path(plugin.__file__).parent / "bundle"
@@ -81,6 +81,21 @@ def test_scores_and_actions_are_those_of_the_same_log_scored_as_a_whole(
     assert len(found.letters) == truth.dead_letters > 0
 
 
+def test_logins_of_a_log_count_from_their_moment_on(
+    settings: Settings, stack: MemoryStack, seed: int
+) -> None:
+    log = talkative(100, 3, seed)
+    engine = engine_of(settings, Bundle.load(BUNDLE))
+    truth = score_log(log, engine, partitions=1)
+    found = stack.replay(log)
+    scores = {score.event_id: score.purchase_intent for own in found.scores.values() for score in own}
+    wanted = dict(
+        zip(*(truth.scores[name].to_pylist() for name in ("event_id", "purchase_intent")), strict=True)
+    )
+    assert scores == pytest.approx(wanted, abs=TOLERANCE, rel=0)
+    assert sum(score.merged is not None for own in found.scores.values() for score in own) > 10
+
+
 def test_a_log_in_two_pieces_gives_what_it_gives_as_a_whole(settings: Settings, seed: int) -> None:
     log = simulated(20, 2, seed)
     one, two = MemoryStack(settings), MemoryStack(settings)
@@ -132,7 +147,7 @@ def test_of_an_erased_customer_nothing_is_left(stack: MemoryStack) -> None:
 
 
 def test_a_log_is_the_same_in_every_form(settings: Settings, tmp_path: Path, seed: int) -> None:
-    log = simulated(5, 2, seed).drop_columns(["items", "bot"])
+    log = simulated(10, 2, seed).drop_columns(["items", "bot"])
     write_log(tmp_path / "log.parquet", log)
     rows = [
         {

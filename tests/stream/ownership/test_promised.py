@@ -7,8 +7,8 @@ from typing import Any, cast
 import msgspec
 import pytest
 
+from stream.ownership.promised import pack_outbox, unpack_outbox
 from stream.scoring.metrics import ScorerMetrics
-from stream.scoring.outbox import pack_outbox, unpack_outbox
 from stream.scoring.publisher import Output
 from stream.scoring.scorer import Scorer
 
