@@ -20,16 +20,16 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import msgspec
-from kafka import KafkaAdminClient, KafkaProducer
+from kafka import KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError
 
 from features.events import MAX_ID, Event, Reason, RejectedEvent, decode, encode
 from features.identity import IDENTIFY, Identify, decode_identity
 from features.prices import PRICE, Price, decode_price
-from stream.addresses import is_listening
 from stream.clients.lines import Emitted, RefusedLine, emit_lines
-from stream.exceptions import BrokerError, BrokerUnavailable, TopicMismatch
+from stream.exceptions import BrokerError, BrokerUnavailable
 from stream.formats.contract import NATIVE
+from stream.kafka.diagnosis import unavailable
 from stream.settings import NATIVE_NAME, Settings, load_settings
 from stream.texts import counted
 from stream.tracing.headers import active_trace
@@ -131,12 +131,12 @@ class EventEmitter:
                 **settings.kafka_python_security(),
             )
         except KafkaError as error:
-            raise BrokerUnavailable.silent(settings.kafka, listening=is_listening(settings.kafka)) from error
+            raise unavailable(settings.kafka, settings.kafka_python_security()) from error
         try:
             self.partitions = len(self._producer.partitions_for(self.topic))
         except KafkaError as error:
             self._end()
-            raise _no_partitions(settings, self.topic) from error
+            raise unavailable(settings.kafka, settings.kafka_python_security(), self.topic) from error
         atexit.register(self.close)
 
     def emit(self, event: Event | None = None, /, **fields: Any) -> Event:
@@ -333,23 +333,6 @@ class EventEmitter:
             failed, self._failed = self._failed, []
         if failed:
             raise DeliveryError(failed, self._reason)
-
-
-def _no_partitions(settings: Settings, topic: str) -> BrokerError:
-    """Return why a topic's partitions are not known: it is missing, or Kafka is slow."""
-    try:
-        with KafkaAdminClient(
-            bootstrap_servers=settings.kafka,
-            client_id="intent-emitter",
-            bootstrap_timeout_ms=_CONNECT_MS,
-            request_timeout_ms=_REQUEST_MS,
-            **settings.kafka_python_security(),
-        ) as admin:
-            if topic not in admin.list_topics():
-                return TopicMismatch.missing(topic)
-    except KafkaError:
-        return BrokerUnavailable.silent(settings.kafka, listening=is_listening(settings.kafka))
-    return BrokerUnavailable.slow(settings.kafka)
 
 
 def _encoded(event: Event | dict[str, Any]) -> bytes:

@@ -22,9 +22,9 @@ from kafka.errors import (
 from kafka.structs import MemberState
 
 from features.decoding import Undecodable, decoded
-from stream.addresses import is_listening
 from stream.clients.standing import LogTime
-from stream.exceptions import BrokerError, BrokerUnavailable, TopicMismatch
+from stream.exceptions import BrokerError, BrokerUnavailable
+from stream.kafka.diagnosis import unavailable
 from stream.settings import Settings
 
 Message = TypeVar("Message")
@@ -135,13 +135,19 @@ class TopicWatcher(ABC, Generic[Message]):
                 **self._settings.kafka_python_security(),
             )
         except KafkaError as error:
-            raise BrokerUnavailable.silent(
-                self._settings.kafka, listening=is_listening(self._settings.kafka)
-            ) from error
-        if self.topic not in consumer.topics():
+            raise self._unavailable() from error
+        try:
+            there = self.topic in consumer.topics()
+        except KafkaError as error:
             consumer.close(timeout_ms=_CLOSE_MS)
-            raise TopicMismatch.missing(self.topic)
+            raise self._unavailable() from error
+        if not there:
+            consumer.close(timeout_ms=_CLOSE_MS)
+            raise self._unavailable(self.topic)
         return consumer
+
+    def _unavailable(self, topic: str | None = None) -> BrokerError:
+        return unavailable(self._settings.kafka, self._settings.kafka_python_security(), topic)
 
     def start(self) -> None:
         """Find out where to begin: what is published from now on will be seen."""

@@ -24,8 +24,8 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from features.durations import duration_ms, duration_short
 from features.shelf import bundle_folder
-from stream.addresses import is_listening
 from stream.exceptions import ANSWER_SECONDS, BrokerError, BrokerUnavailable, TopicMismatch
+from stream.kafka.diagnosis import unavailable
 from stream.settings import Settings
 
 __all__ = ["Created", "EventsTopic", "check_events", "check_retention", "create_topics", "topic_configs"]
@@ -207,7 +207,7 @@ def create_topics(settings: Settings) -> list[Created]:
             raise BrokerError(
                 f"Kafka at {settings.kafka} refused to list or create topics: {error}"
             ) from error
-        raise BrokerUnavailable.silent(settings.kafka, listening=is_listening(settings.kafka)) from error
+        raise unavailable(settings.kafka, settings.kafka_python_security()) from error
     return [Created(name, partitions[name], name in missing) for name in configs]
 
 
