@@ -22,7 +22,7 @@ _LIBRARIES = ("faust", "mode", "aiokafka")
 _TALKATIVE = ("stream.kafka.transport", "stream.kafka.fetching", "stream.ownership.owner")
 _COORDINATOR = "aiokafka.consumer.group_coordinator"
 # Say at each connection by SASL_PLAINTEXT that it is not encrypted, which whoever sets it knows.
-_LOGINS = ("aiokafka.conn", "kafka.net.sasl.plain", "kafka.net.sasl.scram")
+_LOGINS = ("kafka.net.sasl.plain", "kafka.net.sasl.scram")
 
 #: Every logger beneath the root whose level or filters `set_up` changes, for the whole process.
 CONFIGURED = ("stream", *_LIBRARIES, *_TALKATIVE, _COORDINATOR, *_LOGINS)

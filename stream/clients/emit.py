@@ -29,7 +29,7 @@ from features.prices import PRICE, Price, decode_price
 from stream.clients.lines import Emitted, RefusedLine, emit_lines
 from stream.exceptions import BrokerError, BrokerUnavailable
 from stream.formats.contract import NATIVE
-from stream.kafka.diagnosis import unavailable
+from stream.kafka.diagnosis import check_access, unavailable
 from stream.settings import NATIVE_NAME, Settings, load_settings
 from stream.texts import counted
 from stream.tracing.headers import active_trace
@@ -115,6 +115,8 @@ class EventEmitter:
         self._pending = 0
         self._room = threading.Condition()
         self._closed = False
+        security = settings.kafka_python_security()
+        check_access(settings.kafka, security)
         try:
             self._producer = KafkaProducer(
                 bootstrap_servers=settings.kafka,
@@ -128,15 +130,15 @@ class EventEmitter:
                 request_timeout_ms=_REQUEST_MS,
                 delivery_timeout_ms=int(DELIVERY_SECONDS * 1000),
                 allow_auto_create_topics=False,
-                **settings.kafka_python_security(),
+                **security,
             )
         except KafkaError as error:
-            raise unavailable(settings.kafka, settings.kafka_python_security()) from error
+            raise unavailable(settings.kafka, security) from error
         try:
             self.partitions = len(self._producer.partitions_for(self.topic))
         except KafkaError as error:
             self._end()
-            raise unavailable(settings.kafka, settings.kafka_python_security(), self.topic) from error
+            raise unavailable(settings.kafka, security, self.topic) from error
         atexit.register(self.close)
 
     def emit(self, event: Event | None = None, /, **fields: Any) -> Event:

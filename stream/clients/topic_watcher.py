@@ -24,7 +24,7 @@ from kafka.structs import MemberState
 from features.decoding import Undecodable, decoded
 from stream.clients.standing import LogTime
 from stream.exceptions import BrokerError, BrokerUnavailable
-from stream.kafka.diagnosis import unavailable
+from stream.kafka.diagnosis import check_access, unavailable
 from stream.settings import Settings
 
 Message = TypeVar("Message")
@@ -121,6 +121,7 @@ class TopicWatcher(ABC, Generic[Message]):
         """Take the log's time, again and again."""
 
     def _connect(self, reset: str) -> Any:
+        check_access(self._settings.kafka, self._settings.kafka_python_security())
         try:
             consumer = KafkaConsumer(
                 bootstrap_servers=self._settings.kafka,

@@ -24,7 +24,14 @@ def _is_news(record: logging.LogRecord) -> bool:
     return not _asking.get()
 
 
-logging.getLogger("aiokafka").addFilter(_is_news)
+def _is_no_clear_login(record: logging.LogRecord) -> bool:
+    """Leave out what aiokafka says at each connection: `intent doctor` warns of passwords that anybody can read."""
+    return not str(record.msg).endswith("in the clear")
+
+
+for _name in ("aiokafka", "aiokafka.cluster"):
+    logging.getLogger(_name).addFilter(_is_news)
+logging.getLogger("aiokafka.conn").addFilter(_is_no_clear_login)
 
 
 @contextmanager

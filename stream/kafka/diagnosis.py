@@ -1,8 +1,8 @@
-"""Why Kafka cannot be used from here: asked once more, step by step, after a client has given up.
+"""Why Kafka cannot be used from here: asked step by step, before a client is made or after one has given up.
 
-Both client libraries try again and again, and in the end say only that they have found no broker. Here the same steps
-are taken once: connect, TLS, login, the cluster's metadata, and the addresses that this sends clients to. The first one
-that fails is the answer.
+Both client libraries try again and again, whatever a broker answers, and in the end say only that they have found none.
+Here the same steps are taken once: connect, TLS, login, the cluster's metadata, and the addresses that this sends
+clients to. The first one that fails is the answer.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -24,12 +24,15 @@ from stream.exceptions import BrokerError, BrokerUnavailable, TopicMismatch
 from stream.kafka.broker_answers import Answer, Metadata, Request, request_of
 from stream.security.tokens import expiry
 
-__all__ = ["unavailable"]
+__all__ = ["check_access", "unavailable"]
 
 # One step, of a broker that has taken the connection. On a network it takes milliseconds.
 _STEP_SECONDS: Final = 3.0
 # All steps with all brokers: what follows a client's own ten seconds must not take as long again.
 _ALL_SECONDS: Final = 8.0
+# One step before a client is made, which waits for itself if this says nothing; and how many brokers are looked at.
+_FIRST_STEP_SECONDS: Final = 1.0
+_FIRST_BROKERS: Final = 3
 _MOST_BYTES: Final = 64 << 20
 
 _HANDSHAKE: Final = (17, 1)
@@ -41,6 +44,21 @@ _UNKNOWN_TOPIC: Final = 3
 _TOPIC_AUTHORIZATION_FAILED: Final = 29
 # Begins an alert of TLS, where a length of an answer would stand.
 _ALERT: Final = b"\x15\x03"
+
+
+def check_access(brokers: str, security: Mapping[str, Any]) -> None:
+    """Raise `BrokerUnavailable` if a broker refuses a client of these settings, or sends it where it cannot go.
+
+    Takes milliseconds if the broker answers. One that does not answer is no refusal: it may be starting.
+    """
+    looking = _Looking(brokers, security, _FIRST_STEP_SECONDS)
+    metadata = looking.ask()
+    if metadata is None:
+        return
+    some = metadata.brokers[:_FIRST_BROKERS]
+    apart = looking.apart(some)
+    if len(apart) == len(some) and apart:
+        raise BrokerUnavailable.advertised(brokers, ", ".join(apart))
 
 
 def unavailable(brokers: str, security: Mapping[str, Any], topic: str | None = None) -> BrokerError:
@@ -58,8 +76,8 @@ def unavailable(brokers: str, security: Mapping[str, Any], topic: str | None = N
     looking = _Looking(brokers, security)
     try:
         metadata = looking.ask(topic)
-        if metadata is not None:
-            looking.follow(metadata)
+        if metadata is not None and (apart := looking.apart(metadata.brokers)):
+            return BrokerUnavailable.advertised(brokers, ", ".join(apart))
     except BrokerUnavailable as reason:
         return reason
     error = None if metadata is None or topic is None else metadata.topics.get(topic)
@@ -87,8 +105,11 @@ class _Looking:
         Whether any of them has taken a connection.
     """
 
-    def __init__(self, brokers: str, security: Mapping[str, Any]) -> None:
+    def __init__(
+        self, brokers: str, security: Mapping[str, Any], step_seconds: float = _STEP_SECONDS
+    ) -> None:
         self.listening = False
+        self._step_seconds = step_seconds
         self._brokers = brokers
         self._security = security
         self._ends = time.monotonic() + _ALL_SECONDS
@@ -107,25 +128,26 @@ class _Looking:
             raise refusal
         return None
 
-    def follow(self, metadata: Metadata) -> None:
-        """Go where clients are sent; raises what is found there, unless all is well."""
+    def apart(self, told: Sequence[Address]) -> list[str]:
+        """Return where clients are sent and nobody answers; raises what a broker refuses there."""
         apart = []
-        for address in metadata.brokers:
+        for address in told:
             try:
                 self._metadata(address)
             except TimeoutError:
                 apart.append(f"{address} (no answer)")
             except OSError as error:
                 apart.append(f"{address} ({error.strerror or error})")
-        if apart:
-            raise BrokerUnavailable.advertised(self._brokers, ", ".join(apart))
+        return apart
 
     def _metadata(self, address: Address, topic: str | None = None) -> Metadata:
         """Return what a broker knows; raises `OSError` if it says nothing, `BrokerUnavailable` if it refuses."""
         left = self._ends - time.monotonic()
         if left <= 0:
             raise TimeoutError
-        with _Conversation.begun(address, self._security, min(left, _STEP_SECONDS), self) as conversation:
+        with _Conversation.begun(
+            address, self._security, min(left, self._step_seconds), self
+        ) as conversation:
             if str(self._security.get("security_protocol", "")).startswith("SASL"):
                 conversation.log_in()
             return conversation.metadata(topic)

@@ -25,7 +25,7 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError
 from features.durations import duration_ms, duration_short
 from features.shelf import bundle_folder
 from stream.exceptions import ANSWER_SECONDS, BrokerError, BrokerUnavailable, TopicMismatch
-from stream.kafka.diagnosis import unavailable
+from stream.kafka.diagnosis import check_access, unavailable
 from stream.settings import Settings
 
 __all__ = ["Created", "EventsTopic", "check_events", "check_retention", "create_topics", "topic_configs"]
@@ -187,6 +187,7 @@ def create_topics(settings: Settings) -> list[Created]:
         A topic is there with another partition count, or the events topic without the broker's append time.
     """
     configs = topic_configs(settings)
+    check_access(settings.kafka, settings.kafka_python_security())
     try:
         with KafkaAdminClient(
             bootstrap_servers=settings.kafka,
