@@ -13,7 +13,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 
 from stream.exceptions import ANSWER_SECONDS, BrokerError, BrokerUnavailable, TopicMismatch
-from stream.kafka.diagnosis import unavailable
+from stream.kafka.diagnosis import check_access, unavailable
 from stream.settings import Settings
 
 # Set while a failure becomes an error of ours, which says in one line what is wrong: aiokafka need not say it, too.
@@ -76,6 +76,7 @@ async def partition_counts(
     BrokerError
         The topic is hidden from this client.
     """
+    await asyncio.to_thread(check_access, brokers, security)
     try:
         counts = await _partition_counts(brokers, topics, security)
     except BrokerError as error:

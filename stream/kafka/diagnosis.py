@@ -190,7 +190,7 @@ class _Conversation:
                 f"{'SSL' if self._protocol == 'SASL_SSL' else 'PLAINTEXT'}"
             )
         if error:
-            others = " or ".join(offered) or "what the broker offers"
+            others = " or ".join(sorted(offered)) or "what the broker offers"
             raise BrokerUnavailable(
                 f"Kafka at {self._address} does not offer {name}: set INTENT_SASL_MECHANISM to {others}"
             )
