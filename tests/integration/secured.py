@@ -16,7 +16,7 @@ from kafka.admin import UserScramCredentialUpsertion
 from stream.services.embedded import KafkaServer
 from stream.services.process import LOCALHOST, free_port
 from stream.settings import Settings
-from tests.integration.certificates import Authority
+from tests.certificates import Authority
 
 USER, PASSWORD, KEY_PASSWORD = "shop", "correct-horse", "battery-staple"
 JAVA = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")

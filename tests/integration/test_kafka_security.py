@@ -31,7 +31,7 @@ from stream.services.process import LOCALHOST
 from stream.settings import Settings
 from stream.testing.worker_process import variables
 from tests.bundles import save_bundle
-from tests.integration.certificates import Authority
+from tests.certificates import Authority
 from tests.integration.secured import PASSWORD, USER, SecuredBroker, secured_broker, token
 from tests.integration.test_emit_watch import event
 from tests.integration.test_transport import consume
