@@ -172,6 +172,7 @@ def _publisher(settings: Settings, keys: HandOverKeys | None) -> Publisher:
         actions=settings.actions_topic,
         events=settings.events_topic,
         security=settings.aiokafka_security(),
+        compression=settings.compression_type,
         hand_over_keys=keys,
     )
 

@@ -21,13 +21,14 @@ from typing import Any, Final, Self
 
 import msgspec
 from kafka import KafkaProducer
+from kafka.codec import has_lz4, has_snappy, has_zstd
 from kafka.errors import KafkaError, KafkaTimeoutError
 
 from features.events import MAX_ID, Event, Reason, RejectedEvent, decode, encode
 from features.identity import IDENTIFY, Identify, decode_identity
 from features.prices import PRICE, Price, decode_price
 from stream.clients.lines import Emitted, RefusedLine, emit_lines
-from stream.exceptions import BrokerError, BrokerUnavailable
+from stream.exceptions import BrokerError, BrokerUnavailable, SettingsError
 from stream.formats.contract import NATIVE
 from stream.kafka.diagnosis import check_access, unavailable
 from stream.settings import NATIVE_NAME, Settings, load_settings
@@ -117,6 +118,7 @@ class EventEmitter:
         self._closed = False
         security = settings.kafka_python_security()
         check_access(settings.kafka, security)
+        _check_codec(settings.compression)
         try:
             self._producer = KafkaProducer(
                 bootstrap_servers=settings.kafka,
@@ -125,6 +127,7 @@ class EventEmitter:
                 enable_idempotence=True,
                 linger_ms=_LINGER_MS,
                 batch_size=_BATCH_BYTES,
+                compression_type=settings.compression_type,
                 max_block_ms=_CONNECT_MS,
                 bootstrap_timeout_ms=_CONNECT_MS,
                 request_timeout_ms=_REQUEST_MS,
@@ -335,6 +338,16 @@ class EventEmitter:
             failed, self._failed = self._failed, []
         if failed:
             raise DeliveryError(failed, self._reason)
+
+
+def _check_codec(name: str) -> None:
+    """Raise `SettingsError` if the library of a compression is not installed."""
+    there = {"snappy": has_snappy, "lz4": has_lz4, "zstd": has_zstd}
+    if name in there and not there[name]():
+        raise SettingsError(
+            f"INTENT_COMPRESSION is {name}, whose library is not installed: pip install 'kafka-python[{name}]', or set "
+            "gzip or none"
+        )
 
 
 def _encoded(event: Event | dict[str, Any]) -> bytes:

@@ -18,6 +18,7 @@ from kafka.errors import (
     KafkaError,
     RebalanceInProgressError,
     UnknownMemberIdError,
+    UnsupportedCodecError,
 )
 from kafka.structs import MemberState
 
@@ -261,6 +262,11 @@ class TopicWatcher(ABC, Generic[Message]):
     def _poll(self) -> Iterator[tuple[TopicPartition, Any]]:
         try:
             polled = self._poll_consumer()
+        except UnsupportedCodecError as error:
+            raise BrokerError(
+                f"{self.topic} is compressed in a way that cannot be read here ({error.args[0]}): pip install "
+                "'kafka-python[lz4,snappy,zstd]'"
+            ) from error
         except KafkaError as error:
             raise BrokerError(
                 f"Kafka at {self._settings.kafka} rejected the request for {self.kind}s: {error}"

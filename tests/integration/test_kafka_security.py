@@ -35,6 +35,7 @@ from tests.certificates import Authority
 from tests.integration.secured import PASSWORD, USER, SecuredBroker, secured_broker, token
 from tests.integration.test_emit_watch import event
 from tests.integration.test_transport import consume
+from tests.integration.topics import stored_bytes
 from tests.integration.workers import Fleet
 from tests.stream.clients.test_watch import score
 
@@ -105,18 +106,21 @@ def test_events_go_in_and_scores_come_out_by(way: str, broker: SecuredBroker, gi
         assert [one.purchase_intent for one in watcher] == [0.5]
 
 
-def test_a_worker_scores_over_tls_with_a_login(
+def test_a_worker_scores_over_tls_with_a_login_and_compresses(
     broker: SecuredBroker, redis: RedisServer, given: Settings, tmp_path: Path
 ) -> None:
-    settings = broker.settings("sasl-ssl", given, redis=redis.url)
+    settings = broker.settings("sasl-ssl", given, redis=redis.url, compression="zstd")
     create_topics(settings)
     save_bundle(settings.bundle)
     with Fleet(settings, tmp_path / "logs") as fleet:
-        worker = fleet.ready()
         with EventEmitter(settings) as shop:
-            shop.emit(event(1))
-        with ScoreWatcher(settings, from_beginning=True, limit=1) as watcher:
-            assert [one.event_id for one in watcher] == ["e1"]
+            for number in range(300):
+                shop.emit(event(number))
+        worker = fleet.ready()
+        with ScoreWatcher(settings, from_beginning=True, limit=300) as watcher:
+            scores = list(watcher)
+        assert [one.event_id for one in scores] == [f"e{number}" for number in range(300)]
+        assert stored_bytes(settings, settings.scores_topic) < len(msgspec.json.encode(scores)) / 2
         assert worker.stop()[0] == 0
         assert PASSWORD not in "\n".join(worker.lines())
 
