@@ -8,6 +8,7 @@
     ├── ServiceError          an embedded server cannot be had, or does not start
     ├── BrokerError           Kafka refused what was asked of it
     │   ├── BrokerUnavailable   no broker answers, none in time, or none lets this client in
+    │   ├── InstanceTaken       another worker has this one's name in the group
     │   └── TopicMismatch       a topic is missing, or not as it has to be
     └── OwnershipError        a partition cannot go on until a person has acted
         ├── StoreLost           the store has no record, but Kafka has a commit
@@ -79,6 +80,10 @@ class BrokerUnavailable(BrokerError):
             "advertised.listeners of the broker (KAFKA_ADVERTISED_LISTENERS in Docker) to an address that can, or set "
             "INTENT_KAFKA to another listener"
         )
+
+
+class InstanceTaken(BrokerError):
+    """Another worker has joined the group by this one's name."""
 
 
 class TopicMismatch(BrokerError):

@@ -108,6 +108,19 @@ class Settings(BaseSettings):
     topic_prefix: str = Field("intent.", description="Prefix of the topic names.")
     redis_prefix: str = Field("intent", description="Prefix of the Redis keys.")
     group: str = Field("intent-scorer", description="Consumer group of the workers.")
+    group_instance: str | None = Field(
+        None,
+        min_length=1,
+        max_length=249,
+        description="Name of this worker in its group, unlike all others: if it is restarted within "
+        "INTENT_SESSION_TIMEOUT, it gets its partitions back, and the others keep theirs. Default: none.",
+    )
+    session_timeout: Duration = Field(
+        timedelta(seconds=10),
+        ge=timedelta(seconds=10),
+        le=timedelta(minutes=30),
+        description="Time without a heartbeat after which a worker's partitions go to others.",
+    )
     partitions: int = Field(12, ge=1, description="Partitions of new topics.")
     replication: int = Field(1, ge=1, description="Replicas of new topics.")
 

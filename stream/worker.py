@@ -130,6 +130,8 @@ async def _start(
         settings.events_topic,
         ownership,
         security=settings.aiokafka_security(),
+        instance=settings.group_instance,
+        session=settings.session_timeout.total_seconds(),
         linger=settings.linger / 1000,
         datadir=stack.enter_context(TemporaryDirectory(prefix="intent-")),  # Faust wants one; it stays empty
     )

@@ -27,10 +27,11 @@ from faust.types import TP
 from mode.threads import ServiceThread, WorkerThread
 
 from features.store.log_mark import UNKNOWN_EPOCH
-from stream.exceptions import BrokerError, OffsetOutsideLog
+from stream.exceptions import BrokerError, InstanceTaken, OffsetOutsideLog
 from stream.kafka import clocks, epochs
 from stream.kafka.answers import Answers
 from stream.kafka.batches import RecordBatch
+from stream.kafka.membership import StaticMember
 from stream.kafka.parsing import parse_leniently
 
 if TYPE_CHECKING:
@@ -135,8 +136,20 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         consumer = self._new_consumer(transport)
+        app = self.consumer.app
+        if app.instance is not None:
+            StaticMember(app.conf.id, app.instance, self._fenced).watch(consumer._client)
         self.answers.watch(consumer._client)
         return consumer
+
+    def _fenced(self) -> None:
+        app = self.consumer.app
+        self.consumer.refuse(
+            InstanceTaken(
+                f"another worker has joined the group {app.conf.id} as {app.instance} and taken this one's place: give "
+                "each worker an INTENT_GROUP_INSTANCE of its own"
+            )
+        )
 
     def _new_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         parse_leniently()
@@ -145,6 +158,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
             bootstrap_servers=server_list(transport.url, transport.default_port),
             client_id=conf.broker_client_id,
             group_id=conf.id,
+            group_instance_id=self.consumer.app.instance,
             partition_assignment_strategy=[RoundRobinPartitionAssignor],
             enable_auto_commit=False,
             auto_offset_reset="none",

@@ -192,6 +192,10 @@ class BatchedApp(App):
         Further topics and their readers.
     security
         How to reach the brokers, as arguments of aiokafka's clients; plain text where nothing is given.
+    instance
+        A name of this member that it keeps over restarts, see `stream.kafka.membership`; ``None`` for none.
+    session
+        Seconds without a heartbeat after which its partitions go to others.
     linger
         Seconds for which small fetches may be put off, so that more records share a round.
     options
@@ -209,11 +213,14 @@ class BatchedApp(App):
         *,
         also: Mapping[str, Owning] | None = None,
         security: Mapping[str, Any] | None = None,
+        instance: str | None = None,
+        session: float = SESSION_SECONDS,
         linger: float = 0.0,
         **options: Any,
     ) -> None:
         self.owners: dict[str, Owning] = {topic: ownership, **(also or {})}
         self.brokers = brokers
+        self.instance = instance
         self.linger = linger
         self.security = dict(security or {})
         super().__init__(
@@ -226,7 +233,7 @@ class BatchedApp(App):
                 "topic_allow_declare": False,
                 "topic_disable_leader": True,
                 "worker_redirect_stdouts": False,
-                "broker_session_timeout": SESSION_SECONDS,
+                "broker_session_timeout": session,
                 "broker_heartbeat_interval": HEARTBEAT_SECONDS,
                 "broker_commit_interval": COMMIT_SECONDS,
                 "stream_wait_empty": True,
