@@ -273,8 +273,8 @@ class Settings(BaseSettings):
 
     compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = Field(
         "none",
-        description="Compression of what is written to Kafka. zstd makes batches of scores eight times smaller, for "
-        "less than a microsecond of CPU each. Default: none.",
+        description="Compression of what is written to Kafka. zstd makes batches of scores seven times smaller, for a "
+        "microsecond of CPU each. Default: none.",
     )
 
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(

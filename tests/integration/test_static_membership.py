@@ -26,7 +26,11 @@ def rebalances(worker: Worker) -> float:
 
 def test_a_worker_that_restarts_under_its_name_leaves_the_others_alone(fleet: Fleet) -> None:
     named = [
-        Settings(_env_file=None, **(fleet.settings.model_dump() | {"group_instance": name})) for name in "ab"
+        Settings(
+            _env_file=None,
+            **(fleet.settings.model_dump() | {"group_instance": name, "session_timeout": "60s"}),
+        )
+        for name in "ab"
     ]
     a, b = fleet.start(settings=named[0]), fleet.start(settings=named[1])
     a.wait_ready()
