@@ -117,7 +117,11 @@ class _Topics(NamedTuple):
                 name: min(len(one["replica_nodes"]) for one in partitions)
                 for name, partitions in described.items()
             },
-            {name: {key: str(entry["value"]) for key, entry in own.items()} for name, own in configs.items()},
+            {
+                name: {key: str(entry["value"]) for key, entry in own.items()}
+                for name, own in configs.items()
+                if own
+            },
         )
 
 
@@ -138,6 +142,13 @@ def _topic_checks(found: _Topics, settings: Settings, brokers: int) -> Iterator[
         )
     elif counts:
         yield good("partitions", f"{counts.pop()} of each topic")
+    hidden = sorted(found.partitions.keys() - found.configs.keys())
+    if hidden:
+        yield wrong(
+            "configuration",
+            f"Kafka does not tell that of {', '.join(hidden)}",
+            "allow this user to describe it (DESCRIBE_CONFIGS, kafka-acls.sh)",
+        )
     events = found.configs.get(settings.events_topic)
     if events is not None:
         kind = events["message.timestamp.type"]

@@ -22,7 +22,7 @@ from typing import Any, Final, Self
 import msgspec
 from kafka import KafkaProducer
 from kafka.codec import has_lz4, has_snappy, has_zstd
-from kafka.errors import KafkaError, KafkaTimeoutError
+from kafka.errors import KafkaError, KafkaTimeoutError, TopicAuthorizationFailedError
 
 from features.events import MAX_ID, Event, Reason, RejectedEvent, decode, encode
 from features.identity import IDENTIFY, Identify, decode_identity
@@ -330,7 +330,11 @@ class EventEmitter:
             self._pending -= size
             if failed is not None:
                 self._failed.append(failed)
-                self._reason = str(error) or type(error).__name__
+                self._reason = (
+                    f"it does not let this client write {self.topic}; allow it (kafka-acls.sh)"
+                    if isinstance(error, TopicAuthorizationFailedError)
+                    else str(error) or type(error).__name__
+                )
             self._room.notify_all()
 
     def _raise_failures(self) -> None:

@@ -14,9 +14,11 @@ from kafka import AsyncConsumerRebalanceListener, KafkaConsumer, OffsetAndMetada
 from kafka.errors import (
     CommitFailedError,
     CorruptRecordError,
+    GroupAuthorizationFailedError,
     IllegalGenerationError,
     KafkaError,
     RebalanceInProgressError,
+    TopicAuthorizationFailedError,
     UnknownMemberIdError,
     UnsupportedCodecError,
 )
@@ -161,11 +163,14 @@ class TopicWatcher(ABC, Generic[Message]):
         else:
             self._consumer.subscribe([self.topic], listener=_CommitBefore(self))
         deadline = time.monotonic() + _JOIN_SECONDS
-        while not self._stopped.is_set() and not (self._knows_where() and self._remembers_where()):
-            if time.monotonic() > deadline:
-                raise BrokerUnavailable(
-                    f"Kafka did not return the start offsets within {_JOIN_SECONDS:.0f} s: try again"
-                )
+        try:
+            while not self._stopped.is_set() and not (self._knows_where() and self._remembers_where()):
+                if time.monotonic() > deadline:
+                    raise BrokerUnavailable(
+                        f"Kafka did not return the start offsets within {_JOIN_SECONDS:.0f} s: try again"
+                    )
+        except KafkaError as error:
+            raise self._rejected(error) from error
         self._started = True
 
     def stop(self) -> None:
@@ -262,16 +267,26 @@ class TopicWatcher(ABC, Generic[Message]):
     def _poll(self) -> Iterator[tuple[TopicPartition, Any]]:
         try:
             polled = self._poll_consumer()
-        except UnsupportedCodecError as error:
-            raise BrokerError(
+        except KafkaError as error:
+            raise self._rejected(error) from error
+        return ((position, record) for position, records in polled.items() for record in records)
+
+    def _rejected(self, error: KafkaError) -> BrokerError:
+        """Return what Kafka, or its client, does not let this watcher do."""
+        if isinstance(error, UnsupportedCodecError):
+            return BrokerError(
                 f"{self.topic} is compressed in a way that cannot be read here ({error.args[0]}): pip install "
                 "'kafka-python[lz4,snappy,zstd]'"
-            ) from error
-        except KafkaError as error:
-            raise BrokerError(
-                f"Kafka at {self._settings.kafka} rejected the request for {self.kind}s: {error}"
-            ) from error
-        return ((position, record) for position, records in polled.items() for record in records)
+            )
+        asked = {
+            GroupAuthorizationFailedError: f"the group {self._group}",
+            TopicAuthorizationFailedError: self.topic,
+        }
+        if (what := asked.get(type(error))) is not None:
+            return BrokerError(
+                f"Kafka at {self._settings.kafka} does not let this client read {what}: allow it (kafka-acls.sh)"
+            )
+        return BrokerError(f"Kafka at {self._settings.kafka} rejected the request for {self.kind}s: {error}")
 
     def _poll_consumer(self, **options: int) -> dict[TopicPartition, list[Any]]:
         try:

@@ -17,6 +17,7 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 from aiokafka.errors import (
     ConsumerStoppedError,
     CorruptRecordException,
+    GroupAuthorizationFailedError,
     KafkaError,
     OffsetOutOfRangeError,
     TopicAuthorizationFailedError,
@@ -129,7 +130,20 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
         """Turn the loop now and then, as mode does; that a thread does not get on is for readiness to say."""
         while not self.should_stop:
             await self.sleep(1.1)
+            self._check_group()
             await self._wakeup_timer_in_thread()
+
+    def _check_group(self) -> None:
+        """End the worker if it must not join its group: before it has partitions, nobody else would hear of it."""
+        coordinator = getattr(self._consumer, "_coordinator", None)
+        if isinstance(getattr(coordinator, "_pending_exception", None), GroupAuthorizationFailedError):
+            group = self.app.conf.id
+            self.consumer.refuse(
+                BrokerError(
+                    f"Kafka does not let this worker join the group {group}: allow it to read the group "
+                    "(kafka-acls.sh)"
+                )
+            )
 
     def on_crash(self, msg: str, *fmt: Any, **kwargs: Any) -> None:
         """Do nothing: the app's crash reason says it."""

@@ -275,4 +275,10 @@ def _config(admin: Any, topic: str, name: str) -> str:
 
     resource = ConfigResource(ConfigResourceType.TOPIC, topic)
     described = admin.describe_configs([resource], config_filter="all")
-    return str(described["topic"][topic][name]["value"])
+    value = described["topic"].get(topic, {}).get(name)
+    if value is None:
+        raise BrokerError(
+            f"Kafka does not tell {name} of {topic}: allow this user to describe the topic's configuration "
+            "(DESCRIBE_CONFIGS, kafka-acls.sh)"
+        )
+    return str(value["value"])

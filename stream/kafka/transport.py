@@ -265,22 +265,22 @@ async def serve(app: BatchedApp, stop: asyncio.Event) -> None:
     """
     await partition_counts(app.brokers, list(app.owners), app.security)
     owners = app.owners.values()
+    starting = asyncio.ensure_future(app.start())  # which waits for the group to assign partitions
     try:
-        await app.start()
         ends = [
-            asyncio.ensure_future(end)
-            for end in (
-                stop.wait(),
-                *(owner.refused.wait() for owner in owners),
-                app.wait_until_stopped(),
-            )
+            asyncio.ensure_future(end) for end in (stop.wait(), *(owner.refused.wait() for owner in owners))
         ]
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([starting, *ends], return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            starting.result()
+            ends.append(asyncio.ensure_future(app.wait_until_stopped()))
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for end in ends:
             end.cancel()
         if (why := _failure(app)) is not None:
             ending.begin(why)
     finally:
+        starting.cancel()
         await _stop(app)
     if (why := _failure(app)) is not None:
         raise why

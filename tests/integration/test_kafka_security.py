@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,12 +20,12 @@ from typer.testing import CliRunner
 
 from features.events import encode
 from stream.cli import create_app
-from stream.clients.emit import DeliveryError, EventEmitter
+from stream.clients.emit import EventEmitter
 from stream.clients.watch import ScoreWatcher
 from stream.exceptions import BrokerError, BrokerUnavailable
 from stream.kafka.broker import partition_count
 from stream.kafka.producing import BoundedProducer
-from stream.kafka.topics import create_topics
+from stream.kafka.topics import check_events, create_topics
 from stream.services.embedded import RedisServer
 from stream.services.process import LOCALHOST
 from stream.settings import Settings
@@ -296,30 +296,60 @@ def test_an_advertised_address_that_cannot_be_reached_is_named_by(
         assert "\n" not in told
 
 
-def test_topics_that_a_user_must_not_see_or_write_are_named(broker: SecuredBroker, given: Settings) -> None:
+@contextmanager
+def denied(broker: SecuredBroker, kind: ResourceType, name: str, operation: ACLOperation) -> Iterator[None]:
+    """Take a right from the user."""
+    pattern = ResourcePattern(kind, name)
+    rules = [
+        ACL("User:*", "*", ACLOperation.ALL, ACLPermissionType.ALLOW, pattern),
+        ACL(f"User:{USER}", "*", operation, ACLPermissionType.DENY, pattern),
+    ]
+    with KafkaAdminClient(bootstrap_servers=broker.server.address) as admin:
+        assert not admin.create_acls(rules)["failed"]
+        yield
+        admin.delete_acls(rules)
+
+
+def test_what_a_user_must_not_do_is_named(broker: SecuredBroker, given: Settings) -> None:
     settings = broker.settings("scram-512", given)
     create_topics(settings)
-    with KafkaAdminClient(bootstrap_servers=broker.server.address) as admin:
+    kafka, events, scores = settings.kafka, settings.events_topic, settings.scores_topic
 
-        def deny(topic: str, operation: ACLOperation) -> None:
-            pattern = ResourcePattern(ResourceType.TOPIC, topic)
-            allowed = ACL("User:*", "*", ACLOperation.ALL, ACLPermissionType.ALLOW, pattern)
-            denied = ACL(f"User:{USER}", "*", operation, ACLPermissionType.DENY, pattern)
-            assert not admin.create_acls([allowed, denied])["failed"]
+    def told(ask: Callable[[], object]) -> str:
+        with pytest.raises(BrokerError) as refused:
+            ask()
+        return str(refused.value)
 
-        deny(settings.scores_topic, ACLOperation.ALL)
-        deny(settings.events_topic, ACLOperation.WRITE)
-    hidden = (
-        f"Kafka at {settings.kafka} does not let the user shop see {settings.scores_topic}: allow it to describe, and "
-        "to read or write, the topic (kafka-acls.sh)"
-    )
-    with pytest.raises(BrokerError) as refused:
-        ScoreWatcher(settings)
-    assert str(refused.value) == hidden
-    with pytest.raises(BrokerError) as refused:
-        asyncio.run(partition_count(settings, settings.scores_topic))
-    assert str(refused.value) == hidden
-    shop = EventEmitter(settings)
-    shop.emit(event(1))
-    with pytest.raises(DeliveryError, match=r"did not accept 1 event \(e1\): .*TopicAuthorizationFailed"):
-        shop.close()
+    with denied(broker, ResourceType.TOPIC, scores, ACLOperation.ALL):
+        hidden = (
+            f"Kafka at {kafka} does not let the user shop see {scores}: allow it to describe, and to read or write, "
+            "the topic (kafka-acls.sh)"
+        )
+        assert told(lambda: ScoreWatcher(settings)) == hidden
+        assert told(lambda: asyncio.run(partition_count(settings, scores))) == hidden
+    with denied(broker, ResourceType.TOPIC, scores, ACLOperation.READ), ScoreWatcher(settings) as watcher:
+        assert told(lambda: next(iter(watcher))) == (
+            f"Kafka at {kafka} does not let this client read {scores}: allow it (kafka-acls.sh)"
+        )
+    with denied(broker, ResourceType.TOPIC, events, ACLOperation.WRITE):
+        shop = EventEmitter(settings)
+        shop.emit(event(1))
+        assert told(shop.close) == (
+            f"Kafka did not accept 1 event (e1): it does not let this client write {events}; allow it (kafka-acls.sh); "
+            "emit them again"
+        )
+    with denied(broker, ResourceType.TOPIC, events, ACLOperation.DESCRIBE_CONFIGS):
+        assert told(lambda: check_events(settings)) == (
+            f"Kafka does not tell message.timestamp.type of {events}: allow this user to describe the topic's "
+            "configuration (DESCRIBE_CONFIGS, kafka-acls.sh)"
+        )
+    with denied(broker, ResourceType.GROUP, settings.group, ACLOperation.READ):
+        assert told(lambda: consume(settings, lambda ownership, job: False)) == (
+            f"Kafka does not let this worker join the group {settings.group}: allow it to read the group "
+            "(kafka-acls.sh)"
+        )
+        watcher = ScoreWatcher(settings, group=settings.group)
+        assert told(watcher.start) == (
+            f"Kafka at {kafka} does not let this client read the group {settings.group}: allow it (kafka-acls.sh)"
+        )
+        watcher.close()
