@@ -267,9 +267,8 @@ async def serve(app: BatchedApp, stop: asyncio.Event) -> None:
     owners = app.owners.values()
     starting = asyncio.ensure_future(app.start())  # which waits for the group to assign partitions
     try:
-        ends = [
-            asyncio.ensure_future(end) for end in (stop.wait(), *(owner.refused.wait() for owner in owners))
-        ]
+        ends: list[asyncio.Future[Any]] = [asyncio.ensure_future(stop.wait())]
+        ends += [asyncio.ensure_future(owner.refused.wait()) for owner in owners]
         await asyncio.wait([starting, *ends], return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             starting.result()
