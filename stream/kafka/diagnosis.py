@@ -49,14 +49,18 @@ _ALERT: Final = b"\x15\x03"
 def check_access(brokers: str, security: Mapping[str, Any]) -> None:
     """Raise `BrokerUnavailable` if a broker refuses a client of these settings, or sends it where it cannot go.
 
-    Takes milliseconds if the broker answers. One that does not answer is no refusal: it may be starting.
+    Takes milliseconds if the broker answers. One that does not answer, or hangs up, is no refusal: it may be starting,
+    behind a proxy that takes connections.
     """
     looking = _Looking(brokers, security, _FIRST_STEP_SECONDS)
-    metadata = looking.ask()
-    if metadata is None:
+    try:
+        metadata = looking.ask()
+        if metadata is None:
+            return
+        some = metadata.brokers[:_FIRST_BROKERS]
+        apart = looking.apart(some)
+    except _HungUp:
         return
-    some = metadata.brokers[:_FIRST_BROKERS]
-    apart = looking.apart(some)
     if len(apart) == len(some) and apart:
         raise BrokerUnavailable.advertised(brokers, ", ".join(apart))
 
@@ -94,6 +98,14 @@ def unavailable(brokers: str, security: Mapping[str, Any], topic: str | None = N
 def _who(security: Mapping[str, Any]) -> str:
     name = security.get("sasl_plain_username")
     return f"the user {name}" if name else "this client"
+
+
+def _no_broker(address: Address) -> BrokerUnavailable:
+    return BrokerUnavailable(f"what listens at {address} is no Kafka broker: check INTENT_KAFKA")
+
+
+class _HungUp(BrokerUnavailable):
+    """A broker, or a proxy before it, ends the connection without a reason."""
 
 
 class _Looking:
@@ -145,12 +157,15 @@ class _Looking:
         left = self._ends - time.monotonic()
         if left <= 0:
             raise TimeoutError
-        with _Conversation.begun(
-            address, self._security, min(left, self._step_seconds), self
-        ) as conversation:
-            if str(self._security.get("security_protocol", "")).startswith("SASL"):
-                conversation.log_in()
-            return conversation.metadata(topic)
+        try:
+            with _Conversation.begun(address, self._security, min(left, self._step_seconds), self) as broker:
+                if str(self._security.get("security_protocol", "")).startswith("SASL"):
+                    broker.log_in()
+                return broker.metadata(topic)
+        except struct.error as error:
+            raise _no_broker(address) from error
+        except UnicodeError as error:  # of a host name that none can be
+            raise OSError(str(error)) from error
 
 
 class _Conversation:
@@ -254,7 +269,7 @@ class _Conversation:
             )
         (size,) = struct.unpack(">i", header)
         if not 0 < size < _MOST_BYTES:
-            raise BrokerUnavailable(f"what listens at {self._address} is no Kafka broker: check INTENT_KAFKA")
+            raise _no_broker(self._address)
         return Answer(self._read(size))
 
     def _read(self, size: int) -> bytes:
@@ -265,9 +280,9 @@ class _Conversation:
             except ConnectionResetError:
                 more = b""
             if not more:
-                raise BrokerUnavailable(
-                    f"Kafka at {self._address} hangs up on a client that comes by {self._protocol}: set "
-                    "INTENT_SECURITY_PROTOCOL to what this port of the broker wants"
+                raise _HungUp(
+                    f"Kafka at {self._address} hangs up on a client that comes by {self._protocol}: if it is starting, "
+                    "try again; else set INTENT_SECURITY_PROTOCOL to what this port of the broker wants"
                 )
             read += more
         return read
@@ -290,6 +305,11 @@ def _tls_errors(address: Address) -> Iterator[None]:
         ) from error
     except ssl.SSLError as error:
         reason = (error.reason or str(error)).replace("_", " ").lower()
+        if isinstance(error, ssl.SSLEOFError):
+            raise _HungUp(
+                f"what listens at {address} hangs up instead of speaking TLS: if it is starting, try again; else check "
+                "INTENT_SECURITY_PROTOCOL, and the port in INTENT_KAFKA"
+            ) from error
         if "alert" in reason:
             raise BrokerUnavailable(
                 f"Kafka at {address} gets no client certificate that it accepts ({reason}): set INTENT_SSL_CERTFILE "

@@ -145,12 +145,6 @@ def test_a_worker_scores_over_tls_with_a_login_and_compresses(
             {"sasl_mechanism": "SCRAM-SHA-256"},
             "does not offer SCRAM-SHA-256: set INTENT_SASL_MECHANISM to PLAIN",
         ),
-        (
-            "plain",
-            {"security_protocol": "PLAINTEXT", "sasl_username": None, "sasl_password": None},
-            "hangs up on a client that comes by PLAINTEXT: set INTENT_SECURITY_PROTOCOL to what this port of the "
-            "broker wants",
-        ),
     ],
 )
 def test_a_refused_login_names_what_to_set(
@@ -158,6 +152,37 @@ def test_a_refused_login_names_what_to_set(
 ) -> None:
     settings = broker.settings(way, given, **others)
     assert refusals(settings) == {f"Kafka at {settings.kafka} {line}"}
+
+
+@pytest.mark.parametrize(
+    ("way", "others", "line"),
+    [
+        (
+            "plain",
+            {"security_protocol": "PLAINTEXT", "sasl_username": None, "sasl_password": None},
+            "hangs up on a client that comes by PLAINTEXT: if it is starting, try again; else set "
+            "INTENT_SECURITY_PROTOCOL to what this port of the broker wants",
+        ),
+        (
+            "sasl-ssl",
+            {"security_protocol": "SASL_PLAINTEXT", "ssl_cafile": None},
+            "wants TLS: set INTENT_SECURITY_PROTOCOL to SSL or SASL_SSL",
+        ),
+        (
+            "plain",
+            {"security_protocol": "SASL_SSL"},
+            "hangs up instead of speaking TLS: if it is starting, try again; else check INTENT_SECURITY_PROTOCOL, and "
+            "the port in INTENT_KAFKA",
+        ),
+    ],
+)
+def test_a_port_that_speaks_something_else_is_named(
+    way: str, others: dict[str, Any], line: str, broker: SecuredBroker, given: Settings
+) -> None:
+    settings = broker.settings(way, given, **others)
+    with pytest.raises(BrokerUnavailable) as refused:
+        asyncio.run(partition_count(settings, settings.events_topic))
+    assert str(refused.value).endswith(f" at {settings.kafka} {line}")
 
 
 def test_certificates_that_are_not_trusted_are_named_on_both_sides(
