@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import socket
 from contextlib import suppress
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import unquote
 
 from features.store.redis_url import parse_redis_url
@@ -114,6 +114,33 @@ def check_brokers(text: str) -> str:
     return text
 
 
+class Address(NamedTuple):
+    """Where a server listens."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def addresses(brokers: str) -> list[Address]:
+    """Return the addresses of a list of Kafka brokers; what is none is left out.
+
+    Examples
+    --------
+    >>> [str(address) for address in addresses("a, [::1]:9093")]
+    ['a:9092', '[::1]:9093']
+    """
+    found = []
+    for broker in brokers.split(","):
+        match = _BROKER.fullmatch(broker.strip())
+        if match is not None:
+            host = broker.strip().removesuffix(f":{match['port']}").strip("[]")
+            found.append(Address(host, int(match["port"] or _KAFKA_PORT)))
+    return found
+
+
 def is_listening(brokers: str) -> bool:
     """Whether anybody takes a connection at one of these addresses: Kafka may be there, and be slow.
 
@@ -122,12 +149,7 @@ def is_listening(brokers: str) -> bool:
     >>> is_listening("127.0.0.1:1, [::1]:1")
     False
     """
-    for broker in brokers.split(","):
-        found = _BROKER.fullmatch(broker.strip())
-        if found is None:
-            continue
-        host = broker.strip().removesuffix(f":{found['port']}").strip("[]")
-        port = int(found["port"] or _KAFKA_PORT)
-        with suppress(OSError), socket.create_connection((host, port), _LISTEN_SECONDS):
+    for address in addresses(brokers):
+        with suppress(OSError), socket.create_connection(address, _LISTEN_SECONDS):
             return True
     return False

@@ -7,7 +7,8 @@
     ├── PolicyError           a policy file, or the file of excluded customers, cannot be used
     ├── ServiceError          an embedded server cannot be had, or does not start
     ├── BrokerError           Kafka refused what was asked of it
-    │   ├── BrokerUnavailable   no broker answers, or none in time
+    │   ├── BrokerUnavailable   no broker answers, none in time, or none lets this client in
+    │   ├── InstanceTaken       another worker has this one's name in the group
     │   └── TopicMismatch       a topic is missing, or not as it has to be
     └── OwnershipError        a partition cannot go on until a person has acted
         ├── StoreLost           the store has no record, but Kafka has a commit
@@ -49,7 +50,7 @@ class BrokerError(IntentError):
 
 
 class BrokerUnavailable(BrokerError):
-    """No broker answers at the address, or none in time."""
+    """No broker answers at the address, none in time, or none that lets this client in."""
 
     @classmethod
     def at(cls, brokers: str) -> Self:
@@ -70,6 +71,19 @@ class BrokerUnavailable(BrokerError):
             f"Kafka at {brokers} did not answer within {seconds:.0f} s: if it is starting or busy, try again; "
             "else check INTENT_KAFKA"
         )
+
+    @classmethod
+    def advertised(cls, brokers: str, apart: str) -> Self:
+        """Return the error for brokers that send clients to addresses where they cannot go."""
+        return cls(
+            f"Kafka at {brokers} tells clients to connect to {apart}, which cannot be reached from here: change "
+            "advertised.listeners of the broker (KAFKA_ADVERTISED_LISTENERS in Docker) to an address that can, or set "
+            "INTENT_KAFKA to another listener"
+        )
+
+
+class InstanceTaken(BrokerError):
+    """Another worker has joined the group by this one's name."""
 
 
 class TopicMismatch(BrokerError):

@@ -267,7 +267,10 @@ class Learner:
 
     async def _work(self, lease: Lease, buffers: TopicBuffers) -> None:
         producer = BoundedProducer(
-            self._settings.kafka, max_request_size=_REQUEST_BYTES, **self._settings.aiokafka_security()
+            self._settings.kafka,
+            max_request_size=_REQUEST_BYTES,
+            compression_type=self._settings.compression_type,
+            **self._settings.aiokafka_security(),
         )
         renewed = asyncio.create_task(self._renew(lease), name="renewing the lease")
         try:

@@ -130,6 +130,8 @@ async def _start(
         settings.events_topic,
         ownership,
         security=settings.aiokafka_security(),
+        instance=settings.group_instance,
+        session=settings.session_timeout.total_seconds(),
         linger=settings.linger / 1000,
         datadir=stack.enter_context(TemporaryDirectory(prefix="intent-")),  # Faust wants one; it stays empty
     )
@@ -172,6 +174,7 @@ def _publisher(settings: Settings, keys: HandOverKeys | None) -> Publisher:
         actions=settings.actions_topic,
         events=settings.events_topic,
         security=settings.aiokafka_security(),
+        compression=settings.compression_type,
         hand_over_keys=keys,
     )
 

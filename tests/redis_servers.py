@@ -20,7 +20,7 @@ from redis.crc import key_slot
 
 from stream.services.embedded import RedisServer, redis_server
 from stream.services.process import LOCALHOST, ServerProcess, free_port
-from tests.certificates import signed
+from tests.certificates import Authority
 
 _SLOTS: Final = 16_384
 # A failover takes the time after which a server counts as dead, and some more.
@@ -198,10 +198,12 @@ class TlsEnd:
     """Ends TLS before a server: what comes encrypted goes on in the clear, on this machine."""
 
     def __init__(self, directory: Path, server: RedisServer) -> None:
-        files = signed(directory)
-        self.authority = files.authority
+        directory.mkdir(parents=True, exist_ok=True)
+        authority = Authority(directory)
+        self.authority = authority.path
+        certificate, key = authority.signed("redis")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(files.certificate, files.key)
+        context.load_cert_chain(certificate, key)
         self._listener = context.wrap_socket(
             socket.create_server((LOCALHOST, 0)), server_side=True, do_handshake_on_connect=False
         )

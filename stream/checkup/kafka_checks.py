@@ -16,8 +16,9 @@ from kafka.errors import KafkaError
 
 from features.durations import duration_short
 from stream.checkup.finding import Finding, good, told, warning, wrong
-from stream.exceptions import ANSWER_SECONDS, BrokerUnavailable, TopicMismatch
+from stream.exceptions import ANSWER_SECONDS, BrokerUnavailable, SettingsError, TopicMismatch
 from stream.kafka.broker import broker_errors
+from stream.kafka.diagnosis import unavailable
 from stream.kafka.topics import topic_configs
 from stream.messages.dead_letter import LETTER_BYTES
 from stream.settings import Settings
@@ -37,16 +38,24 @@ def kafka_checks(settings: Settings) -> Iterator[Finding]:
     """Yield what Kafka is like; where no broker answers, nothing more than that."""
     try:
         brokers = asyncio.run(_advertised(settings))
-    except BrokerUnavailable as error:
-        yield told("broker", error)
+    except SettingsError as error:
+        yield told("settings", error)
+        return
+    except BrokerUnavailable:
+        yield told("broker", unavailable(settings.kafka, settings.kafka_python_security()))
         return
     yield good("broker", f"answers at {settings.kafka}")
+    if (settings.security_protocol, settings.sasl_mechanism or "PLAIN") == ("SASL_PLAINTEXT", "PLAIN"):
+        yield warning(
+            "login", "the password of Kafka is sent unencrypted", "set INTENT_SECURITY_PROTOCOL to SASL_SSL"
+        )
     apart = [address for address in brokers if not _listens(address)]
     if apart:
         yield wrong(
             "advertised address",
             f"the broker tells clients to connect to {', '.join(apart)}, where nobody answers from here",
-            "set advertised.listeners of the broker to an address that this machine reaches",
+            "change advertised.listeners of the broker (KAFKA_ADVERTISED_LISTENERS in Docker) to an address that this "
+            "machine reaches, or set INTENT_KAFKA to another listener",
         )
         return
     yield good("advertised address", f"{', '.join(brokers)} answers")
@@ -108,7 +117,11 @@ class _Topics(NamedTuple):
                 name: min(len(one["replica_nodes"]) for one in partitions)
                 for name, partitions in described.items()
             },
-            {name: {key: str(entry["value"]) for key, entry in own.items()} for name, own in configs.items()},
+            {
+                name: {key: str(entry["value"]) for key, entry in own.items()}
+                for name, own in configs.items()
+                if own
+            },
         )
 
 
@@ -129,6 +142,13 @@ def _topic_checks(found: _Topics, settings: Settings, brokers: int) -> Iterator[
         )
     elif counts:
         yield good("partitions", f"{counts.pop()} of each topic")
+    hidden = sorted(found.partitions.keys() - found.configs.keys())
+    if hidden:
+        yield wrong(
+            "configuration",
+            f"Kafka does not tell that of {', '.join(hidden)}",
+            "allow this user to describe it (DESCRIBE_CONFIGS, kafka-acls.sh)",
+        )
     events = found.configs.get(settings.events_topic)
     if events is not None:
         kind = events["message.timestamp.type"]

@@ -20,17 +20,18 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import msgspec
-from kafka import KafkaAdminClient, KafkaProducer
-from kafka.errors import KafkaError, KafkaTimeoutError
+from kafka import KafkaProducer
+from kafka.codec import has_lz4, has_snappy, has_zstd
+from kafka.errors import KafkaError, KafkaTimeoutError, TopicAuthorizationFailedError
 
 from features.causes import cause
 from features.events import MAX_ID, Event, Reason, RejectedEvent, decode, encode
 from features.identity import IDENTIFY, Identify, decode_identity
 from features.prices import PRICE, Price, decode_price
-from stream.addresses import is_listening
 from stream.clients.lines import Emitted, RefusedLine, emit_lines
-from stream.exceptions import BrokerError, BrokerUnavailable, TopicMismatch
+from stream.exceptions import BrokerError, BrokerUnavailable, SettingsError
 from stream.formats.contract import NATIVE
+from stream.kafka.diagnosis import check_access, unavailable
 from stream.settings import NATIVE_NAME, Settings, load_settings
 from stream.texts import counted
 from stream.tracing.headers import active_trace
@@ -116,6 +117,9 @@ class EventEmitter:
         self._pending = 0
         self._room = threading.Condition()
         self._closed = False
+        security = settings.kafka_python_security()
+        check_access(settings.kafka, security)
+        _check_codec(settings.compression)
         try:
             self._producer = KafkaProducer(
                 bootstrap_servers=settings.kafka,
@@ -124,20 +128,21 @@ class EventEmitter:
                 enable_idempotence=True,
                 linger_ms=_LINGER_MS,
                 batch_size=_BATCH_BYTES,
+                compression_type=settings.compression_type,
                 max_block_ms=_CONNECT_MS,
                 bootstrap_timeout_ms=_CONNECT_MS,
                 request_timeout_ms=_REQUEST_MS,
                 delivery_timeout_ms=int(DELIVERY_SECONDS * 1000),
                 allow_auto_create_topics=False,
-                **settings.kafka_python_security(),
+                **security,
             )
         except KafkaError as error:
-            raise BrokerUnavailable.silent(settings.kafka, listening=is_listening(settings.kafka)) from error
+            raise unavailable(settings.kafka, security) from error
         try:
             self.partitions = len(self._producer.partitions_for(self.topic))
         except KafkaError as error:
             self._end()
-            raise _no_partitions(settings, self.topic) from error
+            raise unavailable(settings.kafka, security, self.topic) from error
         atexit.register(self.close)
 
     def emit(self, event: Event | None = None, /, **fields: Any) -> Event:
@@ -326,7 +331,11 @@ class EventEmitter:
             self._pending -= size
             if failed is not None:
                 self._failed.append(failed)
-                self._reason = cause(error or TimeoutError())
+                self._reason = (
+                    f"it does not let this client write {self.topic}; allow it (kafka-acls.sh)"
+                    if isinstance(error, TopicAuthorizationFailedError)
+                    else cause(error or TimeoutError())
+                )
             self._room.notify_all()
 
     def _raise_failures(self) -> None:
@@ -336,21 +345,14 @@ class EventEmitter:
             raise DeliveryError(failed, self._reason)
 
 
-def _no_partitions(settings: Settings, topic: str) -> BrokerError:
-    """Return why a topic's partitions are not known: it is missing, or Kafka is slow."""
-    try:
-        with KafkaAdminClient(
-            bootstrap_servers=settings.kafka,
-            client_id="intent-emitter",
-            bootstrap_timeout_ms=_CONNECT_MS,
-            request_timeout_ms=_REQUEST_MS,
-            **settings.kafka_python_security(),
-        ) as admin:
-            if topic not in admin.list_topics():
-                return TopicMismatch.missing(topic)
-    except KafkaError:
-        return BrokerUnavailable.silent(settings.kafka, listening=is_listening(settings.kafka))
-    return BrokerUnavailable.slow(settings.kafka)
+def _check_codec(name: str) -> None:
+    """Raise `SettingsError` if the library of a compression is not installed."""
+    there = {"snappy": has_snappy, "lz4": has_lz4, "zstd": has_zstd}
+    if name in there and not there[name]():
+        raise SettingsError(
+            f"INTENT_COMPRESSION is {name}, whose library is not installed: pip install 'kafka-python[{name}]', or set "
+            "gzip or none"
+        )
 
 
 def _encoded(event: Event | dict[str, Any]) -> bytes:

@@ -14,18 +14,21 @@ from kafka import AsyncConsumerRebalanceListener, KafkaConsumer, OffsetAndMetada
 from kafka.errors import (
     CommitFailedError,
     CorruptRecordError,
+    GroupAuthorizationFailedError,
     IllegalGenerationError,
     KafkaError,
     RebalanceInProgressError,
+    TopicAuthorizationFailedError,
     UnknownMemberIdError,
+    UnsupportedCodecError,
 )
 from kafka.structs import MemberState
 
 from features.decoding import Undecodable, decoded
-from stream.addresses import is_listening
 from stream.clients.standing import LogTime
 from stream.clients.worker_group import WorkerGroup, worker_group
-from stream.exceptions import BrokerError, BrokerUnavailable, TopicMismatch
+from stream.exceptions import BrokerError, BrokerUnavailable
+from stream.kafka.diagnosis import check_access, unavailable
 from stream.settings import Settings
 
 Message = TypeVar("Message")
@@ -122,6 +125,7 @@ class TopicWatcher(ABC, Generic[Message]):
         """Take the log's time, again and again."""
 
     def _connect(self, reset: str) -> Any:
+        check_access(self._settings.kafka, self._settings.kafka_python_security())
         try:
             consumer = KafkaConsumer(
                 bootstrap_servers=self._settings.kafka,
@@ -136,13 +140,19 @@ class TopicWatcher(ABC, Generic[Message]):
                 **self._settings.kafka_python_security(),
             )
         except KafkaError as error:
-            raise BrokerUnavailable.silent(
-                self._settings.kafka, listening=is_listening(self._settings.kafka)
-            ) from error
-        if self.topic not in consumer.topics():
+            raise self._unavailable() from error
+        try:
+            there = self.topic in consumer.topics()
+        except KafkaError as error:
             consumer.close(timeout_ms=_CLOSE_MS)
-            raise TopicMismatch.missing(self.topic)
+            raise self._unavailable() from error
+        if not there:
+            consumer.close(timeout_ms=_CLOSE_MS)
+            raise self._unavailable(self.topic)
         return consumer
+
+    def _unavailable(self, topic: str | None = None) -> BrokerError:
+        return unavailable(self._settings.kafka, self._settings.kafka_python_security(), topic)
 
     def start(self) -> None:
         """Find out where to begin: what is published from now on will be seen."""
@@ -154,11 +164,14 @@ class TopicWatcher(ABC, Generic[Message]):
         else:
             self._consumer.subscribe([self.topic], listener=_CommitBefore(self))
         deadline = time.monotonic() + _JOIN_SECONDS
-        while not self._stopped.is_set() and not (self._knows_where() and self._remembers_where()):
-            if time.monotonic() > deadline:
-                raise BrokerUnavailable(
-                    f"Kafka did not return the start offsets within {_JOIN_SECONDS:.0f} s: try again"
-                )
+        try:
+            while not self._stopped.is_set() and not (self._knows_where() and self._remembers_where()):
+                if time.monotonic() > deadline:
+                    raise BrokerUnavailable(
+                        f"Kafka did not return the start offsets within {_JOIN_SECONDS:.0f} s: try again"
+                    )
+        except KafkaError as error:
+            raise self._rejected(error) from error
         self._started = True
 
     def stop(self) -> None:
@@ -260,10 +273,25 @@ class TopicWatcher(ABC, Generic[Message]):
         try:
             polled = self._poll_consumer()
         except KafkaError as error:
-            raise BrokerError(
-                f"Kafka at {self._settings.kafka} rejected the request for {self.kind}s: {error}"
-            ) from error
+            raise self._rejected(error) from error
         return ((position, record) for position, records in polled.items() for record in records)
+
+    def _rejected(self, error: KafkaError) -> BrokerError:
+        """Return what Kafka, or its client, does not let this watcher do."""
+        if isinstance(error, UnsupportedCodecError):
+            return BrokerError(
+                f"{self.topic} is compressed in a way that cannot be read here ({error.args[0]}): pip install "
+                "'kafka-python[lz4,snappy,zstd]'"
+            )
+        asked = {
+            GroupAuthorizationFailedError: f"the group {self._group}",
+            TopicAuthorizationFailedError: self.topic,
+        }
+        if (what := asked.get(type(error))) is not None:
+            return BrokerError(
+                f"Kafka at {self._settings.kafka} does not let this client read {what}: allow it (kafka-acls.sh)"
+            )
+        return BrokerError(f"Kafka at {self._settings.kafka} rejected the request for {self.kind}s: {error}")
 
     def _poll_consumer(self, **options: int) -> dict[TopicPartition, list[Any]]:
         try:

@@ -13,6 +13,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 
 from stream.exceptions import ANSWER_SECONDS, BrokerError, BrokerUnavailable, TopicMismatch
+from stream.kafka.diagnosis import check_access, unavailable
 from stream.settings import Settings
 
 # Set while a failure becomes an error of ours, which says in one line what is wrong: aiokafka need not say it, too.
@@ -23,7 +24,14 @@ def _is_news(record: logging.LogRecord) -> bool:
     return not _asking.get()
 
 
-logging.getLogger("aiokafka").addFilter(_is_news)
+def _is_no_clear_login(record: logging.LogRecord) -> bool:
+    """Leave out what aiokafka says at each connection: `intent doctor` warns of passwords that anybody can read."""
+    return not str(record.msg).endswith("in the clear")
+
+
+for _name in ("aiokafka", "aiokafka.cluster"):
+    logging.getLogger(_name).addFilter(_is_news)
+logging.getLogger("aiokafka.conn").addFilter(_is_no_clear_login)
 
 
 @contextmanager
@@ -62,10 +70,33 @@ async def partition_counts(
     Raises
     ------
     BrokerUnavailable
-        No broker answers.
+        No broker answers, or none lets this client in.
     TopicMismatch
         There is no such topic.
+    BrokerError
+        The topic is hidden from this client.
     """
+    await asyncio.to_thread(check_access, brokers, security)
+    try:
+        counts = await _partition_counts(brokers, topics, security)
+    except BrokerError as error:
+        if not _says_little(error):
+            raise
+        raise await asyncio.to_thread(unavailable, brokers, security) from error
+    for topic, count in counts.items():
+        if not count:
+            raise await asyncio.to_thread(unavailable, brokers, security, topic)
+    return counts
+
+
+def _says_little(error: BrokerError) -> bool:
+    """Whether aiokafka has not told why it could not ask any broker."""
+    return isinstance(error, BrokerUnavailable) or type(error.__cause__) is KafkaError
+
+
+async def _partition_counts(
+    brokers: str, topics: Sequence[str], security: Mapping[str, Any]
+) -> dict[str, int]:
     client = AIOKafkaClient(bootstrap_servers=brokers, **security)
     asking = _asking.set(True)
     try:
@@ -76,11 +107,7 @@ async def partition_counts(
     finally:
         await client.close()
         _asking.reset(asking)
-    counts = {topic: len(cluster.partitions_for_topic(topic) or ()) for topic in topics}
-    for topic, count in counts.items():
-        if not count:
-            raise TopicMismatch.missing(topic)
-    return counts
+    return {topic: len(cluster.partitions_for_topic(topic) or ()) for topic in topics}
 
 
 async def partition_count(settings: Settings, topic: str) -> int:

@@ -17,6 +17,7 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 from aiokafka.errors import (
     ConsumerStoppedError,
     CorruptRecordException,
+    GroupAuthorizationFailedError,
     KafkaError,
     OffsetOutOfRangeError,
     TopicAuthorizationFailedError,
@@ -28,10 +29,11 @@ from mode.threads import ServiceThread, WorkerThread
 
 from features.causes import cause
 from features.store.log_mark import UNKNOWN_EPOCH
-from stream.exceptions import BrokerError, OffsetOutsideLog
+from stream.exceptions import BrokerError, InstanceTaken, OffsetOutsideLog
 from stream.kafka import clocks, epochs
 from stream.kafka.answers import Answers
 from stream.kafka.batches import RecordBatch
+from stream.kafka.membership import StaticMember
 from stream.kafka.parsing import parse_leniently
 
 if TYPE_CHECKING:
@@ -129,15 +131,40 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
         """Turn the loop now and then, as mode does; that a thread does not get on is for readiness to say."""
         while not self.should_stop:
             await self.sleep(1.1)
+            self._check_group()
             await self._wakeup_timer_in_thread()
+
+    def _check_group(self) -> None:
+        """End the worker if it must not join its group: before it has partitions, nobody else would hear of it."""
+        coordinator = getattr(self._consumer, "_coordinator", None)
+        if isinstance(getattr(coordinator, "_pending_exception", None), GroupAuthorizationFailedError):
+            group = self.app.conf.id
+            self.consumer.refuse(
+                BrokerError(
+                    f"Kafka does not let this worker join the group {group}: allow it to read the group "
+                    "(kafka-acls.sh)"
+                )
+            )
 
     def on_crash(self, msg: str, *fmt: Any, **kwargs: Any) -> None:
         """Do nothing: the app's crash reason says it."""
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         consumer = self._new_consumer(transport)
+        app = self.consumer.app
+        if app.instance is not None:
+            StaticMember(app.conf.id, app.instance, self._fenced).watch(consumer._client)
         self.answers.watch(consumer._client)
         return consumer
+
+    def _fenced(self) -> None:
+        app = self.consumer.app
+        self.consumer.refuse(
+            InstanceTaken(
+                f"another worker has joined the group {app.conf.id} as {app.instance} and taken this one's place: give "
+                "each worker an INTENT_GROUP_INSTANCE of its own"
+            )
+        )
 
     def _new_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         parse_leniently()
@@ -146,6 +173,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
             bootstrap_servers=server_list(transport.url, transport.default_port),
             client_id=conf.broker_client_id,
             group_id=conf.id,
+            group_instance_id=self.consumer.app.instance,
             partition_assignment_strategy=[RoundRobinPartitionAssignor],
             enable_auto_commit=False,
             auto_offset_reset="none",

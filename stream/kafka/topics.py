@@ -24,8 +24,8 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from features.durations import duration_ms, duration_short
 from features.shelf import bundle_folder
-from stream.addresses import is_listening
 from stream.exceptions import ANSWER_SECONDS, BrokerError, BrokerUnavailable, TopicMismatch
+from stream.kafka.diagnosis import check_access, unavailable
 from stream.settings import Settings
 
 __all__ = ["Created", "EventsTopic", "check_events", "check_retention", "create_topics", "topic_configs"]
@@ -187,6 +187,7 @@ def create_topics(settings: Settings) -> list[Created]:
         A topic is there with another partition count, or the events topic without the broker's append time.
     """
     configs = topic_configs(settings)
+    check_access(settings.kafka, settings.kafka_python_security())
     try:
         with KafkaAdminClient(
             bootstrap_servers=settings.kafka,
@@ -207,7 +208,7 @@ def create_topics(settings: Settings) -> list[Created]:
             raise BrokerError(
                 f"Kafka at {settings.kafka} refused to list or create topics: {error}"
             ) from error
-        raise BrokerUnavailable.silent(settings.kafka, listening=is_listening(settings.kafka)) from error
+        raise unavailable(settings.kafka, settings.kafka_python_security()) from error
     return [Created(name, partitions[name], name in missing) for name in configs]
 
 
@@ -274,4 +275,10 @@ def _config(admin: Any, topic: str, name: str) -> str:
 
     resource = ConfigResource(ConfigResourceType.TOPIC, topic)
     described = admin.describe_configs([resource], config_filter="all")
-    return str(described["topic"][topic][name]["value"])
+    value = described["topic"].get(topic, {}).get(name)
+    if value is None:
+        raise BrokerError(
+            f"Kafka does not tell {name} of {topic}: allow this user to describe the topic's configuration "
+            "(DESCRIBE_CONFIGS, kafka-acls.sh)"
+        )
+    return str(value["value"])

@@ -193,6 +193,10 @@ class BatchedApp(App):
         Further topics and their readers.
     security
         How to reach the brokers, as arguments of aiokafka's clients; plain text where nothing is given.
+    instance
+        A name of this member that it keeps over restarts, see `stream.kafka.membership`; ``None`` for none.
+    session
+        Seconds without a heartbeat after which its partitions go to others.
     linger
         Seconds for which small fetches may be put off, so that more records share a round.
     options
@@ -210,11 +214,14 @@ class BatchedApp(App):
         *,
         also: Mapping[str, Owning] | None = None,
         security: Mapping[str, Any] | None = None,
+        instance: str | None = None,
+        session: float = SESSION_SECONDS,
         linger: float = 0.0,
         **options: Any,
     ) -> None:
         self.owners: dict[str, Owning] = {topic: ownership, **(also or {})}
         self.brokers = brokers
+        self.instance = instance
         self.linger = linger
         self.security = dict(security or {})
         super().__init__(
@@ -227,7 +234,7 @@ class BatchedApp(App):
                 "topic_allow_declare": False,
                 "topic_disable_leader": True,
                 "worker_redirect_stdouts": False,
-                "broker_session_timeout": SESSION_SECONDS,
+                "broker_session_timeout": session,
                 "broker_heartbeat_interval": HEARTBEAT_SECONDS,
                 "broker_commit_interval": COMMIT_SECONDS,
                 "stream_wait_empty": True,
@@ -259,22 +266,21 @@ async def serve(app: BatchedApp, stop: asyncio.Event) -> None:
     """
     await partition_counts(app.brokers, list(app.owners), app.security)
     owners = app.owners.values()
+    starting = asyncio.ensure_future(app.start())  # which waits for the group to assign partitions
     try:
-        await app.start()
-        ends = [
-            asyncio.ensure_future(end)
-            for end in (
-                stop.wait(),
-                *(owner.refused.wait() for owner in owners),
-                app.wait_until_stopped(),
-            )
-        ]
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        ends: list[asyncio.Future[Any]] = [asyncio.ensure_future(stop.wait())]
+        ends += [asyncio.ensure_future(owner.refused.wait()) for owner in owners]
+        await asyncio.wait([starting, *ends], return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            starting.result()
+            ends.append(asyncio.ensure_future(app.wait_until_stopped()))
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for end in ends:
             end.cancel()
         if (why := _failure(app)) is not None:
             ending.begin(why)
     finally:
+        starting.cancel()
         await _stop(app)
     if (why := _failure(app)) is not None:
         raise why

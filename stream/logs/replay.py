@@ -238,6 +238,7 @@ class _Sender:
             enable_idempotence=True,
             max_batch_size=_BATCH_BYTES,
             max_request_size=2 * _BATCH_BYTES,
+            compression_type=self._settings.compression_type,
             **self._settings.aiokafka_security(),
         )
         with broker_errors(self._settings.kafka):

@@ -78,6 +78,8 @@ class Publisher:
         The events topic.
     security
         Further settings of aiokafka's clients.
+    compression
+        How batches are compressed: gzip, snappy, lz4 or zstd; ``None`` where they are not.
     hand_over_keys
         Sign what is handed over; ``None`` where nothing is signed.
 
@@ -98,6 +100,7 @@ class Publisher:
         actions: str = "",
         events: str = "",
         security: dict[str, Any] | None = None,
+        compression: str | None = None,
         hand_over_keys: HandOverKeys | None = None,
     ) -> None:
         self._scores = scores
@@ -114,6 +117,7 @@ class Publisher:
             linger_ms=0,
             max_batch_size=_BATCH_BYTES,
             max_request_size=_REQUEST_BYTES,
+            compression_type=compression,
             **(security or {}),
         )
 

@@ -108,6 +108,7 @@ class EventSink:
             seconds=_PUBLISH_SECONDS,
             linger_ms=1,
             max_batch_size=_BATCH_BYTES,
+            compression_type=settings.compression_type,
             **settings.aiokafka_security(),
         )
 

@@ -127,7 +127,19 @@ def intent_stack(
         yield stack
 
 
-_SECURITY = ("security_protocol", "sasl_mechanism", "sasl_username", "sasl_password", "ssl_cafile")
+_SECURITY = (
+    "security_protocol",
+    "sasl_mechanism",
+    "sasl_username",
+    "sasl_password",
+    "sasl_oauth_token_file",
+    "sasl_oauth_token_endpoint",
+    "sasl_oauth_scope",
+    "ssl_cafile",
+    "ssl_certfile",
+    "ssl_keyfile",
+    "ssl_key_password",
+)
 
 
 def _intent_servers(services: Services, security: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,8 +25,12 @@ _LAST_LINES: Final = 30
 
 def variables(settings: Settings) -> dict[str, str]:
     """Return the environment variables that make these settings."""
-    secret = None if settings.sasl_password is None else settings.sasl_password.get_secret_value()
-    values = settings.masked() | {"redis": settings.redis_url, "sasl_password": secret}
+    security = settings.security
+    values = settings.masked() | {
+        "redis": settings.redis_url,
+        "sasl_password": security.password,
+        "ssl_key_password": security.key_password,
+    }
     return {f"INTENT_{name.upper()}": str(value) for name, value in values.items() if value is not None}
 
 

@@ -24,12 +24,13 @@ from stream.cli import create_app
 from stream.clients.actions import ActionWatcher
 from stream.clients.emit import DeliveryError, EventEmitter
 from stream.clients.watch import ScoreWatcher
-from stream.exceptions import TopicMismatch
+from stream.exceptions import BrokerError, SettingsError, TopicMismatch
+from stream.kafka.newest import NewestRecords
 from stream.messages.action import Action
 from stream.messages.score import Score
 from stream.settings import Settings
 from tests.integration.test_bad_records import RawName
-from tests.integration.topics import Record, environment, held, write
+from tests.integration.topics import Record, environment, held, stored_bytes, write
 from tests.stream.clients.test_actions import HOUR, action
 from tests.stream.clients.test_watch import score
 
@@ -45,6 +46,10 @@ main()
 
 def event(number: int, customer: str = "ada") -> Event:
     return Event(event_id=f"e{number}", type="search", customer_id=customer, event_time=NOON + number)
+
+
+def encoded(messages: Sequence[Score] | Sequence[Action]) -> list[bytes]:
+    return list(map(msgspec.json.encode, messages))
 
 
 def write_scores(settings: Settings, scores: Sequence[Score]) -> None:
@@ -108,15 +113,57 @@ def test_events_that_kafka_does_not_take_are_named(topics: Settings) -> None:
 
 
 @pytest.mark.parametrize("compression", ["gzip", "lz4", "snappy", "zstd"])
-def test_compressed_scores_are_read(topics: Settings, compression: str) -> None:
-    with closing(
-        KafkaProducer(bootstrap_servers=topics.kafka, compression_type=compression, linger_ms=100)
-    ) as producer:
-        for intent in (0.1, 0.2, 0.3):
-            value = msgspec.json.encode(score("ada", intent))
-            producer.send(topics.scores_topic, value=value, key=b"ada")
-    with ScoreWatcher(topics, from_beginning=True, limit=3) as watcher:
-        assert [one.purchase_intent for one in watcher] == [0.1, 0.2, 0.3]
+def test_topics_are_read_whoever_has_compressed_them(topics: Settings, compression: str) -> None:
+    settings = Settings(_env_file=None, **(topics.model_dump() | {"compression": compression}))
+    answers = (settings.scores_topic, settings.actions_topic, settings.dead_letters_topic)
+    with KafkaAdminClient(bootstrap_servers=settings.kafka) as admin:
+        changed = {"compression.type": compression}
+        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, changed) for name in answers])
+
+    sent = [event(number) for number in range(300)]  # compressed by us
+    with EventEmitter(settings) as shop:
+        for one in sent:
+            shop.emit(one)
+    assert [record.value for record in held(settings, settings.events_topic)] == list(map(encode, sent))
+    assert stored_bytes(settings, settings.events_topic) < sum(map(len, map(encode, sent)))
+
+    scores = [score("ada", number / 300) for number in range(300)]  # by the broker
+    actions = [action(number) for number in range(300)]
+    write(settings, settings.actions_topic, [Record(b"ada", value, 0) for value in encoded(actions)])
+    write_scores(settings, scores)
+    letters = [b"letter " * 8 + b"%d" % number for number in range(300)]
+    write(settings, settings.dead_letters_topic, [Record(b"ada", letter, 0) for letter in letters])
+    for topic, values in zip(answers, (encoded(scores), encoded(actions), letters), strict=True):
+        assert stored_bytes(settings, topic) < sum(map(len, values))
+    with ScoreWatcher(settings, from_beginning=True, limit=300) as watcher:
+        assert [one.purchase_intent for one in watcher] == [one.purchase_intent for one in scores]
+    with ActionWatcher(settings, from_beginning=True, limit=300) as actions_watcher:
+        assert list(actions_watcher) == actions
+    with NewestRecords(settings, settings.scores_topic, records=300) as newest:
+        assert newest.read() == encoded(scores)
+    assert [record.value for record in held(settings, settings.dead_letters_topic)] == letters
+
+
+def test_a_compression_whose_library_is_missing_is_named(
+    topics: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(_env_file=None, **(topics.model_dump() | {"compression": "zstd"}))
+    with EventEmitter(settings) as shop:
+        shop.emit(event(1))
+    with closing(KafkaProducer(bootstrap_servers=topics.kafka, compression_type="zstd")) as producer:
+        producer.send(topics.scores_topic, value=msgspec.json.encode(score("ada", 0.1)), key=b"ada")
+    monkeypatch.setattr("kafka.codec.zstd", None)
+    with pytest.raises(
+        SettingsError, match=r"^INTENT_COMPRESSION is zstd, whose library is not installed: pip "
+    ):
+        EventEmitter(settings)
+    with (
+        ScoreWatcher(topics, from_beginning=True, limit=1) as watcher,
+        pytest.raises(
+            BrokerError, match=r"scores is compressed in a way that cannot be read here \(.*zstd.*pip "
+        ),
+    ):
+        next(iter(watcher))
 
 
 def test_what_is_on_its_way_is_sent_before_the_program_ends(topics: Settings) -> None:

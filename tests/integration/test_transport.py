@@ -72,6 +72,7 @@ def consume(
             settings.group,
             settings.events_topic,
             ownership,
+            security=settings.aiokafka_security(),
             datadir=settings.bundle / "faust",
         )
         worker = asyncio.create_task(serve(app, stop))

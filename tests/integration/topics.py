@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from kafka import KafkaAdminClient
 
 from stream.kafka.reading import TopicReader
 from stream.settings import Settings
@@ -70,6 +71,18 @@ def write(settings: Settings, topic: str, records: Iterable[Record]) -> None:
             await asyncio.gather(*sent)
 
     asyncio.run(send())
+
+
+def stored_bytes(settings: Settings, topic: str) -> int:
+    """Return how many bytes a topic takes on the broker's disk."""
+    with KafkaAdminClient(bootstrap_servers=settings.kafka, **settings.kafka_python_security()) as admin:
+        return sum(
+            partition["partition_size"]
+            for broker in admin.describe_log_dirs(topic_partitions={topic: list(range(settings.partitions))})
+            for folder in broker["log_dirs"]
+            for held in folder["topics"]
+            for partition in held["partitions"]
+        )
 
 
 def environment(settings: Settings) -> dict[str, str]:

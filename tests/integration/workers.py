@@ -21,6 +21,7 @@ from features.store.redis_store import RedisStore
 from stream.services.process import free_port
 from stream.settings import Settings
 from stream.testing.forked import Forked
+from stream.testing.worker_process import variables, without_settings
 
 ROOT: Final = Path(__file__).parents[2]
 
@@ -53,10 +54,7 @@ def until(
 
 def environment(settings: Settings) -> dict[str, str]:
     """Return the environment in which a command finds these settings, and no others."""
-    values = settings.masked() | {"redis": settings.redis_url}
-    others = {name: value for name, value in os.environ.items() if not name.startswith("INTENT_")}
-    named = {f"INTENT_{name.upper()}": str(value) for name, value in values.items() if value is not None}
-    return others | named | {"PYTHONPATH": str(ROOT)}
+    return without_settings(os.environ) | variables(settings) | {"PYTHONPATH": str(ROOT)}
 
 
 def intent(*arguments: str) -> list[str]:
@@ -164,7 +162,9 @@ class Fleet:
         self._directory = directory
         directory.mkdir(parents=True, exist_ok=True)
         self._store = RedisStore(settings.redis_url, settings.redis_prefix)
-        self._consumer = KafkaConsumer(bootstrap_servers=settings.kafka, enable_auto_commit=False)
+        self._consumer = KafkaConsumer(
+            bootstrap_servers=settings.kafka, enable_auto_commit=False, **settings.kafka_python_security()
+        )
 
     def __enter__(self) -> Self:
         return self
