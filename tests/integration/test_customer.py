@@ -120,7 +120,6 @@ def test_all_that_is_held_about_a_person_is_exported_and_what_an_erasure_leaves(
     assert '"eve"' not in file.read_text()
     with EventEmitter(settings) as emitter:
         emitter.erase("c-17")
-    fleet.finish(worker)
     until(lambda: _links(settings, "a-1") is None, "the anonymous id is erased, too")
     left = CliRunner(env=environment(settings)).invoke(create_app(), ["customer", "export", "c-17"])
     assert json.loads(left.stdout)["redis"] == []
