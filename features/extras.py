@@ -23,6 +23,7 @@ EXTRAS: Final[dict[str, frozenset[str]]] = {
 PACKAGES: Final[dict[str, tuple[str, ...]]] = {
     "aiokafka": ("worker",),
     "cramjam": ("worker",),
+    "crc32c": ("worker",),
     "cryptography": ("worker",),
     "dask": ("lab",),
     "distributed": ("lab",),
