@@ -120,7 +120,7 @@ def test_clients_import_nothing_heavy() -> None:
             "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
         )
     )
-    # kafka-python takes these two where they are installed.
+    # kafka-python takes these where they are installed.
     assert set(loaded) & set(PACKAGES) <= {
         "cramjam",
         "crc32c",
