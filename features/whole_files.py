@@ -5,18 +5,38 @@ Who follows such a file, as a running program does, asks for its mark now and th
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
     """Give a path to write to; the file appears under its own name when the block has ended well.
 
-    Folders that are missing are made. A file that was there before stays as it is if the block fails.
+    Folders that are missing are made. A file that was there before stays as it is if the block fails. A link stays one,
+    and what is no file, as a pipe or a terminal, is written to in the end.
+
+    Raises
+    ------
+    IsADirectoryError
+        There is a folder of that name; before anything is written.
     """
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if path.exists() and not path.is_file():
+        with TemporaryDirectory() as folder:
+            partial = Path(folder) / path.name
+            yield partial
+            with partial.open("rb") as content, path.open("wb") as out:
+                shutil.copyfileobj(content, out)
+        return
+    path = path.resolve()  # what a link leads to, in whose folder the partial file is
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     try:

@@ -14,6 +14,18 @@ from features.store.redis_url import parse_redis_url
 _HIDDEN: Final = "***"
 # A user, or a host, and not a piece of a password with odd characters.
 _NAME: Final = re.compile(r"[\w.+-]*")
+# What may follow the hosts, by the end of the scheme: a database, or a name and a database.
+_PATHS: Final = {
+    "": re.compile(r"[0-9]*/?"),
+    "+cluster": re.compile(r"0?"),
+    "+sentinel": re.compile(r"[\w.-]+(/[0-9]*)?"),
+}
+# Parameters that are no secrets.
+_SHOWN: Final = frozenset({
+    "db", "client_name", "ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs",
+    "ssl_check_hostname",
+})  # fmt: skip
+_FILE: Final = re.compile(r"[\w./~-]*")
 _BROKER: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+)(?::(?P<port>[0-9]{1,5}))?")
 _MOST_PORTS: Final = 65_535
 _KAFKA_PORT: Final = 9092
@@ -43,12 +55,17 @@ def masked_url(url: str) -> str:
     user, colon, _ = login.partition(":")
     shown = f"{user}:{_HIDDEN}" if colon and _NAME.fullmatch(user) else _HIDDEN
     parts = "&".join(map(_masked_parameter, query.split("&"))) if query else ""
-    return f"{scheme}{divider}{shown if at else ''}{at}{_masked_hosts(hosts)}{question}{parts}"
+    return f"{scheme}{divider}{shown if at else ''}{at}{_masked_hosts(scheme, hosts)}{question}{parts}"
 
 
-def _masked_hosts(text: str) -> str:
+def _masked_hosts(scheme: str, text: str) -> str:
     """Return hosts with their ports and what follows; what stands for a port and is none may be a password."""
     hosts, slash, path = text.partition("/")
+    known = _PATHS.get(
+        scheme.removeprefix("redis").removeprefix("s") if scheme.startswith("redis") else scheme
+    )
+    if path and known is not None and not known.fullmatch(path):
+        path = _HIDDEN
     return ",".join(map(_masked_host, hosts.split(","))) + slash + path
 
 
@@ -60,11 +77,11 @@ def _masked_host(text: str) -> str:
 
 
 def _masked_parameter(text: str) -> str:
+    """Return a parameter that is known to be no secret; of another one the name, where that tells a password."""
     name, equals, value = text.partition("=")
-    said = unquote(name).lower()
-    if any(word in said for word in ("pass", "secret", "token", "key")) or not equals:
-        return f"{name if equals else ''}{equals}{_HIDDEN}"
-    return f"{name}={value}"
+    if name in _SHOWN and (value.isdecimal() if name == "db" else _FILE.fullmatch(value)):
+        return text
+    return f"{name}={_HIDDEN}" if equals and "password" in unquote(name).lower() else _HIDDEN
 
 
 def check_redis_url(url: str) -> str:

@@ -50,6 +50,9 @@ def main() -> None:
         return
     packages, left = len(report["dependencies"]), unseen(report)
     found = weaknesses(report)
+    if left == packages:
+        print(f"audit: the package index tells nothing: none of {packages} packages was looked at")
+        return
     print(f"audit: {packages - left} of {packages} packages looked at, {len(found)} known weaknesses")
     for line in found:
         print(f"  {line}")

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, Final
+from urllib.parse import parse_qsl, urlsplit
 from weakref import WeakKeyDictionary
 
 import redis
@@ -17,6 +19,7 @@ from redis import exceptions
 from redis.asyncio.cluster import ClusterNode as AsyncNode
 from redis.asyncio.cluster import RedisCluster as AsyncCluster
 from redis.asyncio.retry import Retry as AsyncRetry
+from redis.asyncio.sentinel import MasterNotFoundError as AsyncMasterNotFoundError
 from redis.asyncio.sentinel import Sentinel as AsyncSentinel
 from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.backoff import NoBackoff
@@ -33,6 +36,9 @@ from features.store.redis_url import RedisUrl, parse_redis_url
 _ANSWER_SECONDS: Final = 4.0
 # Bounds the wait for a connection, TLS included.
 _CONNECT_SECONDS: Final = 2.0
+
+# Parameters of a URL that name files.
+_FILES: Final = frozenset({"ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile"})
 
 Client = redis.Redis | RedisCluster
 AsyncClient = redis.asyncio.Redis | AsyncCluster
@@ -85,6 +91,9 @@ def connect_async(url: str) -> AsyncClient:
     options["retry"] = AsyncRetry(NoBackoff(), 0)
     client: AsyncClient
     if said.kind == "cluster":
+        # After a fault, a pipeline looks again where the parts of the cluster are only if it may also try again. Here
+        # that repeats nothing but reading.
+        options["retry"] = AsyncRetry(NoBackoff(), 1)
         client = AsyncCluster(startup_nodes=[AsyncNode(host, port) for host, port in said.nodes], **options)
     elif said.kind == "sentinel":
         watching: Any = AsyncSentinel(
@@ -137,12 +146,17 @@ def store_errors(client: Client | AsyncClient) -> Iterator[None]:
         yield
     except redis.WatchError as error:
         raise StoreConflict(
-            f"Redis at {_addresses[client]} did not confirm a transaction ({error}): read the record again"
+            f"Redis at {_address(client)} did not confirm a transaction ({error}): read the record again"
         ) from error
     except _ERRORS as error:
         if isinstance(client, RedisCluster):
             _look_again(client)
-        raise _unavailable(_addresses[client], error) from error
+        raise _unavailable(_address(client), error) from error
+
+
+def _address(client: Client | AsyncClient) -> str:
+    """Return where Redis is; of a client that `connect` has not made, nobody knows."""
+    return _addresses.get(client, "an unknown address")
 
 
 def _look_again(client: RedisCluster) -> None:
@@ -153,9 +167,13 @@ def _look_again(client: RedisCluster) -> None:
 
 def _said(url: str) -> RedisUrl:
     try:
-        return parse_redis_url(url)
+        said = parse_redis_url(url)
     except ValueError as error:
         raise StoreUnavailable(f"the URL of Redis cannot be read: {error} (INTENT_REDIS)") from None
+    for name, value in parse_qsl(urlsplit(said.node_url).query):
+        if name in _FILES and not Path(value).exists():
+            raise StoreUnavailable(f"there is no {value}, which INTENT_REDIS names as {name}")
+    return said
 
 
 def _options(said: RedisUrl, parse: Any) -> dict[str, Any]:
@@ -183,6 +201,13 @@ def _of_sentinels(said: RedisUrl, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _unavailable(address: str, error: Exception) -> StoreUnavailable:
+    if isinstance(
+        error, MasterNotFoundError | AsyncMasterNotFoundError
+    ):  # whose text describes redis-py's objects
+        return StoreUnavailable(
+            f"Redis at {address} failed (no sentinel names a primary): see whether they answer and agree on one, or "
+            "set INTENT_REDIS"
+        )
     return StoreUnavailable(f"Redis at {address} failed ({error}): {_advice(error)}")
 
 
@@ -194,14 +219,15 @@ def _advice(error: Exception) -> str:
         (exceptions.NoPermissionError, "allow the user in INTENT_REDIS all commands on its keys (ACL)"),
         (redis.ReadOnlyError, "it is a replica: set INTENT_REDIS to the primary"),
         (redis.BusyLoadingError, "it is still loading its data: wait until it has"),
-        (MasterNotFoundError, "see whether its sentinels agree on a primary, or set INTENT_REDIS"),
         (exceptions.MovedError, "it belongs to a cluster: set INTENT_REDIS to redis+cluster://HOST:PORT"),
         (exceptions.ClusterDownError, "a part of the cluster is without a primary: see CLUSTER INFO"),
         (exceptions.SlotNotCoveredError, "a part of the cluster is without a primary: see CLUSTER INFO"),
         (exceptions.RedisClusterException, "start it, or set INTENT_REDIS; is it a cluster?"),
-        (redis.TimeoutError, "see whether it hangs or is overloaded, or set INTENT_REDIS"),
+        (redis.TimeoutError, "see whether it hangs, is overloaded, or speaks no TLS where rediss:// is said"),
         (redis.ConnectionError, "start it, or set INTENT_REDIS"),
     )
+    if "unknown command" in str(error) and "SENTINEL" in str(error).upper():
+        return "it is no sentinel: name the sentinels in INTENT_REDIS, often on port 26379"
     if "MISCONF" in str(error):
         return "it cannot write to its disk: look into its log, and make room"
     named = (advice for kind, advice in kinds if isinstance(error, kind))

@@ -35,7 +35,7 @@ _FORMS: Final[dict[Kind, str]] = {
     "sentinel": "redis+sentinel://HOST:26379,HOST:26379/NAME/0",
     "cluster": "redis+cluster://HOST:6379,HOST:6379",
 }
-_ESCAPES: Final = {"/": "%2F", "#": "%23", "?": "%3F", " ": "%20"}
+_ESCAPES: Final = {"/": "%2F", "#": "%23", "?": "%3F", " ": "%20", "[": "%5B", "]": "%5D"}
 #: What may stand after the question mark; the rest of a name is one that redis-py does not know either.
 _OWN_PARAMETERS: Final = frozenset({"sentinel_username", "sentinel_password"})
 _PARAMETERS: Final = frozenset({
@@ -107,9 +107,7 @@ def parse_redis_url(url: str) -> RedisUrl:
             "redis+sentinel://HOST:26379/NAME or redis+cluster://HOST:6379"
         )
     login, at, place = rest.rpartition("@")
-    for letter, escape in _ESCAPES.items():
-        if letter in login:
-            raise ValueError(f"the password has a {letter!r}, which ends the address: write it as {escape}")
+    _check_login(login, kind)
     if "#" in place:
         raise ValueError("it has a '#', after which nothing is read: write it as %23")
     place, question, query = place.partition("?")
@@ -135,14 +133,36 @@ def parse_redis_url(url: str) -> RedisUrl:
     )
 
 
+def _check_login(login: str, kind: Kind) -> None:
+    """Refuse what would be read as something else; a text that has a password is never said."""
+    if "?" in login and re.search(r"\?[^@]*=", login):
+        raise ValueError("it has an '@' behind the '?', which is read as the end of a login: write it as %40")
+    if kind != "server" and "@" in login:
+        raise ValueError("the login of all nodes stands once, before the first host, and an '@' in it is %40")
+    for letter, escape in _ESCAPES.items():
+        if letter in login:
+            raise ValueError(f"the password has a {letter!r}, which ends the address: write it as {escape}")
+    try:
+        login.encode()
+        urlsplit(f"redis://{login}@host")
+    except ValueError:  # of which a surrogate's is one
+        login = "\0"
+    if not login.isprintable():
+        raise ValueError(
+            "the login has a letter that no URL can have: write each of its bytes as % and two digits"
+        )
+
+
 def _parameters(query: str, kind: Kind) -> dict[str, str]:
     """Return what stands after the question mark."""
     given = dict(parse_qsl(query, keep_blank_values=True))
     known = _PARAMETERS | (_OWN_PARAMETERS if kind == "sentinel" else frozenset())
-    if unknown := sorted(given.keys() - known):
-        raise ValueError(f"it has an unknown parameter {unknown[0]!r}: use {', '.join(sorted(known))}")
+    if given.keys() - known:  # whose name is not said: it may be the end of a password
+        raise ValueError(
+            f"it has a parameter that is unknown: use {', '.join(sorted(known))}; an '&' in one is %26"
+        )
     if not given.get("db", "0").isdecimal():
-        raise ValueError(f"its database {given['db']!r} is no number: write db=0")
+        raise ValueError("its database is no number: write db=0")
     return given
 
 
@@ -171,6 +191,6 @@ def _named(path: str) -> tuple[str, str]:
 
 def _check_database(database: str, kind: Kind) -> None:
     if database and not database.isdecimal():
-        raise ValueError(f"its database {database!r} is no number: write {_FORMS[kind]}")
+        raise ValueError(f"its database is no number: write {_FORMS[kind]}")
     if kind == "cluster" and int(database or 0):
         raise ValueError(f"a cluster has no database but 0: write {_FORMS[kind]}")

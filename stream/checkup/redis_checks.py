@@ -8,10 +8,12 @@ from contextlib import closing
 from typing import Any, Final
 
 import redis
+from redis.cluster import RedisCluster
 
-from features.exceptions import StoreEvicts, StoreUnavailable
+from features.exceptions import StoreError, StoreEvicts, StoreUnavailable
 from features.store.redis_client import Client, connect, servers, store_errors
 from features.store.redis_keeping import faults_of_keeping
+from features.store.redis_store import RedisStore
 from stream.addresses import masked_url
 from stream.checkup.finding import Finding, good, told, warning, wrong
 from stream.settings import Settings
@@ -27,12 +29,34 @@ def redis_checks(settings: Settings) -> Iterator[Finding]:
             with store_errors(client):
                 ahead = max((_ahead(server) for server in servers(client)), key=abs)
             yield good("redis", f"answers at {masked_url(settings.redis_url)}")
+            yield _usable(settings, client)
             yield _clock(ahead)
             yield from _keeping(client)
             with store_errors(client):
                 yield from [fault for server in servers(client) for fault in _memory(server)]
     except StoreUnavailable as error:
         yield told("redis", error)
+
+
+def _usable(settings: Settings, client: Client) -> Finding:
+    """Return whether a worker could write there."""
+    [server, *_] = servers(client)
+    with store_errors(client):
+        said: Any = server.execute_command("HELLO")  # type: ignore[no-untyped-call]
+    told_of = dict(zip(said[::2], said[1::2], strict=True)) if isinstance(said, list) else said
+    mode, role = ((told_of.get(name) or b"").decode() for name in (b"mode", b"role"))
+    if mode == "cluster" and not isinstance(client, RedisCluster):
+        return wrong(
+            "redis' kind", "it is a node of a cluster", "set INTENT_REDIS to redis+cluster://HOST:PORT"
+        )
+    if role not in ("master", ""):
+        return wrong("redis' kind", "it is a replica", "set INTENT_REDIS to the primary, or to its sentinels")
+    try:
+        with closing(RedisStore(settings.redis_url, settings.redis_prefix)) as store:
+            store.record(0)
+    except StoreError as error:
+        return told("redis' keys", error)
+    return good("redis' keys", f"those of {settings.redis_prefix} can be read")
 
 
 def _ahead(server: redis.Redis) -> float:

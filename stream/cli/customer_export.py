@@ -7,7 +7,12 @@ from typing import Annotated
 
 import typer
 
-Customer = Annotated[str, typer.Argument(metavar="ID", help="The customer id, or an anonymous one.")]
+from stream.cli import checks
+
+Customer = Annotated[
+    str,
+    typer.Argument(metavar="ID", callback=checks.customer_id, help="The customer id, or an anonymous one."),
+]
 Output = Annotated[
     Path | None,
     typer.Option(

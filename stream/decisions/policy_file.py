@@ -79,6 +79,9 @@ def described(policy: Policy) -> Iterator[str]:
         yield f"{rule.name}: {rule.action} ({rule.trigger}{after}; {asked})"
 
 
+# Characters that a version has at most: it stands in every action.
+_VERSION: Final = 64
+
 # Where a rule looks for items, if not in both.
 _ONLY: Final[dict[object, str]] = {"cart": " in the cart alone", "wishlist": " on the wish list alone"}
 
@@ -95,6 +98,8 @@ def _checked(document: Document) -> Policy:
     except msgspec.ValidationError as error:
         place, sentence = _explained(str(error), document.value)
         document.fail(place, sentence)
+    if not str(policy.version).isprintable() or len(str(policy.version)) > _VERSION:
+        document.fail(("version",), f"use up to {_VERSION} printable characters in one line")
     check_words(policy, document)
     check_durations(policy, document)
     check_bands(policy, document)

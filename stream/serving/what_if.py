@@ -83,6 +83,10 @@ class WhatIf:
         candidates = candidates_of(values, None, self._settings.decoding, partitions, now_ms)
         for one in candidates:
             _refuse_others(one, known.customer)
+            named = question.events[one.index].get("customer_id", known.customer)
+            if named not in (question.customer_id, known.customer):
+                detail = "the event names another customer: ask for that one, or leave `customer_id` out"
+                one.rejection = Rejection(one.index, Reason.INVALID_FIELD, detail)
         watermark = BEGINNING if known.record is None else known.record.watermark
         checked = check(
             candidates,

@@ -31,7 +31,12 @@ def variables(settings: Settings) -> dict[str, str]:
         "sasl_password": security.password,
         "ssl_key_password": security.key_password,
     }
-    return {f"INTENT_{name.upper()}": str(value) for name, value in values.items() if value is not None}
+    # The process runs in another folder: files are named as they are here.
+    named = {
+        name: value.absolute() if isinstance(value := getattr(settings, name), Path) else said
+        for name, said in values.items()
+    }
+    return {f"INTENT_{name.upper()}": str(value) for name, value in named.items() if value is not None}
 
 
 def without_settings(environment: Mapping[str, str]) -> dict[str, str]:

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -59,3 +60,22 @@ def test_a_command_that_finds_the_disk_full_names_the_file(
     assert ended.value.code == 1
     assert capsys.readouterr().err == f"intent: {log}: No space left on device\n"
     assert [path.name for path in tmp_path.iterdir()] == ["shop.csv"]
+
+
+def test_a_link_stays_one_and_a_pipe_gets_what_is_written(tmp_path: Path) -> None:
+    target, link, pipe = tmp_path / "deep" / "file", tmp_path / "link", tmp_path / "pipe"
+    link.symlink_to(target)
+    with whole_file(link) as partial:
+        partial.write_text("first")
+    assert (link.is_symlink(), target.read_text()) == (True, "first")
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with whole_file(pipe) as partial:
+        partial.write_text("second")
+    assert (pipe.is_fifo(), os.read(reader, 100)) == (True, b"second")
+    os.close(reader)
+
+
+def test_a_folder_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError, match=str(tmp_path)), whole_file(tmp_path):
+        raise AssertionError

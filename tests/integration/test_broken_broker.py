@@ -51,7 +51,7 @@ def without_groups(port: int) -> dict[str, str]:
     [
         (unreachable_for_itself, r" \(.*NotEnoughReplicasError.*\)"),
         (without_transaction_log, ""),
-        (without_groups, r" \(CoordinatorNotAvailableError\)"),
+        (without_groups, r" \(there is no coordinator at this moment\)"),
     ],
     ids=["unreachable-for-itself", "without-transaction-log", "without-groups"],
 )

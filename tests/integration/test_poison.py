@@ -122,10 +122,10 @@ def test_a_record_that_the_fold_cannot_bear_becomes_a_letter_and_all_others_are_
 ) -> None:
     settings, inner = fleet.settings, Engine.score
 
-    def score(self: Engine, columns: Any, customers: Sequence[str], *rest: Any) -> Any:
+    def score(self: Engine, columns: Any, customers: Sequence[str], *rest: Any, **named: Any) -> Any:
         if CURSED in customers:
             raise ZeroDivisionError("what nobody thought of")
-        return inner(self, columns, customers, *rest)
+        return inner(self, columns, customers, *rest, **named)
 
     monkeypatch.setattr(Engine, "score", score)
     sent = shop(settings)

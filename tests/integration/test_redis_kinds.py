@@ -243,3 +243,24 @@ def test_a_worker_on_a_cluster_loses_nothing_when_a_primary_dies(
             assert worker.stop()[0] == 0
             assert_same_actions(settings, log)
             assert_repeats_agree(scores_by_event(read_topic(settings, settings.scores_topic)))
+
+
+def test_who_only_looks_finds_a_cluster_again_when_a_primary_has_died(tmp_path: Path) -> None:
+    with Cluster(tmp_path, replicas=True) as servers, closing(RedisStore(servers.url)) as store:
+        mine = {partition: claimed(store, partition) for partition in range(6)}
+
+        async def looked() -> None:
+            async with StateReader(servers.url) as reader:
+                assert len(await reader.promised(list(mine))) == 6
+                servers.nodes[0].kill()
+                deadline = time.monotonic() + 30.0
+                while True:
+                    try:
+                        found = await reader.promised(list(mine))
+                        break
+                    except StoreUnavailable:
+                        assert time.monotonic() < deadline
+                        await asyncio.sleep(0.1)
+                assert [record for record, _ in found] == list(mine.values())
+
+        asyncio.run(looked())

@@ -259,7 +259,41 @@ class LiveReader:
         for place, (_, most) in since.items():
             at = found[place]
             starts[place] = max(ends[place] if at is None else at.offset, ends[place] - most)
+        if settings.actions_topic:
+            starts |= await self._as_late(consumer, starts, ends)
         return _Places(starts, ends, events, await consumer.beginning_offsets(events))
+
+    async def _as_late(
+        self,
+        consumer: AIOKafkaConsumer,
+        starts: Mapping[TopicPartition, int],
+        ends: Mapping[TopicPartition, int],
+    ) -> dict[TopicPartition, int]:
+        """Return where actions begin if they begin with the scores.
+
+        What a busy shop has scored is read from the newest scores on, which may be later than the actions. Of actions
+        before that nobody would know what came of them.
+        """
+        scores = {place: at for place, at in starts.items() if place.topic == self._settings.scores_topic}
+        first = {place: at for place, at in scores.items() if at < ends[place]}
+        consumer.assign(list(first))
+        for place, at in first.items():
+            consumer.seek(place, at)
+        moments: dict[int, int] = {}
+        limit = time.monotonic() + _OPEN_SECONDS
+        while len(moments) < len(first) and time.monotonic() < limit:
+            for place, records in (await consumer.getmany(timeout_ms=_POLL_MS, max_records=_AT_ONCE)).items():
+                moments[place.partition] = records[0].timestamp
+                consumer.pause(place)
+        wanted = {
+            place: moments[place.partition]
+            for place in starts
+            if place.topic == self._settings.actions_topic and place.partition in moments
+        }
+        found = await consumer.offsets_for_times(wanted) if wanted else {}
+        return {
+            place: max(starts[place], ends[place] if at is None else at.offset) for place, at in found.items()
+        }
 
     async def _measure(
         self, consumer: AIOKafkaConsumer, view: LiveView, places: _Places, second: int, before: int

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import redis
 from redis.exceptions import NoPermissionError
@@ -53,10 +55,17 @@ def test_a_void_transaction_is_a_conflict() -> None:
         raise redis.WatchError("changed")
 
 
-def test_the_url_encrypts_and_names_whom_to_trust() -> None:
-    options = connect("rediss://cache:6379/0?ssl_ca_certs=/etc/ca.pem").connection_pool.connection_kwargs
+def test_the_url_encrypts_and_names_whom_to_trust(tmp_path: Path) -> None:
+    authority = tmp_path / "ca.pem"
+    url = f"rediss://cache:6379/0?ssl_ca_certs={authority}"
+    with pytest.raises(StoreUnavailable, match=f"there is no {authority}, .* as ssl_ca_certs"):
+        connect(url)
+    authority.touch()
+    client = connect(url)
+    assert isinstance(client, redis.Redis)
+    options = client.connection_pool.connection_kwargs
     connection = connect("rediss://cache:6379/0").connection_pool.connection_class
-    assert options["ssl_ca_certs"] == "/etc/ca.pem"
+    assert options["ssl_ca_certs"] == str(authority)
     assert connection is redis.SSLConnection
 
 
