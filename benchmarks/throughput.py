@@ -4,6 +4,10 @@ A contender is a process of its own. It is timed by the broker: every record in 
 the time at which the broker appended it, so the rate is the number of scores after the first append, divided
 by the time from the first append to the last. Starting, importing and joining the group are not in it, and
 nothing that watches the process slows it down but a question for the end of the topic four times a second.
+
+A Java virtual machine is slow until it has compiled what it does often, so the later half of each run is
+measured by itself as well. Processor time is that of the contender with all its child processes; the broker's
+and Redis's is beside it, because some contenders leave them more to do than others.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -27,6 +31,8 @@ import psutil
 import redis
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from benchmarks.peers import jvm
+from benchmarks.peers.checking import Check, Expected
 from benchmarks.peers.job import Task
 from benchmarks.workload import PARTITIONS, make_topics
 from features.bundle import BANDS, Bundle
@@ -48,6 +54,8 @@ _START_SECONDS: Final = 120.0
 _SILENT_SECONDS: Final = 30.0
 _STOP_SECONDS: Final = 15.0
 _LOOK_SECONDS: Final = 0.25
+# No contender that is quick enough for the whole topic takes this long.
+_WHOLE_SECONDS: Final = 300.0
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,8 @@ class Contender:
         Of our worker, beside the usual ones.
     traced
         Whether it sends spans to a collector, a process beside it.
+    checked
+        Whether its scores are to be those of `benchmarks.peers.job`.
     """
 
     name: str
@@ -74,6 +84,12 @@ class Contender:
     seconds: float
     settings: Mapping[str, str] = field(default_factory=dict)
     traced: bool = False
+    checked: bool = False
+
+    @property
+    def java(self) -> bool:
+        """Whether it is one of the peers in Java."""
+        return self.command[0] == "java"
 
 
 class Run(NamedTuple):
@@ -87,12 +103,22 @@ class Run(NamedTuple):
         What that was measured over.
     work
         Microseconds of processor time an event. Where a machine has other things to do, it says more than the rate.
+    late_rate, late_work
+        The same over the later half.
+    servers
+        Microseconds of processor time an event of each server.
+    check
+        Whether the scores are right; ``None`` where nothing says what is.
     """
 
     rate: float
     events: int
     seconds: float
     work: float
+    late_rate: float
+    late_work: float
+    servers: Mapping[str, float]
+    check: Check | None
 
 
 class ContenderFailed(RuntimeError):
@@ -103,14 +129,16 @@ class ContenderFailed(RuntimeError):
 _TICK: Final = 1 / os.sysconf("SC_CLK_TCK")
 _POLICY: Final = Path(__file__).with_name("policy.yaml")
 
-#: Our worker with ever more to do, the least first; "traced" is beside the others.
-BURDENS: Final = ("scores", "traced", "acts", "reasons")
-
 WORKER: Final = (sys.executable, "-c", "from stream.cli import main; main()", "worker")
 
 
-def _peer(module: str) -> Sequence[str]:
-    return (sys.executable, "-m", f"benchmarks.peers.{module}")
+def _peer(name: str, title: str, module: str, seconds: float, *, checked: bool = True) -> Contender:
+    command = (sys.executable, "-m", f"benchmarks.peers.{module}")
+    return Contender(name, title, command, seconds, checked=checked)
+
+
+def _java(name: str, title: str, *command: str) -> Contender:
+    return Contender(name, title, jvm.command(*command), _WHOLE_SECONDS, jvm.SETTINGS, checked=True)
 
 
 def contenders(seconds: float) -> dict[str, Contender]:
@@ -120,7 +148,7 @@ def contenders(seconds: float) -> dict[str, Contender]:
     and "reasons" are our worker with ever more to do: nothing but scores, a policy with timers, and reasons as well.
     "traced" is "scores" with one round of a hundred traced.
     """
-    whole = 300.0
+    whole = _WHOLE_SECONDS
     bare = {"INTENT_ACTIONS_TOPIC": "", "INTENT_REASONS": "off"}
     acts = {"INTENT_POLICY": str(_POLICY), "INTENT_REASONS": "off"}
     traces = bare | {"INTENT_TRACING": "otlp", "INTENT_TRACING_SAMPLE": "0.01"}
@@ -144,10 +172,14 @@ def contenders(seconds: float) -> dict[str, Contender]:
             whole,
             acts | {"INTENT_REASONS": "medium"},
         ),
-        Contender("plain", "consume and produce, no work", _peer("plain"), whole),
-        Contender("faust", "Faust, idiomatic, 32 at once", _peer("faust_idiomatic"), seconds),
-        Contender("quix", "Quix Streams, RocksDB", _peer("quix"), seconds),
-        Contender("bytewax", "Bytewax, in memory", _peer("bytewax"), seconds),
+        _peer("plain", "consume and produce, no work", "plain", whole, checked=False),
+        _peer("faust", "Faust, idiomatic, 32 at once", "faust_idiomatic", seconds),
+        _peer("quix", "Quix Streams, RocksDB", "quix", seconds),
+        _peer("bytewax", "Bytewax, in memory", "bytewax", seconds),
+        _java("java", "Java by hand, no guarantees", "PlainPeer"),
+        _java("streams", "Kafka Streams, in memory", "KafkaStreamsPeer", "exactly_once_v2", "memory"),
+        _java("streams-rocksdb", "Kafka Streams, RocksDB", "KafkaStreamsPeer", "exactly_once_v2", "rocksdb"),
+        _java("flink", "Flink, on the heap", "FlinkPeer"),
     )
     return {contender.name: contender for contender in listed}
 
@@ -207,9 +239,8 @@ class Program:
             self._process.wait()
 
     def processor_seconds(self) -> float:
-        """Return how much processor time the process has taken."""
-        times = psutil.Process(self._process.pid).cpu_times()
-        return times.user + times.system
+        """Return how much processor time the process and its children have taken."""
+        return processor_seconds(self._process.pid)
 
     def check(self) -> None:
         """Raise `ContenderFailed` if the process has ended."""
@@ -222,6 +253,24 @@ class Program:
         return ContenderFailed(f"{' '.join(self._command[1:4])} {what}: {tail or 'its log is empty'}")
 
 
+def processor_seconds(pid: int) -> float:
+    """Return how much processor time a process and its living descendants have taken."""
+    process, spent = psutil.Process(pid), 0.0
+    for member in (process, *process.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):  # ended since it was listed
+            times = member.cpu_times()
+            spent += times.user + times.system
+    return spent
+
+
+class _Look(NamedTuple):
+    """How many scores there were, and the processor time until then: the contender's, each server's."""
+
+    scored: int
+    spent: float
+    servers: dict[str, float]
+
+
 async def run(
     contender: Contender,
     task: Task,
@@ -229,6 +278,8 @@ async def run(
     *,
     settings: Mapping[str, str] | None = None,
     prepare: Callable[[], None] | None = None,
+    servers: Mapping[str, int] | None = None,
+    expected: Expected | None = None,
 ) -> Run:
     """Let a contender score the preloaded topic, and return its rate.
 
@@ -240,6 +291,10 @@ async def run(
         For our worker, beside or instead of the usual ones.
     prepare
         Called when Redis and the topic of scores are empty, before the contender starts.
+    servers
+        Process ids of the servers whose processor time is measured as well, by name.
+    expected
+        Some of the right scores of a contender that is checked.
     """
     await make_topics(task.kafka, SCORES, DEAD_LETTERS, ACTIONS)
     redis.Redis.from_url(task.redis).flushall()
@@ -257,8 +312,15 @@ async def run(
             if contender.traced:
                 environment |= _collected(task.folder, beside)
             program = beside.enter_context(Program(contender.command, environment, log))
-            work = await _until_scored(program, consumer, scores, events, contender.seconds)
-        return _rate(await _append_times(consumer, scores), work)
+            keep = expected.customers if expected is not None and contender.checked else frozenset[bytes]()
+            watched = _Watched(program, consumer, scores, servers or {}, keep)
+            looks = await _until_scored(watched, events, contender.seconds)
+            share = len(watched.times) / await watched.count()
+        times = np.sort(watched.times)
+        check = None
+        if contender.checked and expected is not None:
+            check = expected.check(watched.kept, complete=len(times) >= events)
+        return _run_of(times, [look._replace(scored=round(share * look.scored)) for look in looks], check)
     finally:
         await consumer.stop()
 
@@ -271,43 +333,113 @@ def _collected(folder: Path, stack: ExitStack) -> dict[str, str]:
     return {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}"}
 
 
-async def _until_scored(
-    program: Program, consumer: AIOKafkaConsumer, scores: list[TopicPartition], events: int, seconds: float
-) -> float:
-    """Return the microseconds of processor time an event, from the first look at which there are scores."""
+class _Watched:
+    """A contender at work and what it has written so far.
+
+    Attributes
+    ----------
+    times
+        When the broker appended each score that was read (epoch ms).
+    kept
+        The scores of the customers to keep.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        consumer: AIOKafkaConsumer,
+        partitions: list[TopicPartition],
+        servers: Mapping[str, int],
+        keep: frozenset[bytes],
+    ) -> None:
+        self.program, self.times, self.kept = program, list[int](), list[bytes]()
+        self._consumer, self._partitions, self._servers, self._keep = consumer, partitions, servers, keep
+        consumer.assign(partitions)
+
+    async def count(self) -> int:
+        """Return the sum of the partitions' ends: the scores, and the markers of transactions."""
+        return sum((await self._consumer.end_offsets(self._partitions)).values())
+
+    async def read(self) -> int:
+        """Read the scores that have come since; return how many there are, without markers."""
+        ends = await self._consumer.end_offsets(self._partitions)
+        while any([await self._consumer.position(tp) < end for tp, end in ends.items()]):
+            for records in (await self._consumer.getmany(timeout_ms=1000)).values():
+                self.times += [record.timestamp for record in records]
+                self.kept += [record.value for record in records if record.key in self._keep]
+        return len(self.times)
+
+    def look(self, scored: int) -> _Look:
+        """Return the processor time until now."""
+        servers = {name: processor_seconds(pid) for name, pid in self._servers.items()}
+        return _Look(scored, self.program.processor_seconds(), servers)
+
+
+async def _until_scored(watched: _Watched, events: int, seconds: float) -> list[_Look]:
+    """Wait for the scores; return looks at the processor time: when there were some, in the middle, and at the end."""
+    program, looks = watched.program, list[_Look]()
     began = changed = time.monotonic()
     first, seen = 0.0, 0
-    scored, spent = 0, 0.0
     while seen < events and not (first and time.monotonic() - first > seconds):
         await asyncio.sleep(_LOOK_SECONDS)
         program.check()
-        now, count = time.monotonic(), sum((await consumer.end_offsets(scores)).values())
+        now, count = time.monotonic(), await watched.count()
         if count > seen:
-            if not first:
-                scored, spent = count, program.processor_seconds()
             first, seen, changed = first or now, count, now
+            middle = seen >= events / 2 or now - first > seconds / 2
+            if seen >= events or len(looks) < (2 if middle else 1):
+                looks.append(watched.look(seen))
         elif first and now - changed > _SILENT_SECONDS:
             raise program.failure(f"stands still after {seen} of {events} events")
         elif not first and now - began > _START_SECONDS:
             raise program.failure(f"scored nothing within {_START_SECONDS:.0f} s")
-    return 1e6 * max(program.processor_seconds() - spent, _TICK) / max(seen - scored, 1)
+    if seen < events:
+        looks.append(watched.look(seen))
+        await watched.read()
+    else:
+        await _until_read(watched, events)
+    return looks
 
 
-async def _append_times(consumer: AIOKafkaConsumer, scores: list[TopicPartition]) -> np.ndarray:
-    """Return the time (epoch ms) at which the broker appended each record."""
-    consumer.assign(scores)
-    ends = await consumer.end_offsets(scores)
-    times: list[int] = []
-    while any([await consumer.position(tp) < end for tp, end in ends.items()]):
-        for records in (await consumer.getmany(timeout_ms=1000)).values():
-            times += [record.timestamp for record in records]
-    return np.array(times)
+async def _until_read(watched: _Watched, events: int) -> None:
+    """Read all scores, also the last ones, for which markers of transactions were counted."""
+    changed, seen = time.monotonic(), await watched.read()
+    while seen < events:
+        await asyncio.sleep(_LOOK_SECONDS)
+        watched.program.check()
+        now, count = time.monotonic(), await watched.read()
+        if count > seen:
+            seen, changed = count, now
+        elif now - changed > _SILENT_SECONDS:
+            raise watched.program.failure(f"stands still after {seen} of {events} events")
 
 
-def _rate(times: np.ndarray, work: float) -> Run:
-    first, last = int(times.min()), int(times.max())
-    after, seconds = int(np.count_nonzero(times > first)), (last - first) / 1000
-    return Run(after / seconds, len(times), seconds, work)
+def _run_of(times: np.ndarray, looks: Sequence[_Look], check: Check | None) -> Run:
+    """Return the run: from the first look to the last, and from the middle one."""
+    begin, middle, end = looks[0], looks[-2:][0], looks[-1]
+    rate, seconds = _rate(times)
+    late_rate, _ = _rate(times[len(times) // 2 :])
+    return Run(
+        rate,
+        len(times),
+        seconds,
+        _work(end.spent - begin.spent, begin, end),
+        late_rate,
+        _work(end.spent - middle.spent, middle, end),
+        {name: _work(spent - begin.servers[name], begin, end) for name, spent in end.servers.items()},
+        check,
+    )
+
+
+def _work(spent: float, since: _Look, until: _Look) -> float:
+    """Return the microseconds an event."""
+    return 1e6 * max(spent, _TICK) / max(until.scored - since.scored, 1)
+
+
+def _rate(times: np.ndarray) -> tuple[float, float]:
+    """Return the events a second after the first append, and the seconds."""
+    seconds = max(int(times[-1]) - int(times[0]), 1) / 1000
+    return int(np.count_nonzero(times > times[0])) / seconds, seconds
 
 
 async def _customers(task: Task) -> list[str]:
@@ -364,7 +496,18 @@ class Result(NamedTuple):
     @property
     def rate(self) -> float:
         """Median events/s."""
-        return statistics.median(run.rate for run in self.runs)
+        return self.median(lambda run: run.rate)
+
+    def median(self, figure: Callable[[Run], float]) -> float:
+        """Return the median of a figure over the runs."""
+        return statistics.median(map(figure, self.runs))
+
+    def check(self) -> Check | None:
+        """Return the checks of all runs, added up."""
+        checks = [run.check for run in self.runs if run.check is not None]
+        if not checks:
+            return None
+        return Check(sum(check.compared for check in checks), sum(check.wrong for check in checks))
 
 
 async def compare(
@@ -375,10 +518,10 @@ async def compare(
     rounds: int,
     names: Sequence[str],
     on_progress: Callable[[str, Run | None], None],
+    servers: Mapping[str, int] | None = None,
+    expected: Expected | None = None,
 ) -> dict[str, Result]:
-    """Run the contenders: peers once, ours (whatever it has to do) and plain ``rounds`` times in turns.
-
-    The machine is never equally fast for long, so those are compared pair by pair.
+    """Run the contenders ``rounds`` times in turns: a machine is never equally fast for long.
 
     Parameters
     ----------
@@ -386,21 +529,21 @@ async def compare(
         The contenders to run.
     on_progress
         Called with a title before a run, and with its result after it.
+    servers, expected
+        See `run`.
     """
     known = contenders(seconds)
     results = {name: Result(known[name], []) for name in names}
-    again = [name for name in ("ours", "offers", *BURDENS, "plain") if name in names]
     customers = await _customers(task) if "offers" in names else []
-    warm_up = [name for name in ("plain", "ours") if name in names] or again[:1]
+    warm_up = [name for name in ("plain", "ours") if name in names] or list(names[:1])
     order = [(name, False) for name in warm_up]
-    order += [(name, True) for _ in range(rounds) for name in again]
-    order += [(name, True) for name in names if name not in again]
+    order += [(name, True) for _ in range(rounds) for name in names]
     for number, (name, counts) in enumerate(order):
         contender = known[name]
         on_progress(contender.title if counts else f"{contender.title} (warming up)", None)
         named = task._replace(run=f"{task.run}-{number}")
         prepare = partial(write_offers, named, customers) if name == "offers" else None
-        result = await run(contender, named, events, prepare=prepare)
+        result = await run(contender, named, events, prepare=prepare, servers=servers, expected=expected)
         if counts:
             results[name].runs.append(result)
             on_progress(contender.title, result)
