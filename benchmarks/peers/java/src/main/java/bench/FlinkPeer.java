@@ -71,6 +71,7 @@ public final class FlinkPeer {
                 .setDeliveryGuarantee(DeliveryGuarantee.EXACTLY_ONCE)
                 .setTransactionalIdPrefix("bench-flink-" + task.run())
                 .setProperty(ProducerConfig.TRANSACTION_TIMEOUT_CONFIG, TRANSACTION_TIMEOUT_MS)
+                .setProperty(ProducerConfig.BATCH_SIZE_CONFIG, String.valueOf(Task.BATCH_BYTES))
                 .build();
     }
 

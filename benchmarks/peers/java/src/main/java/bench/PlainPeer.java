@@ -22,7 +22,6 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
  */
 public final class PlainPeer {
     private static final int ROWS = 1000;
-    private static final int BATCH_BYTES = 256 * 1024;
     private static final int LINGER_MS = 5;
 
     private PlainPeer() {}
@@ -82,6 +81,6 @@ public final class PlainPeer {
                 ProducerConfig.ACKS_CONFIG, "1",
                 ProducerConfig.ENABLE_IDEMPOTENCE_CONFIG, false,
                 ProducerConfig.LINGER_MS_CONFIG, LINGER_MS,
-                ProducerConfig.BATCH_SIZE_CONFIG, BATCH_BYTES);
+                ProducerConfig.BATCH_SIZE_CONFIG, Task.BATCH_BYTES);
     }
 }

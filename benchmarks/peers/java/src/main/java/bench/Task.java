@@ -5,6 +5,8 @@ import java.util.List;
 
 /** What a peer is told by its environment: where the servers are, what to read and what to write. */
 record Task(String kafka, String source, String sink, Path bundle, Path folder, String run, List<String> kinds) {
+    /** Of every producer. Kafka's default of 16 kB makes the broker handle several times as many requests. */
+    static final int BATCH_BYTES = 256 * 1024;
 
     static Task fromEnvironment() {
         return new Task(
