@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ _STAMP: Final = _TARGET / "built-from"
 _OPTIONS: Final = ("-Xmx1g",)
 # 280 MB of jars the first time, over a slow line.
 _BUILD_SECONDS: Final = 900.0
+# What Maven says first, without headings and the rest of a long line.
+_ERROR: Final = re.compile(r"\[ERROR\] (.{20,300})")
 
 #: What a peer in Java is told beside its `Task`.
 SETTINGS: Final = {"BENCH_KINDS": ",".join(EVENT_TYPES)}
@@ -68,8 +71,8 @@ def build() -> None:
     except subprocess.TimeoutExpired:
         raise NotBuilt(f"Maven took more than {_BUILD_SECONDS / 60:.0f} minutes") from None
     if done.returncode != 0:
-        said = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("[ERROR]")]
-        raise NotBuilt(f"Maven failed: {' '.join(said[:1]) or f'exit code {done.returncode}'}")
+        said = _ERROR.search(done.stdout + done.stderr)
+        raise NotBuilt(f"Maven failed: {said[1] if said else f'exit code {done.returncode}'}")
     _STAMP.write_text(_digest(), encoding="ascii")
 
 
