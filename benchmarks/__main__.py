@@ -17,11 +17,12 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import latency, steps, throughput
+from benchmarks.contenders import EVENTS, SCORES, contenders
 from benchmarks.engine import set_bands
 from benchmarks.peers import jvm
 from benchmarks.peers.checking import Expected
 from benchmarks.peers.job import Task
-from benchmarks.throughput import EVENTS, SCORES, Result, Run
+from benchmarks.throughput import Result, Run
 from benchmarks.workload import Records, fill_topic, make_topics, simulated, write_bundle
 from stream.services.services import EmbeddedServices
 
@@ -132,7 +133,7 @@ def main(
     """Compare our worker with its peers on one real Kafka and Redis: throughput, cost per step, latency."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # new topics have no leader for a moment
     wanted = only.split(",")
-    if unknown := set(wanted) - {*throughput.contenders(seconds), "steps", "latency"}:
+    if unknown := set(wanted) - {*contenders(seconds), "steps", "latency"}:
         raise typer.BadParameter(
             f"{sorted(unknown)[0]!r} is nothing that can be measured", param_hint="--only"
         )
@@ -162,7 +163,7 @@ def main(
 
 def _to_be_had(wanted: list[str]) -> list[str]:
     """Build the peers in Java if some are wanted; return what can be measured."""
-    known = throughput.contenders(0.0)
+    known = contenders(0.0)
     java = [name for name in wanted if name in known and known[name].java]
     if not java or jvm.built():
         return wanted
@@ -189,7 +190,7 @@ async def _measure(
     set_bands(task.bundle, records.of_partition(0))
     await make_topics(task.kafka, EVENTS)
     await fill_topic(task.kafka, EVENTS, records)
-    names = [name for name in throughput.contenders(seconds) if name in wanted]
+    names = [name for name in contenders(seconds) if name in wanted]
     results, costs, delay = {}, None, None
     if names:
         results = await throughput.compare(

@@ -14,26 +14,32 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass, field
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
-import psutil
 import redis
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from benchmarks.peers import jvm
+from benchmarks.contenders import (
+    ACTIONS,
+    DEAD_LETTERS,
+    EVENTS,
+    SCORES,
+    WORKER,
+    Contender,
+    contenders,
+    worker_environment,
+)
 from benchmarks.peers.checking import Check, Expected
 from benchmarks.peers.job import Task
+from benchmarks.program import Program, processor_seconds
 from benchmarks.workload import PARTITIONS, make_topics
 from features.bundle import BANDS, Bundle
 from features.offers import CustomerItems, Offer, OfferPolicy
@@ -42,54 +48,12 @@ from features.store.keys import items_keys
 from features.store.offer_store import OfferStore
 from stream.services.process import free_port
 
-EVENTS: Final = "bench.events"
-SCORES: Final = "bench.scores"
-DEAD_LETTERS: Final = "bench.dead-letters"
-ACTIONS: Final = "bench.actions"
-
 # Until the first score: imports, the compiler's cache, joining the group. TensorFlow is in none of the
 # contenders.
 _START_SECONDS: Final = 120.0
 # Nothing new for this long although the topic is not exhausted: the contender hangs.
 _SILENT_SECONDS: Final = 30.0
-_STOP_SECONDS: Final = 15.0
 _LOOK_SECONDS: Final = 0.25
-# No contender that is quick enough for the whole topic takes this long.
-_WHOLE_SECONDS: Final = 300.0
-
-
-@dataclass(frozen=True)
-class Contender:
-    """A program that scores the events of a topic.
-
-    Attributes
-    ----------
-    name, title
-        For JSON, for people.
-    command
-        What starts it.
-    seconds
-        It is ended this long after its first score, unless it has scored everything by then.
-    settings
-        Of our worker, beside the usual ones.
-    traced
-        Whether it sends spans to a collector, a process beside it.
-    checked
-        Whether its scores are to be those of `benchmarks.peers.job`.
-    """
-
-    name: str
-    title: str
-    command: Sequence[str]
-    seconds: float
-    settings: Mapping[str, str] = field(default_factory=dict)
-    traced: bool = False
-    checked: bool = False
-
-    @property
-    def java(self) -> bool:
-        """Whether it is one of the peers in Java."""
-        return self.command[0] == "java"
 
 
 class Run(NamedTuple):
@@ -121,146 +85,8 @@ class Run(NamedTuple):
     check: Check | None
 
 
-class ContenderFailed(RuntimeError):
-    """A contender ended, or went silent, before it had scored enough."""
-
-
 # Processor time is told in steps of this (seconds); what took less than one took as good as one.
 _TICK: Final = 1 / os.sysconf("SC_CLK_TCK")
-_POLICY: Final = Path(__file__).with_name("policy.yaml")
-
-WORKER: Final = (sys.executable, "-c", "from stream.cli import main; main()", "worker")
-
-
-def _peer(name: str, title: str, module: str, seconds: float, *, checked: bool = True) -> Contender:
-    command = (sys.executable, "-m", f"benchmarks.peers.{module}")
-    return Contender(name, title, command, seconds, checked=checked)
-
-
-def _java(name: str, title: str, *command: str) -> Contender:
-    return Contender(name, title, jvm.command(*command), _WHOLE_SECONDS, jvm.SETTINGS, checked=True)
-
-
-def contenders(seconds: float) -> dict[str, Contender]:
-    """Return all contenders; those that take minutes for the whole topic are ended after ``seconds``.
-
-    "offers" is our worker with items and offers in Redis for every customer: each score carries them. "scores", "acts"
-    and "reasons" are our worker with ever more to do: nothing but scores, a policy with timers, and reasons as well.
-    "traced" is "scores" with one round of a hundred traced.
-    """
-    whole = _WHOLE_SECONDS
-    bare = {"INTENT_ACTIONS_TOPIC": "", "INTENT_REASONS": "off"}
-    acts = {"INTENT_POLICY": str(_POLICY), "INTENT_REASONS": "off"}
-    traces = bare | {"INTENT_TRACING": "otlp", "INTENT_TRACING_SAMPLE": "0.01"}
-    listed = (
-        Contender("ours", "intent worker", WORKER, whole),
-        Contender("offers", "intent worker, items in every score", WORKER, whole),
-        Contender("scores", "intent worker, no actions, no reasons", WORKER, whole, bare),
-        Contender(
-            "traced",
-            "intent worker, no actions, no reasons, 1 % of rounds traced",
-            WORKER,
-            whole,
-            traces,
-            True,
-        ),
-        Contender("acts", "intent worker, policy and timers", WORKER, whole, acts),
-        Contender(
-            "reasons",
-            "intent worker, policy, timers and reasons",
-            WORKER,
-            whole,
-            acts | {"INTENT_REASONS": "medium"},
-        ),
-        _peer("plain", "consume and produce, no work", "plain", whole, checked=False),
-        _peer("faust", "Faust, idiomatic, 32 at once", "faust_idiomatic", seconds),
-        _peer("quix", "Quix Streams, RocksDB", "quix", seconds),
-        _peer("bytewax", "Bytewax, in memory", "bytewax", seconds),
-        _java("java", "Java by hand, no guarantees", "PlainPeer"),
-        _java("streams", "Kafka Streams, in memory", "KafkaStreamsPeer", "exactly_once_v2", "memory"),
-        _java("streams-rocksdb", "Kafka Streams, RocksDB", "KafkaStreamsPeer", "exactly_once_v2", "rocksdb"),
-        _java("flink", "Flink, on the heap", "FlinkPeer"),
-    )
-    return {contender.name: contender for contender in listed}
-
-
-def worker_environment(task: Task, prefix: str) -> dict[str, str]:
-    """Return the worker's settings for a run with topics that start with ``prefix`` and states of its own."""
-    return {
-        "INTENT_KAFKA": task.kafka,
-        "INTENT_LEARNING": "off",  # no peer does it; `make bench-learning` measures what it costs
-        "INTENT_REDIS": task.redis,
-        "INTENT_TOPIC_PREFIX": prefix,
-        "INTENT_REDIS_PREFIX": f"bench-{task.run}",
-        "INTENT_GROUP": f"bench-ours-{task.run}",
-        "INTENT_BUNDLE": str(task.bundle),
-        "INTENT_HTTP_PORT": "0",
-    }
-
-
-class Program:
-    """A contender's process, with a log, ended at the end of the ``with`` block.
-
-    Parameters
-    ----------
-    command
-        What starts it.
-    environment
-        Added to this process's own.
-    log
-        Where its output goes.
-    """
-
-    def __init__(self, command: Sequence[str], environment: dict[str, str], log: Path) -> None:
-        self._command, self._log = command, log
-        root = str(Path(__file__).resolve().parent.parent)
-        path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-        self._environment = os.environ | {"PYTHONPATH": path} | environment
-
-    def __enter__(self) -> Program:
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                self._command,
-                env=self._environment,
-                cwd=self._log.parent,  # no .env of the project's
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-
-    def processor_seconds(self) -> float:
-        """Return how much processor time the process and its children have taken."""
-        return processor_seconds(self._process.pid)
-
-    def check(self) -> None:
-        """Raise `ContenderFailed` if the process has ended."""
-        if self._process.poll() is not None:
-            raise self.failure(f"ended with exit code {self._process.returncode}")
-
-    def failure(self, what: str) -> ContenderFailed:
-        """Return the error with the end of the log."""
-        tail = " | ".join(self._log.read_text(errors="replace").strip().splitlines()[-4:])[-800:]
-        return ContenderFailed(f"{' '.join(self._command[1:4])} {what}: {tail or 'its log is empty'}")
-
-
-def processor_seconds(pid: int) -> float:
-    """Return how much processor time a process and its living descendants have taken."""
-    process, spent = psutil.Process(pid), 0.0
-    for member in (process, *process.children(recursive=True)):
-        with suppress(psutil.NoSuchProcess):  # ended since it was listed
-            times = member.cpu_times()
-            spent += times.user + times.system
-    return spent
 
 
 class _Look(NamedTuple):
@@ -354,7 +180,6 @@ class _Watched:
     ) -> None:
         self.program, self.times, self.kept = program, list[int](), list[bytes]()
         self._consumer, self._partitions, self._servers, self._keep = consumer, partitions, servers, keep
-        consumer.assign(partitions)
 
     async def count(self) -> int:
         """Return the sum of the partitions' ends: the scores, and the markers of transactions."""
@@ -362,6 +187,8 @@ class _Watched:
 
     async def read(self) -> int:
         """Read the scores that have come since; return how many there are, without markers."""
+        if not self._consumer.assignment():  # not before: it would fetch beside the contender
+            self._consumer.assign(self._partitions)
         ends = await self._consumer.end_offsets(self._partitions)
         while any([await self._consumer.position(tp) < end for tp, end in ends.items()]):
             for records in (await self._consumer.getmany(timeout_ms=1000)).values():
