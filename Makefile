@@ -43,7 +43,7 @@ docs: $(VENV)/docs.stamp ## Build the documentation into site/
 chaos: $(VENV)/dev.stamp ## Random faults on real servers, then an exact account: ARGS="--minutes 10 --seed 7"
 	$(BIN)/python -m tests.chaos $(ARGS)
 
-bench: $(VENV)/bench.stamp ## Throughput and latency, side by side with idiomatic Faust, Quix Streams and Bytewax
+bench: $(VENV)/bench.stamp ## Throughput and latency, side by side with Faust, Quix Streams, Bytewax, Kafka Streams and Flink
 	$(BIN)/python -m benchmarks $(ARGS)
 
 bench-network: $(VENV)/bench.stamp ## How much of the best possible score the network reaches (minutes)
@@ -81,7 +81,7 @@ fuzz-serve: $(VENV)/dev.stamp ## 10,000 requests that Schemathesis makes of the 
 	$(BIN)/python -m tests.fuzz.requests $(ARGS)
 
 clean: ## Remove .venv and what the tools left
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build site
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build site benchmarks/peers/java/target
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One stamp for each set of packages. SIZE is what a new .venv holds then; a second set adds only what it lacks.

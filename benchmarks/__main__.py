@@ -8,6 +8,7 @@ import logging
 import secrets
 import statistics
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -16,9 +17,12 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import latency, steps, throughput
+from benchmarks.contenders import EVENTS, SCORES, contenders
 from benchmarks.engine import set_bands
+from benchmarks.peers import jvm
+from benchmarks.peers.checking import Expected
 from benchmarks.peers.job import Task
-from benchmarks.throughput import EVENTS, SCORES, Result, Run
+from benchmarks.throughput import Result, Run
 from benchmarks.workload import Records, fill_topic, make_topics, simulated, write_bundle
 from stream.services.services import EmbeddedServices
 
@@ -82,7 +86,7 @@ class Measured(NamedTuple):
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, rounded; what was not measured is ``None``."""
-        names = ("ours", "faust", "quix", "bytewax", "plain")
+        names = ("ours", "faust", "quix", "bytewax", "plain", "java", "streams", "streams-rocksdb", "flink")
         found: dict[str, Any] = {name: None for name in names}
         found |= {name: round(result.rate) for name, result in self.results.items()}
         found["ratios"] = {name: round(ratio, 3) for name, ratio in self.ratios().items()}
@@ -92,6 +96,16 @@ class Measured(NamedTuple):
         }
         found["events"] = {name: result.runs[-1].events for name, result in self.results.items()}
         found["runs"] = {name: [round(run.rate) for run in self.results[name].runs] for name in self.results}
+        found["late"] = {
+            name: round(result.median(lambda run: run.late_rate)) for name, result in self.results.items()
+        }
+        found["work_us"] = {
+            name: {who: float(f"{work:.3g}") for who, work in _work(result).items()}
+            for name, result in self.results.items()
+        }
+        found["checks"] = {
+            name: check._asdict() for name, result in self.results.items() if (check := result.check())
+        }
         found["steps_us"] = found["steps_work_us"] = found["latency_ms"] = None
         if self.costs is not None:
             found["steps_us"] = {step: round(cost.elapsed, 3) for step, cost in self.costs.costs.items()}
@@ -109,20 +123,21 @@ def main(
     customers: Annotated[int, typer.Option(min=1, help="Customers that emit them.")] = 20_000,
     even: Annotated[bool, typer.Option(help="Deal events to customers at random: no sessions.")] = False,
     seconds: Annotated[float, typer.Option(help="For how long slow peers are measured.")] = 12.0,
-    rounds: Annotated[int, typer.Option(min=1, help="Runs of our worker and of plain, in turns.")] = 3,
+    rounds: Annotated[int, typer.Option(min=1, help="Runs of each contender, in turns.")] = 3,
     only: Annotated[
         str, typer.Option(help="What to measure, by commas: contenders, 'steps' and 'latency'.")
-    ] = "ours,plain,scores,traced,acts,reasons,faust,quix,bytewax,steps,latency",
+    ] = "ours,plain,scores,traced,acts,reasons,faust,quix,bytewax,java,streams,streams-rocksdb,flink,steps,latency",
     rate: Annotated[int, typer.Option(min=1, help="Events/s while latency is measured.")] = 5000,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
     """Compare our worker with its peers on one real Kafka and Redis: throughput, cost per step, latency."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # new topics have no leader for a moment
     wanted = only.split(",")
-    if unknown := set(wanted) - {*throughput.contenders(seconds), "steps", "latency"}:
+    if unknown := set(wanted) - {*contenders(seconds), "steps", "latency"}:
         raise typer.BadParameter(
             f"{sorted(unknown)[0]!r} is nothing that can be measured", param_hint="--only"
         )
+    wanted = _to_be_had(wanted)
     with _console.status("simulating a log"):
         records = simulated(events, customers, even=even)
     with tempfile.TemporaryDirectory(prefix="intent-bench-") as folder:
@@ -133,7 +148,11 @@ def main(
                 services.kafka, services.redis, EVENTS, SCORES,
                 Path(folder, "bundle"), Path(folder), secrets.token_hex(4),
             )  # fmt: skip
-            measured = asyncio.run(_measure(task, records, wanted, seconds=seconds, rounds=rounds, rate=rate))
+            pids = {"broker": services.kafka_server.pid, "Redis": services.redis_server.pid}
+            servers = {name: pid for name, pid in pids.items() if pid is not None}
+            measured = asyncio.run(
+                _measure(task, records, wanted, seconds=seconds, rounds=rounds, rate=rate, servers=servers)
+            )
         finally:
             services.stop()
     if as_json:
@@ -142,18 +161,47 @@ def main(
         _print(measured, records, customers, even)
 
 
+def _to_be_had(wanted: list[str]) -> list[str]:
+    """Build the peers in Java if some are wanted; return what can be measured."""
+    known = contenders(0.0)
+    java = [name for name in wanted if name in known and known[name].java]
+    if not java or jvm.built():
+        return wanted
+    try:
+        with _console.status("building the peers in Java (the first time, Maven downloads 280 MB)"):
+            jvm.build()
+    except jvm.NotBuilt as error:
+        _console.print(f"Skipping {', '.join(java)}: {error}.", soft_wrap=True, markup=False)
+        return [name for name in wanted if name not in java]
+    return wanted
+
+
 async def _measure(
-    task: Task, records: Records, wanted: list[str], *, seconds: float, rounds: int, rate: int
+    task: Task,
+    records: Records,
+    wanted: list[str],
+    *,
+    seconds: float,
+    rounds: int,
+    rate: int,
+    servers: Mapping[str, int],
 ) -> Measured:
     write_bundle(task.bundle)
     set_bands(task.bundle, records.of_partition(0))
     await make_topics(task.kafka, EVENTS)
     await fill_topic(task.kafka, EVENTS, records)
-    names = [name for name in throughput.contenders(seconds) if name in wanted]
+    names = [name for name in contenders(seconds) if name in wanted]
     results, costs, delay = {}, None, None
     if names:
         results = await throughput.compare(
-            task, len(records), seconds=seconds, rounds=rounds, names=names, on_progress=_say
+            task,
+            len(records),
+            seconds=seconds,
+            rounds=rounds,
+            names=names,
+            on_progress=_say,
+            servers=servers,
+            expected=Expected.of(task, records),
         )
     if "steps" in wanted:
         _console.print("[dim]cost per step")
@@ -182,6 +230,7 @@ def _print(measured: Measured, records: Records, customers: int, even: bool) -> 
     )
     if measured.results:
         console.print(_rates(measured))
+        console.print(_works(measured))
         for line in _burdens(measured):
             console.print(line)
     if measured.costs is not None:
@@ -194,7 +243,7 @@ def _print(measured: Measured, records: Records, customers: int, even: bool) -> 
 
 def _rates(measured: Measured) -> Table:
     table = Table(title="Throughput")
-    for name in ("", "events/s", "runs", "events", "ours is", "goal"):
+    for name in ("", "events/s", "runs", "later half", "events", "ours is", "goal"):
         table.add_column(name, justify="left" if name == "" else "right")
     ratios = measured.ratios()
     for name, result in measured.results.items():
@@ -202,13 +251,42 @@ def _rates(measured: Measured) -> Table:
         ratio = f"{ratios[name]:.2f} x" if name in ratios else ""
         goal = RATE_GOALS.get(name)
         table.add_row(
-            result.contender.title, f"{result.rate:,.0f}", runs, f"{result.runs[-1].events:,}", ratio,
+            result.contender.title, f"{result.rate:,.0f}", runs,
+            f"{result.median(lambda run: run.late_rate):,.0f}", f"{result.runs[-1].events:,}", ratio,
             "" if goal is None else f"{goal:g} x",
         )  # fmt: skip
     if "plain" in ratios:
         table.caption = "ours by plain, pair by pair: " + ", ".join(
             f"{pair:.2f}" for pair in measured.pairs()
         )
+    return table
+
+
+def _work(result: Result) -> dict[str, float]:
+    """Return the medians of the processor time an event: of the contender, and of each server."""
+    found = {
+        "own": result.median(lambda run: run.work),
+        "own, later half": result.median(lambda run: run.late_work),
+    }
+    for server in result.runs[0].servers:
+        found[server] = statistics.median(run.servers[server] for run in result.runs)
+    return found
+
+
+def _works(measured: Measured) -> Table:
+    table = Table(
+        title="Processor time, microseconds per event",
+        caption="wrong: of the scores compared with those that the job has to have",
+    )
+    table.add_column("")
+    works = {name: _work(result) for name, result in measured.results.items()}
+    for who in next(iter(works.values())):
+        table.add_column(who, justify="right")
+    table.add_column("wrong", justify="right")
+    for name, result in measured.results.items():
+        check = result.check()
+        checked = "" if check is None else f"{check.wrong:,} of {check.compared:,}"
+        table.add_row(result.contender.title, *(f"{work:.1f}" for work in works[name].values()), checked)
     return table
 
 

@@ -20,8 +20,9 @@ import numpy as np
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
+from benchmarks.contenders import WORKER, worker_environment
 from benchmarks.peers.job import Task
-from benchmarks.throughput import WORKER, ContenderFailed, Program, worker_environment
+from benchmarks.program import ContenderFailed, Program
 from benchmarks.workload import PARTITIONS, make_topics
 from features.events import Event
 from stream.clients.emit import EventEmitter

@@ -19,8 +19,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
+from benchmarks.contenders import DEAD_LETTERS, SCORES, worker_environment
 from benchmarks.peers.job import Task
-from benchmarks.throughput import DEAD_LETTERS, SCORES, worker_environment
 from benchmarks.workload import PARTITIONS, make_topics
 from features.bundle import Bundle
 from features.calendar import zone

@@ -4,30 +4,42 @@ A contender is a process of its own. It is timed by the broker: every record in 
 the time at which the broker appended it, so the rate is the number of scores after the first append, divided
 by the time from the first append to the last. Starting, importing and joining the group are not in it, and
 nothing that watches the process slows it down but a question for the end of the topic four times a second.
+
+A Java virtual machine is slow until it has compiled what it does often, so the later half of each run is
+measured by itself as well. Processor time is that of the contender with all its child processes; the broker's
+and Redis's is beside it, because some contenders leave them more to do than others.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
-import psutil
 import redis
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from benchmarks.contenders import (
+    ACTIONS,
+    DEAD_LETTERS,
+    EVENTS,
+    SCORES,
+    WORKER,
+    Contender,
+    contenders,
+    worker_environment,
+)
+from benchmarks.peers.checking import Check, Expected
 from benchmarks.peers.job import Task
+from benchmarks.program import Program, processor_seconds
 from benchmarks.workload import PARTITIONS, make_topics
 from features.bundle import BANDS, Bundle
 from features.offers import CustomerItems, Offer, OfferPolicy
@@ -36,44 +48,12 @@ from features.store.keys import items_keys
 from features.store.offer_store import OfferStore
 from stream.services.process import free_port
 
-EVENTS: Final = "bench.events"
-SCORES: Final = "bench.scores"
-DEAD_LETTERS: Final = "bench.dead-letters"
-ACTIONS: Final = "bench.actions"
-
 # Until the first score: imports, the compiler's cache, joining the group. TensorFlow is in none of the
 # contenders.
 _START_SECONDS: Final = 120.0
 # Nothing new for this long although the topic is not exhausted: the contender hangs.
 _SILENT_SECONDS: Final = 30.0
-_STOP_SECONDS: Final = 15.0
 _LOOK_SECONDS: Final = 0.25
-
-
-@dataclass(frozen=True)
-class Contender:
-    """A program that scores the events of a topic.
-
-    Attributes
-    ----------
-    name, title
-        For JSON, for people.
-    command
-        What starts it.
-    seconds
-        It is ended this long after its first score, unless it has scored everything by then.
-    settings
-        Of our worker, beside the usual ones.
-    traced
-        Whether it sends spans to a collector, a process beside it.
-    """
-
-    name: str
-    title: str
-    command: Sequence[str]
-    seconds: float
-    settings: Mapping[str, str] = field(default_factory=dict)
-    traced: bool = False
 
 
 class Run(NamedTuple):
@@ -87,139 +67,34 @@ class Run(NamedTuple):
         What that was measured over.
     work
         Microseconds of processor time an event. Where a machine has other things to do, it says more than the rate.
+    late_rate, late_work
+        The same over the later half.
+    servers
+        Microseconds of processor time an event of each server.
+    check
+        Whether the scores are right; ``None`` where nothing says what is.
     """
 
     rate: float
     events: int
     seconds: float
     work: float
-
-
-class ContenderFailed(RuntimeError):
-    """A contender ended, or went silent, before it had scored enough."""
+    late_rate: float
+    late_work: float
+    servers: Mapping[str, float]
+    check: Check | None
 
 
 # Processor time is told in steps of this (seconds); what took less than one took as good as one.
 _TICK: Final = 1 / os.sysconf("SC_CLK_TCK")
-_POLICY: Final = Path(__file__).with_name("policy.yaml")
-
-#: Our worker with ever more to do, the least first; "traced" is beside the others.
-BURDENS: Final = ("scores", "traced", "acts", "reasons")
-
-WORKER: Final = (sys.executable, "-c", "from stream.cli import main; main()", "worker")
 
 
-def _peer(module: str) -> Sequence[str]:
-    return (sys.executable, "-m", f"benchmarks.peers.{module}")
+class _Look(NamedTuple):
+    """How many scores there were, and the processor time until then: the contender's, each server's."""
 
-
-def contenders(seconds: float) -> dict[str, Contender]:
-    """Return all contenders; those that take minutes for the whole topic are ended after ``seconds``.
-
-    "offers" is our worker with items and offers in Redis for every customer: each score carries them. "scores", "acts"
-    and "reasons" are our worker with ever more to do: nothing but scores, a policy with timers, and reasons as well.
-    "traced" is "scores" with one round of a hundred traced.
-    """
-    whole = 300.0
-    bare = {"INTENT_ACTIONS_TOPIC": "", "INTENT_REASONS": "off"}
-    acts = {"INTENT_POLICY": str(_POLICY), "INTENT_REASONS": "off"}
-    traces = bare | {"INTENT_TRACING": "otlp", "INTENT_TRACING_SAMPLE": "0.01"}
-    listed = (
-        Contender("ours", "intent worker", WORKER, whole),
-        Contender("offers", "intent worker, items in every score", WORKER, whole),
-        Contender("scores", "intent worker, no actions, no reasons", WORKER, whole, bare),
-        Contender(
-            "traced",
-            "intent worker, no actions, no reasons, 1 % of rounds traced",
-            WORKER,
-            whole,
-            traces,
-            True,
-        ),
-        Contender("acts", "intent worker, policy and timers", WORKER, whole, acts),
-        Contender(
-            "reasons",
-            "intent worker, policy, timers and reasons",
-            WORKER,
-            whole,
-            acts | {"INTENT_REASONS": "medium"},
-        ),
-        Contender("plain", "consume and produce, no work", _peer("plain"), whole),
-        Contender("faust", "Faust, idiomatic, 32 at once", _peer("faust_idiomatic"), seconds),
-        Contender("quix", "Quix Streams, RocksDB", _peer("quix"), seconds),
-        Contender("bytewax", "Bytewax, in memory", _peer("bytewax"), seconds),
-    )
-    return {contender.name: contender for contender in listed}
-
-
-def worker_environment(task: Task, prefix: str) -> dict[str, str]:
-    """Return the worker's settings for a run with topics that start with ``prefix`` and states of its own."""
-    return {
-        "INTENT_KAFKA": task.kafka,
-        "INTENT_LEARNING": "off",  # no peer does it; `make bench-learning` measures what it costs
-        "INTENT_REDIS": task.redis,
-        "INTENT_TOPIC_PREFIX": prefix,
-        "INTENT_REDIS_PREFIX": f"bench-{task.run}",
-        "INTENT_GROUP": f"bench-ours-{task.run}",
-        "INTENT_BUNDLE": str(task.bundle),
-        "INTENT_HTTP_PORT": "0",
-    }
-
-
-class Program:
-    """A contender's process, with a log, ended at the end of the ``with`` block.
-
-    Parameters
-    ----------
-    command
-        What starts it.
-    environment
-        Added to this process's own.
-    log
-        Where its output goes.
-    """
-
-    def __init__(self, command: Sequence[str], environment: dict[str, str], log: Path) -> None:
-        self._command, self._log = command, log
-        root = str(Path(__file__).resolve().parent.parent)
-        path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-        self._environment = os.environ | {"PYTHONPATH": path} | environment
-
-    def __enter__(self) -> Program:
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                self._command,
-                env=self._environment,
-                cwd=self._log.parent,  # no .env of the project's
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-
-    def processor_seconds(self) -> float:
-        """Return how much processor time the process has taken."""
-        times = psutil.Process(self._process.pid).cpu_times()
-        return times.user + times.system
-
-    def check(self) -> None:
-        """Raise `ContenderFailed` if the process has ended."""
-        if self._process.poll() is not None:
-            raise self.failure(f"ended with exit code {self._process.returncode}")
-
-    def failure(self, what: str) -> ContenderFailed:
-        """Return the error with the end of the log."""
-        tail = " | ".join(self._log.read_text(errors="replace").strip().splitlines()[-4:])[-800:]
-        return ContenderFailed(f"{' '.join(self._command[1:4])} {what}: {tail or 'its log is empty'}")
+    scored: int
+    spent: float
+    servers: dict[str, float]
 
 
 async def run(
@@ -229,6 +104,8 @@ async def run(
     *,
     settings: Mapping[str, str] | None = None,
     prepare: Callable[[], None] | None = None,
+    servers: Mapping[str, int] | None = None,
+    expected: Expected | None = None,
 ) -> Run:
     """Let a contender score the preloaded topic, and return its rate.
 
@@ -240,6 +117,10 @@ async def run(
         For our worker, beside or instead of the usual ones.
     prepare
         Called when Redis and the topic of scores are empty, before the contender starts.
+    servers
+        Process ids of the servers whose processor time is measured as well, by name.
+    expected
+        Some of the right scores of a contender that is checked.
     """
     await make_topics(task.kafka, SCORES, DEAD_LETTERS, ACTIONS)
     redis.Redis.from_url(task.redis).flushall()
@@ -257,8 +138,15 @@ async def run(
             if contender.traced:
                 environment |= _collected(task.folder, beside)
             program = beside.enter_context(Program(contender.command, environment, log))
-            work = await _until_scored(program, consumer, scores, events, contender.seconds)
-        return _rate(await _append_times(consumer, scores), work)
+            keep = expected.customers if expected is not None and contender.checked else frozenset[bytes]()
+            watched = _Watched(program, consumer, scores, servers or {}, keep)
+            looks = await _until_scored(watched, events, contender.seconds)
+            share = len(watched.times) / await watched.count()
+        times = np.sort(watched.times)
+        check = None
+        if contender.checked and expected is not None:
+            check = expected.check(watched.kept, complete=len(times) >= events)
+        return _run_of(times, [look._replace(scored=round(share * look.scored)) for look in looks], check)
     finally:
         await consumer.stop()
 
@@ -271,43 +159,114 @@ def _collected(folder: Path, stack: ExitStack) -> dict[str, str]:
     return {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}"}
 
 
-async def _until_scored(
-    program: Program, consumer: AIOKafkaConsumer, scores: list[TopicPartition], events: int, seconds: float
-) -> float:
-    """Return the microseconds of processor time an event, from the first look at which there are scores."""
+class _Watched:
+    """A contender at work and what it has written so far.
+
+    Attributes
+    ----------
+    times
+        When the broker appended each score that was read (epoch ms).
+    kept
+        The scores of the customers to keep.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        consumer: AIOKafkaConsumer,
+        partitions: list[TopicPartition],
+        servers: Mapping[str, int],
+        keep: frozenset[bytes],
+    ) -> None:
+        self.program, self.times, self.kept = program, list[int](), list[bytes]()
+        self._consumer, self._partitions, self._servers, self._keep = consumer, partitions, servers, keep
+
+    async def count(self) -> int:
+        """Return the sum of the partitions' ends: the scores, and the markers of transactions."""
+        return sum((await self._consumer.end_offsets(self._partitions)).values())
+
+    async def read(self) -> int:
+        """Read the scores that have come since; return how many there are, without markers."""
+        if not self._consumer.assignment():  # not before: it would fetch beside the contender
+            self._consumer.assign(self._partitions)
+        ends = await self._consumer.end_offsets(self._partitions)
+        while any([await self._consumer.position(tp) < end for tp, end in ends.items()]):
+            for records in (await self._consumer.getmany(timeout_ms=1000)).values():
+                self.times += [record.timestamp for record in records]
+                self.kept += [record.value for record in records if record.key in self._keep]
+        return len(self.times)
+
+    def look(self, scored: int) -> _Look:
+        """Return the processor time until now."""
+        servers = {name: processor_seconds(pid) for name, pid in self._servers.items()}
+        return _Look(scored, self.program.processor_seconds(), servers)
+
+
+async def _until_scored(watched: _Watched, events: int, seconds: float) -> list[_Look]:
+    """Wait for the scores; return looks at the processor time: when there were some, in the middle, and at the end."""
+    program, looks = watched.program, list[_Look]()
     began = changed = time.monotonic()
     first, seen = 0.0, 0
-    scored, spent = 0, 0.0
     while seen < events and not (first and time.monotonic() - first > seconds):
         await asyncio.sleep(_LOOK_SECONDS)
         program.check()
-        now, count = time.monotonic(), sum((await consumer.end_offsets(scores)).values())
+        now, count = time.monotonic(), await watched.count()
         if count > seen:
-            if not first:
-                scored, spent = count, program.processor_seconds()
             first, seen, changed = first or now, count, now
+            middle = seen >= events / 2 or now - first > seconds / 2
+            if seen >= events or len(looks) < (2 if middle else 1):
+                looks.append(watched.look(seen))
         elif first and now - changed > _SILENT_SECONDS:
             raise program.failure(f"stands still after {seen} of {events} events")
         elif not first and now - began > _START_SECONDS:
             raise program.failure(f"scored nothing within {_START_SECONDS:.0f} s")
-    return 1e6 * max(program.processor_seconds() - spent, _TICK) / max(seen - scored, 1)
+    if seen < events:
+        looks.append(watched.look(seen))
+        await watched.read()
+    else:
+        await _until_read(watched, events)
+    return looks
 
 
-async def _append_times(consumer: AIOKafkaConsumer, scores: list[TopicPartition]) -> np.ndarray:
-    """Return the time (epoch ms) at which the broker appended each record."""
-    consumer.assign(scores)
-    ends = await consumer.end_offsets(scores)
-    times: list[int] = []
-    while any([await consumer.position(tp) < end for tp, end in ends.items()]):
-        for records in (await consumer.getmany(timeout_ms=1000)).values():
-            times += [record.timestamp for record in records]
-    return np.array(times)
+async def _until_read(watched: _Watched, events: int) -> None:
+    """Read all scores, also the last ones, for which markers of transactions were counted."""
+    changed, seen = time.monotonic(), await watched.read()
+    while seen < events:
+        await asyncio.sleep(_LOOK_SECONDS)
+        watched.program.check()
+        now, count = time.monotonic(), await watched.read()
+        if count > seen:
+            seen, changed = count, now
+        elif now - changed > _SILENT_SECONDS:
+            raise watched.program.failure(f"stands still after {seen} of {events} events")
 
 
-def _rate(times: np.ndarray, work: float) -> Run:
-    first, last = int(times.min()), int(times.max())
-    after, seconds = int(np.count_nonzero(times > first)), (last - first) / 1000
-    return Run(after / seconds, len(times), seconds, work)
+def _run_of(times: np.ndarray, looks: Sequence[_Look], check: Check | None) -> Run:
+    """Return the run: from the first look to the last, and from the middle one."""
+    begin, middle, end = looks[0], looks[-2:][0], looks[-1]
+    rate, seconds = _rate(times)
+    late_rate, _ = _rate(times[len(times) // 2 :])
+    return Run(
+        rate,
+        len(times),
+        seconds,
+        _work(end.spent - begin.spent, begin, end),
+        late_rate,
+        _work(end.spent - middle.spent, middle, end),
+        {name: _work(spent - begin.servers[name], begin, end) for name, spent in end.servers.items()},
+        check,
+    )
+
+
+def _work(spent: float, since: _Look, until: _Look) -> float:
+    """Return the microseconds an event."""
+    return 1e6 * max(spent, _TICK) / max(until.scored - since.scored, 1)
+
+
+def _rate(times: np.ndarray) -> tuple[float, float]:
+    """Return the events a second after the first append, and the seconds."""
+    seconds = max(int(times[-1]) - int(times[0]), 1) / 1000
+    return int(np.count_nonzero(times > times[0])) / seconds, seconds
 
 
 async def _customers(task: Task) -> list[str]:
@@ -364,7 +323,18 @@ class Result(NamedTuple):
     @property
     def rate(self) -> float:
         """Median events/s."""
-        return statistics.median(run.rate for run in self.runs)
+        return self.median(lambda run: run.rate)
+
+    def median(self, figure: Callable[[Run], float]) -> float:
+        """Return the median of a figure over the runs."""
+        return statistics.median(map(figure, self.runs))
+
+    def check(self) -> Check | None:
+        """Return the checks of all runs, added up."""
+        checks = [run.check for run in self.runs if run.check is not None]
+        if not checks:
+            return None
+        return Check(sum(check.compared for check in checks), sum(check.wrong for check in checks))
 
 
 async def compare(
@@ -375,10 +345,10 @@ async def compare(
     rounds: int,
     names: Sequence[str],
     on_progress: Callable[[str, Run | None], None],
+    servers: Mapping[str, int] | None = None,
+    expected: Expected | None = None,
 ) -> dict[str, Result]:
-    """Run the contenders: peers once, ours (whatever it has to do) and plain ``rounds`` times in turns.
-
-    The machine is never equally fast for long, so those are compared pair by pair.
+    """Run the contenders ``rounds`` times in turns: a machine is never equally fast for long.
 
     Parameters
     ----------
@@ -386,21 +356,21 @@ async def compare(
         The contenders to run.
     on_progress
         Called with a title before a run, and with its result after it.
+    servers, expected
+        See `run`.
     """
     known = contenders(seconds)
     results = {name: Result(known[name], []) for name in names}
-    again = [name for name in ("ours", "offers", *BURDENS, "plain") if name in names]
     customers = await _customers(task) if "offers" in names else []
-    warm_up = [name for name in ("plain", "ours") if name in names] or again[:1]
+    warm_up = [name for name in ("plain", "ours") if name in names] or list(names[:1])
     order = [(name, False) for name in warm_up]
-    order += [(name, True) for _ in range(rounds) for name in again]
-    order += [(name, True) for name in names if name not in again]
+    order += [(name, True) for _ in range(rounds) for name in names]
     for number, (name, counts) in enumerate(order):
         contender = known[name]
         on_progress(contender.title if counts else f"{contender.title} (warming up)", None)
         named = task._replace(run=f"{task.run}-{number}")
         prepare = partial(write_offers, named, customers) if name == "offers" else None
-        result = await run(contender, named, events, prepare=prepare)
+        result = await run(contender, named, events, prepare=prepare, servers=servers, expected=expected)
         if counts:
             results[name].runs.append(result)
             on_progress(contender.title, result)

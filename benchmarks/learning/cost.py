@@ -15,8 +15,9 @@ from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from benchmarks.contenders import EVENTS, SCORES, contenders, worker_environment
 from benchmarks.peers.job import Task
-from benchmarks.throughput import EVENTS, SCORES, contenders, run, worker_environment
+from benchmarks.throughput import run
 from benchmarks.workload import PARTITIONS, fill_topic, make_topics, simulated, write_bundle
 from features.bundle import Bundle
 from stream.learning.learning import Learning

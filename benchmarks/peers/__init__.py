@@ -9,6 +9,9 @@ nothing. That makes them quicker than the whole job would be; `features.fold`, m
 cost them more than the dict when called for one event at a time.
 
 Each module is a program; `benchmarks.throughput` starts it with the environment that `Task` reads.
+
+The folder ``java`` has the job once more: in Kafka Streams, in Flink, and by hand. `benchmarks.peers.jvm` builds them.
+`benchmarks.peers.checking` compares what all of them write with what `benchmarks.peers.job` makes of the same events.
 """
 
 from benchmarks.peers.job import Task
