@@ -30,7 +30,10 @@ def policy_text(*rules: str, top: str = "") -> str:
         ("version: 1\nversion: 2", "line 2: 'version' stands twice"),
         ("x: !!python/object:os.system a", "line 1 (x): the tag"),
         ("version: 1", "'rules' is missing"),
-        ('version: "1\\u202e\\n"\nrules: []', "up to 64 printable characters in one line"),
+        (
+            'version: "1\\u202e\\n"\nrules: [{name: a, action: b, when: {band: high}}]',
+            "up to 64 printable characters in one line",
+        ),
         ("version: 1\nrules: []", "line 2 (rules): [] cannot be used"),
         (policy_text("5"), "line 3 (rule 1): 5 cannot be used"),
         (
