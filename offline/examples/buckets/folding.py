@@ -228,7 +228,8 @@ def _fold(  # noqa: PLR0917  (a bucket)
         folded = fold(states, theirs, columns, zone=local, ttl_ms=context.ttl_ms, asides=asides)
         new = np.flatnonzero((folded.status == FoldStatus.FOLDED) & (own.event >= 0))
         into = slice(filled, filled + len(new))
-        at[into], as_of[into], vectors[into] = own.event[new], folded.as_of[new], folded.vectors[new]
+        at[into], as_of[into] = own.event[new], folded.as_of[new]
+        folded.vectors.take(new, axis=0, out=vectors[into], mode="clip")  # several times faster than by index
         apart[into] = bots.traffic(vectors[into], columns.bot[new], staff[slots[at[into]]]) != CUSTOMER
         filled += len(new)
     return _Folded(at[:filled], as_of[:filled], vectors[:filled], apart[:filled])

@@ -165,7 +165,7 @@ def _judged(table: pa.Table, task: SpillTask, watermarks: Watermarks, start: int
     others = pc.is_in(table["type"], pa.array([ERASED, *IDENTITY_TYPES, *PRICE_TYPES])).to_numpy()
     kept = np.flatnonzero(~others if task.families else ~others & own)
     alive = table if len(kept) == len(table) else table.take(kept)
-    columns = from_table(alive, task.currency)
+    columns = from_table(alive, task.currency, with_ids=False)
     arrays = {
         "row": start + kept,
         "partition": partitions[kept],
