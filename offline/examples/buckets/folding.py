@@ -33,6 +33,10 @@ from offline.examples.people import Events, People, Steps, family_labels, with_m
 #: Columns of the model's input that shards hold: all but the segment, which a bundle's segmenter fills.
 FEATURES: Final = tuple(name for at, name in enumerate(COLUMN_NAMES) if at != SEGMENT_AT)
 
+# Columns of a shard that repeat few values, and those by which somebody may look for rows.
+_TEXTS: Final = ["customer_id", "type"]
+_KEYS: Final = ["row", "partition", "customer_id", "event_time", "as_of"]
+
 _TIME: Final = LOG_SCHEMA.field("event_time").type
 _ROW_GROUP: Final = 50_000
 # Rows folded at a time: their columns and vectors stay in the processor's cache.
@@ -320,7 +324,7 @@ class _Shard(NamedTuple):
             with (
                 writing(final),
                 pq.ParquetWriter(
-                    partial, schema, compression="zstd", use_dictionary=["customer_id", "type"]
+                    partial, schema, compression="lz4", use_dictionary=_TEXTS, write_statistics=_KEYS
                 ) as writer,
             ):
                 for start in range(0, len(self.folded.at), _ROW_GROUP):
