@@ -6,7 +6,7 @@ what xxh3 does up to 128 bytes; longer ids are rare, and left to `xxhash`.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -71,7 +71,7 @@ def _hash_all(
 
 
 @njit(cache=True, nogil=True)
-def _hash(data: NDArray[np.uint8], at: np.uint64, length: np.uint64) -> np.uint64:  # pragma: no cover
+def _hash(data: NDArray[np.uint8], at: np.uint64, length: np.uint64) -> Any:  # pragma: no cover
     end = at + length
     if length > np.uint64(16):
         mixed = length * np.uint64(0x9E3779B185EBCA87)
@@ -115,14 +115,14 @@ def _hash(data: NDArray[np.uint8], at: np.uint64, length: np.uint64) -> np.uint6
 
 
 @njit(cache=True, nogil=True)
-def _spread(mixed: np.uint64) -> np.uint64:  # pragma: no cover
+def _spread(mixed: np.uint64) -> Any:  # pragma: no cover
     mixed ^= mixed >> np.uint64(37)
     mixed *= np.uint64(0x165667919E3779F9)
     return mixed ^ mixed >> np.uint64(32)
 
 
 @njit(cache=True, nogil=True)
-def _folded(one: np.uint64, other: np.uint64) -> np.uint64:  # pragma: no cover
+def _folded(one: np.uint64, other: np.uint64) -> Any:  # pragma: no cover
     """Return the upper half of a product of 128 bits, xor its lower half."""
     mask, half = np.uint64(0xFFFFFFFF), np.uint64(32)
     low = (one & mask) * (other & mask)
@@ -132,7 +132,7 @@ def _folded(one: np.uint64, other: np.uint64) -> np.uint64:  # pragma: no cover
 
 
 @njit(cache=True, nogil=True)
-def _reversed(word: np.uint64) -> np.uint64:  # pragma: no cover
+def _reversed(word: np.uint64) -> Any:  # pragma: no cover
     """Return a word with its bytes in reverse."""
     found = np.uint64(0)
     for _ in range(8):
@@ -142,12 +142,12 @@ def _reversed(word: np.uint64) -> np.uint64:  # pragma: no cover
 
 
 @njit(cache=True, nogil=True)
-def _word(data: NDArray[np.uint8], at: np.uint64) -> np.uint64:  # pragma: no cover
+def _word(data: NDArray[np.uint8], at: np.uint64) -> Any:  # pragma: no cover
     return _half(data, at) | _half(data, at + np.uint64(4)) << np.uint64(32)
 
 
 @njit(cache=True, nogil=True)
-def _half(data: NDArray[np.uint8], at: np.uint64) -> np.uint64:  # pragma: no cover
+def _half(data: NDArray[np.uint8], at: np.uint64) -> Any:  # pragma: no cover
     return (
         np.uint64(data[at])
         | np.uint64(data[at + np.uint64(1)]) << np.uint64(8)

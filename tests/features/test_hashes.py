@@ -21,9 +21,7 @@ def test_texts_of_every_length_have_the_hash_of_xxhash(alphabet: str) -> None:
 
 
 @given(st.lists(st.none() | st.text(max_size=150), max_size=20), st.integers(0, 5), st.integers(0, 20))
-def test_parts_and_chunks_have_the_hashes_of_xxhash(
-    texts: list[str | None], start: int, length: int
-) -> None:
+def test_parts_and_chunks_have_the_hashes_of_xxhash(texts: list[str | None], start: int, length: int) -> None:
     part = pa.array(texts, pa.string()).slice(start, length)
     expected = _one_by_one(texts[start : start + length])
     assert hashes_of(part).tolist() == expected

@@ -326,7 +326,11 @@ class _Shard(NamedTuple):
             with (
                 writing(final),
                 pq.ParquetWriter(
-                    partial, schema, compression="lz4", use_dictionary=_TEXTS, write_statistics=_KEYS,
+                    partial,
+                    schema,
+                    compression="lz4",
+                    use_dictionary=_TEXTS,
+                    write_statistics=_KEYS,
                     write_batch_size=_ROW_GROUP,
                 ) as writer,
             ):

@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import xxhash
-from numpy.typing import NDArray
 
 from features.columns import PASS, from_table
 from features.events import epoch_ms
@@ -238,7 +237,8 @@ def _dealt(table: pa.Table, buckets: int, families: Mapping[str, str]) -> list[p
     names = encoded.dictionary
     if families:
         names = pa.array([families.get(name, name) for name in names.to_pylist()], pa.string())
-    own = (hashes_of(names) % buckets).astype(np.min_scalar_type(buckets))  # small numbers are sorted by radix
+    # Numbers of two bytes or one are sorted by radix.
+    own = (hashes_of(names) % buckets).astype(np.min_scalar_type(buckets))
     bucket = own[encoded.indices.to_numpy()]
     order = np.argsort(bucket, kind="stable")
     ends = np.cumsum(np.bincount(bucket, minlength=buckets))
