@@ -65,10 +65,6 @@ _FOLDED: Final = (
 )
 
 
-# Rows that are dealt out at once, about 120 bytes each: the fewer, the more small record batches.
-_DEALT: Final = 4 * BATCH
-
-
 class SpillTask(NamedTuple):
     """What all pieces of a log have in common.
 
@@ -123,7 +119,6 @@ def spill_piece(task: SpillTask, number: int, piece: Piece) -> Spilled:
     watermarks = Watermarks(piece.watermarks, task.lateness_ms, task.usual)
     done, erased, others, types = piece.start, 0, 0, set()
     first, last = np.iinfo(np.int64).max, np.iinfo(np.int64).min
-    waiting: list[pa.Table] = []
     final = Path(task.folder) / f"piece-{number:05d}.arrow"
     partial = final.with_name(f"{final.name}.{uuid.uuid4().hex}")
     options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
@@ -135,9 +130,9 @@ def spill_piece(task: SpillTask, number: int, piece: Piece) -> Spilled:
     ):
         for batch in file.iter_batches(BATCH, row_groups=list(piece.groups), use_threads=False):
             table = _checked(batch, task.log, done)
-            waiting.append(_judged(table, task, watermarks, done))
-            if sum(map(len, waiting)) >= _DEALT:
-                _deal(waiting, task, writer)
+            found = _judged(table, task, watermarks, done)
+            for part in _dealt(found, task.buckets, task.families):
+                writer.write_batch(part)
             own = without_identities(table.select(["type", "event_time", "identity"]))
             times = own["event_time"].cast(pa.int64()).to_numpy()
             first, last = int(times.min(initial=first)), int(times.max(initial=last))
@@ -145,7 +140,6 @@ def spill_piece(task: SpillTask, number: int, piece: Piece) -> Spilled:
             erased += pc.sum(pc.equal(table["type"], ERASED)).as_py() or 0
             others += len(table) - len(own)
             done += len(table)
-        _deal(waiting, task, writer)
     partial.replace(final)
     return Spilled(str(final), done - piece.start - others, erased, frozenset(types), first, last)
 
@@ -221,14 +215,6 @@ def _of_identity(
         **zeros, "row": start + at, "partition": partition, "newest": newest, "type": PASS, "money": 0.0,
         "quantity": 0.0, "bot": False, **of,
     }  # fmt: skip
-
-
-def _deal(waiting: list[pa.Table], task: SpillTask, writer: pa.RecordBatchWriter) -> None:
-    """Write what waits, and forget it."""
-    if waiting:
-        for part in _dealt(pa.concat_tables(waiting), task.buckets, task.families):
-            writer.write_batch(part)
-        waiting.clear()
 
 
 def _dealt(table: pa.Table, buckets: int, families: Mapping[str, str]) -> list[pa.RecordBatch]:
