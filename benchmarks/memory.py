@@ -10,7 +10,8 @@ process of the build more than ``--data`` of private writable memory (``RLIMIT_D
 stacks and heaps too, touched or not). What is measured: the resident memory of all processes of the build together and
 of the largest of them, 20 times a second (pages that processes share count in each).
 
-Then the fold alone, `features.fold.fold` in one thread: events per second of processor time, the best of some runs.
+Then each part of both builds in one process, without Dask and what starting costs: processor time per event, the best
+of some runs. And the fold alone, `features.fold.fold` in one thread: events per second of processor time.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import psutil
@@ -44,18 +46,23 @@ from features.columns import EventColumns, from_table
 from features.fold import fold
 from features.log import read_log, write_log
 from features.partition import partitions_of
+from features.sorted_log import rows_in_order
 from features.state import empty
 from offline.examples.buckets import BuildSettings, build_folder, read_manifest
-from offline.examples.buckets.folding import FEATURES
+from offline.examples.buckets.folding import FEATURES, FoldTask, fold_bucket
+from offline.examples.buckets.scan import Scan, scan
 from offline.examples.buckets.sizes import parse_size
-from offline.examples.buckets.spill import bucket_of
-from offline.examples.examples import Asked, Context, build_examples
+from offline.examples.buckets.spill import Spilled, SpillTask, bucket_of, spill_piece
+from offline.examples.examples import Asked, Context, build_examples, example_types_of
 from offline.simulator.shop import ShopParameters
 from offline.simulator.simulation import simulate
+
+Result = TypeVar("Result")
 
 CONTEXT: Final = Context(30 * 60_000, "0")
 DRIVER_BYTES: Final = 300 * 10**6  # of the process that starts the build; no limit of its own but --data
 
+_IN_MEMORY: Final = ("read a log in memory", "build in memory")
 _PARTITIONS: Final = 8
 _BASE_CUSTOMERS: Final = 20_000
 _DAYS: Final = 14
@@ -178,6 +185,46 @@ def _hash(*arrays: np.ndarray) -> str:
     return digest.hexdigest()
 
 
+def parts_of_builds(log: str, folder: str, buckets: int, rounds: int = 3) -> dict[str, float]:
+    """Return the microseconds of processor time per event that each part of both builds takes."""
+    times: dict[str, list[float]] = {}
+
+    def timed(name: str, work: Callable[[], Result]) -> Result:
+        begun = time.process_time()
+        done = work()
+        times.setdefault(name, []).append(time.process_time() - begun)
+        return done
+
+    for _ in range(rounds):
+        table = timed("read a log in memory", lambda: read_log(log))
+        timed("build in memory", partial(build_examples, table, CONTEXT))
+        del table
+        timed("look at the order", lambda: rows_in_order(log))
+        scanned = timed("read times", lambda: scan(log, CONTEXT.lateness_ms, currencies=True))
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            task = SpillTask(
+                log, scratch, buckets, scanned.one_partition, CONTEXT.lateness_ms, CONTEXT.currency, events=False,
+                usual=scanned.usual, families=scanned.families,
+            )  # fmt: skip
+            spilled = timed("deal out", partial(_spilled, task, scanned))
+            folding = FoldTask(
+                tuple(part.file for part in spilled), scratch, buckets, CONTEXT,
+                example_types_of(frozenset().union(*(part.types for part in spilled))), scanned.watermarks,
+                events=False, simulation=None,
+            )  # fmt: skip
+            timed("fold, label and write", partial(_folded, folding))
+    return {name: 1e6 * min(found) / scanned.rows for name, found in times.items()}
+
+
+def _spilled(task: SpillTask, scanned: Scan) -> list[Spilled]:
+    return [spill_piece(task, number, piece) for number, piece in enumerate(scanned.pieces)]
+
+
+def _folded(task: FoldTask) -> None:
+    for bucket in range(task.buckets):
+        fold_bucket(task, bucket)
+
+
 def fold_rates(rounds: int = 7) -> dict[str, float]:
     """Return events per second of processor time: in order of arrival and customer by customer, states alone too."""
     log = simulate(ShopParameters.default(), customers=30_000, days=_DAYS, seed=3)
@@ -208,7 +255,14 @@ def fold_rates(rounds: int = 7) -> dict[str, float]:
     return rates
 
 
-_PARTS: Final = {"write": write, "bounded": bounded, "whole": whole, "hashes": hashes_of, "fold": fold_rates}
+_PARTS: Final = {
+    "write": write,
+    "bounded": bounded,
+    "whole": whole,
+    "hashes": hashes_of,
+    "parts": parts_of_builds,
+    "fold": fold_rates,
+}
 
 
 def in_process(part: str, **arguments: Any) -> tuple[Any, int, int]:
@@ -258,6 +312,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         inside, inside_peak, _ = in_process("whole", log=log, buckets=manifest.buckets)
         hashes, _, _ = in_process("hashes", folder=folder)
         size = sum(path.stat().st_size for path in Path(folder).iterdir())
+        _say("each part of the builds")
+        parts, _, _ = in_process("parts", log=log, folder=scratch, buckets=manifest.buckets)
     _say("the fold alone")
     rates, _, _ = in_process("fold")
     same = sum(inside["hashes"].get(number) == found for number, found in hashes.items())
@@ -277,6 +333,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         | _rates(inside, events),
         "equal_buckets": same,
         "equal": same == len(hashes) == len(manifest.shards),
+        "microseconds_per_event": parts,
         "fold_events_per_second_and_core": rates,
     }
 
@@ -320,6 +377,16 @@ def show(found: dict[str, Any]) -> None:
     console.print(", ".join(f"{name}: {seconds} s" for name, seconds in bounded_part["passes"].items()))
     verdict = "equal to the bit" if found["equal"] else "DIFFERENT"
     console.print(f"{found['equal_buckets']} of {found['buckets']} buckets are the same: {verdict}.")
+    parts = found["microseconds_per_event"]
+    for name, own in (
+        ("in memory", _IN_MEMORY),
+        ("bucket by bucket", [one for one in parts if one not in _IN_MEMORY]),
+    ):
+        total = sum(parts[one] for one in own)
+        console.print(
+            f"{name}, without starting: {1 / total:.2f} million events/s and core; microseconds per event: "
+            + ", ".join(f"{one} {parts[one]:.2f}" for one in own)
+        )
     for name, rate in found["fold_events_per_second_and_core"].items():
         console.print(f"fold, {name.replace('_', ' ')}: {rate / 1e6:.1f} million events/s and core")
 

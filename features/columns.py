@@ -17,6 +17,7 @@ from xxhash import xxh3_64_intdigest
 from features.compiled import njit
 from features.event_items import NO_ITEMS, EventItems
 from features.events import CHANNEL_CODES, CHANNELS, EVENT_TYPES, NO_CHANNEL, TYPE_CODES, Event, epoch_ms
+from features.hashes import hashes_of
 
 # Type codes of rows that are no events. From `PASS` on they are none.
 #: The request to erase its customer.
@@ -36,6 +37,22 @@ class OtherRow(NamedTuple):
     type: int = ERASE
     event_id: str = ""
     time: int = 0
+
+
+#: What `from_table` reads of a log, ids aside.
+READ_COLUMNS: Final = (
+    "event_id",
+    "type",
+    "event_time",
+    "item_id",
+    "price",
+    "quantity",
+    "items",
+    "value",
+    "currency",
+    "channel",
+    "bot",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +148,7 @@ def from_events(events: Sequence[Event], currency: str) -> EventColumns:
         line_counts=np.array([len(items) if items else 0 for items in lines], np.int64),
         line_price=np.array([i.price for i in chain.from_iterable(with_lines)], np.float64),
         line_quantity=np.array([i.quantity for i in chain.from_iterable(with_lines)], np.float64),
+        event_hash=_hashes([e.event_id for e in events]),
         item_hash=_hashes(
             [e.item_id or (items[0].item_id if items else "") for e, items in zip(events, lines, strict=True)]
         ),
@@ -153,8 +171,14 @@ def _foreign(currencies: list[str | None], own: str) -> NDArray[np.bool_]:
     return np.array([currency is not None and currency.upper() != own for currency in currencies], np.bool_)
 
 
-def from_table(table: pa.Table, currency: str) -> EventColumns:
-    """Return the columns of rows of an event log (`features.log`)."""
+def from_table(table: pa.Table, currency: str, *, with_ids: bool = True) -> EventColumns:
+    """Return the columns of rows of an event log (`features.log`).
+
+    Parameters
+    ----------
+    with_ids
+        Whether `EventColumns.customers` and `EventColumns.event_ids` are wanted; the fold needs neither.
+    """
     rows = len(table)
     lines = table["items"].combine_chunks()
     line_counts = pc.fill_null(pc.list_value_length(lines), 0).to_numpy(zero_copy_only=False).astype(np.int64)
@@ -164,14 +188,11 @@ def from_table(table: pa.Table, currency: str) -> EventColumns:
         at = np.cumsum(line_counts) - line_counts
         picks = pa.array(np.where(line_counts > 0, at, -1), mask=line_counts == 0)
         first_item = flat.field("item_id").take(picks)
-    item = pc.coalesce(table["item_id"].combine_chunks(), first_item, "").dictionary_encode()
-    item_hash = (
-        _hashes(item.dictionary.to_pylist())[item.indices.to_numpy()] if rows else np.zeros(0, np.uint64)
-    )
+    item = pc.coalesce(table["item_id"].combine_chunks(), first_item)
     other = pc.fill_null(pc.not_equal(pc.utf8_upper(table["currency"]), currency), False)
     return _columns(
-        customers=table["customer_id"].to_pylist(),
-        event_ids=table["event_id"].to_pylist(),
+        customers=table["customer_id"].to_pylist() if with_ids else (),
+        event_ids=table["event_id"].to_pylist() if with_ids else (),
         time=table["event_time"].cast(pa.int64()).to_numpy(),
         type_=_codes(table["type"], EVENT_TYPES, ERASE),
         channel=_codes(table["channel"], CHANNELS, NO_CHANNEL),
@@ -183,7 +204,8 @@ def from_table(table: pa.Table, currency: str) -> EventColumns:
         line_counts=line_counts,
         line_price=_floats(flat.field("price")),
         line_quantity=_floats(flat.field("quantity")),
-        item_hash=item_hash,
+        event_hash=hashes_of(table["event_id"]),
+        item_hash=hashes_of(item),
         items=EventItems.of_table(table),
     )
 
@@ -203,12 +225,12 @@ def _columns(
     line_counts: NDArray[np.int64],
     line_price: NDArray[np.float64],
     line_quantity: NDArray[np.float64],
+    event_hash: NDArray[np.uint64],
     item_hash: NDArray[np.uint64],
     items: EventItems,
 ) -> EventColumns:
     money, pieces = _total(price, quantity, value, line_counts, line_price, line_quantity)
     money[foreign] = 0.0
-    event_hash = np.maximum(_hashes(event_ids), np.uint64(1))
     cart_hash = np.where(line_counts > 1, np.uint64(0), item_hash)
     return EventColumns(
         customers,
@@ -218,7 +240,7 @@ def _columns(
         channel,
         money,
         pieces,
-        event_hash,
+        np.maximum(event_hash, np.uint64(1)),
         item_hash,
         cart_hash,
         foreign,

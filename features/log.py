@@ -114,6 +114,8 @@ def conform(table: pa.Table) -> pa.Table:
 
 def cast_to_log(column: pa.Array | pa.ChunkedArray, field: pa.Field) -> pa.Array | pa.ChunkedArray:
     """Return a column of a file as the log has it."""
+    if column.type == field.type == _TIME:
+        return column
     if pa.types.is_timestamp(column.type) and field.type == _TIME:
         # Cut, don't round: an event is never later than it was.
         return pc.floor_temporal(column, unit="millisecond").cast(_TIME, safe=False)
@@ -151,7 +153,8 @@ def validate(table: pa.Table) -> None:
     for name in ("event_id", "customer_id", "item_id", "order_id", "session_id"):
         length = pc.utf8_length(table[name])
         _refuse(table, name, pc.or_(pc.less(length, 1), pc.greater(length, MAX_ID)))
-        _refuse(table, name, pc.match_substring_regex(table[name], CONTROL))
+        if not pc.all(pc.ascii_is_printable(table[name]), min_count=0).as_py():  # or else none has such
+            _refuse(table, name, pc.match_substring_regex(table[name], CONTROL))
     for name in ("category", "device", "country"):
         _refuse(table, name, pc.greater(pc.utf8_length(table[name]), MAX_TEXT))
     for name, limit in (("price", MAX_MONEY), ("value", MAX_MONEY), ("quantity", MAX_QUANTITY)):
@@ -281,7 +284,7 @@ def read_log(
         check_unit(table)
     except LogError as error:
         raise LogError(f"{path}: {error}") from None
-    table = table if identities else _without_identities(table)
+    table = table if identities else without_identities(table)
     return put_in_order(table, on_note, known="arrived_at" in read.column_names)
 
 
@@ -302,10 +305,11 @@ def iterate_log(path: str | Path, rows: int = _ROW_GROUP, *, identities: bool = 
             if first:
                 check_unit(table)
             first = False
-            yield table if identities else _without_identities(table)
+            yield table if identities else without_identities(table)
 
 
-def _without_identities(table: pa.Table) -> pa.Table:
+def without_identities(table: pa.Table) -> pa.Table:
+    """Return the rows of a log that are events, each under the id under which it came."""
     return (
         table if table["identity"].null_count == len(table) else table.filter(pc.is_null(table["identity"]))
     )

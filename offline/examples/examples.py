@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from features.calendar import zone
-from features.columns import from_table
+from features.columns import READ_COLUMNS, from_table
 from features.events import EVENT_TYPES, PURCHASE, TYPE_CODES, WISH_TYPES
 from features.fold import NO_ASIDES, FoldStatus, fold
 from features.labels import UNKNOWN, LabelStart, default_label_start, horizon_labels
@@ -184,10 +184,12 @@ def build_examples(
     filled = 0
     local = zone(context.timezone)
     states = empty(len(names))
+    read = log.select([name for name in READ_COLUMNS if name in log.column_names])
     for piece in steps.pieces(_CHUNK):
         own = Steps(steps.event[piece], steps.move[piece])
         at = own.event[own.event >= 0]
-        columns, slots, asides = from_table(log.take(at), context.currency), customers[at], NO_ASIDES
+        columns = from_table(read.take(at), context.currency, with_ids=False)
+        slots, asides = customers[at], NO_ASIDES
         marked[at] = columns.bot
         if people is not None:
             columns, slots, asides = with_moves(columns, slots, own, people)
@@ -195,7 +197,7 @@ def build_examples(
         new = np.flatnonzero((folded.status == FoldStatus.FOLDED) & (own.event >= 0))
         into = slice(filled, filled + len(new))
         rows[into], as_of[into], kinds[into] = own.event[new], folded.as_of[new], columns.type[new]
-        vectors[into] = folded.vectors[new]
+        folded.vectors.take(new, axis=0, out=vectors[into], mode="clip")  # several times faster than by index
         traffic = bots.traffic(vectors[into], columns.bot[new], staff[customers[rows[into]]])
         apart[into] = traffic != CUSTOMER
         filled += len(new)

@@ -33,6 +33,10 @@ from offline.examples.people import Events, People, Steps, family_labels, with_m
 #: Columns of the model's input that shards hold: all but the segment, which a bundle's segmenter fills.
 FEATURES: Final = tuple(name for at, name in enumerate(COLUMN_NAMES) if at != SEGMENT_AT)
 
+# Columns of a shard that repeat few values, and those by which somebody may look for rows.
+_TEXTS: Final = ["customer_id", "type"]
+_KEYS: Final = ["row", "partition", "customer_id", "event_time", "as_of"]
+
 _TIME: Final = LOG_SCHEMA.field("event_time").type
 _ROW_GROUP: Final = 50_000
 # Rows folded at a time: their columns and vectors stay in the processor's cache.
@@ -75,9 +79,10 @@ def shard_schema(exact: bool) -> pa.Schema:
     ``row`` is the event's position in the log, ``customer_id`` of a person with several ids one of them, ``customer``
     the row in which its customer first appears (a number
     that doesn't hang on the buckets), ``counted`` whether the event is a customer's and of a type that makes examples,
-    ``apart`` whether it is no customer's, ``label`` null where the log ends before the horizon.
+    ``apart`` whether it is no customer's, ``label`` null where the log ends before the horizon. Nothing else is null,
+    and says so, which takes a fifth less to write.
     """
-    return pa.schema(
+    fields = pa.schema(
         [
             ("row", pa.int64()),
             ("partition", pa.int64()),
@@ -93,6 +98,7 @@ def shard_schema(exact: bool) -> pa.Schema:
             *([("exact_probability", pa.float64())] if exact else []),
         ]
     )
+    return pa.schema([field.with_nullable(field.name == "label") for field in fields])
 
 
 def fold_bucket(task: FoldTask, bucket: int) -> Shard:
@@ -158,7 +164,7 @@ def fold_bucket(task: FoldTask, bucket: int) -> Shard:
         write.write(Path(task.folder) / file)
     return Shard(
         file,
-        customers=len(np.unique(persons[came])),
+        customers=int(np.count_nonzero(np.bincount(persons[came]))),
         rows=len(folded.at),
         examples=int(np.count_nonzero(usable)),
         positive=int(np.count_nonzero(labels[usable] == POSITIVE)),
@@ -228,7 +234,8 @@ def _fold(  # noqa: PLR0917  (a bucket)
         folded = fold(states, theirs, columns, zone=local, ttl_ms=context.ttl_ms, asides=asides)
         new = np.flatnonzero((folded.status == FoldStatus.FOLDED) & (own.event >= 0))
         into = slice(filled, filled + len(new))
-        at[into], as_of[into], vectors[into] = own.event[new], folded.as_of[new], folded.vectors[new]
+        at[into], as_of[into] = own.event[new], folded.as_of[new]
+        folded.vectors.take(new, axis=0, out=vectors[into], mode="clip")  # several times faster than by index
         apart[into] = bots.traffic(vectors[into], columns.bot[new], staff[slots[at[into]]]) != CUSTOMER
         filled += len(new)
     return _Folded(at[:filled], as_of[:filled], vectors[:filled], apart[:filled])
@@ -319,7 +326,12 @@ class _Shard(NamedTuple):
             with (
                 writing(final),
                 pq.ParquetWriter(
-                    partial, schema, compression="zstd", use_dictionary=["customer_id", "type"]
+                    partial,
+                    schema,
+                    compression="lz4",
+                    use_dictionary=_TEXTS,
+                    write_statistics=_KEYS,
+                    write_batch_size=_ROW_GROUP,
                 ) as writer,
             ):
                 for start in range(0, len(self.folded.at), _ROW_GROUP):

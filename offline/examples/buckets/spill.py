@@ -12,13 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import xxhash
-from numpy.typing import NDArray
 
 from features.columns import PASS, from_table
 from features.events import epoch_ms
 from features.exceptions import LogError
+from features.hashes import hashes_of
 from features.identity import IDENTITY_TYPES, HandOver, Identify, decode_identity
-from features.log import ERASED, conform, validate
+from features.log import ERASED, conform, validate, without_identities
 from features.logins import newest_before
 from features.prices import PRICE_TYPES
 from features.usual_days import UsualDays
@@ -133,7 +133,7 @@ def spill_piece(task: SpillTask, number: int, piece: Piece) -> Spilled:
             found = _judged(table, task, watermarks, done)
             for part in _dealt(found, task.buckets, task.families):
                 writer.write_batch(part)
-            own = table.filter(pc.is_null(table["identity"]))
+            own = without_identities(table.select(["type", "event_time", "identity"]))
             times = own["event_time"].cast(pa.int64()).to_numpy()
             first, last = int(times.min(initial=first)), int(times.max(initial=last))
             types.update(pc.unique(own["type"]).to_pylist())
@@ -165,7 +165,7 @@ def _judged(table: pa.Table, task: SpillTask, watermarks: Watermarks, start: int
     others = pc.is_in(table["type"], pa.array([ERASED, *IDENTITY_TYPES, *PRICE_TYPES])).to_numpy()
     kept = np.flatnonzero(~others if task.families else ~others & own)
     alive = table if len(kept) == len(table) else table.take(kept)
-    columns = from_table(alive, task.currency)
+    columns = from_table(alive, task.currency, with_ids=False)
     arrays = {
         "row": start + kept,
         "partition": partitions[kept],
@@ -220,9 +220,12 @@ def _of_identity(
 def _dealt(table: pa.Table, buckets: int, families: Mapping[str, str]) -> list[pa.RecordBatch]:
     """Return one record batch for each bucket, rows in order of arrival; all of a family are in one."""
     encoded = table["customer_id"].combine_chunks().dictionary_encode()
-    names = encoded.dictionary.to_pylist()
-    own = np.fromiter((bucket_of(families.get(name, name), buckets) for name in names), np.int64, len(names))
-    bucket: NDArray[np.int64] = own[encoded.indices.to_numpy()] if len(table) else np.zeros(0, np.int64)
+    names = encoded.dictionary
+    if families:
+        names = pa.array([families.get(name, name) for name in names.to_pylist()], pa.string())
+    # Numbers of two bytes or one are sorted by radix.
+    own = (hashes_of(names) % buckets).astype(np.min_scalar_type(buckets))
+    bucket = own[encoded.indices.to_numpy()]
     order = np.argsort(bucket, kind="stable")
     ends = np.cumsum(np.bincount(bucket, minlength=buckets))
     sorted_rows = table.take(order).combine_chunks()
