@@ -65,7 +65,8 @@ def test_a_stack_that_is_well_is_good_but_for_workers_that_are_not_there(
     wanted = dict.fromkeys(
         (
             "environment", "broker", "advertised address", "topics", "partitions", "timestamps", "retention",
-            "broker's clock", "redis", "redis' keys", "redis' clock", "redis' files", "bundle", "policy and shop", "disk",
+            "broker's clock", "redis", "redis' keys", "redis' clock", "redis' files", "bundle", "policy and shop",
+            "disk",
         ),
         ["good"],
     )  # fmt: skip
