@@ -176,6 +176,7 @@ def erase(customer_id: Customer, wait: Wait = False, as_json: ErasedJson = False
         state = "is erased" if wait else "will be erased by the worker"
         typer.echo(f"customer {customer_id} {state} (partition {partition}, offset {offset})")
         typer.echo(about.sentence())
+        typer.echo("events that were sent stay in Kafka until the topic's retention takes them")
 
 
 def now_of(record: PartitionRecord | None, lateness_ms: int, clock_ms: int) -> tuple[int, str]:

@@ -159,8 +159,8 @@ def _foreseen(last: LastLook) -> Iterator[RenderableType]:
     yield table
     bought = sum(one.bought_ms is not None for one in shown)
     yield (
-        f"The moment is {horizon} before the log ends, so it is known who bought: {bought} of these {len(shown)}, "
-        f"{last.buyers:,} of all {counted(len(last.customers), 'customer')} with an open score.\n"
+        f"The moment is {horizon} before the last of these events, so it is known who bought: {bought} of these "
+        f"{len(shown)}, {last.buyers:,} of all {counted(len(last.customers), 'customer')} with an open score.\n"
     )
 
 

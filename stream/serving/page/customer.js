@@ -72,7 +72,7 @@ export class Customer {
       if (!this.paused) {
         const [known, seen] = await Promise.all([ask(`/v1/customers/${path}`), this.seen(path)]);
         if (id !== this.id) return;
-        write(this.$("c-problem"), "");
+        write(this.$("c-problem"), known.customer_id === id ? "" : `Somebody has logged in: this id is ${known.customer_id}'s now, and what is said here is of that customer.`);
         this.show(known, seen);
       }
     } catch (error) {
@@ -144,7 +144,7 @@ export class Customer {
     timeline(this.$("c-timeline"), visits, {
       label: said, yText: share, high: Math.min(1, 1.1 * Math.max(0.05, ...found.map((one) => one.purchase_intent))),
     });
-    const anew = share(newest) === share(known.purchase_intent) ? "" : ` With what was learned since, it would be ${share(known.purchase_intent)}.`;
+    const anew = share(newest) === share(known.purchase_intent) ? "" : ` Asked now, it is ${share(known.purchase_intent)}.`;
     write(this.$("c-timeline-note"), `${said}.${anew} One dot for each event; the last event of each type is named${visits.length > 1 ? ", and dashed lines part the visits" : ""}.`);
   }
 
@@ -178,7 +178,7 @@ export class Customer {
   startOver() {
     this.steps = [];
     this.showSteps(null);
-    write(this.$("c-what-if"), "Nothing is stored: the score that the stream would give is computed. What you try next comes ten seconds later.");
+    write(this.$("c-what-if"), "Nothing is stored: the score that the stream would give is computed. What you try adds up: each event comes ten seconds after the one before.");
   }
 
   async tryEvent(name, event) {

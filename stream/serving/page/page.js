@@ -88,7 +88,7 @@ function show(snapshot, isFirst) {
   showActions(snapshot, isFirst);
   showOutcome(snapshot.actions.outcome, snapshot.now);
   showTroubles(snapshot);
-  write($("foot"), `Counts begin with scores made at ${time(snapshot.since)}, of a busy shop with the newest 100,000.${snapshot.model_version ? ` Bundle ${snapshot.model_version}.` : ""}${snapshot.masked ? " Ids are masked." : ""}`);
+  write($("foot"), `Counts begin with scores made at ${time(snapshot.since)}, of a busy shop with its newest 100,000 scores and the actions since then.${snapshot.model_version ? ` Bundle ${snapshot.model_version}.` : ""}${snapshot.masked ? " Ids are masked." : ""}`);
   customer.note(snapshot);
 }
 
