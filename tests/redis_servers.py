@@ -18,6 +18,7 @@ from typing import Any, Final, Self
 import redis
 from redis.crc import key_slot
 
+from stream.exceptions import ServiceError
 from stream.services.embedded import RedisServer, redis_server
 from stream.services.process import LOCALHOST, ServerProcess, free_port
 from tests.certificates import Authority
@@ -26,6 +27,7 @@ _SLOTS: Final = 16_384
 # A failover takes the time after which a server counts as dead, and some more.
 _DEAD_MS: Final = 1_000
 _PATIENCE: Final = 30.0
+_ATTEMPTS: Final = 3
 
 
 class ConfiguredRedis(RedisServer):
@@ -109,7 +111,8 @@ class Cluster:
     """Three primaries; with ``replicas``, one of each."""
 
     def __init__(self, directory: Path, *, replicas: bool = False) -> None:
-        self.nodes = [self._node(directory / f"n{number}") for number in range(6 if replicas else 3)]
+        self._directory, self._count = directory, 6 if replicas else 3
+        self.nodes: list[ConfiguredRedis] = []
         self._open = ExitStack()
 
     @staticmethod
@@ -125,6 +128,18 @@ class Cluster:
         return f"redis+cluster://{','.join(f'{LOCALHOST}:{one.port}' for one in self.nodes[:2])}"
 
     def __enter__(self) -> Self:
+        for attempt in range(_ATTEMPTS):
+            self.nodes = [
+                self._node(self._directory / f"{attempt}-{number}") for number in range(self._count)
+            ]
+            try:
+                return self._started()
+            except ServiceError:  # a port was taken after it was found free: of so many, one now and then is
+                if attempt == _ATTEMPTS - 1:
+                    raise
+        raise AssertionError
+
+    def _started(self) -> Self:
         with ExitStack() as servers, ExitStack() as asked:
             for node in self.nodes:
                 servers.enter_context(node)

@@ -23,9 +23,11 @@ _TALKATIVE = ("stream.kafka.transport", "stream.kafka.fetching", "stream.ownersh
 _COORDINATOR = "aiokafka.consumer.group_coordinator"
 # Say at each connection by SASL_PLAINTEXT that it is not encrypted, which whoever sets it knows.
 _LOGINS = ("kafka.net.sasl.plain", "kafka.net.sasl.scram")
+# Warns of steps that take a tenth of a second: on a busy machine any may.
+_SELECTOR = "kafka.net.selector"
 
 #: Every logger beneath the root whose level or filters `set_up` changes, for the whole process.
-CONFIGURED = ("stream", *_LIBRARIES, *_TALKATIVE, _COORDINATOR, *_LOGINS)
+CONFIGURED = ("stream", *_LIBRARIES, *_TALKATIVE, _COORDINATOR, *_LOGINS, _SELECTOR)
 
 
 def set_up(*, verbose: bool, form: Form = "text") -> None:
@@ -46,6 +48,7 @@ def set_up(*, verbose: bool, form: Form = "text") -> None:
         logging.getLogger(name).setLevel(logging.INFO)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.WARNING)
+    logging.getLogger(_SELECTOR).setLevel(logging.WARNING if verbose else logging.ERROR)
     if not verbose:
         for passes in (CoordinatorStarting(), is_no_rebalance):
             logging.getLogger(_COORDINATOR).addFilter(passes)
