@@ -8,23 +8,19 @@ from contextlib import suppress
 from typing import Final, NamedTuple
 from urllib.parse import unquote
 
-from features.store.redis_url import parse_redis_url
+from features.store.redis_url import OPEN
 
 # What stands for a password.
 _HIDDEN: Final = "***"
 # A user, or a host, and not a piece of a password with odd characters.
 _NAME: Final = re.compile(r"[\w.+-]*")
-# What may follow the hosts, by the end of the scheme: a database, or a name and a database.
+# What may follow the hosts: a database, or a name and a database.
+_DATABASE: Final = re.compile(r"[0-9]*/?")
+_NAMED: Final = re.compile(r"[\w.-]+(/[0-9]*)?")
 _PATHS: Final = {
-    "": re.compile(r"[0-9]*/?"),
-    "+cluster": re.compile(r"0?"),
-    "+sentinel": re.compile(r"[\w.-]+(/[0-9]*)?"),
-}
-# Parameters that are no secrets.
-_SHOWN: Final = frozenset({
-    "db", "client_name", "ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs",
-    "ssl_check_hostname",
-})  # fmt: skip
+    "": _DATABASE, "redis": _DATABASE, "rediss": _DATABASE, "redis+sentinel": _NAMED, "rediss+sentinel": _NAMED,
+    **dict.fromkeys(("redis+cluster", "rediss+cluster"), re.compile("0?")),
+}  # fmt: skip
 _FILE: Final = re.compile(r"[\w./~-]*")
 _BROKER: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+)(?::(?P<port>[0-9]{1,5}))?")
 _MOST_PORTS: Final = 65_535
@@ -45,9 +41,7 @@ def masked_url(url: str) -> str:
     >>> masked_url("redis://shop:hush"), masked_url("redis://h/0?x#hush@h")
     ('redis://shop:***', 'redis://***')
     """
-    scheme, divider, rest = url.rpartition("://") if url.count("://") == 1 else ("", "", url)
-    if not divider and "://" in url:
-        scheme, divider, rest = url.partition("://")
+    scheme, divider, rest = url.partition("://") if "://" in url else ("", "", url)
     place, question, query = rest.partition("?")
     if "@" in query or "#" in query or ("#" in place and "@" not in place):
         return f"{scheme}{divider}{_HIDDEN}"
@@ -61,9 +55,7 @@ def masked_url(url: str) -> str:
 def _masked_hosts(scheme: str, text: str) -> str:
     """Return hosts with their ports and what follows; what stands for a port and is none may be a password."""
     hosts, slash, path = text.partition("/")
-    known = _PATHS.get(
-        scheme.removeprefix("redis").removeprefix("s") if scheme.startswith("redis") else scheme
-    )
+    known = _PATHS.get(scheme)
     if path and known is not None and not known.fullmatch(path):
         path = _HIDDEN
     return ",".join(map(_masked_host, hosts.split(","))) + slash + path
@@ -79,29 +71,9 @@ def _masked_host(text: str) -> str:
 def _masked_parameter(text: str) -> str:
     """Return a parameter that is known to be no secret; of another one the name, where that tells a password."""
     name, equals, value = text.partition("=")
-    if name in _SHOWN and (value.isdecimal() if name == "db" else _FILE.fullmatch(value)):
+    if name in OPEN and (value.isdecimal() if name == "db" else _FILE.fullmatch(value)):
         return text
     return f"{name}={_HIDDEN}" if equals and "password" in unquote(name).lower() else _HIDDEN
-
-
-def check_redis_url(url: str) -> str:
-    """Return a URL of Redis as it is.
-
-    Raises
-    ------
-    ValueError
-        Says what is wrong with it; never with the password.
-
-    Examples
-    --------
-    >>> check_redis_url("redis://localhost:6379/0")
-    'redis://localhost:6379/0'
-    >>> check_redis_url("redis://:pa/ss=@h:6379/0")
-    Traceback (most recent call last):
-    ValueError: the password has a '/', which ends the address: write it as %2F
-    """
-    parse_redis_url(url)
-    return url
 
 
 def check_brokers(text: str) -> str:

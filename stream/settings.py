@@ -12,7 +12,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from features.durations import duration_ms, duration_text, parse_duration
 from features.events import COUNTED_TYPES, EVENT_TYPES, IGNORED_TYPES, TYPE_CODES, Decoding
-from stream.addresses import check_brokers, check_redis_url, masked_url
+from features.store.redis_url import parse_redis_url
+from stream.addresses import check_brokers, masked_url
 from stream.exceptions import SettingsError
 from stream.security.options import Security
 from stream.security.tokens import check_endpoint
@@ -51,7 +52,7 @@ def _known_zone(value: object) -> str:
 
 def _redis_url(value: object) -> SecretStr:
     secret = value if isinstance(value, SecretStr) else SecretStr(str(value))
-    check_redis_url(secret.get_secret_value())
+    parse_redis_url(secret.get_secret_value())
     return secret
 
 

@@ -53,6 +53,7 @@ class MemoryContents:
             dict(self.outboxes),
             {partition: dict(held) for partition, held in self.links.items()},
             {partition: dict(held) for partition, held in self.prices.items()},
+            dict(self.cursors),
         )
 
 

@@ -28,7 +28,7 @@ from redis.retry import Retry
 from redis.sentinel import MasterNotFoundError, Sentinel
 
 from features.exceptions import StoreConflict, StoreUnavailable
-from features.store.redis_url import RedisUrl, parse_redis_url
+from features.store.redis_url import FILES, RedisUrl, parse_redis_url
 
 # Bounds one answer of Redis. The longest ones, on a good day: a batch of 4,000 states is 4 MB and takes 10-20 ms, a
 # script that writes 1,000 items 2 ms, a learner's snapshot has about a megabyte. A stop or a revocation waits for an
@@ -36,9 +36,6 @@ from features.store.redis_url import RedisUrl, parse_redis_url
 _ANSWER_SECONDS: Final = 4.0
 # Bounds the wait for a connection, TLS included.
 _CONNECT_SECONDS: Final = 2.0
-
-# Parameters of a URL that name files.
-_FILES: Final = frozenset({"ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile"})
 
 Client = redis.Redis | RedisCluster
 AsyncClient = redis.asyncio.Redis | AsyncCluster
@@ -171,7 +168,7 @@ def _said(url: str) -> RedisUrl:
     except ValueError as error:
         raise StoreUnavailable(f"the URL of Redis cannot be read: {error} (INTENT_REDIS)") from None
     for name, value in parse_qsl(urlsplit(said.node_url).query):
-        if name in _FILES and not Path(value).exists():
+        if name in FILES and not Path(value).exists():
             raise StoreUnavailable(f"there is no {value}, which INTENT_REDIS names as {name}")
     return said
 

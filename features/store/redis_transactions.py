@@ -47,11 +47,13 @@ def commit(client: Client, writes: Mapping[int, Write]) -> dict[int, StoreError]
     exchanges = [
         _Exchange(client, {name: writes[name] for name in group}) for group in by_slot(client, list(writes))
     ]
-    for step in (_Exchange.watch, _Exchange.check, _Exchange.execute, _Exchange.confirm):
+    try:
+        for step in (_Exchange.watch, _Exchange.check, _Exchange.execute, _Exchange.confirm):
+            for exchange in exchanges:
+                exchange.go_on(step)
+    finally:
         for exchange in exchanges:
-            exchange.go_on(step)
-    for exchange in exchanges:
-        exchange.release()
+            exchange.release()
     return {name: fault for exchange in exchanges for name, fault in exchange.faults.items()}
 
 
@@ -69,13 +71,13 @@ class _Exchange:
     ----------
     faults
         By partition.
-    failed
-        Whether the connection, or the server, did.
     """
 
     def __init__(self, client: Client, writes: Mapping[int, Write]) -> None:
         self.faults: dict[int, StoreError] = {}
-        self.failed = False
+        self._over = self._clean = (
+            False  # whether nothing more is asked, and nothing is left on the connection
+        )
         self._client = client
         self._writes = writes
         self._pool: Any = None
@@ -84,18 +86,14 @@ class _Exchange:
 
     def go_on(self, step: Callable[[_Exchange], None]) -> None:
         """Take one more step, unless it is over."""
-        if self.failed:
+        if self._over:
             return
         try:
             with store_errors(self._client):
                 step(self)
         except StoreError as error:
-            self.failed = True
+            self._over = True
             self.faults |= dict.fromkeys(self._writes.keys() - self.faults.keys(), error)
-        except BaseException:
-            self.failed = True
-            self.release()
-            raise
 
     def watch(self) -> None:
         """Ask for the records, and have them watched."""
@@ -120,23 +118,22 @@ class _Exchange:
             self._send([("MULTI",), *self._commands, ("EXEC",)])
         else:
             self._connection.disconnect()  # ends WATCH
+            self._over = self._clean = True
 
     def confirm(self) -> None:
         """Take the answers."""
-        if not self._commands:
-            return
         for _ in range(len(self._commands) + 1):
             self._connection.read_response()
         if self._connection.read_response() is None:
             raise redis.WatchError("a record changed between WATCH and EXEC")
+        self._clean = True
 
     def release(self) -> None:
-        """Give the connection back; one that has failed may still watch, and have answers that nobody has read."""
+        """Give the connection back; one that was left may still watch, and have answers that nobody has read."""
         if self._connection is not None:
-            if self.failed:
+            if not self._clean:
                 self._connection.disconnect()
             self._pool.release(self._connection)
-            self._connection = None
 
     def _send(self, commands: Sequence[Command]) -> None:
         self._connection.send_packed_command(self._connection.pack_commands(commands))

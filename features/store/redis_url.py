@@ -36,12 +36,12 @@ _FORMS: Final[dict[Kind, str]] = {
     "cluster": "redis+cluster://HOST:6379,HOST:6379",
 }
 _ESCAPES: Final = {"/": "%2F", "#": "%23", "?": "%3F", " ": "%20", "[": "%5B", "]": "%5D"}
-#: What may stand after the question mark; the rest of a name is one that redis-py does not know either.
+#: Parameters that name files, and all that are no secrets.
+FILES: Final = frozenset({"ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile"})
+OPEN: Final = FILES | {"db", "client_name", "ssl_cert_reqs", "ssl_check_hostname"}
+_PARAMETERS: Final = OPEN | {"username", "password", "ssl_password"}
+# Of these, redis-py knows none.
 _OWN_PARAMETERS: Final = frozenset({"sentinel_username", "sentinel_password"})
-_PARAMETERS: Final = frozenset({
-    "db", "username", "password", "client_name", "ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile",
-    "ssl_password", "ssl_cert_reqs", "ssl_check_hostname",
-})  # fmt: skip
 
 
 class RedisUrl(NamedTuple):
@@ -117,9 +117,7 @@ def parse_redis_url(url: str) -> RedisUrl:
             raise ValueError("no path of a socket: write unix:///run/redis.sock")
         return RedisUrl(kind, (), f"unix://{login}{at}{place}{question}{query}")
     hosts, _, path = place.partition("/")
-    nodes = (
-        tuple(_node(host, kind) for host in hosts.split(",")) if kind != "server" else (_node(hosts, kind),)
-    )
+    nodes = tuple(_node(host, kind) for host in (hosts.split(",") if kind != "server" else [hosts]))
     name, database = _named(path) if kind == "sentinel" else ("", path.strip("/"))
     _check_database(database, kind)
     host, port = nodes[0]

@@ -295,20 +295,15 @@ def described(  # noqa: PLR0917  (what is known)
     from msgspec import to_builtins
 
     from features.calendar import zone
-    from features.state import view, view_time
+    from features.state import view
     from features.vector import COLUMN_NAMES, vectors
     from stream.decisions.remembered import actions_of
+    from stream.person.ids import link_view
     from stream.serving.answers import Place, customers_of
 
     known: dict[str, Any] = {"customer_id": customer_id, "partition": partition, "links": None}
     if links is not None:
-        known["links"] = {
-            "customer_id": links.customer or None,
-            "shared": links.shared,
-            "since": view_time(links.since),
-            "merged": list(links.members),
-            "assigned": links.assigned or None,
-        }
+        known["links"] = link_view(links)
     known |= {"score": None, "actions": None, "recommendation": None, "state": None, "vector": None}
     if states is None:
         return known

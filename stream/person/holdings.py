@@ -28,7 +28,7 @@ from stream.kafka.reading import TopicReader
 from stream.learning.records.examples import decode_examples
 from stream.learning.records.outcomes import decode_outcomes
 from stream.ownership.standing import partition_count
-from stream.person.ids import homes_of
+from stream.person.ids import homes_of, link_view
 from stream.settings import Settings
 
 OnTopic = Callable[[str], Callable[[int, int], None]]
@@ -51,8 +51,8 @@ def stored(store: RedisStore, settings: Settings, ids: Sequence[str]) -> list[di
             found.append({"key": key.decode(), "state": view(held.states[0])})
         if held.links[0] is not None:
             [key] = link_keys(settings.redis_prefix, partition, [one], incarnation)
-            link = msgspec.to_builtins(_named(Link.from_bytes(held.links[0])))
-            found.append({"key": key.decode(), "link": link})
+            link = Link.from_bytes(held.links[0])
+            found.append({"key": key.decode(), "link": link_view(link) | {"last_used": view_time(link.time)}})
         if held.items[0] is not None:
             [key] = items_keys(settings.redis_prefix, partition, [one])
             items = CustomerItems.from_bytes(held.items[0])
@@ -181,14 +181,3 @@ def _content(raw: bytes | None) -> Any:
 
 def _headers(record: ConsumerRecord) -> dict[str, str]:
     return {name: (value or b"").decode(errors="backslashreplace") for name, value in record.headers}
-
-
-def _named(link: Link) -> dict[str, Any]:
-    return {
-        "customer_id": link.customer or None,
-        "shared": link.shared,
-        "merged": list(link.members),
-        "assigned": link.assigned or None,
-        "since": view_time(link.since),
-        "last_used": view_time(link.time),
-    }

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from features.links import Link
 from features.partition import partitions_of
+from features.state import view_time
 from features.store.customer_store import CustomerStore, LoadRequest
 
 # Ids that are looked up; a customer remembers 64 that were merged into it.
@@ -58,6 +59,17 @@ def link_of(store: CustomerStore, partitions: int, customer: str) -> Link | None
     [partition] = homes_of([customer], partitions)
     (found,) = store.load_many([LoadRequest(partition, [customer], links_of=[customer])])
     return None if found.links[0] is None else Link.from_bytes(found.links[0])
+
+
+def link_view(link: Link) -> dict[str, Any]:
+    """Return how an id stands to others as plain values that people can read."""
+    return {
+        "customer_id": link.customer or None,
+        "shared": link.shared,
+        "since": view_time(link.since),
+        "merged": list(link.members),
+        "assigned": link.assigned or None,
+    }
 
 
 def homes_of(ids: Sequence[str], partitions: int) -> list[int]:
