@@ -237,8 +237,8 @@ def main() -> None:
                 )
             finally:
                 sampler.end()
-            client.save()
             _tell(settings, said.customers, shop, sampler.samples, filled, folder)
+            _tell_saved(client, sampler.samples[-1], folder)
 
 
 def _tell(
@@ -255,22 +255,29 @@ def _tell(
         first, last, slope = _trend(soaked, label)
         table.add_row(label, f"{first:,.0f}", f"{last:,.0f}", f"{slope:+,.0f}")
     console.print(table)
-    full = samples[filled - 1]
-    saved = sum(file.stat().st_size for file in folder.glob("**/*.rdb"))
-    now = samples[-1]
+    full, now = samples[filled - 1], samples[-1]
     console.print(
         f"Redis when all {customers:,} customers had come: {full.states:,} keys, {full.used / _MIB:,.0f} MiB used, "
         f"{full.used / full.states:,.0f} bytes a key."
     )
-    console.print(
-        f"Now: {now.states:,} keys, {now.used / _MIB:,.0f} MiB; its snapshot on disk has {saved / _MIB:,.0f} MiB, "
-        f"{saved / now.states:,.0f} bytes a key."
-    )
+    console.print(f"Now: {now.states:,} keys, {now.used / _MIB:,.0f} MiB used.")
     for topic in (
         settings.events_topic, settings.scores_topic, settings.actions_topic, settings.examples_topic,
         settings.outcomes_topic,
     ):  # fmt: skip
         console.print(f"{topic}: {_disk(folder, topic) / shop.events:,.0f} bytes of disk an event")
+
+
+def _tell_saved(client: redis.Redis, now: Sample, folder: Path) -> None:
+    """Have Redis write its snapshot beside its work, and say how large that is."""
+    client.bgsave()
+    while True:
+        info: Any = client.info("persistence")
+        if not info["rdb_bgsave_in_progress"]:
+            break
+        time.sleep(0.5)
+    saved = sum(file.stat().st_size for file in folder.glob("**/*.rdb"))
+    print(f"Its snapshot on disk has {saved / _MIB:,.0f} MiB, {saved / now.states:,.0f} bytes a key.")
 
 
 if __name__ == "__main__":
