@@ -46,6 +46,8 @@ _PRODUCED: Final = 6_000
 _SAMPLE_SECONDS: Final = 5.0
 # The worker may be so many events behind while the first ones come.
 _AHEAD: Final = 200_000
+# A step of the sweep looks at some thousand keys at most: it has to come more often where time passes faster.
+_SWEEP_SECONDS: Final = 0.4
 _MIB: Final = 1 << 20
 
 
@@ -222,7 +224,10 @@ def main() -> None:
             state_ttl=f"{said.turnover * FASTER:.0f}m",
         )  # fmt: skip
         create_topics(settings)
-        swept = f"import stream.ownership.owner as owner; owner.ROUND_SECONDS = {said.turnover * 15}; "
+        swept = (
+            "import stream.ownership.owner as owner; "
+            f"owner.ROUND_SECONDS, owner.SWEEP_SECONDS = {said.turnover * 15}, {_SWEEP_SECONDS}; "
+        )
         with (
             closing(redis.Redis.from_url(servers.redis)) as client,
             _running(settings, "worker", swept) as worker,
