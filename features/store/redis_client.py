@@ -7,7 +7,7 @@ primary at the moment. `features.store.redis_url` says how each is named.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
@@ -36,6 +36,8 @@ from features.store.redis_url import FILES, RedisUrl, parse_redis_url
 _ANSWER_SECONDS: Final = 4.0
 # Bounds the wait for a connection, TLS included.
 _CONNECT_SECONDS: Final = 2.0
+# Bounds the wait for a node of a cluster before it is asked where the parts are: one that hangs is not asked.
+_PROBE_SECONDS: Final = 0.5
 
 Client = redis.Redis | RedisCluster
 AsyncClient = redis.asyncio.Redis | AsyncCluster
@@ -129,8 +131,15 @@ def server_of(client: Client, key: str) -> redis.Redis:
 
 
 @contextmanager
-def store_errors(client: Client | AsyncClient) -> Iterator[None]:
+def store_errors(client: Client | AsyncClient, *, looking: bool = True) -> Iterator[None]:
     """Translate what redis-py raises; the message names the address, never the password.
+
+    Parameters
+    ----------
+    client
+        Whose errors they are.
+    looking
+        After a fault, see where the parts of a cluster are now. Who asks several nodes at once does that once.
 
     Raises
     ------
@@ -146,8 +155,8 @@ def store_errors(client: Client | AsyncClient) -> Iterator[None]:
             f"Redis at {_address(client)} did not confirm a transaction ({error}): read the record again"
         ) from error
     except _ERRORS as error:
-        if isinstance(client, RedisCluster):
-            _look_again(client)
+        if looking:
+            look_again(client)
         raise _unavailable(_address(client), error) from error
 
 
@@ -156,10 +165,36 @@ def _address(client: Client | AsyncClient) -> str:
     return _addresses.get(client, "an unknown address")
 
 
-def _look_again(client: RedisCluster) -> None:
-    """See where the parts of a cluster are now: one may have moved, or have another primary."""
-    with suppress(*_ERRORS):  # the next command tells
-        client.nodes_manager.initialize()
+def look_again(client: Client | AsyncClient) -> None:
+    """See where the parts of a cluster are now: one may have moved, or have another primary.
+
+    Nodes are asked that answer at once: redis-py takes any first, and waits for one that hangs.
+    """
+    if not isinstance(client, RedisCluster):
+        return
+    nodes: Any = client.nodes_manager
+    known = dict(nodes.startup_nodes)
+    awake = {name: node for name, node in known.items() if _is_awake(nodes, node)}
+    if not awake:
+        return
+    nodes.startup_nodes = awake  # among which all that they know of will be
+    try:
+        nodes.initialize()
+    except _ERRORS:  # the next command tells
+        nodes.startup_nodes = known
+
+
+def _is_awake(nodes: Any, node: Any) -> bool:
+    """Whether a node of a cluster answers at once, over a connection of its own."""
+    soon = {"socket_timeout": _PROBE_SECONDS, "socket_connect_timeout": _PROBE_SECONDS}
+    try:
+        with nodes.create_redis_node(node.host, node.port, **(nodes.connection_kwargs | soon)) as server:
+            server.ping()
+    except redis.ResponseError:  # it is loading its data, say
+        return True
+    except redis.RedisError:
+        return False
+    return True
 
 
 def _said(url: str) -> RedisUrl:
