@@ -5,12 +5,14 @@ The embedded server speaks no TLS; `TlsEnd` ends it before the server, as stunne
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -268,3 +270,21 @@ def _until(fact: Callable[[], bool], what: str) -> None:
     while not fact():
         assert time.monotonic() < deadline, f"not within {_PATIENCE:.0f} s: {what}"
         time.sleep(0.05)
+
+
+@contextmanager
+def frozen(server: RedisServer) -> Iterator[None]:
+    """Let a server hang (SIGSTOP): it keeps its connections, takes new ones, and answers none."""
+    assert server.pid is not None
+    os.killpg(server.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.killpg(server.pid, signal.SIGCONT)
+
+
+def role(server: RedisServer) -> str:
+    """Return whether a server is a ``master`` or a ``slave``."""
+    with redis.Redis.from_url(server.url) as client:
+        found: Any = client.role()
+    return str(found[0].decode())
