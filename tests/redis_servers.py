@@ -15,11 +15,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import redis
 from redis.crc import key_slot
 
+from features.exceptions import StoreUnavailable
 from stream.exceptions import ServiceError
 from stream.services.embedded import RedisServer, redis_server
 from stream.services.process import LOCALHOST, ServerProcess, free_port
@@ -30,6 +31,8 @@ _SLOTS: Final = 16_384
 _DEAD_MS: Final = 1_000
 _PATIENCE: Final = 30.0
 _ATTEMPTS: Final = 3
+
+T = TypeVar("T")
 
 
 class ConfiguredRedis(RedisServer):
@@ -110,18 +113,18 @@ class Watched:
 
 
 class Cluster:
-    """Three primaries; with ``replicas``, one of each."""
+    """Three primaries; with ``replicas``, one of each; ``options`` are those of every node."""
 
-    def __init__(self, directory: Path, *, replicas: bool = False) -> None:
+    def __init__(self, directory: Path, *, replicas: bool = False, **options: str) -> None:
         self._directory, self._count = directory, 6 if replicas else 3
+        self._options = options
         self.nodes: list[ConfiguredRedis] = []
         self._open = ExitStack()
 
-    @staticmethod
-    def _node(directory: Path) -> ConfiguredRedis:
+    def _node(self, directory: Path) -> ConfiguredRedis:
         return ConfiguredRedis(
             directory, cluster_enabled="yes", cluster_port=str(free_port()), cluster_node_timeout=str(_DEAD_MS),
-            repl_diskless_sync_delay="0",
+            repl_diskless_sync_delay="0", **self._options,
         )  # fmt: skip
 
     @property
@@ -288,3 +291,14 @@ def role(server: RedisServer) -> str:
     with redis.Redis.from_url(server.url) as client:
         found: Any = client.role()
     return str(found[0].decode())
+
+
+def in_the_end(work: Callable[[], T]) -> T:
+    """Do something again until Redis answers."""
+    deadline = time.monotonic() + 60.0
+    while True:
+        try:
+            return work()
+        except StoreUnavailable:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)

@@ -42,6 +42,8 @@ _PROBE_SECONDS: Final = 0.5
 Client = redis.Redis | RedisCluster
 AsyncClient = redis.asyncio.Redis | AsyncCluster
 
+_UNCOVERED: Final = "a part of the cluster has no primary that answers: `intent doctor` says which"
+
 # What redis-py raises: a fault of a whole cluster is none of a server to it.
 _ERRORS: Final = (redis.RedisError, exceptions.RedisClusterException)
 
@@ -103,6 +105,13 @@ def connect_async(url: str) -> AsyncClient:
         client = redis.asyncio.Redis.from_url(said.node_url, **options)
     _addresses[client] = said.address
     return client
+
+
+def nodes(url: str) -> list[redis.Redis]:
+    """Return a client of each node that the URL of a cluster names, to ask it alone."""
+    said = _said(url)
+    options = _options(said, redis.connection.parse_url) | {"retry": Retry(NoBackoff(), 0)}
+    return [redis.Redis(host=host, port=port, **options) for host, port in said.nodes]
 
 
 async def close_async(client: AsyncClient) -> None:
@@ -240,7 +249,19 @@ def _unavailable(address: str, error: Exception) -> StoreUnavailable:
             f"Redis at {address} failed (no sentinel names a primary): see whether they answer and agree on one, or "
             "set INTENT_REDIS"
         )
-    return StoreUnavailable(f"Redis at {address} failed ({error}): {_advice(error)}")
+    reason = str(error)
+    if isinstance(error, exceptions.SlotNotCoveredError):  # whose text is about an option of redis-py's
+        reason = "nobody has the slot"
+    elif node := _node_of(error):
+        reason += "" if node in reason else f", {node}"
+    return StoreUnavailable(f"Redis at {address} failed ({reason}): {_advice(error)}")
+
+
+def _node_of(error: Exception) -> str:
+    """Return which of several servers an error is of; empty where nobody has said."""
+    of: Any = getattr(error, "connection", None)
+    host = getattr(of, "host", None)
+    return f"{host}:{of.port}" if host else ""
 
 
 def _advice(error: Exception) -> str:
@@ -252,8 +273,8 @@ def _advice(error: Exception) -> str:
         (redis.ReadOnlyError, "it is a replica: set INTENT_REDIS to the primary"),
         (redis.BusyLoadingError, "it is still loading its data: wait until it has"),
         (exceptions.MovedError, "it belongs to a cluster: set INTENT_REDIS to redis+cluster://HOST:PORT"),
-        (exceptions.ClusterDownError, "a part of the cluster is without a primary: see CLUSTER INFO"),
-        (exceptions.SlotNotCoveredError, "a part of the cluster is without a primary: see CLUSTER INFO"),
+        (exceptions.ClusterDownError, _UNCOVERED),
+        (exceptions.SlotNotCoveredError, _UNCOVERED),
         (exceptions.RedisClusterException, "start it, or set INTENT_REDIS; is it a cluster?"),
         (redis.TimeoutError, "see whether it hangs, is overloaded, or speaks no TLS where rediss:// is said"),
         (redis.ConnectionError, "start it, or set INTENT_REDIS"),

@@ -53,8 +53,9 @@ def commit(client: Client, writes: Mapping[int, Write]) -> dict[int, StoreError]
         _Exchange(client, {name: writes[name] for name in group}) for group in by_slot(client, list(writes))
     ]
     try:
+        silent = _Silent()
         for step in (_Exchange.watch, _Exchange.check, _Exchange.execute, _Exchange.confirm):
-            silent: set[Any] = set()
+            silent.in_this_step = False
             for exchange in exchanges:
                 exchange.go_on(step, silent)
     finally:
@@ -71,6 +72,27 @@ def by_slot(client: Client, partitions: Sequence[T]) -> list[Sequence[T]]:
     if isinstance(client, RedisCluster):
         return [[one] for one in partitions]
     return [partitions]
+
+
+class _Silent:
+    """The servers for which an exchange of a commit has waited in vain.
+
+    Attributes
+    ----------
+    pools
+        Their connection pools.
+    in_this_step
+        Whether one was waited for in this step: so long all others had time, too, which were asked before.
+    """
+
+    def __init__(self) -> None:
+        self.pools: set[Any] = set()
+        self.in_this_step = False
+
+    def add(self, pool: Any) -> None:
+        """Take a server for silent."""
+        self.pools.add(pool)
+        self.in_this_step = True
 
 
 class _Exchange:
@@ -90,11 +112,11 @@ class _Exchange:
         self._client = client
         self._writes = writes
         self._pool: Any = None
-        self._silent: set[Any] = set()
+        self._silent = _Silent()
         self._connection: Any = None
         self._commands: list[Command] = []
 
-    def go_on(self, step: Callable[[_Exchange], None], silent: set[Any]) -> None:
+    def go_on(self, step: Callable[[_Exchange], None], silent: _Silent) -> None:
         """Take one more step, unless it is over.
 
         Parameters
@@ -102,7 +124,7 @@ class _Exchange:
         step
             One of the methods below.
         silent
-            The servers for which another exchange has waited in vain in this step, by their pools; it may grow.
+            Those of all exchanges.
         """
         if self._over:
             return
@@ -111,8 +133,12 @@ class _Exchange:
             with store_errors(self._client, looking=False):
                 try:
                     step(self)
-                except redis.TimeoutError:
-                    silent.add(self._pool)
+                except (redis.TimeoutError, redis.ConnectionError) as error:
+                    if isinstance(error, redis.TimeoutError):
+                        silent.add(self._pool)
+                    error.connection = (
+                        self._connection
+                    )  # as redis-py has it, so that the message names the server
                     raise
         except StoreError as error:
             self._over = True
@@ -164,12 +190,13 @@ class _Exchange:
 
     def _check_awake(self) -> None:
         """Refuse to ask a server that another exchange has found silent."""
-        if self._pool in self._silent:
+        if self._pool in self._silent.pools:
             raise redis.TimeoutError(_SILENT)
 
     def _check_answered(self) -> None:
-        """Refuse to wait once more where all were asked before another exchange waited in vain."""
-        if self._silent and not self._connection.can_read(0):
+        """Refuse to wait where another exchange has waited for this server, or as long for another one."""
+        silent = self._silent.in_this_step or self._pool in self._silent.pools
+        if silent and not self._connection.can_read(0):
             raise redis.TimeoutError(_SILENT)
 
     def _send(self, commands: Sequence[Command]) -> None:
