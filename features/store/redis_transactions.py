@@ -136,9 +136,10 @@ class _Exchange:
                 except (redis.TimeoutError, redis.ConnectionError) as error:
                     if isinstance(error, redis.TimeoutError):
                         silent.add(self._pool)
-                    error.connection = (
+                    told: Any = error
+                    told.connection = (
                         self._connection
-                    )  # as redis-py has it, so that the message names the server
+                    )  # as redis-py does, so that the message names the server
                     raise
         except StoreError as error:
             self._over = True
