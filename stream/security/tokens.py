@@ -144,31 +144,44 @@ class EndpointTokens:
         self._clock = clock
         self._lock = threading.Lock()
         self._token = ""
+        self._failed: tuple[float, SettingsError] | None = None  # when last nobody had a token, and why
         self._told = False  # that the endpoint gives none
         self._until = self._expires = float("-inf")
 
     def token(self) -> str:
         """Return a token that lives for some time, or the one that still does where the endpoint gives no other."""
+        came = self._clock()
         with self._lock:
+            if (
+                self._failed is not None and self._failed[0] > came
+            ):  # while this thread waited for another one
+                raise self._failed[1]
             asked = self._clock()
             if asked >= self._until:
                 try:
-                    self._token, seconds = self._ask()
+                    token, seconds = self._ask()
                 except SettingsError as error:
-                    now = self._clock()
-                    if now >= self._expires:
+                    self._tell(error)
+                    if self._clock() >= self._expires:
+                        self._failed = self._clock(), error
                         raise
-                    if not self._told:
-                        self._told = True
-                        logger.warning(
-                            "%s; the token before lives for %.0f s more", error, self._expires - now
-                        )
-                    self._until = now + _AGAIN_SECONDS
+                    self._until = self._clock() + _AGAIN_SECONDS
                 else:
-                    self._told = False
+                    if self._told:
+                        logger.warning("the token endpoint %s gives tokens again", self._endpoint)
+                    self._told, self._token = False, token
                     self._expires = asked + seconds
                     self._until = self._expires - min(_EARLY_SECONDS, seconds / 2)
             return self._token
+
+    def _tell(self, error: SettingsError) -> None:
+        """Log once that a running client gets no other token: its library would say that a connection is closed."""
+        if self._told or not self._token:
+            return
+        self._told = True
+        left = self._expires - self._clock()
+        before = f"lives for {left:.0f} s more" if left > 0 else "has expired"
+        logger.warning("%s; the token before %s", error, before)
 
     def _ask(self) -> tuple[str, float]:
         """Ask in a thread of its own: what drips, or a name that is looked up for ever, has no limit of time."""
