@@ -5,19 +5,22 @@ The embedded server speaks no TLS; `TlsEnd` ends it before the server, as stunne
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import redis
 from redis.crc import key_slot
 
+from features.exceptions import StoreUnavailable
 from stream.exceptions import ServiceError
 from stream.services.embedded import RedisServer, redis_server
 from stream.services.process import LOCALHOST, ServerProcess, free_port
@@ -28,6 +31,8 @@ _SLOTS: Final = 16_384
 _DEAD_MS: Final = 1_000
 _PATIENCE: Final = 30.0
 _ATTEMPTS: Final = 3
+
+T = TypeVar("T")
 
 
 class ConfiguredRedis(RedisServer):
@@ -108,18 +113,18 @@ class Watched:
 
 
 class Cluster:
-    """Three primaries; with ``replicas``, one of each."""
+    """Three primaries; with ``replicas``, one of each; ``options`` are those of every node."""
 
-    def __init__(self, directory: Path, *, replicas: bool = False) -> None:
+    def __init__(self, directory: Path, *, replicas: bool = False, **options: str) -> None:
         self._directory, self._count = directory, 6 if replicas else 3
+        self._options = options
         self.nodes: list[ConfiguredRedis] = []
         self._open = ExitStack()
 
-    @staticmethod
-    def _node(directory: Path) -> ConfiguredRedis:
+    def _node(self, directory: Path) -> ConfiguredRedis:
         return ConfiguredRedis(
             directory, cluster_enabled="yes", cluster_port=str(free_port()), cluster_node_timeout=str(_DEAD_MS),
-            repl_diskless_sync_delay="0",
+            repl_diskless_sync_delay="0", **self._options,
         )  # fmt: skip
 
     @property
@@ -268,3 +273,32 @@ def _until(fact: Callable[[], bool], what: str) -> None:
     while not fact():
         assert time.monotonic() < deadline, f"not within {_PATIENCE:.0f} s: {what}"
         time.sleep(0.05)
+
+
+@contextmanager
+def frozen(server: RedisServer) -> Iterator[None]:
+    """Let a server hang (SIGSTOP): it keeps its connections, takes new ones, and answers none."""
+    assert server.pid is not None
+    os.killpg(server.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.killpg(server.pid, signal.SIGCONT)
+
+
+def role(server: RedisServer) -> str:
+    """Return whether a server is a ``master`` or a ``slave``."""
+    with redis.Redis.from_url(server.url) as client:
+        found: Any = client.role()
+    return str(found[0].decode())
+
+
+def in_the_end(work: Callable[[], T]) -> T:
+    """Do something again until Redis answers."""
+    deadline = time.monotonic() + 60.0
+    while True:
+        try:
+            return work()
+        except StoreUnavailable:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)

@@ -7,7 +7,7 @@ primary at the moment. `features.store.redis_url` says how each is named.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
@@ -36,9 +36,13 @@ from features.store.redis_url import FILES, RedisUrl, parse_redis_url
 _ANSWER_SECONDS: Final = 4.0
 # Bounds the wait for a connection, TLS included.
 _CONNECT_SECONDS: Final = 2.0
+# Bounds the wait for a node of a cluster before it is asked where the parts are: one that hangs is not asked.
+_PROBE_SECONDS: Final = 0.5
 
 Client = redis.Redis | RedisCluster
 AsyncClient = redis.asyncio.Redis | AsyncCluster
+
+_UNCOVERED: Final = "a part of the cluster has no primary that answers: `intent doctor` says which"
 
 # What redis-py raises: a fault of a whole cluster is none of a server to it.
 _ERRORS: Final = (redis.RedisError, exceptions.RedisClusterException)
@@ -103,6 +107,13 @@ def connect_async(url: str) -> AsyncClient:
     return client
 
 
+def nodes(url: str) -> list[redis.Redis]:
+    """Return a client of each node that the URL of a cluster names, to ask it alone."""
+    said = _said(url)
+    options = _options(said, redis.connection.parse_url) | {"retry": Retry(NoBackoff(), 0)}
+    return [redis.Redis(host=host, port=port, **options) for host, port in said.nodes]
+
+
 async def close_async(client: AsyncClient) -> None:
     """Close all connections, those to sentinels among them, which redis-py forgets."""
     await client.aclose()
@@ -129,8 +140,15 @@ def server_of(client: Client, key: str) -> redis.Redis:
 
 
 @contextmanager
-def store_errors(client: Client | AsyncClient) -> Iterator[None]:
+def store_errors(client: Client | AsyncClient, *, looking: bool = True) -> Iterator[None]:
     """Translate what redis-py raises; the message names the address, never the password.
+
+    Parameters
+    ----------
+    client
+        Whose errors they are.
+    looking
+        After a fault, see where the parts of a cluster are now. Who asks several nodes at once does that once.
 
     Raises
     ------
@@ -146,8 +164,8 @@ def store_errors(client: Client | AsyncClient) -> Iterator[None]:
             f"Redis at {_address(client)} did not confirm a transaction ({error}): read the record again"
         ) from error
     except _ERRORS as error:
-        if isinstance(client, RedisCluster):
-            _look_again(client)
+        if looking:
+            look_again(client)
         raise _unavailable(_address(client), error) from error
 
 
@@ -156,10 +174,36 @@ def _address(client: Client | AsyncClient) -> str:
     return _addresses.get(client, "an unknown address")
 
 
-def _look_again(client: RedisCluster) -> None:
-    """See where the parts of a cluster are now: one may have moved, or have another primary."""
-    with suppress(*_ERRORS):  # the next command tells
-        client.nodes_manager.initialize()
+def look_again(client: Client | AsyncClient) -> None:
+    """See where the parts of a cluster are now: one may have moved, or have another primary.
+
+    Nodes are asked that answer at once: redis-py takes any first, and waits for one that hangs.
+    """
+    if not isinstance(client, RedisCluster):
+        return
+    nodes: Any = client.nodes_manager
+    known = dict(nodes.startup_nodes)
+    awake = {name: node for name, node in known.items() if _is_awake(nodes, node)}
+    if not awake:
+        return
+    nodes.startup_nodes = awake  # among which all that they know of will be
+    try:
+        nodes.initialize()
+    except _ERRORS:  # the next command tells
+        nodes.startup_nodes = known
+
+
+def _is_awake(nodes: Any, node: Any) -> bool:
+    """Whether a node of a cluster answers at once, over a connection of its own."""
+    soon = {"socket_timeout": _PROBE_SECONDS, "socket_connect_timeout": _PROBE_SECONDS}
+    try:
+        with nodes.create_redis_node(node.host, node.port, **(nodes.connection_kwargs | soon)) as server:
+            server.ping()
+    except redis.ResponseError:  # it is loading its data, say
+        return True
+    except redis.RedisError:
+        return False
+    return True
 
 
 def _said(url: str) -> RedisUrl:
@@ -205,7 +249,19 @@ def _unavailable(address: str, error: Exception) -> StoreUnavailable:
             f"Redis at {address} failed (no sentinel names a primary): see whether they answer and agree on one, or "
             "set INTENT_REDIS"
         )
-    return StoreUnavailable(f"Redis at {address} failed ({error}): {_advice(error)}")
+    reason = str(error)
+    if isinstance(error, exceptions.SlotNotCoveredError):  # whose text is about an option of redis-py's
+        reason = "nobody has the slot"
+    elif node := _node_of(error):
+        reason += "" if node in reason else f", {node}"
+    return StoreUnavailable(f"Redis at {address} failed ({reason}): {_advice(error)}")
+
+
+def _node_of(error: Exception) -> str:
+    """Return which of several servers an error is of; empty where nobody has said."""
+    of: Any = getattr(error, "connection", None)
+    host = getattr(of, "host", None)
+    return f"{host}:{of.port}" if host else ""
 
 
 def _advice(error: Exception) -> str:
@@ -217,8 +273,8 @@ def _advice(error: Exception) -> str:
         (redis.ReadOnlyError, "it is a replica: set INTENT_REDIS to the primary"),
         (redis.BusyLoadingError, "it is still loading its data: wait until it has"),
         (exceptions.MovedError, "it belongs to a cluster: set INTENT_REDIS to redis+cluster://HOST:PORT"),
-        (exceptions.ClusterDownError, "a part of the cluster is without a primary: see CLUSTER INFO"),
-        (exceptions.SlotNotCoveredError, "a part of the cluster is without a primary: see CLUSTER INFO"),
+        (exceptions.ClusterDownError, _UNCOVERED),
+        (exceptions.SlotNotCoveredError, _UNCOVERED),
         (exceptions.RedisClusterException, "start it, or set INTENT_REDIS; is it a cluster?"),
         (redis.TimeoutError, "see whether it hangs, is overloaded, or speaks no TLS where rediss:// is said"),
         (redis.ConnectionError, "start it, or set INTENT_REDIS"),

@@ -4,20 +4,25 @@ On one server, those of several partitions are one transaction: as good as one e
 batches. In a cluster a partition lies in one slot, so it has its own, over its own connection (EXEC ends every WATCH of
 a connection); all are under way at once. Two round trips: redis-py's own pipeline takes three, and each of them makes
 this thread wait for the interpreter.
+
+A server that hangs is waited for once, not by each exchange with it: a round of saves takes as long as one answer may.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, Final, NamedTuple, TypeVar, cast
 
 import redis
 from redis.cluster import RedisCluster
 
-from features.exceptions import StoreConflict, StoreError
-from features.store.redis_client import Client, server_of, store_errors
+from features.exceptions import StoreConflict, StoreError, StoreUnavailable
+from features.store.redis_client import Client, look_again, server_of, store_errors
 
 Command = tuple[Any, ...]
+# As redis-py says it, so that partitions of one server have one reason.
+_SILENT: Final = "Timeout reading from socket"
+
 T = TypeVar("T")
 
 
@@ -48,13 +53,18 @@ def commit(client: Client, writes: Mapping[int, Write]) -> dict[int, StoreError]
         _Exchange(client, {name: writes[name] for name in group}) for group in by_slot(client, list(writes))
     ]
     try:
+        silent = _Silent()
         for step in (_Exchange.watch, _Exchange.check, _Exchange.execute, _Exchange.confirm):
+            silent.in_this_step = False
             for exchange in exchanges:
-                exchange.go_on(step)
+                exchange.go_on(step, silent)
     finally:
         for exchange in exchanges:
             exchange.release()
-    return {name: fault for exchange in exchanges for name, fault in exchange.faults.items()}
+    faults = {name: fault for exchange in exchanges for name, fault in exchange.faults.items()}
+    if any(isinstance(fault, StoreUnavailable) for fault in faults.values()):
+        look_again(client)
+    return faults
 
 
 def by_slot(client: Client, partitions: Sequence[T]) -> list[Sequence[T]]:
@@ -62,6 +72,27 @@ def by_slot(client: Client, partitions: Sequence[T]) -> list[Sequence[T]]:
     if isinstance(client, RedisCluster):
         return [[one] for one in partitions]
     return [partitions]
+
+
+class _Silent:
+    """The servers for which an exchange of a commit has waited in vain.
+
+    Attributes
+    ----------
+    pools
+        Their connection pools.
+    in_this_step
+        Whether one was waited for in this step: so long all others had time, too, which were asked before.
+    """
+
+    def __init__(self) -> None:
+        self.pools: set[Any] = set()
+        self.in_this_step = False
+
+    def add(self, pool: Any) -> None:
+        """Take a server for silent."""
+        self.pools.add(pool)
+        self.in_this_step = True
 
 
 class _Exchange:
@@ -81,16 +112,35 @@ class _Exchange:
         self._client = client
         self._writes = writes
         self._pool: Any = None
+        self._silent = _Silent()
         self._connection: Any = None
         self._commands: list[Command] = []
 
-    def go_on(self, step: Callable[[_Exchange], None]) -> None:
-        """Take one more step, unless it is over."""
+    def go_on(self, step: Callable[[_Exchange], None], silent: _Silent) -> None:
+        """Take one more step, unless it is over.
+
+        Parameters
+        ----------
+        step
+            One of the methods below.
+        silent
+            Those of all exchanges.
+        """
         if self._over:
             return
+        self._silent = silent
         try:
-            with store_errors(self._client):
-                step(self)
+            with store_errors(self._client, looking=False):
+                try:
+                    step(self)
+                except (redis.TimeoutError, redis.ConnectionError) as error:
+                    if isinstance(error, redis.TimeoutError):
+                        silent.add(self._pool)
+                    told: Any = error
+                    told.connection = (
+                        self._connection
+                    )  # as redis-py does, so that the message names the server
+                    raise
         except StoreError as error:
             self._over = True
             self.faults |= dict.fromkeys(self._writes.keys() - self.faults.keys(), error)
@@ -99,11 +149,13 @@ class _Exchange:
         """Ask for the records, and have them watched."""
         first = next(iter(self._writes.values()))
         self._pool = server_of(self._client, first.record_key).connection_pool
+        self._check_awake()
         self._connection = self._pool.get_connection()
         self._send([(name, one.record_key) for one in self._writes.values() for name in ("WATCH", "GET")])
 
     def check(self) -> None:
         """See which records are the expected ones."""
+        self._check_answered()
         stored = [self._connection.read_response() for _ in range(2 * len(self._writes))][1::2]
         for (partition, write), found in zip(self._writes.items(), stored, strict=True):
             try:
@@ -115,6 +167,7 @@ class _Exchange:
     def execute(self) -> None:
         """Send the commands."""
         if self._commands:
+            self._check_awake()
             self._send([("MULTI",), *self._commands, ("EXEC",)])
         else:
             self._connection.disconnect()  # ends WATCH
@@ -122,6 +175,7 @@ class _Exchange:
 
     def confirm(self) -> None:
         """Take the answers."""
+        self._check_answered()
         for _ in range(len(self._commands) + 1):
             self._connection.read_response()
         if self._connection.read_response() is None:
@@ -134,6 +188,17 @@ class _Exchange:
             if not self._clean:
                 self._connection.disconnect()
             self._pool.release(self._connection)
+
+    def _check_awake(self) -> None:
+        """Refuse to ask a server that another exchange has found silent."""
+        if self._pool in self._silent.pools:
+            raise redis.TimeoutError(_SILENT)
+
+    def _check_answered(self) -> None:
+        """Refuse to wait where another exchange has waited for this server, or as long for another one."""
+        silent = self._silent.in_this_step or self._pool in self._silent.pools
+        if silent and not self._connection.can_read(0):
+            raise redis.TimeoutError(_SILENT)
 
     def _send(self, commands: Sequence[Command]) -> None:
         self._connection.send_packed_command(self._connection.pack_commands(commands))

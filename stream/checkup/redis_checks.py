@@ -15,6 +15,7 @@ from features.store.redis_client import Client, connect, servers, store_errors
 from features.store.redis_keeping import faults_of_keeping
 from features.store.redis_store import RedisStore
 from stream.addresses import masked_url
+from stream.checkup.cluster_checks import cluster_checks
 from stream.checkup.finding import Finding, good, told, warning, wrong
 from stream.settings import Settings
 
@@ -25,6 +26,7 @@ _NEARLY_FULL: Final = 0.8
 def redis_checks(settings: Settings) -> Iterator[Finding]:
     """Yield what Redis is like; where it does not answer, nothing more than that."""
     try:
+        yield from cluster_checks(settings)
         with closing(connect(settings.redis_url)) as client:
             with store_errors(client):
                 ahead = max((_ahead(server) for server in servers(client)), key=abs)

@@ -459,8 +459,8 @@ class PartitionOwner:
         """Wait before the next try, longer after each of the failures in a row, or as after so many ``times``."""
         self.trouble = f"partition {self.partition}: {error}"
         self._failures += 1
-        # Of an outage, `stream.running.outages` lets one line a minute pass.
-        if self._failures in (1, 10) or self._failures % (10 if outages.passes(error) else 100) == 0:
+        # Of an outage, `stream.running.outages` lets one line a minute pass, and must hear that it lasts.
+        if outages.passes(error) or self._failures in (1, 10) or self._failures % 100 == 0:
             logger.warning("partition %s of %s: %s", self.partition, self._config.topic, error)
         self._in_doubt, self._trial = True, None
         times = self._failures if times is None else max(times, 1)

@@ -25,6 +25,8 @@ _REMIND_SECONDS: Final = 60.0
 # One client may complain about one broker while another broker answers: an outage is over when nobody has
 # complained for so long. Longer than the pauses between two tries.
 _QUIET_SECONDS: Final = 5.0
+# A part of a cluster may be away while the others answer: who needs it complains once a try, which may take 4.5 s.
+_REDIS_QUIET_SECONDS: Final = 10.0
 
 
 class Outages:
@@ -38,6 +40,8 @@ class Outages:
         Whether a record that is logged as a warning or worse complains about this server.
     clock
         Returns seconds since any fixed moment.
+    quiet_seconds
+        For how long nobody has complained when an outage is over.
 
     Attributes
     ----------
@@ -50,11 +54,13 @@ class Outages:
         server: str,
         concerns: Callable[[logging.LogRecord], bool],
         clock: Callable[[], float] = time.monotonic,
+        quiet_seconds: float = _QUIET_SECONDS,
     ) -> None:
         self.ending = False
         self._server = server
         self._concerns = concerns
         self._clock = clock
+        self._quiet_seconds = quiet_seconds
         self._began = 0.0
         self._last = 0.0
         self._back = 0.0
@@ -97,7 +103,7 @@ class Outages:
         now = self._clock()
         if self._back < self._last:
             self._back = now  # the first answer since the last complaint
-        if now - self._last >= _QUIET_SECONDS:
+        if now - self._last >= self._quiet_seconds:
             self._lasts = False
             if self._left_out or self._certain:
                 length = duration_short(1000 * (self._back - self._began))
@@ -139,5 +145,5 @@ def of_collector(record: logging.LogRecord) -> bool:
 
 #: The outages of this process.
 KAFKA: Final = Outages("Kafka", of_kafka)
-REDIS: Final = Outages("Redis", of_redis)
+REDIS: Final = Outages("Redis", of_redis, quiet_seconds=_REDIS_QUIET_SECONDS)
 COLLECTOR: Final = Outages("the collector of spans", of_collector)

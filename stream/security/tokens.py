@@ -9,6 +9,8 @@ import asyncio
 import base64
 import binascii
 import json
+import logging
+import math
 import threading
 import time
 import urllib.error
@@ -17,6 +19,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from http.client import HTTPException, HTTPMessage
 from pathlib import Path
+from queue import Empty, Queue
 from typing import IO, Any, Final, Protocol
 from urllib.parse import quote_plus, urlencode, urlsplit
 
@@ -26,13 +29,23 @@ from stream.security.certificates import tls_context
 
 __all__ = ["EndpointTokens", "FileTokens", "TokenSource", "endpoint_tokens", "expiry"]
 
-# Bounds a request for a token. Stays under the 30 s for which both client libraries wait for a connection.
+logger = logging.getLogger(__name__)
+
+# Bounds a request for a token, however slowly it is answered. Stays under the 30 s for which both client libraries wait
+# for a connection.
 _ANSWER_SECONDS: Final = 10.0
+# So long nobody asks again an endpoint that gave none, while the token before lives.
+_AGAIN_SECONDS: Final = 10.0
 # A token is asked for anew when so much of its life is left, but never more than half of it.
 _EARLY_SECONDS: Final = 60.0
 # The life of a token whose endpoint does not tell it.
 _UNTOLD_SECONDS: Final = 300.0
 _MOST_BYTES: Final = 1 << 20
+# What an endpoint may say is wrong [1]_, section 5.2, and the two of section 4.1.2.1 that many use here, too.
+_REASONS: Final = {
+    "invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type",
+    "invalid_scope", "server_error", "temporarily_unavailable",
+}  # fmt: skip
 _PARTS_OF_JWT: Final = 3
 
 
@@ -74,7 +87,7 @@ class FileTokens:
             raise SettingsError(
                 f"{self.setting} {self._path} cannot be read ({why}): name a file with a token"
             ) from None
-        if not token or not token.isprintable() or " " in token:
+        if not _is_token(token):
             raise SettingsError(
                 f"{self.setting} {self._path} holds no token: write one into it, and nothing else"
             )
@@ -83,6 +96,8 @@ class FileTokens:
 
 class EndpointTokens:
     """Tokens that an endpoint gives for client credentials; one is used again until shortly before it expires.
+
+    While the endpoint gives no other one, the last one is used until it does expire.
 
     Parameters
     ----------
@@ -129,32 +144,75 @@ class EndpointTokens:
         self._clock = clock
         self._lock = threading.Lock()
         self._token = ""
-        self._until = float("-inf")
+        self._failed: tuple[float, SettingsError] | None = None  # when last nobody had a token, and why
+        self._told = False  # that the endpoint gives none
+        self._until = self._expires = float("-inf")
 
     def token(self) -> str:
-        """Return a token that lives for some time."""
+        """Return a token that lives for some time, or the one that still does where the endpoint gives no other."""
+        came = self._clock()
         with self._lock:
-            if self._clock() >= self._until:
-                asked = self._clock()
-                self._token, seconds = self._ask()
-                self._until = asked + seconds - min(_EARLY_SECONDS, seconds / 2)
+            if (
+                self._failed is not None and self._failed[0] > came
+            ):  # while this thread waited for another one
+                raise self._failed[1]
+            asked = self._clock()
+            if asked >= self._until:
+                try:
+                    token, seconds = self._ask()
+                except SettingsError as error:
+                    self._tell(error)
+                    if self._clock() >= self._expires:
+                        self._failed = self._clock(), error
+                        raise
+                    self._until = self._clock() + _AGAIN_SECONDS
+                else:
+                    if self._told:
+                        logger.warning("the token endpoint %s gives tokens again", self._endpoint)
+                    self._told, self._token = False, token
+                    self._expires = asked + seconds
+                    self._until = self._expires - min(_EARLY_SECONDS, seconds / 2)
             return self._token
 
+    def _tell(self, error: SettingsError) -> None:
+        """Log once that a running client gets no other token: its library would say that a connection is closed."""
+        if self._told or not self._token:
+            return
+        self._told = True
+        left = self._expires - self._clock()
+        before = f"lives for {left:.0f} s more" if left > 0 else "has expired"
+        logger.warning("%s; the token before %s", error, before)
+
     def _ask(self) -> tuple[str, float]:
+        """Ask in a thread of its own: what drips, or a name that is looked up for ever, has no limit of time."""
+        answered: Queue[tuple[str, float] | SettingsError] = Queue()
+        threading.Thread(target=lambda: answered.put(self._answer()), name="token", daemon=True).start()
+        try:
+            answer = answered.get(timeout=_ANSWER_SECONDS)
+        except Empty:
+            raise self._failure(f"has not answered within {_ANSWER_SECONDS:.0f} s") from None
+        if isinstance(answer, SettingsError):
+            raise answer
+        return answer
+
+    def _answer(self) -> tuple[str, float] | SettingsError:
+        """Return a token and its life in seconds, or why there is none."""
         try:
             with self._opener.open(self._request, timeout=_ANSWER_SECONDS) as response:
                 answer = json.loads(response.read(_MOST_BYTES))
             token, seconds = answer["access_token"], float(answer.get("expires_in", _UNTOLD_SECONDS))
         except urllib.error.HTTPError as error:
             with error:
-                raise self._failure(f"answers {error.code}{_reason(error)}", refused=True) from None
-        except (OSError, HTTPException) as error:
-            raise self._failure(f"cannot be asked ({getattr(error, 'reason', None) or error})") from None
-        except (ValueError, TypeError, LookupError, AttributeError):
-            raise self._failure("does not answer with a token") from None
-        if not isinstance(token, str) or not token.isascii() or not token.isprintable():
-            raise self._failure("does not answer with a token")
-        return token, seconds
+                return self._failure(f"answers {error.code}{_reason(error)}", refused=True)
+        except HTTPException:  # whose text is whatever was answered
+            return self._failure("does not speak HTTP")
+        except OSError as error:
+            return self._failure(f"cannot be asked ({getattr(error, 'reason', None) or error})")
+        except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
+            return self._failure("does not answer with a token")
+        if not _is_token(token):
+            return self._failure("does not answer with a token")
+        return token, seconds if math.isfinite(seconds) else _UNTOLD_SECONDS
 
     def _failure(self, what: str, *, refused: bool = False) -> SettingsError:
         other = ", INTENT_SASL_USERNAME and INTENT_SASL_PASSWORD" if refused else ""
@@ -180,9 +238,14 @@ def _reason(error: urllib.error.HTTPError) -> str:
     """Return the error's name that an endpoint gives, such as ``invalid_client``; never what else it says."""
     try:
         name = json.loads(error.read(_MOST_BYTES))["error"]
-    except (OSError, HTTPException, ValueError, TypeError, LookupError):
+    except (OSError, HTTPException, ValueError, TypeError, LookupError, RecursionError):
         return ""
-    return f" ({name})" if isinstance(name, str) and name.replace("_", "").isalpha() else ""
+    return f" ({name})" if isinstance(name, str) and name in _REASONS else ""
+
+
+def _is_token(text: object) -> bool:
+    """Whether a text can be a token: neither empty, nor what would end or forge the login's message."""
+    return isinstance(text, str) and bool(text) and text.isascii() and text.isprintable() and " " not in text
 
 
 def check_endpoint(value: object) -> str:

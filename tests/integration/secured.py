@@ -114,6 +114,8 @@ class SecuredBroker:
             "listener.name.oauth.oauthbearer.sasl.jaas.config": (
                 f"{_LOGIN}.oauthbearer.OAuthBearerLoginModule required;"
             ),
+            # A connection ends with the token that it was opened with, as brokers of cloud vendors have it.
+            "listener.name.oauth.oauthbearer.connections.max.reauth.ms": "3600000",
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
             "allow.everyone.if.no.acl.found": "true",
             "super.users": "User:ANONYMOUS",

@@ -8,6 +8,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from stream.exceptions import BrokerError, BrokerUnavailable
 from stream.kafka.broker import partition_count
 from stream.kafka.producing import BoundedProducer
 from stream.kafka.topics import check_events, create_topics
+from stream.logs.replay import replay
 from stream.services.embedded import RedisServer
 from stream.services.process import LOCALHOST
 from stream.settings import Settings
@@ -33,10 +35,12 @@ from stream.testing.worker_process import variables
 from tests.bundles import save_bundle
 from tests.certificates import Authority
 from tests.integration.secured import PASSWORD, USER, SecuredBroker, secured_broker, token
+from tests.integration.shop_logs import simulated
 from tests.integration.test_emit_watch import event
+from tests.integration.test_serving import follow, of_kind
 from tests.integration.test_transport import consume
 from tests.integration.topics import stored_bytes
-from tests.integration.workers import Fleet
+from tests.integration.workers import Fleet, service, until
 from tests.stream.clients.test_watch import score
 
 WAYS = ("plain", "scram-256", "scram-512", "sasl-ssl", "certificate", "token")
@@ -123,6 +127,32 @@ def test_a_worker_scores_over_tls_with_a_login_and_compresses(
         assert stored_bytes(settings, settings.scores_topic) < len(msgspec.json.encode(scores)) / 2
         assert worker.stop()[0] == 0
         assert PASSWORD not in "\n".join(worker.lines())
+
+
+def test_the_service_and_the_learner_read_over_tls_with_a_login_what_a_worker_wrote(
+    broker: SecuredBroker, redis: RedisServer, given: Settings, tmp_path: Path
+) -> None:
+    settings = broker.settings(
+        "sasl-ssl", given, redis=redis.url, snapshot_interval=timedelta(milliseconds=300)
+    )
+    create_topics(settings)
+    save_bundle(settings.bundle)
+    log = simulated(1_000, 2, seed=11)
+    with Fleet(settings, tmp_path / "logs") as fleet:
+        worker, learner = fleet.ready(), fleet.ready(command="learner")
+        answers = service(fleet, settings)
+        told: list[dict[str, str]] = []
+        follow(answers, "/v1/scores", told)
+        until(lambda: told, "the stream is open")
+        replay(settings, log)
+        until(lambda: of_kind(told, "score"), "scores come")
+        until(lambda: worker.metrics().get("intent_online_version", 0) > 0, "the worker has what was learned")
+        customer = log["customer_id"][0].as_py()
+        fleet.finish(worker)
+        assert answers.get(f"/v1/customers/{customer}").json()["customer_id"] == customer
+        for process in (answers, learner, worker):
+            assert process.stop()[0] == 0
+            assert PASSWORD not in "\n".join(process.lines())
 
 
 @pytest.mark.parametrize(
@@ -228,40 +258,68 @@ def test_a_token_that_has_expired_is_named_until_the_file_has_a_new_one(
     )
 
 
+class Tokens(ThreadingHTTPServer):
+    """Gives tokens for `USER` and `PASSWORD`.
+
+    Attributes
+    ----------
+    asked
+        What was asked.
+    seconds
+        How long a token lives.
+    answer
+        A status and a body that are given instead.
+    """
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__((LOCALHOST, 0), _Handler)
+        self.asked: list[dict[str, str]] = []
+        self.seconds = 600.0
+        self.answer: tuple[int, bytes] | None = None
+        self.url = f"http://{LOCALHOST}:{self.server_port}/token"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Tokens
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        self.server.asked.append({"body": body, "authorization": self.headers["Authorization"]})
+        right = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        known = self.headers["Authorization"] == f"Basic {right}"
+        seconds = self.server.seconds
+        given = (
+            {"access_token": token(seconds), "expires_in": seconds} if known else {"error": "invalid_client"}
+        )
+        status, answer = self.server.answer or (200 if known else 401, json.dumps(given).encode())
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+
 @contextmanager
-def endpoint() -> Iterator[tuple[str, list[dict[str, str]]]]:
-    """Give tokens for `USER` and `PASSWORD`; yield the URL, and what was asked."""
-    asked: list[dict[str, str]] = []
-    right = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-
-    class Tokens(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-            asked.append({"body": body, "authorization": self.headers["Authorization"]})
-            known = self.headers["Authorization"] == f"Basic {right}"
-            answer = {"access_token": token(600), "expires_in": 600} if known else {"error": "invalid_client"}
-            self.send_response(200 if known else 401)
-            self.end_headers()
-            self.wfile.write(json.dumps(answer).encode())
-
-        def log_message(self, *_: object) -> None:
-            """Print nothing."""
-
-    server = ThreadingHTTPServer((LOCALHOST, 0), Tokens)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://{LOCALHOST}:{server.server_port}/token", asked
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+def endpoint() -> Iterator[Tokens]:
+    """Run an endpoint."""
+    with Tokens() as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_all_clients_of_a_process_share_a_token_of_the_endpoint(
     broker: SecuredBroker, given: Settings
 ) -> None:
-    with endpoint() as (url, asked):
+    with endpoint() as tokens:
+        url, asked = tokens.url, tokens.asked
         settings = broker.settings(
             "token",
             given,
@@ -286,6 +344,40 @@ def test_all_clients_of_a_process_share_a_token_of_the_endpoint(
         f"the token endpoint {url} cannot be asked ([Errno 111] Connection refused): check "
         "INTENT_SASL_OAUTH_TOKEN_ENDPOINT"
     )
+
+
+def test_a_worker_goes_on_while_its_token_lives_and_when_its_endpoint_is_back(
+    broker: SecuredBroker, redis: RedisServer, given: Settings, tmp_path: Path
+) -> None:
+    with endpoint() as tokens:
+        settings = broker.settings(
+            "token", given, redis=redis.url, sasl_oauth_token_file=None, sasl_oauth_token_endpoint=tokens.url,
+            sasl_username=USER, sasl_password=PASSWORD,
+        )  # fmt: skip
+        by_name = broker.settings("plain", given, redis=redis.url)
+        create_topics(by_name)
+        save_bundle(settings.bundle)
+        tokens.seconds = 8.0
+        with Fleet(by_name, tmp_path / "logs") as fleet, EventEmitter(by_name) as shop:
+            worker = fleet.ready(settings=settings)
+            tokens.answer = 503, f"<html>{PASSWORD}</html>".encode()
+            until(lambda: "answers 503" in worker.tail(), "the broker has ended a connection with its token")
+            until(lambda: worker.status("/readyz") == 503, "it is not ready")
+            print(worker.get("/readyz").json())
+            shop.emit(event(1))
+            shop.flush()
+            tokens.answer, tokens.seconds = None, 600.0
+            fleet.finish(worker)
+            until(lambda: worker.status("/readyz") == 200, "it is ready again")
+            assert worker.stop()[0] == 0
+        print(*worker.lines(), sep="\n")
+        lines = [line for line in worker.lines() if "stream.security.tokens" in line]
+        assert [line.partition(": ")[2].partition(": check")[0] for line in lines] == [
+            f"the token endpoint {tokens.url} answers 503",
+            f"the token endpoint {tokens.url} gives tokens again",
+        ]
+        assert PASSWORD not in "".join(worker.lines())
+        assert "Traceback" not in "".join(worker.lines())
 
 
 @pytest.fixture

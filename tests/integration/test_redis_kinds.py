@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import pytest
 import redis
@@ -40,9 +40,7 @@ from tests.integration.outcome import (
 )
 from tests.integration.shop_logs import simulated
 from tests.integration.workers import Fleet, until
-from tests.redis_servers import Cluster, ConfiguredRedis, TlsEnd, Watched
-
-T = TypeVar("T")
+from tests.redis_servers import Cluster, ConfiguredRedis, TlsEnd, Watched, in_the_end
 
 PASSWORD: Final = "p@ss:w/rd"
 ESCAPED: Final = "p%40ss:w%2Frd"
@@ -181,10 +179,10 @@ def test_a_store_goes_on_with_the_server_that_the_sentinels_choose(tmp_path: Pat
         with redis.Redis.from_url(servers.primary.url) as client:
             assert client.wait(1, 10_000) == 1
         servers.primary.kill()
-        assert _in_the_end(lambda: store.load(3, ["ada"]))["events"].tolist() == [5]
+        assert in_the_end(lambda: store.load(3, ["ada"]))["events"].tolist() == [5]
         kept = store.record(3)
         assert kept == mine._replace(next_offset=9)
-        _in_the_end(lambda: store.save(3, kept, kept._replace(next_offset=10), ["ada"], states(6)))
+        in_the_end(lambda: store.save(3, kept, kept._replace(next_offset=10), ["ada"], states(6)))
         assert store.load(3, ["ada"])["events"].tolist() == [6]
 
 
@@ -198,30 +196,19 @@ def test_a_store_follows_a_slot_that_moves_and_a_primary_that_dies(tmp_path: Pat
         servers.move(slot, source, (source + 1) % 3)
         kept = mine[moved]._replace(next_offset=9)
         new = kept._replace(next_offset=10)
-        _in_the_end(lambda: store.save(moved, kept, new, ["ada"], states(70)))
+        in_the_end(lambda: store.save(moved, kept, new, ["ada"], states(70)))
         assert store.load(moved, ["ada"])["events"].tolist() == [70]
         servers.nodes[0].kill()
         for partition in mine:
             expected = 70 if partition == moved else partition + 1
-            assert _in_the_end(lambda p=partition: store.load(p, ["ada"])["events"].tolist()) == [expected]
+            assert in_the_end(lambda p=partition: store.load(p, ["ada"])["events"].tolist()) == [expected]
             record = store.record(partition)
             assert record is not None
-            _in_the_end(
+            in_the_end(
                 lambda p=partition, r=record: store.save(
                     p, r, r._replace(next_offset=11), ["ada"], states(80)
                 )
             )
-
-
-def _in_the_end(work: Callable[[], T]) -> T:
-    """Do something again until Redis answers."""
-    deadline = time.monotonic() + 60.0
-    while True:
-        try:
-            return work()
-        except StoreUnavailable:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
 
 
 def test_a_worker_on_a_cluster_loses_nothing_when_a_primary_dies(
@@ -240,7 +227,7 @@ def test_a_worker_on_a_cluster_loses_nothing_when_a_primary_dies(
             replay(settings, log.slice(half))
             fleet.finish(worker)
             truth = expected(settings, log)
-            _in_the_end(
+            in_the_end(
                 lambda: assert_same_states(settings, truth)
             )  # not all nodes know of the new primary yet
             assert worker.stop()[0] == 0

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -21,6 +23,7 @@ class Endpoint(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.answer: tuple[int, bytes, dict[str, str]] = (200, b"", {})
+        self.drips: Iterator[bytes] | None = None
         self.asked = 0
         self.url = f"http://127.0.0.1:{self.server_port}/token"
 
@@ -36,7 +39,10 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        with suppress(OSError):  # who asked has gone
+            for piece in [body] if self.server.drips is None else self.server.drips:
+                self.wfile.write(piece)
+                self.wfile.flush()
 
     do_GET = do_POST
 
@@ -47,7 +53,7 @@ class _Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def endpoint() -> Iterator[Endpoint]:
     with Endpoint() as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield server
         server.shutdown()
@@ -81,6 +87,15 @@ def test_a_token_is_asked_for_again_shortly_before_it_expires(endpoint: Endpoint
         ((200, b"correct-horse", {}), "does not answer with a token"),
         ((200, b'{"access_token": 7}', {}), "does not answer with a token"),
         ((200, b"[]", {}), "does not answer with a token"),
+        ((200, b"<!doctype html><p>correct-horse", {"Content-Type": "text/html"}), "does not answer with a token"),
+        ((200, b"[" * 500_000, {}), "does not answer with a token"),
+        ((200, b'{"access_token": "' + b"x" * 3_000_000 + b'"}', {}), "does not answer with a token"),
+        ((200, b'{"access_token": ""}', {}), "does not answer with a token"),
+        ((200, b'{"access_token": "a b"}', {}), "does not answer with a token"),
+        ((200, b'{"access_token": "a", "expires_in": ' + b"9" * 400 + b"}", {}), "does not answer with a token"),
+        ((400, b'{"error": "' + b"correcthorse" * 9 + b'"}', {}), "answers 400: "),
+        ((500, b"[" * 500_000, {}), "answers 500"),
+        ((200, b"", {"Content-Length": "70"}), "does not answer with a token"),
     ],
 )  # fmt: skip
 def test_an_endpoint_that_gives_no_token_is_one_line_without_the_secret(
@@ -89,9 +104,86 @@ def test_an_endpoint_that_gives_no_token_is_one_line_without_the_secret(
     endpoint.answer = answer
     with pytest.raises(SettingsError) as refused:
         EndpointTokens(endpoint.url, "shop", SECRET).token()
-    assert str(refused.value).startswith(f"the token endpoint {endpoint.url} {line}: check INTENT_SASL_OAUTH")
+    assert str(refused.value).startswith(
+        f"the token endpoint {endpoint.url} {line.removesuffix(': ')}: check INTENT_SASL"
+    )
+    assert "\n" not in str(refused.value)
     assert SECRET not in str(refused.value)
     assert endpoint.asked == 1
+
+
+def test_a_token_is_used_while_it_lives_though_the_endpoint_gives_no_other(
+    endpoint: Endpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = 0.0
+    tokens = EndpointTokens(endpoint.url, "shop", SECRET, clock=lambda: now)
+    endpoint.answer = (200, b'{"access_token": "first", "expires_in": 600}', {})
+    assert tokens.token() == "first"
+    endpoint.answer = (503, b"correct-horse", {})
+    for moment in (541.0, 545.0, 552.0, 599.0):
+        now = moment
+        assert tokens.token() == "first"
+    assert endpoint.asked == 4, "not at each login"
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0] == (
+        f"the token endpoint {endpoint.url} answers 503: check INTENT_SASL_OAUTH_TOKEN_ENDPOINT, INTENT_SASL_USERNAME "
+        "and INTENT_SASL_PASSWORD; the token before lives for 59 s more"
+    )
+    now = 610.0
+    with pytest.raises(SettingsError, match="answers 503"):
+        tokens.token()
+    endpoint.answer = (200, b'{"access_token": "second", "expires_in": 600}', {})
+    assert tokens.token() == "second"
+    assert caplog.messages[1:] == [f"the token endpoint {endpoint.url} gives tokens again"]
+
+
+@pytest.mark.parametrize("told", ["NaN", "Infinity", "1e999"])
+def test_a_life_without_an_end_is_none_that_was_told(told: str, endpoint: Endpoint) -> None:
+    now = 0.0
+    tokens = EndpointTokens(endpoint.url, "shop", SECRET, clock=lambda: now)
+    endpoint.answer = (200, b'{"access_token": "a", "expires_in": %s}' % told.encode(), {})
+    tokens.token()
+    now = 241.0
+    tokens.token()
+    assert endpoint.asked == 2
+
+
+def test_an_endpoint_that_drips_or_speaks_something_else_is_not_waited_for_for_ever(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stream.security.tokens._ANSWER_SECONDS", 0.4)
+    done = threading.Event()
+    endpoint.drips = iter(lambda: b" " * (not done.wait(0.05)), b"")
+    tokens = EndpointTokens(endpoint.url, "shop", SECRET)
+    refused: list[str] = []
+
+    def ask() -> None:
+        with pytest.raises(SettingsError) as none:
+            tokens.token()
+        refused.append(str(none.value))
+
+    clients = [threading.Thread(target=ask) for _ in range(3)]
+    for client in clients:
+        client.start()
+    for client in clients:
+        client.join()
+    told = f"the token endpoint {endpoint.url} has not answered within 0 s: check INTENT_SASL_OAUTH_TOKEN_ENDPOINT"
+    assert (refused, endpoint.asked) == ([told] * 3, 1), "they wait together"
+    done.set()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        url = f"http://127.0.0.1:{other.getsockname()[1]}/token"
+
+        def answer() -> None:
+            with other.accept()[0] as client:
+                client.sendall(f"{SECRET}\r\n".encode() * 3 + client.recv(65_536))
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(SettingsError) as garbled:
+            EndpointTokens(url, "shop", SECRET).token()
+        thread.join()
+    told = f"the token endpoint {url} does not speak HTTP: check INTENT_SASL_OAUTH_TOKEN_ENDPOINT"
+    assert str(garbled.value) == told
 
 
 @pytest.mark.parametrize("held", ["", "\n", "two tokens", "a\x01auth=b", "ä"])
