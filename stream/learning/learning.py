@@ -15,7 +15,8 @@ from features.events import Reason, Rejection
 from features.exceptions import IntentError
 from features.vector import schema_hash
 from features.watermark import BEGINNING
-from stream.kafka.batches import Record, RecordBatch
+from stream.kafka.batches import RecordBatch
+from stream.kafka.record_columns import Record
 from stream.learning.labels.cursors import Key, Progress
 from stream.learning.labels.waiting import Waiting
 from stream.learning.log_marks import LogMarks
