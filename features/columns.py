@@ -180,7 +180,7 @@ def from_scan(found: Scan, data: NDArray[np.uint8]) -> EventColumns:
     data
         The buffer that it was read from.
     """
-    of = {name: np.ascontiguousarray(found.rows[name]) for name in SCANNED.names or ()}
+    of = {name: found.rows[name].copy() for name in SCANNED.names or ()}
     return _columns(
         customers=TextColumn(data, of["customer_at"], of["customer_length"]),
         event_ids=TextColumn(data, of["event_at"], of["event_length"]),

@@ -169,12 +169,12 @@ def place_of(records: Sequence[Record], offset: int) -> int:
 def offsets_of(records: Sequence[Record]) -> NDArray[np.int64]:
     """Return the offset of each record."""
     if isinstance(records, RecordColumns):
-        return np.ascontiguousarray(records.places["offset"])
+        return records.places["offset"].copy()
     return np.fromiter(map(_offset, records), np.int64, len(records))
 
 
 def appended_of(records: Sequence[Record]) -> NDArray[np.int64]:
     """Return when the log says that each record came there, epoch ms."""
     if isinstance(records, RecordColumns):
-        return np.ascontiguousarray(records.places["timestamp"])
+        return records.places["timestamp"].copy()
     return np.fromiter(map(_timestamp, records), np.int64, len(records))

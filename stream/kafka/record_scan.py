@@ -55,6 +55,8 @@ class Packer:
         data, stop = self._whole, start + len(whole)
         if batch.compression_type:
             data, start, stop = np.frombuffer(whole, np.uint8), 0, len(whole)
+        if len(whole) < _BATCH_HEADER:
+            return None
         (count,) = _COUNT.unpack_from(whole)
         if not 0 < count <= (stop - start) // _SMALLEST:
             return None

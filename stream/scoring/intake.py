@@ -154,7 +154,7 @@ def _scanned(  # noqa: PLR0917  (what is read, and how)
     decoding: Decoding,
 ) -> tuple[tuple[EventColumns, NDArray[np.intp]] | None, NDArray[np.intp]]:
     """Return the columns of plain events and the positions of their records, and the positions of all others."""
-    places = {name: np.ascontiguousarray(records.places[name]) for name in PLACE.names or ()}
+    places = {name: records.places[name].copy() for name in PLACE.names or ()}
     values = Values(
         records.data, places["key_at"], places["key_length"], places["value_at"], places["value_length"]
     )

@@ -192,3 +192,8 @@ def test_most_records_need_no_object(engine: Engine) -> None:
     found = read_batches([watched], [BEGINNING], engine, partitions=PARTITIONS)
     assert len(found.columns) == 20
     assert not asked
+
+
+def test_a_record_alone_keeps_the_time_at_which_it_was_appended(engine: Engine) -> None:
+    headers = [("arrived_at", b"%d" % (NOW - MINUTE))]
+    both_ways(engine, [[record(5, good(1), headers=headers)]])
