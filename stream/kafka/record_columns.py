@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from operator import attrgetter
 from typing import Any, Final, NamedTuple, Protocol, Self, overload
@@ -164,6 +164,14 @@ def place_of(records: Sequence[Record], offset: int) -> int:
     if isinstance(records, RecordColumns):
         return int(records.places["offset"].searchsorted(offset))
     return bisect_left(records, offset, key=_offset)
+
+
+def contents_of(records: Sequence[Record]) -> Iterable[tuple[int, int, bytes | None]]:
+    """Return offset, time and value of each record."""
+    if isinstance(records, RecordColumns):
+        places = records.places
+        return zip(places["offset"].tolist(), places["timestamp"].tolist(), records.values(), strict=True)
+    return ((record.offset, record.timestamp, record.value) for record in records)
 
 
 def offsets_of(records: Sequence[Record]) -> NDArray[np.int64]:
