@@ -26,7 +26,7 @@ from numba.core import caching, event
 from features.caches import user_caches
 from features.compiling import tell
 
-__all__ = ["cache_folder", "kernel", "njit"]
+__all__ = ["cache_folder", "inlined", "kernel", "njit"]
 
 logger = logging.getLogger(__name__)
 
@@ -137,8 +137,17 @@ def kernel(function: _Function) -> _Function:
     numba then counts no references to them. In a reader of many small functions that is most of the time: a call takes
     some nanoseconds, and so does each reference that it counts.
     """
-    uncounted: Any = {"_nrt": False}
-    compiled: Any = njit(cache=True, nogil=True, **uncounted)(function)
+    return _uncounted(function)
+
+
+def inlined(function: _Function) -> _Function:
+    """Compile a small function into each `kernel` that calls it."""
+    return _uncounted(function, forceinline=True)
+
+
+def _uncounted(function: _Function, **options: Any) -> _Function:
+    options |= {"_nrt": False}
+    compiled: Any = njit(cache=True, nogil=True, **options)(function)
     return compiled  # type: ignore[no-any-return]
 
 

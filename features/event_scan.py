@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from features.compiled import kernel
+from features.compiled import inlined, kernel
 from features.events import (
     CHANNELS,
     EVENT_TYPES,
@@ -123,6 +123,9 @@ _FIELD_NAMES, _FIELD_STARTS = _table(_FIELDS)
     _ORDER_ID, _SESSION_ID, _CHANNEL, _DEVICE, _COUNTRY, _BOT,
 ) = range(len(_FIELDS))  # fmt: skip
 _OTHER: Final = len(_FIELDS)
+_IDENTIFIERS: Final = 1 << _EVENT_ID | 1 << _CUSTOMER_ID | 1 << _ITEM_ID | 1 << _ORDER_ID | 1 << _SESSION_ID
+_TEXTS: Final = 1 << _CATEGORY | 1 << _DEVICE | 1 << _COUNTRY
+_OF_LINES: Final = 1 << _ITEM_ID | 1 << _CATEGORY | 1 << _PRICE | 1 << _QUANTITY
 _REQUIRED: Final = 1 << _EVENT_ID | 1 << _TYPE | 1 << _CUSTOMER_ID | 1 << _TIME
 
 _TYPE_NAMES, _TYPE_STARTS = _table(EVENT_TYPES)
@@ -136,6 +139,9 @@ _TENS: Final = np.array([10.0**power for power in range(_DIGITS + 1)])
 _QUOTE, _BACKSLASH, _COLON, _COMMA, _DOT, _ZERO, _NINE = (ord(one) for one in '"\\:,.09')
 _OPEN, _CLOSE, _OPEN_LIST, _CLOSE_LIST = (ord(one) for one in "{}[]")
 _SPACE, _DELETE = 0x20, 0x7F
+_PLAIN: Final = np.array(
+    [_SPACE <= byte < _DELETE and byte not in (_QUOTE, _BACKSLASH) for byte in range(256)]
+)
 _SMALL_A, _SMALL_Z, _LOWER = ord("a"), ord("z"), ord("a") - ord("A")
 _TRUE, _FALSE, _NULL = (_table((name,))[0] for name in ("true", "false", "null"))
 _END: Final = -1
@@ -227,13 +233,13 @@ def _event(  # noqa: PLR0917
     return _END
 
 
-@kernel
+@inlined
 def _member(  # noqa: C901, PLR0911, PLR0912, PLR0917  (field by field)
     data: NDArray[np.uint8], field: int, at: int, stop: int, currency: NDArray[np.uint8], row: Any
 ) -> int:  # pragma: no cover
     """Read the value of a field, which has to be surely good; return where it ends."""
     start = at + 1
-    if field in (_EVENT_ID, _CUSTOMER_ID, _ITEM_ID, _ORDER_ID, _SESSION_ID):
+    if _IDENTIFIERS >> field & 1:
         end = _identifier(data, at, stop)
         if field == _EVENT_ID:
             row.event_at, row.event_length = start, end - 1 - start
@@ -279,7 +285,7 @@ def _member(  # noqa: C901, PLR0911, PLR0912, PLR0917  (field by field)
         end = _string(data, at, stop)
         row.channel = _place(data, start, end - 1, _CHANNEL_NAMES, _CHANNEL_STARTS, 0)
         return end if row.channel < NO_CHANNEL else _END
-    if field in (_CATEGORY, _DEVICE, _COUNTRY):
+    if _TEXTS >> field & 1:
         return _text(data, at, stop, MAX_TEXT)
     if field == _BOT:
         row.bot = data[at] == _TRUE[0]
@@ -330,7 +336,7 @@ def _line(  # noqa: C901, PLR0912, PLR0917  (field by field)
         if at < 0:
             return _END
         field = _place(data, name, at - 1, _FIELD_NAMES, _FIELD_STARTS, field + 1)
-        known = field in (_ITEM_ID, _CATEGORY, _PRICE, _QUANTITY)
+        known = _OF_LINES >> field & 1
         if known and seen >> field & 1:
             return _END
         seen |= 1 << field
@@ -362,7 +368,7 @@ def _line(  # noqa: C901, PLR0912, PLR0917  (field by field)
     return _END
 
 
-@kernel
+@inlined
 def _gap(data: NDArray[np.uint8], at: int, stop: int) -> int:  # pragma: no cover
     """Return where the next thing stands that is no white space."""
     while 0 <= at < stop and (data[at] == 32 or data[at] == 10 or data[at] == 13 or data[at] == 9):  # noqa: PLR1714, PLR2004, SIM109
@@ -370,7 +376,7 @@ def _gap(data: NDArray[np.uint8], at: int, stop: int) -> int:  # pragma: no cove
     return at
 
 
-@kernel
+@inlined
 def _after(data: NDArray[np.uint8], at: int, stop: int, sign: int) -> int:  # pragma: no cover
     """Return where something stands after a sign that has to be there."""
     at = _gap(data, at, stop)
@@ -380,20 +386,18 @@ def _after(data: NDArray[np.uint8], at: int, stop: int, sign: int) -> int:  # pr
     return at if at < stop else _END
 
 
-@kernel
+@inlined
 def _string(data: NDArray[np.uint8], at: int, stop: int) -> int:  # pragma: no cover
     """Read a text of printable ASCII characters without escapes."""
     if data[at] != _QUOTE:
         return _END
     at += 1
-    while at < stop and data[at] != _QUOTE:
-        if not _SPACE <= data[at] < _DELETE or data[at] == _BACKSLASH:
-            return _END
+    while at < stop and _PLAIN[data[at]]:
         at += 1
-    return at + 1 if at < stop else _END
+    return at + 1 if at < stop and data[at] == _QUOTE else _END
 
 
-@kernel
+@inlined
 def _identifier(data: NDArray[np.uint8], at: int, stop: int) -> int:  # pragma: no cover
     end = _string(data, at, stop)
     return end if 0 < end - 2 - at <= MAX_ID else _END
@@ -440,7 +444,7 @@ def _width(data: NDArray[np.uint8], at: int, stop: int) -> int:  # pragma: no co
     return width
 
 
-@kernel
+@inlined
 def _integer(data: NDArray[np.uint8], at: int, stop: int) -> int:  # pragma: no cover
     """Read an integer without a sign, of no more digits than are exact; a fraction or an exponent is none."""
     end = _number(data, at, stop)
@@ -450,7 +454,7 @@ def _integer(data: NDArray[np.uint8], at: int, stop: int) -> int:  # pragma: no 
     return end
 
 
-@kernel
+@inlined
 def _number(data: NDArray[np.uint8], at: int, stop: int) -> int:  # pragma: no cover
     """Read a number without a sign and an exponent, of no more digits than are exact."""
     start, dot = at, _END
@@ -466,7 +470,7 @@ def _number(data: NDArray[np.uint8], at: int, stop: int) -> int:  # pragma: no c
     return at
 
 
-@kernel
+@inlined
 def _digits(data: NDArray[np.uint8], at: int, end: int) -> int:  # pragma: no cover
     """Return the number of the digits among these bytes, -1 where it has not been read."""
     number = 0 if at < end else -1
@@ -476,7 +480,7 @@ def _digits(data: NDArray[np.uint8], at: int, end: int) -> int:  # pragma: no co
     return number
 
 
-@kernel
+@inlined
 def _parsed(data: NDArray[np.uint8], at: int, end: int) -> float:  # pragma: no cover
     """Return the number that was read there, rounded once."""
     decimals = 0
@@ -486,12 +490,12 @@ def _parsed(data: NDArray[np.uint8], at: int, end: int) -> float:  # pragma: no 
     return float(_digits(data, at, end) / _TENS[decimals])
 
 
-@kernel
+@inlined
 def _null(data: NDArray[np.uint8], at: int, stop: int) -> int:  # pragma: no cover
     return _word(data, at, stop, _NULL)
 
 
-@kernel
+@inlined
 def _word(data: NDArray[np.uint8], at: int, stop: int, word: NDArray[np.uint8]) -> int:  # pragma: no cover
     """Read a word that has to stand there."""
     length = len(word)
@@ -513,7 +517,7 @@ def _anything(data: NDArray[np.uint8], at: int, stop: int) -> int:  # pragma: no
     return _number(data, at, stop)
 
 
-@kernel
+@inlined
 def _place(  # noqa: PLR0917
     data: NDArray[np.uint8],
     at: int,
@@ -536,7 +540,7 @@ def _place(  # noqa: PLR0917
     return count
 
 
-@kernel
+@inlined
 def _same(
     data: NDArray[np.uint8], at: int, length: int, other: NDArray[np.uint8], other_at: int
 ) -> bool:  # pragma: no cover
