@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import chain
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
@@ -16,8 +16,10 @@ from xxhash import xxh3_64_intdigest
 
 from features.compiled import njit
 from features.event_items import NO_ITEMS, EventItems
+from features.event_scan import SCANNED, Scan
 from features.events import CHANNEL_CODES, CHANNELS, EVENT_TYPES, NO_CHANNEL, TYPE_CODES, Event, epoch_ms
 from features.hashes import hashes_of
+from features.text_column import TextColumn, taken
 
 # Type codes of rows that are no events. From `PASS` on they are none.
 #: The request to erase its customer.
@@ -102,11 +104,23 @@ class EventColumns:
 
     def take(self, rows: NDArray[np.intp]) -> EventColumns:
         """Return the rows at these positions."""
-        picked = rows.tolist()
         return EventColumns(
-            [self.customers[i] for i in picked],
-            [self.event_ids[i] for i in picked],
+            taken(self.customers, rows),
+            taken(self.event_ids, rows),
             *(getattr(self, f.name)[rows] for f in fields(self)[2:]),
+        )
+
+    @classmethod
+    def joined(cls, one: EventColumns, other: EventColumns) -> Self:
+        """Return the rows of both, one after the other."""
+        arrays = {
+            f.name: np.concatenate([getattr(one, f.name), getattr(other, f.name)]) for f in fields(cls)[2:-1]
+        }
+        return cls(
+            customers=TextColumn.joined([one.customers, other.customers]),
+            event_ids=TextColumn.joined([one.event_ids, other.event_ids]),
+            items=one.items.and_then(other.items),
+            **arrays,
         )
 
     def with_rows(self, at: Sequence[int], rows: Sequence[OtherRow]) -> EventColumns:
@@ -153,6 +167,37 @@ def from_events(events: Sequence[Event], currency: str) -> EventColumns:
             [e.item_id or (items[0].item_id if items else "") for e, items in zip(events, lines, strict=True)]
         ),
         items=EventItems.of_events(events),
+    )
+
+
+def from_scan(found: Scan, data: NDArray[np.uint8]) -> EventColumns:
+    """Return the columns of plain events.
+
+    Parameters
+    ----------
+    found
+        What was read; all its rows are plain.
+    data
+        The buffer that it was read from.
+    """
+    of = {name: found.rows[name].copy() for name in SCANNED.names or ()}
+    return _columns(
+        customers=TextColumn(data, of["customer_at"], of["customer_length"]),
+        event_ids=TextColumn(data, of["event_at"], of["event_length"]),
+        time=of["time"],
+        type_=of["type"],
+        channel=of["channel"],
+        price=of["price"],
+        quantity=of["quantity"],
+        value=of["value"],
+        foreign=of["foreign"],
+        bot=of["bot"],
+        line_counts=of["lines"].astype(np.int64),
+        line_price=found.line_price,
+        line_quantity=found.line_quantity,
+        event_hash=of["event_hash"],
+        item_hash=of["item_hash"],
+        items=EventItems.of_values(data, of["json_at"], of["json_length"]),
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from features.events import Event
+from features.events import Event, decode
 
 #: Items of one event, at most.
 MOST_EVENT_ITEMS: Final = 8
@@ -45,10 +45,20 @@ class EventItems:
         """Return the items of decoded events."""
 
         def of(row: int) -> list[str | None]:
-            event = events[row]
-            return [event.item_id, *(line.item_id for line in event.items or ())]
+            return _items(events[row])
 
         return cls(of, np.arange(len(events)))
+
+    @classmethod
+    def of_values(
+        cls, data: NDArray[np.uint8], at: NDArray[np.int64], length: NDArray[np.int64]
+    ) -> EventItems:
+        """Return the items of good events from their JSON, which lies in a buffer."""
+
+        def of(row: int) -> list[str | None]:
+            return _items(decode(data[at[row] : at[row] + length[row]].tobytes()))
+
+        return cls(of, np.arange(len(at)))
 
     @classmethod
     def of_table(cls, table: pa.Table) -> EventItems:
@@ -72,9 +82,24 @@ class EventItems:
         named = [] if event == _NOBODY else [item for item in self._of(event) if item]
         return list(dict.fromkeys(named))[:most]
 
+    def and_then(self, other: EventItems) -> EventItems:
+        """Return the rows of both, one after the other."""
+        shift = int(self._rows.max(initial=_NOBODY)) + 1
+        own, others = self._of, other._of
+
+        def of(event: int) -> Sequence[str | None]:
+            return own(event) if event < shift else others(event - shift)
+
+        rows = np.where(other._rows == _NOBODY, _NOBODY, other._rows + shift)
+        return EventItems(of, np.concatenate([self._rows, rows]))
+
     def with_others(self, at: Sequence[int]) -> EventItems:
         """Return these with a row that is no event before each position ``at``."""
         return EventItems(self._of, np.insert(self._rows, at, _NOBODY))
+
+
+def _items(event: Event) -> list[str | None]:
+    return [event.item_id, *(line.item_id for line in event.items or ())]
 
 
 #: The items of no event.

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
-from features.compiled import njit
+from features.compiled import kernel
 
 _LONGEST: Final = 128
 
@@ -55,7 +55,7 @@ def _hashed(texts: pa.Array) -> NDArray[np.uint64]:
     return hashes
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _hash_all(
     data: NDArray[np.uint8], bounds: NDArray[np.int32], hashes: NDArray[np.uint64]
 ) -> bool:  # pragma: no cover
@@ -66,12 +66,13 @@ def _hash_all(
         if length > _LONGEST:
             longer = True
         elif length > 0:
-            hashes[i] = _hash(data, np.uint64(bounds[i]), np.uint64(length))
+            hashes[i] = hash_bytes(data, np.uint64(bounds[i]), np.uint64(length))
     return longer
 
 
-@njit(cache=True, nogil=True)
-def _hash(data: NDArray[np.uint8], at: np.uint64, length: np.uint64) -> Any:  # pragma: no cover
+@kernel
+def hash_bytes(data: NDArray[np.uint8], at: np.uint64, length: np.uint64) -> Any:  # pragma: no cover
+    """Return xxh3 of 1 to 128 bytes; for kernels."""
     end = at + length
     if length > np.uint64(16):
         mixed = length * np.uint64(0x9E3779B185EBCA87)
@@ -114,14 +115,14 @@ def _hash(data: NDArray[np.uint8], at: np.uint64, length: np.uint64) -> Any:  # 
     return mixed ^ mixed >> np.uint64(32)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _spread(mixed: np.uint64) -> Any:  # pragma: no cover
     mixed ^= mixed >> np.uint64(37)
     mixed *= np.uint64(0x165667919E3779F9)
     return mixed ^ mixed >> np.uint64(32)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _folded(one: np.uint64, other: np.uint64) -> Any:  # pragma: no cover
     """Return the upper half of a product of 128 bits, xor its lower half."""
     mask, half = np.uint64(0xFFFFFFFF), np.uint64(32)
@@ -131,7 +132,7 @@ def _folded(one: np.uint64, other: np.uint64) -> Any:  # pragma: no cover
     return ((one >> half) * (other >> half) + (cross >> half) + (rest >> half)) ^ (one * other)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _reversed(word: np.uint64) -> Any:  # pragma: no cover
     """Return a word with its bytes in reverse."""
     found = np.uint64(0)
@@ -141,12 +142,12 @@ def _reversed(word: np.uint64) -> Any:  # pragma: no cover
     return found
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _word(data: NDArray[np.uint8], at: np.uint64) -> Any:  # pragma: no cover
     return _half(data, at) | _half(data, at + np.uint64(4)) << np.uint64(32)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _half(data: NDArray[np.uint8], at: np.uint64) -> Any:  # pragma: no cover
     return (
         np.uint64(data[at])

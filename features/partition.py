@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from features.compiled import njit
+from features.compiled import kernel, njit
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _murmur2(data: NDArray[np.uint8], start: int, length: int) -> np.uint32:
     mix, mask = np.uint64(0x5BD1E995), np.uint64(0xFFFFFFFF)
     h = (np.uint64(0x9747B28C) ^ np.uint64(length)) & mask
@@ -41,12 +41,18 @@ def _murmur2(data: NDArray[np.uint8], start: int, length: int) -> np.uint32:
     return np.uint32(h)
 
 
+@kernel
+def partition_of_bytes(data: NDArray[np.uint8], start: int, length: int, count: int) -> int:
+    """Return the partition of one key; for kernels."""
+    return int(np.int64(_murmur2(data, start, length)) & 0x7FFFFFFF) % count
+
+
 @njit(cache=True, nogil=True)
 def _partitions(data: NDArray[np.uint8], lengths: NDArray[np.int64], count: int) -> NDArray[np.int32]:
     out = np.empty(len(lengths), np.int32)
     start = 0
     for i in range(len(lengths)):
-        out[i] = (np.int64(_murmur2(data, start, lengths[i])) & 0x7FFFFFFF) % count
+        out[i] = partition_of_bytes(data, start, lengths[i], count)
         start += lengths[i]
     return out
 

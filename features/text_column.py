@@ -40,6 +40,17 @@ class TextColumn(Sequence[str]):
         length = np.fromiter(map(len, encoded), np.int64, len(encoded))
         return cls(np.frombuffer(b"".join(encoded), np.uint8), np.cumsum(length) - length, length)
 
+    @classmethod
+    def joined(cls, columns: Sequence[Sequence[str]]) -> Self:
+        """Return the texts of all columns, one after the other."""
+        whole = [column if isinstance(column, TextColumn) else cls.of(column) for column in columns]
+        starts = np.cumsum([0, *(len(column.data) for column in whole[:-1])])
+        return cls(
+            np.concatenate([column.data for column in whole]),
+            np.concatenate([column.at + start for column, start in zip(whole, starts, strict=True)]),
+            np.concatenate([column.length for column in whole]),
+        )
+
     def __len__(self) -> int:
         return len(self.at)
 
@@ -63,3 +74,8 @@ class TextColumn(Sequence[str]):
     def take(self, rows: NDArray[np.intp]) -> Self:
         """Return the texts at these positions, in the same buffer."""
         return type(self)(self.data, self.at[rows], self.length[rows])
+
+
+def taken(texts: Sequence[str], rows: NDArray[np.intp]) -> Sequence[str]:
+    """Return the texts at these positions."""
+    return texts.take(rows) if isinstance(texts, TextColumn) else [texts[row] for row in rows.tolist()]

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import deque
 from collections.abc import Sequence
 from itertools import accumulate, takewhile
 from operator import attrgetter
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from features.store.log_mark import UNKNOWN_EPOCH
+from stream.kafka.record_columns import HEADER_BYTES, Record, RecordColumns, joined, place_of
 
-_offset = attrgetter("offset")
 _key, _value, _headers = attrgetter("key"), attrgetter("value"), attrgetter("headers")
 
 # Bytes of keys, values and headers that wait for an owner, and that it takes at once, at most: ten times what a
@@ -21,19 +20,6 @@ BACKLOG_BYTES: Final = 8 << 20
 
 #: After every time, epoch ms.
 NEVER: Final = 2**63 - 1
-
-# What a header costs besides its name and its value, as Python objects.
-_HEADER_BYTES: Final = 150
-
-
-class Record(Protocol):
-    """A record as aiokafka parses it: raw bytes, and nothing that its batch knows already."""
-
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
 
 
 class RecordBatch(NamedTuple):
@@ -47,7 +33,7 @@ class RecordBatch(NamedTuple):
     partition
         The partition.
     records
-        The records in offset order, keys and values as raw bytes.
+        The records in offset order, keys and values as raw bytes: a list, or columns of those that are like most.
     start
         The fetch position before the first record.
     stop
@@ -82,24 +68,22 @@ class RecordBatch(NamedTuple):
         """Return the part of the batch from ``offset`` on."""
         if offset <= self.start:
             return self
-        return self._replace(
-            records=self.records[bisect_left(self.records, offset, key=_offset) :], start=offset
-        )
+        return self._replace(records=self.records[place_of(self.records, offset) :], start=offset)
 
     def until(self, offset: int) -> RecordBatch:
         """Return the part of the batch below ``offset``."""
         if offset >= self.stop:
             return self
-        return self._replace(
-            records=self.records[: bisect_left(self.records, offset, key=_offset)], stop=offset
-        )
+        return self._replace(records=self.records[: place_of(self.records, offset)], stop=offset)
 
 
 def bytes_of(records: Sequence[Record]) -> int:
     """Return how many bytes the keys, values and headers of records take, about."""
+    if isinstance(records, RecordColumns):
+        return records.size()
     size = sum(map(len, filter(None, map(_key, records)))) + sum(map(len, filter(None, map(_value, records))))
     for headers in filter(None, map(_headers, records)):
-        size += sum(len(name) + len(value or b"") + _HEADER_BYTES for name, value in headers)
+        size += sum(len(name) + len(value or b"") + HEADER_BYTES for name, value in headers)
     return size
 
 
@@ -163,18 +147,21 @@ class Backlog:
             return None
         waited = self.bytes
         first = self._pop().since(expected)
-        records, stop, epoch, created = list(first.records), first.stop, first.epoch, first.created
+        pieces, count = [first.records], len(first.records)
+        stop, epoch, created = first.stop, first.epoch, first.created
         while (
             self._waiting
             and self._waiting[0].start == stop
             and self._waiting[0].epoch == epoch  # what another leader wrote is looked at on its own
             and self._waiting[0].created == created
-            and len(records) < self._batch_max
+            and count < self._batch_max
             and waited - self.bytes < self._bytes_max
         ):
             following = self._pop()
-            records += following.records
+            pieces.append(following.records)
+            count += len(following.records)
             stop = following.stop
+        records = joined(pieces)
         room = self._batch_max
         if waited - self.bytes > self._bytes_max:
             room = min(room, self._fitting(records))

@@ -9,19 +9,21 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from operator import attrgetter
-from typing import Any, Final
+from typing import Final
 
+import numpy as np
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import OffsetOutOfRangeError, for_code
 from aiokafka.protocol.admin import DescribeConfigsRequest
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
+from numpy.typing import NDArray
 
 from stream.exceptions import TopicMismatch
 from stream.kafka import epochs
-from stream.kafka.batches import Record
 from stream.kafka.contract import Appended
+from stream.kafka.record_columns import Record, RecordColumns
 
 SETTING: Final = "message.timestamp.type"
 APPENDED: Final = "LogAppendTime"
@@ -56,7 +58,15 @@ def any_created(fetched: bytes | None, records: Sequence[Record]) -> bool:
     """
     if fetched is not None and not _may_be_created(fetched):
         return False
-    return any(kind != _APPENDED for kind in map(_timestamp_type, records))
+    return bool((_kinds(records) != _APPENDED).any())
+
+
+def _kinds(records: Sequence[Record]) -> NDArray[np.int32]:
+    """Return whose clock gave each record its time."""
+    if isinstance(records, RecordColumns):
+        kinds: NDArray[np.int32] = records.places["timestamp_type"]
+        return kinds
+    return np.fromiter(map(_timestamp_type, records), np.int32, len(records))
 
 
 def _may_be_created(fetched: bytes) -> bool:
@@ -108,8 +118,8 @@ async def check_appended(client: AIOKafkaClient, topic: str, brokers: str) -> No
             raise TopicMismatch.of_producers_time(topic, kind, brokers)
 
 
-def alone(records: Sequence[Any]) -> tuple[int, bool]:
+def alone(records: Sequence[Record]) -> tuple[int, bool]:
     """Return how many records from the first on have their time from the same clock, and whether from the broker's."""
-    appended = is_appended(records[0])
-    others = (at for at, record in enumerate(records) if is_appended(record) != appended)
-    return next(others, len(records)), appended
+    appended = _kinds(records) == _APPENDED
+    others = np.flatnonzero(appended != appended[0])
+    return int(others[0]) if len(others) else len(records), bool(appended[0])

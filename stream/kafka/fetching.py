@@ -35,6 +35,8 @@ from stream.kafka.answers import Answers
 from stream.kafka.batches import RecordBatch
 from stream.kafka.membership import StaticMember
 from stream.kafka.parsing import parse_leniently
+from stream.kafka.record_columns import unpacked
+from stream.kafka.record_scan import Packer
 
 if TYPE_CHECKING:
     from stream.kafka.transport import BatchConsumer
@@ -250,7 +252,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
             if isinstance(fetched, FetchError) and batches:
                 continue  # it is raised by the next call, which has nothing else to return
             raw = _raw_of(fetched)
-            _keep_raw(fetched)
+            _keep_raw(fetched, raw)
             try:
                 # With timeout 0 this does not suspend, so no seek comes between the positions and the records.
                 records = await fetcher.fetched_records([tp], timeout=0)
@@ -261,7 +263,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
             if stop > start:
                 self.corrupt.pop(tp, None)
                 epoch = UNKNOWN_EPOCH if raw is None else epochs.epoch_before(raw, stop)
-                own = records.get(tp, ())
+                own = unpacked(records.get(tp, ()), start)
                 created = clocks.any_created(raw, own)
                 batches[TP(*tp)] = RecordBatch(
                     tp.partition, own, start, stop, epoch, created=created, seek=self._seeks[tp]
@@ -377,11 +379,13 @@ def _complain(committing: asyncio.Future[None]) -> None:
         logger.warning("committing offsets: %s", cause(error))
 
 
-def _keep_raw(fetched: Any) -> None:
-    """Let aiokafka hand over its parsed records as they are, instead of a copy of each with eleven attributes."""
+def _keep_raw(fetched: Any, raw: bytes | None) -> None:
+    """Let aiokafka hand over whole batches of records, or records as it has parsed them, instead of copies of them."""
     parsed = getattr(fetched, "_partition_records", None)  # an error that waits to be raised has none
     if parsed is not None:
         parsed._consumer_record = _as_it_is
+        if raw is not None:
+            parsed._records.pack = Packer(raw)
 
 
 def _raw_of(fetched: Any) -> bytes | None:

@@ -20,9 +20,9 @@ next one goes on from there. Batches of the formats before Kafka 0.11 are left t
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import aiokafka.consumer.fetcher
 from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
@@ -57,6 +57,14 @@ _COUNT: Final = struct.Struct(">57xi")
 BATCH_RECORDS: Final = BATCH_BYTES >> 6
 
 
+class Pack(Protocol):
+    """See `stream.kafka.record_scan.Packer`; returns something with the ``offset`` of the last record."""
+
+    def __call__(self, batch: Any, start: int, whole: memoryview) -> Any:
+        """Return the records of a batch; ``None``: some of them are not as most are."""
+        ...
+
+
 class LenientRecords:
     """The batches of one fetch of a partition: aiokafka's `MemoryRecords`, with lenient batches.
 
@@ -64,10 +72,14 @@ class LenientRecords:
     ----------
     raw
         What the broker sent.
+    pack
+        Makes one object of all records of a batch where they are as most are (`stream.kafka.record_scan`); ``None``
+        where each is wanted by itself.
     """
 
     def __init__(self, raw: bytes) -> None:
         self.raw = raw
+        self.pack: Pack | None = None
         self._inner = MemoryRecords(raw)
         self._at = 0
         self._first = True
@@ -114,7 +126,7 @@ class LenientRecords:
         raw = memoryview(self.raw)[start : self._at]
         if batch is not None and _is_intact(batch, raw):
             plain = not isinstance(batch, DefaultRecordBatch) or (batch.is_control_batch and _is_marker(raw))
-            self._next = batch if plain else _LenientBatch(batch, raw, self._count)
+            self._next = batch if plain else _LenientBatch(batch, raw, start, self)
         elif self._first:
             self._next = CorruptRecordException(
                 f"the batch at offsets {batch.base_offset} to {batch.next_offset - 1} fails its checksum (CRC)"
@@ -122,7 +134,8 @@ class LenientRecords:
                 else "a batch of an old format fails its checksum (CRC)"
             )
 
-    def _count(self, expanded: int) -> None:
+    def count(self, expanded: int) -> None:
+        """Take note of the bytes that a batch has been decompressed to."""
         self._expanded += expanded
 
 
@@ -131,10 +144,11 @@ class _LenientBatch:
 
     is_control_batch = False
 
-    def __init__(self, batch: Any, raw: memoryview, count: Callable[[int], None]) -> None:
+    def __init__(self, batch: Any, raw: memoryview, start: int, fetch: LenientRecords) -> None:
         self._batch = batch
         self._raw = raw
-        self._count = count  # is called with the bytes that the batch has been decompressed to
+        self._start = start  # in what the broker sent
+        self._fetch = fetch
         self.base_offset = batch.base_offset
         self.next_offset = batch.next_offset
         self.producer_id = batch.producer_id
@@ -146,13 +160,19 @@ class _LenientBatch:
 
     def __iter__(self) -> Iterator[Any]:
         batch, raw = self._batch, self._raw
-        if batch.compression_type in CODECS:
+        compressed = batch.compression_type in CODECS
+        if compressed:
             try:
                 raw = self._expanded()
             except Exception as error:  # of a codec: whatever the bytes are, they are one record's fault
                 return iter([_undecompressed(batch, bytes(raw[_BATCH_HEADER:]), error)])
-            batch = DefaultRecordBatch(raw)
+        if self._fetch.pack is not None and (compressed or not batch.compression_type):
+            packed = self._fetch.pack(batch, self._start, raw)
+            if packed is not None:
+                return iter([packed])
         try:
+            if compressed:
+                batch = DefaultRecordBatch(raw)
             records = list(batch)
             if not self._in_order(list(map(_offset, records))):
                 raise CorruptRecordException("its records' offsets are out of order")  # noqa: TRY301
@@ -172,9 +192,9 @@ class _LenientBatch:
         try:
             expanded = decompress(self._batch.compression_type, self._raw[_BATCH_HEADER:], bytes(header))
         except TooLarge:
-            self._count(BATCH_BYTES)  # which it has cost
+            self._fetch.count(BATCH_BYTES)  # which it has cost
             raise
-        self._count(len(expanded))
+        self._fetch.count(len(expanded))
         return expanded
 
     def _in_order(self, offsets: list[int]) -> bool:

@@ -14,7 +14,7 @@ from features.partition import partitions_of
 from features.prices import Price, PriceCopy
 from features.state import fault_of
 from features.watermark import MAX_AHEAD_MS
-from stream.kafka.batches import Record
+from stream.kafka.record_columns import Record
 from stream.kafka.unreadable import unreadable
 
 #: Header in which a replayed record carries its arrival (epoch ms, decimal); it then counts instead of the broker's,
@@ -23,7 +23,7 @@ ARRIVED_AT: Final = "arrived_at"
 #: Header of a record that is no event but tells the workers something; `CLOSE` ends a replay on a partition.
 CONTROL: Final = "control"
 CLOSE: Final = b"close"
-_TIME_DIGITS: Final = 16  # more are no time
+TIME_DIGITS: Final = 16  # more are no time
 
 
 def is_close(record: Record) -> bool:
@@ -35,7 +35,7 @@ def arrival(record: Record) -> int:
     """Return when a record arrived, epoch ms: what a replay says, and at most the broker's append time."""
     appended = int(record.timestamp)
     for name, value in record.headers:
-        if name == ARRIVED_AT and value is not None and value.isdigit() and len(value) < _TIME_DIGITS:
+        if name == ARRIVED_AT and value is not None and value.isdigit() and len(value) < TIME_DIGITS:
             return min(int(value), appended)
     return appended
 

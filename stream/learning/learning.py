@@ -15,7 +15,8 @@ from features.events import Reason, Rejection
 from features.exceptions import IntentError
 from features.vector import schema_hash
 from features.watermark import BEGINNING
-from stream.kafka.batches import Record, RecordBatch
+from stream.kafka.batches import RecordBatch
+from stream.kafka.record_columns import Record, contents_of
 from stream.learning.labels.cursors import Key, Progress
 from stream.learning.labels.waiting import Waiting
 from stream.learning.log_marks import LogMarks
@@ -244,7 +245,7 @@ class Learning:
 
     def _read(self, topic: str, batch: RecordBatch) -> list[Refused]:
         """Add the records of a batch to what waits; return those that cannot be read."""
-        records = ((record.offset, record.timestamp, record.value) for record in batch.records)
+        records = contents_of(batch.records)
         if topic == EXAMPLES:
             examples = read_examples(records, self.bundle.manifest.version, self._features)
             known = set(self.waiting.passed)

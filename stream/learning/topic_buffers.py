@@ -14,6 +14,7 @@ from features.causes import cause
 from features.exceptions import IntentError
 from stream.exceptions import OffsetOutsideLog
 from stream.kafka.batches import RecordBatch
+from stream.kafka.record_columns import joined
 from stream.learning.learning import Source
 from stream.learning.log_marks import LogMarks
 from stream.learning.topic_buffer import START_OVER, TopicBuffer
@@ -227,7 +228,7 @@ class TopicBuffers:
             self._fetched[source] = batch
         elif waiting.stop == batch.start:
             self._fetched[source] = waiting._replace(
-                records=[*waiting.records, *batch.records], stop=batch.stop, epoch=batch.epoch
+                records=joined([waiting.records, batch.records]), stop=batch.stop, epoch=batch.epoch
             )
         else:
             self._fetched[source] = batch  # after a seek

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import pairwise
@@ -15,7 +14,8 @@ from features.columns import EventColumns
 from features.events import Event, Rejection
 from features.identity import HandOver, Identify
 from features.prices import Price, PriceCopy
-from stream.kafka.batches import Record, RecordBatch
+from stream.kafka.batches import RecordBatch
+from stream.kafka.record_columns import Record
 
 
 class RecordStatus(IntEnum):
@@ -45,8 +45,8 @@ class Batch:
         The records as they were fetched.
     partition, offset
         Where each record stands in the events topic.
-    arrival
-        When it arrived, epoch ms.
+    appended, arrival
+        When the log says that it came there, and when it arrived, epoch ms.
     status
         A `RecordStatus`.
     rejections
@@ -65,8 +65,8 @@ class Batch:
         By the position of their record, what says who is who, and what other partitions have handed over.
     prices
         By the position of their record, what items cost, in the order of the records.
-    events, events_at
-        The decoded events, and the positions of their records.
+    event_at
+        Returns the event of a record, by its position.
     customers, slots
         The distinct customers in order of appearance, and for each row the position of its customer among them.
     customer_slices
@@ -81,6 +81,7 @@ class Batch:
     records: Sequence[Record]
     partition: NDArray[np.int64]
     offset: NDArray[np.int64]
+    appended: NDArray[np.int64]
     arrival: NDArray[np.int64]
     status: NDArray[np.uint8]
     rejections: Sequence[Rejection]
@@ -91,8 +92,7 @@ class Batch:
     still: NDArray[np.bool_]
     identities: Mapping[int, Identify | HandOver]
     prices: Mapping[int, Price | PriceCopy]
-    events: Sequence[Event]
-    events_at: Sequence[int]
+    event_at: Callable[[int], Event]
     customers: list[str]
     slots: NDArray[np.int64]
     customer_slices: Sequence[slice]
@@ -100,10 +100,6 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.records)
-
-    def event_at(self, position: int) -> Event:
-        """Return the event of a record."""
-        return self.events[bisect_left(self.events_at, position)]
 
     def where(self, status: RecordStatus) -> NDArray[np.intp]:
         """Return the positions of the records with a status."""

@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 from features.bundle import Bundle
 from features.calendar import Zone, zone
 from features.columns import EventColumns, from_events
+from features.distinct import distinct
 from features.events import Event
 from features.fold import NO_ASIDES, Asides, FoldStatus, fold
 from features.partition import partitions_of
 from features.priced_lines import NO_LINES, PricedLines
 from features.state import States, empty
+from features.text_column import TextColumn
 from features.traffic import CUSTOMER
 from features.vector import Vectors, vectors
 from features.watermark import BEGINNING, Verdicts, judge
@@ -383,6 +385,9 @@ def excluded_of(customers: Sequence[str], excluded: frozenset[str]) -> NDArray[n
 
 def slots_of(customers: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
     """Return the distinct customers in order of appearance, and for each event the position of its customer."""
+    if isinstance(customers, TextColumn):
+        firsts, numbers = distinct(customers)
+        return list(customers.take(firsts)), numbers
     positions: dict[str, int] = {}
     slots = np.fromiter(
         (positions.setdefault(customer, len(positions)) for customer in customers), np.int64, len(customers)

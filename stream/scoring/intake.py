@@ -1,38 +1,33 @@
-"""From records to a `Batch`: decode, check keys and partitions, and judge against the watermark.
+"""From records to a `Batch`: read, check keys and partitions, and judge against the watermark.
 
-Whatever cannot be folded becomes a `Rejection` that keeps its place in the batch; requests to erase (null values)
-keep theirs among the events.
+Records that are like nearly all are read at once, straight into columns (`features.event_scan`); the others one by one
+(`stream.scoring.one_by_one`). Whatever cannot be folded becomes a `Rejection` that keeps its place in the batch;
+requests to erase (null values) keep theirs among the events.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from operator import attrgetter
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.columns import PASS, EventColumns, OtherRow, from_events
+from features.columns import PASS, EventColumns, OtherRow, from_events, from_scan
 from features.durations import duration_short
-from features.events import LENIENT, Decoding, Event, Reason, Rejection
+from features.event_scan import Scan, Values, scan
+from features.events import LENIENT, Decoding, Event, Reason, Rejection, decode
 from features.identity import HandOver, Identify
-from features.partition import partitions_of
-from features.prices import Price, PriceCopy
 from features.watermark import ACCEPTED, BEGINNING, LATE, MAX_AHEAD_MS
 from stream.formats.contract import Format
-from stream.formats.decoding import decode_records, values_of
 from stream.kafka.batches import NEVER, RecordBatch
-from stream.kafka.records import arrival as arrival_of
-from stream.kafka.records import identity_faults, is_close, key_faults, price_faults, unreadable_records
-from stream.kafka.signatures import HandOverKeys, signature_faults
+from stream.kafka.record_columns import PLACE, Record, RecordColumns, appended_of, joined, offsets_of
+from stream.kafka.record_scan import Arrivals, arrivals_of
+from stream.kafka.signatures import HandOverKeys
 from stream.scoring.batch import Batch, RecordStatus, split
 from stream.scoring.engine import Engine, slots_of
 from stream.scoring.identities import erased_by, handed, other_rows, row_status
+from stream.scoring.one_by_one import OneByOne, read_one_by_one
 from stream.texts import moment
-
-_offset = attrgetter("offset")
-_timestamp = attrgetter("timestamp")
 
 
 def read_batches(
@@ -60,62 +55,40 @@ def read_batches(
     hand_over_keys
         Know what workers have handed over; ``None`` where everything that says so is taken for it.
     """
-    records = parts[0].records if len(parts) == 1 else [record for part in parts for record in part.records]
+    records = joined([part.records for part in parts])
     lengths = [len(part.records) for part in parts]
     bounds = np.cumsum([0, *lengths])
     partition = np.repeat(np.array([part.partition for part in parts], np.int64), lengths)
-    headed = any([record.headers for record in records])  # noqa: C419  (twice as fast)
-    arrival = np.fromiter(map(arrival_of if headed else _timestamp, records), np.int64, len(records))
+    arrived = arrivals_of(records)
+    arrival = arrived.at
     if any(part.clock != NEVER for part in parts):
         arrival = np.minimum(arrival, np.repeat(np.array([part.clock for part in parts], np.int64), lengths))
-    keys = [record.key for record in records]
-    values = values_of(records, form)
     poison = {int(at): part.poison for at, part in zip(bounds[:-1], parts, strict=True) if part.poison}
-    for i in poison:
-        keys[i] = values[i] = b""  # nobody looks at them
 
-    broken = unreadable_records(records) if headed else []
-    lost = {rejection.index for rejection in broken}
-    for index in lost:
-        values[index] = b""
-    decoded = decode_records(records, values, decoding, form)
-    events, at, rejections = decoded.events, decoded.indices, decoded.rejections
-    identities = decoded.identities
-    if poison:
-        rejections = [
-            Rejection(one.index, Reason.POISON, poison[one.index]) if one.index in poison else one
-            for one in rejections
-        ]
-    closes = [i for i, key in enumerate(keys) if key is None and is_close(records[i])] if None in keys else []
-    if closes or broken:
-        closes = [i for i in closes if i not in lost]
-        others = lost.union(closes)
-        rejections = [rejection for rejection in rejections if rejection.index not in others] + broken
-    erasures = [i for i, value in enumerate(values) if value is None] if None in values else []
-    if erasures or identities or not _keys_fit(keys, events, at, partition, partitions):
-        faults = key_faults(keys, dict(zip(at, events, strict=True)), erasures, partition, partitions)
-        faults |= identity_faults(identities, keys, arrival, partition, partitions)
-        faults |= signature_faults(identities, records, hand_over_keys)
-        rejections += faults.values()
-        events = [event for i, event in zip(at, events, strict=True) if i not in faults]
-        at, erasures = [i for i in at if i not in faults], [i for i in erasures if i not in faults]
-        identities = {i: identity for i, identity in identities.items() if i not in faults}
+    currency = engine.bundle.manifest.currency
+    scanned, others = None, np.arange(len(records))
+    if isinstance(records, RecordColumns) and form is None and not poison:
+        scanned, others = _scanned(records, arrived, partition, partitions, currency, decoding)
+    one_by_one = read_one_by_one(
+        records if scanned is None else [records[at] for at in others.tolist()],
+        arrival[others],
+        partition[others],
+        partitions,
+        poison,
+        decoding=decoding,
+        form=form,
+        hand_over_keys=hand_over_keys,
+    ).at(others.tolist())
+    rejections, identities, prices = one_by_one.rejections, one_by_one.identities, one_by_one.prices
 
-    prices = _good(
-        decoded.prices,
-        price_faults(decoded.prices, keys, arrival, partition, partitions)
-        | signature_faults(decoded.prices, records, hand_over_keys),
-        rejections,
-    )
-
-    columns = from_events(events, engine.bundle.manifest.currency)
-    positions = np.arange(len(records)) if len(at) == len(records) else np.array(at, np.intp)
+    columns, positions = _together(scanned, one_by_one, currency)
     columns, positions, after = _admitted(
         columns, positions, arrival, bounds, watermarks, engine, identities, rejections
     )
+    erasures = one_by_one.erasures
     inserted = other_rows(identities, set(positions.tolist()) if identities else ())
     if erasures or inserted:
-        inserted |= {i: OtherRow(cast("bytes", keys[i]).decode()) for i in erasures}
+        inserted |= {i: OtherRow(customer) for i, customer in erasures.items()}
         places = sorted(inserted)
         columns = columns.with_rows(
             np.searchsorted(positions, places).tolist(), [inserted[i] for i in places]
@@ -123,7 +96,12 @@ def read_batches(
 
     rejections.sort(key=lambda rejection: rejection.index)
     status = _status(
-        len(records), rejections, [*erasures, *erased_by(identities)], closes, decoded.ignored, list(prices)
+        len(records),
+        rejections,
+        [*erasures, *erased_by(identities)],
+        one_by_one.closes,
+        one_by_one.ignored,
+        list(prices),
     )
     for i in identities.keys() & inserted.keys():
         status[i] = row_status(inserted[i])  # of a login, too, whose event comes too late
@@ -135,19 +113,19 @@ def read_batches(
         watermarks=after,
         records=records,
         partition=partition,
-        offset=np.concatenate([_offsets(part) for part in parts]),
+        offset=offsets_of(records),
+        appended=appended_of(records),
         arrival=arrival,
         status=status,
         rejections=rejections,
-        dropped=decoded.dropped,
-        without_counterpart=decoded.without_counterpart,
+        dropped=one_by_one.dropped,
+        without_counterpart=one_by_one.without_counterpart,
         rows=rows,
         columns=columns,
         still=_still(columns, rows, identities),
         identities=identities,
         prices=prices,
-        events=events,
-        events_at=at,
+        event_at=_Events(records, one_by_one.events),
         customers=customers,
         slots=slots,
         customer_slices=split(rows[_first_rows(slots, len(customers))], bounds),
@@ -155,12 +133,54 @@ def read_batches(
     )
 
 
-def _good(
-    prices: Mapping[int, Price | PriceCopy], faults: Mapping[int, Rejection], rejections: list[Rejection]
-) -> dict[int, Price | PriceCopy]:
-    """Return the prices without faults, in the order of their records; add the faults to the rejections."""
-    rejections += faults.values()
-    return {i: price for i, price in sorted(prices.items()) if i not in faults}
+class _Events:
+    """The event of a record: one that was read by itself, or one of those that were read at once."""
+
+    def __init__(self, records: Sequence[Record], known: Mapping[int, Event]) -> None:
+        self._records = records
+        self._known = known
+
+    def __call__(self, position: int) -> Event:
+        known = self._known.get(position)
+        return decode(self._records[position].value or b"") if known is None else known
+
+
+def _scanned(  # noqa: PLR0917  (what is read, and how)
+    records: RecordColumns,
+    arrived: Arrivals,
+    partition: NDArray[np.int64],
+    partitions: int,
+    currency: str,
+    decoding: Decoding,
+) -> tuple[tuple[EventColumns, NDArray[np.intp]] | None, NDArray[np.intp]]:
+    """Return the columns of plain events and the positions of their records, and the positions of all others."""
+    places = {name: records.places[name].copy() for name in PLACE.names or ()}
+    values = Values(
+        records.data, places["key_at"], places["key_length"], places["value_at"], places["value_length"]
+    )
+    found = scan(values, partition, partitions, currency, decoding.ignored)
+    plain = found.rows["plain"] & ~arrived.other_headers
+    if plain.all():
+        return (from_scan(found, records.data), np.arange(len(records))), np.zeros(0, np.intp)
+    lines = np.repeat(plain, np.where(found.rows["plain"], found.rows["lines"], 0))
+    found = Scan(found.rows[plain], found.line_price[lines], found.line_quantity[lines])
+    return (from_scan(found, records.data), np.flatnonzero(plain)), np.flatnonzero(~plain)
+
+
+def _together(
+    scanned: tuple[EventColumns, NDArray[np.intp]] | None, one_by_one: OneByOne, currency: str
+) -> tuple[EventColumns, NDArray[np.intp]]:
+    """Return the columns of all events in the order of their records, and the positions of these."""
+    events = one_by_one.events
+    if scanned is not None and not events:
+        return scanned
+    columns = from_events(list(events.values()), currency)
+    positions = np.fromiter(events, np.intp, len(events))
+    if scanned is None or not len(scanned[1]):
+        return columns, positions
+    positions = np.concatenate([scanned[1], positions])
+    order = np.argsort(positions)
+    return EventColumns.joined(scanned[0], columns).take(order), positions[order]
 
 
 def _admitted(  # noqa: PLR0917  (what is judged, and by what)
@@ -239,27 +259,6 @@ def _judged(
         for part, watermark in zip(own, watermarks, strict=True)
     ]
     return np.concatenate([verdicts for verdicts, _ in judged]), [watermark for _, watermark in judged]
-
-
-def _offsets(part: RecordBatch) -> NDArray[np.int64]:
-    if part.stop - part.start == len(part.records):  # no holes, as nearly always
-        return np.arange(part.start, part.stop)
-    return np.fromiter(map(_offset, part.records), np.int64, len(part.records))
-
-
-def _keys_fit(
-    keys: Sequence[bytes | None],
-    events: Sequence[Event],
-    at: Sequence[int],
-    partition: NDArray[np.int64],
-    partitions: int,
-) -> bool:
-    """Whether, as nearly always, every key is its event's customer and belongs to its partition."""
-    own = cast("list[bytes]", keys if len(at) == len(keys) else [keys[i] for i in at])
-    if [event.customer_id.encode() for event in events] != own:
-        return False
-    came_on = partition if len(at) == len(keys) else partition[at]
-    return bool((partitions_of(own, partitions) == came_on).all())
 
 
 def _watermarks_met(

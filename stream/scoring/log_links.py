@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -147,6 +147,7 @@ class LogLinks:
             records=(),
             partition=np.zeros(count, np.int64),
             offset=np.arange(count),
+            appended=columns.time,
             arrival=columns.time,
             status=np.zeros(count, np.uint8),
             rejections=(),
@@ -157,8 +158,7 @@ class LogLinks:
             still=np.isin(np.arange(count), list(identities)),
             identities=identities,
             prices={},
-            events=_Events(table),
-            events_at=range(count),
+            event_at=lambda row: _event(table, row),
             customers=customers,
             slots=slots,
             customer_slices=[slice(0, len(customers))],
@@ -168,19 +168,6 @@ class LogLinks:
         return linked(
             batch, [Loaded(empty(0), (), links=links)], [self.taken], self._lateness_ms, self._ttl_ms
         )
-
-
-class _Events(Sequence[Event]):
-    """The events of a table, as far as links look at them."""
-
-    def __init__(self, table: pa.Table) -> None:
-        self._table = table
-
-    def __len__(self) -> int:
-        return len(self._table)
-
-    def __getitem__(self, row: Any) -> Any:
-        return _event(self._table, row)
 
 
 def _event(table: pa.Table, row: int) -> Event:

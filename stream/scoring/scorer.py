@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -43,9 +42,6 @@ from stream.scoring.recommending import NewestRecommender, Recommended, Recommen
 from stream.scoring.recorder import LearnerRecords, Recorder
 
 logger = logging.getLogger(__name__)
-
-
-_timestamp = attrgetter("timestamp")
 
 
 class Models(NamedTuple):
@@ -340,14 +336,11 @@ class Scorer:
         """Return which scores come too late for an action; ``None`` where that is not asked."""
         if self.max_age_ms is None:
             return None
-        rows = batch.rows[scored.rows].tolist()
-        appended = np.fromiter((batch.records[row].timestamp for row in rows), np.int64, len(rows))
-        return now - appended > self.max_age_ms
+        return now - batch.appended[batch.rows[scored.rows]] > self.max_age_ms
 
     def _latencies(self, batch: Batch) -> NDArray[np.float64]:
         """Return the seconds since the records were appended to the log; clocks that differ make no negative ones."""
-        appended = np.fromiter(map(_timestamp, batch.records), np.int64, len(batch))
-        return np.maximum(self.clock() - appended, 0) / 1000
+        return np.maximum(self.clock() - batch.appended, 0) / 1000
 
     def _outputs(
         self,

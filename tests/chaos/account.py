@@ -13,7 +13,8 @@ from features import state
 from features.state import States
 from features.store.customer_store import Loaded
 from features.store.partition_record import NO_WATERMARK
-from stream.kafka.batches import Record, RecordBatch
+from stream.kafka.batches import RecordBatch
+from stream.kafka.record_columns import Record
 from stream.messages.dead_letter import parse, parse_erasure
 from stream.scoring.metrics import ScorerMetrics
 from stream.scoring.scorer import Scorer

@@ -36,7 +36,6 @@ from stream.decisions.policy_file import parse_policy
 from stream.exceptions import PolicyError, SettingsError
 from stream.formats.contract import Message
 from stream.formats.values import write_json
-from stream.kafka.parsing import LenientRecords
 from stream.kafka.unreadable import unreadable
 from stream.learner import learning_settings
 from stream.learning.learning import Learning
@@ -51,6 +50,7 @@ from tests.stream.formats.test_any_message import GOOD, named
 from tests.stream.kafka.test_parsing import built, parsed, sealed
 from tests.stream.learning.test_hostile_bytes import EXAMPLE_RECORD, OUTCOME_RECORD
 from tests.stream.learning.test_hostile_bytes import NOW as LEARNED
+from tests.stream.packing import assert_same, columns_of, packed, parts_of
 from tests.stream.records import NOW, PARTITIONS, batch, record
 
 Take = Callable[[bytes], str]
@@ -127,7 +127,7 @@ def _formats() -> Target:
 
 
 def _intake() -> Target:
-    """Value, key, and up to three headers: their lengths stand in front."""
+    """Value, key, and up to three headers, whose lengths stand in front: read by itself, and as columns."""
     engine = _engine()
     head = struct.Struct("<HBBBq")
 
@@ -141,8 +141,10 @@ def _intake() -> Target:
         name, content = rest[:name_size], rest[name_size:]
         headers = [("arrived_at", b"%d" % arrived)]
         headers += [(name.decode("latin-1"), content or None)] * (count % 3)
-        one = record(7, value or None, key or None, headers=headers)
-        found = read_batches([batch(one)], [BEGINNING], engine, partitions=PARTITIONS)
+        part = batch(record(7, value or None, key or None, headers=headers))
+        found = read_batches([part], [BEGINNING], engine, partitions=PARTITIONS)
+        if (columns := packed(part)) is not None:
+            assert_same(found, read_batches([columns], [BEGINNING], engine, partitions=PARTITIONS))
         assert len(found.columns) + len(found.rejections) <= 2
         for fault in found.rejections:
             assert fault.detail
@@ -166,7 +168,8 @@ def _batches() -> Target:
             raw = struct.pack(">qi", 0, len(raw) - 12) + raw[12:]
             raw = sealed(raw, 0)
         try:
-            found = parsed(raw, LenientRecords)
+            found = parsed(raw)
+            assert parts_of(columns_of(raw)) == parts_of(found)
         except CorruptRecordException:
             return "corrupt"
         except UnsupportedCodecError:  # of a later Kafka than this program knows: its text says so

@@ -15,8 +15,9 @@ from aiokafka.errors import KafkaTimeoutError, NotLeaderForPartitionError
 from features.store.log_mark import NO_OFFSET
 from features.store.partition_record import PartitionRecord
 from stream.exceptions import OffsetOutsideLog
-from stream.kafka.batches import Record, RecordBatch
+from stream.kafka.batches import RecordBatch
 from stream.kafka.contract import Bounds, Commit, Stamp
+from stream.kafka.record_columns import Record
 from stream.messages.dead_letter import DeadLetter
 from stream.ownership.promised import HandOverRecord
 from stream.scoring.publisher import Output

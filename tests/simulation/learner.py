@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 from aiokafka import ConsumerRecord
 
 from stream.exceptions import OffsetOutsideLog
-from stream.kafka.batches import Record, RecordBatch
+from stream.kafka.batches import RecordBatch
 from stream.kafka.contract import Bounds, Owning, Stamp
 from stream.kafka.producing import Unacknowledged
+from stream.kafka.record_columns import Record
 from stream.learner import Learner
 from stream.learning.snapshot_store import SnapshotStore
 from tests.simulation.process import Process, current

@@ -17,7 +17,7 @@ from features.fold import fold
 from features.identity import Identify, decode_identity, is_identity_type
 from features.partition import partitions_of
 from features.state import States, empty
-from stream.kafka.batches import Record
+from stream.kafka.record_columns import Record
 from tests.simulation.shop import LOGS, MINUTE_MS, PARTITIONS, START_MS
 
 _ANONYMOUS: Final = ("a-1", "a-2", "a-3", "a-4")

@@ -12,7 +12,7 @@ import msgspec
 from features.partition import partitions_of
 from features.price_table import PriceTable
 from features.prices import PriceCopy, encode_price
-from stream.kafka.batches import Record
+from stream.kafka.record_columns import Record
 from tests.simulation.logins import append
 from tests.simulation.shop import CUSTOMERS, HOMES, LOGS, MINUTE_MS, PARTITIONS, START_MS
 

@@ -13,7 +13,8 @@ from features.store.partition_record import NO_WATERMARK
 from stream.decisions.following import PolicyInForce
 from stream.decisions.policy_file import parse_policy
 from stream.decisions.rulebook import Rulebook
-from stream.kafka.batches import Record, RecordBatch
+from stream.kafka.batches import RecordBatch
+from stream.kafka.record_columns import Record
 from stream.ownership.promised import Promised, unpack_outbox
 from stream.scoring.deciding import warm_up
 from stream.scoring.engine import Engine

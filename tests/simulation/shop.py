@@ -10,7 +10,7 @@ import msgspec
 from aiokafka import ConsumerRecord
 
 from features.partition import partitions_of
-from stream.kafka.batches import Record
+from stream.kafka.record_columns import Record
 
 PARTITIONS = 2
 LOGS = 64  # distinct ones, of which each schedule takes some

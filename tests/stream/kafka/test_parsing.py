@@ -20,7 +20,9 @@ from hypothesis import strategies as st
 from features.events import Reason
 from stream.kafka.decompressing import BATCH_BYTES, TooLarge, decompress
 from stream.kafka.parsing import BATCH_RECORDS, LenientRecords
+from stream.kafka.record_columns import RecordColumns
 from stream.kafka.unreadable import Unreadable, escaped_name, name_bytes, own_headers, unreadable
+from tests.stream.packing import columns_of, parts_of
 
 CODECS = [0, 1, 2, 3, 4]  # none, gzip, snappy, lz4, zstd
 HEADER = 61  # bytes before the first record of a batch
@@ -48,6 +50,23 @@ def parsed(raw: bytes, kind: Any = LenientRecords) -> list[Any]:
 def test_good_batches_are_parsed_as_aiokafka_parses_them(codec: int) -> None:
     raw = built(0, [[("a", b"1"), ("b", None)], []], codec) + built(5, [[]] * 100, codec)
     assert parsed(raw) == parsed(raw, MemoryRecords)
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_packed_batches_hold_the_same_records(codec: int) -> None:
+    raw = built(0, [[("a", b"1"), ("b", None)], []], codec) + built(5, [[]] * 100, codec)
+    records = columns_of(raw)
+    assert isinstance(records, RecordColumns)
+    assert parts_of(records) == parts_of(parsed(raw))
+    assert parts_of(records[3:50]) == parts_of(parsed(raw)[3:50])
+
+
+@given(st.binary(max_size=40), st.integers(HEADER, 120), st.integers(0, 4))
+def test_whatever_stands_in_a_batch_packing_changes_no_record(junk: bytes, at: int, codec: int) -> None:
+    whole = built(0, [[("a", b"1")], [], [("b", None)]], codec)
+    raw = sealed(whole[:at] + junk + whole[at + len(junk) :], 0)
+    raw = raw[:8] + struct.pack(">i", len(raw) - 12) + raw[12:]
+    assert parts_of(columns_of(raw)) == parts_of(parsed(raw))
 
 
 def test_a_header_name_that_is_not_utf_8_marks_its_record_and_no_other() -> None:
