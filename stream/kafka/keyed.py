@@ -132,8 +132,10 @@ def strings(column: TextColumn | ByteColumn) -> Strings:
 
 
 def _fixed(array: NDArray[Any]) -> NDArray[Any]:
-    fixed = np.ascontiguousarray(array).view()
-    fixed.flags.writeable = False
+    fixed = np.ascontiguousarray(array)
+    if fixed.flags.writeable:
+        fixed = fixed.view()
+        fixed.flags.writeable = False
     return fixed
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import repeat
+from math import prod
 from typing import Any, Final, cast
 
 import msgspec
@@ -99,8 +100,9 @@ class ScoreEncoding:
         self._times = columns.time[scored.rows]
         self._purchase = columns.type[scored.rows] == PURCHASE
         self._reasons = _reasons(scored)
-        self._recommended, self._merged = recommended, merged
+        self._merged = merged
         self._stale = np.zeros(count, np.bool_) if stale is None else stale
+        self._recommended = _recommended(recommended, self._stale)
         self._online = np.full(count, np.nan) if scored.online is None else scored.online
         self._versions, self._version = [manifest.version], np.zeros(count, np.intp)
         if scored.canary is not None:  # it has no online model
@@ -120,7 +122,9 @@ class ScoreEncoding:
 
     def written(self) -> tuple[ByteColumn, NDArray[np.intp]]:
         """Return what the kernel writes, and the positions of the scores that it leaves to `each`."""
-        return write_scores(self._around, self._scored_at, self._columns(), self._plain())
+        count, merged = len(self._times), self._merged
+        alone = np.fromiter((one is None for one in merged or repeat(None, count)), np.bool_, count)
+        return write_scores(self._around, self._scored_at, self._columns(), alone)
 
     def each(self, at: NDArray[np.intp]) -> list[bytes]:
         """Return the scores at these positions as msgspec writes them, one by one."""
@@ -144,7 +148,7 @@ class ScoreEncoding:
                     holdout,
                     self._versions[version],
                     self._around.features_version,
-                    None if late else recommendation,
+                    None if recommendation is None else cast(Any, msgspec.Raw(recommendation)),
                     late,
                     purchase,
                     _APART[traffic],
@@ -184,41 +188,47 @@ class ScoreEncoding:
                 scored.action[at].tolist(),
                 scored.holdout[at].tolist(),
                 self._version[at].tolist(),
-                _picked(self._recommended, at),
+                self._recommended.take(at),
                 self._stale[at].tolist(),
                 self._purchase[at].tolist(),
                 scored.traffic[at].tolist(),
-                _picked(self._merged, at),
+                repeat(None, len(at)) if self._merged is None else [self._merged[one] for one in at.tolist()],
                 strict=True,
             )
         ]
 
     def _columns(self) -> ScoreTexts:
         """Return the scores as columns."""
-        scored = self._scored
+        scored, versions = self._scored, self._versions
+        actions = scored.rulebook.actions
         front, fronts = _kinds((scored.band, scored.segment), (len(BANDS), len(self._segments)))
-        said = scored.action, scored.holdout, self._version, self._stale, self._purchase, scored.traffic
-        back, backs = _kinds(said, (len(scored.rulebook.actions), 2, len(self._versions), 2, 2, len(_APART)))
+        flags = self._recommended.length != NULL, self._stale, self._purchase
+        back, backs = _kinds(
+            (scored.action, scored.holdout, self._version, *flags, scored.traffic),
+            (len(actions), 2, len(versions), 2, 2, 2, len(_APART)),
+        )
         return ScoreTexts(
             self._event_ids,
             self._customers,
             self._reasons,
+            self._recommended,
             np.stack((self._times, scored.as_of)),
             np.stack((scored.probability, scored.network, self._online)),
             front,
             back,
             [Front(BANDS[band], self._segments[segment]) for band, segment in fronts],
-            [self._back(*kind) for kind in backs],
-        )
-
-    def _back(self, action: int, holdout: int, version: int, late: int, purchase: int, traffic: int) -> Back:
-        named = self._scored.rulebook.actions[action], bool(holdout), self._versions[version]
-        return Back(*named, bool(late), bool(purchase), _APART[traffic])
-
-    def _plain(self) -> NDArray[np.bool_]:
-        """Return which scores say nothing that only few say: what they recommend, and whose state was merged."""
-        return (self._stale | _missing(self._recommended, len(self._stale))) & _missing(
-            self._merged, len(self._stale)
+            [
+                Back(
+                    actions[action],
+                    bool(held),
+                    versions[version],
+                    bool(offer),
+                    bool(late),
+                    bool(sold),
+                    _APART[whose],
+                )
+                for action, held, version, offer, late, sold, whose in backs
+            ],
         )
 
 
@@ -234,23 +244,25 @@ def _kinds(
     ([1, 0, 1], [(0, 0), (1, 2)])
     """
     codes = np.ravel_multi_index(columns, shape)
-    there = np.bincount(codes, minlength=int(np.prod(shape))) > 0
+    there = np.bincount(codes, minlength=prod(shape)) > 0
     found = [where.tolist() for where in np.unravel_index(np.flatnonzero(there), shape)]
     return (np.cumsum(there) - 1)[codes], list(zip(*found, strict=True))
 
 
-def _picked(values: Sequence[Any] | None, at: NDArray[np.intp]) -> Iterable[Any]:
-    return repeat(None, len(at)) if values is None else [values[one] for one in at.tolist()]
-
-
-def _missing(values: Sequence[Any] | None, count: int) -> NDArray[np.bool_]:
-    if values is None:
-        return np.ones(count, np.bool_)
-    return np.fromiter((value is None for value in values), np.bool_, count)
-
-
 def _texts(column: Sequence[str]) -> TextColumn:
     return column if isinstance(column, TextColumn) else TextColumn.of(column)
+
+
+def _recommended(each: Sequence[Recommendation | None] | None, stale: NDArray[np.bool_]) -> ByteColumn:
+    """Return the JSON of what every score recommends, null for nothing."""
+    if each is None:
+        return ByteColumn.nulls(len(stale))
+    return ByteColumn.of(
+        [
+            None if one is None or late else _encode(one)
+            for one, late in zip(each, stale.tolist(), strict=True)
+        ]
+    )
 
 
 def _reasons(scored: Scored) -> ByteColumn:

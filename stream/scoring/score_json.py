@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from features.compiled import njit
 from features.text_column import TextColumn
-from stream.kafka.keyed import ByteColumn, Strings, copy_string, strings
+from stream.kafka.keyed import NULL, ByteColumn, Strings, copy_string, strings
 from stream.messages.score import Band, Score, SegmentRef, Traffic
 from stream.scoring.decimals import PROBABILITY_BYTES, write_integer, write_probability
 
@@ -59,6 +59,7 @@ class Back(NamedTuple):
     action: str
     holdout: bool
     model_version: str
+    recommends: bool
     stale: bool
     purchase: bool
     traffic: Traffic | None
@@ -69,8 +70,10 @@ class ScoreTexts(NamedTuple):
 
     Attributes
     ----------
-    event_ids, customers, reasons
-        Texts; reasons are JSON.
+    event_ids, customers
+        Texts.
+    reasons, recommended
+        JSON; null where nothing is recommended.
     times
         Of each event and as of when it is scored, shape ``(2, scores)``.
     probabilities
@@ -84,6 +87,7 @@ class ScoreTexts(NamedTuple):
     event_ids: TextColumn
     customers: TextColumn
     reasons: ByteColumn
+    recommended: ByteColumn
     times: NDArray[np.int64]
     probabilities: NDArray[np.float64]
     front: NDArray[np.int64]
@@ -94,7 +98,7 @@ class ScoreTexts(NamedTuple):
 
 @lru_cache(_KEPT)
 def _template(around: Around, front: Front, back: Back) -> list[bytes]:
-    """Return a score as it lies around its holes."""
+    """Return a score as it lies around its holes; the last of them is for what is recommended, or nothing."""
     score = Score(
         event_id=_TEXT,
         customer_id=_TEXT,
@@ -105,12 +109,20 @@ def _template(around: Around, front: Front, back: Back) -> list[bytes]:
         as_of=_HOLE,
         network_score=_HOLE,
         online_score=_HOLE,
+        band=front.band,
+        segment=front.segment,
         reasons=_HOLE,
+        action=back.action,
+        holdout=back.holdout,
+        model_version=back.model_version,
         features_version=around.features_version,
-        **front._asdict(),
-        **back._asdict(),
+        recommendation=_HOLE if back.recommends else None,
+        stale=back.stale,
+        purchase=back.purchase,
+        traffic=back.traffic,
     )
-    return _encode(score).split(b"\0")
+    pieces = _encode(score).split(b"\0")
+    return pieces if back.recommends else [*pieces, b""]
 
 
 def write_scores(
@@ -125,24 +137,27 @@ def write_scores(
     if not count:
         return ByteColumn.nulls(0), np.zeros(0, np.intp)
     whole = _template(around, texts.fronts[0], texts.backs[0])
-    fronts = [_template(around, front, texts.backs[0])[-2] for front in texts.fronts]
-    backs = [_template(around, texts.fronts[0], back)[-1] for back in texts.backs]
-    common = [*whole[:3], whole[3] + _encode(scored_at) + whole[4], *whole[5:-2], _NULL]
-    room = sum(map(len, common)) + max(map(len, fronts)) + max(map(len, backs))
+    fronts = [_template(around, front, texts.backs[0])[-3] for front in texts.fronts]
+    backs, ends = zip(*[_template(around, texts.fronts[0], back)[-2:] for back in texts.backs], strict=True)
+    common = [*whole[:3], whole[3] + _encode(scored_at) + whole[4], *whole[5:-3], _NULL]
+    room = sum(map(len, common)) + sum(max(map(len, kinds)) for kinds in (fronts, backs, ends))
     room += len(texts.times) * _INTEGER_BYTES + len(texts.probabilities) * PROBABILITY_BYTES
-    own = texts.event_ids.length, texts.customers.length, texts.reasons.length
-    written = np.empty(room * count + sum(int(length.sum()) for length in own), np.uint8)
+    own = texts.event_ids, texts.customers, texts.reasons, texts.recommended
+    room -= NULL  # what is null would take of the others' room
+    written = np.empty(room * count + sum(int(column.length.sum()) for column in own), np.uint8)
     at, length = np.zeros(count, np.int64), np.full(count, _REFUSED)
-    parts = ByteColumn.of([*common, *fronts, *backs])
+    parts = ByteColumn.of([*common, *fronts, *backs, *ends])
     end = _write(
         strings(parts),
         strings(texts.event_ids),
         strings(texts.customers),
         strings(texts.reasons),
+        strings(texts.recommended),
         texts.times,
         texts.probabilities.view(np.uint64),
         texts.front + len(common),
         texts.back + len(common) + len(fronts),
+        len(backs),
         wanted,
         written,
         at,
@@ -157,10 +172,12 @@ def _write(
     event_ids: Strings,
     customers: Strings,
     reasons: Strings,
+    recommended: Strings,
     times: NDArray[np.int64],
     probabilities: NDArray[np.uint64],
     front: NDArray[np.int64],
     back: NDArray[np.int64],
+    backs: int,
     wanted: NDArray[np.bool_],
     out: NDArray[np.uint8],
     starts: NDArray[np.int64],
@@ -201,6 +218,8 @@ def _write(
         at = copy_string(parts, front[row], out, at)
         at = copy_string(reasons, row, out, at)
         at = copy_string(parts, back[row], out, at)
+        at = copy_string(recommended, row, out, at)
+        at = copy_string(parts, back[row] + backs, out, at)
         starts[row] = start
         lengths[row] = at - start
         start = at

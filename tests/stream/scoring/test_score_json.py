@@ -54,7 +54,6 @@ ODD = {
     "a tiny probability, online": AnyScore(online=1e-12),
     "an event before 1970": AnyScore(time=-1),
     "a score as of before 1970": AnyScore(as_of=-(2**63)),
-    "a recommendation": AnyScore(recommended=Recommendation("o", "t", ["i"], "customer", "p")),
     "a merged customer": AnyScore(merged="a-1"),
 }
 
@@ -104,8 +103,9 @@ def test_what_shops_send_is_written_by_the_kernel(engine: Engine) -> None:
         AnyScore(holdout=bool(n & 1), stale=bool(n & 2), purchase=bool(n & 4), canary=bool(n & 8))
         for n in range(16)
     ]
-    stale = AnyScore(stale=True, recommended=Recommendation("o", "t", ["i"], "customer", "p"))
-    encoding = encoding_of(engine, [*common, *flags, stale])
+    offer = Recommendation("o", 'a "text"', ["ü"], "customer", "p")
+    offers = [AnyScore(recommended=offer, stale=late, purchase=late, traffic=late) for late in (False, True)]
+    encoding = encoding_of(engine, [*common, *flags, *offers])
     written, others = encoding.written()
     assert not len(others)
     assert list(written) == encoding.each(np.arange(len(written)))
