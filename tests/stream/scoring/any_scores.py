@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 
 from features.bundle import BANDS
-from features.columns import from_events
+from features.columns import EventColumns, from_events
 from features.events import PURCHASE, TYPE_CODES
 from features.text_column import TextColumn
 from features.vector import WIDTH
@@ -53,7 +54,7 @@ def encoding_of(engine: Engine, scores: Sequence[AnyScore], as_columns: bool = T
     rows = np.arange(1, 2 * count, 2)
     column = TextColumn.of if as_columns else list
     columns = replace(
-        from_events([event(0, 0)] * 2 * count, "EUR"),
+        _columns(2 * count),
         customers=column([text for one in said["customer"] for text in ("", one)]),
         event_ids=column([text for one in said["event_id"] for text in ("?", one)]),
         time=np.repeat(np.array(said["time"], np.int64), 2),
@@ -87,3 +88,8 @@ def encoding_of(engine: Engine, scores: Sequence[AnyScore], as_columns: bool = T
     )
     stale = np.array(said["stale"], bool) if any(said["stale"]) else None
     return ScoreEncoding(engine.bundle, columns, scored, CLOCK, recommended, stale, merged)
+
+
+@cache
+def _columns(count: int) -> EventColumns:
+    return from_events([event(0, 0)] * count, "EUR")
