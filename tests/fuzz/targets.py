@@ -385,7 +385,7 @@ def _scores() -> Target:
         for both in times
         for flags, text in enumerate((b"ada", "Bärbel".encode(), b"u-7 (new)", b"", b"x" * 128))
     ]
-    return Target(seeds, take, 0.01)
+    return Target(seeds, take, 0.002)
 
 
 @cache
