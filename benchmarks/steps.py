@@ -217,7 +217,7 @@ class _Walk:
         with watch("encode"):
             scores = encode_scores(bundle, columns, scored, time.time_ns() // 1_000_000)
         with watch("produce"):
-            await self._publisher.publish([Output(batch.partition, list(scores), [])])
+            await self._publisher.publish([Output(batch.partition, scores)])
         with watch("count"):
             self._metrics.count(read, scored, 0.0)
         saved = record._replace(next_offset=batch.stop, watermark=read.watermarks[0])

@@ -28,6 +28,7 @@ from stream.ownership.partitions import Ownership
 from stream.running.background import Background
 from stream.running.ending import unless
 from stream.scoring.deciding import warm_up
+from stream.scoring.encoding import warm_up_encoding
 from stream.scoring.engine import Engine
 from stream.scoring.handing_over import not_writable
 from stream.scoring.idleness import Idleness
@@ -82,6 +83,7 @@ async def _start(
     horizon = timedelta(seconds=engine.bundle.manifest.horizon_seconds)
     partitions, events = await _check(settings, store, horizon)
     warm_up(engine)
+    warm_up_encoding(engine)
     _collect_seldom()
 
     scorer = await _scorer(engine, partitions, settings, stack)

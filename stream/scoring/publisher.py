@@ -13,8 +13,11 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.default_records import DefaultRecordBatch
 
+from features.text_column import TextColumn
 from stream.exceptions import BrokerUnavailable
 from stream.formats.contract import NATIVE
+from stream.kafka.framing import CODECS, framed
+from stream.kafka.keyed import ByteColumn, KeyedRecords
 from stream.kafka.producing import BoundedProducer, Unacknowledged
 from stream.kafka.signatures import HandOverKeys
 from stream.messages.dead_letter import DeadLetter, Erasure
@@ -30,7 +33,6 @@ _REQUEST_BYTES: Final = 4 * 1024 * 1024
 _FRAME_BYTES: Final = 1_024
 
 _Record = tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]
-_NO_HEADERS: Final[list[tuple[str, bytes]]] = []
 
 
 class Output(NamedTuple):
@@ -112,6 +114,7 @@ class Publisher:
         self._brokers = brokers
         self._hand_over_keys = hand_over_keys
         self.events_bytes = _BATCH_BYTES
+        self._codec = None if compression is None else CODECS[compression]
         self._producer = BoundedProducer(
             brokers,
             linger_ms=0,
@@ -150,10 +153,13 @@ class Publisher:
                     ((letter.key, letter.value, letter.headers) for letter in output.letters),
                     ((erasure.key, None, erasure.headers) for erasure in output.erasures),
                 )
-                at, batch = output.partition, producer.create_batch
+                at = output.partition
                 for topic, keyed in ((self._scores, output.scores), (self._actions, output.actions)):
-                    records = ((customer.encode(), value, _NO_HEADERS) for customer, value in keyed)
-                    acknowledgements += await self._send(producer, topic, at, records, batch)
+                    if keyed:
+                        columns = keyed if isinstance(keyed, KeyedRecords) else KeyedRecords.of(keyed)
+                        acknowledgements += await self._send_framed(
+                            producer, topic, at, columns.keys, columns.values
+                        )
                 acknowledgements += await self._send(
                     producer, self._dead_letters, at, letters, _compressed_batch
                 )
@@ -162,8 +168,10 @@ class Publisher:
                         producer, self._events, home, handed, self._events_batch
                     )
                 for topic, values in ((self._examples, output.examples), (self._outcomes, output.outcomes)):
-                    keyless = ((None, value, _NO_HEADERS) for value in values)
-                    acknowledgements += await self._send(producer, topic, at, keyless, batch)
+                    if values:
+                        acknowledgements += await self._send_framed(
+                            producer, topic, at, ByteColumn.nulls(len(values)), ByteColumn.of(values)
+                        )
             await asyncio.gather(*acknowledgements)
 
     def fits(self, record: HandOverRecord) -> bool:
@@ -186,6 +194,18 @@ class Publisher:
 
     def _events_batch(self) -> BatchBuilder:
         return BatchBuilder(min(self.events_bytes, _BATCH_BYTES), 0)
+
+    async def _send_framed(
+        self,
+        producer: AIOKafkaProducer,
+        topic: str,
+        partition: int,
+        keys: TextColumn | ByteColumn,
+        values: ByteColumn,
+    ) -> list[asyncio.Future[Any]]:
+        """Send records that have no headers."""
+        batches = framed(keys, values, time.time_ns() // 1_000_000, _BATCH_BYTES, self._codec)
+        return [await producer.send_batch(batch, topic, partition=partition) for batch in batches]
 
     async def _send(
         self,

@@ -14,6 +14,7 @@ from features.compiled import njit
 from features.phrases import Naming, Saying
 from features.reasons import BOOK, MOST
 from stream.decisions.memory import CodedReasons, reason_of
+from stream.kafka.keyed import ByteColumn
 from stream.messages.score import ReasonRef
 
 #: Digits of an effect after the point: it is known to 1e-3.
@@ -30,7 +31,7 @@ _LARGE: Final = 10**6
 _ROOM: Final = 16
 
 _encode: Final = msgspec.json.Encoder().encode
-_NONE: Final = msgspec.Raw(b"[]")
+_NONE: Final = np.frombuffer(_encode([]), np.uint8)
 
 
 class Wording:
@@ -131,15 +132,14 @@ class Reasons(CodedReasons):
             self._coded = codes, effects
         return self._coded
 
-    def encoded(self) -> list[msgspec.Raw]:
+    def encoded(self) -> ByteColumn:
         """Return the reasons of every row as JSON, byte for byte as msgspec encodes lists of them."""
         start, stop = self._bounds[0], self._bounds[-1]
-        found = [_NONE] * len(self)
         if start == stop:
-            return found
+            return no_reasons(len(self))
         effects = self._effects[start:stop]
         if not (np.abs(effects) < _LARGE).all():
-            return [msgspec.Raw(_encode(refs)) for refs in self]
+            return ByteColumn.of([_encode(refs) for refs in self])
         thousandths = np.rint(effects * _THOUSAND).astype(np.int64)
         told, which = np.unique(self._told[start:stop], return_inverse=True)
         around = [part for one in told.tolist() for part in self._words.around(one)]
@@ -149,11 +149,13 @@ class Reasons(CodedReasons):
         stops = np.empty(len(self), np.int64)
         parts = np.frombuffer(b"".join(around), np.uint8)
         _write(which, thousandths, self._bounds - start, parts, ends, written, stops)
-        lines = written[: stops[-1]].tobytes()
-        at, starts = stops.tolist(), [0, *stops.tolist()]
-        for row in np.flatnonzero(np.diff(self._bounds)).tolist():
-            found[row] = msgspec.Raw(lines[starts[row] : at[row]])
-        return found
+        taken = np.diff(stops, prepend=0)
+        return ByteColumn(written, stops - taken, taken)
+
+
+def no_reasons(count: int) -> ByteColumn:
+    """Return the JSON of so many rows that have no reasons."""
+    return ByteColumn(_NONE, np.zeros(count, np.int64), np.full(count, len(_NONE)))
 
 
 @njit(cache=True, nogil=True)
@@ -180,17 +182,19 @@ def _write(
     out: NDArray[np.uint8],
     stops: NDArray[np.int64],
 ) -> None:  # pragma: no cover
-    """Write the reasons of every row as a JSON list, where it has any; what is before and after effects are parts."""
+    """Write the reasons of every row as a JSON list; what is before and after effects are parts."""
     at = 0
     for row in range(len(stops)):
+        if bounds[row] == bounds[row + 1]:
+            out[at] = 91  # [
+            at += 1
         for i in range(bounds[row], bounds[row + 1]):
             out[at] = 91 if i == bounds[row] else 44  # [ ,
             at = _copy(parts, ends[2 * which[i]], ends[2 * which[i] + 1], out, at + 1)
             at = _write_effect(thousandths[i], out, at)
             at = _copy(parts, ends[2 * which[i] + 1], ends[2 * which[i] + 2], out, at)
-        if bounds[row] < bounds[row + 1]:
-            out[at] = 93  # ]
-            at += 1
+        out[at] = 93  # ]
+        at += 1
         stops[row] = at
 
 

@@ -20,6 +20,7 @@ from features.store.customer_store import NO_LINKS, LinkChanges, Loaded
 from stream.decisions.rulebook import NO_ACTION
 from stream.formats.contract import Format
 from stream.kafka.batches import RecordBatch
+from stream.kafka.keyed import KeyedRecords
 from stream.kafka.signatures import HandOverKeys
 from stream.kafka.topics import EventsTopic
 from stream.learning.newest_advisor import NewestAdvisor
@@ -345,7 +346,7 @@ class Scorer:
     def _outputs(
         self,
         batch: Batch,
-        scores: list[tuple[str, bytes]],
+        scores: KeyedRecords,
         scored: Scored,
         found: Linked | None,
         recorder: Recorder | None,

@@ -7,6 +7,7 @@ fault.
 from __future__ import annotations
 
 import json
+import math
 import struct
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -52,6 +53,7 @@ from tests.stream.learning.test_hostile_bytes import EXAMPLE_RECORD, OUTCOME_REC
 from tests.stream.learning.test_hostile_bytes import NOW as LEARNED
 from tests.stream.packing import assert_same, columns_of, packed, parts_of
 from tests.stream.records import NOW, PARTITIONS, batch, record
+from tests.stream.scoring.any_scores import AnyScore, encoding_of
 
 Take = Callable[[bytes], str]
 
@@ -90,6 +92,7 @@ def targets() -> dict[str, Callable[[], Target]]:
         "bundle": _bundle,
         "settings": _settings,
         "policy": _policy,
+        "scores": _scores,
     }
 
 
@@ -346,6 +349,46 @@ def _policy() -> Target:
         return "taken"
 
     return Target([text.encode()], take, 0.005)
+
+
+def _scores() -> Target:
+    """Numbers, codes, flags, and two texts of a score: the kernel writes it as msgspec does, or leaves it to it."""
+    engine = _engine()
+    head = struct.Struct("<3d2q5BB")
+
+    def take(raw: bytes) -> str:
+        if len(raw) < head.size:
+            return "too short"
+        *numbers, time, as_of, band, segment, action, traffic, flags, size = head.unpack_from(raw)
+        texts = raw[head.size :][:size], raw[head.size + size :][:128]
+        online, *others = (  # whole numbers tell nothing of how fractions are written
+            number % 1.0 if math.isfinite(number) else number for number in numbers
+        )
+        one = AnyScore(
+            *(text.decode(errors="replace") for text in texts),
+            time,
+            as_of,
+            *others,
+            None if flags & 16 else online,
+            *(band, segment, action, traffic),
+            *(bool(flags & 1 << at) for at in range(4)),
+        )
+        encoding = encoding_of(engine, [one])
+        written, refused = encoding.written()
+        if len(refused):
+            return "refused"
+        assert list(written) == encoding.each(np.arange(1))
+        return "taken"
+
+    numbers = [(0.5, 0.0, 1.0), (1e-5, 1e-6, 1 / 3), (2.0**-36, 0.1 + 0.2, 0.999999)]
+    times = [(NOW, NOW), (0, 2**63 - 1)]
+    seeds = [
+        head.pack(*three, *both, at, at, at, at, flags, 8) + b"e-000001" + text
+        for at, three in enumerate(numbers)
+        for both in times
+        for flags, text in enumerate((b"ada", "Bärbel".encode(), b"u-7 (new)", b"", b"x" * 128))
+    ]
+    return Target(seeds, take, 0.002)
 
 
 @cache
