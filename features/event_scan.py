@@ -145,6 +145,7 @@ _PLAIN: Final = np.array(
 _SMALL_A, _SMALL_Z, _LOWER = ord("a"), ord("z"), ord("a") - ord("A")
 _TRUE, _FALSE, _NULL = (_table((name,))[0] for name in ("true", "false", "null"))
 _END: Final = -1
+_NEXT: Final = np.uint64(1)  # numba counts places that may be negative from the end; unsigned ones cost less
 
 
 @kernel
@@ -391,10 +392,10 @@ def _string(data: NDArray[np.uint8], at: int, stop: int) -> int:  # pragma: no c
     """Read a text of printable ASCII characters without escapes."""
     if data[at] != _QUOTE:
         return _END
-    at += 1
-    while at < stop and _PLAIN[data[at]]:
-        at += 1
-    return at + 1 if at < stop and data[at] == _QUOTE else _END
+    place, end = np.uint64(at + 1), np.uint64(stop)
+    while place < end and _PLAIN[data[place]]:
+        place += _NEXT
+    return np.int64(place) + 1 if place < end and data[place] == _QUOTE else _END
 
 
 @inlined
@@ -544,7 +545,8 @@ def _place(  # noqa: PLR0917
 def _same(
     data: NDArray[np.uint8], at: int, length: int, other: NDArray[np.uint8], other_at: int
 ) -> bool:  # pragma: no cover
-    for k in range(length):  # noqa: SIM110
-        if data[at + k] != other[other_at + k]:
+    one, two = np.uint64(at), np.uint64(other_at)
+    for k in range(np.uint64(length)):  # noqa: SIM110
+        if data[one + k] != other[two + k]:
             return False
     return True
