@@ -78,12 +78,11 @@ def shard_schema(exact: bool) -> pa.Schema:
     """Return the columns of a shard.
 
     ``row`` is the event's position in the log, ``customer_id`` of a person with several ids one of them, ``customer``
-    the row in which its customer first appears (a number
-    that doesn't hang on the buckets), ``counted`` whether the event is a customer's and of a type that makes examples,
-    ``apart`` whether it is no customer's, ``label`` null where the log ends before the horizon. ``vector`` is the model's
-    input: float32 in the order of `features.vector.COLUMNS`, the segment 0. As bytes of one column it takes less to
-    write, to read and on disk than as a column for each of them. Nothing but labels is null, and says so, which takes
-    a fifth less to write.
+    the row in which its customer first appears (a number that doesn't hang on the buckets), ``counted`` whether the
+    event is a customer's and of a type that makes examples, ``apart`` whether it is no customer's, ``label`` null where
+    the log ends before the horizon. ``vector`` is the model's input: float32 in the order of `features.vector.COLUMNS`,
+    the segment 0. The bytes of one column take less to write, to read and on disk than many columns of numbers. Nothing
+    but labels is null, and says so, which takes a fifth less to write.
     """
     fields = pa.schema(
         [

@@ -22,7 +22,7 @@ from features.usual_days import UsualDays
 from features.watermark import BEGINNING, judge
 
 #: Rows that are read at a time.
-BATCH: Final = 32_768
+BATCH: Final = 131_072
 
 _MOST_PIECES: Final = 256  # every bucket is read from all of them
 _SMALL: Final = 2**16  # numbers below it are sorted by radix

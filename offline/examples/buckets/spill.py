@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -12,13 +12,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import xxhash
+from numpy.typing import NDArray
 
 from features.columns import PASS, from_table
+from features.encoded_texts import by_text
 from features.events import epoch_ms
 from features.exceptions import LogError
 from features.hashes import hashes_of
 from features.identity import IDENTITY_TYPES, HandOver, Identify, decode_identity
-from features.log import ERASED, conform, validate, without_identities
+from features.log import ERASED, FEW_TEXTS, conform, validate, without_identities
 from features.logins import newest_before
 from features.prices import PRICE_TYPES
 from features.usual_days import UsualDays
@@ -124,7 +126,7 @@ def spill_piece(task: SpillTask, number: int, piece: Piece) -> Spilled:
     options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
     with (
         writing(final),
-        pq.ParquetFile(task.log) as file,
+        pq.ParquetFile(task.log, read_dictionary=FEW_TEXTS) as file,
         pa.OSFile(str(partial), "wb") as sink,
         pa.ipc.new_file(sink, spill_schema(task.events, bool(task.families)), options=options) as writer,
     ):
@@ -145,7 +147,7 @@ def spill_piece(task: SpillTask, number: int, piece: Piece) -> Spilled:
 
 
 def _checked(batch: pa.RecordBatch, path: str, start: int) -> pa.Table:
-    table = conform(pa.Table.from_batches([batch]))
+    table = conform(pa.Table.from_batches([batch]), encoded=True)
     try:
         validate(table)
     except LogError as error:
@@ -158,11 +160,10 @@ def _judged(table: pa.Table, task: SpillTask, watermarks: Watermarks, start: int
     partitions = partitions_of_rows(table, task.one_partition)
     times, arrivals = (table[name].cast(pa.int64()).to_numpy() for name in ("event_time", "arrived_at"))
     own = pc.is_null(table["identity"]).to_numpy()
-    of_price = pc.is_in(table["type"], pa.array(PRICE_TYPES)).to_numpy()
     before = dict(watermarks.at)
     verdicts = np.full(len(table), ACCEPTED, np.uint8)
     verdicts[own] = watermarks.judge(times[own], arrivals[own], partitions[own])
-    others = pc.is_in(table["type"], pa.array([ERASED, *IDENTITY_TYPES, *PRICE_TYPES])).to_numpy()
+    others = _among(table, [ERASED, *IDENTITY_TYPES, *PRICE_TYPES])
     kept = np.flatnonzero(~others if task.families else ~others & own)
     alive = table if len(kept) == len(table) else table.take(kept)
     columns = from_table(alive, task.currency, with_ids=False)
@@ -177,7 +178,7 @@ def _judged(table: pa.Table, task: SpillTask, watermarks: Watermarks, start: int
     if not task.families:
         return pa.table(arrays, schema=spill_schema(task.events))
     schema = spill_schema(task.events, logins=True)
-    said = np.flatnonzero(~own & ~of_price)
+    said = np.flatnonzero(~own & ~_among(table, PRICE_TYPES))
     accepted = np.flatnonzero(own & (verdicts == ACCEPTED))
     newest = np.full(len(table), BEGINNING)
     newest[said] = newest_before(
@@ -194,6 +195,12 @@ def _judged(table: pa.Table, task: SpillTask, watermarks: Watermarks, start: int
     identities = pa.Table.from_pylist([row for row in rows if row is not None], schema)
     both = pa.concat_tables([identities, events])
     return both.take(np.argsort(both["row"].to_numpy(), kind="stable"))
+
+
+def _among(table: pa.Table, types: Sequence[str]) -> NDArray[np.bool_]:
+    found = by_text(table["type"], lambda texts: pc.is_in(texts, pa.array(types)))
+    among: NDArray[np.bool_] = found.to_numpy()
+    return among
 
 
 def _of_identity(
