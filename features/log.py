@@ -80,6 +80,7 @@ ERASED: Final = "erased"
 CONTROL_TYPES: Final = (*IDENTITY_TYPES, *PRICE_TYPES)
 
 #: Columns that repeat a few texts: read as `features.encoded_texts.ENCODED` they take a fraction of the time.
+#: (`few_texts` says which of them a file has).
 FEW_TEXTS: Final = ("type", "category", "currency", "channel", "device", "country")
 
 _REQUIRED = ("event_id", "type", "customer_id", "event_time", "arrived_at")
@@ -362,6 +363,13 @@ def without_prices(table: pa.Table) -> pa.Table:
     """Return a log without the rows that say what items cost (`features.prices`)."""
     prices = pc.is_in(table["type"], pa.array(PRICE_TYPES))
     return table.filter(pc.invert(prices)) if pc.any(prices).as_py() else table
+
+
+def few_texts(path: str | Path) -> list[str]:
+    """Return those columns of `FEW_TEXTS` that a file has, as ``read_dictionary`` of Parquet's readers wants them."""
+    schema = pq.read_metadata(path).schema
+    leaves = {schema.column(at).path for at in range(len(schema.names))}
+    return [name for name in FEW_TEXTS if name in leaves]
 
 
 def log_rows(path: str | Path) -> int:

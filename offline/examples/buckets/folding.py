@@ -25,15 +25,13 @@ from features.vector import WIDTH, Vectors
 from features.watermark import ACCEPTED, BEGINNING
 from features.whole_files import writing
 from offline.examples.buckets.manifest import Shard
-from offline.examples.buckets.scan import by_number
+from offline.examples.buckets.scan import by_number, narrow
 from offline.examples.buckets.spill import EVENT, HANDED_ON, HANDED_OVER, LOGIN, spill_schema
 from offline.examples.examples import Context
 from offline.examples.people import Events, People, Steps, family_labels, with_moves
 
-# Columns of a shard that repeat few values, and those by which somebody may look for rows.
+# Columns of a shard that repeat few values, and those whose numbers are near the one before, customer by customer.
 _TEXTS: Final = ["customer_id", "type"]
-_KEYS: Final = ["row", "partition", "customer_id", "event_time", "as_of"]
-# Those whose numbers are near the one before, customer by customer.
 _DELTAS: Final = ("row", "partition", "customer", "event_time", "as_of")
 
 _TIME: Final = LOG_SCHEMA.field("event_time").type
@@ -131,7 +129,8 @@ def fold_bucket(task: FoldTask, bucket: int) -> Shard:
         )
         names, slots, persons = people.names, people.owners, people.persons[people.owners]
         taken &= ~people.elsewhere
-    keys = (column["row"], column["partition"], persons) if people is None else (column["row"], persons)
+    # Rows ascend, and what is equal stays in its order.
+    keys = (narrow(persons),) if people is not None else (narrow(column["partition"]), narrow(persons))
     order = np.lexsort(keys)
     order = order[taken[order]]
     moves = (
@@ -244,9 +243,11 @@ def _fold(  # noqa: PLR0917  (a bucket)
 
 
 def _columns(column: dict[str, NDArray[np.generic]], rows: NDArray[np.int64]) -> EventColumns:
-    names = ("time", "type", "channel", "money", "quantity", "event_hash", "item_hash", "cart_hash")
+    names = ("time", "type", "channel", "money", "quantity", "event_hash", "item_hash")
+    picked = [column[name].take(rows) for name in names]
+    cart_hash = np.where(column["several"].take(rows), np.uint64(0), picked[-1])
     foreign, items = np.zeros(len(rows), np.bool_), EventItems(_no_items, np.full(len(rows), -1))
-    return EventColumns((), (), *(column[name][rows] for name in names), foreign, column["bot"][rows], items)  # type: ignore[arg-type, call-arg]
+    return EventColumns((), (), *picked, cart_hash, foreign, column["bot"].take(rows), items)  # type: ignore[arg-type, call-arg]
 
 
 def _no_items(event: int) -> tuple[str, ...]:
@@ -334,7 +335,7 @@ class _Shard(NamedTuple):
                     compression_level=_LEVEL,
                     use_dictionary=_TEXTS,
                     column_encoding=dict.fromkeys(_DELTAS, "DELTA_BINARY_PACKED"),
-                    write_statistics=_KEYS,
+                    write_statistics=False,
                     write_batch_size=_WRITTEN,
                 ) as writer,
             ):

@@ -20,7 +20,7 @@ from features.events import epoch_ms
 from features.exceptions import LogError
 from features.hashes import hashes_of
 from features.identity import IDENTITY_TYPES, HandOver, Identify, decode_identity
-from features.log import ERASED, FEW_TEXTS, conform, validate, without_identities
+from features.log import ERASED, conform, few_texts, validate, without_identities
 from features.logins import newest_before
 from features.prices import PRICE_TYPES
 from features.usual_days import UsualDays
@@ -28,11 +28,13 @@ from features.watermark import ACCEPTED, BEGINNING
 from features.whole_files import writing
 from offline.examples.buckets.scan import BATCH, Piece, Watermarks, partitions_of_rows
 
-#: What of an event the fold needs, as `features.columns.EventColumns` names it; and where the event came from.
+#: What of an event the fold needs, as `features.columns.EventColumns` names it, and where the event came from. It is
+#: not compressed: it is read once, and compressing takes more time than writing and reading. ``several`` says whether
+#: the event has several items, so that its ``cart_hash`` is 0.
 SPILL_SCHEMA: Final = pa.schema(
     [
         ("row", pa.int64()),
-        ("partition", pa.int64()),
+        ("partition", pa.int32()),
         ("verdict", pa.uint8()),
         ("customer_id", pa.string()),
         ("time", pa.int64()),
@@ -42,7 +44,7 @@ SPILL_SCHEMA: Final = pa.schema(
         ("quantity", pa.float64()),
         ("event_hash", pa.uint64()),
         ("item_hash", pa.uint64()),
-        ("cart_hash", pa.uint64()),
+        ("several", pa.bool_()),
         ("bot", pa.bool_()),
     ]
 )
@@ -62,7 +64,6 @@ _FOLDED: Final = (
     "quantity",
     "event_hash",
     "item_hash",
-    "cart_hash",
     "bot",
 )
 
@@ -123,12 +124,11 @@ def spill_piece(task: SpillTask, number: int, piece: Piece) -> Spilled:
     first, last = np.iinfo(np.int64).max, np.iinfo(np.int64).min
     final = Path(task.folder) / f"piece-{number:05d}.arrow"
     partial = final.with_name(f"{final.name}.{uuid.uuid4().hex}")
-    options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
     with (
         writing(final),
-        pq.ParquetFile(task.log, read_dictionary=FEW_TEXTS) as file,
+        pq.ParquetFile(task.log, read_dictionary=few_texts(task.log)) as file,
         pa.OSFile(str(partial), "wb") as sink,
-        pa.ipc.new_file(sink, spill_schema(task.events, bool(task.families)), options=options) as writer,
+        pa.ipc.new_file(sink, spill_schema(task.events, bool(task.families))) as writer,
     ):
         for batch in file.iter_batches(BATCH, row_groups=list(piece.groups), use_threads=False):
             table = _checked(batch, task.log, done)
@@ -139,7 +139,7 @@ def spill_piece(task: SpillTask, number: int, piece: Piece) -> Spilled:
             times = own["event_time"].cast(pa.int64()).to_numpy()
             first, last = int(times.min(initial=first)), int(times.max(initial=last))
             types.update(pc.unique(own["type"]).to_pylist())
-            erased += pc.sum(pc.equal(table["type"], ERASED)).as_py() or 0
+            erased += int(np.count_nonzero(_among(table, [ERASED])))
             others += len(table) - len(own)
             done += len(table)
     partial.replace(final)
@@ -173,6 +173,7 @@ def _judged(table: pa.Table, task: SpillTask, watermarks: Watermarks, start: int
         "verdict": verdicts[kept],
         "customer_id": alive["customer_id"],
         **{name: getattr(columns, name) for name in _FOLDED},
+        "several": columns.cart_hash != columns.item_hash,
         **({"event_id": alive["event_id"]} if task.events else {}),
     }
     if not task.families:
@@ -217,10 +218,10 @@ def _of_identity(
         "other": said.customer_id if login else said.anonymous_id,
         "time": epoch_ms(said.event_time),
     }
-    zeros = dict.fromkeys(("verdict", "channel", "event_hash", "item_hash", "cart_hash"), 0)
+    zeros = dict.fromkeys(("verdict", "channel", "event_hash", "item_hash"), 0)
     return {
         **zeros, "row": start + at, "partition": partition, "newest": newest, "type": PASS, "money": 0.0,
-        "quantity": 0.0, "bot": False, **of,
+        "quantity": 0.0, "several": False, "bot": False, **of,
     }  # fmt: skip
 
 
