@@ -22,7 +22,7 @@ from features.usual_days import UsualDays
 from features.watermark import BEGINNING, judge
 
 #: Rows that are read at a time.
-BATCH: Final = 131_072
+BATCH: Final = 32_768
 
 _MOST_PIECES: Final = 256  # every bucket is read from all of them
 
