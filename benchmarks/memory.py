@@ -49,7 +49,8 @@ from features.partition import partitions_of
 from features.sorted_log import rows_in_order
 from features.state import empty
 from offline.examples.buckets import BuildSettings, build_folder, read_manifest
-from offline.examples.buckets.folding import FEATURES, FoldTask, fold_bucket
+from offline.examples.buckets.folding import FoldTask, fold_bucket
+from offline.examples.buckets.reading import vectors_of
 from offline.examples.buckets.scan import Scan, scan
 from offline.examples.buckets.sizes import parse_size
 from offline.examples.buckets.spill import Spilled, SpillTask, bucket_of, spill_piece
@@ -161,7 +162,7 @@ def whole(log: str, buckets: int) -> dict[str, Any]:
     hashes = {}
     for number in range(buckets):
         at = np.flatnonzero(bucket == number)
-        hashes[number] = _hash(found.rows[at], found.as_of[at], found.labels[at], found.vectors[at, :-1])
+        hashes[number] = _hash(found.rows[at], found.as_of[at], found.labels[at], found.vectors[at])
     return {"seconds": seconds, "processor_seconds": processor, "peak_bytes": peak, "hashes": hashes}
 
 
@@ -171,7 +172,7 @@ def hashes_of(folder: str) -> dict[int, str]:
     for shard in read_manifest(folder).shards:
         table = pq.read_table(Path(folder) / shard.file)
         order = np.lexsort((table["row"].to_numpy(), table["partition"].to_numpy()))
-        vectors = np.column_stack([table[name].to_numpy() for name in FEATURES])[order]
+        vectors = vectors_of(table)[order]
         labels = pc.fill_null(table["label"], -1).to_numpy()[order]
         as_of = table["as_of"].cast(pa.int64()).to_numpy()[order]
         found[int(shard.file[7:12])] = _hash(table["row"].to_numpy()[order], as_of, labels, vectors)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
 from features.compiled import njit
+from features.encoded_texts import by_text
 from features.event_items import NO_ITEMS, EventItems
 from features.event_scan import SCANNED, Scan
 from features.events import CHANNEL_CODES, CHANNELS, EVENT_TYPES, NO_CHANNEL, TYPE_CODES, Event, epoch_ms
@@ -228,13 +229,14 @@ def from_table(table: pa.Table, currency: str, *, with_ids: bool = True) -> Even
     lines = table["items"].combine_chunks()
     line_counts = pc.fill_null(pc.list_value_length(lines), 0).to_numpy(zero_copy_only=False).astype(np.int64)
     flat = lines.flatten()
-    first_item = pa.nulls(rows, pa.string())
+    item_hash = hashes_of(table["item_id"])
     if len(flat):
-        at = np.cumsum(line_counts) - line_counts
-        picks = pa.array(np.where(line_counts > 0, at, -1), mask=line_counts == 0)
-        first_item = flat.field("item_id").take(picks)
-    item = pc.coalesce(table["item_id"].combine_chunks(), first_item)
-    other = pc.fill_null(pc.not_equal(pc.utf8_upper(table["currency"]), currency), False)
+        of_lines = pc.is_null(table["item_id"]).to_numpy() & (line_counts > 0)
+        first = np.cumsum(line_counts) - line_counts
+        item_hash[of_lines] = hashes_of(flat.field("item_id"))[first[of_lines]]
+    other = pc.fill_null(
+        by_text(table["currency"], lambda texts: pc.not_equal(pc.utf8_upper(texts), currency)), False
+    )
     return _columns(
         customers=table["customer_id"].to_pylist() if with_ids else (),
         event_ids=table["event_id"].to_pylist() if with_ids else (),
@@ -250,7 +252,7 @@ def from_table(table: pa.Table, currency: str, *, with_ids: bool = True) -> Even
         line_price=_floats(flat.field("price")),
         line_quantity=_floats(flat.field("quantity")),
         event_hash=hashes_of(table["event_id"]),
-        item_hash=hashes_of(item),
+        item_hash=item_hash,
         items=EventItems.of_table(table),
     )
 
@@ -336,7 +338,7 @@ _EMPTY_HASH: Final = np.uint64(xxh3_64_intdigest(b""))
 
 
 def _codes(values: pa.ChunkedArray, names: Sequence[str], other: int) -> NDArray[np.uint8]:
-    index = pc.index_in(values, pa.array(names))
+    index = by_text(values, lambda texts: pc.index_in(texts, pa.array(names)))
     return np.asarray(pc.fill_null(index, other).to_numpy(), np.uint8)
 
 

@@ -6,15 +6,17 @@ order of arrival. Offline jobs and `intent replay` read it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.causes import cause
+from features.encoded_texts import ENCODED, by_text
 from features.events import (
     CHANNELS,
     EVENT_TYPES,
@@ -77,24 +79,38 @@ ERASED: Final = "erased"
 #: Types of rows that are no events: who is who, and what items cost. Their `identity` has them as they were.
 CONTROL_TYPES: Final = (*IDENTITY_TYPES, *PRICE_TYPES)
 
+#: Columns that repeat a few texts: read as `features.encoded_texts.ENCODED` they take a fraction of the time.
+#: (`few_texts` says which of them a file has).
+FEW_TEXTS: Final = ("type", "category", "currency", "channel", "device", "country")
+
 _REQUIRED = ("event_id", "type", "customer_id", "event_time", "arrived_at")
 _ROW_GROUP = 250_000
 
 #: Control characters, which no identifier may have (a pattern for Arrow); as in `features.events`.
 CONTROL: Final = r"[\x00-\x1f\x7f-\x{9f}]"
+_FIRST_PRINTABLE, _DELETE = 0x20, 0x7F
 
 
-def conform(table: pa.Table) -> pa.Table:
+def conform(table: pa.Table, *, encoded: bool = False) -> pa.Table:
     """Return the table with exactly the columns of `LOG_SCHEMA`, in order, missing optional ones as nulls.
+
+    Parameters
+    ----------
+    encoded
+        Whether those of `FEW_TEXTS` that come encoded stay so.
 
     Raises
     ------
     LogError
         A required column is missing, or one has a type that cannot be converted.
     """
-    arrays = []
+    arrays, fields = [], []
     for field in LOG_SCHEMA:
-        if field.name in table.column_names:
+        fields.append(field)
+        if encoded and field.name in FEW_TEXTS and _encoded(table, field.name):
+            arrays.append(_upper(table[field.name]) if field.name == "currency" else table[field.name])
+            fields[-1] = field.with_type(ENCODED)
+        elif field.name in table.column_names:
             try:
                 arrays.append(cast_to_log(table[field.name], field))
             except pa.ArrowException as error:
@@ -109,7 +125,16 @@ def conform(table: pa.Table) -> pa.Table:
             )
         else:
             arrays.append(pa.nulls(len(table), field.type))
-    return pa.table(arrays, schema=LOG_SCHEMA.with_metadata(table.schema.metadata))
+    return pa.table(arrays, schema=pa.schema(fields, table.schema.metadata))
+
+
+def _encoded(table: pa.Table, name: str) -> bool:
+    return name in table.column_names and table.schema.field(name).type == ENCODED
+
+
+def _upper(encoded: pa.ChunkedArray) -> pa.Array:
+    column = encoded.combine_chunks()
+    return pa.DictionaryArray.from_arrays(column.indices, pc.utf8_upper(column.dictionary))
 
 
 def cast_to_log(column: pa.Array | pa.ChunkedArray, field: pa.Field) -> pa.Array | pa.ChunkedArray:
@@ -131,9 +156,10 @@ def validate(table: pa.Table) -> None:
     LogError
         Names the first row and column that breaks it, with the value.
     """
-    erased = pc.fill_null(pc.equal(table["type"], ERASED), False)
+    kinds = table["type"]
+    erased = pc.fill_null(by_text(kinds, lambda texts: pc.equal(texts, ERASED)), False)
     alive = pc.invert(erased)
-    of_price = pc.is_in(table["type"], pa.array(PRICE_TYPES))
+    of_price = _among(kinds, PRICE_TYPES)
     for name in _REQUIRED:
         missing = pc.is_null(table[name])
         if name == "customer_id":  # a price is nobody's
@@ -141,30 +167,48 @@ def validate(table: pa.Table) -> None:
         _refuse(
             table, name, missing if name in ("type", "event_time", "arrived_at") else pc.and_(missing, alive)
         )
-    _refuse(
-        table, "type", pc.invert(pc.is_in(table["type"], pa.array([*EVENT_TYPES, ERASED, *CONTROL_TYPES])))
-    )
-    of_identity = pc.is_in(table["type"], pa.array(CONTROL_TYPES))
-    _refuse(table, "identity", pc.and_(of_identity, pc.is_null(table["identity"])))
+    _refuse(table, "type", pc.invert(_among(kinds, (*EVENT_TYPES, ERASED, *CONTROL_TYPES))))
+    _refuse(table, "identity", pc.and_(_among(kinds, CONTROL_TYPES), pc.is_null(table["identity"])))
     _refuse(table, "identity", pc.greater(pc.binary_length(table["identity"]), MAX_IDENTITY))
     _refuse_identities(table)
     times = table["event_time"].cast(pa.int64())
     _refuse(table, "event_time", pc.or_(pc.less(times, 1), pc.greater(times, MAX_TIME_MS)))
     for name in ("event_id", "customer_id", "item_id", "order_id", "session_id"):
-        length = pc.utf8_length(table[name])
-        _refuse(table, name, pc.or_(pc.less(length, 1), pc.greater(length, MAX_ID)))
-        if not pc.all(pc.ascii_is_printable(table[name]), min_count=0).as_py():  # or else none has such
+        if not _are_short(table[name]):
+            length = pc.utf8_length(table[name])
+            _refuse(table, name, pc.or_(pc.less(length, 1), pc.greater(length, MAX_ID)))
+        if not all(map(_is_printable, table[name].chunks)):  # or else none has such
             _refuse(table, name, pc.match_substring_regex(table[name], CONTROL))
     for name in ("category", "device", "country"):
-        _refuse(table, name, pc.greater(pc.utf8_length(table[name]), MAX_TEXT))
+        _refuse(table, name, by_text(table[name], lambda texts: pc.greater(pc.utf8_length(texts), MAX_TEXT)))
     for name, limit in (("price", MAX_MONEY), ("value", MAX_MONEY), ("quantity", MAX_QUANTITY)):
         _refuse(
             table,
             name,
             pc.invert(pc.and_(pc.greater_equal(table[name], 0), pc.less_equal(table[name], limit))),
         )
-    known = pc.or_kleene(pc.is_null(table["channel"]), pc.is_in(table["channel"], pa.array(CHANNELS)))
-    _refuse(table, "channel", pc.invert(known))
+    channels = table["channel"]
+    _refuse(table, "channel", pc.and_not(pc.is_valid(channels), _among(channels, CHANNELS)))
+
+
+def _among(column: pa.ChunkedArray, texts: Sequence[str]) -> pa.ChunkedArray:
+    return pc.fill_null(by_text(column, lambda own: pc.is_in(own, pa.array(texts))), False)
+
+
+def _are_short(texts: pa.ChunkedArray) -> bool:
+    """Say whether all texts, nulls aside, are of 1 to `MAX_ID` bytes, and so of no more characters."""
+    least, most = pc.min_max(pc.binary_length(texts)).values()
+    return not least.is_valid or (least.as_py() >= 1 and most.as_py() <= MAX_ID)
+
+
+def _is_printable(texts: pa.Array) -> bool:
+    """Say whether texts are of printable ASCII alone, by a look at all their bytes together."""
+    _, offsets, data = texts.buffers()
+    if data is None or not len(texts):
+        return True
+    bounds = np.frombuffer(offsets, np.int32)
+    text = np.frombuffer(data, np.uint8)[bounds[texts.offset] : bounds[texts.offset + len(texts)]]
+    return not len(text) or (int(text.min()) >= _FIRST_PRINTABLE and int(text.max()) < _DELETE)
 
 
 def check_unit(first: pa.Table) -> None:
@@ -188,8 +232,8 @@ def check_unit(first: pa.Table) -> None:
 
 
 def _refuse(table: pa.Table, column: str, wrong: pa.ChunkedArray) -> None:
-    row = pc.index(pc.fill_null(wrong, False), True).as_py()
-    if row >= 0:
+    if pc.any(wrong).as_py():
+        row = pc.index(wrong, True).as_py()
         value = table[column][row]
         shown = (
             value.value if pa.types.is_timestamp(value.type) else value.as_py()
@@ -319,6 +363,13 @@ def without_prices(table: pa.Table) -> pa.Table:
     """Return a log without the rows that say what items cost (`features.prices`)."""
     prices = pc.is_in(table["type"], pa.array(PRICE_TYPES))
     return table.filter(pc.invert(prices)) if pc.any(prices).as_py() else table
+
+
+def few_texts(path: str | Path) -> list[str]:
+    """Return those columns of `FEW_TEXTS` that a file has, as ``read_dictionary`` of Parquet's readers wants them."""
+    schema = pq.read_metadata(path).schema
+    leaves = {schema.column(at).path for at in range(len(schema.names))}
+    return [name for name in FEW_TEXTS if name in leaves]
 
 
 def log_rows(path: str | Path) -> int:

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from features.encoded_texts import ENCODED
 from features.exceptions import LogError
 from features.log import (
     LOG_SCHEMA,
@@ -183,6 +184,31 @@ def test_control_characters_in_identifiers_of_a_log_are_refused(name: str) -> No
     }
     with pytest.raises(LogError, match=f"row 0 .*{name} = "):
         validate(conform(pa.table({key: [value] for key, value in row.items()})))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("type", "sneeze"),
+        ("type", None),
+        ("channel", "pigeon"),
+        ("category", "x" * 300),
+        ("country", "x" * 300),
+    ],
+)
+def test_a_broken_text_is_named_the_same_in_a_column_that_holds_each_text_once(
+    name: str, value: str | None
+) -> None:
+    rows = pa.table(ROWS).to_pylist()
+    of = pa.schema([LOG_SCHEMA.field(each) for each in dict.fromkeys([*ROWS, name])])
+    plain = conform(pa.Table.from_pylist([rows[0], rows[1] | {name: value}], of))
+    at = plain.schema.get_field_index(name)
+    encoded = plain.set_column(at, name, plain[name].dictionary_encode())
+    assert conform(encoded, encoded=True).schema.field(name).type == ENCODED
+    assert conform(encoded).equals(plain)
+    for table in (plain, conform(encoded, encoded=True)):
+        with pytest.raises(LogError, match=rf"row 1 of the log: {name} = "):
+            validate(table)
 
 
 def archived(rows: list[tuple[int, int, int]]) -> pa.Table:

@@ -15,7 +15,7 @@ from offline.examples.buckets.errors import BucketError
 from offline.examples.examples import Context
 
 MANIFEST: Final = "examples.json"
-FORMAT: Final = 2
+FORMAT: Final = 3
 
 
 class Shard(msgspec.Struct, frozen=True):

@@ -14,14 +14,12 @@ from numpy.typing import NDArray
 
 from features.events import TYPE_CODES
 from features.labels import UNKNOWN
-from features.vector import COLUMN_NAMES, WIDTH
-from offline.examples.buckets.folding import FEATURES
+from features.vector import WIDTH, Vectors
 from offline.examples.buckets.manifest import FolderManifest, read_manifest
 from offline.examples.examples import Examples
 from offline.examples.sampling import in_sample
 
 _BATCH: Final = 50_000
-_AT: Final = [COLUMN_NAMES.index(name) for name in FEATURES]
 
 
 class Loaded(NamedTuple):
@@ -67,7 +65,7 @@ def read_folder(
     keys = [(_kept_keys(Path(folder) / shard.file, share)) for shard in manifest.shards]
     place = _places(keys, by_partition=not manifest.logins)
     count = len(place)
-    vectors = np.zeros((count, WIDTH), np.float32)
+    vectors = np.empty((count, WIDTH), np.float32)
     rows, as_of, firsts, event_time = (np.empty(count, np.int64) for _ in range(4))
     kinds, labels = np.empty(count, np.uint8), np.empty(count, np.int8)
     counted, apart = np.empty(count, np.bool_), np.empty(count, np.bool_)
@@ -82,10 +80,7 @@ def read_folder(
             kinds[at] = _kinds(table["type"])
             counted[at], apart[at] = table["counted"].to_numpy(), table["apart"].to_numpy()
             labels[at] = pc.fill_null(table["label"], UNKNOWN).to_numpy()
-            block = np.zeros((len(table), WIDTH), np.float32)
-            for column, name in zip(_AT, FEATURES, strict=True):
-                block[:, column] = table[name].to_numpy()
-            vectors[at] = block
+            vectors[at] = vectors_of(table)
             if exact is not None:
                 exact[at] = table["exact_probability"].to_numpy()
             done += len(table)
@@ -97,6 +92,13 @@ def read_folder(
         manifest.refused, manifest.repeated,
     )  # fmt: skip
     return Loaded(examples, exact, manifest, share)
+
+
+def vectors_of(shard: pa.Table) -> Vectors:
+    """Return the model's input at each row of a shard."""
+    found = shard["vector"].combine_chunks()
+    vectors: Vectors = np.frombuffer(found.buffers()[1], np.float32).reshape(-1, WIDTH)
+    return vectors[found.offset : found.offset + len(found)]
 
 
 _Keys = tuple[NDArray[np.bool_] | None, NDArray[np.int64], NDArray[np.int64]]

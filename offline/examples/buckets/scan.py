@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from features.exceptions import LogError
 from features.identity import Identify, decode_identity
-from features.log import LOG_SCHEMA, cast_to_log, conform, log_metadata
+from features.log import LOG_SCHEMA, cast_to_log, conform, few_texts, log_metadata
 from features.logins import Families
 from features.prices import is_price_type
 from features.usual_days import UsualDays
@@ -25,7 +25,6 @@ from features.watermark import BEGINNING, judge
 BATCH: Final = 32_768
 
 _MOST_PIECES: Final = 256  # every bucket is read from all of them
-_SMALL: Final = 2**16  # numbers below it are sorted by radix
 
 
 class Piece(NamedTuple):
@@ -97,12 +96,22 @@ def by_number(numbers: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     """
     if not len(numbers):
         return []
-    low, high = int(numbers.min()), int(numbers.max())
-    if low == high:
-        return [np.arange(len(numbers))]
-    keys = (numbers - low).astype(np.uint16) if high - low < _SMALL else numbers
-    order = np.argsort(keys, kind="stable")
+    order = np.argsort(narrow(numbers), kind="stable")
     return np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1)
+
+
+def narrow(numbers: NDArray[np.int64]) -> NDArray[np.unsignedinteger]:
+    """Return numbers in the same order, of as few bytes as hold them: those of one or two are sorted by radix.
+
+    Examples
+    --------
+    >>> narrow(np.array([7, 9, 7]))
+    array([0, 2, 0], dtype=uint8)
+    """
+    if not len(numbers):
+        return numbers.astype(np.uint8)
+    low, high = int(numbers.min()), int(numbers.max())
+    return (numbers - low).astype(np.min_scalar_type(high - low))
 
 
 def scan(
@@ -130,7 +139,7 @@ def scan(
         There is no log, it is not Parquet, or columns are missing or of another type.
     """
     metadata = log_metadata(path)
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path, read_dictionary=few_texts(path)) as file:
         schema, rows = file.schema_arrow, file.metadata.num_rows
         conform(schema.empty_table())
         names = [n for n in ("event_time", "arrived_at", "partition", "identity") if n in schema.names]
@@ -239,9 +248,13 @@ def _times(
     return times, arrivals, partitions_of_rows(table, one_partition)
 
 
-def _counts(currencies: pa.Array) -> dict[str, int]:
-    found = pc.value_counts(pc.utf8_upper(currencies.cast(pa.string())).drop_null())
-    return dict(zip(found.field("values").to_pylist(), found.field("counts").to_pylist(), strict=True))
+def _counts(currencies: pa.Array) -> Counter[str]:
+    found = pc.value_counts(currencies.drop_null())
+    names = pc.utf8_upper(found.field("values").cast(pa.string())).to_pylist()
+    counts: Counter[str] = Counter()
+    for name, count in zip(names, found.field("counts").to_pylist(), strict=True):
+        counts[name] += count
+    return counts
 
 
 def _id_bytes(file: pq.ParquetFile) -> float:

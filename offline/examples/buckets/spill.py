@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -12,13 +12,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import xxhash
+from numpy.typing import NDArray
 
 from features.columns import PASS, from_table
+from features.encoded_texts import by_text
 from features.events import epoch_ms
 from features.exceptions import LogError
 from features.hashes import hashes_of
 from features.identity import IDENTITY_TYPES, HandOver, Identify, decode_identity
-from features.log import ERASED, conform, validate, without_identities
+from features.log import ERASED, conform, few_texts, validate, without_identities
 from features.logins import newest_before
 from features.prices import PRICE_TYPES
 from features.usual_days import UsualDays
@@ -26,11 +28,13 @@ from features.watermark import ACCEPTED, BEGINNING
 from features.whole_files import writing
 from offline.examples.buckets.scan import BATCH, Piece, Watermarks, partitions_of_rows
 
-#: What of an event the fold needs, as `features.columns.EventColumns` names it; and where the event came from.
+#: What of an event the fold needs, as `features.columns.EventColumns` names it, and where the event came from. It is
+#: not compressed: it is read once, and compressing takes more time than writing and reading. ``several`` says whether
+#: the event has several items, so that its ``cart_hash`` is 0.
 SPILL_SCHEMA: Final = pa.schema(
     [
         ("row", pa.int64()),
-        ("partition", pa.int64()),
+        ("partition", pa.int32()),
         ("verdict", pa.uint8()),
         ("customer_id", pa.string()),
         ("time", pa.int64()),
@@ -40,7 +44,7 @@ SPILL_SCHEMA: Final = pa.schema(
         ("quantity", pa.float64()),
         ("event_hash", pa.uint64()),
         ("item_hash", pa.uint64()),
-        ("cart_hash", pa.uint64()),
+        ("several", pa.bool_()),
         ("bot", pa.bool_()),
     ]
 )
@@ -60,7 +64,6 @@ _FOLDED: Final = (
     "quantity",
     "event_hash",
     "item_hash",
-    "cart_hash",
     "bot",
 )
 
@@ -121,12 +124,11 @@ def spill_piece(task: SpillTask, number: int, piece: Piece) -> Spilled:
     first, last = np.iinfo(np.int64).max, np.iinfo(np.int64).min
     final = Path(task.folder) / f"piece-{number:05d}.arrow"
     partial = final.with_name(f"{final.name}.{uuid.uuid4().hex}")
-    options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
     with (
         writing(final),
-        pq.ParquetFile(task.log) as file,
+        pq.ParquetFile(task.log, read_dictionary=few_texts(task.log)) as file,
         pa.OSFile(str(partial), "wb") as sink,
-        pa.ipc.new_file(sink, spill_schema(task.events, bool(task.families)), options=options) as writer,
+        pa.ipc.new_file(sink, spill_schema(task.events, bool(task.families))) as writer,
     ):
         for batch in file.iter_batches(BATCH, row_groups=list(piece.groups), use_threads=False):
             table = _checked(batch, task.log, done)
@@ -137,7 +139,7 @@ def spill_piece(task: SpillTask, number: int, piece: Piece) -> Spilled:
             times = own["event_time"].cast(pa.int64()).to_numpy()
             first, last = int(times.min(initial=first)), int(times.max(initial=last))
             types.update(pc.unique(own["type"]).to_pylist())
-            erased += pc.sum(pc.equal(table["type"], ERASED)).as_py() or 0
+            erased += int(np.count_nonzero(_among(table, [ERASED])))
             others += len(table) - len(own)
             done += len(table)
     partial.replace(final)
@@ -145,7 +147,7 @@ def spill_piece(task: SpillTask, number: int, piece: Piece) -> Spilled:
 
 
 def _checked(batch: pa.RecordBatch, path: str, start: int) -> pa.Table:
-    table = conform(pa.Table.from_batches([batch]))
+    table = conform(pa.Table.from_batches([batch]), encoded=True)
     try:
         validate(table)
     except LogError as error:
@@ -158,11 +160,10 @@ def _judged(table: pa.Table, task: SpillTask, watermarks: Watermarks, start: int
     partitions = partitions_of_rows(table, task.one_partition)
     times, arrivals = (table[name].cast(pa.int64()).to_numpy() for name in ("event_time", "arrived_at"))
     own = pc.is_null(table["identity"]).to_numpy()
-    of_price = pc.is_in(table["type"], pa.array(PRICE_TYPES)).to_numpy()
     before = dict(watermarks.at)
     verdicts = np.full(len(table), ACCEPTED, np.uint8)
     verdicts[own] = watermarks.judge(times[own], arrivals[own], partitions[own])
-    others = pc.is_in(table["type"], pa.array([ERASED, *IDENTITY_TYPES, *PRICE_TYPES])).to_numpy()
+    others = _among(table, [ERASED, *IDENTITY_TYPES, *PRICE_TYPES])
     kept = np.flatnonzero(~others if task.families else ~others & own)
     alive = table if len(kept) == len(table) else table.take(kept)
     columns = from_table(alive, task.currency, with_ids=False)
@@ -172,12 +173,13 @@ def _judged(table: pa.Table, task: SpillTask, watermarks: Watermarks, start: int
         "verdict": verdicts[kept],
         "customer_id": alive["customer_id"],
         **{name: getattr(columns, name) for name in _FOLDED},
+        "several": columns.cart_hash != columns.item_hash,
         **({"event_id": alive["event_id"]} if task.events else {}),
     }
     if not task.families:
         return pa.table(arrays, schema=spill_schema(task.events))
     schema = spill_schema(task.events, logins=True)
-    said = np.flatnonzero(~own & ~of_price)
+    said = np.flatnonzero(~own & ~_among(table, PRICE_TYPES))
     accepted = np.flatnonzero(own & (verdicts == ACCEPTED))
     newest = np.full(len(table), BEGINNING)
     newest[said] = newest_before(
@@ -196,6 +198,12 @@ def _judged(table: pa.Table, task: SpillTask, watermarks: Watermarks, start: int
     return both.take(np.argsort(both["row"].to_numpy(), kind="stable"))
 
 
+def _among(table: pa.Table, types: Sequence[str]) -> NDArray[np.bool_]:
+    found = by_text(table["type"], lambda texts: pc.is_in(texts, pa.array(types)))
+    among: NDArray[np.bool_] = found.to_numpy()
+    return among
+
+
 def _of_identity(
     table: pa.Table, at: int, start: int, partition: int, newest: int
 ) -> dict[str, object] | None:
@@ -210,10 +218,10 @@ def _of_identity(
         "other": said.customer_id if login else said.anonymous_id,
         "time": epoch_ms(said.event_time),
     }
-    zeros = dict.fromkeys(("verdict", "channel", "event_hash", "item_hash", "cart_hash"), 0)
+    zeros = dict.fromkeys(("verdict", "channel", "event_hash", "item_hash"), 0)
     return {
         **zeros, "row": start + at, "partition": partition, "newest": newest, "type": PASS, "money": 0.0,
-        "quantity": 0.0, "bot": False, **of,
+        "quantity": 0.0, "several": False, "bot": False, **of,
     }  # fmt: skip
 
 

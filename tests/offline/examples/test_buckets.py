@@ -12,9 +12,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from features.exceptions import LogError
+from features.exceptions import LogError, SchemaMismatch
 from features.log import read_log, write_log
 from features.logins import split_logins
+from features.vector import COLUMN_NAMES
 from features.watermark import BEGINNING
 from offline.examples.buckets import BucketError, BuildSettings, build_folder, read_folder, read_manifest
 from offline.examples.buckets.cluster import require_shared
@@ -125,6 +126,8 @@ def test_a_shard_can_be_read_beside_the_log(log: Path, scheduler: str, tmp_path:
     for name in ("event_time", "partition"):
         assert pc.all(pc.equal(shard[name], events[name])).as_py()
     assert set(shard["label"].to_pylist()) == {0, 1, None}
+    vectors = np.frombuffer(b"".join(shard["vector"].to_pylist()), "<f4").reshape(len(shard), -1)
+    assert (vectors[:, COLUMN_NAMES.index("events")] >= 1).all()
 
 
 def test_a_log_without_partitions_is_taken_as_one(scheduler: str, tmp_path: Path) -> None:
@@ -135,6 +138,24 @@ def test_a_log_without_partitions_is_taken_as_one(scheduler: str, tmp_path: Path
     path = write(tmp_path / "log.parquet", table.set_column(at, "partition", pa.array(partial, pa.int32())))
     build_folder(path, tmp_path / "examples", BuildSettings(buckets=3, scheduler=scheduler))
     assert_equal(read_folder(tmp_path / "examples").examples, build_examples(read_log(path), CONTEXT))
+
+
+def test_texts_of_a_log_may_be_missing_or_of_another_form(scheduler: str, tmp_path: Path) -> None:
+    table = clean(300).drop_columns(["device", "country", "category"])
+    currencies = ["eur", "EUR", "USD", None] * (len(table) // 4 + 1)
+    for name, column in (
+        ("channel", table["channel"].cast(pa.large_string())),
+        ("type", table["type"].cast(pa.binary())),
+        ("currency", pa.array(currencies[: len(table)])),
+    ):
+        table = table.set_column(table.schema.get_field_index(name), name, column)
+    pq.write_table(table, tmp_path / "log.parquet")
+    manifest = build_folder(
+        tmp_path / "log.parquet", tmp_path / "examples", BuildSettings(buckets=2, scheduler=scheduler)
+    )
+    expected = build_examples(read_log(tmp_path / "log.parquet"), CONTEXT)
+    assert manifest.context.currency == "EUR"
+    assert_equal(read_folder(tmp_path / "examples").examples, expected)
 
 
 def test_a_simulated_log_keeps_its_exact_probabilities(scheduler: str, tmp_path: Path) -> None:
@@ -243,6 +264,14 @@ def test_an_unfinished_folder_is_not_read(log: Path, scheduler: str, tmp_path: P
     (tmp_path / "e" / "bucket-00000.parquet").unlink()
     with pytest.raises(BucketError, match=r"lacks bucket-00000.parquet"):
         read_folder(tmp_path / "e")
+
+
+def test_a_folder_of_another_format_has_to_be_built_again(tmp_path: Path) -> None:
+    (tmp_path / "examples.json").write_text('{"format": 2}')
+    with pytest.raises(
+        SchemaMismatch, match=r"are of format 2, this program's of format 3: build them again"
+    ):
+        read_folder(tmp_path)
 
 
 def with_logins_and_price_drops(log: pa.Table, share: float) -> pa.Table:
