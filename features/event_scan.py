@@ -395,7 +395,7 @@ def _string(data: NDArray[np.uint8], at: int, stop: int) -> int:  # pragma: no c
     place, end = np.uint64(at + 1), np.uint64(stop)
     while place < end and _PLAIN[data[place]]:
         place += _NEXT
-    return np.int64(place) + 1 if place < end and data[place] == _QUOTE else _END
+    return np.int64(place) + 1 if place < end and data[place] == _QUOTE else _END  # type: ignore[return-value]
 
 
 @inlined
