@@ -9,6 +9,7 @@ bounds the worker's rate.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import time
 from collections import defaultdict
@@ -17,38 +18,34 @@ from contextlib import closing, contextmanager
 from typing import Final, NamedTuple
 
 import numpy as np
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from benchmarks.contenders import DEAD_LETTERS, SCORES, worker_environment
 from benchmarks.peers.job import Task
 from benchmarks.workload import PARTITIONS, make_topics
 from features.bundle import Bundle
 from features.calendar import zone
-from features.columns import from_events
-from features.events import decode_many
 from features.fold import fold
 from features.state import States
 from features.store.partition_record import NO_WATERMARK, TOKEN_BYTES, PartitionRecord
 from features.store.redis_store import RedisStore
 from stream.decisions.holding import ScoredRows
 from stream.decisions.holdout import HOLDOUT
-from stream.kafka.batches import RecordBatch
+from stream.kafka.batches import Backlog, RecordBatch
+from stream.kafka.fetching import take
+from stream.kafka.parsing import parse_leniently
 from stream.ownership.cache import StateCache
 from stream.scoring.encoding import encode_scores
-from stream.scoring.engine import Engine, Scored, slots_of
+from stream.scoring.engine import Engine, Scored
 from stream.scoring.intake import read_batches
 from stream.scoring.metrics import ScorerMetrics
 from stream.scoring.publisher import Output, Publisher
 from stream.settings import Settings, load_settings
 
-#: Steps, as they follow each other. "checks" is the rest of `read_batches`: keys, partitions, arrivals,
-#: watermark, and the columns of the batch.
+#: Steps, as they follow each other.
 STEPS: Final = {
     "read": "read: fetch and parse records",
-    "decode": "decode JSON",
-    "columns": "events to columns",
-    "checks": "keys, partitions, arrival, watermark",
-    "slots": "customers to slots",
+    "intake": "records to columns: JSON, keys, arrival, customers",
     "load_cold": "load, nobody cached (MGET)",
     "load_cached": "load, all cached",
     "fold": "fold and vectors",
@@ -90,12 +87,7 @@ class Stopwatch:
     def costs(self, events: int) -> dict[str, Cost]:
         """Return the cost per event of every step."""
         per_event = 1e6 / events
-        self._share_checks()
         return {step: Cost(self._elapsed[step] * per_event, self._work[step] * per_event) for step in STEPS}
-
-    def _share_checks(self) -> None:
-        for clock in (self._elapsed, self._work):
-            clock["checks"] = max(clock["intake"] - clock["decode"] - clock["columns"] - clock["slots"], 0.0)
 
 
 class Steps(NamedTuple):
@@ -143,6 +135,7 @@ async def measure(task: Task, events: int) -> Steps:
 async def _batches(settings: Settings, limit: int, watch: Stopwatch) -> list[RecordBatch]:
     """Return about ``limit`` events, evenly from all partitions, in batches as the worker gets them."""
     batches = []
+    parse_leniently()
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka, auto_offset_reset="earliest", max_partition_fetch_bytes=_FETCH_BYTES
     )
@@ -152,15 +145,22 @@ async def _batches(settings: Settings, limit: int, watch: Stopwatch) -> list[Rec
             tp = TopicPartition(settings.events_topic, partition)
             consumer.assign([tp])
             end = min((await consumer.end_offsets([tp]))[tp], limit // PARTITIONS)
-            records: list[ConsumerRecord] = []
-            while len(records) < end:
+            backlog, position = Backlog(settings.batch_max), 0
+            while position < end:
                 with watch("read"):
-                    fetched = await consumer.getmany(tp, timeout_ms=1000, max_records=end - len(records))
-                records += fetched.get(tp, [])
-                gc.freeze()  # the worker holds only what it works on; a heap of records slows all steps
-            for start in range(0, end, settings.batch_max):
-                part = records[start : start + settings.batch_max]
-                batches.append(RecordBatch(partition, part, part[0].offset, part[-1].offset + 1))
+                    while tp not in consumer._fetcher._records:
+                        await asyncio.sleep(0.001)
+                    records = await take(consumer._fetcher, tp, position)
+                    stop = await consumer.position(tp)
+                    backlog.put(RecordBatch(partition, records, position, stop))
+                position = stop
+            position = 0
+            while backlog:
+                with watch("read"):
+                    batch = backlog.take(position)
+                assert batch is not None
+                batches.append(batch)
+                position = batch.stop
     finally:
         await consumer.stop()
         gc.freeze()
@@ -189,15 +189,9 @@ class _Walk:
     async def take(self, batch: RecordBatch) -> None:
         watch, engine, bundle = self._watch, self._engine, self._engine.bundle
         record, cache = self._record(batch.partition), self._caches[batch.partition]
-        with watch("decode"):
-            decoded = decode_many([event.value for event in batch.records])
-        with watch("columns"):
-            from_events(decoded.events, bundle.manifest.currency)
         with watch("intake"):
             read = read_batches([batch], [record.watermark], engine, partitions=PARTITIONS)
-        columns = read.columns
-        with watch("slots"):
-            customers, slots = slots_of(columns.customers)
+        columns, customers, slots = read.columns, read.customers, read.slots
         self.customers += len(customers)
         states = self._load(batch.partition, cache, customers)
         with watch("fold"):

@@ -9,6 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+def read_only(buffer: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a buffer for reading alone, wherever it comes from: numba compiles a kernel for each kind of buffers."""
+    if buffer.flags.writeable:
+        buffer = buffer.view()
+        buffer.flags.writeable = False
+    return buffer
+
+
 class TextColumn(Sequence[str]):
     """Texts in UTF-8. Where one is asked for, it becomes a ``str``.
 
@@ -29,7 +37,7 @@ class TextColumn(Sequence[str]):
     __slots__ = ("at", "data", "length")
 
     def __init__(self, data: NDArray[np.uint8], at: NDArray[np.int64], length: NDArray[np.int64]) -> None:
-        self.data = data
+        self.data = read_only(data)
         self.at = at
         self.length = length
 

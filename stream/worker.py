@@ -33,6 +33,7 @@ from stream.scoring.engine import Engine
 from stream.scoring.handing_over import not_writable
 from stream.scoring.idleness import Idleness
 from stream.scoring.in_force import InForce
+from stream.scoring.intake import warm_up_intake
 from stream.scoring.metrics import ScorerMetrics
 from stream.scoring.publisher import Publisher
 from stream.scoring.scorer import Scorer
@@ -83,6 +84,7 @@ async def _start(
     horizon = timedelta(seconds=engine.bundle.manifest.horizon_seconds)
     partitions, events = await _check(settings, store, horizon)
     warm_up(engine)
+    warm_up_intake(engine)
     warm_up_encoding(engine)
     _collect_seldom()
 

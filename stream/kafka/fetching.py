@@ -7,7 +7,7 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,7 +35,7 @@ from stream.kafka.answers import Answers
 from stream.kafka.batches import RecordBatch
 from stream.kafka.membership import StaticMember
 from stream.kafka.parsing import parse_leniently
-from stream.kafka.record_columns import unpacked
+from stream.kafka.record_columns import Record, unpacked
 from stream.kafka.record_scan import Packer
 
 if TYPE_CHECKING:
@@ -252,10 +252,8 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
             if isinstance(fetched, FetchError) and batches:
                 continue  # it is raised by the next call, which has nothing else to return
             raw = _raw_of(fetched)
-            _keep_raw(fetched, raw)
             try:
-                # With timeout 0 this does not suspend, so no seek comes between the positions and the records.
-                records = await fetcher.fetched_records([tp], timeout=0)
+                own = await take(fetcher, tp, start)
             except CorruptRecordException as error:
                 self._corrupt(tp, start, error)
                 continue
@@ -263,7 +261,6 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
             if stop > start:
                 self.corrupt.pop(tp, None)
                 epoch = UNKNOWN_EPOCH if raw is None else epochs.epoch_before(raw, stop)
-                own = unpacked(records.get(tp, ()), start)
                 created = clocks.any_created(raw, own)
                 batches[TP(*tp)] = RecordBatch(
                     tp.partition, own, start, stop, epoch, created=created, seek=self._seeks[tp]
@@ -379,13 +376,18 @@ def _complain(committing: asyncio.Future[None]) -> None:
         logger.warning("committing offsets: %s", cause(error))
 
 
-def _keep_raw(fetched: Any, raw: bytes | None) -> None:
-    """Let aiokafka hand over whole batches of records, or records as it has parsed them, instead of copies of them."""
+async def take(fetcher: Any, tp: TopicPartition, start: int) -> Sequence[Record]:
+    """Take what aiokafka has fetched from ``start`` on: whole batches, or records as it has parsed them, no copies.
+
+    It does not suspend, so no seek comes between the position and the records.
+    """
+    fetched = fetcher._records[tp]
     parsed = getattr(fetched, "_partition_records", None)  # an error that waits to be raised has none
     if parsed is not None:
         parsed._consumer_record = _as_it_is
-        if raw is not None:
-            parsed._records.pack = Packer(raw)
+        parsed._records.pack = Packer(parsed._records.raw)
+    records = await fetcher.fetched_records([tp], timeout=0)
+    return unpacked(records.get(tp, ()), start)
 
 
 def _raw_of(fetched: Any) -> bytes | None:

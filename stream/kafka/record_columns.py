@@ -13,6 +13,8 @@ from aiokafka.record.default_records import DefaultRecord
 from aiokafka.record.util import decode_varint_py as decode_varint
 from numpy.typing import NDArray
 
+from features.text_column import read_only
+
 _offset, _timestamp = attrgetter("offset"), attrgetter("timestamp")
 
 #: A record: what its batch says of it, and where in the buffer its parts lie. A length of -1 is a null.
@@ -60,7 +62,7 @@ class RecordColumns(Sequence[Record]):
     __slots__ = ("data", "places")
 
     def __init__(self, data: NDArray[np.uint8], places: NDArray[np.void]) -> None:
-        self.data = data
+        self.data = read_only(data)
         self.places = places
 
     @classmethod

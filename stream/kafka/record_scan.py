@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.compiled import kernel
+from features.text_column import read_only
 from stream.kafka.record_columns import PLACE, Packed, Record, RecordColumns, appended_of
 from stream.kafka.records import ARRIVED_AT, TIME_DIGITS, arrival
 
@@ -54,7 +55,7 @@ class Packer:
         """
         data, stop = self._whole, start + len(whole)
         if batch.compression_type:
-            data, start, stop = np.frombuffer(whole, np.uint8), 0, len(whole)
+            data, start, stop = read_only(np.frombuffer(whole, np.uint8)), 0, len(whole)
         if len(whole) < _BATCH_HEADER:
             return None
         (count,) = _COUNT.unpack_from(whole)

@@ -10,10 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from features import distinct, event_scan
 from features.events import EVENT_TYPES, LENIENT, MAX_ITEMS, Decoding
 from features.watermark import BEGINNING
+from stream.kafka import record_scan
+from stream.kafka.batches import Backlog
 from stream.scoring.engine import Engine
-from stream.scoring.intake import read_batches
+from stream.scoring.intake import read_batches, warm_up_intake
 from tests.bundles import random_bundle
 from tests.malformed import MALFORMED, good
 from tests.stream.packing import assert_same, packed
@@ -116,6 +119,7 @@ HEADERS = st.lists(
     ),
     max_size=2,
 )  # fmt: skip
+HEADS: list[list[tuple[str, bytes | None]]] = [[], [("arrived_at", b"1")], [("traceparent", b"00-1")]]
 KEYS = st.sampled_from([b"anna"] * 12 + [None, b"", b"bert", b"anna ", b"\xff"])
 VALUES = st.one_of(
     values(), values(), values(), st.sampled_from([None, b"", b"{", b"[]", *map(good, range(3))])
@@ -197,3 +201,21 @@ def test_most_records_need_no_object(engine: Engine) -> None:
 def test_a_record_alone_keeps_the_time_at_which_it_was_appended(engine: Engine) -> None:
     headers = [("arrived_at", b"%d" % (NOW - MINUTE))]
     both_ways(engine, [[record(5, good(1), headers=headers)]])
+
+
+def test_nothing_is_compiled_for_records_once_a_worker_is_warm(engine: Engine) -> None:
+    warm_up_intake(engine)
+    part = packed(batch(*(record(at, good(at), headers=HEADS[at % len(HEADS)]) for at in range(20))))
+    assert part is not None
+    other = packed(batch(*(record(at, good(at)) for at in range(20, 30))))
+    assert other is not None
+    backlog = Backlog(8)
+    for one in (part, other):
+        backlog.put(one)
+    expected = 0
+    while (taken := backlog.take(expected)) is not None:  # cut, and joined with others
+        expected = taken.stop
+        read_batches([taken], [BEGINNING], engine, partitions=PARTITIONS)
+    read_batches([batch(record(40, good(40)))], [BEGINNING], engine, partitions=PARTITIONS)
+    for compiled in (event_scan._scan, record_scan._walk, record_scan._arrivals, distinct._distinct):
+        assert len(compiled.signatures) == 1, compiled
