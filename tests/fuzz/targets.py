@@ -19,7 +19,9 @@ import numpy as np
 from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
 
 from features.bundle import CALIBRATION, MANIFEST, SEGMENTER, Bundle
+from features.columns import from_events, from_scan
 from features.decoding import Undecodable
+from features.event_scan import Values, scan
 from features.events import decode_many
 from features.exceptions import BundleError, IntentError, SchemaMismatch, UnreadableRecord, UnreadableState
 from features.identity import HandOver, Identify, decode_identity, encode_identity
@@ -51,9 +53,10 @@ from tests.stream.formats.test_any_message import GOOD, named
 from tests.stream.kafka.test_parsing import built, parsed, sealed
 from tests.stream.learning.test_hostile_bytes import EXAMPLE_RECORD, OUTCOME_RECORD
 from tests.stream.learning.test_hostile_bytes import NOW as LEARNED
-from tests.stream.packing import assert_same, columns_of, packed, parts_of
+from tests.stream.packing import assert_same, assert_same_columns, columns_of, packed, parts_of
 from tests.stream.records import NOW, PARTITIONS, batch, record
 from tests.stream.scoring.any_scores import AnyScore, encoding_of
+from tests.stream.scoring.test_intake_columns import REQUIRED, plain_members
 
 Take = Callable[[bytes], str]
 
@@ -80,6 +83,7 @@ def targets() -> dict[str, Callable[[], Target]]:
     """Return how each target is made, by its name."""
     return {
         "events": _events,
+        "columns": _columns,
         "formats": _formats,
         "intake": _intake,
         "batches": _batches,
@@ -106,6 +110,28 @@ def _events() -> Target:
         return "taken" if found.events else "refused"
 
     return Target([*(case.value for case in MALFORMED if case.value), *map(good, range(4))], take, 0.3)
+
+
+def _columns() -> Target:
+    """An event's JSON, or members of one, as it is read straight into columns: as by itself, or left to that."""
+    partition = np.zeros(1, np.int64)
+
+    def take(raw: bytes) -> str:
+        if not raw.startswith(b"{"):
+            raw = b"{%b,%b}" % (REQUIRED, raw)
+        decoded = decode_many([raw])
+        key = decoded.events[0].customer_id.encode() if decoded.events else b"anna"
+        data = np.frombuffer(raw + key, np.uint8)
+        places = (np.array([number]) for number in (len(raw), len(key), 0, len(raw)))
+        found = scan(Values(data, *places), partition, 1, "EUR")
+        if not found.rows["plain"][0]:
+            return "left"
+        assert decoded.events
+        assert not decoded.dropped
+        assert_same_columns(from_scan(found, data), from_events(decoded.events, "EUR"))
+        return "taken"
+
+    return Target([*plain_members(), *(case.value for case in MALFORMED if case.value)], take, 0.1)
 
 
 def _formats() -> Target:

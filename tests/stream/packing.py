@@ -59,10 +59,11 @@ def assert_same(one: Batch, other: Batch) -> None:
     assert dict(one.without_counterpart) == dict(other.without_counterpart)
     for name in ("partition", "offset", "appended", "arrival", "status", "rows", "still", "slots", "bounds"):
         _assert_equal(getattr(one, name), getattr(other, name), name)
-    _assert_same_columns(one.columns, other.columns)
+    assert_same_columns(one.columns, other.columns)
 
 
-def _assert_same_columns(one: EventColumns, other: EventColumns) -> None:
+def assert_same_columns(one: EventColumns, other: EventColumns) -> None:
+    """Check that two ways to read the same events have made the same columns of them."""
     assert list(one.customers) == list(other.customers)
     assert list(one.event_ids) == list(other.event_ids)
     for name in (

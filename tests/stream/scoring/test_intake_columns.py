@@ -74,17 +74,18 @@ NAMES = (
 )  # fmt: skip
 
 ANYTHING = st.sampled_from([*NUMBERS, *TEXTS, *OTHERS, *LINES, *TIMES])
-LIKELY: dict[str, Any] = {
-    "type": st.sampled_from(TYPES),
-    "event_time": st.sampled_from(TIMES),
-    "items": st.sampled_from(LINES),
-    "price": st.sampled_from(NUMBERS),
-    "value": st.sampled_from(NUMBERS),
-    "quantity": st.sampled_from(NUMBERS),
-    "currency": st.sampled_from(TEXTS[:12]),
-    "channel": st.sampled_from(TEXTS[8:12]),
-    "bot": st.sampled_from(["true", "false", "null"]),
+LIKELY_VALUES: dict[str, Sequence[str]] = {
+    "type": TYPES,
+    "event_time": TIMES,
+    "items": LINES,
+    "price": NUMBERS,
+    "value": NUMBERS,
+    "quantity": NUMBERS,
+    "currency": TEXTS[:12],
+    "channel": TEXTS[8:12],
+    "bot": ("true", "false", "null"),
 }
+LIKELY = {name: st.sampled_from(own) for name, own in LIKELY_VALUES.items()}
 SPACE = st.sampled_from(["", "", "", " ", "\n\t"])
 
 
@@ -125,6 +126,19 @@ VALUES = st.one_of(
     values(), values(), values(), st.sampled_from([None, b"", b"{", b"[]", *map(good, range(3))])
 )
 RECORDS = st.lists(st.tuples(VALUES, KEYS, HEADERS), min_size=1, max_size=8)
+
+
+#: The members that every event has.
+REQUIRED = f'"event_id":"e1","type":"view_item","customer_id":"anna","event_time":{NOW}'.encode()
+
+
+def plain_members() -> list[bytes]:
+    """Return members with each of the values above that they may have, and some that are not known."""
+    further = [(name, value) for name, own in LIKELY_VALUES.items() for value in own]
+    further += [
+        (name, value) for name in ("item_id", "category", "page") for value in (*TEXTS, *OTHERS, *NUMBERS)
+    ]
+    return [f'"{name}":{value}'.encode(errors="surrogatepass") for name, value in further]
 
 
 @pytest.fixture(scope="module")
