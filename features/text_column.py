@@ -75,9 +75,12 @@ class TextColumn(Sequence[str]):
         return self.data[at : at + self.length[index]].tobytes().decode()
 
     def __iter__(self) -> Iterator[str]:
-        whole = self.data.tobytes()
-        ends = (self.at + self.length).tolist()
-        return (whole[start:end].decode() for start, end in zip(self.at.tolist(), ends, strict=True))
+        if not len(self):
+            return iter(())
+        ends, first = self.at + self.length, int(self.at.min())
+        around = self.data[first : ends.max()].tobytes()
+        bounds = zip((self.at - first).tolist(), (ends - first).tolist(), strict=True)
+        return (around[start:end].decode() for start, end in bounds)
 
     def take(self, rows: NDArray[np.intp]) -> Self:
         """Return the texts at these positions, in the same buffer."""

@@ -18,6 +18,7 @@ from features.bundle import Bundle
 from features.columns import ERASE
 from features.events import EVENT_TYPES, PURCHASE, Event, epoch_ms
 from features.identity import HandOver
+from features.text_column import taken
 from features.watermark import BEGINNING
 from stream.learning.records.examples import Examples, encode_examples
 from stream.learning.records.header import Header
@@ -129,14 +130,14 @@ class Recorder:
     ) -> Examples:
         """Return the scored events ``at`` these positions as examples."""
         columns, rows = batch.columns, scored.rows[at]
-        picked, records = rows.tolist(), batch.rows[rows]
+        records = batch.rows[rows]
         kinds = columns.type[rows]
         whole = len(at) == len(scored.vectors)
         return Examples(
             batch.partition[records].astype(np.int32),
             batch.offset[records],
-            [columns.event_ids[row] for row in picked],
-            [columns.customers[row] for row in picked],
+            list(taken(columns.event_ids, rows)),
+            list(taken(columns.customers, rows)),
             kinds,
             scored.as_of[at],
             self._sampling.weights(kinds),
@@ -168,7 +169,7 @@ class Recorder:
             kinds,
             batch.offset[batch.rows[rows]],
             time,
-            [columns.customers[row] for row in picked],
+            list(taken(columns.customers, rows)),
             [handed[row].to if row in handed else "" for row in picked] if linked else (),
         )
 
