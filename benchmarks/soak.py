@@ -259,6 +259,12 @@ def _tell(
     for label in ("worker", "learner", "redis"):
         first, last, slope = _trend(soaked, label)
         table.add_row(label, f"{first:,.0f}", f"{last:,.0f}", f"{slope:+,.0f}")
+    table.add_section()
+    thirds = soaked[: len(soaked) // 3 or 1], soaked[-(len(soaked) // 3 or 1) :]
+    keys = [sum(one.states for one in third) / len(third) for third in thirds]
+    used = [sum(one.used / one.states for one in third) / len(third) for third in thirds]
+    table.add_row("keys in Redis", *(f"{count:,.0f}" for count in keys), "")
+    table.add_row("bytes used a key", *(f"{count:,.0f}" for count in used), "")
     console.print(table)
     full, now = samples[filled - 1], samples[-1]
     console.print(
