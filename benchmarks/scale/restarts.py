@@ -35,6 +35,7 @@ _PREFIX: Final = "steady."
 _TOPICS: Final = tuple(_PREFIX + name for name in ("events", "scores", "dead-letters", "actions"))
 _OWNED: Final = re.compile(r'^intent_lag_events\{partition="(\d+)"', re.MULTILINE)
 _SEEN_BEFORE_MS: Final = 86_400_000
+_ANSWER_SECONDS: Final = 30.0
 # The shop is ended when nobody needs it any longer.
 _SHOP_SECONDS: Final = 600.0
 # Fast enough again: no event of a partition waits longer than this (milliseconds).
@@ -175,7 +176,7 @@ class _Fleet:
 
     def owned(self, worker: Program) -> set[int]:
         """Return the partitions that a worker has."""
-        text = httpx.get(f"http://127.0.0.1:{self.ports[worker]}/metrics").text
+        text = httpx.get(f"http://127.0.0.1:{self.ports[worker]}/metrics", timeout=_ANSWER_SECONDS).text
         return set(map(int, _OWNED.findall(text)))
 
     def begin(self, number: int) -> list[Program]:
@@ -216,10 +217,10 @@ def takeover(task: Task, *, customers: int, rate: int, seconds: float, say: Say)
     with ExitStack() as stack:
         fleet = _Fleet(task, "no-names", stack)
         killed, _ = fleet.begin(2)
+        lost = fleet.owned(killed)
         with fleet.load(rate, customers):
             say(f"two workers score {rate:,} events/s, then one is killed")
             time.sleep(seconds)
-            lost = fleet.owned(killed)
             killed.end(signal.SIGKILL)
             at = _now()
             time.sleep(seconds + 20)
