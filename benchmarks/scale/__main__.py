@@ -38,7 +38,7 @@ def main(
     only: Annotated[str, typer.Option(help="Parts, by commas.")] = ",".join(PARTS),
     events: Annotated[
         int, typer.Option(min=1000, help="Events in the topic of the first three parts.")
-    ] = 600_000,
+    ] = 1_000_000,
     customers: Annotated[
         tuple[int, int],
         typer.Option(help="Few and many customers; states of the last two parts are of many."),
