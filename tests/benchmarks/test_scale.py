@@ -65,19 +65,17 @@ def measured(*options: str) -> dict[str, Any]:
 
 @pytest.mark.integration
 @pytest.mark.slow
-def test_the_benchmark_measures_rates() -> None:
-    found = measured("--only", "workers,customers,learning")
+def test_the_benchmark_measures_two_workers_and_learning() -> None:
+    found = measured("--only", "workers,learning")
     ways = [way for part in found.values() for way in part.values()]
-    assert [way["events"] for way in ways] == [4000] * 8
+    assert [way["events"] for way in ways] == [4000] * 4
     assert min(way["work_us"] for way in ways) > 0
     assert "learner" in found["learning"]["on"]["servers_us"]
 
 
 @pytest.mark.integration
 @pytest.mark.slow
-def test_the_benchmark_kills_and_restarts_workers() -> None:
-    found = measured("--only", "takeover,rolling", "--ways", "names-new-first")
-    assert found["takeover"]["partitions"] == 6
-    assert found["takeover"]["last"] >= found["takeover"]["first"] > 0
-    assert len(found["rolling"]["names-new-first"]) == 3
-    assert min(one["silence"] for one in found["rolling"]["names-new-first"]) > 0
+def test_the_benchmark_restarts_workers() -> None:
+    found = measured("--only", "rolling", "--ways", "names-new-first")["rolling"]["names-new-first"]
+    assert len(found) == 3
+    assert min(one["silence"] for one in found) > 0
