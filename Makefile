@@ -71,7 +71,7 @@ bench-reasons: $(VENV)/bench.stamp ## What reasons cost the engine, and how far 
 bench-serve: $(VENV)/bench.stamp ## What look-ups over HTTP cost, and how soon they are answered (two minutes)
 	$(BIN)/python -m benchmarks.serving $(ARGS)
 
-bench-scale: $(VENV)/bench.stamp ## Two workers, a million customers, learning, a killed worker, rolling restarts (most of an hour)
+bench-scale: $(VENV)/bench.stamp ## Two workers, a million customers, learning, a killed worker, rolling restarts (20 minutes)
 	$(BIN)/python -m benchmarks.scale $(ARGS)
 
 soak: $(VENV)/bench.stamp ## Is memory flat? A million customers come, and are replaced again and again (an hour)

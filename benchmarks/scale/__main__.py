@@ -43,6 +43,9 @@ def main(
         tuple[int, int],
         typer.Option(help="Few and many customers; states of the last two parts are of many."),
     ] = (10_000, 1_000_000),
+    known: Annotated[
+        bool, typer.Option("--known/--new", help="Whether Redis has states of few and many customers before.")
+    ] = True,
     rounds: Annotated[int, typer.Option(min=1, help="Runs of each way, in turns.")] = 3,
     rate: Annotated[int, typer.Option(min=1, help="Events/s while workers are killed and restarted.")] = 2000,
     seconds: Annotated[float, typer.Option(min=1, help="Time before each kill and restart.")] = 8.0,
@@ -52,10 +55,10 @@ def main(
     """Measure two workers against one, many customers, learning, a takeover, and rolling restarts."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # new topics have no leader for a moment
     parts, restarting = only.split(","), ways.split(",")
-    for found, known, option in ((parts, PARTS, "--only"), (restarting, tuple(WAYS), "--ways")):
-        if unknown := set(found) - set(known):
+    for asked, there, option in ((parts, PARTS, "--only"), (restarting, tuple(WAYS), "--ways")):
+        if unknown := set(asked) - set(there):
             raise typer.BadParameter(
-                f"{sorted(unknown)[0]!r} is none of {', '.join(known)}", param_hint=option
+                f"{sorted(unknown)[0]!r} is none of {', '.join(there)}", param_hint=option
             )
     few, many = customers
     console, said = Console(width=110), dict[str, Any]()
@@ -87,11 +90,11 @@ def main(
             if "customers" in parts:
                 of_customers = asyncio.run(
                     rates.many_against_few(
-                        task, servers, events=events, few=few, many=many, rounds=rounds, say=say
+                        task, servers, events=events, few=few, many=many, known=known, rounds=rounds, say=say
                     )
                 )
                 named = {f"{shape}, {number}": found for (shape, number), found in of_customers.items()}
-                tell("customers", _values(named), _customers(of_customers, events, few, many))
+                tell("customers", _values(named), _customers(of_customers, events, few, many, known))
             if "learning" in parts:
                 of_learning = asyncio.run(
                     rates.learning_against_none(
@@ -168,7 +171,9 @@ def _workers(found: Mapping[str, Rates], events: int, customers: int) -> Table:
     return table
 
 
-def _customers(found: Mapping[tuple[str, int], Rates], events: int, few: int, many: int) -> Table:
+def _customers(
+    found: Mapping[tuple[str, int], Rates], events: int, few: int, many: int, known: bool
+) -> Table:
     lines = []
     for shape, goal in CUSTOMERS_GOALS.items():
         one, other = found[shape, few], found[shape, many]
@@ -179,7 +184,11 @@ def _customers(found: Mapping[tuple[str, int], Rates], events: int, few: int, ma
             f"{1 / ratios.work:.2f} of the worker's processor time, {redis:.2f} of Redis'"
         )
     table = _table(
-        f"Customers, all known to Redis: {events:,} events", "\n".join(lines), "customers", *_COSTS, "Redis"
+        f"Customers, {'all known to Redis' if known else 'all new'}: {events:,} events",
+        "\n".join(lines),
+        "customers",
+        *_COSTS,
+        "Redis",
     )
     for (shape, number), one in found.items():
         table.add_row(*_row(f"{number:,}, {shape}", one, "Redis"))

@@ -109,10 +109,16 @@ async def many_against_few(
     events: int,
     few: int,
     many: int,
+    known: bool,
     rounds: int,
     say: Say,
 ) -> dict[tuple[str, int], Rates]:
-    """Let the same sessions, or single events, come from few customers and from many, all known to Redis before.
+    """Let the same sessions, or single events, come from few customers and from many.
+
+    Parameters
+    ----------
+    known
+        Whether Redis has a state of each customer before, so that states are loaded, too.
 
     Returns
     -------
@@ -133,9 +139,9 @@ async def many_against_few(
                 named = task._replace(run=f"{task.run}-{shape}{number}-{customers}")
                 await make_topics(task.kafka, EVENTS)
                 await fill_topic(task.kafka, EVENTS, records)
-                known = _Known(named, customers, seen)
+                prepare = _Known(named, customers, seen) if known else None
                 measured = await run(
-                    contenders(0.0)["ours"], named, len(records), prepare=known, servers=servers
+                    contenders(0.0)["ours"], named, len(records), prepare=prepare, servers=servers
                 )
                 found[shape, customers].runs.append(measured)
     return found
