@@ -12,7 +12,7 @@ INSTALL ?= $(BIN)/python -m pip install
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix docs chaos bench bench-network bench-learning bench-models bench-uplift bench-traffic bench-memory bench-reasons bench-serve soak fuzz fuzz-serve clean
+.PHONY: help demo test check fix docs chaos bench bench-network bench-learning bench-models bench-uplift bench-traffic bench-memory bench-reasons bench-serve bench-scale soak fuzz fuzz-serve clean
 .DELETE_ON_ERROR:
 
 help: ## Show this help
@@ -70,6 +70,9 @@ bench-reasons: $(VENV)/bench.stamp ## What reasons cost the engine, and how far 
 
 bench-serve: $(VENV)/bench.stamp ## What look-ups over HTTP cost, and how soon they are answered (two minutes)
 	$(BIN)/python -m benchmarks.serving $(ARGS)
+
+bench-scale: $(VENV)/bench.stamp ## Two workers, a million customers, learning, a killed worker, rolling restarts (20 minutes)
+	$(BIN)/python -m benchmarks.scale $(ARGS)
 
 soak: $(VENV)/bench.stamp ## Is memory flat? A million customers come, and are replaced again and again (an hour)
 	$(BIN)/python -m benchmarks.soak $(ARGS)

@@ -13,7 +13,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -62,7 +62,7 @@ async def measure(
         "BENCH_KAFKA": task.kafka,
     }
     with Program(WORKER, worker_environment(task, PREFIX), task.folder / "latency-worker.log") as worker:
-        await _until_ready(task, worker)
+        await until_joined(task.kafka, worker_environment(task, PREFIX)["INTENT_GROUP"], [worker])
         command = (sys.executable, "-m", "benchmarks.latency")
         with Program(command, shop, task.folder / "latency-shop.log") as emitter:
             sent, received = _listen(
@@ -74,21 +74,22 @@ async def measure(
     return Latency(p50, p90, p99, (len(sent) - 1) / (int(sent.max() - sent.min()) / 1e9), len(sent))
 
 
-async def _until_ready(task: Task, worker: Program) -> None:
-    """Wait until the worker's group has its partitions."""
-    group = worker_environment(task, PREFIX)["INTENT_GROUP"]
-    admin = AIOKafkaAdminClient(bootstrap_servers=task.kafka)
+async def until_joined(kafka: str, group: str, workers: Sequence[Program], *, members: int = 1) -> None:
+    """Wait until so many members of the workers' group have their partitions."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
     await admin.start()
     deadline = time.monotonic() + _START_SECONDS
     try:
         while True:
-            worker.check()
+            for worker in workers:
+                worker.check()
             with contextlib.suppress(GroupCoordinatorNotAvailableError):  # the first group of a new broker
                 (response,) = await admin.describe_consumer_groups([group])
-                if response.groups[0][2] == "Stable":
+                _, _, state, _, _, found, *_ = response.groups[0]
+                if state == "Stable" and len(found) == members:
                     return
             if time.monotonic() > deadline:
-                raise worker.failure(f"did not join its group within {_START_SECONDS:.0f} s")
+                raise ContenderFailed(f"the group {group} was not complete within {_START_SECONDS:.0f} s")
             await asyncio.sleep(0.2)
     finally:
         await admin.close()
@@ -121,8 +122,7 @@ def _listen(
                 raise ContenderFailed(f"reading the scores: {message.error()}")
             silent_since = time.monotonic()
             value = message.value()
-            start = value.index(_MARK) + len(_MARK)
-            sent.append(int(value[start : value.index(b"-", start)]))
+            sent.append(sent_at(value))
             received.append(now)
             if on_progress is not None and len(sent) % 5000 == 0:
                 on_progress(len(sent), expected)
@@ -131,10 +131,16 @@ def _listen(
     return np.array(sent), np.array(received)
 
 
-def emit(kafka: str, topic_prefix: str, rate: int, seconds: float) -> None:
-    """Emit ``rate`` events/s, evenly, for ``seconds``."""
+def sent_at(score: bytes) -> int:
+    """Return when the event of a score was emitted, ns of the monotonic clock."""
+    start = score.index(_MARK) + len(_MARK)
+    return int(score[start : score.index(b"-", start)])
+
+
+def emit(kafka: str, topic_prefix: str, rate: int, seconds: float, among: int = _CUSTOMERS) -> None:
+    """Emit ``rate`` events/s of so many customers, evenly, for ``seconds``."""
     rng = np.random.default_rng(7)
-    customers = rng.integers(0, _CUSTOMERS, int(rate * seconds)).tolist()
+    customers = rng.integers(0, among, int(rate * seconds)).tolist()
     with EventEmitter(load_settings(kafka=kafka, topic_prefix=topic_prefix)) as shop:
         began = time.monotonic()
         for number, customer in enumerate(customers):
@@ -164,4 +170,5 @@ if __name__ == "__main__":
         os.environ["BENCH_PREFIX"],
         int(os.environ["BENCH_RATE"]),
         float(os.environ["BENCH_SECONDS"]),
+        int(os.environ.get("BENCH_CUSTOMERS", _CUSTOMERS)),
     )

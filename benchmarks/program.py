@@ -59,6 +59,20 @@ class Program:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._process.pid
+
+    def end(self, sent: signal.Signals | None = signal.SIGTERM, *, within: float = _STOP_SECONDS) -> None:
+        """Send a signal, if one is given, and wait for the end."""
+        if sent is not None:
+            self._process.send_signal(sent)
+        try:
+            self._process.wait(within)
+        except subprocess.TimeoutExpired:
+            raise self.failure(f"has not ended within {within:g} s") from None
+
     def processor_seconds(self) -> float:
         """Return how much processor time the process and its children have taken."""
         return processor_seconds(self._process.pid)

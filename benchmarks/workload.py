@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -34,7 +36,10 @@ _GAINS: Final = (0.4, 1.8, 1.8)
 
 _SEED: Final = 7
 _BATCH_BYTES: Final = 1_000_000
+_HELD_MS: Final = 900_000  # the longest that a broker allows by default
 _START_DAYS: Final = 60
+_SESSION_GAP_MS: Final = 30 * 60_000
+_CHUNK: Final = 50_000
 
 
 class Records:
@@ -64,7 +69,7 @@ class Records:
         return sum(map(len, self.values)) / len(self.values)
 
 
-def simulated(events: int, customers: int, *, even: bool = False) -> Records:
+def simulated(events: int, customers: int, *, even: bool = False, among: int | None = None) -> Records:
     """Return the first ``events`` events that ``customers`` simulated customers emit.
 
     Parameters
@@ -72,21 +77,35 @@ def simulated(events: int, customers: int, *, even: bool = False) -> Records:
     even
         Deal the events out to the customers at random. A batch then holds about as many customers as it has
         events, which is the worst for a store; real customers come in sessions.
+    among
+        Deal the sessions (with ``even``, the events) out to so many customers, at random. What happens is then the
+        same whatever their number.
     """
     log = _log(events, customers)
-    if even:
-        dealt = np.random.default_rng(_SEED).integers(0, customers, len(log))
+    if even or among is not None:
+        of = np.arange(len(log)) if even else _sessions(log)
+        dealt = np.random.default_rng(_SEED).integers(0, among or customers, int(of.max()) + 1)[of]
         at = log.schema.get_field_index("customer_id")
         log = log.set_column(at, log.schema.field(at), pa.array([f"c{number}" for number in dealt.tolist()]))
     log = log.drop_columns(["partition", "offset", "arrived_at", "identity"])
     at = log.schema.get_field_index("event_time")
     log = log.set_column(at, "event_time", log["event_time"].cast(pa.int64()))
-    names = log.column_names
-    rows = zip(*(column.to_pylist() for column in log.columns), strict=True)
-    return Records(
-        [customer.encode() for customer in log["customer_id"].to_pylist()],
-        [encode(Event(**dict(zip(names, row, strict=True)))) for row in rows],
-    )
+    names, values = log.column_names, list[bytes]()
+    for part in log.to_batches(max_chunksize=_CHUNK):  # as Python's objects a log takes ten times the memory
+        rows = zip(*(column.to_pylist() for column in part.columns), strict=True)
+        values += [encode(Event(**dict(zip(names, row, strict=True)))) for row in rows]
+    return Records([customer.encode() for customer in log["customer_id"].to_pylist()], values)
+
+
+def _sessions(log: pa.Table) -> NDArray[np.int64]:
+    """Return the number of each event's session."""
+    customers = log["customer_id"].combine_chunks().dictionary_encode().indices.to_numpy()
+    times = log["event_time"].cast(pa.int64()).to_numpy()
+    order = np.lexsort((times, customers))
+    begins = (np.diff(customers[order]) != 0) | (np.diff(times[order]) > _SESSION_GAP_MS)
+    numbers = np.empty(len(log), np.int64)
+    numbers[order] = np.concatenate([[0], np.cumsum(begins)])
+    return numbers
 
 
 def _log(events: int, customers: int) -> pa.Table:
@@ -222,15 +241,35 @@ async def fill_topic(kafka: str, topic: str, records: Records) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=kafka, max_batch_size=_BATCH_BYTES, acks="all")
     await producer.start()
     try:
-        for partition in range(PARTITIONS):
-            builder = producer.create_batch()
-            for row in np.flatnonzero(records.partitions == partition).tolist():
-                key, value = records.keys[row], records.values[row]
-                if builder.append(timestamp=None, key=key, value=value) is None:
-                    await producer.send_batch(builder, topic, partition=partition)
-                    builder = producer.create_batch()
-                    builder.append(timestamp=None, key=key, value=value)
-            await producer.send_batch(builder, topic, partition=partition)
-        await producer.flush()
+        await _write(producer, topic, records)
     finally:
         await producer.stop()
+
+
+@asynccontextmanager
+async def held_back(kafka: str, topic: str, records: Records) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """Write the records in a transaction; nobody reads them before the function that this yields is called."""
+    producer = AIOKafkaProducer(
+        bootstrap_servers=kafka, max_batch_size=_BATCH_BYTES, transactional_id=f"filling {topic}",
+        transaction_timeout_ms=_HELD_MS,
+    )  # fmt: skip
+    await producer.start()
+    try:
+        await producer.begin_transaction()
+        await _write(producer, topic, records)
+        yield producer.commit_transaction
+    finally:
+        await producer.stop()
+
+
+async def _write(producer: AIOKafkaProducer, topic: str, records: Records) -> None:
+    for partition in range(PARTITIONS):
+        builder = producer.create_batch()
+        for row in np.flatnonzero(records.partitions == partition).tolist():
+            key, value = records.keys[row], records.values[row]
+            if builder.append(timestamp=None, key=key, value=value) is None:
+                await producer.send_batch(builder, topic, partition=partition)
+                builder = producer.create_batch()
+                builder.append(timestamp=None, key=key, value=value)
+        await producer.send_batch(builder, topic, partition=partition)
+    await producer.flush()

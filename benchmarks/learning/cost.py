@@ -28,7 +28,7 @@ from stream.services.services import EmbeddedServices
 _EVENTS: Final = 400_000
 _CUSTOMERS: Final = 20_000
 _PAIRS: Final = 3
-_LEARNING: Final = tuple(f"bench.{name}" for name in ("examples", "outcomes", "alerts"))
+LEARNING_TOPICS: Final = tuple(f"bench.{name}" for name in ("examples", "outcomes", "alerts"))
 
 Step = Callable[[str], AbstractContextManager[object]]
 
@@ -74,16 +74,19 @@ async def _measured(task: Task, records: object) -> ScorerCost:
 
 
 async def _rate(task: Task, learning: str, events: int) -> float:
-    await make_topics(task.kafka, *_LEARNING, retention_ms="-1")
+    await make_topics(task.kafka, *LEARNING_TOPICS, retention_ms="-1")
     ours = contenders(0.0)["ours"]
-    prepare = (lambda: _publish_snapshot(task)) if learning == "on" else None
+    prepare = (lambda: publish_snapshot(task)) if learning == "on" else None
     found = await run(ours, task, events, settings={"INTENT_LEARNING": learning}, prepare=prepare)
     return found.rate
 
 
-def _publish_snapshot(task: Task) -> None:
+def publish_snapshot(task: Task) -> None:
     """Let the worker find a snapshot, as in life: it then asks the online model about every event."""
     settings = worker_environment(task, "bench.")
     learner = Learning.begin(Bundle.load(task.bundle), LearningSettings(), PARTITIONS)
     with closing(SnapshotStore(task.redis, settings["INTENT_REDIS_PREFIX"])) as store:
-        store.save(store.acquire(60), learner.saved(), 60)
+        lease = store.acquire(60)
+        assert lease is not None
+        store.save(lease, learner.saved(), 60)
+        store.release(lease)  # a learner may go on from it

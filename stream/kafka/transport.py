@@ -45,7 +45,9 @@ logger = logging.getLogger(__name__)
 # A dead worker's partitions are taken over after this long (Faust's own default: a minute). A revocation's
 # work under way (RELEASE_SECONDS) stays below it.
 SESSION_SECONDS: Final = 10.0
-HEARTBEAT_SECONDS: Final = 1.0
+# A member hears by its heartbeat that the group assigns partitions anew, and all of them wait for the last one to hear:
+# a rebalance keeps partitions silent for that long.
+HEARTBEAT_SECONDS: Final = 0.25
 
 COMMIT_SECONDS: Final = 1.0
 
