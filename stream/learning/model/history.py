@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from features.compiled import njit
+from features.compiled import kernel
 from stream.learning.model.inputs import LARGEST_LOGIT
 from stream.learning.model.linear import LinearPredictor, logit_of, sigmoid
 
@@ -124,7 +124,7 @@ def _predict(
     return published
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _fill(
     rows: NDArray[np.float64],
     at: NDArray[np.int64],

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.bundle import Bundle
-from features.compiled import njit
+from features.compiled import kernel
 from features.vector import COLUMNS, SEGMENT_AT, Vectors
 
 #: Name of the first input.
@@ -70,7 +70,7 @@ class Inputs:
         return out
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _fill(
     vectors: Vectors,
     logit: NDArray[np.float64],

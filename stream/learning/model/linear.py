@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from features.compiled import njit
+from features.compiled import inlined, kernel
 from stream.learning.model.inputs import LARGEST_LOGIT
 
 #: Standardised inputs are clipped to plus and minus this many standard deviations.
@@ -43,7 +43,7 @@ class LinearPredictor(NamedTuple):
         return out
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def standardised(value: float, center: float, scale: float) -> float:  # pragma: no cover
     """Return a standardised, clipped input; 0 for one that is unknown."""
     if np.isnan(value):
@@ -51,13 +51,13 @@ def standardised(value: float, center: float, scale: float) -> float:  # pragma:
     return min(max((value - center) / scale, -CLIP), CLIP)
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def sigmoid(logit: float) -> float:  # pragma: no cover
     """Return the probability of a logit."""
     return float(1.0 / (1.0 + np.exp(-logit)))
 
 
-@njit(cache=True, nogil=True)
+@inlined
 def logit_of(
     row: NDArray[np.float64],
     center: NDArray[np.float64],
@@ -74,7 +74,7 @@ def logit_of(
     return float(min(max(logit, -LARGEST_LOGIT), LARGEST_LOGIT))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def fill_logits(
     rows: NDArray[np.float64],
     center: NDArray[np.float64],
