@@ -36,6 +36,9 @@ _START_SECONDS: Final = 90.0
 # The shop wakes up this often and emits what is due.
 _TICK_SECONDS: Final = 0.001
 _CUSTOMERS: Final = 20_000
+# Up to this rate the shop is one process of `EventEmitter`; a faster one emits some events at a time.
+_EMITTED: Final = 10_000
+_AT_ONCE: Final = 20
 _MARK: Final = b'"event_id":"'
 
 
@@ -141,6 +144,9 @@ def emit(kafka: str, topic_prefix: str, rate: int, seconds: float, among: int = 
     """Emit ``rate`` events/s of so many customers, evenly, for ``seconds``."""
     rng = np.random.default_rng(7)
     customers = rng.integers(0, among, int(rate * seconds)).tolist()
+    if rate > _EMITTED:
+        _produce(kafka, f"{topic_prefix}events", rate, customers)
+        return
     with EventEmitter(load_settings(kafka=kafka, topic_prefix=topic_prefix)) as shop:
         began = time.monotonic()
         for number, customer in enumerate(customers):
@@ -162,6 +168,35 @@ def emit(kafka: str, topic_prefix: str, rate: int, seconds: float, among: int = 
                     device="tablet",
                 )
             )
+
+
+def _produce(kafka: str, topic: str, rate: int, customers: list[int]) -> None:
+    """Emit the events of a large shop, by librdkafka: one process of `EventEmitter` does not emit so many."""
+    from confluent_kafka import Producer
+
+    producer = Producer(
+        {
+            "bootstrap.servers": kafka,
+            "partitioner": "murmur2_random",
+            "linger.ms": 2,
+            "enable.idempotence": True,
+            "queue.buffering.max.messages": 1_000_000,
+        }
+    )
+    began = time.monotonic()
+    for number, customer in enumerate(customers):
+        if number % _AT_ONCE == 0:
+            producer.poll(0)
+            while (early := began + number / rate - time.monotonic()) > 0:
+                time.sleep(early)
+        value = (
+            f'{{"event_id":"{time.monotonic_ns()}-{number}","type":"view_item","customer_id":"c{customer}",'
+            f'"event_time":{time.time_ns() // 1_000_000},"item_id":"item-{number % 2000}",'
+            f'"category":"category-{number % 40}","price":19.81,"currency":"EUR","session_id":"v-{customer}",'
+            '"channel":"app","device":"tablet"}'
+        )
+        producer.produce(topic, value, f"c{customer}")
+    producer.flush()
 
 
 if __name__ == "__main__":
