@@ -151,7 +151,8 @@ _OLDER: Final = {
     STATE_1.itemsize: (1, STATE_1),
 }
 
-_DAMAGED: Final = "is damaged: its checksum does not fit"
+#: What is wrong with a state whose seal does not fit.
+UNSEALED: Final = "is damaged: its checksum does not fit"
 
 States = NDArray[np.void]
 
@@ -203,13 +204,17 @@ def read_states(values: Iterable[bytes | None]) -> tuple[States, dict[int, str]]
         stored = np.frombuffer(b"".join(parts), _STORED)
         states = stored["state"].copy()
         for at in _unsealed(parts, stored):
-            faults[at] = _DAMAGED
+            faults[at] = UNSEALED
     else:
         states = _of_any_form(parts, faults)
+    return states, faults_within(states, faults)
+
+
+def faults_within(states: States, faults: dict[int, str]) -> dict[int, str]:
+    """Add what is wrong within states to what is known to be wrong, and empty them, and those that were known."""
     unknown = (states["version"] != STATE_VERSION) & (states["events"] > 0)
     for at in np.flatnonzero(unknown).tolist():
-        version = states["version"][at]
-        faults.setdefault(at, f"has layout version {version}, this program reads {STATE_VERSION}, 3, 2 and 1")
+        faults.setdefault(at, unknown_version(states["version"][at]))
     # The fold is compiled and looks at no bounds: what points beyond a state would write into the next one's.
     beyond = (states["ring_at"] >= EVENT_ID_RING) | (states["item_at"] >= ITEM_RING)
     beyond |= states["cart_lines"] > CART_LINES
@@ -217,7 +222,12 @@ def read_states(values: Iterable[bytes | None]) -> tuple[States, dict[int, str]]
         faults.setdefault(at, "is damaged: it points beyond its own rings and cart")
     if faults:
         states[list(faults)] = empty(1)
-    return states, faults
+    return faults
+
+
+def unknown_version(version: int) -> str:
+    """Return what is wrong with a state of a version that is not known."""
+    return f"has layout version {version}, this program reads {STATE_VERSION}, 3, 2 and 1"
 
 
 def fault_of(value: bytes) -> str:
@@ -250,7 +260,7 @@ def _of_any_form(parts: Sequence[bytes], faults: dict[int, str]) -> States:
             read = np.frombuffer(b"".join(own), layout)
             sealed_form = "seal" in (layout.names or ())
             old = (read["state"] if sealed_form else read).copy()
-            wrong = dict.fromkeys(_unsealed(own, read) if sealed_form else (), _DAMAGED)
+            wrong = dict.fromkeys(_unsealed(own, read) if sealed_form else (), UNSEALED)
             for at in np.flatnonzero((old["version"] != version) & (old["events"] > 0)).tolist():
                 text = f"has layout version {old['version'][at]} in the size of version {version}"
                 wrong.setdefault(at, text)
