@@ -23,7 +23,7 @@ from features.store.customer_store import (
     Swept,
     TimerChanges,
 )
-from features.store.packed_states import from_packed, packed, read_packed
+from features.store.packed_states import from_packed, read_packed, to_packed
 from features.store.partition_record import PartitionRecord, check_guard
 
 
@@ -124,7 +124,7 @@ class MemoryStore:
                 set_timers.pop(_name(new.incarnation, customer), None)
             for customer, moment in zip(*timers, strict=True):
                 set_timers[_name(new.incarnation, customer)] = moment
-            for customer, value, events in zip(customers, packed(states), states["events"], strict=True):
+            for customer, value, events in zip(customers, to_packed(states), states["events"], strict=True):
                 name = _name(new.incarnation, customer)
                 if events:
                     stored[name] = value

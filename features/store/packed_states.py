@@ -52,12 +52,12 @@ assert _WORDS <= _HEAD * _BITS - _MARK_BITS, "each word of a state has a bit in 
 _ILL_FORMED: Final = "is damaged: it has other words than its head tells"
 
 
-def packed(states: States) -> list[bytes]:
+def to_packed(states: States) -> list[bytes]:
     """Return every state as a store keeps it.
 
     Examples
     --------
-    >>> (value,) = packed(empty(1))
+    >>> (value,) = to_packed(empty(1))
     >>> len(value), len(from_packed([value, None]))
     (40, 2)
     """
@@ -125,7 +125,7 @@ def _unpacked(parts: Sequence[bytes]) -> tuple[States, dict[int, str]]:
         unsealed = np.flatnonzero(np.frombuffer(seals, _WORD) != words[ends - 1])
         faults |= dict.fromkeys(unsealed.tolist(), UNSEALED)
     for at in np.flatnonzero(~sound).tolist():
-        version = int.from_bytes(parts[at][_HEAD * _WORD.itemsize :][:2], "little")
+        version = int.from_bytes(parts[at][_HEAD * _WORD.itemsize : -SEAL_BYTES][:2], "little")
         later = STATE_VERSION < version < _MARK  # one of a later version may have more words
         faults.setdefault(at, unknown_version(version) if later else _ILL_FORMED)
     return states, faults_within(states, faults)

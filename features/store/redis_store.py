@@ -40,7 +40,7 @@ from features.store.keys import (
     timers_key,
     unreadable_state,
 )
-from features.store.packed_states import packed, read_packed
+from features.store.packed_states import read_packed, to_packed
 from features.store.partition_record import PartitionRecord, check_guard
 from features.store.redis_client import connect, server_of, store_errors
 from features.store.redis_keeping import check_keeping
@@ -215,7 +215,7 @@ class RedisStore:
 
     def _written(self, save: Save) -> list[tuple[Any, ...]]:
         keys = self._keys(save.partition, save.customers, save.new.incarnation)
-        values = packed(save.states)
+        values = to_packed(save.states)
         commands: list[tuple[Any, ...]] = [("SET", self._record_key(save.partition), save.new.to_bytes())]
         alive = save.states["events"] > 0
         commands += promised(self._prefix, save)
