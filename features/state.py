@@ -6,8 +6,8 @@ epoch milliseconds, money is in the shop's currency. Only `features.fold` writes
 The last field is what `stream.decisions` remembers about the customer. It is kept and saved with the state, and means
 nothing here: neither the fold nor the columns of the models see it.
 
-What is stored of a state is its bytes and their seal (`features.sealing`), so that one with other numbers in it is
-unreadable, and never scored.
+Files and hand-overs hold the bytes of a state and their seal (`features.sealing`), so that one with other numbers in it
+is unreadable, and never scored. Stores pack it (`features.store.packed_states`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from features.events import CHANNELS, COUNTED_TYPES
 from features.exceptions import UnreadableState
 from features.sealing import SEAL_BYTES, sealed
 
-#: Raise it whenever the layout or the meaning of a field changes.
+#: Raise it whenever the layout or the meaning of a field changes. Stores read packed states in this
+#: layout: those of an earlier version are then to be unpacked in theirs, and migrated.
 STATE_VERSION: Final = 4
 
 # The version in which the layout of what columns are made of changed last, and with it what bundles are made for.
@@ -107,7 +108,7 @@ STATE: Final = np.dtype(
     ]
 )
 
-#: A stored state: the layout, and its seal.
+#: A whole state as it is stored: the layout, and its seal.
 STORED_BYTES: Final = STATE.itemsize + SEAL_BYTES
 
 
@@ -299,7 +300,7 @@ def migrated(old: States) -> States:
 
 
 def to_bytes(states: States) -> list[bytes]:
-    """Return every state as it is stored."""
+    """Return every state as files and hand-overs hold it: whole."""
     raw, size = states.tobytes(), STATE.itemsize
     return [sealed(raw[start : start + size]) for start in range(0, len(raw), size)]
 

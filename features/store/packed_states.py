@@ -43,9 +43,6 @@ _BITS: Final = 64
 _HEAD: Final = 4  # words
 _WORDS: Final = STATE.itemsize // _WORD.itemsize
 
-#: The most that a packed state takes, in bytes.
-MOST_BYTES: Final = (_HEAD + _WORDS) * _WORD.itemsize + SEAL_BYTES
-
 assert not STATE.itemsize % _WORD.itemsize, "a state is a whole number of words"
 assert _WORDS <= _HEAD * _BITS - _MARK_BITS, "each word of a state has a bit in the head"
 
@@ -62,6 +59,7 @@ def to_packed(states: States) -> list[bytes]:
     (40, 2)
     """
     words = np.ascontiguousarray(states).view(_WORD).reshape(len(states), _WORDS)
+    words.flags.writeable = False  # numba compiles a kernel for each kind of arrays
     room = np.empty(len(states) * (_HEAD + _WORDS) + 1, _WORD)
     ends = np.empty(len(states), np.int64)
     _pack(words, room, ends)

@@ -25,7 +25,7 @@ from features.state import (
     to_bytes,
 )
 from features.store.memory_store import MemoryStore
-from features.store.packed_states import MOST_BYTES, from_packed, read_packed, to_packed
+from features.store.packed_states import _pack, _unpack, from_packed, read_packed, to_packed
 from tests.features.store.contract import claimed
 from tests.mutations import mutations
 
@@ -58,7 +58,7 @@ def test_any_states_come_back_bit_for_bit(seed: int, shares: list[float]) -> Non
     assert (found.tobytes(), faults) == (states.tobytes(), {})
     for value, state in zip(values, states, strict=True):
         words = np.count_nonzero(np.frombuffer(state.tobytes(), "<u8"))
-        assert len(value) == _HEAD_BYTES + 8 * words + 8 <= MOST_BYTES
+        assert len(value) == _HEAD_BYTES + 8 * words + 8
 
 
 @settings(max_examples=50)
@@ -85,6 +85,15 @@ def test_an_empty_state_takes_its_head_and_its_seal_and_nothing_is_one() -> None
 def test_states_that_lie_apart_in_memory_are_packed_like_their_copy() -> None:
     states = states_of(3, [0.3] * 6)
     assert to_packed(states[::-2]) == to_packed(states[::-2].copy()) == to_packed(states)[::-2]
+
+
+def test_whatever_is_packed_and_read_nothing_is_compiled_for_it() -> None:
+    from_packed(to_packed(empty(1)))
+    known = [len(kernel.signatures) for kernel in (_pack, _unpack)]
+    states = states_of(3, [0.3] * 6)
+    for some in (states, states[:0], states[1:], states[::-2], np.frombuffer(states.tobytes(), STATE)):
+        assert len(from_packed([*to_packed(some), None])) == len(some) + 1
+    assert [len(kernel.signatures) for kernel in (_pack, _unpack)] == known
 
 
 def test_former_forms_packed_states_and_none_are_read_together() -> None:
