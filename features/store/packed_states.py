@@ -158,7 +158,7 @@ def _unpack(
     words: NDArray[np.uint64], ends: NDArray[np.int64], states: NDArray[np.uint64], sound: NDArray[np.bool_]
 ) -> None:  # pragma: no cover
     """Fill the states that have as many words as their heads tell, say which they are, and leave the others alone."""
-    start = 0
+    start = np.int64(0)
     for row in range(len(ends)):
         end = ends[row]
         sound[row] = _fits(words, start, end)
@@ -168,13 +168,13 @@ def _unpack(
                 bits, first = _bits_of(words, start, group), group * _BITS
                 for place in range(min(_BITS, _WORDS - first)):
                     there = bits >> np.uint64(place) & np.uint64(1)
-                    states[row, first + place] = words[at] * there  # the seal where no word is left
+                    states[row, first + place] = words[at] * there  # behind the last word is the seal
                     at += np.int64(there)
         start = end
 
 
 @kernel
-def _fits(words: NDArray[np.uint64], start: int, end: int) -> Any:  # pragma: no cover
+def _fits(words: NDArray[np.uint64], start: np.int64, end: np.int64) -> Any:  # pragma: no cover
     """Whether a packed state is as long as its head tells, and has no word that a state has not."""
     if end - start <= _HEAD:
         return False
@@ -191,7 +191,7 @@ def _fits(words: NDArray[np.uint64], start: int, end: int) -> Any:  # pragma: no
 
 
 @kernel
-def _bits_of(words: NDArray[np.uint64], start: int, group: int) -> Any:  # pragma: no cover
+def _bits_of(words: NDArray[np.uint64], start: np.int64, group: int) -> Any:  # pragma: no cover
     """Return which of 64 words a packed state has."""
     if group == _HEAD - 1:
         return words[start] >> np.uint64(_MARK_BITS)
