@@ -62,12 +62,13 @@ class MemoryStore:
 
     Examples
     --------
+    >>> from features.state import STATE_VERSION
     >>> from features.store.partition_record import NO_WATERMARK
     >>> store = MemoryStore()
     >>> mine = PartitionRecord(1, bytes(16), 0, NO_WATERMARK, 12)
     >>> store.claim(3, None, mine)
     >>> states = store.load(3, ["ada"])
-    >>> states["version"], states["events"] = state.STATE_VERSION, 1
+    >>> states["version"], states["events"] = STATE_VERSION, 1
     >>> store.save(3, mine, mine._replace(next_offset=1), ["ada"], states)
     >>> int(store.load(3, ["ada"])["events"][0]), store.record(3).next_offset
     (1, 1)
