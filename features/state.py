@@ -6,8 +6,8 @@ epoch milliseconds, money is in the shop's currency. Only `features.fold` writes
 The last field is what `stream.decisions` remembers about the customer. It is kept and saved with the state, and means
 nothing here: neither the fold nor the columns of the models see it.
 
-What is stored of a state is its bytes and their seal (`features.sealing`), so that one with other numbers in it is
-unreadable, and never scored.
+Files and hand-overs hold the bytes of a state and their seal (`features.sealing`), so that one with other numbers in it
+is unreadable, and never scored. Stores pack it (`features.store.packed_states`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from features.events import CHANNELS, COUNTED_TYPES
 from features.exceptions import UnreadableState
 from features.sealing import SEAL_BYTES, sealed
 
-#: Raise it whenever the layout or the meaning of a field changes.
+#: Raise it whenever the layout or the meaning of a field changes. Stores read packed states in this
+#: layout: those of an earlier version are then to be unpacked in theirs, and migrated.
 STATE_VERSION: Final = 4
 
 # The version in which the layout of what columns are made of changed last, and with it what bundles are made for.
@@ -107,7 +108,7 @@ STATE: Final = np.dtype(
     ]
 )
 
-#: A stored state: the layout, and its seal.
+#: A whole state as it is stored: the layout, and its seal.
 STORED_BYTES: Final = STATE.itemsize + SEAL_BYTES
 
 
@@ -151,7 +152,8 @@ _OLDER: Final = {
     STATE_1.itemsize: (1, STATE_1),
 }
 
-_DAMAGED: Final = "is damaged: its checksum does not fit"
+#: What is wrong with a state whose seal does not fit.
+UNSEALED: Final = "is damaged: its checksum does not fit"
 
 States = NDArray[np.void]
 
@@ -203,13 +205,17 @@ def read_states(values: Iterable[bytes | None]) -> tuple[States, dict[int, str]]
         stored = np.frombuffer(b"".join(parts), _STORED)
         states = stored["state"].copy()
         for at in _unsealed(parts, stored):
-            faults[at] = _DAMAGED
+            faults[at] = UNSEALED
     else:
         states = _of_any_form(parts, faults)
+    return states, faults_within(states, faults)
+
+
+def faults_within(states: States, faults: dict[int, str]) -> dict[int, str]:
+    """Add what is wrong within states to what is known to be wrong, and empty them, and those that were known."""
     unknown = (states["version"] != STATE_VERSION) & (states["events"] > 0)
     for at in np.flatnonzero(unknown).tolist():
-        version = states["version"][at]
-        faults.setdefault(at, f"has layout version {version}, this program reads {STATE_VERSION}, 3, 2 and 1")
+        faults.setdefault(at, unknown_version(states["version"][at]))
     # The fold is compiled and looks at no bounds: what points beyond a state would write into the next one's.
     beyond = (states["ring_at"] >= EVENT_ID_RING) | (states["item_at"] >= ITEM_RING)
     beyond |= states["cart_lines"] > CART_LINES
@@ -217,7 +223,12 @@ def read_states(values: Iterable[bytes | None]) -> tuple[States, dict[int, str]]
         faults.setdefault(at, "is damaged: it points beyond its own rings and cart")
     if faults:
         states[list(faults)] = empty(1)
-    return states, faults
+    return faults
+
+
+def unknown_version(version: int) -> str:
+    """Return what is wrong with a state of a version that is not known."""
+    return f"has layout version {version}, this program reads {STATE_VERSION}, 3, 2 and 1"
 
 
 def fault_of(value: bytes) -> str:
@@ -250,7 +261,7 @@ def _of_any_form(parts: Sequence[bytes], faults: dict[int, str]) -> States:
             read = np.frombuffer(b"".join(own), layout)
             sealed_form = "seal" in (layout.names or ())
             old = (read["state"] if sealed_form else read).copy()
-            wrong = dict.fromkeys(_unsealed(own, read) if sealed_form else (), _DAMAGED)
+            wrong = dict.fromkeys(_unsealed(own, read) if sealed_form else (), UNSEALED)
             for at in np.flatnonzero((old["version"] != version) & (old["events"] > 0)).tolist():
                 text = f"has layout version {old['version'][at]} in the size of version {version}"
                 wrong.setdefault(at, text)
@@ -289,7 +300,7 @@ def migrated(old: States) -> States:
 
 
 def to_bytes(states: States) -> list[bytes]:
-    """Return every state as it is stored."""
+    """Return every state as files and hand-overs hold it: whole."""
     raw, size = states.tobytes(), STATE.itemsize
     return [sealed(raw[start : start + size]) for start in range(0, len(raw), size)]
 

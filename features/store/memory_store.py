@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from math import ceil
 from types import MappingProxyType
 
-from features import state
 from features.exceptions import StoreError
 from features.links import Link
 from features.price_table import PriceTable
@@ -24,6 +23,7 @@ from features.store.customer_store import (
     Swept,
     TimerChanges,
 )
+from features.store.packed_states import from_packed, read_packed, to_packed
 from features.store.partition_record import PartitionRecord, check_guard
 
 
@@ -62,12 +62,13 @@ class MemoryStore:
 
     Examples
     --------
+    >>> from features.state import STATE_VERSION
     >>> from features.store.partition_record import NO_WATERMARK
     >>> store = MemoryStore()
     >>> mine = PartitionRecord(1, bytes(16), 0, NO_WATERMARK, 12)
     >>> store.claim(3, None, mine)
     >>> states = store.load(3, ["ada"])
-    >>> states["version"], states["events"] = state.STATE_VERSION, 1
+    >>> states["version"], states["events"] = STATE_VERSION, 1
     >>> store.save(3, mine, mine._replace(next_offset=1), ["ada"], states)
     >>> int(store.load(3, ["ada"])["events"][0]), store.record(3).next_offset
     (1, 1)
@@ -98,7 +99,7 @@ class MemoryStore:
             if expected is not None:
                 check_guard(partition, self._contents.records.get(partition), expected)
             stored, incarnation = self._contents.states.get(partition, {}), self._incarnation(partition)
-            return state.from_bytes([stored.get(_name(incarnation, customer)) for customer in customers])
+            return from_packed([stored.get(_name(incarnation, customer)) for customer in customers])
 
     def save(
         self,
@@ -124,9 +125,7 @@ class MemoryStore:
                 set_timers.pop(_name(new.incarnation, customer), None)
             for customer, moment in zip(*timers, strict=True):
                 set_timers[_name(new.incarnation, customer)] = moment
-            for customer, value, events in zip(
-                customers, state.to_bytes(states), states["events"], strict=True
-            ):
+            for customer, value, events in zip(customers, to_packed(states), states["events"], strict=True):
                 name = _name(new.incarnation, customer)
                 if events:
                     stored[name] = value
@@ -212,7 +211,7 @@ class MemoryStore:
             stored, items = self._contents.states.get(partition, {}), self._contents.items.get(partition, {})
             names = sorted(stored)[cursor : cursor + count]
             own = [name for name in names if _incarnation(name) == expected.incarnation]
-            states, faults = state.read_states([stored[name] for name in own])
+            states, faults = read_packed([stored[name] for name in own])
             expired = {
                 name
                 for at, (name, time) in enumerate(zip(own, states["last_time"], strict=True))

@@ -10,7 +10,6 @@ from math import ceil
 from types import MappingProxyType
 from typing import Any, Final, cast
 
-from features import state
 from features.exceptions import StoreError, UnreadableRecord, UnreadableState
 from features.links import Link
 from features.state import States
@@ -41,6 +40,7 @@ from features.store.keys import (
     timers_key,
     unreadable_state,
 )
+from features.store.packed_states import read_packed, to_packed
 from features.store.partition_record import PartitionRecord, check_guard
 from features.store.redis_client import connect, server_of, store_errors
 from features.store.redis_keeping import check_keeping
@@ -159,7 +159,7 @@ class RedisStore:
         values: Sequence[bytes | None],
     ) -> States:
         """Return the states that ``values`` hold, which is where customers have none what nobody has written."""
-        states, faults = state.read_states(values)
+        states, faults = read_packed(values)
         faults |= self._of_other_types([(at, key) for at, key in enumerate(keys) if values[at] is None])
         for at, fault in faults.items():
             raise unreadable_state(fault, partition, customers[at], keys[at])
@@ -215,7 +215,7 @@ class RedisStore:
 
     def _written(self, save: Save) -> list[tuple[Any, ...]]:
         keys = self._keys(save.partition, save.customers, save.new.incarnation)
-        values = state.to_bytes(save.states)
+        values = to_packed(save.states)
         commands: list[tuple[Any, ...]] = [("SET", self._record_key(save.partition), save.new.to_bytes())]
         alive = save.states["events"] > 0
         commands += promised(self._prefix, save)
@@ -271,7 +271,7 @@ class RedisStore:
             own = [key for key in keys if incarnation_of(key) == expected.incarnation]
             values = cast("list[bytes | None]", self._redis.mget(own)) if own else []
         held = [(key, value) for key, value in zip(own, values, strict=True) if value is not None]
-        states, faults = state.read_states([value for _, value in held])
+        states, faults = read_packed([value for _, value in held])
         for at, fault in faults.items():  # left where it is: the customer's next event parks the partition
             self._tell(held[at][0], fault)
         expired = [

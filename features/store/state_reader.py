@@ -11,12 +11,12 @@ from typing import Any, NamedTuple, Self
 
 from redis.asyncio.cluster import RedisCluster as AsyncCluster
 
-from features import state
 from features.exceptions import UnreadableRecord
 from features.price_table import NO_PRICES, PriceTable
 from features.sealing import unsealed
 from features.state import States
 from features.store.keys import items_keys, link_keys, outbox_key, prices_key, record_key, state_keys
+from features.store.packed_states import read_packed
 from features.store.partition_record import PartitionRecord
 from features.store.redis_client import close_async, connect_async, store_errors
 
@@ -174,5 +174,5 @@ class StateReader:
 
 
 def _read(record: PartitionRecord | None, values: Sequence[bytes | None], count: int) -> Read:
-    states, faults = state.read_states(values[:count])
+    states, faults = read_packed(values[:count])
     return Read(record, states, faults, values[count : 2 * count], values[2 * count :])

@@ -17,6 +17,7 @@ from features.fold import NO_ASIDES, Asides
 from features.price_table import NO_PRICES, PriceTable
 from features.state import States, empty, joined
 from features.store.customer_store import Loaded, TimerChanges
+from features.store.packed_states import from_packed, to_packed
 from stream.decisions.actions import Customers, Details, Moments, Standing
 from stream.decisions.decide import Decided, decide
 from stream.decisions.holding import ScoredRows
@@ -36,7 +37,7 @@ def warm_up(engine: Engine) -> None:
     """Compile what is compiled at first use (seconds, once per machine), before events wait for it."""
     engine.warm_up()
     nothing = engine.score_nothing()
-    none, states = np.zeros(0, np.int64), empty(1)
+    none, states = np.zeros(0, np.int64), from_packed(to_packed(empty(1)))
     customers = Customers(["c"], np.zeros(1, np.int64), Standing(none, states[:0]))
     marks = Watermarks.of(none, [0], engine.lateness_ms)
     moments = moments_of(*nothing, none, none, marks, prices=[NO_PRICES])

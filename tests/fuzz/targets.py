@@ -29,7 +29,8 @@ from features.links import Link
 from features.offers import Catalogue, CustomerItems, OfferPolicy
 from features.refusals import Reason, RejectedEvent
 from features.sealing import unsealed
-from features.state import empty, read_states, to_bytes
+from features.state import MEMORY_BYTES, STATE_VERSION, empty, to_bytes
+from features.store.packed_states import read_packed, to_packed
 from features.store.partition_record import PartitionRecord
 from features.store.redis_url import parse_redis_url
 from features.vector import WIDTH
@@ -228,15 +229,18 @@ def _logins() -> Target:
 
 
 def _states() -> Target:
-    whole = to_bytes(empty(2))
+    known = empty(2)
+    known["version"], known["events"], known["spend"] = STATE_VERSION, 3, [2.5, 9]
+    known["memory"][1] = range(MEMORY_BYTES)
+    neighbours = to_packed(known)
 
     def take(raw: bytes) -> str:
-        states, faults = read_states([raw, whole[0]])
-        assert len(states) == 2  # noqa: PLR2004 (as many as were asked for)
-        assert set(faults) <= {0}
+        states, faults = read_packed([neighbours[0], raw, neighbours[1]])
+        assert states[[0, 2]].tobytes() == known.tobytes()
+        assert set(faults) <= {1}
         return "refused" if faults else "taken"
 
-    return Target(whole, take, 0.05)
+    return Target([*to_bytes(empty(1)), *to_bytes(known), *neighbours, *to_packed(empty(1))], take, 0.05)
 
 
 def _records() -> Target:

@@ -18,6 +18,7 @@ from features.bundle import Bundle
 from features.partition import partitions_of
 from features.state import to_bytes
 from features.store.keys import state_keys
+from features.store.packed_states import from_packed
 from features.store.redis_client import connect
 from features.store.redis_store import RedisStore
 from features.usual_days import UsualDays
@@ -64,7 +65,7 @@ def read_topic(settings: Settings, topic: str) -> list[Record]:
 
 
 def stored_states(settings: Settings) -> dict[str, bytes]:
-    """Return every customer's state as it lies in Redis; each must lie under its own partition.
+    """Return every customer's state in Redis, as `to_bytes` writes it; each must lie under its own partition.
 
     States of earlier incarnations are passed over.
     """
@@ -78,7 +79,8 @@ def stored_states(settings: Settings) -> dict[str, bytes]:
             names = [key[len(start) :] for key in keys]
             assert set(partitions_of(names, settings.partitions).tolist()) <= {number}
             values: Any = client.mget(keys) if keys else []
-            found |= {name.decode(): value for name, value in zip(names, values, strict=True)}
+            states = to_bytes(from_packed(values))
+            found |= {name.decode(): state for name, state in zip(names, states, strict=True)}
     return found
 
 

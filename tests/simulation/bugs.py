@@ -10,13 +10,13 @@ from unittest.mock import patch
 import numpy as np
 from numpy.typing import NDArray
 
-from features import state
 from features.exceptions import StoreConflict, StoreError
 from features.state import States
 from features.store import memory_store
 from features.store.customer_store import LinkChanges, Pending, Save
 from features.store.log_mark import LogMark
 from features.store.memory_store import MemoryStore
+from features.store.packed_states import to_packed
 from features.store.partition_record import PartitionRecord
 from stream.kafka.batches import Backlog, RecordBatch
 from stream.kafka.contract import Bounds
@@ -139,7 +139,7 @@ def _saved_in_two_steps(self: MemoryStore, saves: Sequence[Save]) -> list[StoreE
     for save in saves:
         stored = self._contents.states.setdefault(save.partition, {})
         names = [f"{save.new.incarnation}:{customer}" for customer in save.customers]
-        stored.update(zip(names, state.to_bytes(save.states), strict=True))
+        stored.update(zip(names, to_packed(save.states), strict=True))
         outcomes.append(self._outcome(save))
     return outcomes
 

@@ -9,6 +9,7 @@ from features import state
 from features.bundle import Bundle
 from features.state import DAY_MS
 from features.store.customer_store import Loaded
+from features.store.packed_states import from_packed, to_packed
 from features.store.partition_record import NO_WATERMARK
 from stream.decisions.following import PolicyInForce
 from stream.decisions.policy_file import parse_policy
@@ -181,7 +182,7 @@ class Schedules:
         }
         assert in_logs == handed, "other hand-overs"
         stored = [world.store.states(partition) for partition in range(PARTITIONS)]
-        found = {name: state.from_bytes([raw]) for states in stored for name, raw in states.items()}
+        found = {name: from_packed([raw]) for states in stored for name, raw in states.items()}
         wrong = difference(found, of_known_ids(logs))
         assert not wrong, wrong
 
@@ -202,7 +203,7 @@ class Schedules:
         result = scorer.score(read, [Loaded(state.empty(len(customers)), ())])
         [changes], [output] = result.changes, result.outputs
         promised = unpack_outbox(changes.outbox) if changes.outbox else Promised(())
-        kept = zip(changes.customers, state.to_bytes(changes.states), changes.states["events"], strict=True)
+        kept = zip(changes.customers, to_packed(changes.states), changes.states["events"], strict=True)
         return Truth(
             {customer: raw for customer, raw, events in kept if events},
             *_published(output.scores),
