@@ -241,7 +241,7 @@ class Settings(BaseSettings):
         description="Milliseconds that a few events may wait for more, to save CPU at low rates.",
     )
     cache_customers: int = Field(
-        100_000, ge=0, description="Number of states that a worker keeps in memory, 1.6 kB each."
+        100_000, ge=0, description="Number of states that a worker keeps in memory, 1.8 kB each."
     )
     http_host: str = Field("127.0.0.1", description="Address of /healthz, /readyz and /metrics.")
     http_port: int = Field(
