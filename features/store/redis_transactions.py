@@ -178,9 +178,15 @@ class _Exchange:
         self._check_answered()
         for _ in range(len(self._commands) + 1):
             self._connection.read_response()
-        if self._connection.read_response() is None:
+        answers = self._connection.read_response()
+        if answers is None:
             raise redis.WatchError("a record changed between WATCH and EXEC")
         self._clean = True
+        for (
+            answer
+        ) in answers:  # such as a key that holds another type; Redis does the other commands all the same
+            if isinstance(answer, redis.ResponseError):
+                raise answer
 
     def release(self) -> None:
         """Give the connection back; one that was left may still watch, and have answers that nobody has read."""

@@ -44,7 +44,7 @@ def _of_table(table: dict[str, dict[str, Any]]) -> Finding:
     gone = sorted(address for address, count in slots.items() if count and flags[address] & _GONE)
     lacking = _SLOTS - sum(count for address, count in slots.items() if address not in gone)
     if not lacking:
-        return good("redis' cluster", f"all slots have a primary, of {len(slots)}")
+        return good("redis' cluster", f"all slots have a primary, of {sum(map(bool, slots.values()))}")
     text = f"{lacking:,} of {_SLOTS:,} slots have no primary that answers"
     if not gone:
         return wrong("redis' cluster", text, "give them to a node (redis-cli --cluster fix)")

@@ -8,6 +8,8 @@ from itertools import accumulate, takewhile
 from operator import attrgetter
 from typing import Final, NamedTuple
 
+import numpy as np
+
 from features.store.log_mark import UNKNOWN_EPOCH
 from stream.kafka.record_columns import HEADER_BYTES, Record, RecordColumns, joined, place_of
 
@@ -80,7 +82,7 @@ class RecordBatch(NamedTuple):
 def bytes_of(records: Sequence[Record]) -> int:
     """Return how many bytes the keys, values and headers of records take, about."""
     if isinstance(records, RecordColumns):
-        return records.size()
+        return int(records.sizes().sum())
     size = sum(map(len, filter(None, map(_key, records)))) + sum(map(len, filter(None, map(_value, records))))
     for headers in filter(None, map(_headers, records)):
         size += sum(len(name) + len(value or b"") + HEADER_BYTES for name, value in headers)
@@ -173,6 +175,8 @@ class Backlog:
 
     def _fitting(self, records: Sequence[Record]) -> int:
         """Return how many of the records are within the bytes; one always is."""
+        if isinstance(records, RecordColumns):
+            return max(1, int(np.cumsum(records.sizes()).searchsorted(self._bytes_max, side="right")))
         sizes = accumulate(bytes_of([record]) for record in records)
         return max(1, sum(1 for _ in takewhile(lambda size: size <= self._bytes_max, sizes)))
 

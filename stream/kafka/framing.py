@@ -1,4 +1,6 @@
-"""Record batches as Kafka keeps them (magic 2), framed by a kernel from columns, byte for byte as aiokafka frames them.
+"""Record batches as Kafka keeps them (magic 2), framed by a kernel from columns.
+
+Byte for byte as aiokafka frames them; only a batch that compression makes no smaller is left uncompressed.
 
 aiokafka's own builder takes one record at a time, as Python objects. Here records have keys and values, of which each
 may be null, no headers, and one time for all.

@@ -164,6 +164,8 @@ class _LenientBatch:
         if compressed:
             try:
                 raw = self._expanded()
+            except MemoryError:  # is this machine's fault, not the batch's
+                raise
             except Exception as error:  # of a codec: whatever the bytes are, they are one record's fault
                 return iter([_undecompressed(batch, bytes(raw[_BATCH_HEADER:]), error)])
         if self._fetch.pack is not None and (compressed or not batch.compression_type):

@@ -114,10 +114,25 @@ class RecordColumns(Sequence[Record]):
         bounds = zip(at.tolist(), (at + length).tolist(), strict=True)
         return [whole[start:end] if end >= start else None for start, end in bounds]
 
-    def size(self) -> int:
-        """Return how many bytes keys, values and headers take as Python objects, about."""
-        own = int((self.places["end"] - self.places["key_at"]).sum())
-        return own + HEADER_BYTES * int(self.places["header_count"].sum())
+    def sizes(self) -> NDArray[np.int64]:
+        """Return how many bytes key, value and headers of each record take as Python objects, about."""
+        own: NDArray[np.int64] = self.places["end"] - self.places["key_at"]
+        own += HEADER_BYTES * self.places["header_count"]
+        return own
+
+    def compact(self) -> RecordColumns:
+        """Return the records without what else lies in their buffer, if that is more than they are themselves."""
+        places = self.places
+        lengths = places["end"] - places["key_at"]
+        if 2 * int(lengths.sum()) >= len(self.data):
+            return self
+        starts = places["key_at"].tolist()
+        parts = [self.data[start:end] for start, end in zip(starts, places["end"].tolist(), strict=True)]
+        moved = places.copy()
+        shift = np.cumsum(lengths) - lengths - places["key_at"]
+        for name in _IN_BUFFER:
+            moved[name] += shift
+        return RecordColumns(np.concatenate([self.data[:0], *parts]), moved)
 
     def _bytes(self, at: int, length: int) -> bytes | None:
         return None if length < 0 else self.data[at : at + length].tobytes()
@@ -158,7 +173,8 @@ def unpacked(found: Sequence[Any], start: int) -> Sequence[Record]:
     if not all(isinstance(one, Packed) for one in found):
         return list(chain.from_iterable(one.records if isinstance(one, Packed) else [one] for one in found))
     records = joined([one.records for one in found])
-    return records[place_of(records, start) :]
+    left = records[place_of(records, start) :]
+    return left.compact() if isinstance(left, RecordColumns) else left
 
 
 def place_of(records: Sequence[Record], offset: int) -> int:

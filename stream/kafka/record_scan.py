@@ -55,7 +55,8 @@ class Packer:
         """
         data, stop = self._whole, start + len(whole)
         if batch.compression_type:
-            data, start, stop = read_only(np.frombuffer(whole, np.uint8)), 0, len(whole)
+            # A copy: what was decompressed lies in a buffer as large as a batch may ever be.
+            data, start, stop = read_only(np.frombuffer(whole, np.uint8).copy()), 0, len(whole)
         if len(whole) < _BATCH_HEADER:
             return None
         (count,) = _COUNT.unpack_from(whole)

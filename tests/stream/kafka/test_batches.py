@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from aiokafka import ConsumerRecord
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
-from stream.kafka.batches import Backlog, RecordBatch
+from stream.kafka.batches import Backlog, RecordBatch, bytes_of
+from stream.kafka.record_columns import Packed, RecordColumns, unpacked
 from tests.stream.fakes import record
+from tests.stream.kafka.test_parsing import parsed, sealed
+from tests.stream.packing import columns_of, parts_of
 
 
 def batch(offsets: list[int], start: int | None = None, stop: int | None = None) -> RecordBatch:
@@ -118,3 +123,57 @@ def test_what_is_put_back_comes_next() -> None:
     assert taken(backlog, 2) == ([2, 3], 2, 4)
     assert taken(backlog, 4) == ([4, 5], 4, 6)
     assert (backlog.records, backlog.bytes) == (0, 0)
+
+
+def packed_events(count: int, codec: int = 0) -> bytes:
+    builder = DefaultRecordBatchBuilder(2, codec, 0, -1, -1, -1, 1 << 24)
+    for at in range(count):
+        builder.append(at, 1000 + at, b"ada", b"v" * (10 + at % 7), [("h", b"1")] if at % 5 == 0 else [])
+    return sealed(bytes(builder.build()), 0)
+
+
+@pytest.mark.parametrize("most", [1, 60, 200, 1000, 1 << 20])
+def test_columns_are_taken_by_the_bytes_as_lists_are(most: int) -> None:
+    raw = packed_events(100)
+    stretches = []
+    for records in (parsed(raw), columns_of(raw)):
+        backlog = Backlog(batch_max=1000, bytes_max=most)
+        backlog.put(RecordBatch(0, records, 0, 100))
+        expected, seen = 0, []
+        while found := backlog.take(expected):
+            assert bytes_of(found.records) <= most or len(found.records) == 1
+            seen += parts_of(found.records)
+            expected = found.stop
+        stretches.append(seen)
+        assert (backlog.records, backlog.bytes) == (0, 0)
+    assert stretches[0] == stretches[1] == parts_of(parsed(raw))
+
+
+@pytest.mark.parametrize("codec", range(1, 5))
+def test_a_small_compressed_batch_holds_no_large_buffer(codec: int) -> None:
+    records = columns_of(packed_events(3, codec))
+    assert isinstance(records, RecordColumns)
+    owner = records.data
+    while isinstance(owner.base, np.ndarray):
+        owner = owner.base
+    assert owner.nbytes < 1000
+
+
+def test_columns_leave_a_buffer_that_holds_mostly_other_things() -> None:
+    raw = packed_events(100)
+    records = columns_of(raw)
+    assert isinstance(records, RecordColumns)
+    left = unpacked([Packed(99, records)], 97)
+    assert isinstance(left, RecordColumns)
+    assert parts_of(left) == parts_of(parsed(raw)[97:])
+    assert len(left.data) < 100 < len(records.data)
+    assert records.compact() is records
+
+
+def test_a_machine_without_memory_is_no_fault_of_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(*_: object) -> memoryview:
+        raise MemoryError
+
+    monkeypatch.setattr("stream.kafka.parsing.decompress", none_left)
+    with pytest.raises(MemoryError):
+        columns_of(packed_events(3, 3))
