@@ -21,7 +21,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
 
 from features import state
-from features.exceptions import StoreConflict, UnreadableRecord
+from features.exceptions import StoreConflict, StoreError, UnreadableRecord
 from features.store import redis_store
 from features.store.customer_store import Pending, TimerChanges
 from features.store.offer_store import OfferStore
@@ -72,6 +72,18 @@ class TestRedisStore(StoreContract, TimerContract, PriceContract):
             )
         assert store.pending(3, theirs) == Pending(b"mine", 10)
         assert due(store, theirs, 100) == (["ada"], 0)
+
+    def test_what_one_command_of_a_save_is_refused_with_is_not_passed_over(
+        self, store: RedisStore, settings: Settings
+    ) -> None:
+        mine = claimed(store)
+        timed(store, mine, {"ada": 10})
+        server = redis.Redis.from_url(settings.redis_url)
+        keys = [key for key in server.scan_iter() if settings.redis_prefix.encode() in key]
+        (timers,) = [key for key in keys if server.type(key) == b"zset"]
+        server.set(timers, b"of another program")
+        with pytest.raises(StoreError, match="WRONGTYPE"):
+            timed(store, mine, {"bert": 20})
 
     def test_a_damaged_outbox_is_not_published(self, store: RedisStore, settings: Settings) -> None:
         mine = claimed(store)
