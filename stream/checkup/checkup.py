@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stream.checkup.finding import Finding, told
 from stream.checkup.kafka_checks import kafka_checks
-from stream.checkup.machine_checks import bundle_checks, disk_checks, settings_checks
+from stream.checkup.machine_checks import bundle_checks, disk_checks, key_checks, settings_checks
 from stream.checkup.redis_checks import redis_checks
 from stream.exceptions import SettingsError
 from stream.settings import load_settings
@@ -31,6 +31,7 @@ def checkup(folder: Path, services: Path | None = None) -> Iterator[Finding]:
         return
     yield from chain(
         settings_checks(folder),
+        key_checks(settings),
         kafka_checks(settings),
         redis_checks(settings),
         bundle_checks(settings),

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any, Final, NamedTuple
 
 from aiokafka.client import AIOKafkaClient
@@ -15,6 +15,8 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError
 
 from features.durations import duration_short
+from features.exceptions import StoreError
+from features.store.redis_store import RedisStore
 from stream.checkup.finding import Finding, good, told, warning, wrong
 from stream.exceptions import ANSWER_SECONDS, BrokerUnavailable, SettingsError, TopicMismatch
 from stream.kafka.broker import broker_errors
@@ -233,7 +235,10 @@ def _group_checks(admin: Any, settings: Settings, partitions: int) -> Iterator[F
             tps = [TopicPartition(topic, number) for number in range(partitions)]
             known = consumer.partitions_for_topic(topic)
             if known and len(known) == partitions:
-                yield _lag(admin, consumer, name, group, tps)
+                done = _committed(admin, group, tps)
+                yield _lag(admin, consumer, name, group, tps, done)
+                if name == "worker":
+                    yield from _records_there(settings, done)
         yield from _broker_clock(consumer, settings, partitions)
 
 
@@ -262,10 +267,41 @@ class _Closing:
         self._consumer.close(timeout_ms=_POLL_MS)
 
 
-def _lag(admin: Any, consumer: Any, name: str, group: str, tps: list[TopicPartition]) -> Finding:
-    ends, begins = consumer.end_offsets(tps), consumer.beginning_offsets(tps)
+def _committed(admin: Any, group: str, tps: list[TopicPartition]) -> dict[TopicPartition, int]:
+    """Return how far a group has read, by partition, where it has begun."""
     committed = _patiently(lambda: admin.list_group_offsets({group: tps})).get(group, {})
-    done = {tp: entry.offset for tp, entry in committed.items() if entry.offset >= 0}
+    return {tp: entry.offset for tp, entry in committed.items() if entry.offset >= 0}
+
+
+def _records_there(settings: Settings, done: Mapping[TopicPartition, int]) -> Iterator[Finding]:
+    """Yield whether Redis knows the partitions whose events workers have read: without that, none of them starts."""
+    read = sorted(tp.partition for tp, offset in done.items() if offset)
+    try:
+        with closing(RedisStore(settings.redis_url, settings.redis_prefix)) as store:
+            lost = [str(partition) for partition in read if store.record(partition) is None]
+    except StoreError:  # the look at Redis tells it
+        return
+    if lost:
+        which = f"partition{'s' if len(lost) > 1 else ''} {', '.join(lost)}"
+        yield wrong(
+            "states",
+            f"Redis has no record of {which}, but Kafka has commits of the worker: its states were lost, and workers "
+            "refuse to start",
+            "restore Redis, or build the states again with `intent worker --rebuild`",
+        )
+    elif read:
+        yield good("states", "Redis has a record of each partition that was read")
+
+
+def _lag(  # noqa: PLR0917  (a group, and how far it is)
+    admin: Any,
+    consumer: Any,
+    name: str,
+    group: str,
+    tps: list[TopicPartition],
+    done: Mapping[TopicPartition, int],
+) -> Finding:
+    ends, begins = consumer.end_offsets(tps), consumer.beginning_offsets(tps)
     behind = sum(max(end - max(done.get(tp, 0), begins[tp]), 0) for tp, end in ends.items())
     members = len(_patiently(lambda: admin.describe_groups([group]))[group]["members"])
     state = f"{counted(members, 'member')} in group {group}, {counted(behind, 'record')} behind"

@@ -14,6 +14,8 @@ from typing import Final
 from features.bundle import Bundle
 from features.exceptions import IntentError
 from stream.checkup.finding import Finding, good, told, warning
+from stream.exceptions import SettingsError
+from stream.kafka.signatures import HandOverKeys
 from stream.scoring.engine import engine_of
 from stream.settings import Settings
 from stream.texts import nearest
@@ -47,6 +49,18 @@ def settings_checks(folder: Path) -> Iterator[Finding]:
         if not unknown:
             told_of = f"{len(names)} settings" if names else "no settings"
             yield good(place, told_of if place != ".env" else f"{path}: {told_of}")
+
+
+def key_checks(settings: Settings) -> Iterator[Finding]:
+    """Yield whether the file of keys for hand-overs can be used, where there is to be one."""
+    if settings.hand_over_key is None:
+        return
+    try:
+        HandOverKeys.of(settings.hand_over_key)
+    except SettingsError as error:
+        yield told("hand-overs", error)
+    else:
+        yield good("hand-overs", f"{settings.hand_over_key} holds keys that sign them")
 
 
 def bundle_checks(settings: Settings) -> Iterator[Finding]:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
-from kafka import KafkaAdminClient, KafkaProducer
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.structs import OffsetAndMetadata
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
+from features.store.partition_record import NO_WATERMARK, TOKEN_BYTES, PartitionRecord
+from features.store.redis_store import RedisStore
 from stream.cli import create_app
 from stream.kafka.topics import topic_configs
 from stream.services.embedded import KafkaServer, RedisServer
@@ -75,6 +79,33 @@ def test_a_stack_that_is_well_is_good_but_for_workers_that_are_not_there(
     assert text == f"no worker runs: 0 members in group {topics.group}, 2 records behind"
     assert remedy == "start `intent worker`, unless it is meant so"
     assert found["partitions"] == [("good", "3 of each topic", "")]
+
+
+def test_states_that_were_lost_are_named_with_the_way_to_build_them_again(
+    topics: Settings, doctor: Doctor, tmp_path: Path
+) -> None:
+    save_bundle(topics.bundle)
+    tps = [TopicPartition(topics.events_topic, partition) for partition in (0, 2)]
+    consumer = KafkaConsumer(bootstrap_servers=topics.kafka, group_id=topics.group, enable_auto_commit=False)
+    consumer.assign(tps)
+    consumer.commit({tp: OffsetAndMetadata(7, "", -1) for tp in tps})
+    consumer.close()
+    code, found = doctor(topics)
+    assert code == 1
+    [(level, text, remedy)] = found["states"]
+    assert level == "wrong"
+    assert text.startswith("Redis has no record of partitions 0, 2, but Kafka has commits of the worker")
+    assert "intent worker --rebuild" in remedy
+    with closing(RedisStore(topics.redis_url, topics.redis_prefix)) as store:
+        for tp in tps:
+            store.claim(tp.partition, None, PartitionRecord(1, bytes(TOKEN_BYTES), 7, NO_WATERMARK, 3))
+    keys = tmp_path / "keys"
+    keys.write_text("no key\n")
+    code, found = doctor(topics.model_copy(update={"hand_over_key": keys}))
+    assert found["states"] == [("good", "Redis has a record of each partition that was read", "")]
+    [(level, text, _)] = found["hand-overs"]
+    assert (code, level) == (1, "wrong")
+    assert str(keys) in text
 
 
 def _make_topics(settings: Settings, **changes: dict[str, str]) -> None:
