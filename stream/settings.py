@@ -430,9 +430,10 @@ def load_settings(**overrides: Any) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = f"INTENT_{'_'.join(str(part) for part in first['loc'])}".upper()
-        shown = repr(first.get("input"))
+        given = first.get("input")
+        shown = repr(duration_text(given) if isinstance(given, timedelta) else given)
         if first["loc"] and first["loc"][0] in _SECRET:
-            shown = "***" if first["loc"][0] not in _URLS else repr(masked_url(str(first.get("input"))))
+            shown = "***" if first["loc"][0] not in _URLS else repr(masked_url(str(given)))
         field = Settings.model_fields.get(str(first["loc"][0])) if first["loc"] else None
         wrong = misfit(first, field.metadata if field else ())
         if wrong:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
+from datetime import timedelta
 from difflib import get_close_matches
 from typing import Any
 
 from features.counts import counted
+from features.durations import duration_text
 
 __all__ = [
     "choices",
@@ -50,8 +52,8 @@ def choices(word: str, known: Collection[str]) -> str:
     return f"did you mean {near}? Use {listed}" if near and len(known) > 1 else f"use {listed}"
 
 
-def range_words(bounds: Mapping[str, float]) -> str:
-    """Return which numbers to use, by their bounds: ``ge``, ``gt``, ``le`` and ``lt`` as pydantic names them.
+def range_words(bounds: Mapping[str, float | timedelta]) -> str:
+    """Return which values to use, by their bounds: ``ge``, ``gt``, ``le`` and ``lt`` as pydantic names them.
 
     Examples
     --------
@@ -59,17 +61,24 @@ def range_words(bounds: Mapping[str, float]) -> str:
     ('use 0 to 1', 'use 1 or more', 'use at most 9.5')
     >>> range_words({"gt": 0, "lt": 1}), range_words({"gt": 0}), range_words({})
     ('use a number above 0 and below 1', 'use a number above 0', '')
+    >>> range_words({"ge": timedelta(seconds=10), "le": timedelta(minutes=30)})
+    'use 10s to 30m'
     """
     low, high = bounds.get("ge", bounds.get("gt")), bounds.get("le", bounds.get("lt"))
     if low is None and high is None:
         return ""
     if "gt" in bounds or "lt" in bounds:
-        above = "" if low is None else f"{'above' if 'gt' in bounds else 'from'} {low:.12g}"
-        below = "" if high is None else f"{'below' if 'lt' in bounds else 'up to'} {high:.12g}"
-        return f"use a number {' and '.join(filter(None, (above, below)))}"
-    if low is None:
-        return f"use at most {high:.12g}"
-    return f"use {low:.12g} or more" if high is None else f"use {low:.12g} to {high:.12g}"
+        above = "" if low is None else f"{'above' if 'gt' in bounds else 'from'} {_bound(low)}"
+        below = "" if high is None else f"{'below' if 'lt' in bounds else 'up to'} {_bound(high)}"
+        kind = "a duration" if isinstance(high if low is None else low, timedelta) else "a number"
+        return f"use {kind} {' and '.join(filter(None, (above, below)))}"
+    if high is None:
+        return f"use {_bound(low)} or more"
+    return f"use at most {_bound(high)}" if low is None else f"use {_bound(low)} to {_bound(high)}"
+
+
+def _bound(value: float | timedelta | None) -> str:
+    return duration_text(value) if isinstance(value, timedelta) else f"{value:.12g}"
 
 
 def misfit(fault: Mapping[str, Any], metadata: Iterable[object]) -> str:

@@ -14,7 +14,7 @@ from stream.exceptions import SettingsError
 from stream.settings import load_settings
 
 
-def checkup(folder: Path, services: Path | None = None) -> Iterator[Finding]:
+def checkup(folder: Path, services: Path | None = None, bundle: Path | None = None) -> Iterator[Finding]:
     """Yield what is found, in the order in which a deployment is put together.
 
     Parameters
@@ -23,9 +23,11 @@ def checkup(folder: Path, services: Path | None = None) -> Iterator[Finding]:
         Where the file ``.env`` would be.
     services
         Where embedded services keep their files; by default the temporary folder.
+    bundle
+        The folder of the bundle; by default that of the settings.
     """
     try:
-        settings = load_settings()
+        settings = load_settings(**({} if bundle is None else {"bundle": bundle}))
     except SettingsError as error:
         yield told("settings", error)
         return

@@ -21,7 +21,7 @@ from stream.checkup.finding import Finding, good, told, warning, wrong
 from stream.exceptions import ANSWER_SECONDS, BrokerUnavailable, SettingsError, TopicMismatch
 from stream.kafka.broker import broker_errors
 from stream.kafka.diagnosis import unavailable
-from stream.kafka.topics import topic_configs
+from stream.kafka.topics import creation, topic_configs
 from stream.messages.dead_letter import LETTER_BYTES
 from stream.settings import Settings
 from stream.texts import counted
@@ -185,7 +185,7 @@ def _retention(
             yield wrong(
                 "retention",
                 f"{text}: labels need horizon, lateness and 7 days",
-                "run `intent topics create`, or set INTENT_LEARNING=off",
+                f"run `{creation(settings)}`, or set INTENT_LEARNING=off",
             )
         elif name == settings.events_topic:
             yield warning(

@@ -1,4 +1,4 @@
-"""`intent customer`: show or erase one customer."""
+"""`intent customer`: show, export or erase one customer."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Wait = Annotated[
 ]
 
 _HELP = """
-Show or erase one customer.
+Show, export or erase one customer.
 
 Examples
 --------
@@ -174,8 +174,8 @@ def erase(customer_id: Customer, wait: Wait = False, as_json: ErasedJson = False
         print_json(said | {"known": about.known, "linked": about.linked})
     else:
         state = "is erased" if wait else "will be erased by the worker"
-        typer.echo(f"customer {customer_id} {state} (partition {partition}, offset {offset})")
-        typer.echo(about.sentence())
+        for line in about.lines(f"customer {customer_id} {state} (partition {partition}, offset {offset})"):
+            typer.echo(line)
         typer.echo("events that were sent stay in Kafka until the topic's retention takes them")
 
 

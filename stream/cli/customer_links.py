@@ -46,6 +46,16 @@ class AboutErased(NamedTuple):
             return f"erased with it, because they are linked: {', '.join(self.linked)}"
         return "no other id is linked to it"
 
+    def lines(self, done: str) -> list[str]:
+        """Return what people are told after the request; ``done`` is left out where there was nobody to erase.
+
+        Examples
+        --------
+        >>> AboutErased(True, []).lines("customer c-17 is erased")
+        ['customer c-17 is erased', 'no other id is linked to it']
+        """
+        return [self.sentence()] if self.known is False else [done, self.sentence()]
+
 
 def about_erased(settings: Settings, customer_id: str) -> AboutErased:
     """Return what is known of an id that is to be erased."""

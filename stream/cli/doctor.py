@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from stream.cli import checks
+from stream.cli.options import BundleFolder
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print all findings as one JSON object.")]
 Directory = Annotated[
@@ -27,7 +28,7 @@ def register(app: typer.Typer) -> None:
     app.command("doctor")(doctor)
 
 
-def doctor(directory: Directory = None, as_json: AsJson = False) -> None:
+def doctor(bundle: BundleFolder = None, directory: Directory = None, as_json: AsJson = False) -> None:
     """Look at everything that workers and the learner need.
 
     Settings, broker, topics, consumer groups, Redis, bundle, clocks and disk: what is good, what may not be meant so,
@@ -36,6 +37,7 @@ def doctor(directory: Directory = None, as_json: AsJson = False) -> None:
     Examples
     --------
     - `intent doctor`: look at everything
+    - `intent doctor --bundle b12`: with the bundle that the worker is started with
     - `intent doctor --json | jq '.findings[] | select(.level != "good")'`: only what is not good
     """
     from rich.markup import escape
@@ -47,7 +49,7 @@ def doctor(directory: Directory = None, as_json: AsJson = False) -> None:
 
     with progress("Looking") as bar:
         findings = []
-        for finding in checkup(Path.cwd(), directory):
+        for finding in checkup(Path.cwd(), directory, bundle):
             findings.append(finding)
             bar.note(finding.subject)
     is_wrong = any(finding.level is Level.WRONG for finding in findings)

@@ -14,6 +14,7 @@ alerts           when the data or the network's errors have changed; kept for 30
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Mapping
 from datetime import timedelta
@@ -28,7 +29,15 @@ from stream.exceptions import ANSWER_SECONDS, BrokerError, BrokerUnavailable, To
 from stream.kafka.diagnosis import check_access, unavailable
 from stream.settings import Settings
 
-__all__ = ["Created", "EventsTopic", "check_events", "check_retention", "create_topics", "topic_configs"]
+__all__ = [
+    "Created",
+    "EventsTopic",
+    "check_events",
+    "check_retention",
+    "create_topics",
+    "creation",
+    "topic_configs",
+]
 
 # Creation is acknowledged within a second; leaders of all partitions are there a moment later. A broker that starts, or
 # was too busy to tell its controller that it lives, is fenced for some seconds: nothing can be created until then.
@@ -46,11 +55,20 @@ _LEARNER_AWAY: Final = timedelta(days=7)
 
 
 class Created(NamedTuple):
-    """What `create_topics` did with one topic."""
+    """What `create_topics` did with one topic.
+
+    Attributes
+    ----------
+    created
+        ``False``: it was there already.
+    lengthened
+        Milliseconds for which it keeps records now, where it kept them too short; else ``None``.
+    """
 
     topic: str
     partitions: int
-    created: bool  # False: it was there already
+    created: bool
+    lengthened: int | None = None
 
 
 def _ms(**duration: float) -> str:
@@ -89,6 +107,10 @@ def topic_configs(settings: Settings) -> dict[str, dict[str, str]]:
     return configs
 
 
+def _learners(settings: Settings) -> tuple[str, str]:
+    return settings.examples_topic, settings.outcomes_topic
+
+
 def _needed(horizon: timedelta, lateness: timedelta) -> timedelta:
     return horizon + lateness + _LEARNER_AWAY
 
@@ -102,6 +124,11 @@ def _horizon(settings: Settings) -> timedelta:
 
     manifest = read_manifest(settings.bundle)
     return max(settings.horizon, timedelta(seconds=manifest.horizon_seconds if manifest else 0))
+
+
+def creation(settings: Settings) -> str:
+    """Return the command that creates topics, or keeps the learner's for as long as the bundle in use needs."""
+    return f"intent topics create --bundle {shlex.quote(str(settings.bundle))}"
 
 
 def check_retention(settings: Settings, horizon: timedelta) -> None:
@@ -124,12 +151,12 @@ def check_retention(settings: Settings, horizon: timedelta) -> None:
         bootstrap_timeout_ms=int(ANSWER_SECONDS * 1000),
         **settings.kafka_python_security(),
     ) as admin:
-        for topic in (settings.examples_topic, settings.outcomes_topic):
+        for topic in _learners(settings):
             kept = int(_config(admin, topic, "retention.ms"))
             if 0 <= kept < needed:
                 raise TopicMismatch(
                     f"{topic} keeps records for {duration_short(kept)}, but labels need {duration_short(needed)} "
-                    "(horizon, lateness and 7 days): run `intent topics create` to keep them longer, or set "
+                    f"(horizon, lateness and 7 days): run `{creation(settings)}` to keep them longer, or set "
                     "INTENT_LEARNING=off"
                 )
 
@@ -201,15 +228,15 @@ def create_topics(settings: Settings) -> list[Created]:
             described = admin.describe_topics(list(configs))
             partitions = {topic["name"]: len(topic["partitions"]) for topic in described}
             _check(admin, settings, partitions)
-            for name in (settings.examples_topic, settings.outcomes_topic):
-                _lengthen(admin, name, int(configs[name]["retention.ms"]))
+            kept = {name: int(configs[name]["retention.ms"]) for name in _learners(settings)}
+            lengthened = {name: ms for name, ms in kept.items() if _lengthen(admin, name, ms)}
     except KafkaError as error:
         if (getattr(error, "errno", None) or -1) > 0:  # an answer of the broker's
             raise BrokerError(
                 f"Kafka at {settings.kafka} refused to list or create topics: {error}"
             ) from error
         raise unavailable(settings.kafka, settings.kafka_python_security()) from error
-    return [Created(name, partitions[name], name in missing) for name in configs]
+    return [Created(name, partitions[name], name in missing, lengthened.get(name)) for name in configs]
 
 
 def _create(admin: Any, name: str, settings: Settings, configs: Mapping[str, str]) -> None:
@@ -258,16 +285,19 @@ def _check_arrival(admin: Any, settings: Settings) -> None:
         raise TopicMismatch.of_producers_time(settings.events_topic, kind, settings.kafka)
 
 
-def _lengthen(admin: Any, topic: str, needed_ms: int) -> None:
+def _lengthen(admin: Any, topic: str, needed_ms: int) -> bool:
+    """Let a topic keep records for so long at least; return whether it kept them too short."""
     from kafka.admin import ConfigResource, ConfigResourceType
 
-    if 0 <= int(_config(admin, topic, "retention.ms")) < needed_ms:
-        change = {"retention.ms": str(needed_ms)}
-        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=change)])
-        # A broker takes a change over some moments after it has confirmed it; a worker that starts now must find it.
-        ends = time.monotonic() + _CREATE_SECONDS
-        while int(_config(admin, topic, "retention.ms")) < needed_ms and time.monotonic() < ends:
-            time.sleep(_LOOK_SECONDS)
+    if not 0 <= int(_config(admin, topic, "retention.ms")) < needed_ms:
+        return False
+    change = {"retention.ms": str(needed_ms)}
+    admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=change)])
+    # A broker takes a change over some moments after it has confirmed it; a worker that starts now must find it.
+    ends = time.monotonic() + _CREATE_SECONDS
+    while int(_config(admin, topic, "retention.ms")) < needed_ms and time.monotonic() < ends:
+        time.sleep(_LOOK_SECONDS)
+    return True
 
 
 def _config(admin: Any, topic: str, name: str) -> str:

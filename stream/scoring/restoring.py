@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.counts import listed
 from features.exceptions import LogError, StoreConflict
 from features.log import ERASED
 from features.state import States, empty
@@ -103,8 +104,9 @@ def restore(
     found = {number: store.record(number) for number in numbers}
     taken = [str(number) for number, record in found.items() if record is not None]
     if taken and not replace:
+        which = f"partition{'s' * (len(taken) > 1)} {listed(taken)}"
         raise RecordExists(
-            f"Redis has states of partition {', '.join(taken)}: stop the workers and add --replace to give them up, or "
+            f"Redis has states of {which}: stop the workers and add --replace to give them up, or "
             "set another INTENT_REDIS_PREFIX"
         )
     report, done = RestoreReport(0, 0, {}), 0

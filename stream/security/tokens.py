@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import json
 import logging
 import math
@@ -16,8 +15,9 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import lru_cache
-from http.client import HTTPException, HTTPMessage
+from http.client import HTTPException, HTTPMessage, HTTPResponse
 from pathlib import Path
 from queue import Empty, Queue
 from typing import IO, Any, Final, Protocol
@@ -146,6 +146,7 @@ class EndpointTokens:
         self._token = ""
         self._failed: tuple[float, SettingsError] | None = None  # when last nobody had a token, and why
         self._told = False  # that the endpoint gives none
+        self._asking: threading.Thread | None = None  # what asks the endpoint, or has asked it last
         self._until = self._expires = float("-inf")
 
     def token(self) -> str:
@@ -184,13 +185,22 @@ class EndpointTokens:
         logger.warning("%s; the token before %s", error, before)
 
     def _ask(self) -> tuple[str, float]:
-        """Ask in a thread of its own: what drips, or a name that is looked up for ever, has no limit of time."""
+        """Ask in a thread of its own: what drips, or a name that is looked up for ever, has no limit of time.
+
+        While a request is still under way that nobody waits for any more, there is no other one: each would keep a
+        thread and a connection.
+        """
+        if self._asking is not None and self._asking.is_alive():
+            raise self._too_late()
         answered: Queue[tuple[str, float] | SettingsError] = Queue()
-        threading.Thread(target=lambda: answered.put(self._answer()), name="token", daemon=True).start()
+        self._asking = threading.Thread(
+            target=lambda: answered.put(self._answer()), name="token", daemon=True
+        )
+        self._asking.start()
         try:
             answer = answered.get(timeout=_ANSWER_SECONDS)
         except Empty:
-            raise self._failure(f"has not answered within {_ANSWER_SECONDS:.0f} s") from None
+            raise self._too_late() from None
         if isinstance(answer, SettingsError):
             raise answer
         return answer
@@ -199,7 +209,7 @@ class EndpointTokens:
         """Return a token and its life in seconds, or why there is none."""
         try:
             with self._opener.open(self._request, timeout=_ANSWER_SECONDS) as response:
-                answer = json.loads(response.read(_MOST_BYTES))
+                answer = json.loads(_body(response))
             token, seconds = answer["access_token"], float(answer.get("expires_in", _UNTOLD_SECONDS))
         except urllib.error.HTTPError as error:
             with error:
@@ -213,6 +223,9 @@ class EndpointTokens:
         if not _is_token(token):
             return self._failure("does not answer with a token")
         return token, seconds if math.isfinite(seconds) else _UNTOLD_SECONDS
+
+    def _too_late(self) -> SettingsError:
+        return self._failure(f"has not answered within {_ANSWER_SECONDS:.0f} s")
 
     def _failure(self, what: str, *, refused: bool = False) -> SettingsError:
         other = ", INTENT_SASL_USERNAME and INTENT_SASL_PASSWORD" if refused else ""
@@ -232,6 +245,16 @@ class _Stay(urllib.request.HTTPRedirectHandler):
         newurl: str,
     ) -> None:
         """Return no request."""
+
+
+def _body(response: HTTPResponse) -> bytes:
+    """Return what is answered; raises `TimeoutError` when nobody waits for it any more."""
+    body, ends = b"", time.monotonic() + _ANSWER_SECONDS
+    while len(body) < _MOST_BYTES and (piece := response.read1(_MOST_BYTES - len(body))):
+        if time.monotonic() > ends:
+            raise TimeoutError("its answer has no end")
+        body += piece
+    return body
 
 
 def _reason(error: urllib.error.HTTPError) -> str:
@@ -285,6 +308,8 @@ def endpoint_tokens(
 def expiry(token: str) -> float | None:
     """Return when a token expires (epoch seconds), if it is a JWT that says so. Its signature is not looked at.
 
+    A moment that is on no calendar is none.
+
     Examples
     --------
     >>> expiry("e30.eyJleHAiOjE3NzIzNjY0MDB9.")
@@ -297,9 +322,11 @@ def expiry(token: str) -> float | None:
         return None
     try:
         claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-        return float(claims["exp"])
-    except (binascii.Error, ValueError, TypeError, LookupError):
+        seconds = float(claims["exp"])
+        datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, TypeError, LookupError, OverflowError, OSError, RecursionError):
         return None
+    return seconds
 
 
 def for_kafka_python(source: TokenSource) -> Any:

@@ -236,6 +236,9 @@ def test_settings_of_a_topic_can_be_mended_as_the_remedy_says(topics: Settings, 
         admin.alter_configs([short])
         _, found = doctor(topics)
         assert found["retention"][0][0] == "wrong"
-        assert "run `intent topics create`" in found["retention"][0][2]
-        assert CliRunner().invoke(create_app(), ["topics", "create"]).exit_code == 0
+        assert "run `intent topics create --bundle " in found["retention"][0][2]
+        ended = CliRunner().invoke(create_app(), ["topics", "create"])
+        assert ended.exit_code == 0
+        (line,) = (line for line in ended.stdout.splitlines() if line.startswith(topics.examples_topic))
+        assert "already there, kept for 7 d" in line
         assert levels(doctor(topics)[1])["retention"] == ["good"]

@@ -16,6 +16,7 @@ import redis
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 
+from features.durations import duration_ms
 from stream.exceptions import BrokerError, BrokerUnavailable, ServiceError, TopicMismatch
 from stream.kafka.topics import check_retention, create_topics
 from stream.services.embedded import java, kafka_jars
@@ -92,12 +93,17 @@ def test_a_longer_horizon_lengthens_what_the_learner_waits_with(topics: Settings
     month = timedelta(days=30)
     check_retention(topics, topics.horizon)
     with pytest.raises(
-        TopicMismatch, match="keeps records for 7 d.*labels need 37 d.*`intent topics create`"
+        TopicMismatch, match="keeps records for 7 d.*labels need 37 d.*`intent topics create --bundle bundle`"
     ):
         check_retention(topics, month)
-    create_topics(topics.model_copy(update={"horizon": month}))
+    longer = {
+        one.topic: one.lengthened for one in create_topics(topics.model_copy(update={"horizon": month}))
+    }
+    needed = duration_ms(month + topics.lateness + timedelta(days=7))
+    assert {name for name, ms in longer.items() if ms} == {topics.examples_topic, topics.outcomes_topic}
+    assert longer[topics.examples_topic] == needed
     check_retention(topics, month)
-    create_topics(topics)
+    assert not any(one.lengthened for one in create_topics(topics))
     check_retention(topics, month)
 
 

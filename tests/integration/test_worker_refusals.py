@@ -73,7 +73,7 @@ def _short_retention(settings: Settings, folder: Path) -> tuple[dict[str, Any], 
     bundle = save_bundle(folder / "long-horizon", horizon_seconds=30 * 86_400)
     return {"bundle": bundle}, [
         f"{settings.examples_topic} keeps",
-        "intent topics create",
+        f"`intent topics create --bundle {bundle}`",
         "INTENT_LEARNING=off",
     ]
 

@@ -120,7 +120,7 @@ def read_manifest(folder: str | Path) -> FolderManifest:
                 "with `intent examples`"
             )
         manifest = msgspec.json.decode(raw, type=FolderManifest)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BucketError(
             f"{path} is damaged: {error}; build the folder again with `intent examples`"
         ) from None

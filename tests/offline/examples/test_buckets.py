@@ -274,6 +274,20 @@ def test_a_folder_of_another_format_has_to_be_built_again(tmp_path: Path) -> Non
         read_folder(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "raw",
+    [
+        pytest.param(b'{"format": 3', id="cut off"),
+        pytest.param(b'{"format": 3, "log": "caf\xff"}', id="not UTF-8"),
+        pytest.param(b'{"metadata": %s, "format": 3}' % (b"[" * 100_000), id="nested too deeply"),
+    ],
+)
+def test_a_damaged_manifest_is_called_so(raw: bytes, tmp_path: Path) -> None:
+    (tmp_path / "examples.json").write_bytes(raw)
+    with pytest.raises(BucketError, match=r"examples.json is damaged: .*; build the folder again"):
+        read_manifest(tmp_path)
+
+
 def with_logins_and_price_drops(log: pa.Table, share: float) -> pa.Table:
     return with_price_drops(with_late_logins(log, share), share)
 

@@ -362,4 +362,9 @@ def test_a_redis_that_does_not_answer_keeps_no_request_from_being_sent() -> None
     found = about_erased(away, "ada")
     assert (found.known, found.linked) == (None, [])
     assert "cannot be said: " in found.sentence()
-    assert "nothing is known under this id" in AboutErased(False, []).sentence()
+    assert found.lines("requested") == ["requested", found.sentence()]
+
+
+def test_nobody_is_called_erased_where_nothing_is_known() -> None:
+    (line,) = AboutErased(False, []).lines("customer nobody is erased")
+    assert line.startswith("nothing is known under this id")

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import re
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
+from stream.addresses import Address
 from stream.exceptions import BrokerUnavailable
-from stream.kafka.diagnosis import check_access, unavailable
+from stream.kafka.diagnosis import _Conversation, check_access, unavailable
+from stream.security.tokens import FileTokens, for_kafka_python
 
 
 @contextmanager
@@ -59,6 +64,16 @@ def test_what_is_no_broker_is_called_so(answer: bytes) -> None:
     with listening(answer) as address, pytest.raises(BrokerUnavailable) as refused:
         check_access(address, {})
     assert str(refused.value) == f"what listens at {address} is no Kafka broker: check INTENT_KAFKA"
+
+
+@pytest.mark.parametrize("exp", ["-1e300", "9" * 400, "1"])
+def test_a_refused_token_is_one_line_whatever_it_says_of_its_end(exp: str, tmp_path: Path) -> None:
+    claims = base64.urlsafe_b64encode(f'{{"exp": {exp}}}'.encode()).decode().rstrip("=")
+    security = {"sasl_oauth_token_provider": for_kafka_python(FileTokens(tmp_path / "token"))}
+    with socket.socket() as connection:
+        refused = _Conversation(connection, Address("kafka", 9092), security)._refused("no", f"e30.{claims}.")
+    why = "expired at 1970-01-01 00:00:01" if exp == "1" else r"INTENT_SASL_OAUTH_TOKEN_FILE \(no\)"
+    assert re.search(why, str(refused))
 
 
 def test_nobody_who_listens_is_no_refusal_but_unavailable() -> None:

@@ -97,6 +97,9 @@ def test_states_that_are_there_are_kept_unless_they_are_to_be_replaced(engine: E
     with pytest.raises(RecordExists, match="partition 1: stop the workers and add --replace"):
         restore(log, engine, store, partitions=PARTITIONS)
     assert [store.record(number) for number in range(PARTITIONS)] == [None, mine, None]
+    store.claim(2, None, mine)
+    with pytest.raises(RecordExists, match="partitions 1 and 2: stop"):
+        restore(log, engine, store, partitions=PARTITIONS)
     restore(log, engine, store, partitions=PARTITIONS, replace=True)
     record = store.record(1)
     assert record is not None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import socket
 import threading
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from stream.exceptions import SettingsError
-from stream.security.tokens import EndpointTokens, FileTokens
+from stream.security.tokens import EndpointTokens, FileTokens, expiry
 
 SECRET = "correct-horse"
 
@@ -184,6 +185,76 @@ def test_an_endpoint_that_drips_or_speaks_something_else_is_not_waited_for_for_e
         thread.join()
     told = f"the token endpoint {url} does not speak HTTP: check INTENT_SASL_OAUTH_TOKEN_ENDPOINT"
     assert str(garbled.value) == told
+
+
+def test_an_endpoint_that_is_still_being_asked_is_not_asked_again(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Headers drip, which no limit of a read ends."""
+    monkeypatch.setattr("stream.security.tokens._ANSWER_SECONDS", 0.4)
+    done, asked = threading.Event(), 0
+
+    def drip(server: socket.socket) -> None:
+        nonlocal asked
+        with suppress(OSError):
+            while True:
+                connection, _ = server.accept()
+                asked += 1
+                with connection:
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+                    while not done.wait(0.05):
+                        connection.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=drip, args=(server,))
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/token"
+        tokens = EndpointTokens(url, "shop", SECRET)
+        told = (
+            f"^the token endpoint {url} has not answered within 0 s: check INTENT_SASL_OAUTH_TOKEN_ENDPOINT$"
+        )
+        for _ in range(3):
+            with pytest.raises(SettingsError, match=told):
+                tokens.token()
+        assert asked == 1
+        done.set()
+        assert tokens._asking is not None
+        tokens._asking.join()
+        with pytest.raises(SettingsError, match=f"^the token endpoint {url} "):
+            tokens.token()
+        assert asked == 2, "what has ended is asked again"
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def test_a_body_that_drips_is_read_no_longer_than_somebody_waits(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stream.security.tokens._ANSWER_SECONDS", 0.4)
+    done = threading.Event()
+    endpoint.drips = iter(lambda: b" " * (not done.wait(0.05)), b"")
+    tokens = EndpointTokens(endpoint.url, "shop", SECRET)
+    with pytest.raises(SettingsError, match="has not answered"):
+        tokens.token()
+    assert tokens._asking is not None
+    tokens._asking.join(30)
+    assert not tokens._asking.is_alive()
+    done.set()
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        pytest.param(b'{"exp": %s}' % (b"9" * 400), id="no float"),
+        pytest.param(b'{"exp": %s}' % (b"9" * 5000), id="no integer"),
+        pytest.param(b'{"exp": -1e300}', id="on no calendar"),
+        pytest.param(b'{"exp": NaN}', id="no number"),
+        pytest.param(b"[" * 100_000, id="nested too deeply"),
+        pytest.param(b"\xff", id="not UTF-8"),
+    ],
+)
+def test_a_token_that_says_no_moment_has_no_expiry(claims: bytes) -> None:
+    assert expiry(f"e30.{base64.urlsafe_b64encode(claims).decode().rstrip('=')}.") is None
 
 
 @pytest.mark.parametrize("held", ["", "\n", "two tokens", "a\x01auth=b", "ä"])
