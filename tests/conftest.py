@@ -64,7 +64,9 @@ def _logging_as_it_was() -> Iterator[None]:
     levels = {logger: logger.level for logger in loggers}
     filters = {one: list(one.filters) for one in (*loggers, *logging.root.handlers)}
     formatters = {handler: handler.formatter for handler in logging.root.handlers}
+    disabled = logging.root.manager.disable
     yield
+    logging.disable(disabled)
     for logger, level in levels.items():
         logger.setLevel(level)
     for one, passes in filters.items():
