@@ -27,9 +27,9 @@ from features.state import (
 from features.store.memory_store import MemoryStore
 from features.store.packed_states import _pack, _unpack, from_packed, read_packed, to_packed
 from tests.features.store.contract import claimed
+from tests.features.test_state import check_damage
 from tests.mutations import mutations
 
-_OLDER_SIZES = (STATE_2.itemsize, STATE_1.itemsize)
 _HEAD_BYTES = 32
 
 
@@ -185,15 +185,7 @@ def test_a_damaged_state_is_empty_and_named_and_its_neighbours_are_read(data: st
     values = to_packed(states)
     at = data.draw(st.integers(0, 2))
     raw = data.draw(mutations(values[at]))
-    found, faults = read_packed([*values[:at], raw, *values[at + 1 :]])
-    others = [other for other in range(3) if other != at]
-    assert found[others].tobytes() == states[others].tobytes()
-    assert faults.keys() <= {at}
-    if raw == values[at]:
-        assert (found.tobytes(), faults) == (states.tobytes(), {})
-    elif len(raw) not in _OLDER_SIZES:  # nothing protects a state of the forms before the seal
-        assert faults
-        assert found[at].tobytes() == empty(1).tobytes()
+    check_damage(read_packed, states, values, at, raw)
 
 
 @pytest.mark.parametrize("form", [STATE_1, STATE_2, STATE_3, STATE])
