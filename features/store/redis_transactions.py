@@ -106,9 +106,8 @@ class _Exchange:
 
     def __init__(self, client: Client, writes: Mapping[int, Write]) -> None:
         self.faults: dict[int, StoreError] = {}
-        self._over = self._clean = (
-            False  # whether nothing more is asked, and nothing is left on the connection
-        )
+        # Whether nothing more is asked, and whether nothing is left on the connection.
+        self._over = self._clean = False
         self._client = client
         self._writes = writes
         self._pool: Any = None
@@ -137,9 +136,7 @@ class _Exchange:
                     if isinstance(error, redis.TimeoutError):
                         silent.add(self._pool)
                     told: Any = error
-                    told.connection = (
-                        self._connection
-                    )  # as redis-py does, so that the message names the server
+                    told.connection = self._connection  # redis-py does so, too: the message names the server
                     raise
         except StoreError as error:
             self._over = True
@@ -182,9 +179,8 @@ class _Exchange:
         if answers is None:
             raise redis.WatchError("a record changed between WATCH and EXEC")
         self._clean = True
-        for (
-            answer
-        ) in answers:  # such as a key that holds another type; Redis does the other commands all the same
+        # Of a key that holds another type, say: Redis does the other commands all the same.
+        for answer in answers:
             if isinstance(answer, redis.ResponseError):
                 raise answer
 
