@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import chain
-from typing import Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +17,7 @@ from xxhash import xxh3_64_intdigest
 from features.compiled import njit
 from features.encoded_texts import by_text
 from features.event_items import NO_ITEMS, EventItems
-from features.event_scan import SCANNED, Scan
+from features.event_scan import Scan
 from features.events import CHANNEL_CODES, CHANNELS, EVENT_TYPES, NO_CHANNEL, TYPE_CODES, Event, epoch_ms
 from features.hashes import hashes_of
 from features.text_column import TextColumn, taken
@@ -181,24 +181,27 @@ def from_scan(found: Scan, data: NDArray[np.uint8]) -> EventColumns:
     data
         The buffer that it was read from.
     """
-    of = {name: found.rows[name].copy() for name in SCANNED.names or ()}
+
+    def of(name: str) -> NDArray[Any]:
+        return found.rows[name].copy()
+
     return _columns(
-        customers=TextColumn(data, of["customer_at"], of["customer_length"]),
-        event_ids=TextColumn(data, of["event_at"], of["event_length"]),
-        time=of["time"],
-        type_=of["type"],
-        channel=of["channel"],
-        price=of["price"],
-        quantity=of["quantity"],
-        value=of["value"],
-        foreign=of["foreign"],
-        bot=of["bot"],
-        line_counts=of["lines"].astype(np.int64),
+        customers=TextColumn(data, of("customer_at"), of("customer_length")),
+        event_ids=TextColumn(data, of("event_at"), of("event_length")),
+        time=of("time"),
+        type_=of("type"),
+        channel=of("channel"),
+        price=of("price"),
+        quantity=of("quantity"),
+        value=of("value"),
+        foreign=of("foreign"),
+        bot=of("bot"),
+        line_counts=of("lines").astype(np.int64),
         line_price=found.line_price,
         line_quantity=found.line_quantity,
-        event_hash=of["event_hash"],
-        item_hash=of["item_hash"],
-        items=EventItems.of_values(data, of["json_at"], of["json_length"]),
+        event_hash=of("event_hash"),
+        item_hash=of("item_hash"),
+        items=EventItems.of_values(data, of("json_at"), of("json_length")),
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.compiled import kernel
-from features.hashes import hash_bytes
+from features.hashes import hash_bytes, same_bytes
 from features.text_column import TextColumn
 
 
@@ -42,7 +42,7 @@ def _distinct(  # noqa: PLR0917  (columns)
         place = np.int64(hash_bytes(data, np.uint64(at[i]), np.uint64(length[i])) & np.uint64(mask))
         while table[place] >= 0:
             first = firsts[table[place]]
-            if _same(data, at[first], length[first], at[i], length[i]):
+            if length[first] == length[i] and same_bytes(data, at[first], length[i], data, at[i]):
                 break
             place = (place + 1) & mask
         if table[place] < 0:
@@ -51,15 +51,3 @@ def _distinct(  # noqa: PLR0917  (columns)
             count += 1
         numbers[i] = table[place]
     return count
-
-
-@kernel
-def _same(
-    data: NDArray[np.uint8], one: int, one_length: int, other: int, other_length: int
-) -> bool:  # pragma: no cover
-    if one_length != other_length:
-        return False
-    for k in range(one_length):  # noqa: SIM110
-        if data[one + k] != data[other + k]:
-            return False
-    return True

@@ -27,7 +27,7 @@ from features.events import (
     NO_CHANNEL,
     Event,
 )
-from features.hashes import hash_bytes
+from features.hashes import hash_bytes, same_bytes
 from features.partition import partition_of_bytes
 
 #: One event as it was read. Texts are where they lie in the buffer; missing numbers are NaN.
@@ -173,7 +173,7 @@ def _scan(  # noqa: PLR0917  (columns)
         after = _event(data, at[i], at[i] + length[i], currency, row, price, quantity, lines)
         if after < 0 or passed[row.type]:
             continue
-        if key_length[i] != row.customer_length or not _same(
+        if key_length[i] != row.customer_length or not same_bytes(
             data, key_at[i], key_length[i], data, row.customer_at
         ):
             continue
@@ -500,7 +500,7 @@ def _null(data: NDArray[np.uint8], at: int, stop: int) -> int:  # pragma: no cov
 def _word(data: NDArray[np.uint8], at: int, stop: int, word: NDArray[np.uint8]) -> int:  # pragma: no cover
     """Read a word that has to stand there."""
     length = len(word)
-    return at + length if length <= stop - at and _same(data, at, length, word, 0) else _END
+    return at + length if length <= stop - at and same_bytes(data, at, length, word, 0) else _END
 
 
 @kernel
@@ -532,21 +532,10 @@ def _place(  # noqa: PLR0917
     if (
         guess < count
         and starts[guess + 1] - starts[guess] == length
-        and _same(data, at, length, names, starts[guess])
+        and same_bytes(data, at, length, names, starts[guess])
     ):
         return guess
     for place in range(count):
-        if starts[place + 1] - starts[place] == length and _same(data, at, length, names, starts[place]):
+        if starts[place + 1] - starts[place] == length and same_bytes(data, at, length, names, starts[place]):
             return place
     return count
-
-
-@inlined
-def _same(
-    data: NDArray[np.uint8], at: int, length: int, other: NDArray[np.uint8], other_at: int
-) -> bool:  # pragma: no cover
-    one, two = np.uint64(at), np.uint64(other_at)
-    for k in range(np.uint64(length)):  # noqa: SIM110
-        if data[one + k] != other[two + k]:
-            return False
-    return True

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
-from features.compiled import kernel
+from features.compiled import inlined, kernel
 
 _LONGEST: Final = 128
 
@@ -113,6 +113,18 @@ def hash_bytes(data: NDArray[np.uint8], at: np.uint64, length: np.uint64) -> Any
     mixed ^= mixed >> np.uint64(29)
     mixed *= np.uint64(0x165667B19E3779F9)
     return mixed ^ mixed >> np.uint64(32)
+
+
+@inlined
+def same_bytes(
+    data: NDArray[np.uint8], at: int, length: int, other: NDArray[np.uint8], other_at: int
+) -> bool:  # pragma: no cover
+    """Whether so many bytes are the same in both; for kernels."""
+    one, two = np.uint64(at), np.uint64(other_at)
+    for k in range(np.uint64(length)):  # noqa: SIM110
+        if data[one + k] != other[two + k]:
+            return False
+    return True
 
 
 @kernel

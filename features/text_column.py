@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Self, overload
+from typing import Any, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-def read_only(buffer: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return a buffer for reading alone, wherever it comes from: numba compiles a kernel for each kind of buffers."""
-    if buffer.flags.writeable:
-        buffer = buffer.view()
-        buffer.flags.writeable = False
-    return buffer
+def read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array for reading alone, wherever it comes from: numba compiles a kernel for each kind of arrays."""
+    if array.flags.writeable:
+        array = array.view()
+        array.flags.writeable = False
+    return array
 
 
 class TextColumn(Sequence[str]):

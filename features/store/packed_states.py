@@ -33,6 +33,7 @@ from features.state import (
     read_states,
     unknown_version,
 )
+from features.text_column import read_only
 
 _MARK: Final = 0xFFFF
 _MARK_BITS: Final = 16
@@ -58,8 +59,7 @@ def to_packed(states: States) -> list[bytes]:
     >>> len(value), len(from_packed([value, None]))
     (40, 2)
     """
-    words = np.ascontiguousarray(states).view(_WORD).reshape(len(states), _WORDS)
-    words.flags.writeable = False  # numba compiles a kernel for each kind of arrays
+    words = read_only(np.ascontiguousarray(states).view(_WORD).reshape(len(states), _WORDS))
     room = np.empty(len(states) * (_HEAD + _WORDS) + 1, _WORD)
     ends = np.empty(len(states), np.int64)
     _pack(words, room, ends)

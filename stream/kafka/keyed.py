@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final, NamedTuple, Self, overload
+from typing import Final, NamedTuple, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.compiled import njit
-from features.text_column import TextColumn
+from features.text_column import TextColumn, read_only
 
 #: The length of what is null.
 NULL: Final = -1
@@ -128,15 +128,7 @@ class Strings(NamedTuple):
 
 def strings(column: TextColumn | ByteColumn) -> Strings:
     """Return a column contiguous and for reading alone: numba compiles a kernel for each kind of its arguments."""
-    return Strings(_fixed(column.data), _fixed(column.at), _fixed(column.length))
-
-
-def _fixed(array: NDArray[Any]) -> NDArray[Any]:
-    fixed = np.ascontiguousarray(array)
-    if fixed.flags.writeable:
-        fixed = fixed.view()
-        fixed.flags.writeable = False
-    return fixed
+    return Strings(*(read_only(np.ascontiguousarray(own)) for own in (column.data, column.at, column.length)))
 
 
 @njit(cache=True, nogil=True)

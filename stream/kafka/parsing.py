@@ -39,8 +39,8 @@ from stream.kafka.unreadable import Unreadable, escaped_name
 
 # Before a batch: its base offset (8 bytes) and the length of what follows (4).
 _LENGTH: Final = struct.Struct(">8xi")
-# From the start of a batch to its first record.
-_BATCH_HEADER: Final = 61
+#: From the start of a batch to its first record.
+BATCH_HEADER: Final = 61
 
 # In that header: the checksum, and where what it is of begins.
 _CHECKSUM: Final = struct.Struct(">17xI")
@@ -50,7 +50,7 @@ _offset = attrgetter("offset")
 
 # In that header: the lower byte of the attributes, which holds the codec, and the number of records.
 _ATTRIBUTES: Final = 22
-_COUNT: Final = struct.Struct(">57xi")
+COUNT: Final = struct.Struct(">57xi")
 
 # Records of a batch, decompressed. What holds more of them within `BATCH_BYTES` gives each less room than the required
 # fields of an event take; as Python objects they would take a gigabyte.
@@ -167,7 +167,7 @@ class _LenientBatch:
             except MemoryError:  # is this machine's fault, not the batch's
                 raise
             except Exception as error:  # of a codec: whatever the bytes are, they are one record's fault
-                return iter([_undecompressed(batch, bytes(raw[_BATCH_HEADER:]), error)])
+                return iter([_undecompressed(batch, bytes(raw[BATCH_HEADER:]), error)])
         if self._fetch.pack is not None and (compressed or not batch.compression_type):
             packed = self._fetch.pack(batch, self._start, raw)
             if packed is not None:
@@ -182,17 +182,17 @@ class _LenientBatch:
         except UnsupportedCodecError:
             raise
         except Exception:  # of the parser: as above
-            return iter(_parse(batch, bytes(raw[_BATCH_HEADER:])))
+            return iter(_parse(batch, bytes(raw[BATCH_HEADER:])))
 
     def _expanded(self) -> memoryview:
         """Return the batch as it would be without compression."""
-        header = bytearray(self._raw[:_BATCH_HEADER])
+        header = bytearray(self._raw[:BATCH_HEADER])
         header[_ATTRIBUTES] &= ~DefaultRecordBatch.CODEC_MASK
-        (count,) = _COUNT.unpack_from(header)
+        (count,) = COUNT.unpack_from(header)
         if count > BATCH_RECORDS:
             raise TooLarge(f"{count} records, more than {BATCH_RECORDS}")
         try:
-            expanded = decompress(self._batch.compression_type, self._raw[_BATCH_HEADER:], bytes(header))
+            expanded = decompress(self._batch.compression_type, self._raw[BATCH_HEADER:], bytes(header))
         except TooLarge:
             self._fetch.count(BATCH_BYTES)  # which it has cost
             raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from operator import attrgetter
 from typing import Any, Final, NamedTuple, Protocol, Self, overload
@@ -103,9 +103,6 @@ class RecordColumns(Sequence[Record]):
             self._bytes(value_at, value_length),
             self._headers(headers_at, headers),
         )
-
-    def __iter__(self) -> Iterator[Record]:
-        return (self[at] for at in range(len(self)))
 
     def values(self) -> list[bytes | None]:
         """Return the values of all records."""

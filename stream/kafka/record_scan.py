@@ -6,7 +6,6 @@ It takes only what it surely reads as aiokafka does. A batch with anything unusu
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
@@ -14,14 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.compiled import kernel
+from features.hashes import same_bytes
 from features.text_column import read_only
+from stream.kafka.parsing import BATCH_HEADER, COUNT
 from stream.kafka.record_columns import PLACE, Packed, Record, RecordColumns, appended_of
 from stream.kafka.records import ARRIVED_AT, TIME_DIGITS, arrival
 
-# From the start of a batch to its first record.
-_BATCH_HEADER: Final = 61
-# In that header: the number of records.
-_COUNT: Final = struct.Struct(">57xi")
 # The smallest record: a length, attributes, two deltas, two nulls, and no headers.
 _SMALLEST: Final = 7
 _ASCII: Final = 128
@@ -57,14 +54,14 @@ class Packer:
         if batch.compression_type:
             # A copy: what was decompressed lies in a buffer as large as a batch may ever be.
             data, start, stop = read_only(np.frombuffer(whole, np.uint8).copy()), 0, len(whole)
-        if len(whole) < _BATCH_HEADER:
+        if len(whole) < BATCH_HEADER:
             return None
-        (count,) = _COUNT.unpack_from(whole)
+        (count,) = COUNT.unpack_from(whole)
         if not 0 < count <= (stop - start) // _SMALLEST:
             return None
         places = np.empty(count, PLACE)
         times = batch.first_timestamp, batch.max_timestamp, batch.timestamp_type
-        if not _walk(data, start + _BATCH_HEADER, stop, batch.base_offset, batch.next_offset, *times, places):
+        if not _walk(data, start + BATCH_HEADER, stop, batch.base_offset, batch.next_offset, *times, places):
             return None
         return Packed(int(places[-1]["offset"]), RecordColumns(data, places))
 
@@ -177,22 +174,12 @@ def _arrivals(
         for _ in range(places[i].header_count):
             name_at, name_length, at = _field(data, at, stop)
             value_at, value_length, at = _field(data, at, stop)
-            if not _is(data, name_at, name_length, _ARRIVED_AT):
+            if name_length != len(_ARRIVED_AT) or not same_bytes(data, name_at, name_length, _ARRIVED_AT, 0):
                 others[i] = True
             elif said < 0 and value_length < TIME_DIGITS:
                 said = _decimal(data, value_at, value_length)
         if said >= 0:
             found[i] = min(said, places[i].timestamp)
-
-
-@kernel
-def _is(data: NDArray[np.uint8], at: int, length: int, text: NDArray[np.uint8]) -> bool:  # pragma: no cover
-    if length != len(text):
-        return False
-    for k in range(length):  # noqa: SIM110
-        if data[at + k] != text[k]:
-            return False
-    return True
 
 
 @kernel

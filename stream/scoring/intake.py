@@ -33,7 +33,6 @@ from stream.formats.contract import Format
 from stream.kafka.batches import NEVER, RecordBatch
 from stream.kafka.parsing import LenientRecords
 from stream.kafka.record_columns import (
-    PLACE,
     Record,
     RecordColumns,
     appended_of,
@@ -187,10 +186,8 @@ def _scanned(  # noqa: PLR0917  (what is read, and how)
     decoding: Decoding,
 ) -> tuple[tuple[EventColumns, NDArray[np.intp]] | None, NDArray[np.intp]]:
     """Return the columns of plain events and the positions of their records, and the positions of all others."""
-    places = {name: records.places[name].copy() for name in PLACE.names or ()}
-    values = Values(
-        records.data, places["key_at"], places["key_length"], places["value_at"], places["value_length"]
-    )
+    places = (records.places[name].copy() for name in ("key_at", "key_length", "value_at", "value_length"))
+    values = Values(records.data, *places)
     found = scan(values, partition, partitions, currency, decoding.ignored)
     plain = found.rows["plain"] & ~arrived.other_headers
     if plain.all():
