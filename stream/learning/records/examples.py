@@ -217,7 +217,7 @@ def opened(header: Header, compressed: memoryview, latest: int = TIME_LIMIT) -> 
     rows = header.rows
     size = (_COLUMN_BYTES + _BESIDE_BYTES * len(header.beside)) * rows
     try:
-        if len(compressed) < _SIZE.size or _SIZE.unpack_from(compressed)[0] > RECORD_BYTES:
+        if len(compressed) <= _SIZE.size or _SIZE.unpack_from(compressed)[0] > RECORD_BYTES:
             raise ValueError("no size that a record can have")
         body = memoryview(cramjam.lz4.decompress_block(compressed))
         texts = texts_from_bytes(body[size:], 2 * rows)

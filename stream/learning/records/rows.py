@@ -109,9 +109,10 @@ def read_examples(records: Iterable[Raw], bundle: str, features: str) -> Example
         try:
             header, compressed = unpack(EXAMPLES, raw, latest)
             own = header.bundle == bundle and header.features == features
-            if own and header.rows:
+            if own:
                 body, texts = opened(header, compressed, latest)
                 customers += texts[header.rows :]
+            if own and header.rows:
                 bodies.setdefault((header.rows, header.beside), []).append((bounds[-1], body))
         except SchemaMismatch as error:
             unreadable.append(Unreadable(index, str(error)))

@@ -103,6 +103,15 @@ def test_any_bytes_in_both_topics_are_taken_or_left_out(one: bytes, other: bytes
         assert Progress is type(held.progress())
 
 
+def test_a_record_without_rows_that_was_cut_is_left_out() -> None:
+    for kind, [raw] in (
+        ("examples", encode_examples(HEADER, examples()[:0], 0)),
+        ("outcomes", encode_outcomes(HEADER, outcomes()[:0], 0)),
+    ):
+        for length in range(len(raw)):
+            assert_refused(kind, raw[:length])
+
+
 integers = st.one_of(
     st.integers(-(2**63), 2**64 - 1), st.sampled_from((0, 7, 17, NOW, YEAR_9999, 2**31, 2**61, 2**62 - 1))
 )
