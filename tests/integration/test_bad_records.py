@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
-from kafka.admin import ConfigResource, ConfigResourceType
 from typer.testing import CliRunner
 
 from features.log import read_log
@@ -25,7 +24,7 @@ from stream.messages.dead_letter import LETTER_BYTES, Cut, DeadLetter
 from stream.scoring.score_log import score_log
 from stream.settings import Settings
 from tests.integration.outcome import assert_same_states, engine_for, read_topic, scores_by_event
-from tests.integration.topics import environment, held
+from tests.integration.topics import configure, environment, held
 from tests.integration.workers import Fleet
 from tests.malformed import KEY, LENIENT, good
 
@@ -214,9 +213,7 @@ def test_bad_optional_fields_are_dropped_ignored_types_passed_over_and_the_archi
 
 def test_a_topic_with_the_producers_time_is_refused_at_start(fleet: Fleet) -> None:
     settings = fleet.settings
-    with KafkaAdminClient(bootstrap_servers=settings.kafka) as admin:
-        change = {"message.timestamp.type": "CreateTime"}
-        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, settings.events_topic, configs=change)])
+    configure(settings, settings.events_topic, {"message.timestamp.type": "CreateTime"})
     worker = fleet.start()
     assert worker.wait() == 1
     assert "message.timestamp.type=CreateTime" in worker.tail()

@@ -14,7 +14,6 @@ from queue import SimpleQueue
 import msgspec
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer
-from kafka.admin import ConfigResource, ConfigResourceType
 from msgspec import structs
 from typer.testing import CliRunner
 
@@ -30,7 +29,7 @@ from stream.messages.action import Action
 from stream.messages.score import Score
 from stream.settings import Settings
 from tests.integration.test_bad_records import RawName
-from tests.integration.topics import Record, environment, held, stored_bytes, write
+from tests.integration.topics import Record, configure, environment, held, stored_bytes, write
 from tests.stream.clients.test_actions import HOUR, action
 from tests.stream.clients.test_watch import score
 
@@ -98,10 +97,7 @@ def test_a_request_to_erase_is_a_null_value_in_the_customers_partition(topics: S
 
 
 def test_events_that_kafka_does_not_take_are_named(topics: Settings) -> None:
-    admin = KafkaAdminClient(bootstrap_servers=topics.kafka)
-    resource = ConfigResource(ConfigResourceType.TOPIC, topics.events_topic, {"max.message.bytes": "500"})
-    admin.alter_configs([resource])
-    admin.close()
+    configure(topics, topics.events_topic, {"max.message.bytes": "500"})
     shop = EventEmitter(topics)
     shop.emit(event(1))
     shop.flush()
@@ -116,9 +112,8 @@ def test_events_that_kafka_does_not_take_are_named(topics: Settings) -> None:
 def test_topics_are_read_whoever_has_compressed_them(topics: Settings, compression: str) -> None:
     settings = Settings(_env_file=None, **(topics.model_dump() | {"compression": compression}))
     answers = (settings.scores_topic, settings.actions_topic, settings.dead_letters_topic)
-    with KafkaAdminClient(bootstrap_servers=settings.kafka) as admin:
-        changed = {"compression.type": compression}
-        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, changed) for name in answers])
+    for name in answers:
+        configure(settings, name, {"compression.type": compression})
 
     sent = [event(number) for number in range(300)]  # compressed by us
     with EventEmitter(settings) as shop:

@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 from aiokafka.errors import MessageSizeTooLargeError
 from kafka import KafkaProducer
-from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 
 from features.events import Event, encode
 from stream.kafka.topics import create_topics
@@ -25,6 +24,7 @@ from stream.services.services import EmbeddedServices
 from stream.settings import Settings
 from tests.bundles import save_bundle
 from tests.integration.outcome import read_topic, scores_by_event
+from tests.integration.topics import configure
 from tests.integration.workers import ROOT, Fleet, Worker, environment, patched, until
 
 NOW = 1_709_510_400_000
@@ -187,22 +187,15 @@ def test_a_publication_after_a_refused_one_goes_through(topics: Settings) -> Non
             topics.kafka, scores=topics.scores_topic, dead_letters=topics.dead_letters_topic
         ) as publisher:
             await publisher.publish([Output(0, scores=[("anna", b"1")])])
-            configure_scores(topics, {"max.message.bytes": "100"})
+            configure(topics, topics.scores_topic, {"max.message.bytes": "100"})
             with pytest.raises(MessageSizeTooLargeError):
                 await publisher.publish([Output(0, scores=[("anna", bytes(200))])])
-            configure_scores(topics, {"max.message.bytes": "1000000"})
+            configure(topics, topics.scores_topic, {"max.message.bytes": "1000000"})
             await publisher.publish([Output(0, scores=[("anna", b"2")])])
             await publisher.publish([Output(0, scores=[("anna", b"3")])])
 
     asyncio.run(publish())
     assert [record.value for record in read_topic(topics, topics.scores_topic)] == [b"1", b"2", b"3"]
-
-
-def configure_scores(settings: Settings, options: dict[str, str]) -> None:
-    """Change what the broker takes in the scores topic."""
-    admin = KafkaAdminClient(bootstrap_servers=settings.kafka)
-    admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, settings.scores_topic, options)])
-    admin.close()
 
 
 def test_a_worker_whose_scores_the_broker_refuses_for_a_while_goes_on(
@@ -214,16 +207,22 @@ def test_a_worker_whose_scores_the_broker_refuses_for_a_while_goes_on(
         emit(topics, 1)
         fleet.finish(worker)
         refused = {"message.timestamp.type": "CreateTime", "message.timestamp.before.max.ms": "0"}
-        configure_scores(topics, refused)
-        emit(topics, 2, 3)
-        until(
-            lambda: "the topic takes no record of that time" in worker.tail(), "the broker refuses the scores"
-        )
-        configure_scores(topics, {"message.timestamp.before.max.ms": str(2**63 - 1)})
-        emit(topics, 4)
+        configure(topics, topics.scores_topic, refused)
+        sent = 1
+
+        def refused_one() -> bool:
+            """Emit one more, since the broker takes a new setting over only some time after it confirmed it."""
+            nonlocal sent
+            sent += 1
+            emit(topics, sent)
+            return "the topic takes no record of that time" in worker.tail()
+
+        until(refused_one, "the broker refuses the scores", pause=0.2)
+        configure(topics, topics.scores_topic, {"message.timestamp.before.max.ms": str(2**63 - 1)})
+        emit(topics, sent + 1)
         fleet.finish(worker)
         assert worker.status("/readyz") == 200
     assert set(scores_by_event(read_topic(topics, topics.scores_topic))) == {
-        f"e{number}" for number in range(1, 5)
+        f"e{number}" for number in range(1, sent + 2)
     }
     assert not read_topic(topics, topics.dead_letters_topic)

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer
 from kafka import KafkaAdminClient
-from kafka.admin import ConfigResource, ConfigResourceType
 
 from features.events import Event, encode
 from features.log import read_log
@@ -25,17 +24,12 @@ from tests.integration.outcome import (
     stored_states,
 )
 from tests.integration.refusals import forget, make, refusal, remove
+from tests.integration.topics import configure
 from tests.integration.workers import Fleet, patched, until
 
 YEAR_2999 = 32_472_144_000_000
 # What is promised for being unready, and for a refusal.
 UNREADY_SECONDS, REFUSED_SECONDS = 15.0, 30.0
-
-
-def configure(settings: Settings, **options: str) -> None:
-    named = {name.replace("_", "."): value for name, value in options.items()}
-    with KafkaAdminClient(bootstrap_servers=settings.kafka) as admin:
-        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, settings.events_topic, named)])
 
 
 def view(customer: str, number: int, at: int) -> Event:
@@ -65,14 +59,18 @@ def test_a_producers_clock_moves_no_watermark_and_expires_no_state(fleet: Fleet,
     before, states = fleet.records(), stored_states(settings)
     assert len(states) == 30
 
-    configure(settings, message_timestamp_type="CreateTime", message_timestamp_after_max_ms=str(2**63 - 1))
+    producers = {
+        "message.timestamp.type": "CreateTime",
+        "message.timestamp.after.max.ms": str(2**63 - 1),
+    }
+    configure(settings, settings.events_topic, producers)
     emit(settings, view("c1", 31, YEAR_2999), time_ms=YEAR_2999)
     line = refusal(worker)
     assert "message.timestamp.type=CreateTime" in line
     assert "--add-config message.timestamp.type=LogAppendTime" in line
     assert fleet.records() == before, "nothing is folded"
 
-    configure(settings, message_timestamp_type="LogAppendTime")
+    configure(settings, settings.events_topic, {"message.timestamp.type": "LogAppendTime"})
     worker = fleet.start()
     until(lambda: "still to come" in worker.tail(), "the record of 2999 waits for a clock")
     assert worker.status("/readyz") == 503

@@ -1,4 +1,4 @@
-"""What a topic holds, and records written as other programs would."""
+"""What a topic holds and how it is set, and records written as other programs would."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from kafka import KafkaAdminClient
+from kafka.admin import ConfigResource, ConfigResourceType
 
 from stream.kafka.reading import TopicReader
 from stream.settings import Settings
+from tests.integration.workers import until
 
 _SETTLED_SECONDS = 20.0
 
@@ -71,6 +73,18 @@ def write(settings: Settings, topic: str, records: Iterable[Record]) -> None:
             await asyncio.gather(*sent)
 
     asyncio.run(send())
+
+
+def configure(settings: Settings, topic: str, options: dict[str, str]) -> None:
+    """Change a topic's settings; return when the broker, which takes them over later, tells them itself."""
+
+    def told() -> bool:
+        now = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)], config_filter="all")
+        return all(now["topic"][topic][name]["value"] == value for name, value in options.items())
+
+    with KafkaAdminClient(bootstrap_servers=settings.kafka) as admin:
+        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, options)])
+        until(told, f"{topic} has {options}")
 
 
 def stored_bytes(settings: Settings, topic: str) -> int:
