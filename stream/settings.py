@@ -235,10 +235,10 @@ class Settings(BaseSettings):
 
     batch_max: int = Field(4000, ge=1, le=100_000, description="Maximum number of events per batch.")
     linger: int = Field(
-        20,
+        80,
         ge=0,
         le=1000,
-        description="Milliseconds that a few events may wait for more, to save CPU at low rates.",
+        description="Milliseconds that a few events may wait for more at low rates, to save CPU; less the more come.",
     )
     cache_customers: int = Field(
         100_000, ge=0, description="Number of states that a worker keeps in memory, 1.8 kB each."

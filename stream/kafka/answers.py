@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from typing import Any, Final
 
@@ -13,21 +14,24 @@ from aiokafka.structs import TopicPartition
 
 from stream.running import outages
 
-# A fetch that brought so much (a hundred events of 130 bytes) is followed by the next at once.
-_FULL_BYTES: Final = 16 * 1024
+# So many bytes, 12 to 20 events, are worth a round.
+_ROUND_BYTES: Final = 3072
+
+# How many arrive in a second is judged by about the last so many seconds.
+_RATE_SECONDS: Final = 0.25
 
 
 class Answers:
     """The last answers to one consumer, in seconds of `time.monotonic`. May be read from any thread.
 
     It also spaces fetches out. Whatever a fetch brings costs a round of the same few milliseconds, so at a low rate it
-    pays to let some more records arrive before the next. A fetch waits at the broker for the first record in any case,
-    so an event after a silence goes at once.
+    pays to let some more records arrive before the next: for as long as a few take to come at the rate of late. A fetch
+    waits at the broker for the first record in any case, so an event after a silence goes at once.
 
     Parameters
     ----------
     linger
-        Least seconds between an answer that brought a few records and the next fetch from the same broker.
+        Seconds, at most, between an answer that brought records and the next fetch from the same broker.
 
     Attributes
     ----------
@@ -41,7 +45,8 @@ class Answers:
 
     def __init__(self, linger: float = 0.0) -> None:
         self._linger = linger
-        self._next_fetch: dict[int, float] = {}  # by broker
+        self._next_fetch: dict[int, float] = {}  # by broker, as the next
+        self._arrived: dict[int, tuple[float, float]] = {}  # bytes of late, and when they were counted
         self.fetched: dict[TopicPartition, float] = {}
         self.held: dict[TopicPartition, tuple[int, float]] = {}
         self.heartbeat = time.monotonic()
@@ -75,8 +80,11 @@ class Answers:
                     self.fetched[tp] = now
                     size += len(records or b"")
                     self._note_stable(tp, stable, end, now)
-        if 0 < size < _FULL_BYTES:
-            self._next_fetch[node] = now + self._linger
+        if size:
+            before, at = self._arrived.get(node, (0.0, now))
+            arrived = before * math.exp((at - now) / _RATE_SECONDS) + size
+            self._arrived[node] = arrived, now
+            self._next_fetch[node] = now + min(self._linger, _ROUND_BYTES * _RATE_SECONDS / arrived)
         outages.KAFKA.answered()
 
     def _note_stable(self, tp: TopicPartition, stable: int, end: int, now: float) -> None:

@@ -147,8 +147,8 @@ class Backlog:
             self._pop()
         if not self._waiting:
             return None
-        waited = self.bytes
-        first = self._pop().since(expected)
+        waited, room = self.bytes, self._batch_max
+        first = self._within(self._pop().since(expected), room)
         pieces, count = [first.records], len(first.records)
         stop, epoch, created = first.stop, first.epoch, first.created
         while (
@@ -156,22 +156,26 @@ class Backlog:
             and self._waiting[0].start == stop
             and self._waiting[0].epoch == epoch  # what another leader wrote is looked at on its own
             and self._waiting[0].created == created
-            and count < self._batch_max
+            and count < room
             and waited - self.bytes < self._bytes_max
         ):
-            following = self._pop()
+            following = self._within(self._pop(), room - count)
             pieces.append(following.records)
             count += len(following.records)
             stop = following.stop
         records = joined(pieces)
-        room = self._batch_max
-        if waited - self.bytes > self._bytes_max:
-            room = min(room, self._fitting(records))
-        if len(records) > room:
-            cut = records[room - 1].offset + 1
-            self.put_back(RecordBatch(first.partition, records[room:], cut, stop, epoch, created=created))
-            records, stop = records[:room], cut
-        return RecordBatch(first.partition, records, first.start, stop, epoch, created=created)
+        merged = RecordBatch(first.partition, records, first.start, stop, epoch, created=created)
+        return (
+            self._within(merged, self._fitting(records)) if waited - self.bytes > self._bytes_max else merged
+        )
+
+    def _within(self, batch: RecordBatch, room: int) -> RecordBatch:
+        """Return so many of the first records of a batch; the others wait again."""
+        if len(batch.records) <= room:
+            return batch
+        cut = batch.records[room - 1].offset + 1
+        self.put_back(batch._replace(records=batch.records[room:], start=cut))
+        return batch._replace(records=batch.records[:room], stop=cut)
 
     def _fitting(self, records: Sequence[Record]) -> int:
         """Return how many of the records are within the bytes; one always is."""

@@ -7,6 +7,7 @@ partition. The cache takes states only after their save has succeeded; whoever d
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +53,7 @@ class StateCache:
     def get(self, customers: Sequence[str]) -> tuple[States, NDArray[np.intp]]:
         """Return one state per customer (empty where unknown), and the positions of those unknown."""
         find = self._slots.get
-        slots = np.fromiter((find(customer, -1) for customer in customers), np.intp, len(customers))
+        slots = np.fromiter(map(find, customers, repeat(-1)), np.intp, len(customers))
         known = slots >= 0
         states = np.zeros(len(customers), STATE)
         held = slots[known]
@@ -63,19 +64,18 @@ class StateCache:
     def put(self, customers: Sequence[str], states: States) -> None:
         """Keep states that have been saved. ``customers`` are distinct."""
         find = self._slots.get
-        slots = [find(customer, -1) for customer in customers]
-        room = self.capacity
-        for at, slot in enumerate(slots):
-            if slot < 0 and room:
-                slots[at] = self._room(customers[at])
-                room -= 1
-        if len(slots) > self.capacity or len(set(slots)) < len(
-            slots
+        slots = np.fromiter(map(find, customers, repeat(-1)), np.intp, len(customers))
+        newcomers = np.flatnonzero(slots < 0).tolist()
+        for at in newcomers[: self.capacity]:
+            slots[at] = self._room(customers[at])
+        found = slots.tolist() if newcomers else ()
+        if len(found) > self.capacity or len(set(found)) < len(
+            found
         ):  # the hand came round: some lost their slot
             kept = [
-                at for at, slot in enumerate(slots) if slot >= 0 and self._customers[slot] == customers[at]
+                at for at, slot in enumerate(found) if slot >= 0 and self._customers[slot] == customers[at]
             ]
-            slots, states = [slots[at] for at in kept], states[kept]
+            slots, states = slots[kept], states[kept]
         self._states[slots] = states
 
     def links_of(self, customers: Sequence[str]) -> tuple[list[bytes | None], list[int]]:

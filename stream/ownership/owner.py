@@ -75,6 +75,8 @@ PAUSES: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 SWEEP_KEYS: Final = 500
 SWEEP_SECONDS: Final = 5.0
 ROUND_SECONDS: Final = 43_200.0
+# A sweep that has come round rests for this part of that time: few keys need not be looked at all day.
+SWEEP_REST: Final = 1 / 12
 
 # A topic made again, or set back, under a running owner shows no new leader epoch. So while records come, the log is
 # looked at this often; a look takes a few requests, during which the partition waits some milliseconds.
@@ -152,7 +154,7 @@ class PartitionOwner:
         self._failures = 0
         self._hindrance: Exception | None = None
         self._append_time = NO_WATERMARK  # of the newest record that was saved
-        self._swept_at = time.monotonic()
+        self._next_sweep = time.monotonic() + SWEEP_SECONDS
         self._checked_at = 0.0
 
     @property
@@ -435,9 +437,9 @@ class PartitionOwner:
             record.watermark
         ):
             return
-        if time.monotonic() - self._swept_at >= SWEEP_SECONDS:
-            self._swept_at = time.monotonic()
-            await self._config.rounds.call(
+        if time.monotonic() >= self._next_sweep:
+            self._next_sweep = time.monotonic() + SWEEP_SECONDS
+            swept = await self._config.rounds.call(
                 self._config.store.sweep,
                 self.partition,
                 record,
@@ -445,6 +447,8 @@ class PartitionOwner:
                 SWEEP_KEYS,
                 SWEEP_SECONDS / ROUND_SECONDS,
             )
+            if swept.ended:
+                self._next_sweep = time.monotonic() + SWEEP_REST * ROUND_SECONDS
 
     async def _suspect(self, error: Exception) -> None:
         """Look for the record at which the job failed."""

@@ -7,12 +7,17 @@ probabilities are no longer true.
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 
 from features.bundle import Manifest
 from features.events import TYPE_CODES
 from stream.learning.judging.prequential import BINS, bins_of, expected_auc
+
+# Scores that are noted before they are added.
+_AT_ONCE: Final = 1_000
 
 
 class ExpectedAuc:
@@ -26,13 +31,17 @@ class ExpectedAuc:
 
     def __init__(self, manifest: Manifest) -> None:
         self._horizon_ms = round(manifest.horizon_seconds * 1000)
-        self._types = np.array([TYPE_CODES[name] for name in manifest.example_types])
+        self._counted = np.zeros(256, np.bool_)  # by type code
+        self._counted[[TYPE_CODES[name] for name in manifest.example_types]] = True
         self._generation = 0
         self._mass, self._predicted = np.zeros((2, BINS)), np.zeros((2, BINS))
+        self._noted: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = []
+        self._rows = 0  # that are noted
 
     @property
     def value(self) -> float | None:
         """The AUC; ``None`` before there are scores."""
+        self._add()
         return expected_auc(self._mass.sum(axis=0), self._predicted.sum(axis=0))
 
     def count(
@@ -47,10 +56,22 @@ class ExpectedAuc:
         as_of
             The moments that they refer to, epoch ms; those of generations that have passed are left out.
         """
-        counted = np.isin(kinds, self._types)
-        if not counted.any():
+        counted = self._counted[kinds]
+        rows = int(np.count_nonzero(counted))
+        if not rows:
             return
-        generations, said = as_of[counted] // self._horizon_ms, probability[counted]
+        self._noted.append((as_of[counted], probability[counted]))
+        self._rows += rows
+        if self._rows >= _AT_ONCE:
+            self._add()
+
+    def _add(self) -> None:
+        """Add what was noted: some rounds together, since a small one takes as long as a large one."""
+        if not self._rows:
+            return
+        as_of, said = map(np.concatenate, zip(*self._noted, strict=True))
+        self._noted, self._rows = [], 0
+        generations = as_of // self._horizon_ms
         self._turn(int(generations.max()))
         bins = bins_of(said)
         for age in range(2):

@@ -74,24 +74,27 @@ class ScorerMetrics:
             "intent_dropped_fields", "Bad optional fields of events that were dropped; items: lines", ["field"],
             registry=self.registry,
         )  # fmt: skip
-        self._bands = Counter(
+        bands = Counter(
             "intent_scored_by_band", "Events of customers scored, by band", ["band"], registry=self.registry
         )
-        self._traffic = Counter(
+        self._bands = [bands.labels(band) for band in ("low", "medium", "high")]
+        traffic = Counter(
             "intent_traffic", "Events scored, by whose they are: customer, bot or staff", ["traffic"],
             registry=self.registry,
         )  # fmt: skip
+        self._traffic = [traffic.labels(whose) for whose in TRAFFIC]
         self._recommended = Counter(
             "intent_recommended", "Scores with a recommendation, by whose items", ["source"],
             registry=self.registry,
         )  # fmt: skip
         self._actions = self._counter("intent_actions", "Actions published, those again that nobody knew of")
-        self._decided = Counter(
+        decided = Counter(
             "intent_decided",
             "Actions that were due, by what became of them",
             ["outcome"],
             registry=self.registry,
         )
+        self._decided = [decided.labels(outcome) for outcome in OUTCOMES]
         self._unreadable = self._counter("intent_items_unreadable", "Customers' items that could not be read")
         self._seconds = prometheus_client.Histogram(
             "intent_batch_seconds", "From a round's first record to its last acknowledgement",
@@ -149,16 +152,10 @@ class ScorerMetrics:
             self._dropped_fields.labels(field).inc(number)
         for reason, number in Tally(rejection.reason for rejection in batch.rejections).items():
             self._dead_letters.labels(reason.value).inc(number)
-        for band, number in zip(
-            ("low", "medium", "high"),
-            np.bincount(scored.band[scored.of_customers], minlength=3),
-            strict=True,
-        ):
-            self._bands.labels(band).inc(int(number))
-        for traffic, number in zip(TRAFFIC, np.bincount(scored.traffic, minlength=len(TRAFFIC)), strict=True):
-            self._traffic.labels(traffic).inc(int(number))
+        own = scored.of_customers
+        _add(self._bands, np.bincount(scored.band[own], minlength=len(self._bands)))
+        _add(self._traffic, np.bincount(scored.traffic, minlength=len(self._traffic)))
         if self._expected is not None:
-            own = scored.of_customers
             self._expected.count(
                 batch.columns.type[scored.rows][own], scored.as_of[own], scored.probability[own]
             )
@@ -193,8 +190,7 @@ class ScorerMetrics:
 
     def count_decided(self, counts: NDArray[np.int64]) -> None:
         """Count what became of actions that were due; see `stream.decisions.decide.Decided.counts`."""
-        for outcome, number in zip(OUTCOMES, counts.sum(axis=0).tolist(), strict=True):
-            self._decided.labels(outcome).inc(number)
+        _add(self._decided, counts.sum(axis=0))
 
     def count_identities(self, counts: Mapping[str, int]) -> None:
         """Count what became of what said who is who (`stream.scoring.linking.OUTCOMES`)."""
@@ -217,6 +213,12 @@ class ScorerMetrics:
 
     def _counter(self, name: str, text: str) -> Counter:
         return Counter(name, text, registry=self.registry)
+
+
+def _add(counters: Sequence[Counter], numbers: NDArray[np.int64]) -> None:
+    for counter, number in zip(counters, numbers.tolist(), strict=True):
+        if number:
+            counter.inc(number)
 
 
 class _Collector(Collector):

@@ -83,10 +83,25 @@ def test_a_heartbeat_is_noted() -> None:
     assert answers.fetched == {}
 
 
-@pytest.mark.parametrize(
-    ("size", "least"), [(0, 0.0), (100, 0.03), (16 * 1024, 0.0)], ids=["nothing came", "few", "many"]
-)
-def test_only_after_a_few_records_the_next_fetch_lingers(size: int, least: float) -> None:
-    answers, [between] = asked(answer(bytes(size)), [FETCH, FETCH], linger=0.03)
-    assert between >= least
-    assert bool(answers._next_fetch) == bool(least)
+def test_after_nothing_the_next_fetch_goes_at_once() -> None:
+    answers, _ = asked(answer(b""), [FETCH, FETCH], linger=0.03)
+    assert not answers._next_fetch
+
+
+def test_after_few_records_the_next_fetch_lingers() -> None:
+    assert asked(answer(bytes(100)), [FETCH, FETCH], linger=0.03)[1] >= [0.03]
+
+
+@pytest.mark.parametrize("size", [130, 1_300])
+@pytest.mark.parametrize("rate", [10, 100, 1_000, 5_000])
+def test_fetches_linger_until_some_events_have_come_or_no_longer_than_they_may(
+    monkeypatch: pytest.MonkeyPatch, rate: int, size: int
+) -> None:
+    now, answers = 0.0, Answers(linger=0.08)
+    monkeypatch.setattr("stream.kafka.answers.time.monotonic", lambda: now)
+    for _ in range(4 * rate):
+        now += size / 130 / rate
+        answers._note_fetch(1, answer(bytes(size)))
+    lingers = answers._next_fetch[1] - now
+    assert lingers <= 0.08 + 1e-9
+    assert lingers == pytest.approx(min(0.08, 3_072 / (130 * rate)), rel=0.3)

@@ -7,12 +7,13 @@ import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Any
 
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
 from features.exceptions import IntentError, SchemaMismatch
-from features.store.customer_store import Loaded
+from features.store.customer_store import Loaded, Swept
 from features.store.partition_record import NO_WATERMARK, PartitionRecord
 from features.watermark import MAX_AHEAD_MS
 from stream.exceptions import OffsetOutsideLog, PartitionsChanged, StoreLost, TopicMismatch
@@ -469,8 +470,13 @@ def test_a_release_finishes_the_batch_under_way_and_drops_one_that_takes_too_lon
     run(scenario)
 
 
-def test_expired_states_are_swept_by_their_owner(monkeypatch: pytest.MonkeyPatch) -> None:
+def sweep_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(owner, "SWEEP_SECONDS", 0.0)
+    monkeypatch.setattr(owner, "SWEEP_REST", 0.0)
+
+
+def test_expired_states_are_swept_by_their_owner(monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep_all_the_time(monkeypatch)
 
     async def scenario() -> None:
         records = [record(0, offset, "old" if offset < 5 else "new") for offset in range(60)]
@@ -482,8 +488,28 @@ def test_expired_states_are_swept_by_their_owner(monkeypatch: pytest.MonkeyPatch
     run(scenario)
 
 
-def test_no_watermark_ahead_of_the_brokers_clock_expires_anybody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_that_has_come_round_rests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(owner, "SWEEP_SECONDS", 0.0)
+    steps = []
+
+    class Noted(ScriptedStore):
+        def sweep(self, *args: Any, **options: Any) -> Swept:
+            steps.append(super().sweep(*args, **options))
+            return steps[-1]
+
+    async def scenario() -> None:
+        records = [record(0, offset, f"c{offset}") for offset in range(60)]
+        async with Worker(FakeLog({0: records}), Noted(), state_ttl_ms=1_000_000) as worker:
+            await until(lambda: worker.done)
+            await until(lambda: steps)
+            await asyncio.sleep(0.1)  # several looks round
+        assert [step.ended for step in steps] == [True]
+
+    run(scenario)
+
+
+def test_no_watermark_ahead_of_the_brokers_clock_expires_anybody(monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep_all_the_time(monkeypatch)
 
     async def scenario() -> None:
         log = FakeLog({0: [record(0, offset, "old" if offset < 5 else "new") for offset in range(60)]})
@@ -509,7 +535,7 @@ def test_no_watermark_ahead_of_the_brokers_clock_expires_anybody(monkeypatch: py
 
 def test_no_watermark_ahead_of_the_wall_clock_expires_anybody(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the records say: their times, up to 59, lie ahead of this machine's clock."""
-    monkeypatch.setattr(owner, "SWEEP_SECONDS", 0.0)
+    sweep_all_the_time(monkeypatch)
 
     async def scenario() -> None:
         log = FakeLog({0: [record(0, offset, "old" if offset < 5 else "new") for offset in range(60)]})

@@ -57,6 +57,18 @@ def test_probabilities_that_are_not_true_promise_another_auc(manifest: Manifest)
     assert found.expected_auc - found.auc > 0.2
 
 
+def test_small_rounds_count_as_one_large_one(manifest: Manifest) -> None:
+    expected, alone = ExpectedAuc(manifest), ExpectedAuc(manifest)
+    probability, as_of = said(3_000, 1.0), np.linspace(0, 4 * HORIZON_MS, 3_000).astype(np.int64)
+    alone.count(views(3_000), as_of, probability)
+    for low in range(0, 3_000, 7):
+        own = slice(low, low + 7)
+        expected.count(views(len(as_of[own])), as_of[own], probability[own])
+        if low % 500 == 0:
+            assert expected.value is not None
+    assert expected.value == pytest.approx(alone.value, abs=1e-12)
+
+
 def test_scores_of_more_than_two_horizons_ago_do_not_count(manifest: Manifest) -> None:
     expected, alone = ExpectedAuc(manifest), ExpectedAuc(manifest)
     old, new, newest = said(1_000, 3.0, 1), said(1_000, 1.0, 2), said(1_000, 0.5, 3)
