@@ -23,6 +23,7 @@ from xxhash import xxh3_64_digest
 from features.events import CHANNELS, COUNTED_TYPES
 from features.exceptions import UnreadableState
 from features.sealing import SEAL_BYTES, sealed
+from features.structured import concatenated
 
 #: Raise it whenever the layout or the meaning of a field changes. Stores read packed states in this
 #: layout: those of an earlier version are then to be unpacked in theirs, and migrated.
@@ -167,14 +168,8 @@ def empty(count: int) -> States:
 
 
 def joined(parts: Sequence[States]) -> States:
-    """Return the states of all parts, in their order. numpy's own concatenation compares all fields of the layout."""
-    if len(parts) == 1:
-        return parts[0]
-    whole, at = np.empty(sum(map(len, parts)), STATE), 0
-    for part in parts:
-        whole[at : at + len(part)] = part
-        at += len(part)
-    return whole
+    """Return the states of all parts, in their order."""
+    return parts[0] if len(parts) == 1 else concatenated([empty(0), *parts])
 
 
 def from_bytes(values: Iterable[bytes | None]) -> States:

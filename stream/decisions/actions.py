@@ -17,6 +17,7 @@ from features.price_table import PriceTable
 from features.priced_lines import NO_LINES, PricedLines
 from features.reasons import BOOK
 from features.state import States, joined
+from features.structured import picked
 from features.vector import SEGMENT_AT, Vectors, vectors
 from stream.decisions.assignees import Assignees
 from stream.decisions.found import NO_ROW, Found
@@ -118,7 +119,10 @@ class Standing(NamedTuple):
         """
         slots = np.flatnonzero((due != 0) & (due <= reached))
         border = np.searchsorted(slots, len(states[0]))
-        return cls(slots, joined([states[0][slots[:border]], states[1][slots[border:] - len(states[0])]]))
+        return cls(
+            slots,
+            joined([picked(states[0], slots[:border]), picked(states[1], slots[border:] - len(states[0]))]),
+        )
 
 
 class Customers(NamedTuple):
@@ -288,7 +292,7 @@ class _Known:
         earlier = np.flatnonzero((found["row"] == NO_ROW) & (found["latest"] == NO_ROW))
         if len(earlier):
             slots = np.searchsorted(customers.standing.slots, found["slot"][earlier])
-            states = customers.standing.states[slots]
+            states = picked(customers.standing.states, slots)
             self._earlier.update(zip(earlier.tolist(), range(len(earlier)), strict=True))
             self._carts, self._lines = states["cart_items"], PricedLines.of(states)
             self._vectors = vectors(states, details.zone)

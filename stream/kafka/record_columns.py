@@ -13,6 +13,7 @@ from aiokafka.record.default_records import DefaultRecord
 from aiokafka.record.util import decode_varint_py as decode_varint
 from numpy.typing import NDArray
 
+from features.structured import concatenated
 from features.text_column import read_only
 
 _offset, _timestamp = attrgetter("offset"), attrgetter("timestamp")
@@ -68,7 +69,7 @@ class RecordColumns(Sequence[Record]):
     @classmethod
     def joined(cls, pieces: Sequence[RecordColumns]) -> Self:
         """Return the records of all pieces, none of them empty; those of one buffer stay in it."""
-        data, places = pieces[0].data, np.concatenate([piece.places for piece in pieces])
+        data, places = pieces[0].data, concatenated([piece.places for piece in pieces])
         if all(piece.data is data for piece in pieces):
             return cls(data, places)
         starts = [int(piece.places[0]["key_at"]) for piece in pieces]

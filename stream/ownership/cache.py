@@ -12,7 +12,8 @@ from itertools import repeat
 import numpy as np
 from numpy.typing import NDArray
 
-from features.state import STATE, States
+from features.state import STATE, States, empty
+from features.structured import picked, pieces
 
 
 class StateCache:
@@ -55,10 +56,12 @@ class StateCache:
         find = self._slots.get
         slots = np.fromiter(map(find, customers, repeat(-1)), np.intp, len(customers))
         known = slots >= 0
-        states = np.zeros(len(customers), STATE)
         held = slots[known]
-        states[known] = self._states[held]
         self._asked[held] = 1
+        if len(held) == len(slots):
+            return picked(self._states, held), np.flatnonzero(~known)
+        states = empty(len(customers))
+        pieces(states)[known] = pieces(self._states)[held]
         return states, np.flatnonzero(~known)
 
     def put(self, customers: Sequence[str], states: States) -> None:
@@ -66,8 +69,8 @@ class StateCache:
         find = self._slots.get
         slots = np.fromiter(map(find, customers, repeat(-1)), np.intp, len(customers))
         newcomers = np.flatnonzero(slots < 0).tolist()
-        for at in newcomers[: self.capacity]:
-            slots[at] = self._room(customers[at])
+        taken = newcomers[: self.capacity]
+        slots[taken] = self._rooms([customers[at] for at in taken])
         found = slots.tolist() if newcomers else ()
         if len(found) > self.capacity or len(set(found)) < len(
             found
@@ -75,8 +78,8 @@ class StateCache:
             kept = [
                 at for at, slot in enumerate(found) if slot >= 0 and self._customers[slot] == customers[at]
             ]
-            slots, states = slots[kept], states[kept]
-        self._states[slots] = states
+            slots, states = slots[kept], picked(states, np.array(kept, np.intp))
+        pieces(self._states)[slots] = pieces(states)
 
     def links_of(self, customers: Sequence[str]) -> tuple[list[bytes | None], list[int]]:
         """Return one stored link per customer, and the positions of those that are unknown here."""
@@ -98,21 +101,24 @@ class StateCache:
         self._asked[:] = 0
         self._hand = 0
 
-    def _room(self, customer: str) -> int:
-        slot = len(self._customers)
-        if slot < self.capacity:
-            self._customers.append(customer)
-        else:
-            slot = self._victim()
-            del self._slots[self._customers[slot]]
-            self._customers[slot] = customer
-        self._slots[customer] = slot
-        return slot
-
-    def _victim(self) -> int:
-        asked, hand = self._asked_one, self._hand
-        while asked[hand]:
-            asked[hand] = 0
-            hand = (hand + 1) % self.capacity
-        self._hand = (hand + 1) % self.capacity
-        return hand
+    def _rooms(self, newcomers: Sequence[str]) -> list[int]:
+        """Return a slot for each newcomer: a free one, or that of whom nobody asked for since the hand came by."""
+        slots, names, asked, hand, capacity = (
+            self._slots, self._customers, self._asked_one, self._hand, self.capacity,
+        )  # fmt: skip
+        found = []
+        for customer in newcomers:
+            slot = len(names)
+            if slot < capacity:
+                names.append(customer)
+            else:
+                while asked[hand]:
+                    asked[hand] = 0
+                    hand = (hand + 1) % capacity
+                slot, hand = hand, (hand + 1) % capacity
+                del slots[names[slot]]
+                names[slot] = customer
+            slots[customer] = slot
+            found.append(slot)
+        self._hand = hand
+        return found

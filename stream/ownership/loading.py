@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from features.state import States
 from features.store.customer_store import Loaded, LoadRequest
+from features.structured import pieces
 from stream.ownership.partition_batch import PartitionBatch
 
 # States that are asked for in one call, about: 10 MB, which Redis answers within 50 ms. A round has more customers than
@@ -69,7 +70,7 @@ class Found(NamedTuple):
         """Return everything together; ``stored`` are the answers to `loads`."""
         at = 0
         for piece in stored:
-            self.states[self.missing[at : at + len(piece.states)]] = piece.states
+            pieces(self.states)[self.missing[at : at + len(piece.states)]] = pieces(piece.states)
             at += len(piece.states)
         if self.missing_links:
             found = stored[0].links

@@ -18,6 +18,7 @@ from features.price_table import NO_PRICES, PriceTable
 from features.state import States, empty, joined
 from features.store.customer_store import Loaded, TimerChanges
 from features.store.packed_states import from_packed, to_packed
+from features.structured import pieces
 from stream.decisions.actions import Customers, Details, Moments, Standing
 from stream.decisions.decide import Decided, decide
 from stream.decisions.holding import ScoredRows
@@ -94,8 +95,8 @@ class Concerned(NamedTuple):
             return own
         if len(self.loaded) > 1:  # else they were loaded together, and still lie so
             start = len(self.names) - len(self.due_states)
-            whole[: len(own)] = own
-            whole[len(own) :] = self.due_states[due.start - start : due.stop - start]
+            pieces(whole)[: len(own)] = pieces(own)
+            pieces(whole)[len(own) :] = pieces(self.due_states[due.start - start : due.stop - start])
         return whole
 
 

@@ -136,8 +136,8 @@ class Recorder:
         return Examples(
             batch.partition[records].astype(np.int32),
             batch.offset[records],
-            list(taken(columns.event_ids, rows)),
-            list(taken(columns.customers, rows)),
+            taken(columns.event_ids, rows),
+            taken(columns.customers, rows),
             kinds,
             scored.as_of[at],
             self._sampling.weights(kinds),

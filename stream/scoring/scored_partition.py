@@ -18,6 +18,7 @@ from features.log import ERASED
 from features.price_table import NO_PRICES, PriceTable
 from features.prices import PRICE_TYPES, decode_price
 from features.state import States, empty
+from features.structured import picked
 from features.traffic import TRAFFIC
 from features.usual_days import UsualDays
 from features.watermark import ACCEPTED, BEGINNING
@@ -235,7 +236,7 @@ class ScoredPartition:
             due = memories_of(states)["due"]
             reached |= (due != 0) & (due <= self.watermark)
         slots = np.flatnonzero(reached)
-        return Standing(slots, self._states[slots])
+        return Standing(slots, picked(self._states, slots))
 
     def _decide(self, moments: Moments, columns: EventColumns, scored: Scored, standing: Standing) -> None:
         """Decide on a piece by each of the policies."""
@@ -258,7 +259,7 @@ class ScoredPartition:
         """Return the customers who have a state, and their states."""
         alive = self._states["events"] > 0
         customers = [c for c, lives in zip(self._customers, alive.tolist(), strict=True) if lives]
-        return customers, self._states[alive]
+        return customers, picked(self._states, alive)
 
 
 def codes_of(table: pa.Table) -> tuple[list[str], NDArray[np.int64]]:

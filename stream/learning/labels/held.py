@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from features.structured import pieces
 from stream.learning.labels.cursors import Cursor
 from stream.learning.labels.runs import Columns, SortedRuns
 from stream.learning.records.rows import PAYLOAD, ExampleRows, Payload
@@ -70,7 +71,7 @@ class Held:
                 page = self._pages[self._number] = _Page(cursors[record[at]], int(rows.offset[at]))
             until = min(at + PAGE - page.filled, len(place))
             stop = page.filled + until - at
-            page.payload[page.filled : stop] = rows.payload[at:until]
+            pieces(page.payload)[page.filled : stop] = pieces(rows.payload[at:until])
             start = self._number * PAGE
             place[at:until] = np.arange(start + page.filled, start + stop)
             page.left += until - at
@@ -85,7 +86,7 @@ class Held:
         """Return the payload of the examples at these places."""
         found = np.empty(len(place), PAYLOAD)
         for number, rows in _by_page(place):
-            found[rows] = self._pages[number].payload[place[rows] % PAGE]
+            pieces(found)[rows] = pieces(self._pages[number].payload)[place[rows] % PAGE]
         return found
 
     def drop(self, place: NDArray[np.int64]) -> None:

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from features.bundle import Manifest
 from features.calendar import zone
 from features.labels import LabelStart
+from features.structured import picked, pieces
 from features.watermark import BEGINNING
 from stream.learning.labels.buffered import Buffered
 from stream.learning.labels.cursors import UNKNOWN, Cursor, Key, Moment, NewRows, Place, Progress, take
@@ -395,7 +396,7 @@ class Waiting:
         if len(ripe) > 1:
             ready = np.concatenate(ripe)
             order = np.lexsort((ready["offset"], ready["partition"], ready["as_of"]))
-            self._ready, self._ready_generation = ready[order], generation
+            self._ready, self._ready_generation = picked(ready, order), generation
 
     def _families(self, generation: int) -> FamilyLabels | None:
         """Return what labels examples of people with several ids; ``None`` where nobody is known to have them."""
@@ -432,7 +433,8 @@ class Waiting:
     def _payload(self, generation: int, rows: NDArray[np.void]) -> Payload:
         payload = np.empty(len(rows), PAYLOAD)
         for number, at in _by_partition(rows):
-            payload[at] = self._partitions[number].held[generation].payload(rows["place"][at])
+            held = self._partitions[number].held[generation]
+            pieces(payload)[at] = pieces(held.payload(rows["place"][at]))
         return payload
 
     def _drop(self, held: Held, place: NDArray[np.int64]) -> None:

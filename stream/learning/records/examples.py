@@ -240,6 +240,6 @@ def _body(examples: Examples, lengths: NDArray[np.uint16]) -> bytes:
             examples.segment.astype("<i2").tobytes(),
             examples.kind.tobytes(),
             *(said.astype("<f8").tobytes() for said in examples.beside.values()),
-            texts_to_bytes([*examples.event_id, *examples.customer], lengths),
+            texts_to_bytes(lengths, examples.event_id, examples.customer),
         )
     )

@@ -118,13 +118,13 @@ def encode_outcomes(
     for rows, own in stretches(header, outcomes.offset, sizes, before, limit):
         part = outcomes[rows]
         linked = any(part.other)
-        texts = [*part.customer, *part.other] if linked else part.customer
+        texts = (part.customer, part.other) if linked else (part.customer,)
         spans = np.concatenate([lengths[rows], others[rows]]) if linked else lengths[rows]
         body = (
             part.offset.astype("<i8").tobytes(),
             part.time.astype("<i8").tobytes(),
             part.kind.tobytes(),
-            texts_to_bytes(texts, spans),
+            texts_to_bytes(spans, *texts),
         )
         yield pack(OUTCOMES, own, b"".join(body), linked=linked)
 

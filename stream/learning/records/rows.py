@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.exceptions import SchemaMismatch
+from features.structured import picked
 from features.vector import WIDTH
 from stream.learning.records.examples import layout, opened
 from stream.learning.records.header import EXAMPLES, MOST_BESIDE, Header, latest_time, unpack
@@ -46,7 +47,9 @@ class ExampleRows(NamedTuple):
 
     def take(self, rows: slice | NDArray[Any]) -> ExampleRows:
         """Return these rows."""
-        return ExampleRows(self.as_of[rows], self.offset[rows], self.customer[rows], self.payload[rows])
+        return ExampleRows(
+            self.as_of[rows], self.offset[rows], self.customer[rows], picked(self.payload, rows)
+        )
 
 
 class Unreadable(NamedTuple):

@@ -4,20 +4,69 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
+from features.compiled import kernel
+from features.text_column import TextColumn
+
+# The bits of a byte of UTF-8 that say whether it begins a character or follows one that does.
+_KIND_OF_BYTE: Final = 0xC0
+_FOLLOWING: Final = 0x80
+
 
 def lengths_of(texts: Sequence[str]) -> NDArray[np.uint16]:
     """Return the length of every text, in characters."""
-    return np.fromiter(map(len, texts), "<u2", len(texts))
+    if not isinstance(texts, TextColumn):
+        return np.fromiter(map(len, texts), "<u2", len(texts))
+    lengths = np.empty(len(texts), "<u2")
+    _count_characters(*_contiguous(texts), lengths)
+    return lengths
 
 
-def texts_to_bytes(texts: Sequence[str], lengths: NDArray[np.uint16]) -> bytes:
-    """Return the lengths (u16 each), and the UTF-8 of all texts together."""
-    return lengths.tobytes() + "".join(texts).encode()
+def texts_to_bytes(lengths: NDArray[np.uint16], *columns: Sequence[str]) -> bytes:
+    """Return the lengths (u16 each), and the UTF-8 of the texts of all columns together."""
+    return b"".join([lengths.tobytes(), *map(_in_one_piece, columns)])
+
+
+def _in_one_piece(texts: Sequence[str]) -> bytes:
+    if not isinstance(texts, TextColumn):
+        return "".join(texts).encode()
+    joined = np.empty(int(texts.length.sum()), np.uint8)
+    _copy(*_contiguous(texts), joined)
+    return joined.tobytes()
+
+
+def _contiguous(texts: TextColumn) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
+    return texts.data, np.ascontiguousarray(texts.at), np.ascontiguousarray(texts.length)
+
+
+@kernel
+def _count_characters(
+    data: NDArray[np.uint8], at: NDArray[np.int64], length: NDArray[np.int64], out: NDArray[np.uint16]
+) -> None:  # pragma: no cover
+    """Count the characters of texts in UTF-8: the bytes that begin one."""
+    for row in range(len(at)):
+        begin, characters = np.uint64(at[row]), 0
+        for i in range(np.uint64(length[row])):
+            characters += (data[begin + i] & _KIND_OF_BYTE) != _FOLLOWING
+        out[row] = characters
+
+
+@kernel
+def _copy(
+    data: NDArray[np.uint8], at: NDArray[np.int64], length: NDArray[np.int64], out: NDArray[np.uint8]
+) -> None:  # pragma: no cover
+    """Copy texts one behind the other."""
+    end = np.uint64(0)
+    for row in range(len(at)):
+        begin, size = np.uint64(at[row]), np.uint64(length[row])
+        for i in range(size):
+            out[end + i] = data[begin + i]
+        end += size
 
 
 def texts_from_bytes(raw: memoryview, count: int) -> list[str]:
@@ -26,7 +75,7 @@ def texts_from_bytes(raw: memoryview, count: int) -> list[str]:
     Examples
     --------
     >>> texts = ["añada", "", "7"]
-    >>> texts_from_bytes(memoryview(texts_to_bytes(texts, lengths_of(texts))), 3)
+    >>> texts_from_bytes(memoryview(texts_to_bytes(lengths_of(texts), texts)), 3)
     ['añada', '', '7']
     """
     lengths = np.frombuffer(raw, "<u2", count)
