@@ -113,7 +113,9 @@ async def many_against_few(
     rounds: int,
     say: Say,
 ) -> dict[tuple[str, int], Rates]:
-    """Let the same sessions, or single events, come from few customers and from many.
+    """Let the same sessions, or single events, come from few customers and from many, and only score them.
+
+    With a policy it would be another comparison: many customers have many more actions due.
 
     Parameters
     ----------
@@ -141,7 +143,7 @@ async def many_against_few(
                 await fill_topic(task.kafka, EVENTS, records)
                 prepare = _Known(named, customers, seen) if known else None
                 measured = await run(
-                    contenders(0.0)["ours"], named, len(records), prepare=prepare, servers=servers
+                    contenders(0.0)["scores"], named, len(records), prepare=prepare, servers=servers
                 )
                 found[shape, customers].runs.append(measured)
     return found
