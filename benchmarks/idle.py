@@ -38,7 +38,7 @@ def main(rate: float = 100.0, seconds: float = 20.0, *lingers: int) -> None:
     """Print a line for each linger."""
     with EmbeddedServices() as servers, tempfile.TemporaryDirectory() as folder:
         write_bundle(Path(folder))
-        for linger in lingers or (0, 20):
+        for linger in lingers or (0, 100):
             settings = Settings(
                 _env_file=None,
                 kafka=servers.kafka,

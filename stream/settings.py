@@ -235,7 +235,7 @@ class Settings(BaseSettings):
 
     batch_max: int = Field(4000, ge=1, le=100_000, description="Maximum number of events per batch.")
     linger: int = Field(
-        80,
+        100,
         ge=0,
         le=1000,
         description="Milliseconds that a few events may wait for more at low rates, to save CPU; less the more come.",
