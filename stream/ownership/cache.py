@@ -72,9 +72,8 @@ class StateCache:
         taken = newcomers[: self.capacity]
         slots[taken] = self._rooms([customers[at] for at in taken])
         found = slots.tolist() if newcomers else ()
-        if len(found) > self.capacity or len(set(found)) < len(
-            found
-        ):  # the hand came round: some lost their slot
+        came_round = len(found) > self.capacity or len(set(found)) < len(found)
+        if came_round:  # and some lost their slot to others
             kept = [
                 at for at, slot in enumerate(found) if slot >= 0 and self._customers[slot] == customers[at]
             ]
