@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
-from features.compiled import kernel
+from features.compiled import kernel, njit
 from features.text_column import TextColumn
+from stream.kafka.keyed import Strings, copy_string, strings
 
 # The bits of a byte of UTF-8 that say whether it begins a character or follows one that does.
 _KIND_OF_BYTE: Final = 0xC0
@@ -23,7 +24,7 @@ def lengths_of(texts: Sequence[str]) -> NDArray[np.uint16]:
     if not isinstance(texts, TextColumn):
         return np.fromiter(map(len, texts), "<u2", len(texts))
     lengths = np.empty(len(texts), "<u2")
-    _count_characters(*_contiguous(texts), lengths)
+    _count_characters(strings(texts), lengths)
     return lengths
 
 
@@ -36,37 +37,26 @@ def _in_one_piece(texts: Sequence[str]) -> bytes:
     if not isinstance(texts, TextColumn):
         return "".join(texts).encode()
     joined = np.empty(int(texts.length.sum()), np.uint8)
-    _copy(*_contiguous(texts), joined)
+    _copy(strings(texts), joined)
     return joined.tobytes()
 
 
-def _contiguous(texts: TextColumn) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
-    return texts.data, np.ascontiguousarray(texts.at), np.ascontiguousarray(texts.length)
-
-
 @kernel
-def _count_characters(
-    data: NDArray[np.uint8], at: NDArray[np.int64], length: NDArray[np.int64], out: NDArray[np.uint16]
-) -> None:  # pragma: no cover
+def _count_characters(texts: Strings, out: NDArray[np.uint16]) -> None:  # pragma: no cover
     """Count the characters of texts in UTF-8: the bytes that begin one."""
-    for row in range(len(at)):
-        begin, characters = np.uint64(at[row]), 0
-        for i in range(np.uint64(length[row])):
-            characters += (data[begin + i] & _KIND_OF_BYTE) != _FOLLOWING
+    for row in range(len(texts.at)):
+        begin, characters = np.uint64(texts.at[row]), 0
+        for i in range(np.uint64(texts.length[row])):
+            characters += (texts.data[begin + i] & _KIND_OF_BYTE) != _FOLLOWING
         out[row] = characters
 
 
-@kernel
-def _copy(
-    data: NDArray[np.uint8], at: NDArray[np.int64], length: NDArray[np.int64], out: NDArray[np.uint8]
-) -> None:  # pragma: no cover
+@njit(cache=True, nogil=True)
+def _copy(texts: Strings, out: NDArray[np.uint8]) -> None:  # pragma: no cover
     """Copy texts one behind the other."""
-    end = np.uint64(0)
-    for row in range(len(at)):
-        begin, size = np.uint64(at[row]), np.uint64(length[row])
-        for i in range(size):
-            out[end + i] = data[begin + i]
-        end += size
+    end = 0
+    for row in range(len(texts.at)):
+        end = copy_string(texts, row, out, end)
 
 
 def texts_from_bytes(raw: memoryview, count: int) -> list[str]:

@@ -149,13 +149,18 @@ def test_a_life_without_an_end_is_none_that_was_told(told: str, endpoint: Endpoi
     assert endpoint.asked == 2
 
 
-def test_an_endpoint_that_drips_or_speaks_something_else_is_not_waited_for_for_ever(
-    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def dripping(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> tuple[EndpointTokens, threading.Event]:
+    """Let the endpoint answer byte by byte until the event is set, and its clients wait for less than half a second."""
     monkeypatch.setattr("stream.security.tokens._ANSWER_SECONDS", 0.4)
     done = threading.Event()
     endpoint.drips = iter(lambda: b" " * (not done.wait(0.05)), b"")
-    tokens = EndpointTokens(endpoint.url, "shop", SECRET)
+    return EndpointTokens(endpoint.url, "shop", SECRET), done
+
+
+def test_an_endpoint_that_drips_or_speaks_something_else_is_not_waited_for_for_ever(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens, done = dripping(endpoint, monkeypatch)
     refused: list[str] = []
 
     def ask() -> None:
@@ -230,10 +235,7 @@ def test_an_endpoint_that_is_still_being_asked_is_not_asked_again(
 def test_a_body_that_drips_is_read_no_longer_than_somebody_waits(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stream.security.tokens._ANSWER_SECONDS", 0.4)
-    done = threading.Event()
-    endpoint.drips = iter(lambda: b" " * (not done.wait(0.05)), b"")
-    tokens = EndpointTokens(endpoint.url, "shop", SECRET)
+    tokens, done = dripping(endpoint, monkeypatch)
     with pytest.raises(SettingsError, match="has not answered"):
         tokens.token()
     assert tokens._asking is not None
