@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import textwrap
+from typing import Annotated, Final
 
 import typer
+
+_INDENT: Final = "    "
+# Longer lines are hard to read.
+_WIDEST: Final = 120
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
@@ -18,14 +23,14 @@ def settings(as_json: AsJson = False) -> None:
     """Show the settings and what they mean.
 
     Values come from the environment, then from `.env`, then from the defaults. Those that are set are bold; passwords
-    are hidden.
+    are hidden. Each variable is on one line with its value, and its meaning below.
 
     Examples
     --------
     - `intent settings`: show all settings
     - `INTENT_HORIZON=2h intent settings --json`: check how a value is read
     """
-    from stream.cli.console import add_columns, output, print_json
+    from stream.cli.console import output, print_json
     from stream.settings import Settings, load_settings
 
     loaded = load_settings()
@@ -33,16 +38,22 @@ def settings(as_json: AsJson = False) -> None:
     if as_json:
         print_json(masked)
         return
-    from rich.markup import escape
-    from rich.table import Table
+    from rich.text import Text
 
-    table = Table(box=None, pad_edge=False)
-    add_columns(table, ("Value", "Meaning"), "Variable", "Value", "Meaning")
+    screen, longest = output(), max(map(len, Settings.model_fields))
     for name, field in Settings.model_fields.items():
-        value = _text(masked[name])
-        bold = "bold" if name in loaded.model_fields_set else ""
-        table.add_row(f"INTENT_{name.upper()}", escape(value), escape(field.description or ""), style=bold)
-    output().print(table)
+        value, style = _text(masked[name]), "bold" if name in loaded.model_fields_set else ""
+        # Nothing is cut, however narrow the terminal: a variable and its value are one line, texts break at spaces.
+        screen.print(Text(f"INTENT_{name.upper():{longest}}  {value}".rstrip(), style), soft_wrap=True)
+        meaning = textwrap.fill(
+            field.description or "",
+            min(screen.width, _WIDEST),
+            initial_indent=_INDENT,
+            subsequent_indent=_INDENT,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        screen.print(Text(meaning), soft_wrap=True)
 
 
 def _text(value: object) -> str:

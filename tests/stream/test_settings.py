@@ -159,6 +159,21 @@ def test_the_command_prints_what_is_set_and_no_secret(monkeypatch: pytest.Monkey
     assert PASSWORD not in table.stdout
 
 
+@pytest.mark.parametrize("columns", ["40", "80", "200"])
+def test_the_command_cuts_no_word(columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setenv("INTENT_REDIS", "redis://a-cache-with-a-long-name.shop.example.com:6379/0")
+    shown = CliRunner().invoke(create_app(), ["settings"]).stdout
+    masked = load_settings().masked()
+    for name, field in Settings.model_fields.items():
+        assert f"INTENT_{name.upper()} " in shown or f"INTENT_{name.upper()}\n" in shown
+        assert not isinstance(masked[name], str) or masked[name] in shown
+        assert set((field.description or "").split()) <= set(shown.split()), name
+    meanings = [line for line in shown.splitlines() if line.startswith(" ")]
+    assert max(map(len, meanings)) <= int(columns)
+    assert not any(line.endswith(" ") for line in shown.splitlines())
+
+
 def test_every_error_of_settings_ends_a_command_with_code_1() -> None:
     assert issubclass(SettingsError, IntentError)
     assert SettingsError.exit_code == 1
