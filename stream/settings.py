@@ -20,6 +20,8 @@ from stream.security.tokens import check_endpoint
 from stream.texts import misfit
 
 _URLS: Final = ("redis", "sasl_oauth_token_endpoint")
+# Of a currency's code.
+_LETTERS: Final = 3
 _SECRET: Final = (*_URLS, "sasl_password", "ssl_key_password")
 
 
@@ -50,6 +52,13 @@ def _known_zone(value: object) -> str:
     return name
 
 
+def _currency(value: object) -> str:
+    name = str(value).strip().upper()
+    if not (len(name) == _LETTERS and name.isascii() and name.isalpha()):
+        raise ValueError("no currency: use the three letters of ISO 4217, such as EUR")
+    return name
+
+
 def _redis_url(value: object) -> SecretStr:
     secret = value if isinstance(value, SecretStr) else SecretStr(str(value))
     parse_redis_url(secret.get_secret_value())
@@ -61,7 +70,7 @@ Brokers = Annotated[str, BeforeValidator(lambda value: check_brokers(str(value))
 RedisUrl = Annotated[SecretStr, BeforeValidator(_redis_url)]
 Timezone = Annotated[str, BeforeValidator(_known_zone)]
 Endpoint = Annotated[str, BeforeValidator(check_endpoint)]
-Currency = Annotated[str, BeforeValidator(lambda value: str(value).strip().upper())]
+Currency = Annotated[str, BeforeValidator(_currency)]
 
 #: Which bands' scores carry reasons; each name includes the bands above it.
 ReasonBands = Literal["off", "high", "medium", "all"]
@@ -175,10 +184,7 @@ class Settings(BaseSettings):
         timedelta(days=400), description="Idle time after which a customer is forgotten (event time)."
     )
     currency: Currency | None = Field(
-        None,
-        min_length=3,
-        max_length=3,
-        description="Currency of the shop. Default: the currency of the log.",
+        None, description="Currency of the shop (ISO 4217). Default: the currency of the log."
     )
     timezone: Timezone | None = Field(
         None, description="Time zone of the shop (IANA). Default: the zone of the log, else UTC."

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Final
 
 from features.counts import counted
 from features.durations import duration_text
@@ -23,6 +23,10 @@ __all__ = [
     "shortened",
     "visible",
 ]
+
+# As pydantic names them: bounds of numbers and durations, and bounds of lengths with what they are of numbers.
+_BOUNDS: Final = ("ge", "gt", "le", "lt")
+_LENGTHS: Final = {"min_length": "ge", "max_length": "le"}
 
 
 def nearest(word: str, known: Collection[str]) -> str:
@@ -97,24 +101,27 @@ def misfit(fault: Mapping[str, Any], metadata: Iterable[object]) -> str:
     'is out of range; use 1 or more'
     >>> misfit({"type": "literal_error", "input": "al", "ctx": {"expected": "'off' or 'all'"}}, [])
     'is unknown; did you mean all? Use off, all'
+    >>> misfit({"type": "string_too_short", "input": "", "ctx": {"min_length": 1}}, [])
+    'is empty; use 1 or more characters'
     """
     context, value = fault.get("ctx", {}), str(fault.get("input"))
-    bounds = {
+    told = {
         name: getattr(one, name)
         for one in metadata
-        for name in ("ge", "gt", "le", "lt")
+        for name in (*_BOUNDS, *_LENGTHS)
         if getattr(one, name, None) is not None
-    }
-    use = range_words(
-        bounds or {name: at for name, at in context.items() if name in {"ge", "gt", "le", "lt"}}
-    )
+    } or context
+    use = range_words({name: told[name] for name in _BOUNDS if name in told})
     kind = fault["type"]
+    if kind.endswith(("too_short", "too_long")):
+        long = range_words({_LENGTHS[name]: told[name] for name in _LENGTHS if name in told})
+        how = "empty" if not value else f"too {kind.rpartition('_')[2]}"
+        return f"is {how}; {long} characters"
     if kind.startswith(("greater_than", "less_than")):
         return f"is out of range; {use}"
-    if kind.startswith("int_"):
-        return "; ".join(filter(None, ("is no whole number", use)))
-    if kind.startswith("float_") or kind == "finite_number":
-        return "; ".join(filter(None, ("is no number", use)))
+    if kind.startswith(("int_", "float_", "finite_number")):
+        number = "whole number" if kind.startswith("int_") else "number"
+        return "; ".join(filter(None, (f"is no {number}", use)))
     if kind.startswith("bool_"):
         return "is neither true nor false; use one of them"
     if kind in {"literal_error", "enum"}:

@@ -17,6 +17,7 @@ from sklearn.metrics import silhouette_score
 from features.segments import Segment, Segmenter
 from features.vector import COLUMN_NAMES, Vectors
 from offline.exceptions import TrainingError
+from offline.training.needs import LEAST_CUSTOMERS
 
 #: Numbers of segments that are tried.
 COUNTS: Final = (3, 4, 5, 6)
@@ -28,7 +29,6 @@ SEGMENT_COLUMNS: Final = ("tenure", "sessions", "events", "purchases", "spend", 
 _FITTED: Final = 50_000  # customers that K-means sees
 _JUDGED: Final = 5_000  # customers in the silhouette, which costs their square
 _STARTS: Final = 5
-_LEAST_CUSTOMERS: Final = 20
 _CONSTANT: Final = 1e-6  # a column that deviates less on the log scale tells nobody apart
 _DAY_S: Final = 86_400.0
 
@@ -104,10 +104,10 @@ def fit_segmenter(vectors: Vectors, *, seed: int = 0) -> Segmenter:
     )
     scale = logs.std(axis=0)
     varying = scale > _CONSTANT
-    if len(vectors) < _LEAST_CUSTOMERS or not varying.any():
+    if len(vectors) < LEAST_CUSTOMERS or not varying.any():
         raise TrainingError(
             f"the training period has {len(vectors)} customers, all much alike: segments need at least "
-            f"{_LEAST_CUSTOMERS} different ones; use a longer log"
+            f"{LEAST_CUSTOMERS} different ones; use a longer log"
         )
     names = [name for name, kept in zip(SEGMENT_COLUMNS, varying, strict=True) if kept]
     center, scale = logs[:, varying].mean(axis=0), scale[varying]

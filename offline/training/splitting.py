@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +14,7 @@ from features.durations import duration_rounded
 from features.labels import NEGATIVE
 from offline.examples.examples import Examples
 from offline.exceptions import TrainingError
-
-#: Shares of the usable time that go to training, calibration and test.
-SPLIT_SHARES: Final = (0.7, 0.1, 0.2)
-#: Positive examples of each slice, and negative ones, at least.
-LEAST: Final = 10
+from offline.training.needs import LEAST, SPLIT_SHARES, can_be_enough, needs
 
 
 class Slices(NamedTuple):
@@ -119,12 +115,9 @@ def require_enough(times: NDArray[np.int64], purchases: int, horizon_ms: int) ->
     TrainingError
         It has too few events or purchases, or is too short for two embargoes.
     """
-    least = len(SPLIT_SHARES) * 2 * LEAST
-    if len(times) < least or purchases < len(SPLIT_SHARES):
+    if not can_be_enough(len(times), purchases):
         raise TrainingError(
-            f"the log has {counted(len(times), 'event')}, {purchases:,} of them purchases: training, calibration and "
-            f"test need {LEAST} positive and {LEAST} negative examples each, {least} events and "
-            f"{len(SPLIT_SHARES)} purchases at the very least: use a longer log"
+            f"the log has {counted(len(times), 'event')}, {purchases:,} of them purchases; {needs()}: use a longer log"
         )
     span = int(times.max()) - int(times.min())
     if span < 3 * horizon_ms:

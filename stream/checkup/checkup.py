@@ -8,7 +8,13 @@ from pathlib import Path
 
 from stream.checkup.finding import Finding, told
 from stream.checkup.kafka_checks import kafka_checks
-from stream.checkup.machine_checks import bundle_checks, disk_checks, key_checks, settings_checks
+from stream.checkup.machine_checks import (
+    bundle_checks,
+    disk_checks,
+    key_checks,
+    serve_checks,
+    settings_checks,
+)
 from stream.checkup.redis_checks import redis_checks
 from stream.exceptions import SettingsError
 from stream.settings import load_settings
@@ -34,6 +40,7 @@ def checkup(folder: Path, services: Path | None = None, bundle: Path | None = No
     yield from chain(
         settings_checks(folder),
         key_checks(settings),
+        serve_checks(settings),
         kafka_checks(settings),
         redis_checks(settings),
         bundle_checks(settings),

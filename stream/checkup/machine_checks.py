@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Final
 
 from features.bundle import Bundle
+from features.counts import counted
 from features.exceptions import IntentError
 from stream.checkup.finding import Finding, good, told, warning
 from stream.exceptions import SettingsError
 from stream.kafka.signatures import HandOverKeys
 from stream.scoring.engine import engine_of
+from stream.serving.keys import check_asker, keys_of
 from stream.settings import Settings
 from stream.texts import nearest
 
@@ -61,6 +63,27 @@ def key_checks(settings: Settings) -> Iterator[Finding]:
         yield told("hand-overs", error)
     else:
         yield good("hand-overs", f"{settings.hand_over_key} holds keys that sign them")
+
+
+def serve_checks(settings: Settings) -> Iterator[Finding]:
+    """Yield whether `intent serve` would start with its keys, where it has some or others can reach it."""
+    subject = "keys of the service"
+    try:
+        check_asker(settings)
+        keys = keys_of(settings)
+    except SettingsError as error:
+        yield told(subject, error)
+        return
+    if keys is None:
+        return
+    if count := len(keys.current.keys):
+        yield good(subject, f"{settings.serve_keys} holds {counted(count, 'key')}")
+    else:
+        yield warning(
+            subject,
+            f"{settings.serve_keys} holds no key: `intent serve` refuses every request that needs one",
+            "make one with `intent keys add`",
+        )
 
 
 def bundle_checks(settings: Settings) -> Iterator[Finding]:

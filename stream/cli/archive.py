@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from stream.cli import checks
-from stream.cli.options import LogOutput
+from stream.cli.options import LogOutput, ReplaceFiles
 
 Since = Annotated[
     str | None,
@@ -35,7 +35,13 @@ def register(app: typer.Typer) -> None:
     app.command()(archive)
 
 
-def archive(output: LogOutput, since: Since = None, actions: Actions = None, as_json: AsJson = False) -> None:
+def archive(
+    output: LogOutput,
+    since: Since = None,
+    actions: Actions = None,
+    replace: ReplaceFiles = False,
+    as_json: AsJson = False,
+) -> None:
     """Save the events in Kafka as an event log.
 
     Train on the log, score it or replay it. Of events from before a customer was erased, only the times are kept. As
@@ -45,6 +51,7 @@ def archive(output: LogOutput, since: Since = None, actions: Actions = None, as_
     Examples
     --------
     - `intent archive -o events.parquet`: save all events
+    - `intent archive -o events.parquet --replace`: save all events in place of an older archive
     - `intent archive -o week.parquet --since 7d`: save the events of the last seven days
     - `intent archive -o events.parquet --actions actions.parquet`: also save the actions, each once
     """
@@ -54,6 +61,8 @@ def archive(output: LogOutput, since: Since = None, actions: Actions = None, as_
     from stream.settings import load_settings
     from stream.texts import counted
 
+    checks.new_file(output, "--output", replace=replace)
+    checks.new_file(actions, "--actions", replace=replace)
     since_ms = None if since is None else checks.moment_ms(since, "--since")
     settings = load_settings()
     with progress("Reading the topic") as on_progress:

@@ -25,6 +25,7 @@ __all__ = [
     "existing_path",
     "group",
     "moment_ms",
+    "new_file",
     "output_file",
     "output_folder",
     "output_log",
@@ -83,6 +84,21 @@ def output_file(context: typer.Context, path: Path | None) -> Path | None:
     _check_writable(path.parent)
     _note(context, _OUTPUTS, path)
     return path
+
+
+def new_file(path: Path | None, option: str, *, replace: bool) -> None:
+    """Check that a file is not there yet, or is to be replaced: what it holds may be nowhere else any more.
+
+    Parameters
+    ----------
+    option
+        Which option names it.
+    """
+    if path is not None and path.is_file() and not replace:
+        raise typer.BadParameter(
+            f"{path} is there already: add --replace to give it up, or name another file",
+            param_hint=f"'{option}'",
+        )
 
 
 def output_log(context: typer.Context, path: Path | None) -> Path | None:

@@ -8,10 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from offline.datasets import Conversion
 
-# What a log has at least that can be trained on; a horizon of days, or rare purchases, may need more.
-_CUSTOMERS = 1000
-_PURCHASES = 100
-
 
 def show(report: Conversion, output: Path, items: Path | None) -> None:
     """Print the account of a conversion, where the log and its items are, and what to do next."""
@@ -50,15 +46,19 @@ def show(report: Conversion, output: Path, items: Path | None) -> None:
 
 
 def _next(report: Conversion, output: Path) -> str:
-    """Return what to do with the log; most that have fewer customers or purchases cannot be trained on."""
+    """Return what to do with the log, or that it is hardly enough to train on."""
+    from offline.training.needs import is_usually_enough, needs
     from stream.texts import counted
 
     purchases = report.by_type.get("purchase", 0)
-    if report.customers >= _CUSTOMERS and purchases >= _PURCHASES:
+    if is_usually_enough(report.events, report.customers, purchases):
         # Of orders alone, nothing tells within minutes who buys next.
         horizon = " --horizon 30d" if report.by_type.keys() <= {"purchase", "refund"} else ""
         return f"Next: `intent train {output} -o bundle{horizon}`"
-    return (
-        f"This log has {counted(report.customers, 'customer')} and {counted(purchases, 'purchase')}; to train on, "
-        f"`intent train` needs some thousand customers and {_PURCHASES} purchases or more."
-    )
+    size = ", ".join(
+        counted(count, name)
+        for count, name in (
+            (report.events, "event"), (report.customers, "customer"), (purchases, "purchase")
+        )
+    )  # fmt: skip
+    return f"This log has {size}. For `intent train`, {needs()}."

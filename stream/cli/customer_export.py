@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from stream.cli import checks
+from stream.cli.options import ReplaceFiles
 
 Customer = Annotated[
     str,
@@ -21,7 +22,7 @@ Output = Annotated[
 ]
 
 
-def export(customer_id: Customer, output: Output = None) -> None:
+def export(customer_id: Customer, output: Output = None, replace: ReplaceFiles = False) -> None:
     """Write down all that is held about one person, as JSON.
 
     It has the ids that logins have linked, what Redis holds under each of them with its key, and every record about
@@ -48,6 +49,7 @@ def export(customer_id: Customer, output: Output = None) -> None:
     from stream.settings import load_settings
     from stream.texts import counted
 
+    checks.new_file(output, "--output", replace=replace)
     settings = load_settings()
     with closing(RedisStore(settings.redis_url, settings.redis_prefix)) as store:
         person = person_of(store, partition_count(settings, store), customer_id)

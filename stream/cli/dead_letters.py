@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from rich.table import Table
     from rich.text import Text
@@ -78,16 +78,15 @@ def list_letters(as_json: AsJson = False, limit: Limit = None, reason: Reason = 
 
     settings, reason = load_settings(), _known(reason)
     counts: Counter[str] = Counter()
-    erased = 0
+    erased: Counter[str] = Counter()
     latest: deque[DeadLetter] = deque(maxlen=limit or (None if as_json else _SHOWN))
     at_once = as_json and limit is None
 
     async def read() -> None:
-        nonlocal erased
         erasures = await read_erasures(settings)
         async for letter in read_letters(settings, reason):
             if is_erased(letter, erasures):
-                erased += 1
+                erased[letter.reason] += 1
                 continue
             counts[letter.reason] += 1
             if at_once:
@@ -97,7 +96,8 @@ def list_letters(as_json: AsJson = False, limit: Limit = None, reason: Reason = 
 
     asyncio.run(read())
     if erased:
-        typer.echo(f"{counted(erased, 'dead letter')} of erased customers left out", err=True)
+        left_out = counted(erased.total(), "dead letter")
+        typer.echo(f"{left_out} of erased customers left out ({_by_reason(erased)})", err=True)
     if at_once:
         return
     if as_json:
@@ -139,20 +139,26 @@ def replay(
         print_json(asdict(report))
         return
     sent = counted(sum(report.sent.values()), "dead letter")
-    typer.echo(f"{sent} sent again, {report.already:,} had been sent before")
+    typer.echo(f"{sent} sent again, {report.already:,} had been sent or left out before")
     for name, count in report.sent.items():
         typer.echo(f"{name}: {count:,}")
     if report.erased:
         erased = counted(sum(report.erased.values()), "dead letter")
-        typer.echo(f"{erased} of erased customers not sent")
+        typer.echo(f"{erased} of erased customers not sent ({_by_reason(report.erased)})")
     if report.gone:
         gone = counted(sum(report.gone.values()), "dead letter")
         typer.echo(
             f"{gone} cannot be sent again: they were cut, and the events topic no longer has the original, or they "
-            "are hand-overs, which only workers write"
+            f"are hand-overs, which only workers write ({_by_reason(report.gone)})"
         )
-        for name, count in report.gone.items():
-            typer.echo(f"not sent, {name}: {count:,}")
+    if report.foreign:
+        typer.echo(
+            f"{counted(report.foreign, 'record')} of {settings.dead_letters_topic} left out: no dead letters"
+        )
+
+
+def _by_reason(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name}: {count:,}" for name, count in sorted(counts.items()))
 
 
 def _known(reason: str | None) -> str | None:
@@ -189,7 +195,7 @@ def table_of(letters: Iterable[DeadLetter], counts: Counter[str]) -> Table:
 
     from stream.texts import second
 
-    caption = ", ".join(f"{name}: {count:,}" for name, count in sorted(counts.items())) or "no dead letters"
+    caption = _by_reason(counts) if counts else "no dead letters"
     table = Table(title="Dead letters", caption=caption, box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("arrived (UTC), offset", overflow="fold", max_width=_PLACE_CHARACTERS)
     table.add_column("reason, key", overflow="fold", max_width=_KEY_CHARACTERS)

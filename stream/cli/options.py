@@ -9,7 +9,7 @@ import typer
 
 from stream.cli import checks
 
-__all__ = ["BundleFolder", "LogOutput", "Partitions"]
+__all__ = ["BundleFolder", "LogOutput", "Partitions", "ReplaceFiles"]
 
 LogOutput = Annotated[
     Path,
@@ -30,4 +30,7 @@ Partitions = Annotated[
         metavar="N",
         help="Partitions of the topic. Default: those in the log, else INTENT_PARTITIONS.",
     ),
+]
+ReplaceFiles = Annotated[
+    bool, typer.Option("--replace", help="Give up files that are there; without it, they are kept.")
 ]

@@ -77,9 +77,16 @@ def restore(
         )
     if as_json:
         print_json(
-            {"events": report.events, "customers": report.customers, "next_offsets": report.next_offsets}
+            {
+                "events": report.events,
+                "customers": report.customers,
+                "left_out": report.left_out,
+                "next_offsets": report.next_offsets,
+            }
         )
         return
     typer.echo(f"{counted(report.events, 'event')}, {counted(report.customers, 'customer')}")
+    for reason, count in report.left_out.items():
+        typer.echo(f"left out: {count:,} ({reason})")
     for number, offset in report.next_offsets.items():
         typer.echo(f"partition {number}: the worker goes on from offset {offset:,}")

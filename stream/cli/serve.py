@@ -45,8 +45,9 @@ def serve(bundle: BundleFolder = None, workers: Workers = 1, verbose: Verbose = 
     logs.set_up(verbose=verbose, form=settings.log)
     import uvloop
 
+    from stream.serving.keys import LOOPBACK, keys_of
     from stream.serving.processes import supervise
-    from stream.serving.service import LOOPBACK, keys_of, listen
+    from stream.serving.service import listen
     from stream.serving.service import serve as answer
 
     with logs.errors_logged(form=settings.log):

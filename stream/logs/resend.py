@@ -87,7 +87,7 @@ class ResendReport:
     sent
         Letters sent again, by reason.
     already
-        Letters that earlier runs have sent.
+        Letters that earlier runs have sent, or have left out for one of the reasons below.
     erased
         Letters of customers who were erased since, by reason. They are not looked at again.
     foreign

@@ -96,7 +96,9 @@ class Score(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     as_of
         The moment that the score refers to: the latest event of the customer that is known.
     network_score, online_score
-        The parts of the published probability; ``online_score`` is null until there is an online model.
+        The parts of the published probability. ``online_score`` is null where there is no online model: as long as no
+        learner has read for the bundle, and in scores of a canary. Until the learner has learned its first labels, it
+        equals ``network_score``, but for rounding.
     reasons
         The up to three things about the customer that moved ``purchase_intent`` most, in either direction; empty where
         nothing stands out, and for bands that ``INTENT_REASONS`` leaves out.

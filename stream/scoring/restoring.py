@@ -8,8 +8,10 @@ leader epoch is known, so the next claim takes the topic that it finds for the o
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -26,6 +28,11 @@ from stream.decisions.memory import memories_of
 from stream.exceptions import RecordExists
 from stream.scoring.engine import Engine
 from stream.scoring.scored_partition import ScoredPartition
+
+#: Why rows of a log leave no state.
+OF_ERASED: Final = "of erased customers"
+REFUSED: Final = "late, or ahead of their arrival"
+REPEATED: Final = "repetitions"
 
 #: States, or links, written at a time: Redis answers nobody else meanwhile.
 _STATES: Final = 2_000
@@ -48,6 +55,8 @@ class RestoredPartition(NamedTuple):
         The stored links, and the last hand-over of each partition.
     prices
         The stored prices of items.
+    left_out
+        Rows from which no state comes, by reason.
     """
 
     number: int
@@ -58,15 +67,29 @@ class RestoredPartition(NamedTuple):
     links: Mapping[str, bytes | None]
     taken: Mapping[int, tuple[int, int]]
     prices: Mapping[str, bytes]
+    left_out: Mapping[str, int] = MappingProxyType({})
 
 
 @dataclass(slots=True)
 class RestoreReport:
-    """What was written: events that were read, customers who have a state, and the next offset by partition."""
+    """What was written.
+
+    Attributes
+    ----------
+    events
+        Events that were read.
+    customers
+        Customers who have a state.
+    next_offsets
+        By partition, where the worker goes on.
+    left_out
+        Rows from which no state comes, by reason: those of customers who were erased later, dead letters, repetitions.
+    """
 
     events: int
     customers: int
     next_offsets: dict[int, int]
+    left_out: Counter[str] = field(default_factory=Counter)
 
 
 def restore(
@@ -114,7 +137,8 @@ def restore(
         part = table.filter(pc.equal(table["partition"], number))
         restored = score_partition(number, part, engine)
         write_partition(restored, store, found[number], partitions)
-        report.events += len(part) - int(pc.sum(pc.equal(part["type"], ERASED)).as_py() or 0)
+        report.events += len(part) - restored.left_out.get(OF_ERASED, 0)
+        report.left_out.update(restored.left_out)
         report.customers += len(restored.customers)
         report.next_offsets[number] = restored.next_offset
         done += len(part)
@@ -130,6 +154,11 @@ def score_partition(number: int, part: pa.Table, engine: Engine) -> RestoredPart
         pass
     following = pc.max(part["offset"]).as_py() + 1
     links = scored.links
+    left_out = {
+        OF_ERASED: int(pc.sum(pc.equal(part["type"], ERASED)).as_py() or 0),
+        REFUSED: scored.dead_letters,
+        REPEATED: scored.duplicates,
+    }
     return RestoredPartition(
         number,
         *scored.known(),
@@ -138,6 +167,7 @@ def score_partition(number: int, part: pa.Table, engine: Engine) -> RestoredPart
         dict(links.stored),
         links.taken,
         scored.prices.stored(),
+        {reason: count for reason, count in left_out.items() if count},
     )
 
 

@@ -8,9 +8,9 @@ from typing import Any, Final, NamedTuple
 from stream.exceptions import SettingsError
 from stream.security.certificates import tls_context
 from stream.security.tokens import (
-    FileTokens,
     TokenSource,
     endpoint_tokens,
+    file_tokens,
     for_aiokafka,
     for_kafka_python,
 )
@@ -85,7 +85,7 @@ class Security(NamedTuple):
 
     def _tokens(self) -> TokenSource:
         if self.token_file is not None:
-            return FileTokens(self.token_file)
+            return file_tokens(self.token_file)
         return endpoint_tokens(
             self.token_endpoint or "",
             self.username or "",

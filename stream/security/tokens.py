@@ -27,7 +27,7 @@ from features.exceptions import IntentError
 from stream.exceptions import SettingsError
 from stream.security.certificates import tls_context
 
-__all__ = ["EndpointTokens", "FileTokens", "TokenSource", "endpoint_tokens", "expiry"]
+__all__ = ["EndpointTokens", "FileTokens", "TokenSource", "endpoint_tokens", "expiry", "file_tokens"]
 
 logger = logging.getLogger(__name__)
 
@@ -77,9 +77,27 @@ class FileTokens:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._lock = threading.Lock()
+        self._had = False  # that there was a token: this is no first login, whose failure ends a command
+        self._told = False  # that there is none any more
 
     def token(self) -> str:
         """Return what the file holds now."""
+        try:
+            token = self._read()
+        except SettingsError as error:
+            with self._lock:
+                if self._had and not self._told:
+                    self._told = True
+                    logger.warning("%s; until then nobody can log in to Kafka again", error)
+            raise
+        with self._lock:
+            if self._told:
+                logger.warning("%s %s holds a token again", self.setting, self._path)
+            self._had, self._told = True, False
+        return token
+
+    def _read(self) -> str:
         try:
             token = self._path.read_text(encoding="ascii").strip()
         except (OSError, UnicodeDecodeError) as error:
@@ -295,6 +313,12 @@ def check_endpoint(value: object) -> str:
     if "@" in parts.netloc:
         raise ValueError("its client stands in INTENT_SASL_USERNAME and INTENT_SASL_PASSWORD: leave it out")
     return url
+
+
+@lru_cache(maxsize=8)
+def file_tokens(path: Path) -> FileTokens:
+    """Return the one source of a process for this file: what is wrong with it is told once, not by each client."""
+    return FileTokens(path)
 
 
 @lru_cache(maxsize=8)

@@ -43,7 +43,9 @@ class Customer(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     partition, next_offset
         The customer's partition of the events topic, and the first of its records that the answer does not know yet.
     network_score, online_score
-        The parts of the published probability; `online_score` is null until there is an online model.
+        The parts of the published probability. `online_score` is null where there is no online model: as long as no
+        learner has read for the bundle, and in scores of a canary. Until the learner has learned its first labels, it
+        equals `network_score`, but for rounding.
     action
         What the policy says is to be done; `none` where nothing is.
     features

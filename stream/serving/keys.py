@@ -23,7 +23,8 @@ from features.exceptions import IntentError
 from features.file_lock import FileLock, Locked
 from features.whole_files import whole_file
 from stream.decisions.following import FollowedFile
-from stream.exceptions import PolicyError
+from stream.exceptions import PolicyError, SettingsError
+from stream.settings import Settings
 
 Scope = Literal["read", "write", "erase", "admin"]
 #: What a key may be allowed: to ask; to send events; to erase customers; to see refused records and metrics.
@@ -31,6 +32,9 @@ SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 
 #: Requests a second of a key that was made without a limit of its own.
 DEFAULT_RATE: Final = 1_000.0
+
+#: Addresses of this machine alone.
+LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 _KEY: Final = re.compile(r"intent_([0-9a-f]{8})_([A-Za-z0-9_-]{43})")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -122,6 +126,37 @@ class FollowedKeys(FollowedFile[KeyRing]):
         return "the former file of keys"
 
 
+def keys_of(settings: Settings) -> FollowedKeys | None:
+    """Return the keys that the settings name; ``None`` where nobody needs one.
+
+    Raises
+    ------
+    SettingsError
+        The file cannot be used.
+    """
+    if settings.serve_keys is None:
+        return None
+    try:
+        return FollowedKeys(settings.serve_keys)
+    except PolicyError as error:
+        raise SettingsError(f"INTENT_SERVE_KEYS: {error}") from None
+
+
+def check_asker(settings: Settings) -> None:
+    """Check that nobody but this machine can ask without a key.
+
+    Raises
+    ------
+    SettingsError
+        Others could.
+    """
+    if settings.serve_keys is None and settings.serve_host not in LOOPBACK:
+        raise SettingsError(
+            f"INTENT_SERVE_HOST is {settings.serve_host}, and nobody would need a key: set INTENT_SERVE_KEYS to a "
+            "file of `intent keys add`, or leave INTENT_SERVE_HOST out"
+        )
+
+
 def read_keys(path: Path) -> list[Key]:
     """Return the keys of a file.
 
@@ -134,10 +169,12 @@ def read_keys(path: Path) -> list[Key]:
         return decoded(_decode, path.read_bytes()).keys
     except OSError as error:
         raise KeysError(
-            f"the file of keys {path} cannot be read: {error.strerror}; make one with `intent keys add`"
+            f"the file of keys {path} cannot be read ({error.strerror}): make one with `intent keys add`"
         ) from None
     except Undecodable as error:
-        raise KeysError(f"{path} is no file of keys: {error}") from None
+        raise KeysError(
+            f"{path} is no file of keys ({error}): move it away, and make one with `intent keys add`"
+        ) from None
 
 
 def add_key(path: Path, name: str, scopes: Sequence[Scope], rate: float, now_ms: int) -> str:

@@ -9,13 +9,12 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Final
 
 import uvicorn
 
 from features.store.state_reader import StateReader
-from stream.exceptions import PolicyError, ServiceError, SettingsError
+from stream.exceptions import ServiceError
 from stream.kafka.broker import check_topics
 from stream.messages.action import decode_action
 from stream.messages.score import decode_score
@@ -28,7 +27,7 @@ from stream.serving.connection import Connection
 from stream.serving.events import EventSink
 from stream.serving.feed import Feed
 from stream.serving.gate import Gate
-from stream.serving.keys import FollowedKeys
+from stream.serving.keys import check_asker, keys_of
 from stream.serving.live.masks import Masks
 from stream.serving.live.reader import LiveReader, mask_key
 from stream.serving.lookups import Lookups
@@ -40,8 +39,6 @@ from stream.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-#: Addresses of this machine alone.
-LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 # Bounds the wait for requests under way; part of `stream.running.ending.END_SECONDS`.
 _CLOSE_SECONDS: Final = 5
 # A connection that says nothing between two requests.
@@ -137,36 +134,18 @@ async def _start(
     return _Application(create_app(parts, keys), (*feeds, live))
 
 
-def keys_of(settings: Settings) -> FollowedKeys | None:
-    """Return the keys that the settings name; ``None`` where nobody needs one.
-
-    Raises
-    ------
-    SettingsError
-        The file cannot be used.
-    """
-    if settings.serve_keys is None:
-        return None
-    try:
-        return FollowedKeys(Path(settings.serve_keys))
-    except PolicyError as error:
-        raise SettingsError(f"INTENT_SERVE_KEYS: {error}") from None
-
-
 def listen(settings: Settings) -> socket.socket:
     """Return the socket on which requests come.
 
     Raises
     ------
     ServiceError
-        The port is taken, or others could ask without a key.
+        The port is taken.
+    SettingsError
+        Others could ask without a key.
     """
     host, port = settings.serve_host, settings.serve_port
-    if settings.serve_keys is None and host not in LOOPBACK:
-        raise SettingsError(
-            f"INTENT_SERVE_HOST is {host}, and nobody would need a key: set INTENT_SERVE_KEYS to a file of "
-            "`intent keys add`, or leave INTENT_SERVE_HOST out"
-        )
+    check_asker(settings)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=_MOST_CONNECTIONS)

@@ -106,9 +106,16 @@ def test_letters_from_before_an_erasure_are_neither_listed_nor_sent_again(topics
     erasure = Erasure(b"ada", NOON + 1)
     write(topics, topics.dead_letters_topic, [Record(erasure.key, None, 0, erasure.headers)])
     assert {json.loads(line)["offset"] for line in command(topics, "list", "--json").splitlines()} == {2, 3}
-    report = resend(topics)
-    assert (report.sent, report.erased) == ({"late": 1, "wrong_partition": 1}, {"late": 1})
-    assert report.foreign == 0
+    told = CliRunner(env=environment(topics)).invoke(create_app(), ["dead-letters", "list"])
+    assert "1 dead letter of erased customers left out (late: 1)" in told.stderr
+    write(topics, topics.dead_letters_topic, [Record(b"x", b"no letter", 0)])
+    assert command(topics, "replay").splitlines() == [
+        "2 dead letters sent again, 0 had been sent or left out before",
+        "late: 1",
+        "wrong_partition: 1",
+        "1 dead letter of erased customers not sent (late: 1)",
+        f"1 record of {topics.dead_letters_topic} left out: no dead letters",
+    ]
     assert values(topics) == sorted(written[1:])
 
 

@@ -249,6 +249,23 @@ def test_a_customers_page_has_the_timeline_and_says_what_would_be(shop: Shop, pa
         assert http.get(f"/v1/customers/{customer}").json()["next_offset"] == known["next_offset"]
 
 
+def test_of_an_unknown_id_the_page_says_that_nothing_is_held_and_shows_nothing_else(page: Page) -> None:
+    open_customer(page)  # nothing of another customer may stay
+    page.evaluate("location.hash = 'customer=nobody-17'")
+    page.wait_for_selector("#c-problem:not(:empty)")
+    assert [line for line in page.locator("#customer").inner_text().split("\n") if line] == [
+        "← All customers",
+        "nobody-17",
+        "Nothing is held about this id: check it. Ids are those of your events.",
+    ]
+    assert page.locator("#customer button:visible").count() == 0
+    page.evaluate("location.hash = ''")
+    page.wait_for_selector("#customers tbody tr")
+    open_customer(page)
+    assert page.locator("#c-problem").inner_text() == ""
+    assert page.locator("#c-buttons button:visible").count() > 0
+
+
 def test_a_phone_has_nothing_beside_the_page(page: Page) -> None:
     page.set_viewport_size(PHONE)
     wide = "[document.documentElement.scrollWidth, window.innerWidth]"

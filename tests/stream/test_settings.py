@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+import re
 import ssl
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from features.events import WISH_TYPES, Decoding
@@ -52,6 +54,12 @@ def test_arguments_come_before_everything(monkeypatch: pytest.MonkeyPatch) -> No
         ("INTENT_SESSION_TIMEOUT", "2h", " is out of range; use 10s to 30m"),
         ("INTENT_RECOMMENDATIONS", "maybe", " is neither true nor false"),
         ("INTENT_REASONS", "al", " is unknown; did you mean all? Use off, high, medium, all"),
+        ("INTENT_GROUP_INSTANCE", "", " is empty; use 1 to 249 characters"),
+        ("INTENT_GROUP_INSTANCE", "w" * 250, " is too long; use 1 to 249 characters"),
+        ("INTENT_TOPIC", "", " is empty; use 1 or more characters"),
+        ("INTENT_CURRENCY", "euro", "no currency: use the three letters of ISO 4217, such as EUR"),
+        ("INTENT_CURRENCY", "", "no currency: use the three letters of ISO 4217, such as EUR"),
+        ("INTENT_CURRENCY", "5 €", "no currency: use the three letters of ISO 4217, such as EUR"),
         ("INTENT_LATENESS", "soon", "use 45s, 30m"),
         ("INTENT_SERVICES", "cloud", "embedded"),
         ("INTENT_HTTP_PORT", "70000", "65535"),
@@ -68,6 +76,27 @@ def test_a_bad_value_is_named_with_its_variable(
     assert message.startswith((f"{name} = {value!r}: ", f"{name} = {value!r} is "))
     assert reason in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize("value", ["", " ", "x", "x" * 300, "-1", "9" * 30, "nan", "a b", "[]", "null"])
+def test_what_is_wrong_is_never_told_in_words_of_pydantic(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = 0
+    for name in Settings.model_fields:
+        with monkeypatch.context() as context:
+            context.setenv(f"INTENT_{name.upper()}", value)
+            try:
+                Settings()
+            except ValidationError as error:
+                fault = error.errors()[0]
+                with pytest.raises(
+                    SettingsError, match=f"INTENT_{name.upper()} = .* (use|Use|write) "
+                ) as told:
+                    load_settings()
+                assert fault["type"] == "value_error" or fault["msg"] not in str(told.value)
+                refused += 1
+    assert refused
 
 
 @pytest.mark.parametrize(
@@ -157,6 +186,22 @@ def test_the_command_prints_what_is_set_and_no_secret(monkeypatch: pytest.Monkey
     assert table.exit_code == 0
     assert "INTENT_STATE_TTL" in table.stdout
     assert PASSWORD not in table.stdout
+
+
+@pytest.mark.parametrize("columns", ["40", "80", "200"])
+def test_the_command_cuts_no_word(columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setenv("INTENT_REDIS", "redis://a-cache-with-a-long-name.shop.example.com:6379/0")
+    shown = CliRunner().invoke(create_app(), ["settings"]).stdout
+    masked = load_settings().masked()
+    for name, field in Settings.model_fields.items():
+        assert f"INTENT_{name.upper()} " in shown or f"INTENT_{name.upper()}\n" in shown
+        value = masked[name] if isinstance(masked[name], str) else ""
+        assert value in re.sub(r"\n +", "", shown), "whole, or goes on below"
+        assert columns == "40" or all(part in shown for part in value.split(",")), "broken behind commas"
+        assert set((field.description or "").split()) <= set(shown.split()), name
+    assert max(map(len, shown.splitlines())) <= int(columns)
+    assert not any(line.endswith(" ") for line in shown.splitlines())
 
 
 def test_every_error_of_settings_ends_a_command_with_code_1() -> None:

@@ -164,10 +164,12 @@ def _to_come(
         later = ground_truth(known, test, end, bought=bought, seed=seed)
         if min(len(later.customers), len(earlier.customers)) >= _LEAST_CUSTOMERS:
             return what, earlier, later
+    spans = ((earlier, VALIDATION, TEST), (later, TEST, 1.0))
+    fewest, start, stop = min(spans, key=lambda span: len(span[0].customers))
     raise TrainingError(
-        f"{counted(len(later.customers), 'customer')} known before come back in the last part of the log: "
-        f"recommendations cannot "
-        f"be tried on fewer than {_LEAST_CUSTOMERS}; use a longer log"
+        f"the log has {counted(len(fewest.customers), 'customer')} known before who came back between "
+        f"{100 * start:g}% and {100 * stop:g}% of its time: recommendations cannot be tried on fewer than "
+        f"{_LEAST_CUSTOMERS}; use a longer log"
     )
 
 

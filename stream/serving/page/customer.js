@@ -48,8 +48,8 @@ export class Customer {
     this.types.clear();
     this.startOver();
     write(this.$("c-id"), id);
-    write(this.$("c-intent"), "");
-    write(this.$("c-within"), "");
+    write(this.$("c-problem"), "");
+    this.setKnown(false);
     this.$("c-id").focus({ preventScroll: true });
     this.refresh();
   }
@@ -93,14 +93,26 @@ export class Customer {
     }
   }
 
+  /** Shows the parts of the page only where something is known; else nothing is left of who was looked at before. */
+  setKnown(isKnown) {
+    for (const part of this.$("customer").querySelectorAll(".known")) part.hidden = !isKnown;
+    if (isKnown) return;
+    write(this.$("c-intent"), "");
+    write(this.$("c-within"), "");
+  }
+
   refused(error) {
-    if (error.status === 404) return "Nothing is known about this customer: check the id. Ids are those of your events.";
+    if (error.status === 404) {
+      this.setKnown(false);
+      return "Nothing is held about this id: check it. Ids are those of your events.";
+    }
     return capital(`${error.message}.`);
   }
 
   show(known, seen) {
     const now = seen.now.at;
     const isOpen = now < known.horizon_ends;
+    this.setKnown(true);
     write(this.$("c-intent"), share(known.purchase_intent));
     write(this.$("c-within"), ` to buy within ${span(1000 * known.horizon_seconds)} after the last event`);
     const figures = [

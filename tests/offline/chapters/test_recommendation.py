@@ -88,6 +88,29 @@ def test_a_log_without_items_is_refused() -> None:
         Interactions.of(log_of([event(0, "purchase", "a", START_MS, value=3.0)]))
 
 
+@pytest.mark.parametrize(
+    ("validated", "tested", "told"),
+    [
+        (29, 40, "29 customers known before who came back between 75% and 87.5% of its time"),
+        (40, 1, "1 customer known before who came back between 87.5% and 100% of its time"),
+        (0, 0, "0 customers known before who came back between 75% and 87.5% of its time"),
+    ],
+)
+def test_the_span_with_too_few_customers_is_the_one_that_is_told(
+    validated: int, tested: int, told: str
+) -> None:
+    days = {10: 50, 80: validated, 95: tested}  # of 100
+    customers = np.concatenate([[99], *(np.arange(count) for count in days.values()), [98]])
+    when = np.concatenate([[0], np.repeat(list(days), list(days.values())), [100]])
+    ids = [str(number) for number in range(100)]
+    known = Interactions(
+        ids, ["i"], customers, np.zeros_like(customers), START_MS + when * DAY_MS,
+        np.ones(len(when)), np.zeros(len(when), np.bool_),
+    )  # fmt: skip
+    with pytest.raises(TrainingError, match=f"the log has {told}: .* fewer than 30; use a longer log"):
+        try_out(known, RECIPES)
+
+
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.kind)
 def test_no_recommender_repeats_an_item_or_offers_known_ones_as_new(
     recipe: Recipe, known: Interactions

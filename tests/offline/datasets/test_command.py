@@ -8,6 +8,7 @@ import typer
 from typer.testing import CliRunner
 
 from features.log import read_log
+from offline.training.needs import LEAST_CUSTOMERS, USUAL_PURCHASES, needs
 from stream.cli.convert import pairs, register
 
 runner = CliRunner()
@@ -63,7 +64,8 @@ def test_the_account_is_a_table_for_people(app: typer.Typer, shop: Path, tmp_pat
     assert result.exit_code == 0, result.output
     for text in ("rows read", "add_to_cart", "mapping", "log.parquet"):
         assert text in result.stdout
-    assert result.stdout.splitlines()[-1].startswith("This log has 1 customer and 1 purchase; to train on")
+    size = "2 events, 1 customer, 1 purchase"
+    assert result.stdout.splitlines()[-1] == f"This log has {size}. For `intent train`, {needs()}."
     assert "Next:" not in result.stdout
 
 
@@ -75,6 +77,19 @@ def test_a_log_of_many_customers_is_ready_to_train_on(app: typer.Typer, tmp_path
     shop.write_text("\n".join(["user,ts,event,amount", *rows]))
     result = runner.invoke(app, ["convert", "csv", str(shop), "-o", str(log), *OPTIONS])
     assert result.stdout.splitlines()[-1] == f"Next: `intent train {log} -o bundle`"
+
+
+@pytest.mark.parametrize(("purchases", "is_enough"), [(USUAL_PURCHASES, True), (USUAL_PURCHASES - 1, False)])
+def test_what_is_needed_to_train_on_is_what_training_says(
+    app: typer.Typer, tmp_path: Path, purchases: int, is_enough: bool
+) -> None:
+    shop, log = tmp_path / "shop.csv", tmp_path / "log.parquet"
+    rows = [f"u{number % LEAST_CUSTOMERS},{1569888002 + number},paid,7" for number in range(purchases)]
+    shop.write_text("\n".join(["user,ts,event,amount", *rows]))
+    result = runner.invoke(app, ["convert", "csv", str(shop), "-o", str(log), *OPTIONS])
+    assert ("Next: `intent train" in result.stdout) is is_enough
+    assert (needs() in result.stdout) is not is_enough
+    assert f"{USUAL_PURCHASES} purchases or more" in needs()
 
 
 def test_orders_alone_are_to_be_predicted_within_weeks(app: typer.Typer, tmp_path: Path) -> None:

@@ -56,6 +56,35 @@ def test_an_output_that_cannot_be_is_one_line_before_any_work(
     assert shop.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (["customer", "export", "c-17", "-o", "held.json"], "--output"),
+        (["archive", "-o", "events.parquet"], "--output"),
+        (["archive", "-o", "new.parquet", "--actions", "actions.parquet"], "--actions"),
+    ],
+)
+def test_a_file_that_may_be_the_only_copy_is_kept_unless_it_is_to_be_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], option: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(
+        "INTENT_KAFKA", "127.0.0.1:1"
+    )  # nobody is there: a file is looked at before anybody is asked
+    monkeypatch.setenv("INTENT_REDIS", "redis://127.0.0.1:1")
+    old = Path(arguments[-1])
+    old.write_text("of last week")
+    ended = CliRunner().invoke(create_app(), arguments)
+    assert (ended.exit_code, ended.stderr.count("\n")) == (2, 1)
+    assert (
+        f"'{option}': {old} is there already: add --replace to give it up, or name another file"
+        in ended.stderr
+    )
+    asked = CliRunner().invoke(create_app(), [*arguments, "--replace"])
+    assert "127.0.0.1:1" in str(asked.exception)
+    assert old.read_text() == "of last week"
+
+
 def test_a_full_disk_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def full() -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "log.parquet")

@@ -7,10 +7,12 @@ import logging
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import pytest
 
 from features.bundle import Bundle
 from features.exceptions import StoreUnavailable
+from features.vector import WIDTH
 from stream.learner import learning_settings
 from stream.learning.learning import Learning
 from stream.learning.newest_advisor import NewestAdvisor
@@ -84,6 +86,22 @@ def test_a_snapshot_is_loaded_once_until_there_is_a_newer_one(
     shelf.held = ("forgotten", None)
     look(newest)
     assert newest.current is None
+
+
+def test_the_first_snapshot_says_what_the_network_says(
+    shelf: Shelf, newest: NewestAdvisor, bundles: tuple[Bundle, Bundle]
+) -> None:
+    shelf.put(bundles[0])
+    look(newest)
+    assert newest.current is not None
+    assert newest.current.version == 0
+    vectors = np.random.default_rng(3).random((50, WIDTH)).astype(np.float32)
+    said = bundles[0].score(vectors)
+    advice = newest.current.advise(vectors, said.logit, said.segment)
+    for probability in advice:
+        assert np.allclose(probability, said.probability, rtol=1e-12, atol=0), (
+            "a number, although nothing was learned"
+        )
 
 
 def test_what_was_learned_stays_while_redis_is_away(

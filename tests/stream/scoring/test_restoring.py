@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -25,7 +26,14 @@ from stream.decisions.policy_file import parse_policy
 from stream.decisions.rulebook import Rulebook
 from stream.exceptions import RecordExists
 from stream.scoring.engine import Engine
-from stream.scoring.restoring import RestoredPartition, restore, write_partition
+from stream.scoring.restoring import (
+    OF_ERASED,
+    REFUSED,
+    REPEATED,
+    RestoredPartition,
+    restore,
+    write_partition,
+)
 from stream.scoring.score_log import score_log
 from tests.bundles import random_bundle
 from tests.integration.shop_logs import partition_column
@@ -63,6 +71,10 @@ def test_the_states_are_those_of_the_logs_scoring(engine: Engine, seed: int) -> 
     log, store = archived(seed), MemoryStore()
     report = restore(log, engine, store, partitions=PARTITIONS)
     truth = score_log(log, engine, partitions=PARTITIONS)
+    erased = log["type"].to_pylist().count(ERASED)
+    wanted_out = {OF_ERASED: erased, REFUSED: truth.dead_letters, REPEATED: truth.duplicates}
+    assert report.left_out == Counter(wanted_out)
+    assert report.events == len(log) - erased
     wanted = {c: s.tobytes() for c, s in zip(truth.customers, truth.states, strict=True)}
     found: dict[str, bytes] = {}
     for number in range(PARTITIONS):

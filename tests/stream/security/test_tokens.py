@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import base64
 import socket
 import threading
@@ -9,9 +10,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from aiokafka.errors import KafkaConnectionError
 
 from stream.exceptions import SettingsError
 from stream.security.tokens import EndpointTokens, FileTokens, expiry
+from stream.settings import load_settings
 
 SECRET = "correct-horse"
 
@@ -265,6 +268,36 @@ def test_a_file_without_a_token_is_named(held: str, tmp_path: Path) -> None:
     path.write_text(held, encoding="utf-8")
     with pytest.raises(SettingsError, match=f"^INTENT_SASL_OAUTH_TOKEN_FILE {path} "):
         FileTokens(path).token()
+
+
+def test_a_file_that_is_gone_is_told_once_with_its_setting_while_clients_try_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "token"
+    settings = load_settings(
+        security_protocol="SASL_PLAINTEXT", sasl_mechanism="OAUTHBEARER", sasl_oauth_token_file=path
+    )
+    clients = [settings.aiokafka_security()["sasl_oauth_token_provider"] for _ in range(2)]
+
+    def log_in() -> list[str]:
+        return [asyncio.run(client.token()) for client in clients]
+
+    with pytest.raises(KafkaConnectionError, match="No such file"):
+        log_in()
+    assert caplog.messages == [], "the first login ends with its error"
+    path.write_text("first")
+    assert log_in() == ["first", "first"]
+    path.unlink()
+    for client in clients:
+        with pytest.raises(KafkaConnectionError):
+            asyncio.run(client.token())
+    assert caplog.messages == [
+        f"INTENT_SASL_OAUTH_TOKEN_FILE {path} cannot be read (No such file or directory): name a file with a token; "
+        "until then nobody can log in to Kafka again"
+    ]
+    path.write_text("second")
+    assert log_in() == ["second", "second"]
+    assert caplog.messages[1:] == [f"INTENT_SASL_OAUTH_TOKEN_FILE {path} holds a token again"]
 
 
 def test_a_file_is_read_at_each_login(tmp_path: Path) -> None:
