@@ -26,7 +26,7 @@ from numba.core import caching, event
 from features.caches import user_caches
 from features.compiling import tell
 
-__all__ = ["cache_folder", "inlined", "kernel", "njit"]
+__all__ = ["cache_folder", "inlined", "kernel", "njit", "vectorised"]
 
 logger = logging.getLogger(__name__)
 
@@ -143,6 +143,15 @@ def kernel(function: _Function) -> _Function:
 def inlined(function: _Function) -> _Function:
     """Compile a small function into each `kernel` that calls it."""
     return _uncounted(function, forceinline=True)
+
+
+def vectorised(function: _Function) -> _Function:
+    """Compile a small function into each `kernel` that calls it, so that a loop works on several numbers at a time.
+
+    For that, sums are added in the order that suits the machine, the same each time, and nobody looks whether a divisor
+    is zero.
+    """
+    return _uncounted(function, forceinline=True, error_model="numpy", fastmath={"reassoc"})
 
 
 def _uncounted(function: _Function, **options: Any) -> _Function:

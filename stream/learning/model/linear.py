@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from features.compiled import inlined, kernel
+from features.compiled import inlined, kernel, vectorised
 from stream.learning.model.inputs import LARGEST_LOGIT
 
 #: Standardised inputs are clipped to plus and minus this many standard deviations.
@@ -43,9 +43,9 @@ class LinearPredictor(NamedTuple):
         return out
 
 
-@inlined
+@vectorised
 def standardised(value: float, center: float, scale: float) -> float:  # pragma: no cover
-    """Return a standardised, clipped input; 0 for one that is unknown."""
+    """Return a standardised, clipped input; 0 for one that is unknown. The scale is above zero."""
     if np.isnan(value):
         return 0.0
     return min(max((value - center) / scale, -CLIP), CLIP)
@@ -57,7 +57,7 @@ def sigmoid(logit: float) -> float:  # pragma: no cover
     return float(1.0 / (1.0 + np.exp(-logit)))
 
 
-@inlined
+@vectorised
 def logit_of(
     row: NDArray[np.float64],
     center: NDArray[np.float64],
