@@ -17,6 +17,9 @@ from stream.running import outages
 # So many bytes, 12 to 20 events, are worth a round.
 _ROUND_BYTES: Final = 3072
 
+# Nobody waits for less than this: a round takes about as long, and what arrives meanwhile is in the next one.
+_LEAST_WAIT: Final = 0.01
+
 # How many arrive in a second is judged by about the last so many seconds.
 _RATE_SECONDS: Final = 0.25
 
@@ -25,8 +28,8 @@ class Answers:
     """The last answers to one consumer, in seconds of `time.monotonic`. May be read from any thread.
 
     It also spaces fetches out. Whatever a fetch brings costs a round of the same few milliseconds, so at a low rate it
-    pays to let some more records arrive before the next: for as long as a few take to come at the rate of late. A fetch
-    waits at the broker for the first record in any case, so an event after a silence goes at once.
+    pays to let some more records arrive before the next: for as long as a few take to come at the rate of late, unless
+    that is soon. A fetch waits at the broker for the first record in any case: an event after a silence goes at once.
 
     Parameters
     ----------
@@ -84,7 +87,8 @@ class Answers:
             before, at = self._arrived.get(node, (0.0, now))
             arrived = before * math.exp((at - now) / _RATE_SECONDS) + size
             self._arrived[node] = arrived, now
-            self._next_fetch[node] = now + min(self._linger, _ROUND_BYTES * _RATE_SECONDS / arrived)
+            wait = _ROUND_BYTES * _RATE_SECONDS / arrived
+            self._next_fetch[node] = now + (min(self._linger, wait) if wait >= _LEAST_WAIT else 0.0)
         outages.KAFKA.answered()
 
     def _note_stable(self, tp: TopicPartition, stable: int, end: int, now: float) -> None:
