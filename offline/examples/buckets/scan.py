@@ -21,8 +21,8 @@ from features.prices import is_price_type
 from features.usual_days import UsualDays
 from features.watermark import BEGINNING, judge
 
-#: Rows that are read at a time.
-BATCH: Final = 32_768
+#: Rows that are read at a time: about a row group, and 50 MB.
+BATCH: Final = 262_144
 
 _MOST_PIECES: Final = 256  # every bucket is read from all of them
 
