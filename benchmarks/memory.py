@@ -52,7 +52,7 @@ from offline.examples.buckets import BuildSettings, build_folder, read_manifest
 from offline.examples.buckets.folding import FoldTask, fold_bucket
 from offline.examples.buckets.reading import vectors_of
 from offline.examples.buckets.scan import Scan, scan
-from offline.examples.buckets.sizes import parse_size
+from offline.examples.buckets.sizes import parse_size, rows_at_once
 from offline.examples.buckets.spill import Spilled, SpillTask, bucket_of, spill_piece
 from offline.examples.examples import Asked, Context, build_examples, example_types_of
 from offline.simulator.shop import ShopParameters
@@ -69,6 +69,7 @@ _BASE_CUSTOMERS: Final = 20_000
 _DAYS: Final = 14
 _MINUTE: Final = 60_000
 _FOLD_CHUNK: Final = 10_000
+_PART_BYTES: Final = 2 * 10**9  # of the work on one part, where each part is measured by itself
 _SAMPLE_SECONDS: Final = 0.05
 
 
@@ -205,7 +206,7 @@ def parts_of_builds(log: str, folder: str, buckets: int, rounds: int = 3) -> dic
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             task = SpillTask(
                 log, scratch, buckets, scanned.one_partition, CONTEXT.lateness_ms, CONTEXT.currency, events=False,
-                usual=scanned.usual, families=scanned.families,
+                usual=scanned.usual, families=scanned.families, at_once=rows_at_once(_PART_BYTES),
             )  # fmt: skip
             spilled = timed("deal out", partial(_spilled, task, scanned))
             folding = FoldTask(

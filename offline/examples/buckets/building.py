@@ -27,7 +27,7 @@ from offline.examples.buckets.errors import BucketError
 from offline.examples.buckets.folding import FoldTask, fold_bucket
 from offline.examples.buckets.manifest import FORMAT, FolderManifest, Shard, write_manifest
 from offline.examples.buckets.scan import Scan, scan
-from offline.examples.buckets.sizes import bucket_count
+from offline.examples.buckets.sizes import bucket_count, rows_at_once
 from offline.examples.buckets.spill import Spilled, SpillTask, spill_piece
 from offline.examples.examples import Asked, Context, example_types_of
 from offline.progress import OnProgress, Progress, silent
@@ -178,6 +178,7 @@ def _spill_all(
     task = SpillTask(
         str(path), str(spill), buckets, scanned.one_partition, context.lateness_ms, context.currency,
         events=_SIMULATOR in scanned.metadata, usual=scanned.usual, families=scanned.families,
+        at_once=rows_at_once(cluster.task_bytes),
     )  # fmt: skip
     futures = [
         cluster.client.submit(spill_piece, task, number, piece, pure=False)

@@ -21,8 +21,7 @@ from features.prices import is_price_type
 from features.usual_days import UsualDays
 from features.watermark import BEGINNING, judge
 
-#: Rows that are read at a time: about a row group, and 50 MB.
-BATCH: Final = 262_144
+_BATCH: Final = 32_768  # rows that are read at a time
 
 _MOST_PIECES: Final = 256  # every bucket is read from all of them
 
@@ -151,7 +150,7 @@ def scan(
         pieces, done, said = [], 0, list[tuple[str, str] | None]()
         for groups in _grouped(file.metadata, most_pieces):
             start, before = done, dict(watermarks.at)
-            for batch in file.iter_batches(BATCH, row_groups=list(groups), columns=names):
+            for batch in file.iter_batches(_BATCH, row_groups=list(groups), columns=names):
                 times, arrivals, partitions = _times(batch, one, path, done)
                 watermarks.judge(times, arrivals, partitions)
                 said += _logins(batch)
@@ -184,7 +183,7 @@ def _logins(batch: pa.RecordBatch) -> Iterator[tuple[str, str] | None]:
 
 def _event_times(file: pq.ParquetFile, path: str | Path) -> Iterator[NDArray[np.int64]]:
     names = [name for name in ("event_time", "identity") if name in file.schema_arrow.names]
-    for batch in file.iter_batches(BATCH, columns=names):
+    for batch in file.iter_batches(_BATCH, columns=names):
         yield _times(batch, True, path, 0)[0]
 
 
@@ -206,7 +205,7 @@ def _one_partition(file: pq.ParquetFile) -> bool:
     for group in range(file.metadata.num_row_groups):
         found = file.metadata.row_group(group).column(at).statistics
         if found is None or not found.has_null_count:
-            batches = file.iter_batches(BATCH, columns=["partition"])
+            batches = file.iter_batches(_BATCH, columns=["partition"])
             return any(batch.column(0).null_count for batch in batches)
         nulls += found.null_count
     return nulls > 0
@@ -260,6 +259,6 @@ def _counts(currencies: pa.Array) -> Counter[str]:
 def _id_bytes(file: pq.ParquetFile) -> float:
     """Return the size of a row's identifiers in memory, from the first rows of the log."""
     names = [name for name in ("customer_id", "event_id") if name in file.schema_arrow.names]
-    for batch in file.iter_batches(BATCH, columns=names):
+    for batch in file.iter_batches(_BATCH, columns=names):
         return float(sum(column.cast(pa.string()).nbytes for column in batch.columns) / len(batch))
     return 0.0

@@ -31,6 +31,9 @@ LEAST_WORKER_BYTES: Final = 500 * 10**6
 _VECTOR_BYTES: Final = 4 * WIDTH
 # A bucket's rows as they are spilled, their copy in order of customers, codes, labels and the sort's indices.
 _FOLDED_ROW_BYTES: Final = _VECTOR_BYTES + 400
+# A row as it is read, its parts in the making, and what the allocator keeps of them.
+_READ_ROW_BYTES: Final = 6_000
+_MOST_READ: Final = 262_144  # about a row group: more are no quicker
 # Customers' events are uneven, so buckets are too; and what Arrow and malloc keep is not free at once.
 _HEADROOM: Final = 0.5
 
@@ -114,6 +117,17 @@ def bucket_count(rows: int, row_bytes: float, task_bytes: int) -> int:
     """
     row = _FOLDED_ROW_BYTES + 2 * row_bytes
     return max(1, math.ceil(rows * row / (task_bytes * _HEADROOM)))
+
+
+def rows_at_once(task_bytes: int) -> int:
+    """Return how many rows of a log are read, checked and dealt out together by work that may take so much memory.
+
+    Examples
+    --------
+    >>> rows_at_once(200_000_000), rows_at_once(5_000_000_000)
+    (33333, 262144)
+    """
+    return min(task_bytes // _READ_ROW_BYTES, _MOST_READ)
 
 
 def trainable_rows(memory: int) -> int:

@@ -26,7 +26,7 @@ from features.prices import PRICE_TYPES
 from features.usual_days import UsualDays
 from features.watermark import ACCEPTED, BEGINNING
 from features.whole_files import writing
-from offline.examples.buckets.scan import BATCH, Piece, Watermarks, partitions_of_rows
+from offline.examples.buckets.scan import Piece, Watermarks, partitions_of_rows
 
 #: What of an event the fold needs, as `features.columns.EventColumns` names it, and where the event came from. It is
 #: not compressed: it is read once, and compressing takes more time than writing and reading. ``several`` says whether
@@ -72,7 +72,7 @@ class SpillTask(NamedTuple):
     """What all pieces of a log have in common.
 
     ``events`` says whether event ids are kept too (the exact probability of simulated logs needs them), ``families``
-    for each id of a person with several ids which one's bucket is theirs.
+    for each id of a person with several ids which one's bucket is theirs, ``at_once`` how many rows are read together.
     """
 
     log: str
@@ -84,6 +84,7 @@ class SpillTask(NamedTuple):
     events: bool
     usual: UsualDays
     families: Mapping[str, str]
+    at_once: int
 
 
 class Spilled(NamedTuple):
@@ -130,7 +131,7 @@ def spill_piece(task: SpillTask, number: int, piece: Piece) -> Spilled:
         pa.OSFile(str(partial), "wb") as sink,
         pa.ipc.new_file(sink, spill_schema(task.events, bool(task.families))) as writer,
     ):
-        for batch in file.iter_batches(BATCH, row_groups=list(piece.groups), use_threads=False):
+        for batch in file.iter_batches(task.at_once, row_groups=list(piece.groups), use_threads=False):
             table = _checked(batch, task.log, done)
             found = _judged(table, task, watermarks, done)
             for part in _dealt(found, task.buckets, task.families):
