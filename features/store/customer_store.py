@@ -17,7 +17,7 @@ unknown, by the very transaction that claims the partition; what earlier ones le
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
@@ -160,6 +160,24 @@ class Save(NamedTuple):
     prices: Mapping[str, bytes | None] = MappingProxyType({})
 
 
+class PreparedSaves(Protocol):
+    """Saves that are ready to be written, once: by `commit`, or not at all by `release`."""
+
+    def commit(self, partitions: Collection[int]) -> Mapping[int, StoreError]:
+        """Write those of some partitions, each on its own.
+
+        Returns
+        -------
+        Mapping
+            By partition why it was not written; those that were are not in it.
+        """
+        ...
+
+    def release(self) -> None:
+        """Write nothing, and let go of what the store holds for it."""
+        ...
+
+
 class Swept(NamedTuple):
     """What a step of a sweep did: how many states it deleted, and whether it has come round."""
 
@@ -237,6 +255,14 @@ class CustomerStore(Protocol):
 
     def save_many(self, saves: Sequence[Save]) -> list[StoreError | None]:
         """Save for several partitions, each on its own: return for each ``None``, or why it was not written."""
+        ...
+
+    def prepare(self, saves: Sequence[Save]) -> PreparedSaves:
+        """Do what can be done of `save_many` before anything is written.
+
+        Who has to wait for something else before a save does that meanwhile. What is wrong by now is told by
+        `PreparedSaves.commit`.
+        """
         ...
 
     def pending(self, partition: int, expected: PartitionRecord) -> Pending:

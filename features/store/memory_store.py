@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
 from types import MappingProxyType
@@ -19,6 +19,7 @@ from features.store.customer_store import (
     Loaded,
     LoadRequest,
     Pending,
+    PreparedSaves,
     Save,
     Swept,
     TimerChanges,
@@ -164,6 +165,10 @@ class MemoryStore:
         """See `CustomerStore.save_many`."""
         return [self._outcome(save) for save in saves]
 
+    def prepare(self, saves: Sequence[Save]) -> PreparedSaves:
+        """See `CustomerStore.prepare`."""
+        return _Prepared(self, saves)
+
     def _outcome(self, save: Save) -> StoreError | None:
         try:
             self.save(*save)
@@ -260,6 +265,22 @@ class MemoryStore:
     def _incarnation(self, partition: int) -> int:
         raw = self._contents.records.get(partition)
         return 0 if raw is None else PartitionRecord.from_bytes(raw).incarnation
+
+
+class _Prepared:
+    """Saves of which nothing is done before they are written; see `PreparedSaves`."""
+
+    def __init__(self, store: MemoryStore, saves: Sequence[Save]) -> None:
+        self._store = store
+        self._saves = saves
+
+    def commit(self, partitions: Collection[int]) -> Mapping[int, StoreError]:
+        saves = [save for save in self._saves if save.partition in partitions]
+        outcomes = zip(saves, self._store.save_many(saves), strict=True)
+        return {save.partition: error for save, error in outcomes if error is not None}
+
+    def release(self) -> None:
+        """Nothing is held."""
 
 
 def _name(incarnation: int, customer: str) -> str:

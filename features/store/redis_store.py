@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from itertools import chain, compress
+from itertools import chain, compress, islice
 from math import ceil
 from types import MappingProxyType
 from typing import Any, Final, cast
@@ -45,12 +45,16 @@ from features.store.partition_record import PartitionRecord, check_guard
 from features.store.redis_client import connect, server_of, store_errors
 from features.store.redis_keeping import check_keeping
 from features.store.redis_pending import due_of, pending_of, promised
-from features.store.redis_transactions import Write, commit
+from features.store.redis_transactions import Transactions, Write, commit
+from features.structured import concatenated
 
 logger = logging.getLogger(__name__)
 
 # A step of the sweep looks at so many keys at most: more of them would keep Redis from others for more than some ms.
 _MOST_SWEPT: Final = 5_000
+
+# So many states of several partitions, at most, are packed together; more would need new memory from the system.
+_PACKED_TOGETHER: Final = 512
 
 # So many keys of states that cannot be read are named in the log.
 _TOLD: Final = 1_000
@@ -207,15 +211,22 @@ class RedisStore:
 
     def save_many(self, saves: Sequence[Save]) -> list[StoreError | None]:
         """See `CustomerStore.save_many`, and `features.store.redis_transactions`."""
-        faults = commit(
-            self._redis,
-            {one.partition: self._write(one.partition, one.expected, self._written(one)) for one in saves},
-        )
+        faults = self.prepare(saves).commit({save.partition for save in saves})
         return [faults.get(save.partition) for save in saves]
 
-    def _written(self, save: Save) -> list[tuple[Any, ...]]:
+    def prepare(self, saves: Sequence[Save]) -> Transactions:
+        """See `CustomerStore.prepare`: the records are asked for and watched, and all commands are packed."""
+        return Transactions(
+            self._redis,
+            {
+                save.partition: self._write(save.partition, save.expected, self._written(save, values))
+                for save, values in zip(saves, _all_packed([save.states for save in saves]), strict=True)
+            },
+        )
+
+    def _written(self, save: Save, values: list[bytes]) -> list[tuple[Any, ...]]:
+        """Return the commands that write a save, whose states are stored as ``values``."""
         keys = self._keys(save.partition, save.customers, save.new.incarnation)
-        values = to_packed(save.states)
         commands: list[tuple[Any, ...]] = [("SET", self._record_key(save.partition), save.new.to_bytes())]
         alive = save.states["events"] > 0
         commands += promised(self._prefix, save)
@@ -364,3 +375,13 @@ class RedisStore:
         return Write(
             self._record_key(partition), partial(check_guard, partition, expected=expected), commands
         )
+
+
+def _all_packed(parts: Sequence[States]) -> Iterator[list[bytes]]:
+    """Yield the values of the states of each part; those of a small round are packed in one go."""
+    if sum(map(len, parts)) > _PACKED_TOGETHER:
+        yield from map(to_packed, parts)
+        return
+    values = iter(to_packed(concatenated(parts)) if parts else ())
+    for part in parts:
+        yield list(islice(values, len(part)))

@@ -10,9 +10,10 @@ A server that hangs is waited for once, not by each exchange with it: a round of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeVar, cast
 
+import hiredis
 import redis
 from redis.cluster import RedisCluster
 
@@ -44,27 +45,74 @@ class Write(NamedTuple):
     commands: Sequence[Command]
 
 
-def commit(client: Client, writes: Mapping[int, Write]) -> dict[int, StoreError]:
-    """Write what stands still; return what is wrong with the rest, by partition: nothing of it was written.
+class Transactions:
+    """What is written of some partitions, in two halves: all that can be done before is done in the first.
 
-    A fault that is no `StoreConflict` leaves open whether something was written: the record tells.
+    Parameters
+    ----------
+    client
+        Of the Redis.
+    writes
+        By partition. What is wrong with one is told by `commit`.
     """
-    exchanges = [
-        _Exchange(client, {name: writes[name] for name in group}) for group in by_slot(client, list(writes))
-    ]
-    try:
-        silent = _Silent()
-        for step in (_Exchange.watch, _Exchange.check, _Exchange.execute, _Exchange.confirm):
-            silent.in_this_step = False
-            for exchange in exchanges:
-                exchange.go_on(step, silent)
-    finally:
-        for exchange in exchanges:
+
+    def __init__(self, client: Client, writes: Mapping[int, Write]) -> None:
+        self._client = client
+        self._writes = writes
+        self._exchanges: list[_Exchange] = []
+        self._silent = _Silent()
+        try:
+            for group in by_slot(client, list(writes)):
+                self._exchanges.append(_Exchange(client, {name: writes[name] for name in group}))
+            self._go_on(_Exchange.watch, _Exchange.check)
+        except BaseException:
+            self.release()
+            raise
+
+    def commit(self, partitions: Collection[int]) -> dict[int, StoreError]:
+        """Write what stands still of some of the partitions, and end.
+
+        Returns
+        -------
+        dict
+            What is wrong with the rest, by partition: nothing of it was written. A fault that is no `StoreConflict`
+            leaves open whether something was written: the record tells.
+        """
+        faults = self._commit(partitions)
+        void = {name: self._writes[name] for one in self._exchanges if one.void for name in one.ready}
+        if not void:
+            return faults
+        # One record has changed since it was read, and nothing was written of the others either: they have another try.
+        others = {name: fault for name, fault in faults.items() if name not in void}
+        return others | Transactions(self._client, void)._commit(void.keys())
+
+    def _commit(self, partitions: Collection[int]) -> dict[int, StoreError]:
+        try:
+            for exchange in self._exchanges:
+                exchange.leave_out(partitions)
+            self._go_on(_Exchange.execute, _Exchange.confirm)
+        finally:
+            self.release()
+        faults = {name: fault for one in self._exchanges for name, fault in one.faults.items()}
+        if any(isinstance(fault, StoreUnavailable) for fault in faults.values()):
+            look_again(self._client)
+        return {name: fault for name, fault in faults.items() if name in partitions}
+
+    def release(self) -> None:
+        """Give the connections back, and write nothing more."""
+        for exchange in self._exchanges:
             exchange.release()
-    faults = {name: fault for exchange in exchanges for name, fault in exchange.faults.items()}
-    if any(isinstance(fault, StoreUnavailable) for fault in faults.values()):
-        look_again(client)
-    return faults
+
+    def _go_on(self, *steps: Callable[[_Exchange], None]) -> None:
+        for step in steps:
+            self._silent.in_this_step = False
+            for exchange in self._exchanges:
+                exchange.go_on(step, self._silent)
+
+
+def commit(client: Client, writes: Mapping[int, Write]) -> dict[int, StoreError]:
+    """Write what stands still, as `Transactions` does, in one go; return what is wrong with the rest."""
+    return Transactions(client, writes).commit(writes.keys())
 
 
 def by_slot(client: Client, partitions: Sequence[T]) -> list[Sequence[T]]:
@@ -102,10 +150,16 @@ class _Exchange:
     ----------
     faults
         By partition.
+    ready
+        By partition how many commands write it, and their bytes.
+    void
+        Whether the server has answered that nothing was written, since a record did not stand still.
     """
 
     def __init__(self, client: Client, writes: Mapping[int, Write]) -> None:
         self.faults: dict[int, StoreError] = {}
+        self.ready: dict[int, tuple[int, bytes]] = {}
+        self.void = False
         # Whether nothing more is asked, and whether nothing is left on the connection.
         self._over = self._clean = False
         self._client = client
@@ -113,7 +167,6 @@ class _Exchange:
         self._pool: Any = None
         self._silent = _Silent()
         self._connection: Any = None
-        self._commands: list[Command] = []
 
     def go_on(self, step: Callable[[_Exchange], None], silent: _Silent) -> None:
         """Take one more step, unless it is over.
@@ -148,7 +201,8 @@ class _Exchange:
         self._pool = server_of(self._client, first.record_key).connection_pool
         self._check_awake()
         self._connection = self._pool.get_connection()
-        self._send([(name, one.record_key) for one in self._writes.values() for name in ("WATCH", "GET")])
+        asked = [(name, one.record_key) for one in self._writes.values() for name in ("WATCH", "GET")]
+        self._send(_packed(asked))
 
     def check(self) -> None:
         """See which records are the expected ones."""
@@ -157,15 +211,20 @@ class _Exchange:
         for (partition, write), found in zip(self._writes.items(), stored, strict=True):
             try:
                 write.check(cast("bytes | None", found))
-                self._commands += write.commands
             except StoreConflict as conflict:
                 self.faults[partition] = conflict
+            else:
+                self.ready[partition] = len(write.commands), _packed(write.commands)
+
+    def leave_out(self, partitions: Collection[int]) -> None:
+        """Write nothing of any but these partitions."""
+        self.ready = {name: ready for name, ready in self.ready.items() if name in partitions}
 
     def execute(self) -> None:
         """Send the commands."""
-        if self._commands:
+        if self.ready:
             self._check_awake()
-            self._send([("MULTI",), *self._commands, ("EXEC",)])
+            self._send(_packed([("MULTI",)]), *(own for _, own in self.ready.values()), _packed([("EXEC",)]))
         else:
             self._connection.disconnect()  # ends WATCH
             self._over = self._clean = True
@@ -173,10 +232,11 @@ class _Exchange:
     def confirm(self) -> None:
         """Take the answers."""
         self._check_answered()
-        for _ in range(len(self._commands) + 1):
+        for _ in range(sum(count for count, _ in self.ready.values()) + 1):
             self._connection.read_response()
         answers = self._connection.read_response()
         if answers is None:
+            self.void = self._clean = True
             raise redis.WatchError("a record changed between WATCH and EXEC")
         self._clean = True
         # Of a key that holds another type, say: Redis does the other commands all the same.
@@ -186,10 +246,11 @@ class _Exchange:
 
     def release(self) -> None:
         """Give the connection back; one that was left may still watch, and have answers that nobody has read."""
-        if self._connection is not None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
             if not self._clean:
-                self._connection.disconnect()
-            self._pool.release(self._connection)
+                connection.disconnect()
+            self._pool.release(connection)
 
     def _check_awake(self) -> None:
         """Refuse to ask a server that another exchange has found silent."""
@@ -202,5 +263,10 @@ class _Exchange:
         if silent and not self._connection.can_read(0):
             raise redis.TimeoutError(_SILENT)
 
-    def _send(self, commands: Sequence[Command]) -> None:
-        self._connection.send_packed_command(self._connection.pack_commands(commands))
+    def _send(self, *packed: bytes) -> None:
+        self._connection.send_packed_command([b"".join(packed)])  # at once: each piece would wake the server
+
+
+def _packed(commands: Iterable[Command]) -> bytes:
+    """Return commands as they are sent. redis-py looks at each argument once more, which takes longer than this."""
+    return b"".join([hiredis.pack_command(command) for command in commands])

@@ -34,7 +34,7 @@ class PartitionBatch:
         The moment of the first timer (epoch ms) that does not come in the batch, 0 if there is none; ``None`` where
         none may come, so that nobody has asked.
     intended
-        The record that is, or was to be, saved; ``None`` as long as the job has not ended.
+        The record that is, or was to be, saved; ``None`` before the save.
     ended
         Whether the batch was saved (``False``: it was dropped before its round began), or why not.
     """
@@ -91,7 +91,6 @@ class PartitionBatch:
         if changes.links is not NO_LINKS:
             taken = tuple((partition, *last) for partition, last in sorted(changes.links.taken.items()))
             new = new._replace(links=new.links or any(changes.links.changed.values()), taken=taken)
-        self.intended = new
         self._prices_after = self.prices if changes.prices is None else changes.prices.table
         return Save(
             self.batch.partition,

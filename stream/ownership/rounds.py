@@ -20,6 +20,7 @@ from stream.ownership.job import Job
 from stream.ownership.loading import Found, in_calls
 from stream.ownership.partition_batch import PartitionBatch
 from stream.ownership.promises import Promises
+from stream.ownership.saving import Saving
 from stream.ownership.steps import Steps
 from stream.ownership.timers import due_customers
 from stream.running import outages
@@ -159,24 +160,16 @@ class Rounds:
                 step("score")
                 result = job.score(batch, loaded)
                 trace.note(result)
-                step("publish")
-                await job.publish(result)  # returns once the broker has acknowledged everything
+                changed = zip(parts, result.changes, strict=True)
+                saves = [(part, part.intend(changes)) for part, changes in changed if part.awaited]
+                async with Saving(self._store, self._executor, [save for _, save in saves]) as saving:
+                    step("publish")
+                    await job.publish(result)  # returns once the broker has acknowledged everything
+                    step("save")
+                    step.over(await self._save(saving, saves))
             except Exception as error:
                 step.over(error)
                 await self._retry(parts, error)
-                return
-            awaited = [
-                (part, changes) for part, changes in zip(parts, result.changes, strict=True) if part.awaited
-            ]
-            saves = [part.intend(changes) for part, changes in awaited]
-            step("save")
-            faults = await self._save(saves)  # states and record of a partition are one transaction
-            if saves and not any(faults):
-                outages.REDIS.answered()
-            step.over(next(filter(None, faults), None))
-            for (part, _), save, fault in zip(awaited, saves, faults, strict=True):
-                part.mark(save, fault)
-                self.scored += fault is None and not part.batch.poison and bool(part.batch.records)
 
     async def _retry(self, parts: Sequence[PartitionBatch], error: Exception) -> None:
         """Run each batch of a failed round alone, so that only those fail that cannot do otherwise."""
@@ -188,14 +181,19 @@ class Rounds:
             if part.awaited:
                 await self._round([part])
 
-    async def _save(self, saves: Sequence[Save]) -> Sequence[Exception | None]:
-        """Return for each save ``None``, or why it failed or was not answered."""
-        if not saves:
-            return []
-        try:
-            return await self.call(self._store.save_many, saves)
-        except Exception as error:
-            return [error] * len(saves)
+    async def _save(self, saving: Saving, saves: Sequence[tuple[PartitionBatch, Save]]) -> Exception | None:
+        """Save what is still awaited, and mark it; return what is wrong with any. States and record are one."""
+        awaited = [(part, save) for part, save in saves if part.awaited]
+        for part, save in awaited:
+            part.intended = save.new
+        faults = await saving.commit({save.partition for _, save in awaited})
+        if awaited and not faults:
+            outages.REDIS.answered()
+        for part, save in awaited:
+            fault = faults.get(save.partition)
+            part.mark(save, fault)
+            self.scored += fault is None and not part.batch.poison and bool(part.batch.records)
+        return next(iter(faults.values()), None)
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the store in a thread."""

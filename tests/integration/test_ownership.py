@@ -66,10 +66,11 @@ class TestRedisStore(StoreContract, TimerContract, PriceContract):
             store.claim(partition, mine, theirs)
 
         monkeypatch.setattr(redis_store, "check_guard", passed)
-        with pytest.raises(StoreConflict, match="WATCH"):
+        with pytest.raises(StoreConflict) as conflict:
             store.save(
                 3, mine, mine, ["ada"], states(2), timers=TimerChanges(["ada"], [50]), outbox=b"another"
             )
+        assert conflict.value.found == theirs
         assert store.pending(3, theirs) == Pending(b"mine", 10)
         assert due(store, theirs, 100) == (["ada"], 0)
 

@@ -89,6 +89,7 @@ def test_whatever_goes_wrong_each_login_is_merged_once_as_if_all_events_had_had_
 def test_a_planted_mistake_about_logins_is_found(folder: Path, bug: str) -> None:
     schedules = Schedules(Bundle.load(folder), logins=True)
     with planted(bug), pytest.raises(AssertionError, match="schedule"):
+        schedules.run(SEEN_IN.get(bug, 0))
         list(run(schedules, 0, 2_000))
 
 

@@ -226,6 +226,35 @@ class StoreContract:
         assert store.peek(3, "ada") is None
         assert store.load(33, ["joan"])["events"].tolist() == [3]
 
+    def test_of_what_is_prepared_only_what_is_committed_is_written(self, store: CustomerStore) -> None:
+        mine, other = claimed(store, 3), claimed(store, 33)
+        saves = [
+            Save(3, mine, mine._replace(next_offset=5), ["ada"], states(1)),
+            Save(33, other, other._replace(next_offset=7), ["joan"], states(3)),
+        ]
+        assert store.prepare(saves).commit({33}) == {}
+        assert (store.record(3), store.record(33)) == (mine, saves[1].new)
+        assert (store.peek(3, "ada"), store.peek(33, "joan")) == (None, states(3))
+        store.prepare(saves[:1]).release()
+        assert store.prepare(saves[:1]).commit(()) == {}
+        assert (store.record(3), store.peek(3, "ada")) == (mine, None)
+        assert store.save_many(saves[:1]) == [None]
+
+    def test_a_claim_after_a_save_was_prepared_voids_that_save_alone(self, store: CustomerStore) -> None:
+        mine, other, theirs = claimed(store, 3), claimed(store, 33), record(2)
+        saves = [
+            Save(3, mine, mine._replace(next_offset=5), ["ada"], states(1)),
+            Save(33, other, other._replace(next_offset=7), ["joan"], states(3)),
+        ]
+        prepared = store.prepare(saves)
+        store.claim(3, mine, theirs)
+        faults = prepared.commit({3, 33})
+        assert list(faults) == [3]
+        assert isinstance(fault := faults[3], StoreConflict)
+        assert fault.found == theirs
+        assert (store.record(3), store.peek(3, "ada")) == (theirs, None)
+        assert (store.record(33), store.peek(33, "joan")) == (saves[1].new, states(3))
+
     def test_a_load_of_several_is_refused_if_one_record_is_another(self, store: CustomerStore) -> None:
         mine, other = claimed(store, 3), claimed(store, 33)
         store.claim(3, mine, record(2))
