@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from features.compiled import njit
+from features.compiled import njit, vectorised
 from stream.learning.model.linear import CLIP, logit_of, sigmoid, standardised
 
 _KNOWN: Final = 256.0  # examples from which an input's mean and deviation can tell extreme values
@@ -17,6 +17,7 @@ _TRUSTED_STEP: Final = 0.3  # of a coefficient: so far the quadratic approximati
 _STEPS: Final = 30  # per mini-batch at most: as many largest steps as logits are apart
 _LEAST_CURVATURE: Final = 1e-6
 _LEAST_PIVOT: Final = 1e-12
+_TOGETHER: Final = 4  # examples that are added to the information at a time
 
 
 @njit(cache=True, nogil=True)
@@ -98,18 +99,13 @@ def _learn_moments(
         if count[j] >= _KNOWN:
             low[j], high[j] = old_mean[j] - CLIP * old_scale[j], old_mean[j] + CLIP * old_scale[j]
     total, shift, spread = np.zeros(width), np.zeros(width), np.zeros(width)
-    for pass_ in range(2):  # the means of the mini-batch, then the deviations from them
-        for i in range(len(rows)):
-            for j in range(width):
-                if weights[i] > 0 and np.isfinite(rows[i, j]):
-                    away = min(max(rows[i, j], low[j]), high[j]) - old_mean[j]
-                    if pass_ == 0:
-                        total[j] += weights[i]
-                        shift[j] += weights[i] * away
-                    else:
-                        spread[j] += weights[i] * (away - shift[j]) ** 2
-        if pass_ == 0:
-            shift /= np.maximum(total, 1e-300)
+    for i in range(len(rows)):
+        if weights[i] > 0:
+            _sum_up(rows[i], weights[i], low, high, old_mean, total, shift)
+    shift /= np.maximum(total, 1e-300)
+    for i in range(len(rows)):
+        if weights[i] > 0:
+            _sum_up_squares(rows[i], weights[i], low, high, old_mean, shift, spread)
     for j in range(width):
         if total[j] > 0.0:
             both = count[j] + total[j]
@@ -118,6 +114,40 @@ def _learn_moments(
             kept = min(1.0, _MEMORY / both)
             squares[j] *= kept
             count[j] = both * kept
+
+
+@vectorised
+def _sum_up(
+    row: NDArray[np.float64],
+    weight: float,
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
+    old_mean: NDArray[np.float64],
+    total: NDArray[np.float64],
+    shift: NDArray[np.float64],
+) -> None:  # pragma: no cover
+    """Add a row to the weights of what is known, and to its deviations from the old means."""
+    for j in range(len(row)):
+        known = np.isfinite(row[j])
+        away = min(max(row[j], low[j]), high[j]) - old_mean[j]
+        total[j] += weight if known else 0.0
+        shift[j] += weight * away if known else 0.0
+
+
+@vectorised
+def _sum_up_squares(
+    row: NDArray[np.float64],
+    weight: float,
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
+    old_mean: NDArray[np.float64],
+    shift: NDArray[np.float64],
+    spread: NDArray[np.float64],
+) -> None:  # pragma: no cover
+    """Add a row to the squares of deviations from the means of the mini-batch."""
+    for j in range(len(row)):
+        away = min(max(row[j], low[j]), high[j]) - old_mean[j] - shift[j]
+        spread[j] += weight * away * away if np.isfinite(row[j]) else 0.0
 
 
 @njit(cache=True, nogil=True)
@@ -160,22 +190,58 @@ def _add(
 ) -> None:  # pragma: no cover
     """Add the quadratic approximation of a mini-batch's log-likelihood at the coefficients."""
     width = len(mean)
-    z = np.ones(width + 1)
+    z, curvature, pull = np.ones((_TOGETHER, width + 1)), np.empty(_TOGETHER), np.empty(_TOGETHER)
+    count = 0
     for i in range(len(rows)):
         if weights[i] <= 0:
             continue
-        own = coefficients[width]
-        for j in range(width):
-            z[j] = standardised(rows[i, j], mean[j], scale[j])
-            own += coefficients[j] * z[j]
+        own = coefficients[width] + _standardise(rows[i], mean, scale, coefficients, z[count])
         p = sigmoid(logit_of(rows[i], mean, scale, coefficients[:width], coefficients[width], offset))
-        curvature = weights[i] * max(p * (1.0 - p), _LEAST_CURVATURE)
-        pull = weights[i] * (labels[i] - p) + curvature * own
-        for j in range(width + 1):
-            vector[j] += pull * z[j]
-            scaled = curvature * z[j]
-            for k in range(j + 1):
-                information[j, k] += scaled * z[k]
+        curvature[count] = weights[i] * max(p * (1.0 - p), _LEAST_CURVATURE)
+        pull[count] = weights[i] * (labels[i] - p) + curvature[count] * own
+        count += 1
+        if count == _TOGETHER:
+            _add_up(z, curvature, pull, information, vector)
+            count = 0
+    if count:
+        curvature[count:] = 0.0  # the rest adds nothing
+        pull[count:] = 0.0
+        _add_up(z, curvature, pull, information, vector)
+
+
+@vectorised
+def _standardise(
+    row: NDArray[np.float64],
+    mean: NDArray[np.float64],
+    scale: NDArray[np.float64],
+    coefficients: NDArray[np.float64],
+    z: NDArray[np.float64],
+) -> float:  # pragma: no cover
+    """Write a row's standardised inputs, and return the sum of their products with the coefficients."""
+    total = 0.0
+    for j in range(len(row)):
+        z[j] = standardised(row[j], mean[j], scale[j])
+    for j in range(len(row)):
+        total += coefficients[j] * z[j]
+    return total
+
+
+@vectorised
+def _add_up(
+    z: NDArray[np.float64],
+    curvature: NDArray[np.float64],
+    pull: NDArray[np.float64],
+    information: NDArray[np.float64],
+    vector: NDArray[np.float64],
+) -> None:  # pragma: no cover
+    """Add `_TOGETHER` examples, one after the other: the information is read and written once for all of them."""
+    a, b, c, d = z[0], z[1], z[2], z[3]
+    for j in range(len(vector)):
+        vector[j] = (((vector[j] + pull[0] * a[j]) + pull[1] * b[j]) + pull[2] * c[j]) + pull[3] * d[j]
+        row = information[j]
+        e, f, g, h = curvature[0] * a[j], curvature[1] * b[j], curvature[2] * c[j], curvature[3] * d[j]
+        for k in range(j + 1):
+            row[k] = (((row[k] + e * a[k]) + f * b[k]) + g * c[k]) + h * d[k]
 
 
 @njit(cache=True, nogil=True)
