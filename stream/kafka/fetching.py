@@ -109,6 +109,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
 
     consumer: BatchConsumer
     _waiter: asyncio.Future[None] | None = None
+    _waking = False
     _committing: asyncio.Future[None] | None = None
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -316,10 +317,14 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
 
     def wake(self) -> None:
         """See `stream.kafka.contract.Log.wake`."""
+        if self._waking:  # for another partition; each call is one of the system
+            return
+        self._waking = True  # before the other thread can say that it is over
         with contextlib.suppress(RuntimeError):  # the thread has ended
             self.thread_loop.call_soon_threadsafe(self._wake)
 
     def _wake(self) -> None:
+        self._waking = False
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
