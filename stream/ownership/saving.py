@@ -56,8 +56,9 @@ class Saving:
         try:
             # Who is cancelled here leaves the threads to their work: what they hold is let go at its end.
             prepared = await asyncio.shield(self._prepare())
+            committing = self._in_a_thread(prepared.commit, partitions)
             self._committed = True
-            return await asyncio.shield(self._in_a_thread(prepared.commit, partitions))
+            return await asyncio.shield(committing)
         except Exception as error:
             return dict.fromkeys(partitions, error)
 
