@@ -221,7 +221,7 @@ def test_a_log_without_purchases_says_so(tmp_path: Path) -> None:
     import pyarrow.compute as pc
 
     path = write(tmp_path / "log.parquet", table.filter(pc.not_equal(table["type"], "purchase")))
-    with pytest.raises(TrainingError, match=r"events, 0 of them purchases: training, calibration and"):
+    with pytest.raises(TrainingError, match=r"events, 0 of them purchases; training, calibration and"):
         train(path, tmp_path / "bundle", QUICK)
     assert not (tmp_path / "bundle").exists()
 
