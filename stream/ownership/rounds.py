@@ -150,6 +150,7 @@ class Rounds:
         """Load, score, publish, save, mark: all that happens to batches; empty ones move their partitions on too."""
         job, batches = self._job, [part.batch for part in parts]
         trace = self._begin_trace(batches)
+        published = False
         with self.steps.round([batch.partition for batch in batches], trace) as step:
             try:
                 step("read")
@@ -165,10 +166,13 @@ class Rounds:
                 async with Saving(self._store, self._executor, [save for _, save in saves]) as saving:
                     step("publish")
                     await job.publish(result)  # returns once the broker has acknowledged everything
+                    published = True
                     step("save")
                     step.over(await self._save(saving, saves))
             except Exception as error:
                 step.over(error)
+                if published:  # nothing is published again; whoever still waits is told of the error
+                    raise
                 await self._retry(parts, error)
 
     async def _retry(self, parts: Sequence[PartitionBatch], error: Exception) -> None:

@@ -192,6 +192,24 @@ def test_states_are_saved_only_when_the_broker_has_acknowledged(bench: Bench) ->
     assert story == ["read 1", "load", "score", "publish", "acknowledged", "save"]
 
 
+def test_what_fails_after_the_save_has_nothing_published_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    story = bench.store.story
+
+    def full(self: StateCache, customers: object, states: object) -> None:
+        raise MemoryError("no room")
+
+    async def take(rounds: Rounds) -> list[object]:
+        monkeypatch.setattr(StateCache, "put", full)
+        return await asyncio.gather(*(rounds.take(part) for part in bench.parts), return_exceptions=True)
+
+    found = within(bench, take, Telling(story))
+    assert [str(one) for one in found] == ["no room", "no room"]
+    assert (story.count("publish"), story.count("save")) == (1, 1)
+    assert [bench.store.record(at) for at in (0, 1)] == [part.intended for part in bench.parts]
+
+
 def test_without_an_acknowledgement_nothing_is_saved_or_cached(bench: Bench) -> None:
     story = bench.store.story
 
