@@ -167,6 +167,7 @@ class _Exchange:
         self._pool: Any = None
         self._silent = _Silent()
         self._connection: Any = None
+        self._watched: Any = None  # the socket on which records are watched
 
     def go_on(self, step: Callable[[_Exchange], None], silent: _Silent) -> None:
         """Take one more step, unless it is over.
@@ -203,6 +204,7 @@ class _Exchange:
         self._connection = self._pool.get_connection()
         asked = [(name, one.record_key) for one in self._writes.values() for name in ("WATCH", "GET")]
         self._send(_packed(asked))
+        self._watched = self._connection._sock
 
     def check(self) -> None:
         """See which records are the expected ones."""
@@ -224,6 +226,9 @@ class _Exchange:
         """Send the commands."""
         if self.ready:
             self._check_awake()
+            if self._is_lost():
+                self.void = True
+                raise redis.WatchError("the connection that watched the record is gone")
             self._send(_packed([("MULTI",)]), *(own for _, own in self.ready.values()), _packed([("EXEC",)]))
         else:
             self._connection.disconnect()  # ends WATCH
@@ -251,6 +256,15 @@ class _Exchange:
             if not self._clean:
                 connection.disconnect()
             self._pool.release(connection)
+
+    def _is_lost(self) -> bool:
+        """Whether nothing is watched any more: redis-py would send all the same, over a new connection."""
+        if self._connection._sock is None or self._connection._sock is not self._watched:
+            return True
+        try:
+            return bool(self._connection.can_read(0))  # nothing was asked: the other side has closed it
+        except redis.ConnectionError:
+            return True
 
     def _check_awake(self) -> None:
         """Refuse to ask a server that another exchange has found silent."""

@@ -23,7 +23,7 @@ from kafka.admin import KafkaAdminClient, NewTopic
 from features import state
 from features.exceptions import StoreConflict, StoreError, UnreadableRecord
 from features.store import redis_store
-from features.store.customer_store import Pending, TimerChanges
+from features.store.customer_store import Pending, Save, TimerChanges
 from features.store.offer_store import OfferStore
 from features.store.partition_record import PartitionRecord, check_guard
 from features.store.redis_store import RedisStore
@@ -73,6 +73,30 @@ class TestRedisStore(StoreContract, TimerContract, PriceContract):
         assert conflict.value.found == theirs
         assert store.pending(3, theirs) == Pending(b"mine", 10)
         assert due(store, theirs, 100) == (["ada"], 0)
+
+    @pytest.mark.parametrize("by", ["us", "Redis"])
+    def test_a_save_whose_connection_is_gone_is_prepared_again_and_still_guarded(
+        self, store: RedisStore, settings: Settings, by: str
+    ) -> None:
+        mine, theirs = claimed(store), record(2)
+        save = Save(3, mine, mine._replace(next_offset=5), ["ada"], states(1))
+
+        def cut() -> None:
+            if by == "us":
+                store._redis.connection_pool.disconnect()
+            else:
+                redis.Redis.from_url(settings.redis_url).execute_command("CLIENT", "KILL", "TYPE", "normal")
+
+        prepared = store.prepare([save])
+        store.claim(3, mine, theirs)
+        cut()
+        assert isinstance(prepared.commit({3})[3], StoreConflict)
+        assert (store.record(3), store.peek(3, "ada")) == (theirs, None)
+        mine, save = theirs, save._replace(expected=theirs, new=theirs._replace(next_offset=5))
+        prepared = store.prepare([save])
+        cut()
+        assert prepared.commit({3}) == {}
+        assert store.record(3) == save.new
 
     def test_what_one_command_of_a_save_is_refused_with_is_not_passed_over(
         self, store: RedisStore, settings: Settings
