@@ -63,6 +63,10 @@ def archive(
 
     checks.new_file(output, "--output", replace=replace)
     checks.new_file(actions, "--actions", replace=replace)
+    if actions is not None and actions.resolve() == output.resolve():
+        raise typer.BadParameter(
+            f"{actions} is the file of the events: name another one", param_hint="--actions"
+        )
     since_ms = None if since is None else checks.moment_ms(since, "--since")
     settings = load_settings()
     with progress("Reading the topic") as on_progress:

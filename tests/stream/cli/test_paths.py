@@ -94,3 +94,12 @@ def test_a_full_disk_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest
         main()
     assert ended.value.code == 1
     assert capsys.readouterr().err == "intent: log.parquet: No space left on device\n"
+
+
+def test_actions_are_not_archived_over_the_events(tmp_path: Path) -> None:
+    both = tmp_path / "both.parquet"
+    result = CliRunner().invoke(
+        create_app(), ["archive", "-o", str(both), "--actions", str(tmp_path / "." / "both.parquet")]
+    )
+    assert result.exit_code == 2
+    assert "is the file of the events" in " ".join(result.output.replace("│", " ").split())
