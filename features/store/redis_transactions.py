@@ -82,7 +82,7 @@ class Transactions:
         void = {name: self._writes[name] for one in self._exchanges if one.void for name in one.ready}
         if not void:
             return faults
-        # One record has changed since it was read, and nothing was written of the others either: they have another try.
+        # One record has changed, or the connection was lost before anything was sent: all of these have another try.
         others = {name: fault for name, fault in faults.items() if name not in void}
         return others | Transactions(self._client, void)._commit(void.keys())
 
@@ -153,7 +153,7 @@ class _Exchange:
     ready
         By partition how many commands write it, and their bytes.
     void
-        Whether the server has answered that nothing was written, since a record did not stand still.
+        Whether nothing was written for sure: a record did not stand still, or nobody watched it any more.
     """
 
     def __init__(self, client: Client, writes: Mapping[int, Write]) -> None:
