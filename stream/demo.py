@@ -32,7 +32,7 @@ from stream.kafka.topics import create_topics
 from stream.logs.experiment import read_actions
 from stream.logs.replay import ReplayReport, replay
 from stream.messages.score import Score, decode_score
-from stream.services.process import free_port
+from stream.services.process import free_port, guard, unguard
 from stream.services.services import EmbeddedServices
 from stream.settings import Settings, load_settings
 
@@ -276,7 +276,9 @@ def _started(command: str, settings: Settings, folder: Path) -> Iterator[_Proces
             env=environment,
             stdout=output,
             stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is for this process to act on
         )
+    guarding = guard(process)
     try:
         yield _Process(command, process, log)
     finally:
@@ -286,6 +288,7 @@ def _started(command: str, settings: Settings, folder: Path) -> Iterator[_Proces
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        unguard(guarding)
 
 
 def _wait_ready(process: _Process, address: str) -> None:

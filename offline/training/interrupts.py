@@ -1,4 +1,4 @@
-"""Ctrl-C while TensorFlow runs: where it meets the building of a graph, TensorFlow raises something else."""
+"""Ctrl-C while TensorFlow runs, or a signal that does the same: TensorFlow may make another error of it."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ def interrupts_kept() -> Iterator[None]:
 
     Does nothing where signals are not for this thread, or somebody else takes them.
     """
-    former = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(former):
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    former = {number: handler for number in numbers if callable(handler := signal.getsignal(number))}
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
     heard: list[int] = []
 
     def hear(number: int, frame: FrameType | None) -> None:
         heard.append(number)
-        former(number, frame)
+        former[signal.Signals(number)](number, frame)
 
-    signal.signal(signal.SIGINT, hear)
+    for number in former:
+        signal.signal(number, hear)
     try:
         yield
     except Exception as error:
@@ -33,4 +35,6 @@ def interrupts_kept() -> Iterator[None]:
             raise KeyboardInterrupt from error
         raise
     finally:
-        signal.signal(signal.SIGINT, former)
+        for number, handler in former.items():
+            if signal.getsignal(number) is hear:  # else it was taken from here, to be ignored from now on
+                signal.signal(number, handler)

@@ -33,9 +33,10 @@ def create_app() -> typer.Typer:
 
 def main() -> None:
     """Run the command line; errors that a user can mend end in one line."""
-    from stream.running import early
+    from stream.running import early, unwinding
 
-    early.end_when_asked(sys.argv[1:])  # before all that takes a while to be imported
+    unwinding.unwind_when_asked()  # before all that takes a while to be imported
+    early.end_when_asked(sys.argv[1:])
     from features.exceptions import IntentError
     from features.extras import MissingExtra
     from stream.cli.extras import missing_extra
@@ -57,12 +58,18 @@ def main() -> None:
         where = "" if error.filename is None else f"{error.filename}: "
         _end(f"intent: {where}{os.strerror(error.errno)}", 1)
     except KeyboardInterrupt:
-        _end("intent: interrupted", _INTERRUPTED)
+        _end_as_asked(unwinding.asked())
     except SystemExit as end:
         # Typer makes this of an interrupt within a command, and says nothing.
         if end.code == _INTERRUPTED:
-            print("intent: interrupted", file=sys.stderr)
+            _end_as_asked(unwinding.asked())
         raise
+
+
+def _end_as_asked(number: signal.Signals) -> None:
+    """End as a shell names it: with 128 and the number of the signal."""
+    what = "interrupted" if number == signal.SIGINT else f"ended by {number.name}"
+    _end(f"intent: {what}", 128 + number)
 
 
 def _end(line: str, code: int) -> None:

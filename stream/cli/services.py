@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -57,7 +58,6 @@ def services(
     if prepare:
         _prepare()
         return
-    import signal
     import time
 
     from stream.cli.console import errors, print_json, progress
@@ -65,14 +65,7 @@ def services(
     from stream.services.services import EmbeddedServices
     from stream.settings import load_settings
 
-    def interrupt(number: int, frame: object) -> None:
-        """End in order, once: the signal may come twice, to this process and to its group."""
-        for each in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(each, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, interrupt)
+    signal.signal(signal.SIGINT, _interrupt)
     embedded = EmbeddedServices(directory, kafka_port=kafka_port or None, redis_port=redis_port or None)
     try:
         with progress("Starting Kafka and Redis") as on_progress:
@@ -95,6 +88,12 @@ def services(
         errors().print("Stopping Kafka and Redis.")
     finally:
         embedded.stop()
+
+
+def _interrupt(number: int, frame: object) -> None:
+    """End in order, once: the signal may come twice, to this process and to its group."""
+    signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _prepare() -> None:

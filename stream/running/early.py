@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Final
 
-_LASTING: Final = ("worker", "learner")
+_LASTING: Final = ("worker", "learner", "serve")
 
 
 def end_when_asked(arguments: Sequence[str]) -> None:

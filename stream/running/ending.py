@@ -160,7 +160,7 @@ def run(
     seconds: float = END_SECONDS,
     loop_factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop,
 ) -> None:
-    """Run ``work`` in an event loop until it ends; SIGTERM and SIGINT set the event that it is given.
+    """Run ``work`` in an event loop until it ends; SIGTERM, SIGINT and SIGHUP set the event that it is given.
 
     From the first signal, or from `begin`, or from the end of ``work`` on, the process has ``seconds`` in all. What
     still runs then is named in the log, and the process ends.
@@ -175,7 +175,10 @@ def run(
     asyncio.set_event_loop(loop)
     stop = asyncio.Event()
     _current = ending = _Ending(loop, stop, seconds)
-    former = {number: signal.signal(number, ending.asked) for number in (signal.SIGTERM, signal.SIGINT)}
+    stops = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` has it
+        stops.append(signal.SIGHUP)
+    former = {number: signal.signal(number, ending.asked) for number in stops}
     try:
         try:
             loop.run_until_complete(work(stop))

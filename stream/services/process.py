@@ -13,7 +13,7 @@ from typing import Self
 
 from stream.exceptions import ServiceError
 
-__all__ = ["LOCALHOST", "ServerProcess", "free_port"]
+__all__ = ["LOCALHOST", "ServerProcess", "free_port", "guard", "unguard"]
 
 LOCALHOST = "127.0.0.1"
 # Kafka leaves within 2 s of SIGTERM; what is not gone then is killed, and recovers its log at the next start.
@@ -39,6 +39,23 @@ def free_port() -> int:
     raise ServiceError(
         f"no free port between {_PORTS[0]} and {_PORTS[-1]}; stop some servers on this machine"
     )
+
+
+def guard(process: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
+    """Have a process, which leads a session of its own, killed once this one is gone, for whatever reason."""
+    return subprocess.Popen(
+        ["/bin/sh", "-c", _GUARD, "guard", str(process.pid)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def unguard(guarding: subprocess.Popen[bytes]) -> None:
+    """End a guard whose process has ended: the id that it would kill may be given to another process now."""
+    guarding.kill()
+    guarding.communicate()
 
 
 class ServerProcess(ABC):
@@ -149,19 +166,12 @@ class ServerProcess(ABC):
                 )
         except OSError as error:
             raise ServiceError(f"{self.name} cannot be started: {error}") from error
-        self._guard = subprocess.Popen(
-            ["/bin/sh", "-c", _GUARD, "guard", str(server.pid)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        self._guard = guard(server)
         return server
 
     def _release(self) -> None:
-        if self._guard is not None:  # the process id that it would kill may be given to another process now
-            self._guard.kill()
-            self._guard.communicate()
+        if self._guard is not None:
+            unguard(self._guard)
             self._guard = None
         self._process = None
 

@@ -206,7 +206,9 @@ def test_a_part_of_a_cluster_without_a_primary_waits_is_named_and_loses_nothing(
             for server in servers.nodes[:2]:
                 with redis.Redis.from_url(server.url) as client:
                     client.config_set("cluster-require-full-coverage", "yes")
-                    client.execute_command("CLUSTER SETSLOT 0 STABLE")  # Redis looks at its state again at a change
+                    client.execute_command(
+                        "CLUSTER SETSLOT 0 STABLE"
+                    )  # Redis looks at its state again at a change
             until(
                 lambda: "no primary that answers: `intent doctor` says which" in refusal(store, here[0]),
                 "all wait",

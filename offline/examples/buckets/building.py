@@ -5,13 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import shutil
-import signal
-import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Final, NamedTuple
 
 import pyarrow as pa
@@ -33,7 +30,6 @@ from offline.examples.examples import Asked, Context, example_types_of
 from offline.progress import OnProgress, Progress, silent
 
 _SIMULATOR: Final = "simulator"
-_SIGTERM_EXIT: Final = 128 + signal.SIGTERM
 
 
 class BuildSettings(NamedTuple):
@@ -93,7 +89,7 @@ def build_folder(
     """
     progress = progress or silent
     source, folder = Path(path).absolute(), Path(folder).absolute()
-    with _terminable(), _filled(folder), _spill(folder) as spill:
+    with _filled(folder), _spill(folder) as spill:
         wants_currency = settings.asked.currency is None
         path = _in_order(source, spill, on_note)
         with progress("Reading times") as on_progress:
@@ -274,21 +270,3 @@ def _spill(folder: Path) -> Iterator[Path]:
         yield spill
     finally:
         shutil.rmtree(spill, ignore_errors=True)
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Let SIGTERM unwind the stack, so that it cleans up as an interrupt from the keyboard does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it may come twice, to this process and to its group
-        raise SystemExit(_SIGTERM_EXIT)
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -20,25 +20,42 @@ main()
 """
 
 
-def ended(command: str, package: str, number: str = "SIGTERM") -> int:
-    """Return the exit code of a command that is asked to end while a package is being imported."""
-    program = ASKED.format(package=package, number=number)
-    told = subprocess.run(
+def told(command: str, package: str, number: str, before: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a command that gets a signal while a package is being imported."""
+    program = before + ASKED.format(package=package, number=number)
+    found = subprocess.run(
         [sys.executable, "-c", program, command], capture_output=True, text=True, timeout=60, check=False
     )
-    assert "Traceback" not in told.stderr
-    return told.returncode
+    assert "Traceback" not in found.stderr
+    return found
 
 
 @pytest.mark.parametrize("package", ["typer", "pydantic_settings", "numba"])
-@pytest.mark.parametrize("command", ["worker", "learner"])
+@pytest.mark.parametrize("command", ["worker", "learner", "serve"])
 def test_a_process_that_is_still_being_imported_ends_as_asked(command: str, package: str) -> None:
-    assert ended(command, package) == 0
+    assert told(command, package, "SIGTERM").returncode == 0
 
 
 def test_an_interrupt_ends_it_as_well() -> None:
-    assert ended("worker", "pydantic_settings", "SIGINT") == 0
+    assert told("worker", "pydantic_settings", "SIGINT").returncode == 0
 
 
-def test_other_commands_are_left_as_they_are() -> None:
-    assert ended("emit", "typer") == -15
+@pytest.mark.parametrize(
+    ("number", "code", "line"),
+    [
+        ("SIGINT", 130, "intent: interrupted"),
+        ("SIGTERM", 143, "intent: ended by SIGTERM"),
+        ("SIGHUP", 129, "intent: ended by SIGHUP"),
+    ],
+)
+@pytest.mark.parametrize(("command", "package"), [("emit", "typer"), ("settings", "pydantic_settings")])
+def test_other_commands_say_what_ended_them(
+    command: str, package: str, number: str, code: int, line: str
+) -> None:
+    found = told(command, package, number)
+    assert (found.returncode, found.stderr.splitlines()) == (code, [line])
+
+
+def test_what_a_command_was_told_to_ignore_it_ignores() -> None:
+    before = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)"
+    assert told("settings", "pydantic_settings", "SIGHUP", before).returncode == 0

@@ -93,7 +93,7 @@ def test_a_thread_that_hangs_is_cut_off_and_named() -> None:
     assert (code, "threads the sleeper" in said) == (CUT_OFF, True)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_second_signal_ends_at_once(number: signal.Signals) -> None:
     code, said = ended(f"""
         async def work(stop):
