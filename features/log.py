@@ -296,6 +296,17 @@ def _open(path: str | Path) -> pq.ParquetFile:
         raise LogError(f"{path} is not a Parquet file: {cause(error)}") from None
 
 
+def own_columns(file: pq.ParquetFile) -> list[str] | None:
+    """Return which of a file's columns are a log's: others, which people may have added, need not be read.
+
+    They are all, as ``None``, where a column is missing without which it is no log, so that `conform` can name them.
+    """
+    names = file.schema_arrow.names
+    if not {*_REQUIRED} - {"arrived_at"} <= {*names}:
+        return None
+    return [name for name in LOG_SCHEMA.names if name in names]
+
+
 def read_log(
     path: str | Path, on_note: Callable[[str], object] = lambda text: None, *, identities: bool = False
 ) -> pa.Table:
@@ -319,7 +330,7 @@ def read_log(
     """
     with _open(path) as file:
         try:
-            read = file.read()
+            read = file.read(own_columns(file))
         except (pa.ArrowException, OSError) as error:
             raise LogError(f"{path}: cannot be read: {cause(error)}") from None
     try:
@@ -336,7 +347,7 @@ def iterate_log(path: str | Path, rows: int = _ROW_GROUP, *, identities: bool = 
     """Read a log piece by piece, ``rows`` at a time, checking each piece; for ``identities`` see `read_log`."""
     first = True
     with _open(path) as file:
-        batches = file.iter_batches(batch_size=rows)
+        batches = file.iter_batches(batch_size=rows, columns=own_columns(file))
         while True:
             try:
                 batch = next(batches, None)

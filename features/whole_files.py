@@ -7,19 +7,30 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Final
+
+# So much of a file's name is in that of its partial one: a name has 255 bytes at most, and a character up to four.
+_SHOWN: Final = 50
 
 
 @contextmanager
-def whole_file(path: str | Path) -> Iterator[Path]:
+def whole_file(path: str | Path, *, private: bool = False) -> Iterator[Path]:
     """Give a path to write to; the file appears under its own name when the block has ended well.
 
     Folders that are missing are made. A file that was there before stays as it is if the block fails. A link stays one,
-    and what is no file, as a pipe or a terminal, is written to in the end.
+    and what is no file, as a pipe or a terminal, is written to in the end. Whoever else writes the same file meanwhile
+    has another path.
+
+    Parameters
+    ----------
+    private
+        Whether nobody but the user may read the file, from its first byte on.
 
     Raises
     ------
@@ -38,9 +49,11 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         return
     path = path.resolve()  # what a link leads to, in whose folder the partial file is
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
+    partial = path.with_name(f"{path.name[:_SHOWN]}.{secrets.token_hex(8)}.partial")
     try:
         with writing(path, partial):
+            if private:
+                os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
             yield partial
             partial.replace(path)
     finally:

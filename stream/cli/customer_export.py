@@ -17,7 +17,11 @@ Customer = Annotated[
 Output = Annotated[
     Path | None,
     typer.Option(
-        "--output", "-o", metavar="FILE", help="Write to a file that only you may read, not to the screen."
+        "--output",
+        "-o",
+        metavar="FILE",
+        callback=checks.output_file,
+        help="Write to a file that only you may read, not to the screen.",
     ),
 ]
 
@@ -77,16 +81,9 @@ def export(customer_id: Customer, output: Output = None, replace: ReplaceFiles =
     if output is None:
         typer.echo(text)
         return
-    with whole_file(output) as partial, open(partial, "w", encoding="utf-8", opener=_own) as file:  # noqa: PTH123 (opener)
-        file.write(text + "\n")
+    with whole_file(output, private=True) as partial:
+        partial.write_text(text + "\n", encoding="utf-8")
     typer.echo(
         f"{counted(len(person.ids), 'id')}, {len(held)} of Redis' keys and {counted(number, 'record')} of "
         f"{counted(len(records), 'topic')} in {output}"
     )
-
-
-def _own(path: str, flags: int) -> int:
-    """Open a file that nobody else may read."""
-    import os
-
-    return os.open(path, flags, 0o600)

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import re
 import secrets
 from collections.abc import Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final, Literal, get_args
 
@@ -229,12 +228,8 @@ def _changing(path: Path):  # type: ignore[no-untyped-def]
 
 
 def _write(path: Path, keys: Sequence[Key]) -> None:
-    with whole_file(path) as partial:
-        with suppress(FileNotFoundError):
-            partial.unlink()
-        file = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(file, "wb") as out:
-            out.write(msgspec.json.format(msgspec.json.encode(_File(list(keys))), indent=2) + b"\n")
+    with whole_file(path, private=True) as partial:
+        partial.write_bytes(msgspec.json.format(msgspec.json.encode(_File(list(keys))), indent=2) + b"\n")
 
 
 def _hash(secret: str) -> str:

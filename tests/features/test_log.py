@@ -16,6 +16,7 @@ from features.log import (
     iterate_log,
     log_metadata,
     log_rows,
+    own_columns,
     read_log,
     validate,
     write_log,
@@ -264,3 +265,16 @@ def test_order_is_seen_across_pieces_whatever_their_size(seed: int) -> None:
                 assert whole.early == pieces.early
                 if at is order:
                     assert whole.early == 0
+
+
+def test_columns_that_are_not_a_logs_are_not_read(tmp_path: Path) -> None:
+    log, wide = tmp_path / "log.parquet", tmp_path / "wide.parquet"
+    write_log(log, pa.table(ROWS))
+    pq.write_table(pq.read_table(log).append_column("page", pa.array(["<html>"] * 2)), wide)
+    with pq.ParquetFile(wide) as file:
+        assert own_columns(file) == LOG_SCHEMA.names
+    assert read_log(wide).equals(read_log(log))
+    assert pa.concat_tables(iterate_log(wide, 1)).equals(read_log(log))
+    pq.write_table(pa.table({"type": ["view_item"], "page": ["<html>"]}), wide)
+    with pytest.raises(LogError, match=r"no column 'event_id'; its columns are type, page"):
+        read_log(wide)

@@ -52,7 +52,8 @@ def test_a_command_that_finds_the_disk_full_names_the_file(
 ) -> None:
     source, log = tmp_path / "shop.csv", tmp_path / "log.parquet"
     source.write_text("user,ts\nu-1,2026-03-01T10:00:00Z\n")
-    log.with_name("log.parquet.partial").symlink_to("/dev/full")
+    monkeypatch.setattr("secrets.token_hex", lambda size: "chosen")
+    log.with_name("log.parquet.chosen.partial").symlink_to("/dev/full")
     columns = ["--columns", "customer_id=user,event_time=ts", "--types", "*=purchase"]
     monkeypatch.setattr("sys.argv", ["intent", "convert", "csv", str(source), "-o", str(log), *columns])
     with pytest.raises(SystemExit) as ended:
@@ -79,3 +80,31 @@ def test_a_link_stays_one_and_a_pipe_gets_what_is_written(tmp_path: Path) -> Non
 def test_a_folder_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError, match=str(tmp_path)), whole_file(tmp_path):
         raise AssertionError
+
+
+def test_who_writes_the_same_file_at_the_same_time_does_not_write_into_ours(tmp_path: Path) -> None:
+    wanted = tmp_path / "b.txt"
+    with whole_file(wanted) as ours:
+        ours.write_text("ours")
+        with whole_file(wanted) as theirs:
+            theirs.write_text("theirs")
+        assert wanted.read_text() == "theirs"
+    assert wanted.read_text() == "ours"
+    assert list(tmp_path.iterdir()) == [wanted]
+
+
+def test_a_private_file_is_one_from_its_first_byte_on_whatever_was_there(tmp_path: Path) -> None:
+    wanted = tmp_path / "keys.json"
+    wanted.write_text("for all")
+    wanted.chmod(0o644)
+    with whole_file(wanted, private=True) as partial:
+        assert partial.stat().st_mode & 0o777 == 0o600
+        partial.write_text("secret")
+    assert (wanted.stat().st_mode & 0o777, wanted.read_text()) == (0o600, "secret")
+
+
+def test_the_longest_name_can_be_written(tmp_path: Path) -> None:
+    for name in ("a" * 255, "ä" * 127):
+        with whole_file(tmp_path / name) as partial:
+            partial.write_text("whole")
+        assert (tmp_path / name).read_text() == "whole"

@@ -174,7 +174,7 @@ def _spill_all(
     task = SpillTask(
         str(path), str(spill), buckets, scanned.one_partition, context.lateness_ms, context.currency,
         events=_SIMULATOR in scanned.metadata, usual=scanned.usual, families=scanned.families,
-        at_once=rows_at_once(cluster.task_bytes),
+        at_once=rows_at_once(cluster.task_bytes, scanned.row_bytes),
     )  # fmt: skip
     futures = [
         cluster.client.submit(spill_piece, task, number, piece, pure=False)

@@ -33,6 +33,7 @@ _VECTOR_BYTES: Final = 4 * WIDTH
 _FOLDED_ROW_BYTES: Final = _VECTOR_BYTES + 400
 # A row as it is read, its parts in the making, and what the allocator keeps of them.
 _READ_ROW_BYTES: Final = 6_000
+_READ_COPIES: Final = 4  # of the identifiers: as read, as checked, in order of their buckets, as written
 _MOST_READ: Final = 262_144  # about a row group: more are no quicker
 # Customers' events are uneven, so buckets are too; and what Arrow and malloc keep is not free at once.
 _HEADROOM: Final = 0.5
@@ -119,15 +120,15 @@ def bucket_count(rows: int, row_bytes: float, task_bytes: int) -> int:
     return max(1, math.ceil(rows * row / (task_bytes * _HEADROOM)))
 
 
-def rows_at_once(task_bytes: int) -> int:
-    """Return how many rows of a log are read, checked and dealt out together by work that may take so much memory.
+def rows_at_once(task_bytes: int, row_bytes: float) -> int:
+    """Return how many rows of a log are read, checked and dealt out together; parameters as of `bucket_count`.
 
     Examples
     --------
-    >>> rows_at_once(200_000_000), rows_at_once(5_000_000_000)
-    (33333, 262144)
+    >>> rows_at_once(200_000_000, 50), rows_at_once(5_000_000_000, 50), rows_at_once(200_000_000, 1_000)
+    (32258, 262144, 20000)
     """
-    return min(task_bytes // _READ_ROW_BYTES, _MOST_READ)
+    return min(int(task_bytes / (_READ_ROW_BYTES + _READ_COPIES * row_bytes)), _MOST_READ)
 
 
 def trainable_rows(memory: int) -> int:

@@ -20,7 +20,7 @@ from features.events import epoch_ms
 from features.exceptions import LogError
 from features.hashes import hashes_of
 from features.identity import IDENTITY_TYPES, HandOver, Identify, decode_identity
-from features.log import ERASED, conform, few_texts, validate, without_identities
+from features.log import ERASED, conform, few_texts, own_columns, validate, without_identities
 from features.logins import newest_before
 from features.prices import PRICE_TYPES
 from features.usual_days import UsualDays
@@ -131,7 +131,8 @@ def spill_piece(task: SpillTask, number: int, piece: Piece) -> Spilled:
         pa.OSFile(str(partial), "wb") as sink,
         pa.ipc.new_file(sink, spill_schema(task.events, bool(task.families))) as writer,
     ):
-        for batch in file.iter_batches(task.at_once, row_groups=list(piece.groups), use_threads=False):
+        groups, columns = list(piece.groups), own_columns(file)
+        for batch in file.iter_batches(task.at_once, row_groups=groups, columns=columns, use_threads=False):
             table = _checked(batch, task.log, done)
             found = _judged(table, task, watermarks, done)
             for part in _dealt(found, task.buckets, task.families):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,24 @@ def test_an_output_that_cannot_be_is_one_line_before_any_work(
     assert message in ended.stderr
     assert ended.stderr.count("\n") == 1
     assert shop.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "arguments", [["customer", "export", "c-17"], ["archive"], ["archive", "-o", "new.parquet", "--actions"]]
+)
+@pytest.mark.parametrize("output", ["folder.parquet", "file/new.parquet"])
+def test_what_cannot_be_written_is_told_before_anybody_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], output: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("INTENT_KAFKA", "127.0.0.1:1")
+    monkeypatch.setenv("INTENT_REDIS", "redis://127.0.0.1:1")
+    Path("folder.parquet").mkdir()
+    Path("file").touch()
+    option = [] if arguments[-1] == "--actions" else ["-o"]
+    ended = CliRunner().invoke(create_app(), [*arguments, *option, output])
+    assert ended.exit_code == 2, ended.output
+    assert re.search(r"is a (folder|file): name a (file|folder)", " ".join(ended.stderr.split()))
 
 
 @pytest.mark.parametrize(
