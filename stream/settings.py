@@ -17,9 +17,13 @@ from stream.addresses import check_brokers, masked_url
 from stream.exceptions import SettingsError
 from stream.security.options import Security
 from stream.security.tokens import check_endpoint
-from stream.texts import misfit
+from stream.texts import misfit, shortened
 
+#: Of ``.env``: Windows' editors begin a file with a mark of it.
+ENV_ENCODING: Final = "utf-8-sig"
 _URLS: Final = ("redis", "sasl_oauth_token_endpoint")
+# Of a wrong value in a message.
+_SHOWN_LETTERS: Final = 400
 # Of a currency's code.
 _LETTERS: Final = 3
 _SECRET: Final = (*_URLS, "sasl_password", "ssl_key_password")
@@ -65,6 +69,21 @@ def _redis_url(value: object) -> SecretStr:
     return secret
 
 
+def _read_again(value: object) -> Path:
+    """Return a path; what is there must be readable more than once, which a pipe is not."""
+    path = Path(str(value))
+    if not str(value).strip():
+        raise ValueError("no path: use one, or leave the variable out")
+    try:
+        refused = path.exists() and not (path.is_file() or path.is_dir())
+    except OSError as error:
+        raise ValueError(f"{error.strerror}: use another path") from None
+    if refused:
+        raise ValueError("a pipe or a device, which cannot be read twice: use a file")
+    return path
+
+
+Stored = Annotated[Path, BeforeValidator(_read_again)]
 Types = Annotated[str, BeforeValidator(_foreign_types)]
 Brokers = Annotated[str, BeforeValidator(lambda value: check_brokers(str(value)))]
 RedisUrl = Annotated[SecretStr, BeforeValidator(_redis_url)]
@@ -106,7 +125,13 @@ FormatName = Annotated[str, BeforeValidator(check_format)]
 class Settings(BaseSettings):
     """How a deployment differs from the next one; each field is an environment variable ``INTENT_...``."""
 
-    model_config = SettingsConfigDict(env_prefix="INTENT_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="INTENT_",
+        env_file=".env",
+        env_file_encoding=ENV_ENCODING,
+        extra="ignore",
+        frozen=True,
+    )
 
     kafka: Brokers = Field("localhost:9092", description="Kafka brokers, host:port separated by commas.")
     redis: RedisUrl = Field(
@@ -135,12 +160,12 @@ class Settings(BaseSettings):
     partitions: int = Field(12, ge=1, description="Partitions of new topics.")
     replication: int = Field(1, ge=1, description="Replicas of new topics.")
 
-    bundle: Path = Field(
+    bundle: Stored = Field(
         Path("bundle"),
         description="Folder of the model bundle, or a shelf of bundles (`intent bundle`), whose live one workers and "
         "the learner follow.",
     )
-    bundle_key: Path | None = Field(
+    bundle_key: Stored | None = Field(
         None,
         description="Public key (PEM file): bundles, and slots of a shelf, that it has not signed are refused. "
         "Default: none, signatures are not asked for.",
@@ -149,7 +174,7 @@ class Settings(BaseSettings):
         timedelta(minutes=30),
         description="Time after an event in which a purchase counts; used for training.",
     )
-    hand_over_key: Path | None = Field(
+    hand_over_key: Stored | None = Field(
         None,
         description="File of keys: workers sign what they hand to other partitions, and refuse what is not signed. "
         "Default: none, signatures are not asked for.",
@@ -198,13 +223,13 @@ class Settings(BaseSettings):
         description="Scores that carry reasons: high (that band), medium (medium and high), all, or off.",
     )
 
-    policy: Path | None = Field(
+    policy: Stored | None = Field(
         None,
         description="Policy file: which action scores carry. A worker follows its changes. Default: the policy that "
         "`intent policy show` prints.",
     )
 
-    excluded_customers: Path | None = Field(
+    excluded_customers: Stored | None = Field(
         None,
         description="File with a customer id on each line: the shop's own people, who are scored and counted apart, "
         "never acted on and never learned from. A worker follows its changes. Default: nobody.",
@@ -259,7 +284,7 @@ class Settings(BaseSettings):
         description="Address of `intent serve`. Others than this machine's need INTENT_SERVE_KEYS.",
     )
     serve_port: int = Field(8090, ge=0, le=65535, description="Port of `intent serve`; 0 takes a free port.")
-    serve_keys: Path | None = Field(
+    serve_keys: Stored | None = Field(
         None,
         description="File of the keys that `intent serve` asks for (`intent keys add`); it follows changes. "
         "Default: none, nobody needs a key.",
@@ -297,7 +322,7 @@ class Settings(BaseSettings):
     sasl_password: SecretStr | None = Field(
         None, description="SASL password, or the secret of that client; never shown."
     )
-    sasl_oauth_token_file: Path | None = Field(
+    sasl_oauth_token_file: Stored | None = Field(
         None,
         description="File with the token of OAUTHBEARER. It is read at each login, so it can be renewed.",
     )
@@ -305,13 +330,13 @@ class Settings(BaseSettings):
         None, description="URL that gives tokens of OAUTHBEARER for client credentials (OAuth 2)."
     )
     sasl_oauth_scope: str = Field("", description="Scope that is asked of the token endpoint. Default: none.")
-    ssl_cafile: Path | None = Field(
+    ssl_cafile: Stored | None = Field(
         None, description="Trusted certificates for SSL (PEM file). Default: those of the system."
     )
-    ssl_certfile: Path | None = Field(
+    ssl_certfile: Stored | None = Field(
         None, description="Client certificate for SSL (PEM file, chain included). Default: none is shown."
     )
-    ssl_keyfile: Path | None = Field(
+    ssl_keyfile: Stored | None = Field(
         None,
         description="Key of the client certificate (PEM file). Default: it stands in INTENT_SSL_CERTFILE.",
     )
@@ -442,6 +467,7 @@ def load_settings(**overrides: Any) -> Settings:
             shown = "***" if first["loc"][0] not in _URLS else repr(masked_url(str(given)))
         field = Settings.model_fields.get(str(first["loc"][0])) if first["loc"] else None
         wrong = misfit(first, field.metadata if field else ())
+        shown = shortened(shown, _SHOWN_LETTERS)
         if wrong:
             raise SettingsError(f"{name} = {shown} {wrong}") from None
         raise SettingsError(f"{name} = {shown}: {first['msg'].removeprefix('Value error, ')}") from None

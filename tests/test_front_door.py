@@ -38,7 +38,7 @@ DISTRIBUTIONS = {
 }
 # Of one import several distributions.
 FURTHER = {"opentelemetry-exporter-otlp-proto-http"}
-BASE = {"kafka", "msgspec", "pydantic", "pydantic_core", "pydantic_settings", "rich", "typer"}
+BASE = {"dotenv", "kafka", "msgspec", "pydantic", "pydantic_core", "pydantic_settings", "rich", "typer"}
 
 
 def without(packages: set[str]) -> str:

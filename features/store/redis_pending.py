@@ -65,8 +65,6 @@ def due_of(client: Client, prefix: str, requests: Sequence[DueRequest]) -> list[
     """See `features.store.customer_store.CustomerStore.due_many`."""
     answered: list[Any] = []
     for group in by_slot(client, requests):
-        if not group:
-            continue
         server = server_of(client, record_key(prefix, group[0].partition))
         with store_errors(client), server.pipeline(transaction=True) as pipeline:
             for one in group:

@@ -379,9 +379,9 @@ class RedisStore:
 
 def _all_packed(parts: Sequence[States]) -> Iterator[list[bytes]]:
     """Yield the values of the states of each part; those of a small round are packed in one go."""
-    if sum(map(len, parts)) > _PACKED_TOGETHER:
+    if not parts or sum(map(len, parts)) > _PACKED_TOGETHER:
         yield from map(to_packed, parts)
         return
-    values = iter(to_packed(concatenated(parts)) if parts else ())
+    values = iter(to_packed(concatenated(parts)))
     for part in parts:
         yield list(islice(values, len(part)))

@@ -119,7 +119,7 @@ def by_slot(client: Client, partitions: Sequence[T]) -> list[Sequence[T]]:
     """Return partitions in groups that one transaction may be about: in a cluster each alone."""
     if isinstance(client, RedisCluster):
         return [[one] for one in partitions]
-    return [partitions]
+    return [partitions] if partitions else []
 
 
 class _Silent:

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from dotenv import dotenv_values
+
 from features.bundle import Bundle
 from features.counts import counted
 from features.exceptions import IntentError
@@ -19,7 +21,7 @@ from stream.exceptions import SettingsError
 from stream.kafka.signatures import HandOverKeys
 from stream.scoring.engine import engine_of
 from stream.serving.keys import check_asker, keys_of
-from stream.settings import Settings
+from stream.settings import ENV_ENCODING, Settings
 from stream.texts import nearest
 
 _PREFIX: Final = "INTENT_"
@@ -35,10 +37,11 @@ def settings_checks(folder: Path) -> Iterator[Finding]:
     known = {f"{_PREFIX}{name.upper()}" for name in Settings.model_fields} | _OTHERS
     places = {"environment": [name for name in os.environ if name.startswith(_PREFIX)]}
     path = folder / ".env"
-    if path.exists():
-        lines = path.read_text(encoding="utf-8").splitlines()
-        names = [line.partition("=")[0].removeprefix("export ").strip() for line in lines if "=" in line]
-        places[".env"] = [name for name in names if name.upper().startswith(_PREFIX)]
+    if path.is_file():
+        values = dotenv_values(path, interpolate=False, encoding=ENV_ENCODING)
+        places[".env"] = [name for name in values if name.upper().startswith(_PREFIX)]
+    elif path.exists():
+        yield warning(".env", f"{path} is no file, so no settings are read from it", "move it away")
     for place, names in places.items():
         unknown = [name for name in names if name.upper() not in known]
         for name in unknown:

@@ -20,21 +20,27 @@ __all__ = ["Bar", "add_columns", "bars", "errors", "output", "print_json", "prog
 
 # Where no bar can be drawn, long work is not silent for longer.
 _SILENT_SECONDS = 30.0
+# Of a terminal; some say that they have no columns.
+_NARROWEST = 20
 _COMPILING = "(compiling: up to a minute, once on this machine)"
 
 
 def output() -> Console:
     """Return the console for results."""
-    from rich.console import Console
-
-    return Console(highlight=False)
+    return _console(stderr=False)
 
 
 def errors() -> Console:
     """Return the console for remarks, which never mix with results."""
+    return _console(stderr=True)
+
+
+def _console(*, stderr: bool) -> Console:
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False)
+    console = Console(stderr=stderr, highlight=False)
+    console.width = max(console.width, _NARROWEST)
+    return console
 
 
 def add_columns(table: Table, folded: Collection[str], *names: str, right: Collection[str] = ()) -> None:

@@ -152,10 +152,11 @@ def _without_types(params: Any) -> Any:
 def _print_examples(examples: list[Example]) -> None:
     if not examples:
         return
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(highlight=False)
+    from stream.cli.console import output
+
+    console = output()
     console.print(Text(" Examples", "bold"))
     for example in examples:
         console.print()

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from features.events import WISH_TYPES, Decoding
 from features.exceptions import IntentError
+from stream.checkup.machine_checks import settings_checks
 from stream.cli import create_app
 from stream.exceptions import SettingsError
 from stream.settings import Settings, load_settings
@@ -38,6 +39,23 @@ def test_the_environment_comes_before_the_file_and_both_before_defaults(
     assert (settings.group, settings.horizon, settings.partitions) == ("environment", timedelta(hours=2), 12)
 
 
+def test_a_mark_of_the_encoding_at_the_beginning_of_the_file_is_no_part_of_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text("INTENT_GROUP=file\nINTENT_TYPO=2\n", encoding="utf-8-sig")
+    monkeypatch.chdir(tmp_path)
+    assert load_settings().group == "file"
+    found = [finding.text for finding in settings_checks(tmp_path) if finding.subject == ".env"]
+    assert found == ["INTENT_TYPO is no setting and is passed over"]
+
+
+def test_a_long_wrong_value_is_shown_in_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INTENT_PARTITIONS", "x" * 10_000)
+    with pytest.raises(SettingsError, match=r"^INTENT_PARTITIONS = 'x+… is no whole number") as refused:
+        load_settings()
+    assert len(str(refused.value)) < 500
+
+
 def test_arguments_come_before_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INTENT_KAFKA", "environment:1")
     assert load_settings(kafka="argument:1").kafka == "argument:1"
@@ -57,6 +75,10 @@ def test_arguments_come_before_everything(monkeypatch: pytest.MonkeyPatch) -> No
         ("INTENT_GROUP_INSTANCE", "", " is empty; use 1 to 249 characters"),
         ("INTENT_GROUP_INSTANCE", "w" * 250, " is too long; use 1 to 249 characters"),
         ("INTENT_TOPIC", "", " is empty; use 1 or more characters"),
+        ("INTENT_SERVE_KEYS", "", "no path: use one, or leave the variable out"),
+        ("INTENT_BUNDLE", " ", "no path: use one, or leave the variable out"),
+        ("INTENT_POLICY", "/dev/null", "a pipe or a device, which cannot be read twice: use a file"),
+        ("INTENT_POLICY", "p" * 300, "File name too long: use another path"),
         ("INTENT_CURRENCY", "euro", "no currency: use the three letters of ISO 4217, such as EUR"),
         ("INTENT_CURRENCY", "", "no currency: use the three letters of ISO 4217, such as EUR"),
         ("INTENT_CURRENCY", "5 €", "no currency: use the three letters of ISO 4217, such as EUR"),

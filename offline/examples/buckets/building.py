@@ -187,7 +187,7 @@ def _spill_all(
         done += part.rows
         on_progress(done, scanned.rows)
 
-    return gather(cluster.client, futures, report)
+    return gather(cluster.client, futures, report, spares="use fewer --buckets")
 
 
 def _fold_all(

@@ -176,9 +176,18 @@ def _seen(log: str, folder: str) -> tuple[bool, bool, str]:
 
 
 def gather(
-    client: Client, futures: Sequence[Future[Result]], on_result: Callable[[Result], None] | None = None
+    client: Client,
+    futures: Sequence[Future[Result]],
+    on_result: Callable[[Result], None] | None = None,
+    *,
+    spares: str = "use more --buckets",
 ) -> list[Result]:
     """Wait for tasks and return their results in order; the first failure ends all.
+
+    Parameters
+    ----------
+    spares
+        What spares a worker memory in these tasks.
 
     Raises
     ------
@@ -195,8 +204,8 @@ def gather(
                 on_result(results[future.key])
     except (KilledWorker, MemoryError):
         raise BucketError(
-            "a worker ran out of memory: raise --memory, use more --buckets, or, with "
-            "several threads a worker, fewer of them"
+            f"a worker ran out of memory: raise --memory, {spares}, or, with several threads a worker, fewer of "
+            "them"
         ) from None
     except CancelledError:
         raise BucketError(

@@ -169,6 +169,9 @@ class StoreContract:
         assert conflict.value.found is None
         assert store.record(3) is None
 
+    def test_nothing_to_save_is_no_fault(self, store: CustomerStore) -> None:
+        assert store.save_many([]) == []
+
     def test_a_repeated_save_is_refused(self, store: CustomerStore) -> None:
         mine = claimed(store)
         new = mine._replace(next_offset=5)

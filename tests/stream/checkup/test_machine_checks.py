@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from stream.checkup.finding import Finding, Level
-from stream.checkup.machine_checks import serve_checks
+from stream.checkup.machine_checks import serve_checks, settings_checks
 from stream.serving.keys import add_key, remove_key
 from stream.settings import load_settings
 
@@ -44,3 +44,12 @@ def test_a_service_for_others_without_keys_is_wrong() -> None:
     assert "INTENT_SERVE_HOST is 0.0.0.0" in found.text
     assert "INTENT_SERVE_KEYS" in found.remedy
     assert _found(None) == [], "nothing to look at"
+
+
+def test_an_env_that_is_no_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / ".env").mkdir()
+    [found] = [finding for finding in settings_checks(tmp_path) if finding.subject == ".env"]
+    assert (found.level, found.text) == (
+        Level.WARNING,
+        f"{tmp_path}/.env is no file, so no settings are read from it",
+    )

@@ -3,9 +3,10 @@ from __future__ import annotations
 import time
 
 import pytest
+from typer.testing import CliRunner
 
 from features.compiling import tell, watched
-from stream.cli import console
+from stream.cli import console, create_app
 from stream.cli.console import bars, progress
 
 
@@ -66,3 +67,13 @@ def test_numba_tells_that_it_compiles_and_says_so_once_for_all_that_is_called() 
     with watched(heard.append):
         assert [outer(1), outer(2)] == [3, 4]
     assert heard == [True, False]
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "30"])
+@pytest.mark.parametrize("arguments", [["settings"], ["train", "--help"], ["features"]])
+def test_what_says_that_it_is_too_narrow_is_written_to_all_the_same(
+    columns: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    ended = CliRunner().invoke(create_app(), arguments, catch_exceptions=False)
+    assert ended.exit_code == 0
