@@ -12,7 +12,7 @@ from zoneinfo import TZPATH, ZoneInfo, ZoneInfoNotFoundError
 import numpy as np
 from numpy.typing import NDArray
 
-from features.compiled import njit
+from features.compiled import kernel
 from features.exceptions import IntentError
 from features.state import DAY_MS
 
@@ -63,14 +63,14 @@ def zone(name: str) -> Zone:
     return Zone(np.array(changes, np.int64), np.array(offsets, np.int64))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def utc_offset(time_ms: int, changes_ms: NDArray[np.int64], offsets_ms: NDArray[np.int64]) -> int:
     """Return the UTC offset (ms) that holds at ``time_ms``."""
     at = int(np.searchsorted(changes_ms, time_ms, side="right")) - 1
     return int(offsets_ms[max(at, 0)])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def next_day(time_ms: int, changes_ms: NDArray[np.int64], offsets_ms: NDArray[np.int64]) -> int:
     """Return the first instant (epoch ms) after ``time_ms`` at which the local date is a later one.
 

@@ -17,13 +17,13 @@ from typing import Final
 
 import numpy as np
 
-from features.compiled import njit
+from features.compiled import kernel
 from features.state import CART_LIFE_MS, CART_LINES, State
 
 _ROUNDING: Final = 1e-9  # a smaller rest, in parts of the line or the removal, is no rest
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def add(s: State, time: int, money: float, pieces: float, item: int) -> None:  # pragma: no cover
     """Add a line; the two oldest become one without an item where the cart is full."""
     if s.cart_lines == CART_LINES:
@@ -41,7 +41,7 @@ def add(s: State, time: int, money: float, pieces: float, item: int) -> None:  #
     _sum_up(s)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def remove(s: State, money: float, pieces: float, item: int) -> None:  # pragma: no cover
     """Take a removal out of the lines, newest first.
 
@@ -62,7 +62,7 @@ def remove(s: State, money: float, pieces: float, item: int) -> None:  # pragma:
     _sum_up(s)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def take_bought(s: State, time: int) -> None:  # pragma: no cover
     """Take out what was added up to ``time``, that of a purchase."""
     bought = 0
@@ -73,14 +73,14 @@ def take_bought(s: State, time: int) -> None:  # pragma: no cover
         _sum_up(s)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def expire(s: State) -> None:  # pragma: no cover
     """Take out what was added `CART_LIFE_MS` or longer before the customer's latest event."""
     if s.cart_lines > 0 and s.last_time - s.cart_times[0] >= CART_LIFE_MS:
         take_bought(s, s.last_time - CART_LIFE_MS)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _take(
     s: State, left: float, money: float, pieces: float, item: int, only_item: bool
 ) -> float:  # pragma: no cover
@@ -106,14 +106,14 @@ def _take(
     return left
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _drop_oldest(s: State, count: int) -> None:  # pragma: no cover
     for i in range(count, s.cart_lines):
         _move(s, i, i - count)
     _blank(s, s.cart_lines - count)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _move(s: State, source: int, target: int) -> None:  # pragma: no cover
     s.cart_items[target] = s.cart_items[source]
     s.cart_money[target] = s.cart_money[source]
@@ -121,7 +121,7 @@ def _move(s: State, source: int, target: int) -> None:  # pragma: no cover
     s.cart_times[target] = s.cart_times[source]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _blank(s: State, start: int) -> None:  # pragma: no cover
     """Make ``start`` the number of lines, and the places from there on zeros."""
     for i in range(start, s.cart_lines):
@@ -131,7 +131,7 @@ def _blank(s: State, start: int) -> None:  # pragma: no cover
     s.cart_lines = np.uint16(start)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _sum_up(s: State) -> None:  # pragma: no cover
     money = pieces = 0.0
     for i in range(s.cart_lines):

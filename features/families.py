@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from features.compiled import njit
+from features.compiled import kernel
 from features.identity import MOST_STEPS
 
 #: Links of one id that are followed for an example: of more, the first in time.
@@ -206,7 +206,7 @@ def _new(found: Kin, known: Kin) -> Kin:
     return Kin(rows[new], ids[new])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _from(ids: NDArray[np.uint64], times: NDArray[np.int64], one: int, time: int) -> int:  # pragma: no cover
     """Return the position of an id's first row at a time or later."""
     low, high = 0, len(ids)
@@ -219,7 +219,7 @@ def _from(ids: NDArray[np.uint64], times: NDArray[np.int64], one: int, time: int
     return low
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _contained(
     ids: NDArray[np.uint64], among: NDArray[np.uint64], found: NDArray[np.bool_]
 ) -> None:  # pragma: no cover
@@ -229,7 +229,7 @@ def _contained(
             found[i] = at < len(among) and among[at] == ids[i]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _spans(
     ids: NDArray[np.uint64],
     first: NDArray[np.int64],
@@ -250,7 +250,7 @@ def _spans(
             high[i] += 1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _purchased(
     ids: NDArray[np.uint64],
     starts: NDArray[np.int64],

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from features.calendar import Zone, zone
 from features.cart import add, expire, remove, take_bought
 from features.columns import ERASE, HAND_OVER, MERGE, PASS, EventColumns
-from features.compiled import njit
+from features.compiled import kernel, njit
 from features.events import NO_CHANNEL, PURCHASE, REFUND, TYPE_CODES
 from features.merge import merge_into
 from features.named_items import named_items
@@ -233,7 +233,7 @@ def _fold(
             write_lines(s, lines[i], units[i], added[i])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _take(  # noqa: PLR0917  (the columns of an event)
     s: State,
     time: int,
@@ -285,7 +285,7 @@ def _moved(
     return 0
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _seen(s: State, event_hash: int) -> bool:  # pragma: no cover
     for i in range(EVENT_ID_RING):  # noqa: SIM110  (numba has no any() over a generator)
         if s.event_ids[i] == event_hash:
@@ -293,7 +293,7 @@ def _seen(s: State, event_hash: int) -> bool:  # pragma: no cover
     return False
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _advance(s: State, time: int) -> None:  # pragma: no cover
     """Move "as of" forward: let the counters decay."""
     passed = time - s.last_time
@@ -304,7 +304,7 @@ def _advance(s: State, time: int) -> None:  # pragma: no cover
                 s.decayed[row, h] *= keep
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _count(
     s: State, time: int, type_: int, channel: int, money: float, event_hash: int
 ) -> None:  # pragma: no cover
@@ -332,7 +332,7 @@ def _count(
         s.refunded += money
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _insert_purchase(s: State, time: int) -> None:  # pragma: no cover
     """Keep the latest purchase times, latest first, whatever the order of arrival."""
     for i in range(PURCHASE_RING):
@@ -343,7 +343,7 @@ def _insert_purchase(s: State, time: int) -> None:  # pragma: no cover
             return
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _follow(s: State, time: int, type_: int, item_hash: int) -> None:  # pragma: no cover
     """Change what only an event in order changes: session, gaps and items."""
     if s.sessions == 0 or time - s.last_time > SESSION_GAP_MS:
@@ -373,7 +373,7 @@ def _follow(s: State, time: int, type_: int, item_hash: int) -> None:  # pragma:
         s.item_at = np.uint16((s.item_at + 1) % ITEM_RING)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _fill_cart(
     s: State, time: int, type_: int, money: float, quantity: float, cart_hash: int
 ) -> None:  # pragma: no cover

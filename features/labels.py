@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.calendar import Zone, next_day
-from features.compiled import njit
+from features.compiled import kernel, njit
 from features.state import DAY_MS
 
 LabelStart = Literal["0", "next-day"]
@@ -82,7 +82,7 @@ def horizon_labels(
     return labels
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _label(
     customers: NDArray[np.int64],
     as_of: NDArray[np.int64],

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from features.compiled import njit
+from features.compiled import kernel
 from features.counts import counted
 from features.vector import COLUMN_NAMES, Vectors
 
@@ -176,7 +176,7 @@ _GIVEN, _COUNT, _LESSER, _PIECES, _MONEY, _SPAN, _SHARE, _HOUR, _WEEKDAY, _ = ma
 _TURN: Final = 2 * math.pi
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _tell(
     vectors: Vectors,
     topics: NDArray[np.intp],
@@ -198,14 +198,14 @@ def _tell(
             out[i, k] = tenths * ways + at * len(_UNIT_FROM) + unit
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _holds(phrase: _Entry, row: NDArray[np.float32], number: float) -> bool:  # pragma: no cover
     if phrase.bounded >= 0 and not row[phrase.bounded] < phrase.below:
         return False
     return phrase.measure == _GIVEN or number > 0
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _number(phrase: _Entry, row: NDArray[np.float32]) -> tuple[float, int]:  # noqa: PLR0911  # pragma: no cover
     """Return a phrase's number, and its unit of time."""
     measure = phrase.measure

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from features.compiled import njit
+from features.compiled import kernel
 from features.state import CART_LINES, WISHES, State, States
 
 #: Lines of one customer.
@@ -61,7 +61,7 @@ class PricedLines(NamedTuple):
 NO_LINES: Final = PricedLines.blank(0)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def write_lines(
     s: State, items: NDArray[np.uint64], units: NDArray[np.float64], added: NDArray[np.int64]
 ) -> None:  # pragma: no cover
@@ -77,7 +77,7 @@ def write_lines(
         added[CART_LINES + i] = s.wish_times[i]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _write(
     states: States, items: NDArray[np.uint64], units: NDArray[np.float64], added: NDArray[np.int64]
 ) -> None:  # pragma: no cover

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from features.compiled import njit
+from features.compiled import kernel
 from features.ranges import Range
 from features.vector import COLUMN_NAMES, Vectors
 
@@ -73,7 +73,7 @@ class RangeTable(NamedTuple):
 _NOTHING: Final = np.zeros(0, np.float64)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _hold(
     vectors: Vectors,
     other: NDArray[np.float64],

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from features.compiled import njit
+from features.compiled import kernel
 from features.phrases import Measure, Phrase, Phrasebook
 from features.vector import COLUMN_NAMES, DECAYED_INPUTS, NEVER_S
 
@@ -191,7 +191,7 @@ def strongest(effects: NDArray[np.float64]) -> NDArray[np.intp]:
     return out
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _add_up(
     effects: NDArray[np.float64], group_of: NDArray[np.intp], out: NDArray[np.float64]
 ) -> None:  # pragma: no cover
@@ -200,7 +200,7 @@ def _add_up(
             out[i, group_of[j]] += effects[i, j]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _pick(effects: NDArray[np.float64], out: NDArray[np.intp]) -> None:  # pragma: no cover
     for i in range(effects.shape[0]):
         for place in range(out.shape[1]):

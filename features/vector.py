@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.calendar import Zone, utc_offset
-from features.compiled import njit
+from features.compiled import kernel
 from features.events import CHANNELS, COUNTED_TYPES, PURCHASE, TYPE_CODES
 from features.state import (
     DAY_MS,
@@ -127,7 +127,7 @@ def vectors(states: States, zone: Zone) -> Vectors:
     return out
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _fill(
     states: States, changes_ms: NDArray[np.int64], offsets_ms: NDArray[np.int64], out: Vectors
 ) -> None:  # pragma: no cover
@@ -135,12 +135,12 @@ def _fill(
         fill_row(states[i], changes_ms, offsets_ms, out[i])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _seconds(ms: int) -> float:  # pragma: no cover
     return min(max(ms / 1000.0, 0.0), NEVER_S)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _since(now: int, then: int) -> float:  # pragma: no cover
     return NEVER_S if then == 0 else _seconds(now - then)
 
@@ -149,7 +149,7 @@ def _since(now: int, then: int) -> float:  # pragma: no cover
 _DISTINCT: Final = np.array([-64.0 * math.log((64.0 - min(ones, 63)) / 64.0) for ones in range(65)])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _distinct(bits: int) -> float:  # pragma: no cover
     ones = 0
     rest = np.uint64(bits)
@@ -159,7 +159,7 @@ def _distinct(bits: int) -> float:  # pragma: no cover
     return _DISTINCT[ones]  # type: ignore[no-any-return]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _repeats(s: State) -> int:  # pragma: no cover
     latest = s.items[(s.item_at + ITEM_RING - 1) % ITEM_RING]
     repeats = 0
@@ -169,7 +169,7 @@ def _repeats(s: State) -> int:  # pragma: no cover
     return repeats
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _purchase_gaps(s: State, out: Vectors) -> None:  # pragma: no cover
     """Write the last gap, the mean gap, and how overdue the next purchase is by it."""
     known = 0
@@ -187,7 +187,7 @@ def _purchase_gaps(s: State, out: Vectors) -> None:  # pragma: no cover
     out[2] = overdue
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def fill_row(  # noqa: PLR0915  (one statement a column)
     s: State, changes_ms: NDArray[np.int64], offsets_ms: NDArray[np.int64], out: Vectors
 ) -> None:  # pragma: no cover

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from features.compiled import njit
+from features.compiled import kernel
 
 #: The watermark before any event.
 BEGINNING: Final = int(np.iinfo(np.int64).min)
@@ -48,7 +48,7 @@ def judge(
     return Verdicts(verdicts, int(_judge(times, arrivals, watermark, lateness_ms, verdicts)))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _judge(
     times: NDArray[np.int64],
     arrivals: NDArray[np.int64],

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
-from features.compiled import njit
+import numpy as np
+from numpy.typing import NDArray
+
+from features.compiled import inlined, kernel
 from features.state import State
 
 
-@njit(cache=True, nogil=True)
+@inlined
+def copy_array(source: NDArray[Any], target: NDArray[Any]) -> None:  # pragma: no cover
+    """Copy one array of a state into another of its length; an assignment to a slice would count references."""
+    for i in range(len(target)):
+        target[i] = source[i]
+
+
+@kernel
 def copy_folded(source: State, target: State) -> None:  # pragma: no cover
     """Copy all that is folded; what is remembered of decisions stays."""
     target.version = source.version
@@ -19,34 +29,35 @@ def copy_folded(source: State, target: State) -> None:  # pragma: no cover
     target.sessions = source.sessions
     target.first_time = source.first_time
     target.last_time = source.last_time
-    target.type_counts[:] = source.type_counts
-    target.type_times[:] = source.type_times
+    copy_array(source.type_counts, target.type_counts)
+    copy_array(source.type_times, target.type_times)
     target.spend = source.spend
     target.refunded = source.refunded
-    target.decayed[:] = source.decayed
-    target.purchase_times[:] = source.purchase_times
-    target.items[:] = source.items
-    target.event_ids[:] = source.event_ids
-    target.channel_counts[:] = source.channel_counts
+    for row in range(len(source.decayed)):
+        copy_array(source.decayed[row], target.decayed[row])
+    copy_array(source.purchase_times, target.purchase_times)
+    copy_array(source.items, target.items)
+    copy_array(source.event_ids, target.event_ids)
+    copy_array(source.channel_counts, target.channel_counts)
     target.session_events = source.session_events
     target.session_start = source.session_start
     target.previous_session_end = source.previous_session_end
-    target.session_counts[:] = source.session_counts
+    copy_array(source.session_counts, target.session_counts)
     target.session_items = source.session_items
     target.cart_value = source.cart_value
     target.cart_quantity = source.cart_quantity
-    target.recent_times[:] = source.recent_times
+    copy_array(source.recent_times, target.recent_times)
     target.log_gap = source.log_gap
-    target.cart_times[:] = source.cart_times
-    target.cart_items[:] = source.cart_items
-    target.cart_money[:] = source.cart_money
-    target.cart_pieces[:] = source.cart_pieces
-    target.wish_items[:] = source.wish_items
-    target.wish_prices[:] = source.wish_prices
-    target.wish_times[:] = source.wish_times
+    copy_array(source.cart_times, target.cart_times)
+    copy_array(source.cart_items, target.cart_items)
+    copy_array(source.cart_money, target.cart_money)
+    copy_array(source.cart_pieces, target.cart_pieces)
+    copy_array(source.wish_items, target.wish_items)
+    copy_array(source.wish_prices, target.wish_prices)
+    copy_array(source.wish_times, target.wish_times)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def clear(s: State) -> None:  # pragma: no cover
     """Make the state empty: all zeros."""
     s.version = np.uint16(0)

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from features.compiled import njit
+from features.compiled import kernel, njit
 from features.events import TYPE_CODES
 from features.state import CART_LIFE_MS, WISH_LIFE_MS, WISHES, State
 
@@ -23,7 +23,7 @@ UNWISH: Final = TYPE_CODES["remove_from_wishlist"]
 Hashes = NDArray[np.uint64]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def fill_wishes(
     s: State, time: int, type_: int, price: float, cart_hash: int, item_hash: int, named: Hashes
 ) -> None:  # pragma: no cover
@@ -35,7 +35,7 @@ def fill_wishes(
         _unwish(s, item_hash, named)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _wish(s: State, time: int, price: float, item: int) -> None:  # pragma: no cover
     """Put an item on the list; ``price`` is that of one piece, 0 where it is not known."""
     at = 0
@@ -49,7 +49,7 @@ def _wish(s: State, time: int, price: float, item: int) -> None:  # pragma: no c
     s.wish_times[at] = time
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _unwish(s: State, item: int, named: Hashes) -> None:  # pragma: no cover
     """Take the items off the list that an event names."""
     for i in range(WISHES - 1, -1, -1):
@@ -57,7 +57,7 @@ def _unwish(s: State, item: int, named: Hashes) -> None:  # pragma: no cover
             _leave(s, i)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def take_bought_wishes(s: State, time: int, item: int, named: Hashes) -> None:  # pragma: no cover
     """Take off what a purchase of a moment has bought; the cart is still that of before it.
 
@@ -73,7 +73,7 @@ def take_bought_wishes(s: State, time: int, item: int, named: Hashes) -> None:  
             _leave(s, i)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _expire(s: State) -> None:  # pragma: no cover
     """Take off what was wished `WISH_LIFE_MS` or longer before the customer's latest event."""
     while s.wish_items[0] != 0 and s.last_time - s.wish_times[0] >= WISH_LIFE_MS:
@@ -110,7 +110,7 @@ def join_wishes(e: State, l: State, s: State) -> None:  # noqa: E741  # pragma: 
         s.wish_times[at] = times[back] if back >= 0 else 0
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _length(s: State) -> int:  # pragma: no cover
     at = 0
     while at < WISHES and s.wish_items[at] != 0:
@@ -118,7 +118,7 @@ def _length(s: State) -> int:  # pragma: no cover
     return at
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _names(item: int, named: Hashes, wished: int) -> bool:  # pragma: no cover
     if wished == item:
         return True
@@ -128,7 +128,7 @@ def _names(item: int, named: Hashes, wished: int) -> bool:  # pragma: no cover
     return False
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _in_cart(s: State, time: int, wished: int) -> bool:  # pragma: no cover
     """Whether an item had been added to the cart by a moment."""
     for i in range(s.cart_lines):
@@ -138,7 +138,7 @@ def _in_cart(s: State, time: int, wished: int) -> bool:  # pragma: no cover
     return False
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _leave(s: State, at: int) -> None:  # pragma: no cover
     """Take an entry out; those behind it move up."""
     for i in range(at, WISHES - 1):

@@ -7,14 +7,14 @@ sent, and so no cap is exceeded whatever was forgotten before.
 
 from __future__ import annotations
 
-from features.compiled import njit
+from features.compiled import kernel
 from stream.decisions.memory import REMEMBERED, Memory
 from stream.decisions.tables import Table
 
 __all__ = ["allowed", "remember"]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def allowed(t: Table, m: Memory, rule: int, moment: int) -> bool:  # pragma: no cover
     """Return whether all caps allow the action of a rule at a moment."""
     if not t.capped[rule]:
@@ -39,7 +39,7 @@ def allowed(t: Table, m: Memory, rule: int, moment: int) -> bool:  # pragma: no 
     return True
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def remember(t: Table, m: Memory, rule: int, moment: int) -> None:  # pragma: no cover
     """Count an action that is sent, in the place of the oldest one."""
     if not t.capped[rule]:

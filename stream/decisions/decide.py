@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from features.compiled import njit
+from features.compiled import kernel, njit
 from features.traffic import CUSTOMER, TRAFFIC
 from stream.decisions.actions import Customers, Details, Moments, actions_of
 from stream.decisions.found import FOUND, NO_ROW, ROOM, Found, with_room, write
@@ -190,9 +190,10 @@ def _decide(
             break
         slot = slots[i]
         m, outcome, watermark = memories[slot], counts[parts[slot]], before[at[i]]
-        found, number = _come(
-            t, q, memories, slot, parts[slot], latest, watermark, c, ttl_ms, outcome, found, number
-        )
+        if 0 < m.due <= watermark:
+            found, number = _come(
+                t, q, memories, slot, parts[slot], latest, watermark, c, ttl_ms, outcome, found, number
+            )
         if asides_at[i] >= 0:
             take_over(m, asides[asides_at[i]])
         if as_of[i] - m.as_of > ttl_ms:
@@ -222,9 +223,10 @@ def _decide(
             number += 1
     for slot in range(len(memories)):
         part = parts[slot]
-        found, number = _come(
-            t, q, memories, slot, part, latest, last[part], c, ttl_ms, counts[part], found, number
-        )
+        if 0 < memories[slot].due <= last[part]:
+            found, number = _come(
+                t, q, memories, slot, part, latest, last[part], c, ttl_ms, counts[part], found, number
+            )
     return found[:number]
 
 
@@ -261,7 +263,7 @@ def _come(
     return found, number
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _keep_reasons(
     m: Memory, codes: NDArray[np.uint8], effects: NDArray[np.int16], row: int
 ) -> None:  # pragma: no cover

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from features.compiled import njit
+from features.compiled import kernel, njit
 from features.reasons import MOST
 from stream.decisions.memory import CODES, Memory
 
@@ -50,7 +50,7 @@ def with_room(found: Found, number: int) -> Found:  # pragma: no cover
     return more
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def write(  # noqa: PLR0917  (what is written down)
     f: One, slot: int, row: int, latest: int, rule: int, moment: int, m: Memory, cheaper: int
 ) -> None:  # pragma: no cover

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from features.compiled import njit
+from features.compiled import kernel
 from features.events import CHANNELS
 from features.range_table import RangeTable
 from features.vector import COLUMN_NAMES, Vectors
@@ -108,7 +108,7 @@ def _have_reasons(rows: ScoredRows, named: frozenset[str]) -> NDArray[np.bool_]:
     )
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _narrow(
     vectors: Vectors,
     segment: NDArray[np.int64],
@@ -134,7 +134,7 @@ def _narrow(
         bits[i] = held
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def first_of(
     held: NDArray[np.int64],
     band: NDArray[np.uint8],

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from features.compiled import njit
+from features.compiled import kernel
 from features.price_table import VERSION, PriceTable, Versions
 from features.priced_lines import NO_LINES, PRICED_LINES, PricedLines
 from features.state import CART_LIFE_MS, CART_LINES, MINUTE_MS, WISH_LIFE_MS, States
@@ -86,7 +86,7 @@ class Lines(NamedTuple):
 NOTHING_COMPARED: Final = Lines(*NO_LINES, np.zeros(0, np.int64), np.zeros(0, VERSION), np.zeros(1, np.int64))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _asked(t: Table, m: Memory) -> int:  # pragma: no cover
     """Return the lines, as bits, that the rules ask for which hold."""
     lines = 0
@@ -96,25 +96,25 @@ def _asked(t: Table, m: Memory) -> int:  # pragma: no cover
     return lines
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _is_comparable(c: Lines, row: int, i: int) -> bool:  # pragma: no cover
     """Whether a line is of one item whose price is known."""
     return bool(c.items[row, i] != 0 and c.units[row, i] > 0.0)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _lives(c: Lines, row: int, i: int, moment: int) -> bool:  # pragma: no cover
     """Whether a line has not expired at a moment."""
     return bool(moment - c.added[row, i] < (CART_LIFE_MS if i < CART_LINES else WISH_LIFE_MS))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def waits_for_price(t: Table, m: Memory) -> bool:  # pragma: no cover
     """Whether an action that a comparison has made due waits for the end of the quiet time."""
     return bool(m.waiting > 0 and t.priced >> (np.int64(m.waiting) - 1) & 1)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def next_comparison(t: Table, m: Memory) -> int:  # pragma: no cover
     """Return when lines are compared next: not before the customer's latest event.
 
@@ -125,7 +125,7 @@ def next_comparison(t: Table, m: Memory) -> int:  # pragma: no cover
     return int(max(np.int64(m.compared) + t.every, m.as_of // MINUTE_MS + 1) * MINUTE_MS)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def watch_lines(t: Table, m: Memory, c: Lines, row: int, before: int, after: int) -> None:  # pragma: no cover
     """Begin, or end, to compare the lines that a score has left.
 
@@ -144,7 +144,7 @@ def watch_lines(t: Table, m: Memory, c: Lines, row: int, before: int, after: int
         m.compared = np.uint32((after if after > 0 else m.as_of) // MINUTE_MS)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def cheaper_lines(
     t: Table, c: Lines, row: int, part: int, rule: int, moment: int, noted: int
 ) -> int:  # pragma: no cover
@@ -161,7 +161,7 @@ def cheaper_lines(
     return found
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def expire_all(t: Table, m: Memory, c: Lines, row: int, moment: int) -> bool:  # pragma: no cover
     """Whether no line that rules ask for lives on at a moment."""
     asked = _asked(t, m)
@@ -171,7 +171,7 @@ def expire_all(t: Table, m: Memory, c: Lines, row: int, moment: int) -> bool:  #
     return True
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _version_at(c: Lines, part: int, item: int, moment: int) -> int:  # pragma: no cover
     """Return the version of an item's price that was noted last before a moment, -1 if none was."""
     low, high = c.bounds[part], c.bounds[part + 1]

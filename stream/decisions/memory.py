@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from xxhash import xxh32_intdigest
 
-from features.compiled import njit
+from features.compiled import kernel, njit
 from features.phrases import Saying
 from features.reasons import GROUPS, MOST
 from features.state import MEMORY_BYTES, States
@@ -149,7 +149,7 @@ def effect_of(thousandths: int) -> float:
     return thousandths / _THOUSAND
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def forget(m: Memory) -> None:  # pragma: no cover
     """Make a memory empty."""
     m.rules = 0
@@ -170,7 +170,7 @@ def forget(m: Memory) -> None:  # pragma: no cover
     forget_reasons(m)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def forget_reasons(m: Memory) -> None:  # pragma: no cover
     """Remember no reasons."""
     m.codes = np.uint16(0)

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from features.compiled import njit
+from features.compiled import kernel
 from features.state import DAY_MS, MINUTE_MS
 
 WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -61,7 +61,7 @@ def quiet_minutes(begin: int | None, end: int | None, weekdays: Collection[str])
     return left
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def quiet_end(
     time: int, left: NDArray[np.int64], changes_ms: NDArray[np.int64], offsets_ms: NDArray[np.int64]
 ) -> int:  # pragma: no cover

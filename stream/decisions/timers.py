@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from features.compiled import njit
+from features.compiled import kernel
 from features.state import MINUTE_MS
 from stream.decisions.caps import allowed, remember
 from stream.decisions.lines import (
@@ -26,7 +26,7 @@ from stream.decisions.tables import CANCELLED, CAPPED, DROP, DROPPED, IGNORE, SE
 __all__ = ["attempt", "fire_next", "next_due", "stop_waiting"]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def next_due(t: Table, m: Memory) -> int:  # pragma: no cover
     """Return the moment of a customer's next timer, 0 if there is none."""
     due = m.waiting_until if m.waiting > 0 else 0
@@ -43,7 +43,7 @@ def next_due(t: Table, m: Memory) -> int:  # pragma: no cover
     return int(due)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def fire_next(  # noqa: PLR0917  (a customer, and all that timers look at)
     t: Table, q: QuietTime, m: Memory, counts: NDArray[np.int64], c: Lines, row: int, part: int
 ) -> tuple[int, int]:  # pragma: no cover
@@ -88,7 +88,7 @@ def fire_next(  # noqa: PLR0917  (a customer, and all that timers look at)
     return rule, cheaper_lines(t, c, row, part, rule, moment, noted) if is_priced else 0
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def attempt(
     t: Table, q: QuietTime, m: Memory, candidates: int, moment: int, counts: NDArray[np.int64]
 ) -> int:  # pragma: no cover
@@ -122,7 +122,7 @@ def attempt(
     return -1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def stop_waiting(m: Memory, counts: NDArray[np.int64]) -> None:  # pragma: no cover
     """Cancel what waits, if anything does."""
     if m.waiting > 0:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from features.compiled import njit
+from features.compiled import kernel
 from stream.decisions.lines import Lines, watch_lines
 from stream.decisions.memory import Memory
 from stream.decisions.quiet import quiet_end
@@ -18,7 +18,7 @@ from stream.decisions.timers import attempt, next_due, stop_waiting
 __all__ = ["follow"]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _band(t: Table, band: int, intent: float) -> int:  # pragma: no cover
     """Return the band after a score: entered at one bound, left at a lower one."""
     while band < HIGH and intent >= t.enter[band]:
@@ -28,7 +28,7 @@ def _band(t: Table, band: int, intent: float) -> int:  # pragma: no cover
     return band
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def follow(  # noqa: PLR0912  (one step after another)
     t: Table,
     q: QuietTime,

@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from features.compiled import njit
+from features.compiled import kernel
 
 
 class Watermarks(NamedTuple):
@@ -57,7 +57,7 @@ class Watermarks(NamedTuple):
         return found
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _run(
     times: NDArray[np.int64],
     still: NDArray[np.bool_],

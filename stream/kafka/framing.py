@@ -18,7 +18,7 @@ from aiokafka.record.default_records import DefaultRecordBatch
 from crc32c import crc32c
 from numpy.typing import NDArray
 
-from features.compiled import njit
+from features.compiled import kernel
 from features.text_column import TextColumn
 from stream.kafka.keyed import ByteColumn, Strings, copy_string, strings
 
@@ -139,7 +139,7 @@ def framed(
         start, before = stop, sizes[stop - 1]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _frame(
     keys: Strings,
     values: Strings,
@@ -168,7 +168,7 @@ def _frame(
     return len(keys.at), at
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _varint_size(number: int) -> int:  # pragma: no cover
     rest = (number << 1) ^ (number >> 63)
     size = 1
@@ -178,7 +178,7 @@ def _varint_size(number: int) -> int:  # pragma: no cover
     return size
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _write_varint(number: int, out: NDArray[np.uint8], at: int) -> int:  # pragma: no cover
     """Write a length or a number, of which -1 is the only negative one; return where it ends."""
     rest = (number << 1) ^ (number >> 63)

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, Self, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from features.compiled import njit
+from features.compiled import kernel
 from features.text_column import TextColumn, read_only
 
 #: The length of what is null.
@@ -131,7 +131,7 @@ def strings(column: TextColumn | ByteColumn) -> Strings:
     return Strings(*(read_only(np.ascontiguousarray(own)) for own in (column.data, column.at, column.length)))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def copy_string(column: Strings, row: int, out: NDArray[np.uint8], at: int) -> int:  # pragma: no cover
     """Copy a byte string, nothing of a null; return where it ends.
 

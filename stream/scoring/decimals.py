@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from features.compiled import njit
+from features.compiled import kernel
 
 #: Bytes that a probability takes, at most.
 PROBABILITY_BYTES: Final = 24
@@ -37,7 +37,7 @@ _EXPONENT_OF_INTEGERS: Final = 1075  # as floats keep it: from here on their las
 _MOST_ZEROS: Final = 4
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def write_probability(bits: np.uint64, out: NDArray[np.uint8], at: int) -> int:  # pragma: no cover
     """Write a float from 0 to 1, given as its bits; return where it ends, -1 if it is too small, or none of these."""
     if bits in (_ZERO, _ONE):
@@ -62,14 +62,14 @@ def write_probability(bits: np.uint64, out: NDArray[np.uint8], at: int) -> int: 
     return _write_with_exponent(digits, count, zeros + 1, out, at)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def write_integer(number: int, out: NDArray[np.uint8], at: int) -> int:  # pragma: no cover
     """Write an integer that is not negative; return where it ends."""
     digits = _U(number)
     return _write_digits(digits, _count(digits), out, at)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _write_with_exponent(
     digits: np.uint64, count: int, exponent: int, out: NDArray[np.uint8], at: int
 ) -> int:  # pragma: no cover
@@ -83,7 +83,7 @@ def _write_with_exponent(
     return write_integer(exponent, out, at + 2)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _count(digits: np.uint64) -> int:  # pragma: no cover
     count = 1
     while digits >= _U(10_000):
@@ -95,7 +95,7 @@ def _count(digits: np.uint64) -> int:  # pragma: no cover
     return count
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _write_digits(digits: np.uint64, count: int, out: NDArray[np.uint8], at: int) -> int:  # pragma: no cover
     """Write digits from the last to the first, two at a time: each division waits for the one before."""
     place = _U(at + count)
@@ -114,7 +114,7 @@ def _write_digits(digits: np.uint64, count: int, out: NDArray[np.uint8], at: int
     return at + count
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _shortest(bits: np.uint64) -> tuple[np.uint64, np.int64]:  # pragma: no cover
     """Return digits and a power of ten: of the shortest decimals between a float's neighbours the nearest to it.
 
@@ -142,7 +142,7 @@ def _shortest(bits: np.uint64) -> tuple[np.uint64, np.int64]:  # pragma: no cove
     return ones + _U(value > middle or (value == middle and ones & _UNIT == _UNIT)), k
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _product(a: np.uint64, b: np.uint64) -> np.uint64:  # pragma: no cover
     """Return the upper half of a product of 128 bits, its last bit set where the lower half is not zero."""
     low = (a & _LOW) * (b & _LOW)

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from features.compiled import njit
+from features.compiled import kernel
 from features.phrases import Naming, Saying
 from features.reasons import BOOK, MOST
 from stream.decisions.memory import CodedReasons, reason_of
@@ -158,7 +158,7 @@ def no_reasons(count: int) -> ByteColumn:
     return ByteColumn(_NONE, np.zeros(count, np.int64), np.full(count, len(_NONE)))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _code(
     topics: NDArray[np.intp],
     said: NDArray[np.float64],
@@ -172,7 +172,7 @@ def _code(
             effects[i, k] = said[bounds[i] + k]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _write(
     which: NDArray[np.intp],
     thousandths: NDArray[np.int64],
@@ -198,7 +198,7 @@ def _write(
         stops[row] = at
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _copy(
     parts: NDArray[np.uint8], start: int, stop: int, out: NDArray[np.uint8], at: int
 ) -> int:  # pragma: no cover
@@ -207,7 +207,7 @@ def _copy(
     return at + stop - start
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _write_effect(thousandths: int, out: NDArray[np.uint8], at: int) -> int:  # pragma: no cover
     """Write thousandths as a number: a digit and a point at least, and no zeros at the end that say nothing."""
     if thousandths < 0:

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from features.compiled import njit
+from features.compiled import kernel
 from features.text_column import TextColumn
 from stream.kafka.keyed import NULL, ByteColumn, Strings, copy_string, strings
 from stream.messages.score import Band, Score, SegmentRef, Traffic
@@ -166,7 +166,7 @@ def write_scores(
     return ByteColumn(written[:end], at, length), np.flatnonzero(length == _REFUSED)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _write(
     parts: Strings,
     event_ids: Strings,
@@ -226,7 +226,7 @@ def _write(
     return start
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _write_text(texts: Strings, row: int, out: NDArray[np.uint8], at: int) -> int:  # pragma: no cover
     """Write a text that JSON takes as it is; return where it ends, -1 for others."""
     start = np.uint64(texts.at[row])

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from river.drift import ADWIN
 
-from features.compiled import njit
+from features.compiled import kernel
 from features.reference import Reference
 from features.vector import COLUMN_NAMES, WIDTH, Vectors
 from stream.messages.alert import Drifted
@@ -211,7 +211,7 @@ def _tables(reference: Reference | None) -> tuple[NDArray[np.float32], NDArray[n
     return edges, shares
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _count(
     vectors: Vectors, weights: NDArray[np.float64], edges: NDArray[np.float32], counts: NDArray[np.float64]
 ) -> None:  # pragma: no cover

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.calendar import Zone
-from features.compiled import njit
+from features.compiled import kernel
 from features.families import BoughtRun, FamilyOutcomes, LinkRun, bought_as_others
 from features.labels import LabelStart, label_starts
 from stream.learning.labels.runs import Columns, SortedRuns
@@ -194,7 +194,7 @@ class FamilyLabels:
         return labeller.erased(ids, ends, offset)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _purchased(
     customer: NDArray[np.uint64],
     ends: NDArray[np.int64],
@@ -227,7 +227,7 @@ def _purchased(
                 break
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _erased(
     customer: NDArray[np.uint64],
     ends: NDArray[np.int64],

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from features.compiled import njit
+from features.compiled import kernel, njit
 from features.vector import SEGMENT_AT
 from stream.learning.model.history import Version
 from stream.learning.model.inputs import KNOTS, LARGEST_LOGIT
@@ -69,24 +69,24 @@ def _bound_shares(free: NDArray[np.float64], bounded: NDArray[np.float64]) -> ND
     return np.where(close, 1.0, bounded / np.where(close, 1.0, free))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _bounded(logit: float) -> float:  # pragma: no cover
     return min(max(logit, -LARGEST_LOGIT), LARGEST_LOGIT)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _secant(rise: float, run: float, tangent: float) -> float:  # pragma: no cover
     return tangent if abs(run) < _CLOSE else rise / run
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _sigmoid_secant(at: float, reference: float) -> float:  # pragma: no cover
     """Return the secant of the way from logits to probabilities."""
     middle = sigmoid((at + reference) / 2)
     return _secant(sigmoid(at) - sigmoid(reference), at - reference, middle * (1 - middle))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _of_network(
     logit: float, center: NDArray[np.float64], scale: NDArray[np.float64], weights: NDArray[np.float64]
 ) -> float:  # pragma: no cover

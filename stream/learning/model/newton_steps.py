@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from features.compiled import njit, vectorised
+from features.compiled import kernel, njit, vectorised
 from stream.learning.model.linear import CLIP, logit_of, sigmoid, standardised
 
 _KNOWN: Final = 256.0  # examples from which an input's mean and deviation can tell extreme values
@@ -20,7 +20,7 @@ _LEAST_PIVOT: Final = 1e-12
 _TOGETHER: Final = 4  # examples that are added to the information at a time
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def decay(
     information: NDArray[np.float64], vector: NDArray[np.float64], factor: float
 ) -> None:  # pragma: no cover

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
-from features.compiled import kernel, njit
+from features.compiled import kernel
 from features.text_column import TextColumn
 from stream.kafka.keyed import Strings, copy_string, strings
 
@@ -51,7 +51,7 @@ def _count_characters(texts: Strings, out: NDArray[np.uint16]) -> None:  # pragm
         out[row] = characters
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _copy(texts: Strings, out: NDArray[np.uint8]) -> None:  # pragma: no cover
     """Copy texts one behind the other."""
     end = 0
