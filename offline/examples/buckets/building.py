@@ -110,47 +110,63 @@ def build_folder(
                     cluster, scanned, context, spilled, folder, buckets, settings.excluded, on_progress
                 )
             [sha256] = gather(cluster.client, [digest])
-        for sentence in refused_sentences(
-            sum(shard.refused for shard in shards) - scanned.usual.lonely, scanned.rows
-        ):
+        for sentence in _remarks(scanned, shards):
             on_note(sentence)
-        apart = sum(shard.apart for shard in shards)
-        for sentence in apart_sentences(apart, scanned.rows):
-            on_note(sentence)
-        found = [shard for shard in shards if shard.rows]
-        alive = sum(part.rows - part.erased for part in spilled)
-        manifest = FolderManifest(
-            format=FORMAT,
-            features_version=schema_hash(),
-            log=str(source),
-            data=DataFingerprint(
-                source=scanned.metadata.get("source", source.name),
-                sha256=sha256,
-                events=alive,
-                customers=sum(shard.customers for shard in shards),
-                first_event=_instant(min((part.first for part in spilled if part.rows), default=None)),
-                last_event=_instant(max((part.last for part in spilled if part.rows), default=None)),
-            ),
-            metadata=scanned.metadata,
-            context=context,
-            types=_types(spilled),
-            rows=sum(shard.rows for shard in shards),
-            examples=sum(shard.examples for shard in shards),
-            positive=sum(shard.positive for shard in shards),
-            refused=sum(shard.refused for shard in shards),
-            repeated=sum(shard.repeated for shard in shards),
-            erased=sum(part.erased for part in spilled),
-            apart=apart,
-            watermarks=scanned.watermarks,
-            exact=_simulation(scanned, context, spilled) is not None,
-            logins=bool(scanned.families),
-            buckets=buckets,
-            memory=cluster.task_bytes,
-            shards=found,
-            created_at=(now or dt.datetime.now(dt.UTC)).astimezone(dt.UTC).isoformat(timespec="seconds"),
-        )
+        made = now or dt.datetime.now(dt.UTC)
+        memory = cluster.task_bytes
+        manifest = _manifest(source, sha256, scanned, context, spilled, shards, buckets, memory, made)
         write_manifest(folder, manifest)
     return manifest
+
+
+def _remarks(scanned: Scan, shards: Sequence[Shard]) -> list[str]:
+    """Return what people should know of the rows that were folded."""
+    refused = sum(shard.refused for shard in shards) - scanned.usual.lonely
+    apart = sum(shard.apart for shard in shards)
+    return [*refused_sentences(refused, scanned.rows), *apart_sentences(apart, scanned.rows)]
+
+
+def _manifest(  # noqa: PLR0917  (all that a build has found)
+    source: Path,
+    sha256: str,
+    scanned: Scan,
+    context: Context,
+    spilled: Sequence[Spilled],
+    shards: Sequence[Shard],
+    buckets: int,
+    memory: int,
+    made: dt.datetime,
+) -> FolderManifest:
+    return FolderManifest(
+        format=FORMAT,
+        features_version=schema_hash(),
+        log=str(source),
+        data=DataFingerprint(
+            source=scanned.metadata.get("source", source.name),
+            sha256=sha256,
+            events=sum(part.rows - part.erased for part in spilled),
+            customers=sum(shard.customers for shard in shards),
+            first_event=_instant(min((part.first for part in spilled if part.rows), default=None)),
+            last_event=_instant(max((part.last for part in spilled if part.rows), default=None)),
+        ),
+        metadata=scanned.metadata,
+        context=context,
+        types=_types(spilled),
+        rows=sum(shard.rows for shard in shards),
+        examples=sum(shard.examples for shard in shards),
+        positive=sum(shard.positive for shard in shards),
+        refused=sum(shard.refused for shard in shards),
+        repeated=sum(shard.repeated for shard in shards),
+        erased=sum(part.erased for part in spilled),
+        apart=sum(shard.apart for shard in shards),
+        watermarks=scanned.watermarks,
+        exact=_simulation(scanned, context, spilled) is not None,
+        logins=bool(scanned.families),
+        buckets=buckets,
+        memory=memory,
+        shards=[shard for shard in shards if shard.rows],
+        created_at=made.astimezone(dt.UTC).isoformat(timespec="seconds"),
+    )
 
 
 def _in_order(path: Path, spill: Path, on_note: Callable[[str], object]) -> Path:
