@@ -82,7 +82,8 @@ def demo(
     as they come. In the end it shows who was most likely to buy a horizon before the log ends, and who then did, and
     what the actions brought. Needs neither Java nor Docker.
 
-    The best possible score of a simulated customer is known exactly, so the summary says how much of it was reached.
+    The best possible score of a simulated customer is known exactly, so the summary says which share of it was reached.
+    The share is an expected value under these exact probabilities; the AUCs are measured on what happened.
     The models are trained on other customers than those streamed, and tested on events after the training period.
     Simulated customers answer actions with a known effect, so the measured uplift stands beside the true one.
 

@@ -190,7 +190,11 @@ def _caption(summary: dict[str, Any]) -> str | None:
     """Return what a newcomer cannot guess of the summary."""
     if summary["share"] is None:
         return None
-    return "share: part of the best possible AUC above .5 that was reached"
+    return (
+        "share: part of the best possible AUC above .5 that was reached. It is an expected value: each event counts "
+        "with its exact probability of a purchase, which the simulation knows. The two AUCs are measured on what "
+        "happened, so chance is in them, and they give a slightly different share."
+    )
 
 
 def _text(value: Any) -> str:

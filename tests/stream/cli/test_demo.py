@@ -122,7 +122,9 @@ def test_the_summary_explains_its_share_and_names_actions_as_scores_do(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = shown(capsys, monkeypatch, 0.973)
-    assert "of the best possible AUC above .5" in " ".join(text.split())
+    caption = " ".join(text.split())
+    assert "of the best possible AUC above .5 that was reached. It is an expected value" in caption
+    assert "The two AUCs are measured on what happened" in caption
     assert "cross_sell" in text
     assert "held out" in text
     assert "12,000" in text
