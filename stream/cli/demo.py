@@ -129,7 +129,7 @@ def demo(
         summary = _summary(streamed, _judge(log, streamed, folder / "bundle"), manifest.version)
         last = last_look(streamed.scores, manifest.label_start, manifest.timezone)
         if as_json:
-            print_json(summary | {"hottest": hottest(last), "uplift": effects(uplift)})
+            print_json(summary | hottest(last) | {"uplift": effects(uplift)})
         else:
             show(last, summary, uplift)
         if rest is not None:

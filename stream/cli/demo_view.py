@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from stream.cli.console import add_columns, errors, output
-from stream.cli.last_look import LastLook
+from stream.cli.last_look import Foreseen, LastLook
 from stream.cli.watch import Board, age, cells_of
 from stream.texts import counted, minute
 
@@ -84,17 +84,21 @@ def streaming() -> Iterator[Screen]:
         yield screen
 
 
-def hottest(last: LastLook) -> list[dict[str, Any]]:
-    """Return the most likely buyers for machines."""
-    return [
-        {
-            "customer_id": score.customer_id,
-            "purchase_intent": score.purchase_intent,
-            "as_of": score.as_of,
-            "bought_after_seconds": None if bought_ms is None else bought_ms / 1000,
-        }
-        for score, bought_ms in last.customers[:_HOTTEST]
-    ]
+def hottest(last: LastLook) -> dict[str, Any]:
+    """Return the most likely buyers for machines, and how many of them were to be expected to buy."""
+    shown = last.customers[:_HOTTEST]
+    return {
+        "hottest": [
+            {
+                "customer_id": score.customer_id,
+                "purchase_intent": score.purchase_intent,
+                "as_of": score.as_of,
+                "bought_after_seconds": None if bought_ms is None else bought_ms / 1000,
+            }
+            for score, bought_ms in shown
+        ],
+        "hottest_expected": last.expected(shown),
+    }
 
 
 def effects(found: Trial | None) -> dict[str, Any] | None:
@@ -160,7 +164,24 @@ def _foreseen(last: LastLook) -> Iterator[RenderableType]:
     bought = sum(one.bought_ms is not None for one in shown)
     yield (
         f"The moment is {horizon} before the last of these events, so it is known who bought: {bought} of these "
-        f"{len(shown)}, {last.buyers:,} of all {counted(len(last.customers), 'customer')} with an open score.\n"
+        f"{len(shown)}, {last.buyers:,} of all {counted(len(last.customers), 'customer')} with an open score."
+    )
+    yield f"{_expectation(last, shown, horizon)}\n"
+
+
+def _expectation(last: LastLook, shown: list[Foreseen], horizon: str) -> str:
+    """Return how many buyers were to be expected: at the customers' last events, and at the moment of the table."""
+    promised, expected = sum(one.score.purchase_intent for one in shown), last.expected(shown)
+    at_first = (
+        f"An intent is of the customer's last event: at that moment, {_few(promised)} of these {len(shown)} were to be "
+        f"expected to buy within {horizon}. They have been silent since (age), and customers who are silent buy less "
+        "often."
+    )
+    if expected is None:
+        return at_first
+    return (
+        f"{at_first} By what such customers did earlier in this log after as long a silence, {_few(expected)} of these "
+        f"{len(shown)} were still to be expected."
     )
 
 
@@ -178,6 +199,11 @@ def uplift_sentences(found: Trial) -> str:
         f"{measured} The truth, which only a simulation knows: of these {compared}, {words.share(truth.treated)} buy "
         f"within {window} if they are contacted, {words.share(truth.held_out)} if not."
     )
+
+
+def _few(count: float) -> str:
+    """Return an expected number: with one digit, or two where it is small."""
+    return f"{count:.1f}" if count >= 1 else f"{count:.2f}"
 
 
 def _after(ms: int) -> str:
