@@ -142,14 +142,16 @@ def _watch(deployment: Deployment, rest: Path) -> None:
 
     from features.durations import duration_short
     from stream.cli.console import output
-    from stream.demo import WATCHED, span_ms
+    from stream.cli.demo_view import pace_words
+    from stream.demo import WATCHED, pace, span_ms
 
     out = output()
     with suppress(KeyboardInterrupt), deployment.serving() as address, ExitStack() as end:
         end.callback(out.print, "Stopping: this takes some seconds.")
         length, minutes = duration_short(span_ms(rest)), WATCHED.total_seconds() / 60
         out.print(
-            f"The last {length} of the log come within {minutes:.0f} minutes. Watch them live, until Ctrl-C: {address}",
+            f"The last {length} of the log come within {minutes:.0f} minutes, {pace_words(pace(rest))}. Watch them "
+            f"live, until Ctrl-C: {address}",
             soft_wrap=True,
         )
         deployment.watch(rest)

@@ -24,6 +24,8 @@ _HOTTEST: Final = 12
 _PER_SECOND: Final = 4
 # The rate is that of the last seconds: of so many looks.
 _LOOKS: Final = 30
+# Digits behind the point tell nobody more about so large a factor.
+_WHOLE_FROM: Final = 10.0
 
 
 class Screen:
@@ -199,6 +201,19 @@ def uplift_sentences(found: Trial) -> str:
         f"{measured} The truth, which only a simulation knows: of these {compared}, {words.share(truth.treated)} buy "
         f"within {window} if they are contacted, {words.share(truth.held_out)} if not."
     )
+
+
+def pace_words(factor: float) -> str:
+    """Return how fast events pass that are so many times as fast as life.
+
+    Examples
+    --------
+    >>> pace_words(14.98), pace_words(2.53), pace_words(1.0)
+    ('15 times as fast as they were', '2.5 times as fast as they were', 'as fast as they were')
+    """
+    if factor <= 1:
+        return "as fast as they were"
+    return f"{factor:,.{0 if factor >= _WHOLE_FROM else 1}f} times as fast as they were"
 
 
 def _few(count: float) -> str:
