@@ -117,3 +117,14 @@ def test_the_site_lists_every_page() -> None:
     listed = (ROOT / ".mkdocs.yml").read_text()
     docs = ROOT / "docs"
     assert not [path for path in docs.rglob("*.md") if str(path.relative_to(docs)) not in listed]
+
+
+def test_no_page_builds_examples_in_a_folder_that_it_has_filled() -> None:
+    seen: set[tuple[Path, str]] = set()
+    for block in BLOCKS:
+        for command in commands(block.text) if block.language == "bash" else ():
+            for output in command.outputs:
+                assert command.words[:2] != ["intent", "examples"] or (block.path, output) not in seen, (
+                    f"{block.place}: `{command.text}` finds {output} filled by a command above it"
+                )
+                seen.add((block.path, output))
