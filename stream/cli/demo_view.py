@@ -24,8 +24,17 @@ _HOTTEST: Final = 12
 _PER_SECOND: Final = 4
 # The rate is that of the last seconds: of so many looks.
 _LOOKS: Final = 30
+# Nobody needs to know an expected number of customers more exactly.
+_LEAST_EXPECTED: Final = 0.01
 # Digits behind the point tell nobody more about so large a factor.
 _WHOLE_FROM: Final = 10.0
+
+# What a newcomer cannot guess of the summary.
+_SHARE: Final = (
+    "share: part of the best possible AUC above .5 that was reached. It is an expected value: each event counts with "
+    "its exact probability of a purchase, which the simulation knows. The two AUCs are measured on what happened, so "
+    "chance is in them, and they give a slightly different share."
+)
 
 
 class Screen:
@@ -124,12 +133,12 @@ def show(last: LastLook, summary: dict[str, Any], uplift: Trial | None = None) -
         console.print(part)
     if uplift is not None:
         console.print(f"{uplift_sentences(uplift)}\n")
-    rows = Table(
-        title="Summary", show_header=False, caption=_caption(summary), box=box.SIMPLE, pad_edge=False
-    )
+    rows = Table(title="Summary", show_header=False, box=box.SIMPLE, pad_edge=False)
     for name, value in summary.items():
         rows.add_row(name.replace("_", " "), _text(value))
     console.print(rows)
+    if summary["share"] is not None:
+        console.print(f"{_SHARE}\n")
     console.print(
         "Next, with your own data: `intent convert csv` makes a log, `intent train LOG -o bundle` trains on it, "
         "`intent services` and `intent worker --bundle bundle` score live events.",
@@ -174,16 +183,15 @@ def _foreseen(last: LastLook) -> Iterator[RenderableType]:
 def _expectation(last: LastLook, shown: list[Foreseen], horizon: str) -> str:
     """Return how many buyers were to be expected: at the customers' last events, and at the moment of the table."""
     promised, expected = sum(one.score.purchase_intent for one in shown), last.expected(shown)
-    at_first = (
-        f"An intent is of the customer's last event: at that moment, {_few(promised)} of these {len(shown)} were to be "
-        f"expected to buy within {horizon}. They have been silent since (age), and customers who are silent buy less "
-        "often."
+    began = (
+        f"An intent is of the customer's last event: at those moments, {_few(promised)} of them were to be expected to "
+        f"buy within {horizon}. They have been silent since (age), and customers who are silent buy less often."
     )
     if expected is None:
-        return at_first
+        return began
     return (
-        f"{at_first} By what such customers did earlier in this log after as long a silence, {_few(expected)} of these "
-        f"{len(shown)} were still to be expected."
+        f"{began} By what such customers did earlier in this log after as long a silence, {_few(expected)} of them "
+        "were still to be expected to buy."
     )
 
 
@@ -217,7 +225,15 @@ def pace_words(factor: float) -> str:
 
 
 def _few(count: float) -> str:
-    """Return an expected number: with one digit, or two where it is small."""
+    """Return an expected number of customers, with more digits where it is small.
+
+    Examples
+    --------
+    >>> _few(4.46), _few(0.8), _few(0.001)
+    ('4.5', '0.80', 'less than 0.01')
+    """
+    if count < _LEAST_EXPECTED:
+        return f"less than {_LEAST_EXPECTED}"
     return f"{count:.1f}" if count >= 1 else f"{count:.2f}"
 
 
@@ -225,17 +241,6 @@ def _after(ms: int) -> str:
     from features.durations import duration_rounded
 
     return f"after {duration_rounded(ms / 1000)}"
-
-
-def _caption(summary: dict[str, Any]) -> str | None:
-    """Return what a newcomer cannot guess of the summary."""
-    if summary["share"] is None:
-        return None
-    return (
-        "share: part of the best possible AUC above .5 that was reached. It is an expected value: each event counts "
-        "with its exact probability of a purchase, which the simulation knows. The two AUCs are measured on what "
-        "happened, so chance is in them, and they give a slightly different share."
-    )
 
 
 def _text(value: Any) -> str:

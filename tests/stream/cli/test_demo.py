@@ -88,7 +88,7 @@ def test_a_reader_sees_who_was_about_to_buy_and_who_did(
     assert "Most likely to buy within 30 minutes, at 2026-03-01 12:45 UTC" in printed
     text = " ".join(printed.split())
     assert "1 of these 3, 1 of all 3 customers with an open score" in text
-    assert "at that moment, 2.0 of these 3 were to be expected to buy within 30 minutes" in text
+    assert "at those moments, 2.0 of them were to be expected to buy within 30 minutes" in text
     assert "still to be expected" not in text  # no earlier score tells
     found = hottest(looked())
     assert found["hottest"][0]["bought_after_seconds"] == 720.0
@@ -113,7 +113,7 @@ def test_how_many_were_to_be_expected_is_by_what_customers_did_after_as_long_a_s
     assert last.expected(last.customers[:1]) is None  # none was as likely as ada
     assert last_look(scores[1:], "0", "UTC").expected(last.customers) is None  # too few to tell
     show(last, {"share": None})
-    assert "after as long a silence, 0.04 of these 3 were still to be expected" in " ".join(
+    assert "after as long a silence, 0.04 of them were still to be expected" in " ".join(
         capsys.readouterr().out.split()
     )
 
