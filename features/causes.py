@@ -51,6 +51,8 @@ _FAULTS: Final = (
     ArithmeticError, AssertionError, AttributeError, LookupError, NameError, NotImplementedError, TypeError,
 )  # fmt: skip
 _NUMBER: Final = re.compile(r"\[Error -?\d+\] ")
+# pyarrow names the file once more, by its whole path, where the message around it has named it.
+_OPENING: Final = re.compile(r"Failed to open local file '.*'\. Detail: \[errno \d+\] ")
 _HUMP: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
@@ -63,13 +65,15 @@ def cause(error: BaseException) -> str:
     ('no answer came in time', 'the connection was lost')
     >>> cause(ValueError("offset 7 is too high")), cause(ValueError())
     ('offset 7 is too high', 'value error')
+    >>> cause(OSError("Failed to open local file '/a/b.parquet'. Detail: [errno 13] Permission denied"))
+    'Permission denied'
     >>> cause(KeyError("segment"))
     "a fault of this program (KeyError: 'segment')"
     """
     names = [kind.__name__ for kind in type(error).__mro__]
     if "IntentError" in names:
         return str(error)  # written for people
-    text = _NUMBER.sub("", str(error), count=1).removeprefix(names[0]).lstrip(": ")
+    text = _OPENING.sub("", _NUMBER.sub("", str(error), count=1)).removeprefix(names[0]).lstrip(": ")
     if names[0].endswith("AuthorizationFailedError") and " " in text:
         return text  # a sentence of ours: libraries give the name of the topic alone
     for name in names:

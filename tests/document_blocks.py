@@ -12,6 +12,10 @@ ROOT: Final = Path(__file__).parent.parent
 #: What becomes of a block: these two are run, JSON is parsed, text is compared with what the block before it printed.
 LANGUAGES: Final = ("bash", "python", "json", "text", "yaml")
 
+# Behind an option or a redirection; a shelf; the keys of the service.
+_OUTPUT: Final = re.compile(
+    r"(?:\s(?:-o|--output|--file|>)\s+|^intent bundle add |^export INTENT_SERVE_KEYS=)([\w./-]+)"
+)
 _FENCE: Final = re.compile(r"^( *)(```+|~~~+) *(.*)$")
 
 
@@ -47,6 +51,11 @@ class Command(NamedTuple):
         while words and re.match(r"[A-Z_]+=", words[0]):
             words.pop(0)
         return words
+
+    @property
+    def outputs(self) -> list[str]:
+        """The files and folders that it makes by name."""
+        return _OUTPUT.findall(self.text)
 
 
 def documents() -> list[Path]:

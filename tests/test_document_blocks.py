@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -117,3 +119,35 @@ def test_the_site_lists_every_page() -> None:
     listed = (ROOT / ".mkdocs.yml").read_text()
     docs = ROOT / "docs"
     assert not [path for path in docs.rglob("*.md") if str(path.relative_to(docs)) not in listed]
+
+
+def _git(*words: str, given: str = "") -> list[str]:
+    program = shutil.which("git")
+    if program is None or not (ROOT / ".git").exists():
+        pytest.skip("this is no clone of the repository")
+    found = subprocess.run(
+        [program, *words], cwd=ROOT, input=given, capture_output=True, text=True, check=False
+    )
+    return found.stdout.splitlines()
+
+
+def test_what_blocks_write_in_the_repository_is_ignored_by_git_and_nothing_else() -> None:
+    bash = [block for block in BLOCKS if block.language == "bash"]
+    outputs = {output for block in bash for command in commands(block.text) for output in command.outputs}
+    inside = {output for output in outputs if not output.startswith("/")}
+    assert {"own.csv", "examples", "shelf", "keys.json"} <= inside
+    named = inside | {f"{output}/x" for output in inside}  # files, or folders
+    ignored = set(_git("check-ignore", "--no-index", "--stdin", given="\n".join(sorted(named))))
+    assert sorted(output for output in inside if not {output, f"{output}/x"} & ignored) == []
+    assert _git("ls-files", "--cached", "--ignored", "--exclude-standard") == []
+
+
+def test_no_page_builds_examples_in_a_folder_that_it_has_filled() -> None:
+    seen: set[tuple[Path, str]] = set()
+    for block in BLOCKS:
+        for command in commands(block.text) if block.language == "bash" else ():
+            for output in command.outputs:
+                assert command.words[:2] != ["intent", "examples"] or (block.path, output) not in seen, (
+                    f"{block.place}: `{command.text}` finds {output} filled by a command above it"
+                )
+                seen.add((block.path, output))

@@ -218,9 +218,7 @@ def _check_mapping(columns: Mapping[str, str], file: Path, encoding: str) -> Non
             f"events have no field {unknown[0]!r}; columns can be named for {', '.join(FIELDS)}"
         )
     if missing := [name for name in _REQUIRED if name not in columns]:
-        raise DatasetError(
-            f"no column is named for {', '.join(missing)}; the columns of {file.name} are {there}"
-        )
+        raise DatasetError(f"no column is named for {', '.join(missing)}; the columns of {file} are {there}")
 
 
 def _draft(block: Block, before: int, source: _Source) -> pa.Table:

@@ -37,7 +37,7 @@ _UTF16_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 @contextmanager
 def open_bytes(file: Path) -> Iterator[IO[bytes]]:
     """Open a file for reading, decompressed."""
-    with file.open("rb") as raw, decompressed(raw, file.name) as stream:
+    with file.open("rb") as raw, decompressed(raw, str(file)) as stream:
         yield stream
 
 
@@ -171,4 +171,4 @@ def clear_errors(file: Path) -> Iterator[None]:
     ) as error:  # fmt: skip
         line = cause(error)
         hint = "; name its encoding, e.g. latin1, or save it as UTF-8" if "UTF8" in line else ""
-        raise DatasetError(f"cannot read {file.name}: {line}{hint}") from error
+        raise DatasetError(f"cannot read {file}: {line}{hint}") from error

@@ -136,11 +136,11 @@ def csv_layout(file: Path, encoding: str = UTF8) -> CsvLayout:
         head = stream.read(_HEADER_BYTES)
         encoding = encoding_of(head, encoding)
         head = next(utf8_blocks(io.BytesIO(head), encoding), b"")
-    check_head(head, file.name)
+    check_head(head, str(file))
     # The end may lie within a character; only the first records are looked at.
     text = head.decode(errors="replace").replace("\r\n", "\n")
     if not text.strip():
-        raise DatasetError(f"{file.name} is empty: expected a header line with the names of the columns")
+        raise DatasetError(f"{file} is empty: expected a header line with the names of the columns")
     said, before = None, 0
     lines = text.split("\n")
     while before < len(lines) - 1 and (
@@ -187,7 +187,7 @@ class _Opened(NamedTuple):
 @contextmanager
 def _opened(file: Path, layout: CsvLayout) -> Iterator[_Opened]:
     mender = QuoteMender(layout.separator.encode(), layout.width)
-    with file.open("rb") as raw, decompressed(raw, file.name) as stream:
+    with file.open("rb") as raw, decompressed(raw, str(file)) as stream:
         blocks = mender.blocks(_without_lines(utf8_blocks(stream, layout.encoding), layout.first_line))
         blocks = (_with_readable_lines(block, layout) for block in blocks)
         yield _Opened(io.BufferedReader(ByteStream(blocks), _HEADER_BYTES), mender, raw)

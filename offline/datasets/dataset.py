@@ -146,11 +146,13 @@ def finish(
     """
     broken = next((c.rows for c in dropped.counts() if c.reason == BROKEN_LINE), 0)
     if not draft.num_rows:
+        here = f"{files[0].name}, "
         reasons = "; ".join(
-            f"{c.reason}: {c.rows}{f', first {c.example}' if c.example else ''}" for c in dropped.counts()
+            f"{c.reason}: {c.rows}{f', first {c.example.removeprefix(here)}' if c.example else ''}"
+            for c in dropped.counts()
         )
         raise DatasetError(
-            f"no event in {rows + broken} rows of {files[0].name} ({reasons or 'there are no rows'})"
+            f"no event in {rows + broken} rows of {files[0]} ({reasons or 'there are no rows'})"
         )
     time = ints(draft["event_time"])
     order = np.lexsort((ints(draft["row"]), time))

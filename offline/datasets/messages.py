@@ -103,7 +103,7 @@ def load_messages(
         if on_progress is not None:
             on_progress(before, total)
     if not account.drafts:
-        raise DatasetError(account.nothing(files[0].name))
+        raise DatasetError(account.nothing(str(files[0])))
     events = join(account.drafts)
     account.notes.add("login: an anonymous id is a customer's", *account.logins.count())
     again = repeated(codes(events["event_id"]))
@@ -279,7 +279,7 @@ def _of_lines(file: Path, lines: IO[bytes]) -> Iterator[bytes]:
     rest = lines.read(_WHOLE_BYTES)
     if len(rest) >= _WHOLE_BYTES:
         raise DatasetError(
-            f"{file.name} is one JSON document of more than {_WHOLE_BYTES >> 20} MB: write a message a line"
+            f"{file} is one JSON document of more than {_WHOLE_BYTES >> 20} MB: write a message a line"
         )
     try:
         yield from _of_document(first + rest)

@@ -60,7 +60,7 @@ def load_olist(path: Path, *, on_progress: OnProgress | None = None) -> Dataset:
     """
     folder = Path(path)
     if not folder.is_dir():
-        raise DatasetError(f"{folder.name} is a file: name the folder with Olist's files")
+        raise DatasetError(f"{folder} is a file: name the folder with Olist's files")
     files = {file.name.split(".")[0]: file for file in find_files(folder)}
     for name in (_ORDERS, _ITEMS, _CUSTOMERS):
         if name not in files:

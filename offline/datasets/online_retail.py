@@ -161,13 +161,11 @@ def _names(file: Path, there: list[str]) -> dict[str, str]:
 
 def _read_excel(file: Path) -> pa.Table:
     if importlib.util.find_spec("openpyxl") is None:
-        raise DatasetError(
-            f"reading {file.name} needs openpyxl: pip install openpyxl, or convert the file to CSV"
-        )
+        raise DatasetError(f"reading {file} needs openpyxl: pip install openpyxl, or convert the file to CSV")
     try:
         sheets = pd.read_excel(file, sheet_name=None, dtype=object)
     except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
-        raise DatasetError(f"cannot read {file.name} as a workbook: {error}") from error
+        raise DatasetError(f"cannot read {file} as a workbook: {error}") from error
     frame = pd.concat(sheets.values(), ignore_index=True)
     return pa.table(
         {

@@ -125,7 +125,7 @@ def load_export(
     if missing := [name for name in ("order_id", "customer_id", "event_time", "type") if name not in columns]:
         wanted = " or ".join(map(repr, export.columns[missing[0]]))
         raise DatasetError(
-            f"{files[0].name} is no order export of {export.name}: it has no column {wanted}; for other columns use "
+            f"{files[0]} is no order export of {export.name}: it has no column {wanted}; for other columns use "
             "`intent convert csv`"
         )
     known = _look(files, export, there)

@@ -66,7 +66,7 @@ def find_files(path: Path, *extra_suffixes: str) -> list[Path]:
     if not path.exists():
         raise DatasetError(f"no such file: {path}")
     if not path.name.lower().endswith(suffixes):
-        raise DatasetError(f"cannot read {path.name}: expected a name ending in {', '.join(suffixes)}")
+        raise DatasetError(f"cannot read {path}: expected a name ending in {', '.join(suffixes)}")
     return [path]
 
 
@@ -105,11 +105,11 @@ def check_columns(file: Path, wanted: Sequence[str], there: Sequence[str]) -> No
     missing = [name for name in wanted if name not in there]
     if missing:
         raise DatasetError(
-            f"{file.name} has no column {', '.join(map(repr, missing))}; its columns are {', '.join(there)}"
+            f"{file} has no column {', '.join(map(repr, missing))}; its columns are {', '.join(there)}"
         )
     twice = [name for name in wanted if list(there).count(name) > 1]
     if twice:
-        raise DatasetError(f"{file.name} has the column {twice[0]!r} more than once; rename one of them")
+        raise DatasetError(f"{file} has the column {twice[0]!r} more than once; rename one of them")
 
 
 def read_blocks(
@@ -170,7 +170,7 @@ def read_blocks(
         if on_progress is not None:
             on_progress(before, total)
     if not rows:
-        raise DatasetError(f"{files[0].name} has no rows")
+        raise DatasetError(f"{files[0]} has no rows")
 
 
 def is_parquet(file: Path) -> bool:
@@ -189,7 +189,7 @@ def _parquet_blocks(file: Path, wanted: list[str]) -> Iterator[tuple[pa.RecordBa
     rows, done = max(source.metadata.num_rows, 1), 0
     for batch in source.iter_batches(batch_size=_BLOCK_ROWS, columns=wanted):
         done += batch.num_rows
-        columns = [readable(batch.column(name), name, file.name) for name in wanted]
+        columns = [readable(batch.column(name), name, str(file)) for name in wanted]
         yield pa.RecordBatch.from_arrays(columns, names=wanted), done / rows
 
 

@@ -34,8 +34,9 @@ class StreamQuality(NamedTuple):
     best_possible_auc
         That of the exact probability, against the same outcomes; ``None`` on real data.
     share
-        Of the exact best: (soft AUC - 0.5) by that of the exact probability itself, which is free of the
-        outcomes' noise; ``None`` on real data.
+        Of the exact best: (soft AUC - 0.5) by that of the exact probability itself. Both are expected values under
+        the exact probabilities, free of the outcomes' noise, so it is not the share that the two measured AUCs above
+        would give; ``None`` on real data.
     """
 
     examples: int

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from features.bundle import Bundle, Calibration, DataFingerprint, Manifest, save
+from features.bundle import MANIFEST, Bundle, Calibration, DataFingerprint, Manifest, save
 from features.calendar import timezone_database
 from features.labels import LabelStart
 from features.log import ERASED, log_metadata, log_rows, read_log
@@ -142,7 +142,8 @@ def train(
     directory
         Where the bundle goes.
     on_note
-        Called with a sentence that people should know: that a part of the customers is used.
+        Called with a sentence that people should know: that a part of the customers is used, or that the folder holds
+        a bundle, which will be replaced.
     now
         Stands in the manifest as ``created_at``; by default the time of the clock.
 
@@ -161,6 +162,8 @@ def train(
     with progress("Finding segments"):
         segmenter = fit_segmenter(latest_vectors(examples, split), seed=settings.seed)
         segmenter.assign(examples.vectors)
+    if (Path(directory) / MANIFEST).exists():  # said now, when the log is known to be enough
+        on_note(f"{directory} holds a bundle already: it will be replaced.")
     wanted = settings.network or settings_for(examples, slices.train, settings.seed)
     models = fit_models(
         examples, slices.train, context.horizon_ms, wanted, epochs=settings.epochs,

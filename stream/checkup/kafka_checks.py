@@ -32,6 +32,16 @@ _POLL_MS: Final = 2_000
 _PAUSE_SECONDS: Final = 0.2
 # A worker scores so many events within a few seconds.
 _FAR_BEHIND: Final = 100_000
+# What the records are that a group is behind, and what to do where they are many.
+_BEHIND: Final = {
+    "worker": "events in Kafka that no worker has scored yet",
+    "learner": "examples in Kafka that the learner has not read yet; it reads each one when its horizon has passed, so "
+    "those of the last horizon are always there",
+}
+_CATCH_UP: Final = {
+    "worker": "look again in a minute: if the number does not fall, start another worker, up to one per partition",
+    "learner": "look again after the horizon: if the number still grows, make fewer examples with `INTENT_SAMPLE`",
+}
 # Clocks that are set by NTP differ by less.
 _CLOCK_MS: Final = 1_000
 
@@ -305,12 +315,15 @@ def _lag(  # noqa: PLR0917  (a group, and how far it is)
     behind = sum(max(end - max(done.get(tp, 0), begins[tp]), 0) for tp, end in ends.items())
     members = len(_patiently(lambda: admin.describe_groups([group]))[group]["members"])
     state = f"{counted(members, 'member')} in group {group}, {counted(behind, 'record')} behind"
+    if behind:
+        state += f" ({_BEHIND[name]})"
     if not members:
-        return warning(name, f"no {name} runs: {state}", f"start `intent {name}`, unless it is meant so")
-    if behind > _FAR_BEHIND:
+        waiting = "; it then takes what waits" if behind else ""
         return warning(
-            name, state, "wait, or start another worker" if name == "worker" else "see `INTENT_SAMPLE`"
+            name, f"no {name} runs: {state}", f"start `intent {name}`, unless it is meant so{waiting}"
         )
+    if behind > _FAR_BEHIND:
+        return warning(name, state, _CATCH_UP[name])
     return good(name, state)
 
 

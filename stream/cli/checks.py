@@ -106,7 +106,7 @@ def output_log(context: typer.Context, path: Path | None) -> Path | None:
     checked = output_file(context, path)
     if checked is not None and checked.suffix.lower() in _OTHER_FORMS:
         raise typer.BadParameter(
-            f"a log is a Parquet file, not {checked.suffix}: name it {checked.stem}.parquet"
+            f"a log is a Parquet file, not {checked.suffix}: name it {checked.with_suffix('.parquet')}"
         )
     return checked
 

@@ -82,7 +82,8 @@ def demo(
     as they come. In the end it shows who was most likely to buy a horizon before the log ends, and who then did, and
     what the actions brought. Needs neither Java nor Docker.
 
-    The best possible score of a simulated customer is known exactly, so the summary says how much of it was reached.
+    The best possible score of a simulated customer is known exactly, so the summary says which share of it was reached.
+    The share is an expected value under these exact probabilities; the AUCs are measured on what happened.
     The models are trained on other customers than those streamed, and tested on events after the training period.
     Simulated customers answer actions with a known effect, so the measured uplift stands beside the true one.
 
@@ -128,7 +129,7 @@ def demo(
         summary = _summary(streamed, _judge(log, streamed, folder / "bundle"), manifest.version)
         last = last_look(streamed.scores, manifest.label_start, manifest.timezone)
         if as_json:
-            print_json(summary | {"hottest": hottest(last), "uplift": effects(uplift)})
+            print_json(summary | hottest(last) | {"uplift": effects(uplift)})
         else:
             show(last, summary, uplift)
         if rest is not None:
@@ -141,14 +142,16 @@ def _watch(deployment: Deployment, rest: Path) -> None:
 
     from features.durations import duration_short
     from stream.cli.console import output
-    from stream.demo import WATCHED, span_ms
+    from stream.cli.demo_view import pace_words
+    from stream.demo import WATCHED, pace, span_ms
 
     out = output()
     with suppress(KeyboardInterrupt), deployment.serving() as address, ExitStack() as end:
         end.callback(out.print, "Stopping: this takes some seconds.")
         length, minutes = duration_short(span_ms(rest)), WATCHED.total_seconds() / 60
         out.print(
-            f"The last {length} of the log come within {minutes:.0f} minutes. Watch them live, until Ctrl-C: {address}",
+            f"The last {length} of the log come within {minutes:.0f} minutes, {pace_words(pace(rest))}. Watch them "
+            f"live, until Ctrl-C: {address}",
             soft_wrap=True,
         )
         deployment.watch(rest)

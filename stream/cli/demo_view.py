@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from stream.cli.console import add_columns, errors, output
-from stream.cli.last_look import LastLook
+from stream.cli.last_look import Foreseen, LastLook
 from stream.cli.watch import Board, age, cells_of
 from stream.texts import counted, minute
 
@@ -24,6 +24,17 @@ _HOTTEST: Final = 12
 _PER_SECOND: Final = 4
 # The rate is that of the last seconds: of so many looks.
 _LOOKS: Final = 30
+# Nobody needs to know an expected number of customers more exactly.
+_LEAST_EXPECTED: Final = 0.01
+# Digits behind the point tell nobody more about so large a factor.
+_WHOLE_FROM: Final = 10.0
+
+# What a newcomer cannot guess of the summary.
+_SHARE: Final = (
+    "share: part of the best possible AUC above .5 that was reached. It is an expected value: each event counts with "
+    "its exact probability of a purchase, which the simulation knows. The two AUCs are measured on what happened, so "
+    "chance is in them, and they give a slightly different share."
+)
 
 
 class Screen:
@@ -84,17 +95,21 @@ def streaming() -> Iterator[Screen]:
         yield screen
 
 
-def hottest(last: LastLook) -> list[dict[str, Any]]:
-    """Return the most likely buyers for machines."""
-    return [
-        {
-            "customer_id": score.customer_id,
-            "purchase_intent": score.purchase_intent,
-            "as_of": score.as_of,
-            "bought_after_seconds": None if bought_ms is None else bought_ms / 1000,
-        }
-        for score, bought_ms in last.customers[:_HOTTEST]
-    ]
+def hottest(last: LastLook) -> dict[str, Any]:
+    """Return the most likely buyers for machines, and how many of them were to be expected to buy."""
+    shown = last.customers[:_HOTTEST]
+    return {
+        "hottest": [
+            {
+                "customer_id": score.customer_id,
+                "purchase_intent": score.purchase_intent,
+                "as_of": score.as_of,
+                "bought_after_seconds": None if bought_ms is None else bought_ms / 1000,
+            }
+            for score, bought_ms in shown
+        ],
+        "hottest_expected": last.expected(shown),
+    }
 
 
 def effects(found: Trial | None) -> dict[str, Any] | None:
@@ -118,12 +133,12 @@ def show(last: LastLook, summary: dict[str, Any], uplift: Trial | None = None) -
         console.print(part)
     if uplift is not None:
         console.print(f"{uplift_sentences(uplift)}\n")
-    rows = Table(
-        title="Summary", show_header=False, caption=_caption(summary), box=box.SIMPLE, pad_edge=False
-    )
+    rows = Table(title="Summary", show_header=False, box=box.SIMPLE, pad_edge=False)
     for name, value in summary.items():
         rows.add_row(name.replace("_", " "), _text(value))
     console.print(rows)
+    if summary["share"] is not None:
+        console.print(f"{_SHARE}\n")
     console.print(
         "Next, with your own data: `intent convert csv` makes a log, `intent train LOG -o bundle` trains on it, "
         "`intent services` and `intent worker --bundle bundle` score live events.",
@@ -160,7 +175,23 @@ def _foreseen(last: LastLook) -> Iterator[RenderableType]:
     bought = sum(one.bought_ms is not None for one in shown)
     yield (
         f"The moment is {horizon} before the last of these events, so it is known who bought: {bought} of these "
-        f"{len(shown)}, {last.buyers:,} of all {counted(len(last.customers), 'customer')} with an open score.\n"
+        f"{len(shown)}, {last.buyers:,} of all {counted(len(last.customers), 'customer')} with an open score."
+    )
+    yield f"{_expectation(last, shown, horizon)}\n"
+
+
+def _expectation(last: LastLook, shown: list[Foreseen], horizon: str) -> str:
+    """Return how many buyers were to be expected: at the customers' last events, and at the moment of the table."""
+    promised, expected = sum(one.score.purchase_intent for one in shown), last.expected(shown)
+    began = (
+        f"An intent is of the customer's last event: at those moments, {_few(promised)} of them were to be expected to "
+        f"buy within {horizon}. They have been silent since (age), and customers who are silent buy less often."
+    )
+    if expected is None:
+        return began
+    return (
+        f"{began} By what such customers did earlier in this log after as long a silence, {_few(expected)} of them "
+        "were still to be expected to buy."
     )
 
 
@@ -180,17 +211,36 @@ def uplift_sentences(found: Trial) -> str:
     )
 
 
+def pace_words(factor: float) -> str:
+    """Return how fast events pass that are so many times as fast as life.
+
+    Examples
+    --------
+    >>> pace_words(14.98), pace_words(2.53), pace_words(1.0)
+    ('15 times as fast as they were', '2.5 times as fast as they were', 'as fast as they were')
+    """
+    if factor <= 1:
+        return "as fast as they were"
+    return f"{factor:,.{0 if factor >= _WHOLE_FROM else 1}f} times as fast as they were"
+
+
+def _few(count: float) -> str:
+    """Return an expected number of customers, with more digits where it is small.
+
+    Examples
+    --------
+    >>> _few(4.46), _few(0.8), _few(0.001)
+    ('4.5', '0.80', 'less than 0.01')
+    """
+    if count < _LEAST_EXPECTED:
+        return f"less than {_LEAST_EXPECTED}"
+    return f"{count:.1f}" if count >= 1 else f"{count:.2f}"
+
+
 def _after(ms: int) -> str:
     from features.durations import duration_rounded
 
     return f"after {duration_rounded(ms / 1000)}"
-
-
-def _caption(summary: dict[str, Any]) -> str | None:
-    """Return what a newcomer cannot guess of the summary."""
-    if summary["share"] is None:
-        return None
-    return "share: part of the best possible AUC above .5 that was reached"
 
 
 def _text(value: Any) -> str:

@@ -127,7 +127,6 @@ def train(  # noqa: PLR0917  (options of a command)
     - `intent train events.parquet -o bundle --no-baselines --json`: train the network only; print the manifest as
       JSON
     """
-    from features.bundle import MANIFEST
     from offline.examples.buckets import is_folder
     from offline.examples.buckets.sizes import parse_size
     from offline.training.train import TrainingSettings
@@ -138,8 +137,6 @@ def train(  # noqa: PLR0917  (options of a command)
 
     settings = load_settings(**({} if horizon is None else {"horizon": horizon}))
     apart = left_out(settings)
-    if (output / MANIFEST).exists():
-        errors().print(f"{output} holds a bundle already: it will be replaced.", soft_wrap=True)
     bundle = train_bundle(
         log,
         output,

@@ -166,7 +166,7 @@ def watch(  # noqa: PLR0917  (options of a command)
     Examples
     --------
     - `intent watch --band high`: see who is about to buy
-    - `intent watch --segment loyal --json | jq .customer_id`: print the ids of a segment's customers
+    - `intent watch --segment buyers --json | jq .customer_id`: print the ids of a segment's customers
     - `intent watch --group crm --band high --json`: continue where the group stopped
     - `intent watch --actions`: see what is to be done now, and how long there is time
     - `intent watch --actions --action win_back --json | jq .customer_id`: print whom to win back

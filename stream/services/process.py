@@ -7,13 +7,13 @@ import socket
 import subprocess
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
 from stream.exceptions import ServiceError
 
-__all__ = ["LOCALHOST", "ServerProcess", "free_port", "guard", "unguard"]
+__all__ = ["LOCALHOST", "ServerProcess", "free_port", "guard", "refuse_taken_ports", "unguard"]
 
 LOCALHOST = "127.0.0.1"
 # Kafka leaves within 2 s of SIGTERM; what is not gone then is killed, and recovers its log at the next start.
@@ -39,6 +39,36 @@ def free_port() -> int:
     raise ServiceError(
         f"no free port between {_PORTS[0]} and {_PORTS[-1]}; stop some servers on this machine"
     )
+
+
+def refuse_taken_ports(ports: Mapping[str, int]) -> None:
+    """Look at the ports of servers, by their names, before one of them is started.
+
+    Raises
+    ------
+    ServiceError
+        Nobody can listen on some of them; all are named.
+    """
+    taken = {name: reason for name, port in ports.items() if (reason := _why_not(port)) is not None}
+    if not taken:
+        return
+    which = ", and ".join(
+        f"{name} cannot listen on {LOCALHOST}:{ports[name]} ({reason})" for name, reason in taken.items()
+    )
+    options = " ".join(f"--{name.lower()}-port 0" for name in taken)
+    what, free = ("another port", "a free one") if len(taken) == 1 else ("other ports", "free ones")
+    raise ServiceError(f"{which}: choose {what}, as in `intent services {options}`, which takes {free}")
+
+
+def _why_not(port: int) -> str | None:
+    """Return why no server can listen on a port; ``None`` where one can."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the servers do
+        try:
+            probe.bind((LOCALHOST, port))
+        except OSError as error:
+            return error.strerror or str(error)
+    return None
 
 
 def guard(process: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
@@ -101,7 +131,7 @@ class ServerProcess(ABC):
         if self.running:
             return self
         self._release()
-        self._refuse_a_taken_port()
+        refuse_taken_ports({self.name: self.port})
         self._printed = self.log.stat().st_size if self.log.exists() else 0
         try:
             self._process = self._spawn(self.command())
@@ -174,18 +204,6 @@ class ServerProcess(ABC):
             unguard(self._guard)
             self._guard = None
         self._process = None
-
-    def _refuse_a_taken_port(self) -> None:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the servers do
-            try:
-                probe.bind((LOCALHOST, self.port))
-            except OSError as error:
-                address = f"{LOCALHOST}:{self.port}"
-                raise ServiceError(
-                    f"{self.name} cannot listen on {address} ({error.strerror}): choose another port, as in "
-                    f"`intent services --{self.name.lower()}-port 0`, which takes a free one"
-                ) from error
 
     def _failure(self, what: str) -> ServiceError:
         """Return the error, with what the server printed last since its start."""

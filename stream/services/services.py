@@ -15,6 +15,7 @@ from typing import Self
 
 from stream.services.embedded import KAFKA_VERSION, KafkaServer, RedisServer, kafka_jars
 from stream.services.folder_lock import FolderLock
+from stream.services.process import refuse_taken_ports
 
 __all__ = ["KAFKA_VERSION", "EmbeddedServices", "KafkaServer", "RedisServer", "kafka_jars"]
 
@@ -81,11 +82,21 @@ class EmbeddedServices:
         Raises
         ------
         ServiceError
-            Another process uses the directory, or a server cannot be started.
+            Another process uses the directory or a port, or a server cannot be started.
         """
         directory = self._directory
         if directory is not None:
             self._lock = FolderLock(directory)
+        try:
+            self._start(directory, on_progress)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def _start(self, directory: Path | None, on_progress: Callable[[int, int], None] | None) -> None:
+        named = {"Kafka": self._kafka_port, "Redis": self._redis_port}
+        refuse_taken_ports({name: port for name, port in named.items() if port is not None})
         jars = kafka_jars(self._jars, on_progress)
         if directory is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="intent-", ignore_cleanup_errors=True)
@@ -95,13 +106,8 @@ class EmbeddedServices:
             directory / "kafka", self._kafka_port, jars=jars, java_options=self._java_options
         )
         self._servers = [self.kafka_server, self.redis_server]
-        try:
-            self.redis_server.start()
-            self.kafka_server.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
+        self.redis_server.start()
+        self.kafka_server.start()
 
     def check(self) -> None:
         """Raise `ServiceError` if a server has ended by itself."""

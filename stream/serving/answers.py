@@ -163,6 +163,11 @@ class WhatIfAnswer(msgspec.Struct, frozen=True):
     after: Customer | None
 
 
+def segments_of(engine: Engine) -> list[SegmentRef]:
+    """Return the segments of the bundle that scores, by their numbers."""
+    return [SegmentRef(one.id, one.name) for one in engine.bundle.segmenter.segments]
+
+
 def customers_of(
     engine: Engine,
     scored: Scored,
@@ -181,7 +186,7 @@ def customers_of(
         the features.
     """
     manifest = engine.bundle.manifest
-    segments = [SegmentRef(one.id, one.name) for one in engine.bundle.segmenter.segments]
+    segments = segments_of(engine)
     horizon_ms = round(manifest.horizon_seconds * 1000)
     online = [None] * len(scored.rows) if scored.online is None else scored.online.tolist()
     versions = [manifest.version] * len(scored.rows)

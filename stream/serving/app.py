@@ -19,6 +19,7 @@ from features.exceptions import SchemaMismatch, StoreError
 from features.refusals import Reason
 from stream.exceptions import NO_ACTIONS, BrokerError
 from stream.formats.registry import format_of
+from stream.messages.score import SegmentRef, is_segment
 from stream.scoring.engine import NoProbability
 from stream.serving import openapi, problems
 from stream.serving.answers import (
@@ -72,6 +73,7 @@ class Parts:
     partitions: int
     form: str
     live: LiveReader
+    segments: Callable[[], Sequence[SegmentRef]]  # of the bundle in force
 
 
 def create_app(parts: Parts, keys: FollowedKeys | None) -> Gate:
@@ -216,11 +218,26 @@ class _Routes:
             raise problems.Unprocessable(f"from is {start[:100]!r}: use now or start")
         last = request.headers.get("last-event-id")
         positions = None if not last else positions_of(last, self._parts.partitions)
+        if positions is None and start != "start":  # what Kafka holds may be of bundles of before
+            self._require_segments(wanted, feed)
         make_endless(request)
         open_streams = self._parts.metrics.streams.labels(feed.topic)
         pieces = feed.follow(wanted, positions, from_start=start == "start" and positions is None)
         first = await anext(pieces)
         return EventStream(_counted(pieces, open_streams), first, self._parts.metrics.dropped.inc)
+
+    def _require_segments(self, wanted: Wanted, feed: Feed) -> None:
+        """Refuse a segment that neither the bundle in force has nor anything that is held."""
+        there = self._parts.segments()
+        unknown = [one for one in wanted.segments if not any(is_segment(segment, one) for segment in there)]
+        if unknown:
+            held = feed.segments() | self._parts.live.segments()
+            unknown = [one for one in unknown if not any(is_segment(segment, one) for segment in held)]
+        if unknown:
+            names = ", ".join(f"{segment.id} {segment.name}" for segment in there)
+            raise problems.Unprocessable(
+                f"segment is {unknown[0][:100]!r}: use the number of a segment, or a part of its name: {names}"
+            )
 
     async def quality(self, request: Request) -> Response:
         return _json(await self._parts.insight.quality())

@@ -22,7 +22,7 @@ from stream.kafka.broker import broker_errors
 from stream.kafka.parsing import parse_leniently
 from stream.kafka.reading import TopicReader
 from stream.messages.action import Action
-from stream.messages.score import Score, is_segment
+from stream.messages.score import Score, SegmentRef, is_segment
 from stream.serving import problems
 from stream.serving.ring import Entry, Ring
 from stream.settings import Settings
@@ -126,6 +126,10 @@ class Feed:
         """End all streams: the process ends."""
         self._ended = True
         self._ring.tell()
+
+    def segments(self) -> set[SegmentRef]:
+        """Return the segments of the messages that are held, of which some may be of a bundle of before."""
+        return {entry.message.segment for entry in self._ring if entry.message is not None}
 
     async def run(self) -> None:
         """Read whenever somebody follows, forever."""

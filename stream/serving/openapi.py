@@ -234,7 +234,11 @@ def _stream(schema: str, name: str) -> dict[str, Any]:
     filters = [
         _parameter(one, {"type": "array", "items": {"type": "string"}}, text)
         for one, text in (
-            ("segment", "Only these segments: numbers, or parts of their names."),
+            (
+                "segment",
+                "Only these segments: numbers, or parts of their names. A value that fits no segment of the bundle in "
+                "force is refused, unless the stream begins with older records, or such records are still held.",
+            ),
             ("action", "Only these actions."),
         )
     ]

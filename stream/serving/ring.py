@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Iterator
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -65,6 +66,10 @@ class Ring:
         while self._bytes > self._bytes_max and len(self._entries) > 1:
             self._bytes -= _size(self._entries.popleft())
             self.first += 1
+
+    def __iter__(self) -> Iterator[Entry]:
+        """Return the records that are kept, the oldest first."""
+        return iter(self._entries)
 
     def tell(self) -> None:
         """Wake all who wait for news."""

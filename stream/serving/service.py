@@ -22,6 +22,7 @@ from stream.running.background import Background
 from stream.running.ending import unless
 from stream.scoring.deciding import warm_up
 from stream.scoring.in_force import InForce, Served
+from stream.serving.answers import segments_of
 from stream.serving.app import Parts, create_app
 from stream.serving.connection import Connection
 from stream.serving.events import EventSink
@@ -130,6 +131,7 @@ async def _start(
         metrics=ServiceMetrics(),
         partitions=partitions,
         form=settings.format,
+        segments=lambda: segments_of(served.models.engine),
     )
     return _Application(create_app(parts, keys), (*feeds, live))
 

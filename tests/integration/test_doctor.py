@@ -76,8 +76,13 @@ def test_a_stack_that_is_well_is_good_but_for_workers_that_are_not_there(
     )  # fmt: skip
     assert levels(found) == wanted | {"worker": ["warning"], "learner": ["warning"]}
     [(_, text, remedy)] = found["worker"]
-    assert text == f"no worker runs: 0 members in group {topics.group}, 2 records behind"
-    assert remedy == "start `intent worker`, unless it is meant so"
+    assert text == (
+        f"no worker runs: 0 members in group {topics.group}, 2 records behind (events in Kafka that no worker has "
+        "scored yet)"
+    )
+    assert remedy == "start `intent worker`, unless it is meant so; it then takes what waits"
+    [(_, text, _)] = found["learner"]
+    assert text.endswith("0 records behind"), "nothing waits, so there is nothing to explain"
     assert found["partitions"] == [("good", "3 of each topic", "")]
 
 

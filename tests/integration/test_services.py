@@ -314,6 +314,19 @@ def test_a_taken_port_names_the_option(tmp_path: Path) -> None:
             server.start()
 
 
+def test_ports_that_are_taken_are_all_named_before_anything_is_started(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        kafka, redis_port = one.getsockname()[1], other.getsockname()[1]
+        services = EmbeddedServices(tmp_path, kafka_port=kafka, redis_port=redis_port)
+        with pytest.raises(ServiceError) as raised:
+            services.start()
+    assert f"Kafka cannot listen on 127.0.0.1:{kafka} (" in str(raised.value)
+    assert f"and Redis cannot listen on 127.0.0.1:{redis_port} (" in str(raised.value)
+    assert "`intent services --kafka-port 0 --redis-port 0`, which takes free ones" in str(raised.value)
+    assert not (tmp_path / "redis").exists()
+    FolderLock(tmp_path).release()
+
+
 def test_a_prepared_broker_starts_with_what_java_kept_and_formats_nothing(tmp_path: Path) -> None:
     prepared = PreparedBroker(prepare())
     with KafkaServer(tmp_path) as broker:

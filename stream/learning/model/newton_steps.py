@@ -117,6 +117,12 @@ def _learn_moments(
 
 
 @vectorised
+def _bounded(value: float, low: float, high: float) -> float:  # pragma: no cover
+    """Return a value within bounds, so that an extreme one moves means and deviations by little."""
+    return min(max(value, low), high)
+
+
+@vectorised
 def _sum_up(
     row: NDArray[np.float64],
     weight: float,
@@ -129,7 +135,7 @@ def _sum_up(
     """Add a row to the weights of what is known, and to its deviations from the old means."""
     for j in range(len(row)):
         known = np.isfinite(row[j])
-        away = min(max(row[j], low[j]), high[j]) - old_mean[j]
+        away = _bounded(row[j], low[j], high[j]) - old_mean[j]
         total[j] += weight if known else 0.0
         shift[j] += weight * away if known else 0.0
 
@@ -146,7 +152,7 @@ def _sum_up_squares(
 ) -> None:  # pragma: no cover
     """Add a row to the squares of deviations from the means of the mini-batch."""
     for j in range(len(row)):
-        away = min(max(row[j], low[j]), high[j]) - old_mean[j] - shift[j]
+        away = _bounded(row[j], low[j], high[j]) - old_mean[j] - shift[j]
         spread[j] += weight * away * away if np.isfinite(row[j]) else 0.0
 
 

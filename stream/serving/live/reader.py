@@ -22,7 +22,7 @@ from stream.kafka.parsing import parse_leniently
 from stream.messages.action import decode_action
 from stream.messages.alert import Alert
 from stream.messages.dead_letter import parse, parse_erasure
-from stream.messages.score import Band, decode_score
+from stream.messages.score import Band, SegmentRef, decode_score
 from stream.serving import problems
 from stream.serving.live.masks import Masks
 from stream.serving.live.shown import Answered
@@ -118,6 +118,10 @@ class LiveReader:
     def end(self) -> None:
         """End all streams: the process ends."""
         self._ended.set()
+
+    def segments(self) -> set[SegmentRef]:
+        """Return the segments of the customers who are shown as active."""
+        return self._view.segments()
 
     async def run(self) -> None:
         """Read whenever somebody looks, forever."""

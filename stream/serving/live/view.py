@@ -17,7 +17,7 @@ import msgspec
 
 from stream.messages.action import Action
 from stream.messages.alert import Alert
-from stream.messages.score import Band, Score
+from stream.messages.score import Band, Score, SegmentRef
 from stream.serving.live.masks import Masks
 from stream.serving.live.outcome import Outcomes
 from stream.serving.live.rates import SECONDS, Latencies, PerSecond
@@ -111,6 +111,10 @@ class LiveView:
         self._alerts: deque[Alert] = deque(maxlen=_MOST_ALERTS)
         self._letters: dict[str, RefusedReason] = {}
         self._letters_since = since_ms
+
+    def segments(self) -> set[SegmentRef]:
+        """Return the segments of the customers who are active."""
+        return {SegmentRef(*segment) for segment in self._segments}
 
     def add_score(self, score: Score) -> None:
         """Take the next score of a partition."""

@@ -181,5 +181,5 @@ def test_line_ends_of_old_macs_are_read(tmp_path: Path) -> None:
 def test_a_header_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "shop.csv"
     path.write_text("u" * 200_000 + ",ts,price\na,2025-02-03,1\n")
-    with pytest.raises(DatasetError, match=r"cannot read shop\.csv: field larger than field limit"):
+    with pytest.raises(DatasetError, match=r"cannot read \S+/shop\.csv: field larger than field limit"):
         convert(path)

@@ -112,7 +112,7 @@ def test_progress_ends_at_the_size_of_the_file(tmp_path: Path) -> None:
         ("a,b\n1,2\n", r"no column 'timestamp', .*; its columns are a, b"),
         (
             HEADER + "1433221332117,1,click,2,\n",
-            r"no event in 1 rows of events.csv \(unknown event: 1, first .* 'click'\)",
+            r"no event in 1 rows of \S+events.csv \(unknown event: 1, first .* 'click'\)",
         ),
     ],
 )

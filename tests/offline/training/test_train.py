@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
-from features.bundle import Bundle
+from features.bundle import MANIFEST, Bundle
 from features.log import write_log
 from features.traffic import DEFAULT_BOTS
 from features.vector import schema_hash
@@ -212,8 +212,12 @@ def test_what_no_folding_can_mend_is_told_before_it(tmp_path: Path, monkeypatch:
         ]
     ):
         path = write(tmp_path / f"{number}.parquet", part)
+        (tmp_path / "bundle").mkdir(exist_ok=True)
+        (tmp_path / "bundle" / MANIFEST).write_text("{}")
+        notes: list[str] = []
         with pytest.raises(TrainingError, match=told):
-            train(path, tmp_path / "bundle", QUICK._replace(horizon_ms=horizon_ms))
+            train(path, tmp_path / "bundle", QUICK._replace(horizon_ms=horizon_ms), on_note=notes.append)
+        assert not [note for note in notes if "replaced" in note], "the bundle stays"
 
 
 def test_a_log_without_purchases_says_so(tmp_path: Path) -> None:
@@ -254,9 +258,12 @@ def test_the_command_prints_the_manifest_as_json(log: Path, tmp_path: Path) -> N
 
 
 def test_the_command_shows_models_and_segments(log: Path, tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / MANIFEST).write_text("{}")
     result = CliRunner().invoke(
         create_app(), ["train", str(log), "-o", str(tmp_path / "b"), "--epochs", "0.2", "--no-baselines"]
     )
     assert result.exit_code == 0, result.output
+    assert "b holds a bundle already: it will be replaced" in " ".join(result.stderr.split())
     for text in ("network", "best possible", "AUC", "prevalence", "Segments", "visits"):
         assert text in result.stdout

@@ -86,8 +86,36 @@ def test_a_reader_sees_who_was_about_to_buy_and_who_did(
     assert rows["ada"][-5:] == ["5", "min", "after", "12", "min"]
     assert rows["bob"][-1] == "no"
     assert "Most likely to buy within 30 minutes, at 2026-03-01 12:45 UTC" in printed
-    assert "1 of these 3, 1 of all 3 customers with an open score" in " ".join(printed.split())
-    assert hottest(looked())[0]["bought_after_seconds"] == 720.0
+    text = " ".join(printed.split())
+    assert "1 of these 3, 1 of all 3 customers with an open score" in text
+    assert "at those moments, 2.0 of them were to be expected to buy within 30 minutes" in text
+    assert "still to be expected" not in text  # no earlier score tells
+    found = hottest(looked())
+    assert found["hottest"][0]["bought_after_seconds"] == 720.0
+    assert found["hottest_expected"] is None
+
+
+def test_how_many_were_to_be_expected_is_by_what_customers_did_after_as_long_a_silence(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    alike = [at(-100, f"gone-{number}") for number in range(99)]
+    scores = [
+        *alike, at(-100, "slow"), at(-80, "slow", purchase=True),
+        *(at(-100, f"quick-{number}") for number in range(50)),  # were not silent for as long
+        *(at(-99, f"quick-{number}", purchase=True) for number in range(50)),
+        at(-100, "unlikely", 0.1),
+        *SCORES[1:],
+    ]  # fmt: skip
+    last = last_look(scores, "0", "UTC")
+    # Of a hundred at least as likely as eve, which promised 50 buyers, one bought after a silence of minutes.
+    assert last.expected(last.customers) == pytest.approx((0.9 + 0.8 + 0.3) * 1 / 50)
+    assert last.expected(last.customers[:1]) is None  # none was as likely as ada
+    assert last_look(scores[1:], "0", "UTC").expected(last.customers) is None  # too few to tell
+    show(last, {"share": None})
+    assert "after as long a silence, 0.04 of them were still to be expected" in " ".join(
+        capsys.readouterr().out.split()
+    )
 
 
 def test_a_log_shorter_than_its_horizon_is_said(capsys: pytest.CaptureFixture[str]) -> None:
@@ -122,7 +150,9 @@ def test_the_summary_explains_its_share_and_names_actions_as_scores_do(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = shown(capsys, monkeypatch, 0.973)
-    assert "of the best possible AUC above .5" in " ".join(text.split())
+    caption = " ".join(text.split())
+    assert "of the best possible AUC above .5 that was reached. It is an expected value" in caption
+    assert "The two AUCs are measured on what happened" in caption
     assert "cross_sell" in text
     assert "held out" in text
     assert "12,000" in text

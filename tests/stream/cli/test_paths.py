@@ -31,6 +31,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         (["convert", "csv", "shop.csv", "-o", "./shop.csv", *CONVERT], "not .csv: name it shop.parquet"),
         (["convert", "csv", "-o", "shop.csv", "shop.csv", *CONVERT], "not .csv: name it shop.parquet"),
+        (["convert", "csv", "shop.csv", "-o", "new/shop.csv", *CONVERT], "name it new/shop.parquet"),
         (["convert", "csv", "same", "-o", "./same", *CONVERT], "same is read and written"),
         (["convert", "csv", "shop.csv", "-o", "link", *CONVERT], "shop.csv is read and written"),
         (["convert", "csv", "shop.csv", "-o", "same", *CONVERT], "shop.csv is read and written"),
@@ -55,6 +56,38 @@ def test_an_output_that_cannot_be_is_one_line_before_any_work(
     assert message in ended.stderr
     assert ended.stderr.count("\n") == 1
     assert shop.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        (b"client\nk1\n", "shops/shop.csv has no column 'when'"),
+        (b"", "shops/shop.csv is empty"),
+        (
+            b"client,when\nk1,noon\n",
+            "in 1 rows of shops/shop.csv (unreadable time: 1, first row 1, column 'when'",
+        ),
+        (b"client,when\nk\xff,2024-01-31\n", "cannot read shops/shop.csv"),
+    ],
+)
+def test_a_conversion_names_a_file_as_it_was_typed(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    written: bytes,
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("shops").mkdir()
+    Path("shops/shop.csv").write_bytes(written)
+    monkeypatch.setattr(
+        "sys.argv", ["intent", "convert", "csv", "shops/shop.csv", "-o", "log.parquet", *CONVERT]
+    )
+    with pytest.raises(SystemExit):
+        main()
+    told = capsys.readouterr().err
+    assert message in told
+    assert told.count("shop.csv") == told.count("shops/shop.csv") == 1
 
 
 @pytest.mark.parametrize(

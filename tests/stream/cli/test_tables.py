@@ -19,7 +19,7 @@ from stream.cli.customer import described
 from stream.cli.customer_view import customer_view
 from stream.cli.dead_letters import table_of
 from stream.cli.demo_view import show as show_demo
-from stream.cli.last_look import Foreseen, LastLook
+from stream.cli.last_look import Foreseen, LastLook, Silences
 from stream.cli.partition import _table as partitions_of
 from stream.cli.quality import _table as quality_of
 from stream.cli.watch import Board
@@ -76,8 +76,9 @@ def test_watch_and_demo_show_whole_ids(
     assert SEGMENT[:8] in text
     assert_whole(text.replace("…", " "), CUSTOMER, "assist_checkout", "medium", "2026-03-01 12:00")
     monkeypatch.setenv("COLUMNS", "80")
+    none = Silences(np.empty(0), np.empty(0, np.int64), np.empty(0, np.bool_))
     summary = {"share": None, "model_version": "487634b9-d069fb09"}
-    show_demo(LastLook(SCORE.as_of, 1_800_000, [Foreseen(SCORE, 720_000)]), summary)
+    show_demo(LastLook(SCORE.as_of, 1_800_000, [Foreseen(SCORE, 720_000)], none), summary)
     printed = capsys.readouterr().out.partition("Next, ")[0]  # the last line is as long as it is
     assert_whole(
         printed.replace("…", " "), CUSTOMER, "assist_checkout", "2026-03-01 12:00", "487634b9-d069fb09"

@@ -7,10 +7,11 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from stream.messages.score import Score, SegmentRef
+from stream.messages.score import Score, SegmentRef, decode_score
 from stream.serving import problems
-from stream.serving.feed import Wanted, _Follower, positions_of
+from stream.serving.feed import Feed, Wanted, _Follower, positions_of
 from stream.serving.ring import Entry, Ring
+from stream.settings import Settings
 
 SCORE = Score(
     "e",
@@ -69,6 +70,13 @@ def test_scores_of_bots_come_only_when_asked_for_and_erasures_whatever_the_band(
     assert Wanted(all_traffic=True).has(entry(1, traffic="bot"))
     assert Wanted(bands=frozenset({"low"})).has(tombstone(1))
     assert not Wanted(customers=frozenset({"eve"})).has(tombstone(1))
+
+
+def test_the_segments_of_what_is_held_are_known_whatever_bundle_they_are_of() -> None:
+    feed = Feed(Settings(_env_file=None), "scores", 1, "score", decode_score)
+    for one in (entry(1), entry(2, segment=SegmentRef(1, "Patrons")), tombstone(3)):
+        feed._ring.add(one)
+    assert feed.segments() == {SegmentRef(2, "Loyal customers"), SegmentRef(1, "Patrons")}
 
 
 def test_an_id_holds_the_positions_after_its_event_over_those_left_out() -> None:

@@ -24,7 +24,7 @@ from stream.serving.answers import (
     WhatIfAnswer,
 )  # fmt: skip
 from stream.serving.app import Parts, create_app
-from stream.serving.feed import Feed
+from stream.serving.feed import MOST_STREAMS, Feed
 from stream.serving.gate import Gate
 from stream.serving.keys import FollowedKeys, add_key
 from stream.serving.metrics import ServiceMetrics
@@ -102,6 +102,9 @@ class FakeLive:
     async def timeline(self, customer: str) -> bytes:
         raise problems.NotFound("nobody was seen")
 
+    def segments(self) -> set[SegmentRef]:
+        return {SegmentRef(4, "Patrons")}
+
 
 class Ready:
     """All is well."""
@@ -116,10 +119,10 @@ class Bench:
     def __init__(self, keys: FollowedKeys | None = None) -> None:
         self.lookups, self.events, self.metrics = FakeLookups(), FakeEvents(), ServiceMetrics()
         settings = Settings(_env_file=None)
-        scores = Feed(settings, "scores", 3, "score", decode_score)
+        self.scores = Feed(settings, "scores", 3, "score", decode_score)
         parts: Any = Parts(
-            self.lookups, FakeWhatIf(), self.events, scores, None, None, Ready(),
-            self.metrics, 3, "native", FakeLive(),
+            self.lookups, FakeWhatIf(), self.events, self.scores, None, None, Ready(),
+            self.metrics, 3, "native", FakeLive(), lambda: [SegmentRef(0, "Visitors"), SegmentRef(1, "Regulars")],
         )  # type: ignore[arg-type]  # fmt: skip
         self.app: Gate = create_app(parts, keys)
 
@@ -178,12 +181,32 @@ def test_a_service_without_keys_does_not_answer_a_page_of_another_site(bench: Be
         ("/v1/customers/ada?features=maybe", "use true or false"),
         ("/v1/customers/ada?features=true&features=false", "2 times"),
         ("/v1/scores?band=highest", "use low, medium or high"),
+        (
+            "/v1/scores?segment=regulars&segment=loyal",
+            "segment is 'loyal': use the number of a segment, or a part of its name: 0 Visitors, 1 Regulars",
+        ),
+        ("/v1/scores?segment=2&from=now", "segment is '2'"),
         ("/v1/scores?from=yesterday", "use now or start"),
         ("/v1/scores?customer=a%00", "characters that an id cannot have"),
     ],
 )
 def test_what_makes_no_sense_is_told(bench: Bench, path: str, detail: str) -> None:
     assert_problem(bench.ask("GET", path), 422, detail)
+
+
+@pytest.mark.parametrize(
+    "query", ["segment=REGULAR", "segment=0&segment=visitors", "segment=patrons", "segment=4"]
+)
+def test_segments_of_the_bundle_and_of_what_is_held_are_known(bench: Bench, query: str) -> None:
+    bench.scores.followers = MOST_STREAMS  # no further stream: whoever comes so far is told
+    assert_problem(bench.ask("GET", f"/v1/scores?{query}"), 503, "streams are open")
+
+
+def test_a_stream_that_begins_with_older_scores_may_have_segments_of_bundles_of_before(bench: Bench) -> None:
+    bench.scores.followers = MOST_STREAMS
+    assert_problem(bench.ask("GET", "/v1/scores?segment=loyal&from=start"), 503, "streams are open")
+    resumed = bench.ask("GET", "/v1/scores?segment=loyal", headers={"last-event-id": "1.2.3"})
+    assert_problem(resumed, 503, "streams are open")
 
 
 @pytest.mark.parametrize(
