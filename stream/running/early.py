@@ -12,11 +12,13 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Final
 
+from stream.running.unwinding import stops
+
 _LASTING: Final = ("worker", "learner", "serve")
 
 
 def end_when_asked(arguments: Sequence[str]) -> None:
-    """Have SIGTERM and SIGINT end the command with code 0 until it has begun, if it is one that runs for long.
+    """Have the signals of `stops` end the command with code 0 until it has begun, if it is one that runs for long.
 
     Parameters
     ----------
@@ -24,7 +26,7 @@ def end_when_asked(arguments: Sequence[str]) -> None:
         Of the command line.
     """
     if arguments and arguments[0] in _LASTING:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in stops():
             signal.signal(number, _end)
 
 

@@ -24,6 +24,7 @@ from typing import Any, Final, TypeVar
 
 from features.exceptions import IntentError
 from stream.running import outages
+from stream.running.unwinding import stops
 
 __all__ = ["CUT_OFF", "END_SECONDS", "begin", "run", "unless"]
 
@@ -175,10 +176,7 @@ def run(
     asyncio.set_event_loop(loop)
     stop = asyncio.Event()
     _current = ending = _Ending(loop, stop, seconds)
-    stops = [signal.SIGTERM, signal.SIGINT]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` has it
-        stops.append(signal.SIGHUP)
-    former = {number: signal.signal(number, ending.asked) for number in stops}
+    former = {number: signal.signal(number, ending.asked) for number in stops()}
     try:
         try:
             loop.run_until_complete(work(stop))

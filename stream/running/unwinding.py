@@ -11,20 +11,26 @@ import signal
 from types import FrameType
 from typing import Final
 
-__all__ = ["STOPS", "asked", "unwind_when_asked"]
+__all__ = ["asked", "stops", "unwind_when_asked"]
 
-#: What asks a process to end, beside an interrupt: a supervisor, or a terminal that is closed.
-STOPS: Final = (signal.SIGTERM, signal.SIGHUP)
+# What asks a process to end, beside an interrupt: a supervisor, or a terminal that is closed.
+_STOPS: Final = (signal.SIGTERM, signal.SIGHUP)
 
 _asked: signal.Signals = signal.SIGINT
 _process = 0
+
+
+def stops() -> list[signal.Signals]:
+    """Return the signals that ask a process to end: SIGHUP is none where it is ignored, as with ``nohup``."""
+    hears_hangups = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+    return [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hears_hangups else [])]
 
 
 def unwind_when_asked() -> None:
     """Have the signals raise `KeyboardInterrupt` once; those that are ignored (``nohup``) stay so."""
     global _process  # noqa: PLW0603  (signals belong to a process)
     _process = os.getpid()
-    for number in STOPS:
+    for number in _STOPS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _unwind)
 
@@ -41,6 +47,6 @@ def _unwind(number: int, frame: FrameType | None) -> None:
         return
     global _asked  # noqa: PLW0603
     _asked = signal.Signals(number)
-    for each in STOPS:  # they may come twice, to this process and to its group
+    for each in _STOPS:  # they may come twice, to this process and to its group
         signal.signal(each, signal.SIG_IGN)
     raise KeyboardInterrupt

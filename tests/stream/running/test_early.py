@@ -36,8 +36,9 @@ def test_a_process_that_is_still_being_imported_ends_as_asked(command: str, pack
     assert told(command, package, "SIGTERM").returncode == 0
 
 
-def test_an_interrupt_ends_it_as_well() -> None:
-    assert told("worker", "pydantic_settings", "SIGINT").returncode == 0
+@pytest.mark.parametrize("number", ["SIGINT", "SIGHUP"])
+def test_other_signals_end_it_as_well(number: str) -> None:
+    assert told("worker", "pydantic_settings", number).returncode == 0
 
 
 @pytest.mark.parametrize(
