@@ -15,7 +15,7 @@ from features.events import decode_many
 from features.state import DAY_MS, MINUTE_MS, empty
 from stream.scoring.encoding import encode_scores
 from stream.scoring.engine import Engine, slots_of
-from stream.settings import ReasonBands
+from stream.setting_values import ReasonBands
 
 _BATCH: Final = 4000
 # Shares of the scores below the bands medium and high, as training has them.

@@ -19,7 +19,7 @@ import typer
 from benchmarks.engine import engine_with, score, set_bands
 from benchmarks.workload import simulated, write_bundle
 from features.bundle import Bundle
-from stream.settings import ReasonBands
+from stream.setting_values import ReasonBands
 
 #: What we want to reach: the rate with reasons by that without.
 GOAL: Final = 0.9

@@ -299,6 +299,7 @@ NEEDS = {
     "stream/messages": (None,),
     "stream/services": ("embedded",),
     "stream/serving": ("serve",),
+    "stream/setting_values.py": (None,),
     "stream/settings.py": (None,),
     "stream/testing": ("testing",),
     "stream/tracing": ("tracing",),

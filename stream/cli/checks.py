@@ -201,7 +201,7 @@ def encoding(name: str) -> str:
 
 def event_format(name: str) -> str:
     """Check the name of a form of events."""
-    from stream.settings import check_format
+    from stream.setting_values import check_format
 
     try:
         return check_format(name)

@@ -32,7 +32,8 @@ from stream.clients.lines import Emitted, RefusedLine, emit_lines
 from stream.exceptions import BrokerError, BrokerUnavailable, SettingsError
 from stream.formats.contract import NATIVE
 from stream.kafka.diagnosis import check_access, unavailable
-from stream.settings import NATIVE_NAME, Settings, load_settings
+from stream.setting_values import NATIVE_NAME
+from stream.settings import Settings, load_settings
 from stream.texts import counted
 from stream.tracing.headers import active_trace
 

@@ -8,7 +8,7 @@ from stream.formats.cloudevents import CloudEvents
 from stream.formats.confluent import Confluent
 from stream.formats.contract import Format
 from stream.formats.plain import PLAIN
-from stream.settings import NATIVE_NAME
+from stream.setting_values import NATIVE_NAME
 
 #: Formats that wrap events of another one.
 WRAPPERS: Final[dict[str, type[CloudEvents | Confluent]]] = {
@@ -18,7 +18,7 @@ WRAPPERS: Final[dict[str, type[CloudEvents | Confluent]]] = {
 
 
 def format_of(name: str) -> Format | None:
-    """Return a format by its name (`stream.settings.check_format`), ``None`` for our own form.
+    """Return a format by its name (`stream.setting_values.check_format`), ``None`` for our own form.
 
     Examples
     --------

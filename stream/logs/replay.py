@@ -30,7 +30,8 @@ from stream.logs.pacing import Clock, Pace, WallClock, parse_speed
 from stream.logs.rows import OF_SHOPS, Encoded, check_partitions, encode_rows
 from stream.logs.windows import Windows
 from stream.logs.workers import Workers
-from stream.settings import NATIVE_NAME, Settings
+from stream.setting_values import NATIVE_NAME
+from stream.settings import Settings
 
 # Events encoded at a time. Bounds memory (about 1 kB an event), and how long a paced replay looks ahead.
 _CHUNK: Final = 20_000

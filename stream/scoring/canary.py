@@ -23,7 +23,7 @@ from features.vector import Vectors
 from stream.messages.score import ReasonRef
 from stream.scoring.explaining import Explaining
 from stream.scoring.reasons import Reasons
-from stream.settings import ReasonBands
+from stream.setting_values import ReasonBands
 
 A = TypeVar("A", bound=np.generic)
 

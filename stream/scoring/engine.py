@@ -44,7 +44,8 @@ from stream.exceptions import SettingsError
 from stream.messages.score import ReasonRef
 from stream.scoring.canary import CanaryBundle, CanaryScores
 from stream.scoring.explaining import Explaining
-from stream.settings import ReasonBands, Settings
+from stream.setting_values import ReasonBands
+from stream.settings import Settings
 
 if TYPE_CHECKING:
     from stream.learning.model.advisor import Advisor

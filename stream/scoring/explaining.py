@@ -12,7 +12,7 @@ from features.bundle import Bundle
 from features.reasons import BOOK, LEAST_EFFECT, grouped, strongest
 from features.vector import Vectors
 from stream.scoring.reasons import DIGITS, Reasons, wording
-from stream.settings import ReasonBands
+from stream.setting_values import ReasonBands
 
 if TYPE_CHECKING:
     from stream.learning.model.advisor import Advisor

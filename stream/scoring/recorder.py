@@ -35,7 +35,8 @@ from stream.scoring.batch import Batch, RecordStatus
 from stream.scoring.engine import Scored
 from stream.scoring.linking import Linked
 from stream.scoring.sampling import Sampling
-from stream.settings import Settings, parse_rates
+from stream.setting_values import parse_rates
+from stream.settings import Settings
 
 
 class LearnerRecords(NamedTuple):

@@ -44,7 +44,7 @@ from stream.serving.metrics import ServiceMetrics
 from stream.serving.quality import MOST_LETTERS, Insight
 from stream.serving.readiness import ServiceReadiness
 from stream.serving.what_if import WhatIf, WhatIfQuestion
-from stream.settings import check_format
+from stream.setting_values import check_format
 
 Handler = Callable[[Request], Awaitable[Response]]
 

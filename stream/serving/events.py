@@ -27,7 +27,8 @@ from stream.serving import problems
 from stream.serving.answers import Erasure, EventOutcome
 from stream.serving.checking import Candidate, candidates_of, check
 from stream.serving.lookups import Lookups
-from stream.settings import NATIVE_NAME, Settings
+from stream.setting_values import NATIVE_NAME
+from stream.settings import Settings
 
 logger = logging.getLogger(__name__)
 

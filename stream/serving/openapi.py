@@ -17,7 +17,7 @@ from stream.serving.answers import BatchAnswer, BatchQuestion, Customer, Erasure
 from stream.serving.live.shown import Snapshot, Timeline
 from stream.serving.quality import MOST_LETTERS
 from stream.serving.what_if import WhatIfQuestion
-from stream.settings import FORMAT_NAMES
+from stream.setting_values import FORMAT_NAMES
 
 _SCHEMA: Final = "#/components/schemas/{name}"
 _TYPES: Final = (

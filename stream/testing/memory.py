@@ -34,7 +34,8 @@ from stream.scoring.engine import engine_of
 from stream.scoring.metrics import ScorerMetrics
 from stream.scoring.publisher import Output
 from stream.scoring.scorer import Scorer
-from stream.settings import NATIVE_NAME, Settings
+from stream.setting_values import NATIVE_NAME
+from stream.settings import Settings
 from stream.testing.emitter import MemoryEmitter
 from stream.testing.events import AnyLog, SentRecord, records_of, rows_of
 from stream.testing.results import ByCustomer, Messages, Results

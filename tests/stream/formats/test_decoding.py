@@ -11,7 +11,7 @@ from features.events import LENIENT, Decoded, Reason
 from stream.formats.contract import NATIVE
 from stream.formats.decoding import decode_records, values_of
 from stream.formats.registry import PLAIN, WRAPPERS, format_of
-from stream.settings import FORMAT_NAMES, check_format
+from stream.setting_values import FORMAT_NAMES, check_format
 from tests.malformed import good
 from tests.stream.records import NOW, record
 

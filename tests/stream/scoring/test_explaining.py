@@ -24,7 +24,8 @@ from stream.messages.score import decode_score
 from stream.scoring.encoding import encode_scores
 from stream.scoring.engine import Engine, engine_of
 from stream.scoring.explaining import Explaining
-from stream.settings import ReasonBands, load_settings
+from stream.setting_values import ReasonBands
+from stream.settings import load_settings
 from tests.bundles import random_bundle, save_bundle
 from tests.features.histories import MINUTE, random_columns
 

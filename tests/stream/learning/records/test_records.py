@@ -35,7 +35,7 @@ from stream.scoring.publisher import Output
 from stream.scoring.recorder import Recorder
 from stream.scoring.sampling import Sampling
 from stream.scoring.scorer import Scorer
-from stream.settings import parse_rates
+from stream.setting_values import parse_rates
 from tests.bundles import random_bundle
 from tests.malformed import good
 from tests.stream.records import NOW, PARTITIONS, batch, record
