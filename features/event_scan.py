@@ -28,6 +28,29 @@ from features.events import (
     Event,
 )
 from features.hashes import hash_bytes, same_bytes
+from features.json_values import (
+    CLOSE,
+    CLOSE_LIST,
+    COLON,
+    COMMA,
+    END,
+    FALSE,
+    NULL,
+    OPEN,
+    OPEN_LIST,
+    TRUE,
+    after,
+    anything,
+    digits,
+    gap,
+    integer,
+    null,
+    number,
+    parsed,
+    string,
+    text,
+    word,
+)
 from features.partition import partition_of_bytes
 
 #: One event as it was read. Texts are where they lie in the buffer; missing numbers are NaN.
@@ -131,21 +154,7 @@ _REQUIRED: Final = 1 << _EVENT_ID | 1 << _TYPE | 1 << _CUSTOMER_ID | 1 << _TIME
 _TYPE_NAMES, _TYPE_STARTS = _table(EVENT_TYPES)
 _CHANNEL_NAMES, _CHANNEL_STARTS = _table(CHANNELS)
 
-_DIGITS: Final = (
-    15  # an integer of so many is exact as a float, and so is a power of ten: their quotient is rounded once
-)
-_TENS: Final = np.array([10.0**power for power in range(_DIGITS + 1)])
-
-_QUOTE, _BACKSLASH, _COLON, _COMMA, _DOT, _ZERO, _NINE = (ord(one) for one in '"\\:,.09')
-_OPEN, _CLOSE, _OPEN_LIST, _CLOSE_LIST = (ord(one) for one in "{}[]")
-_SPACE, _DELETE = 0x20, 0x7F
-_PLAIN: Final = np.array(
-    [_SPACE <= byte < _DELETE and byte not in (_QUOTE, _BACKSLASH) for byte in range(256)]
-)
 _SMALL_A, _SMALL_Z, _LOWER = ord("a"), ord("z"), ord("a") - ord("A")
-_TRUE, _FALSE, _NULL = (_table((name,))[0] for name in ("true", "false", "null"))
-_END: Final = -1
-_NEXT: Final = np.uint64(1)  # numba counts places that may be negative from the end; unsigned ones cost less
 
 
 @kernel
@@ -170,8 +179,8 @@ def _scan(  # noqa: PLR0917  (columns)
         row.plain, row.json_at, row.json_length = False, at[i], length[i]
         if key_length[i] <= 0 or not 0 < length[i] <= MAX_BYTES:
             continue
-        after = _event(data, at[i], at[i] + length[i], currency, row, price, quantity, lines)
-        if after < 0 or passed[row.type]:
+        total = _event(data, at[i], at[i] + length[i], currency, row, price, quantity, lines)
+        if total < 0 or passed[row.type]:
             continue
         if key_length[i] != row.customer_length or not same_bytes(
             data, key_at[i], key_length[i], data, row.customer_at
@@ -179,7 +188,7 @@ def _scan(  # noqa: PLR0917  (columns)
             continue
         if partition_of_bytes(data, key_at[i], key_length[i], partitions) != home[i]:
             continue
-        lines = after
+        lines = total
         row.plain = True
         row.event_hash = hash_bytes(data, np.uint64(row.event_at), np.uint64(row.event_length))
         row.item_hash = np.uint64(0)
@@ -188,10 +197,6 @@ def _scan(  # noqa: PLR0917  (columns)
         elif row.lines > 0:
             row.item_hash = hash_bytes(data, np.uint64(row.first_line_at), np.uint64(row.first_line_length))
     return lines
-
-
-# Kernels give back where they have stopped reading, or `_END`: a tuple of a result and a place costs them three times
-# as much.
 
 
 @kernel
@@ -209,29 +214,29 @@ def _event(  # noqa: PLR0917
     row.bot, row.foreign, row.channel, row.lines = False, False, NO_CHANNEL, 0
     row.price, row.quantity, row.value = np.nan, np.nan, np.nan
     row.item_length, row.first_line_length = 0, 0
-    seen, field = 0, _END
-    at = _after(data, at, stop, _OPEN)
+    seen, field = 0, END
+    at = after(data, at, stop, OPEN)
     while at >= 0:
         name = at + 1
-        at = _string(data, at, stop)
+        at = string(data, at, stop)
         if at < 0:
-            return _END
+            return END
         field = _place(data, name, at - 1, _FIELD_NAMES, _FIELD_STARTS, field + 1)
         if field < _OTHER and seen >> field & 1:
-            return _END  # msgspec takes the last one
+            return END  # msgspec takes the last one
         seen |= 1 << field
-        at = _after(data, at, stop, _COLON)
+        at = after(data, at, stop, COLON)
         if at < 0:
-            return _END
-        if field == _ITEMS and data[at] == _OPEN_LIST:
-            at = _gap(data, _lines(data, at + 1, stop, row, price, quantity, lines), stop)
+            return END
+        if field == _ITEMS and data[at] == OPEN_LIST:
+            at = gap(data, _lines(data, at + 1, stop, row, price, quantity, lines), stop)
         else:
-            at = _gap(data, _member(data, field, at, stop, currency, row), stop)
-        if 0 <= at < stop and data[at] == _CLOSE:
-            whole = _gap(data, at + 1, stop) == stop
-            return lines + row.lines if whole and seen & _REQUIRED == _REQUIRED else _END
-        at = _after(data, at, stop, _COMMA)
-    return _END
+            at = gap(data, _member(data, field, at, stop, currency, row), stop)
+        if 0 <= at < stop and data[at] == CLOSE:
+            whole = gap(data, at + 1, stop) == stop
+            return lines + row.lines if whole and seen & _REQUIRED == _REQUIRED else END
+        at = after(data, at, stop, COMMA)
+    return END
 
 
 @inlined
@@ -247,51 +252,51 @@ def _member(  # noqa: C901, PLR0911, PLR0912, PLR0917  (field by field)
         elif field == _CUSTOMER_ID:
             row.customer_at, row.customer_length = start, end - 1 - start
         elif end < 0:
-            return _null(data, at, stop)
+            return null(data, at, stop)
         elif field == _ITEM_ID:
             row.item_at, row.item_length = start, end - 1 - start
         return end
     if field == _TYPE:
-        end = _string(data, at, stop)
+        end = string(data, at, stop)
         row.type = _place(data, start, end - 1, _TYPE_NAMES, _TYPE_STARTS, 0)
-        return end if row.type < len(EVENT_TYPES) else _END
+        return end if row.type < len(EVENT_TYPES) else END
     if field == _TIME:
-        end = _integer(data, at, stop)
-        row.time = _digits(data, at, end)
-        return end if MIN_TIME_MS <= row.time <= MAX_TIME_MS else _END
-    if data[at] == _NULL[0]:
-        return _null(data, at, stop)
+        end = integer(data, at, stop)
+        row.time = digits(data, at, end)
+        return end if MIN_TIME_MS <= row.time <= MAX_TIME_MS else END
+    if data[at] == NULL[0]:
+        return null(data, at, stop)
     if field == _PRICE or field == _VALUE:  # noqa: PLR1714, SIM109
-        end = _number(data, at, stop)
-        money = _parsed(data, at, end)
+        end = number(data, at, stop)
+        money = parsed(data, at, end)
         if field == _PRICE:
             row.price = money
         else:
             row.value = money
-        return end if money <= MAX_MONEY else _END
+        return end if money <= MAX_MONEY else END
     if field == _QUANTITY:
-        end = _integer(data, at, stop)
-        row.quantity = _digits(data, at, end)
-        return end if row.quantity <= MAX_QUANTITY else _END
+        end = integer(data, at, stop)
+        row.quantity = digits(data, at, end)
+        return end if row.quantity <= MAX_QUANTITY else END
     if field == _CURRENCY_CODE:
-        end = _string(data, at, stop)
+        end = string(data, at, stop)
         if end - 1 - start != _CURRENCY:
-            return _END
+            return END
         for k in range(_CURRENCY):
             letter = data[start + k]
             if (letter - _LOWER if _SMALL_A <= letter <= _SMALL_Z else letter) != currency[k]:
                 row.foreign = True
         return end
     if field == _CHANNEL:
-        end = _string(data, at, stop)
+        end = string(data, at, stop)
         row.channel = _place(data, start, end - 1, _CHANNEL_NAMES, _CHANNEL_STARTS, 0)
-        return end if row.channel < NO_CHANNEL else _END
+        return end if row.channel < NO_CHANNEL else END
     if _TEXTS >> field & 1:
-        return _text(data, at, stop, MAX_TEXT)
+        return text(data, at, stop, MAX_TEXT)
     if field == _BOT:
-        row.bot = data[at] == _TRUE[0]
-        return _word(data, at, stop, _TRUE) if row.bot else _word(data, at, stop, _FALSE)
-    return _anything(data, at, stop) if field == _OTHER else _END
+        row.bot = data[at] == TRUE[0]
+        return word(data, at, stop, TRUE) if row.bot else word(data, at, stop, FALSE)
+    return anything(data, at, stop) if field == _OTHER else END
 
 
 @kernel
@@ -305,16 +310,16 @@ def _lines(  # noqa: PLR0917
     first: int,
 ) -> int:  # pragma: no cover
     """Read the rest of a list of lines, and count them in the row; return where it ends."""
-    at = _gap(data, at, stop)
-    if at < stop and data[at] == _CLOSE_LIST:
+    at = gap(data, at, stop)
+    if at < stop and data[at] == CLOSE_LIST:
         return at + 1
     while at >= 0 and row.lines < MAX_ITEMS:
-        at = _gap(data, _line(data, at, stop, row, price, quantity, first + row.lines), stop)
+        at = gap(data, _line(data, at, stop, row, price, quantity, first + row.lines), stop)
         row.lines += 1
-        if 0 <= at < stop and data[at] == _CLOSE_LIST:
+        if 0 <= at < stop and data[at] == CLOSE_LIST:
             return at + 1
-        at = _after(data, at, stop, _COMMA)
-    return _END
+        at = after(data, at, stop, COMMA)
+    return END
 
 
 @kernel
@@ -330,192 +335,49 @@ def _line(  # noqa: C901, PLR0912, PLR0917  (field by field)
     """Read one line; return where it ends."""
     price[line], quantity[line] = np.nan, np.nan
     seen, field = 0, _ITEM_ID - 1
-    at = _after(data, at, stop, _OPEN)
+    at = after(data, at, stop, OPEN)
     while at >= 0:
         name = at + 1
-        at = _string(data, at, stop)
+        at = string(data, at, stop)
         if at < 0:
-            return _END
+            return END
         field = _place(data, name, at - 1, _FIELD_NAMES, _FIELD_STARTS, field + 1)
         known = _OF_LINES >> field & 1
         if known and seen >> field & 1:
-            return _END
+            return END
         seen |= 1 << field
-        at = _after(data, at, stop, _COLON)
+        at = after(data, at, stop, COLON)
         if at < 0:
-            return _END
+            return END
         if field == _ITEM_ID:
             end = _identifier(data, at, stop)
             if row.lines == 0:
                 row.first_line_at, row.first_line_length = at + 1, end - 2 - at
-        elif known and data[at] == _NULL[0]:
-            end = _null(data, at, stop)
+        elif known and data[at] == NULL[0]:
+            end = null(data, at, stop)
         elif field == _PRICE:
-            end = _number(data, at, stop)
-            price[line] = _parsed(data, at, end)
-            end = end if price[line] <= MAX_MONEY else _END
+            end = number(data, at, stop)
+            price[line] = parsed(data, at, end)
+            end = end if price[line] <= MAX_MONEY else END
         elif field == _QUANTITY:
-            end = _integer(data, at, stop)
-            quantity[line] = _digits(data, at, end)
-            end = end if quantity[line] <= MAX_QUANTITY else _END
+            end = integer(data, at, stop)
+            quantity[line] = digits(data, at, end)
+            end = end if quantity[line] <= MAX_QUANTITY else END
         elif field == _CATEGORY:
-            end = _text(data, at, stop, MAX_TEXT)
+            end = text(data, at, stop, MAX_TEXT)
         else:
-            end = _anything(data, at, stop)
-        at = _gap(data, end, stop)
-        if 0 <= at < stop and data[at] == _CLOSE:
-            return at + 1 if seen >> _ITEM_ID & 1 else _END
-        at = _after(data, at, stop, _COMMA)
-    return _END
-
-
-@inlined
-def _gap(data: NDArray[np.uint8], at: int, stop: int) -> int:  # pragma: no cover
-    """Return where the next thing stands that is no white space."""
-    while 0 <= at < stop and (data[at] == 32 or data[at] == 10 or data[at] == 13 or data[at] == 9):  # noqa: PLR1714, PLR2004, SIM109
-        at += 1
-    return at
-
-
-@inlined
-def _after(data: NDArray[np.uint8], at: int, stop: int, sign: int) -> int:  # pragma: no cover
-    """Return where something stands after a sign that has to be there."""
-    at = _gap(data, at, stop)
-    if not 0 <= at < stop or data[at] != sign:
-        return _END
-    at = _gap(data, at + 1, stop)
-    return at if at < stop else _END
-
-
-@inlined
-def _string(data: NDArray[np.uint8], at: int, stop: int) -> int:  # pragma: no cover
-    """Read a text of printable ASCII characters without escapes."""
-    if data[at] != _QUOTE:
-        return _END
-    place, end = np.uint64(at + 1), np.uint64(stop)
-    while place < end and _PLAIN[data[place]]:
-        place += _NEXT
-    return np.int64(place) + 1 if place < end and data[place] == _QUOTE else _END  # type: ignore[return-value]
+            end = anything(data, at, stop)
+        at = gap(data, end, stop)
+        if 0 <= at < stop and data[at] == CLOSE:
+            return at + 1 if seen >> _ITEM_ID & 1 else END
+        at = after(data, at, stop, COMMA)
+    return END
 
 
 @inlined
 def _identifier(data: NDArray[np.uint8], at: int, stop: int) -> int:  # pragma: no cover
-    end = _string(data, at, stop)
-    return end if 0 < end - 2 - at <= MAX_ID else _END
-
-
-@kernel
-def _text(data: NDArray[np.uint8], at: int, stop: int, most: int) -> int:  # pragma: no cover
-    """Read a text of at most so many characters, in UTF-8 and without escapes."""
-    if data[at] != _QUOTE:
-        return _END
-    at += 1
-    while at < stop and data[at] != _QUOTE and most > 0:
-        if data[at] < _SPACE or data[at] == _BACKSLASH:
-            return _END
-        width = 1 if data[at] <= _DELETE else _width(data, at, stop)
-        if width == 0:
-            return _END
-        at, most = at + width, most - 1
-    return at + 1 if at < stop and data[at] == _QUOTE else _END
-
-
-@kernel
-def _width(data: NDArray[np.uint8], at: int, stop: int) -> int:  # pragma: no cover
-    """Return how many bytes a character beyond ASCII has in UTF-8 (RFC 3629), 0 if that is none."""
-    lead = data[at]
-    lowest, highest = 0x80, 0xBF
-    if 0xC2 <= lead <= 0xDF:  # noqa: PLR2004
-        width = 2
-    elif 0xE0 <= lead <= 0xEF:  # noqa: PLR2004
-        width = 3
-        lowest = 0xA0 if lead == 0xE0 else 0x80  # noqa: PLR2004
-        highest = 0x9F if lead == 0xED else 0xBF  # noqa: PLR2004
-    elif 0xF0 <= lead <= 0xF4:  # noqa: PLR2004
-        width = 4
-        lowest = 0x90 if lead == 0xF0 else 0x80  # noqa: PLR2004
-        highest = 0x8F if lead == 0xF4 else 0xBF  # noqa: PLR2004
-    else:
-        return 0
-    if width > stop - at or not lowest <= data[at + 1] <= highest:
-        return 0
-    for k in range(2, width):
-        if not 0x80 <= data[at + k] <= 0xBF:  # noqa: PLR2004
-            return 0
-    return width
-
-
-@inlined
-def _integer(data: NDArray[np.uint8], at: int, stop: int) -> int:  # pragma: no cover
-    """Read an integer without a sign, of no more digits than are exact; a fraction or an exponent is none."""
-    end = _number(data, at, stop)
-    for k in range(at, end):
-        if data[k] == _DOT:
-            return _END
-    return end
-
-
-@inlined
-def _number(data: NDArray[np.uint8], at: int, stop: int) -> int:  # pragma: no cover
-    """Read a number without a sign and an exponent, of no more digits than are exact."""
-    start, dot = at, _END
-    while at < stop and (_ZERO <= data[at] <= _NINE or (data[at] == _DOT and dot < 0)):
-        if data[at] == _DOT:
-            dot = at
-        at += 1
-    whole = at - start if dot < 0 else dot - start
-    digits = at - start if dot < 0 else at - start - 1
-    bad = whole == 0 or digits > _DIGITS or dot == at - 1 or (whole > 1 and data[start] == _ZERO)
-    if bad or (at < stop and (data[at] == ord("e") or data[at] == ord("E"))):  # noqa: PLR1714
-        return _END
-    return at
-
-
-@inlined
-def _digits(data: NDArray[np.uint8], at: int, end: int) -> int:  # pragma: no cover
-    """Return the number of the digits among these bytes, -1 where it has not been read."""
-    number = 0 if at < end else -1
-    for k in range(at, end):
-        if data[k] != _DOT:
-            number = 10 * number + data[k] - _ZERO
-    return number
-
-
-@inlined
-def _parsed(data: NDArray[np.uint8], at: int, end: int) -> float:  # pragma: no cover
-    """Return the number that was read there, rounded once."""
-    decimals = 0
-    for k in range(at, end):
-        if data[k] == _DOT:
-            decimals = end - 1 - k
-    return float(_digits(data, at, end) / _TENS[decimals])
-
-
-@inlined
-def _null(data: NDArray[np.uint8], at: int, stop: int) -> int:  # pragma: no cover
-    return _word(data, at, stop, _NULL)
-
-
-@inlined
-def _word(data: NDArray[np.uint8], at: int, stop: int, word: NDArray[np.uint8]) -> int:  # pragma: no cover
-    """Read a word that has to stand there."""
-    length = len(word)
-    return at + length if length <= stop - at and same_bytes(data, at, length, word, 0) else _END
-
-
-@kernel
-def _anything(data: NDArray[np.uint8], at: int, stop: int) -> int:  # pragma: no cover
-    """Read a value that means nothing here, and is neither a list nor an object."""
-    first = data[at]
-    if first == _QUOTE:
-        return _text(data, at, stop, MAX_BYTES)
-    if first == _NULL[0]:
-        return _null(data, at, stop)
-    if first == _TRUE[0]:
-        return _word(data, at, stop, _TRUE)
-    if first == _FALSE[0]:
-        return _word(data, at, stop, _FALSE)
-    return _number(data, at, stop)
+    end = string(data, at, stop)
+    return end if 0 < end - 2 - at <= MAX_ID else END
 
 
 @inlined
