@@ -36,5 +36,4 @@ def interrupts_kept() -> Iterator[None]:
         raise
     finally:
         for number, handler in former.items():
-            if signal.getsignal(number) is hear:  # else it was taken from here, to be ignored from now on
-                signal.signal(number, handler)
+            signal.signal(number, handler)

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import threading
+import time
 from types import FrameType
 from typing import Final
 
@@ -15,9 +18,13 @@ __all__ = ["asked", "stops", "unwind_when_asked"]
 
 # What asks a process to end, beside an interrupt: a supervisor, or a terminal that is closed.
 _STOPS: Final = (signal.SIGTERM, signal.SIGHUP)
+# They may come twice, to this process and to its group: so soon nobody asks for a second thing.
+_SAME_SECONDS: Final = 1.0
+_AGAIN_SECONDS: Final = 0.1
 
 _asked: signal.Signals = signal.SIGINT
 _process = 0
+_asked_at = -_SAME_SECONDS
 
 
 def stops() -> list[signal.Signals]:
@@ -27,12 +34,17 @@ def stops() -> list[signal.Signals]:
 
 
 def unwind_when_asked() -> None:
-    """Have the signals raise `KeyboardInterrupt` once; those that are ignored (``nohup``) stay so."""
+    """Have the signals raise `KeyboardInterrupt`; those that are ignored (``nohup``) stay so.
+
+    Where an interrupt is raised in a callback from C or in a destructor, Python prints it and goes on. Then it comes
+    again a moment later.
+    """
     global _process  # noqa: PLW0603  (signals belong to a process)
     _process = os.getpid()
     for number in _STOPS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _unwind)
+    sys.unraisablehook = _unraisable
 
 
 def asked() -> signal.Signals:
@@ -45,8 +57,24 @@ def _unwind(number: int, frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
         return
-    global _asked  # noqa: PLW0603
-    _asked = signal.Signals(number)
-    for each in _STOPS:  # they may come twice, to this process and to its group
-        signal.signal(each, signal.SIG_IGN)
+    global _asked, _asked_at  # noqa: PLW0603
+    now = time.monotonic()
+    if now - _asked_at < _SAME_SECONDS:
+        return
+    _asked, _asked_at = signal.Signals(number), now
     raise KeyboardInterrupt
+
+
+def _unraisable(found: sys.UnraisableHookArgs) -> None:
+    if not isinstance(found.exc_value, KeyboardInterrupt):
+        sys.__unraisablehook__(found)
+        return
+    again = threading.Timer(_AGAIN_SECONDS, _ask_again)
+    again.daemon = True
+    again.start()
+
+
+def _ask_again() -> None:
+    global _asked_at  # noqa: PLW0603
+    _asked_at = -_SAME_SECONDS
+    os.kill(os.getpid(), _asked)
