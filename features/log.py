@@ -105,6 +105,7 @@ def conform(table: pa.Table, *, encoded: bool = False) -> pa.Table:
         A required column is missing, or one has a type that cannot be converted.
     """
     arrays, fields = [], []
+    _refuse_twins(table.column_names)
     for field in LOG_SCHEMA:
         fields.append(field)
         if encoded and field.name in FEW_TEXTS and _encoded(table, field.name):
@@ -113,6 +114,12 @@ def conform(table: pa.Table, *, encoded: bool = False) -> pa.Table:
         elif field.name in table.column_names:
             try:
                 arrays.append(cast_to_log(table[field.name], field))
+            except pa.ArrowNotImplementedError:
+                kind = str(table.schema.field(field.name).type).partition("<")[0]
+                wanted = str(field.type).partition("<")[0]
+                raise LogError(
+                    f"column {field.name!r} is of the type {kind}: a log has {wanted} there"
+                ) from None
             except pa.ArrowException as error:
                 raise LogError(
                     f"column {field.name!r} cannot be read as {field.type}: {cause(error)}"
@@ -126,6 +133,12 @@ def conform(table: pa.Table, *, encoded: bool = False) -> pa.Table:
         else:
             arrays.append(pa.nulls(len(table), field.type))
     return pa.table(arrays, schema=pa.schema(fields, table.schema.metadata))
+
+
+def _refuse_twins(names: Sequence[str]) -> None:
+    twins = [name for name in LOG_SCHEMA.names if names.count(name) > 1]
+    if twins:
+        raise LogError(f"there is more than one column {twins[0]!r}: rename or drop the others")
 
 
 def _encoded(table: pa.Table, name: str) -> bool:
@@ -355,10 +368,13 @@ def iterate_log(path: str | Path, rows: int = _ROW_GROUP, *, identities: bool = 
                 raise LogError(f"{path}: cannot be read: {cause(error)}") from None
             if batch is None:
                 return
-            table = conform(pa.Table.from_batches([batch]))
-            validate(table)
-            if first:
-                check_unit(table)
+            try:
+                table = conform(pa.Table.from_batches([batch]))
+                validate(table)
+                if first:
+                    check_unit(table)
+            except LogError as error:
+                raise LogError(f"{path}: {error}") from None
             first = False
             yield table if identities else without_identities(table)
 

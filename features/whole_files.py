@@ -9,6 +9,7 @@ import errno
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,7 +31,8 @@ def whole_file(path: str | Path, *, private: bool = False) -> Iterator[Path]:
     Parameters
     ----------
     private
-        Whether nobody but the user may read the file, from its first byte on.
+        Whether nobody but the user may read the file, from its first byte on. Else a file that is replaced hands its
+        rights on, in the same way.
 
     Raises
     ------
@@ -52,8 +54,10 @@ def whole_file(path: str | Path, *, private: bool = False) -> Iterator[Path]:
     partial = path.with_name(f"{path.name[:_SHOWN]}.{secrets.token_hex(8)}.partial")
     try:
         with writing(path, partial):
-            if private:
+            rights = 0o600 if private else stat.S_IMODE(path.stat().st_mode) if path.exists() else None
+            if rights is not None:
                 os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+                partial.chmod(rights)
             yield partial
             partial.replace(path)
     finally:

@@ -40,8 +40,8 @@ def settings_checks(folder: Path) -> Iterator[Finding]:
     if path.is_file():
         values = dotenv_values(path, interpolate=False, encoding=ENV_ENCODING)
         places[".env"] = [name for name in values if name.upper().startswith(_PREFIX)]
-    elif path.exists():
-        yield warning(".env", f"{path} is no file, so no settings are read from it", "move it away")
+    elif path.is_dir():
+        yield warning(".env", f"{path} is a folder, so no settings are read from it", "move it away")
     for place, names in places.items():
         unknown = [name for name in names if name.upper() not in known]
         for name in unknown:

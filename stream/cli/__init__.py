@@ -20,8 +20,12 @@ if TYPE_CHECKING:
 __all__ = ["create_app", "main"]
 
 _INTERRUPTED = 128 + signal.SIGINT
-# What a full or locked disk says while files are written; any other error of the system is a mistake of the program.
-_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+# What a full or locked disk says while files are written, or the system of a path that no file can have; any other error
+# of the system is a mistake of the program.
+_OF_THE_DISK = {
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO,
+    errno.ENAMETOOLONG, errno.ELOOP,
+}  # fmt: skip
 
 
 def create_app() -> typer.Typer:
@@ -42,7 +46,7 @@ def main() -> None:
     from stream.cli.extras import missing_extra
 
     try:
-        create_app()()
+        _run()
     except (ModuleNotFoundError, MissingExtra) as error:
         missing = missing_extra(error, sys.argv[1:])
         _end(f"intent: {missing}", missing.exit_code)
@@ -63,6 +67,16 @@ def main() -> None:
         # Typer makes this of an interrupt within a command, and says nothing.
         if end.code == _INTERRUPTED:
             _end_as_asked(unwinding.asked())
+        raise
+
+
+def _run() -> None:
+    try:
+        create_app()()
+    except ImportError as error:
+        # So an interrupt comes out of a module in C++ that was being imported.
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
         raise
 
 

@@ -141,8 +141,12 @@ def _check_writable(folder: Path) -> None:
 
 def _note(context: typer.Context, kind: str, path: Path) -> None:
     """Compare a path with those of the other kind; a file may not lie in a folder that is read as a whole, either."""
+    try:
+        resolved = path.resolve()
+    except RuntimeError:
+        raise typer.BadParameter(f"{path} is a link that leads back to itself: name another file") from None
     paths: dict[str, list[Path]] = context.meta.setdefault(f"{__name__}.paths", {_INPUTS: [], _OUTPUTS: []})
-    paths[kind].append(path.resolve())
+    paths[kind].append(resolved)
     for read in paths[_INPUTS]:
         for written in paths[_OUTPUTS]:
             if written == read or (written.exists() and written.samefile(read)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -62,10 +61,11 @@ def services(
 
     from stream.cli.console import errors, print_json, progress
     from stream.kafka.topics import create_topics
+    from stream.running.unwinding import unwind_when_asked
     from stream.services.services import EmbeddedServices
     from stream.settings import load_settings
 
-    signal.signal(signal.SIGINT, _interrupt)
+    unwind_when_asked(interrupts=True)
     embedded = EmbeddedServices(directory, kafka_port=kafka_port or None, redis_port=redis_port or None)
     try:
         with progress("Starting Kafka and Redis") as on_progress:
@@ -88,12 +88,6 @@ def services(
         errors().print("Stopping Kafka and Redis.")
     finally:
         embedded.stop()
-
-
-def _interrupt(number: int, frame: object) -> None:
-    """End in order, once: the signal may come twice, to this process and to its group."""
-    signal.signal(number, signal.SIG_IGN)
-    raise KeyboardInterrupt
 
 
 def _prepare() -> None:

@@ -33,17 +33,24 @@ def stops() -> list[signal.Signals]:
     return [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hears_hangups else [])]
 
 
-def unwind_when_asked() -> None:
+def unwind_when_asked(*, interrupts: bool = False) -> None:
     """Have the signals raise `KeyboardInterrupt`; those that are ignored (``nohup``) stay so.
 
     Where an interrupt is raised in a callback from C or in a destructor, Python prints it and goes on. Then it comes
     again a moment later.
+
+    Parameters
+    ----------
+    interrupts
+        Whether SIGINT is one of the signals, also where a shell has it ignored (a job in the background).
     """
     global _process  # noqa: PLW0603  (signals belong to a process)
     _process = os.getpid()
     for number in _STOPS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _unwind)
+    if interrupts:
+        signal.signal(signal.SIGINT, _unwind)
     sys.unraisablehook = _unraisable
 
 

@@ -49,6 +49,10 @@ def refuse_taken_ports(ports: Mapping[str, int]) -> None:
     ServiceError
         Nobody can listen on some of them; all are named.
     """
+    if len(set(ports.values())) < len(ports):
+        raise ServiceError(
+            f"{' and '.join(ports)} cannot have the same port: choose another one for one of them"
+        )
     taken = {name: reason for name, port in ports.items() if (reason := _why_not(port)) is not None}
     if not taken:
         return

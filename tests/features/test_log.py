@@ -23,6 +23,7 @@ from features.log import (
 )
 from features.log_order import ArrivalOrder, Coordinates, in_order
 from features.sorted_log import iterate_in_order, rows_in_order
+from offline.examples.buckets.scan import scan
 
 ROWS = {
     "event_id": ["a", "b"],
@@ -278,3 +279,25 @@ def test_columns_that_are_not_a_logs_are_not_read(tmp_path: Path) -> None:
     pq.write_table(pa.table({"type": ["view_item"], "page": ["<html>"]}), wide)
     with pytest.raises(LogError, match=r"no column 'event_id'; its columns are type, page"):
         read_log(wide)
+
+
+@pytest.mark.parametrize(
+    ("column", "reason"),
+    [
+        (pa.array([["a"], ["b"]]), "column 'category' is of the type list: a log has string there"),
+        (pa.array([{"a": 1}, {"a": 2}]), "column 'category' is of the type struct: a log has string there"),
+        (None, "there is more than one column 'price': rename or drop the others"),
+    ],
+)
+def test_columns_of_another_kind_and_twins_are_named_with_the_file(
+    tmp_path: Path, column: pa.Array | None, reason: str
+) -> None:
+    path, table = tmp_path / "log.parquet", pa.table(ROWS)
+    table = table.append_column(
+        "price" if column is None else "category", table["price"] if column is None else column
+    )
+    pq.write_table(table, path)
+    for read in (read_log, lambda path: list(iterate_log(path)), lambda path: scan(path, 0)):
+        with pytest.raises(LogError) as refused:
+            read(path)
+        assert str(refused.value) == f"{path}: {reason}"

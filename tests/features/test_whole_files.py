@@ -103,6 +103,16 @@ def test_a_private_file_is_one_from_its_first_byte_on_whatever_was_there(tmp_pat
     assert (wanted.stat().st_mode & 0o777, wanted.read_text()) == (0o600, "secret")
 
 
+def test_a_file_that_is_replaced_hands_its_rights_on(tmp_path: Path) -> None:
+    wanted = tmp_path / "held.json"
+    wanted.write_text("for me")
+    for rights in (0o600, 0o664):
+        wanted.chmod(rights)
+        with whole_file(wanted) as partial:
+            partial.write_text("again")
+        assert wanted.stat().st_mode & 0o777 == rights
+
+
 def test_the_longest_name_can_be_written(tmp_path: Path) -> None:
     for name in ("a" * 255, "ä" * 127):
         with whole_file(tmp_path / name) as partial:

@@ -58,11 +58,19 @@ def _started(program: str, folder: Path) -> subprocess.Popen[str]:
     return process
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
-def test_services_leave_nothing(number: signal.Signals, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        (signal.SIGHUP, signal.SIGHUP),  # as a terminal that is closed does: to the process, and to its group
+        (signal.SIGTERM, signal.SIGTERM),
+        (signal.SIGTERM, signal.SIGINT),
+        (signal.SIGINT, signal.SIGTERM),
+    ],
+)
+def test_services_leave_nothing(numbers: tuple[signal.Signals, ...], tmp_path: Path) -> None:
     with _started(_SERVICES, tmp_path / "temporary") as process:
         theirs = _descendants(process.pid)
-        for _ in range(2):  # as a terminal that is closed does: to the process, and to its group
+        for number in numbers:
             process.send_signal(number)
         process.communicate(timeout=60)
     assert process.returncode == 0

@@ -140,7 +140,10 @@ def scan(
     metadata = log_metadata(path)
     with pq.ParquetFile(path, read_dictionary=few_texts(path)) as file:
         schema, rows = file.schema_arrow, file.metadata.num_rows
-        conform(schema.empty_table())
+        try:
+            conform(schema.empty_table())
+        except LogError as error:
+            raise LogError(f"{path}: {error}") from None
         names = [n for n in ("event_time", "arrived_at", "partition", "identity") if n in schema.names]
         names += ["currency"] if currencies and "currency" in schema.names else []
         one = _one_partition(file)

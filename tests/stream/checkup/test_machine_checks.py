@@ -51,5 +51,5 @@ def test_an_env_that_is_no_file_is_told(tmp_path: Path) -> None:
     [found] = [finding for finding in settings_checks(tmp_path) if finding.subject == ".env"]
     assert (found.level, found.text) == (
         Level.WARNING,
-        f"{tmp_path}/.env is no file, so no settings are read from it",
+        f"{tmp_path}/.env is a folder, so no settings are read from it",
     )

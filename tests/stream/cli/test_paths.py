@@ -155,3 +155,20 @@ def test_actions_are_not_archived_over_the_events(tmp_path: Path) -> None:
     )
     assert result.exit_code == 2
     assert "is the file of the events" in " ".join(result.output.replace("│", " ").split())
+
+
+def test_a_path_that_no_file_can_have_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("one.parquet").symlink_to("two.parquet")
+    Path("two.parquet").symlink_to("one.parquet")
+    for name, reason in (
+        (f"{'a' * 300}.parquet", "File name too long"),
+        ("one.parquet", "leads back to itself"),
+    ):
+        monkeypatch.setattr("sys.argv", ["intent", "simulate", "--customers", "5", "-o", name])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code in {1, 2}
+        assert reason in " ".join(capsys.readouterr().err.split())

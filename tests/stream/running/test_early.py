@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 
 import pytest
+
+from stream import cli
 
 # Sends a signal as the import of a package begins.
 ASKED = """
@@ -60,3 +63,22 @@ def test_other_commands_say_what_ended_them(
 def test_what_a_command_was_told_to_ignore_it_ignores() -> None:
     before = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)"
     assert told("settings", "pydantic_settings", "SIGHUP", before).returncode == 0
+
+
+def test_an_interrupt_while_a_module_in_cpp_is_imported_is_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def imported() -> None:
+        raise ImportError("initialization failed") from KeyboardInterrupt()
+
+    monkeypatch.setattr(cli, "create_app", lambda: imported)
+    monkeypatch.setattr(sys, "argv", ["intent", "settings"])
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        sys.unraisablehook = sys.__unraisablehook__
+    assert (ended.value.code, capsys.readouterr().err) == (130, "intent: interrupted\n")
