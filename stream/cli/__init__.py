@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["create_app", "main"]
 
 _INTERRUPTED = 128 + signal.SIGINT
-# What a full or locked disk says while files are written, or the system of a path that no file can have; any other error
-# of the system is a mistake of the program.
+# What a full or locked disk says while files are written, or the system of a path that no file can have; any other
+# error of the system is a mistake of the program.
 _OF_THE_DISK = {
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO,
     errno.ENAMETOOLONG, errno.ELOOP,
