@@ -1,5 +1,6 @@
 """A server as a child process: started, asked whether it answers, stopped, killed, and never left behind."""
 
+import itertools
 import os
 import random
 import signal
@@ -21,15 +22,17 @@ _STOP_SECONDS = 20.0
 # Below the range from which Linux (32768) and macOS (49152) take the ports of outgoing connections: such a
 # connection could otherwise sit on a server's port while the server is down.
 _PORTS = range(15_000, 32_000)
+# A port is free until its server listens, and again while the server is down. So a process gives no port twice until it
+# has been through them all, and it begins where hardly another one does.
+_AHEAD = itertools.count(random.SystemRandom().randrange(len(_PORTS)))
 # Ends its reading when the parent is gone, for whatever reason, then kills the server.
 _GUARD = 'read -r _; kill -s KILL -- "-$1"'
 
 
 def free_port() -> int:
-    """Return a TCP port of this machine that nobody listens on now."""
-    chooser = random.SystemRandom()
-    for _ in range(1_000):
-        port = chooser.choice(_PORTS)
+    """Return a TCP port of this machine that nobody listens on now, and that this process has not given lately."""
+    for at in itertools.islice(_AHEAD, 1_000):
+        port = _PORTS[at % len(_PORTS)]
         with socket.socket() as probe:
             try:
                 probe.bind((LOCALHOST, port))

@@ -194,6 +194,11 @@ def test_redis_goes_back_to_its_last_snapshot(tmp_path: Path) -> None:
             assert client.get("a") == b"saved"
 
 
+def test_a_port_is_given_once_while_its_server_is_down() -> None:
+    given = [free_port() for _ in range(500)]
+    assert len(set(given)) == len(given)
+
+
 def test_a_taken_port_is_named(tmp_path: Path) -> None:
     with RedisServer(tmp_path / "a") as first:
         with pytest.raises(ServiceError, match=rf"Redis cannot listen on 127\.0\.0\.1:{first.port}"):

@@ -47,6 +47,8 @@ _POLL_MS: Final = 250
 # Taking so many records keeps the event loop for some milliseconds.
 _AT_ONCE: Final = 300
 _SECOND: Final = 1.0
+# uvloop's timers count whole milliseconds: they may ring a little before their time.
+_TIMER_SECONDS: Final = 0.01
 _KEY_BYTES: Final = 32
 
 Records = Callable[[Sequence[int]], Awaitable[dict[int, PartitionRecord | None]]]
@@ -157,7 +159,7 @@ class LiveReader:
             while not self._ended.is_set():
                 yield b"event: live\ndata: %b\n\n" % self._frame(wanted)
                 try:
-                    async with asyncio.timeout(_SECOND - time.time() % _SECOND):
+                    async with asyncio.timeout(_SECOND - time.time() % _SECOND + _TIMER_SECONDS):
                         await self._ended.wait()
                 except TimeoutError:
                     continue
