@@ -26,6 +26,7 @@ from aiokafka.errors import (
 )
 
 from features.causes import cause
+from stream.kafka.requests import join_once
 
 logger = logging.getLogger(__name__)
 
@@ -132,6 +133,7 @@ class BoundedProducer:
     async def _started(self) -> AIOKafkaProducer:
         async with self._starting:
             if self._current is None:
+                join_once()
                 producer = AIOKafkaProducer(**self._options)
                 self.made += 1
                 try:
