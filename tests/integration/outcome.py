@@ -27,6 +27,7 @@ from stream.scoring.engine import Engine, engine_of
 from stream.scoring.score_log import ScoredLog, score_log
 from stream.scoring.scored_partition import DecidedLog, ScoredPartition
 from stream.settings import Settings
+from tests.integration.workers import until
 
 #: How far a published probability may be from that of the log's scoring.
 TOLERANCE = 1e-6
@@ -149,8 +150,19 @@ def wanted_actions(settings: Settings, log: pa.Table) -> dict[int, list[bytes]]:
 
 
 def assert_same_actions(settings: Settings, log: pa.Table) -> int:
-    """What was published is what the log's scoring decides, in order, repetitions aside; return how many those are."""
-    records = read_topic(settings, settings.actions_topic)
+    """What is published is what the log's scoring decides, in order, repetitions aside; return how many those are.
+
+    Actions are published after the save that counts the last event, so they are waited for.
+    """
+    wanted = wanted_actions(settings, log)
+    ids = {decode_action(value).action_id for values in wanted.values() for value in values}
+    records: list[Record] = []
+
+    def published() -> bool:
+        records[:] = read_topic(settings, settings.actions_topic)
+        return ids <= {decode_action(record.value).action_id for record in records if record.value}
+
+    until(published, f"{len(ids)} actions are published")
     found: dict[int, dict[str, bytes]] = {number: {} for number in range(settings.partitions)}
     for record in records:
         assert record.value is not None
@@ -158,7 +170,6 @@ def assert_same_actions(settings: Settings, log: pa.Table) -> int:
         assert record.key == action.customer_id.encode()
         first = found[record.partition].setdefault(action.action_id, record.value)
         assert first == record.value, "two decisions about the same"
-    wanted = wanted_actions(settings, log)
     assert {number: list(values.values()) for number, values in found.items()} == wanted
     assert {decode_action(value).rule for values in wanted.values() for value in values} >= {
         "checkout",

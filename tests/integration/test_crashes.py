@@ -21,6 +21,7 @@ import redis
 from pydantic import SecretStr
 
 from stream.logs.replay import replay
+from stream.running.ending import END_SECONDS
 from stream.services.embedded import RedisServer
 from stream.settings import Settings
 from tests.bundles import save_bundle
@@ -35,7 +36,7 @@ from tests.integration.outcome import (
     with_policy,
 )
 from tests.integration.shop_logs import ms, repeated, shuffled, simulated
-from tests.integration.workers import Fleet, Worker, until
+from tests.integration.workers import SLACK_SECONDS, Fleet, Worker, until
 
 #: Events a second while the scenes are played: batches are small then, and many.
 RATE = 2_000
@@ -105,7 +106,7 @@ class Stage:
             case "leave":
                 code, seconds = self.alive.pop(0).stop()
                 assert code == 0
-                assert seconds < 10.0
+                assert seconds < END_SECONDS + SLACK_SECONDS
             case "freeze":
                 self.alive[0].send(signal.SIGSTOP)
                 until(lambda: self._owners() == 1, "the other worker has what the frozen one had")

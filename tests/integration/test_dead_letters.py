@@ -19,6 +19,7 @@ from stream.messages.dead_letter import Erasure
 from stream.settings import Settings
 from tests.integration.letters import NOON, write_letter
 from tests.integration.topics import Record, environment, held, write
+from tests.integration.workers import until
 
 
 def values(settings: Settings) -> list[bytes]:
@@ -154,9 +155,16 @@ def test_letters_of_a_topic_that_was_created_again_are_not_passed_over(topics: S
     assert resend(topics).sent == {"late": 1}
     group, place = f"{topics.dead_letters_topic}-resend", KafkaPartition(topics.dead_letters_topic, 0)
     with KafkaAdminClient(bootstrap_servers=topics.kafka) as admin:
-        found = {tp.partition: told for tp, told in admin.list_group_offsets({group: None})[group].items()}
-        (partition,) = (number for number, told in found.items() if told.offset == 1)
-        known = json.loads(found[partition].metadata)["topic"]
+        committed: dict[int, KafkaOffset] = {}
+
+        def told() -> bool:
+            found = admin.list_group_offsets({group: None})[group]
+            committed.update({tp.partition: offset for tp, offset in found.items() if offset.offset == 1})
+            return bool(committed)
+
+        until(told, "the transaction that holds the offset has ended")
+        [(partition, last)] = committed.items()
+        known = json.loads(last.metadata)["topic"]
         former = json.dumps({"topic": known[::-1]})  # as if the offset were that of the former topic
         admin.alter_group_offsets(group, {place._replace(partition=partition): KafkaOffset(1, former, -1)})
     assert resend(topics).sent == {"late": 1}

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import redis
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.structs import OffsetAndMetadata
 from pydantic import SecretStr
 from typer.testing import CliRunner
@@ -24,7 +23,8 @@ from stream.services.embedded import KafkaServer, RedisServer
 from stream.services.process import free_port
 from stream.settings import Settings
 from tests.bundles import save_bundle
-from tests.integration.workers import environment
+from tests.integration.topics import configure
+from tests.integration.workers import environment, until
 
 Findings = dict[str, list[tuple[str, str, str]]]
 Doctor = Callable[[Settings], tuple[int, Findings]]
@@ -234,16 +234,12 @@ def test_what_is_set_wrongly_is_the_only_finding(doctor: Doctor, monkeypatch: py
 
 
 def test_settings_of_a_topic_can_be_mended_as_the_remedy_says(topics: Settings, doctor: Doctor) -> None:
-    with KafkaAdminClient(bootstrap_servers=topics.kafka) as admin:
-        short = ConfigResource(
-            ConfigResourceType.TOPIC, topics.examples_topic, configs={"retention.ms": "1000"}
-        )
-        admin.alter_configs([short])
-        _, found = doctor(topics)
-        assert found["retention"][0][0] == "wrong"
-        assert "run `intent topics create --bundle " in found["retention"][0][2]
-        ended = CliRunner().invoke(create_app(), ["topics", "create"])
-        assert ended.exit_code == 0
-        (line,) = (line for line in ended.stdout.splitlines() if line.startswith(topics.examples_topic))
-        assert "already there, kept for 7 d" in line
-        assert levels(doctor(topics)[1])["retention"] == ["good"]
+    configure(topics, topics.examples_topic, {"retention.ms": "1000"})
+    _, found = doctor(topics)
+    assert found["retention"][0][0] == "wrong"
+    assert "run `intent topics create --bundle " in found["retention"][0][2]
+    ended = CliRunner().invoke(create_app(), ["topics", "create"])
+    assert ended.exit_code == 0
+    (line,) = (line for line in ended.stdout.splitlines() if line.startswith(topics.examples_topic))
+    assert "already there, kept for 7 d" in line
+    until(lambda: levels(doctor(topics)[1])["retention"] == ["good"], "the broker tells the change")

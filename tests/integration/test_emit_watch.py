@@ -30,6 +30,7 @@ from stream.messages.score import Score
 from stream.settings import Settings
 from tests.integration.test_bad_records import RawName
 from tests.integration.topics import Record, configure, environment, held, stored_bytes, write
+from tests.integration.workers import until
 from tests.stream.clients.test_actions import HOUR, action
 from tests.stream.clients.test_watch import score
 
@@ -179,7 +180,7 @@ def test_what_is_on_its_way_is_sent_before_the_program_ends(topics: Settings) ->
 
 
 def test_a_missing_topic_is_one_clear_error(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stream.clients.emit._CONNECT_MS", 1000)
+    monkeypatch.setattr("stream.clients.emit._CONNECT_MS", 3000)
     with pytest.raises(TopicMismatch, match=f"no topic {settings.events_topic}: .*intent topics create"):
         EventEmitter(settings)
     with pytest.raises(TopicMismatch, match=f"no topic {settings.scores_topic}: .*intent topics create"):
@@ -248,6 +249,12 @@ def test_a_member_rejoins_however_short_its_polls_are(
     with ScoreWatcher(topics, group=f"{topics.group}-w", from_beginning=True, limit=1) as watcher:
         with KafkaAdminClient(bootstrap_servers=topics.kafka) as admin:
             admin.create_partitions({topics.scores_topic: topics.partitions + 1})
+            until(
+                lambda: (
+                    len(admin.describe_topics([topics.scores_topic])[0]["partitions"]) > topics.partitions
+                ),
+                "the new partition takes records",
+            )
         write(
             topics,
             topics.scores_topic,

@@ -30,8 +30,9 @@ from tests.integration.outcome import (
     scores_by_event,
     stored_states,
 )
+from tests.integration.settling import settled
 from tests.integration.topics import Record, held, write
-from tests.integration.workers import Fleet, until
+from tests.integration.workers import Fleet
 
 NOW = int(time.time() * 1000)
 
@@ -135,8 +136,8 @@ def test_calls_of_a_topic_keyed_by_the_anonymous_id_tell_logins(shop: Fleet) -> 
             written("a-1", call(4)),
         ],
     )
-    until(lambda: set(stored_states(settings)) == {"anna", "grace"}, "both logins are followed")
-    shop.finish(worker)
+    settled(shop, worker)
+    assert set(stored_states(settings)) == {"anna", "grace"}, "both logins are followed"
     scores = scores_by_event(read_topic(settings, settings.scores_topic))
     assert {event: found[0]["customer_id"] for event, found in scores.items()} == {
         "m-1": "a-1", "m-3": "a-2", "identify.m-2": "anna", "identify.i-1": "grace", "m-2": "anna", "m-4": "anna",

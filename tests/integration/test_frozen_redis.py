@@ -126,7 +126,7 @@ def test_workers_and_the_service_follow_the_sentinels_away_from_a_frozen_primary
                 replay(settings, log.slice(half + half // 2))
                 fleet.finish(worker)
                 until(lambda: answers.status(path) == httpx.codes.OK, "it asks the new primary")
-                assert answers.status("/readyz") == httpx.codes.OK
+                until(lambda: answers.status("/readyz") == httpx.codes.OK, "it is ready again")
             until(lambda: role(servers.primary) == "slave", "the one that hung has become a replica")
             assert_nothing_lost_or_doubled(settings, log)
             assert_commands_work(settings, log, tmp_path, seed)
@@ -197,12 +197,12 @@ def test_a_part_of_a_cluster_without_a_primary_waits_is_named_and_loses_nothing(
             replay(settings, log.slice(half))
             ends = fleet.ends(settings.events_topic)
             until(lambda: all(store.record(p).next_offset == ends[p] for p in here), "the others go on")
-            until(lambda: "no primary" in found_by_doctor(settings), "the cluster knows that it is gone")
-            assert found_by_doctor(settings) == (
-                f"5,462 of 16,384 slots have no primary that answers: 127.0.0.1:{gone.port} is gone"
+            slots = f"5,462 of 16,384 slots have no primary that answers: 127.0.0.1:{gone.port} is gone"
+            until(lambda: found_by_doctor(settings) == slots, "the cluster knows that it is gone")
+            waits = f"partition {homes(prefix).index(2)}: Redis at 127.0.0.1:"
+            until(
+                lambda: worker.get("/readyz").json().get("reason", "").startswith(waits), "the worker says so"
             )
-            told = worker.get("/readyz").json()
-            assert told["reason"].startswith(f"partition {homes(prefix).index(2)}: Redis at 127.0.0.1:")
             for server in servers.nodes[:2]:
                 with redis.Redis.from_url(server.url) as client:
                     client.config_set("cluster-require-full-coverage", "yes")
@@ -224,8 +224,8 @@ def test_a_part_of_a_cluster_without_a_primary_waits_is_named_and_loses_nothing(
 
 
 def found_by_doctor(settings: Settings) -> str:
-    """Return what `intent doctor` says of a cluster."""
-    return next(one.text for one in redis_checks(settings) if one.subject == "redis' cluster")
+    """Return what `intent doctor` says of a cluster; nothing where it got no answer."""
+    return next((one.text for one in redis_checks(settings) if one.subject == "redis' cluster"), "")
 
 
 def refusal(store: RedisStore, partition: int) -> str:

@@ -31,6 +31,7 @@ from stream.services.process import free_port
 from stream.settings import Settings
 from tests.bundles import save_bundle
 from tests.integration.outcome import stored_states
+from tests.integration.settling import settled
 from tests.integration.topics import held
 from tests.integration.workers import PATIENCE, Fleet, until
 
@@ -93,8 +94,8 @@ def test_what_is_too_large_for_a_topic_is_a_letter_and_the_partition_goes_on(fle
     line = {"item_id": "i" * 100, "category": "c" * 100}
     send(settings, view("a-0", items=[line] * 25), view("a-0", event_id="small"))
     handed = 'intent_identities_total{outcome="handed_on"}'
-    until(lambda: worker.metrics().get(handed) == 2, "both events are handed on")
-    fleet.finish(worker)
+    settled(fleet, worker)
+    assert worker.metrics()[handed] == 2, "both events are handed on"
     [letter] = [parse(record) for record in held(settings, settings.dead_letters_topic)]
     assert letter is not None
     assert (letter.key, letter.reason) == (b"c-0", "too_large")

@@ -21,8 +21,9 @@ from stream.messages.dead_letter import parse
 from stream.scoring.score_log import score_log
 from stream.settings import Settings
 from tests.integration.outcome import engine_for, read_topic, scores_by_event, stored_states
+from tests.integration.settling import settled
 from tests.integration.topics import Record, held, write
-from tests.integration.workers import PATIENCE, Fleet, Worker, until
+from tests.integration.workers import Fleet, until
 from tests.simulation.logins import difference, of_known_ids
 
 _POLICY = """
@@ -76,21 +77,6 @@ class Shop:
                 customer_id=anonymous if kind < 0.6 else self._known[anonymous],
                 item_id=f"i-{chance.randint(0, 9)}", price=float(chance.randint(1, 99)),
             )  # fmt: skip
-
-
-def settled(fleet: Fleet, worker: Worker) -> None:
-    """Wait until everything is scored, what workers hand over on the way too."""
-
-    def scored() -> bool:
-        found = fleet.records()
-        ends = fleet.ends(fleet.settings.events_topic)
-        return all(not end or (n in found and found[n].next_offset == end) for n, end in ends.items())
-
-    before = None
-    while (ends := fleet.ends(fleet.settings.events_topic)) != before:
-        until(lambda: scored() or not worker.check(), "all events are scored", seconds=2 * PATIENCE)
-        before = ends
-        time.sleep(1.0)
 
 
 def test_states_are_those_of_one_id_whoever_is_killed(fleet: Fleet, tmp_path: Path, seed: int) -> None:

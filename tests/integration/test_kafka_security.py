@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import pytest
 from kafka import KafkaAdminClient
-from kafka.admin import ACL, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
+from kafka.admin import ACL, ACLFilter, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
 from typer.testing import CliRunner
 
 from features.events import encode
@@ -421,10 +421,18 @@ def denied(broker: SecuredBroker, kind: ResourceType, name: str, operation: ACLO
         ACL("User:*", "*", ACLOperation.ALL, ACLPermissionType.ALLOW, pattern),
         ACL(f"User:{USER}", "*", operation, ACLPermissionType.DENY, pattern),
     ]
+    everything = ACLFilter(None, None, ACLOperation.ANY, ACLPermissionType.ANY, pattern)
     with KafkaAdminClient(bootstrap_servers=broker.server.address) as admin:
+
+        def hold(number: int) -> bool:
+            found, _ = admin.describe_acls(everything)
+            return len(found) == number
+
         assert not admin.create_acls(rules)["failed"]
+        until(lambda: hold(len(rules)), "the broker goes by the rules")
         yield
         admin.delete_acls(rules)
+        until(lambda: hold(0), "the broker has dropped the rules")
 
 
 def test_what_a_user_must_not_do_is_named(broker: SecuredBroker, given: Settings) -> None:

@@ -133,9 +133,9 @@ def test_worker_and_learner_go_on_where_the_earlier_version_stopped(restored: Fl
         found.pop("purchase", None)  # scores of the earlier version do not say it
         assert {**found, "scored_at": 0} == {**score, "scored_at": 0}
 
-    learner = restored.ready(command="learner")
     snapshots = SnapshotStore(settings.redis_url, settings.redis_prefix)
     before = _learned(snapshots)
+    learner = restored.ready(command="learner")
     until(lambda: learner.check() and _learned(snapshots) > before, "something is learned")
     assert learner.stop()[0] == 0
     snapshot = Snapshot.from_bytes(snapshots.snapshot() or b"")

@@ -189,27 +189,32 @@ def share(value: float) -> str:
 
 def test_the_numbers_on_the_page_are_those_of_the_api(shop: Shop, page: Page) -> None:
     service = shop.service
-    if page.locator("#customers-more").is_visible():
-        page.click("#customers-more")
+    told: dict[str, Any] = {}
+
+    def is_complete() -> bool:
+        """Whether the service has read all scores, and has asked Kafka and Redis for the lag since."""
+        told.update(http.get("/v1/live").json())
+        active, lag = told["active"]["customers"], told["lag"]
+        return active == SHOPPERS and lag is not None and lag["total"] == 0
+
     with api(service) as http:
-        until(
-            lambda: http.get("/v1/live").json()["lag"] is not None, "Kafka and Redis were asked for the lag"
-        )
-        told = http.get("/v1/live").json()
+        until(is_complete, "the service has caught up")
     shown = told["customers"]
     assert shown
     until(lambda: figure(page, "About to buy") == str(told["about_to_buy"]), "the page has the same state")
-    assert cells(page, "customers", 1) == [one["customer_id"] for one in shown]
+    ids, more = [one["customer_id"] for one in shown], page.locator("#customers-more")
+    until(lambda: more.is_visible() or cells(page, "customers", 1) == ids, "the page has the customers")
+    if more.is_visible():
+        more.click()
+    until(lambda: cells(page, "customers", 1) == ids, "the page has all customers")
     assert [text.split()[-1] for text in cells(page, "customers", 2)] == [
         share(one["purchase_intent"]) for one in shown
     ]
     assert cells(page, "customers", 3) == [one["band"] for one in shown]
     assert cells(page, "customers", 4) == [one["segment"]["name"] for one in shown]
     active = told["active"]
-    assert active["customers"] == SHOPPERS
     assert cells(page, "bands", 3) == [str(active["bands"][band]) for band in ("high", "medium", "low")]
     assert cells(page, "segments", 3) == [str(one["customers"]) for one in active["segments"]]
-    assert told["lag"]["total"] == 0
     until(lambda: figure(page, "Lag") == "0", "the page has the lag")
     assert page.locator("#outcome").inner_text() == told["actions"]["outcome"]["detail"]
     assert "Not known yet" in page.locator("#calibration").inner_text()
@@ -227,11 +232,17 @@ def test_a_customers_page_has_the_timeline_and_says_what_would_be(shop: Shop, pa
     service = shop.service
     customer = cells(page, "customers", 1)[-1]
     open_customer(page)
+
+    def would_be() -> dict[str, float]:
+        """Ask what would be if something was put into the cart now: it changes as time passes."""
+        asked = {"type": "add_to_cart", "item_id": "what-if", "price": 50, "quantity": 1}
+        with api(service) as http:
+            said = http.post("/v1/what-if", json={"customer_id": customer, "events": [asked]}).json()
+        return {when: said[when]["purchase_intent"] for when in ("before", "after")}
+
     with api(service) as http:
         known = http.get(f"/v1/customers/{customer}").json()
         seen = http.get(f"/v1/live/customers/{customer}").json()
-        asked = {"type": "add_to_cart", "item_id": "what-if", "price": 50, "quantity": 1}
-        would = http.post("/v1/what-if", json={"customer_id": customer, "events": [asked]}).json()
     assert page.locator("#c-id").inner_text() == customer
     assert page.locator("#c-intent").inner_text() == share(known["purchase_intent"])
     assert page.locator("#c-features dd").count() == len(known["features"])
@@ -241,10 +252,14 @@ def test_a_customers_page_has_the_timeline_and_says_what_would_be(shop: Shop, pa
     named = page.locator("#c-timeline text").all_text_contents()
     assert [one for one in named if one in steps] == steps[: len(seen["points"])]
     assert page.locator("#c-sent tbody tr").count() == len(seen["actions"])
+    earlier = would_be()
     tried(page, "Adds 50 to the cart", 2)
-    told = cells(page, "c-steps", 2)
-    assert told[0] == share(would["before"]["purchase_intent"])
-    assert told[1] == share(would["after"]["purchase_intent"])
+    later = would_be()
+    for when, text in zip(("before", "after"), cells(page, "c-steps", 2), strict=True):
+        low, high = sorted((earlier[when], later[when]))
+        told = float(text.removesuffix("%")) / 100
+        rounding = 0.0005 if told < 0.1 else 0.005
+        assert low - rounding <= told <= high + rounding, when
     with api(service) as http:
         assert http.get(f"/v1/customers/{customer}").json()["next_offset"] == known["next_offset"]
 

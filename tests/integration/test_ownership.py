@@ -7,11 +7,11 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,13 +32,13 @@ from stream.settings import Settings
 from tests.features.store.contract import StoreContract, WriteItems, claimed, record, states
 from tests.features.store.price_contract import PriceContract
 from tests.features.store.timer_contract import TimerContract, due, timed
+from tests.integration.workers import PATIENCE, until
 from tests.stream.fakes import truth
 
 ROOT = Path(__file__).parents[2]
 EVENTS = 30_000
 CUSTOMERS = [f"c{number}" for number in range(1_000)]
 PARTITIONS = 3
-PATIENCE = 60.0
 
 
 class TestRedisStore(StoreContract, TimerContract, PriceContract):
@@ -81,11 +81,20 @@ class TestRedisStore(StoreContract, TimerContract, PriceContract):
         mine, theirs = claimed(store), record(2)
         save = Save(3, mine, mine._replace(next_offset=5), ["ada"], states(1))
 
+        pool: Any = store._redis.connection_pool
+        pool.disconnect()
+        pool.reset()
+        pool.connection_kwargs["client_name"] = settings.redis_prefix
+
         def cut() -> None:
             if by == "us":
-                store._redis.connection_pool.disconnect()
-            else:
-                redis.Redis.from_url(settings.redis_url).execute_command("CLIENT", "KILL", "TYPE", "normal")
+                pool.disconnect()
+                return
+            with redis.Redis.from_url(settings.redis_url) as server:  # others use it, too
+                ours = [one["id"] for one in server.client_list() if one["name"] == settings.redis_prefix]
+                assert ours
+                for number in ours:
+                    server.client_kill_filter(_id=number)
 
         prepared = store.prepare([save])
         store.claim(3, mine, theirs)
@@ -122,13 +131,6 @@ class TestRedisStore(StoreContract, TimerContract, PriceContract):
         server.setrange(key, 0, b"y")
         with pytest.raises(UnreadableRecord, match="redis-cli DEL .*outbox"):
             store.pending(3, mine)
-
-
-def until(fact: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not fact():
-        assert time.monotonic() < deadline, f"not within {PATIENCE} s: {what}"
-        time.sleep(0.02)
 
 
 class Shop:
@@ -264,7 +266,7 @@ def play(shop: Shop, scenes: list[str], seed: int) -> None:
             case "stop":
                 worker = alive.pop(0)
                 worker.send_signal(signal.SIGTERM)
-                assert worker.wait(10) == 0
+                assert worker.wait(PATIENCE) == 0
             case "freeze":
                 alive[0].send_signal(signal.SIGSTOP)
                 until(lambda: shop.owners() == 1, "the other worker has taken over what the frozen one had")
@@ -308,7 +310,7 @@ def test_a_stopped_worker_has_committed_what_it_saved_and_left_the_group(shop: S
     worker = shop.start(pause=0.0)
     shop.finish()
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(10) == 0
+    assert worker.wait(PATIENCE) == 0
     consumer = KafkaConsumer(bootstrap_servers=shop.settings.kafka, group_id=shop.group)
     committed = {p: consumer.committed(TopicPartition(shop.topic, p)) for p in range(PARTITIONS)}
     consumer.close()
@@ -386,10 +388,10 @@ def test_a_worker_that_must_not_go_on_ends_with_one_line(
     worker = shop.start(pause=0.0)
     shop.finish()
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(10) == 0
+    assert worker.wait(PATIENCE) == 0
     disaster(shop)
     worker = shop.start(pause=0.0)
-    _, line = worker.communicate(timeout=30)
+    _, line = worker.communicate(timeout=PATIENCE)
     assert worker.returncode == 1
     assert line.count("\n") == 1
     assert says in line
@@ -407,6 +409,6 @@ def test_a_redis_that_loses_everything_under_a_running_worker_ends_it(shop: Shop
     consumer.close()
     lose_redis(shop)
     shop.emit(10, seed=2)
-    _, line = worker.communicate(timeout=30)
+    _, line = worker.communicate(timeout=PATIENCE)
     assert worker.returncode == 1
     assert "`intent worker --rebuild`" in line

@@ -21,7 +21,7 @@ from stream.messages.action import Action, decode_action
 from stream.scoring.score_log import score_log
 from stream.settings import Settings
 from tests.integration.outcome import assert_same_states, engine_for, read_topic
-from tests.integration.test_identities import settled
+from tests.integration.settling import settled
 from tests.integration.workers import PATIENCE, Fleet, until
 
 _POLICY: Final = """

@@ -21,8 +21,8 @@ from stream.ownership.promised import pack_outbox
 from stream.scoring.score_log import score_log
 from stream.settings import Settings
 from tests.integration.outcome import engine_for, read_topic
+from tests.integration.settling import settled
 from tests.integration.shop_logs import talkative
-from tests.integration.test_identities import settled
 from tests.integration.workers import Fleet
 
 _POLICY = """

@@ -6,7 +6,6 @@ import asyncio
 import time
 from pathlib import Path
 
-import pytest
 from aiokafka import AIOKafkaProducer
 from kafka import KafkaAdminClient
 
@@ -25,7 +24,7 @@ from tests.integration.outcome import (
 )
 from tests.integration.refusals import forget, make, refusal, remove
 from tests.integration.topics import configure
-from tests.integration.workers import Fleet, patched, until
+from tests.integration.workers import Fleet, until
 
 YEAR_2999 = 32_472_144_000_000
 # What is promised for being unready, and for a refusal.
@@ -100,13 +99,10 @@ def test_a_producers_clock_moves_no_watermark_and_expires_no_state(fleet: Fleet,
     assert [one.watermark for one in fleet.records().values()] == watermarks
 
 
-def test_a_topic_that_is_gone_shows_and_one_made_again_is_refused(
-    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    quick = patched("import stream.kafka.transport as transport", "transport.METADATA_MS = 1000")
-    monkeypatch.setattr("tests.integration.workers.intent", quick)
+def test_a_topic_that_is_gone_shows_and_one_made_again_is_refused(fleet: Fleet) -> None:
+    quick = ("import stream.kafka.transport as transport", "transport.METADATA_MS = 1000")
     settings = fleet.settings
-    worker = fleet.ready()
+    worker = fleet.ready(first=quick)
     emit(settings, view("anna", 1, time.time_ns() // 1_000_000))
     fleet.finish(worker)
     began = time.monotonic()
@@ -122,14 +118,11 @@ def test_a_topic_that_is_gone_shows_and_one_made_again_is_refused(
     assert time.monotonic() - began < REFUSED_SECONDS
 
 
-def test_events_of_a_topic_that_has_grown_blame_no_producer(
-    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_events_of_a_topic_that_has_grown_blame_no_producer(fleet: Fleet) -> None:
     """The worker has not noticed yet that there are more partitions; an event tells it."""
-    slow = patched("import stream.kafka.transport as transport", "transport.METADATA_MS = 600_000")
-    monkeypatch.setattr("tests.integration.workers.intent", slow)
+    slow = ("import stream.kafka.transport as transport", "transport.METADATA_MS = 600_000")
     settings, now = fleet.settings, time.time_ns() // 1_000_000
-    worker = fleet.ready()
+    worker = fleet.ready(first=slow)
     emit(settings, view("anna", 1, now), view("anna", 2, now), partition=_other(settings, b"anna"))
     fleet.finish(worker)
     assert len(read_topic(settings, settings.dead_letters_topic)) == 2, "a wrong partition is a letter"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
@@ -15,6 +17,8 @@ from stream.settings import Settings
 from tests.integration.workers import until
 
 _SETTLED_SECONDS = 20.0
+# Values of a setting that nothing here depends on; see `configure`.
+_OTHERS = itertools.count(60_001)
 
 
 class Record(NamedTuple):
@@ -76,15 +80,20 @@ def write(settings: Settings, topic: str, records: Iterable[Record]) -> None:
 
 
 def configure(settings: Settings, topic: str, options: dict[str, str]) -> None:
-    """Change a topic's settings; return when the broker, which takes them over later, tells them itself."""
+    """Change a topic's settings; return when the broker goes by them.
 
-    def told() -> bool:
+    It takes a change over some time after it has confirmed it, and tells it a moment before that. It takes changes over
+    one after the other: once it tells a second one, it goes by the first.
+    """
+
+    def told(changed: dict[str, str]) -> bool:
         now = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)], config_filter="all")
-        return all(now["topic"][topic][name]["value"] == value for name, value in options.items())
+        return all(now["topic"][topic][name]["value"] == value for name, value in changed.items())
 
     with KafkaAdminClient(bootstrap_servers=settings.kafka) as admin:
-        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, options)])
-        until(told, f"{topic} has {options}")
+        for change in (options, {"file.delete.delay.ms": str(next(_OTHERS))}):
+            admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, change)])
+            until(partial(told, change), f"{topic} has {change}")
 
 
 def stored_bytes(settings: Settings, topic: str) -> int:

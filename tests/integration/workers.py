@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -28,6 +29,9 @@ ROOT: Final = Path(__file__).parents[2]
 # Bounds every wait. A worker starts in 3 s, and takes the partitions of a killed one over after 10 s more; two
 # busy cores make a multiple of that.
 PATIENCE: Final = 60.0
+
+# A process may be asked for its state, or its end be noticed, this much later on a busy machine.
+SLACK_SECONDS: Final = 3.0
 
 # In a new checkout the first workers also compile; several at once share the cores.
 _FIRST_START: Final = 240.0
@@ -62,12 +66,6 @@ def intent(*arguments: str) -> list[str]:
     return [sys.executable, "-c", "from stream.cli import main; main()", *arguments]
 
 
-def patched(*statements: str) -> Callable[..., list[str]]:
-    """Return an `intent` that runs statements first, for example to shorten a wait."""
-    program = "; ".join((*statements, "from stream.cli import main", "main()"))
-    return lambda *arguments: [sys.executable, "-c", program, *arguments]
-
-
 class Worker:
     """``intent worker``, its health port and its log.
 
@@ -81,14 +79,32 @@ class Worker:
         Further ones of the command line.
     command
         The process: ``worker``, or ``learner``, which has the same health port.
+    first
+        Statements that the process runs before, for example to shorten a wait.
     """
 
-    def __init__(self, settings: Settings, log: Path, *arguments: str, command: str = "worker") -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        log: Path,
+        *arguments: str,
+        command: str = "worker",
+        first: Sequence[str] = (),
+    ) -> None:
         self.port = settings.http_port or free_port()
         self.log = log
         log.write_bytes(b"")
         own = environment(settings.model_copy(update={"http_port": self.port}))
-        self.process = Forked([command, *arguments], own, log.parent, log)
+        self.process: Forked | subprocess.Popen[bytes]
+        if first:
+            program = "; ".join((*first, "from stream.cli import main", "main()"))
+            with log.open("ab") as file:
+                self.process = subprocess.Popen(
+                    [sys.executable, "-c", program, command, *arguments],
+                    env=own, cwd=log.parent, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
+                )  # fmt: skip
+        else:
+            self.process = Forked([command, *arguments], own, log.parent, log)
         self._client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=10.0)
 
     @property
@@ -179,16 +195,28 @@ class Fleet:
         self._store.close()
         self._consumer.close()
 
-    def start(self, *arguments: str, settings: Settings | None = None, command: str = "worker") -> Worker:
+    def start(
+        self,
+        *arguments: str,
+        settings: Settings | None = None,
+        command: str = "worker",
+        first: Sequence[str] = (),
+    ) -> Worker:
         """Start one more worker, or a learner."""
         log = self._directory / f"{command}{len(self.workers)}.log"
-        worker = Worker(settings or self.settings, log, *arguments, command=command)
+        worker = Worker(settings or self.settings, log, *arguments, command=command, first=first)
         self.workers.append(worker)
         return worker
 
-    def ready(self, *arguments: str, settings: Settings | None = None, command: str = "worker") -> Worker:
+    def ready(
+        self,
+        *arguments: str,
+        settings: Settings | None = None,
+        command: str = "worker",
+        first: Sequence[str] = (),
+    ) -> Worker:
         """Start one more worker or a learner and wait until it is ready."""
-        worker = self.start(*arguments, settings=settings, command=command)
+        worker = self.start(*arguments, settings=settings, command=command, first=first)
         worker.wait_ready()
         return worker
 
