@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
@@ -30,6 +31,9 @@ logger = logging.getLogger(__name__)
 
 # A round may begin beside another if it holds at least this part of a full one.
 _LARGE: Final = 4
+# A small round waits so long for partitions that publish what the last save has promised, to have them with it:
+# otherwise partitions fall into two groups whose rounds wait for each other. No longer: one may hang.
+_HOLD_SECONDS: Final = 0.01
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -81,6 +85,8 @@ class Rounds:
         self._waiting: deque[PartitionBatch] = deque()
         self._records = 0  # that wait
         self._scheduled = False
+        self._acting = 0
+        self._held_until = 0.0
         self._running: set[asyncio.Task[None]] = set()
         self.scored = 0
         self.steps = Steps()
@@ -104,6 +110,8 @@ class Rounds:
 
     def _schedule(self) -> None:
         large = self._records >= self._round_max // _LARGE
+        if not large and self._acting and time.monotonic() < self._held_until:
+            return
         if self._waiting and not self._scheduled and len(self._running) < (self._at_once if large else 1):
             self._scheduled = True
             # Not at once: whoever comes in this iteration of the event loop takes part.
@@ -237,7 +245,17 @@ class Rounds:
 
     async def act(self, partition: int, outbox: bytes) -> None:
         """Publish what a save of a partition has promised."""
-        await self._promises.keep(partition, outbox)
+        loop = asyncio.get_running_loop()
+        if not self._acting:
+            self._held_until = time.monotonic() + _HOLD_SECONDS
+            loop.call_later(_HOLD_SECONDS, self._schedule)
+        self._acting += 1
+        try:
+            await self._promises.keep(partition, outbox)
+        finally:
+            self._acting -= 1
+            if not self._acting:
+                loop.call_soon(self._schedule)
 
 
 def _stop_if_given_up(

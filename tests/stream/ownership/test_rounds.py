@@ -293,3 +293,63 @@ def test_a_round_that_is_stopped_from_outside_says_so(bench: Bench) -> None:
                 await rounds.take(bench.parts[0])
 
     within(bench, take, Cancelled())
+
+
+class Acting(Telling):
+    """Publishes what was promised once it may."""
+
+    def __init__(self, story: list[str]) -> None:
+        super().__init__(story)
+        self.goes_on = asyncio.Event()
+
+    async def act(self, promised: Sequence[tuple[int, bytes]]) -> None:
+        self.story.append("act")
+        await self.goes_on.wait()
+
+
+async def begun(bench: Bench, job: Acting, executor: ThreadPoolExecutor) -> tuple[Rounds, asyncio.Task[bool]]:
+    """Return rounds, and the owner of the first partition, who keeps a promise and takes part again then."""
+    await bench.prepare()
+    rounds = Rounds(job, bench.store, executor, round_max=100, at_once=1)
+
+    async def owner() -> bool:
+        await rounds.act(0, b"promised")
+        return await rounds.take(bench.parts[0])
+
+    owning = asyncio.create_task(owner())
+    while "act" not in job.story:
+        await asyncio.sleep(0)
+    return rounds, owning
+
+
+def test_a_small_round_waits_for_a_partition_that_keeps_its_promise(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stream.ownership.rounds._HOLD_SECONDS", 60.0)
+
+    async def scenario() -> None:
+        job = Acting(bench.store.story)
+        with ThreadPoolExecutor(1) as executor:
+            rounds, first = await begun(bench, job, executor)
+            second = asyncio.create_task(rounds.take(bench.parts[1]))
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert job.story == ["act"]
+            job.goes_on.set()
+            assert await asyncio.gather(first, second) == [True, True]
+        assert "read 2" in job.story
+
+    asyncio.run(scenario())
+
+
+def test_a_promise_that_hangs_holds_up_no_other_partition(bench: Bench) -> None:
+    async def scenario() -> None:
+        job = Acting(bench.store.story)
+        with ThreadPoolExecutor(1) as executor:
+            rounds, first = await begun(bench, job, executor)
+            assert await rounds.take(bench.parts[1])
+            assert "read 1" in job.story
+            job.goes_on.set()
+            assert await first
+
+    asyncio.run(scenario())
