@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, l
 
 from features.decoding import Undecodable, decoded
 from features.exceptions import BundleError
-from features.whole_files import whole_file
+from features.whole_files import is_partial, whole_file
 
 SIGNATURE: Final = "signature.json"
 
@@ -45,6 +45,11 @@ class Signature(msgspec.Struct, frozen=True):
 _decode = msgspec.json.Decoder(Signature).decode
 
 
+def bundle_files(folder: Path) -> list[Path]:
+    """Return the files of a bundle, with its signature; what a killed writer left there is not one of them."""
+    return [path for path in folder.rglob("*") if path.is_file() and not is_partial(path.name)]
+
+
 def sign(folder: Path, key: Path) -> Signature:
     """Sign all files of a bundle, and write the signature beside them.
 
@@ -54,7 +59,7 @@ def sign(folder: Path, key: Path) -> Signature:
         The private key cannot be used.
     """
     private = _private_key(key)
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / SIGNATURE)
+    paths = sorted(path for path in bundle_files(folder) if path != folder / SIGNATURE)
     files = {path.relative_to(folder).as_posix(): _hash(path.read_bytes()) for path in paths}
     signed = Signature(files, _signature(private, _message(files)))
     with whole_file(folder / SIGNATURE) as partial:

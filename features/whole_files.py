@@ -1,5 +1,8 @@
 """Files that appear whole or not at all, whatever ends the writing: a full disk, an interrupt, a mistake.
 
+A writer that is killed leaves what it had written so far in a file whose name ends in ``.partial`` (`is_partial`).
+Nobody reads it, and nobody removes it: who writes the same file next cannot know whether its writer still runs.
+
 Who follows such a file, as a running program does, asks for its mark now and then.
 """
 
@@ -7,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -18,6 +22,8 @@ from typing import Final
 
 # So much of a file's name is in that of its partial one: a name has 255 bytes at most, and a character up to four.
 _SHOWN: Final = 50
+_RANDOM_BYTES: Final = 8
+_PARTIAL: Final = re.compile(rf".+\.[0-9a-f]{{{2 * _RANDOM_BYTES}}}\.partial", re.DOTALL)
 
 
 @contextmanager
@@ -51,7 +57,7 @@ def whole_file(path: str | Path, *, private: bool = False) -> Iterator[Path]:
         return
     path = path.resolve()  # what a link leads to, in whose folder the partial file is
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name[:_SHOWN]}.{secrets.token_hex(8)}.partial")
+    partial = path.with_name(f"{path.name[:_SHOWN]}.{secrets.token_hex(_RANDOM_BYTES)}.partial")
     try:
         with writing(path, partial):
             rights = 0o600 if private else stat.S_IMODE(path.stat().st_mode) if path.exists() else None
@@ -62,6 +68,17 @@ def whole_file(path: str | Path, *, private: bool = False) -> Iterator[Path]:
             partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def is_partial(name: str) -> bool:
+    """Return whether a file's name is one that `whole_file` gives to what is being written, or was when it was killed.
+
+    Examples
+    --------
+    >>> is_partial("model.onnx.0123456789abcdef.partial"), is_partial("model.partial")
+    (True, False)
+    """
+    return _PARTIAL.fullmatch(name) is not None
 
 
 @contextmanager

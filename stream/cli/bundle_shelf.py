@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from features.durations import duration_short
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from stream.learning.judging.rivals import Judged
     from stream.learning.report import Report
     from stream.settings import Settings
+
+# Where a bundle is copied to before it appears on the shelf.
+_ADDING: Final = ".adding-"
 
 
 @dataclass(frozen=True)
@@ -89,8 +92,10 @@ def put(shelf: Path, folder: Path, keys: Keys) -> tuple[bool, str]:
                     f"{target} is another bundle of the same version: train again, or remove it"
                 )
         else:
-            with tempfile.TemporaryDirectory(dir=shelf, prefix=".adding-") as scratch:
-                copied = shutil.copytree(folder, Path(scratch) / manifest.version)
+            for left in shelf.glob(f"{_ADDING}*"):  # by a killed one: who adds now has the lock
+                shutil.rmtree(left, ignore_errors=True)
+            with tempfile.TemporaryDirectory(dir=shelf, prefix=_ADDING) as scratch:
+                copied = shutil.copytree(folder, Path(scratch) / manifest.version, ignore=_partial)
                 copied.rename(target)  # whole, or not there
         if first:
             write_slots(shelf, slots)
@@ -303,12 +308,19 @@ def _signature(folder: Path, key: Path | None) -> str:
     return "good"
 
 
+def _partial(_: str, names: list[str]) -> set[str]:
+    """Return what is left out of a copy: what killed writers left in a bundle's folder."""
+    from features.whole_files import is_partial
+
+    return set(filter(is_partial, names))
+
+
 def _contents(folder: Path) -> dict[str, bytes]:
     """Return the files of a bundle; its signature may have come later."""
-    from features.signing import SIGNATURE
+    from features.signing import SIGNATURE, bundle_files
 
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file() and path.name != SIGNATURE
+        for path in bundle_files(folder)
+        if path.name != SIGNATURE
     }

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from features.bundle import Bundle
 from features.exceptions import BundleError
 from features.signing import SIGNATURE, sign, verify
+from features.whole_files import whole_file
 from tests.bundles import save_bundle
 
 
@@ -39,6 +40,15 @@ def test_a_bundle_is_loaded_as_it_was_signed(signed: tuple[Path, Path]) -> None:
     folder, public = signed
     assert Bundle.load(folder, key=public).manifest.version == "random-6"
     assert "card.html" in verify(folder, public).files
+
+
+def test_what_a_killed_writer_left_is_not_signed(signed: tuple[Path, Path]) -> None:
+    folder, public = signed
+    private = public.with_name("key.pem")
+    before = set(verify(folder, public).files)
+    with whole_file(folder / "card.html") as partial:
+        partial.write_text("half of a ca")
+        assert set(sign(folder, private).files) == before
 
 
 def changed(folder: Path) -> None:

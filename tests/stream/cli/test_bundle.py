@@ -55,6 +55,18 @@ def test_the_first_bundle_of_a_shelf_is_live_and_the_next_one_waits(shelf: Path,
     assert {one["version"]: one["slot"] for one in listed["bundles"]} == {"random-6": "live", "random-7": ""}
 
 
+def test_what_killed_writers_left_does_not_come_on_the_shelf(shelf: Path, tmp_path: Path) -> None:
+    left, new = "calibration.json.0123456789abcdef.partial", save_bundle(tmp_path / "b8", seed=8)
+    for folder in (tmp_path / "b7", new, shelf / "random-6"):
+        (folder / left).write_text('{"half": ')
+    (shelf / ".adding-1" / "random-8").mkdir(parents=True)
+    for seed in (6, 7, 8):
+        assert run("add", shelf, tmp_path / f"b{seed}").exit_code == 0
+    assert not (shelf / "random-8" / left).exists()
+    assert Bundle.of_shelf(shelf, "random-8").manifest.version == "random-8"
+    assert not (shelf / ".adding-1").exists()
+
+
 def test_slots_are_filled_changed_and_emptied(shelf: Path) -> None:
     assert "random-7 is shadow" in run("promote", shelf, "random-7", "--to", "shadow").stdout
     canary = run("promote", shelf, "random-7", "--to", "canary", "--share", "0.05").stdout
