@@ -1,8 +1,7 @@
 """Files that appear whole or not at all, whatever ends the writing: a full disk, an interrupt, a mistake.
 
-A writer that is killed leaves a file of what it had written so far, whose name ends in ``.partial`` (`is_partial`).
-Nobody reads such a file, and nobody removes it: who writes the same file next cannot know whether its writer still
-runs.
+A writer that is killed leaves what it had written so far in a file whose name ends in ``.partial`` (`is_partial`).
+Nobody reads it, and nobody removes it: who writes the same file next cannot know whether its writer still runs.
 
 Who follows such a file, as a running program does, asks for its mark now and then.
 """

@@ -158,6 +158,11 @@ class KafkaServer(ServerProcess):
         """The folder of the log segments."""
         return self.directory / "data"
 
+    @property
+    def _unpacked(self) -> Path:
+        """Where Java unpacks its libraries for compression, which a killed one leaves there."""
+        return self.directory / "tmp"
+
     def command(self) -> list[str]:
         """Write ``server.properties``, format new storage, and return the broker's command line."""
         if self._jars is None:
@@ -166,7 +171,15 @@ class KafkaServer(ServerProcess):
         settings = self._defaults() | self._properties
         lines = (f"{key}={value}\n" for key, value in settings.items())
         properties.write_text("".join(lines), encoding="utf-8")
-        program, classes = java(), ["-cp", os.pathsep.join(map(str, self._jars)), _LOG_WARNINGS]
+        shutil.rmtree(self._unpacked, ignore_errors=True)
+        self._unpacked.mkdir()
+        program = java()
+        classes = [
+            f"-Djava.io.tmpdir={self._unpacked}",
+            "-cp",
+            os.pathsep.join(map(str, self._jars)),
+            _LOG_WARNINGS,
+        ]
         prepared = PreparedBroker.of(program, self._jars)
         if not (self.data / "meta.properties").exists() and not (prepared and prepared.format(self.data)):
             tool = [program, "-XX:TieredStopAtLevel=1", "-Xmx128m", *classes, "kafka.tools.StorageTool"]

@@ -169,6 +169,24 @@ def test_kafka_keeps_its_records_over_a_stop_and_a_crash(broker: KafkaServer) ->
     assert _records(broker.address, settings.events_topic) == [b"before", b"between"]
 
 
+def test_what_java_unpacks_is_in_the_brokers_folder_and_gone_at_its_next_start(broker: KafkaServer) -> None:
+    def unpacked() -> list[Path]:
+        return list(broker.directory.rglob("*.so"))
+
+    settings = Settings(_env_file=None, kafka=broker.address, partitions=1)
+    create_topics(settings)
+    producer = KafkaProducer(bootstrap_servers=broker.address, compression_type="lz4")
+    try:
+        producer.send(settings.events_topic, value=bytes(1_000)).get(timeout=30)
+    finally:
+        producer.close()
+    broker.kill()
+    assert unpacked()
+    broker.start()
+    assert not unpacked()
+    assert _records(broker.address, settings.events_topic) == [bytes(1_000)]
+
+
 @pytest.mark.parametrize(("appendonly", "kept"), [(True, b"1"), (False, None)])
 def test_redis_keeps_over_a_crash_what_it_was_told_to_keep(
     tmp_path: Path, appendonly: bool, kept: bytes | None
