@@ -16,6 +16,7 @@ from tests.chaos.actions import settle_actions
 from tests.chaos.faults import FAULTS, FELL_BACK, Times
 from tests.chaos.shop import Shop
 from tests.chaos.stage import Stage
+from tests.integration.settling import settled
 from tests.integration.workers import until
 
 #: A run that is left alone needs no longer for what has piled up.
@@ -71,6 +72,7 @@ def run(
         shop.finish()
         tell(f"{time.monotonic() - began:6.0f} s  {shop.emitted:,} emitted, waiting for the rest")
         stage.fleet.finish(*stage.workers)
+        settled(stage.fleet, stage.workers[0])
         until(
             lambda: _learned(stage.direct(), stage) and stage.learner.check(),
             "all is learned",

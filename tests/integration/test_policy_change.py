@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 from stream.logs.replay import replay
 from stream.messages.action import Action, decode_action
 from tests.integration.outcome import read_topic
+from tests.integration.settling import settled
 from tests.integration.shop_logs import ms, simulated
-from tests.integration.workers import Fleet, Worker, until
+from tests.integration.workers import Fleet, until
 
 _DAY_MS = 86_400_000
 _POLICY = """
@@ -30,7 +31,7 @@ def test_a_changed_policy_decides_without_a_restart_and_a_bad_one_changes_nothin
     worker = fleet.ready(settings=fleet.settings.model_copy(update={"policy": path}))
     days = [_on_another_day(simulated(customers=60, days=1, seed=seed), seed) for seed in (1, 2, 3)]
     told: list[list[Action]] = []
-    for number, (log, change) in enumerate(zip(days, (None, "second", "bad"), strict=True)):
+    for log, change in zip(days, (None, "second", "bad"), strict=True):
         if change == "bad":
             path.write_text("rules: [{action: 1}]\n")
             until(lambda: "stays in force" in "".join(worker.lines()), "it is refused")
@@ -38,8 +39,7 @@ def test_a_changed_policy_decides_without_a_restart_and_a_bad_one_changes_nothin
             path.write_text(_POLICY.format(version=change, action="write"))
             until(lambda: "policy second-" in "".join(worker.lines()), "it is in force")
         replay(fleet.settings, log)
-        done = sum(map(len, days[: number + 1]))
-        until(lambda done=done: _published(worker) >= done, "everything is scored and acted on")  # type: ignore[misc]
+        settled(fleet, worker)
         told.append(_actions_since(fleet, told))
     assert [{one.action for one in part} for part in told] == [{"call"}, {"write"}, {"write"}]
     assert [{one.policy_version.split("-")[0] for one in part} for part in told] == [
@@ -60,13 +60,6 @@ def _on_another_day(log: pa.Table, number: int) -> pa.Table:
         at, field = log.schema.get_field_index(name), log.schema.field(name)
         log = log.set_column(at, field, pa.array(ms(log, name) + 2 * number * _DAY_MS).cast(field.type))
     return log
-
-
-def _published(worker: Worker) -> float:
-    """Return how many events are done with, their actions published."""
-    metrics = worker.metrics()
-    lag = sum(value for name, value in metrics.items() if name.startswith("intent_lag_events{"))
-    return metrics.get("intent_events_total", 0.0) if lag == 0 else 0.0
 
 
 def _actions_since(fleet: Fleet, told: list[list[Action]]) -> list[Action]:
