@@ -18,12 +18,13 @@ from stream.clients.emit import EventEmitter
 from stream.logs.archive import archive
 from stream.logs.replay import replay
 from stream.messages.dead_letter import parse
+from stream.running.ending import END_SECONDS
 from stream.settings import Settings
 from tests.bundles import save_bundle
 from tests.integration.collector import Collector, values
 from tests.integration.outcome import read_topic, scores_by_event
 from tests.integration.shop_logs import simulated
-from tests.integration.workers import Fleet, until
+from tests.integration.workers import SLACK_SECONDS, Fleet, until
 from tests.stream.formats.test_segment import track
 
 NOW = 1_709_510_400_000
@@ -56,6 +57,12 @@ def emit(settings: Settings, *numbers: int, customer: str = "anna") -> None:
             )
 
 
+def traced_records(collector: Collector) -> int:
+    """Return how many records the rounds had whose spans have come: at its end a worker waits only 1 s for the last."""
+    rounds = [values(one.attributes) for one in collector.spans("intent.round")]
+    return sum(int(str(one["messaging.batch.message_count"])) for one in rounds)
+
+
 def test_an_event_that_is_emitted_within_a_span_is_linked_from_its_round(
     traced: Settings, collector: Collector, tmp_path: Path
 ) -> None:
@@ -64,7 +71,7 @@ def test_an_event_that_is_emitted_within_a_span_is_linked_from_its_round(
         with TRACER.start_as_current_span("page") as page:
             emit(traced, 1, 2)
         fleet.finish(worker)
-        until(lambda: len(collector.spans("intent.round")) > 0, "the span of the round has come")
+        until(lambda: traced_records(collector) == 2, "the spans of both events have come")
         assert worker.stop()[0] == 0
         assert "collector" not in worker.tail()
     rounds = collector.spans("intent.round")
@@ -75,7 +82,6 @@ def test_an_event_that_is_emitted_within_a_span_is_linked_from_its_round(
     }
     assert all(one.trace_id.hex() != f"{mine.trace_id:032x}" for one in rounds), "a link is no parent"
     found = [values(one.attributes) for one in rounds]
-    assert sum(int(str(one["messaging.batch.message_count"])) for one in found) == 2
     assert sum(int(str(one["intent.scores"])) for one in found) == 2
     assert {str(one["intent.bundle"]) for one in found} == {"random-6"}
     assert {str(one["messaging.destination.name"]) for one in found} == {traced.events_topic}
@@ -92,13 +98,19 @@ def test_the_learner_traces_what_it_learns_from(
     settings = traced.model_copy(update={"snapshot_interval": timedelta(milliseconds=300)})
     with Fleet(settings, tmp_path) as fleet:
         worker, learner = fleet.ready(), fleet.ready(command="learner")
-        replay(settings, simulated(400, 3, 1), close=True)
+        log = simulated(400, 3, 1)
+        replay(settings, log, close=True)
         fleet.finish(worker)
+        views = log["type"].to_pylist().count("view_item")
         until(
-            lambda: any(
-                values(one.attributes).get("intent.examples") for one in collector.spans("intent.learn")
+            lambda: (
+                views
+                == sum(
+                    int(str(values(one.attributes).get("intent.examples", 0)))
+                    for one in collector.spans("intent.learn")
+                )
             ),
-            "a span tells of learned examples",
+            f"spans tell of {views} learned examples",
             seconds=200.0,  # in a new checkout the learner compiles first
         )
         assert learner.stop()[0] == worker.stop()[0] == 0
@@ -126,6 +138,7 @@ def test_hostile_headers_fail_nothing(traced: Settings, collector: Collector, tm
         producer.send(traced.events_topic, b"no event", b"anna", headers=[("traceparent", GOOD)])
         producer.close()
         fleet.finish(worker)
+        until(lambda: traced_records(collector) == len(hostile()) + 2, "all spans have come")
         assert worker.stop()[0] == 0
         assert " WARNING " not in worker.tail()
     scored = scores_by_event(read_topic(traced, traced.scores_topic))
@@ -143,6 +156,9 @@ def test_without_a_collector_a_worker_scores_all_the_same_and_ends_in_time(
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
+    monkeypatch.setenv(
+        "OTEL_EXPORTER_OTLP_TIMEOUT", "60"
+    )  # who waited for it would be cut off, and end with code 3
     with Fleet(traced, tmp_path) as fleet:
         worker = fleet.ready()
         for number in range(40):
@@ -152,7 +168,7 @@ def test_without_a_collector_a_worker_scores_all_the_same_and_ends_in_time(
         assert worker.status("/readyz") == 200
         code, seconds = worker.stop()
         assert code == 0
-        assert seconds < 6
+        assert seconds < END_SECONDS + SLACK_SECONDS
         complaints = [line for line in worker.lines() if re.search(r"opentelemetry|urllib3|spans", line)]
         assert len([line for line in complaints if " INFO " not in line]) == 1, complaints
         assert len(complaints) <= 2, "the one more says that the last spans are lost"
@@ -171,6 +187,9 @@ def test_a_collector_that_never_answers_holds_nothing_up(
     traced: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
+    monkeypatch.setenv(
+        "OTEL_EXPORTER_OTLP_TIMEOUT", "60"
+    )  # who waited for it would be cut off, and end with code 3
     with silent_server() as address, Fleet(traced, tmp_path) as fleet:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", address)
         worker = fleet.ready()
@@ -178,7 +197,7 @@ def test_a_collector_that_never_answers_holds_nothing_up(
         fleet.finish(worker)
         code, seconds = worker.stop()
         assert code == 0
-        assert seconds < 6
+        assert seconds < END_SECONDS + SLACK_SECONDS
 
 
 def test_a_round_is_not_traced_unless_it_is_asked_for(
@@ -210,6 +229,7 @@ def test_events_of_another_form_and_archives_and_replays_bear_the_headers(
         with TRACER.start_as_current_span("page"):
             emit(settings, 1)  # in our own form
         fleet.finish(worker)
+        until(lambda: traced_records(collector) == 2, "the spans of both events have come")
         assert worker.stop()[0] == 0
     scored = scores_by_event(read_topic(settings, settings.scores_topic))
     assert len(scored) == 2
