@@ -29,7 +29,7 @@ from tests.certificates import Authority
 _SLOTS: Final = 16_384
 # A failover takes the time after which a server counts as dead, and some more.
 _DEAD_MS: Final = 1_000
-_PATIENCE: Final = 30.0
+_PATIENCE: Final = 60.0
 _ATTEMPTS: Final = 3
 
 T = TypeVar("T")
@@ -169,6 +169,8 @@ class Cluster:
             _until(lambda c=client, n=name: self._follows(c, n), "a replica knows its primary")
         for client in clients:
             _until(lambda c=client: self._whole(c), "the cluster is whole")
+        for client in clients[3:]:
+            _until(lambda c=client: self._copies(c), "a replica has what its primary has")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -206,6 +208,12 @@ class Cluster:
             client.execute_command("CLUSTER", "REPLICATE", primary)
             return True
         return False
+
+    @staticmethod
+    def _copies(client: redis.Redis) -> bool:
+        """Whether a replica gets what its primary is told; until then it could not take its place."""
+        found: Any = client.info("replication")
+        return bool(found.get("master_link_status") == "up")
 
     @staticmethod
     def _whole(client: redis.Redis) -> bool:
@@ -295,7 +303,7 @@ def role(server: RedisServer) -> str:
 
 def in_the_end(work: Callable[[], T]) -> T:
     """Do something again until Redis answers."""
-    deadline = time.monotonic() + 60.0
+    deadline = time.monotonic() + _PATIENCE
     while True:
         try:
             return work()
