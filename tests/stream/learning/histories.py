@@ -63,9 +63,17 @@ class Source:
 
 
 def sources(
-    chance: random.Random, partitions: int, events: int, *, closes: int = 1, logins: float = 0.0
+    chance: random.Random,
+    partitions: int,
+    events: int,
+    *,
+    least: int = 0,
+    closes: int = 1,
+    logins: float = 0.0,
 ) -> list[Source]:
     """Return partitions whose events come in order but for the lateness, and end with a control record.
+
+    Each has at least ``least`` events, and fewer than ``events``, before each of its control records.
 
     With ``logins``, so many weights of each 24 fall on links, and as many on what is bought under linked ids.
     """
@@ -75,7 +83,7 @@ def sources(
         offset, clock, last = chance.randrange(5), 10**12, {}
         mark = BEGINNING
         for _ in range(closes):
-            for _ in range(chance.randrange(events)):
+            for _ in range(chance.randrange(least, events)):
                 offset += chance.choice((1, 1, 1, 3))
                 customer = f"c{partition}.{chance.randrange(4)}"
                 clock += chance.randrange(0, 4 * MINUTE) * chance.choice((0, 1))

@@ -33,7 +33,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 def topics_of(bundle: Bundle, events: int, seed: int) -> dict[tuple[str, int], list[bytes]]:
     chance = random.Random(seed)
     topics: dict[tuple[str, int], list[bytes]] = {}
-    for source in sources(chance, PARTITIONS, events, closes=1, logins=2.0):
+    for source in sources(chance, PARTITIONS, events, least=30, closes=1, logins=2.0):
         rows = len(source.happenings)
         cuts = sorted({0, rows, *chance.sample(range(rows + 1), min(rows, 12))})
         for low, high in zip(cuts, cuts[1:], strict=False):
@@ -118,7 +118,7 @@ def test_the_weights_are_those_of_the_mini_batches_of_the_whole_history(
 ) -> None:
     """Single records, small ones and full batches, with restarts at any point: the same to the bit."""
     chance = random.Random(seed)
-    made = sources(chance, PARTITIONS, 600, logins=logins)
+    made = sources(chance, PARTITIONS, 600, least=30, logins=logins)
     plain = OnlineLearner(bundle, HOW)
     for places, labels in truth(made):
         rows = [one for place in places for one in made[place[1]].happenings if one.offset == place[2]]
@@ -188,10 +188,10 @@ def test_what_a_new_bundles_workers_wrote_before_the_learner_changed_is_learned(
     """Workers change one by one, the learner last: each example is learned by the learner of its bundle."""
     other = random_bundle(tmp_path, seed=7)
     chance = random.Random(seed)
-    made = sources(chance, PARTITIONS, 300)
+    made = sources(chance, PARTITIONS, 300, least=60)
     topics: Topics = {(topic, source.partition): [] for topic in TOPICS for source in made}
     for source in made:
-        middle = chance.randint(0, len(source.happenings) - 1)
+        middle = chance.randint(0, len(source.happenings) - 30)  # both bundles have examples
         for low, high, by in ((0, middle, bundle), (middle, len(source.happenings), other)):
             for at in range(low, high, 5):
                 both = records(

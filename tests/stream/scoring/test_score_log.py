@@ -44,6 +44,8 @@ from tests.stream.records import batch, record
 
 PARTITIONS = 3
 ROWS = 600
+# Events come up to 5 s late: one in ten of them comes too late.
+LATENESS_MS = 2_000
 # Events are 0.7 s apart, and a customer's 14 s.
 POLICY = """
 version: 1
@@ -61,7 +63,9 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
     folder: Path = tmp_path_factory.mktemp("bundle")
     bundle = random_bundle(folder)
     policy = PolicyInForce(Rulebook.of(parse_policy(POLICY), bundle, 0.1))
-    return Engine(bundle, lateness_ms=4_000, ttl_ms=400 * DAY_MS, holdout=0.1, policy=policy, reasons="all")
+    return Engine(
+        bundle, lateness_ms=LATENESS_MS, ttl_ms=400 * DAY_MS, holdout=0.1, policy=policy, reasons="all"
+    )
 
 
 def states(scored: ScoredLog) -> dict[str, bytes]:
@@ -261,8 +265,8 @@ def test_the_watermark_is_that_of_the_partition(engine: Engine, seed: int) -> No
     log = random_log(ROWS, seed)
     one, three = score_log(log, engine, partitions=1), score_log(log, engine, partitions=PARTITIONS)
     latest = log["event_time"].cast(pa.int64()).to_numpy().max()
-    assert one.watermarks == {0: latest - 4_000}
-    assert max(three.watermarks.values()) == latest - 4_000
+    assert one.watermarks == {0: latest - LATENESS_MS}
+    assert max(three.watermarks.values()) == latest - LATENESS_MS
     assert three.dead_letters < one.dead_letters, "fewer events are late where fewer came before"
 
 
