@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from stream.cli.logs import CONFIGURED
 from stream.testing import servers
@@ -19,7 +19,7 @@ from stream.testing import servers
 # Named by whoever runs the tests; everything else that starts with INTENT_ must not change what they find.
 CHOICES = {name: os.environ.get(name) for name in servers.CHOICES}
 # numba compiles within the first example of a test; how long an example takes is not what is tested.
-settings.register_profile("untimed", deadline=None)
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
 # Processes of pytest-xdist share the cores. OpenMP's threads wait by spinning, so with more threads than cores most of
