@@ -6,12 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.bundles import save_bundle
+from tests.integration.workers import until
 
 _SERVICES = "import sys; sys.argv[1:] = ['services', '--kafka-port', '0', '--redis-port', '0']; main()"
 _DEMO = """
@@ -41,6 +41,11 @@ def _alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def _wait_for_the_end(pids: list[int]) -> None:
+    """Wait until processes are gone: who has adopted one takes note of its end some time later."""
+    until(lambda: not any(map(_alive, pids)), f"{pids} have ended")
 
 
 def _started(program: str, folder: Path) -> subprocess.Popen[str]:
@@ -75,7 +80,7 @@ def test_services_leave_nothing(numbers: tuple[signal.Signals, ...], tmp_path: P
         process.communicate(timeout=60)
     assert process.returncode == 0
     assert len(theirs) >= 2
-    assert not any(map(_alive, theirs))
+    _wait_for_the_end(theirs)
     assert not list((tmp_path / "temporary").iterdir())
 
 
@@ -87,9 +92,6 @@ def test_a_deployment_of_the_demo_leaves_nothing(number: signal.Signals, tmp_pat
         process.send_signal(number)
         process.communicate(timeout=60)
     assert len(theirs) >= 5, "Kafka, Redis, a worker, the service and a learner"
-    deadline = time.monotonic() + 20
-    while left := [pid for pid in theirs if _alive(pid)]:
-        assert time.monotonic() < deadline, left
-        time.sleep(0.1)
+    _wait_for_the_end(theirs)
     if number != signal.SIGKILL:
         assert not list((tmp_path / "temporary").iterdir())
