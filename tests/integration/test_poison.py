@@ -27,7 +27,7 @@ from stream.settings import Settings
 from tests.bundles import save_bundle
 from tests.integration.outcome import read_topic, scores_by_event
 from tests.integration.topics import Record, environment, write
-from tests.integration.workers import PATIENCE, Fleet
+from tests.integration.workers import PATIENCE, Fleet, until
 
 CURSED = "cursed"
 CUSTOMERS = [CURSED, *(f"c-{number}" for number in range(20))]
@@ -78,24 +78,17 @@ def at_work(settings: Settings, meanwhile: Callable[[], None]) -> None:
     asyncio.run(main())
 
 
-def until(fact: Callable[[], object], what: str) -> None:
-    ends = time.monotonic() + PATIENCE
-    while not fact():
-        assert time.monotonic() < ends, what
-        time.sleep(0.05)
-
-
 def readiness(settings: Settings) -> str:
     """Return why the worker is not ready, empty when it is."""
     try:
-        answer = httpx.get(f"http://127.0.0.1:{settings.http_port}/readyz")
+        answer = httpx.get(f"http://127.0.0.1:{settings.http_port}/readyz", timeout=PATIENCE)
     except httpx.TransportError:
         return "not there yet"
     return "" if answer.status_code == httpx.codes.OK else str(answer.json()["reason"])
 
 
 def metrics(settings: Settings) -> str:
-    return httpx.get(f"http://127.0.0.1:{settings.http_port}/metrics").text
+    return httpx.get(f"http://127.0.0.1:{settings.http_port}/metrics", timeout=PATIENCE).text
 
 
 def command(settings: Settings, *arguments: str) -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ from stream.kafka.transport import BatchedApp, serve
 from stream.ownership.job import StateChanges
 from stream.ownership.partitions import Ownership
 from stream.settings import Settings
+from tests.integration.workers import PATIENCE
 from tests.stream.fakes import Counted, Read
 
 EXPECTED = list(range(400))
@@ -76,7 +77,7 @@ def consume(
             datadir=settings.bundle / "faust",
         )
         worker = asyncio.create_task(serve(app, stop))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while ready and not worker.done() and not ownership.ready:
                 await asyncio.sleep(0.01)
             if meanwhile:
@@ -156,7 +157,7 @@ def test_events_that_come_one_by_one_on_a_running_worker_are_read_at_once(topics
 
     def emit() -> None:
         for number in range(30):
-            shop.send(topics.events_topic, value=b"%d" % number, partition=number % 3).get(10)
+            shop.send(topics.events_topic, value=b"%d" % number, partition=number % 3).get(PATIENCE)
 
     _, job = consume(
         topics, lambda ownership, job: sum(map(len, map(job.values, range(3)))) == 30, meanwhile=emit
@@ -221,5 +222,5 @@ def write_each(settings: Settings, partition: int, values: list[bytes]) -> None:
     """Write values, each in a batch of its own."""
     producer = KafkaProducer(bootstrap_servers=settings.kafka)
     for value in values:
-        producer.send(settings.events_topic, value, partition=partition).get(timeout=30)
+        producer.send(settings.events_topic, value, partition=partition).get(timeout=PATIENCE)
     producer.close()
