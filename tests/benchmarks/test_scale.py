@@ -57,7 +57,7 @@ def measured(*options: str) -> dict[str, Any]:
         sys.executable, "-m", "benchmarks.scale", "--json", "--events", "4000", "--customers", "100", "1000",
         "--rounds", "1", "--rate", "300", "--seconds", "2", *options,
     ]  # fmt: skip
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=240)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found
@@ -65,6 +65,7 @@ def measured(*options: str) -> dict[str, Any]:
 
 @pytest.mark.integration
 @pytest.mark.slow
+@pytest.mark.timeout(660)
 def test_the_benchmark_measures_two_workers_and_learning() -> None:
     found = measured("--only", "workers,learning")
     ways = [way for part in found.values() for way in part.values()]
@@ -75,6 +76,7 @@ def test_the_benchmark_measures_two_workers_and_learning() -> None:
 
 @pytest.mark.integration
 @pytest.mark.slow
+@pytest.mark.timeout(660)
 def test_the_benchmark_restarts_workers() -> None:
     found = measured("--only", "rolling", "--ways", "names-new-first")["rolling"]["names-new-first"]
     assert len(found) == 3
