@@ -9,12 +9,12 @@ import struct
 from typing import Any, Final
 
 from aiokafka.protocol.produce import ProduceRequest
+from aiokafka.protocol.types import Int32, String
 
 # Of which on a request names a transaction.
 _TRANSACTIONS_SINCE: Final = 3
 
-_LENGTH: Final = struct.Struct(">h")
-_COUNT: Final = struct.Struct(">i")
+_TEXT: Final = String()
 # Acknowledgements, milliseconds, and how many topics there are.
 _HEAD: Final = struct.Struct(">hii")
 # The number of a partition, and how many bytes its batch has.
@@ -31,18 +31,11 @@ def join_once() -> None:
 def _joined(request: Any) -> bytes:
     """Return a request for the broker, as its schema says."""
     parts = [
-        _text(request.transactional_id),
+        _TEXT.encode(request.transactional_id),
         _HEAD.pack(request.required_acks, request.timeout, len(request.topics)),
     ]
     for topic, partitions in request.topics:
-        parts += _text(topic), _COUNT.pack(len(partitions))
+        parts += _TEXT.encode(topic), Int32.encode(len(partitions))
         for number, batch in partitions:
             parts += _PARTITION.pack(number, len(batch)), batch
     return b"".join(parts)
-
-
-def _text(text: str | None) -> bytes:
-    if text is None:
-        return _LENGTH.pack(-1)
-    encoded = text.encode()
-    return _LENGTH.pack(len(encoded)) + encoded

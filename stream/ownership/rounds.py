@@ -85,7 +85,7 @@ class Rounds:
         self._waiting: deque[PartitionBatch] = deque()
         self._records = 0  # that wait
         self._scheduled = False
-        self._acting = 0
+        self._acting = 0  # partitions that publish what was promised
         self._held_until = 0.0
         self._running: set[asyncio.Task[None]] = set()
         self.scored = 0
