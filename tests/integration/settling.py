@@ -8,7 +8,7 @@ from features.exceptions import StoreError
 from features.store.redis_store import RedisStore
 from stream.ownership.promised import unpack_outbox
 from tests.integration.outcome import read_topic
-from tests.integration.workers import PATIENCE, Fleet, Worker, until
+from tests.integration.workers import PATIENCE, Fleet, Worker, have_all, until
 
 
 def settled(fleet: Fleet, worker: Worker) -> None:
@@ -29,7 +29,7 @@ def _nothing_left(fleet: Fleet, store: RedisStore) -> bool:
     except StoreError:  # another save came in between, or Redis is away
         return False
     ends = fleet.ends(fleet.settings.events_topic)  # last: what is handed over moves them
-    if any(end and (n not in found or found[n].next_offset != end) for n, end in ends.items()):
+    if not have_all(found, ends):
         return False
     promised = [unpack_outbox(outbox) for outbox in outboxes if outbox]
     return _published(

@@ -41,7 +41,6 @@ _READY_SECONDS: Final = 120.0
 # All processes of a page; a worker ends within 15 s.
 _STOP_SECONDS: Final = 20.0
 
-_MAIN: Final = "from stream.cli import main; main()"
 _READY: Final = re.compile(rb"health and metrics on port (\d+)")
 _EXPORT: Final = re.compile(r"^export (\w+)=(\S+)$", re.MULTILINE)
 
@@ -115,9 +114,7 @@ class Reader:
     def _terminal(self, programs: Path) -> dict[str, str]:
         programs.mkdir()
         intent = programs / "intent"
-        # Who starts the tests in the background ignores Ctrl-C, and children inherit that.
-        program = f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler); {_MAIN}"
-        intent.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{program}" "$@"\n')
+        intent.write_text(f'#!/bin/sh\nexec {sys.executable} -c "from stream.cli import main; main()" "$@"\n')
         intent.chmod(0o755)
         path = f"{programs}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         named = {"PATH": path, "PYTHONPATH": str(ROOT), "COLUMNS": "120", "PYTHONUNBUFFERED": "1"}

@@ -156,9 +156,8 @@ def test_without_a_collector_a_worker_scores_all_the_same_and_ends_in_time(
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
-    monkeypatch.setenv(
-        "OTEL_EXPORTER_OTLP_TIMEOUT", "60"
-    )  # who waited for it would be cut off, and end with code 3
+    # Who waited for it would be cut off, and end with code 3.
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "60")
     with Fleet(traced, tmp_path) as fleet:
         worker = fleet.ready()
         for number in range(40):
@@ -187,9 +186,8 @@ def test_a_collector_that_never_answers_holds_nothing_up(
     traced: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
-    monkeypatch.setenv(
-        "OTEL_EXPORTER_OTLP_TIMEOUT", "60"
-    )  # who waited for it would be cut off, and end with code 3
+    # Who waited for it would be cut off, and end with code 3.
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "60")
     with silent_server() as address, Fleet(traced, tmp_path) as fleet:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", address)
         worker = fleet.ready()

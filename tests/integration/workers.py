@@ -61,9 +61,10 @@ def environment(settings: Settings) -> dict[str, str]:
     return without_settings(os.environ) | variables(settings) | {"PYTHONPATH": str(ROOT)}
 
 
-def intent(*arguments: str) -> list[str]:
-    """Return the command line ``intent ...``, whether it is installed or not."""
-    return [sys.executable, "-c", "from stream.cli import main; main()", *arguments]
+def intent(*arguments: str, first: Sequence[str] = ()) -> list[str]:
+    """Return the command line ``intent ...``, whether it is installed or not; see `Worker` for ``first``."""
+    program = "; ".join((*first, "from stream.cli import main", "main()"))
+    return [sys.executable, "-c", program, *arguments]
 
 
 class Worker:
@@ -97,10 +98,9 @@ class Worker:
         own = environment(settings.model_copy(update={"http_port": self.port}))
         self.process: Forked | subprocess.Popen[bytes]
         if first:
-            program = "; ".join((*first, "from stream.cli import main", "main()"))
             with log.open("ab") as file:
                 self.process = subprocess.Popen(
-                    [sys.executable, "-c", program, command, *arguments],
+                    intent(command, *arguments, first=first),
                     env=own, cwd=log.parent, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
                 )  # fmt: skip
         else:
@@ -242,14 +242,17 @@ class Fleet:
         """Wait until the states contain all events that the topic holds; ``workers`` must live until then."""
         ends = self.ends(self.settings.events_topic)
 
-        def done() -> bool:
-            found = self.records()
-            return all(
-                end == 0 or (number in found and found[number].next_offset == end)
-                for number, end in ends.items()
-            )
+        until(
+            lambda: have_all(self.records(), ends) or any(not worker.check() for worker in workers),
+            "all events are scored",
+        )
 
-        until(lambda: done() or any(not worker.check() for worker in workers), "all events are scored")
+
+def have_all(records: Mapping[int, PartitionRecord], ends: Mapping[int, int]) -> bool:
+    """Whether the states of partitions contain all events up to the ends of the topic."""
+    return all(
+        end == 0 or (number in records and records[number].next_offset == end) for number, end in ends.items()
+    )
 
 
 def service(fleet: Fleet, settings: Settings, *arguments: str) -> Worker:
