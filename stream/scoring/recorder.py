@@ -133,18 +133,19 @@ class Recorder:
         columns, rows = batch.columns, scored.rows[at]
         records = batch.rows[rows]
         kinds = columns.type[rows]
-        whole = len(at) == len(scored.vectors)
+        all_of_them = len(at) > 0 and int(at[-1] - at[0]) == len(at) - 1
+        own = slice(int(at[0]), int(at[-1]) + 1) if all_of_them else at  # without a copy
         return Examples(
             batch.partition[records].astype(np.int32),
             batch.offset[records],
             taken(columns.event_ids, rows),
             taken(columns.customers, rows),
             kinds,
-            scored.as_of[at],
+            scored.as_of[own],
             self._sampling.weights(kinds),
-            scored.segment[at],
-            scored.logit[at],
-            scored.vectors if whole else scored.vectors[at],
+            scored.segment[own],
+            scored.logit[own],
+            scored.vectors[own],
             beside,
         )
 

@@ -15,11 +15,14 @@ from numpy.typing import NDArray
 
 from features.exceptions import SchemaMismatch
 from features.vector import WIDTH, Vectors
+from stream.learning.records.differences import DIFFERS_BYTES, count_of, differences, whole
 from stream.learning.records.header import (
     EXAMPLES,
     RECORD_BYTES,
     TIME_LIMIT,
     Header,
+    Piece,
+    Unpacked,
     check_offsets,
     check_times,
     pack,
@@ -28,13 +31,12 @@ from stream.learning.records.header import (
 )
 from stream.learning.records.texts import lengths_of, texts_from_bytes, texts_to_bytes
 
-# One example without its identifiers: offset, as_of, kind, weight, segment, logit and vector; then with two lengths.
-_COLUMN_BYTES: Final = 8 + 8 + 1 + 4 + 2 + 8 + 4 * WIDTH
-_FIXED_BYTES: Final = _COLUMN_BYTES + 4
+# One example without its identifiers, at most: offset, as_of, kind, weight, segment, logit, vector, and two lengths.
+_FIXED_BYTES: Final = 8 + 8 + 1 + 4 + 2 + 8 + DIFFERS_BYTES + 4 * WIDTH + 4
 _CHARACTER_BYTES: Final = 4  # of UTF-8, at most
 _BESIDE_BYTES: Final = 8  # a probability of a bundle beside the one that is learned
 
-# In front of a compressed body: its size, which is believed only as far as a record can be that large.
+# In front of a body that is compressed: its size, which is believed only as far as a record can be that large.
 _SIZE: Final = struct.Struct("<I")
 
 
@@ -133,7 +135,7 @@ def encode_examples(
     before
         The watermark before the batch: all that a record other than the last may promise.
     limit
-        Bytes that a record has at most, before compression.
+        Bytes that a record has at most.
     """
     ids, customers = lengths_of(examples.event_id), lengths_of(examples.customer)
     sizes = _FIXED_BYTES + _CHARACTER_BYTES * (ids.astype(np.int64) + customers)
@@ -141,7 +143,7 @@ def encode_examples(
     header = msgspec.structs.replace(header, beside=tuple(examples.beside))
     for rows, own in stretches(header, examples.offset, sizes, before, limit):
         lengths = np.concatenate([ids[rows], customers[rows]])
-        yield pack(EXAMPLES, own, bytes(cramjam.lz4.compress_block(_body(examples[rows], lengths))))
+        yield pack(EXAMPLES, own, *_body(examples[rows], lengths))
 
 
 def decode_examples(raw: bytes, partition: int, features: str) -> ExampleRecord:
@@ -159,40 +161,44 @@ def decode_examples(raw: bytes, partition: int, features: str) -> ExampleRecord:
     SchemaMismatch
         The record was written by another version of this program, or is damaged.
     """
-    header, compressed = unpack(EXAMPLES, raw)
+    record = unpack(EXAMPLES, raw)
+    header, rows = record.header, record.header.rows
     if header.features != features:
         return ExampleRecord(header, None)
-    rows = header.rows
-    body, texts = opened(header, compressed)
+    body = opened(record)
     if not rows:
         return ExampleRecord(header, Examples.none())
-    columns = np.frombuffer(body, layout(rows, len(header.beside)))[0]
+    columns = np.frombuffer(body.columns, layout(rows, len(header.beside)))[0]
     return ExampleRecord(
         header,
         Examples(
             np.full(rows, partition, np.int32),
             columns["offset"],
-            texts[:rows],
-            texts[rows:],
+            body.texts[:rows],
+            body.texts[rows:],
             columns["kind"],
             columns["as_of"],
             columns["weight"],
             columns["segment"].astype(np.int64),
             columns["logit"],
-            columns["vector"],
+            whole(columns["differs"], np.frombuffer(body.values, "<u4"), rows),
             dict(zip(header.beside, columns["beside"], strict=True)) if header.beside else {},
         ),
     )
 
 
 @lru_cache(maxsize=1024)
-def layout(rows: int, beside: int = 0) -> np.dtype[np.void]:
-    """Return the columns of a body with so many rows, and so many bundles beside, in front of its texts."""
+def layout(rows: int, beside: int = 0, *, compressed: bool = False) -> np.dtype[np.void]:
+    """Return the columns of a body with so many rows, and so many bundles beside.
+
+    The values of the vectors that differ follow them, then the texts; where it was ``compressed``, vectors are columns.
+    """
+    vectors = ("vector", "<f4", (rows, WIDTH)) if compressed else ("differs", "u1", (rows, DIFFERS_BYTES))
     columns = [
         ("offset", "<i8", (rows,)),
         ("as_of", "<i8", (rows,)),
         ("logit", "<f8", (rows,)),
-        ("vector", "<f4", (rows, WIDTH)),
+        vectors,
         ("weight", "<f4", (rows,)),
         ("segment", "<i2", (rows,)),
         ("kind", "u1", (rows,)),
@@ -201,45 +207,71 @@ def layout(rows: int, beside: int = 0) -> np.dtype[np.void]:
     return np.dtype(columns)
 
 
-def opened(header: Header, compressed: memoryview, latest: int = TIME_LIMIT) -> tuple[memoryview, list[str]]:
-    """Return the columns (see `layout`) and the texts of a body: event ids, then customers.
+class Body(NamedTuple):
+    """The parts of a body: columns (see `layout`), values of vectors, and texts: event ids, then customers."""
 
-    Parameters
-    ----------
-    latest
-        The latest time that the record can tell of, epoch ms.
+    columns: memoryview
+    values: memoryview
+    texts: list[str]
+
+
+def opened(record: Unpacked, latest: int = TIME_LIMIT) -> Body:
+    """Return the parts of a record's body; ``latest`` is the latest time that it can tell of, epoch ms.
 
     Raises
     ------
     SchemaMismatch
         It is damaged.
     """
-    rows = header.rows
-    size = (_COLUMN_BYTES + _BESIDE_BYTES * len(header.beside)) * rows
+    header = record.header
     try:
-        if len(compressed) <= _SIZE.size or _SIZE.unpack_from(compressed)[0] > RECORD_BYTES:
-            raise ValueError("no size that a record can have")
-        body = memoryview(cramjam.lz4.decompress_block(compressed))
-        texts = texts_from_bytes(body[size:], 2 * rows)
-        if rows:
-            check_offsets(header, np.frombuffer(body, "<i8", rows))
-            check_times(np.frombuffer(body, "<i8", rows, 8 * rows), latest)
+        body = (_parts_of_before if record.compressed else _parts)(
+            record.body, header.rows, len(header.beside)
+        )
+        if header.rows:
+            columns = np.frombuffer(body.columns, layout(header.rows, len(header.beside)))[0]
+            check_offsets(header, columns["offset"])
+            check_times(columns["as_of"], latest)
     except (ValueError, OverflowError, cramjam.DecompressionError) as error:
         raise SchemaMismatch(f"a record of the examples topic is damaged ({error}): it is left out") from None
-    return body[:size], texts
+    return body
 
 
-def _body(examples: Examples, lengths: NDArray[np.uint16]) -> bytes:
-    return b"".join(
-        (
-            examples.offset.astype("<i8").tobytes(),
-            examples.as_of.astype("<i8").tobytes(),
-            examples.logit.astype("<f8").tobytes(),
-            np.ascontiguousarray(examples.vectors, "<f4").tobytes(),
-            examples.weight.astype("<f4").tobytes(),
-            examples.segment.astype("<i2").tobytes(),
-            examples.kind.tobytes(),
-            *(said.astype("<f8").tobytes() for said in examples.beside.values()),
-            texts_to_bytes(lengths, examples.event_id, examples.customer),
-        )
-    )
+def _parts(raw: memoryview, rows: int, beside: int) -> Body:
+    columns = layout(rows, beside)
+    if len(raw) < columns.itemsize:
+        raise ValueError(f"{len(raw)} bytes of columns where there should be {columns.itemsize}")
+    own, rest = raw[: columns.itemsize], raw[columns.itemsize :]
+    size = 4 * count_of(np.frombuffer(own, columns)[0]["differs"]) if rows else 0
+    return Body(own, rest[:size], texts_from_bytes(rest[size:], 2 * rows))
+
+
+def _parts_of_before(raw: memoryview, rows: int, beside: int) -> Body:
+    """Return the parts as they would be written today."""
+    if len(raw) <= _SIZE.size or _SIZE.unpack_from(raw)[0] > RECORD_BYTES:
+        raise ValueError("no size that a record can have")
+    body, before = memoryview(cramjam.lz4.decompress_block(raw)), layout(rows, beside, compressed=True)
+    texts = texts_from_bytes(body[before.itemsize :], 2 * rows)
+    columns = np.zeros(1, layout(rows, beside))
+    if not rows:
+        return Body(memoryview(b""), memoryview(b""), texts)
+    old = np.frombuffer(body[: before.itemsize], before)[0]
+    for name in ("offset", "as_of", "logit", "weight", "segment", "kind", "beside"):
+        columns[name] = old[name]
+    columns["differs"], values = differences(old["vector"])
+    return Body(memoryview(columns.tobytes()), memoryview(values.tobytes()), texts)
+
+
+def _body(examples: Examples, lengths: NDArray[np.uint16]) -> Iterator[Piece]:
+    differs, values = differences(examples.vectors)
+    yield np.ascontiguousarray(examples.offset, "<i8").data
+    yield np.ascontiguousarray(examples.as_of, "<i8").data
+    yield np.ascontiguousarray(examples.logit, "<f8").data
+    yield differs.data
+    yield np.ascontiguousarray(examples.weight, "<f4").data
+    yield np.ascontiguousarray(examples.segment, "<i2").data
+    yield np.ascontiguousarray(examples.kind).data
+    for said in examples.beside.values():
+        yield np.ascontiguousarray(said, "<f8").data
+    yield values.data
+    yield texts_to_bytes(lengths, examples.event_id, examples.customer)

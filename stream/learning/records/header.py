@@ -13,7 +13,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -26,10 +26,11 @@ from features.watermark import BEGINNING
 #: Event times end with the year 9999 (epoch ms).
 TIME_LIMIT: Final = 253_402_300_800_000
 
-#: Raise it whenever the meaning of a header or of a body changes. Where no bundle scores beside the live one, records
-#: are as they were in version 1, and are marked so: learners of before can read them. So it is where nobody logs in.
-SCHEMA_VERSION: Final = 3
-_PLAIN, _BESIDE, _LINKED = 1, 2, SCHEMA_VERSION
+# Raise the newest one whenever the meaning of a header or of a body changes. Where nobody logs in, outcomes are as they
+# were in version 1, and are marked so: learners of before can read them. Examples of versions 1 (no bundle scored
+# beside the live one) and 2 were compressed, and are still read.
+_PLAIN, _BESIDE, _LINKED, _DIFFERENCES = 1, 2, 3, 4
+_WITH_BESIDE: Final = (_BESIDE, _DIFFERENCES)
 #: Bundles that score beside the live one, at most.
 MOST_BESIDE: Final = 2
 
@@ -50,7 +51,12 @@ _LIMIT: Final = 2**62
 _AHEAD_MS: Final = 24 * 3_600_000
 
 _NAMES: Final = {EXAMPLES: "examples", OUTCOMES: "outcomes"}
+_NEWEST: Final = {EXAMPLES: _DIFFERENCES, OUTCOMES: _LINKED}
 _START: Final = struct.Struct("<4sHI")
+
+
+#: A piece of a record.
+Piece = bytes | memoryview
 
 
 class Header(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -87,15 +93,23 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Header)
 
 
-def pack(magic: bytes, header: Header, body: bytes, *, linked: bool = False) -> bytes:
-    """Return a record; ``linked`` says whether it tells of linked ids (`stream.learning.records.outcomes`)."""
+def pack(magic: bytes, header: Header, *body: Piece, linked: bool = False) -> bytes:
+    """Return a record, its body in pieces; ``linked``: it tells of linked ids (`stream.learning.records.outcomes`)."""
     head = _encoder.encode(header)
-    version = _LINKED if linked else _BESIDE if header.beside else _PLAIN
-    return b"".join((_START.pack(magic, version, len(head)), head, body))
+    version = _DIFFERENCES if magic == EXAMPLES else _LINKED if linked else _PLAIN
+    return b"".join((_START.pack(magic, version, len(head)), head, *body))
 
 
-def unpack(magic: bytes, raw: bytes | None, latest: int = TIME_LIMIT) -> tuple[Header, memoryview]:
-    """Return a record's header and body; ``latest`` is the latest time that it can tell of, epoch ms.
+class Unpacked(NamedTuple):
+    """A record's header and body; ``compressed`` says whether the body is, as in examples of before."""
+
+    header: Header
+    body: memoryview
+    compressed: bool
+
+
+def unpack(magic: bytes, raw: bytes | None, latest: int = TIME_LIMIT) -> Unpacked:
+    """Return a record's parts; ``latest`` is the latest time that it can tell of, epoch ms.
 
     Raises
     ------
@@ -109,9 +123,9 @@ def unpack(magic: bytes, raw: bytes | None, latest: int = TIME_LIMIT) -> tuple[H
             "write to it; take another INTENT_TOPIC_PREFIX"
         )
     _, version, length = _START.unpack_from(raw)
-    if not _PLAIN <= version <= SCHEMA_VERSION:
+    if not _PLAIN <= version <= _NEWEST[magic]:
         raise SchemaMismatch(
-            f"a record of the {name} topic has schema version {version}, this program reads up to {SCHEMA_VERSION}: "
+            f"a record of the {name} topic has schema version {version}, this program reads up to {_NEWEST[magic]}: "
             "run workers and learner of one version"
         )
     body = _START.size + length
@@ -124,7 +138,7 @@ def unpack(magic: bytes, raw: bytes | None, latest: int = TIME_LIMIT) -> tuple[H
         0 <= header.start <= header.stop < _LIMIT
         and BEGINNING <= header.watermark <= latest
         and max(map(len, (header.bundle, header.features, *header.beside))) <= _NAME
-        and len(header.beside) <= (MOST_BESIDE if version == _BESIDE else 0)
+        and len(header.beside) <= (MOST_BESIDE if version in _WITH_BESIDE else 0)
         and 0 <= header.rows <= min(header.stop - header.start, RECORD_BYTES)
         and (not header.closes or header.start <= min(header.closes) <= max(header.closes) < header.stop)
     ):
@@ -132,7 +146,7 @@ def unpack(magic: bytes, raw: bytes | None, latest: int = TIME_LIMIT) -> tuple[H
             f"a record of the {name} topic is damaged (offsets {header.start} to {header.stop}, {header.rows} rows, "
             f"watermark {header.watermark}): it is left out"
         )
-    return header, whole[body:]
+    return Unpacked(header, whole[body:], magic == EXAMPLES and version < _DIFFERENCES)
 
 
 def latest_time(appended: int) -> int:

@@ -137,7 +137,7 @@ def decode_outcomes(raw: bytes | None, latest: int = TIME_LIMIT) -> OutcomeRecor
     SchemaMismatch
         The record was written by another version of this program, or is damaged.
     """
-    header, body = unpack(OUTCOMES, raw, latest)
+    header, body, _ = unpack(OUTCOMES, raw, latest)
     rows = header.rows
     if not rows and not body:
         return OutcomeRecord(header, NOTHING)

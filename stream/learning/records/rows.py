@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from features.exceptions import SchemaMismatch
 from features.structured import picked
 from features.vector import WIDTH
-from stream.learning.records.examples import layout, opened
+from stream.learning.records.differences import DIFFERS_BYTES, whole
+from stream.learning.records.examples import Body, layout, opened
 from stream.learning.records.header import EXAMPLES, MOST_BESIDE, Header, latest_time, unpack
 from stream.learning.records.outcomes import Outcomes, decode_outcomes
 from stream.learning.records.texts import customer_keys
@@ -105,16 +106,17 @@ def read_examples(records: Iterable[Raw], bundle: str, features: str) -> Example
     ours: list[bool] = []
     bounds = [0]
     customers: list[str] = []
-    bodies: dict[_Form, list[tuple[int, memoryview]]] = {}
+    bodies: dict[_Form, list[tuple[int, Body]]] = {}
     unreadable: list[Unreadable] = []
     for index, (offset, appended, raw) in enumerate(records):
         latest = latest_time(appended)
         try:
-            header, compressed = unpack(EXAMPLES, raw, latest)
+            record = unpack(EXAMPLES, raw, latest)
+            header = record.header
             own = header.bundle == bundle and header.features == features
             if own:
-                body, texts = opened(header, compressed, latest)
-                customers += texts[header.rows :]
+                body = opened(record, latest)
+                customers += body.texts[header.rows :]
             if own and header.rows:
                 bodies.setdefault((header.rows, header.beside), []).append((bounds[-1], body))
         except SchemaMismatch as error:
@@ -146,9 +148,7 @@ def read_outcomes(records: Iterable[Raw]) -> OutcomeRecords:
     return OutcomeRecords(offsets, headers, outcomes, unreadable)
 
 
-def _columns(
-    bodies: Mapping[_Form, list[tuple[int, memoryview]]], customer: NDArray[np.uint64]
-) -> ExampleRows:
+def _columns(bodies: Mapping[_Form, list[tuple[int, Body]]], customer: NDArray[np.uint64]) -> ExampleRows:
     """Take the columns of all records apart, those of one form together."""
     count = len(customer)
     rows = ExampleRows(
@@ -156,11 +156,12 @@ def _columns(
     )
     rows.payload["rival"], rows.payload["beside"] = 0, np.nan
     for (size, beside), parts in bodies.items():
-        columns = np.frombuffer(b"".join(body for _, body in parts), layout(size, len(beside)))
+        columns = np.frombuffer(b"".join(body.columns for _, body in parts), layout(size, len(beside)))
+        values = np.frombuffer(b"".join(body.values for _, body in parts), "<u4")
         at = (np.array([start for start, _ in parts])[:, None] + np.arange(size)).ravel()
         rows.as_of[at] = columns["as_of"].ravel()
         rows.offset[at] = columns["offset"].ravel()
-        rows.payload["vector"][at] = columns["vector"].reshape(-1, WIDTH)
+        rows.payload["vector"][at] = whole(columns["differs"].reshape(-1, DIFFERS_BYTES), values, size)
         for name in ("logit", "weight", "segment", "kind"):
             rows.payload[name][at] = columns[name].ravel()
         for place, key in enumerate(customer_keys(list(beside)).tolist()):

@@ -63,15 +63,6 @@ def test_a_large_batch_keeps_its_probabilities_in_every_record(bundle: Bundle) -
     np.testing.assert_array_equal(joined, sent.beside["new"])
 
 
-def test_without_bundles_beside_learners_of_before_read_the_records(bundle: Bundle) -> None:
-    """Their form is that of version 1; with some it is another one, which they refuse in words."""
-    rows = slice(0, 2)
-    [plain] = encode_examples(header(bundle, rows), examples(bundle, rows), 0)
-    [beside] = encode_examples(header(bundle, rows), examples(bundle, rows, new=0.5), 0)
-    [outcome] = encode_outcomes(header(bundle, rows), Outcomes.none(), 0)
-    assert [int.from_bytes(raw[4:6], "little") for raw in (plain, beside, outcome)] == [1, 2, 1]
-
-
 @pytest.mark.parametrize("beside", [("a", "b", "c"), ("x" * 201,)])
 def test_more_than_a_record_can_hold_is_refused(bundle: Bundle, beside: tuple[str, ...]) -> None:
     raw = headers.pack(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cramjam
 import numpy as np
 import pytest
 
@@ -19,7 +21,13 @@ from features.vector import WIDTH, schema_hash
 from features.watermark import BEGINNING
 from stream.kafka.batches import RecordBatch
 from stream.kafka.records import CLOSE, CONTROL
-from stream.learning.records.examples import ExampleRecord, Examples, decode_examples, encode_examples
+from stream.learning.records.examples import (
+    ExampleRecord,
+    Examples,
+    decode_examples,
+    encode_examples,
+    layout,
+)
 from stream.learning.records.header import Header
 from stream.learning.records.outcomes import (
     ERASURE,
@@ -29,6 +37,8 @@ from stream.learning.records.outcomes import (
     decode_outcomes,
     encode_outcomes,
 )
+from stream.learning.records.rows import PAYLOAD, read_examples
+from stream.learning.records.texts import lengths_of, texts_to_bytes
 from stream.scoring.engine import Engine
 from stream.scoring.metrics import ScorerMetrics
 from stream.scoring.publisher import Output
@@ -70,6 +80,10 @@ def same(one: Examples, other: Examples) -> None:
         mine, theirs = getattr(one, name), getattr(other, name)
         if isinstance(theirs, np.ndarray):
             assert mine.tobytes() == theirs.tobytes(), name
+        elif isinstance(theirs, dict):
+            assert {key: one.tolist() for key, one in mine.items()} == {
+                key: one.tolist() for key, one in theirs.items()
+            }
         else:
             assert type(theirs)(mine) == theirs, name
 
@@ -129,7 +143,7 @@ def test_examples_of_other_features_are_not_looked_at() -> None:
     [
         (lambda raw: b"", "begins with nothing"),
         (lambda raw: b"{}" + raw, "begins with 7b7d"),
-        (lambda raw: raw[:4] + b"\x04\x00" + raw[6:], "schema version 4, this program reads up to 3"),
+        (lambda raw: raw[:4] + b"\x05\x00" + raw[6:], "schema version 5, this program reads up to 4"),
         (lambda raw: raw[:12], "damaged"),
         (lambda raw: raw[:-40], "damaged"),
         (lambda raw: raw[:-400], "damaged"),
@@ -141,6 +155,42 @@ def test_a_record_of_another_version_is_refused_with_what_to_do(change: Any, tex
         decode_examples(change(raw), 2, "f")
     with pytest.raises(SchemaMismatch, match="outcomes"):
         decode_outcomes(raw)
+
+
+def of_before(raw: bytes, made: Examples) -> bytes:
+    """Return a record of these examples as versions 1 and 2 had it."""
+    length = int.from_bytes(raw[6:10], "little")
+    columns = np.zeros(1, layout(len(made), len(made.beside), compressed=True))
+    for name in ("offset", "as_of", "logit", "weight", "segment", "kind"):
+        columns[name] = getattr(made, name)
+    columns["vector"] = made.vectors
+    if made.beside:
+        columns["beside"] = list(made.beside.values())
+    texts = [*made.event_id, *made.customer]
+    body = columns.tobytes() + texts_to_bytes(lengths_of(texts), texts)
+    version = 2 if made.beside else 1
+    return raw[:4] + version.to_bytes(2, "little") + raw[6 : 10 + length] + cramjam.lz4.compress_block(body)
+
+
+@pytest.mark.parametrize(("rows", "beside"), [(0, ()), (1, ()), (300, ()), (7, ("new", "other"))])
+def test_records_of_before_are_read(rows: int, beside: tuple[str, ...], seed: int) -> None:
+    chance = np.random.default_rng(seed)
+    made = dataclasses.replace(some(rows, chance), beside={name: chance.random(rows) for name in beside})
+    [raw] = encode_examples(header(0, 2000), made, 0)
+    old = of_before(raw, made)
+    assert raw[4] == 4
+    one, other = (decode_examples(each, 2, "f") for each in (raw, old))
+    assert one.header == other.header
+    assert one.examples is not None
+    assert other.examples is not None
+    same(one.examples, other.examples)
+    read, before = (read_examples([(0, -1, each)], "b", "f").rows for each in (raw, old))
+    for name in PAYLOAD.names or ():  # it has gaps
+        assert read.payload[name].tobytes() == before.payload[name].tobytes(), name
+    assert [column.tobytes() for column in read[:3]] == [column.tobytes() for column in before[:3]]
+    for length in range(20, len(old), 1 + len(old) // 50):
+        with pytest.raises(SchemaMismatch, match="damaged"):
+            decode_examples(old[:length], 2, "f")
 
 
 def test_sampling_keeps_the_share_of_each_type_and_decides_alike_again() -> None:
