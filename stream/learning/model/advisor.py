@@ -20,6 +20,7 @@ from stream.learning.model.snapshot import Snapshot, SnapshotError, snapshot_err
 
 # No number of a version comes near this, and sums of products of such stay finite.
 _LARGEST: Final = 1e100
+_LEAST_SCALE: Final = 1e-300  # one over it is a number
 _TOLERANCE: Final = 1e-6
 
 
@@ -137,7 +138,11 @@ def _check(version: Version, inputs: int) -> None:
         if not (np.abs(array) < _LARGEST).all():  # nor is NaN
             raise ValueError(f"{name} holds what no learner writes")
     shares = version.blend
-    if not ((arrays["now/scale"] > 0).all() and (shares >= 0).all() and abs(shares.sum() - 1.0) < _TOLERANCE):
+    if not (
+        (arrays["now/scale"] > _LEAST_SCALE).all()
+        and (shares >= 0).all()
+        and abs(shares.sum() - 1.0) < _TOLERANCE
+    ):
         raise ValueError("a scale of 0, or shares of the blend that are none")
     if shares.shape != (1 + len(version.predictors),):
         raise ValueError(f"{len(shares)} shares for {len(version.predictors)} models and the network")

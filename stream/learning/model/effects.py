@@ -51,7 +51,7 @@ def blend_effects(
         reference,
         network,
         np.array([m.center for m in models]),
-        np.array([m.scale for m in models]),
+        np.array([1.0 / m.scale for m in models]),
         np.array([m.weights for m in models]),
         np.array([m.intercept for m in models]),
         np.array([m.offset for m in models]),
@@ -88,12 +88,12 @@ def _sigmoid_secant(at: float, reference: float) -> float:  # pragma: no cover
 
 @kernel
 def _of_network(
-    logit: float, center: NDArray[np.float64], scale: NDArray[np.float64], weights: NDArray[np.float64]
+    logit: float, center: NDArray[np.float64], inverse: NDArray[np.float64], weights: NDArray[np.float64]
 ) -> float:  # pragma: no cover
     """Return what a model makes of the inputs that depend on the network's logit alone, offset left out."""
-    found = weights[0] * standardised(logit, center[0], scale[0])
+    found = weights[0] * standardised(logit, center[0], inverse[0])
     for k in range(len(KNOTS)):
-        found += weights[1 + k] * standardised(max(logit - KNOTS[k], 0.0), center[1 + k], scale[1 + k])
+        found += weights[1 + k] * standardised(max(logit - KNOTS[k], 0.0), center[1 + k], inverse[1 + k])
     return float(found)
 
 
@@ -103,7 +103,7 @@ def _fill(  # noqa: PLR0912, PLR0915  (the rule, from the columns up to the publ
     reference: NDArray[np.float64],
     network: NDArray[np.float64],
     center: NDArray[np.float64],
-    scale: NDArray[np.float64],
+    inverse: NDArray[np.float64],
     weights: NDArray[np.float64],
     intercept: NDArray[np.float64],
     offset: NDArray[np.float64],
@@ -121,7 +121,7 @@ def _fill(  # noqa: PLR0912, PLR0915  (the rule, from the columns up to the publ
         # Upwards: each model's logit and probability, and the mixture, for the customer and for the reference.
         mixed, mixed_reference = blend[0] * sigmoid(logit), blend[0] * sigmoid(base)
         for m in range(models):
-            c, s, w = center[m], scale[m], weights[m]
+            c, s, w = center[m], inverse[m], weights[m]
             rise = _of_network(logit, c, s, w) - _of_network(base, c, s, w)
             if abs(logit - base) < _CLOSE:
                 step = 1e-3

@@ -118,7 +118,7 @@ def _predict(
         np.empty(count), np.empty((count, v["center"].shape[1])), *(np.empty(count) for _ in range(3))
     )
     _fill(
-        rows, at, v["center"], v["scale"], v["weights"], v["intercept"], v["offset"], v["blend"], v["line"],
+        rows, at, v["center"], 1.0 / v["scale"], v["weights"], v["intercept"], v["offset"], v["blend"], v["line"],
         published.network, published.models, published.online, published.blend, published.published,
     )  # fmt: skip
     return published
@@ -129,7 +129,7 @@ def _fill(
     rows: NDArray[np.float64],
     at: NDArray[np.int64],
     center: NDArray[np.float64],
-    scale: NDArray[np.float64],
+    inverse: NDArray[np.float64],
     weights: NDArray[np.float64],
     intercept: NDArray[np.float64],
     offset: NDArray[np.float64],
@@ -146,7 +146,9 @@ def _fill(
         network[i] = sigmoid(rows[i, 0])
         mixed = total = 0.0
         for m in range(center.shape[1]):
-            logit = logit_of(rows[i], center[v, m], scale[v, m], weights[v, m], intercept[v, m], offset[v, m])
+            logit = logit_of(
+                rows[i], center[v, m], inverse[v, m], weights[v, m], intercept[v, m], offset[v, m]
+            )
             models[i, m] = sigmoid(logit)
             mixed += blend[v, 1 + m] * models[i, m]
             total += blend[v, 1 + m]

@@ -39,16 +39,16 @@ class LinearPredictor(NamedTuple):
     def logits(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the logit of every row, within plus and minus `LARGEST_LOGIT`; each depends on its row alone."""
         out = np.empty(len(rows))
-        fill_logits(rows, self.center, self.scale, self.weights, self.intercept, self.offset, out)
+        fill_logits(rows, self.center, 1.0 / self.scale, self.weights, self.intercept, self.offset, out)
         return out
 
 
 @vectorised
-def standardised(value: float, center: float, scale: float) -> float:  # pragma: no cover
-    """Return a standardised, clipped input; 0 for one that is unknown. The scale is above zero."""
+def standardised(value: float, center: float, inverse: float) -> float:  # pragma: no cover
+    """Return a standardised, clipped input; 0 for one that is unknown. ``inverse`` is one over the scale."""
     if np.isnan(value):
         return 0.0
-    return min(max((value - center) / scale, -CLIP), CLIP)
+    return min(max((value - center) * inverse, -CLIP), CLIP)
 
 
 @inlined
@@ -61,16 +61,16 @@ def sigmoid(logit: float) -> float:  # pragma: no cover
 def logit_of(
     row: NDArray[np.float64],
     center: NDArray[np.float64],
-    scale: NDArray[np.float64],
+    inverse: NDArray[np.float64],
     weights: NDArray[np.float64],
     intercept: float,
     offset: float,
 ) -> float:  # pragma: no cover
-    """Return the logit of one row."""
+    """Return the logit of one row; ``inverse`` is one over the scale of each input."""
     first = center[0] if np.isnan(row[0]) else row[0]
     logit = offset * first + intercept
     for j in range(len(row)):
-        logit += weights[j] * standardised(row[j], center[j], scale[j])
+        logit += weights[j] * standardised(row[j], center[j], inverse[j])
     return float(min(max(logit, -LARGEST_LOGIT), LARGEST_LOGIT))
 
 
@@ -78,7 +78,7 @@ def logit_of(
 def fill_logits(
     rows: NDArray[np.float64],
     center: NDArray[np.float64],
-    scale: NDArray[np.float64],
+    inverse: NDArray[np.float64],
     weights: NDArray[np.float64],
     intercept: float,
     offset: float,
@@ -86,4 +86,4 @@ def fill_logits(
 ) -> None:  # pragma: no cover
     """Write the logit of every row to ``out``."""
     for i in range(len(rows)):
-        out[i] = logit_of(rows[i], center, scale, weights, intercept, offset)
+        out[i] = logit_of(rows[i], center, inverse, weights, intercept, offset)

@@ -173,11 +173,11 @@ def step(
 
     One step does, unless it is so long that the quadratic approximation can't be trusted at its end.
     """
-    old_information, old_vector = information.copy(), vector.copy()
+    old_information, old_vector, inverse = information.copy(), vector.copy(), 1.0 / scale
     for _ in range(_STEPS):
         information[:] = old_information
         vector[:] = old_vector
-        _add(rows, labels, weights, mean, scale, offset, coefficients, information, vector)
+        _add(rows, labels, weights, mean, inverse, offset, coefficients, information, vector)
         if _move(precision, information, vector, coefficients) <= _TRUSTED_STEP:
             break
 
@@ -188,7 +188,7 @@ def _add(
     labels: NDArray[np.uint8],
     weights: NDArray[np.float64],
     mean: NDArray[np.float64],
-    scale: NDArray[np.float64],
+    inverse: NDArray[np.float64],
     offset: float,
     coefficients: NDArray[np.float64],
     information: NDArray[np.float64],
@@ -201,8 +201,8 @@ def _add(
     for i in range(len(rows)):
         if weights[i] <= 0:
             continue
-        own = coefficients[width] + _standardise(rows[i], mean, scale, coefficients, z[count])
-        p = sigmoid(logit_of(rows[i], mean, scale, coefficients[:width], coefficients[width], offset))
+        own = coefficients[width] + _standardise(rows[i], mean, inverse, coefficients, z[count])
+        p = sigmoid(logit_of(rows[i], mean, inverse, coefficients[:width], coefficients[width], offset))
         curvature[count] = weights[i] * max(p * (1.0 - p), _LEAST_CURVATURE)
         pull[count] = weights[i] * (labels[i] - p) + curvature[count] * own
         count += 1
@@ -219,14 +219,14 @@ def _add(
 def _standardise(
     row: NDArray[np.float64],
     mean: NDArray[np.float64],
-    scale: NDArray[np.float64],
+    inverse: NDArray[np.float64],
     coefficients: NDArray[np.float64],
     z: NDArray[np.float64],
 ) -> float:  # pragma: no cover
     """Write a row's standardised inputs, and return the sum of their products with the coefficients."""
     total = 0.0
     for j in range(len(row)):
-        z[j] = standardised(row[j], mean[j], scale[j])
+        z[j] = standardised(row[j], mean[j], inverse[j])
     for j in range(len(row)):
         total += coefficients[j] * z[j]
     return total
