@@ -18,6 +18,7 @@ from features.durations import duration_short
 from features.exceptions import StoreError
 from features.store.redis_store import RedisStore
 from stream.checkup.finding import Finding, good, told, warning, wrong
+from stream.checkup.lags import Lag, learner_lag, records_at, worker_lag
 from stream.exceptions import ANSWER_SECONDS, BrokerUnavailable, SettingsError, TopicMismatch
 from stream.kafka.broker import broker_errors
 from stream.kafka.diagnosis import unavailable
@@ -30,17 +31,11 @@ from stream.texts import counted
 _CONNECT_SECONDS: Final = 3.0
 _POLL_MS: Final = 2_000
 _PAUSE_SECONDS: Final = 0.2
-# A worker scores so many events within a few seconds.
-_FAR_BEHIND: Final = 100_000
-# What the records are that a group is behind, and what to do where they are many.
+# What the events are that a group is behind.
 _BEHIND: Final = {
-    "worker": "events in Kafka that no worker has scored yet",
-    "learner": "examples in Kafka that the learner has not read yet; it reads each one when its horizon has passed, so "
-    "those of the last horizon are always there",
-}
-_CATCH_UP: Final = {
-    "worker": "look again in a minute: if the number does not fall, start another worker, up to one per partition",
-    "learner": "look again after the horizon: if the number still grows, make fewer examples with `INTENT_SAMPLE`",
+    "worker": "in Kafka and not scored yet",
+    "learner": "scored, and not learned from yet; the learner reads what became of an event when its horizon has "
+    "passed, so those of the last horizon are always there",
 }
 # Clocks that are set by NTP differ by less.
 _CLOCK_MS: Final = 1_000
@@ -246,7 +241,8 @@ def _group_checks(admin: Any, settings: Settings, partitions: int) -> Iterator[F
             known = consumer.partitions_for_topic(topic)
             if known and len(known) == partitions:
                 done = _committed(admin, group, tps)
-                yield _lag(admin, consumer, name, group, tps, done)
+                lag = worker_lag if name == "worker" else learner_lag
+                yield _standing(admin, name, group, lag(consumer, settings, tps, done))
                 if name == "worker":
                     yield from _records_there(settings, done)
         yield from _broker_clock(consumer, settings, partitions)
@@ -303,28 +299,17 @@ def _records_there(settings: Settings, done: Mapping[TopicPartition, int]) -> It
         yield good("states", "Redis has a record of each partition that was read")
 
 
-def _lag(  # noqa: PLR0917  (a group, and how far it is)
-    admin: Any,
-    consumer: Any,
-    name: str,
-    group: str,
-    tps: list[TopicPartition],
-    done: Mapping[TopicPartition, int],
-) -> Finding:
-    ends, begins = consumer.end_offsets(tps), consumer.beginning_offsets(tps)
-    behind = sum(max(end - max(done.get(tp, 0), begins[tp]), 0) for tp, end in ends.items())
+def _standing(admin: Any, name: str, group: str, lag: Lag) -> Finding:
     members = len(_patiently(lambda: admin.describe_groups([group]))[group]["members"])
-    state = f"{counted(members, 'member')} in group {group}, {counted(behind, 'record')} behind"
-    if behind:
+    state = f"{counted(members, 'member')} in group {group}, {counted(lag.events, 'event')} behind"
+    if lag.events:
         state += f" ({_BEHIND[name]})"
     if not members:
-        waiting = "; it then takes what waits" if behind else ""
+        waiting = "; it then takes what waits" if lag.events else ""
         return warning(
             name, f"no {name} runs: {state}", f"start `intent {name}`, unless it is meant so{waiting}"
         )
-    if behind > _FAR_BEHIND:
-        return warning(name, state, _CATCH_UP[name])
-    return good(name, state)
+    return warning(name, state, lag.remedy) if lag.remedy else good(name, state)
 
 
 def _patiently(ask: Callable[[], Any]) -> Any:
@@ -346,10 +331,7 @@ def _broker_clock(consumer: Any, settings: Settings, partitions: int) -> Iterato
     held = [tp for tp in tps if ends[tp] > begins[tp]]
     newest = 0
     for tp in held:
-        consumer.assign([tp])
-        consumer.seek(tp, ends[tp] - 1)
-        for records in consumer.poll(timeout_ms=_POLL_MS, max_records=1).values():
-            newest = max(newest, *(record.timestamp for record in records))
+        newest = max([newest, *(record.timestamp for record in records_at(consumer, tp, ends[tp] - 1))])
     ahead = newest - time.time_ns() // 1_000_000
     if ahead > _CLOCK_MS:
         yield wrong(

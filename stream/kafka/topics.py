@@ -79,7 +79,7 @@ def topic_configs(settings: Settings) -> dict[str, dict[str, str]]:
     """Return the configuration of each topic, by its name."""
     waiting = {
         "cleanup.policy": "delete",
-        "retention.ms": str(duration_ms(_needed(_horizon(settings), settings.lateness))),
+        "retention.ms": str(duration_ms(_needed(longest_horizon(settings), settings.lateness))),
     }
     configs = {
         settings.events_topic: {
@@ -115,7 +115,7 @@ def _needed(horizon: timedelta, lateness: timedelta) -> timedelta:
     return horizon + lateness + _LEARNER_AWAY
 
 
-def _horizon(settings: Settings) -> timedelta:
+def longest_horizon(settings: Settings) -> timedelta:
     """Return the longer one of the setting and of the bundle, if there is one."""
     if not (bundle_folder(settings.bundle) / "manifest.json").is_file():
         return settings.horizon

@@ -19,6 +19,8 @@ from features.store.partition_record import NO_WATERMARK, TOKEN_BYTES, Partition
 from features.store.redis_store import RedisStore
 from stream.cli import create_app
 from stream.kafka.topics import topic_configs
+from stream.learning.records.examples import Examples, encode_examples
+from stream.learning.records.header import Header
 from stream.services.embedded import KafkaServer, RedisServer
 from stream.services.process import free_port
 from stream.settings import Settings
@@ -77,13 +79,73 @@ def test_a_stack_that_is_well_is_good_but_for_workers_that_are_not_there(
     assert levels(found) == wanted | {"worker": ["warning"], "learner": ["warning"]}
     [(_, text, remedy)] = found["worker"]
     assert text == (
-        f"no worker runs: 0 members in group {topics.group}, 2 records behind (events in Kafka that no worker has "
-        "scored yet)"
+        f"no worker runs: 0 members in group {topics.group}, 2 events behind (in Kafka and not scored yet)"
     )
     assert remedy == "start `intent worker`, unless it is meant so; it then takes what waits"
     [(_, text, _)] = found["learner"]
-    assert text.endswith("0 records behind"), "nothing waits, so there is nothing to explain"
+    assert text.endswith("0 events behind"), "nothing waits, so there is nothing to explain"
     assert found["partitions"] == [("good", "3 of each topic", "")]
+
+
+MINUTE_MS = 60_000
+
+
+def _tell_learner(settings: Settings, partition: int, *headers: Header) -> None:
+    """Write records of the examples topic, as workers do."""
+    producer = KafkaProducer(bootstrap_servers=settings.kafka)
+    for header in headers:
+        [raw] = encode_examples(header, Examples.none(), header.watermark)
+        producer.send(settings.examples_topic, raw, partition=partition)
+    producer.close()
+
+
+def _told(start: int, stop: int, minute: int) -> Header:
+    return Header(start, stop, 1_772_366_400_000 + minute * MINUTE_MS, (), 0, "1", "1")
+
+
+def test_the_learner_is_behind_by_events_and_not_by_records_of_workers(
+    topics: Settings, doctor: Doctor
+) -> None:
+    save_bundle(topics.bundle)
+    _tell_learner(topics, 0, *[_told(0, 0, 1)] * 4, _told(0, 2, 2), *[_told(2, 2, 3)] * 3)
+    _tell_learner(topics, 1, *[_told(0, 0, 1)] * 5)
+    _tell_learner(topics, 2, _told(0, 7, 1), _told(7, 8, 2))
+    tps = [TopicPartition(topics.examples_topic, partition) for partition in (0, 2)]
+    consumer = KafkaConsumer(
+        bootstrap_servers=topics.kafka, group_id=topics.learner_group, enable_auto_commit=False
+    )
+    consumer.assign(tps)
+    consumer.commit({tps[1]: OffsetAndMetadata(1, "", -1)})
+    consumer.close()
+    [(_, text, _)] = doctor(topics)[1]["learner"]
+    assert ", 3 events behind (scored, and not learned from yet; " in text
+    producer = KafkaProducer(bootstrap_servers=topics.kafka)
+    producer.send(topics.examples_topic, b"no record of a worker", partition=2)
+    producer.close()
+    [(_, text, _)] = doctor(topics)[1]["learner"]
+    assert ", 4 events behind (" in text, "where a record cannot be read, each counts as an event"
+
+
+@pytest.mark.parametrize(
+    ("events", "minutes", "level"), [(100_001, 70, "warning"), (100_001, 60, "good"), (100_000, 70, "good")]
+)
+def test_a_learner_is_warned_of_where_many_events_wait_for_longer_than_labels_take(
+    topics: Settings, doctor: Doctor, events: int, minutes: int, level: str
+) -> None:
+    save_bundle(
+        topics.bundle
+    )  # of a horizon of 30 minutes; the lateness is 15 minutes, and 20 more are usual
+    _tell_learner(topics, 1, _told(0, 1, 0), _told(1, events, minutes))
+    learner = KafkaConsumer(
+        topics.examples_topic, bootstrap_servers=topics.kafka, group_id=topics.learner_group
+    )
+    try:
+        until(lambda: bool(learner.poll(timeout_ms=200) or learner.assignment()), "the group has a member")
+        [(found, text, remedy)] = doctor(topics)[1]["learner"]
+    finally:
+        learner.close(autocommit=False)
+    assert (found, f", {events:,} events behind" in text) == (level, True)
+    assert ("more than 100,000 are many if they span more than 1 h 5 min" in remedy) == (level == "warning")
 
 
 def test_states_that_were_lost_are_named_with_the_way_to_build_them_again(
