@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -31,7 +31,7 @@ from stream.serving.answers import (
     HypotheticalScore,
     Missing,
 )  # fmt: skip
-from stream.serving.bodies import flag_of, messages_of, parameter_of, question_of
+from stream.serving.bodies import check_parameters, flag_of, messages_of, parameter_of, question_of
 from stream.serving.event_stream import EventStream
 from stream.serving.events import EventSink, check_customer, now_ms
 from stream.serving.feed import Feed, Wanted, positions_of
@@ -82,8 +82,10 @@ def create_app(parts: Parts, keys: FollowedKeys | None) -> Gate:
     gate = Gate(app, keys, parts.metrics)
     routes = _Routes(parts, gate)
     handlers: dict[str, dict[str, Handler]] = {}
+    parameters = openapi.query_parameters()
     for path, method, scope, handler in routes.table() + LiveRoutes(parts.live, parts.metrics).table():
-        handlers.setdefault(path, {})[method] = _guarded(path, scope, handler)
+        known = None if scope is None else parameters[path.replace(":customer}", "}"), method]
+        handlers.setdefault(path, {})[method] = _guarded(path, scope, handler, known)
     document = _encode(openapi.document(keyed=keys is not None))
 
     async def described(request: Request) -> Response:
@@ -273,11 +275,17 @@ def _add(app: FastAPI, path: str, handlers: Mapping[str, Handler]) -> None:
     app.router.routes.append(route)
 
 
-def _guarded(path: str, scope: Scope | None, handler: Handler) -> Handler:
+def _guarded(
+    path: str, scope: Scope | None, handler: Handler, parameters: Collection[str] | None = None
+) -> Handler:
+    """Return a handler that checks scope and names of query parameters; ``None`` lets any parameter pass."""
+
     async def guarded(request: Request) -> Response:
         name_route(request, path)
         if scope is not None:
             check_scope(request, scope)
+        if parameters is not None:
+            check_parameters(request, parameters)
         return await handler(request)
 
     return guarded

@@ -1,7 +1,8 @@
-"""Bodies of requests: which forms are taken, and how they become messages."""
+"""Bodies and parameters of requests: which are taken, and how bodies become messages."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -82,6 +83,20 @@ async def messages_of(request: Request) -> list[bytes]:
     if not 0 < len(found) <= MOST:
         raise problems.Unprocessable(f"the body holds {len(found):,} messages: send 1 to {MOST:,}")
     return found
+
+
+def check_parameters(request: Request, known: Collection[str]) -> None:
+    """Refuse a parameter that is not there: without a filter that was misspelt, an answer would hold too much.
+
+    Raises
+    ------
+    Unprocessable
+        There is one.
+    """
+    for name in request.query_params:
+        if name not in known:
+            use = f"use {', '.join(known)}" if known else "this path takes none"
+            raise problems.Unprocessable(f"there is no parameter {name[:100]!r}: {use}")
 
 
 def flag_of(request: Request, name: str, default: bool) -> bool:

@@ -67,6 +67,17 @@ def document(*, keyed: bool) -> dict[str, Any]:
     }
 
 
+def query_parameters() -> dict[tuple[str, str], tuple[str, ...]]:
+    """Return the names of the query parameters of every operation, by its path and method."""
+    return {
+        (path, method.upper()): tuple(
+            one["name"] for one in own.get("parameters", ()) if one["in"] == "query"
+        )
+        for path, operations in _paths().items()
+        for method, own in operations.items()
+    }
+
+
 @cache
 def _schemas() -> dict[str, Any]:
     _, schemas = msgspec.json.schema_components(_TYPES, ref_template=_SCHEMA)
@@ -96,14 +107,13 @@ def _paths() -> dict[str, Any]:
                 "What is known about a customer, as of the last event",
                 _said("Customer", _CUSTOMER),
                 parameters=[_customer_id(), _flag("features", "Whether the answer has the features.", True)],
-                failures=(problems.NotFound, problems.Unprocessable),
+                failures=(problems.NotFound,),
             ),
             "delete": _operation(
                 "Erase a customer: scope `erase`",
                 _said("Erasure", {"partition": 3, "offset": 1043}),
                 status=202,
                 parameters=[_customer_id()],
-                failures=(problems.Unprocessable,),
             ),
         },
         "/v1/customers:batch": {
@@ -147,7 +157,6 @@ def _paths() -> dict[str, Any]:
                         "Bands of customers who are listed. Default: both.",
                     )
                 ],
-                failures=(problems.Unprocessable,),
                 description="With `Accept: text/event-stream` it comes once a second, as the event `live`.",
             )
         },
@@ -156,7 +165,7 @@ def _paths() -> dict[str, Any]:
                 "The newest scores of a customer, as far as they were seen",
                 {"description": "The answer", "content": {"application/json": {"schema": _ref("Timeline")}}},
                 parameters=[_customer_id()],
-                failures=(problems.NotFound, problems.Unprocessable),
+                failures=(problems.NotFound,),
             )
         },
         "/v1/quality": {
@@ -176,7 +185,6 @@ def _paths() -> dict[str, Any]:
                     ),
                     _parameter("reason", {"type": "string", "enum": list(map(str, Reason))}),
                 ],
-                failures=(problems.Unprocessable,),
             )
         },
         "/healthz": {"get": _open("Whether the process lives")},
@@ -258,7 +266,7 @@ def _stream(schema: str, name: str) -> dict[str, Any]:
             _parameter("from", {"type": "string", "enum": ["now", "start"]}, "Where to begin. Default: now."),
             _parameter("Last-Event-ID", {"type": "string"}, "Go on after this event.", place="header"),
         ],
-        failures=(problems.BadRequest, problems.NotFound, problems.Unprocessable),
+        failures=(problems.BadRequest, problems.NotFound),
     )
 
 
@@ -273,13 +281,11 @@ def _operation(
     description: str = "",
 ) -> dict[str, Any]:
     kinds: list[type[problems.Problem]] = [
-        problems.Unauthorized, problems.Forbidden, problems.TooManyRequests, problems.Failed, problems.Unavailable,
-        *failures,
+        problems.Unauthorized, problems.Forbidden, problems.Unprocessable, problems.TooManyRequests, problems.Failed,
+        problems.Unavailable, *failures,
     ]  # fmt: skip
     if body is not None:
-        kinds += [
-            problems.BadRequest, problems.BodyTooLarge, problems.WrongContentType, problems.Unprocessable
-        ]  # fmt: skip
+        kinds += [problems.BadRequest, problems.BodyTooLarge, problems.WrongContentType]
     responses = {str(status): answer} | {str(kind.status): _failure(kind) for kind in kinds}
     found: dict[str, Any] = {"summary": summary, "responses": responses}
     if description:

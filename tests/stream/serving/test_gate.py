@@ -195,6 +195,39 @@ def test_what_makes_no_sense_is_told(bench: Bench, path: str, detail: str) -> No
 
 
 @pytest.mark.parametrize(
+    ("method", "path", "detail"),
+    [
+        (
+            "GET",
+            "/v1/scores?band=high&bnad=high",
+            "there is no parameter 'bnad': use band, segment, action, customer, all_traffic, from",
+        ),
+        ("GET", "/v1/actions?bands=high", "use band, segment, action, customer, all_traffic, from"),
+        ("GET", "/v1/live?bands=high", "there is no parameter 'bands': use band"),
+        ("GET", "/v1/live/customers/ada?band=high", "this path takes none"),
+        ("GET", "/v1/customers/ada?Features=false", "there is no parameter 'Features': use features"),
+        ("DELETE", "/v1/customers/ada?features=false", "this path takes none"),
+        ("POST", "/v1/customers:batch?features=false", "this path takes none"),
+        ("POST", "/v1/what-if?features=false", "this path takes none"),
+        ("POST", "/v1/events?form=segment", "there is no parameter 'form': use format"),
+        ("GET", "/v1/dead-letters?limits=1", "there is no parameter 'limits': use limit, reason"),
+        ("GET", "/v1/quality?=", "there is no parameter '': this path takes none"),
+        ("GET", "/metrics?name=x", "this path takes none"),
+    ],
+)
+def test_a_parameter_that_does_not_exist_is_refused(
+    bench: Bench, method: str, path: str, detail: str
+) -> None:
+    assert_problem(bench.ask(method, path, content=b"{}", headers=JSON), 422, detail)
+    assert bench.events.taken == []
+
+
+def test_probes_pages_and_the_contract_take_any_parameter(bench: Bench) -> None:
+    for path in ("/healthz?from=balancer", "/readyz?n=1", "/?utm_source=mail", "/openapi.json?v=1"):
+        assert bench.ask("GET", path).status_code == 200
+
+
+@pytest.mark.parametrize(
     "query", ["segment=REGULAR", "segment=0&segment=visitors", "segment=patrons", "segment=4"]
 )
 def test_segments_of_the_bundle_and_of_what_is_held_are_known(bench: Bench, query: str) -> None:
