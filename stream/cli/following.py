@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
@@ -53,7 +53,7 @@ def follow(watcher: TopicWatcher[Any], shown: Shown | None, *, place: Place, fil
         with (
             suppress(KeyboardInterrupt),  # Ctrl-C is the way to end it
             watcher,
-            _word(lambda: _silence(watcher, place, filters)) as spoken,
+            _word(_silence(watcher, place, filters)) as spoken,
         ):
             _print(watcher, spoken) if shown is None else _show(watcher, shown, spoken)
     except BrokenPipeError:
@@ -88,17 +88,18 @@ def _show(watcher: TopicWatcher[Any], shown: Shown, spoken: threading.Event) -> 
 
 
 @contextmanager
-def _word(sentence: Callable[[], str]) -> Iterator[threading.Event]:
-    """Print a sentence on standard error, if the event that is yielded is not set in time."""
+def _word(sentences: Iterator[str]) -> Iterator[threading.Event]:
+    """Print sentences on standard error, one each time, until the event that is yielded is set."""
     spoken = threading.Event()
 
     def wait() -> None:
-        if spoken.wait(_SILENT_SECONDS):
-            return
-        said = sentence()
-        if not spoken.is_set():  # something has come while the sentence was made
-            # The table gives way to what is printed on the stream that it has put in place of standard error.
-            print(f"intent: {said}", file=sys.stderr, flush=True)
+        while not spoken.wait(_SILENT_SECONDS):
+            said = next(sentences, None)
+            if said is None:
+                return
+            if said and not spoken.is_set():  # nothing has come while the sentence was made
+                # The table gives way to what is printed on the stream that it has put in place of standard error.
+                print(f"intent: {said}", file=sys.stderr, flush=True)
 
     waiting = threading.Thread(target=wait, name="silence", daemon=True)
     waiting.start()
@@ -109,12 +110,16 @@ def _word(sentence: Callable[[], str]) -> Iterator[threading.Event]:
         waiting.join()
 
 
-def _silence(watcher: TopicWatcher[Any], place: Place, filters: str) -> str:
+def _silence(watcher: TopicWatcher[Any], place: Place, filters: str) -> Iterator[str]:
+    """Yield why nothing is shown, each reason once; empty where there is no new one."""
     from stream.texts import counted
 
-    if watcher.messages:
-        return f"{counted(watcher.messages, watcher.kind)} came, but none that you asked for: see {filters}"
-    hint = "" if place["from_beginning"] else "; --from-beginning shows those of before"
-    workers = watcher.workers()
-    why = "does a worker run? (`intent worker`)" if workers is None else workers.sentence()
-    return f"no {watcher.kind}s yet: {why}{hint}"
+    if not watcher.messages:
+        hint = "" if place["from_beginning"] else "; --from-beginning shows those of before"
+        workers = watcher.workers()
+        why = "does a worker run? (`intent worker`)" if workers is None else workers.sentence()
+        yield f"no {watcher.kind}s yet: {why}{hint}"
+    while not watcher.messages:
+        yield ""
+    came = counted(watcher.messages, watcher.kind)
+    yield f"{came} came, but none that you asked for: see {filters}{watcher.hint()}"

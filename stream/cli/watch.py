@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -200,6 +200,8 @@ def _follow_scores(
     from stream.cli.following import follow, print_erased
     from stream.clients.watch import ScoreWatcher
 
+    for said in unknown_segment(segment):
+        typer.echo(f"intent: {said}", err=True)
     board = Board(now=lambda: watcher.now_ms)
     filtered = bool(bands) or segment is not None
 
@@ -219,6 +221,33 @@ def _follow_scores(
     )
     filters = "--band, --segment and --all-traffic"
     follow(watcher, board if table else None, place=place, filters=filters)
+
+
+def unknown_segment(wanted: str | None) -> Iterator[str]:
+    """Yield what to say of a segment that the bundle of this machine has not; nothing where there is no bundle.
+
+    Workers may run elsewhere with another bundle, so this is no error.
+    """
+    import msgspec
+
+    from features.decoding import Undecodable, decoded
+    from features.exceptions import BundleError
+    from features.shelf import bundle_folder
+    from stream.messages.score import SegmentRef, is_segment, segment_names
+    from stream.settings import load_settings
+
+    if wanted is None:
+        return
+    bundle = load_settings().bundle
+    # The whole segmenter takes more than what a shop that only watches has installed.
+    segmenter = msgspec.json.Decoder(msgspec.defstruct("Segmenter", [("segments", list[SegmentRef])]))
+    try:
+        raw = (bundle_folder(bundle) / "segmenter.json").read_bytes()
+        there = decoded(segmenter.decode, raw).segments  # type: ignore[attr-defined]
+    except (OSError, BundleError, Undecodable):
+        return
+    if not any(is_segment(one, wanted) for one in there):
+        yield f"the bundle in {bundle} has no segment {wanted!r}; it has {segment_names(there)}"
 
 
 def _print_left(left: Departure) -> None:

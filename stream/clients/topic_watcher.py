@@ -192,6 +192,10 @@ class TopicWatcher(ABC, Generic[Message]):
         """Return the workers who publish what is watched, ``None`` where Kafka does not say."""
         return worker_group(self._settings)
 
+    def hint(self) -> str:
+        """Return what to add where messages came and none was wanted; empty where nothing helps."""
+        return ""
+
     def commit(self) -> bool:
         """Let the group remember what has been passed. Without a group nothing is remembered.
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from stream.clients.standing import Departure, Standing
 from stream.clients.topic_watcher import TopicWatcher
-from stream.messages.score import Score, decode_score, is_segment
+from stream.messages.score import Score, SegmentRef, decode_score, is_segment, segment_names
 from stream.settings import Settings, load_settings
 
 
@@ -83,6 +83,7 @@ class ScoreWatcher(TopicWatcher[Score]):
         self._all_traffic = all_traffic
         self._on_left = on_left
         self._standing = Standing()
+        self._segments: set[SegmentRef] = set()
         super().__init__(
             settings,
             topic=settings.scores_topic,
@@ -95,11 +96,20 @@ class ScoreWatcher(TopicWatcher[Score]):
         )
 
     def _wants(self, score: Score, partition: int) -> bool:
+        if self._segment is not None:
+            self._segments.add(score.segment)
         if score.traffic is not None and not self._all_traffic:
             return False
         if self._bands and score.band not in self._bands:
             return False
         return self._segment is None or is_segment(score.segment, self._segment)
+
+    def hint(self) -> str:
+        """Return the segments that came, where the one that is asked for is not among them."""
+        came = tuple(self._segments)  # a copy: another thread asks
+        if self._segment is None or not came or any(is_segment(one, self._segment) for one in came):
+            return ""
+        return f"; their segments are {segment_names(came)}"
 
     def lists(self, customer: str) -> bool:
         """Whether a customer's last score passed the filters, and still holds."""

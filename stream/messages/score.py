@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Literal
 
 import msgspec
@@ -32,6 +33,17 @@ def is_segment(segment: SegmentRef, wanted: str) -> bool:
     if wanted == str(segment.id):
         return True
     return not wanted.isdigit() and wanted.casefold() in segment.name.casefold()
+
+
+def segment_names(segments: Collection[SegmentRef]) -> str:
+    """Return numbers and names of segments.
+
+    Examples
+    --------
+    >>> segment_names([SegmentRef(1, "Regulars"), SegmentRef(0, "Visitors")])
+    '0 Visitors, 1 Regulars'
+    """
+    return ", ".join(f"{one.id} {one.name}" for one in sorted(segments, key=lambda one: (one.id, one.name)))
 
 
 class ReasonRef(msgspec.Struct, frozen=True, gc=False):

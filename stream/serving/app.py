@@ -19,7 +19,7 @@ from features.exceptions import SchemaMismatch, StoreError
 from features.refusals import Reason
 from stream.exceptions import NO_ACTIONS, BrokerError
 from stream.formats.registry import format_of
-from stream.messages.score import SegmentRef, is_segment
+from stream.messages.score import SegmentRef, is_segment, segment_names
 from stream.scoring.engine import NoProbability
 from stream.serving import openapi, problems
 from stream.serving.answers import (
@@ -236,9 +236,9 @@ class _Routes:
             held = feed.segments() | self._parts.live.segments()
             unknown = [one for one in unknown if not any(is_segment(segment, one) for segment in held)]
         if unknown:
-            names = ", ".join(f"{segment.id} {segment.name}" for segment in there)
             raise problems.Unprocessable(
-                f"segment is {unknown[0][:100]!r}: use the number of a segment, or a part of its name: {names}"
+                f"segment is {unknown[0][:100]!r}: use the number of a segment, or a part of its name: "
+                f"{segment_names(there)}"
             )
 
     async def quality(self, request: Request) -> Response:

@@ -217,6 +217,22 @@ def test_a_watcher_filters_by_band_and_segment(topics: Settings) -> None:
         assert found == customers
 
 
+@pytest.mark.parametrize(
+    ("segment", "hint"), [("visitors", "; their segments are 1 loyal [b]"), ("loyal", ""), (None, "")]
+)
+def test_a_watcher_of_a_segment_that_nobody_is_in_names_those_that_came(
+    topics: Settings, segment: str | None, hint: str
+) -> None:
+    with ScoreWatcher(topics, segment=segment, from_beginning=True) as watcher, ThreadPoolExecutor(1) as pool:
+        seen = pool.submit(list, watcher)
+        assert watcher.hint() == ""
+        write_scores(topics, [score("ada"), score("bob")])
+        until(lambda: watcher.messages == 2, "both scores came")
+        assert watcher.hint() == hint
+        watcher.stop()
+        seen.result(10)
+
+
 def test_a_watcher_shows_bots_and_staff_only_if_it_is_asked(topics: Settings) -> None:
     apart = [
         msgspec.structs.replace(score("bot"), traffic="bot"),

@@ -111,6 +111,9 @@ class FakeWatcher:
     def workers(self) -> WorkerGroup | None:
         return self._group
 
+    def hint(self) -> str:
+        return "; here are some"
+
     def __enter__(self) -> FakeWatcher:
         return self
 
@@ -208,8 +211,19 @@ def test_where_something_comes_in_time_nothing_is_said(monkeypatch: pytest.Monke
 
 def test_where_the_filters_keep_everything_out_the_line_says_that(monkeypatch: pytest.MonkeyPatch) -> None:
     assert followed(monkeypatch, messages=12)[1] == (
-        "intent: 12 actions came, but none that you asked for: see --arm\n"
+        "intent: 12 actions came, but none that you asked for: see --arm; here are some\n"
     )
+
+
+def test_where_the_first_to_come_are_none_that_was_asked_for_a_second_line_says_that(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    watcher: Any = FakeWatcher(lambda: False, 0, [], None)
+    said = following._silence(watcher, Place(from_beginning=True, limit=None, group=None), "--arm")
+    assert next(said).startswith("no actions yet")
+    assert [next(said), next(said)] == ["", ""]
+    watcher.messages = 1
+    assert list(said) == ["1 action came, but none that you asked for: see --arm; here are some"]
 
 
 def test_the_line_stands_above_the_table(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 from io import StringIO
+from pathlib import Path
 
+import pytest
 from msgspec import structs
 from rich.console import Console
 
-from stream.cli.watch import Board
+from stream.cli.watch import Board, unknown_segment
 from stream.messages.score import ReasonRef, Recommendation, Score, SegmentRef
+from tests.bundles import save_bundle
 
 AT = 1_772_366_400_000
 
@@ -176,3 +179,17 @@ def test_without_reasons_there_is_no_column_for_them() -> None:
     board = Board()
     board.add(score("ada"))
     assert "reason" not in text(board)
+
+
+def test_a_segment_that_the_bundle_has_not_is_noted_with_those_that_it_has(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    bundle = tmp_path / "bundle"
+    monkeypatch.setenv("INTENT_BUNDLE", str(bundle))
+    assert list(unknown_segment("nobody")) == [], "where there is no bundle, nothing is known"
+    save_bundle(bundle)
+    assert list(unknown_segment(None)) == list(unknown_segment("0")) == []
+    [said] = unknown_segment("nobody")
+    assert said.startswith(f"the bundle in {bundle} has no segment 'nobody'; it has 0 ")
+    (bundle / "segmenter.json").write_text("{")
+    assert list(unknown_segment("nobody")) == []
