@@ -96,14 +96,7 @@ async def serve_health(app: FastAPI, host: str, port: int) -> AsyncIterator[int]
         timeout_graceful_shutdown=_CLOSE_SECONDS, lifespan="off",
     )  # fmt: skip
     server = _Server(config)
-    try:
-        listener = socket.create_server(
-            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
-        )
-    except OSError as error:
-        raise ServiceError(
-            f"cannot listen on {host}:{port} ({error.strerror}): set INTENT_HTTP_PORT to a free port"
-        ) from None
+    listener = listening(host, port, "INTENT_HTTP_PORT")
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         yield listener.getsockname()[1]
@@ -111,3 +104,27 @@ async def serve_health(app: FastAPI, host: str, port: int) -> AsyncIterator[int]
         server.should_exit = True
         await asyncio.wait({serving}, timeout=2 * _CLOSE_SECONDS)
         listener.close()
+
+
+def listening(host: str, port: int, setting: str, *, backlog: int | None = None) -> socket.socket:
+    """Return a socket that listens.
+
+    Parameters
+    ----------
+    setting
+        Where the port is said; the error names it.
+
+    Raises
+    ------
+    ServiceError
+        The address is not this machine's, or the port is taken.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=backlog)
+    except OSError as error:
+        # `socket` adds the address, which is said here.
+        reason = (error.strerror or str(error)).partition(" (while ")[0]
+        raise ServiceError(
+            f"cannot listen on {host}:{port} ({reason}): set {setting} to a free port"
+        ) from None

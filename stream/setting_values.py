@@ -84,7 +84,7 @@ def _read_again(value: object) -> Path:
     """Return a path; what is there must be readable more than once, which a pipe is not."""
     path = Path(str(value))
     if not str(value).strip():
-        raise ValueError("no path: use one, or leave the variable out")
+        raise ValueError("an empty path: use another one, or leave the variable out")
     try:
         refused = path.exists() and not (path.is_file() or path.is_dir())
     except OSError as error:

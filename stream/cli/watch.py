@@ -228,25 +228,15 @@ def unknown_segment(wanted: str | None) -> Iterator[str]:
 
     Workers may run elsewhere with another bundle, so this is no error.
     """
-    import msgspec
-
-    from features.decoding import Undecodable, decoded
-    from features.exceptions import BundleError
-    from features.shelf import bundle_folder
-    from stream.messages.score import SegmentRef, is_segment, segment_names
+    from stream.clients.watch import segments_in
+    from stream.messages.score import is_segment, segment_names
     from stream.settings import load_settings
 
     if wanted is None:
         return
     bundle = load_settings().bundle
-    # The whole segmenter takes more than what a shop that only watches has installed.
-    segmenter = msgspec.json.Decoder(msgspec.defstruct("Segmenter", [("segments", list[SegmentRef])]))
-    try:
-        raw = (bundle_folder(bundle) / "segmenter.json").read_bytes()
-        there = decoded(segmenter.decode, raw).segments  # type: ignore[attr-defined]
-    except (OSError, BundleError, Undecodable):
-        return
-    if not any(is_segment(one, wanted) for one in there):
+    there = segments_in(bundle)
+    if there and not any(is_segment(one, wanted) for one in there):
         yield f"the bundle in {bundle} has no segment {wanted!r}; it has {segment_names(there)}"
 
 

@@ -10,8 +10,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from features.decoding import Undecodable, decoded
+from features.exceptions import BundleError
+from features.shelf import bundle_folder
 from stream.clients.standing import Departure, Standing
 from stream.clients.topic_watcher import TopicWatcher
 from stream.messages.score import Score, SegmentRef, decode_score, is_segment, segment_names
@@ -131,3 +137,18 @@ class ScoreWatcher(TopicWatcher[Score]):
     def _move_to(self, now_ms: int) -> None:
         for left in self._standing.expire(now_ms):
             self._tell(left)
+
+
+class _Segmenter(msgspec.Struct):
+    """What of ``segmenter.json`` a shop can read that has none of what scoring needs."""
+
+    segments: list[SegmentRef]
+
+
+def segments_in(bundle: Path) -> list[SegmentRef]:
+    """Return the segments of a bundle or of the live one of a shelf, none where there is no bundle."""
+    try:
+        raw = (bundle_folder(bundle) / "segmenter.json").read_bytes()
+        return decoded(msgspec.json.Decoder(_Segmenter).decode, raw).segments
+    except (OSError, BundleError, Undecodable):
+        return []

@@ -84,7 +84,9 @@ def create_app(parts: Parts, keys: FollowedKeys | None) -> Gate:
     handlers: dict[str, dict[str, Handler]] = {}
     parameters = openapi.query_parameters()
     for path, method, scope, handler in routes.table() + LiveRoutes(parts.live, parts.metrics).table():
-        known = None if scope is None else parameters[path.replace(":customer}", "}"), method]
+        # A scrape may carry parameters of its own, and is worth more than the word about them.
+        free = scope is None or path == "/metrics"
+        known = None if free else parameters[path.replace(":customer}", "}"), method]
         handlers.setdefault(path, {})[method] = _guarded(path, scope, handler, known)
     document = _encode(openapi.document(keyed=keys is not None))
 

@@ -14,7 +14,7 @@ from typing import Final
 import uvicorn
 
 from features.store.state_reader import StateReader
-from stream.exceptions import ServiceError
+from stream.health import listening
 from stream.kafka.broker import check_topics
 from stream.messages.action import decode_action
 from stream.messages.score import decode_score
@@ -148,13 +148,7 @@ def listen(settings: Settings) -> socket.socket:
     """
     host, port = settings.serve_host, settings.serve_port
     check_asker(settings)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=_MOST_CONNECTIONS)
-    except OSError as error:
-        raise ServiceError(
-            f"cannot listen on {host}:{port} ({error.strerror}): set INTENT_SERVE_PORT to a free port"
-        ) from None
+    return listening(host, port, "INTENT_SERVE_PORT", backlog=_MOST_CONNECTIONS)
 
 
 class _Server(uvicorn.Server):

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 
 from stream.exceptions import ServiceError
-from stream.health import health_app, serve_health
+from stream.health import health_app, listening, serve_health
 from stream.ownership.partitions import Ownership
 
 
@@ -71,6 +71,16 @@ def test_a_taken_port_is_an_error_of_one_line(capfd: pytest.CaptureFixture[str])
             asyncio.run(serve(port))
     assert "\n" not in str(refused.value)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_port_that_is_taken_is_named_once_with_the_setting() -> None:
+    with listening("127.0.0.1", 0, "INTENT_HTTP_PORT") as first:
+        port = first.getsockname()[1]
+        with pytest.raises(ServiceError) as raised:
+            listening("127.0.0.1", port, "INTENT_SERVE_PORT", backlog=5)
+    assert str(raised.value) == (
+        f"cannot listen on 127.0.0.1:{port} (Address already in use): set INTENT_SERVE_PORT to a free port"
+    )
 
 
 def test_an_address_that_is_none_is_an_error_of_one_line() -> None:
